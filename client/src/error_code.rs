@@ -1,0 +1,72 @@
+//! WeChat's error codes that the interface uses, with their texts. Source: the error table of each page and
+//! answers seen in public, as COMPATIBILITY.md lists them.
+
+use std::fmt;
+
+/// A code with its text, without the ` rid: …` that ends every real text.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ErrorCode {
+    /// `errcode` on the wire.
+    pub code: i32,
+    /// `errmsg` on the wire. `A.B.C.D` in the text of 40164 stands for the caller's address.
+    pub text: &'static str,
+}
+
+impl fmt::Debug for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.text)
+    }
+}
+
+macro_rules! error_codes {
+    ($($name:ident = $code:literal $text:literal;)*) => {
+        impl ErrorCode {
+            $(#[doc = concat!("`", stringify!($code), "` ", $text)]
+            pub const $name: ErrorCode = ErrorCode { code: $code, text: $text };)*
+
+            /// The code of this number.
+            pub fn by_number(code: i32) -> Option<ErrorCode> {
+                ERROR_CODES.iter().find(|known| known.code == code).copied()
+            }
+        }
+
+        /// All codes, by number.
+        pub static ERROR_CODES: &[ErrorCode] = &[$(ErrorCode::$name),*];
+    };
+}
+
+error_codes! {
+    INVALID_CREDENTIAL = 40001 "invalid credential, access_token is invalid or not latest";
+    INVALID_GRANT_TYPE = 40002 "invalid grant_type";
+    INVALID_APPID = 40013 "invalid appid";
+    INVALID_APPSECRET = 40125 "invalid appsecret";
+    INVALID_IP = 40164 "invalid ip A.B.C.D, not in whitelist";
+    APPSECRET_FROZEN = 40243 "appsecret frozen";
+    ACCESS_TOKEN_MISSING = 41001 "access_token missing";
+    APPID_MISSING = 41002 "appid missing";
+    APPSECRET_MISSING = 41004 "appsecret missing";
+    ACCESS_TOKEN_EXPIRED = 42001 "access_token expired";
+    REQUIRE_POST = 43002 "require POST method";
+    EMPTY_BODY = 44002 "empty post data";
+    DAILY_QUOTA = 45009 "reach max api daily quota limit";
+    DATA_FORMAT = 47001 "data format error";
+    API_UNAUTHORIZED = 48001 "api unauthorized";
+    COMPONENT_NOT_AUTHORIZED = 61003 "component is not authorized by this account";
+    API_UNAUTHORIZED_TO_COMPONENT = 61007 "api is unauthorized to component";
+    COMPONENT_TOKEN = 61015 "must use biz account token for not component api";
+    DATE_FORMAT = 61500 "date format error";
+    DATE_RANGE = 61501 "date range error";
+    NOT_READY = 61503 "data not ready, please try later";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_sorted_and_unique() {
+        assert!(ERROR_CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
+        assert_eq!(ErrorCode::by_number(61501), Some(ErrorCode::DATE_RANGE));
+        assert_eq!(ErrorCode::by_number(0), None);
+    }
+}

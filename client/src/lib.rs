@@ -1,0 +1,21 @@
+//! The wire contract of WeChat's seven message analysis interfaces: which there are, which dates they take,
+//! what their rows and errors look like. With the feature `client` also a typed client for them, which works
+//! against WeChat and against any server of the same interface.
+
+mod day;
+mod error_code;
+mod interface;
+mod range;
+mod row;
+
+#[cfg(feature = "client")]
+mod client;
+
+pub use day::{Day, DayError, Granularity};
+pub use error_code::{ERROR_CODES, ErrorCode};
+pub use interface::{DateProfile, Figures, INTERFACES, Interface};
+pub use range::{RangeError, check_range, windows};
+pub use row::{List, Row};
+
+#[cfg(feature = "client")]
+pub use client::{Client, ClientBuilder, ClientError};

@@ -1,0 +1,3 @@
+//! The library behind the program `msgcube`.
+
+pub mod lang;

@@ -1,0 +1,2 @@
+//! The program `msgcube`.
+fn main() {}
