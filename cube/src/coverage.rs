@@ -92,7 +92,7 @@ impl Coverage {
 
     /// True if some moment of the stretch that lies before now is covered.
     pub fn touches(&self, from_s: i64, to_s: i64, now_s: i64) -> bool {
-        self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
+        from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
     }
 
     /// The first covered moment, and the gaps between it and now.
