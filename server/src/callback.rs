@@ -61,7 +61,13 @@ fn has_ciphertext(body: &[u8]) -> bool {
         && read(body, Wanted::OnlyEncrypt).is_ok_and(|fields| fields.has(Field::Encrypt))
 }
 
-fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<Message, Refusal> {
+/// Opens an encrypted body as far as its decrypted content, whatever that is: signature first, then key and appid.
+/// For what a third-party platform is sent that is no message, such as its ticket.
+pub fn open_envelope(
+    keys: &AccountKeys,
+    query: &Query<'_>,
+    body: &[u8],
+) -> Result<cipher::Envelope, Refusal> {
     let outer = read(body, Wanted::OnlyEncrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?;
     if !outer.has(Field::Encrypt) {
         return Err(Refusal::unproven(Cause::NoCiphertext));
@@ -70,10 +76,13 @@ fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<
     if !signature::encrypted_is_right(keys, query, encrypt.as_bytes()) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: true }));
     }
-    let envelope = decrypt(keys, encrypt.as_bytes())?;
-    let inner =
-        read(envelope.message(), Wanted::Everything).map_err(|flaw| Refusal::proven(flaw.into(), None))?;
-    accept(keys, &inner)
+    decrypt(keys, encrypt.as_bytes())
+}
+
+fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<Message, Refusal> {
+    let envelope = open_envelope(keys, query, body)?;
+    let fields = read(envelope.message(), Wanted::Everything);
+    accept(keys, &fields.map_err(|flaw| Refusal::proven(flaw.into(), None))?)
 }
 
 /// Decrypts with the current key, then the previous one; the current key's complaint is the one worth reading,

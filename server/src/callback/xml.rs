@@ -17,8 +17,8 @@ pub(super) fn fields(text: &str, wanted: Wanted) -> Result<Fields<'_>, Flaw> {
     let mut reader = Reader::from_str(text);
     let mut walk = Walk { wanted, fields: Fields::default(), depth: 0, root_seen: false, open: None };
     loop {
-        let step = reader.read_event().map_err(|error| Stop::of(&error)).and_then(|event| walk.step(event));
-        match step {
+        let event = reader.read_event().map_err(|error| Stop::of(&error));
+        match event.and_then(|event| walk.step(event)) {
             Ok(More::Yes) => {}
             Ok(More::No) => return Ok(walk.fields),
             Err(stop) => return Err(stop.at(reader.buffer_position())),
