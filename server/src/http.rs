@@ -1,0 +1,44 @@
+//! HTTP: which path is answered by whom. The only place, with the modules below it, that knows status codes.
+
+mod answer;
+mod body;
+mod callback;
+mod datacube;
+mod hint;
+mod operation;
+mod own;
+mod rid;
+mod serve;
+mod token;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{any, get},
+};
+use msgcube_client::INTERFACES;
+
+use crate::app::App;
+
+pub use serve::{Listener, serve};
+
+/// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new()
+        .route("/callback/{appid}", get(callback::verify).post(callback::receive))
+        .route("/cgi-bin/token", any(token::token))
+        .route("/cgi-bin/stable_token", any(token::stable_token))
+        .route("/metrics", get(operation::metrics_behind_key));
+    for interface in &INTERFACES {
+        let handler = move |state, request| datacube::answer(interface, state, request);
+        router = router.route(&interface.path(), any(handler));
+    }
+    router.merge(own::router(&app)).merge(operation::router()).with_state(app)
+}
+
+/// The operator's address: the own interface and the metrics, these without a key.
+pub fn admin_router(app: Arc<App>) -> Router {
+    let router = Router::new().route("/metrics", get(operation::metrics));
+    router.merge(own::router(&app)).merge(operation::router()).with_state(app)
+}

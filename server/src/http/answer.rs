@@ -1,0 +1,74 @@
+//! Answers in WeChat's form: HTTP 200 with one line of JSON, errors with a rid and a hint.
+
+use axum::{
+    body::Body,
+    http::{HeaderName, HeaderValue, Response, StatusCode, header},
+};
+use msgcube_client::ErrorCode;
+
+use super::{hint::Hint, rid};
+use crate::app::App;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json; encoding=utf-8");
+const HINT: HeaderName = HeaderName::from_static("x-msgcube-hint");
+const HINT_ZH: HeaderName = HeaderName::from_static("x-msgcube-hint-zh");
+
+/// A response of an interface that WeChat has.
+pub fn json(body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// An error code with its text, a rid, and what would be right.
+pub fn error(app: &App, code: ErrorCode, hint: Option<&Hint>) -> Response<Body> {
+    let rid = rid::next(app);
+    let mut response = json(format!(r#"{{"errcode":{},"errmsg":"{} rid: {rid}"}}"#, code.code, code.text));
+    add_hint(&mut response, hint);
+    response
+}
+
+/// Puts a hint into the headers of a response.
+pub fn add_hint(response: &mut Response<Body>, hint: Option<&Hint>) {
+    let Some(hint) = hint else { return };
+    let texts = [(HINT, hint.header_en()), (HINT_ZH, hint.header_zh())];
+    for (name, text) in texts {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+}
+
+/// A response of our own interface.
+pub fn own(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error of our own interface: what is wrong and what would be right.
+pub fn own_error(status: StatusCode, error: impl Into<String>) -> Response<Body> {
+    #[derive(serde::Serialize)]
+    struct OwnError {
+        error: String,
+    }
+    own(status, &OwnError { error: error.into() })
+}
+
+/// A short text.
+pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Makes the connection close without an answer, so that WeChat sends the message again.
+pub fn no_answer() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(super::serve::CloseWithoutAnswer);
+    response
+}

@@ -1,0 +1,186 @@
+//! Callbacks: the signature first, then the message, `success` only once it is durable.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{Response, StatusCode},
+};
+use msgcube_cube::{Content, Message};
+use sha2::{Digest as _, Sha256};
+
+use super::{answer, body, body::BodyError};
+use crate::{
+    app::{Account, App},
+    callback::{self, Query, Refusal},
+    store::{Aside, Change, Outcome},
+};
+
+/// How long a callback waits for its body and the disk, together. WeChat itself waits 5 s.
+const DEADLINE: Duration = Duration::from_millis(4500);
+/// How many callbacks wait for the disk; further ones are closed at once. Source: the contract.
+const WAITING_MAX: usize = 4096;
+/// 2011-01-01 in Beijing. Source: the contract.
+const EARLIEST_S: i64 = 1_293_811_200;
+/// How far ahead a CreateTime may be.
+const AHEAD_S_MAX: i64 = 24 * 3600;
+
+/// WeChat's check of the address.
+pub async fn verify(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+    let Some(account) = app.account(&appid) else { return unknown_account(&app) };
+    let query = Query::parse(request.uri().query().unwrap_or(""));
+    match callback::verify_get(&account.keys, &query) {
+        Ok(echostr) => {
+            app.metrics.callback("verified", "");
+            answer::text(StatusCode::OK, echostr)
+        }
+        // Anything but the signature's failure is the caller's mistake, too: the answer is always 401.
+        Err(refusal) => {
+            app.metrics.callback("refused", refusal.reason());
+            answer::text(StatusCode::UNAUTHORIZED, refusal.to_string())
+        }
+    }
+}
+
+/// A message or an event.
+pub async fn receive(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+    let Some(account) = app.account(&appid) else { return unknown_account(&app) };
+    match tokio::time::timeout(DEADLINE, take(&app, account, request)).await {
+        Ok(response) => response,
+        Err(_) => close(&app, account, "late"),
+    }
+}
+
+async fn take(app: &App, account: &Account, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let query = Query::parse(parts.uri.query().unwrap_or(""));
+    let body = match body::read(body, callback::BODY_BYTES_MAX, DEADLINE).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => return refuse_large(app),
+        Err(BodyError::TooSlow | BodyError::Broken) => {
+            app.metrics.callback("refused", "body_incomplete");
+            return answer::no_answer();
+        }
+    };
+    let now_s = app.clock.now_s();
+    match callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s)) {
+        Ok(message) => keep(app, account, message, now_s).await,
+        Err(refusal) => refuse(app, account, &query, &refusal, now_s),
+    }
+}
+
+async fn keep(app: &App, account: &Account, message: Message, now_s: i64) -> Response<Body> {
+    let waiting = app.waiting.fetch_add(1, Ordering::Relaxed);
+    let _waits = Waits(app);
+    if waiting >= WAITING_MAX {
+        return close(app, account, "too_many_waiting");
+    }
+    let aside = implausible(message.create_time, now_s);
+    let change = match aside {
+        None => Change::Message { account: account.number, message },
+        Some(reason) => Change::Aside { account: account.number, aside: aside_of(&message, reason) },
+    };
+    match app.ingest.submit(change).await {
+        Ok(Outcome::Failed(error)) => {
+            tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
+            close(app, account, "store")
+        }
+        Ok(outcome) => {
+            count(app, &outcome, aside);
+            answer::text(StatusCode::OK, "success")
+        }
+        Err(_) => close(app, account, "not_durable"),
+    }
+}
+
+/// Gives the place among the waiting back, also when the wait is cut off.
+struct Waits<'a>(&'a App);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn count(app: &App, outcome: &Outcome, aside: Option<&'static str>) {
+    let result = match outcome {
+        Outcome::Counted => "counted",
+        Outcome::Repeat => "repeat",
+        Outcome::Noted | Outcome::Failed(_) => "aside",
+    };
+    app.metrics.callback(result, aside.unwrap_or(""));
+    match outcome {
+        Outcome::Counted => app.metrics.counted(1),
+        Outcome::Repeat => app.metrics.repeated(1),
+        Outcome::Noted | Outcome::Failed(_) => app.metrics.kept_aside(aside.unwrap_or("")),
+    }
+}
+
+/// Why a CreateTime cannot be right, if so.
+pub fn implausible(create_time: i64, now_s: i64) -> Option<&'static str> {
+    if create_time < EARLIEST_S {
+        Some("create_time_before_2011")
+    } else if create_time > now_s.saturating_add(AHEAD_S_MAX) {
+        Some("create_time_ahead")
+    } else {
+        None
+    }
+}
+
+fn aside_of(message: &Message, reason: &str) -> Aside {
+    let (msg_id, event, event_digest) = match &message.content {
+        Content::Message { msg_id, .. } => (Some(*msg_id), None, None),
+        Content::Event { name, key } => {
+            let digest = Sha256::digest(key.as_bytes());
+            let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+            (None, Some(name.to_string()), Some(hex))
+        }
+    };
+    Aside {
+        reason: reason.to_owned(),
+        user: message.user.to_string(),
+        create_time: message.create_time,
+        msg_type: message.kind().name().to_owned(),
+        msg_id,
+        event,
+        event_digest,
+    }
+}
+
+fn refuse(app: &App, account: &Account, query: &Query<'_>, refusal: &Refusal, now_s: i64) -> Response<Body> {
+    app.metrics.callback("refused", refusal.reason());
+    tracing::warn!(appid = account.config.appid, reason = refusal.reason(), "callback refused: {refusal}");
+    if refusal.authentic() {
+        app.ingest.lose(account.number, now_s, now_s + 1);
+        // A plain signature proves no content, so a plain body may not say which time is lost.
+        if let Some(time) = refusal.create_time().filter(|_| query.says_encrypted()) {
+            app.ingest.lose(account.number, time, time.saturating_add(1));
+        }
+    }
+    answer::text(StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST), refusal.to_string())
+}
+
+/// Closes the connection without an answer: WeChat sends the message again. Until then it is missing.
+fn close(app: &App, account: &Account, reason: &'static str) -> Response<Body> {
+    app.metrics.callback("closed", reason);
+    let now_s = app.clock.now_s();
+    let arrived_s = now_s - i64::try_from(DEADLINE.as_secs()).unwrap_or(4) - 1;
+    app.ingest.lose(account.number, arrived_s, now_s + 1);
+    answer::no_answer()
+}
+
+fn refuse_large(app: &App) -> Response<Body> {
+    app.metrics.callback("refused", "body_too_large");
+    let mut response = answer::text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
+    response.headers_mut().insert("connection", axum::http::HeaderValue::from_static("close"));
+    response
+}
+
+fn unknown_account(app: &App) -> Response<Body> {
+    app.metrics.callback("refused", "unknown_account");
+    answer::text(StatusCode::NOT_FOUND, "no [[account]] of the configuration has the appid in this URL")
+}

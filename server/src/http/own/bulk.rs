@@ -1,0 +1,304 @@
+//! `POST /v1/accounts/{appid}/messages`: many messages as lines of JSON, streamed. While one chunk waits for the
+//! disk the next is being read.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{Response, StatusCode},
+};
+use http_body_util::BodyExt as _;
+use msgcube_client::Day;
+use msgcube_cube::{Message, start_of_day_s};
+use serde::Serialize;
+
+use super::account;
+use crate::{
+    app::{Account, App},
+    callback::json::bulk_line,
+    http::{answer, callback::implausible},
+    store::{Change, NotDurable, Outcome},
+};
+
+/// Source: the contract.
+const LINE_BYTES_MAX: usize = 64 << 10;
+/// Source: the contract.
+const ERRORS_SHOWN: usize = 100;
+/// Messages made durable together: enough that the sync does not count, few enough that callbacks need not wait long.
+const CHUNK: usize = 4096;
+/// A sender that is silent for this long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Default, Serialize)]
+struct Report {
+    accepted: usize,
+    duplicate: usize,
+    rejected: usize,
+    errors: Vec<LineError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durable_lines: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    covers: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct LineError {
+    line: usize,
+    error: String,
+}
+
+pub async fn receive(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+    let account = match account(&app, &appid) {
+        Ok(account) => account.clone(),
+        Err(response) => return response,
+    };
+    let covers = match covers(request.uri().query().unwrap_or("")) {
+        Ok(covers) => covers,
+        Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
+    };
+    let mut intake = Intake::new(&app, &account);
+    let mut result = intake.read(request.into_body()).await;
+    if result.is_ok()
+        && let Some(days) = covers
+    {
+        result = intake.claim(days).await;
+    }
+    let (mut report, durable_lines) = (intake.report, intake.durable_lines);
+    app.metrics.rejected(report.rejected);
+    let status = match result {
+        Ok(()) => StatusCode::OK,
+        Err(failure) => {
+            report.error = Some(failure.text());
+            report.durable_lines = Some(durable_lines);
+            failure.status()
+        }
+    };
+    answer::own(status, &report)
+}
+
+/// Why not every line was taken.
+enum Failure {
+    NotDurable(NotDurable),
+    Body(&'static str),
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Failure::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Body(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Failure::NotDurable(error) => format!("{error}; send everything again later, repeats are not counted twice"),
+            Failure::Body(error) => format!("{error}; send everything again, repeats are not counted twice"),
+        }
+    }
+}
+
+fn covers(query: &str) -> Result<Option<(Day, Day)>, String> {
+    let value = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "covers");
+    let Some((_, text)) = value else { return Ok(None) };
+    let error = || format!("covers={text}: write two days like covers=2025-01-01..2025-12-31");
+    let (from, to) = text.split_once("..").ok_or_else(error)?;
+    let (from, to): (Day, Day) = (from.parse().map_err(|_| error())?, to.parse().map_err(|_| error())?);
+    if from > to { Err(error()) } else { Ok(Some((from, to))) }
+}
+
+type Durable<'a> = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, NotDurable>> + Send + 'a>>;
+
+/// One request's lines on their way to the disk.
+struct Intake<'a> {
+    app: &'a App,
+    account: &'a Account,
+    report: Report,
+    chunk: Vec<Change>,
+    /// The line each message of the chunk came from.
+    chunk_lines: Vec<usize>,
+    /// A chunk in the queue: its outcomes to come, its lines, and the last line read when it went.
+    pending: Option<(Durable<'a>, Vec<usize>, usize)>,
+    /// Every line up to this one is durable, a repeat, or rejected.
+    durable_lines: usize,
+}
+
+impl<'a> Intake<'a> {
+    fn new(app: &'a App, account: &'a Account) -> Intake<'a> {
+        let (chunk, chunk_lines, pending) = (Vec::new(), Vec::new(), None);
+        Intake { app, account, report: Report::default(), chunk, chunk_lines, pending, durable_lines: 0 }
+    }
+
+    async fn read(&mut self, mut body: Body) -> Result<(), Failure> {
+        let mut lines = Lines::default();
+        let end = loop {
+            let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
+                Ok(Some(Ok(frame))) => frame,
+                Ok(None) => break Ok(()),
+                Ok(Some(Err(_))) => break Err(Failure::Body("the connection broke before the end of the body")),
+                Err(_) => break Err(Failure::Body("no byte of the body came for 60 s")),
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            let mut rest = data.as_ref();
+            while let Some(line) = lines.next(&mut rest) {
+                self.take(lines.number, line);
+                if self.chunk.len() >= CHUNK {
+                    self.send(lines.number).await?;
+                }
+            }
+        };
+        if end.is_ok()
+            && let Some(line) = lines.last()
+        {
+            self.take(lines.number, line);
+        }
+        self.send(lines.number).await?;
+        self.settle().await?;
+        end
+    }
+
+    fn take(&mut self, number: usize, line: Line<'_>) {
+        let taken = match line {
+            Line::TooLong => Err("longer than 64 KiB".to_owned()),
+            Line::Whole(line) if line.trim_ascii().is_empty() => return,
+            Line::Whole(line) => bulk_line(line).map_err(|flaw| flaw.to_string()),
+        };
+        match taken.and_then(|message| check_time(message, self.app.clock.now_s())) {
+            Ok(message) => {
+                self.chunk.push(Change::Message { account: self.account.number, message });
+                self.chunk_lines.push(number);
+            }
+            Err(error) => self.report.reject(number, error),
+        }
+    }
+
+    /// Puts the chunk into the queue, once the one before it is durable.
+    async fn send(&mut self, last_line: usize) -> Result<(), Failure> {
+        self.settle().await?;
+        let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
+        if chunk.is_empty() {
+            self.durable_lines = last_line;
+            return Ok(());
+        }
+        let durable = self.app.ingest.submit_all(chunk).map_err(Failure::NotDurable)?;
+        self.pending = Some((Box::pin(durable), lines, last_line));
+        Ok(())
+    }
+
+    /// Waits for the chunk in the queue.
+    async fn settle(&mut self) -> Result<(), Failure> {
+        let Some((durable, lines, last_line)) = self.pending.take() else { return Ok(()) };
+        let outcomes = durable.await.map_err(Failure::NotDurable)?;
+        let before = (self.report.accepted, self.report.duplicate);
+        for (outcome, line) in outcomes.into_iter().zip(lines) {
+            self.report.note(outcome, line);
+        }
+        self.app.metrics.counted(self.report.accepted - before.0);
+        self.app.metrics.repeated(self.report.duplicate - before.1);
+        self.durable_lines = last_line;
+        Ok(())
+    }
+
+    /// Notes the days as covered, unless lines were rejected: then something of them is missing.
+    async fn claim(&mut self, (from, to): (Day, Day)) -> Result<(), Failure> {
+        if self.report.rejected > 0 {
+            self.report.covers = Some("not claimed, since lines were rejected");
+            return Ok(());
+        }
+        let to_s = start_of_day_s(to.plus_days(1)).min(self.app.clock.now_s());
+        let change = Change::Claim { account: self.account.number, from_s: start_of_day_s(from), to_s };
+        self.app.ingest.submit(change).await.map_err(Failure::NotDurable)?;
+        self.report.covers = Some("claimed");
+        Ok(())
+    }
+}
+
+fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
+    match implausible(message.create_time, now_s) {
+        None => Ok(message),
+        Some(_) => Err(format!("CreateTime {} lies before 2011 or more than a day ahead", message.create_time)),
+    }
+}
+
+impl Report {
+    fn note(&mut self, outcome: Outcome, line: usize) {
+        match outcome {
+            Outcome::Counted | Outcome::Noted => self.accepted += 1,
+            Outcome::Repeat => self.duplicate += 1,
+            Outcome::Failed(error) => self.reject(line, error),
+        }
+    }
+
+    fn reject(&mut self, line: usize, error: String) {
+        self.rejected += 1;
+        if self.errors.len() < ERRORS_SHOWN {
+            self.errors.push(LineError { line, error });
+        }
+    }
+}
+
+/// Cuts a stream of bytes into lines, keeping at most one line.
+#[derive(Default)]
+struct Lines {
+    number: usize,
+    kept: Vec<u8>,
+    /// The rest of the line being read is skipped, or was already given out.
+    skipping: bool,
+    /// `kept` was given out with the last line.
+    given: bool,
+}
+
+enum Line<'a> {
+    Whole(&'a [u8]),
+    TooLong,
+}
+
+impl Lines {
+    /// The next whole line, if `rest` holds its end; else `rest` is kept for later.
+    fn next<'a>(&'a mut self, rest: &mut &'a [u8]) -> Option<Line<'a>> {
+        if std::mem::take(&mut self.given) {
+            self.kept.clear();
+        }
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            self.keep(rest);
+            *rest = &[];
+            return None;
+        };
+        let (line, after) = (&rest[..end], &rest[end + 1..]);
+        *rest = after;
+        self.number += 1;
+        self.given = true;
+        if std::mem::take(&mut self.skipping) || self.kept.len() + line.len() > LINE_BYTES_MAX {
+            return Some(Line::TooLong);
+        }
+        if self.kept.is_empty() {
+            return Some(Line::Whole(line));
+        }
+        self.kept.extend_from_slice(line);
+        Some(Line::Whole(&self.kept))
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.skipping || self.kept.len() + part.len() > LINE_BYTES_MAX {
+            self.skipping = true;
+            self.kept.clear();
+        } else {
+            self.kept.extend_from_slice(part);
+        }
+    }
+
+    /// What stands behind the last line break, if anything.
+    fn last(&mut self) -> Option<Line<'_>> {
+        if std::mem::take(&mut self.given) {
+            self.kept.clear();
+        }
+        if self.kept.is_empty() && !self.skipping {
+            return None;
+        }
+        self.number += 1;
+        Some(if self.skipping { Line::TooLong } else { Line::Whole(&self.kept) })
+    }
+}

@@ -1,0 +1,131 @@
+//! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, open periods included.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{Response, StatusCode},
+};
+use msgcube_client::Day;
+use serde::Serialize;
+
+use super::{CoverageAnswer, account, store_failed};
+use crate::{
+    app::App,
+    http::answer,
+    store::{AccountNumber, Slice, Store, StoreError, statistics::Grouping},
+};
+
+/// Source: the contract.
+const ROWS_MAX: usize = 10_000;
+
+#[derive(Serialize)]
+struct Row {
+    period: String,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    kind: Option<&'static str>,
+    users: u64,
+    messages: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    events: BTreeMap<String, u64>,
+}
+
+struct Question {
+    from: Day,
+    to: Day,
+    grouping: Grouping,
+    by_type: bool,
+}
+
+enum Failure {
+    Asked(String),
+    Store(StoreError),
+}
+
+pub async fn answer(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+    let account = match account(&app, &appid) {
+        Ok(account) => account.clone(),
+        Err(response) => return response,
+    };
+    let question = match Question::parse(request.uri().query().unwrap_or("")) {
+        Ok(question) => question,
+        Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
+    };
+    // Counting a range anew reads days from disk.
+    let counted = tokio::task::spawn_blocking({
+        let (app, number) = (app.clone(), account.number);
+        move || rows(&app.store, number, &question, app.clock.today())
+    });
+    match counted.await {
+        Ok(Ok(rows)) => {
+            let coverage = CoverageAnswer::of(&app, &account);
+            answer::own(StatusCode::OK, &serde_json::json!({ "rows": rows, "coverage": coverage }))
+        }
+        Ok(Err(Failure::Asked(error))) => answer::own_error(StatusCode::BAD_REQUEST, error),
+        Ok(Err(Failure::Store(error))) => store_failed(&error),
+        Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
+    }
+}
+
+impl Question {
+    fn parse(query: &str) -> Result<Question, String> {
+        let values: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+        let day = |name: &str| -> Result<Day, String> {
+            let text = values.get(name).ok_or(format!("{name} is missing; write {name}=2026-11-01"))?;
+            text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
+        };
+        let (from, to) = (day("from")?, day("to")?);
+        if from > to {
+            return Err("from must not be after to".to_owned());
+        }
+        let period = values.get("period").map_or("day", |period| period);
+        let grouping = Grouping::by_name(period)
+            .ok_or(format!("period={period}: use hour, day, week, month or total"))?;
+        let by_type = match values.get("by").map(AsRef::as_ref) {
+            None | Some("") => false,
+            Some("type") => true,
+            Some(other) => return Err(format!("by={other}: only by=type is known")),
+        };
+        Ok(Question { from, to, grouping, by_type })
+    }
+}
+
+fn rows(store: &Store, account: AccountNumber, question: &Question, today: Day) -> Result<Vec<Row>, Failure> {
+    // No message lies outside: their CreateTime is checked on arrival.
+    let earliest = Day::from_ymd(2011, 1, 1).unwrap_or(Day::EARLIEST_OFFICIAL);
+    let to = question.to.min(today.plus_days(2));
+    let mut rows = Vec::new();
+    if earliest.max(question.from) > to {
+        return Ok(rows);
+    }
+    for (period, span) in question.grouping.spans(question.from.max(earliest.first_of_month().monday()), to) {
+        let slice = store.slice(account, span).map_err(Failure::Store)?;
+        let label = if question.grouping == Grouping::Total { question.from.to_string() } else { period };
+        add_rows(&mut rows, &label, slice, question.by_type);
+        if rows.len() > ROWS_MAX {
+            return Err(Failure::Asked(format!("more than {ROWS_MAX} rows; ask for fewer days or a longer period")));
+        }
+    }
+    Ok(rows)
+}
+
+fn add_rows(rows: &mut Vec<Row>, period: &str, slice: Slice, by_type: bool) {
+    if by_type {
+        rows.extend(slice.by_kind.into_iter().map(|(kind, figures)| Row {
+            period: period.to_owned(),
+            kind: Some(kind.name()),
+            users: figures.users,
+            messages: figures.messages,
+            events: figures.events,
+        }));
+    } else if slice.messages_counted > 0 {
+        rows.push(Row {
+            period: period.to_owned(),
+            kind: None,
+            users: slice.users_counted,
+            messages: slice.messages_counted,
+            events: BTreeMap::new(),
+        });
+    }
+}

@@ -1,0 +1,102 @@
+//! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
+//! without an answer, which a router alone cannot.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, http::Response};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tower::ServiceExt as _;
+
+/// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseWithoutAnswer;
+
+/// What hyper is told then. It is expected, so nobody logs it.
+#[derive(Debug, thiserror::Error)]
+#[error("closed without an answer")]
+struct Closed;
+
+/// Connections at the same time; further ones wait in the socket's backlog.
+const CONNECTIONS_MAX: usize = 16_384;
+/// A connection that is silent for this long is closed. Clients keep theirs open between calls.
+const IDLE_MAX: Duration = Duration::from_secs(90);
+/// How long requests in flight may take at the end.
+const END_MAX: Duration = Duration::from_secs(10);
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Binds; port 0 takes any free one.
+    pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
+        TcpListener::bind(address).await.map(Listener)
+    }
+
+    /// The address in use.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// Serves until `end` is ready, then answers what is in flight.
+pub async fn serve(listener: Listener, router: Router, end: impl Future<Output = ()>) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let graceful = GracefulShutdown::new();
+    let mut end = std::pin::pin!(end);
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener.0, &places) => accepted,
+            () = &mut end => break,
+        };
+        let Some((stream, place)) = accepted else { continue };
+        let router = router.clone();
+        let service = service_fn(move |request| respond(router.clone(), request));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            // An error here is the peer's: a broken connection or no HTTP.
+            let _ = watched.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests were still running after 10 s and were cut off");
+    }
+}
+
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => {
+            // Answers are one small write; waiting to fill a packet only delays them.
+            let _ = stream.set_nodelay(true);
+            Some((stream, place))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be accepted; raise the limit of open files if this goes on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            None
+        }
+    }
+}
+
+async fn respond(router: Router, request: hyper::Request<Incoming>) -> Result<Response<Body>, Closed> {
+    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
+    match response {
+        Ok(response) if response.extensions().get::<CloseWithoutAnswer>().is_none() => Ok(response),
+        _ => Err(Closed),
+    }
+}

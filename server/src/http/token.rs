@@ -1,0 +1,117 @@
+//! The two token endpoints. The order of their checks is the contract's.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{Method, Response},
+};
+use msgcube_client::ErrorCode;
+use serde_json::{Map, Value};
+
+use super::{answer, body, hint::Hint};
+use crate::{
+    app::App,
+    store::NotDurable,
+    token::Issued,
+};
+
+const BODY_BYTES_MAX: usize = 1 << 20;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// `/cgi-bin/token`
+pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let mut values = HashMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        values.entry(name.into_owned()).or_insert(value.into_owned());
+    }
+    let given = |name: &str| values.get(name).map(String::as_str).unwrap_or_default();
+    match check(&app, given("appid"), given("grant_type"), given("secret")) {
+        Ok(appid) => {
+            let issued = app.tokens.issue(appid, &app.ingest, app.clock.now_s()).await;
+            finish(&app, "token", issued)
+        }
+        Err(code) => refuse(&app, "token", code),
+    }
+}
+
+/// `/cgi-bin/stable_token`
+pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let object = match read_object(request).await {
+        Ok(object) => object,
+        Err(code) => return refuse(&app, "stable_token", code),
+    };
+    let given = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let force = object.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
+    match check(&app, given("appid"), given("grant_type"), given("secret")) {
+        Ok(appid) => {
+            let issued = app.tokens.issue_stable(appid, force, &app.ingest, app.clock.now_s()).await;
+            finish(&app, "stable_token", issued)
+        }
+        Err(code) => refuse(&app, "stable_token", code),
+    }
+}
+
+async fn read_object(request: Request) -> Result<Map<String, Value>, ErrorCode> {
+    if request.method() != Method::POST {
+        return Err(ErrorCode::REQUIRE_POST);
+    }
+    let body = body::read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let body = body.map_err(|_| ErrorCode::DATA_FORMAT)?;
+    if body.is_empty() {
+        return Err(ErrorCode::EMPTY_BODY);
+    }
+    serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)
+}
+
+fn check<'a>(app: &App, appid: &'a str, grant_type: &str, secret: &str) -> Result<&'a str, ErrorCode> {
+    if appid.is_empty() {
+        return Err(ErrorCode::APPID_MISSING);
+    }
+    let account = app.account(appid).ok_or(ErrorCode::INVALID_APPID)?;
+    if grant_type != "client_credential" {
+        return Err(ErrorCode::INVALID_GRANT_TYPE);
+    }
+    if secret.is_empty() {
+        return Err(ErrorCode::APPSECRET_MISSING);
+    }
+    if !account.config.secret.is(secret) {
+        return Err(ErrorCode::INVALID_APPSECRET);
+    }
+    Ok(appid)
+}
+
+fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>) -> Response<Body> {
+    match issued {
+        Ok(issued) => {
+            app.metrics.call(name, 0);
+            answer::json(serde_json::to_vec(&issued).unwrap_or_default())
+        }
+        Err(error) => {
+            tracing::error!(%error, "no token was given out");
+            refuse(app, name, ErrorCode::SYSTEM_ERROR)
+        }
+    }
+}
+
+fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
+    app.metrics.call(name, code.code);
+    answer::error(app, code, hint(code).as_ref())
+}
+
+fn hint(code: ErrorCode) -> Option<Hint> {
+    let (en, zh) = match code {
+        ErrorCode::INVALID_APPID => ("no [[account]] of the configuration has this appid", "配置中没有该 appid 的 [[account]]"),
+        ErrorCode::INVALID_GRANT_TYPE => ("grant_type must be client_credential", "grant_type 须为 client_credential"),
+        ErrorCode::INVALID_APPSECRET => ("it is the secret of [[account]] in the configuration", "应为配置中 [[account]] 的 secret"),
+        ErrorCode::REQUIRE_POST | ErrorCode::EMPTY_BODY | ErrorCode::DATA_FORMAT => (
+            r#"POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,
+            r#"请 POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,
+        ),
+        ErrorCode::SYSTEM_ERROR => ("see /readyz and the log of the server", "请查看 /readyz 和服务日志"),
+        _ => return None,
+    };
+    Some(Hint::new(en, zh))
+}

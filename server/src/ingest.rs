@@ -1,0 +1,179 @@
+//! The way of a message to the disk: a bounded queue, one writer, one durable commit a batch, then every waiter is
+//! told. Also keeps the durable mark up to which everything was taken.
+
+mod writer;
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::Clock,
+    metrics::Metrics,
+    store::{AccountNumber, Change, NotDurable, Outcome, Store, lock},
+};
+
+/// The waiting end of the writer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    shared: Arc<Shared>,
+}
+
+/// The writer's threads; joined at the end.
+#[derive(Debug)]
+pub struct Writer {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Arc<Store>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Why nothing can be made durable at the moment.
+    fault: Mutex<Option<String>>,
+    is_faulty: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: Vec<Job>,
+    /// Stretches to take out of the coverage with the next mark.
+    losses: Vec<(AccountNumber, i64, i64)>,
+    /// Accounts whose messages are taken.
+    served: Vec<AccountNumber>,
+    /// The list changed: it is to be written with the next batch.
+    serve: bool,
+    stopping: bool,
+}
+
+/// Changes that are made durable together, and who waits for them.
+#[derive(Debug)]
+enum Job {
+    One(Change, oneshot::Sender<Result<Outcome, NotDurable>>),
+    Many(Vec<Change>, oneshot::Sender<Result<Vec<Outcome>, NotDurable>>),
+}
+
+impl Ingest {
+    /// Starts the writer. Messages of these accounts are taken from now on.
+    pub fn start(store: Arc<Store>, clock: Clock, metrics: Arc<Metrics>, served: Vec<AccountNumber>) -> (Ingest, Writer) {
+        let queue = Mutex::new(Queue { served, serve: true, ..Queue::default() });
+        let shared = Arc::new(Shared {
+            store,
+            clock,
+            metrics,
+            queue,
+            wake: Condvar::new(),
+            fault: Mutex::new(None),
+            is_faulty: AtomicBool::new(false),
+        });
+        let threads = vec![
+            std::thread::spawn({
+                let shared = shared.clone();
+                move || writer::write(&shared)
+            }),
+            std::thread::spawn({
+                let shared = shared.clone();
+                move || writer::maintain(&shared)
+            }),
+        ];
+        (Ingest { shared: shared.clone() }, Writer { shared, threads })
+    }
+
+    /// Makes one change durable. Dropping the future does not take the change back.
+    pub async fn submit(&self, change: Change) -> Result<Outcome, NotDurable> {
+        let (sender, receiver) = oneshot::channel();
+        self.push(Job::One(change, sender))?;
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Makes several changes durable together. The future only waits: the changes are in the queue already.
+    pub fn submit_all(
+        &self,
+        changes: Vec<Change>,
+    ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
+        let (sender, receiver) = oneshot::channel();
+        self.push(Job::Many(changes, sender))?;
+        Ok(async { receiver.await.unwrap_or_else(|_| Err(stopped())) })
+    }
+
+    fn push(&self, job: Job) -> Result<(), NotDurable> {
+        let mut queue = lock(&self.shared.queue);
+        if queue.stopping {
+            return Err(stopped());
+        }
+        queue.jobs.push(job);
+        // Only the first of a batch finds the writer asleep.
+        let first = queue.jobs.len() == 1;
+        drop(queue);
+        if first {
+            self.shared.wake.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes a stretch of time out of an account's coverage, durably with the next mark.
+    pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
+        let mut queue = lock(&self.shared.queue);
+        let joined = queue.losses.iter_mut().find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
+        match joined {
+            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
+            None => queue.losses.push((account, from_s, to_s)),
+        }
+    }
+
+    /// Why nothing can be made durable at the moment, if so.
+    pub fn fault(&self) -> Option<String> {
+        lock(&self.shared.fault).clone()
+    }
+
+    /// How many jobs wait.
+    pub fn depth(&self) -> usize {
+        lock(&self.shared.queue).jobs.len()
+    }
+}
+
+impl Writer {
+    /// Commits what waits, marks the time, saves the pages, and ends the threads.
+    pub fn stop(self) {
+        lock(&self.shared.queue).stopping = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store ended in a panic");
+            }
+        }
+        if let Err(error) = self.shared.store.maintain(true) {
+            tracing::warn!(%error, "pages were not saved; the next start replays the log instead");
+        }
+    }
+}
+
+impl Shared {
+    fn set_fault(&self, fault: Option<&NotDurable>) {
+        let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
+        match fault {
+            Some(error) if !was_faulty => {
+                tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
+            }
+            None if was_faulty => tracing::info!("messages are durable again; the time in between is a gap"),
+            _ => {}
+        }
+        if fault.is_some() || was_faulty {
+            *lock(&self.fault) = fault.map(ToString::to_string);
+        }
+    }
+}
+
+fn stopped() -> NotDurable {
+    NotDurable("the program is ending".to_owned())
+}

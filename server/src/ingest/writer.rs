@@ -1,0 +1,160 @@
+//! The writer's loop: take all that waits, commit it, tell every waiter.
+
+use std::time::Duration;
+
+use super::{Job, Queue, Shared};
+use crate::{
+    clock::Stopwatch,
+    store::{Change, NotDurable, Outcome, lock},
+};
+
+/// How often the mark is moved, in seconds. With the lag, the mark is never older than 8 s while commits succeed.
+const MARK_EVERY_S: i64 = 3;
+/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.5 s of its arrival, so
+/// whatever was lost before the mark has been noted.
+const MARK_LAG_S: i64 = 5;
+/// How long the writer sleeps at most: it looks after marks and faults also without messages.
+const TICK: Duration = Duration::from_secs(1);
+/// How long saving rests after it failed.
+const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
+
+struct Batch {
+    jobs: Vec<Job>,
+    losses: Vec<Change>,
+    serve: Option<Change>,
+    stopping: bool,
+}
+
+/// Runs until the queue stops.
+pub fn write(shared: &Shared) {
+    let mut marked_s = i64::MIN;
+    loop {
+        let batch = next_batch(shared);
+        let now_s = shared.clock.now_s();
+        let mark_due = now_s.saturating_sub(marked_s) >= MARK_EVERY_S || batch.stopping;
+        let nothing_to_do = batch.jobs.is_empty() && batch.serve.is_none() && !mark_due;
+        let stopping = batch.stopping;
+        if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
+            marked_s = if mark_due { now_s } else { marked_s };
+        }
+        if stopping && lock(&shared.queue).jobs.is_empty() {
+            return;
+        }
+    }
+}
+
+fn next_batch(shared: &Shared) -> Batch {
+    let mut queue = lock(&shared.queue);
+    if queue.jobs.is_empty() && !queue.stopping && !queue.serve {
+        let waited = shared.wake.wait_timeout(queue, TICK);
+        queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    }
+    Batch {
+        jobs: std::mem::take(&mut queue.jobs),
+        losses: losses(&queue),
+        serve: queue.serve.then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
+        stopping: queue.stopping,
+    }
+}
+
+fn losses(queue: &Queue) -> Vec<Change> {
+    let loss = |(account, from_s, to_s): &(_, i64, i64)| Change::Lose { account: *account, from_s: *from_s, to_s: *to_s };
+    queue.losses.iter().map(loss).collect()
+}
+
+/// Commits a batch and answers its waiters; true if it is durable.
+fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
+    let serving = batch.serve.is_some();
+    let mut changes: Vec<Change> = batch.serve.into_iter().collect();
+    // Losses go with the mark that would otherwise cover them.
+    let losses = if mark_due { batch.losses } else { Vec::new() };
+    let lost = losses.len();
+    changes.extend(losses);
+    if mark_due {
+        let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
+        changes.push(Change::Mark { at_s: now_s - lag_s });
+    }
+    let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
+    let first = changes.len() - waiters.iter().map(|waiter| waiter.changes()).sum::<usize>();
+    let stopwatch = Stopwatch::start();
+    let result = shared.store.commit(&changes);
+    shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
+    shared.set_fault(result.as_ref().err());
+    note(shared, serving, lost, result.is_ok());
+    answer(waiters, result, first);
+    shared.is_faulty.load(std::sync::atomic::Ordering::Relaxed) == false
+}
+
+/// After a success the losses are noted; after a fault serving begins anew, with a gap since the last mark.
+fn note(shared: &Shared, served: bool, lost: usize, is_durable: bool) {
+    let mut queue = lock(&shared.queue);
+    if is_durable {
+        queue.losses.drain(..lost);
+        queue.serve &= !served;
+    } else {
+        queue.serve = true;
+    }
+    drop(queue);
+    if !is_durable {
+        // Without messages the next try comes with the next tick; do not spin.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+enum Waiter {
+    One(tokio::sync::oneshot::Sender<Result<Outcome, NotDurable>>),
+    Many(tokio::sync::oneshot::Sender<Result<Vec<Outcome>, NotDurable>>, usize),
+}
+
+impl Waiter {
+    fn of(job: Job, changes: &mut Vec<Change>) -> Waiter {
+        match job {
+            Job::One(change, sender) => {
+                changes.push(change);
+                Waiter::One(sender)
+            }
+            Job::Many(many, sender) => {
+                let count = many.len();
+                changes.extend(many);
+                Waiter::Many(sender, count)
+            }
+        }
+    }
+
+    fn changes(&self) -> usize {
+        match self {
+            Waiter::One(_) => 1,
+            Waiter::Many(_, count) => *count,
+        }
+    }
+}
+
+/// Tells every waiter. One that has gone away does not mind.
+fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+    let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
+    for waiter in waiters {
+        match (waiter, &mut outcomes) {
+            (Waiter::One(sender), Ok(outcomes)) => {
+                drop(sender.send(outcomes.next().ok_or_else(|| NotDurable("no outcome".to_owned()))));
+            }
+            (Waiter::Many(sender, count), Ok(outcomes)) => drop(sender.send(Ok(outcomes.take(count).collect()))),
+            (Waiter::One(sender), Err(error)) => drop(sender.send(Err(error.clone()))),
+            (Waiter::Many(sender, _), Err(error)) => drop(sender.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// Saves pages and lets go of memory now and then, until the queue stops.
+pub fn maintain(shared: &Shared) {
+    let mut pause = TICK;
+    while !lock(&shared.queue).stopping {
+        std::thread::park_timeout(pause);
+        pause = match shared.store.maintain(false) {
+            Ok(()) => TICK,
+            Err(error) => {
+                tracing::error!(%error, "pages cannot be saved; messages stay in the log meanwhile");
+                PAUSE_AFTER_FAILED_SAVE
+            }
+        };
+    }
+}

@@ -1,0 +1,206 @@
+//! Access tokens: given out, superseded, checked. A token is made from the data key and a random number, and only the
+//! number is stored, so what stands on disk is worth nothing without the key.
+
+mod data_key;
+
+use std::sync::RwLock;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hashbrown::HashMap;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use msgcube_client::ErrorCode;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    ingest::Ingest,
+    store::{Change, NotDurable, Store},
+};
+
+pub use data_key::{DataKey, DataKeyError};
+
+/// How long a token lives. Source: WeChat's page on access_token.
+pub const LIFE_S: i64 = 7200;
+/// How long a superseded token of `/cgi-bin/token` lives on. Source: the same page.
+const OVERLAP_S: i64 = 300;
+/// With less than this left, `stable_token` gives a new one. Source: WeChat's page on stable_token.
+const RENEW_S: i64 = 300;
+/// How long an expired token is known as expired. Source: the contract.
+const REMEMBER_S: i64 = 24 * 3600;
+const FACT_PREFIX: &str = "token/";
+
+/// Which endpoint a token comes from. The two know nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Endpoint {
+    /// `/cgi-bin/token`
+    Token,
+    /// `/cgi-bin/stable_token`
+    Stable,
+}
+
+/// A token as it is stored: without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Grant {
+    appid: String,
+    endpoint: Endpoint,
+    nonce: String,
+    expires_s: i64,
+    /// Good until then: `expires_s`, or earlier once superseded.
+    valid_until_s: i64,
+}
+
+/// A token given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Issued {
+    /// The token.
+    pub access_token: String,
+    /// Seconds left.
+    pub expires_in: i64,
+}
+
+/// All tokens.
+#[derive(Debug)]
+pub struct Tokens {
+    key: DataKey,
+    /// By the hash of the token, so that looking one up tells nothing of the others.
+    grants: RwLock<HashMap<[u8; 32], Grant, foldhash::fast::RandomState>>,
+    /// One request for tokens at a time: each reads what the one before wrote.
+    issuing: tokio::sync::Mutex<()>,
+}
+
+impl Tokens {
+    /// Reads what was given out before.
+    pub fn load(key: DataKey, store: &Store) -> Tokens {
+        let tokens = Tokens { key, grants: RwLock::default(), issuing: tokio::sync::Mutex::new(()) };
+        for (_, value) in store.facts(FACT_PREFIX) {
+            if let Ok(grant) = serde_json::from_slice::<Grant>(&value) {
+                tokens.remember(grant);
+            }
+        }
+        tokens
+    }
+
+    /// The account a token is good for.
+    pub fn check(&self, token: &str, now_s: i64) -> Result<String, ErrorCode> {
+        self.with(token, |appid| appid.to_owned(), now_s)
+    }
+
+    /// The same without a copy: `look` sees the appid.
+    pub fn with<T>(&self, token: &str, look: impl FnOnce(&str) -> T, now_s: i64) -> Result<T, ErrorCode> {
+        let grants = self.grants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let grant = grants.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
+        let aged = grant.valid_until_s == grant.expires_s;
+        match now_s {
+            _ if now_s < grant.valid_until_s => Ok(look(&grant.appid)),
+            _ if aged && now_s < grant.expires_s + REMEMBER_S => Err(ErrorCode::ACCESS_TOKEN_EXPIRED),
+            _ => Err(ErrorCode::INVALID_CREDENTIAL),
+        }
+    }
+
+    /// `/cgi-bin/token`: a new token; the former ones live five minutes longer at most.
+    pub async fn issue(&self, appid: &str, ingest: &Ingest, now_s: i64) -> Result<Issued, NotDurable> {
+        let _one_at_a_time = self.issuing.lock().await;
+        let end = |grant: &Grant| grant.valid_until_s.min(now_s + OVERLAP_S);
+        self.replace(appid, Endpoint::Token, end, ingest, now_s).await
+    }
+
+    /// `/cgi-bin/stable_token`: the same token while it lives long enough; forced, a new one, and the former ones end.
+    pub async fn issue_stable(&self, appid: &str, force: bool, ingest: &Ingest, now_s: i64) -> Result<Issued, NotDurable> {
+        let _one_at_a_time = self.issuing.lock().await;
+        if force {
+            let end = |grant: &Grant| grant.valid_until_s.min(now_s);
+            return self.replace(appid, Endpoint::Stable, end, ingest, now_s).await;
+        }
+        let newest = self.of(appid, Endpoint::Stable).into_iter().max_by_key(|grant| grant.valid_until_s);
+        match newest.filter(|grant| grant.valid_until_s - now_s >= RENEW_S) {
+            Some(grant) => Ok(Issued { access_token: self.token(&grant), expires_in: grant.valid_until_s - now_s }),
+            None => self.replace(appid, Endpoint::Stable, |grant| grant.valid_until_s, ingest, now_s).await,
+        }
+    }
+
+    /// Gives out a new token once it is durable. `end` says how long each former one is still good.
+    async fn replace(
+        &self,
+        appid: &str,
+        endpoint: Endpoint,
+        end: impl Fn(&Grant) -> i64,
+        ingest: &Ingest,
+        now_s: i64,
+    ) -> Result<Issued, NotDurable> {
+        let expires_s = now_s + LIFE_S;
+        let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
+        let grant = Grant { appid: appid.to_owned(), endpoint, nonce, expires_s, valid_until_s: expires_s };
+        let former = self.of(appid, endpoint).into_iter();
+        let (gone, kept): (Vec<Grant>, Vec<Grant>) = former.partition(|grant| now_s >= grant.expires_s + REMEMBER_S);
+        let ended = kept.into_iter().filter_map(|grant| {
+            let valid_until_s = end(&grant);
+            (valid_until_s != grant.valid_until_s).then_some(Grant { valid_until_s, ..grant })
+        });
+        let ended: Vec<Grant> = ended.collect();
+        let mut changes: Vec<Change> = gone.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
+        changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
+        ingest.submit_all(changes)?.await?;
+        let access_token = self.token(&grant);
+        gone.iter().for_each(|grant| self.forget(grant));
+        ended.into_iter().chain([grant]).for_each(|grant| self.remember(grant));
+        Ok(Issued { access_token, expires_in: LIFE_S })
+    }
+
+    fn of(&self, appid: &str, endpoint: Endpoint) -> Vec<Grant> {
+        let grants = self.grants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        grants.values().filter(|grant| grant.appid == appid && grant.endpoint == endpoint).cloned().collect()
+    }
+
+    fn remember(&self, grant: Grant) {
+        let key = hash(&self.token(&grant));
+        self.grants.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(key, grant);
+    }
+
+    fn forget(&self, grant: &Grant) {
+        let key = hash(&self.token(grant));
+        self.grants.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&key);
+    }
+
+    fn token(&self, grant: &Grant) -> String {
+        let mac = self.key.mac(&["access_token", &grant.appid, &grant.nonce]);
+        format!("mc_{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+}
+
+impl Grant {
+    fn fact_key(&self) -> String {
+        format!("{FACT_PREFIX}{}/{}", self.appid, self.nonce)
+    }
+
+    fn fact(&self) -> Change {
+        // A grant has nothing that JSON cannot say.
+        Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
+    }
+}
+
+impl DataKey {
+    /// A code over texts, each with its length, that only this key makes.
+    fn mac(&self, texts: &[&str]) -> [u8; 32] {
+        let mut mac = match Hmac::<Sha256>::new_from_slice(self.bytes()) {
+            Ok(mac) => mac,
+            // HMAC takes keys of any length.
+            Err(_) => unreachable!("HMAC refused a key"),
+        };
+        for text in texts {
+            mac.update(&(text.len() as u64).to_le_bytes());
+            mac.update(text.as_bytes());
+        }
+        mac.finalize().into_bytes().into()
+    }
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+fn random_nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
