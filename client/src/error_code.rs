@@ -36,6 +36,7 @@ macro_rules! error_codes {
 }
 
 error_codes! {
+    SYSTEM_ERROR = -1 "system error";
     INVALID_CREDENTIAL = 40001 "invalid credential, access_token is invalid or not latest";
     INVALID_GRANT_TYPE = 40002 "invalid grant_type";
     INVALID_APPID = 40013 "invalid appid";

@@ -143,17 +143,17 @@ impl<'a> Intake<'a> {
             };
             let Ok(data) = frame.into_data() else { continue };
             let mut rest = data.as_ref();
-            while let Some(line) = lines.next(&mut rest) {
-                self.take(lines.number, line);
+            while let Some((number, line)) = lines.next(&mut rest) {
+                self.take(number, line);
                 if self.chunk.len() >= CHUNK {
-                    self.send(lines.number).await?;
+                    self.send(number).await?;
                 }
             }
         };
         if end.is_ok()
-            && let Some(line) = lines.last()
+            && let Some((number, line)) = lines.last()
         {
-            self.take(lines.number, line);
+            self.take(number, line);
         }
         self.send(lines.number).await?;
         self.settle().await?;
@@ -258,7 +258,7 @@ enum Line<'a> {
 
 impl Lines {
     /// The next whole line, if `rest` holds its end; else `rest` is kept for later.
-    fn next<'a>(&'a mut self, rest: &mut &'a [u8]) -> Option<Line<'a>> {
+    fn next<'line, 'data: 'line>(&'line mut self, rest: &mut &'data [u8]) -> Option<(usize, Line<'line>)> {
         if std::mem::take(&mut self.given) {
             self.kept.clear();
         }
@@ -272,13 +272,13 @@ impl Lines {
         self.number += 1;
         self.given = true;
         if std::mem::take(&mut self.skipping) || self.kept.len() + line.len() > LINE_BYTES_MAX {
-            return Some(Line::TooLong);
+            return Some((self.number, Line::TooLong));
         }
         if self.kept.is_empty() {
-            return Some(Line::Whole(line));
+            return Some((self.number, Line::Whole(line)));
         }
         self.kept.extend_from_slice(line);
-        Some(Line::Whole(&self.kept))
+        Some((self.number, Line::Whole(&self.kept)))
     }
 
     fn keep(&mut self, part: &[u8]) {
@@ -291,7 +291,7 @@ impl Lines {
     }
 
     /// What stands behind the last line break, if anything.
-    fn last(&mut self) -> Option<Line<'_>> {
+    fn last(&mut self) -> Option<(usize, Line<'_>)> {
         if std::mem::take(&mut self.given) {
             self.kept.clear();
         }
@@ -299,6 +299,6 @@ impl Lines {
             return None;
         }
         self.number += 1;
-        Some(if self.skipping { Line::TooLong } else { Line::Whole(&self.kept) })
+        Some((self.number, if self.skipping { Line::TooLong } else { Line::Whole(&self.kept) }))
     }
 }

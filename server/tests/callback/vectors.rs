@@ -8,7 +8,7 @@ use msgcube_cube::{Content, Kind};
 use serde_json::Value;
 
 fn vectors() -> Vec<Value> {
-    let file: Value = serde_json::from_str(include_str!("data/crypto_vectors.json")).unwrap();
+    let file: Value = serde_json::from_str(include_str!("../data/crypto_vectors.json")).unwrap();
     file["vectors"].as_array().unwrap().clone()
 }
 
