@@ -1,3 +1,4 @@
 //! The library behind the program `msgcube`.
 
+pub mod demo;
 pub mod lang;
