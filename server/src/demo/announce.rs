@@ -116,8 +116,8 @@ fn what_next(scene: Scene<'_>, account: &DemoAccount) -> String {
         "{program} query month --from {from} --to {to} --base {base_url} --appid {appid} --secret {secret}"
     );
     let send = format!(
-        "{program} send --text hi --safe --url {base_url}/callback/{appid} --appid {appid} --token {token} \
-         --aes-key {encoding_aes_key}"
+        "{program} send --text hi --safe --base {base_url} --appid {appid} --token {token} \
+         --encoding-aes-key {encoding_aes_key}"
     );
     format!("\n{next}\n{query}\n{send}\n\n{stop}\n")
 }
