@@ -1,0 +1,82 @@
+//! Reproducible chance: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+//! 2014). Good enough to look alive, never for secrets that must be secret.
+
+/// A stream of numbers that depends on its seed alone.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
+    /// A stream of its own for one purpose, so that a change in one place does not shift all others.
+    pub fn derive(seed: u64, purpose: u64) -> Random {
+        Random(Random(seed).next() ^ Random(!purpose).next())
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `bound`; 0 for a bound of 0. The bias of the multiplication is far below what anyone can see.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        let product = u128::from(self.next()) * u128::from(bound);
+        u64::try_from(product >> 64).unwrap_or(0)
+    }
+
+    /// True `n` times in a thousand.
+    pub fn per_mille(&mut self, n: u64) -> bool {
+        self.below(1000) < n
+    }
+
+    /// A position in `weights`, each as often as its weight says.
+    pub fn weighted(&mut self, weights: &[u64]) -> usize {
+        let mut ticket = self.below(weights.iter().sum());
+        for (position, weight) in weights.iter().enumerate() {
+            if ticket < *weight {
+                return position;
+            }
+            ticket -= weight;
+        }
+        0
+    }
+
+    /// `len` characters out of `alphabet`, which must not be empty.
+    pub fn text(&mut self, alphabet: &[u8], len: usize) -> String {
+        let size = alphabet.len() as u64;
+        (0..len).map(|_| char::from(alphabet[usize::try_from(self.below(size)).unwrap_or(0)])).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        let mut random = Random::new(1_234_567);
+        let first = [random.next(), random.next(), random.next()];
+        assert_eq!(first, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
+    }
+
+    #[test]
+    fn positions_come_as_often_as_their_weights_say() {
+        let (mut random, mut hits) = (Random::new(7), [0_u32; 3]);
+        for _ in 0..10_000 {
+            hits[random.weighted(&[1, 0, 9])] += 1;
+        }
+        assert_eq!(hits[1], 0);
+        assert!((800..1200).contains(&hits[0]), "{hits:?}");
+    }
+
+    #[test]
+    fn streams_for_different_purposes_differ() {
+        assert_ne!(Random::derive(1, 0).next(), Random::derive(1, 1).next());
+        assert_ne!(Random::derive(1, 0).next(), Random::derive(2, 0).next());
+    }
+}
