@@ -1,10 +1,35 @@
 //! Exact counting of what users send to Official Accounts: by Beijing hour, day, week and month, by type of
 //! message, by user. Pure: no clock, no files, no sockets, no async, so that it can be tested by the million.
 
-mod calendar;
-mod kind;
-mod message;
+// Packed fields are cut to their width on purpose, next to where the width is checked.
+#![allow(clippy::cast_possible_truncation)]
 
+mod account;
+mod block;
+mod calendar;
+mod counters;
+mod coverage;
+mod day;
+mod entry;
+mod kind;
+mod marks;
+mod message;
+pub mod rollup;
+mod tally;
+mod users;
+pub mod varint;
+
+pub use account::{Account, Admitted, Cold, ColdError, PageKey, Snapshot, tally_cold};
 pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_day, start_of_day_s};
+pub use counters::Counters;
+pub use coverage::{Coverage, GAPS_MAX};
+pub use day::Entry;
+pub use entry::{EventDigest, EventEntry, MessageEntry, UNNAMED};
 pub use kind::{COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
+pub use tally::Tally;
+
+/// Stored bytes that make no sense: what is wrong with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damaged(pub &'static str);

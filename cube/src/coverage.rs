@@ -1,0 +1,221 @@
+//! For which time the figures are asserted to be complete. Only covered time is stored, so that a kill or a full
+//! disk needs no write to become a gap.
+
+use crate::{Damaged, varint, varint::Reader};
+
+/// More gaps than this and the shortest covered stretches between them are given up.
+pub const GAPS_MAX: usize = 10_000;
+
+/// Covered time of one account, in Unix seconds, each stretch `[from, to)`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Sorted, apart from one another.
+    covered: Vec<(i64, i64)>,
+    /// Since when the account is being served without a fault that is known of.
+    running_since: Option<i64>,
+}
+
+impl Coverage {
+    /// Messages are being taken from now on; what came before and was not marked is a gap.
+    pub fn serve(&mut self, at_s: i64) {
+        self.running_since = Some(at_s);
+    }
+
+    /// Messages are not being taken any more, or not known to be.
+    pub fn stop(&mut self) {
+        self.running_since = None;
+    }
+
+    /// Asserts that everything up to now was taken.
+    pub fn mark(&mut self, at_s: i64) {
+        if let Some(since) = self.running_since
+            && at_s > since
+        {
+            self.claim(since, at_s);
+            self.running_since = Some(at_s);
+        }
+    }
+
+    /// Asserts a stretch, whoever knows it.
+    pub fn claim(&mut self, from_s: i64, to_s: i64) {
+        if from_s >= to_s {
+            return;
+        }
+        let first = self.covered.partition_point(|stretch| stretch.1 < from_s);
+        let last = self.covered.partition_point(|stretch| stretch.0 <= to_s);
+        let joined = self.covered[first..last].iter().fold((from_s, to_s), |all, one| (all.0.min(one.0), all.1.max(one.1)));
+        self.covered.splice(first..last, [joined]);
+        self.limit();
+    }
+
+    /// Takes a stretch back: something of it was lost.
+    pub fn lose(&mut self, from_s: i64, to_s: i64) {
+        if from_s >= to_s {
+            return;
+        }
+        if let Some(since) = self.running_since
+            && to_s > since
+        {
+            self.claim(since, from_s);
+            self.running_since = Some(to_s);
+        }
+        let cut = |(from, to): (i64, i64)| [(from, to.min(from_s)), (from.max(to_s), to)];
+        self.covered = self.covered.iter().flat_map(|stretch| cut(*stretch)).filter(|(from, to)| from < to).collect();
+        self.limit();
+    }
+
+    fn limit(&mut self) {
+        while self.covered.len() > GAPS_MAX {
+            let shortest = self.covered.iter().enumerate().min_by_key(|(_, (from, to))| to - from).map(|(at, _)| at);
+            shortest.map(|at| self.covered.remove(at));
+        }
+    }
+
+    /// Everything covered up to now.
+    fn until(&self, now_s: i64) -> Vec<(i64, i64)> {
+        let mut all = self.clone();
+        all.mark(now_s);
+        all.covered
+    }
+
+    /// True if all of the stretch that lies before now is covered.
+    pub fn holds(&self, from_s: i64, to_s: i64, now_s: i64) -> bool {
+        let to_s = to_s.min(now_s);
+        if from_s >= to_s {
+            return true;
+        }
+        let running = self.running_since.unwrap_or(i64::MAX);
+        let last = self.covered.partition_point(|stretch| stretch.0 <= from_s);
+        let covered_to = last.checked_sub(1).map_or(from_s, |at| self.covered[at].1.max(from_s));
+        covered_to >= to_s || (running <= covered_to && running <= to_s)
+    }
+
+    /// True if some moment of the stretch that lies before now is covered.
+    pub fn touches(&self, from_s: i64, to_s: i64, now_s: i64) -> bool {
+        from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
+    }
+
+    /// The first covered moment, and the gaps between it and now.
+    pub fn report(&self, now_s: i64) -> (Option<i64>, Vec<(i64, i64)>) {
+        let covered = self.until(now_s);
+        let Some(since) = covered.first().map(|stretch| stretch.0).or(self.running_since) else {
+            return (None, Vec::new());
+        };
+        let mut gaps: Vec<(i64, i64)> = covered.windows(2).map(|pair| (pair[0].1, pair[1].0)).collect();
+        let end = covered.last().map_or(since, |stretch| stretch.1);
+        if end < now_s {
+            gaps.push((end, now_s));
+        }
+        (Some(since), gaps)
+    }
+
+    /// Appends the coverage, without whether it is running.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        varint::put(out, self.covered.len() as u64);
+        for (from, to) in &self.covered {
+            out.extend_from_slice(&from.to_le_bytes());
+            out.extend_from_slice(&to.to_le_bytes());
+        }
+        varint::put(out, u64::from(self.running_since.is_some()));
+        out.extend_from_slice(&self.running_since.unwrap_or(0).to_le_bytes());
+    }
+
+    /// Reads what [`Coverage::encode`] wrote.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
+        let count: u32 = reader.small()?;
+        let covered = (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect::<Result<_, Damaged>>()?;
+        let running = reader.number()? == 1;
+        let since = seconds(reader)?;
+        Ok(Coverage { covered, running_since: running.then_some(since) })
+    }
+}
+
+fn seconds(reader: &mut Reader<'_>) -> Result<i64, Damaged> {
+    let bytes = reader.take(8)?.try_into().map_err(|_| Damaged("cut short"))?;
+    Ok(i64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The same, a second at a time.
+    #[derive(Default)]
+    struct Seconds {
+        covered: std::collections::BTreeSet<i64>,
+        running_since: Option<i64>,
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Serve,
+        Stop,
+        Mark,
+        Claim(i64, i64),
+        Lose(i64, i64),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        let range = || (0..60_i64, 0..8_i64);
+        prop_oneof![
+            Just(Step::Serve),
+            Just(Step::Stop),
+            Just(Step::Mark),
+            range().prop_map(|(from, length)| Step::Claim(from, from + length)),
+            range().prop_map(|(from, length)| Step::Lose(from, from + length)),
+        ]
+    }
+
+    impl Seconds {
+        fn step(&mut self, step: &Step, now: i64) {
+            match step {
+                Step::Serve => self.running_since = Some(now),
+                Step::Stop => self.running_since = None,
+                Step::Mark => {
+                    if let Some(since) = self.running_since.filter(|since| *since < now) {
+                        self.covered.extend(since..now);
+                        self.running_since = Some(now);
+                    }
+                }
+                Step::Claim(from, to) => self.covered.extend(*from..*to),
+                Step::Lose(from, to) => {
+                    if let Some(since) = self.running_since.filter(|since| to > since && from < to) {
+                        self.covered.extend(since..*from);
+                        self.running_since = Some(*to);
+                    }
+                    (*from..*to).for_each(|second| drop(self.covered.remove(&second)));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn stretches_equal_single_seconds(steps in prop::collection::vec(any_step(), 1..40), from in 0..60_i64, length in 0..9_i64) {
+            let (mut coverage, mut seconds) = (Coverage::default(), Seconds::default());
+            for (now, step) in steps.iter().enumerate() {
+                let now = i64::try_from(now).unwrap();
+                match step {
+                    Step::Serve => coverage.serve(now),
+                    Step::Stop => coverage.stop(),
+                    Step::Mark => coverage.mark(now),
+                    Step::Claim(from, to) => coverage.claim(*from, *to),
+                    Step::Lose(from, to) => coverage.lose(*from, *to),
+                }
+                seconds.step(step, now);
+            }
+            let now = 60;
+            seconds.step(&Step::Mark, now);
+            let held = (from..(from + length).min(now)).all(|second| seconds.covered.contains(&second));
+            prop_assert_eq!(coverage.holds(from, from + length, now), held);
+            let touched = (from..from + length).any(|second| seconds.covered.contains(&second));
+            prop_assert_eq!(coverage.touches(from, from + length, now), touched);
+            let mut bytes = Vec::new();
+            coverage.encode(&mut bytes);
+            prop_assert_eq!(Coverage::decode(&mut Reader::new(&bytes)), Ok(coverage.clone()));
+            let gaps = coverage.report(now).1;
+            prop_assert!(gaps.iter().all(|(from, to)| from < to && (*from..*to).all(|s| !seconds.covered.contains(&s))));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! One day of one account: its figures, and, while messages of it arrive, everything needed to count one more.
+
+use crate::{
+    Damaged, Kind,
+    block,
+    counters::Counters,
+    entry::{Entries, EventEntry, MessageEntry},
+    marks::{HourMarks, UserMarks},
+    varint,
+    varint::Reader,
+};
+
+/// The figures of a day and of those of its hours that have any.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DayFigures {
+    pub day: Counters,
+    hours: Vec<(u8, Counters)>,
+}
+
+impl DayFigures {
+    /// The figures of an hour, if it has any.
+    pub fn hour(&self, hour: u8) -> Option<&Counters> {
+        let at = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).ok()?;
+        Some(&self.hours[at].1)
+    }
+
+    fn hour_mut(&mut self, hour: u8) -> &mut Counters {
+        let at = match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
+            Ok(at) => at,
+            Err(at) => {
+                self.hours.insert(at, (hour, Counters::default()));
+                at
+            }
+        };
+        &mut self.hours[at].1
+    }
+
+    /// Writes the figures.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.day.encode(&mut out);
+        varint::put(&mut out, self.hours.len() as u64);
+        for (hour, counters) in &self.hours {
+            out.push(*hour);
+            counters.encode(&mut out);
+        }
+        out
+    }
+
+    /// Reads what [`DayFigures::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<DayFigures, Damaged> {
+        let mut reader = Reader::new(bytes);
+        let day = Counters::decode(&mut reader)?;
+        let count: u8 = reader.small()?;
+        let hours = (0..count).map(|_| Ok((reader.byte()?, Counters::decode(&mut reader)?)));
+        Ok(DayFigures { day, hours: hours.collect::<Result<_, Damaged>>()? })
+    }
+}
+
+/// A message or an event of a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Message(MessageEntry),
+    Event(EventEntry),
+}
+
+impl Entry {
+    pub fn user(&self) -> u32 {
+        match self {
+            Entry::Message(entry) => entry.user,
+            Entry::Event(entry) => entry.user,
+        }
+    }
+
+    pub fn second(&self) -> u32 {
+        match self {
+            Entry::Message(entry) => entry.second(),
+            Entry::Event(entry) => entry.second,
+        }
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Entry::Message(entry) => entry.kind(),
+            Entry::Event(_) => Kind::Event,
+        }
+    }
+
+    pub fn event(&self) -> Option<u16> {
+        match self {
+            Entry::Message(_) => None,
+            Entry::Event(entry) => Some(entry.name),
+        }
+    }
+}
+
+/// A day that takes messages.
+#[derive(Clone, Debug, Default)]
+pub struct OpenDay {
+    messages: Entries<MessageEntry>,
+    events: Entries<EventEntry>,
+    marks: UserMarks,
+    hour_marks: HourMarks,
+}
+
+impl OpenDay {
+    /// Rebuilds a day from its stored messages, with its figures counted anew. `users`: how many the account has.
+    pub fn of_block(block: &[u8], users: usize) -> Result<(OpenDay, DayFigures), Damaged> {
+        let (messages, events) = block::decode(block)?;
+        let mut day = OpenDay::default();
+        let mut figures = DayFigures::default();
+        messages.iter().for_each(|entry| day.count(Entry::Message(*entry), users, &mut figures));
+        events.iter().for_each(|entry| day.count(Entry::Event(*entry), users, &mut figures));
+        day.messages = Entries::of_applied(messages);
+        day.events = Entries::of_applied(events);
+        Ok((day, figures))
+    }
+
+    /// Adds an entry unless it is a repeat; says whether it was added. It is not counted yet.
+    pub fn admit(&mut self, entry: Entry) -> bool {
+        match entry {
+            Entry::Message(entry) => self.messages.admit(entry),
+            Entry::Event(entry) => self.events.admit(entry),
+        }
+    }
+
+    /// Counts the oldest entry that waits, which is the one given.
+    pub fn apply(&mut self, entry: Entry, users: usize, figures: &mut DayFigures) {
+        match entry {
+            Entry::Message(_) => self.messages.applied_one(),
+            Entry::Event(_) => self.events.applied_one(),
+        }
+        self.count(entry, users, figures);
+    }
+
+    /// Takes back the newest entry of this sort.
+    pub fn revert_last(&mut self, entry: Entry) {
+        match entry {
+            Entry::Message(_) => self.messages.revert_last(),
+            Entry::Event(_) => self.events.revert_last(),
+        }
+    }
+
+    fn count(&mut self, entry: Entry, users: usize, figures: &mut DayFigures) {
+        let hour = (entry.second() / 3600) as u8;
+        let (user, kind, event) = (entry.user(), entry.kind(), entry.event());
+        figures.day.record(self.marks.slot(user, users), kind, event);
+        figures.hour_mut(hour).record(self.hour_marks.slot(user, hour), kind, event);
+    }
+
+    /// True if some entry waits for the disk.
+    pub fn is_waiting(&self) -> bool {
+        self.messages.is_waiting() || self.events.is_waiting()
+    }
+
+    /// The durable entries: user, kind and number of the event's name.
+    pub fn each(&self, mut visit: impl FnMut(u32, Kind, Option<u16>)) {
+        self.messages.applied().iter().for_each(|entry| visit(entry.user, entry.kind(), None));
+        self.events.applied().iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
+    }
+
+    /// The durable entries as a block.
+    pub fn encode(&self) -> Vec<u8> {
+        block::encode(self.messages.applied(), self.events.applied())
+    }
+
+    /// Memory in bytes.
+    pub fn bytes(&self) -> usize {
+        self.messages.bytes() + self.events.bytes() + self.marks.bytes() + self.hour_marks.bytes()
+    }
+}
+
+/// Visits every entry of a stored day.
+pub fn each_of_block(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), Damaged> {
+    let (messages, events) = block::decode(block)?;
+    messages.iter().for_each(|entry| visit(entry.user, entry.kind(), None));
+    events.iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
+    Ok(())
+}
