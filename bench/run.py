@@ -187,7 +187,7 @@ def main():
     sizes = QUICK if "--quick" in sys.argv[2:] else FULL
     # beside the build, not in a temporary folder that may be memory
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
-        bench = Bench(pathlib.Path(sys.argv[1]), pathlib.Path(folder), sizes)
+        bench = Bench(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(folder).resolve(), sizes)
         for part in (callbacks, months, memory):
             part(bench)
     print(f"{machine()}; load generator on the same cores; median of {sizes['rounds']} rounds in turns\n")
