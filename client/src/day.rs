@@ -132,11 +132,16 @@ impl FromStr for Day {
     fn from_str(text: &str) -> Result<Day, DayError> {
         let bytes = text.as_bytes();
         let digits_and_dashes = bytes.len() == 10
-            && bytes.iter().enumerate().all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
+            && bytes
+                .iter()
+                .enumerate()
+                .all(|(i, b)| if i == 4 || i == 7 { *b == b'-' } else { b.is_ascii_digit() });
         if !digits_and_dashes {
             return Err(DayError::Form);
         }
-        let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0_i16, |n, b| n * 10 + i16::from(b - b'0'));
+        let number = |range: std::ops::Range<usize>| {
+            bytes[range].iter().fold(0_i16, |n, b| n * 10 + i16::from(b - b'0'))
+        };
         let small = |range| i8::try_from(number(range)).unwrap_or(i8::MAX);
         Day::from_ymd(number(0..4), small(5..7), small(8..10)).ok_or(DayError::NoSuchDay)
     }
@@ -183,7 +188,9 @@ mod tests {
 
     #[test]
     fn other_forms_and_impossible_days_are_told_apart() {
-        for text in ["", "2014-1-7", "20141207", "2014/12/07", " 2014-12-07", "2014-12-07 ", "+014-12-07", "２０14-1"] {
+        for text in
+            ["", "2014-1-7", "20141207", "2014/12/07", " 2014-12-07", "2014-12-07 ", "+014-12-07", "２０14-1"]
+        {
             assert_eq!(text.parse::<Day>(), Err(DayError::Form), "{text}");
         }
         for text in ["2014-02-29", "2014-00-01", "2014-13-01", "2014-04-31", "2014-01-00", "1900-02-29"] {

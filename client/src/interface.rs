@@ -52,7 +52,15 @@ pub static INTERFACES: [Interface; 7] = {
         interface("getupstreammsgmonth", "getUpstreamMsgMonth", "month", Month, Totals, 30, 1),
         interface("getupstreammsgdist", "getUpstreamMsgDist", "dist", Day, Distribution, 15, 15),
         interface("getupstreammsgdistweek", "getUpstreamMsgDistWeek", "distweek", Week, Distribution, 30, 15),
-        interface("getupstreammsgdistmonth", "getUpstreamMsgDistMonth", "distmonth", Month, Distribution, 30, 15),
+        interface(
+            "getupstreammsgdistmonth",
+            "getUpstreamMsgDistMonth",
+            "distmonth",
+            Month,
+            Distribution,
+            30,
+            15,
+        ),
     ]
 };
 

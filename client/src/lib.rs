@@ -2,6 +2,8 @@
 //! what their rows and errors look like. With the feature `client` also a typed client for them, which works
 //! against WeChat and against any server of the same interface.
 
+#![warn(missing_docs)]
+
 mod day;
 mod error_code;
 mod interface;

@@ -104,6 +104,8 @@ impl PageState {
 #[derive(Debug, Default)]
 pub struct Account {
     users: Users,
+    /// Questions need no users, so they are loaded with the first message.
+    users_loaded: bool,
     users_applied: u32,
     users_saved: u32,
     days: Map<Day, DayPage>,
@@ -114,16 +116,16 @@ pub struct Account {
 const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
 
 impl Account {
-    /// Loads the users of an account that was saved before; an empty account if it never was.
-    pub fn load(cold: &dyn Cold) -> Result<Account, ColdError> {
+    fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
         let mut users = Users::default();
         for page in 0.. {
             let key = PageKey::Users(page);
             let Some(bytes) = cold.page(key)? else { break };
             users.decode_page(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
         }
-        let count = users.len();
-        Ok(Account { users, users_applied: count, users_saved: count, ..Account::default() })
+        (self.users_applied, self.users_saved) = (users.len(), users.len());
+        (self.users, self.users_loaded) = (users, true);
+        Ok(())
     }
 
     /// Reserves the place of a message. None: it is a repeat. `name` is the number of an event's name.
@@ -151,11 +153,14 @@ impl Account {
     }
 
     /// Takes a new user from the log. Doing it again changes nothing; a number that does not follow is damage.
-    pub fn replay_user(&mut self, number: u32, openid: &str) -> Result<(), Damaged> {
+    pub fn replay_user(&mut self, number: u32, openid: &str, cold: &dyn Cold) -> Result<(), ColdError> {
+        if !self.users_loaded {
+            self.load_users(cold)?;
+        }
         match self.users.find(openid) {
             Some(known) if known == number => Ok(()),
-            None if number == self.users.len() => self.users.add(openid).map(drop).ok_or(Damaged("too many users")),
-            _ => Err(Damaged("a user's number that does not follow")),
+            None if number == self.users.len() => self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers),
+            _ => Err(ColdError::Damaged(PageKey::Users(number), Damaged("a user's number that does not follow"))),
         }
     }
 
@@ -200,6 +205,9 @@ impl Account {
 
     /// Brings everything into memory that a message of this day will change, so that `apply` cannot fail.
     fn open(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+        if !self.users_loaded {
+            self.load_users(cold)?;
+        }
         if self.days.get(&day).is_none_or(|page| page.open.is_none()) {
             self.open_day(day, cold)?;
         }
@@ -293,7 +301,7 @@ impl Account {
         }))
     }
 
-    /// How many users ever wrote.
+    /// How many users ever wrote; 0 until the first message since the account was loaded.
     pub fn users(&self) -> u32 {
         self.users_applied
     }
@@ -318,6 +326,11 @@ impl Account {
             pages.push((PageKey::of_span(*granularity, *start), bytes));
         }
         Snapshot { pages, tick, users: self.users_applied }
+    }
+
+    /// True if it holds nothing that disk does not hold, beside its users.
+    pub fn is_idle(&self) -> bool {
+        self.days.is_empty() && self.spans.is_empty() && self.users_applied == self.users_saved
     }
 
     /// True if a snapshot would hold something.

@@ -127,11 +127,6 @@ impl<T: Identity> Entries<T> {
         true
     }
 
-    /// True if this entry is among them.
-    pub fn contains(&self, entry: &T) -> bool {
-        self.index.find(entry.hash(), |at| self.list[*at as usize].same(entry)).is_some()
-    }
-
     /// Marks the oldest waiting entry as durable.
     pub fn applied_one(&mut self) {
         self.applied += 1;

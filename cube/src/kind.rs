@@ -45,7 +45,10 @@ impl Kind {
 
     /// The kind a callback's `MsgType` names.
     pub fn of_msg_type(msg_type: &str) -> Kind {
-        Kind::ALL.into_iter().find(|kind| kind.name() == msg_type && *kind != Kind::Other).unwrap_or(Kind::Other)
+        Kind::ALL
+            .into_iter()
+            .find(|kind| kind.name() == msg_type && *kind != Kind::Other)
+            .unwrap_or(Kind::Other)
     }
 
     /// The name in callbacks and in the own statistics.

@@ -1,3 +1,5 @@
 //! The library behind the program `msgcube`.
 
+pub mod callback;
 pub mod lang;
+pub mod store;

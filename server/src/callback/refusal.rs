@@ -1,0 +1,200 @@
+//! Why a callback is refused, how far it had proved itself, and what an operator can do about it.
+
+use super::cipher::CipherError;
+use super::fields::Flaw;
+
+/// A refused callback.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Refusal {
+    cause: Cause,
+    proof: Proof,
+    create_time: Option<i64>,
+}
+
+/// How far a callback had proved that WeChat sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Proof {
+    /// Anyone may have sent it.
+    Nothing,
+    /// `msg_signature` is right, but the ciphertext did not show the right appid.
+    Signature,
+    /// Plain: the signature is right. Encrypted: msg_signature and appid are.
+    Full,
+}
+
+/// What a callback is refused for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// More than 64 KiB.
+    #[error(
+        "the body is over 64 KiB; WeChat's callbacks are far smaller: check what else posts to this address"
+    )]
+    BodyTooLarge,
+    /// `signature` or `msg_signature` is missing or wrong.
+    #[error(
+        "{} does not fit the account's token: set token to the Token of the account's server configuration \
+         (while changing it, keep the former one as token_previous)",
+        if *.encrypted { "msg_signature" } else { "signature" }
+    )]
+    WrongSignature {
+        /// Whether it is `msg_signature` that decides.
+        encrypted: bool,
+    },
+    /// A GET without `echostr`.
+    #[error(
+        "the query has no echostr: this address answers WeChat's check and takes its POSTs, nothing else"
+    )]
+    EchostrMissing,
+    /// The query says encrypted, the body is not.
+    #[error(
+        "the query says encrypted, but the body has no Encrypt: check that a proxy passes both on unchanged"
+    )]
+    NoCiphertext,
+    /// `msg_signature` is right, but no key opens it.
+    #[error(
+        "no key of this account opens it ({0}): set encoding_aes_key to the EncodingAESKey of the account's server \
+         configuration (while changing it, keep the former one as encoding_aes_key_previous)"
+    )]
+    Undecryptable(CipherError),
+    /// The ciphertext ends with another appid.
+    #[error(
+        "it is encrypted for another appid: check that each account's callback address ends with its own appid"
+    )]
+    WrongAppid,
+    /// A document type declaration.
+    #[error("it has a document type declaration; WeChat's callbacks never have one, so nothing more is read")]
+    DocumentType,
+    /// A safe-mode body, and no key.
+    #[error(
+        "it is in safe mode and the account has no key: set encoding_aes_key, or choose plain text at WeChat"
+    )]
+    KeyMissing,
+    /// A plain callback where encryption is required.
+    #[error(
+        "it is plain and require_encryption is true: choose safe mode at WeChat, or set require_encryption = false"
+    )]
+    EncryptionRequired,
+    /// A plain callback's timestamp is too old or too far ahead.
+    #[error(
+        "its timestamp is more than {max_age_s} s from this machine's time: check the clock, or raise \
+         callback_max_age_s if it was delayed"
+    )]
+    StaleTimestamp {
+        /// The limit in seconds.
+        max_age_s: u32,
+    },
+    /// Another account's message.
+    #[error(
+        "its ToUserName is not the account's original_id: correct original_id, or the callback address at WeChat"
+    )]
+    WrongToUser,
+    /// Not a callback message.
+    #[error("the body is no callback message: {0}")]
+    Malformed(Flaw),
+}
+
+impl From<Flaw> for Cause {
+    fn from(flaw: Flaw) -> Cause {
+        if flaw == Flaw::DocumentType { Cause::DocumentType } else { Cause::Malformed(flaw) }
+    }
+}
+
+impl Cause {
+    /// The label in metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Cause::BodyTooLarge => "body_too_large",
+            Cause::WrongSignature { .. } => "wrong_signature",
+            Cause::EchostrMissing => "echostr_missing",
+            Cause::NoCiphertext => "no_ciphertext",
+            Cause::Undecryptable(_) => "undecryptable",
+            Cause::WrongAppid => "wrong_appid",
+            Cause::DocumentType => "document_type",
+            Cause::KeyMissing => "key_missing",
+            Cause::EncryptionRequired => "encryption_required",
+            Cause::StaleTimestamp { .. } => "stale_timestamp",
+            Cause::WrongToUser => "wrong_to_user",
+            Cause::Malformed(_) => "malformed",
+        }
+    }
+
+    /// The HTTP status of the answer.
+    pub fn status(&self) -> u16 {
+        match self {
+            Cause::WrongSignature { .. } | Cause::EchostrMissing => 401,
+            Cause::WrongAppid
+            | Cause::EncryptionRequired
+            | Cause::StaleTimestamp { .. }
+            | Cause::WrongToUser => 403,
+            Cause::BodyTooLarge => 413,
+            _ => 400,
+        }
+    }
+}
+
+impl Refusal {
+    /// Every [`Refusal::reason`] there is, so that metrics can start at zero.
+    pub const REASONS: [&'static str; 12] = [
+        "body_too_large",
+        "wrong_signature",
+        "echostr_missing",
+        "no_ciphertext",
+        "undecryptable",
+        "wrong_appid",
+        "document_type",
+        "key_missing",
+        "encryption_required",
+        "stale_timestamp",
+        "wrong_to_user",
+        "malformed",
+    ];
+
+    pub(super) fn unproven(cause: Cause) -> Refusal {
+        Refusal { cause, proof: Proof::Nothing, create_time: None }
+    }
+
+    pub(super) fn signed(cause: Cause) -> Refusal {
+        Refusal { cause, proof: Proof::Signature, create_time: None }
+    }
+
+    pub(super) fn proven(cause: Cause, create_time: Option<i64>) -> Refusal {
+        Refusal { cause, proof: Proof::Full, create_time }
+    }
+
+    /// What it is refused for.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The label in metrics, such as `wrong_signature`; one of [`Refusal::REASONS`].
+    pub fn reason(&self) -> &'static str {
+        self.cause.reason()
+    }
+
+    /// The HTTP status of the answer, always 4xx.
+    pub fn status(&self) -> u16 {
+        self.cause.status()
+    }
+
+    /// How far it had proved that WeChat sent it.
+    pub fn proof(&self) -> Proof {
+        self.proof
+    }
+
+    /// Whether the signature (encrypted: msg_signature and appid) was right: then a real message was lost here, which
+    /// is a gap in what is covered.
+    pub fn authentic(&self) -> bool {
+        self.proof == Proof::Full
+    }
+
+    /// Whether an account's relay may still pass it on: authentic, and without a document type declaration.
+    pub fn may_be_relayed(&self) -> bool {
+        self.authentic() && self.cause != Cause::DocumentType
+    }
+
+    /// `CreateTime` in Unix seconds, if it could be read from an authentic body. Not checked for plausibility.
+    pub fn create_time(&self) -> Option<i64> {
+        self.create_time
+    }
+}

@@ -1,0 +1,69 @@
+//! What the configuration says to people who made a mistake.
+
+use std::path::Path;
+
+use super::*;
+
+const ACCOUNT: &str = "[[account]]\nappid = \"wx0123456789abcdef\"\nsecret = \"s3cr3t-value\"\ntoken = \"t0k3n-value\"\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/msgcube/msgcube.toml"), |_| None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_has_the_documented_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8060");
+    assert_eq!(config.data_dir, Path::new("/etc/msgcube/data"));
+    assert_eq!(config.data_key_file, Path::new("/etc/msgcube/msgcube.key"));
+    assert_eq!((config.callback_max_age_s, config.datacube), (3600, Datacube::default()));
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_line() {
+    let error = parse("listen = \"127.0.0.1:1\"\nlissten = 1\n").unwrap_err();
+    assert!(error.contains("line 2") && error.contains("lissten"), "{error}");
+    let error = parse(&format!("{ACCOUNT}requre_encryption = true\n")).unwrap_err();
+    assert!(error.contains("requre_encryption"), "{error}");
+}
+
+#[test]
+fn keys_that_are_still_to_come_say_so() {
+    let later = ["tls]\ncert = \"x\"", "upstream]\nbase = \"x\"", "[component]]\nappid = \"x\"", "[cloud]]\nenv = \"x\"", "store]\nkind = \"clickhouse\""];
+    for table in later {
+        let error = parse(&format!("[{table}\n")).unwrap_err();
+        assert!(error.contains("not built yet"), "{error}");
+    }
+    for key in ["quota_per_day = 0", "ip_allow = []", "secret_frozen = false", "upstream_secret = \"x\""] {
+        let error = parse(&format!("{ACCOUNT}{key}\n")).unwrap_err();
+        assert!(error.contains("not built yet"), "{error}");
+    }
+}
+
+#[test]
+fn no_error_and_no_debug_shows_a_secret() {
+    let broken = parse(&format!("{ACCOUNT}encoding_aes_key = \"k3y-value\"\n")).unwrap_err();
+    let mistyped = parse("[[account]]\nappid = \"wx1\"\nsecret = [\"s3cr3t-value\"]\n").unwrap_err();
+    let shown = format!("{:?}", parse(ACCOUNT).unwrap());
+    for text in [broken, mistyped, shown] {
+        assert!(!text.contains("-value"), "{text}");
+    }
+}
+
+#[test]
+fn values_that_cannot_be_are_refused_with_their_place() {
+    let twice = format!("{ACCOUNT}{ACCOUNT}");
+    let cases = [
+        (twice.as_str(), "there already"),
+        ("data_key_file = \"data/key\"", "must not lie in data_dir"),
+        ("[datacube]\nnot_ready_before = \"8:00\"", "08:00"),
+        ("[datacube]\ndate_profile = \"loose\"", "loose"),
+        ("[[account]]\nappid = \"wx1\"\ntoken = \"t\"", "secret"),
+        ("[[account]]\nappid = \"\"\ntoken = \"t\"\nsecret = \"s\"", "appid"),
+        ("[[account]]\nappid = \"a b\"\ntoken = \"t\"\nsecret = \"s\"", "printable"),
+    ];
+    for (text, expected) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,361 @@
+//! The embedded store: a log that makes messages durable, figures in memory, and pages on disk that keep a restart
+//! short. A batch is admitted, made durable as one frame, then applied; or reverted as a whole.
+
+pub mod disk;
+mod log;
+mod pages;
+mod record;
+mod recover;
+mod save;
+mod small;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
+
+use hashbrown::HashMap;
+use msgcube_client::{Day, Interface, Row};
+use msgcube_cube::{
+    Account, Admitted, ColdError, Content, Counters, Coverage, Kind, Message, Period, Tally, rollup::KindFigures,
+    tally_cold,
+};
+
+use super::{AccountNumber, Aside, Change, NotDurable, Outcome, Sizes, Slice, StoreError, lock, statistics::Span};
+use disk::{Disk, RealDisk};
+use log::Log;
+use pages::Pages;
+use record::Record;
+use small::Small;
+
+/// How the store uses memory and disk.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Users and pages in memory, in bytes, before pages are let go.
+    pub memory_bytes: usize,
+    /// Log that a restart may have to replay, in bytes, before pages are saved.
+    pub log_bytes: u64,
+    /// Where log files are made; tests put faults here.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, disk: Arc::new(RealDisk) }
+    }
+}
+
+/// The store in a folder.
+#[derive(Debug)]
+pub struct Embedded {
+    log_folder: PathBuf,
+    pages: Pages,
+    accounts: RwLock<Accounts>,
+    small: Mutex<Small>,
+    log: Mutex<Log>,
+    saving: Mutex<()>,
+    options: Options,
+    /// Held for as long as the store is open, so that no other process opens the folder.
+    _folder_lock: File,
+}
+
+#[derive(Debug, Default)]
+struct Accounts {
+    by_number: Vec<Arc<Cell>>,
+    by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
+}
+
+/// One account. Its figures are locked on their own, so that a question waits for no other account.
+#[derive(Debug)]
+struct Cell {
+    number: u32,
+    appid: String,
+    figures: Mutex<Account>,
+    coverage: Mutex<Coverage>,
+}
+
+/// A batch between admission and the disk's answer.
+#[derive(Default)]
+struct Batch {
+    frame: Vec<u8>,
+    steps: Vec<Step>,
+}
+
+/// What to do once the frame is durable, or to undo if it is not.
+enum Step {
+    Entry { cell: Arc<Cell>, admitted: Admitted },
+    EventName,
+    Note(Change),
+    Aside { key: Vec<u8>, value: Vec<u8> },
+}
+
+impl Embedded {
+    /// Opens the folder, replays what was not saved, and is ready for messages.
+    pub fn open(folder: &Path, options: Options) -> Result<Embedded, StoreError> {
+        recover::open(folder, options)
+    }
+
+    /// See [`super::Store::account`].
+    pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
+        let mut log = lock(&self.log);
+        if let Some(number) = self.read_accounts().by_appid.get(appid) {
+            return Ok(*number);
+        }
+        let number = self.read_accounts().by_number.len() as u32;
+        let mut frame = Vec::new();
+        Record::Account { number, appid }.encode(&mut frame);
+        log.append(&frame).map_err(|error| NotDurable(error.to_string()))?;
+        self.add_account(number, appid, Coverage::default());
+        Ok(AccountNumber(number))
+    }
+
+    fn add_account(&self, number: u32, appid: &str, coverage: Coverage) {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        if accounts.by_number.len() as u32 == number {
+            accounts.by_appid.insert(appid.to_owned(), AccountNumber(number));
+            accounts.by_number.push(Arc::new(Cell {
+                number,
+                appid: appid.to_owned(),
+                figures: Mutex::default(),
+                coverage: Mutex::new(coverage),
+            }));
+        }
+    }
+
+    fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, Accounts> {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn cell(&self, account: AccountNumber) -> Option<Arc<Cell>> {
+        self.read_accounts().by_number.get(account.0 as usize).cloned()
+    }
+
+    /// See [`super::Store::commit`].
+    pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
+        let mut log = lock(&self.log);
+        let mut batch = Batch::default();
+        let outcomes = changes.iter().map(|change| self.admit(change, &mut batch)).collect();
+        if !batch.frame.is_empty()
+            && let Err(error) = log.append(&batch.frame)
+        {
+            self.revert(&batch.steps);
+            return Err(NotDurable(error.to_string()));
+        }
+        for step in batch.steps {
+            self.apply(step);
+        }
+        Ok(outcomes)
+    }
+
+    fn admit(&self, change: &Change, batch: &mut Batch) -> Outcome {
+        match change {
+            Change::Message { account, message } => match self.admit_message(*account, message, batch) {
+                Ok(true) => Outcome::Counted,
+                Ok(false) => Outcome::Repeat,
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
+            Change::Aside { account, aside } => self.admit_aside(*account, aside, batch),
+            note => {
+                record_of(note).encode(&mut batch.frame);
+                batch.steps.push(Step::Note(note.clone()));
+                Outcome::Noted
+            }
+        }
+    }
+
+    fn admit_message(&self, account: AccountNumber, message: &Message, batch: &mut Batch) -> Result<bool, ColdError> {
+        // Numbers come from this store, so the account is there.
+        let Some(cell) = self.cell(account) else { return Ok(false) };
+        let name = self.event_name(message, batch);
+        let admitted = lock(&cell.figures).admit(message, name, &self.pages.of_account(cell.number))?;
+        let Some(admitted) = admitted else { return Ok(false) };
+        let Admitted { day, entry, new_user } = admitted;
+        if new_user {
+            Record::User { account: cell.number, number: entry.user(), openid: &message.user }.encode(&mut batch.frame);
+        }
+        Record::Entry { account: cell.number, day, entry }.encode(&mut batch.frame);
+        batch.steps.push(Step::Entry { cell, admitted });
+        Ok(true)
+    }
+
+    fn event_name(&self, message: &Message, batch: &mut Batch) -> u16 {
+        let Content::Event { name, .. } = &message.content else { return 0 };
+        let mut small = lock(&self.small);
+        let (number, new) = small.names.number_of(name);
+        if new {
+            Record::EventName { number, name }.encode(&mut batch.frame);
+            batch.steps.push(Step::EventName);
+        }
+        number
+    }
+
+    fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
+        let key = small::aside_key(account.0, aside);
+        let known = lock(&self.small).asides.contains_key(&key) || matches!(self.pages.aside(&key), Ok(Some(_)));
+        if known {
+            return Outcome::Repeat;
+        }
+        match serde_json::to_vec(aside) {
+            Ok(value) => {
+                Record::Aside { account: account.0, key: &key, value: &value }.encode(&mut batch.frame);
+                batch.steps.push(Step::Aside { key, value });
+                Outcome::Noted
+            }
+            Err(error) => Outcome::Failed(error.to_string()),
+        }
+    }
+
+    fn apply(&self, step: Step) {
+        match step {
+            Step::Entry { cell, admitted } => lock(&cell.figures).apply(&admitted),
+            Step::EventName => {}
+            Step::Aside { key, value } => drop(lock(&self.small).asides.insert(key, value)),
+            Step::Note(change) => self.note(change),
+        }
+    }
+
+    fn revert(&self, steps: &[Step]) {
+        for step in steps.iter().rev() {
+            match step {
+                Step::Entry { cell, admitted } => lock(&cell.figures).revert(admitted),
+                Step::EventName => lock(&self.small).names.remove_last(),
+                Step::Aside { .. } | Step::Note(_) => {}
+            }
+        }
+    }
+
+    fn note(&self, change: Change) {
+        match change {
+            Change::Lose { account, from_s, to_s } => self.change_coverage(account, |coverage| coverage.lose(from_s, to_s)),
+            Change::Claim { account, from_s, to_s } => {
+                self.change_coverage(account, |coverage| coverage.claim(from_s, to_s));
+            }
+            Change::Serve { at_s, accounts } => {
+                for cell in &self.read_accounts().by_number {
+                    let served = accounts.contains(&AccountNumber(cell.number));
+                    let mut coverage = lock(&cell.coverage);
+                    if served { coverage.serve(at_s) } else { coverage.stop() }
+                }
+            }
+            Change::Mark { at_s } => {
+                self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).mark(at_s));
+            }
+            Change::Fact { key, value } => lock(&self.small).set_fact(key, value),
+            Change::Message { .. } | Change::Aside { .. } => {}
+        }
+    }
+
+    fn change_coverage(&self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) {
+        if let Some(cell) = self.cell(account) {
+            change(&mut lock(&cell.coverage));
+        }
+    }
+
+    /// See [`super::Store::rows`].
+    pub fn rows(&self, account: AccountNumber, interface: &Interface, periods: &[Period]) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        let Some(cell) = self.cell(account) else { return Ok(rows) };
+        let cold = self.pages.of_account(cell.number);
+        let mut figures = lock(&cell.figures);
+        for period in periods {
+            if let Some(counters) = figures.figures(*period, &cold)? {
+                counters.rows(*period, interface.figures, &mut rows);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// See [`super::Store::slice`].
+    pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
+        let Some(cell) = self.cell(account) else { return Ok(Slice::default()) };
+        let cold = self.pages.of_account(cell.number);
+        match span {
+            Span::Period(period) => {
+                let mut figures = lock(&cell.figures);
+                Ok(figures.figures(period, &cold)?.map_or_else(Slice::default, |counters| self.slice_of(counters)))
+            }
+            Span::Days(from, to) => Ok(self.slice_of(self.tally(&cell, from, to)?.counters())),
+        }
+    }
+
+    /// Counts days anew, locking the account for one day at a time.
+    fn tally(&self, cell: &Cell, from: Day, to: Day) -> Result<Tally, StoreError> {
+        let cold = self.pages.of_account(cell.number);
+        let mut tally = Tally::new(lock(&cell.figures).users() as usize);
+        for day in (0..=to.days_since(from)).map(|n| from.plus_days(n)) {
+            let in_memory = lock(&cell.figures).tally_in_memory(day, &mut tally);
+            if !in_memory {
+                tally_cold(day, &cold, &mut tally)?;
+            }
+        }
+        Ok(tally)
+    }
+
+    fn slice_of(&self, counters: &Counters) -> Slice {
+        let figures_of = |kind| KindFigures {
+            users: counters.users(kind),
+            messages: counters.messages(kind),
+            events: if kind == Kind::Event { lock(&self.small).names.of_events(counters.events()) } else { Default::default() },
+        };
+        let by_kind = Kind::ALL.into_iter().map(|kind| (kind, figures_of(kind)));
+        Slice {
+            by_kind: by_kind.filter(|(_, figures)| figures.messages > 0).collect(),
+            users_counted: counters.users_counted(),
+            messages_counted: counters.messages_counted(),
+        }
+    }
+
+    /// See [`super::Store::coverage`].
+    pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
+        match self.cell(account) {
+            Some(cell) => look(&lock(&cell.coverage)),
+            None => look(&Coverage::default()),
+        }
+    }
+
+    /// See [`super::Store::asides`].
+    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
+        let prefix = account.0.to_be_bytes();
+        let mut found = self.pages.asides(&prefix, limit)?;
+        let pending: Vec<_> = lock(&self.small)
+            .asides
+            .range(prefix.to_vec()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        found.extend(pending);
+        found.sort();
+        found.dedup();
+        found.reverse();
+        Ok(found.iter().take(limit).filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
+    }
+
+    /// See [`super::Store::facts`].
+    pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        lock(&self.small).facts(prefix)
+    }
+
+    /// See [`super::Store::sizes`].
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            log_bytes: lock(&self.log).bytes(),
+            page_bytes: self.pages.bytes(),
+            memory_bytes: self.memory_bytes() as u64,
+        }
+    }
+}
+
+fn record_of(change: &Change) -> Record<'_> {
+    match change {
+        Change::Lose { account, from_s, to_s } => Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s },
+        Change::Claim { account, from_s, to_s } => Record::Claim { account: account.0, from_s: *from_s, to_s: *to_s },
+        Change::Serve { at_s, accounts } => {
+            Record::Serve { at_s: *at_s, accounts: accounts.iter().map(|account| account.0).collect() }
+        }
+        Change::Mark { at_s } => Record::Mark { at_s: *at_s },
+        Change::Fact { key, value } => Record::Fact { key, value: value.as_deref() },
+        // Admitted on paths of their own.
+        Change::Message { .. } | Change::Aside { .. } => Record::Fact { key: "", value: None },
+    }
+}

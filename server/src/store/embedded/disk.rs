@@ -1,0 +1,62 @@
+//! The files of the log behind a rim, so that tests can let writes and syncs fail.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+};
+
+/// A file that is only appended to.
+pub trait LogFile: Send + std::fmt::Debug {
+    /// Writes behind what was written before.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// Returns once all that was written survives a power loss. After an error nothing is known of it.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// Makes log files.
+pub trait Disk: Send + Sync + std::fmt::Debug {
+    /// A new, empty file; its name is durable.
+    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+}
+
+/// The machine's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl Disk for RealDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        let file = OpenOptions::new().append(true).create_new(true).open(path)?;
+        sync_folder_of(path)?;
+        Ok(Box::new(RealFile(file)))
+    }
+}
+
+impl LogFile for RealFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+/// Makes a file's name survive a power loss.
+pub fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+/// Removes a file that is not needed any more; one that is gone already is fine.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

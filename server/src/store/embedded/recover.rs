@@ -1,0 +1,195 @@
+//! Opening a folder: pages first, then the frames of the log that were not saved into pages.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::{Mutex, RwLock},
+};
+
+use msgcube_cube::{
+    Coverage, Damaged,
+    varint::{self, Reader},
+};
+
+use super::{Accounts, Embedded, Options, log::Log, pages::Pages, record::Record, small::{Names, Small}};
+use crate::store::{AccountNumber, Change, StoreError, lock};
+
+/// The format of the pages; the log has one of its own in each header.
+const FORMAT: u32 = 1;
+
+/// Names of the values about the store as a whole.
+pub const META_FORMAT: &str = "format";
+/// Number of the first frame that is not in the pages.
+pub const META_FIRST_FRAME: &str = "first_frame";
+/// Appids and coverage, in order of number.
+pub const META_ACCOUNTS: &str = "accounts";
+/// Names of events, in order of number.
+pub const META_EVENT_NAMES: &str = "event_names";
+/// Facts.
+pub const META_FACTS: &str = "facts";
+
+/// See [`Embedded::open`].
+pub fn open(folder: &Path, options: Options) -> Result<Embedded, StoreError> {
+    let folder_lock = lock_folder(folder)?;
+    let pages = Pages::open(&folder.join("pages.redb"))?;
+    check_format(&pages, folder)?;
+    let log_folder = folder.join("log");
+    let first_frame = match pages.meta(META_FIRST_FRAME)? {
+        Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
+        None => 0,
+    };
+    let store = Embedded {
+        log_folder: log_folder.clone(),
+        accounts: RwLock::new(Accounts::default()),
+        small: Mutex::new(load_small(&pages).map_err(|damage| damage_of(folder, damage))?),
+        // Replaced below; replaying needs the store, and the log is what is being replayed.
+        log: Mutex::new(Log::unopened(&log_folder, &options)),
+        saving: Mutex::new(()),
+        pages,
+        options: options.clone(),
+        _folder_lock: folder_lock,
+    };
+    store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
+    let log = Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
+    *lock(&store.log) = log;
+    Ok(store)
+}
+
+fn lock_folder(folder: &Path) -> Result<File, StoreError> {
+    let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).map_err(file_error)?;
+    let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(file_error)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(source)) => Err(file_error(source)),
+    }
+}
+
+fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
+    let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(()) };
+    match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
+        found if found > FORMAT => Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT }),
+        _ => Ok(()),
+    }
+}
+
+/// The value of [`META_FORMAT`].
+pub fn format_value() -> Vec<u8> {
+    let mut value = Vec::new();
+    varint::put(&mut value, u64::from(FORMAT));
+    value
+}
+
+enum LoadError {
+    Store(StoreError),
+    Damaged(Damaged),
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> LoadError {
+        LoadError::Store(error)
+    }
+}
+
+impl From<Damaged> for LoadError {
+    fn from(damage: Damaged) -> LoadError {
+        LoadError::Damaged(damage)
+    }
+}
+
+fn damage_of(folder: &Path, error: LoadError) -> StoreError {
+    match error {
+        LoadError::Store(error) => error,
+        LoadError::Damaged(damage) => damaged(folder, damage),
+    }
+}
+
+fn damaged(folder: &Path, damage: Damaged) -> StoreError {
+    StoreError::Damaged { path: folder.to_owned(), what: damage.to_string() }
+}
+
+fn load_small(pages: &Pages) -> Result<Small, LoadError> {
+    let mut small = Small::default();
+    if let Some(names) = pages.meta(META_EVENT_NAMES)? {
+        small.names = Names::decode(&names)?;
+    }
+    if let Some(facts) = pages.meta(META_FACTS)? {
+        small.decode_facts(&facts)?;
+    }
+    Ok(small)
+}
+
+impl Embedded {
+    fn load_accounts(&self) -> Result<(), LoadError> {
+        let Some(bytes) = self.pages.meta(META_ACCOUNTS)? else { return Ok(()) };
+        let mut reader = Reader::new(&bytes);
+        for number in 0.. {
+            if reader.is_empty() {
+                break;
+            }
+            let appid = reader.text()?;
+            let coverage = Coverage::decode(&mut reader)?;
+            self.add_account(number, appid, coverage);
+        }
+        Ok(())
+    }
+
+    /// The value of [`META_ACCOUNTS`].
+    pub(super) fn encode_accounts(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for cell in &self.read_accounts().by_number {
+            varint::put_bytes(&mut out, cell.appid.as_bytes());
+            lock(&cell.coverage).encode(&mut out);
+        }
+        out
+    }
+
+    fn replay(&self, payload: &[u8], folder: &Path) -> Result<(), StoreError> {
+        let mut reader = Reader::new(payload);
+        while !reader.is_empty() {
+            let record = Record::decode(&mut reader).map_err(|damage| damaged(folder, damage))?;
+            self.replay_record(record).map_err(|error| damage_of(folder, error))?;
+        }
+        Ok(())
+    }
+
+    fn replay_record(&self, record: Record<'_>) -> Result<(), LoadError> {
+        match record {
+            Record::Account { number, appid } => self.add_account(number, appid, Coverage::default()),
+            Record::EventName { number, name } => lock(&self.small).names.replay(number, name)?,
+            Record::User { account, number, openid } => self.with_figures(account, |figures, cold| {
+                figures.replay_user(number, openid, cold)
+            })?,
+            Record::Entry { account, day, entry } => self.with_figures(account, |figures, cold| {
+                figures.replay(day, entry, cold).map(drop)
+            })?,
+            Record::Aside { key, value, .. } => drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec())),
+            Record::Lose { account, from_s, to_s } => {
+                self.note(Change::Lose { account: AccountNumber(account), from_s, to_s });
+            }
+            Record::Claim { account, from_s, to_s } => {
+                self.note(Change::Claim { account: AccountNumber(account), from_s, to_s });
+            }
+            Record::Serve { at_s, accounts } => {
+                self.note(Change::Serve { at_s, accounts: accounts.into_iter().map(AccountNumber).collect() });
+            }
+            Record::Mark { at_s } => self.note(Change::Mark { at_s }),
+            Record::Fact { key, value } => {
+                self.note(Change::Fact { key: key.to_owned(), value: value.map(<[u8]>::to_vec) });
+            }
+        }
+        Ok(())
+    }
+
+    fn with_figures(
+        &self,
+        account: u32,
+        call: impl FnOnce(&mut msgcube_cube::Account, &dyn msgcube_cube::Cold) -> Result<(), msgcube_cube::ColdError>,
+    ) -> Result<(), LoadError> {
+        let cell = self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
+        let cold = self.pages.of_account(account);
+        let result = call(&mut lock(&cell.figures), &cold);
+        Ok(result.map_err(StoreError::from)?)
+    }
+}
