@@ -1,5 +1,6 @@
 """The benchmarks: each figure beside the no-op program's in the same run, taken in turns, as the median of the ratios."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -30,6 +31,7 @@ class Server:
     def __init__(self, command, log):
         self.started = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        atexit.register(self.process.kill)
         line = self.process.stdout.readline().decode()
         if not line.startswith("listening on http://"):
             raise SystemExit(f"{command[0]} did not start: {line!r}")

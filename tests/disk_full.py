@@ -1,6 +1,7 @@
 """Fills the disk under the program: nothing is acknowledged while it is full, /readyz says why, and when there is room it
 recovers by itself, with the gap recorded and everything that was acknowledged counted exactly once."""
 
+import atexit
 import hashlib
 import http.client
 import json
@@ -29,6 +30,7 @@ class Program:
         self.process = subprocess.Popen(
             [binary, "serve", "--config", self.config], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log
         )
+        atexit.register(self.process.kill)
         line = self.process.stdout.readline().decode()
         assert line.startswith("listening on http://"), (line, (work / "log").read_text()[-2000:])
         self.address = line.split("http://")[1].strip()
@@ -102,7 +104,7 @@ def fill(ballast, data):
 
 def send_until_refused(program, acknowledged):
     """Room inside files already made may still take a little; then a callback must stay without an answer."""
-    for number in range(200_000):
+    for number in range(50_000):
         answer = program.callback(f"full{number}", 10_000_000 + number)
         if answer is None:
             return
