@@ -1,0 +1,201 @@
+"""The benchmarks: each figure beside the no-op program's in the same run, taken in turns, as the median of the ratios."""
+
+import atexit
+import json
+import os
+import pathlib
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from datetime import date, datetime, timedelta, timezone
+
+CHINA = timezone(timedelta(hours=8))
+APPID, TOKEN, SECRET, ADMIN_KEY = "wxbench0000000001", "benchToken", "bench-secret", "bench-admin-key"
+FULL = {"seconds": 5, "rounds": 3, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
+QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000}
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+class Server:
+    """A program under load: msgcube on a folder, or the no-op program."""
+
+    def __init__(self, command, log):
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        atexit.register(self.process.kill)
+        line = self.process.stdout.readline().decode()
+        if not line.startswith("listening on http://"):
+            raise SystemExit(f"{command[0]} did not start: {line!r}")
+        self.address = line.split("http://")[1].strip()
+
+    def get(self, path):
+        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
+            return answer.read()
+
+    def ready(self):
+        """Seconds from the start until it takes messages."""
+        while True:
+            try:
+                self.get("/readyz")
+                return time.monotonic() - self.started
+            except urllib.error.HTTPError:
+                time.sleep(0.01)
+
+    def memory_mib(self):
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+        return int(kib) / 1024
+
+    def end(self, how=signal.SIGTERM):
+        self.process.send_signal(how)
+        self.process.wait()
+
+
+class Bench:
+    """Where the programs are, and the folder they run in."""
+
+    def __init__(self, programs, folder, sizes):
+        self.programs, self.folder, self.sizes = programs, folder, sizes
+        self.log = open(folder / "log", "ab")
+        self.rows = []
+
+    def msgcube(self, name):
+        config = self.folder / f"{name}.toml"
+        config.write_text(
+            f'listen = "127.0.0.1:0"\ndata_dir = "{self.folder / name}"\nadmin_key = "{ADMIN_KEY}"\n\n'
+            f'[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "{TOKEN}"\n'
+        )
+        return Server([self.programs / "msgcube", "serve", "--config", config], self.log)
+
+    def noop(self):
+        return Server([self.programs / "examples" / "noop"], self.log)
+
+    def load(self, server, mode, *options):
+        command = [self.programs / "examples" / "load", mode, "--addr", server.address, "--appid", APPID]
+        command += ["--pid", str(server.process.pid), *map(str, options)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"load {mode}: {done.stderr}")
+        report = json.loads(done.stdout)
+        if report["errors"]:
+            say(f"  {mode}: {report['errors']} errors")
+        return report
+
+    def row(self, what, ours, baseline="", ratio=""):
+        say(f"{what}: {ours} {baseline} {ratio}")
+        self.rows.append((what, ours, baseline, ratio))
+
+    def beside_noop(self, what, server, mode, connections, *options):
+        """In turns, so that what else the machine does meets both alike."""
+        noop = self.noop()
+        ours, theirs = [], []
+        for _ in range(self.sizes["rounds"]):
+            for target, reports in ((noop, theirs), (server, ours)):
+                options_here = ["--connections", connections, "--seconds", self.sizes["seconds"], *options]
+                reports.append(self.load(target, mode, *options_here))
+        noop.end()
+        ratio = statistics.median(a["per_second"] / b["per_second"] for a, b in zip(ours, theirs))
+        self.row(f"{what}, {connections} connections", describe(ours), describe(theirs), f"{ratio:.2f}")
+
+
+def median(reports, key):
+    return statistics.median(report[key] for report in reports)
+
+
+def describe(reports):
+    rate, cpu, p99 = (median(reports, key) for key in ("per_second", "cpu_us_per_request", "p99_us"))
+    return f"{rate:,.0f}/s, {cpu:.1f} us CPU, p99 {p99 / 1000:.1f} ms"
+
+
+def last_month():
+    """Its first day, its first second, and the first second after it."""
+    end = datetime.now(CHINA).date().replace(day=1)
+    begin = (end - timedelta(days=1)).replace(day=1)
+    return begin, moment(begin), moment(end)
+
+
+def moment(day: date):
+    return int(datetime(day.year, day.month, day.day, tzinfo=CHINA).timestamp())
+
+
+def bytes_in(folder):
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def callbacks(bench):
+    server = bench.msgcube("callbacks")
+    server.ready()
+    for connections in bench.sizes["connections"]:
+        bench.beside_noop("Durable callbacks", server, "callback", connections, "--token", TOKEN)
+    server.end()
+
+
+def months(bench):
+    """Month queries with few and with many messages stored; on the way the bulk rate, the size and the restart."""
+    begin, start, end = last_month()
+    server = bench.msgcube("months")
+    server.ready()
+    path = f"/cgi-bin/token?grant_type=client_credential&appid={APPID}&secret={SECRET}"
+    access = json.loads(server.get(path))["access_token"]
+    query = ("--access-token", access, "--begin", begin)
+    few, many = bench.sizes["few"], bench.sizes["many"]
+    connections = bench.sizes["connections"][1]
+    fill(bench, server, few, 1_000, start, start + 3600)
+    bench.beside_noop(f"Month query, {few:,} messages stored", server, "month", connections, *query)
+    report = fill(bench, server, many - few, many // 100, start + 3600, end)
+    bench.row("Bulk intake", f"{report['per_second']:,.0f} messages/s, {report['cpu_us_per_request']:.1f} us CPU each")
+    bench.beside_noop(f"Month query, {many:,} messages stored", server, "month", connections, *query)
+    bench.row(f"Memory, {many:,} messages of {many // 100:,} users", f"{server.memory_mib():.0f} MiB")
+    bench.row("Size on disk", f"{bytes_in(bench.folder / 'months') / many:.1f} bytes a message")
+    server.end(signal.SIGKILL)
+    server = bench.msgcube("months")
+    bench.row(f"Restart after SIGKILL, {many:,} messages", f"{server.ready():.1f} s until ready")
+    server.end()
+    bench.row("Size on disk after a graceful end", f"{bytes_in(bench.folder / 'months') / many:.1f} bytes a message")
+
+
+def fill(bench, server, messages, users, start, end):
+    options = ["--admin-key", ADMIN_KEY, "--messages", messages, "--users", users, "--from", start, "--to", end]
+    return bench.load(server, "bulk", "--connections", 2, *options)
+
+
+def memory(bench):
+    server = bench.msgcube("memory")
+    server.ready()
+    time.sleep(1)
+    bench.row("Memory, idle and empty", f"{server.memory_mib():.0f} MiB")
+    _, start, end = last_month()
+    users = bench.sizes["users"]
+    fill(bench, server, users, users, start, end)
+    bench.row(f"Memory, {users:,} users with a message each last month", f"{server.memory_mib():.0f} MiB")
+    server.end()
+
+
+def machine():
+    cpu = pathlib.Path("/proc/cpuinfo").read_text().split("model name", 1)[-1].split("\n")[0].strip("\t: ")
+    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, {datetime.now(CHINA).date()}"
+
+
+def main():
+    sizes = QUICK if "--quick" in sys.argv[2:] else FULL
+    # beside the build, not in a temporary folder that may be memory
+    with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
+        bench = Bench(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(folder).resolve(), sizes)
+        for part in (callbacks, months, memory):
+            part(bench)
+    print(f"{machine()}; load generator on the same cores; median of {sizes['rounds']} rounds in turns\n")
+    print("| | msgcube | no-op on the same HTTP stack | ratio |\n|---|---|---|---|")
+    for row in bench.rows:
+        print(f"| {' | '.join(row)} |")
+
+
+main()

@@ -1,0 +1,189 @@
+//! The benchmarks' load: keep-alive connections over plain TCP with hand-written requests, so that the generator takes as
+//! little of the shared cores as it can. Prints one line of JSON. `cargo run --release --example load -- --help`
+#![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
+
+mod connection;
+mod report;
+mod request;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser};
+use connection::Connection;
+use report::Report;
+use request::{Bulk, Callbacks};
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Load for msgcube, or for the no-op program beside it.
+#[derive(Parser)]
+enum Mode {
+    /// Plain XML callbacks, each a new message made now.
+    Callback {
+        #[command(flatten)]
+        target: Target,
+        /// The account's callback token
+        #[arg(long)]
+        token: String,
+        /// Users who write, in turn
+        #[arg(long, default_value_t = 10_000)]
+        users: u64,
+        /// How long to send, in seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+    /// The month interface, always the same month.
+    Month {
+        #[command(flatten)]
+        target: Target,
+        /// An access token; the no-op program takes any
+        #[arg(long, default_value = "none")]
+        access_token: String,
+        /// The month's first day
+        #[arg(long)]
+        begin: String,
+        /// How long to send, in seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+    /// Many messages by the bulk interface, in requests of --batch lines.
+    Bulk {
+        #[command(flatten)]
+        target: Target,
+        /// The admin key
+        #[arg(long)]
+        admin_key: String,
+        /// Messages in all
+        #[arg(long)]
+        messages: u64,
+        /// Users who write, in turn
+        #[arg(long, default_value_t = 100_000)]
+        users: u64,
+        /// Users are numbered from here
+        #[arg(long, default_value_t = 0)]
+        first_user: u64,
+        /// Unix seconds of the first message
+        #[arg(long)]
+        from: i64,
+        /// Messages are spread evenly up to this moment, Unix seconds
+        #[arg(long)]
+        to: i64,
+        /// Lines a request
+        #[arg(long, default_value_t = 50_000)]
+        batch: u64,
+    },
+}
+
+/// Who is asked, and over how many connections.
+#[derive(Args, Clone)]
+struct Target {
+    /// Address and port
+    #[arg(long)]
+    addr: String,
+    /// The account
+    #[arg(long)]
+    appid: String,
+    #[arg(long, default_value_t = 64)]
+    connections: u64,
+    /// The server's process, whose CPU time is reported
+    #[arg(long)]
+    pid: u32,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Outcome<()> {
+    let report = match Mode::parse() {
+        Mode::Callback { target, token, users, seconds } => {
+            let requests = Arc::new(Callbacks::new(&target.appid, &token, users)?);
+            let make = move |number, buffer: &mut Vec<u8>| requests.write(number, buffer);
+            for_a_while("callback", &target, seconds, b"success", make).await?
+        }
+        Mode::Month { target, access_token, begin, seconds } => {
+            let request = request::month(&access_token, &begin)?;
+            let make = move |_, buffer: &mut Vec<u8>| buffer.extend_from_slice(&request);
+            for_a_while("month", &target, seconds, b"{\"list\":[{", make).await?
+        }
+        Mode::Bulk { target, admin_key, messages, users, first_user, from, to, batch } => {
+            let bulk = Bulk { appid: target.appid.clone(), admin_key, messages, users, first_user, from, to };
+            all_of(&target, Arc::new(bulk), batch).await?
+        }
+    };
+    println!("{}", report.json());
+    Ok(())
+}
+
+/// The same kind of request over all connections until the time is over; each answer must begin with `wanted`.
+async fn for_a_while(
+    mode: &'static str,
+    target: &Target,
+    seconds: f64,
+    wanted: &'static [u8],
+    make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
+) -> Outcome<Report> {
+    let numbers = Arc::new(AtomicU64::new(0));
+    let mut report = Report::started(mode, target.connections, target.pid)?;
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    let mut tasks = Vec::new();
+    for _ in 0..target.connections {
+        let (addr, numbers, make) = (target.addr.clone(), Arc::clone(&numbers), make.clone());
+        tasks.push(tokio::spawn(async move {
+            let mut latencies_us = Vec::with_capacity(1 << 16);
+            let mut errors = 0;
+            let mut connection = Connection::open(&addr).await?;
+            while Instant::now() < end {
+                make(numbers.fetch_add(1, Ordering::Relaxed), connection.buffer());
+                let sent = Instant::now();
+                if connection.ask(wanted).await.is_ok() {
+                    latencies_us.push(micros(sent));
+                } else {
+                    errors += 1;
+                    connection = Connection::open(&addr).await?;
+                }
+            }
+            Ok::<_, std::io::Error>((latencies_us, errors))
+        }));
+    }
+    for task in tasks {
+        let (latencies_us, errors) = task.await??;
+        report.add(latencies_us, errors);
+    }
+    report.ended()?;
+    Ok(report)
+}
+
+/// All messages in batches; a request counts as its lines.
+async fn all_of(target: &Target, bulk: Arc<Bulk>, batch: u64) -> Outcome<Report> {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut report = Report::started("bulk", target.connections, target.pid)?;
+    let mut tasks = Vec::new();
+    for _ in 0..target.connections {
+        let (addr, bulk, next) = (target.addr.clone(), Arc::clone(&bulk), Arc::clone(&next));
+        tasks.push(tokio::spawn(async move {
+            let mut connection = Connection::open(&addr).await?;
+            let mut latencies_us = Vec::new();
+            loop {
+                let first = next.fetch_add(batch, Ordering::Relaxed);
+                if first >= bulk.messages {
+                    return Ok::<_, std::io::Error>(latencies_us);
+                }
+                bulk.write(first..bulk.messages.min(first + batch), connection.buffer());
+                let sent = Instant::now();
+                connection.ask(b"{\"accepted\":").await?;
+                latencies_us.push(micros(sent));
+            }
+        }));
+    }
+    for task in tasks {
+        report.add(task.await??, 0);
+    }
+    report.ended()?;
+    report.requests = bulk.messages;
+    Ok(report)
+}
+
+fn micros(since: Instant) -> u32 {
+    u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX)
+}

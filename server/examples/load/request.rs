@@ -1,0 +1,111 @@
+//! The requests, written by hand.
+
+use std::io::Write;
+use std::ops::Range;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sha1::{Digest, Sha1};
+
+use crate::Outcome;
+
+/// Plain callbacks: signed once, each with its own MsgId.
+pub(crate) struct Callbacks {
+    head: String,
+    body: [String; 2],
+    users: u64,
+    first_msg_id: u64,
+}
+
+impl Callbacks {
+    pub(crate) fn new(appid: &str, token: &str, users: u64) -> Outcome<Callbacks> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+        let timestamp = now.as_secs().to_string();
+        let mut parts = [token, &timestamp, "nonce"];
+        parts.sort_unstable();
+        let digest = Sha1::digest(parts.concat());
+        let signature = digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let head = format!(
+            "POST /callback/{appid}?signature={signature}&timestamp={timestamp}&nonce=nonce&openid=o HTTP/1.1\r\n\
+             Host: 127.0.0.1\r\nContent-Type: text/xml\r\n"
+        );
+        let before =
+            "<xml><ToUserName><![CDATA[gh_bench]]></ToUserName><FromUserName><![CDATA[oBench".to_owned();
+        let after = format!(
+            "]]></FromUserName><CreateTime>{timestamp}</CreateTime><MsgType><![CDATA[text]]></MsgType>\
+             <Content><![CDATA[how late are you open today?]]></Content><MsgId>"
+        );
+        // rounds follow one another within seconds: none may repeat another's MsgId
+        let first_msg_id = u64::try_from(now.as_micros())? << 10;
+        Ok(Callbacks { head, body: [before, after], users, first_msg_id })
+    }
+
+    /// Writes request `number`; users and numbers are of fixed width, so that the length is known.
+    pub(crate) fn write(&self, number: u64, buffer: &mut Vec<u8>) {
+        const WIDTHS: usize = 22 + 19 + "</MsgId></xml>".len();
+        let [before, after] = &self.body;
+        let (user, msg_id) = (number % self.users, self.first_msg_id + number);
+        let length = before.len() + after.len() + WIDTHS;
+        buffer.extend_from_slice(self.head.as_bytes());
+        // writing to memory cannot fail
+        let _ = write!(
+            buffer,
+            "Content-Length: {length}\r\n\r\n{before}{user:022}{after}{msg_id:019}</MsgId></xml>"
+        );
+    }
+}
+
+/// The month interface for the month beginning at `begin`.
+pub(crate) fn month(access_token: &str, begin: &str) -> Outcome<Vec<u8>> {
+    let body = format!("{{\"begin_date\": \"{begin}\", \"end_date\": \"{begin}\"}}");
+    let mut request = Vec::new();
+    write!(
+        request,
+        "POST /datacube/getupstreammsgmonth?access_token={access_token} HTTP/1.1\r\nHost: 127.0.0.1\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    Ok(request)
+}
+
+/// Messages for the bulk interface.
+pub(crate) struct Bulk {
+    pub(crate) appid: String,
+    pub(crate) admin_key: String,
+    pub(crate) messages: u64,
+    pub(crate) users: u64,
+    pub(crate) first_user: u64,
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+}
+
+impl Bulk {
+    /// Writes one request with these messages.
+    pub(crate) fn write(&self, numbers: Range<u64>, buffer: &mut Vec<u8>) {
+        const KINDS: [&str; 8] = ["text", "text", "text", "text", "image", "voice", "video", "link"];
+        let mut body = Vec::with_capacity(128 * 1024);
+        for number in numbers {
+            let user = self.first_user + number % self.users;
+            let kind = KINDS[usize::from((number >> 3).to_le_bytes()[0] & 7)];
+            // writing to memory cannot fail
+            let _ = writeln!(
+                body,
+                "{{\"FromUserName\":\"oBench{user:022}\",\"CreateTime\":{},\"MsgType\":\"{kind}\",\"MsgId\":{number}}}",
+                self.moment(number)
+            );
+        }
+        let _ = write!(
+            buffer,
+            "POST /v1/accounts/{}/messages HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/x-ndjson\r\nContent-Length: {}\r\n\r\n",
+            self.appid,
+            self.admin_key,
+            body.len()
+        );
+        buffer.extend_from_slice(&body);
+    }
+
+    fn moment(&self, number: u64) -> i64 {
+        let share = i128::from(self.to - self.from) * i128::from(number) / i128::from(self.messages);
+        self.from + i64::try_from(share).unwrap_or(0)
+    }
+}

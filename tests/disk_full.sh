@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# A full disk, for real: tests/disk_full.sh BINARY. The data directory is a tmpfs of a few MiB, which needs root to mount.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+binary="$(realpath "${1:?usage: tests/disk_full.sh BINARY}")"
+work="$(mktemp -d)"
+
+cleanup() {
+  ! mountpoint -q "$work/data" || umount -l "$work/data"
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+mkdir "$work/data"
+if [ "$(id -u)" -ne 0 ] || ! mount -t tmpfs -o size=24m tmpfs "$work/data"; then
+  echo "THE FULL DISK IS NOT TESTED: mounting a tmpfs needs root" >&2
+  exit 77
+fi
+python3 "$here/disk_full.py" "$binary" "$work"

@@ -1,0 +1,81 @@
+"""wechatpy 1.8.18, unmodified. Its token address is written into it, so it runs behind the front; its datacube address is a
+class attribute, so it runs directly too, with a token handed to it."""
+
+from wechatpy import WeChatClient
+from wechatpy.client.api import WeChatDataCube
+from wechatpy.exceptions import WeChatClientException
+
+import scenario
+from front import Front
+
+METHODS = {
+    "getupstreammsg": "get_upstream_msg",
+    "getupstreammsghour": "get_upstream_msg_hour",
+    "getupstreammsgweek": "get_upstream_msg_week",
+    "getupstreammsgmonth": "get_upstream_msg_month",
+    "getupstreammsgdist": "get_upstream_msg_dist",
+    "getupstreammsgdistweek": "get_upstream_msg_dist_week",
+    "getupstreammsgdistmonth": "get_upstream_msg_dist_month",
+}
+
+
+def call(client, case):
+    return getattr(client.datacube, METHODS[case["interface"]])(case["begin"], case["end"])
+
+
+def refused(action):
+    """The error as the SDK's own exception gives it: code, and text without the rid."""
+    try:
+        action()
+    except WeChatClientException as error:
+        text, rid = error.errmsg.split(" rid: ")
+        assert [len(part) for part in rid.split("-")] == [8, 8, 8], rid
+        return error.errcode, text
+    raise AssertionError("no error")
+
+
+def check_rows(client):
+    for case in scenario.SCENARIO["answers"]:
+        rows = call(client, case)
+        assert rows == case["list"], (case, rows)
+        assert all(type(value) in (int, str) for row in rows for value in row.values()), rows
+    for case in scenario.SCENARIO["errors"]:
+        assert refused(lambda: call(client, case)) == (case["errcode"], case["errmsg"]), case
+
+
+def behind_the_front():
+    front = Front(scenario.BASE)
+    client = WeChatClient(scenario.APPID, scenario.SECRET)
+    check_rows(client)
+    assert front.hosts and set(front.hosts) == {"api.weixin.qq.com"}, front.hosts
+    assert len(front.hosts) == 1, f"the connection is kept alive, not {len(front.hosts)} of them"
+    check_refresh(client)
+    wrong = WeChatClient(scenario.APPID, "wrong")
+    assert refused(wrong.fetch_access_token) == (40125, "invalid appsecret")
+    unknown = WeChatClient("wx0000000000000fff", scenario.SECRET)
+    assert refused(unknown.fetch_access_token) == (40013, "invalid appid")
+
+
+def check_refresh(client):
+    """A superseded token: wechatpy meets 40001, fetches a new one by itself and repeats the call."""
+    old = scenario.superseded_token()
+    client.session.set(client.access_token_key, old)
+    case = scenario.SCENARIO["answers"][0]
+    assert call(client, case) == case["list"]
+    assert client.access_token != old
+
+
+def directly():
+    WeChatDataCube.API_BASE_URL = scenario.BASE + "/datacube/"
+    check_rows(WeChatClient(scenario.APPID, scenario.SECRET, access_token=scenario.stable_token()))
+    client = WeChatClient(scenario.APPID, scenario.SECRET, access_token=scenario.superseded_token(), auto_retry=False)
+    code, text = refused(lambda: call(client, scenario.SCENARIO["answers"][0]))
+    assert (code, text) == (40001, "invalid credential, access_token is invalid or not latest")
+
+
+scenario.check_verification()
+scenario.check_refusals()
+scenario.send_all()
+behind_the_front()
+directly()
+print("wechatpy: all rows, errors and refreshes as expected, behind the front and directly")

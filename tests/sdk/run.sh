@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs unmodified SDKs against the program: tests/sdk/run.sh BINARY. Wants .test-env/ as ./test makes it.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+root="$(cd "$here/../.." && pwd)"
+binary="$(realpath "${1:?usage: tests/sdk/run.sh BINARY}")"
+python="$root/.test-env/venv/bin/python"
+work="$(mktemp -d)"
+server=
+
+cleanup() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+cp "$here/msgcube.toml" "$work/"
+"$binary" serve --config "$work/msgcube.toml" --data-dir "$work/data" --now 2026-03-02T09:00:00+08:00 \
+  >"$work/out" 2>"$work/log" &
+server=$!
+for _ in $(seq 100); do
+  base="$(sed -n 's|^listening on \(http://[^ ]*\).*|\1|p' "$work/out")"
+  [ -z "$base" ] || break
+  kill -0 "$server" 2>/dev/null || { cat "$work/out" "$work/log"; echo "the program ended" >&2; exit 1; }
+  sleep 0.1
+done
+[ -n "$base" ] || { cat "$work/out" "$work/log"; echo "the program printed no address" >&2; exit 1; }
+
+drive() { # APPID COMMAND...: with that account of msgcube.toml in the environment
+  local appid="$1" lines
+  shift
+  lines="$(grep -A 6 "^appid = \"$appid\"" "$here/msgcube.toml")"
+  value() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" <<<"$lines" | head -n 1; }
+  echo "$*"
+  if ! MSGCUBE_TEST_BASE="$base" MSGCUBE_TEST_APPID="$appid" MSGCUBE_TEST_SECRET="$(value secret)" \
+    MSGCUBE_TEST_TOKEN="$(value token)" MSGCUBE_TEST_AES_KEY="$(value encoding_aes_key)" \
+    NODE_PATH="$root/.test-env/node/node_modules" NO_PROXY=127.0.0.1 timeout 120 "$@"; then
+    echo "the program's last lines:" && tail -n 20 "$work/log"
+    return 1
+  fi
+}
+
+failed=0
+drive wx00000000000000a1 "$python" "$here/drive_wechatpy.py" || failed=1
+drive wx00000000000000a2 "$python" "$here/drive_weixin.py" || failed=1
+drive wx00000000000000a3 node --no-deprecation "$here/drive_node.js" || failed=1
+
+kill -TERM "$server"
+status=0
+wait "$server" || status=$?
+server=
+[ "$status" -eq 0 ] || { echo "SIGTERM ended the program with status $status, not 0" >&2; failed=1; }
+exit "$failed"
