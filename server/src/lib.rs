@@ -1,3 +1,6 @@
 //! The library behind the program `msgcube`.
 
+pub mod import;
 pub mod lang;
+pub mod query;
+pub mod table;
