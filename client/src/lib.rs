@@ -20,4 +20,4 @@ pub use range::{RangeError, check_range, windows};
 pub use row::{List, Row};
 
 #[cfg(feature = "client")]
-pub use client::{Client, ClientBuilder, ClientError};
+pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window};

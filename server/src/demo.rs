@@ -7,12 +7,14 @@ mod crowd;
 mod openid;
 mod random;
 mod rhythm;
+mod run;
 mod year;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use account::DemoAccount;
 pub use announce::{AccountReport, Scene, announcement};
+pub use run::{DemoError, run};
 pub use year::{Year, year};
 
 /// What `msgcube demo` takes.

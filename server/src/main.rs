@@ -1,2 +1,10 @@
 //! The program `msgcube`.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use msgcube::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    cli::run(Cli::parse())
+}

@@ -1,0 +1,189 @@
+//! The command line: what was typed becomes what is meant, and errors become words and an exit status.
+
+use std::{io::Write as _, path::{Path, PathBuf}, process::ExitCode};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use crate::{
+    clock::{Clock, Stopwatch},
+    config::{Config, ConfigError},
+    demo::{self, DemoArgs},
+    import::{self, ImportArgs},
+    lang::Lang,
+    query::{self, ConfiguredAccount, QueryArgs},
+    send::{self, SendArgs, SendKeys},
+    server,
+};
+
+/// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
+#[derive(Parser)]
+#[command(name = "msgcube", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Language of what people read [default: that of the environment]
+    #[arg(long, global = true, value_enum)]
+    lang: Option<Lang>,
+    /// How the log is written
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Take callbacks and answer the interfaces
+    Serve(ServeArgs),
+    /// Make up a realistic year for a few accounts, show last month, and serve it
+    Demo(DemoArgs),
+    /// Ask WeChat, or any server of its interface, for figures
+    Query(QueryArgs),
+    /// Send a signed callback as WeChat does
+    Send(SendArgs),
+    /// Send files of messages to a running server
+    Import(ImportArgs),
+}
+
+/// What `msgcube serve` takes.
+#[derive(Debug, clap::Args)]
+struct ServeArgs {
+    /// The configuration file
+    #[arg(long, default_value = "msgcube.toml")]
+    config: PathBuf,
+    /// Address to listen on, instead of the configuration's; port 0 takes a free one
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<std::net::SocketAddr>,
+    /// The store's folder, instead of the configuration's
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Let the clock start at this moment, for trying things out
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
+    now: Option<i64>,
+}
+
+fn parse_moment(text: &str) -> Result<i64, String> {
+    let moment: Result<Timestamp, _> = text.parse();
+    moment.map(Timestamp::as_second).map_err(|_| "write it like 2014-12-01T00:00:00+08:00".to_owned())
+}
+
+/// Why a command failed, in the user's language.
+struct Failure(String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure(error.to_string())
+    }
+}
+
+/// Runs a command; 0 if it did what it is for.
+pub fn run(cli: Cli) -> ExitCode {
+    start_log(cli.log_format);
+    let lang = cli.lang.unwrap_or_else(|| {
+        let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
+        Lang::of_locale(values.iter().map(String::as_str))
+    });
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&Failure(error.to_string()), lang),
+    };
+    match runtime.block_on(run_command(cli.command, lang)) {
+        Ok(status) => status,
+        Err(failure) => fail(&failure, lang),
+    }
+}
+
+fn fail(failure: &Failure, lang: Lang) -> ExitCode {
+    // Nobody is left to tell if this fails, too.
+    let _ = writeln!(std::io::stderr(), "{} {}", lang.pick("error:", "错误："), failure.0);
+    ExitCode::FAILURE
+}
+
+async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> {
+    let out = &mut std::io::stdout();
+    match command {
+        Command::Serve(args) => serve(args).await,
+        Command::Demo(args) => {
+            demo::run(args, lang).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Query(args) => {
+            let today = Clock::real().today();
+            let done = query::run(args, lang, today, &configured_account, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Send(args) => {
+            let stopwatch = Stopwatch::start();
+            let elapsed_ms = move || u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let now_s = Clock::real().now_s();
+            let done = send::run(&args, lang, now_s, elapsed_ms, send_keys, out).await;
+            let accepted = done.map_err(|error| Failure(error.text(lang)))?;
+            Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Import(args) => {
+            let summary = import::run(args, lang, out).await.map_err(|error| Failure(error.in_lang(lang)))?;
+            Ok(ExitCode::from(summary.exit_status()))
+        }
+    }
+}
+
+async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+    let mut config = read_config(&args.config)?;
+    config.listen = args.listen.unwrap_or(config.listen);
+    config.data_dir = args.data_dir.unwrap_or(config.data_dir);
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
+    server::run(config, clock).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read_config(path: &Path) -> Result<Config, ConfigError> {
+    Config::read(path, environment)
+}
+
+fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {
+    let config = read_config(path).map_err(|error| error.to_string())?;
+    let account = config.account(appid)?;
+    let base = Some(format!("http://{}", config.listen));
+    Ok(ConfiguredAccount { appid: account.appid.clone(), secret: account.secret.reveal().to_owned().into(), base })
+}
+
+fn send_keys(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
+    let config = read_config(path).map_err(|error| error.to_string())?;
+    let account = config.account(appid)?;
+    let copy = |secret: &crate::secret::Secret| Zeroizing::new(secret.reveal().to_owned());
+    Ok(SendKeys {
+        appid: account.appid.clone(),
+        original_id: account.original_id.clone(),
+        token: copy(&account.token),
+        encoding_aes_key: account.encoding_aes_key.as_ref().map(copy),
+        base: Some(format!("http://{}", config.listen)),
+    })
+}
+
+/// The only place that reads environment variables.
+#[allow(clippy::disallowed_methods)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Logs to stderr; `RUST_LOG` chooses what, by default what an operator should know.
+fn start_log(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    match format {
+        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Rows as a table for people: one line a period, a spark line of the whole below. Text in, text out.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use msgcube_client::{Day, Figures, Granularity, Interface, Row};
+
+use crate::lang::Lang;
+
+/// Widest spark line in characters; longer series are summed up in groups.
+const SPARKS_MAX: usize = 80;
+/// One line under the header, nothing else.
+const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
+/// Figures of one type or interval.
+#[derive(Clone, Copy, Default)]
+struct Figure {
+    users: u64,
+    messages: u64,
+}
+
+/// `ref_date` and `ref_hour`.
+type PeriodKey = (Day, u16);
+
+/// A bar of ▁▂▃▄▅▆▇█ for each value; the largest value is █, 0 and what rounds to it are ▁.
+pub fn sparkline(values: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let largest = u128::from(values.iter().copied().max().unwrap_or(0).max(1));
+    let bar = |value: &u64| usize::try_from((u128::from(*value) * 7 + largest / 2) / largest).unwrap_or(0);
+    values.iter().map(|value| BARS[bar(value).min(7)]).collect()
+}
+
+/// The table with its spark line. Users of several types cannot be added up (one user may send several kinds),
+/// so a total of users stands only where it is one: in distributions, which have each user once.
+pub fn render(rows: &[Row], interface: &Interface, lang: Lang) -> String {
+    let mut periods: BTreeMap<PeriodKey, BTreeMap<u8, Figure>> = BTreeMap::new();
+    for row in rows {
+        let period = periods.entry((row.ref_date, row.ref_hour.unwrap_or(0))).or_default();
+        let figure = period.entry(row.msg_type.or(row.count_interval).unwrap_or(0)).or_default();
+        figure.users += row.msg_user;
+        figure.messages += row.msg_count.unwrap_or(0);
+    }
+    let mut groups: Vec<u8> = periods.values().flat_map(|period| period.keys().copied()).collect();
+    groups.sort_unstable();
+    groups.dedup();
+    let table = table(&periods, &groups, interface, lang);
+    format!("{table}\n{}\n", spark_text(&periods, interface, lang))
+}
+
+fn table(
+    periods: &BTreeMap<PeriodKey, BTreeMap<u8, Figure>>,
+    groups: &[u8],
+    interface: &Interface,
+    lang: Lang,
+) -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    table.set_header(header(groups, interface, lang));
+    for (key, period) in periods {
+        let mut cells = vec![period_name(*key, interface)];
+        for group in groups {
+            let figure = period.get(group).copied();
+            cells.extend(figure_cells(figure, interface.figures));
+        }
+        cells.push(total(period, interface.figures).to_string());
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+fn header(groups: &[u8], interface: &Interface, lang: Lang) -> Vec<String> {
+    let (users, messages) = (lang.pick("users", "人数"), lang.pick("messages", "条数"));
+    let period = match interface.granularity {
+        Granularity::Hour => lang.pick("hour", "小时"),
+        Granularity::Day => lang.pick("day", "日期"),
+        Granularity::Week => lang.pick("week of", "周（周一）"),
+        Granularity::Month => lang.pick("month", "月份"),
+    };
+    let mut header = vec![period.to_owned()];
+    for group in groups {
+        match interface.figures {
+            Figures::Totals => {
+                header.extend([users, messages].map(|what| format!("{}\n{what}", type_name(*group, lang))));
+            }
+            Figures::Distribution => header.push(interval_name(*group, lang)),
+        }
+    }
+    header.push(match interface.figures {
+        Figures::Totals => format!("{}\n{messages}", lang.pick("total", "合计")),
+        Figures::Distribution => format!("{}\n{users}", lang.pick("total", "合计")),
+    });
+    header
+}
+
+/// What a number of `msg_type` stands for.
+pub fn type_name(msg_type: u8, lang: Lang) -> String {
+    let name = match msg_type {
+        1 => lang.pick("text", "文字"),
+        2 => lang.pick("image", "图片"),
+        3 => lang.pick("voice", "语音"),
+        4 => lang.pick("video", "视频"),
+        6 => lang.pick("link", "链接"),
+        other => return format!("{} {other}", lang.pick("type", "类型")),
+    };
+    name.to_owned()
+}
+
+fn interval_name(interval: u8, lang: Lang) -> String {
+    let name = match interval {
+        0 => "0",
+        1 => "1–5",
+        2 => "6–10",
+        3 => ">10",
+        other => return format!("{} {other}", lang.pick("interval", "区间")),
+    };
+    format!("{name}\n{}", lang.pick("messages", "条"))
+}
+
+fn period_name((date, hour): PeriodKey, interface: &Interface) -> String {
+    match interface.granularity {
+        Granularity::Hour => format!("{date} {:02}:00", hour / 100),
+        Granularity::Day | Granularity::Week => date.to_string(),
+        Granularity::Month => date.to_string()[..7].to_owned(),
+    }
+}
+
+fn figure_cells(figure: Option<Figure>, figures: Figures) -> Vec<String> {
+    let text = |number: Option<u64>| number.map_or_else(String::new, |number| number.to_string());
+    let users = text(figure.map(|figure| figure.users));
+    match figures {
+        Figures::Totals => vec![users, text(figure.map(|figure| figure.messages))],
+        Figures::Distribution => vec![users],
+    }
+}
+
+fn total(period: &BTreeMap<u8, Figure>, figures: Figures) -> u64 {
+    match figures {
+        Figures::Totals => period.values().map(|figure| figure.messages).sum(),
+        Figures::Distribution => period.values().map(|figure| figure.users).sum(),
+    }
+}
+
+fn spark_text(
+    periods: &BTreeMap<PeriodKey, BTreeMap<u8, Figure>>,
+    interface: &Interface,
+    lang: Lang,
+) -> String {
+    let (Some((first, _)), Some((last, _))) = (periods.first_key_value(), periods.last_key_value()) else {
+        return String::new();
+    };
+    let series: Vec<u64> = every_period(*first, *last, interface.granularity)
+        .map(|key| periods.get(&key).map_or(0, |period| total(period, interface.figures)))
+        .collect();
+    let group = series.len().div_ceil(SPARKS_MAX).max(1);
+    let sums: Vec<u64> = series.chunks(group).map(|values| values.iter().sum()).collect();
+    let what = match interface.figures {
+        Figures::Totals => lang.pick("messages", "条数"),
+        Figures::Distribution => lang.pick("users", "人数"),
+    };
+    let (first, last) = (period_name(*first, interface), period_name(*last, interface));
+    format!("{what} {first} {} {last}", sparkline(&sums))
+}
+
+/// Also the periods without rows: a spark line that left them out would be wrong about time.
+fn every_period(
+    first: PeriodKey,
+    last: PeriodKey,
+    granularity: Granularity,
+) -> impl Iterator<Item = PeriodKey> {
+    let next = move |(date, hour): &PeriodKey| match (granularity, hour) {
+        (Granularity::Hour, hour) if *hour < 2300 => Some((*date, hour + 100)),
+        _ => Some((date.start_of_next(granularity), 0)).filter(|(next, _)| next > date),
+    };
+    std::iter::successors(Some(first), next).take_while(move |key| *key <= last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(json: &str) -> Vec<Row> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn shown(json: &str, interface: &str, lang: Lang) -> String {
+        render(&rows(json), Interface::by_short_name(interface).unwrap(), lang)
+    }
+
+    #[test]
+    fn sparks_reach_from_the_lowest_to_the_highest_bar() {
+        assert_eq!(sparkline(&[0, 1, 2, 3, 4, 5, 6, 7]), "▁▂▃▄▅▆▇█");
+        assert_eq!(sparkline(&[0, 0]), "▁▁");
+        assert_eq!(sparkline(&[5]), "█");
+        assert_eq!(sparkline(&[]), "");
+        assert_eq!(sparkline(&[u64::MAX, 0, u64::MAX / 2]), "█▁▄");
+    }
+
+    const MONTHS: &str = r#"[
+        {"ref_date":"2026-01-01","msg_type":1,"msg_user":282,"msg_count":817},
+        {"ref_date":"2026-01-01","msg_type":2,"msg_user":10,"msg_count":20},
+        {"ref_date":"2026-03-01","msg_type":1,"msg_user":7989,"msg_count":42206}]"#;
+
+    #[test]
+    fn a_period_is_one_line_with_all_its_types() {
+        let text = shown(MONTHS, "month", Lang::En);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert!(lines.contains(&vec!["month", "text", "text", "image", "image", "total"]), "{text}");
+        assert!(lines.contains(&vec!["2026-01", "282", "817", "10", "20", "837"]), "{text}");
+        assert!(lines.contains(&vec!["2026-03", "7989", "42206", "42206"]), "{text}");
+    }
+
+    #[test]
+    fn the_spark_line_has_the_periods_without_messages_too() {
+        let text = shown(MONTHS, "month", Lang::Zh);
+        assert!(text.ends_with("条数 2026-01 ▁▁█ 2026-03\n"), "{text}");
+        assert!(text.contains("文字") && text.contains("合计") && !text.contains("total"), "{text}");
+    }
+
+    #[test]
+    fn distributions_add_up_users() {
+        let json = r#"[{"ref_date":"2026-01-05","count_interval":1,"msg_user":246},
+                       {"ref_date":"2026-01-05","count_interval":3,"msg_user":4}]"#;
+        let text = shown(json, "distweek", Lang::En);
+        assert!(text.contains(">10"), "{text}");
+        let line = text.lines().find(|line| line.contains("2026-01-05")).unwrap();
+        assert_eq!(line.split_whitespace().collect::<Vec<_>>(), ["2026-01-05", "246", "4", "250"]);
+    }
+
+    #[test]
+    fn a_year_of_hours_keeps_a_spark_line_that_fits() {
+        let json = r#"[{"ref_date":"2025-01-01","ref_hour":0,"msg_type":1,"msg_user":1,"msg_count":1},
+                       {"ref_date":"2025-12-31","ref_hour":2300,"msg_type":1,"msg_user":1,"msg_count":1}]"#;
+        let text = shown(json, "hour", Lang::En);
+        assert!(text.contains("2025-12-31 23:00"), "{text}");
+        let sparks = text.chars().filter(|c| ('▁'..='█').contains(c)).count();
+        assert!((40..=SPARKS_MAX).contains(&sparks), "{text}");
+    }
+
+    #[test]
+    fn no_rows_make_no_line() {
+        assert!(!shown("[]", "day", Lang::En).contains('▁'));
+    }
+}
