@@ -129,7 +129,12 @@ impl Account {
     }
 
     /// Reserves the place of a message. None: it is a repeat. `name` is the number of an event's name.
-    pub fn admit(&mut self, message: &Message, name: u16, cold: &dyn Cold) -> Result<Option<Admitted>, ColdError> {
+    pub fn admit(
+        &mut self,
+        message: &Message,
+        name: u16,
+        cold: &dyn Cold,
+    ) -> Result<Option<Admitted>, ColdError> {
         let day = day_of(message.create_time);
         self.open(day, cold)?;
         let known = self.users.find(&message.user);
@@ -159,8 +164,13 @@ impl Account {
         }
         match self.users.find(openid) {
             Some(known) if known == number => Ok(()),
-            None if number == self.users.len() => self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers),
-            _ => Err(ColdError::Damaged(PageKey::Users(number), Damaged("a user's number that does not follow"))),
+            None if number == self.users.len() => {
+                self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers)
+            }
+            _ => Err(ColdError::Damaged(
+                PageKey::Users(number),
+                Damaged("a user's number that does not follow"),
+            )),
         }
     }
 
@@ -223,9 +233,8 @@ impl Account {
     fn open_day(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
         let key = PageKey::DayMessages(day);
         let (open, figures) = match cold.page(key)? {
-            Some(block) => {
-                OpenDay::of_block(&block, self.users.len() as usize).map_err(|damage| ColdError::Damaged(key, damage))?
-            }
+            Some(block) => OpenDay::of_block(&block, self.users.len() as usize)
+                .map_err(|damage| ColdError::Damaged(key, damage))?,
             None => (OpenDay::default(), DayFigures::default()),
         };
         let state = PageState { used: self.tick, ..PageState::default() };
@@ -290,8 +299,8 @@ impl Account {
         if !self.spans.contains_key(&(granularity, start)) {
             let key = PageKey::of_span(granularity, start);
             let Some(bytes) = cold.page(key)? else { return Ok(None) };
-            let counters =
-                Counters::decode(&mut Reader::new(&bytes)).map_err(|damage| ColdError::Damaged(key, damage))?;
+            let counters = Counters::decode(&mut Reader::new(&bytes))
+                .map_err(|damage| ColdError::Damaged(key, damage))?;
             self.spans.insert((granularity, start), SpanPage { counters, ..SpanPage::default() });
         }
         let tick = self.tick;
@@ -314,7 +323,10 @@ impl Account {
         let mut pages = Vec::new();
         if self.users_applied > self.users_saved {
             let page_numbers = self.users_saved / USERS_A_PAGE..=(self.users_applied - 1) / USERS_A_PAGE;
-            pages.extend(page_numbers.map(|page| (PageKey::Users(page), self.users.encode_page(page, self.users_applied))));
+            pages.extend(
+                page_numbers
+                    .map(|page| (PageKey::Users(page), self.users.encode_page(page, self.users_applied))),
+            );
         }
         for (day, page) in self.days.iter().filter(|(_, page)| !page.state.is_clean()) {
             pages.push((PageKey::DayFigures(*day), page.figures.encode()));
@@ -362,7 +374,8 @@ impl Account {
         let keep = |state: &PageState| !state.is_clean() || state.used > limit;
         // `apply` relies on the pages that `admit` opened.
         let is_waiting = |page: &DayPage| page.open.as_ref().is_some_and(OpenDay::is_waiting);
-        let waiting: Vec<Day> = self.days.iter().filter(|(_, page)| is_waiting(page)).map(|(day, _)| *day).collect();
+        let waiting: Vec<Day> =
+            self.days.iter().filter(|(_, page)| is_waiting(page)).map(|(day, _)| *day).collect();
         self.days.retain(|day, page| keep(&page.state) || waiting.contains(day));
         self.spans.retain(|(granularity, start), page| {
             keep(&page.state) || waiting.iter().any(|day| day.start_of(*granularity) == *start)
@@ -377,7 +390,10 @@ impl Account {
     /// Memory in bytes: users, pages.
     pub fn bytes(&self) -> usize {
         let days = self.days.values().map(|page| 400 + page.open.as_ref().map_or(0, OpenDay::bytes));
-        let spans = self.spans.values().map(|page| 400 + page.marks.as_ref().map_or(0, |marks| marks.bytes()));
+        let spans = self
+            .spans
+            .values()
+            .map(|page| 400 + page.marks.as_ref().map_or(0, super::marks::UserMarks::bytes));
         self.users.bytes() + days.sum::<usize>() + spans.sum::<usize>()
     }
 }

@@ -24,16 +24,9 @@ pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
     let mut out = vec![FORMAT];
     varint::put(&mut out, plain.len() as u64);
     // zstd only fails on a bad level or lack of memory; then the plain bytes are as good.
-    match zstd::bulk::compress(&plain, ZSTD_LEVEL) {
-        Ok(compressed) => {
-            out.push(1);
-            out.extend_from_slice(&compressed);
-        }
-        Err(_) => {
-            out.push(0);
-            out.extend_from_slice(&plain);
-        }
-    }
+    let compressed = zstd::bulk::compress(&plain, ZSTD_LEVEL).ok();
+    out.push(u8::from(compressed.is_some()));
+    out.extend_from_slice(compressed.as_deref().unwrap_or(&plain));
     out
 }
 
@@ -68,7 +61,8 @@ fn put_messages(out: &mut Vec<u8>, messages: &[MessageEntry]) {
     out.extend(messages.iter().map(|entry| entry.kind().index() as u8));
     // MsgIds rise with time, so differences leave the high planes nearly constant.
     let before = std::iter::once(0).chain(messages.iter().map(|entry| entry.msg_id));
-    let differences: Vec<u64> = messages.iter().zip(before).map(|(entry, id)| entry.msg_id.wrapping_sub(id)).collect();
+    let differences: Vec<u64> =
+        messages.iter().zip(before).map(|(entry, id)| entry.msg_id.wrapping_sub(id)).collect();
     put_planes(out, &differences, 8, |difference| *difference);
 }
 
@@ -81,7 +75,8 @@ fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> 
     let mut msg_id = 0_u64;
     let entries = seconds.into_iter().enumerate().map(|(i, second)| {
         msg_id = msg_id.wrapping_add(of_planes(ids, count, 8, i));
-        let kind = Kind::from_index(usize::from(kinds[i])).ok_or(Damaged("a kind that this version does not know"))?;
+        let kind = Kind::from_index(usize::from(kinds[i]))
+            .ok_or(Damaged("a kind that this version does not know"))?;
         Ok(MessageEntry::new(second, of_planes(users, count, 4, i) as u32, msg_id, kind))
     });
     entries.collect()
@@ -121,7 +116,10 @@ fn take_deltas(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, Damage
     let mut values = Vec::new();
     for _ in 0..count {
         let delta = reader.small()?;
-        value = value.checked_add(delta).filter(|second| *second < 86_400).ok_or(Damaged("a second past midnight"))?;
+        value = value
+            .checked_add(delta)
+            .filter(|second| *second < 86_400)
+            .ok_or(Damaged("a second past midnight"))?;
         values.push(value);
     }
     Ok(values)
@@ -144,8 +142,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_message() -> impl Strategy<Value = MessageEntry> {
-        (0..86_400_u32, any::<u32>(), any::<u64>(), 0..10_usize)
-            .prop_map(|(second, user, id, kind)| MessageEntry::new(second, user, id, Kind::from_index(kind).unwrap()))
+        (0..86_400_u32, any::<u32>(), any::<u64>(), 0..10_usize).prop_map(|(second, user, id, kind)| {
+            MessageEntry::new(second, user, id, Kind::from_index(kind).unwrap())
+        })
     }
 
     fn any_event() -> impl Strategy<Value = EventEntry> {

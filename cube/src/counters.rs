@@ -96,7 +96,11 @@ impl Counters {
 
     /// Messages of all counted types.
     pub fn messages_counted(&self) -> u64 {
-        Kind::ALL.into_iter().filter(|kind| kind.counted_type().is_some()).map(|kind| self.messages(kind)).sum()
+        Kind::ALL
+            .into_iter()
+            .filter(|kind| kind.counted_type().is_some())
+            .map(|kind| self.messages(kind))
+            .sum()
     }
 
     /// Different users of all counted types.
@@ -117,8 +121,12 @@ impl Counters {
     /// Appends the rows that one of the seven interfaces gives for this period.
     pub fn rows(&self, period: Period, figures: Figures, rows: &mut Vec<Row>) {
         match figures {
-            Figures::Totals => rows.extend(COUNTED_TYPES.iter().filter_map(|number| self.total_row(period, *number))),
-            Figures::Distribution => rows.extend((1..=3).filter_map(|interval| self.class_row(period, interval))),
+            Figures::Totals => {
+                rows.extend(COUNTED_TYPES.iter().filter_map(|number| self.total_row(period, *number)));
+            }
+            Figures::Distribution => {
+                rows.extend((1..=3).filter_map(|interval| self.class_row(period, interval)));
+            }
         }
     }
 

@@ -43,7 +43,9 @@ impl Coverage {
         }
         let first = self.covered.partition_point(|stretch| stretch.1 < from_s);
         let last = self.covered.partition_point(|stretch| stretch.0 <= to_s);
-        let joined = self.covered[first..last].iter().fold((from_s, to_s), |all, one| (all.0.min(one.0), all.1.max(one.1)));
+        let joined = self.covered[first..last]
+            .iter()
+            .fold((from_s, to_s), |all, one| (all.0.min(one.0), all.1.max(one.1)));
         self.covered.splice(first..last, [joined]);
         self.limit();
     }
@@ -60,13 +62,15 @@ impl Coverage {
             self.running_since = Some(to_s);
         }
         let cut = |(from, to): (i64, i64)| [(from, to.min(from_s)), (from.max(to_s), to)];
-        self.covered = self.covered.iter().flat_map(|stretch| cut(*stretch)).filter(|(from, to)| from < to).collect();
+        self.covered =
+            self.covered.iter().flat_map(|stretch| cut(*stretch)).filter(|(from, to)| from < to).collect();
         self.limit();
     }
 
     fn limit(&mut self) {
         while self.covered.len() > GAPS_MAX {
-            let shortest = self.covered.iter().enumerate().min_by_key(|(_, (from, to))| to - from).map(|(at, _)| at);
+            let shortest =
+                self.covered.iter().enumerate().min_by_key(|(_, (from, to))| to - from).map(|(at, _)| at);
             shortest.map(|at| self.covered.remove(at));
         }
     }
@@ -123,7 +127,8 @@ impl Coverage {
     /// Reads what [`Coverage::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
         let count: u32 = reader.small()?;
-        let covered = (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect::<Result<_, Damaged>>()?;
+        let covered =
+            (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect::<Result<_, Damaged>>()?;
         let running = reader.number()? == 1;
         let since = seconds(reader)?;
         Ok(Coverage { covered, running_since: running.then_some(since) })
@@ -184,7 +189,7 @@ mod tests {
                         self.covered.extend(since..*from);
                         self.running_since = Some(*to);
                     }
-                    (*from..*to).for_each(|second| drop(self.covered.remove(&second)));
+                    self.covered.retain(|second| !(*from..*to).contains(second));
                 }
             }
         }

@@ -1,8 +1,7 @@
 //! One day of one account: its figures, and, while messages of it arrive, everything needed to count one more.
 
 use crate::{
-    Damaged, Kind,
-    block,
+    Damaged, Kind, block,
     counters::Counters,
     entry::{Entries, EventEntry, MessageEntry},
     marks::{HourMarks, UserMarks},

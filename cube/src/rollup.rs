@@ -36,7 +36,8 @@ pub fn rollup(messages: &[Message], granularity: Granularity, figures: Figures) 
 }
 
 fn totals(period: Period, messages: &[&Message]) -> Vec<Row> {
-    let of_type = |number| messages.iter().filter(move |message| message.kind().counted_type() == Some(number));
+    let of_type =
+        |number| messages.iter().filter(move |message| message.kind().counted_type() == Some(number));
     let rows = COUNTED_TYPES.into_iter().map(|number| Row {
         msg_type: Some(number),
         msg_count: Some(of_type(number).count() as u64),
@@ -103,7 +104,9 @@ pub fn by_kind(messages: &[Message], from: Day, to: Day) -> BTreeMap<Kind, KindF
 pub fn counted(messages: &[Message], from: Day, to: Day) -> (u64, u64) {
     let messages = without_repeats(messages).into_iter();
     let inside: Vec<&Message> = messages
-        .filter(|message| message.kind().counted_type().is_some() && (from..=to).contains(&day_of(message.create_time)))
+        .filter(|message| {
+            message.kind().counted_type().is_some() && (from..=to).contains(&day_of(message.create_time))
+        })
         .collect();
     (distinct(inside.iter().copied()), inside.len() as u64)
 }

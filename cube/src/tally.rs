@@ -1,10 +1,6 @@
 //! Figures of any set of messages, for ranges that are no whole period.
 
-use crate::{
-    Kind,
-    counters::Counters,
-    marks::UserMarks,
-};
+use crate::{Kind, counters::Counters, marks::UserMarks};
 
 /// Counts messages one by one, different users exactly.
 #[derive(Debug, Default)]

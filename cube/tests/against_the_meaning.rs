@@ -1,10 +1,14 @@
 //! The account's pages against the plain rollup, on random streams: late, repeated, shuffled, around midnights,
 //! new years and leap days, with saving, forgetting from memory, crashes and failed writes in between.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::{cell::RefCell, collections::HashMap};
 
 use msgcube_client::{Day, Figures, Granularity, Row};
-use msgcube_cube::{Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Tally, day_of, rollup, tally_cold};
+use msgcube_cube::{
+    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Tally, day_of, rollup, tally_cold,
+};
 use proptest::prelude::*;
 
 #[derive(Default)]
@@ -33,14 +37,17 @@ enum Step {
 }
 
 /// Moments around which mistakes in calendars show: new years inside a week, leap days, ends of months, midnights.
-const EDGES: [i64; 6] = [1_325_347_200, 1_330_444_800, 1_417_363_200, 1_451_577_600, 1_767_196_800, 1_709_136_000];
+const EDGES: [i64; 6] =
+    [1_325_347_200, 1_330_444_800, 1_417_363_200, 1_451_577_600, 1_767_196_800, 1_709_136_000];
 
 fn any_message() -> impl Strategy<Value = Message> {
-    let time = (0..EDGES.len(), -3..3_i64, 0..4_i64).prop_map(|(edge, day, second)| EDGES[edge] + day * 86_400 + second - 2);
+    let time = (0..EDGES.len(), -3..3_i64, 0..4_i64)
+        .prop_map(|(edge, day, second)| EDGES[edge] + day * 86_400 + second - 2);
     let any_time = prop_oneof![4 => time, 1 => 1_300_000_000..1_900_000_000_i64];
     let id = prop_oneof![3 => 0..4_u64, 1 => Just(u64::MAX), 1 => any::<u64>()];
     let kind = (0..10_usize).prop_map(|kind| Kind::from_index(kind).unwrap());
-    let event = (prop_oneof![Just("subscribe"), Just("CLICK")], prop_oneof![Just(""), Just("k"), Just("ubscribe")]);
+    let event =
+        (prop_oneof![Just("subscribe"), Just("CLICK")], prop_oneof![Just(""), Just("k"), Just("ubscribe")]);
     (0..5_u8, any_time, id, kind, event).prop_map(|(user, create_time, msg_id, kind, (name, key))| {
         let content = match kind {
             Kind::Event => Content::Event { name: name.into(), key: key.into() },
@@ -161,7 +168,10 @@ impl Run {
             }
         }
         let counters = tally.counters();
-        assert_eq!((counters.users_counted(), counters.messages_counted()), rollup::counted(&self.taken, from, to));
+        assert_eq!(
+            (counters.users_counted(), counters.messages_counted()),
+            rollup::counted(&self.taken, from, to)
+        );
         let expected = rollup::by_kind(&self.taken, from, to);
         for kind in Kind::ALL {
             let figures = expected.get(&kind).cloned().unwrap_or_default();

@@ -72,12 +72,17 @@ impl App {
     pub fn start(config: Config, clock: Clock) -> Result<(App, Writer), StartError> {
         let key = DataKey::load_or_create(&config.data_key_file)?;
         let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
-        let store = Store::Embedded(Embedded::open(&config.data_dir, options)?);
+        let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
         App::start_with(config, clock, store, key)
     }
 
     /// The same with a store that is open already.
-    pub fn start_with(config: Config, clock: Clock, store: Store, key: DataKey) -> Result<(App, Writer), StartError> {
+    pub fn start_with(
+        config: Config,
+        clock: Clock,
+        store: Store,
+        key: DataKey,
+    ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
         let mut accounts = HashMap::default();
         for account in &config.accounts {
@@ -106,7 +111,9 @@ impl App {
     /// Sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
-        let gaps = |account: &Arc<Account>| self.store.coverage(account.number, |coverage| coverage.report(now_s).1.len());
+        let gaps = |account: &Arc<Account>| {
+            self.store.coverage(account.number, |coverage| coverage.report(now_s).1.len())
+        };
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.waiting.load(std::sync::atomic::Ordering::Relaxed),

@@ -1,6 +1,10 @@
 //! The command line: what was typed becomes what is meant, and errors become words and an exit status.
 
-use std::{io::Write as _, path::{Path, PathBuf}, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
@@ -155,7 +159,11 @@ fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAcco
     let config = read_config(path).map_err(|error| error.to_string())?;
     let account = config.account(appid)?;
     let base = Some(format!("http://{}", config.listen));
-    Ok(ConfiguredAccount { appid: account.appid.clone(), secret: account.secret.reveal().to_owned().into(), base })
+    Ok(ConfiguredAccount {
+        appid: account.appid.clone(),
+        secret: account.secret.reveal().to_owned().into(),
+        base,
+    })
 }
 
 fn send_keys(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
@@ -181,7 +189,8 @@ fn environment(name: &str) -> Option<String> {
 fn start_log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     match format {
         LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
         LogFormat::Json => log.json().init(),

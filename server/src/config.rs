@@ -110,16 +110,21 @@ pub enum ConfigError {
 impl Config {
     /// Reads a file. `environment` looks up a variable.
     pub fn read(path: &Path, environment: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Config::parse(&text, path, environment)
     }
 
     /// Checks a text; relative paths in it are relative to the folder of `path`.
-    pub fn parse(text: &str, path: &Path, environment: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Config, ConfigError> {
         let mut config = file::parse(text, path)?;
         if config.admin_key.is_none() {
-            config.admin_key = environment("MSGCUBE_ADMIN_KEY").filter(|key| !key.is_empty()).map(Secret::new);
+            config.admin_key =
+                environment("MSGCUBE_ADMIN_KEY").filter(|key| !key.is_empty()).map(Secret::new);
         }
         config.check(path)?;
         Ok(config)
@@ -127,7 +132,8 @@ impl Config {
 
     /// The account of this appid; without an appid the only one.
     pub fn account(&self, appid: Option<&str>) -> Result<&AccountConfig, String> {
-        let known = || self.accounts.iter().map(|account| account.appid.as_str()).collect::<Vec<_>>().join(", ");
+        let known =
+            || self.accounts.iter().map(|account| account.appid.as_str()).collect::<Vec<_>>().join(", ");
         match appid {
             Some(appid) => self
                 .accounts
@@ -143,11 +149,15 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for account in &self.accounts {
-            let hexadecimal = account.appid.strip_prefix("wx").is_some_and(|rest| {
-                rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())
-            });
+            let hexadecimal = account
+                .appid
+                .strip_prefix("wx")
+                .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
             if !hexadecimal {
-                warnings.push(format!("account {}: WeChat's appids are wx and 16 hexadecimal digits", account.appid));
+                warnings.push(format!(
+                    "account {}: WeChat's appids are wx and 16 hexadecimal digits",
+                    account.appid
+                ));
             }
             if account.secret.reveal().len() != 32 {
                 warnings.push(format!("account {}: WeChat's secrets have 32 characters", account.appid));

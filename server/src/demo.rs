@@ -13,7 +13,7 @@ mod year;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use account::DemoAccount;
-pub use announce::{AccountReport, Scene, announcement};
+pub use announce::{AccountReport, Scene, all_figures, announcement};
 pub use run::{DemoError, run};
 pub use year::{Year, year};
 

@@ -39,6 +39,8 @@ struct Shared {
     metrics: Arc<Metrics>,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Wakes whoever only waits for the end.
+    end: Condvar,
     /// Why nothing can be made durable at the moment.
     fault: Mutex<Option<String>>,
     is_faulty: AtomicBool,
@@ -65,7 +67,12 @@ enum Job {
 
 impl Ingest {
     /// Starts the writer. Messages of these accounts are taken from now on.
-    pub fn start(store: Arc<Store>, clock: Clock, metrics: Arc<Metrics>, served: Vec<AccountNumber>) -> (Ingest, Writer) {
+    pub fn start(
+        store: Arc<Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        served: Vec<AccountNumber>,
+    ) -> (Ingest, Writer) {
         let queue = Mutex::new(Queue { served, serve: true, ..Queue::default() });
         let shared = Arc::new(Shared {
             store,
@@ -73,6 +80,7 @@ impl Ingest {
             metrics,
             queue,
             wake: Condvar::new(),
+            end: Condvar::new(),
             fault: Mutex::new(None),
             is_faulty: AtomicBool::new(false),
         });
@@ -124,7 +132,10 @@ impl Ingest {
     /// Takes a stretch of time out of an account's coverage, durably with the next mark.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
         let mut queue = lock(&self.shared.queue);
-        let joined = queue.losses.iter_mut().find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
+        let joined = queue
+            .losses
+            .iter_mut()
+            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
         match joined {
             Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
             None => queue.losses.push((account, from_s, to_s)),
@@ -147,6 +158,7 @@ impl Writer {
     pub fn stop(self) {
         lock(&self.shared.queue).stopping = true;
         self.shared.wake.notify_all();
+        self.shared.end.notify_all();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store ended in a panic");

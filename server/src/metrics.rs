@@ -103,13 +103,26 @@ impl Metrics {
         registry.register("messages", "Messages and events counted since the start", self.messages.clone());
         registry.register("duplicates", "Repeats that were not counted again", self.duplicates.clone());
         registry.register("aside", "Messages kept without being counted, by reason", self.aside.clone());
-        registry.register("bulk_rejected_lines", "Bulk lines that could not be read", self.bulk_rejected.clone());
-        registry.register("queue_depth", "Callbacks and bulk chunks that wait for the writer", self.queue_depth.clone());
+        registry.register(
+            "bulk_rejected_lines",
+            "Bulk lines that could not be read",
+            self.bulk_rejected.clone(),
+        );
+        registry.register(
+            "queue_depth",
+            "Callbacks and bulk chunks that wait for the writer",
+            self.queue_depth.clone(),
+        );
         registry.register("callbacks_waiting", "Callbacks that wait for the disk", self.waiting.clone());
         let log = "Log that a restart would replay";
         registry.register_with_unit("store_log", log, Unit::Bytes, self.log_bytes.clone());
         registry.register_with_unit("store_pages", "Pages on disk", Unit::Bytes, self.page_bytes.clone());
-        registry.register_with_unit("store_memory", "Users and pages in memory", Unit::Bytes, self.memory_bytes.clone());
+        registry.register_with_unit(
+            "store_memory",
+            "Users and pages in memory",
+            Unit::Bytes,
+            self.memory_bytes.clone(),
+        );
         registry.register("gaps", "Gaps in the coverage of all accounts", self.gaps.clone());
     }
 

@@ -40,7 +40,10 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), ServerError> {
 }
 
 /// Binds the addresses, says so, and serves until a signal. `ready` is told the public address.
-pub async fn serve(app: Arc<App>, ready: impl FnOnce(SocketAddr) -> io::Result<()>) -> Result<(), ServerError> {
+pub async fn serve(
+    app: Arc<App>,
+    ready: impl FnOnce(SocketAddr) -> io::Result<()>,
+) -> Result<(), ServerError> {
     let listener = bind(app.config.listen).await?;
     let admin = match app.config.admin_listen {
         Some(address) => Some(bind(address).await?),

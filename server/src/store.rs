@@ -18,6 +18,13 @@ pub use memory::Memory;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountNumber(pub u32);
 
+impl AccountNumber {
+    /// The number of the account at this place of a list that has less than 2^32.
+    fn at(place: usize) -> AccountNumber {
+        AccountNumber(u32::try_from(place).unwrap_or(u32::MAX))
+    }
+}
+
 /// Something to make durable.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -128,7 +135,7 @@ pub enum Store {
     /// The plain model, for tests and trials: slow, forgets everything at the end.
     Memory(Memory),
     /// Log and pages in a folder.
-    Embedded(Embedded),
+    Embedded(Box<Embedded>),
 }
 
 macro_rules! on_each {
@@ -152,7 +159,12 @@ impl Store {
     }
 
     /// The rows of one of the seven interfaces for these periods, in their order.
-    pub fn rows(&self, account: AccountNumber, interface: &Interface, periods: &[Period]) -> Result<Vec<Row>, StoreError> {
+    pub fn rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
         on_each!(self, store => store.rows(account, interface, periods))
     }
 

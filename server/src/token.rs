@@ -83,7 +83,7 @@ impl Tokens {
 
     /// The account a token is good for.
     pub fn check(&self, token: &str, now_s: i64) -> Result<String, ErrorCode> {
-        self.with(token, |appid| appid.to_owned(), now_s)
+        self.with(token, ToOwned::to_owned, now_s)
     }
 
     /// The same without a copy: `look` sees the appid.
@@ -106,7 +106,13 @@ impl Tokens {
     }
 
     /// `/cgi-bin/stable_token`: the same token while it lives long enough; forced, a new one, and the former ones end.
-    pub async fn issue_stable(&self, appid: &str, force: bool, ingest: &Ingest, now_s: i64) -> Result<Issued, NotDurable> {
+    pub async fn issue_stable(
+        &self,
+        appid: &str,
+        force: bool,
+        ingest: &Ingest,
+        now_s: i64,
+    ) -> Result<Issued, NotDurable> {
         let _one_at_a_time = self.issuing.lock().await;
         if force {
             let end = |grant: &Grant| grant.valid_until_s.min(now_s);
@@ -114,7 +120,9 @@ impl Tokens {
         }
         let newest = self.of(appid, Endpoint::Stable).into_iter().max_by_key(|grant| grant.valid_until_s);
         match newest.filter(|grant| grant.valid_until_s - now_s >= RENEW_S) {
-            Some(grant) => Ok(Issued { access_token: self.token(&grant), expires_in: grant.valid_until_s - now_s }),
+            Some(grant) => {
+                Ok(Issued { access_token: self.token(&grant), expires_in: grant.valid_until_s - now_s })
+            }
             None => self.replace(appid, Endpoint::Stable, |grant| grant.valid_until_s, ingest, now_s).await,
         }
     }
@@ -132,13 +140,15 @@ impl Tokens {
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
         let grant = Grant { appid: appid.to_owned(), endpoint, nonce, expires_s, valid_until_s: expires_s };
         let former = self.of(appid, endpoint).into_iter();
-        let (gone, kept): (Vec<Grant>, Vec<Grant>) = former.partition(|grant| now_s >= grant.expires_s + REMEMBER_S);
+        let (gone, kept): (Vec<Grant>, Vec<Grant>) =
+            former.partition(|grant| now_s >= grant.expires_s + REMEMBER_S);
         let ended = kept.into_iter().filter_map(|grant| {
             let valid_until_s = end(&grant);
             (valid_until_s != grant.valid_until_s).then_some(Grant { valid_until_s, ..grant })
         });
         let ended: Vec<Grant> = ended.collect();
-        let mut changes: Vec<Change> = gone.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
+        let mut changes: Vec<Change> =
+            gone.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
         ingest.submit_all(changes)?.await?;
         let access_token = self.token(&grant);
@@ -182,10 +192,8 @@ impl Grant {
 impl DataKey {
     /// A code over texts, each with its length, that only this key makes.
     fn mac(&self, texts: &[&str]) -> [u8; 32] {
-        let mut mac = match Hmac::<Sha256>::new_from_slice(self.bytes()) {
-            Ok(mac) => mac,
-            // HMAC takes keys of any length.
-            Err(_) => unreachable!("HMAC refused a key"),
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.bytes()) else {
+            unreachable!("HMAC takes keys of any length");
         };
         for text in texts {
             mac.update(&(text.len() as u64).to_le_bytes());

@@ -173,17 +173,25 @@ impl Place<'_> {
         file: Option<PathBuf>,
     ) -> Result<Option<Secret>, ConfigError> {
         match (inline, file) {
-            (Some(_), Some(_)) => Err(self.value_error(key, format!("give either {key} or {key}_file, not both"))),
+            (Some(_), Some(_)) => {
+                Err(self.value_error(key, format!("give either {key} or {key}_file, not both")))
+            }
             (inline, None) => Ok(inline),
             (None, Some(file)) => {
                 let path = self.folder.join(file);
-                let text = std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path, source })?;
+                let text =
+                    std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path, source })?;
                 Ok(Some(Secret::new(text.trim_end())))
             }
         }
     }
 
-    fn needed(&self, key: &str, inline: Option<Secret>, file: Option<PathBuf>) -> Result<Secret, ConfigError> {
+    fn needed(
+        &self,
+        key: &str,
+        inline: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Result<Secret, ConfigError> {
         let secret = self.secret(key, inline, file)?;
         secret.ok_or_else(|| self.value_error("account", format!("{key} (or {key}_file) is missing")))
     }
@@ -192,7 +200,10 @@ impl Place<'_> {
         let not_ready_before_minute = match table.not_ready_before.as_str() {
             "" => None,
             time => Some(minute_of_day(time).ok_or_else(|| {
-                self.value_error("datacube.not_ready_before", "must be a time of day such as \"08:00\", or \"\"")
+                self.value_error(
+                    "datacube.not_ready_before",
+                    "must be a time of day such as \"08:00\", or \"\"",
+                )
             })?),
         };
         Ok(Datacube {
@@ -212,7 +223,11 @@ impl Place<'_> {
             secret: self.needed("secret", table.secret, table.secret_file)?,
             token: self.needed("token", table.token, table.token_file)?,
             token_previous: self.secret("token_previous", table.token_previous, table.token_previous_file)?,
-            encoding_aes_key: self.secret("encoding_aes_key", table.encoding_aes_key, table.encoding_aes_key_file)?,
+            encoding_aes_key: self.secret(
+                "encoding_aes_key",
+                table.encoding_aes_key,
+                table.encoding_aes_key_file,
+            )?,
             encoding_aes_key_previous: self.secret(
                 "encoding_aes_key_previous",
                 table.encoding_aes_key_previous,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::*;
 
-const ACCOUNT: &str = "[[account]]\nappid = \"wx0123456789abcdef\"\nsecret = \"s3cr3t-value\"\ntoken = \"t0k3n-value\"\n";
+const ACCOUNT: &str =
+    "[[account]]\nappid = \"wx0123456789abcdef\"\nsecret = \"s3cr3t-value\"\ntoken = \"t0k3n-value\"\n";
 
 fn parse(text: &str) -> Result<Config, String> {
     Config::parse(text, Path::new("/etc/msgcube/msgcube.toml"), |_| None).map_err(|error| error.to_string())
@@ -29,7 +30,13 @@ fn unknown_keys_are_named_with_their_line() {
 
 #[test]
 fn keys_that_are_still_to_come_say_so() {
-    let later = ["tls]\ncert = \"x\"", "upstream]\nbase = \"x\"", "[component]]\nappid = \"x\"", "[cloud]]\nenv = \"x\"", "store]\nkind = \"clickhouse\""];
+    let later = [
+        "tls]\ncert = \"x\"",
+        "upstream]\nbase = \"x\"",
+        "[component]]\nappid = \"x\"",
+        "[cloud]]\nenv = \"x\"",
+        "store]\nkind = \"clickhouse\"",
+    ];
     for table in later {
         let error = parse(&format!("[{table}\n")).unwrap_err();
         assert!(error.contains("not built yet"), "{error}");

@@ -36,17 +36,19 @@ pub struct Scene<'a> {
     pub last_month: Day,
 }
 
-/// The whole text.
+/// The whole text of a demo that is being served.
 pub fn announcement(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
-    let mut text = String::new();
-    for report in reports {
-        text += &figures(scene, report);
-    }
+    let mut text = all_figures(scene, reports);
     if let Some(first) = reports.first() {
         text += &how_to_ask(scene, first);
         text += &what_next(scene, first.account);
     }
     text
+}
+
+/// The accounts' figures alone.
+pub fn all_figures(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
+    reports.iter().map(|report| figures(scene, report)).collect()
 }
 
 fn figures(scene: Scene<'_>, report: &AccountReport<'_>) -> String {

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgcube_client::{Day, Granularity, Interface, Row};
 use msgcube_cube::{Period, start_of_day_s};
 
-use super::{AccountReport, DemoAccount, DemoArgs, Scene, Year, announcement, year};
+use super::{AccountReport, DemoAccount, DemoArgs, Scene, Year, all_figures, announcement, year};
 use crate::{
     app::{Account, App, StartError},
     clock::Clock,
@@ -65,16 +65,17 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
     let (accounts, last_month, first_day) = (year.accounts().to_vec(), year.last_month(), year.first_day());
     fill(app, year, &accounts, first_day, lang).await?;
     let reports = reports(app, &accounts, last_month).await?;
+    let views: Vec<AccountReport<'_>> =
+        reports.iter().zip(&accounts).map(|(report, account)| report.view(account)).collect();
+    let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
     let show = |address: SocketAddr| {
-        let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
         let base_url = format!("http://{address}");
         let scene = Scene { lang, program: &program, base_url: &base_url, last_month };
-        let views: Vec<AccountReport<'_>> = reports.iter().zip(&accounts).map(|(report, account)| report.view(account)).collect();
-        writeln!(io::stdout(), "\n{}", announcement(scene, &views))
+        let text = if args.once { all_figures(scene, &views) } else { announcement(scene, &views) };
+        write!(io::stdout(), "\n{text}")
     };
     if args.once {
-        show(args.listen)?;
-        return Ok(());
+        return Ok(show(args.listen)?);
     }
     server::serve(app.clone(), show).await?;
     Ok(())
@@ -110,8 +111,18 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
 }
 
 /// Sends the year through the intake, a chunk waiting for the disk while the next is made up.
-async fn fill(app: &App, year: Year, accounts: &[DemoAccount], first_day: Day, lang: Lang) -> Result<(), DemoError> {
-    let numbers: Vec<_> = accounts.iter().filter_map(|account| app.account(&account.appid)).map(|account| account.number).collect();
+async fn fill(
+    app: &App,
+    year: Year,
+    accounts: &[DemoAccount],
+    first_day: Day,
+    lang: Lang,
+) -> Result<(), DemoError> {
+    let numbers: Vec<_> = accounts
+        .iter()
+        .filter_map(|account| app.account(&account.appid))
+        .map(|account| account.number)
+        .collect();
     let bar = progress(lang);
     let mut year = year.peekable();
     let mut pending = None;
@@ -128,7 +139,11 @@ async fn fill(app: &App, year: Year, accounts: &[DemoAccount], first_day: Day, l
         }
     }
     let now_s = app.clock.now_s();
-    let claims = numbers.iter().map(|account| Change::Claim { account: *account, from_s: start_of_day_s(first_day), to_s: now_s });
+    let claims = numbers.iter().map(|account| Change::Claim {
+        account: *account,
+        from_s: start_of_day_s(first_day),
+        to_s: now_s,
+    });
     app.ingest.submit_all(claims.collect())?.await?;
     bar.finish_and_clear();
     Ok(())
@@ -169,14 +184,18 @@ impl Report {
 async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result<Vec<Report>, DemoError> {
     let mut reports = Vec::new();
     for account in accounts.iter().filter_map(|account| app.account(&account.appid)) {
-        let token = app.tokens.issue_stable(&account.config.appid, false, &app.ingest, app.clock.now_s()).await?;
+        let token =
+            app.tokens.issue_stable(&account.config.appid, false, &app.ingest, app.clock.now_s()).await?;
         reports.push(report(app, account, last_month, token.access_token)?);
     }
     Ok(reports)
 }
 
 fn report(app: &App, account: &Account, last_month: Day, access_token: String) -> Result<Report, DemoError> {
-    let mut months: Vec<Day> = std::iter::successors(Some(last_month), |month| Some(month.plus_days(-1).first_of_month())).take(12).collect();
+    let mut months: Vec<Day> =
+        std::iter::successors(Some(last_month), |month| Some(month.plus_days(-1).first_of_month()))
+            .take(12)
+            .collect();
     months.reverse();
     let messages = |month: &Day| {
         let period = Period::holding(Granularity::Month, *month);

@@ -10,6 +10,7 @@ use axum::{
     extract::{Path, Request, State},
     http::{Response, StatusCode},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_cube::{Content, Message};
 use sha2::{Digest as _, Sha256};
 
@@ -30,7 +31,11 @@ const EARLIEST_S: i64 = 1_293_811_200;
 const AHEAD_S_MAX: i64 = 24 * 3600;
 
 /// WeChat's check of the address.
-pub async fn verify(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+pub async fn verify(
+    State(app): State<Arc<App>>,
+    Path(appid): Path<String>,
+    request: Request,
+) -> Response<Body> {
     let Some(account) = app.account(&appid) else { return unknown_account(&app) };
     let query = Query::parse(request.uri().query().unwrap_or(""));
     match callback::verify_get(&account.keys, &query) {
@@ -47,7 +52,11 @@ pub async fn verify(State(app): State<Arc<App>>, Path(appid): Path<String>, requ
 }
 
 /// A message or an event.
-pub async fn receive(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
+pub async fn receive(
+    State(app): State<Arc<App>>,
+    Path(appid): Path<String>,
+    request: Request,
+) -> Response<Body> {
     let Some(account) = app.account(&appid) else { return unknown_account(&app) };
     match tokio::time::timeout(DEADLINE, take(&app, account, request)).await {
         Ok(response) => response,
@@ -136,8 +145,7 @@ fn aside_of(message: &Message, reason: &str) -> Aside {
         Content::Message { msg_id, .. } => (Some(*msg_id), None, None),
         Content::Event { name, key } => {
             let digest = Sha256::digest(key.as_bytes());
-            let hex: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-            (None, Some(name.to_string()), Some(hex))
+            (None, Some(name.to_string()), Some(URL_SAFE_NO_PAD.encode(&digest[..16])))
         }
     };
     Aside {
@@ -161,7 +169,10 @@ fn refuse(app: &App, account: &Account, query: &Query<'_>, refusal: &Refusal, no
             app.ingest.lose(account.number, time, time.saturating_add(1));
         }
     }
-    answer::text(StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST), refusal.to_string())
+    answer::text(
+        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
+        refusal.to_string(),
+    )
 }
 
 /// Closes the connection without an answer: WeChat sends the message again. Until then it is missing.

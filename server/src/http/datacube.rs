@@ -43,7 +43,11 @@ struct Dates {
 }
 
 /// Answers one of the seven.
-pub async fn answer(interface: &'static Interface, State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+pub async fn answer(
+    interface: &'static Interface,
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Response<Body> {
     let now_s = app.clock.now_s();
     match list(interface, &app, request, now_s).await {
         Ok((list, hint)) => {
@@ -93,14 +97,20 @@ fn caller(app: &App, query: &str, now_s: i64) -> Result<Arc<Account>, Failure> {
 fn check_permission(account: &Account) -> Result<(), Failure> {
     if account.config.kind == AccountKind::Other || !account.config.certified {
         let en = "WeChat answers certified service and subscription accounts only; see kind and certified in the configuration";
-        return Err(failure(ErrorCode::API_UNAUTHORIZED, en, "仅认证的服务号和订阅号可用，见配置 kind、certified"));
+        return Err(failure(
+            ErrorCode::API_UNAUTHORIZED,
+            en,
+            "仅认证的服务号和订阅号可用，见配置 kind、certified",
+        ));
     }
     Ok(())
 }
 
 async fn read_dates(interface: &Interface, app: &App, body: Body, now_s: i64) -> Result<Dates, Failure> {
     let body = body::read(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
-        BodyError::TooLarge => failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB"),
+        BodyError::TooLarge => {
+            failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB")
+        }
         BodyError::TooSlow | BodyError::Broken => {
             failure(ErrorCode::DATA_FORMAT, "the body did not arrive within 30 s", "请求体未在 30 秒内到达")
         }
@@ -110,7 +120,11 @@ async fn read_dates(interface: &Interface, app: &App, body: Body, now_s: i64) ->
         return Err(failure(ErrorCode::EMPTY_BODY, format!("send {example}"), format!("请发送 {example}")));
     }
     let object: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| {
-        failure(ErrorCode::DATA_FORMAT, format!("send a JSON object: {example}"), format!("请发送 JSON：{example}"))
+        failure(
+            ErrorCode::DATA_FORMAT,
+            format!("send a JSON object: {example}"),
+            format!("请发送 JSON：{example}"),
+        )
     })?;
     let dates = Dates { begin: date(&object, "begin_date")?, end: date(&object, "end_date")? };
     check_dates(interface, app, &dates, now_s)?;
@@ -136,14 +150,17 @@ fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> R
     let datacube = &app.config.datacube;
     let yesterday = msgcube_cube::day_of(now_s).plus_days(-1);
     let last = if datacube.live { yesterday.plus_days(1) } else { yesterday };
-    check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| {
-        Failure { code: ErrorCode::DATE_RANGE, hint: Some(Hint::of_range(interface, error, dates.begin, last)) }
+    check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| Failure {
+        code: ErrorCode::DATE_RANGE,
+        hint: Some(Hint::of_range(interface, error, dates.begin, last)),
     })?;
     let minute = second_of_day(now_s) / 60;
     match datacube.not_ready_before_minute {
         Some(ready) if dates.end == yesterday && minute < ready => {
             let time = format!("{:02}:{:02}", ready / 60, ready % 60);
-            let en = format!("figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now");
+            let en = format!(
+                "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now"
+            );
             Err(failure(ErrorCode::NOT_READY, en, format!("{yesterday}的数据{time}（北京时间）后可查")))
         }
         _ => Ok(()),
@@ -167,7 +184,8 @@ fn periods(interface: &Interface, dates: &Dates, live: bool, now_s: i64) -> Peri
         })
     });
     let begun = all.filter(|period| period.start_s() <= now_s);
-    let (answered, open): (Vec<Period>, Vec<Period>) = begun.partition(|period| live || period.end_s() <= now_s);
+    let (answered, open): (Vec<Period>, Vec<Period>) =
+        begun.partition(|period| live || period.end_s() <= now_s);
     Periods { answered, open: open.first().copied() }
 }
 

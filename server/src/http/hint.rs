@@ -43,9 +43,13 @@ impl Hint {
     /// Why a range of dates is refused, and which one to ask for.
     pub fn of_range(interface: &Interface, error: RangeError, begin: Day, last: Day) -> Hint {
         match error {
-            RangeError::Backwards => Hint::new("begin_date must not be after end_date", "begin_date 不能晚于 end_date"),
+            RangeError::Backwards => {
+                Hint::new("begin_date must not be after end_date", "begin_date 不能晚于 end_date")
+            }
             RangeError::TooLate { .. } => Hint::new(
-                format!("end_date may be {last} at the latest: figures of a day are there once it is over in Beijing"),
+                format!(
+                    "end_date may be {last} at the latest: figures of a day are there once it is over in Beijing"
+                ),
                 format!("end_date 最晚为 {last}（北京时间，当天结束后才有数据）"),
             ),
             RangeError::TooLong { days, span_days } => too_long(interface, begin, days, span_days),
@@ -69,7 +73,9 @@ impl Hint {
     /// Why an answer is empty: its last period is not over.
     pub fn not_over(start: Day, ends: Day) -> Hint {
         Hint::new(
-            format!("the period that starts on {start} is answered from {ends} on, once it is over; live = true answers open periods"),
+            format!(
+                "the period that starts on {start} is answered from {ends} on, once it is over; live = true answers open periods"
+            ),
             format!("{start}起的周期{ends}结束后才有数据；配置 live = true 可查未结束的"),
         )
     }
@@ -77,7 +83,9 @@ impl Hint {
     /// The answer touches time that is not covered.
     pub fn partial(start: Day) -> Hint {
         Hint::new(
-            format!("figures of {start} may be too low: not all of that time is covered; see /v1/accounts/APPID/coverage"),
+            format!(
+                "figures of {start} may be too low: not all of that time is covered; see /v1/accounts/APPID/coverage"
+            ),
             format!("{start}的数据可能偏少：该时段未完全覆盖，见 /v1/accounts/APPID/coverage"),
         )
     }
@@ -87,12 +95,17 @@ fn too_long(interface: &Interface, begin: Day, days: i32, span_days: i32) -> Hin
     let last = begin.plus_days(span_days - 1);
     if interface.granularity == Granularity::Month && begin == begin.first_of_month() {
         return Hint::new(
-            format!("{days} days are asked for and {span_days} are allowed; the row of a month carries its 1st: {begin} to {begin} is enough"),
+            format!(
+                "{days} days are asked for and {span_days} are allowed; the row of a month carries its 1st: {begin} to {begin} is enough"
+            ),
             format!("最多{span_days}天，请求了{days}天；月数据的日期为1日，查询{begin}即可"),
         );
     }
     Hint::new(
-        format!("{} takes at most {span_days} days, both ends counted, and {days} are asked for; ask for {begin} to {last}", interface.name),
+        format!(
+            "{} takes at most {span_days} days, both ends counted, and {days} are asked for; ask for {begin} to {last}",
+            interface.name
+        ),
         format!("最多{span_days}天（含首尾），请求了{days}天；可查{begin}至{last}"),
     )
 }

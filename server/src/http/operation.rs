@@ -22,14 +22,18 @@ struct Ready {
 }
 
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/healthz", get(async || answer::text(StatusCode::OK, "ok\n"))).route("/readyz", get(ready))
+    Router::new()
+        .route("/healthz", get(async || answer::text(StatusCode::OK, "ok\n")))
+        .route("/readyz", get(ready))
 }
 
 /// 503 while nothing can be made durable, with the reason.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     match app.ingest.fault() {
         None => answer::own(StatusCode::OK, &Ready { ready: true, reasons: Vec::new() }),
-        Some(fault) => answer::own(StatusCode::SERVICE_UNAVAILABLE, &Ready { ready: false, reasons: vec![fault] }),
+        Some(fault) => {
+            answer::own(StatusCode::SERVICE_UNAVAILABLE, &Ready { ready: false, reasons: vec![fault] })
+        }
     }
 }
 

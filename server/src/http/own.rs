@@ -43,7 +43,9 @@ async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) 
 /// True if the request shows the admin key. Without a configured key nobody is allowed.
 pub fn is_allowed(app: &App, headers: &HeaderMap) -> bool {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let shown = shown
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match (&app.config.admin_key, shown) {
         (Some(key), Some((_, shown))) => key.is(shown.trim()),
         _ => false,
@@ -57,10 +59,9 @@ pub fn unauthorized() -> Response<Body> {
     response
 }
 
-/// The account of a path, or the answer that says there is none.
-fn account<'a>(app: &'a App, appid: &str) -> Result<&'a Arc<Account>, Response<Body>> {
-    let error = || answer::own_error(StatusCode::NOT_FOUND, "no [[account]] of the configuration has this appid; GET /v1/accounts lists them");
-    app.account(appid).ok_or_else(error)
+fn no_account() -> Response<Body> {
+    let error = "no [[account]] of the configuration has this appid; GET /v1/accounts lists them";
+    answer::own_error(StatusCode::NOT_FOUND, error)
 }
 
 /// Covered time as it is shown.
@@ -82,7 +83,8 @@ impl CoverageAnswer {
 
 /// A moment as people in Beijing write it, with its offset.
 fn beijing(unix_s: i64) -> String {
-    let offset = tz::Offset::from_seconds(i32::try_from(BEIJING_OFFSET_S).unwrap_or(0)).unwrap_or(tz::Offset::UTC);
+    let offset =
+        tz::Offset::from_seconds(i32::try_from(BEIJING_OFFSET_S).unwrap_or(0)).unwrap_or(tz::Offset::UTC);
     match Timestamp::from_second(unix_s) {
         Ok(moment) => moment.display_with_offset(offset).to_string(),
         Err(_) => unix_s.to_string(),
@@ -90,9 +92,9 @@ fn beijing(unix_s: i64) -> String {
 }
 
 async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    match account(&app, &appid) {
-        Ok(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, account)),
-        Err(response) => response,
+    match app.account(&appid) {
+        Some(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, account)),
+        None => no_account(),
     }
 }
 
@@ -111,10 +113,7 @@ async fn accounts(State(app): State<Arc<App>>) -> Response<Body> {
 }
 
 async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let account = match account(&app, &appid) {
-        Ok(account) => account,
-        Err(response) => return response,
-    };
+    let Some(account) = app.account(&appid) else { return no_account() };
     match app.store.asides(account.number, ASIDES_MAX) {
         Ok(messages) => answer::own(StatusCode::OK, &serde_json::json!({ "messages": messages })),
         Err(error) => store_failed(&error),
@@ -123,5 +122,8 @@ async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Respo
 
 fn store_failed(error: &crate::store::StoreError) -> Response<Body> {
     tracing::error!(%error, "the store cannot be read");
-    answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "the store cannot be read; see the log of the server")
+    answer::own_error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the store cannot be read; see the log of the server",
+    )
 }

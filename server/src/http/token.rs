@@ -11,11 +11,7 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{answer, body, hint::Hint};
-use crate::{
-    app::App,
-    store::NotDurable,
-    token::Issued,
-};
+use crate::{app::App, store::NotDurable, token::Issued};
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
@@ -103,9 +99,15 @@ fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
 
 fn hint(code: ErrorCode) -> Option<Hint> {
     let (en, zh) = match code {
-        ErrorCode::INVALID_APPID => ("no [[account]] of the configuration has this appid", "配置中没有该 appid 的 [[account]]"),
-        ErrorCode::INVALID_GRANT_TYPE => ("grant_type must be client_credential", "grant_type 须为 client_credential"),
-        ErrorCode::INVALID_APPSECRET => ("it is the secret of [[account]] in the configuration", "应为配置中 [[account]] 的 secret"),
+        ErrorCode::INVALID_APPID => {
+            ("no [[account]] of the configuration has this appid", "配置中没有该 appid 的 [[account]]")
+        }
+        ErrorCode::INVALID_GRANT_TYPE => {
+            ("grant_type must be client_credential", "grant_type 须为 client_credential")
+        }
+        ErrorCode::INVALID_APPSECRET => {
+            ("it is the secret of [[account]] in the configuration", "应为配置中 [[account]] 的 secret")
+        }
         ErrorCode::REQUIRE_POST | ErrorCode::EMPTY_BODY | ErrorCode::DATA_FORMAT => (
             r#"POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,
             r#"请 POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,

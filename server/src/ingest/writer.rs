@@ -1,6 +1,6 @@
 //! The writer's loop: take all that waits, commit it, tell every waiter.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{Job, Queue, Shared};
 use crate::{
@@ -52,13 +52,19 @@ fn next_batch(shared: &Shared) -> Batch {
     Batch {
         jobs: std::mem::take(&mut queue.jobs),
         losses: losses(&queue),
-        serve: queue.serve.then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
+        serve: queue
+            .serve
+            .then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
         stopping: queue.stopping,
     }
 }
 
 fn losses(queue: &Queue) -> Vec<Change> {
-    let loss = |(account, from_s, to_s): &(_, i64, i64)| Change::Lose { account: *account, from_s: *from_s, to_s: *to_s };
+    let loss = |(account, from_s, to_s): &(_, i64, i64)| Change::Lose {
+        account: *account,
+        from_s: *from_s,
+        to_s: *to_s,
+    };
     queue.losses.iter().map(loss).collect()
 }
 
@@ -75,14 +81,14 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
         changes.push(Change::Mark { at_s: now_s - lag_s });
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
-    let first = changes.len() - waiters.iter().map(|waiter| waiter.changes()).sum::<usize>();
+    let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
     let stopwatch = Stopwatch::start();
     let result = shared.store.commit(&changes);
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
     note(shared, serving, lost, result.is_ok());
     answer(waiters, result, first);
-    shared.is_faulty.load(std::sync::atomic::Ordering::Relaxed) == false
+    !shared.is_faulty.load(Ordering::Relaxed)
 }
 
 /// After a success the losses are noted; after a fault serving begins anew, with a gap since the last mark.
@@ -137,7 +143,9 @@ fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first:
             (Waiter::One(sender), Ok(outcomes)) => {
                 drop(sender.send(outcomes.next().ok_or_else(|| NotDurable("no outcome".to_owned()))));
             }
-            (Waiter::Many(sender, count), Ok(outcomes)) => drop(sender.send(Ok(outcomes.take(count).collect()))),
+            (Waiter::Many(sender, count), Ok(outcomes)) => {
+                drop(sender.send(Ok(outcomes.take(count).collect())));
+            }
             (Waiter::One(sender), Err(error)) => drop(sender.send(Err(error.clone()))),
             (Waiter::Many(sender, _), Err(error)) => drop(sender.send(Err(error.clone()))),
         }
@@ -148,7 +156,10 @@ fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first:
 pub fn maintain(shared: &Shared) {
     let mut pause = TICK;
     while !lock(&shared.queue).stopping {
-        std::thread::park_timeout(pause);
+        let queue = lock(&shared.queue);
+        if !queue.stopping {
+            drop(shared.end.wait_timeout(queue, pause));
+        }
         pause = match shared.store.maintain(false) {
             Ok(()) => TICK,
             Err(error) => {

@@ -10,6 +10,7 @@ mod save;
 mod small;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
@@ -18,11 +19,13 @@ use std::{
 use hashbrown::HashMap;
 use msgcube_client::{Day, Interface, Row};
 use msgcube_cube::{
-    Account, Admitted, ColdError, Content, Counters, Coverage, Kind, Message, Period, Tally, rollup::KindFigures,
-    tally_cold,
+    Account, Admitted, ColdError, Content, Counters, Coverage, Kind, Message, Period, Tally,
+    rollup::KindFigures, tally_cold,
 };
 
-use super::{AccountNumber, Aside, Change, NotDurable, Outcome, Sizes, Slice, StoreError, lock, statistics::Span};
+use super::{
+    AccountNumber, Aside, Change, NotDurable, Outcome, Sizes, Slice, StoreError, lock, statistics::Span,
+};
 use disk::{Disk, RealDisk};
 use log::Log;
 use pages::Pages;
@@ -92,7 +95,7 @@ enum Step {
 
 impl Embedded {
     /// Opens the folder, replays what was not saved, and is ready for messages.
-    pub fn open(folder: &Path, options: Options) -> Result<Embedded, StoreError> {
+    pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         recover::open(folder, options)
     }
 
@@ -102,7 +105,7 @@ impl Embedded {
         if let Some(number) = self.read_accounts().by_appid.get(appid) {
             return Ok(*number);
         }
-        let number = self.read_accounts().by_number.len() as u32;
+        let AccountNumber(number) = AccountNumber::at(self.read_accounts().by_number.len());
         let mut frame = Vec::new();
         Record::Account { number, appid }.encode(&mut frame);
         log.append(&frame).map_err(|error| NotDurable(error.to_string()))?;
@@ -112,7 +115,7 @@ impl Embedded {
 
     fn add_account(&self, number: u32, appid: &str, coverage: Coverage) {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        if accounts.by_number.len() as u32 == number {
+        if AccountNumber::at(accounts.by_number.len()).0 == number {
             accounts.by_appid.insert(appid.to_owned(), AccountNumber(number));
             accounts.by_number.push(Arc::new(Cell {
                 number,
@@ -164,7 +167,12 @@ impl Embedded {
         }
     }
 
-    fn admit_message(&self, account: AccountNumber, message: &Message, batch: &mut Batch) -> Result<bool, ColdError> {
+    fn admit_message(
+        &self,
+        account: AccountNumber,
+        message: &Message,
+        batch: &mut Batch,
+    ) -> Result<bool, ColdError> {
         // Numbers come from this store, so the account is there.
         let Some(cell) = self.cell(account) else { return Ok(false) };
         let name = self.event_name(message, batch);
@@ -172,7 +180,8 @@ impl Embedded {
         let Some(admitted) = admitted else { return Ok(false) };
         let Admitted { day, entry, new_user } = admitted;
         if new_user {
-            Record::User { account: cell.number, number: entry.user(), openid: &message.user }.encode(&mut batch.frame);
+            Record::User { account: cell.number, number: entry.user(), openid: &message.user }
+                .encode(&mut batch.frame);
         }
         Record::Entry { account: cell.number, day, entry }.encode(&mut batch.frame);
         batch.steps.push(Step::Entry { cell, admitted });
@@ -192,7 +201,8 @@ impl Embedded {
 
     fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
         let key = small::aside_key(account.0, aside);
-        let known = lock(&self.small).asides.contains_key(&key) || matches!(self.pages.aside(&key), Ok(Some(_)));
+        let known =
+            lock(&self.small).asides.contains_key(&key) || matches!(self.pages.aside(&key), Ok(Some(_)));
         if known {
             return Outcome::Repeat;
         }
@@ -227,7 +237,9 @@ impl Embedded {
 
     fn note(&self, change: Change) {
         match change {
-            Change::Lose { account, from_s, to_s } => self.change_coverage(account, |coverage| coverage.lose(from_s, to_s)),
+            Change::Lose { account, from_s, to_s } => {
+                self.change_coverage(account, |coverage| coverage.lose(from_s, to_s));
+            }
             Change::Claim { account, from_s, to_s } => {
                 self.change_coverage(account, |coverage| coverage.claim(from_s, to_s));
             }
@@ -253,7 +265,12 @@ impl Embedded {
     }
 
     /// See [`super::Store::rows`].
-    pub fn rows(&self, account: AccountNumber, interface: &Interface, periods: &[Period]) -> Result<Vec<Row>, StoreError> {
+    pub fn rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         let Some(cell) = self.cell(account) else { return Ok(rows) };
         let cold = self.pages.of_account(cell.number);
@@ -273,7 +290,9 @@ impl Embedded {
         match span {
             Span::Period(period) => {
                 let mut figures = lock(&cell.figures);
-                Ok(figures.figures(period, &cold)?.map_or_else(Slice::default, |counters| self.slice_of(counters)))
+                Ok(figures
+                    .figures(period, &cold)?
+                    .map_or_else(Slice::default, |counters| self.slice_of(counters)))
             }
             Span::Days(from, to) => Ok(self.slice_of(self.tally(&cell, from, to)?.counters())),
         }
@@ -296,7 +315,11 @@ impl Embedded {
         let figures_of = |kind| KindFigures {
             users: counters.users(kind),
             messages: counters.messages(kind),
-            events: if kind == Kind::Event { lock(&self.small).names.of_events(counters.events()) } else { Default::default() },
+            events: if kind == Kind::Event {
+                lock(&self.small).names.of_events(counters.events())
+            } else {
+                BTreeMap::new()
+            },
         };
         let by_kind = Kind::ALL.into_iter().map(|kind| (kind, figures_of(kind)));
         Slice {
@@ -348,8 +371,12 @@ impl Embedded {
 
 fn record_of(change: &Change) -> Record<'_> {
     match change {
-        Change::Lose { account, from_s, to_s } => Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s },
-        Change::Claim { account, from_s, to_s } => Record::Claim { account: account.0, from_s: *from_s, to_s: *to_s },
+        Change::Lose { account, from_s, to_s } => {
+            Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s }
+        }
+        Change::Claim { account, from_s, to_s } => {
+            Record::Claim { account: account.0, from_s: *from_s, to_s: *to_s }
+        }
         Change::Serve { at_s, accounts } => {
             Record::Serve { at_s: *at_s, accounts: accounts.iter().map(|account| account.0).collect() }
         }

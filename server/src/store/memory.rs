@@ -38,7 +38,7 @@ impl Memory {
             state.accounts.push(Account { appid: appid.to_owned(), ..Account::default() });
             state.accounts.len() - 1
         });
-        Ok(AccountNumber(number as u32))
+        Ok(AccountNumber::at(number))
     }
 
     /// See [`super::Store::commit`].
@@ -48,10 +48,17 @@ impl Memory {
     }
 
     /// See [`super::Store::rows`].
-    pub fn rows(&self, account: AccountNumber, interface: &Interface, periods: &[Period]) -> Result<Vec<Row>, StoreError> {
+    pub fn rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
         let asked: HashSet<_> = periods.iter().map(|period| (period.start(), period.hour_of_day())).collect();
         let hour_of = |row: &Row| u8::try_from(row.ref_hour.unwrap_or(0) / 100).unwrap_or(0);
-        let mut rows = self.look(account, |account| rollup::rollup(&account.messages, interface.granularity, interface.figures));
+        let mut rows = self.look(account, |account| {
+            rollup::rollup(&account.messages, interface.granularity, interface.figures)
+        });
         rows.retain(|row| asked.contains(&(row.ref_date, hour_of(row))));
         Ok(rows)
     }
@@ -99,13 +106,21 @@ impl Memory {
 impl State {
     fn take(&mut self, change: &Change) -> Outcome {
         match change {
-            Change::Message { account, message } => self.account(*account).map_or(Outcome::Repeat, |account| account.take(message)),
-            Change::Aside { account, aside } => self.account(*account).map_or(Outcome::Repeat, |account| account.put_aside(aside)),
-            Change::Lose { account, from_s, to_s } => self.cover(*account, |coverage| coverage.lose(*from_s, *to_s)),
-            Change::Claim { account, from_s, to_s } => self.cover(*account, |coverage| coverage.claim(*from_s, *to_s)),
+            Change::Message { account, message } => {
+                self.account(*account).map_or(Outcome::Repeat, |account| account.take(message))
+            }
+            Change::Aside { account, aside } => {
+                self.account(*account).map_or(Outcome::Repeat, |account| account.put_aside(aside))
+            }
+            Change::Lose { account, from_s, to_s } => {
+                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s))
+            }
+            Change::Claim { account, from_s, to_s } => {
+                self.cover(*account, |coverage| coverage.claim(*from_s, *to_s))
+            }
             Change::Serve { at_s, accounts } => {
                 for (number, account) in self.accounts.iter_mut().enumerate() {
-                    let served = accounts.contains(&AccountNumber(number as u32));
+                    let served = accounts.contains(&AccountNumber::at(number));
                     if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
                 }
                 Outcome::Noted
@@ -148,7 +163,10 @@ impl Account {
     }
 
     fn put_aside(&mut self, aside: &Aside) -> Outcome {
-        let same = |other: &&Aside| Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..(*other).clone() } == *aside;
+        let same = |other: &&Aside| {
+            Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..(*other).clone() }
+                == *aside
+        };
         if self.asides.iter().any(|other| same(&other)) {
             return Outcome::Repeat;
         }

@@ -48,10 +48,18 @@ impl Grouping {
     pub fn spans(self, from: Day, to: Day) -> Box<dyn Iterator<Item = (String, Span)>> {
         match self {
             Grouping::Total => Box::new(std::iter::once((from.to_string(), Span::Days(from, to)))),
-            Grouping::By(Granularity::Hour) => Box::new(days(from, to).flat_map(|day| (0..24).map(move |hour| hour_span(day, hour)))),
+            Grouping::By(Granularity::Hour) => {
+                Box::new(days(from, to).flat_map(|day| (0..24).map(move |hour| hour_span(day, hour))))
+            }
             Grouping::By(granularity) => {
-                let starts = std::iter::successors(Some(from.start_of(granularity)), move |day| Some(day.start_of_next(granularity)));
-                Box::new(starts.take_while(move |day| *day <= to).map(move |start| period_span(granularity, start, from, to)))
+                let starts = std::iter::successors(Some(from.start_of(granularity)), move |day| {
+                    Some(day.start_of_next(granularity))
+                });
+                Box::new(
+                    starts
+                        .take_while(move |day| *day <= to)
+                        .map(move |start| period_span(granularity, start, from, to)),
+                )
             }
         }
     }
@@ -68,7 +76,8 @@ fn hour_span(day: Day, hour: u8) -> (String, Span) {
 fn period_span(granularity: Granularity, start: Day, from: Day, to: Day) -> (String, Span) {
     let period = Period::holding(granularity, start);
     let whole = from <= start && period.last_day() <= to;
-    let span = if whole { Span::Period(period) } else { Span::Days(from.max(start), to.min(period.last_day())) };
+    let span =
+        if whole { Span::Period(period) } else { Span::Days(from.max(start), to.min(period.last_day())) };
     (start.to_string(), span)
 }
 
@@ -82,7 +91,8 @@ mod tests {
 
     #[test]
     fn edges_hold_only_what_was_asked_for() {
-        let spans: Vec<_> = Grouping::By(Granularity::Month).spans(day("2026-01-15"), day("2026-03-31")).collect();
+        let spans: Vec<_> =
+            Grouping::By(Granularity::Month).spans(day("2026-01-15"), day("2026-03-31")).collect();
         let labels: Vec<&str> = spans.iter().map(|(label, _)| label.as_str()).collect();
         assert_eq!(labels, ["2026-01-01", "2026-02-01", "2026-03-01"]);
         assert_eq!(spans[0].1, Span::Days(day("2026-01-15"), day("2026-01-31")));

@@ -22,7 +22,9 @@ pub enum DataKeyError {
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
     /// It is no key.
-    #[error("{path} has {found} bytes instead of {BYTES}; restore it from a backup, or remove it: a new one is made, and all tokens end")]
+    #[error(
+        "{path} has {found} bytes instead of {BYTES}; restore it from a backup, or remove it: a new one is made, and all tokens end"
+    )]
     Length { path: PathBuf, found: usize },
     /// Others can read it.
     #[error("{path} can be read by others (mode {mode:o}); run: chmod 600 {path}")]
@@ -35,7 +37,9 @@ impl DataKey {
         let file_error = |source| DataKeyError::File { path: path.to_owned(), source };
         match fs::read(path) {
             Ok(bytes) => DataKey::of_file(path, &Zeroizing::new(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => DataKey::create(path).map_err(file_error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                DataKey::create(path).map_err(file_error)
+            }
             Err(error) => Err(file_error(error)),
         }
     }

@@ -13,7 +13,7 @@ use msgcube_client::Day;
 use msgcube_cube::{Message, start_of_day_s};
 use serde::Serialize;
 
-use super::account;
+use super::no_account;
 use crate::{
     app::{Account, App},
     callback::json::bulk_line,
@@ -50,11 +50,12 @@ struct LineError {
     error: String,
 }
 
-pub async fn receive(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
-    let account = match account(&app, &appid) {
-        Ok(account) => account.clone(),
-        Err(response) => return response,
-    };
+pub async fn receive(
+    State(app): State<Arc<App>>,
+    Path(appid): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let Some(account) = app.account(&appid).cloned() else { return no_account() };
     let covers = match covers(request.uri().query().unwrap_or("")) {
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
@@ -95,7 +96,9 @@ impl Failure {
 
     fn text(&self) -> String {
         match self {
-            Failure::NotDurable(error) => format!("{error}; send everything again later, repeats are not counted twice"),
+            Failure::NotDurable(error) => {
+                format!("{error}; send everything again later, repeats are not counted twice")
+            }
             Failure::Body(error) => format!("{error}; send everything again, repeats are not counted twice"),
         }
     }
@@ -138,7 +141,9 @@ impl<'a> Intake<'a> {
             let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => break Ok(()),
-                Ok(Some(Err(_))) => break Err(Failure::Body("the connection broke before the end of the body")),
+                Ok(Some(Err(_))) => {
+                    break Err(Failure::Body("the connection broke before the end of the body"));
+                }
                 Err(_) => break Err(Failure::Body("no byte of the body came for 60 s")),
             };
             let Ok(data) = frame.into_data() else { continue };
@@ -219,7 +224,9 @@ impl<'a> Intake<'a> {
 fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
     match implausible(message.create_time, now_s) {
         None => Ok(message),
-        Some(_) => Err(format!("CreateTime {} lies before 2011 or more than a day ahead", message.create_time)),
+        Some(_) => {
+            Err(format!("CreateTime {} lies before 2011 or more than a day ahead", message.create_time))
+        }
     }
 }
 
@@ -251,6 +258,7 @@ struct Lines {
     given: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Line<'a> {
     Whole(&'a [u8]),
     TooLong,

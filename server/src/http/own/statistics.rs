@@ -10,7 +10,7 @@ use axum::{
 use msgcube_client::Day;
 use serde::Serialize;
 
-use super::{CoverageAnswer, account, store_failed};
+use super::{CoverageAnswer, no_account, store_failed};
 use crate::{
     app::App,
     http::answer,
@@ -43,11 +43,12 @@ enum Failure {
     Store(StoreError),
 }
 
-pub async fn answer(State(app): State<Arc<App>>, Path(appid): Path<String>, request: Request) -> Response<Body> {
-    let account = match account(&app, &appid) {
-        Ok(account) => account.clone(),
-        Err(response) => return response,
-    };
+pub async fn answer(
+    State(app): State<Arc<App>>,
+    Path(appid): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let Some(account) = app.account(&appid).cloned() else { return no_account() };
     let question = match Question::parse(request.uri().query().unwrap_or("")) {
         Ok(question) => question,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
@@ -104,7 +105,9 @@ fn rows(store: &Store, account: AccountNumber, question: &Question, today: Day) 
         let label = if question.grouping == Grouping::Total { question.from.to_string() } else { period };
         add_rows(&mut rows, &label, slice, question.by_type);
         if rows.len() > ROWS_MAX {
-            return Err(Failure::Asked(format!("more than {ROWS_MAX} rows; ask for fewer days or a longer period")));
+            return Err(Failure::Asked(format!(
+                "more than {ROWS_MAX} rows; ask for fewer days or a longer period"
+            )));
         }
     }
     Ok(rows)

@@ -61,7 +61,8 @@ impl Log {
         let segments = segments(folder)?;
         let mut next_frame = from;
         let mut unsaved_bytes = 0;
-        let mut newest = Newest { header: Header { first_frame: from, previous_valid_bytes: 0 }, valid_bytes: 0 };
+        let mut newest =
+            Newest { header: Header { first_frame: from, previous_valid_bytes: 0 }, valid_bytes: 0 };
         for (at, segment) in segments.iter().enumerate() {
             let limit = segments.get(at + 1).map(|next| next.header.previous_valid_bytes);
             let valid_bytes = read_segment(segment, limit, &mut next_frame, &mut visit)?;
@@ -110,7 +111,8 @@ impl Log {
 
     fn new_segment(&mut self) -> io::Result<Box<dyn LogFile>> {
         let path = self.folder.join(format!("{:020}.log", self.next_frame));
-        let header = Header { first_frame: self.next_frame, previous_valid_bytes: self.previous_valid_bytes() };
+        let header =
+            Header { first_frame: self.next_frame, previous_valid_bytes: self.previous_valid_bytes() };
         // A segment of this name holds no acknowledged frame: it is the remains of a failed start or a failed write.
         disk::remove(&path)?;
         let made = self.disk.create(&path).and_then(|mut segment| {
@@ -134,7 +136,8 @@ impl Log {
     /// Removes the segments whose frames all have smaller numbers than `first`.
     pub fn remove_before(folder: &Path, first: u64) -> Result<(), StoreError> {
         for segment in segments(folder)?.iter().filter(|segment| segment.header.first_frame < first) {
-            disk::remove(&segment.path).map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
+            disk::remove(&segment.path)
+                .map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
         }
         Ok(())
     }
@@ -224,7 +227,9 @@ fn read_segment(
             visit(payload)?;
             *next_frame += 1;
         } else if number > *next_frame {
-            return Err(damaged(format!("the frames from {next_frame} to {number} are missing before this file")));
+            return Err(damaged(format!(
+                "the frames from {next_frame} to {number} are missing before this file"
+            )));
         }
         expected += 1;
         at += FRAME_HEADER_BYTES + payload.len();
@@ -242,7 +247,8 @@ fn frame_follows(bytes: &[u8], expected: u64) -> bool {
 fn frame(number: u64, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + payload.len());
     frame.extend_from_slice(&FRAME_MAGIC.to_le_bytes());
-    frame.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    frame.extend_from_slice(&length.to_le_bytes());
     frame.extend_from_slice(&checksum(number, payload).to_le_bytes());
     frame.extend_from_slice(&number.to_le_bytes());
     frame.extend_from_slice(payload);

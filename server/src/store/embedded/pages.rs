@@ -19,6 +19,9 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 /// Bytes of redb's own cache; our pages are kept in memory decoded, so it needs little.
 const CACHE_BYTES: usize = 8 << 20;
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// The open file.
 #[derive(Debug)]
 pub struct Pages {
@@ -31,9 +34,9 @@ pub struct Pages {
 #[derive(Debug, Default)]
 pub struct Save {
     /// Full key and value of each page.
-    pub pages: Vec<(Vec<u8>, Vec<u8>)>,
+    pub pages: Vec<Row>,
     /// Messages kept aside.
-    pub asides: Vec<(Vec<u8>, Vec<u8>)>,
+    pub asides: Vec<Row>,
     /// What is known of the store as a whole.
     pub meta: Vec<(&'static str, Vec<u8>)>,
 }
@@ -81,10 +84,10 @@ impl Pages {
         self.get(ASIDES, key, key)
     }
 
-    fn get<'k, K: redb::Key + 'static>(
+    fn get<K: redb::Key + 'static>(
         &self,
         table: TableDefinition<K, &[u8]>,
-        key: K::SelfType<'k>,
+        key: K::SelfType<'_>,
         key_bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = self.with(|database| {
@@ -98,8 +101,8 @@ impl Pages {
     }
 
     /// The newest `limit` messages aside whose key starts so, newest first.
-    pub fn asides(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let found: Vec<(Vec<u8>, Vec<u8>)> = self.with(|database| {
+    pub fn asides(&self, prefix: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
+        let found: Vec<Row> = self.with(|database| {
             let table = match database.begin_read()?.open_table(ASIDES) {
                 Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
                 table => table?,
@@ -107,7 +110,10 @@ impl Pages {
             let mut end = prefix.to_vec();
             end.extend_from_slice(&[0xff; 32]);
             let newest = table.range::<&[u8]>(prefix..end.as_slice())?.rev().take(limit);
-            newest.map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec()))).collect::<Result<_, _>>().map_err(redb::Error::from)
+            newest
+                .map(|row| row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
+                .collect::<Result<_, _>>()
+                .map_err(redb::Error::from)
         })?;
         found.into_iter().map(|(key, sealed)| self.unseal(&key, sealed).map(|value| (key, value))).collect()
     }
@@ -146,7 +152,10 @@ impl Pages {
         if sum == checksum(key, &sealed).to_le_bytes() {
             return Ok(sealed);
         }
-        Err(StoreError::Damaged { path: self.path.clone(), what: format!("the value of key {key:02x?} is damaged") })
+        Err(StoreError::Damaged {
+            path: self.path.clone(),
+            what: format!("the value of key {key:02x?} is damaged"),
+        })
     }
 
     /// Bytes on disk.

@@ -43,7 +43,7 @@ impl<'a> Record<'a> {
                 varint::put_bytes(out, appid.as_bytes());
             }
             Record::EventName { number, name } => {
-                start(out, EVENT_NAME, u32::from(*number));
+                start(out, EVENT_NAME, *number);
                 varint::put_bytes(out, name.as_bytes());
             }
             Record::User { account, number, openid } => {
@@ -60,7 +60,7 @@ impl<'a> Record<'a> {
             Record::Lose { account, from_s, to_s } => encode_stretch(out, LOSE, *account, *from_s, *to_s),
             Record::Claim { account, from_s, to_s } => encode_stretch(out, CLAIM, *account, *from_s, *to_s),
             Record::Serve { at_s, accounts } => {
-                start(out, SERVE, accounts.len() as u32);
+                start(out, SERVE, accounts.len() as u64);
                 accounts.iter().for_each(|account| varint::put(out, u64::from(*account)));
                 put_seconds(out, *at_s);
             }
@@ -82,11 +82,17 @@ impl<'a> Record<'a> {
         Ok(match tag {
             ACCOUNT => Record::Account { number: reader.small()?, appid: reader.text()? },
             EVENT_NAME => Record::EventName { number: reader.small()?, name: reader.text()? },
-            USER => Record::User { account: reader.small()?, number: reader.small()?, openid: reader.text()? },
+            USER => {
+                Record::User { account: reader.small()?, number: reader.small()?, openid: reader.text()? }
+            }
             MESSAGE | EVENT => decode_entry(tag, reader)?,
             ASIDE => Record::Aside { account: reader.small()?, key: reader.bytes()?, value: reader.bytes()? },
-            LOSE => Record::Lose { account: reader.small()?, from_s: seconds(reader)?, to_s: seconds(reader)? },
-            CLAIM => Record::Claim { account: reader.small()?, from_s: seconds(reader)?, to_s: seconds(reader)? },
+            LOSE => {
+                Record::Lose { account: reader.small()?, from_s: seconds(reader)?, to_s: seconds(reader)? }
+            }
+            CLAIM => {
+                Record::Claim { account: reader.small()?, from_s: seconds(reader)?, to_s: seconds(reader)? }
+            }
             SERVE => {
                 let count: u32 = reader.small()?;
                 let accounts = (0..count).map(|_| reader.small()).collect::<Result<_, _>>()?;
@@ -100,9 +106,9 @@ impl<'a> Record<'a> {
     }
 }
 
-fn start(out: &mut Vec<u8>, tag: u8, number: u32) {
+fn start(out: &mut Vec<u8>, tag: u8, number: impl Into<u64>) {
     out.push(tag);
-    varint::put(out, u64::from(number));
+    varint::put(out, number.into());
 }
 
 fn encode_stretch(out: &mut Vec<u8>, tag: u8, account: u32, from_s: i64, to_s: i64) {
@@ -126,7 +132,7 @@ fn encode_entry(out: &mut Vec<u8>, account: u32, day: Day, entry: &Entry) {
     varint::put(out, u64::from(entry.second()));
     match entry {
         Entry::Message(message) => {
-            out.push(message.kind().index() as u8);
+            out.push(u8::try_from(message.kind().index()).unwrap_or(u8::MAX));
             out.extend_from_slice(&message.msg_id.to_le_bytes());
         }
         Entry::Event(event) => {
@@ -141,7 +147,8 @@ fn decode_entry<'a>(tag: u8, reader: &mut Reader<'a>) -> Result<Record<'a>, Dama
     let day = Day::from_days_since_1970(i64::from(reader.small::<u32>()?.cast_signed()));
     let (user, second) = (reader.small()?, reader.small()?);
     let entry = if tag == MESSAGE {
-        let kind = Kind::from_index(usize::from(reader.byte()?)).ok_or(Damaged("a kind that is not known"))?;
+        let kind =
+            Kind::from_index(usize::from(reader.byte()?)).ok_or(Damaged("a kind that is not known"))?;
         let msg_id = reader.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| Damaged("cut short"))?;
         Entry::Message(MessageEntry::new(second, user, msg_id, kind))
     } else {

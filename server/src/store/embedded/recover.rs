@@ -11,7 +11,13 @@ use msgcube_cube::{
     varint::{self, Reader},
 };
 
-use super::{Accounts, Embedded, Options, log::Log, pages::Pages, record::Record, small::{Names, Small}};
+use super::{
+    Accounts, Embedded, Options,
+    log::Log,
+    pages::Pages,
+    record::Record,
+    small::{Names, Small},
+};
 use crate::store::{AccountNumber, Change, StoreError, lock};
 
 /// The format of the pages; the log has one of its own in each header.
@@ -29,7 +35,7 @@ pub const META_EVENT_NAMES: &str = "event_names";
 pub const META_FACTS: &str = "facts";
 
 /// See [`Embedded::open`].
-pub fn open(folder: &Path, options: Options) -> Result<Embedded, StoreError> {
+pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
     let pages = Pages::open(&folder.join("pages.redb"))?;
     check_format(&pages, folder)?;
@@ -43,14 +49,15 @@ pub fn open(folder: &Path, options: Options) -> Result<Embedded, StoreError> {
         accounts: RwLock::new(Accounts::default()),
         small: Mutex::new(load_small(&pages).map_err(|damage| damage_of(folder, damage))?),
         // Replaced below; replaying needs the store, and the log is what is being replayed.
-        log: Mutex::new(Log::unopened(&log_folder, &options)),
+        log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
         pages,
         options: options.clone(),
         _folder_lock: folder_lock,
     };
     store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
-    let log = Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
+    let log =
+        Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
     *lock(&store.log) = log;
     Ok(store)
 }
@@ -69,7 +76,9 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
 fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
     let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(()) };
     match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
-        found if found > FORMAT => Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT }),
+        found if found > FORMAT => {
+            Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT })
+        }
         _ => Ok(()),
     }
 }
@@ -158,13 +167,15 @@ impl Embedded {
         match record {
             Record::Account { number, appid } => self.add_account(number, appid, Coverage::default()),
             Record::EventName { number, name } => lock(&self.small).names.replay(number, name)?,
-            Record::User { account, number, openid } => self.with_figures(account, |figures, cold| {
-                figures.replay_user(number, openid, cold)
-            })?,
-            Record::Entry { account, day, entry } => self.with_figures(account, |figures, cold| {
-                figures.replay(day, entry, cold).map(drop)
-            })?,
-            Record::Aside { key, value, .. } => drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec())),
+            Record::User { account, number, openid } => {
+                self.with_figures(account, |figures, cold| figures.replay_user(number, openid, cold))?;
+            }
+            Record::Entry { account, day, entry } => {
+                self.with_figures(account, |figures, cold| figures.replay(day, entry, cold).map(drop))?;
+            }
+            Record::Aside { key, value, .. } => {
+                drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec()));
+            }
             Record::Lose { account, from_s, to_s } => {
                 self.note(Change::Lose { account: AccountNumber(account), from_s, to_s });
             }
@@ -172,7 +183,10 @@ impl Embedded {
                 self.note(Change::Claim { account: AccountNumber(account), from_s, to_s });
             }
             Record::Serve { at_s, accounts } => {
-                self.note(Change::Serve { at_s, accounts: accounts.into_iter().map(AccountNumber).collect() });
+                self.note(Change::Serve {
+                    at_s,
+                    accounts: accounts.into_iter().map(AccountNumber).collect(),
+                });
             }
             Record::Mark { at_s } => self.note(Change::Mark { at_s }),
             Record::Fact { key, value } => {
@@ -185,9 +199,13 @@ impl Embedded {
     fn with_figures(
         &self,
         account: u32,
-        call: impl FnOnce(&mut msgcube_cube::Account, &dyn msgcube_cube::Cold) -> Result<(), msgcube_cube::ColdError>,
+        call: impl FnOnce(
+            &mut msgcube_cube::Account,
+            &dyn msgcube_cube::Cold,
+        ) -> Result<(), msgcube_cube::ColdError>,
     ) -> Result<(), LoadError> {
-        let cell = self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
+        let cell =
+            self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
         let cold = self.pages.of_account(account);
         let result = call(&mut lock(&cell.figures), &cold);
         Ok(result.map_err(StoreError::from)?)

@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use msgcube_cube::{
-    Account, Snapshot,
-    varint,
-};
+use msgcube_cube::{Account, Snapshot, varint};
 
 use super::{
     Cell, Embedded,

@@ -34,24 +34,28 @@ impl Names {
         }
         match u16::try_from(self.list.len()) {
             Ok(number) if number < UNNAMED => {
-                self.add(name);
+                self.add(number, name);
                 (number, true)
             }
             _ => (UNNAMED, false),
         }
     }
 
-    fn add(&mut self, name: &str) {
-        self.numbers.insert(name.into(), self.list.len() as u16);
+    fn add(&mut self, number: u16, name: &str) {
+        self.numbers.insert(name.into(), number);
         self.list.push(name.into());
     }
 
     /// Takes a name from the log; doing it again changes nothing.
     pub fn replay(&mut self, number: u16, name: &str) -> Result<(), Damaged> {
         if usize::from(number) == self.list.len() {
-            self.add(name);
+            self.add(number, name);
         }
-        if self.numbers.get(name) == Some(&number) { Ok(()) } else { Err(Damaged("an event's name that does not follow")) }
+        if self.numbers.get(name) == Some(&number) {
+            Ok(())
+        } else {
+            Err(Damaged("an event's name that does not follow"))
+        }
     }
 
     /// Takes back the newest name.
@@ -78,8 +82,11 @@ impl Names {
     pub fn decode(bytes: &[u8]) -> Result<Names, Damaged> {
         let mut names = Names::default();
         let mut reader = Reader::new(bytes);
-        while !reader.is_empty() {
-            names.add(reader.text()?);
+        for number in 0.. {
+            if reader.is_empty() {
+                break;
+            }
+            names.add(number, reader.text()?);
         }
         Ok(names)
     }
@@ -97,7 +104,9 @@ impl Small {
     /// The facts whose key starts so.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let from = self.facts.range(prefix.to_owned()..);
-        from.take_while(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.clone(), value.clone())).collect()
+        from.take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 
     /// All facts.
