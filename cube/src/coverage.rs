@@ -13,12 +13,15 @@ pub struct Coverage {
     covered: Vec<(i64, i64)>,
     /// Since when the account is being served without a fault that is known of.
     running_since: Option<i64>,
+    /// When the account was first served; what is not covered since then is a gap.
+    first_served: Option<i64>,
 }
 
 impl Coverage {
     /// Messages are being taken from now on; what came before and was not marked is a gap.
     pub fn serve(&mut self, at_s: i64) {
         self.running_since = Some(at_s);
+        self.first_served.get_or_insert(at_s);
     }
 
     /// Messages are not being taken any more, or not known to be.
@@ -99,29 +102,31 @@ impl Coverage {
         from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
     }
 
-    /// The first covered moment, and the gaps between it and now.
+    /// When figures begin, and the gaps between then and now.
     pub fn report(&self, now_s: i64) -> (Option<i64>, Vec<(i64, i64)>) {
         let covered = self.until(now_s);
-        let Some(since) = covered.first().map(|stretch| stretch.0).or(self.running_since) else {
+        let Some(since) = covered.first().map(|stretch| stretch.0).into_iter().chain(self.first_served).min()
+        else {
             return (None, Vec::new());
         };
-        let mut gaps: Vec<(i64, i64)> = covered.windows(2).map(|pair| (pair[0].1, pair[1].0)).collect();
-        let end = covered.last().map_or(since, |stretch| stretch.1);
-        if end < now_s {
-            gaps.push((end, now_s));
-        }
-        (Some(since), gaps)
+        let ends = std::iter::once(since).chain(covered.iter().map(|stretch| stretch.1));
+        // A service that begins with the next second leaves the rest of this one open.
+        let running = self.running_since.map_or(now_s, |running| running.max(now_s));
+        let starts = covered.iter().map(|stretch| stretch.0).chain([running]);
+        (Some(since), ends.zip(starts).filter(|(from, to)| from < to).collect())
     }
 
-    /// Appends the coverage, without whether it is running.
+    /// Appends the coverage.
     pub fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.covered.len() as u64);
         for (from, to) in &self.covered {
             out.extend_from_slice(&from.to_le_bytes());
             out.extend_from_slice(&to.to_le_bytes());
         }
-        varint::put(out, u64::from(self.running_since.is_some()));
-        out.extend_from_slice(&self.running_since.unwrap_or(0).to_le_bytes());
+        for moment in [self.running_since, self.first_served] {
+            varint::put(out, u64::from(moment.is_some()));
+            out.extend_from_slice(&moment.unwrap_or(0).to_le_bytes());
+        }
     }
 
     /// Reads what [`Coverage::encode`] wrote.
@@ -129,10 +134,14 @@ impl Coverage {
         let count: u32 = reader.small()?;
         let covered =
             (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect::<Result<_, Damaged>>()?;
-        let running = reader.number()? == 1;
-        let since = seconds(reader)?;
-        Ok(Coverage { covered, running_since: running.then_some(since) })
+        Ok(Coverage { covered, running_since: moment(reader)?, first_served: moment(reader)? })
     }
+}
+
+fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Damaged> {
+    let is_there = reader.number()? == 1;
+    let moment = seconds(reader)?;
+    Ok(is_there.then_some(moment))
 }
 
 fn seconds(reader: &mut Reader<'_>) -> Result<i64, Damaged> {
@@ -219,8 +228,12 @@ mod tests {
             let mut bytes = Vec::new();
             coverage.encode(&mut bytes);
             prop_assert_eq!(Coverage::decode(&mut Reader::new(&bytes)), Ok(coverage.clone()));
-            let gaps = coverage.report(now).1;
-            prop_assert!(gaps.iter().all(|(from, to)| from < to && (*from..*to).all(|s| !seconds.covered.contains(&s))));
+            let (since, gaps) = coverage.report(now);
+            let first_served = steps.iter().position(|step| matches!(step, Step::Serve)).map(|at| i64::try_from(at).unwrap());
+            let first = seconds.covered.first().copied().into_iter().chain(first_served).min();
+            prop_assert_eq!(since, first);
+            let missing: Vec<i64> = first.into_iter().flat_map(|first| first..now).filter(|s| !seconds.covered.contains(s)).collect();
+            prop_assert_eq!(gaps.into_iter().flat_map(|(from, to)| from..to).filter(|s| *s < now).collect::<Vec<_>>(), missing);
         }
     }
 }

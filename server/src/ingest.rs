@@ -175,6 +175,7 @@ impl Shared {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
             Some(error) if !was_faulty => {
+                self.store.pause_coverage();
                 tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
             }
             None if was_faulty => tracing::info!("messages are durable again; the time in between is a gap"),

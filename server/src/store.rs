@@ -158,6 +158,11 @@ impl Store {
         on_each!(self, store => store.commit(changes))
     }
 
+    /// Until [`Change::Serve`] becomes durable again, no time is taken as covered beyond the last mark.
+    pub fn pause_coverage(&self) {
+        on_each!(self, store => store.pause_coverage());
+    }
+
     /// The rows of one of the seven interfaces for these periods, in their order.
     pub fn rows(
         &self,

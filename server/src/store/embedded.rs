@@ -264,6 +264,11 @@ impl Embedded {
         }
     }
 
+    /// See [`super::Store::pause_coverage`].
+    pub fn pause_coverage(&self) {
+        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
+    }
+
     /// See [`super::Store::rows`].
     pub fn rows(
         &self,
