@@ -3,6 +3,7 @@
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use super::drain;
 use axum::{Router, body::Body, http::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -97,7 +98,7 @@ async fn accept(
 }
 
 async fn respond(router: Router, request: hyper::Request<Incoming>) -> Result<Response<Body>, Closed> {
-    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
+    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(drain::body)).await;
     match response {
         Ok(response) if response.extensions().get::<CloseWithoutAnswer>().is_none() => Ok(response),
         _ => Err(Closed),
