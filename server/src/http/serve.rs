@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use super::drain;
 use axum::{Router, body::Body, http::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -143,7 +144,7 @@ async fn accept(
 }
 
 async fn respond(router: Router, request: hyper::Request<Incoming>) -> Result<Response<Body>, Closed> {
-    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
+    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(drain::body)).await;
     match response {
         Ok(response) if response.extensions().get::<CloseWithoutAnswer>().is_none() => Ok(response),
         _ => Err(Closed),
