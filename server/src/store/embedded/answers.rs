@@ -21,7 +21,7 @@ impl Embedded {
         let cold = self.pages.of_account(cell.number);
         let mut figures = lock(&cell.figures);
         for period in periods {
-            if let Some(counters) = figures.figures(*period, &cold)? {
+            if let Some(counters) = figures.figures(*period, &cold).map_err(|error| self.pages.cold(error))? {
                 counters.rows(*period, interface.figures, &mut rows);
             }
         }
@@ -36,7 +36,8 @@ impl Embedded {
             Span::Period(period) => {
                 let mut figures = lock(&cell.figures);
                 Ok(figures
-                    .figures(period, &cold)?
+                    .figures(period, &cold)
+                    .map_err(|error| self.pages.cold(error))?
                     .map_or_else(Slice::default, |counters| self.slice_of(counters)))
             }
             Span::Days(from, to) => Ok(self.slice_of(self.tally(&cell, from, to)?.counters())),
@@ -50,7 +51,7 @@ impl Embedded {
         for day in (0..=to.days_since(from)).map(|n| from.plus_days(n)) {
             let in_memory = lock(&cell.figures).tally_in_memory(day, &mut tally);
             if !in_memory {
-                tally_cold(day, &cold, &mut tally)?;
+                tally_cold(day, &cold, &mut tally).map_err(|error| self.pages.cold(error))?;
             }
         }
         Ok(tally)

@@ -240,6 +240,11 @@ fn read_segment(
         bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX).max(HEADER_BYTES));
     }
     let mut expected = segment.header.first_frame;
+    if expected > *next_frame {
+        return Err(damaged(format!(
+            "the frames from {next_frame} to {expected} are missing before this file"
+        )));
+    }
     let mut at = HEADER_BYTES;
     let mut last = None;
     while at < bytes.len() {
@@ -258,10 +263,6 @@ fn read_segment(
         if number == *next_frame {
             visit(payload)?;
             *next_frame += 1;
-        } else if number > *next_frame {
-            return Err(damaged(format!(
-                "the frames from {next_frame} to {number} are missing before this file"
-            )));
         }
         expected += 1;
         last = Some(at);

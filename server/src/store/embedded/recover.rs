@@ -212,6 +212,6 @@ impl Embedded {
             self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
         let cold = self.pages.of_account(account);
         let result = call(&mut lock(&cell.figures), &cold);
-        Ok(result.map_err(StoreError::from)?)
+        Ok(result.map_err(|error| self.pages.cold(error))?)
     }
 }
