@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use msgcube::store::{AccountNumber, Aside, Change, Outcome, Slice, Store, statistics::Span};
+use msgcube::store::{AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, statistics::Span};
 use msgcube_client::{Day, Granularity, INTERFACES};
 use msgcube_cube::{Coverage, Message, Period, day_of, rollup};
 
@@ -145,12 +145,12 @@ impl Account {
                 .map(|time| Period::of(interface.granularity, time))
                 .collect();
             let periods: Vec<Period> = periods.into_iter().collect();
-            let rows = store.rows(number, interface, &periods).map_err(|error| error.to_string())?;
+            let rows = store.rows(number, interface, &periods).map_err(|error| refused(&error))?;
             let expected = rollup::rollup(&self.messages, interface.granularity, interface.figures);
             equal(interface.name, &rows, &expected)?;
             equal(
                 "no periods",
-                &store.rows(number, interface, &[]).map_err(|error| error.to_string())?,
+                &store.rows(number, interface, &[]).map_err(|error| refused(&error))?,
                 &Vec::new(),
             )?;
         }
@@ -190,7 +190,7 @@ impl Account {
     }
 
     fn check_asides(&self, store: &Store, number: AccountNumber) -> Result<(), String> {
-        let found = store.asides(number, usize::MAX).map_err(|error| error.to_string())?;
+        let found = store.asides(number, usize::MAX).map_err(|error| refused(&error))?;
         let newest_first = found.is_sorted_by_key(|aside| std::cmp::Reverse(aside.create_time));
         equal("asides are sorted", &newest_first, &true)?;
         let sorted = |asides: &[Aside]| {
@@ -199,7 +199,7 @@ impl Account {
             texts
         };
         equal("asides", &sorted(&found), &sorted(&self.asides))?;
-        let two = store.asides(number, 2).map_err(|error| error.to_string())?;
+        let two = store.asides(number, 2).map_err(|error| refused(&error))?;
         equal("two asides", &two.as_slice(), &&found[..found.len().min(2)])
     }
 }
@@ -209,9 +209,16 @@ fn identity(aside: &Aside) -> impl PartialEq + '_ {
 }
 
 fn slice_of(store: &Store, number: AccountNumber, span: Span) -> Result<Slice, String> {
-    store.slice(number, span).map_err(|error| error.to_string())
+    store.slice(number, span).map_err(|error| refused(&error))
 }
 
 fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
+}
+
+/// Marks a store's refusal to answer, which is right where files are damaged.
+pub const REFUSED: &str = "refused: ";
+
+fn refused(error: &StoreError) -> String {
+    format!("{REFUSED}{error}")
 }
