@@ -46,11 +46,14 @@ struct Shared {
     is_faulty: AtomicBool,
 }
 
+/// Of this account, from and until these seconds.
+type Loss = (AccountNumber, i64, i64);
+
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Vec<Job>,
     /// Stretches to take out of the coverage with the next mark.
-    losses: Vec<(AccountNumber, i64, i64)>,
+    losses: Vec<Loss>,
     /// Accounts whose messages are taken.
     served: Vec<AccountNumber>,
     /// The list changed: it is to be written with the next batch.
@@ -131,15 +134,7 @@ impl Ingest {
 
     /// Takes a stretch of time out of an account's coverage, durably with the next mark.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
-        let mut queue = lock(&self.shared.queue);
-        let joined = queue
-            .losses
-            .iter_mut()
-            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
-        match joined {
-            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
-            None => queue.losses.push((account, from_s, to_s)),
-        }
+        lock(&self.shared.queue).lose((account, from_s, to_s));
     }
 
     /// Why nothing can be made durable at the moment, if so.
@@ -150,6 +145,19 @@ impl Ingest {
     /// How many jobs wait.
     pub fn depth(&self) -> usize {
         lock(&self.shared.queue).jobs.len()
+    }
+}
+
+impl Queue {
+    fn lose(&mut self, (account, from_s, to_s): Loss) {
+        let joined = self
+            .losses
+            .iter_mut()
+            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
+        match joined {
+            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
+            None => self.losses.push((account, from_s, to_s)),
+        }
     }
 }
 
@@ -175,7 +183,6 @@ impl Shared {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
             Some(error) if !was_faulty => {
-                self.store.pause_coverage();
                 tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
             }
             None if was_faulty => tracing::info!("messages are durable again; the time in between is a gap"),

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Job, Queue, Shared};
+use super::{Job, Loss, Shared};
 use crate::{
     clock::Stopwatch,
     store::{Change, NotDurable, Outcome, lock},
@@ -20,7 +20,7 @@ const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 
 struct Batch {
     jobs: Vec<Job>,
-    losses: Vec<Change>,
+    losses: Vec<Loss>,
     serve: Option<Change>,
     stopping: bool,
 }
@@ -32,7 +32,8 @@ pub fn write(shared: &Shared) {
         let batch = next_batch(shared);
         let now_s = shared.clock.now_s();
         let mark_due = now_s.saturating_sub(marked_s) >= MARK_EVERY_S || batch.stopping;
-        let nothing_to_do = batch.jobs.is_empty() && batch.serve.is_none() && !mark_due;
+        let nothing_to_do =
+            batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
         let stopping = batch.stopping;
         if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
             marked_s = if mark_due { now_s } else { marked_s };
@@ -51,7 +52,7 @@ fn next_batch(shared: &Shared) -> Batch {
     }
     Batch {
         jobs: std::mem::take(&mut queue.jobs),
-        losses: losses(&queue),
+        losses: std::mem::take(&mut queue.losses),
         serve: queue
             .serve
             .then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
@@ -59,23 +60,16 @@ fn next_batch(shared: &Shared) -> Batch {
     }
 }
 
-fn losses(queue: &Queue) -> Vec<Change> {
-    let loss = |(account, from_s, to_s): &(_, i64, i64)| Change::Lose {
-        account: *account,
-        from_s: *from_s,
-        to_s: *to_s,
-    };
-    queue.losses.iter().map(loss).collect()
+fn lose((account, from_s, to_s): &Loss) -> Change {
+    Change::Lose { account: *account, from_s: *from_s, to_s: *to_s }
 }
 
 /// Commits a batch and answers its waiters; true if it is durable.
 fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.is_some();
     let mut changes: Vec<Change> = batch.serve.into_iter().collect();
-    // Losses go with the mark that would otherwise cover them.
-    let losses = if mark_due { batch.losses } else { Vec::new() };
-    let lost = losses.len();
-    changes.extend(losses);
+    // Before the mark that would otherwise cover them.
+    changes.extend(batch.losses.iter().map(lose));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
         changes.push(Change::Mark { at_s: now_s - lag_s });
@@ -86,19 +80,19 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let result = shared.store.commit(&changes);
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
-    note(shared, serving, lost, result.is_ok());
+    note(shared, serving, batch.losses, result.is_ok());
     answer(waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
-/// After a success the losses are noted; after a fault serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: bool, lost: usize, is_durable: bool) {
+/// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
+fn note(shared: &Shared, served: bool, losses: Vec<Loss>, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if is_durable {
-        queue.losses.drain(..lost);
         queue.serve &= !served;
     } else {
         queue.serve = true;
+        losses.into_iter().for_each(|loss| queue.lose(loss));
     }
     drop(queue);
     if !is_durable {
