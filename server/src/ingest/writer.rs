@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Job, Loss, Shared};
+use super::{Job, Loss, Queue, Shared};
 use crate::{
     clock::Stopwatch,
     store::{Change, NotDurable, Outcome, lock},
@@ -13,6 +13,9 @@ const MARK_EVERY_S: i64 = 3;
 /// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.5 s of its arrival, so
 /// whatever was lost before the mark has been noted.
 const MARK_LAG_S: i64 = 5;
+/// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine
+/// slept, a commit hung, or the clock was set. What lies between is not asserted.
+const MARK_HOLE_S_MAX: i64 = 10;
 /// How long the writer sleeps at most: it looks after marks and faults also without messages.
 const TICK: Duration = Duration::from_secs(1);
 /// How long saving rests after it failed.
@@ -27,11 +30,16 @@ struct Batch {
 
 /// Runs until the queue stops.
 pub fn write(shared: &Shared) {
-    let mut marked_s = i64::MIN;
+    let mut marked_s = shared.clock.now_s();
     loop {
-        let batch = next_batch(shared);
+        let mut batch = next_batch(shared);
         let now_s = shared.clock.now_s();
-        let mark_due = now_s.saturating_sub(marked_s) >= MARK_EVERY_S || batch.stopping;
+        let since_mark_s = now_s.saturating_sub(marked_s);
+        if !(-1..=MARK_HOLE_S_MAX).contains(&since_mark_s) {
+            batch.serve = batch.serve.or(Some(serve(shared, &lock(&shared.queue))));
+            marked_s = now_s;
+        }
+        let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
         let nothing_to_do =
             batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
         let stopping = batch.stopping;
@@ -44,6 +52,11 @@ pub fn write(shared: &Shared) {
     }
 }
 
+/// The second that has begun is not covered as a whole.
+fn serve(shared: &Shared, queue: &Queue) -> Change {
+    Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone() }
+}
+
 fn next_batch(shared: &Shared) -> Batch {
     let mut queue = lock(&shared.queue);
     if queue.jobs.is_empty() && !queue.stopping && !queue.serve {
@@ -53,9 +66,7 @@ fn next_batch(shared: &Shared) -> Batch {
     Batch {
         jobs: std::mem::take(&mut queue.jobs),
         losses: std::mem::take(&mut queue.losses),
-        serve: queue
-            .serve
-            .then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
+        serve: queue.serve.then(|| serve(shared, &queue)),
         stopping: queue.stopping,
     }
 }
@@ -72,12 +83,16 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     changes.extend(batch.losses.iter().map(lose));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
-        changes.push(Change::Mark { at_s: now_s - lag_s });
+        // Once nobody listens any more, time goes by uncovered.
+        let taken_until_s = lock(&shared.queue).deaf_since_s.unwrap_or(i64::MAX);
+        changes.push(Change::Mark { at_s: (now_s - lag_s).min(taken_until_s) });
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
     let stopwatch = Stopwatch::start();
+    *lock(&shared.committing) = Some(stopwatch);
     let result = shared.store.commit(&changes);
+    *lock(&shared.committing) = None;
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
     note(shared, serving, batch.losses, result.is_ok());
