@@ -59,6 +59,8 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
     *lock(&store.log) = log;
+    // The log says that messages were being taken; since its last mark that is not known, and now they are not yet.
+    store.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
     Ok(store)
 }
 
