@@ -78,7 +78,7 @@ async fn take(app: &App, account: &Account, request: Request) -> Response<Body> 
     let now_s = app.clock.now_s();
     match callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s)) {
         Ok(message) => keep(app, account, message, now_s).await,
-        Err(refusal) => refuse(app, account, &query, &refusal, now_s),
+        Err(refusal) => refuse(app, account, &refusal, now_s),
     }
 }
 
@@ -159,13 +159,13 @@ fn aside_of(message: &Message, reason: &str) -> Aside {
     }
 }
 
-fn refuse(app: &App, account: &Account, query: &Query<'_>, refusal: &Refusal, now_s: i64) -> Response<Body> {
+fn refuse(app: &App, account: &Account, refusal: &Refusal, now_s: i64) -> Response<Body> {
     app.metrics.callback("refused", refusal.reason());
     tracing::warn!(appid = account.config.appid, reason = refusal.reason(), "callback refused: {refusal}");
     if refusal.authentic() {
         app.ingest.lose(account.number, now_s, now_s + 1);
         // A plain signature proves no content, so a plain body may not say which time is lost.
-        if let Some(time) = refusal.create_time().filter(|_| query.says_encrypted()) {
+        if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
             app.ingest.lose(account.number, time, time.saturating_add(1));
         }
     }
