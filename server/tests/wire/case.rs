@@ -33,6 +33,9 @@ pub struct Case {
     pub feed_by: FeedBy,
     /// Days claimed as covered for the first account: `2014-11-01..2014-11-30`.
     pub covers: Option<String>,
+    /// More than the plain model, which counts everything anew each time, answers in a test's time.
+    #[serde(default)]
+    pub is_large: bool,
     pub step: Vec<Step>,
 }
 
@@ -47,6 +50,7 @@ pub enum FeedBy {
 }
 
 /// One request with its answer, or a restart.
+#[allow(clippy::struct_excessive_bools, reason = "each is a key of the files, and most steps have none")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -171,7 +175,8 @@ fn original_id() -> String {
 }
 
 impl Case {
-    pub fn restarts(&self) -> bool {
-        self.step.iter().any(|step| step.restart.is_some())
+    /// Whether a store that keeps nothing over a restart, and counts slowly, can run it.
+    pub fn fits_a_plain_model(&self) -> bool {
+        !self.is_large && self.step.iter().all(|step| step.restart.is_none())
     }
 }

@@ -13,7 +13,13 @@ use crate::{
 const HINT_BYTES_MAX: usize = 512;
 
 /// Everything that is wrong with an answer.
-pub fn complaints(step: &Step, line: &[u8], answer: Option<&Answer>, known: &Known, now_s: i64) -> Vec<String> {
+pub fn complaints(
+    step: &Step,
+    line: &[u8],
+    answer: Option<&Answer>,
+    known: &Known,
+    now_s: i64,
+) -> Vec<String> {
     let Some(answer) = answer else {
         return if step.closed { Vec::new() } else { vec!["closed without an answer".to_owned()] };
     };
@@ -67,11 +73,14 @@ fn is_like(wanted: &Value, found: &Value) -> bool {
         (Value::String(wanted), _) if wanted == "<any>" => true,
         (Value::String(wanted), Value::String(found)) if wanted == "<text>" => !found.is_empty(),
         (Value::Array(wanted), Value::Array(found)) => {
-            wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| is_like(wanted, found))
+            wanted.len() == found.len()
+                && wanted.iter().zip(found).all(|(wanted, found)| is_like(wanted, found))
         }
         (Value::Object(wanted), Value::Object(found)) => {
             wanted.len() == found.len()
-                && wanted.iter().all(|(name, wanted)| found.get(name).is_some_and(|found| is_like(wanted, found)))
+                && wanted
+                    .iter()
+                    .all(|(name, wanted)| found.get(name).is_some_and(|found| is_like(wanted, found)))
         }
         _ => wanted == found,
     }
@@ -84,7 +93,9 @@ fn headers(step: &Step, answer: &Answer) -> Vec<String> {
         (value, found) => found != Some(value),
     };
     let wrong = step.answer_headers.iter().filter(|(name, value)| is_wrong(name, value));
-    wrong.map(|(name, value)| format!("header {name}: {:?} instead of {value:?}", answer.header(name))).collect()
+    wrong
+        .map(|(name, value)| format!("header {name}: {:?} instead of {value:?}", answer.header(name)))
+        .collect()
 }
 
 fn hint(step: &Step, answer: &Answer) -> Vec<String> {

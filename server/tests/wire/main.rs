@@ -32,7 +32,7 @@ fn check(file: &str, target: Target) {
     let path = folder().join(format!("{file}.toml"));
     let text = std::fs::read_to_string(&path).unwrap();
     let cases: Cases = toml::from_str(&text).unwrap_or_else(|error| panic!("{file}.toml: {error}"));
-    let fits = |case: &&case::Case| target != Target::Memory || !case.restarts();
+    let fits = |case: &&case::Case| target != Target::Memory || case.fits_a_plain_model();
     let failures: Vec<String> =
         cases.case.iter().filter(fits).flat_map(|case| run::run(case, target)).collect();
     assert!(failures.is_empty(), "{} on {target:?}:\n\n{}\n", path.display(), failures.join("\n\n"));

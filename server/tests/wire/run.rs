@@ -52,7 +52,7 @@ fn known() -> Known {
     let mut known: Known = names.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let line = r#"{"FromUserName":"o1","CreateTime":1414807200,"MsgType":"text","MsgId":1}"#;
     // A message as long as a line of bulk may be.
-    known.insert("64 KiB".to_owned(), format!("{line:<65536}"));
+    known.insert("64 KiB".to_owned(), line.to_owned() + &" ".repeat(65_536 - line.len()));
     known
 }
 
@@ -106,9 +106,10 @@ impl Run<'_> {
 
     /// Sends a step's request; what is wrong with its answers, if anything.
     fn step(&mut self, step: &Step) -> Option<String> {
-        for (name, appid, secret) in
-            [("token", settings::APPID, settings::SECRET), ("other_token", settings::OTHER, settings::OTHER_SECRET)]
-        {
+        for (name, appid, secret) in [
+            ("token", settings::APPID, settings::SECRET),
+            ("other_token", settings::OTHER, settings::OTHER_SECRET),
+        ] {
             self.fetch_token(name, appid, secret);
         }
         let request = self.request(step);
@@ -157,7 +158,9 @@ impl Run<'_> {
         match step.admin_key.as_deref() {
             Some("") => {}
             Some(key) => request.headers.push(format!("Authorization: {key}")),
-            None if needs_key => request.headers.push(format!("Authorization: Bearer {}", settings::ADMIN_KEY)),
+            None if needs_key => {
+                request.headers.push(format!("Authorization: Bearer {}", settings::ADMIN_KEY))
+            }
             None => {}
         }
         request

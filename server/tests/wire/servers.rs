@@ -19,11 +19,7 @@ use msgcube::{
     store::{Memory, Store},
     token::DataKey,
 };
-use tokio::{
-    runtime::Runtime,
-    sync::watch,
-    task::JoinHandle,
-};
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 /// Nothing here takes this long, unless it hangs.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -82,7 +78,8 @@ pub struct InProcess {
 
 impl InProcess {
     fn start(target: Target, folder: &Path, now_s: i64) -> InProcess {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut config = Config::read(&folder.join("msgcube.toml"), |_| None).unwrap();
         config.data_dir = folder.join("data");
         let clock = Clock::starting_at(now_s);

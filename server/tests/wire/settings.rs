@@ -18,17 +18,21 @@ pub fn of(case: &Case) -> String {
     let mut first = table(&[("appid", APPID), ("secret", SECRET), ("token", TOKEN)]);
     first.insert("encoding_aes_key".to_owned(), KEY.into());
     let second = table(&[("appid", OTHER), ("secret", OTHER_SECRET), ("token", OTHER_TOKEN)]);
-    for (name, value) in &case.account {
-        // An empty text takes a key away.
-        match value.as_str() {
-            Some("") => drop(first.remove(name)),
-            _ => drop(first.insert(name.clone(), value.clone())),
-        }
-    }
+    change(&mut first, &case.account);
     let mut all = table(&[("listen", "127.0.0.1:0"), ("admin_key", ADMIN_KEY)]);
-    all.extend(case.config.clone());
+    change(&mut all, &case.config);
     all.insert("account".to_owned(), Value::Array(vec![first.into(), second.into()]));
     toml::to_string(&all).unwrap()
+}
+
+/// An empty text takes a key away.
+fn change(table: &mut Table, changes: &Table) {
+    for (name, value) in changes {
+        match value.as_str() {
+            Some("") => drop(table.remove(name)),
+            _ => drop(table.insert(name.clone(), value.clone())),
+        }
+    }
 }
 
 fn table(values: &[(&str, &str)]) -> Table {
