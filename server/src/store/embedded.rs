@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -57,6 +57,9 @@ pub struct Embedded {
     small: Mutex<Small>,
     log: Mutex<Log>,
     saving: Mutex<()>,
+    /// Of the log and of the memory, as they were when last looked at: looking again would wait for the disk.
+    log_bytes: Arc<AtomicU64>,
+    memory_bytes: AtomicU64,
     /// Nobody is served since a fault or the start, and the log does not say so yet.
     interrupted: AtomicBool,
     options: Options,

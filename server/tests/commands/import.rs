@@ -63,7 +63,7 @@ async fn after_a_kill_it_goes_on_where_it_was_and_counts_everything_once() -> Ou
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
-    const LINES: u64 = 300_000;
+
     let file = scene.write("long.ndjson", &scene::lines(1..=LINES))?;
     let args = import(&server, &key, &[&file, "--json"]);
     let mut first = scene.start(&args)?;

@@ -1,6 +1,6 @@
 //! What the embedded store answers: figures from ready counters, any range of days counted anew, small things.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use msgcube_client::{Day, Interface, Row};
 use msgcube_cube::{Counters, Coverage, Kind, Period, Tally, rollup::KindFigures, tally_cold};
@@ -108,9 +108,9 @@ impl Embedded {
     /// See [`crate::store::Store::sizes`].
     pub fn sizes(&self) -> Sizes {
         Sizes {
-            log_bytes: lock(&self.log).bytes(),
+            log_bytes: self.log_bytes.load(Ordering::Relaxed),
             page_bytes: self.pages.bytes(),
-            memory_bytes: self.memory_bytes() as u64,
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -7,7 +7,10 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
@@ -29,7 +32,8 @@ pub struct Log {
     segment: Option<Box<dyn LogFile>>,
     next_frame: u64,
     newest: Newest,
-    unsaved_bytes: u64,
+    /// Shared, so that looking at it waits for no disk.
+    unsaved_bytes: Arc<AtomicU64>,
 }
 
 /// The newest segment.
@@ -71,14 +75,28 @@ impl Log {
             newest = Newest { header: segment.header, valid_bytes: read.valid_bytes };
             unsaved_bytes += read.valid_bytes;
         }
-        Ok(Log { folder: folder.to_owned(), disk, segment: None, next_frame, newest, unsaved_bytes })
+        Ok(Log {
+            folder: folder.to_owned(),
+            disk,
+            segment: None,
+            next_frame,
+            newest,
+            unsaved_bytes: Arc::new(unsaved_bytes.into()),
+        })
     }
 
     /// Stands in for the log while it is being replayed.
     pub fn unopened(folder: &Path, options: &super::Options) -> Log {
         let newest = Newest { header: Header { first_frame: 0, previous_valid_bytes: 0 }, valid_bytes: 0 };
         let disk = options.disk.clone();
-        Log { folder: folder.to_owned(), disk, segment: None, next_frame: 0, newest, unsaved_bytes: 0 }
+        Log {
+            folder: folder.to_owned(),
+            disk,
+            segment: None,
+            next_frame: 0,
+            newest,
+            unsaved_bytes: Arc::default(),
+        }
     }
 
     /// Makes one frame durable. After an error the frame is not acknowledged, though it may turn out to be there.
@@ -95,7 +113,7 @@ impl Log {
         segment.sync()?;
         let written = (frame::HEADER_BYTES + payload.len()) as u64;
         self.newest.valid_bytes += written;
-        self.unsaved_bytes += written;
+        self.unsaved_bytes.fetch_add(written, Ordering::Relaxed);
         self.next_frame += 1;
         self.segment = Some(segment);
         Ok(())
@@ -146,12 +164,17 @@ impl Log {
 
     /// Notes that so many bytes of the log are in the pages.
     pub fn saved(&mut self, bytes: u64) {
-        self.unsaved_bytes = self.unsaved_bytes.saturating_sub(bytes);
+        self.unsaved_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that a restart would read.
     pub fn bytes(&self) -> u64 {
-        self.unsaved_bytes
+        self.unsaved_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same number, to be looked at later.
+    pub fn bytes_to_watch(&self) -> Arc<AtomicU64> {
+        self.unsaved_bytes.clone()
     }
 }
 

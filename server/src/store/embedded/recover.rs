@@ -3,7 +3,10 @@
 use std::{
     fs::{File, TryLockError},
     path::Path,
-    sync::{Mutex, RwLock, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use msgcube_cube::{
@@ -46,13 +49,15 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
         None => 0,
     };
-    let store = Embedded {
+    let mut store = Embedded {
         log_folder: log_folder.clone(),
         accounts: RwLock::new(Accounts::default()),
         small: Mutex::new(load_small(&pages).map_err(|damage| damage_of(folder, damage))?),
         // Replaced below; replaying needs the store, and the log is what is being replayed.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
+        log_bytes: Arc::default(),
+        memory_bytes: AtomicU64::default(),
         pages,
         interrupted: AtomicBool::new(false),
         options: options.clone(),
@@ -61,6 +66,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
+    store.log_bytes = log.bytes_to_watch();
     *lock(&store.log) = log;
     store.interrupt();
     Ok(store)
