@@ -30,7 +30,7 @@ fn first_day() -> Day {
 fn message(day: i32, user: u32, msg_id: u64) -> Message {
     let content = match msg_id % 11 {
         10 => Content::Event {
-            name: if msg_id % 2 == 0 { "subscribe" } else { "CLICK" }.into(),
+            name: if msg_id.is_multiple_of(2) { "subscribe" } else { "CLICK" }.into(),
             key: "k".into(),
         },
         kind => Content::Message { kind: Kind::ALL[usize::try_from(kind).unwrap()], msg_id },
