@@ -54,8 +54,8 @@ struct Run {
     disk: FaultyDisk,
     store: Option<Store>,
     model: Model,
-    /// Batches that failed since the last one that did not: at most one of them may turn up after all.
-    failed: Vec<Vec<Change>>,
+    /// What is known if one of the batches that failed since the last one that did not turns up after all.
+    failed: Vec<Model>,
 }
 
 impl Run {
@@ -86,7 +86,7 @@ impl Run {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Commit(changes) => self.commit(changes),
+            Step::Commit(changes) => self.commit(&changes),
             Step::Maintain => drop(self.store().maintain(false)),
             Step::Fault(fault) => self.disk.plan(fault),
             Step::Kill => {
@@ -101,16 +101,18 @@ impl Run {
         }
     }
 
-    fn commit(&mut self, changes: Vec<Change>) {
-        if let Ok(outcomes) = self.store().commit(&changes) {
+    fn commit(&mut self, changes: &[Change]) {
+        if let Ok(outcomes) = self.store().commit(changes) {
             let nothing_written = outcomes.iter().all(|outcome| *outcome == Outcome::Repeat);
-            assert_eq!(outcomes, self.model.commit(&changes));
+            assert_eq!(outcomes, self.model.commit(changes));
             if !nothing_written {
                 self.failed.clear();
             }
         } else {
-            self.model.fail(&changes);
-            self.failed.push(changes);
+            let mut turned_up = self.model.clone();
+            turned_up.commit(changes);
+            self.failed.push(turned_up);
+            self.model.fail(changes);
         }
     }
 
@@ -122,13 +124,13 @@ impl Run {
             self.failed.clear();
             return;
         };
-        let with_one = std::mem::take(&mut self.failed).into_iter().map(|changes| {
-            let mut model = self.model.clone();
-            model.commit(&changes);
+        let times = self.model.times.clone();
+        let mut with_one = std::mem::take(&mut self.failed).into_iter().map(|mut model| {
             model.interrupt();
+            model.times.clone_from(&times);
             model
         });
-        let matching = with_one.into_iter().find(|model| model.difference(self.store()).is_none());
+        let matching = with_one.find(|model| model.difference(self.store()).is_none());
         self.model = matching.unwrap_or_else(|| panic!("acknowledged and found differ: {difference}"));
     }
 
@@ -213,6 +215,25 @@ fn a_full_disk_stops_everything_for_a_while_and_nothing_for_ever() {
     run.disk.mend();
     run.step(Step::Commit(one(2)));
     run.store().maintain(true).unwrap();
+    run.step(Step::Kill);
+    run.check();
+}
+
+#[test]
+fn a_failed_batch_that_was_gone_after_one_restart_does_not_come_back_after_another() {
+    let mut run = Run::start();
+    run.disk.plan(Fault { after: 1, times: 1, written: 0, lost: false });
+    run.step(Step::Commit(one(1)));
+    // The next segment says that it does not count, and holds nothing itself.
+    run.disk.plan(Fault { after: 3, times: 1, written: 0, lost: false });
+    run.step(Step::Commit(one(2)));
+    run.failed.clear();
+    run.step(Step::Kill);
+    run.check();
+    // That segment is replaced, and the replacement fails.
+    run.disk.plan(Fault { after: 0, times: 1, written: 0, lost: false });
+    run.step(Step::Commit(one(3)));
+    run.failed.clear();
     run.step(Step::Kill);
     run.check();
 }

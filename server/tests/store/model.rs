@@ -13,7 +13,7 @@ use crate::changes::APPIDS;
 pub struct Model {
     accounts: [Account; APPIDS.len()],
     /// Moments that were ever tried, also in vain: each is asked for, so that nothing too much stays hidden.
-    times: BTreeSet<i64>,
+    pub times: BTreeSet<i64>,
     facts: BTreeMap<String, Vec<u8>>,
 }
 

@@ -55,6 +55,13 @@ impl LogFile for RealFile {
     }
 }
 
+/// Cuts off the end of a file that does not count, so that it cannot come back when the file that says so is replaced.
+pub fn cut(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.set_len(bytes)?;
+    file.sync_all()
+}
+
 /// Makes a folder whose name survives a power loss.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;

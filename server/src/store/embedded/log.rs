@@ -260,7 +260,12 @@ fn read_segment(
         fs::read(&segment.path).map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
     if let Some(limit) = limit {
         // A limit below the header: the segment before was already removed when this one was made.
-        bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX).max(HEADER_BYTES));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(HEADER_BYTES);
+        if bytes.len() > limit {
+            disk::cut(&segment.path, limit as u64)
+                .map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
+            bytes.truncate(limit);
+        }
     }
     let mut expected = segment.header.first_frame;
     if expected > *next_frame {
