@@ -159,7 +159,7 @@ impl Run<'_> {
             Some("") => {}
             Some(key) => request.headers.push(format!("Authorization: {key}")),
             None if needs_key => {
-                request.headers.push(format!("Authorization: Bearer {}", settings::ADMIN_KEY))
+                request.headers.push(format!("Authorization: Bearer {}", settings::ADMIN_KEY));
             }
             None => {}
         }
