@@ -1,77 +1,102 @@
 """Runs the commands of the README files as a reader would, in a fresh clone: tests/readme.py README.md [README.zh.md]
 
-Code blocks marked ```sh are run in order by one bash, in the clone. What follows `sh` on that line says more:
-  ```sh server   the block's last command stays; the next blocks run once it has printed where it listens
-  ```sh shown    not run here (it needs a real account, or takes the machine for an hour)
-Lines that begin with `git clone` or `cd` are left out: the clone is there. Further files must have the same commands."""
+A comment on the line before a ```sh block, invisible when rendered, says that it is run:
+  <!-- run -->              in order, all in one bash that stops at the first failure
+  <!-- run shows TEXT -->   the same, and its output must hold TEXT
+  <!-- run until TEXT -->   on its own: once its output holds TEXT the curl lines that it printed must answer with rows,
+                            then it gets Ctrl-C, and must end with status 0
+Further files must have the same commands; their comments (from "  # " on) may differ."""
 
 import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 
-BLOCK = re.compile(r"^```sh( \w+)?\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^<!-- run(?: (shows|until) (.*?))? -->\n```sh\n(.*?)^```", re.M | re.S)
+ADDRESS = ("127.0.0.1", 8060)
+LONGEST_S = 1800
 
 
 def blocks(file):
-    found = []
-    for mark, text in BLOCK.findall(pathlib.Path(file).read_text(encoding="utf-8")):
-        kept = [line for line in text.splitlines() if not re.match(r"(\$ )?(git clone|cd) ", line)]
-        found.append((mark.strip(), "\n".join(kept)))
-    return found
+    """Of each block how it is run, the text to wait for, and its commands."""
+    return BLOCK.findall(pathlib.Path(file).read_text(encoding="utf-8"))
 
 
-def start_server(text, clone, log):
-    process = subprocess.Popen(["bash", "-euc", text], cwd=clone, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    end = time.monotonic() + 1800
-    while b"listening on http://" not in pathlib.Path(log.name).read_bytes():
-        assert process.poll() is None and time.monotonic() < end, pathlib.Path(log.name).read_text()[-3000:]
-        time.sleep(0.2)
-    return process
+def commands(file):
+    return [(mark, wanted, re.sub(r" {2,}# .*", "", text)) for mark, wanted, text in blocks(file)]
 
 
-def stop(process):
-    if process and process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def run(found, clone, folder):
-    server = None
+def run_until(wanted, text, clone, log):
+    """A program that runs on by itself, ended as a reader ends it."""
+    print(f"--- until {wanted!r}: {text}", flush=True)
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", text],
+            cwd=clone, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )
+    end = time.monotonic() + LONGEST_S
     try:
-        for number, (mark, text) in enumerate(found):
-            print(f"--- {mark or 'run'}\n{text}", flush=True)
-            if mark == "shown" or not text.strip():
-                continue
-            if mark == "server":
-                stop(server)
-                server = start_server(text, clone, open(folder / f"log{number}", "wb"))
-                continue
-            subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=clone, stdin=subprocess.DEVNULL, check=True, timeout=1800)
+        while wanted not in log.read_text(errors="replace"):
+            assert process.poll() is None and time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.2)
+        for line in log.read_text().splitlines():
+            if line.startswith("curl "):
+                answer = subprocess.run(["bash", "-c", f"{line} -sS"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+                assert answer.stdout.startswith('{"list":[{'), (line, answer)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 0, (process.returncode, log.read_text()[-3000:])
     finally:
-        stop(server)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    print(log.read_text(errors="replace"), flush=True)
+
+
+def run_in_order(found, clone, log):
+    with socket.socket() as probe:
+        assert probe.connect_ex(ADDRESS) != 0, f"another program listens on port {ADDRESS[1]}, which the README uses"
+    script = "".join(f"echo '=== block {number}'\n{text}\n" for number, (_, _, text) in enumerate(found))
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=clone, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+        )
+    try:
+        status = process.wait(LONGEST_S)
+    finally:
+        # the server, should the script not have come to its end
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+    output = log.read_text(errors="replace")
+    print(output, flush=True)
+    assert status == 0, f"a command failed with status {status}"
+    shown = re.split(r"^=== block \d+\n", output, flags=re.M)[1:]
+    for (mark, wanted, text), output in zip(found, shown, strict=True):
+        assert mark != "shows" or wanted in output, f"{wanted!r} is not in the output of:\n{text}"
 
 
 def main(first, *others):
     found = blocks(first)
-    assert found, f"{first} has no ```sh block"
+    assert found, f"{first} has no block that is run"
     for other in others:
-        same = pathlib.Path(other).exists() and [text for _, text in blocks(other)] == [text for _, text in found]
-        assert same, f"the commands of {other} are not those of {first}"
-    target = os.environ.get("CARGO_TARGET_DIR", "target")
-    # what is built already is used again
-    os.environ["CARGO_TARGET_DIR"] = str(pathlib.Path(target).resolve())
+        assert commands(other) == commands(first), f"the commands of {other} are not those of {first}"
+    # what is built already is used again, in the place where the README expects it
+    target = pathlib.Path(os.environ.pop("CARGO_TARGET_DIR", "target")).resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        subprocess.run(["git", "clone", "--quiet", ".", folder / "msgcube"], check=True)
-        run(found, folder / "msgcube", folder)
+        clone = folder / "msgcube"
+        subprocess.run(["git", "clone", "--quiet", ".", clone], check=True)
+        (clone / "target").symlink_to(target)
+        for number, (_, wanted, text) in enumerate(block for block in found if block[0] == "until"):
+            run_until(wanted, text, clone, folder / f"until{number}")
+        run_in_order([block for block in found if block[0] != "until"], clone, folder / "log")
+    print(f"all {len(found)} blocks ran, and {', '.join(others) or 'no other file'} has the same commands")
 
 
-if not pathlib.Path(sys.argv[1]).exists():
-    print(f"there is no {sys.argv[1]} yet")
-    sys.exit(77)
 main(*sys.argv[1:])

@@ -7,58 +7,18 @@ use hashbrown::HashMap;
 use msgcube_client::{Day, Granularity};
 
 use crate::{
-    Content, Damaged, Kind, Message, Period,
+    Content, Damaged, Message, Period,
     calendar::{day_of, second_of_day},
     counters::Counters,
-    day::{DayFigures, Entry, OpenDay, each_of_block},
+    day::{DayFigures, Entry, OpenDay},
     entry::{EventEntry, MessageEntry, event_digest},
+    page::{Cold, ColdError, PageKey, PageState, Snapshot, tally_cold},
     tally::Tally,
     users::{USERS_A_PAGE, Users},
     varint::Reader,
 };
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// What an account keeps on disk, one value a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PageKey {
-    /// Openids, [`USERS_A_PAGE`] at a time.
-    Users(u32),
-    /// All messages of a day.
-    DayMessages(Day),
-    /// The figures of a day and its hours.
-    DayFigures(Day),
-    /// The figures of a week.
-    Week(Day),
-    /// The figures of a month.
-    Month(Day),
-}
-
-impl PageKey {
-    fn of_span(granularity: Granularity, start: Day) -> PageKey {
-        if granularity == Granularity::Month { PageKey::Month(start) } else { PageKey::Week(start) }
-    }
-}
-
-/// Where pages come from that are not in memory.
-pub trait Cold {
-    /// The page as it was last saved, none if it never was.
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
-}
-
-/// Why a page could not be had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ColdError {
-    /// It is there and makes no sense.
-    #[error("page {0:?} is damaged: {1}")]
-    Damaged(PageKey, Damaged),
-    /// It could not be read.
-    #[error("page {0:?} cannot be read: {1}")]
-    Unreadable(PageKey, String),
-    /// 2^32 users or 4 GiB of openids: the limit of one account.
-    #[error("the account has as many users as can be numbered")]
-    TooManyUsers,
-}
 
 /// A message that was admitted: what the log keeps, and what `apply` counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,20 +44,6 @@ struct SpanPage {
     /// None while the page only answers questions.
     marks: Option<crate::marks::UserMarks>,
     state: PageState,
-}
-
-/// When a page was last changed, saved and used, in the account's own count.
-#[derive(Clone, Copy, Debug, Default)]
-struct PageState {
-    changed: u64,
-    saved: u64,
-    used: u64,
-}
-
-impl PageState {
-    fn is_clean(self) -> bool {
-        self.changed == self.saved
-    }
 }
 
 /// One account.
@@ -396,23 +342,6 @@ impl Account {
             .map(|page| 400 + page.marks.as_ref().map_or(0, super::marks::UserMarks::bytes));
         self.users.bytes() + days.sum::<usize>() + spans.sum::<usize>()
     }
-}
-
-/// Pages to save.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// Each page's new value.
-    pub pages: Vec<(PageKey, Vec<u8>)>,
-    tick: u64,
-    users: u32,
-}
-
-/// Adds a stored day's messages to a tally.
-pub fn tally_cold(day: Day, cold: &dyn Cold, tally: &mut Tally) -> Result<(), ColdError> {
-    let key = PageKey::DayMessages(day);
-    let Some(block) = cold.page(key)? else { return Ok(()) };
-    each_of_block(&block, |user, kind: Kind, event| tally.record(user, kind, event))
-        .map_err(|damage| ColdError::Damaged(key, damage))
 }
 
 fn entry_of(message: &Message, user: u32, name: u16) -> Entry {

@@ -14,12 +14,13 @@ mod entry;
 mod kind;
 mod marks;
 mod message;
+mod page;
 pub mod rollup;
 mod tally;
 mod users;
 pub mod varint;
 
-pub use account::{Account, Admitted, Cold, ColdError, PageKey, Snapshot, tally_cold};
+pub use account::{Account, Admitted};
 pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_day, start_of_day_s};
 pub use counters::Counters;
 pub use coverage::{Coverage, GAPS_MAX};
@@ -27,6 +28,7 @@ pub use day::Entry;
 pub use entry::{EventDigest, EventEntry, MessageEntry, UNNAMED};
 pub use kind::{COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
+pub use page::{Cold, ColdError, PageKey, Snapshot, tally_cold};
 pub use tally::Tally;
 
 /// Stored bytes that make no sense: what is wrong with them.

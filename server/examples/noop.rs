@@ -9,6 +9,10 @@ use tokio::net::TcpListener;
 
 const ROWS: &str = r#"{"list":[{"ref_date":"2026-10-01","msg_type":1,"msg_user":1000,"msg_count":100000}]}"#;
 
+/// The same allocator as the program's, so that the ratio is about what the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let routes = axum::Router::new()

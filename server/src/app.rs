@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use hashbrown::HashMap;
+use tokio::sync::Semaphore;
 
 use crate::{
     callback::{AccountKeys, KeyError},
@@ -16,6 +17,11 @@ use crate::{
     store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
     token::{DataKey, DataKeyError, Tokens},
 };
+
+/// Bulk requests read at the same time; each holds two chunks of messages at most.
+const BULK_PLACES: usize = 16;
+/// Questions that read days from disk at the same time.
+const STATISTICS_PLACES: usize = 4;
 
 /// One account as it is served.
 #[derive(Debug)]
@@ -45,6 +51,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Callbacks that wait for the disk.
     pub waiting: AtomicUsize,
+    /// Places for bulk requests; further ones wait.
+    pub bulk_places: Semaphore,
+    /// Places for statistics that are counted anew; further ones wait.
+    pub statistics_places: Semaphore,
     /// Counts rids.
     pub rids: AtomicU64,
     accounts: HashMap<String, Arc<Account>, foldhash::fast::RandomState>,
@@ -95,7 +105,22 @@ impl App {
         let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), metrics.clone(), served);
         let tokens = Tokens::load(key, &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Ok((App { config, clock, store, ingest, tokens, metrics, waiting, rids, accounts }, writer))
+        let (bulk_places, statistics_places) =
+            (Semaphore::new(BULK_PLACES), Semaphore::new(STATISTICS_PLACES));
+        let app = App {
+            config,
+            clock,
+            store,
+            ingest,
+            tokens,
+            metrics,
+            waiting,
+            bulk_places,
+            statistics_places,
+            rids,
+            accounts,
+        };
+        Ok((app, writer))
     }
 
     /// The account of an appid.

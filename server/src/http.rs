@@ -4,6 +4,7 @@ mod answer;
 mod body;
 mod callback;
 mod datacube;
+mod drain;
 mod hint;
 mod operation;
 mod own;

@@ -103,8 +103,8 @@ pub enum StoreError {
     #[error("the page store in {path}: {what}")]
     Pages { path: PathBuf, what: String },
     /// One question could not be answered.
-    #[error("{0}")]
-    Cold(#[from] msgcube_cube::ColdError),
+    #[error("{path}: {source}")]
+    Cold { path: PathBuf, source: msgcube_cube::ColdError },
 }
 
 /// What the own statistics say of one stretch of time.

@@ -90,11 +90,10 @@ impl Tokens {
     pub fn with<T>(&self, token: &str, look: impl FnOnce(&str) -> T, now_s: i64) -> Result<T, ErrorCode> {
         let grants = self.grants.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let grant = grants.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
-        let aged = grant.valid_until_s == grant.expires_s;
         match now_s {
             _ if now_s < grant.valid_until_s => Ok(look(&grant.appid)),
-            _ if aged && now_s < grant.expires_s + REMEMBER_S => Err(ErrorCode::ACCESS_TOKEN_EXPIRED),
-            _ => Err(ErrorCode::INVALID_CREDENTIAL),
+            _ if grant.is_as_good_as_unknown(now_s) => Err(ErrorCode::INVALID_CREDENTIAL),
+            _ => Err(ErrorCode::ACCESS_TOKEN_EXPIRED),
         }
     }
 
@@ -141,7 +140,7 @@ impl Tokens {
         let grant = Grant { appid: appid.to_owned(), endpoint, nonce, expires_s, valid_until_s: expires_s };
         let former = self.of(appid, endpoint).into_iter();
         let (gone, kept): (Vec<Grant>, Vec<Grant>) =
-            former.partition(|grant| now_s >= grant.expires_s + REMEMBER_S);
+            former.partition(|grant| grant.is_as_good_as_unknown(now_s));
         let ended = kept.into_iter().filter_map(|grant| {
             let valid_until_s = end(&grant);
             (valid_until_s != grant.valid_until_s).then_some(Grant { valid_until_s, ..grant })
@@ -179,6 +178,12 @@ impl Tokens {
 }
 
 impl Grant {
+    /// True if checking it gives what an unknown token gives.
+    fn is_as_good_as_unknown(&self, now_s: i64) -> bool {
+        let superseded = self.valid_until_s < self.expires_s;
+        now_s >= if superseded { self.valid_until_s } else { self.expires_s + REMEMBER_S }
+    }
+
     fn fact_key(&self) -> String {
         format!("{FACT_PREFIX}{}/{}", self.appid, self.nonce)
     }

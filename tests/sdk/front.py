@@ -2,6 +2,7 @@
 authority, which ends TLS for any name and copies the bytes to the server under test."""
 
 import os
+import select
 import socket
 import ssl
 import tempfile
@@ -10,17 +11,16 @@ import threading
 import trustme
 
 
-def _copy(source, target):
-    try:
-        while data := source.recv(65536):
-            target.sendall(data)
-    except OSError:
-        pass
-    finally:
-        try:
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+def _copy(tls, server):
+    """Both ways in one thread, since OpenSSL does not allow reading and writing a connection at the same time."""
+    while True:
+        ready = [tls] if tls.pending() else select.select([tls, server], [], [])[0]
+        for source, target in ((tls, server), (server, tls)):
+            if source in ready:
+                data = source.recv(65536)
+                if not data:
+                    return
+                target.sendall(data)
 
 
 def _serve(client, upstream, contexts):
@@ -33,10 +33,7 @@ def _serve(client, upstream, contexts):
     host = head.split()[1].rsplit(b":", 1)[0].decode()
     client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
     with contexts(host).wrap_socket(client, server_side=True) as tls, socket.create_connection(upstream) as server:
-        back = threading.Thread(target=_copy, args=(server, tls), daemon=True)
-        back.start()
         _copy(tls, server)
-        back.join()
 
 
 class Front:

@@ -18,14 +18,15 @@ pub enum BodyError {
 }
 
 /// Reads a body of at most `bytes_max` bytes within `time_max`.
-pub async fn read(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes, BodyError> {
-    match tokio::time::timeout(time_max, collect(body, bytes_max)).await {
+pub async fn read_within(body: Body, bytes_max: usize, time_max: Duration) -> Result<Bytes, BodyError> {
+    match tokio::time::timeout(time_max, read(body, bytes_max)).await {
         Ok(result) => result,
         Err(_) => Err(BodyError::TooSlow),
     }
 }
 
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
+/// Reads a body of at most `bytes_max` bytes. The caller limits the time.
+pub async fn read(mut body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;

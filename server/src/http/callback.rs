@@ -67,7 +67,7 @@ pub async fn receive(
 async fn take(app: &App, account: &Account, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or(""));
-    let body = match body::read(body, callback::BODY_BYTES_MAX, DEADLINE).await {
+    let body = match body::read(body, callback::BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return refuse_large(app),
         Err(BodyError::TooSlow | BodyError::Broken) => {

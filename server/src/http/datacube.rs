@@ -107,7 +107,7 @@ fn check_permission(account: &Account) -> Result<(), Failure> {
 }
 
 async fn read_dates(interface: &Interface, app: &App, body: Body, now_s: i64) -> Result<Dates, Failure> {
-    let body = body::read(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
+    let body = body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => {
             failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB")
         }

@@ -1,8 +1,18 @@
 //! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
 //! without an answer, which a router alone cannot.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use super::drain;
 use axum::{Router, body::Body, http::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -50,7 +60,8 @@ impl Listener {
 /// Serves until `end` is ready, then answers what is in flight.
 pub async fn serve(listener: Listener, router: Router, end: impl Future<Output = ()>) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_MAX);
+    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Activity` looks once a while.
+    builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let graceful = GracefulShutdown::new();
@@ -62,18 +73,54 @@ pub async fn serve(listener: Listener, router: Router, end: impl Future<Output =
         };
         let Some((stream, place)) = accepted else { continue };
         let router = router.clone();
-        let service = service_fn(move |request| respond(router.clone(), request));
+        let activity = Arc::new(Activity::default());
+        let service = service_fn({
+            let activity = activity.clone();
+            move |request| activity.clone().during(respond(router.clone(), request))
+        });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
-            // An error here is the peer's: a broken connection or no HTTP.
-            let _ = watched.await;
+            tokio::select! {
+                // An error here is the peer's: a broken connection or no HTTP.
+                _ = watched => {}
+                () = activity.ceases() => {}
+            }
             drop(place);
         });
     }
     drop(listener);
     if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still running after 10 s and were cut off");
+    }
+}
+
+/// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
+/// its head drop by drop is idle, too.
+#[derive(Debug, Default)]
+struct Activity {
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Activity {
+    async fn during<T>(self: Arc<Self>, request: impl Future<Output = T>) -> T {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let result = request.await;
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        result
+    }
+
+    /// Ready after a time in which no request was running, begun or ended.
+    async fn ceases(&self) {
+        loop {
+            let begun = self.begun.load(Ordering::Relaxed);
+            tokio::time::sleep(IDLE_MAX).await;
+            let same = self.begun.load(Ordering::Relaxed) == begun;
+            if same && self.ended.load(Ordering::Relaxed) == begun {
+                return;
+            }
+        }
     }
 }
 
@@ -97,7 +144,7 @@ async fn accept(
 }
 
 async fn respond(router: Router, request: hyper::Request<Incoming>) -> Result<Response<Body>, Closed> {
-    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
+    let response: Result<Response<Body>, Infallible> = router.oneshot(request.map(drain::body)).await;
     match response {
         Ok(response) if response.extensions().get::<CloseWithoutAnswer>().is_none() => Ok(response),
         _ => Err(Closed),

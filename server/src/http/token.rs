@@ -54,7 +54,7 @@ async fn read_object(request: Request) -> Result<Map<String, Value>, ErrorCode> 
     if request.method() != Method::POST {
         return Err(ErrorCode::REQUIRE_POST);
     }
-    let body = body::read(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let body = body::read_within(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
     let body = body.map_err(|_| ErrorCode::DATA_FORMAT)?;
     if body.is_empty() {
         return Err(ErrorCode::EMPTY_BODY);

@@ -60,6 +60,8 @@ pub async fn receive(
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
+    // Never closed, so there is always a place in the end.
+    let _place = app.bulk_places.acquire().await;
     let mut intake = Intake::new(&app, &account);
     let mut result = intake.read(request.into_body()).await;
     if result.is_ok()

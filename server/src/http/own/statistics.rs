@@ -53,6 +53,8 @@ pub async fn answer(
         Ok(question) => question,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
+    // Never closed, so there is always a place in the end.
+    let _place = app.statistics_places.acquire().await;
     // Counting a range anew reads days from disk.
     let counted = tokio::task::spawn_blocking({
         let (app, number) = (app.clone(), account.number);

@@ -1,9 +1,9 @@
 //! Opening a folder: pages first, then the frames of the log that were not saved into pages.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     path::Path,
-    sync::{Mutex, RwLock},
+    sync::{Mutex, RwLock, atomic::AtomicBool},
 };
 
 use msgcube_cube::{
@@ -12,7 +12,7 @@ use msgcube_cube::{
 };
 
 use super::{
-    Accounts, Embedded, Options,
+    Accounts, Embedded, Options, disk,
     log::Log,
     pages::Pages,
     record::Record,
@@ -38,6 +38,8 @@ pub const META_FACTS: &str = "facts";
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
     let pages = Pages::open(&folder.join("pages.redb"))?;
+    disk::sync_folder_of(&folder.join("pages.redb"))
+        .map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
     check_format(&pages, folder)?;
     let log_folder = folder.join("log");
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
@@ -52,6 +54,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
         pages,
+        interrupted: AtomicBool::new(false),
         options: options.clone(),
         _folder_lock: folder_lock,
     };
@@ -59,14 +62,13 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
     *lock(&store.log) = log;
-    // The log says that messages were being taken; since its last mark that is not known, and now they are not yet.
-    store.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
+    store.interrupt();
     Ok(store)
 }
 
 fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(file_error)?;
+    disk::create_folder(folder).map_err(file_error)?;
     let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -210,6 +212,6 @@ impl Embedded {
             self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
         let cold = self.pages.of_account(account);
         let result = call(&mut lock(&cell.figures), &cold);
-        Ok(result.map_err(StoreError::from)?)
+        Ok(result.map_err(|error| self.pages.cold(error))?)
     }
 }

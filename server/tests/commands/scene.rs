@@ -1,0 +1,180 @@
+//! A folder with a configuration, the program serving it, and the program's other commands run beside it.
+
+use std::{
+    error::Error,
+    fmt::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    ops::RangeInclusive,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+pub(crate) const APPID: &str = "wxcommands00000001";
+const ADMIN_KEY: &str = "commands-admin-key";
+/// 2025-03-03 in Beijing.
+const MARCH_S: u64 = 1_741_000_000;
+
+/// A folder of its own; removed at the end.
+pub(crate) struct Scene {
+    folder: TempDir,
+    now: Timestamp,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+/// `msgcube serve`; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Kept open, so that the program can go on writing to it.
+    _output: BufReader<ChildStdout>,
+    base: String,
+}
+
+/// Messages of as many users in March 2025, one a line.
+pub(crate) fn lines(numbers: RangeInclusive<u64>) -> Vec<u8> {
+    let mut text = String::new();
+    for number in numbers {
+        let moment = MARCH_S + number % 86_400;
+        // writing to a String cannot fail
+        let _ = writeln!(
+            text,
+            r#"{{"FromUserName":"oUser{number}","CreateTime":{moment},"MsgType":"text","MsgId":"{number}"}}"#
+        );
+    }
+    text.into_bytes()
+}
+
+impl Scene {
+    pub(crate) fn new() -> Outcome<Scene> {
+        let scene = Scene { folder: tempfile::tempdir()?, now: Timestamp::now() };
+        let aes_key = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
+        scene.write("admin.key", ADMIN_KEY.as_bytes())?;
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nadmin_key_file = \"admin.key\"\n\n[[account]]\nappid = \"{APPID}\"\n\
+             secret = \"commands-secret\"\ntoken = \"commandsToken\"\nencoding_aes_key = \"{aes_key}\"\n"
+        );
+        scene.write("msgcube.toml", text.as_bytes())?;
+        Ok(scene)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    pub(crate) fn config(&self) -> String {
+        self.path("msgcube.toml")
+    }
+
+    pub(crate) fn admin_key(&self) -> String {
+        self.path("admin.key")
+    }
+
+    pub(crate) fn now_s(&self) -> i64 {
+        self.now.as_second()
+    }
+
+    /// The day in Beijing on which the test began, or one so many days later.
+    pub(crate) fn day(&self, later: i64) -> Outcome<String> {
+        let moment = Timestamp::from_second(self.now_s() + (8 + later * 24) * 3600)?;
+        Ok(moment.to_string()[..10].to_owned())
+    }
+
+    /// Writes a file and returns its path.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Outcome<String> {
+        let path = self.path(name);
+        std::fs::write(&path, content)?;
+        Ok(path)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_msgcube"));
+        command.args(args).current_dir(self.folder.path()).env_clear().env("LANG", "C.UTF-8");
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, args: &[&str]) -> Outcome<Ended> {
+        Ended::of(self.command(args).spawn()?)
+    }
+
+    /// Runs a command that reads this.
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Outcome<Ended> {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn()?;
+        // dropped at the end of the statement: the command sees the end of its input
+        child.stdin.take().ok_or("no input")?.write_all(input)?;
+        Ended::of(child)
+    }
+
+    /// Starts a command; what it says is not wanted.
+    pub(crate) fn start(&self, args: &[&str]) -> Outcome<Child> {
+        Ok(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+    }
+
+    /// Starts `serve` and reads its address.
+    pub(crate) fn serve(&self) -> Outcome<Server> {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
+        let mut child = self.command(&["serve", "--config", &self.config()]).stderr(log).spawn()?;
+        let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let base = line.trim().strip_prefix("listening on ").map(str::to_owned);
+        let base = base.ok_or_else(|| std::fs::read_to_string(self.path("log")).unwrap_or_default())?;
+        Ok(Server { child, _output: output, base })
+    }
+}
+
+impl Ended {
+    fn of(child: Child) -> Outcome<Ended> {
+        let output = child.wait_with_output()?;
+        let text = |bytes| String::from_utf8(bytes);
+        let status = output.status.code().ok_or("ended by a signal")?;
+        Ok(Ended { status, out: text(output.stdout)?, err: text(output.stderr)? })
+    }
+}
+
+impl Server {
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// SIGTERM, and the status it ended with; none if a signal ended it.
+    pub(crate) fn terminate(mut self) -> Outcome<Option<i32>> {
+        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
+        Ok(self.child.wait()?.code())
+    }
+
+    /// The own statistics of these days as one row a type.
+    pub(crate) async fn stats(&self, from: &str, to: &str) -> Outcome<Value> {
+        let query = format!("from={from}&to={to}&period=total&by=type");
+        let url = format!("{}/v1/accounts/{APPID}/stats?{query}", self.base);
+        let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
+    /// Text messages counted on these days.
+    pub(crate) async fn texts(&self, from: String, to: String) -> Outcome<u64> {
+        let answer = self.stats(&from, &to).await?;
+        let rows = answer["rows"].as_array().ok_or("no rows")?;
+        let row = rows.iter().find(|row| row["type"] == "text");
+        Ok(row.map_or(0, |row| row["messages"].as_u64().unwrap_or(0)))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
