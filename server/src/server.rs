@@ -50,6 +50,9 @@ pub async fn serve(
         None => None,
     };
     let address = listener.address()?;
+    // Before the address is said: whoever reads it may send a signal at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut out = io::stdout();
     writeln!(out, "listening on http://{address}")?;
     if let Some(admin) = &admin {
@@ -59,7 +62,10 @@ pub async fn serve(
     ready(address)?;
     let (end, ended) = watch::channel(false);
     tokio::spawn(async move {
-        wait_for_signal().await;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
         tracing::info!("ending: answering what is in flight");
         // Fails only when nobody serves any more.
         let _ = end.send(true);
@@ -97,20 +103,4 @@ pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
 
 async fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
     Listener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
-}
-
-async fn wait_for_signal() {
-    let next = |kind| async move {
-        match signal(kind) {
-            Ok(mut signals) => drop(signals.recv().await),
-            Err(error) => {
-                tracing::warn!(%error, "a signal cannot be waited for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = next(SignalKind::terminate()) => {}
-        () = next(SignalKind::interrupt()) => {}
-    }
 }
