@@ -62,14 +62,17 @@ pub async fn serve(
     ready(address)?;
     let (end, ended) = watch::channel(false);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
         tracing::info!("ending: answering what is in flight");
         // Fails only when nobody serves any more.
         let _ = end.send(true);
-        wait_for_signal().await;
+        next().await;
         tracing::warn!("ending at once; the next start goes on from the disk");
         std::process::exit(1);
     });
