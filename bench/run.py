@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta, timezone
 
 CHINA = timezone(timedelta(hours=8))
 APPID, TOKEN, SECRET, ADMIN_KEY = "wxbench0000000001", "benchToken", "bench-secret", "bench-admin-key"
-FULL = {"seconds": 5, "rounds": 3, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
+FULL = {"seconds": 5, "rounds": 5, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
 QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000}
 
 
