@@ -11,6 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+pub use self::transport::http_client;
 pub use self::{
     answer::Answer,
     error::{ClientError, Hint, Refusal},

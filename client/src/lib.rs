@@ -20,4 +20,6 @@ pub use range::{RangeError, check_range, windows};
 pub use row::{List, Row};
 
 #[cfg(feature = "client")]
-pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window};
+pub use client::{
+    Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window, http_client,
+};

@@ -15,6 +15,8 @@ pub struct Coverage {
     running_since: Option<i64>,
     /// When the account was first served; what is not covered since then is a gap.
     first_served: Option<i64>,
+    /// What was lost since the service began and must not be covered by the next mark.
+    lost: Vec<(i64, i64)>,
 }
 
 impl Coverage {
@@ -36,6 +38,9 @@ impl Coverage {
         {
             self.claim(since, at_s);
             self.running_since = Some(at_s);
+            for (from_s, to_s) in std::mem::take(&mut self.lost) {
+                self.lose(from_s, to_s);
+            }
         }
     }
 
@@ -53,27 +58,31 @@ impl Coverage {
         self.limit();
     }
 
-    /// Takes a stretch back: something of it was lost.
+    /// Takes a stretch back: something of it was lost. What of it lies ahead is not covered later, either.
     pub fn lose(&mut self, from_s: i64, to_s: i64) {
         if from_s >= to_s {
             return;
-        }
-        if let Some(since) = self.running_since
-            && to_s > since
-        {
-            self.claim(since, from_s);
-            self.running_since = Some(to_s);
         }
         let cut = |(from, to): (i64, i64)| [(from, to.min(from_s)), (from.max(to_s), to)];
         self.covered =
             self.covered.iter().flat_map(|stretch| cut(*stretch)).filter(|(from, to)| from < to).collect();
         self.limit();
+        let since = self.running_since.unwrap_or(from_s).max(from_s);
+        let full = self.lost.len() >= GAPS_MAX;
+        match self.lost.last_mut() {
+            _ if since >= to_s => {}
+            Some(last) if last.0 <= to_s && since <= last.1 => *last = (last.0.min(since), last.1.max(to_s)),
+            // Too many to tell apart: rather too much is lost than too little.
+            Some(last) if full => *last = (last.0.min(since), last.1.max(to_s)),
+            _ => self.lost.push((since, to_s)),
+        }
     }
 
+    /// Gives up the shortest of the older stretches; the newest are still growing.
     fn limit(&mut self) {
         while self.covered.len() > GAPS_MAX {
-            let shortest =
-                self.covered.iter().enumerate().min_by_key(|(_, (from, to))| to - from).map(|(at, _)| at);
+            let older = self.covered.iter().take(GAPS_MAX / 2).enumerate();
+            let shortest = older.min_by_key(|(_, (from, to))| to - from).map(|(at, _)| at);
             shortest.map(|at| self.covered.remove(at));
         }
     }
@@ -90,6 +99,9 @@ impl Coverage {
         let to_s = to_s.min(now_s);
         if from_s >= to_s {
             return true;
+        }
+        if !self.lost.is_empty() {
+            return self.until(now_s).iter().any(|(from, to)| *from <= from_s && to_s <= *to);
         }
         let running = self.running_since.unwrap_or(i64::MAX);
         let last = self.covered.partition_point(|stretch| stretch.0 <= from_s);
@@ -118,11 +130,8 @@ impl Coverage {
 
     /// Appends the coverage.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        varint::put(out, self.covered.len() as u64);
-        for (from, to) in &self.covered {
-            out.extend_from_slice(&from.to_le_bytes());
-            out.extend_from_slice(&to.to_le_bytes());
-        }
+        put_stretches(out, &self.covered);
+        put_stretches(out, &self.lost);
         for moment in [self.running_since, self.first_served] {
             varint::put(out, u64::from(moment.is_some()));
             out.extend_from_slice(&moment.unwrap_or(0).to_le_bytes());
@@ -131,11 +140,22 @@ impl Coverage {
 
     /// Reads what [`Coverage::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
-        let count: u32 = reader.small()?;
-        let covered =
-            (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect::<Result<_, Damaged>>()?;
-        Ok(Coverage { covered, running_since: moment(reader)?, first_served: moment(reader)? })
+        let (covered, lost) = (stretches(reader)?, stretches(reader)?);
+        Ok(Coverage { covered, lost, running_since: moment(reader)?, first_served: moment(reader)? })
     }
+}
+
+fn put_stretches(out: &mut Vec<u8>, stretches: &[(i64, i64)]) {
+    varint::put(out, stretches.len() as u64);
+    for (from, to) in stretches {
+        out.extend_from_slice(&from.to_le_bytes());
+        out.extend_from_slice(&to.to_le_bytes());
+    }
+}
+
+fn stretches(reader: &mut Reader<'_>) -> Result<Vec<(i64, i64)>, Damaged> {
+    let count: u32 = reader.small()?;
+    (0..count).map(|_| Ok((seconds(reader)?, seconds(reader)?))).collect()
 }
 
 fn moment(reader: &mut Reader<'_>) -> Result<Option<i64>, Damaged> {
@@ -159,6 +179,7 @@ mod tests {
     struct Seconds {
         covered: std::collections::BTreeSet<i64>,
         running_since: Option<i64>,
+        lost: std::collections::BTreeSet<i64>,
     }
 
     #[derive(Clone, Debug)]
@@ -190,14 +211,15 @@ mod tests {
                     if let Some(since) = self.running_since.filter(|since| *since < now) {
                         self.covered.extend(since..now);
                         self.running_since = Some(now);
+                        let lost = self.lost.clone();
+                        self.covered.retain(|second| !lost.contains(second));
+                        self.lost.retain(|second| *second >= now);
                     }
                 }
                 Step::Claim(from, to) => self.covered.extend(*from..*to),
                 Step::Lose(from, to) => {
-                    if let Some(since) = self.running_since.filter(|since| to > since && from < to) {
-                        self.covered.extend(since..*from);
-                        self.running_since = Some(*to);
-                    }
+                    let since = self.running_since.unwrap_or(*from).max(*from);
+                    self.lost.extend(since..*to);
                     self.covered.retain(|second| !(*from..*to).contains(second));
                 }
             }

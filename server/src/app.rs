@@ -12,8 +12,10 @@ use crate::{
     callback::{AccountKeys, KeyError},
     clock::Clock,
     config::{AccountConfig, Config},
+    http::Watcher,
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    refusals::Refusals,
     store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
     token::{DataKey, DataKeyError, Tokens},
 };
@@ -55,6 +57,8 @@ pub struct App {
     pub bulk_places: Semaphore,
     /// Places for statistics that are counted anew; further ones wait.
     pub statistics_places: Semaphore,
+    /// What of refused callbacks was logged lately.
+    pub refusals: Refusals,
     /// Counts rids.
     pub rids: AtomicU64,
     accounts: HashMap<String, Arc<Account>, foldhash::fast::RandomState>,
@@ -117,6 +121,7 @@ impl App {
             waiting,
             bulk_places,
             statistics_places,
+            refusals: Refusals::default(),
             rids,
             accounts,
         };
@@ -145,5 +150,16 @@ impl App {
             sizes: self.store.sizes(),
             gaps: self.accounts().map(gaps).sum(),
         }
+    }
+}
+
+/// The public address: whoever cannot reach it is lost.
+impl Watcher for App {
+    fn deaf(&self) {
+        self.ingest.lose_all();
+    }
+
+    fn closing(&self) {
+        self.ingest.stop_listening();
     }
 }

@@ -79,7 +79,8 @@ pub fn open_envelope(
 fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<Message, Refusal> {
     let envelope = open_envelope(keys, query, body)?;
     let fields = read(envelope.message(), Wanted::Everything);
-    accept(keys, &fields.map_err(|flaw| Refusal::proven(flaw.into(), None))?)
+    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
+    accept(keys, &fields).map_err(Refusal::decrypted)
 }
 
 /// Decrypts with the current key, then the previous one; the current key's complaint is the one worth reading,

@@ -91,6 +91,8 @@ impl<E: std::error::Error> From<E> for Failure {
 /// Runs a command; 0 if it did what it is for.
 pub fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
+    // Openids and keys are for the owner's eyes.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(|| {
         let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
         Lang::of_locale(values.iter().map(String::as_str))
@@ -143,8 +145,14 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
     let mut config = read_config(&args.config)?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.data_dir = args.data_dir.unwrap_or(config.data_dir);
+    config.check_key_place().map_err(Failure)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
+    }
+    if args.now.is_some() {
+        tracing::warn!(
+            "--now: messages and coverage are kept in data_dir as of that time; use a folder for trials"
+        );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
     server::run(config, clock).await?;
@@ -158,7 +166,7 @@ fn read_config(path: &Path) -> Result<Config, ConfigError> {
 fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {
     let config = read_config(path).map_err(|error| error.to_string())?;
     let account = config.account(appid)?;
-    let base = Some(format!("http://{}", config.listen));
+    let base = Some(config.base_url());
     Ok(ConfiguredAccount {
         appid: account.appid.clone(),
         secret: account.secret.reveal().to_owned().into(),
@@ -175,7 +183,7 @@ fn send_keys(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
         original_id: account.original_id.clone(),
         token: copy(&account.token),
         encoding_aes_key: account.encoding_aes_key.as_ref().map(copy),
-        base: Some(format!("http://{}", config.listen)),
+        base: Some(config.base_url()),
     })
 }
 

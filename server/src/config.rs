@@ -14,6 +14,10 @@ use crate::{
     secret::Secret,
 };
 
+/// Bounds of `memory_mib`.
+const MEMORY_MIB_MIN: usize = 1;
+const MEMORY_MIB_MAX: usize = 1 << 20;
+
 /// A checked configuration. Paths are absolute or relative to the working folder.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -175,11 +179,38 @@ impl Config {
         warnings
     }
 
+    /// Where this very machine reaches the server, if it listens where the configuration says.
+    pub fn base_url(&self) -> String {
+        let mut address = self.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        format!("http://{address}")
+    }
+
+    /// The key must not lie in the data folder, whatever links lead there.
+    pub fn check_key_place(&self) -> Result<(), String> {
+        let real = |path: &Path| {
+            path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned())
+        };
+        let folder = self.data_key_file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if real(folder.unwrap_or(Path::new("."))).starts_with(real(&self.data_dir)) {
+            let what =
+                "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects";
+            return Err(format!("{what}; give data_dir a folder of its own"));
+        }
+        Ok(())
+    }
+
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let value = |key: String, what: String| ConfigError::Value { path: path.to_owned(), key, what };
-        if self.data_key_file.starts_with(&self.data_dir) {
-            let what = "must not lie in data_dir: a backup would hold the key beside what it protects";
-            return Err(value("data_key_file".to_owned(), what.to_owned()));
+        self.check_key_place().map_err(|what| value("data_key_file".to_owned(), what))?;
+        if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
+            let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
+            return Err(value("memory_mib".to_owned(), what));
         }
         if let Some(key) = &self.admin_key {
             check_text(key.reveal()).map_err(|what| value("admin_key".to_owned(), what))?;

@@ -22,7 +22,7 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
-pub use serve::{Listener, serve};
+pub use serve::{Listener, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Router {

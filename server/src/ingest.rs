@@ -9,12 +9,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::sync::oneshot;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Stopwatch},
     metrics::Metrics,
     store::{AccountNumber, Change, NotDurable, Outcome, Store, lock},
 };
@@ -44,17 +45,29 @@ struct Shared {
     /// Why nothing can be made durable at the moment.
     fault: Mutex<Option<String>>,
     is_faulty: AtomicBool,
+    /// Since when the commit runs that is running.
+    committing: Mutex<Option<Stopwatch>>,
 }
+
+/// Jobs in the queue; with the batch being written, twice as many wait. Further callbacks are closed at once.
+const JOBS_MAX: usize = 4096;
+/// A commit that runs for longer is a fault.
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Of this account, from and until these seconds.
+type Loss = (AccountNumber, i64, i64);
 
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Vec<Job>,
     /// Stretches to take out of the coverage with the next mark.
-    losses: Vec<(AccountNumber, i64, i64)>,
+    losses: Vec<Loss>,
     /// Accounts whose messages are taken.
     served: Vec<AccountNumber>,
     /// The list changed: it is to be written with the next batch.
     serve: bool,
+    /// Since when no new connection is taken.
+    deaf_since_s: Option<i64>,
     stopping: bool,
 }
 
@@ -83,11 +96,15 @@ impl Ingest {
             end: Condvar::new(),
             fault: Mutex::new(None),
             is_faulty: AtomicBool::new(false),
+            committing: Mutex::new(None),
         });
         let threads = vec![
             std::thread::spawn({
                 let shared = shared.clone();
-                move || writer::write(&shared)
+                move || {
+                    let _guard = EndOnPanic;
+                    writer::write(&shared);
+                }
             }),
             std::thread::spawn({
                 let shared = shared.clone();
@@ -119,6 +136,9 @@ impl Ingest {
         if queue.stopping {
             return Err(stopped());
         }
+        if queue.jobs.len() >= JOBS_MAX {
+            return Err(NotDurable(format!("{JOBS_MAX} batches wait for the disk already")));
+        }
         queue.jobs.push(job);
         // Only the first of a batch finds the writer asleep.
         let first = queue.jobs.len() == 1;
@@ -131,25 +151,48 @@ impl Ingest {
 
     /// Takes a stretch of time out of an account's coverage, durably with the next mark.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
-        let mut queue = lock(&self.shared.queue);
-        let joined = queue
-            .losses
-            .iter_mut()
-            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
-        match joined {
-            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
-            None => queue.losses.push((account, from_s, to_s)),
-        }
+        lock(&self.shared.queue).lose((account, from_s, to_s));
     }
 
     /// Why nothing can be made durable at the moment, if so.
     pub fn fault(&self) -> Option<String> {
-        lock(&self.shared.fault).clone()
+        let running = lock(&self.shared.committing).map(|stopwatch| stopwatch.elapsed());
+        match running.filter(|running| *running > COMMIT_TIME_MAX) {
+            Some(running) => Some(format!("the disk has not answered for {} s", running.as_secs())),
+            None => lock(&self.shared.fault).clone(),
+        }
+    }
+
+    /// Notes that no new connection is taken from now on.
+    pub fn stop_listening(&self) {
+        lock(&self.shared.queue).deaf_since_s.get_or_insert(self.shared.clock.now_s());
+    }
+
+    /// Takes this second out of the coverage of all accounts.
+    pub fn lose_all(&self) {
+        let now_s = self.shared.clock.now_s();
+        let mut queue = lock(&self.shared.queue);
+        for account in queue.served.clone() {
+            queue.lose((account, now_s, now_s + 1));
+        }
     }
 
     /// How many jobs wait.
     pub fn depth(&self) -> usize {
         lock(&self.shared.queue).jobs.len()
+    }
+}
+
+impl Queue {
+    fn lose(&mut self, (account, from_s, to_s): Loss) {
+        let joined = self
+            .losses
+            .iter_mut()
+            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
+        match joined {
+            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
+            None => self.losses.push((account, from_s, to_s)),
+        }
     }
 }
 
@@ -170,12 +213,23 @@ impl Writer {
     }
 }
 
+/// Without the writer nothing works any more, and only a restart helps.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer ended in a panic; ending, so that a restart goes on from the disk");
+            std::process::abort();
+        }
+    }
+}
+
 impl Shared {
     fn set_fault(&self, fault: Option<&NotDurable>) {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
             Some(error) if !was_faulty => {
-                self.store.pause_coverage();
                 tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
             }
             None if was_faulty => tracing::info!("messages are durable again; the time in between is a gap"),

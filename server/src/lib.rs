@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod lang;
 pub mod metrics;
 pub mod query;
+pub mod refusals;
 pub mod secret;
 pub mod send;
 pub mod server;

@@ -35,6 +35,10 @@ impl fmt::Debug for Secret {
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        String::deserialize(deserializer).map(Secret::new)
+        // The usual error for a wrong type quotes the value.
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => Ok(Secret::new(text)),
+            _ => Err(serde::de::Error::custom("a secret must be a text in quotes")),
+        }
     }
 }

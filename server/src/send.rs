@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use msgcube_client::http_client;
 use msgcube_cube::Kind;
+use reqwest::Url;
 use zeroize::Zeroizing;
 
 use crate::callback::cipher::{AesKey, AesKeyError};
@@ -108,6 +110,9 @@ pub enum SendError {
     /// The system has no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
+    /// No address.
+    #[error("{0} is no URL: {1}; write it like http://127.0.0.1:8060")]
+    Url(String, String),
     /// No HTTP client.
     #[error("cannot make an HTTP client: {0}")]
     Client(reqwest::Error),
@@ -155,20 +160,15 @@ pub async fn run(
         writeln!(out, "{}", dry_run(args, &request))?;
         return Ok(true);
     }
-    let client = client(&request.url).map_err(SendError::Client)?;
+    let url =
+        Url::parse(&request.url).map_err(|error| SendError::Url(request.url.clone(), error.to_string()))?;
+    let client =
+        http_client(&url).timeout(Duration::from_secs(TIMEOUT_S)).build().map_err(SendError::Client)?;
     let started_ms = elapsed_ms();
-    let sent = client.post(&request.url).header("Content-Type", "text/xml").body(request.body).send().await;
+    let sent = client.post(url).header("Content-Type", "text/xml").body(request.body).send().await;
     let answer = answer::Answer::of(sent, elapsed_ms, started_ms).await;
     writeln!(out, "{}", if args.json { answer.json(&request.url) } else { answer.text(lang, &request.url) })?;
     Ok(answer.is_accepted())
-}
-
-/// A proxy set in the environment is for the world outside, never for this machine's own address.
-fn client(url: &str) -> Result<reqwest::Client, reqwest::Error> {
-    let is_local =
-        ["http://127.", "http://localhost", "http://[::1]"].iter().any(|start| url.starts_with(start));
-    let builder = reqwest::Client::builder().timeout(Duration::from_secs(TIMEOUT_S));
-    if is_local { builder.no_proxy().build() } else { builder.build() }
 }
 
 /// What the command line says wins over the configuration.

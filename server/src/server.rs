@@ -11,7 +11,7 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::Config,
-    http::{self, Listener},
+    http::{self, Listener, Watcher},
     ingest::Writer,
 };
 
@@ -63,14 +63,29 @@ pub async fn serve(
         tracing::info!("ending: answering what is in flight");
         // Fails only when nobody serves any more.
         let _ = end.send(true);
+        wait_for_signal().await;
+        tracing::warn!("ending at once; the next start goes on from the disk");
+        std::process::exit(1);
     });
     let wait = |mut ended: watch::Receiver<bool>| async move { drop(ended.wait_for(|end| *end).await) };
-    let public = http::serve(listener, http::router(app.clone()), wait(ended.clone()));
+    let public = http::serve(listener, http::router(app.clone()), app.as_ref(), wait(ended.clone()));
     match admin {
-        Some(admin) => drop(tokio::join!(public, http::serve(admin, http::admin_router(app), wait(ended)))),
+        Some(admin) => drop(tokio::join!(
+            public,
+            http::serve(admin, http::admin_router(app.clone()), &Nobody, wait(ended))
+        )),
         None => public.await,
     }
     Ok(())
+}
+
+/// Nothing is lost that does not reach the operator's address.
+struct Nobody;
+
+impl Watcher for Nobody {
+    fn deaf(&self) {}
+
+    fn closing(&self) {}
 }
 
 /// Makes everything durable and ends the writer.

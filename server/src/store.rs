@@ -103,8 +103,8 @@ pub enum StoreError {
     #[error("the page store in {path}: {what}")]
     Pages { path: PathBuf, what: String },
     /// One question could not be answered.
-    #[error("{0}")]
-    Cold(#[from] msgcube_cube::ColdError),
+    #[error("{path}: {source}")]
+    Cold { path: PathBuf, source: msgcube_cube::ColdError },
 }
 
 /// What the own statistics say of one stretch of time.
@@ -156,11 +156,6 @@ impl Store {
     /// Makes changes durable, all or none, then applies them; an outcome for each. Blocks for the disk.
     pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
         on_each!(self, store => store.commit(changes))
-    }
-
-    /// Until [`Change::Serve`] becomes durable again, no time is taken as covered beyond the last mark.
-    pub fn pause_coverage(&self) {
-        on_each!(self, store => store.pause_coverage());
     }
 
     /// The rows of one of the seven interfaces for these periods, in their order.

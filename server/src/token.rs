@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    clock::Clock,
     ingest::Ingest,
     store::{Change, NotDurable, Store},
 };
@@ -98,10 +99,11 @@ impl Tokens {
     }
 
     /// `/cgi-bin/token`: a new token; the former ones live five minutes longer at most.
-    pub async fn issue(&self, appid: &str, ingest: &Ingest, now_s: i64) -> Result<Issued, NotDurable> {
+    pub async fn issue(&self, appid: &str, ingest: &Ingest, clock: &Clock) -> Result<Issued, NotDurable> {
         let _one_at_a_time = self.issuing.lock().await;
+        let now_s = clock.now_s();
         let end = |grant: &Grant| grant.valid_until_s.min(now_s + OVERLAP_S);
-        self.replace(appid, Endpoint::Token, end, ingest, now_s).await
+        self.replace(appid, Endpoint::Token, end, ingest, now_s).await.map(|grant| self.issued(&grant, clock))
     }
 
     /// `/cgi-bin/stable_token`: the same token while it lives long enough; forced, a new one, and the former ones end.
@@ -110,23 +112,31 @@ impl Tokens {
         appid: &str,
         force: bool,
         ingest: &Ingest,
-        now_s: i64,
+        clock: &Clock,
     ) -> Result<Issued, NotDurable> {
         let _one_at_a_time = self.issuing.lock().await;
+        let now_s = clock.now_s();
         if force {
             let end = |grant: &Grant| grant.valid_until_s.min(now_s);
-            return self.replace(appid, Endpoint::Stable, end, ingest, now_s).await;
+            let grant = self.replace(appid, Endpoint::Stable, end, ingest, now_s).await?;
+            return Ok(self.issued(&grant, clock));
         }
+        // One that seems to live longer than any can was given out before the clock was set back.
+        let lives_long_enough = |grant: &Grant| (RENEW_S..=LIFE_S).contains(&(grant.valid_until_s - now_s));
         let newest = self.of(appid, Endpoint::Stable).into_iter().max_by_key(|grant| grant.valid_until_s);
-        match newest.filter(|grant| grant.valid_until_s - now_s >= RENEW_S) {
-            Some(grant) => {
-                Ok(Issued { access_token: self.token(&grant), expires_in: grant.valid_until_s - now_s })
-            }
-            None => self.replace(appid, Endpoint::Stable, |grant| grant.valid_until_s, ingest, now_s).await,
-        }
+        let grant = match newest.filter(lives_long_enough) {
+            Some(grant) => grant,
+            None => self.replace(appid, Endpoint::Stable, |grant| grant.valid_until_s, ingest, now_s).await?,
+        };
+        Ok(self.issued(&grant, clock))
     }
 
-    /// Gives out a new token once it is durable. `end` says how long each former one is still good.
+    fn issued(&self, grant: &Grant, clock: &Clock) -> Issued {
+        let left_s = grant.valid_until_s - clock.now_s();
+        Issued { access_token: self.token(grant), expires_in: left_s.clamp(0, LIFE_S) }
+    }
+
+    /// Makes a new token, durably. `end` says how long each former one is still good.
     async fn replace(
         &self,
         appid: &str,
@@ -134,7 +144,7 @@ impl Tokens {
         end: impl Fn(&Grant) -> i64,
         ingest: &Ingest,
         now_s: i64,
-    ) -> Result<Issued, NotDurable> {
+    ) -> Result<Grant, NotDurable> {
         let expires_s = now_s + LIFE_S;
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
         let grant = Grant { appid: appid.to_owned(), endpoint, nonce, expires_s, valid_until_s: expires_s };
@@ -150,10 +160,9 @@ impl Tokens {
             gone.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
         ingest.submit_all(changes)?.await?;
-        let access_token = self.token(&grant);
         gone.iter().for_each(|grant| self.forget(grant));
-        ended.into_iter().chain([grant]).for_each(|grant| self.remember(grant));
-        Ok(Issued { access_token, expires_in: LIFE_S })
+        ended.into_iter().chain([grant.clone()]).for_each(|grant| self.remember(grant));
+        Ok(grant)
     }
 
     fn of(&self, appid: &str, endpoint: Endpoint) -> Vec<Grant> {

@@ -30,6 +30,15 @@ pub(super) struct Reply {
     pub hint: Option<Hint>,
 }
 
+/// An HTTP client for requests that carry secrets to this address: it follows no redirect, which would carry them to
+/// another host, and uses no proxy for this machine's own addresses.
+pub fn http_client(to: &Url) -> reqwest::ClientBuilder {
+    let host = to.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let builder = reqwest::Client::builder().redirect(redirect::Policy::none());
+    if is_local { builder.no_proxy() } else { builder }
+}
+
 impl Transport {
     pub fn new(
         base: &str,
@@ -38,11 +47,10 @@ impl Transport {
         retry_delay: Duration,
     ) -> Result<Self, ClientError> {
         let base = checked_base(base)?;
-        // A redirect would carry the token or the secret to another host.
-        let http = reqwest::Client::builder()
+        let url: Url = base.parse().map_err(|error| ClientError::Setting(format!("base {base}: {error}")))?;
+        let http = http_client(&url)
             .connect_timeout(connect)
             .timeout(total)
-            .redirect(redirect::Policy::none())
             .user_agent(concat!("msgcube-client/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| ClientError::Setting(format!("HTTP client: {error}")))?;

@@ -10,6 +10,8 @@ pub struct Refusal {
     cause: Cause,
     proof: Proof,
     create_time: Option<i64>,
+    /// It was decrypted, so its content is WeChat's, too.
+    decrypted: bool,
 }
 
 /// How far a callback had proved that WeChat sent it.
@@ -151,15 +153,20 @@ impl Refusal {
     ];
 
     pub(super) fn unproven(cause: Cause) -> Refusal {
-        Refusal { cause, proof: Proof::Nothing, create_time: None }
+        Refusal { cause, proof: Proof::Nothing, create_time: None, decrypted: false }
     }
 
     pub(super) fn signed(cause: Cause) -> Refusal {
-        Refusal { cause, proof: Proof::Signature, create_time: None }
+        Refusal { cause, proof: Proof::Signature, create_time: None, decrypted: false }
     }
 
     pub(super) fn proven(cause: Cause, create_time: Option<i64>) -> Refusal {
-        Refusal { cause, proof: Proof::Full, create_time }
+        Refusal { cause, proof: Proof::Full, create_time, decrypted: false }
+    }
+
+    /// The same of a message that was decrypted.
+    pub(super) fn decrypted(self) -> Refusal {
+        Refusal { decrypted: true, ..self }
     }
 
     /// What it is refused for.
@@ -186,6 +193,11 @@ impl Refusal {
     /// is a gap in what is covered.
     pub fn authentic(&self) -> bool {
         self.proof == Proof::Full
+    }
+
+    /// Whether what it says is proven, too: a plain signature proves no content.
+    pub fn content_is_proven(&self) -> bool {
+        self.authentic() && self.decrypted
     }
 
     /// Whether an account's relay may still pass it on: authentic, and without a document type declaration.

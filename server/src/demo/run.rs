@@ -184,8 +184,7 @@ impl Report {
 async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result<Vec<Report>, DemoError> {
     let mut reports = Vec::new();
     for account in accounts.iter().filter_map(|account| app.account(&account.appid)) {
-        let token =
-            app.tokens.issue_stable(&account.config.appid, false, &app.ingest, app.clock.now_s()).await?;
+        let token = app.tokens.issue_stable(&account.config.appid, false, &app.ingest, &app.clock).await?;
         reports.push(report(app, account, last_month, token.access_token)?);
     }
     Ok(reports)

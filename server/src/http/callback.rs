@@ -13,6 +13,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_cube::{Content, Message};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{answer, body, body::BodyError};
 use crate::{
@@ -57,19 +58,14 @@ pub async fn receive(
     Path(appid): Path<String>,
     request: Request,
 ) -> Response<Body> {
+    let deadline = Instant::now() + DEADLINE;
     let Some(account) = app.account(&appid) else { return unknown_account(&app) };
-    match tokio::time::timeout(DEADLINE, take(&app, account, request)).await {
-        Ok(response) => response,
-        Err(_) => close(&app, account, "late"),
-    }
-}
-
-async fn take(app: &App, account: &Account, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let query = Query::parse(parts.uri.query().unwrap_or(""));
-    let body = match body::read(body, callback::BODY_BYTES_MAX).await {
+    let body = tokio::time::timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
+    let body = match body.unwrap_or(Err(BodyError::TooSlow)) {
         Ok(body) => body,
-        Err(BodyError::TooLarge) => return refuse_large(app),
+        Err(BodyError::TooLarge) => return refuse_large(&app),
         Err(BodyError::TooSlow | BodyError::Broken) => {
             app.metrics.callback("refused", "body_incomplete");
             return answer::no_answer();
@@ -77,8 +73,12 @@ async fn take(app: &App, account: &Account, request: Request) -> Response<Body> 
     };
     let now_s = app.clock.now_s();
     match callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s)) {
-        Ok(message) => keep(app, account, message, now_s).await,
-        Err(refusal) => refuse(app, account, &query, &refusal, now_s),
+        // Only what proved itself can be lost.
+        Ok(message) => match tokio::time::timeout_at(deadline, keep(&app, account, message, now_s)).await {
+            Ok(response) => response,
+            Err(_) => close(&app, account, "late"),
+        },
+        Err(refusal) => refuse(&app, account, &refusal, now_s),
     }
 }
 
@@ -159,14 +159,21 @@ fn aside_of(message: &Message, reason: &str) -> Aside {
     }
 }
 
-fn refuse(app: &App, account: &Account, query: &Query<'_>, refusal: &Refusal, now_s: i64) -> Response<Body> {
+fn refuse(app: &App, account: &Account, refusal: &Refusal, now_s: i64) -> Response<Body> {
     app.metrics.callback("refused", refusal.reason());
-    tracing::warn!(appid = account.config.appid, reason = refusal.reason(), "callback refused: {refusal}");
+    if app.refusals.may_log(&account.config.appid, refusal.reason(), now_s) {
+        tracing::warn!(
+            appid = account.config.appid,
+            reason = refusal.reason(),
+            "callback refused: {refusal}"
+        );
+    }
     if refusal.authentic() {
         app.ingest.lose(account.number, now_s, now_s + 1);
         // A plain signature proves no content, so a plain body may not say which time is lost.
-        if let Some(time) = refusal.create_time().filter(|_| query.says_encrypted()) {
-            app.ingest.lose(account.number, time, time.saturating_add(1));
+        if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
+            // The time ahead cannot be lost yet.
+            app.ingest.lose(account.number, time, time.saturating_add(1).min(now_s + 1));
         }
     }
     answer::text(

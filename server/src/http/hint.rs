@@ -80,6 +80,16 @@ impl Hint {
         )
     }
 
+    /// Rows were left out, since their time is not fully covered.
+    pub fn withheld(start: Day) -> Hint {
+        Hint::new(
+            format!(
+                "rows of {start} are left out: not all of that time is covered (partial = withhold); see /v1/accounts/APPID/coverage"
+            ),
+            format!("{start}未完全覆盖，按 partial = withhold 不返回；见 /v1/accounts/APPID/coverage"),
+        )
+    }
+
     /// The answer touches time that is not covered.
     pub fn partial(start: Day) -> Hint {
         Hint::new(

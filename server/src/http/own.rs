@@ -32,6 +32,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/coverage", get(coverage))
         .route("/v1/accounts/{appid}/aside", get(asides))
         .route("/v1", any(no_such_path))
+        .route("/v1/", any(no_such_path))
         .route("/v1/{*rest}", any(no_such_path))
         .layer(middleware::from_fn_with_state(app.clone(), require_key))
 }

@@ -35,7 +35,9 @@ pub struct CloseWithoutAnswer;
 struct Closed;
 
 /// Connections at the same time; further ones wait in the socket's backlog.
-const CONNECTIONS_MAX: usize = 16_384;
+const CONNECTIONS_MAX: usize = 8192;
+/// Open files that are not connections: the store, the log, sockets.
+const OTHER_FILES: u64 = 64;
 /// A connection that is silent for this long is closed. Clients keep theirs open between calls.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// How long requests in flight may take at the end.
@@ -57,18 +59,31 @@ impl Listener {
     }
 }
 
+/// What happens at the edges of serving.
+pub trait Watcher {
+    /// A connection could not be taken, or had to wait.
+    fn deaf(&self);
+    /// No new connection is taken from now on.
+    fn closing(&self);
+}
+
 /// Serves until `end` is ready, then answers what is in flight.
-pub async fn serve(listener: Listener, router: Router, end: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: Listener,
+    router: Router,
+    watcher: &impl Watcher,
+    end: impl Future<Output = ()>,
+) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Activity` looks once a while.
     builder.http1().header_read_timeout(None);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let places = Arc::new(Semaphore::new(connections_max()));
     let graceful = GracefulShutdown::new();
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener.0, &places) => accepted,
+            accepted = accept(&listener.0, &places, watcher) => accepted,
             () = &mut end => break,
         };
         let Some((stream, place)) = accepted else { continue };
@@ -90,9 +105,20 @@ pub async fn serve(listener: Listener, router: Router, end: impl Future<Output =
         });
     }
     drop(listener);
+    watcher.closing();
     if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still running after 10 s and were cut off");
     }
+}
+
+/// As many as there may be open files, with some left for the store.
+fn connections_max() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = if setrlimit(Resource::Nofile, wanted).is_ok() { limit.maximum } else { limit.current };
+    let left = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
+    usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
 /// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
@@ -127,8 +153,14 @@ impl Activity {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    watcher: &impl Watcher,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.ok()?;
+    let place = if let Ok(place) = places.clone().try_acquire_owned() {
+        place
+    } else {
+        watcher.deaf();
+        places.clone().acquire_owned().await.ok()?
+    };
     match listener.accept().await {
         Ok((stream, _)) => {
             // Answers are one small write; waiting to fill a packet only delays them.
@@ -136,8 +168,9 @@ async fn accept(
             Some((stream, place))
         }
         Err(error) => {
+            watcher.deaf();
             tracing::warn!(%error, "a connection could not be accepted; raise the limit of open files if this goes on");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             None
         }
     }

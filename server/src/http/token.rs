@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use super::{answer, body, hint::Hint};
 use crate::{app::App, store::NotDurable, token::Issued};
 
-const BODY_BYTES_MAX: usize = 1 << 20;
+/// Nobody is known yet when the body is read, so little of it is kept. Larger ones are no data: 47001.
+const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// `/cgi-bin/token`
@@ -26,8 +27,9 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     let given = |name: &str| values.get(name).map(String::as_str).unwrap_or_default();
     match check(&app, given("appid"), given("grant_type"), given("secret")) {
         Ok(appid) => {
-            let issued = app.tokens.issue(appid, &app.ingest, app.clock.now_s()).await;
-            finish(&app, "token", issued)
+            let (shared, appid) = (app.clone(), appid.to_owned());
+            let issued = async move { shared.tokens.issue(&appid, &shared.ingest, &shared.clock).await };
+            finish(&app, "token", to_its_end(issued).await)
         }
         Err(code) => refuse(&app, "token", code),
     }
@@ -43,8 +45,10 @@ pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Resp
     let force = object.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
     match check(&app, given("appid"), given("grant_type"), given("secret")) {
         Ok(appid) => {
-            let issued = app.tokens.issue_stable(appid, force, &app.ingest, app.clock.now_s()).await;
-            finish(&app, "stable_token", issued)
+            let (shared, appid) = (app.clone(), appid.to_owned());
+            let issued =
+                async move { shared.tokens.issue_stable(&appid, force, &shared.ingest, &shared.clock).await };
+            finish(&app, "stable_token", to_its_end(issued).await)
         }
         Err(code) => refuse(&app, "stable_token", code),
     }
@@ -77,6 +81,13 @@ fn check<'a>(app: &App, appid: &'a str, grant_type: &str, secret: &str) -> Resul
         return Err(ErrorCode::INVALID_APPSECRET);
     }
     Ok(appid)
+}
+
+/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
+async fn to_its_end(
+    issued: impl Future<Output = Result<Issued, NotDurable>> + Send + 'static,
+) -> Result<Issued, NotDurable> {
+    tokio::spawn(issued).await.unwrap_or_else(|error| Err(NotDurable(error.to_string())))
 }
 
 fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>) -> Response<Body> {

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use msgcube_client::{Day, Secret};
+use msgcube_client::{Day, Secret, http_client};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Response, StatusCode, Url, redirect};
+use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -107,11 +107,9 @@ impl Upload {
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UploadError::Server("it must begin with http:// or https://".into()));
         }
-        // A redirect would carry the admin key to another host.
-        let http = reqwest::Client::builder()
+        let http = http_client(&url)
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(120))
-            .redirect(redirect::Policy::none())
             .build()
             .map_err(|error| UploadError::Server(error.to_string()))?;
         Ok(Upload { http, url, admin_key, patience })

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Job, Queue, Shared};
+use super::{Job, Loss, Queue, Shared};
 use crate::{
     clock::Stopwatch,
     store::{Change, NotDurable, Outcome, lock},
@@ -13,6 +13,9 @@ const MARK_EVERY_S: i64 = 3;
 /// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.5 s of its arrival, so
 /// whatever was lost before the mark has been noted.
 const MARK_LAG_S: i64 = 5;
+/// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine
+/// slept, a commit hung, or the clock was set. What lies between is not asserted.
+const MARK_HOLE_S_MAX: i64 = 10;
 /// How long the writer sleeps at most: it looks after marks and faults also without messages.
 const TICK: Duration = Duration::from_secs(1);
 /// How long saving rests after it failed.
@@ -20,19 +23,25 @@ const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 
 struct Batch {
     jobs: Vec<Job>,
-    losses: Vec<Change>,
+    losses: Vec<Loss>,
     serve: Option<Change>,
     stopping: bool,
 }
 
 /// Runs until the queue stops.
 pub fn write(shared: &Shared) {
-    let mut marked_s = i64::MIN;
+    let mut marked_s = shared.clock.now_s();
     loop {
-        let batch = next_batch(shared);
+        let mut batch = next_batch(shared);
         let now_s = shared.clock.now_s();
-        let mark_due = now_s.saturating_sub(marked_s) >= MARK_EVERY_S || batch.stopping;
-        let nothing_to_do = batch.jobs.is_empty() && batch.serve.is_none() && !mark_due;
+        let since_mark_s = now_s.saturating_sub(marked_s);
+        if !(-1..=MARK_HOLE_S_MAX).contains(&since_mark_s) {
+            batch.serve = batch.serve.or(Some(serve(shared, &lock(&shared.queue))));
+            marked_s = now_s;
+        }
+        let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
+        let nothing_to_do =
+            batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
         let stopping = batch.stopping;
         if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
             marked_s = if mark_due { now_s } else { marked_s };
@@ -43,6 +52,11 @@ pub fn write(shared: &Shared) {
     }
 }
 
+/// The second that has begun is not covered as a whole.
+fn serve(shared: &Shared, queue: &Queue) -> Change {
+    Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone() }
+}
+
 fn next_batch(shared: &Shared) -> Batch {
     let mut queue = lock(&shared.queue);
     if queue.jobs.is_empty() && !queue.stopping && !queue.serve {
@@ -51,54 +65,49 @@ fn next_batch(shared: &Shared) -> Batch {
     }
     Batch {
         jobs: std::mem::take(&mut queue.jobs),
-        losses: losses(&queue),
-        serve: queue
-            .serve
-            .then(|| Change::Serve { at_s: shared.clock.now_s(), accounts: queue.served.clone() }),
+        losses: std::mem::take(&mut queue.losses),
+        serve: queue.serve.then(|| serve(shared, &queue)),
         stopping: queue.stopping,
     }
 }
 
-fn losses(queue: &Queue) -> Vec<Change> {
-    let loss = |(account, from_s, to_s): &(_, i64, i64)| Change::Lose {
-        account: *account,
-        from_s: *from_s,
-        to_s: *to_s,
-    };
-    queue.losses.iter().map(loss).collect()
+fn lose((account, from_s, to_s): &Loss) -> Change {
+    Change::Lose { account: *account, from_s: *from_s, to_s: *to_s }
 }
 
 /// Commits a batch and answers its waiters; true if it is durable.
 fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.is_some();
     let mut changes: Vec<Change> = batch.serve.into_iter().collect();
-    // Losses go with the mark that would otherwise cover them.
-    let losses = if mark_due { batch.losses } else { Vec::new() };
-    let lost = losses.len();
-    changes.extend(losses);
+    // Before the mark that would otherwise cover them.
+    changes.extend(batch.losses.iter().map(lose));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
-        changes.push(Change::Mark { at_s: now_s - lag_s });
+        // Once nobody listens any more, time goes by uncovered.
+        let taken_until_s = lock(&shared.queue).deaf_since_s.unwrap_or(i64::MAX);
+        changes.push(Change::Mark { at_s: (now_s - lag_s).min(taken_until_s) });
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
     let stopwatch = Stopwatch::start();
+    *lock(&shared.committing) = Some(stopwatch);
     let result = shared.store.commit(&changes);
+    *lock(&shared.committing) = None;
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
-    note(shared, serving, lost, result.is_ok());
+    note(shared, serving, batch.losses, result.is_ok());
     answer(waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
-/// After a success the losses are noted; after a fault serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: bool, lost: usize, is_durable: bool) {
+/// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
+fn note(shared: &Shared, served: bool, losses: Vec<Loss>, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if is_durable {
-        queue.losses.drain(..lost);
         queue.serve &= !served;
     } else {
         queue.serve = true;
+        losses.into_iter().for_each(|loss| queue.lose(loss));
     }
     drop(queue);
     if !is_durable {

@@ -1,7 +1,9 @@
 //! The embedded store: a log that makes messages durable, figures in memory, and pages on disk that keep a restart
 //! short. A batch is admitted, made durable as one frame, then applied; or reverted as a whole.
 
+mod answers;
 pub mod disk;
+mod frame;
 mod log;
 mod pages;
 mod record;
@@ -10,22 +12,19 @@ mod save;
 mod small;
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use hashbrown::HashMap;
-use msgcube_client::{Day, Interface, Row};
-use msgcube_cube::{
-    Account, Admitted, ColdError, Content, Counters, Coverage, Kind, Message, Period, Tally,
-    rollup::KindFigures, tally_cold,
-};
+use msgcube_cube::{Account, Admitted, ColdError, Content, Coverage, Message};
 
-use super::{
-    AccountNumber, Aside, Change, NotDurable, Outcome, Sizes, Slice, StoreError, lock, statistics::Span,
-};
+use super::{AccountNumber, Aside, Change, NotDurable, Outcome, StoreError, lock};
 use disk::{Disk, RealDisk};
 use log::Log;
 use pages::Pages;
@@ -58,6 +57,11 @@ pub struct Embedded {
     small: Mutex<Small>,
     log: Mutex<Log>,
     saving: Mutex<()>,
+    /// Of the log and of the memory, as they were when last looked at: looking again would wait for the disk.
+    log_bytes: Arc<AtomicU64>,
+    memory_bytes: AtomicU64,
+    /// Nobody is served since a fault or the start, and the log does not say so yet.
+    interrupted: AtomicBool,
     options: Options,
     /// Held for as long as the store is open, so that no other process opens the folder.
     _folder_lock: File,
@@ -83,6 +87,8 @@ struct Cell {
 struct Batch {
     frame: Vec<u8>,
     steps: Vec<Step>,
+    /// Keys of the messages to keep aside.
+    asides: BTreeSet<Vec<u8>>,
 }
 
 /// What to do once the frame is durable, or to undo if it is not.
@@ -139,16 +145,35 @@ impl Embedded {
         let mut log = lock(&self.log);
         let mut batch = Batch::default();
         let outcomes = changes.iter().map(|change| self.admit(change, &mut batch)).collect();
-        if !batch.frame.is_empty()
-            && let Err(error) = log.append(&batch.frame)
-        {
-            self.revert(&batch.steps);
-            return Err(NotDurable(error.to_string()));
+        if !batch.frame.is_empty() {
+            if let Err(error) = log.append(&self.with_interruption(batch.frame)) {
+                self.revert(&batch.steps);
+                self.interrupt();
+                return Err(NotDurable(error.to_string()));
+            }
+            self.interrupted.store(false, Ordering::Relaxed);
         }
         for step in batch.steps {
             self.apply(step);
         }
         Ok(outcomes)
+    }
+
+    /// What was not taken since the last mark is not covered, until somebody serves anew.
+    fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
+    }
+
+    /// The frame, after a record that ends all serving if the log does not know that yet.
+    fn with_interruption(&self, frame: Vec<u8>) -> Vec<u8> {
+        if !self.interrupted.load(Ordering::Relaxed) {
+            return frame;
+        }
+        let mut whole = Vec::with_capacity(frame.len() + 16);
+        Record::Serve { at_s: 0, accounts: Vec::new() }.encode(&mut whole);
+        whole.extend_from_slice(&frame);
+        whole
     }
 
     fn admit(&self, change: &Change, batch: &mut Batch) -> Outcome {
@@ -201,14 +226,16 @@ impl Embedded {
 
     fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
         let key = small::aside_key(account.0, aside);
-        let known =
-            lock(&self.small).asides.contains_key(&key) || matches!(self.pages.aside(&key), Ok(Some(_)));
-        if known {
-            return Outcome::Repeat;
+        let waits = batch.asides.contains(&key) || lock(&self.small).asides.contains_key(&key);
+        match self.pages.aside(&key) {
+            Ok(None) if !waits => {}
+            Ok(_) => return Outcome::Repeat,
+            Err(error) => return Outcome::Failed(error.to_string()),
         }
         match serde_json::to_vec(aside) {
             Ok(value) => {
                 Record::Aside { account: account.0, key: &key, value: &value }.encode(&mut batch.frame);
+                batch.asides.insert(key.clone());
                 batch.steps.push(Step::Aside { key, value });
                 Outcome::Noted
             }
@@ -261,115 +288,6 @@ impl Embedded {
     fn change_coverage(&self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) {
         if let Some(cell) = self.cell(account) {
             change(&mut lock(&cell.coverage));
-        }
-    }
-
-    /// See [`super::Store::pause_coverage`].
-    pub fn pause_coverage(&self) {
-        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
-    }
-
-    /// See [`super::Store::rows`].
-    pub fn rows(
-        &self,
-        account: AccountNumber,
-        interface: &Interface,
-        periods: &[Period],
-    ) -> Result<Vec<Row>, StoreError> {
-        let mut rows = Vec::new();
-        let Some(cell) = self.cell(account) else { return Ok(rows) };
-        let cold = self.pages.of_account(cell.number);
-        let mut figures = lock(&cell.figures);
-        for period in periods {
-            if let Some(counters) = figures.figures(*period, &cold)? {
-                counters.rows(*period, interface.figures, &mut rows);
-            }
-        }
-        Ok(rows)
-    }
-
-    /// See [`super::Store::slice`].
-    pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
-        let Some(cell) = self.cell(account) else { return Ok(Slice::default()) };
-        let cold = self.pages.of_account(cell.number);
-        match span {
-            Span::Period(period) => {
-                let mut figures = lock(&cell.figures);
-                Ok(figures
-                    .figures(period, &cold)?
-                    .map_or_else(Slice::default, |counters| self.slice_of(counters)))
-            }
-            Span::Days(from, to) => Ok(self.slice_of(self.tally(&cell, from, to)?.counters())),
-        }
-    }
-
-    /// Counts days anew, locking the account for one day at a time.
-    fn tally(&self, cell: &Cell, from: Day, to: Day) -> Result<Tally, StoreError> {
-        let cold = self.pages.of_account(cell.number);
-        let mut tally = Tally::new(lock(&cell.figures).users() as usize);
-        for day in (0..=to.days_since(from)).map(|n| from.plus_days(n)) {
-            let in_memory = lock(&cell.figures).tally_in_memory(day, &mut tally);
-            if !in_memory {
-                tally_cold(day, &cold, &mut tally)?;
-            }
-        }
-        Ok(tally)
-    }
-
-    fn slice_of(&self, counters: &Counters) -> Slice {
-        let figures_of = |kind| KindFigures {
-            users: counters.users(kind),
-            messages: counters.messages(kind),
-            events: if kind == Kind::Event {
-                lock(&self.small).names.of_events(counters.events())
-            } else {
-                BTreeMap::new()
-            },
-        };
-        let by_kind = Kind::ALL.into_iter().map(|kind| (kind, figures_of(kind)));
-        Slice {
-            by_kind: by_kind.filter(|(_, figures)| figures.messages > 0).collect(),
-            users_counted: counters.users_counted(),
-            messages_counted: counters.messages_counted(),
-        }
-    }
-
-    /// See [`super::Store::coverage`].
-    pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
-        match self.cell(account) {
-            Some(cell) => look(&lock(&cell.coverage)),
-            None => look(&Coverage::default()),
-        }
-    }
-
-    /// See [`super::Store::asides`].
-    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        let prefix = account.0.to_be_bytes();
-        let mut found = self.pages.asides(&prefix, limit)?;
-        let pending: Vec<_> = lock(&self.small)
-            .asides
-            .range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(&prefix))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        found.extend(pending);
-        found.sort();
-        found.dedup();
-        found.reverse();
-        Ok(found.iter().take(limit).filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
-    }
-
-    /// See [`super::Store::facts`].
-    pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        lock(&self.small).facts(prefix)
-    }
-
-    /// See [`super::Store::sizes`].
-    pub fn sizes(&self) -> Sizes {
-        Sizes {
-            log_bytes: lock(&self.log).bytes(),
-            page_bytes: self.pages.bytes(),
-            memory_bytes: self.memory_bytes() as u64,
         }
     }
 }

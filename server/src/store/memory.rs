@@ -47,11 +47,6 @@ impl Memory {
         Ok(changes.iter().map(|change| state.take(change)).collect())
     }
 
-    /// See [`super::Store::pause_coverage`].
-    pub fn pause_coverage(&self) {
-        lock(&self.0).accounts.iter_mut().for_each(|account| account.coverage.stop());
-    }
-
     /// See [`super::Store::rows`].
     pub fn rows(
         &self,

@@ -9,6 +9,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::store::disk;
+
 const BYTES: usize = 32;
 
 /// The key.
@@ -58,12 +60,17 @@ impl DataKey {
         }
     }
 
+    /// Written under another name first, so that a crash leaves a whole key or none.
     fn create(path: &Path) -> io::Result<DataKey> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         getrandom::fill(&mut *bytes).map_err(|error| io::Error::other(error.to_string()))?;
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let new = path.with_extension("new");
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
+        fs::rename(&new, path)?;
+        disk::sync_folder_of(path)?;
         Ok(DataKey(bytes))
     }
 

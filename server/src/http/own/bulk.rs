@@ -27,6 +27,8 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 const ERRORS_SHOWN: usize = 100;
 /// Messages made durable together: enough that the sync does not count, few enough that callbacks need not wait long.
 const CHUNK: usize = 4096;
+/// Bytes of lines that are enough for a chunk, however few they are.
+const CHUNK_BYTES: usize = 2 << 20;
 /// A sender that is silent for this long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -123,6 +125,7 @@ struct Intake<'a> {
     account: &'a Account,
     report: Report,
     chunk: Vec<Change>,
+    chunk_bytes: usize,
     /// The line each message of the chunk came from.
     chunk_lines: Vec<usize>,
     /// A chunk in the queue: its outcomes to come, its lines, and the last line read when it went.
@@ -134,7 +137,8 @@ struct Intake<'a> {
 impl<'a> Intake<'a> {
     fn new(app: &'a App, account: &'a Account) -> Intake<'a> {
         let (chunk, chunk_lines, pending) = (Vec::new(), Vec::new(), None);
-        Intake { app, account, report: Report::default(), chunk, chunk_lines, pending, durable_lines: 0 }
+        let (report, chunk_bytes, durable_lines) = (Report::default(), 0, 0);
+        Intake { app, account, report, chunk, chunk_bytes, chunk_lines, pending, durable_lines }
     }
 
     async fn read(&mut self, mut body: Body) -> Result<(), Failure> {
@@ -152,7 +156,7 @@ impl<'a> Intake<'a> {
             let mut rest = data.as_ref();
             while let Some((number, line)) = lines.next(&mut rest) {
                 self.take(number, line);
-                if self.chunk.len() >= CHUNK {
+                if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {
                     self.send(number).await?;
                 }
             }
@@ -171,7 +175,10 @@ impl<'a> Intake<'a> {
         let taken = match line {
             Line::TooLong => Err("longer than 64 KiB".to_owned()),
             Line::Whole(line) if line.trim_ascii().is_empty() => return,
-            Line::Whole(line) => bulk_line(line).map_err(|flaw| flaw.to_string()),
+            Line::Whole(line) => {
+                self.chunk_bytes += line.len();
+                bulk_line(line).map_err(|flaw| flaw.to_string())
+            }
         };
         match taken.and_then(|message| check_time(message, self.app.clock.now_s())) {
             Ok(message) => {
@@ -185,6 +192,7 @@ impl<'a> Intake<'a> {
     /// Puts the chunk into the queue, once the one before it is durable.
     async fn send(&mut self, last_line: usize) -> Result<(), Failure> {
         self.settle().await?;
+        self.chunk_bytes = 0;
         let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
         if chunk.is_empty() {
             self.durable_lines = last_line;
@@ -200,11 +208,16 @@ impl<'a> Intake<'a> {
         let Some((durable, lines, last_line)) = self.pending.take() else { return Ok(()) };
         let outcomes = durable.await.map_err(Failure::NotDurable)?;
         let before = (self.report.accepted, self.report.duplicate);
-        for (outcome, line) in outcomes.into_iter().zip(lines) {
-            self.report.note(outcome, line);
-        }
+        let failed = outcomes.iter().zip(lines).find_map(|(outcome, line)| match outcome {
+            Outcome::Failed(error) => Some(NotDurable(format!("line {line}: {error}"))),
+            _ => None,
+        });
+        outcomes.iter().for_each(|outcome| self.report.note(outcome));
         self.app.metrics.counted(self.report.accepted - before.0);
         self.app.metrics.repeated(self.report.duplicate - before.1);
+        if let Some(failed) = failed {
+            return Err(Failure::NotDurable(failed));
+        }
         self.durable_lines = last_line;
         Ok(())
     }
@@ -233,11 +246,12 @@ fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
 }
 
 impl Report {
-    fn note(&mut self, outcome: Outcome, line: usize) {
+    fn note(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Counted | Outcome::Noted => self.accepted += 1,
             Outcome::Repeat => self.duplicate += 1,
-            Outcome::Failed(error) => self.reject(line, error),
+            // The first of them ends the request.
+            Outcome::Failed(_) => {}
         }
     }
 

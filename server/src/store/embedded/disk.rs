@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Seek as _, Write as _},
     path::Path,
 };
 
@@ -18,6 +18,9 @@ pub trait LogFile: Send + std::fmt::Debug {
 pub trait Disk: Send + Sync + std::fmt::Debug {
     /// A new, empty file; its name is durable.
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+    /// Writes the end of a file once more, as it was read, and makes it durable. A kill or a failed sync can leave
+    /// bytes that can be read and are on no disk; a sync alone might not write those.
+    fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// The machine's disk.
@@ -33,6 +36,13 @@ impl Disk for RealDisk {
         sync_folder_of(path)?;
         Ok(Box::new(RealFile(file)))
     }
+
+    fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        file.seek(io::SeekFrom::Start(at))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
 }
 
 impl LogFile for RealFile {
@@ -43,6 +53,12 @@ impl LogFile for RealFile {
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
     }
+}
+
+/// Makes a folder whose name survives a power loss.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    sync_folder_of(path)
 }
 
 /// Makes a file's name survive a power loss.

@@ -7,19 +7,21 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
-use super::disk::{self, Disk, LogFile};
+use super::{
+    disk::{self, Disk, LogFile},
+    frame,
+};
 use crate::store::StoreError;
 
 const MAGIC: &[u8; 8] = b"mcubelog";
 const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 32;
-const FRAME_MAGIC: u32 = 0x4d43_4652;
-const FRAME_HEADER_BYTES: usize = 20;
-/// A frame larger than this is not written, and not believed when read.
-pub const FRAME_BYTES_MAX: usize = 256 << 20;
 
 /// The end of the log, where frames are appended.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub struct Log {
     segment: Option<Box<dyn LogFile>>,
     next_frame: u64,
     newest: Newest,
-    unsaved_bytes: u64,
+    /// Shared, so that looking at it waits for no disk.
+    unsaved_bytes: Arc<AtomicU64>,
 }
 
 /// The newest segment.
@@ -57,7 +60,7 @@ impl Log {
         mut visit: impl FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<Log, StoreError> {
         let file_error = |source| StoreError::File { path: folder.to_owned(), source };
-        fs::create_dir_all(folder).map_err(file_error)?;
+        disk::create_folder(folder).map_err(file_error)?;
         let segments = segments(folder)?;
         let mut next_frame = from;
         let mut unsaved_bytes = 0;
@@ -65,23 +68,40 @@ impl Log {
             Newest { header: Header { first_frame: from, previous_valid_bytes: 0 }, valid_bytes: 0 };
         for (at, segment) in segments.iter().enumerate() {
             let limit = segments.get(at + 1).map(|next| next.header.previous_valid_bytes);
-            let valid_bytes = read_segment(segment, limit, &mut next_frame, &mut visit)?;
-            newest = Newest { header: segment.header, valid_bytes };
-            unsaved_bytes += valid_bytes;
+            let read = read_segment(segment, limit, &mut next_frame, &mut visit)?;
+            if limit.is_none() {
+                settle(segment, &read, disk.as_ref())?;
+            }
+            newest = Newest { header: segment.header, valid_bytes: read.valid_bytes };
+            unsaved_bytes += read.valid_bytes;
         }
-        Ok(Log { folder: folder.to_owned(), disk, segment: None, next_frame, newest, unsaved_bytes })
+        Ok(Log {
+            folder: folder.to_owned(),
+            disk,
+            segment: None,
+            next_frame,
+            newest,
+            unsaved_bytes: Arc::new(unsaved_bytes.into()),
+        })
     }
 
     /// Stands in for the log while it is being replayed.
     pub fn unopened(folder: &Path, options: &super::Options) -> Log {
         let newest = Newest { header: Header { first_frame: 0, previous_valid_bytes: 0 }, valid_bytes: 0 };
         let disk = options.disk.clone();
-        Log { folder: folder.to_owned(), disk, segment: None, next_frame: 0, newest, unsaved_bytes: 0 }
+        Log {
+            folder: folder.to_owned(),
+            disk,
+            segment: None,
+            next_frame: 0,
+            newest,
+            unsaved_bytes: Arc::default(),
+        }
     }
 
     /// Makes one frame durable. After an error the frame is not acknowledged, though it may turn out to be there.
     pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
-        if payload.len() > FRAME_BYTES_MAX {
+        if payload.len() > frame::PAYLOAD_BYTES_MAX {
             return Err(io::Error::other("the batch is larger than a frame may be, 256 MiB"));
         }
         let mut segment = match self.segment.take() {
@@ -89,11 +109,11 @@ impl Log {
             None => self.new_segment()?,
         };
         // While the outcome is unknown the segment is not kept, so an error abandons it.
-        segment.append(&frame(self.next_frame, payload))?;
+        segment.append(&frame::encode(self.next_frame, payload))?;
         segment.sync()?;
-        let written = (FRAME_HEADER_BYTES + payload.len()) as u64;
+        let written = (frame::HEADER_BYTES + payload.len()) as u64;
         self.newest.valid_bytes += written;
-        self.unsaved_bytes += written;
+        self.unsaved_bytes.fetch_add(written, Ordering::Relaxed);
         self.next_frame += 1;
         self.segment = Some(segment);
         Ok(())
@@ -135,21 +155,26 @@ impl Log {
 
     /// Removes the segments whose frames all have smaller numbers than `first`.
     pub fn remove_before(folder: &Path, first: u64) -> Result<(), StoreError> {
-        for segment in segments(folder)?.iter().filter(|segment| segment.header.first_frame < first) {
-            disk::remove(&segment.path)
-                .map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
+        // By name alone: frames are being appended meanwhile, perhaps to a segment without its header yet.
+        for path in paths(folder)?.into_iter().filter(|path| number_of(path).is_some_and(|n| n < first)) {
+            disk::remove(&path).map_err(|source| StoreError::File { path, source })?;
         }
         Ok(())
     }
 
     /// Notes that so many bytes of the log are in the pages.
     pub fn saved(&mut self, bytes: u64) {
-        self.unsaved_bytes = self.unsaved_bytes.saturating_sub(bytes);
+        self.unsaved_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Bytes that a restart would read.
     pub fn bytes(&self) -> u64 {
-        self.unsaved_bytes
+        self.unsaved_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same number, to be looked at later.
+    pub fn bytes_to_watch(&self) -> Arc<AtomicU64> {
+        self.unsaved_bytes.clone()
     }
 }
 
@@ -159,14 +184,24 @@ struct Segment {
     header: Header,
 }
 
-/// The segments in order. A last one whose header never became durable holds nothing and is removed.
-fn segments(folder: &Path) -> Result<Vec<Segment>, StoreError> {
+/// The files of the folder that are named as segments, in order.
+fn paths(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .map_err(file_error)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
     paths.sort();
+    Ok(paths)
+}
+
+fn number_of(path: &Path) -> Option<u64> {
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// The segments in order. A last one whose header never became durable holds nothing and is removed.
+fn segments(folder: &Path) -> Result<Vec<Segment>, StoreError> {
+    let paths = paths(folder)?;
     let last = paths.len().saturating_sub(1);
     let mut segments = Vec::with_capacity(paths.len());
     for (at, path) in paths.into_iter().enumerate() {
@@ -197,13 +232,29 @@ fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
     }
 }
 
-/// Reads a segment and returns how many of its bytes are valid. `limit`: what its successor says about that.
+/// What was read of a segment.
+#[derive(Debug)]
+struct Read {
+    valid_bytes: u64,
+    /// The last frame, and where it starts.
+    last_frame: Option<(u64, Vec<u8>)>,
+}
+
+/// All frames of the newest segment but the last were followed by others, so they were acknowledged and are durable.
+/// The last may be what a kill or a failed sync left in the machine's memory; nothing may build on it before it is.
+fn settle(segment: &Segment, read: &Read, disk: &dyn Disk) -> Result<(), StoreError> {
+    let Some((at, frame)) = &read.last_frame else { return Ok(()) };
+    let settled = disk.settle(&segment.path, *at, frame);
+    settled.map_err(|source| StoreError::File { path: segment.path.clone(), source })
+}
+
+/// Reads a segment. `limit`: how many of its bytes are valid, as its successor says.
 fn read_segment(
     segment: &Segment,
     limit: Option<u64>,
     next_frame: &mut u64,
     visit: &mut impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> Result<u64, StoreError> {
+) -> Result<Read, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: segment.path.clone(), what };
     let mut bytes =
         fs::read(&segment.path).map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
@@ -212,10 +263,19 @@ fn read_segment(
         bytes.truncate(usize::try_from(limit).unwrap_or(usize::MAX).max(HEADER_BYTES));
     }
     let mut expected = segment.header.first_frame;
+    if expected > *next_frame {
+        return Err(damaged(format!(
+            "the frames from {next_frame} to {expected} are missing before this file"
+        )));
+    }
     let mut at = HEADER_BYTES;
+    let mut last = None;
     while at < bytes.len() {
-        let Some((number, payload)) = parse_frame(&bytes[at..]) else {
-            if limit.is_some() || frame_follows(&bytes[at + 1..], expected) {
+        let Some((number, payload)) = frame::parse(&bytes[at..]) else {
+            if limit.is_some()
+                || frame::follows(&bytes[at + 1..], expected)
+                || !frame::is_torn(&bytes, at, expected)
+            {
                 return Err(damaged(format!("the frame at byte {at} is damaged")));
             }
             break;
@@ -226,48 +286,13 @@ fn read_segment(
         if number == *next_frame {
             visit(payload)?;
             *next_frame += 1;
-        } else if number > *next_frame {
-            return Err(damaged(format!(
-                "the frames from {next_frame} to {number} are missing before this file"
-            )));
         }
         expected += 1;
-        at += FRAME_HEADER_BYTES + payload.len();
+        last = Some(at);
+        at += frame::HEADER_BYTES + payload.len();
     }
-    Ok(at as u64)
-}
-
-/// A torn last frame is expected after a power loss; a whole frame behind a damaged one is not.
-fn frame_follows(bytes: &[u8], expected: u64) -> bool {
-    let magic = FRAME_MAGIC.to_le_bytes();
-    let starts = bytes.windows(4).enumerate().filter(|(_, window)| *window == magic);
-    starts.map(|(at, _)| &bytes[at..]).filter_map(parse_frame).any(|(number, _)| number > expected)
-}
-
-fn frame(number: u64, payload: &[u8]) -> Vec<u8> {
-    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + payload.len());
-    frame.extend_from_slice(&FRAME_MAGIC.to_le_bytes());
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-    frame.extend_from_slice(&length.to_le_bytes());
-    frame.extend_from_slice(&checksum(number, payload).to_le_bytes());
-    frame.extend_from_slice(&number.to_le_bytes());
-    frame.extend_from_slice(payload);
-    frame
-}
-
-fn parse_frame(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let (header, rest) = bytes.split_at_checked(FRAME_HEADER_BYTES)?;
-    let word = |at: usize| Some(u32::from_le_bytes(header[at..at + 4].try_into().ok()?));
-    let number = u64::from_le_bytes(header[12..20].try_into().ok()?);
-    let payload = rest.get(..word(4)? as usize)?;
-    (word(0)? == FRAME_MAGIC && word(8)? == checksum(number, payload)).then_some((number, payload))
-}
-
-fn checksum(number: u64, payload: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&number.to_le_bytes());
-    hasher.update(payload);
-    hasher.finalize()
+    let last_frame = last.map(|start| (start as u64, bytes[start..at].to_vec()));
+    Ok(Read { valid_bytes: at as u64, last_frame })
 }
 
 impl Header {
@@ -288,5 +313,22 @@ impl Header {
         let format = u32::from_le_bytes(body[8..12].try_into().ok()?);
         let header = Header { first_frame: number(12)?, previous_valid_bytes: number(20)? };
         (whole && body.starts_with(MAGIC)).then_some((format, header))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removing_what_was_saved_leaves_a_segment_that_is_just_being_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: u64| folder.path().join(format!("{number:020}.log"));
+        for number in [0, 3, 5] {
+            fs::write(path(number), b"").unwrap();
+        }
+        Log::remove_before(folder.path(), 5).unwrap();
+        assert!(!path(0).exists() && !path(3).exists());
+        assert!(path(5).exists(), "the writer has made it and goes on to fill it");
     }
 }

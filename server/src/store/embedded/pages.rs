@@ -2,6 +2,7 @@
 //! every value, since redb checks its pages only when asked.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::RwLock,
 };
@@ -18,6 +19,9 @@ const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// Bytes of redb's own cache; our pages are kept in memory decoded, so it needs little.
 const CACHE_BYTES: usize = 8 << 20;
+
+/// A file up to this size is checked as a whole when it is opened.
+const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
 /// A key and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
@@ -52,19 +56,31 @@ impl Pages {
     fn reopen(&self) -> Result<(), StoreError> {
         let mut database = self.database.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         *database = None;
-        let opened = Database::builder().set_cache_size(CACHE_BYTES).create(&self.path);
-        *database = Some(opened.map_err(|error| self.failed(error))?);
+        *database = Some(self.caught(|| open_checked(&self.path))?);
         Ok(())
+    }
+
+    /// redb panics when its own pages make no sense; that is the file's fault and not ours.
+    fn caught<T>(&self, call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(result) => result.map_err(|error| self.failed(error)),
+            Err(_) => Err(self.failed("the file is damaged; restore data_dir from a backup")),
+        }
     }
 
     fn failed(&self, error: impl std::fmt::Display) -> StoreError {
         StoreError::Pages { path: self.path.clone(), what: error.to_string() }
     }
 
+    /// A question that could not be answered from this file.
+    pub fn cold(&self, source: ColdError) -> StoreError {
+        StoreError::Cold { path: self.path.clone(), source }
+    }
+
     fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let database = self.database.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         match database.as_ref() {
-            Some(database) => call(database).map_err(|error| self.failed(error)),
+            Some(database) => self.caught(|| call(database)),
             None => Err(self.failed("not open")),
         }
     }
@@ -167,6 +183,17 @@ impl Pages {
     pub fn of_account(&self, account: u32) -> AccountPages<'_> {
         AccountPages { pages: self, account }
     }
+}
+
+/// Opens the file or makes it. All of it is checked while that takes no second: a key that is damaged would
+/// otherwise just not be found.
+fn open_checked(path: &Path) -> Result<Database, redb::Error> {
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
+    if (1..=CHECKED_BYTES_MAX).contains(&bytes) && !database.check_integrity()? {
+        return Err(redb::Error::Corrupted("its checksums are wrong".to_owned()));
+    }
+    Ok(database)
 }
 
 fn seal(key: &[u8], value: &[u8]) -> Vec<u8> {

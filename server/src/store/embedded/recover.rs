@@ -1,9 +1,12 @@
 //! Opening a folder: pages first, then the frames of the log that were not saved into pages.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     path::Path,
-    sync::{Mutex, RwLock},
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64},
+    },
 };
 
 use msgcube_cube::{
@@ -12,7 +15,7 @@ use msgcube_cube::{
 };
 
 use super::{
-    Accounts, Embedded, Options,
+    Accounts, Embedded, Options, disk,
     log::Log,
     pages::Pages,
     record::Record,
@@ -38,33 +41,40 @@ pub const META_FACTS: &str = "facts";
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
     let pages = Pages::open(&folder.join("pages.redb"))?;
+    disk::sync_folder_of(&folder.join("pages.redb"))
+        .map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
     check_format(&pages, folder)?;
     let log_folder = folder.join("log");
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
         None => 0,
     };
-    let store = Embedded {
+    let mut store = Embedded {
         log_folder: log_folder.clone(),
         accounts: RwLock::new(Accounts::default()),
         small: Mutex::new(load_small(&pages).map_err(|damage| damage_of(folder, damage))?),
         // Replaced below; replaying needs the store, and the log is what is being replayed.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
+        log_bytes: Arc::default(),
+        memory_bytes: AtomicU64::default(),
         pages,
+        interrupted: AtomicBool::new(false),
         options: options.clone(),
         _folder_lock: folder_lock,
     };
     store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
+    store.log_bytes = log.bytes_to_watch();
     *lock(&store.log) = log;
+    store.interrupt();
     Ok(store)
 }
 
 fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(file_error)?;
+    disk::create_folder(folder).map_err(file_error)?;
     let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(file_error)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -208,6 +218,6 @@ impl Embedded {
             self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
         let cold = self.pages.of_account(account);
         let result = call(&mut lock(&cell.figures), &cold);
-        Ok(result.map_err(StoreError::from)?)
+        Ok(result.map_err(|error| self.pages.cold(error))?)
     }
 }

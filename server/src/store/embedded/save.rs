@@ -3,7 +3,7 @@
 //! Messages go on being taken meanwhile: each account is saved as it is at its turn, and replaying a frame whose
 //! messages are in the pages already changes nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use msgcube_cube::{Account, Snapshot, varint};
 
@@ -16,15 +16,17 @@ use super::{
 use crate::store::{StoreError, lock};
 
 /// With less log than this, memory is not worth a save.
-const LOG_BYTES_WORTH_SAVING: u64 = 4 << 20;
+const LOG_BYTES_WORTH_SAVING: u64 = 256 << 10;
 /// Each time half of an account's clean pages goes.
 const EVICTION_ROUNDS: usize = 6;
 
 impl Embedded {
     /// See [`crate::store::Store::maintain`].
     pub fn maintain(&self, now: bool) -> Result<(), StoreError> {
-        let log_bytes = lock(&self.log).bytes();
-        let too_much_memory = self.memory_bytes() > self.options.memory_bytes;
+        let log_bytes = self.log_bytes.load(Ordering::Relaxed);
+        let memory_bytes = self.memory_bytes();
+        self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
+        let too_much_memory = memory_bytes > self.options.memory_bytes;
         let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
         if (now && log_bytes > 0) || log_bytes > self.options.log_bytes || worth_it {
             self.save()?;

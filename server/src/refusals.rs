@@ -1,0 +1,41 @@
+//! How often a refused callback is worth a line in the log: anyone can send one, and the log shares the disk.
+
+use std::sync::Mutex;
+
+use hashbrown::HashMap;
+
+use crate::store::lock;
+
+/// Seconds between two lines about the same account and reason; the metrics count them all.
+const PAUSE_S: i64 = 60;
+
+/// When each account and reason was last logged. As many entries as accounts times reasons at most.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<HashMap<(String, &'static str), i64, foldhash::fast::RandomState>>);
+
+impl Refusals {
+    /// True if nothing of the sort was logged in the last minute; notes that it is now.
+    pub fn may_log(&self, appid: &str, reason: &'static str, now_s: i64) -> bool {
+        let mut logged = lock(&self.0);
+        let last = logged.entry((appid.to_owned(), reason)).or_insert(i64::MIN);
+        let due = now_s.saturating_sub(*last) >= PAUSE_S;
+        if due {
+            *last = now_s;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_one_line_a_minute() {
+        let refusals = Refusals::default();
+        let lines =
+            (0..120).filter(|second| refusals.may_log("wx1", "wrong_signature", 1_000 + second)).count();
+        assert_eq!(lines, 2);
+        assert!(refusals.may_log("wx2", "wrong_signature", 1_000), "accounts do not hide each other");
+    }
+}

@@ -1,0 +1,208 @@
+//! The stored format: `server/tests/data/format-1` was written by the first version and must be read for ever: saved
+//! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps.
+//!
+//! `MSGCUBE_WRITE_FORMAT=1 cargo test -p msgcube --test store format` writes the folder anew. Only for a new format,
+//! in a folder of its own; then the old one stays and is still read.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use msgcube::store::{
+    AccountNumber, Aside, Change, Embedded, Options, Outcome, Store, StoreError, statistics::Span,
+};
+use msgcube_client::{Day, INTERFACES};
+use msgcube_cube::{Content, Coverage, Kind, Message, Period, start_of_day_s};
+use serde_json::{Value, json};
+
+use crate::{changes::APPIDS, disk};
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format-1")
+}
+
+fn first_day() -> Day {
+    Day::from_ymd(2014, 12, 1).unwrap()
+}
+
+fn message(day: i32, user: u32, msg_id: u64) -> Message {
+    let content = match msg_id % 11 {
+        10 => Content::Event {
+            name: if msg_id.is_multiple_of(2) { "subscribe" } else { "CLICK" }.into(),
+            key: "k".into(),
+        },
+        kind => Content::Message { kind: Kind::ALL[usize::try_from(kind).unwrap()], msg_id },
+    };
+    let content = match content {
+        Content::Message { kind: Kind::Event, msg_id } => Content::Message { kind: Kind::Text, msg_id },
+        content => content,
+    };
+    let second = i64::from(user) * 997 + i64::try_from(msg_id % 40_000).unwrap();
+    Message {
+        user: format!("oUser{user}").into(),
+        create_time: start_of_day_s(first_day().plus_days(day)) + second,
+        content,
+    }
+}
+
+/// Everything of one half: the first is in the pages, the second only in the log.
+fn changes(half: i32) -> Vec<Change> {
+    let account = |number: i32| AccountNumber(u32::try_from(number % 2).unwrap());
+    let mut changes = vec![
+        Change::Serve { at_s: i64::from(half) * 1000, accounts: vec![AccountNumber(0), AccountNumber(1)] },
+        Change::Mark { at_s: i64::from(half) * 1000 + 700 },
+        Change::Lose {
+            account: AccountNumber(0),
+            from_s: i64::from(half) * 1000 + 100,
+            to_s: i64::from(half) * 1000 + 200,
+        },
+        Change::Claim { account: AccountNumber(2), from_s: -50 * i64::from(half), to_s: 10 },
+        Change::Fact { key: format!("fact/{half}"), value: Some(vec![0, 255]) },
+        Change::Fact { key: "fact/changed".to_owned(), value: Some(vec![u8::try_from(half).unwrap()]) },
+    ];
+    for number in 0..60 {
+        let id = u64::try_from(number * 7 + half).unwrap();
+        let message =
+            message(number % 40 - 3, u32::try_from(id % 9).unwrap(), if number == 5 { u64::MAX } else { id });
+        changes.push(Change::Message { account: account(number), message });
+    }
+    changes.push(Change::Aside {
+        account: AccountNumber(1),
+        aside: Aside {
+            reason: "create_time_ahead".to_owned(),
+            user: "oUser1".to_owned(),
+            create_time: 2_000_000_000 + i64::from(half),
+            msg_type: "text".to_owned(),
+            msg_id: Some(7),
+            event: None,
+            event_digest: None,
+        },
+    });
+    changes
+}
+
+/// Everything the store answers.
+fn answers(store: &Store) -> Value {
+    let accounts = (0..).zip(APPIDS).map(|(number, appid)| {
+        let account = AccountNumber(number);
+        assert_eq!(store.account(appid).unwrap(), account);
+        let rows: BTreeMap<&str, Value> = INTERFACES
+            .iter()
+            .map(|interface| {
+                let hours = (-200..1200).map(|hour| start_of_day_s(first_day()) + hour * 3600);
+                let mut periods: Vec<Period> =
+                    hours.map(|time| Period::of(interface.granularity, time)).collect();
+                periods.dedup();
+                (interface.name, json!(store.rows(account, interface, &periods).unwrap()))
+            })
+            .collect();
+        let slice = store.slice(account, Span::Days(first_day(), first_day().plus_days(50))).unwrap();
+        let kinds = slice.by_kind.iter().map(|(kind, figures)| {
+            (kind.name().to_owned(), json!([figures.users, figures.messages, figures.events]))
+        });
+        json!({
+            "rows": rows,
+            "kinds": kinds.collect::<BTreeMap<String, Value>>(),
+            "counted": [slice.users_counted, slice.messages_counted],
+            "coverage": store.coverage(account, |coverage: &Coverage| coverage.report(2700)),
+            "asides": store.asides(account, 9).unwrap(),
+        })
+    });
+    json!({ "accounts": accounts.collect::<Vec<_>>(), "facts": store.facts("") })
+}
+
+fn write_fixture() {
+    let folder = disk::folder();
+    let store = open(folder.path()).unwrap();
+    APPIDS.iter().for_each(|appid| assert!(store.account(appid).is_ok()));
+    store.commit(&changes(1)).unwrap();
+    store.maintain(true).unwrap();
+    store.commit(&changes(2)).unwrap();
+    let expected = serde_json::to_string(&answers(&store)).unwrap();
+    drop(store);
+    fs::create_dir_all(data().join("log")).unwrap();
+    fs::write(data().join("expected.json"), expected + "\n").unwrap();
+    let log = fs::read_dir(folder.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
+    for path in log.chain([folder.path().join("pages.redb")]) {
+        let name = format!("{}.zst", path.strip_prefix(folder.path()).unwrap().display());
+        fs::write(data().join(name), zstd::bulk::compress(&fs::read(path).unwrap(), 19).unwrap()).unwrap();
+    }
+}
+
+fn unpack(to: &Path) {
+    fs::create_dir(to.join("log")).unwrap();
+    let log = fs::read_dir(data().join("log")).unwrap().map(|entry| entry.unwrap().path());
+    for path in log.chain([data().join("pages.redb.zst")]) {
+        let name = path.strip_prefix(data()).unwrap().with_extension("");
+        fs::write(to.join(name), zstd::bulk::decompress(&fs::read(path).unwrap(), 64 << 20).unwrap())
+            .unwrap();
+    }
+}
+
+fn open(folder: &Path) -> Result<Store, StoreError> {
+    Ok(Store::Embedded(Box::new(Embedded::open(folder, &Options::default())?)))
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the one switch of this test")]
+fn format_1_is_read_as_it_was_written() {
+    if std::env::var("MSGCUBE_WRITE_FORMAT").is_ok() {
+        write_fixture();
+    }
+    let folder = disk::folder();
+    unpack(folder.path());
+    let expected: Value = serde_json::from_slice(&fs::read(data().join("expected.json")).unwrap()).unwrap();
+    let store = open(folder.path()).unwrap();
+    assert_eq!(answers(&store), expected);
+    let again = [changes(1), changes(2)].concat().into_iter();
+    let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
+    let outcomes = store.commit(&messages.collect::<Vec<_>>()).unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
+    store.maintain(true).unwrap();
+    drop(store);
+    assert_eq!(answers(&open(folder.path()).unwrap()), expected, "also after it was saved");
+}
+
+#[test]
+fn a_newer_log_is_refused_by_name() {
+    let folder = disk::folder();
+    unpack(folder.path());
+    let path = fs::read_dir(folder.path().join("log")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[8] = 2;
+    let sum = crc32fast::hash(&bytes[..28]).to_le_bytes();
+    bytes[28..32].copy_from_slice(&sum);
+    fs::write(&path, bytes).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}
+
+#[test]
+fn newer_pages_are_refused() {
+    let folder = disk::folder();
+    unpack(folder.path());
+    let database = redb::Database::open(folder.path().join("pages.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(b"format");
+    hasher.update(&[2]);
+    let value = [&[2], &hasher.finalize().to_le_bytes()[..]].concat();
+    let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
+    transaction.open_table(table).unwrap().insert("format", value.as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let error = open(folder.path()).unwrap_err();
+    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_second_opener_is_told_so() {
+    let folder = disk::folder();
+    let store = open(folder.path()).unwrap();
+    assert!(matches!(open(folder.path()), Err(StoreError::InUse(path)) if path == folder.path()));
+    drop(store);
+    open(folder.path()).unwrap();
+}

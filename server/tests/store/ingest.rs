@@ -1,0 +1,177 @@
+//! The way of a message through the writer on a disk that fails: nothing is acknowledged meanwhile, it recovers by
+//! itself, and what was not taken is a gap. Waiting is polling with a bound, and no time that passes decides anything.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use msgcube::{
+    clock::Clock,
+    ingest::{Ingest, Writer},
+    store::{AccountNumber, Change, Embedded, Options, Outcome, Store},
+};
+use msgcube_cube::{Content, Coverage, Kind, Message};
+
+use crate::disk::{self, FaultyDisk};
+
+const START_S: i64 = 1_417_363_200;
+const ACCOUNT: AccountNumber = AccountNumber(0);
+
+struct Run {
+    store: Arc<Store>,
+    ingest: Ingest,
+    writer: Writer,
+    clock: Clock,
+}
+
+/// Serves one account, the clock starting so many seconds after the first start.
+fn start(folder: &Path, disk: &FaultyDisk, after_s: i64) -> Run {
+    let options = Options { disk: Arc::new(disk.clone()), ..Options::default() };
+    let store = Arc::new(Store::Embedded(Box::new(Embedded::open(folder, &options).unwrap())));
+    assert_eq!(store.account("wxone").unwrap(), ACCOUNT);
+    let clock = Clock::starting_at(START_S + after_s);
+    let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), Arc::default(), vec![ACCOUNT]);
+    Run { store, ingest, writer, clock }
+}
+
+impl Run {
+    async fn send(&self, msg_id: u64) -> Option<Outcome> {
+        let content = Content::Message { kind: Kind::Text, msg_id };
+        let message = Message { user: "o1".into(), create_time: START_S, content };
+        self.ingest.submit(Change::Message { account: ACCOUNT, message }).await.ok()
+    }
+
+    fn coverage(&self) -> Coverage {
+        self.store.coverage(ACCOUNT, Coverage::clone)
+    }
+
+    fn holds(&self, from_s: i64, to_s: i64) -> bool {
+        self.coverage().holds(START_S + from_s, START_S + to_s, START_S + 1_000_000)
+    }
+
+    fn stop(self) -> Arc<Store> {
+        self.writer.stop();
+        self.store
+    }
+}
+
+/// Asks again until it is so; gives up after a minute.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    for _ in 0..6000 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_on_a_faulty_disk_and_it_recovers_by_itself() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    assert_eq!(run.send(1).await, Some(Outcome::Counted));
+    assert_eq!(run.ingest.fault(), None);
+    disk.break_down();
+    assert_eq!(run.send(2).await, None);
+    assert_eq!(run.send(2).await, None);
+    assert!(run.ingest.fault().is_some_and(|why| why.contains("no space left")));
+    let mark = run.coverage();
+    assert_eq!(
+        mark,
+        {
+            let mut stopped = mark.clone();
+            stopped.stop();
+            stopped
+        },
+        "nobody is served meanwhile"
+    );
+    disk.mend();
+    until("it recovers", async || run.ingest.fault().is_none()).await;
+    assert_eq!(run.send(2).await, Some(Outcome::Counted), "nothing of it was counted before");
+    assert_eq!(run.send(1).await, Some(Outcome::Repeat));
+    run.stop();
+}
+
+#[tokio::test]
+async fn from_the_last_mark_until_recovery_is_a_gap() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    let before = Change::Claim { account: ACCOUNT, from_s: START_S - 100, to_s: START_S };
+    run.ingest.submit(before).await.unwrap();
+    disk.break_down();
+    assert_eq!(run.send(1).await, None);
+    // It ends while nothing can be written: no mark at the end either.
+    let store = run.stop();
+    disk.mend();
+    let clock = Clock::starting_at(START_S + 3600);
+    let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), Arc::default(), vec![ACCOUNT]);
+    let run = Run { store, ingest, writer, clock };
+    assert_eq!(run.send(1).await, Some(Outcome::Counted));
+    let (since, gaps) = run.coverage().report(START_S + 1_000_000);
+    assert_eq!(since, Some(START_S - 100));
+    let (from_s, to_s) = gaps[0];
+    assert!((START_S..START_S + 3600).contains(&from_s) && to_s >= START_S + 3600, "{gaps:?}");
+    assert!(!run.holds(0, 3600) && run.holds(-100, 0));
+    run.stop();
+}
+
+#[tokio::test]
+async fn a_graceful_end_covers_until_now_and_a_kill_until_the_last_mark() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    run.send(1).await.unwrap();
+    // Until the clock has moved on by a second, there is nothing to cover.
+    until("a second passes", async || run.clock.now_s() > START_S + 1).await;
+    let end_s = run.clock.now_s();
+    drop(run.stop());
+    let run = start(folder.path(), &disk, 100);
+    run.send(2).await.unwrap();
+    assert!(run.coverage().holds(START_S + 1, end_s, end_s), "the end was covered until then");
+    // As after a kill: what was durable is copied away while it runs.
+    let copy = disk::folder();
+    copy_folder(folder.path(), copy.path());
+    run.stop();
+    let after_kill = start(copy.path(), &FaultyDisk::default(), 200);
+    assert_eq!(after_kill.send(2).await, Some(Outcome::Repeat));
+    assert!(!after_kill.holds(100, 200), "the kill is a gap");
+    assert!(!after_kill.coverage().touches(START_S + 150, START_S + 200, START_S + 200));
+    after_kill.stop();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir(to.join("log")).unwrap();
+    std::fs::copy(from.join("pages.redb"), to.join("pages.redb")).unwrap();
+    for entry in std::fs::read_dir(from.join("log")).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join("log").join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn losses_are_gaps_also_those_noted_while_a_batch_is_being_written() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    let covers = Change::Claim { account: ACCOUNT, from_s: START_S - 100, to_s: START_S };
+    run.ingest.submit(covers).await.unwrap();
+    run.ingest.lose(ACCOUNT, START_S - 90, START_S - 80);
+    disk.close_gate();
+    let pending = run.ingest.submit_all(vec![Change::Fact { key: "a".to_owned(), value: None }]).unwrap();
+    disk.wait_for_a_sync();
+    // Joins the loss that is just being written.
+    run.ingest.lose(ACCOUNT, START_S - 80, START_S - 70);
+    disk.open_gate();
+    pending.await.unwrap();
+    let store = run.stop();
+    let lost = store.coverage(ACCOUNT, |coverage| coverage.touches(START_S - 90, START_S - 70, START_S));
+    assert!(!lost, "{:?}", store.coverage(ACCOUNT, Coverage::clone));
+    assert!(store.coverage(ACCOUNT, |coverage| coverage.holds(START_S - 70, START_S, START_S)));
+}
+
+#[tokio::test]
+async fn after_the_end_nothing_is_taken() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    let ingest = run.ingest.clone();
+    run.stop();
+    assert!(ingest.submit(Change::Mark { at_s: START_S }).await.is_err());
+    assert_eq!(ingest.depth(), 0);
+}
