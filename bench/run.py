@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta, timezone
 
 CHINA = timezone(timedelta(hours=8))
 APPID, TOKEN, SECRET, ADMIN_KEY = "wxbench0000000001", "benchToken", "bench-secret", "bench-admin-key"
-FULL = {"seconds": 5, "rounds": 3, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
+FULL = {"seconds": 5, "rounds": 5, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
 QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000}
 
 
@@ -67,6 +67,7 @@ class Bench:
         self.programs, self.folder, self.sizes = programs, folder, sizes
         self.log = open(folder / "log", "ab")
         self.rows = []
+        self.own = []
 
     def msgcube(self, name):
         config = self.folder / f"{name}.toml"
@@ -104,6 +105,9 @@ class Bench:
                 reports.append(self.load(target, mode, *options_here))
         noop.end()
         ratio = statistics.median(a["per_second"] / b["per_second"] for a, b in zip(ours, theirs))
+        own = median(ours, "own_cpu_us_per_request")
+        say(f"  the load generator itself: {own:.1f} us CPU a request")
+        self.own.append(own)
         self.row(f"{what}, {connections} connections", describe(ours), describe(theirs), f"{ratio:.2f}")
 
 
@@ -192,7 +196,8 @@ def main():
         bench = Bench(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(folder).resolve(), sizes)
         for part in (callbacks, months, memory):
             part(bench)
-    print(f"{machine()}; load generator on the same cores; median of {sizes['rounds']} rounds in turns\n")
+    own = f"load generator on the same cores, {min(bench.own):.0f} to {max(bench.own):.0f} us CPU a request"
+    print(f"{machine()}; {own}; median of {sizes['rounds']} rounds in turns\n")
     print("| | msgcube | no-op on the same HTTP stack | ratio |\n|---|---|---|---|")
     for row in bench.rows:
         print(f"| {' | '.join(row)} |")

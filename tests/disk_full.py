@@ -1,9 +1,11 @@
 """Fills the disk under the program: nothing is acknowledged while it is full, /readyz says why, and when there is room it
-recovers by itself, with the gap recorded and everything that was acknowledged counted exactly once."""
+recovers by itself, with the gap recorded and everything that was acknowledged counted exactly once. First the log runs out
+of room, then the pages do, while they are being saved.  disk_full.py BINARY FOLDER log|pages"""
 
 import atexit
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -70,15 +72,22 @@ class Program:
     def texts(self):
         return next((row["messages"] for row in self.stats()["rows"] if row["type"] == "text"), 0)
 
+    def is_ready(self):
+        return (self.ask("GET", "/readyz", key=False) or (0,))[0] == 200
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(20) == 0, self.process.returncode
 
 
-def lines(prefix, count, first=1):
+def lines(prefix, count, first=1, spread=False):
+    """Messages of now, or over the last two days."""
     now = int(time.time())
-    kept = {"MsgType": "text", "CreateTime": now}
-    return [{"FromUserName": f"{prefix}{number}", "MsgId": first + number, **kept} for number in range(count)]
+    return [
+        {"FromUserName": f"{prefix}{first if spread else 0}-{number}", "MsgId": first + number, "MsgType": "text",
+         "CreateTime": now - (number * 3 if spread else 0)}
+        for number in range(count)
+    ]
 
 
 def until(what, check, seconds=60):
@@ -90,9 +99,13 @@ def until(what, check, seconds=60):
     raise AssertionError(f"not within {seconds} s: {what}")
 
 
-def fill(ballast, data):
-    """Leaves no block free."""
+def fill(ballast, data, leave=0):
+    """Leaves no block free, or about so many bytes."""
     with open(ballast, "ab", buffering=0) as file:
+        if leave:
+            free = os.statvfs(data)
+            os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - leave)
+            return
         for size in (1 << 20, 4096, 1):
             try:
                 while True:
@@ -113,10 +126,10 @@ def send_until_refused(program, acknowledged):
     raise AssertionError("a full disk was never noticed")
 
 
-def main(binary, work):
+def log_runs_out(binary, work):
     data, ballast = work / "data", work / "data" / "ballast"
     program = Program(binary, work)
-    until("ready at first", lambda: (program.ask("GET", "/readyz", key=False) or (0,))[0] == 200)
+    until("ready at first", program.is_ready)
     assert program.callback("before", 1) == (200, "success")
     status, text = program.bulk(lines("bulk", 500))
     assert (status, json.loads(text)["accepted"]) == (200, 500), text
@@ -138,13 +151,13 @@ def main(binary, work):
 
     full_until = time.time()
     ballast.unlink()
-    until("ready again by itself", lambda: (program.ask("GET", "/readyz", key=False) or (0,))[0] == 200)
+    until("ready again by itself", program.is_ready)
     assert program.callback("after", 2) == (200, "success")
     counted = check(program, acknowledged, refused, (full_since, full_until))
     program.stop()
 
     program = Program(binary, work)
-    until("ready after a restart", lambda: (program.ask("GET", "/readyz", key=False) or (0,))[0] == 200)
+    until("ready after a restart", program.is_ready)
     assert program.texts() == counted, "the same after a restart"
     check_gap(program, full_since, full_until)
     program.stop()
@@ -172,5 +185,73 @@ def check_gap(program, since, until_moment):
     assert any(begin <= until_moment + 1 and end >= until_moment - 1 for begin, end in moments), (since, until_moment, gaps)
 
 
-main(sys.argv[1], pathlib.Path(sys.argv[2]))
-print("full disk: nothing acknowledged, said why, recovered by itself, everything counted once")
+def disk_use(folder):
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
+
+
+def pages_run_out(binary, work):
+    """Saving the pages begins at 64 MiB of log. Shortly before that only a little room is left."""
+    data, ballast = work / "data", work / "data" / "ballast"
+    program = Program(binary, work)
+    until("ready at first", program.is_ready)
+    batches = itertools.count()
+
+    def batch():
+        return lines("page", 50_000, 1 + next(batches) * 50_000, spread=True)
+
+    durable, sent = 0, []
+    while disk_use(data / "log") < 56 << 20:
+        status, text = program.bulk(batch())
+        assert (status, json.loads(text)["accepted"]) == (200, 50_000), text[:300]
+        durable += 50_000
+    fill(ballast, data, leave=16 << 20)
+    while not sent:
+        body = batch()
+        status, text = program.bulk(body)
+        if status == 503:
+            sent = body
+        else:
+            durable += 50_000
+    print(f"{durable} messages were durable before the disk was full")
+    log = (work / "log").read_text()
+    until("the log says that pages cannot be saved", lambda: "pages cannot be saved" in (work / "log").read_text())
+    assert program.callback("refused", 1) is None or program.is_ready(), log[-2000:]
+    counted = program.texts()
+    assert durable <= counted <= durable + len(sent) + 2, (durable, counted)
+    program.process.kill()
+    program.process.wait()
+    program = restarted_on_a_full_disk(binary, work)
+    ballast.unlink()
+    program = program or Program(binary, work)
+    until("ready again", program.is_ready)
+    until("the pages are saved after all", lambda: disk_use(data / "log") < 16 << 20)
+    assert durable <= program.texts() <= durable + len(sent) + 2, (durable, program.texts())
+    status, text = program.bulk(sent)
+    assert status == 200, text[:300]
+    counted = program.texts()
+    # the two callbacks that were not answered may have been taken
+    assert 0 <= counted - durable - len(sent) <= 2, (counted, durable, len(sent))
+    program.stop()
+    program = Program(binary, work)
+    until("ready after a graceful end", program.is_ready)
+    assert program.texts() == counted, (program.texts(), counted)
+    assert disk_use(data / "log") < 8 << 20, "the pages were saved at the end, so the log is short"
+    program.stop()
+
+
+def restarted_on_a_full_disk(binary, work):
+    """It may refuse to start, saying why, or start and take nothing; it must not lose what is there."""
+    fill(work / "data" / "ballast", work / "data")
+    try:
+        program = Program(binary, work)
+    except AssertionError as error:
+        assert "No space left" in str(error), error
+        print("restarted on the full disk: it refused, and said why")
+        return None
+    assert program.callback("restarted", 2) is None
+    print("restarted on the full disk: it started, and took nothing")
+    return program
+
+
+{"log": log_runs_out, "pages": pages_run_out}[sys.argv[3]](sys.argv[1], pathlib.Path(sys.argv[2]))
+print(f"full disk, {sys.argv[3]}: nothing acknowledged, said why, recovered, everything counted once")

@@ -12,9 +12,21 @@ cleanup() {
 }
 trap cleanup EXIT
 
-mkdir "$work/data"
-if [ "$(id -u)" -ne 0 ] || ! mount -t tmpfs -o size=24m tmpfs "$work/data"; then
+if [ "$(id -u)" -ne 0 ]; then
   echo "THE FULL DISK IS NOT TESTED: mounting a tmpfs needs root" >&2
   exit 77
 fi
-python3 "$here/disk_full.py" "$binary" "$work"
+
+run() { # PART SIZE
+  mkdir -p "$work/data"
+  if ! mount -t tmpfs -o "size=$2" tmpfs "$work/data"; then
+    echo "THE FULL DISK IS NOT TESTED: a tmpfs cannot be mounted here" >&2
+    exit 77
+  fi
+  python3 "$here/disk_full.py" "$binary" "$work" "$1"
+  umount "$work/data"
+  rm -rf "${work:?}"/*
+}
+
+run log 24m
+run pages 192m

@@ -59,7 +59,7 @@ def run_until(wanted, text, clone, log):
 def run_in_order(found, clone, log):
     with socket.socket() as probe:
         assert probe.connect_ex(ADDRESS) != 0, f"another program listens on port {ADDRESS[1]}, which the README uses"
-    script = "".join(f"echo '=== block {number}'\n{text}\n" for number, (_, _, text) in enumerate(found))
+    script = "".join(f"printf '\\n=== block {number}\\n'\n{text}\n" for number, (_, _, text) in enumerate(found))
     with open(log, "wb") as output:
         process = subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", script],

@@ -1,4 +1,4 @@
-//! What one run measured: rates, latencies, and the server's CPU time.
+//! What one run measured: rates, latencies, and CPU time, the server's and its own.
 
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ pub(crate) struct Report {
     started: Instant,
     cpu_us_at_start: u64,
     cpu_us: u64,
+    own_cpu_us: u64,
     seconds: f64,
     latencies_us: Vec<u32>,
     errors: u64,
@@ -30,8 +31,9 @@ impl Report {
             connections,
             pid,
             started: Instant::now(),
-            cpu_us_at_start: cpu_us(pid)?,
+            cpu_us_at_start: cpu_us(&pid.to_string())?,
             cpu_us: 0,
+            own_cpu_us: 0,
             seconds: 0.0,
             latencies_us: Vec::new(),
             errors: 0,
@@ -47,7 +49,9 @@ impl Report {
 
     pub(crate) fn ended(&mut self) -> Outcome<()> {
         self.seconds = self.started.elapsed().as_secs_f64();
-        self.cpu_us = cpu_us(self.pid)? - self.cpu_us_at_start;
+        self.cpu_us = cpu_us(&self.pid.to_string())? - self.cpu_us_at_start;
+        // one run is one process
+        self.own_cpu_us = cpu_us("self")?;
         self.latencies_us.sort_unstable();
         Ok(())
     }
@@ -66,6 +70,7 @@ impl Report {
             "p99_us": self.at(990),
             "p999_us": self.at(999),
             "cpu_us_per_request": self.cpu_us as f64 / requests,
+            "own_cpu_us_per_request": self.own_cpu_us as f64 / requests,
         })
     }
 
@@ -77,7 +82,7 @@ impl Report {
 }
 
 /// User and system time of a process so far.
-fn cpu_us(pid: u32) -> Outcome<u64> {
+fn cpu_us(pid: &str) -> Outcome<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // the name, in brackets, may hold blanks; utime and stime are the 12th and 13th field after it
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();

@@ -8,6 +8,17 @@ use sha1::{Digest, Sha1};
 
 use crate::Outcome;
 
+/// Divides no number of users that anyone asks for.
+const PRIME: u64 = 7_368_787;
+
+/// Bits that look like chance (SplitMix64), the same for the same number: regular data would be stored too small.
+fn scatter(number: u64) -> u64 {
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// Plain callbacks: signed once, each with its own MsgId.
 pub(crate) struct Callbacks {
     head: String,
@@ -84,13 +95,16 @@ impl Bulk {
         const KINDS: [&str; 8] = ["text", "text", "text", "text", "image", "voice", "video", "link"];
         let mut body = Vec::with_capacity(128 * 1024);
         for number in numbers {
-            let user = self.first_user + number % self.users;
-            let kind = KINDS[usize::from((number >> 3).to_le_bytes()[0] & 7)];
+            let chance = scatter(number);
+            // each user once in as many messages, in an order of no pattern
+            let user = self.first_user + number % self.users * PRIME % self.users;
+            let kind = KINDS[usize::from(chance.to_le_bytes()[0] & 7)];
+            let moment = self.moment(number, chance);
+            let msg_id = (moment.unsigned_abs() << 32) | (chance >> 32);
             // writing to memory cannot fail
             let _ = writeln!(
                 body,
-                "{{\"FromUserName\":\"oBench{user:022}\",\"CreateTime\":{},\"MsgType\":\"{kind}\",\"MsgId\":{number}}}",
-                self.moment(number)
+                "{{\"FromUserName\":\"oBench{user:022}\",\"CreateTime\":{moment},\"MsgType\":\"{kind}\",\"MsgId\":{msg_id}}}"
             );
         }
         let _ = write!(
@@ -104,8 +118,11 @@ impl Bulk {
         buffer.extend_from_slice(&body);
     }
 
-    fn moment(&self, number: u64) -> i64 {
+    /// Spread over the time, within a quarter of an hour by chance, as messages come that were exported.
+    fn moment(&self, number: u64, chance: u64) -> i64 {
         let share = i128::from(self.to - self.from) * i128::from(number) / i128::from(self.messages);
-        self.from + i64::try_from(share).unwrap_or(0)
+        let moment =
+            self.from + i64::try_from(share).unwrap_or(0) + i64::from(chance.to_le_bytes()[1]) * 7 / 2;
+        moment.min(self.to - 1)
     }
 }

@@ -8,6 +8,8 @@ use crate::scene::{self, APPID, Outcome, Scene, Server};
 /// Enough for several chunks.
 const LINES: u64 = 300_000;
 const DAYS: (&str, &str) = ("2025-03-01", "2025-03-31");
+/// Enough that an import is killed before its end.
+const LINES: u64 = 300_000;
 
 async fn texts(server: &Server) -> Outcome<u64> {
     server.texts(DAYS.0.to_owned(), DAYS.1.to_owned()).await
@@ -65,7 +67,6 @@ async fn after_a_kill_it_goes_on_where_it_was_and_counts_everything_once() -> Ou
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
-
     let file = scene.write("long.ndjson", &scene::lines(1..=LINES))?;
     let args = import(&server, &key, &[&file, "--json"]);
     let mut first = scene.start(&args)?;
