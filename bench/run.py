@@ -85,7 +85,9 @@ class Bench:
         command += ["--pid", str(server.process.pid), *map(str, options)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
-            raise SystemExit(f"load {mode}: {done.stderr}")
+            ended = "it still runs" if server.process.poll() is None else f"it ended with {server.process.returncode}"
+            log = (self.folder / "log").read_text()[-2000:]
+            raise SystemExit(f"load {mode} at {server.process.args[0]}, {ended}: {done.stderr}{log}")
         report = json.loads(done.stdout)
         if report["errors"]:
             say(f"  {mode}: {report['errors']} errors")
