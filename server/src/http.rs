@@ -22,12 +22,12 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
-pub use serve::{Listener, Watcher, serve};
+pub use serve::{Listener, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<App>) -> Routes {
     let mut router = Router::new()
-        .route("/callback/{appid}", get(callback::verify).post(callback::receive))
+        .route("/callback/{appid}", get(callback::verify))
         .route("/cgi-bin/token", any(token::token))
         .route("/cgi-bin/stable_token", any(token::stable_token))
         .route("/metrics", get(operation::metrics_behind_key));
@@ -35,11 +35,13 @@ pub fn router(app: Arc<App>) -> Router {
         let handler = move |state, request| datacube::answer(interface, state, request);
         router = router.route(&interface.path(), any(handler));
     }
-    router.merge(own::router(&app)).merge(operation::router()).with_state(app)
+    let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app.clone());
+    Routes { router, callbacks: Some(app) }
 }
 
 /// The operator's address: the own interface and the metrics, these without a key.
-pub fn admin_router(app: Arc<App>) -> Router {
+pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics));
-    router.merge(own::router(&app)).merge(operation::router()).with_state(app)
+    let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app);
+    Routes { router, callbacks: None }
 }

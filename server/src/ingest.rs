@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     clock::{Clock, Stopwatch},
@@ -47,7 +47,12 @@ struct Shared {
     is_faulty: AtomicBool,
     /// Since when the commit runs that is running.
     committing: Mutex<Option<Stopwatch>>,
+    /// Takes over telling many waiters; none outside of a runtime.
+    teller: Option<mpsc::UnboundedSender<Told>>,
 }
+
+/// Tells the waiters of a batch.
+type Told = Box<dyn FnOnce() + Send>;
 
 /// Jobs in the queue; with the batch being written, twice as many wait. Further callbacks are closed at once.
 const JOBS_MAX: usize = 4096;
@@ -97,6 +102,7 @@ impl Ingest {
             fault: Mutex::new(None),
             is_faulty: AtomicBool::new(false),
             committing: Mutex::new(None),
+            teller: start_teller(),
         });
         let threads = vec![
             std::thread::spawn({
@@ -211,6 +217,19 @@ impl Writer {
             tracing::warn!(%error, "pages were not saved; the next start replays the log instead");
         }
     }
+}
+
+/// Waking a waiter from a thread of the runtime puts it into that thread's own queue, which costs a fraction of waking
+/// it from the writer's.
+fn start_teller() -> Option<mpsc::UnboundedSender<Told>> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Told>();
+    runtime.spawn(async move {
+        while let Some(told) = receiver.recv().await {
+            told();
+        }
+    });
+    Some(sender)
 }
 
 /// Without the writer nothing works any more, and only a restart helps.

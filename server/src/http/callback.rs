@@ -8,10 +8,11 @@ use std::{
 use axum::{
     body::Body,
     extract::{Path, Request, State},
-    http::{Response, StatusCode},
+    http::{Method, Response, StatusCode},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_cube::{Content, Message};
+use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
@@ -52,20 +53,26 @@ pub async fn verify(
     }
 }
 
+/// Whether a request is a POST to an account's callback address.
+pub fn is_callback(request: &Request) -> bool {
+    request.method() == Method::POST && appid_of(request.uri().path()).is_some()
+}
+
+fn appid_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/callback/").filter(|appid| !appid.is_empty() && !appid.contains('/'))
+}
+
 /// A message or an event.
-pub async fn receive(
-    State(app): State<Arc<App>>,
-    Path(appid): Path<String>,
-    request: Request,
-) -> Response<Body> {
+pub async fn receive(app: &App, request: Request) -> Response<Body> {
     let deadline = Instant::now() + DEADLINE;
-    let Some(account) = app.account(&appid) else { return unknown_account(&app) };
     let (parts, body) = request.into_parts();
+    let appid = percent_decode_str(appid_of(parts.uri.path()).unwrap_or_default()).decode_utf8_lossy();
+    let Some(account) = app.account(&appid) else { return unknown_account(app) };
     let query = Query::parse(parts.uri.query().unwrap_or(""));
     let body = tokio::time::timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
     let body = match body.unwrap_or(Err(BodyError::TooSlow)) {
         Ok(body) => body,
-        Err(BodyError::TooLarge) => return refuse_large(&app),
+        Err(BodyError::TooLarge) => return refuse_large(app),
         Err(BodyError::TooSlow | BodyError::Broken) => {
             app.metrics.callback("refused", "body_incomplete");
             return answer::no_answer();
@@ -74,11 +81,11 @@ pub async fn receive(
     let now_s = app.clock.now_s();
     match callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s)) {
         // Only what proved itself can be lost.
-        Ok(message) => match tokio::time::timeout_at(deadline, keep(&app, account, message, now_s)).await {
+        Ok(message) => match tokio::time::timeout_at(deadline, keep(app, account, message, now_s)).await {
             Ok(response) => response,
-            Err(_) => close(&app, account, "late"),
+            Err(_) => close(app, account, "late"),
         },
-        Err(refusal) => refuse(&app, account, &refusal, now_s),
+        Err(refusal) => refuse(app, account, &refusal, now_s),
     }
 }
 

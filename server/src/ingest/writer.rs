@@ -21,6 +21,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long saving rests after it failed.
 const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 
+/// From here on the runtime's own queue is worth the way there.
+const MANY_WAITERS: usize = 8;
+
 struct Batch {
     jobs: Vec<Job>,
     losses: Vec<Loss>,
@@ -96,7 +99,7 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
     note(shared, serving, batch.losses, result.is_ok());
-    answer(waiters, result, first);
+    tell(shared, waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
@@ -141,6 +144,18 @@ impl Waiter {
             Waiter::One(_) => 1,
             Waiter::Many(_, count) => *count,
         }
+    }
+}
+
+/// Tells every waiter, by the runtime if they are many.
+fn tell(shared: &Shared, waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+    match &shared.teller {
+        Some(teller) if waiters.len() >= MANY_WAITERS => {
+            if let Err(unsent) = teller.send(Box::new(move || answer(waiters, result, first))) {
+                unsent.0();
+            }
+        }
+        _ => answer(waiters, result, first),
     }
 }
 

@@ -5,10 +5,8 @@ use std::io::Write as _;
 use crate::scene::{self, APPID, Outcome, Scene, Server};
 
 /// First and last day of the messages made up here.
-/// Enough for several chunks.
-const LINES: u64 = 300_000;
 const DAYS: (&str, &str) = ("2025-03-01", "2025-03-31");
-/// Enough that an import is killed before its end.
+/// Enough for several chunks.
 const LINES: u64 = 300_000;
 
 async fn texts(server: &Server) -> Outcome<u64> {
