@@ -68,6 +68,13 @@ pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     response
 }
 
+/// What WeChat takes as: done, no reply.
+pub fn success() -> Response<Body> {
+    let mut response = Response::new(Body::from("success"));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
 /// Makes the connection close without an answer, so that WeChat sends the message again.
 pub fn no_answer() -> Response<Body> {
     let mut response = Response::new(Body::empty());

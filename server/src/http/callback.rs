@@ -107,7 +107,7 @@ async fn keep(app: &App, account: &Account, message: Message, now_s: i64) -> Res
         }
         Ok(outcome) => {
             count(app, &outcome, aside);
-            answer::text(StatusCode::OK, "success")
+            answer::success()
         }
         Err(_) => close(app, account, "not_durable"),
     }

@@ -6,14 +6,14 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use super::{callback, drain};
-use crate::app::App;
+use crate::{app::App, store::lock};
 use axum::{Router, body::Body, http::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -23,6 +23,7 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::AbortHandle,
 };
 use tower::ServiceExt as _;
 
@@ -39,7 +40,7 @@ struct Closed;
 const CONNECTIONS_MAX: usize = 8192;
 /// Open files that are not connections: the store, the log, sockets.
 const OTHER_FILES: u64 = 64;
-/// A connection that is silent for this long is closed. Clients keep theirs open between calls.
+/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs open between calls.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// How long requests in flight may take at the end.
 const END_MAX: Duration = Duration::from_secs(10);
@@ -76,11 +77,13 @@ pub async fn serve(
     end: impl Future<Output = ()>,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Activity` looks once a while.
-    builder.http1().header_read_timeout(None);
+    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Idle` looks now and then.
+    // And one write of one piece: answers are short.
+    builder.http1().header_read_timeout(None).writev(false);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
     let places = Arc::new(Semaphore::new(connections_max()));
     let graceful = GracefulShutdown::new();
+    let idle = Idle::start();
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
@@ -96,14 +99,12 @@ pub async fn serve(
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let watched = graceful.watch(connection);
-        tokio::spawn(async move {
-            tokio::select! {
-                // An error here is the peer's: a broken connection or no HTTP.
-                _ = watched => {}
-                () = activity.ceases() => {}
-            }
+        let task = tokio::spawn(async move {
+            // An error here is the peer's: a broken connection or no HTTP.
+            let _ = watched.await;
             drop(place);
         });
+        idle.watch(activity, task.abort_handle());
     }
     drop(listener);
     watcher.closing();
@@ -138,16 +139,63 @@ impl Activity {
         result
     }
 
-    /// Ready after a time in which no request was running, begun or ended.
-    async fn ceases(&self) {
-        loop {
-            let begun = self.begun.load(Ordering::Relaxed);
-            tokio::time::sleep(IDLE_MAX).await;
-            let same = self.begun.load(Ordering::Relaxed) == begun;
-            if same && self.ended.load(Ordering::Relaxed) == begun {
-                return;
+    /// The requests begun, if none is running.
+    fn at_rest(&self) -> Option<u64> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        (self.ended.load(Ordering::Relaxed) == begun).then_some(begun)
+    }
+}
+
+/// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
+#[derive(Debug)]
+struct Idle {
+    connections: Arc<Mutex<Vec<Watched>>>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Watched {
+    activity: Arc<Activity>,
+    connection: AbortHandle,
+    /// What it was at when last looked at, if it was at rest.
+    at_rest: Option<u64>,
+}
+
+impl Idle {
+    fn start() -> Idle {
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn({
+            let connections = connections.clone();
+            async move {
+                loop {
+                    tokio::time::sleep(IDLE_MAX / 2).await;
+                    lock(&connections).retain_mut(Watched::goes_on);
+                }
             }
+        });
+        Idle { connections, task: task.abort_handle() }
+    }
+
+    fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
+        lock(&self.connections).push(Watched { activity, connection, at_rest: None });
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Watched {
+    /// Ends the connection if nothing happened on it since the last look; false once it is over.
+    fn goes_on(&mut self) -> bool {
+        let at_rest = self.activity.at_rest();
+        if at_rest.is_some() && at_rest == self.at_rest {
+            self.connection.abort();
         }
+        self.at_rest = at_rest;
+        !self.connection.is_finished()
     }
 }
 
