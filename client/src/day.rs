@@ -116,6 +116,17 @@ impl Day {
         (date.year(), date.month(), date.day())
     }
 
+    /// `YYYY-MM-DD`. Rows are full of days, so no formatting machinery here.
+    fn text(self) -> [u8; 10] {
+        let (year, month, day) = self.ymd();
+        let (year, month, day) = (year.unsigned_abs(), month.unsigned_abs(), day.unsigned_abs());
+        let digit = |number: u16| b'0' + (number % 10) as u8;
+        let of = |number: u8| [digit(u16::from(number / 10)), digit(u16::from(number))];
+        let ([m1, m2], [d1, d2]) = (of(month), of(day));
+        let [y1, y2, y3, y4] = [year / 1000, year / 100, year / 10, year].map(digit);
+        [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]
+    }
+
     fn civil(self) -> civil::Date {
         civil::date(1970, 1, 1).saturating_add(self.0.days())
     }
@@ -149,9 +160,8 @@ impl FromStr for Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = self.ymd();
-        // `pad` so that tables can align days.
-        f.pad(&format!("{year:04}-{month:02}-{day:02}"))
+        // `pad` so that tables can align days; the text holds only digits and dashes.
+        f.pad(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
@@ -163,7 +173,7 @@ impl fmt::Debug for Day {
 
 impl Serialize for Day {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 
