@@ -153,6 +153,9 @@ fn client(args: &QueryArgs, read_account: ReadAccount<'_>) -> Result<Client, Que
     Ok(builder.base(base).build()?)
 }
 
+/// A long range asks many times, and what one answer says mostly goes for all.
+const HINTS_SHOWN: usize = 2;
+
 async fn ask(
     client: &Client,
     interface: &Interface,
@@ -169,8 +172,12 @@ async fn ask(
         .await;
     bar.finish_and_clear();
     hints.dedup();
-    for hint in hints {
-        note(&hint);
+    hints.iter().take(HINTS_SHOWN).for_each(|hint| note(hint));
+    if let Some(more @ 1..) = hints.len().checked_sub(HINTS_SHOWN) {
+        note(&lang.pick(
+            format!("({more} more answers came with such a note)"),
+            format!("（另有 {more} 个回答带有类似提示）"),
+        ));
     }
     rows
 }

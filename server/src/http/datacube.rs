@@ -220,8 +220,10 @@ fn rows(
         list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
     }
     let hint = match (partial, periods.open) {
-        (Some(period), _) if app.config.datacube.withhold_partial => Some(Hint::withheld(period.start())),
-        (Some(period), _) => Some(Hint::partial(period.start())),
+        (Some(period), _) if app.config.datacube.withhold_partial => {
+            Some(Hint::withheld(period.start(), &account.config.appid))
+        }
+        (Some(period), _) => Some(Hint::partial(period.start(), &account.config.appid)),
         (None, Some(open)) => Some(Hint::not_over(open.start(), open.last_day().plus_days(1))),
         (None, None) if periods.answered.is_empty() => Hint::no_period(interface, dates.begin, dates.end),
         (None, None) => None,

@@ -3,7 +3,7 @@
 mod bulk;
 mod statistics;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
@@ -110,13 +110,13 @@ async fn accounts(State(app): State<Arc<App>>) -> Response<Body> {
         .map(|account| Shown { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) })
         .collect();
     accounts.sort_by_key(|account| account.appid);
-    answer::own(StatusCode::OK, &serde_json::json!({ "accounts": accounts }))
+    answer::own(StatusCode::OK, &BTreeMap::from([("accounts", accounts)]))
 }
 
 async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let Some(account) = app.account(&appid) else { return no_account() };
     match app.store.asides(account.number, ASIDES_MAX) {
-        Ok(messages) => answer::own(StatusCode::OK, &serde_json::json!({ "messages": messages })),
+        Ok(messages) => answer::own(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
         Err(error) => store_failed(&error),
     }
 }

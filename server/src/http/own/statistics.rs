@@ -31,6 +31,12 @@ struct Row {
     events: BTreeMap<String, u64>,
 }
 
+#[derive(Serialize)]
+struct Answer {
+    rows: Vec<Row>,
+    coverage: CoverageAnswer,
+}
+
 struct Question {
     from: Day,
     to: Day,
@@ -63,7 +69,7 @@ pub async fn answer(
     match counted.await {
         Ok(Ok(rows)) => {
             let coverage = CoverageAnswer::of(&app, &account);
-            answer::own(StatusCode::OK, &serde_json::json!({ "rows": rows, "coverage": coverage }))
+            answer::own(StatusCode::OK, &Answer { rows, coverage })
         }
         Ok(Err(Failure::Asked(error))) => answer::own_error(StatusCode::BAD_REQUEST, error),
         Ok(Err(Failure::Store(error))) => store_failed(&error),
