@@ -98,7 +98,7 @@ pub enum AccountKind {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}; the README has a configuration to start from, --config names another file")]
     Read { path: PathBuf, source: std::io::Error },
     /// It is no TOML, or a key is unknown or of the wrong type.
     #[error("{path}, line {line}: {message}")]

@@ -99,7 +99,8 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
     AccountConfig {
         appid: account.appid.clone(),
         secret: Secret::new(&*account.secret),
-        original_id: Some(account.original_id.clone()),
+        // So that `msgcube send` needs no more than appid, token and key.
+        original_id: None,
         token: Secret::new(&*account.token),
         token_previous: None,
         encoding_aes_key: Some(Secret::new(&*account.encoding_aes_key)),
