@@ -136,8 +136,12 @@ async fn fill(
         bar.inc(changes.len() as u64);
         let next = app.ingest.submit_all(changes)?;
         if let Some(before) = pending.replace(next) {
-            let _ = before.await?;
+            before.await?;
         }
+    }
+    // Nothing is claimed before the last chunk is durable, too.
+    if let Some(last) = pending {
+        last.await?;
     }
     let now_s = app.clock.now_s();
     let claims = numbers.iter().map(|account| Change::Claim {

@@ -134,15 +134,23 @@ struct Activity {
 impl Activity {
     async fn during<T>(self: Arc<Self>, request: impl Future<Output = T>) -> T {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let result = request.await;
-        self.ended.fetch_add(1, Ordering::Relaxed);
-        result
+        let _ended = Ended(&self);
+        request.await
     }
 
     /// The requests begun, if none is running.
     fn at_rest(&self) -> Option<u64> {
         let begun = self.begun.load(Ordering::Relaxed);
         (self.ended.load(Ordering::Relaxed) == begun).then_some(begun)
+    }
+}
+
+/// A request that is over, also if its stream was reset: otherwise its connection would never be at rest again.
+struct Ended<'a>(&'a Activity);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
