@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::{Accounts, Office, StoredAccountError},
+    api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
     config::Config,
@@ -44,6 +45,8 @@ pub struct App {
     pub key: DataKey,
     /// The accounts.
     pub accounts: Accounts,
+    /// Keys for the own interface.
+    pub api_keys: ApiKeys,
     /// WeChat itself, if calls are passed on.
     pub upstream: Option<Arc<Upstream>>,
     /// The way to the bots behind callback addresses.
@@ -111,6 +114,7 @@ impl App {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
+        let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
         let (bulk_places, statistics_places) =
@@ -123,6 +127,7 @@ impl App {
             tokens,
             key,
             accounts,
+            api_keys,
             upstream,
             relay: Relay::default(),
             metrics,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::{
+    admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
     demo::{self, DemoArgs},
@@ -55,6 +56,10 @@ enum Command {
     Send(SendArgs),
     /// Send files of messages to a running server
     Import(ImportArgs),
+    /// Add, show, change and remove accounts of a running server
+    Account(AccountArgs),
+    /// Make, list and end keys for the own interface of a running server
+    Key(KeyArgs),
 }
 
 /// What `msgcube serve` takes.
@@ -134,6 +139,14 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             let accepted = done.map_err(|error| Failure(error.text(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Account(args) => {
+            let done = admin::account(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Key(args) => {
+            let done = admin::key(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
         Command::Import(args) => {
             let summary = import::run(args, lang, out).await.map_err(|error| Failure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
@@ -161,6 +174,12 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
 
 fn read_config(path: &Path) -> Result<Config, ConfigError> {
     Config::read(path, environment)
+}
+
+fn configured_server(path: &Path) -> Result<ConfiguredServer, String> {
+    let config = read_config(path).map_err(|error| error.to_string())?;
+    let admin_key = config.admin_key.as_ref().map(|key| key.reveal().to_owned().into());
+    Ok(ConfiguredServer { base: config.base_url(), admin_key })
 }
 
 fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {

@@ -1,6 +1,8 @@
 //! The library behind the program `msgcube`.
 
 pub mod accounts;
+pub mod admin;
+pub mod api_keys;
 pub mod app;
 pub mod callback;
 pub mod cli;
@@ -15,6 +17,7 @@ pub mod lang;
 pub mod metrics;
 pub mod outbound;
 pub mod query;
+pub mod random;
 pub mod refusals;
 pub mod secret;
 pub mod send;
