@@ -110,11 +110,11 @@ echo "from exec to listening: median $((sorted[4] / 1000)).$(printf '%03d' $((so
 
 part "own certificates against OpenSSL"
 "$binary" tls ca --dir "$work/tls" >/dev/null
-verify() { openssl verify -purpose sslserver -CAfile "$work/tls/ca.pem" "$@" 2>&1; }
+verify() { openssl verify -purpose sslserver -CAfile "$work/tls/ca.pem" -untrusted "$work/tls/ca.key" "$@" 2>&1; }
 verify -verify_hostname api.weixin.qq.com "$work/tls/server.pem" >/dev/null || fail "OpenSSL refuses the certificate"
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$work/other.key" -subj "/CN=other" \
   -addext "subjectAltName=DNS:example.com" -out "$work/other.csr" 2>/dev/null
-openssl x509 -req -in "$work/other.csr" -CA "$work/tls/ca.pem" -CAkey "$work/tls/ca.key" -copy_extensions copy -days 9 \
+openssl x509 -req -in "$work/other.csr" -CA "$work/tls/ca.key" -CAkey "$work/tls/ca.key" -copy_extensions copy -days 9 \
   -out "$work/other.pem" 2>/dev/null
 said="$(verify -verify_hostname example.com "$work/other.pem" || true)"
 [[ "$said" == *"permitted subtree violation"* ]] || fail "OpenSSL takes another host's certificate: $said"

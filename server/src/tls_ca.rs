@@ -10,7 +10,7 @@ mod host;
 use std::{io::Write, path::PathBuf};
 
 use clap::Args;
-use jiff::ToSpan as _;
+use jiff::{ToSpan as _, civil::Date};
 use rcgen::KeyPair;
 
 use self::{
@@ -41,7 +41,7 @@ pub struct TlsCaArgs {
 struct Made {
     folder: Folder,
     hosts: Vec<Host>,
-    authority: Certificate,
+    authority_until: Date,
     server: Certificate,
     /// The authority was there already: only the server's certificate is new.
     renewed: bool,
@@ -68,14 +68,10 @@ fn make(args: TlsCaArgs, now_s: i64) -> Result<Made, TlsCaError> {
     let key = Folder::key(&folder.server_key())?;
     let server = issue(&authority, &folder, &key, &hosts, now_s, days)?;
     if !renewed {
-        Folder::write_key(&folder.ca_key(), &authority.key)?;
-        Folder::write_certificate(&folder.ca(), &authority.certificate.pem)?;
+        folder.write_authority(&authority)?;
     }
-    // A key before its certificate: whatever a crash leaves, the next run goes on from.
-    Folder::write_key(&folder.server_key(), &key)?;
-    let chain = format!("{}{}", server.pem, authority.certificate.pem);
-    Folder::write_certificate(&folder.server(), &chain)?;
-    Ok(Made { folder, hosts, authority: authority.certificate, server, renewed })
+    folder.write_server(&key, &format!("{}{}", server.pem, authority.issuer.pem))?;
+    Ok(Made { folder, hosts, authority_until: authority.until(), server, renewed })
 }
 
 fn issue(
@@ -87,14 +83,19 @@ fn issue(
     days: u16,
 ) -> Result<Certificate, TlsCaError> {
     let until = authority::date(now_s)?.saturating_add(i32::from(days).days());
-    if authority.certificate.until < until {
-        return Err(TlsCaError::Ends { path: folder.ca(), until: authority.certificate.until });
+    if authority.until() < until {
+        return Err(TlsCaError::Ends { path: folder.ca(), until: authority.until() });
     }
     let refused = authority.refused(key, hosts, now_s)?;
     if !refused.is_empty() {
         return Err(TlsCaError::Refused { path: folder.ca(), hosts: host::join(&refused) });
     }
     let server = authority.issue(key, hosts, now_s, until)?;
-    authority.check(&server, hosts, now_s).map_err(TlsCaError::Invalid)?;
+    authority.check(&server, hosts, now_s).map_err(|error| match error {
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            TlsCaError::NotTheKeys { path: folder.ca() }
+        }
+        error => TlsCaError::Invalid(error),
+    })?;
     Ok(server)
 }

@@ -13,7 +13,7 @@ pub fn json(made: &Made) -> String {
         "hosts": hosts,
         "ca": made.folder.ca(),
         "ca_key": made.folder.ca_key(),
-        "ca_until": made.authority.until.to_string(),
+        "ca_until": made.authority_until.to_string(),
         "cert": made.folder.server(),
         "key": made.folder.server_key(),
         "until": made.server.until.to_string(),
@@ -27,7 +27,7 @@ pub fn text(made: &Made, lang: Lang) -> String {
 }
 
 fn files(made: &Made, lang: Lang) -> String {
-    let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority.until);
+    let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority_until);
     let head = if made.renewed {
         lang.pick(
             "A new certificate by the authority that was there, for ",

@@ -1,4 +1,7 @@
 //! An authority of one's own and the certificates it signs. Values in, PEM out: no clock and no file.
+//!
+//! It is a root that clients trust and an issuer below it, both bound to the hosts by name constraints. Some clients,
+//! Java's among them, look at no constraints of a root; so the root's key signs the issuer and is thrown away.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -16,6 +19,8 @@ use super::{error::TlsCaError, host::Host};
 /// How long the authority holds.
 const AUTHORITY_YEARS: i16 = 10;
 
+const ISSUER: &str = "msgcube issuer";
+
 /// A certificate and its end.
 pub struct Certificate {
     pub der: CertificateDer<'static>,
@@ -23,33 +28,56 @@ pub struct Certificate {
     pub until: Date,
 }
 
-/// A key that signs, and the certificate that clients trust for it.
+impl Certificate {
+    fn of(made: &rcgen::Certificate, until: Date) -> Certificate {
+        Certificate { pem: made.pem(), der: made.der().clone(), until }
+    }
+
+    /// The first one of a text.
+    fn read(text: &str) -> Option<Certificate> {
+        let der = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
+        let begin = text.find("-----BEGIN CERTIFICATE-----")?;
+        let until = end_of(&der)?;
+        Some(Certificate { der, pem: text[begin..].to_owned(), until })
+    }
+}
+
+/// What clients trust, and what signs in its name.
 pub struct Authority {
+    /// The issuer's.
     pub key: KeyPair,
-    pub certificate: Certificate,
+    pub issuer: Certificate,
+    pub root: Certificate,
 }
 
 impl Authority {
     /// A new one that can vouch for these hosts and nothing else.
     pub fn make(key: KeyPair, hosts: &[Host], now_s: i64) -> Result<Authority, TlsCaError> {
         let until = date(now_s)?.saturating_add(AUTHORITY_YEARS.years());
-        let mut params = authority_params(&key);
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.name_constraints = Some(only(hosts));
-        set_times(&mut params, now_s, until)?;
-        let made = params.self_signed(&key)?;
-        let certificate = Certificate { pem: made.pem(), der: made.der().clone(), until };
-        Ok(Authority { key, certificate })
+        let root_key = KeyPair::generate()?;
+        let mut root = named("msgcube root", &root_key);
+        constrain(&mut root, 1, hosts);
+        set_times(&mut root, now_s, until)?;
+        let mut issuer = named(ISSUER, &key);
+        constrain(&mut issuer, 0, hosts);
+        issuer.use_authority_key_identifier_extension = true;
+        set_times(&mut issuer, now_s, until)?;
+        let made = Certificate::of(&root.self_signed(&root_key)?, until);
+        let issuer = Certificate::of(&issuer.signed_by(&key, &Issuer::new(root, root_key))?, until);
+        Ok(Authority { key, issuer, root: made })
     }
 
-    /// One that `make` made earlier. None: the two do not belong together.
-    pub fn again(key: KeyPair, pem: String) -> Option<Authority> {
-        let der = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
-        let of_the_key =
-            *EndEntityCert::try_from(&der).ok()?.subject_public_key_info() == *key.subject_public_key_info();
-        let until = end_of(&der)?;
-        of_the_key.then_some(Authority { key, certificate: Certificate { der, pem, until } })
+    /// One that `make` made earlier. None: key and issuer do not belong together, or one of them is no certificate.
+    pub fn again(key: KeyPair, issuer_pem: &str, root_pem: &str) -> Option<Authority> {
+        let (issuer, root) = (Certificate::read(issuer_pem)?, Certificate::read(root_pem)?);
+        let of_the_key = *EndEntityCert::try_from(&issuer.der).ok()?.subject_public_key_info()
+            == *key.subject_public_key_info();
+        of_the_key.then_some(Authority { key, issuer, root })
+    }
+
+    /// The day on which the first of the two ends.
+    pub fn until(&self) -> Date {
+        self.issuer.until.min(self.root.until)
     }
 
     /// A server's certificate.
@@ -68,20 +96,21 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         set_times(&mut params, now_s, until)?;
-        let made = params.signed_by(key, &Issuer::new(authority_params(&self.key), &self.key))?;
-        Ok(Certificate { pem: made.pem(), der: made.der().clone(), until })
+        let made = params.signed_by(key, &Issuer::new(named(ISSUER, &self.key), &self.key))?;
+        Ok(Certificate::of(&made, until))
     }
 
     /// What a client that trusts this authority says to a server's certificate.
     pub fn check(&self, server: &Certificate, hosts: &[Host], now_s: i64) -> Result<(), webpki::Error> {
-        let anchor = webpki::anchor_from_trusted_cert(&self.certificate.der)?;
+        let anchor = webpki::anchor_from_trusted_cert(&self.root.der)?;
         let certificate = EndEntityCert::try_from(&server.der)?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
         let usage = KeyUsage::server_auth();
+        let chain = [self.issuer.der.clone()];
         certificate.verify_for_usage(
             webpki::ALL_VERIFICATION_ALGS,
             &[anchor],
-            &[],
+            &chain,
             now,
             usage,
             None,
@@ -95,7 +124,7 @@ impl Authority {
         let mut refused = Vec::new();
         for host in hosts {
             let alone = std::slice::from_ref(host);
-            let trial = self.issue(key, alone, now_s, self.certificate.until)?;
+            let trial = self.issue(key, alone, now_s, self.until())?;
             if self.check(&trial, alone, now_s) == Err(webpki::Error::NameConstraintViolation) {
                 refused.push(host.clone());
             }
@@ -110,14 +139,21 @@ pub fn date(now_s: i64) -> Result<Date, TlsCaError> {
     Ok(moment.to_zoned(TimeZone::UTC).date())
 }
 
-/// What an issuer is made from again without its certificate: the name follows from the key.
-fn authority_params(key: &KeyPair) -> CertificateParams {
+/// A name that follows from the key, so that the issuer needs no reading of its certificate.
+fn named(what: &str, key: &KeyPair) -> CertificateParams {
     let digest = Sha256::digest(key.subject_public_key_info());
     let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, format!("msgcube CA {number:08x}"));
+    params.distinguished_name.push(DnType::CommonName, format!("{what} {number:08x}"));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params
+}
+
+/// Lets it sign for servers of these hosts, and `below` further authorities.
+fn constrain(params: &mut CertificateParams, below: u8, hosts: &[Host]) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.name_constraints = Some(only(hosts));
 }
 
 /// From the day before, for clocks that are behind, to the beginning of `until`.

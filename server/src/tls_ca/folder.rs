@@ -50,7 +50,8 @@ impl Folder {
         let Some(pem) = read(&self.ca())? else { return Ok(None) };
         let path = self.ca_key();
         let key = key(&path)?.ok_or(TlsCaError::KeyMissing { path })?;
-        let authority = Authority::again(key, pem.to_string());
+        let issuer = read(&self.ca_key())?.unwrap_or_default();
+        let authority = Authority::again(key, &issuer, &pem);
         authority.map(Some).ok_or_else(|| TlsCaError::NotTheKeys { path: self.ca() })
     }
 
@@ -59,12 +60,19 @@ impl Folder {
         key(path)?.map_or_else(|| Ok(KeyPair::generate()?), Ok)
     }
 
-    pub fn write_key(path: &Path, key: &KeyPair) -> Result<(), TlsCaError> {
-        write(path, Zeroizing::new(key.serialize_pem()).as_bytes(), PRIVATE)
+    /// `ca.key` holds the issuer's certificate, too: only who signs needs it. The key before what is handed out, so
+    /// that a crash leaves nothing that anybody could have trusted in vain.
+    pub fn write_authority(&self, authority: &Authority) -> Result<(), TlsCaError> {
+        let key = Zeroizing::new(authority.key.serialize_pem());
+        let both = Zeroizing::new(format!("{}{}", *key, authority.issuer.pem));
+        write(&self.ca_key(), both.as_bytes(), PRIVATE)?;
+        write(&self.ca(), authority.root.pem.as_bytes(), PUBLIC)
     }
 
-    pub fn write_certificate(path: &Path, pem: &str) -> Result<(), TlsCaError> {
-        write(path, pem.as_bytes(), PUBLIC)
+    /// The key before its certificate: the next run takes the key that it finds.
+    pub fn write_server(&self, key: &KeyPair, chain: &str) -> Result<(), TlsCaError> {
+        write(&self.server_key(), Zeroizing::new(key.serialize_pem()).as_bytes(), PRIVATE)?;
+        write(&self.server(), chain.as_bytes(), PUBLIC)
     }
 }
 

@@ -32,7 +32,8 @@ fn four_files_are_made_and_the_authority_is_used_again() -> Outcome<()> {
         assert_eq!(fs::metadata(Path::new(&folder).join(name))?.permissions().mode() & 0o777, mode, "{name}");
     }
     let before = content(&folder)?;
-    assert!(before[3].ends_with(&before[1]), "the chain ends with the authority");
+    assert_eq!(before[3].matches("BEGIN CERTIFICATE").count(), 2, "the certificate and its issuer");
+    assert!(before[0].ends_with(before[3].split_inclusive("END CERTIFICATE-----\n").last().unwrap_or("?")));
 
     let again = made(&scene, &["--days", "30"])?;
     assert_eq!((&again["renewed"], &again["ca_until"]), (&true.into(), &first["ca_until"]));
@@ -81,6 +82,12 @@ fn a_missing_or_foreign_key_is_an_error_with_the_way_out() -> Outcome<()> {
 
     fs::write(&ca_key, kept)?;
     made(&scene, &[])?;
+
+    let other = scene.path("other");
+    made(&scene, &["--dir", &other])?;
+    fs::copy(Path::new(&other).join("ca.pem"), Path::new(&folder).join("ca.pem"))?;
+    let ended = scene.run(&["tls", "ca"])?;
+    assert!(ended.err.contains("ca.pem does not belong to ca.key"), "{ended:?}");
     Ok(())
 }
 

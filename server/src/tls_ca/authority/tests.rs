@@ -47,7 +47,7 @@ fn it_vouches_for_its_hosts_and_a_verifier_refuses_all_others() {
 fn another_authority_is_not_believed() {
     let (one, other) = (authority(&["a.example"]), authority(&["a.example"]));
     let key = KeyPair::generate().unwrap();
-    let server = one.issue(&key, &hosts(&["a.example"]), NOW_S, one.certificate.until).unwrap();
+    let server = one.issue(&key, &hosts(&["a.example"]), NOW_S, one.until()).unwrap();
     assert_eq!(other.check(&server, &hosts(&["a.example"]), NOW_S), Err(webpki::Error::UnknownIssuer));
 }
 
@@ -62,16 +62,40 @@ fn a_certificate_holds_from_a_day_before_until_its_last_day() {
 }
 
 #[test]
-fn it_is_found_again_by_its_key_alone_with_its_end() {
+fn the_issuer_is_bound_by_itself_for_clients_that_look_at_no_constraints_of_a_root() {
+    let mut authority = authority(&["a.example"]);
+    let until = authority.until();
+    let key = KeyPair::generate().unwrap();
+    let server = authority.issue(&key, &hosts(&["b.example"]), NOW_S, until).unwrap();
+    let trust = |authority: &Authority| authority.check(&server, &hosts(&["b.example"]), NOW_S);
+    assert_eq!(trust(&authority), Err(webpki::Error::NameConstraintViolation));
+    let root_key = KeyPair::generate().unwrap();
+    let mut free = named("root", &root_key);
+    free.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    set_times(&mut free, NOW_S, until).unwrap();
+    let mut issuer = named(ISSUER, &authority.key);
+    constrain(&mut issuer, 0, &hosts(&["a.example"]));
+    set_times(&mut issuer, NOW_S, until).unwrap();
+    authority.root = Certificate::of(&free.self_signed(&root_key).unwrap(), until);
+    let signed = issuer.signed_by(&authority.key, &Issuer::new(free, root_key)).unwrap();
+    authority.issuer = Certificate::of(&signed, until);
+    assert_eq!(trust(&authority), Err(webpki::Error::NameConstraintViolation));
+    assert_eq!(check(&authority, &["a.example"], NOW_S), Ok(()));
+}
+
+#[test]
+fn it_is_found_again_by_its_key_and_certificates_with_its_end() {
     let made = authority(&["a.example"]);
     let key = || KeyPair::from_pem(&made.key.serialize_pem()).unwrap();
-    let again = Authority::again(key(), made.certificate.pem.clone()).unwrap();
-    assert_eq!(again.certificate.until, made.certificate.until);
-    assert_eq!(again.certificate.until, date(NOW_S).unwrap().saturating_add(10.years()));
+    let again = Authority::again(key(), &made.issuer.pem, &made.root.pem).unwrap();
+    assert_eq!(again.until(), made.until());
+    assert_eq!(again.until(), date(NOW_S).unwrap().saturating_add(10.years()));
     assert_eq!(check(&again, &["a.example"], NOW_S), Ok(()));
     let other = authority(&["a.example"]);
-    assert!(Authority::again(key(), other.certificate.pem).is_none());
-    assert!(Authority::again(key(), "no certificate".to_owned()).is_none());
+    assert!(Authority::again(key(), &other.issuer.pem, &made.root.pem).is_none());
+    assert!(Authority::again(key(), "no certificate", &made.root.pem).is_none());
+    let mixed = Authority::again(key(), &made.issuer.pem, &other.root.pem).unwrap();
+    assert_eq!(check(&mixed, &["a.example"], NOW_S), Err(webpki::Error::UnknownIssuer));
 }
 
 #[test]
@@ -87,8 +111,7 @@ fn the_refused_hosts_are_named_one_by_one() {
 fn a_renewed_certificate_of_the_same_key_has_another_number() {
     let authority = authority(&["a.example"]);
     let key = KeyPair::generate().unwrap();
-    let issue =
-        || authority.issue(&key, &hosts(&["a.example"]), NOW_S, authority.certificate.until).unwrap().der;
+    let issue = || authority.issue(&key, &hosts(&["a.example"]), NOW_S, authority.until()).unwrap().der;
     let (one, other) = (issue(), issue());
     let number = |der| EndEntityCert::try_from(der).unwrap().serial().to_vec();
     assert_ne!(number(&one), number(&other));
