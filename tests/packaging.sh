@@ -165,11 +165,11 @@ quiet() { "$@" >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; fail "$*"; }; }
 rm -rf "$work/copy"/{etc,var/lib}/msgcube{,-key}
 quiet inside dpkg -i /tmp/msgcube.deb
 [ "$(inside stat -c '%a %U:%G' /etc/msgcube)" = "750 root:msgcube" ] || fail "/etc/msgcube is not the service's"
-inside sh -c 'systemctl is-enabled msgcube.service' | grep -q disabled || fail "it is enabled without being asked"
+[ ! -L "$work/copy/etc/systemd/system/multi-user.target.wants/msgcube.service" ] || fail "it is enabled without being asked"
 # what systemd makes before a start
 inside install -d -m 700 -o msgcube -g msgcube /var/lib/msgcube /var/lib/msgcube-key
 account >>"$work/copy/etc/msgcube/msgcube.toml"
-inside setpriv --reuid=msgcube --regid=msgcube --clear-groups /usr/bin/msgcube "${serve[@]}" >"$work/out" 2>"$work/log" &
+chroot "$work/copy" setpriv --reuid=msgcube --regid=msgcube --clear-groups /usr/bin/msgcube "${serve[@]}" >"$work/out" 2>"$work/log" &
 server=$!
 listening "$work/out"
 "$binary" send --config "$work/copy/etc/msgcube/msgcube.toml" --safe --base "$base" | grep "200 success"
