@@ -87,11 +87,13 @@ fn config(made: &Made) -> String {
     indented([listen, "[tls]".to_owned(), setting("cert", cert), setting("key", key)])
 }
 
-/// Commands for the usual systems and for programs that bring lists of their own.
+/// Commands for the usual systems and for programs that bring lists of their own. Where a setting replaces the whole
+/// list, it is the system's that is named.
 fn trust(made: &Made) -> String {
     let ca = made.folder.ca();
     let ca = ca.display();
     let debian = "/usr/local/share/ca-certificates/msgcube.crt";
+    let bundle = "/etc/ssl/certs/ca-certificates.crt";
     let fedora = "/etc/pki/ca-trust/source/anchors/msgcube.pem";
     indented([
         format!("Debian, Ubuntu, Alpine: cp {ca} {debian} && update-ca-certificates"),
@@ -100,8 +102,8 @@ fn trust(made: &Made) -> String {
         "Windows: certutil -addstore Root ca.pem".to_owned(),
         format!("Java: keytool -importcert -cacerts -noprompt -alias msgcube -file {ca}"),
         format!("Node: NODE_EXTRA_CA_CERTS={ca}"),
-        format!("Python (requests): REQUESTS_CA_BUNDLE={ca}"),
-        format!("PHP (php.ini): curl.cainfo = {ca}"),
+        format!("Python (requests): REQUESTS_CA_BUNDLE={bundle}"),
+        format!("PHP (php.ini): curl.cainfo = {bundle}"),
     ])
 }
 
