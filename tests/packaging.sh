@@ -124,6 +124,8 @@ deb="$(packaging/deb.sh 2>>"$work/build")" || { tail -n 20 "$work/build"; exit 1
 echo "$(basename "$deb"): $(stat -c %s "$deb") bytes"
 bash -n packaging/out/completions/msgcube || fail "bash cannot read its completion"
 for page in packaging/out/man/*.1; do mandoc -T lint -W error "$page" || fail "$page"; done
+# --allow-root: it warns only because it usually is not run so
+lintian --allow-root --fail-on error "$deb" || fail "lintian finds errors"
 dpkg -x "$deb" "$work/unpacked"
 chroot "$work/unpacked" /usr/bin/msgcube --version
 
