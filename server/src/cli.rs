@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -17,9 +17,11 @@ use crate::{
     demo::{self, DemoArgs},
     import::{self, ImportArgs},
     lang::Lang,
+    manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
     send::{self, SendArgs, SendKeys},
     server,
+    tls_ca::{self, TlsCaArgs},
 };
 
 /// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
@@ -60,6 +62,19 @@ enum Command {
     Account(AccountArgs),
     /// Make, list and end keys for the own interface of a running server
     Key(KeyArgs),
+    /// Certificates for HTTPS
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Print a script that completes commands and options
+    Completions(CompletionsArgs),
+    /// Write manual pages to a folder
+    Man(ManArgs),
+}
+
+#[derive(Subcommand)]
+enum TlsCommand {
+    /// Make an own authority and a certificate, for SDKs that have WeChat's host written into them
+    Ca(TlsCaArgs),
 }
 
 /// What `msgcube serve` takes.
@@ -150,6 +165,18 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
         Command::Import(args) => {
             let summary = import::run(args, lang, out).await.map_err(|error| Failure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
+        }
+        Command::Tls(TlsCommand::Ca(args)) => {
+            let done = tls_ca::run(args, lang, Clock::real().now_s(), out);
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Completions(args) => {
+            manual::completions(&args, Cli::command(), out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(args) => {
+            manual::man(&args, Cli::command(), lang, out)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
