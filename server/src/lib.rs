@@ -8,6 +8,7 @@ pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod data_key;
 pub mod demo;
 pub mod http;
