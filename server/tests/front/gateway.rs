@@ -24,10 +24,8 @@ async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Nei
         }
         let question: Value = serde_json::from_slice(&seen.body).unwrap();
         assert_eq!((&question["appid"], &question["secret"]), (&json!(APPID), &json!("real-secret")));
-        let number = match question["force_refresh"].as_bool().unwrap() {
-            true => forced.fetch_add(1, Ordering::SeqCst) + 1,
-            false => forced.load(Ordering::SeqCst),
-        };
+        let force = u64::from(question["force_refresh"].as_bool().unwrap());
+        let number = forced.fetch_add(force, Ordering::SeqCst) + force;
         Answer::json(format!(r#"{{"access_token":"{REAL}{number}","expires_in":7200}}"#))
     })
     .await
@@ -118,9 +116,11 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once() {
-    let refuse = |seen: &Seen| match seen.target.contains("REALreal0") {
-        true => Answer::json(r#"{"errcode":40001,"errmsg":"invalid credential"}"#),
-        false => Answer::json(format!("{} bytes", seen.body.len())),
+    let refuse = |seen: &Seen| {
+        if seen.target.contains("REALreal0") {
+            return Answer::json(r#"{"errcode":40001,"errmsg":"invalid credential"}"#);
+        }
+        Answer::json(format!("{} bytes", seen.body.len()))
     };
     let upstream = wechat(refuse).await;
     let program = program(&upstream, "");

@@ -20,7 +20,8 @@ pub const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 pub struct Program {
     folder: TempDir,
     child: Option<Child>,
-    _output: Option<BufReader<ChildStdout>>,
+    /// Kept open, so that the program can go on writing to it.
+    output: Option<BufReader<ChildStdout>>,
     pub base: String,
     pub http: Client,
 }
@@ -36,7 +37,7 @@ impl Program {
         std::fs::write(folder.path().join("msgcube.toml"), text).unwrap();
         // Certificates of a test's own authority are checked by those tests.
         let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-        let mut program = Program { folder, child: None, _output: None, base: String::new(), http };
+        let mut program = Program { folder, child: None, output: None, base: String::new(), http };
         program.run();
         program
     }
@@ -61,7 +62,7 @@ impl Program {
         output.read_line(&mut line).unwrap();
         self.base =
             line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{}", self.log())).to_owned();
-        (self.child, self._output) = (Some(child), Some(output));
+        (self.child, self.output) = (Some(child), Some(output));
     }
 
     /// Ends it, gracefully or not, and starts it again on the same folder.

@@ -143,9 +143,11 @@ async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
 #[tokio::test]
 async fn no_redirect_is_followed_and_a_reply_beyond_all_measure_is_not_passed_back() {
     let elsewhere = Neighbour::start(|_| Answer::new(200, "", "never asked")).await;
-    let bot = Neighbour::start(|seen| match seen.target.contains("big") {
-        true => Answer::new(200, "", vec![b'x'; (1 << 20) + 1]),
-        false => Answer::new(302, "text/html", "moved"),
+    let bot = Neighbour::start(|seen| {
+        if seen.target.contains("big") {
+            return Answer::new(200, "", vec![b'x'; (1 << 20) + 1]);
+        }
+        Answer::new(302, "text/html", "moved")
     })
     .await;
     let program = behind(&bot.base, "");
