@@ -33,6 +33,8 @@ pub use kept::Kept;
 
 /// A connection to WeChat that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a caller waits for the disk to take a new token.
+const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 /// After a renewal failed while the token is still good, the next is tried this much later.
 const RETRY_S: i64 = 5;
 /// While forcing is not allowed and the same token came back, nobody asks again for this long.
@@ -263,10 +265,11 @@ impl Upstream {
         }
     }
 
-    /// Without the disk the token still serves, from memory.
+    /// Without the disk, or while it is slow, the token still serves, from memory.
     async fn note(&self, change: Change) {
-        if let Err(error) = self.ingest.submit(change).await {
-            tracing::warn!(%error, "the real token is only in memory");
+        let submitted = tokio::time::timeout(DURABLE_WITHIN, self.ingest.submit(change)).await;
+        if !matches!(submitted, Ok(Ok(_))) {
+            tracing::warn!("the disk does not take the real token; it is in memory meanwhile");
         }
     }
 
