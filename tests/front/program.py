@@ -53,9 +53,9 @@ class Program:
         self.folder = folder
         folder.mkdir(exist_ok=True)
         (folder / "msgcube.toml").write_text(f'listen = "127.0.0.1:0"\nadmin_key = "{ADMIN_KEY}"\n{config}')
-        self.command = [binary, "serve", "--config", folder / "msgcube.toml", *options]
+        self.command = [binary, "serve", "--config", folder / "msgcube.toml"]
         self.environment = {**os.environ, **dict(environment)}
-        self.start()
+        self.start(*options)
 
     def start(self, *options):
         with open(self.folder / "log", "ab") as log:
@@ -127,7 +127,9 @@ class Scene:
         self.programs, self.others = [], []
 
     def msgcube(self, config, *options, name="msgcube", environment=()):
-        program = Program(self.binary, self.folder / name, config, options, environment)
+        """Each in a folder of its own."""
+        folder = self.folder / f"{name}-{len(self.programs)}"
+        program = Program(self.binary, folder, config, options, environment)
         self.programs.append(program)
         return program
 

@@ -129,7 +129,7 @@ def the_query_reaches_the_target_byte_for_byte(scene):
     query, body = account.plain(message())
     odd = [
         query, query.replace("nonce=n", "nonce=%6e"), query + "&", query + "&&x", query + "&a=%2B+%20&b=%e4%bd%a0&c='(!*)~",
-        query + "&redirect=http://a/?b|c^d`e{f}\"g\\", "openid=first&" + query, query + "&x=%zz&y=%",
+        query + "&redirect=http://a/?b|c^d`e{f}\\", "openid=first&" + query, query + "&x=%zz&y=%",
     ]
     for number, form in enumerate(odd):
         answer = account.post(program, (form, body), content_type="text/xml; Charset=\"UTF-8\"")

@@ -27,6 +27,8 @@ class WeChat(Script):
         # for each call of stable_token: appid, whether forced
         self.calls = []
         self.token_delay_s = 0
+        # what a wrong token gives
+        self.invalid = INVALID
         super().__init__(self._answer, port, keep_bytes)
 
     def _answer(self, exchange):
@@ -35,7 +37,7 @@ class WeChat(Script):
         answer = self.paths.get(exchange.path, lambda exchange: as_json(exchange, {"errcode": 0, "errmsg": "ok"}))
         if exchange.path.startswith("/sns/") or self.token_of(exchange) in [token for token, _ in self.tokens.values()]:
             return answer(exchange)
-        return as_json(exchange, INVALID)
+        return as_json(exchange, self.invalid)
 
     def token_of(self, exchange):
         tokens = parse_qs(exchange.query, keep_blank_values=True).get("access_token", [])
