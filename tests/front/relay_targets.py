@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from callbacks import Account, message
 from cases import case, run
+from http2 import Http2
 from outcome import DEADLINE_S, QUICK_S, check, free_port, send, timed, wait
 from program import until
 from script import Script
@@ -224,6 +225,26 @@ def other_accounts_go_on_while_one_target_hangs(scene):
     send(program, lively, b"alive", (0, 2.0), why="an account with another target")
     for connection in open_connections:
         connection.close()
+
+
+@case
+def on_http_2_only_the_late_stream_is_reset(scene):
+    slow = scene.started(Script(lambda exchange: wait(exchange, 7)))
+    quick = scene.started(Script(lambda exchange: exchange.answer(b"from the bot")))
+    late, prompt = Account(), Account(appid="wxfront0000000002")
+    program = scene.msgcube(late.toml(slow.url) + prompt.toml(quick.url))
+    connection = scene.started(Http2(program.address))
+
+    def post(account):
+        query, body = account.safe(message())
+        return connection.post(f"/callback/{account.appid}?{query}", body)
+
+    first, second = post(late), post(prompt)
+    outcomes = connection.outcomes([first, second])
+    assert outcomes[second][0] == ("200", b"from the bot"), outcomes
+    assert outcomes[first][0] == "reset" and DEADLINE_S[0] <= outcomes[first][1] <= DEADLINE_S[1], outcomes
+    third = post(prompt)
+    assert connection.outcomes([third])[third][0] == ("200", b"from the bot"), "the connection lives on"
 
 
 @case
