@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from callbacks import Account
 from cases import case, run
 from program import CHINA, ask
-from script import HEAD_END, Script
+from script import Script
 from wechat import INVALID, REAL_SECRET, Gateway, WeChat, as_json, errcode
 
 MENU = "/cgi-bin/menu/get"
@@ -164,13 +164,11 @@ def a_token_written_oddly_never_leaks(scene):
         f"access_token=&access_token={gateway.token}", f"access_token={gateway.token}&access_token=",
         f"access_token={encoded}", f"access%5Ftoken={gateway.token}", f"%61ccess_token={encoded}",
         f"access_token={gateway.token}&access%5Ftoken={second}", f"a=1;access_token={gateway.token}",
-        f"a=1;access_token={gateway.token}&access_token={second}", f"access_token={gateway.token}&x=access_token={second}",
         f"access_token={gateway.token}%20", f"access_token=+{gateway.token}", f"access_token={gateway.token}#access_token={second}",
     ]
     for query in queries:
         answer = gateway.program.ask("GET", f"{MENU}?{query}")
-        assert answer is not None, query
-        print(f"       {query.replace(gateway.token, 'T').replace(second, 'U')[:60]}: {answer.status} {answer.body[:40]}")
+        assert errcode(answer) in (0, 40001, 41001), (query, answer)
     received = unquote(wechat.received().decode("latin-1"))
     for token in (gateway.token, second, other):
         assert token not in received, [each.target for each in wechat.exchanges]
@@ -257,14 +255,12 @@ def an_unreachable_base_gives_502(scene):
 
 
 @case
-def a_wrong_upstream_secret_is_said_and_harms_nobody(scene):
+def a_wrong_upstream_secret_is_said_to_the_caller(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url, account=Account(settings={"upstream_secret": "wrong"}))
     answer = gateway.call(MENU)
-    assert answer is not None, "closed"
-    print(f"       stable_token refused by WeChat: {answer.status} {answer.body[:120]}")
-    assert answer.status != 200 or errcode(answer) not in (0, 40001, 42001, 40014), "an SDK would fetch tokens for ever"
-    assert "40125" in gateway.program.log(), "the log says why"
+    assert answer is not None and errcode(answer) == 40125, ("not one of those for which an SDK fetches tokens for ever", answer)
+    assert not wechat.seen(MENU)
 
 
 run()

@@ -18,12 +18,20 @@ class Http2:
 
     def post(self, target, body):
         """The stream's number."""
+        return self.begin(target, body, is_whole=True)
+
+    def begin(self, target, body, is_whole=False):
+        """The same, with more to come."""
         stream = self.connection.get_next_available_stream_id()
         names = [(":method", "POST"), (":path", target), (":scheme", "http"), (":authority", "x"), ("content-type", "text/xml")]
         self.connection.send_headers(stream, names)
-        self.connection.send_data(stream, body, end_stream=True)
+        self.connection.send_data(stream, body, end_stream=is_whole)
         self.socket.sendall(self.connection.data_to_send())
         return stream
+
+    def reset(self, stream):
+        self.connection.reset_stream(stream)
+        self.socket.sendall(self.connection.data_to_send())
 
     def outcomes(self, streams):
         """Of each its status and body, or "reset", and after how many seconds."""
