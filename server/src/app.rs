@@ -1,40 +1,31 @@
-//! Everything the handlers share: configuration, accounts, store, tokens.
+//! Everything the handlers share: configuration, accounts, store, tokens, ways to other servers.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, AtomicUsize},
 };
 
-use hashbrown::HashMap;
 use tokio::sync::Semaphore;
 
 use crate::{
-    callback::{AccountKeys, KeyError},
+    accounts::{Accounts, Office, StoredAccountError},
+    callback::KeyError,
     clock::Clock,
-    config::{AccountConfig, Config},
-    http::Watcher,
+    config::Config,
+    data_key::{DataKey, DataKeyError},
+    http::{Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     refusals::Refusals,
-    store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
-    token::{DataKey, DataKeyError, Tokens},
+    store::{Embedded, NotDurable, Options, Store, StoreError},
+    token::Tokens,
+    upstream::Upstream,
 };
 
 /// Bulk requests read at the same time; each holds two chunks of messages at most.
 const BULK_PLACES: usize = 16;
 /// Questions that read days from disk at the same time.
 const STATISTICS_PLACES: usize = 4;
-
-/// One account as it is served.
-#[derive(Debug)]
-pub struct Account {
-    /// Its number in the store.
-    pub number: AccountNumber,
-    /// Its settings.
-    pub config: AccountConfig,
-    /// What its callbacks are checked with.
-    pub keys: AccountKeys,
-}
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -49,6 +40,14 @@ pub struct App {
     pub ingest: Ingest,
     /// The tokens.
     pub tokens: Tokens,
+    /// What secrets are sealed with.
+    pub key: DataKey,
+    /// The accounts.
+    pub accounts: Accounts,
+    /// WeChat itself, if calls are passed on.
+    pub upstream: Option<Arc<Upstream>>,
+    /// The way to the bots behind callback addresses.
+    pub relay: Relay,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Callbacks that wait for the disk.
@@ -61,7 +60,6 @@ pub struct App {
     pub refusals: Refusals,
     /// Counts rids.
     pub rids: AtomicU64,
-    accounts: HashMap<String, Arc<Account>, foldhash::fast::RandomState>,
 }
 
 /// Why the program cannot start.
@@ -79,6 +77,9 @@ pub enum StartError {
     /// An account's keys.
     #[error("{0}")]
     Keys(#[from] KeyError),
+    /// An account that was added at run time.
+    #[error("{0}")]
+    StoredAccount(#[from] StoredAccountError),
 }
 
 impl App {
@@ -98,16 +99,19 @@ impl App {
         key: DataKey,
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
-        let mut accounts = HashMap::default();
+        let accounts = Accounts::default();
         for account in &config.accounts {
-            let number = store.account(&account.appid)?;
-            let account = Account { number, keys: account.keys()?, config: account.clone() };
-            accounts.insert(account.config.appid.clone(), Arc::new(account));
+            accounts.put_configured(store.account(&account.appid)?, account)?;
         }
+        accounts.load_stored(&store, &key)?;
         let metrics = Arc::new(Metrics::default());
-        let served = accounts.values().map(|account| account.number).collect();
+        let served = accounts.all().iter().map(|account| account.number).collect();
         let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), metrics.clone(), served);
-        let tokens = Tokens::load(key, &store);
+        let upstream = config.upstream.clone().map(|upstream| {
+            let (key, ingest) = (key.clone(), ingest.clone());
+            Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
+        });
+        let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
         let (bulk_places, statistics_places) =
             (Semaphore::new(BULK_PLACES), Semaphore::new(STATISTICS_PLACES));
@@ -117,38 +121,43 @@ impl App {
             store,
             ingest,
             tokens,
+            key,
+            accounts,
+            upstream,
+            relay: Relay::default(),
             metrics,
             waiting,
             bulk_places,
             statistics_places,
             refusals: Refusals::default(),
             rids,
-            accounts,
         };
         Ok((app, writer))
     }
 
-    /// The account of an appid.
-    pub fn account(&self, appid: &str) -> Option<&Arc<Account>> {
-        self.accounts.get(appid)
-    }
-
-    /// All accounts, in no order.
-    pub fn accounts(&self) -> impl Iterator<Item = &Arc<Account>> {
-        self.accounts.values()
+    /// What changing accounts needs.
+    pub fn office(&self) -> Office<'_> {
+        Office {
+            config: &self.config,
+            store: &self.store,
+            ingest: &self.ingest,
+            tokens: &self.tokens,
+            key: &self.key,
+        }
     }
 
     /// Sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
-        let gaps = |account: &Arc<Account>| {
+        let gaps = |account: &Arc<crate::accounts::Account>| {
             self.store.coverage(account.number, |coverage| coverage.report(now_s).1.len())
         };
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.waiting.load(std::sync::atomic::Ordering::Relaxed),
+            relays_waiting: self.relay.waiting(),
             sizes: self.store.sizes(),
-            gaps: self.accounts().map(gaps).sum(),
+            gaps: self.accounts.all().iter().map(gaps).sum(),
         }
     }
 }

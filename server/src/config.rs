@@ -1,5 +1,6 @@
 //! The configuration file: what may stand in it, what it means, and what is wrong with it.
 
+mod account;
 mod file;
 
 use std::{
@@ -9,9 +10,10 @@ use std::{
 
 use msgcube_client::DateProfile;
 
-use crate::{
-    callback::{AccountKeys, KeyError, KeySettings},
-    secret::Secret,
+use crate::{outbound::Address, secret::Secret};
+
+pub use account::{
+    AccountConfig, AccountKind, AccountTable, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
 };
 
 /// Bounds of `memory_mib`.
@@ -35,8 +37,12 @@ pub struct Config {
     pub callback_max_age_s: u32,
     /// Memory for users and pages in MiB before pages are let go.
     pub memory_mib: usize,
+    /// HTTPS on `listen`; none: plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// How the seven interfaces answer.
     pub datacube: Datacube,
+    /// WeChat itself; none: nothing is passed on.
+    pub upstream: Option<UpstreamConfig>,
     /// The accounts, by appid each once.
     pub accounts: Vec<AccountConfig>,
 }
@@ -56,42 +62,42 @@ pub struct Datacube {
     pub withhold_partial: bool,
 }
 
-/// One Official Account.
-#[derive(Clone, Debug)]
-pub struct AccountConfig {
-    /// Its appid.
-    pub appid: String,
-    /// What token callers must show.
-    pub secret: Secret,
-    /// `gh_…`
-    pub original_id: Option<String>,
-    /// The callback token.
-    pub token: Secret,
-    /// The former one.
-    pub token_previous: Option<Secret>,
-    /// 43 characters.
-    pub encoding_aes_key: Option<Secret>,
-    /// The former one.
-    pub encoding_aes_key_previous: Option<Secret>,
-    /// Plain callbacks are refused.
-    pub require_encryption: bool,
-    /// What WeChat calls the account's type.
-    pub kind: AccountKind,
-    /// Verified by WeChat; only then do the seven answer.
-    pub certified: bool,
+/// HTTPS by the program itself: where certificate and key stand, in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those that vouch for it.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
-/// What WeChat calls the account's type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccountKind {
-    /// A service account.
-    #[default]
-    Service,
-    /// A subscription account.
-    Subscription,
-    /// Neither: the seven answer 48001.
-    Other,
+/// WeChat itself, for everything that is not answered here.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Where its interface is.
+    pub base: Address,
+    /// A token server, asked instead of `stable_token`.
+    pub token_url: Option<Address>,
+    /// The token endpoints hand out the real token.
+    pub expose_real_token: bool,
+    /// Questions about time that is not covered at all are passed on, too.
+    pub passes_uncovered: bool,
+}
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct Flaw {
+    /// The setting.
+    pub key: String,
+    /// What is wrong, and what would be right. Never shows a secret.
+    pub what: String,
+}
+
+impl Flaw {
+    fn new(key: impl Into<String>, what: impl Into<String>) -> Flaw {
+        Flaw { key: key.into(), what: what.into() }
+    }
 }
 
 /// What is wrong with a configuration.
@@ -107,8 +113,8 @@ pub enum ConfigError {
     #[error("{path}: {key} is not built yet; remove it to start")]
     NotBuiltYet { path: PathBuf, key: String },
     /// A value that cannot be.
-    #[error("{path}: {key}: {what}")]
-    Value { path: PathBuf, key: String, what: String },
+    #[error("{path}: {flaw}")]
+    Value { path: PathBuf, flaw: Flaw },
 }
 
 impl Config {
@@ -151,28 +157,8 @@ impl Config {
 
     /// Things that are allowed and probably not meant.
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        for account in &self.accounts {
-            let hexadecimal = account
-                .appid
-                .strip_prefix("wx")
-                .is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
-            if !hexadecimal {
-                warnings.push(format!(
-                    "account {}: WeChat's appids are wx and 16 hexadecimal digits",
-                    account.appid
-                ));
-            }
-            if account.secret.reveal().len() != 32 {
-                warnings.push(format!("account {}: WeChat's secrets have 32 characters", account.appid));
-            }
-            if !account.require_encryption {
-                warnings.push(format!(
-                    "account {}: plain callbacks are taken, and nothing proves their content; set require_encryption = true",
-                    account.appid
-                ));
-            }
-        }
+        let mut warnings: Vec<String> = Vec::new();
+        warnings.extend(self.accounts.iter().flat_map(AccountConfig::warnings));
         if self.admin_key.is_none() {
             warnings.push("no admin_key: /v1 and /metrics are closed".to_owned());
         }
@@ -188,7 +174,7 @@ impl Config {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        format!("http://{address}")
+        format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
     }
 
     /// The key must not lie in the data folder, whatever links lead there.
@@ -206,45 +192,37 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let value = |key: String, what: String| ConfigError::Value { path: path.to_owned(), key, what };
-        self.check_key_place().map_err(|what| value("data_key_file".to_owned(), what))?;
+        let flawed = |flaw: Flaw| ConfigError::Value { path: path.to_owned(), flaw };
+        self.check_key_place().map_err(|what| flawed(Flaw::new("data_key_file", what)))?;
         if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
             let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
-            return Err(value("memory_mib".to_owned(), what));
+            return Err(flawed(Flaw::new("memory_mib", what)));
         }
         if let Some(key) = &self.admin_key {
-            check_text(key.reveal()).map_err(|what| value("admin_key".to_owned(), what))?;
+            check_text(key.reveal()).map_err(|what| flawed(Flaw::new("admin_key", what)))?;
         }
         for (at, account) in self.accounts.iter().enumerate() {
-            let key = |name: &str| format!("account {}: {name}", at + 1);
-            account.check().map_err(|(name, what)| value(key(name), what))?;
+            let of_account =
+                |flaw: Flaw| flawed(Flaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what));
+            self.check_relay(account).map_err(of_account)?;
             if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
-                return Err(value(key("appid"), format!("{} is there already", account.appid)));
+                return Err(of_account(Flaw::new("appid", format!("{} is there already", account.appid))));
             }
         }
         Ok(())
     }
-}
 
-impl AccountConfig {
-    /// What its callbacks are checked with.
-    pub fn keys(&self) -> Result<AccountKeys, KeyError> {
-        AccountKeys::new(&KeySettings {
-            appid: &self.appid,
-            original_id: self.original_id.as_deref(),
-            token: self.token.reveal(),
-            token_previous: self.token_previous.as_ref().map(Secret::reveal),
-            encoding_aes_key: self.encoding_aes_key.as_ref().map(Secret::reveal),
-            encoding_aes_key_previous: self.encoding_aes_key_previous.as_ref().map(Secret::reveal),
-            require_encryption: self.require_encryption,
-        })
-    }
-
-    fn check(&self) -> Result<(), (&'static str, String)> {
-        check_text(&self.appid).map_err(|what| ("appid", what))?;
-        check_text(self.secret.reveal()).map_err(|what| ("secret", what))?;
-        check_text(self.token.reveal()).map_err(|what| ("token", what))?;
-        self.keys().map_err(|error| ("keys", error.to_string()))?;
+    /// A callback passed on to ourselves would be passed on again, and so on.
+    pub fn check_relay(&self, account: &AccountConfig) -> Result<(), Flaw> {
+        let targets =
+            account.relay.iter().flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
+        let sockets = [Some(self.listen), self.admin_listen];
+        for target in targets {
+            if sockets.iter().flatten().any(|socket| target.leads_to(*socket)) {
+                let what = "leads back to msgcube itself; name the address of the server behind it";
+                return Err(Flaw::new("relay", what));
+            }
+        }
         Ok(())
     }
 }

@@ -1,13 +1,17 @@
 //! HTTP: which path is answered by whom. The only place, with the modules below it, that knows status codes.
 
+mod activity;
 mod answer;
-mod body;
+pub(crate) mod body;
 mod callback;
+mod caller;
 mod datacube;
 mod drain;
+mod gateway;
 mod hint;
 mod operation;
 mod own;
+pub mod relay;
 mod rid;
 mod serve;
 mod token;
@@ -35,7 +39,8 @@ pub fn router(app: Arc<App>) -> Routes {
         let handler = move |state, request| datacube::answer(interface, state, request);
         router = router.route(&interface.path(), any(handler));
     }
-    let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app.clone());
+    let router = router.merge(own::router(&app)).merge(operation::router());
+    let router = router.fallback(gateway::fallback).with_state(app.clone());
     Routes { router, callbacks: Some(app) }
 }
 

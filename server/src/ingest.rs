@@ -122,9 +122,17 @@ impl Ingest {
 
     /// Makes one change durable. Dropping the future does not take the change back.
     pub async fn submit(&self, change: Change) -> Result<Outcome, NotDurable> {
+        self.enqueue(change)?.await
+    }
+
+    /// The same in two steps. The future only waits: the change is in the queue already.
+    pub fn enqueue(
+        &self,
+        change: Change,
+    ) -> Result<impl Future<Output = Result<Outcome, NotDurable>> + use<>, NotDurable> {
         let (sender, receiver) = oneshot::channel();
         self.push(Job::One(change, sender))?;
-        receiver.await.unwrap_or_else(|_| Err(stopped()))
+        Ok(async { receiver.await.unwrap_or_else(|_| Err(stopped())) })
     }
 
     /// Makes several changes durable together. The future only waits: the changes are in the queue already.
@@ -183,6 +191,29 @@ impl Ingest {
         }
     }
 
+    /// Adds an account to those whose messages are taken, or takes it out, durably together with these changes.
+    /// Nothing of it holds if they do not become durable.
+    pub async fn serve(
+        &self,
+        account: AccountNumber,
+        takes_messages: bool,
+        mut changes: Vec<Change>,
+    ) -> Result<(), NotDurable> {
+        changes.push(if takes_messages {
+            // The second that has begun is not covered as a whole.
+            Change::Begin { at_s: self.shared.clock.now_s() + 1, account }
+        } else {
+            Change::Cease { account }
+        });
+        // Before the commit: a fault meanwhile makes the writer begin anew with the whole list.
+        lock(&self.shared.queue).set_served(account, takes_messages);
+        let done = async { self.submit_all(changes)?.await }.await;
+        if done.is_err() {
+            lock(&self.shared.queue).set_served(account, !takes_messages);
+        }
+        done.map(drop)
+    }
+
     /// How many jobs wait.
     pub fn depth(&self) -> usize {
         lock(&self.shared.queue).jobs.len()
@@ -190,6 +221,13 @@ impl Ingest {
 }
 
 impl Queue {
+    fn set_served(&mut self, account: AccountNumber, is_served: bool) {
+        self.served.retain(|served| *served != account);
+        if is_served {
+            self.served.push(account);
+        }
+    }
+
     fn lose(&mut self, (account, from_s, to_s): Loss) {
         let joined = self
             .losses

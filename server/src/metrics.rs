@@ -13,6 +13,11 @@ use prometheus_client::{
 pub struct Metrics {
     callbacks: Family<CallbackLabels, Counter>,
     calls: Family<CallLabels, Counter>,
+    relays: Family<RelayLabels, Counter>,
+    relay_seconds: Histogram,
+    gateway: Family<ResultLabels, Counter>,
+    gateway_seconds: Histogram,
+    tokens_fetched: Family<TokenLabels, Counter>,
     commits: Family<ResultLabels, Counter>,
     commit_seconds: Histogram,
     commit_jobs: Histogram,
@@ -22,6 +27,7 @@ pub struct Metrics {
     bulk_rejected: Counter,
     queue_depth: Gauge,
     waiting: Gauge,
+    relays_waiting: Gauge,
     log_bytes: Gauge,
     page_bytes: Gauge,
     memory_bytes: Gauge,
@@ -36,6 +42,12 @@ struct CallbackLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RelayLabels {
+    result: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct CallLabels {
     interface: &'static str,
     errcode: i64,
@@ -43,6 +55,12 @@ struct CallLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TokenLabels {
+    mode: &'static str,
     result: &'static str,
 }
 
@@ -58,6 +76,8 @@ pub struct Levels {
     pub queue_depth: usize,
     /// Callbacks that wait for the disk.
     pub waiting: usize,
+    /// Callbacks that are being passed on.
+    pub relays_waiting: usize,
     /// Sizes of the store.
     pub sizes: crate::store::Sizes,
     /// Gaps in the coverage of all accounts.
@@ -71,6 +91,11 @@ impl Default for Metrics {
         let metrics = Metrics {
             callbacks: Family::default(),
             calls: Family::default(),
+            relays: Family::default(),
+            relay_seconds: Histogram::new(seconds),
+            gateway: Family::default(),
+            gateway_seconds: Histogram::new(seconds),
+            tokens_fetched: Family::default(),
             commits: Family::default(),
             commit_seconds: Histogram::new(seconds),
             commit_jobs: Histogram::new(jobs),
@@ -80,6 +105,7 @@ impl Default for Metrics {
             bulk_rejected: Counter::default(),
             queue_depth: Gauge::default(),
             waiting: Gauge::default(),
+            relays_waiting: Gauge::default(),
             log_bytes: Gauge::default(),
             page_bytes: Gauge::default(),
             memory_bytes: Gauge::default(),
@@ -96,6 +122,17 @@ impl Metrics {
         let mut registry = crate::store::lock(&self.registry);
         registry.register("callbacks", "Callbacks by result and reason", self.callbacks.clone());
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
+        let relays = "Callbacks passed on, by result and class of status";
+        registry.register("relays", relays, self.relays.clone());
+        let relay = "Time the target took with a callback that was passed on";
+        registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
+        registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
+        let gateway = "Time until WeChat's answer to a call that was passed on began";
+        registry.register_with_unit("gateway", gateway, Unit::Seconds, self.gateway_seconds.clone());
+        let fetched = "Real tokens asked for, by mode and result";
+        registry.register("real_tokens_fetched", fetched, self.tokens_fetched.clone());
+        let waiting = "Callbacks that are being passed on";
+        registry.register("relays_waiting", waiting, self.relays_waiting.clone());
         registry.register("commits", "Batches written, by result", self.commits.clone());
         let commit = "Time a batch took to become durable";
         registry.register_with_unit("commit", commit, Unit::Seconds, self.commit_seconds.clone());
@@ -136,6 +173,24 @@ impl Metrics {
         self.calls.get_or_create(&CallLabels { interface, errcode: i64::from(errcode) }).inc();
     }
 
+    /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.
+    pub fn relayed(&self, result: &'static str, status: &'static str, took: Duration) {
+        self.relays.get_or_create(&RelayLabels { result, status }).inc();
+        self.relay_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A call was passed on to WeChat, or could not be.
+    pub fn passed_on(&self, result: &'static str, took: Duration) {
+        self.gateway.get_or_create(&ResultLabels { result }).inc();
+        self.gateway_seconds.observe(took.as_secs_f64());
+    }
+
+    /// A real token was asked for.
+    pub fn token_fetched(&self, mode: &'static str, is_there: bool) {
+        let result = if is_there { "fetched" } else { "failed" };
+        self.tokens_fetched.get_or_create(&TokenLabels { mode, result }).inc();
+    }
+
     /// A batch was written, or could not be.
     pub fn commit(&self, took: Duration, jobs: usize, is_durable: bool) {
         let result = if is_durable { "durable" } else { "failed" };
@@ -171,6 +226,7 @@ impl Metrics {
         };
         set(&self.queue_depth, levels.queue_depth as u64);
         set(&self.waiting, levels.waiting as u64);
+        set(&self.relays_waiting, levels.relays_waiting as u64);
         set(&self.log_bytes, levels.sizes.log_bytes);
         set(&self.page_bytes, levels.sizes.page_bytes);
         set(&self.memory_bytes, levels.sizes.memory_bytes);

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     http::{self, Listener, Watcher},
     ingest::Writer,
+    tls::{Tls, TlsError},
 };
 
 /// Why the program ends early.
@@ -21,6 +22,9 @@ pub enum ServerError {
     /// It could not start.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// HTTPS.
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
@@ -44,9 +48,11 @@ pub async fn serve(
     app: Arc<App>,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), ServerError> {
-    let listener = bind(app.config.listen).await?;
+    let tls = app.config.tls.as_ref().map(Tls::start).transpose()?.map(Arc::new);
+    let listener = bind(app.config.listen).await?.with_tls(tls.clone());
     let admin = match app.config.admin_listen {
-        Some(address) => Some(bind(address).await?),
+        // On this very machine nobody listens in, and no certificate names it.
+        Some(address) => Some(bind(address).await?.with_tls(tls.filter(|_| !address.ip().is_loopback()))),
         None => None,
     };
     let address = listener.address()?;
@@ -54,9 +60,9 @@ pub async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut out = io::stdout();
-    writeln!(out, "listening on http://{address}")?;
+    writeln!(out, "listening on {}://{address}", listener.scheme())?;
     if let Some(admin) = &admin {
-        writeln!(out, "admin on http://{}", admin.address()?)?;
+        writeln!(out, "admin on {}://{}", admin.scheme(), admin.address()?)?;
     }
     out.flush()?;
     ready(address)?;

@@ -38,6 +38,10 @@ pub enum Change {
     Claim { account: AccountNumber, from_s: i64, to_s: i64 },
     /// Messages of these accounts, and of no others, are taken from now on.
     Serve { at_s: i64, accounts: Vec<AccountNumber> },
+    /// Messages of this account, too, are taken from now on; nothing changes for the others.
+    Begin { at_s: i64, account: AccountNumber },
+    /// Messages of this account are not taken any more.
+    Cease { account: AccountNumber },
     /// Everything of the accounts being served was taken until now.
     Mark { at_s: i64 },
     /// A small value by name; none removes it.

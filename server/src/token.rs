@@ -1,24 +1,20 @@
 //! Access tokens: given out, superseded, checked. A token is made from the data key and a random number, and only the
 //! number is stored, so what stands on disk is worth nothing without the key.
 
-mod data_key;
-
 use std::sync::RwLock;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hashbrown::HashMap;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use msgcube_client::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     clock::Clock,
+    data_key::DataKey,
     ingest::Ingest,
     store::{Change, NotDurable, Store},
 };
-
-pub use data_key::{DataKey, DataKeyError};
 
 /// How long a token lives. Source: WeChat's page on access_token.
 pub const LIFE_S: i64 = 7200;
@@ -131,6 +127,21 @@ impl Tokens {
         Ok(self.issued(&grant, clock))
     }
 
+    /// Ends all tokens of an account, durably.
+    pub async fn revoke(&self, appid: &str, ingest: &Ingest) -> Result<(), NotDurable> {
+        let _one_at_a_time = self.issuing.lock().await;
+        let all: Vec<Grant> = [Endpoint::Token, Endpoint::Stable]
+            .into_iter()
+            .flat_map(|endpoint| self.of(appid, endpoint))
+            .collect();
+        all.iter().for_each(|grant| self.forget(grant));
+        if all.is_empty() {
+            return Ok(());
+        }
+        let gone = all.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
+        ingest.submit_all(gone)?.await.map(drop)
+    }
+
     fn issued(&self, grant: &Grant, clock: &Clock) -> Issued {
         let left_s = grant.valid_until_s - clock.now_s();
         Issued { access_token: self.token(grant), expires_in: left_s.clamp(0, LIFE_S) }
@@ -200,20 +211,6 @@ impl Grant {
     fn fact(&self) -> Change {
         // A grant has nothing that JSON cannot say.
         Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
-    }
-}
-
-impl DataKey {
-    /// A code over texts, each with its length, that only this key makes.
-    fn mac(&self, texts: &[&str]) -> [u8; 32] {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.bytes()) else {
-            unreachable!("HMAC takes keys of any length");
-        };
-        for text in texts {
-            mac.update(&(text.len() as u64).to_le_bytes());
-            mac.update(text.as_bytes());
-        }
-        mac.finalize().into_bytes().into()
     }
 }
 

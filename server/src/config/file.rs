@@ -5,21 +5,17 @@ use std::path::{Path, PathBuf};
 use msgcube_client::DateProfile;
 use serde::Deserialize;
 
-use super::{AccountConfig, AccountKind, Config, ConfigError, Datacube};
-use crate::secret::Secret;
+use super::{AccountTable, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles, UpstreamConfig};
+use crate::{outbound::Address, secret::Secret};
 
 /// Keys of things that are still to come; `[]` stands for each table of a list.
-const NOT_BUILT_YET: [&str; 10] = [
-    "tls",
-    "upstream",
+const NOT_BUILT_YET: [&str; 6] = [
     "component",
     "cloud",
     "store",
-    "account[].upstream_secret",
     "account[].quota_per_day",
     "account[].ip_allow",
     "account[].secret_frozen",
-    "account[].relay",
 ];
 
 #[derive(Deserialize)]
@@ -38,8 +34,10 @@ struct ConfigFile {
     callback_max_age_s: u32,
     #[serde(default = "default_memory_mib")]
     memory_mib: usize,
+    tls: Option<TlsTable>,
     #[serde(default)]
     datacube: DatacubeTable,
+    upstream: Option<UpstreamTable>,
     #[serde(default)]
     account: Vec<AccountTable>,
 }
@@ -92,29 +90,34 @@ enum Partial {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AccountTable {
-    appid: String,
-    secret: Option<Secret>,
-    secret_file: Option<PathBuf>,
-    original_id: Option<String>,
-    token: Option<Secret>,
-    token_file: Option<PathBuf>,
-    token_previous: Option<Secret>,
-    token_previous_file: Option<PathBuf>,
-    encoding_aes_key: Option<Secret>,
-    encoding_aes_key_file: Option<PathBuf>,
-    encoding_aes_key_previous: Option<Secret>,
-    encoding_aes_key_previous_file: Option<PathBuf>,
-    #[serde(default)]
-    require_encryption: bool,
-    #[serde(default)]
-    kind: AccountKind,
-    #[serde(default = "yes")]
-    certified: bool,
+struct TlsTable {
+    cert: PathBuf,
+    key: PathBuf,
 }
 
-fn yes() -> bool {
-    true
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UpstreamTable {
+    #[serde(default = "default_base")]
+    base: String,
+    #[serde(default)]
+    token_url: String,
+    #[serde(default)]
+    expose_real_token: bool,
+    #[serde(default)]
+    uncovered: Uncovered,
+}
+
+fn default_base() -> String {
+    msgcube_client::WECHAT_BASE.to_owned()
+}
+
+#[derive(Clone, Copy, Deserialize, Default, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Uncovered {
+    #[default]
+    Upstream,
+    Counted,
 }
 
 /// Where a configuration is read from, for paths and errors.
@@ -130,16 +133,21 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         return Err(ConfigError::NotBuiltYet { path: path.to_owned(), key: key.replace("[]", "") });
     }
     let file: ConfigFile = toml::from_str(text).map_err(|error| place.toml_error(text, &error))?;
+    let files = SecretFiles::In(place.folder);
+    let accounts = (1..).zip(file.account).map(|(at, account)| place.account(at, account, files));
+    let admin_key = files.secret("admin_key", file.admin_key, file.admin_key_file);
     Ok(Config {
         listen: file.listen,
         admin_listen: file.admin_listen,
         data_dir: place.folder.join(&file.data_dir),
         data_key_file: place.folder.join(&file.data_key_file),
-        admin_key: place.secret("admin_key", file.admin_key, file.admin_key_file)?,
+        admin_key: admin_key.map_err(|flaw| place.flawed(flaw))?,
         callback_max_age_s: file.callback_max_age_s,
         memory_mib: file.memory_mib,
+        tls: file.tls.map(|tls| place.tls(&tls)),
         datacube: place.datacube(&file.datacube)?,
-        accounts: file.account.into_iter().map(|account| place.account(account)).collect::<Result<_, _>>()?,
+        upstream: file.upstream.map(|upstream| place.upstream(&upstream)).transpose()?,
+        accounts: accounts.collect::<Result<_, _>>()?,
     })
 }
 
@@ -162,38 +170,31 @@ impl Place<'_> {
         ConfigError::Toml { path: self.path.to_owned(), line, message }
     }
 
+    fn flawed(&self, flaw: Flaw) -> ConfigError {
+        ConfigError::Value { path: self.path.to_owned(), flaw }
+    }
+
     fn value_error(&self, key: &str, what: impl Into<String>) -> ConfigError {
-        ConfigError::Value { path: self.path.to_owned(), key: key.to_owned(), what: what.into() }
+        self.flawed(Flaw::new(key, what))
     }
 
-    fn secret(
-        &self,
-        key: &str,
-        inline: Option<Secret>,
-        file: Option<PathBuf>,
-    ) -> Result<Option<Secret>, ConfigError> {
-        match (inline, file) {
-            (Some(_), Some(_)) => {
-                Err(self.value_error(key, format!("give either {key} or {key}_file, not both")))
-            }
-            (inline, None) => Ok(inline),
-            (None, Some(file)) => {
-                let path = self.folder.join(file);
-                let text =
-                    std::fs::read_to_string(&path).map_err(|source| ConfigError::Read { path, source })?;
-                Ok(Some(Secret::new(text.trim_end())))
-            }
-        }
+    fn tls(&self, table: &TlsTable) -> TlsFiles {
+        TlsFiles { cert: self.folder.join(&table.cert), key: self.folder.join(&table.key) }
     }
 
-    fn needed(
-        &self,
-        key: &str,
-        inline: Option<Secret>,
-        file: Option<PathBuf>,
-    ) -> Result<Secret, ConfigError> {
-        let secret = self.secret(key, inline, file)?;
-        secret.ok_or_else(|| self.value_error("account", format!("{key} (or {key}_file) is missing")))
+    fn upstream(&self, table: &UpstreamTable) -> Result<UpstreamConfig, ConfigError> {
+        let base =
+            Address::parse_base(&table.base).map_err(|what| self.value_error("upstream.base", what))?;
+        let token_url = match table.token_url.as_str() {
+            "" => None,
+            url => Some(Address::parse(url).map_err(|what| self.value_error("upstream.token_url", what))?),
+        };
+        Ok(UpstreamConfig {
+            base,
+            token_url,
+            expose_real_token: table.expose_real_token,
+            passes_uncovered: table.uncovered == Uncovered::Upstream,
+        })
     }
 
     fn datacube(&self, table: &DatacubeTable) -> Result<Datacube, ConfigError> {
@@ -218,27 +219,15 @@ impl Place<'_> {
         })
     }
 
-    fn account(&self, table: AccountTable) -> Result<AccountConfig, ConfigError> {
-        Ok(AccountConfig {
-            secret: self.needed("secret", table.secret, table.secret_file)?,
-            token: self.needed("token", table.token, table.token_file)?,
-            token_previous: self.secret("token_previous", table.token_previous, table.token_previous_file)?,
-            encoding_aes_key: self.secret(
-                "encoding_aes_key",
-                table.encoding_aes_key,
-                table.encoding_aes_key_file,
-            )?,
-            encoding_aes_key_previous: self.secret(
-                "encoding_aes_key_previous",
-                table.encoding_aes_key_previous,
-                table.encoding_aes_key_previous_file,
-            )?,
-            appid: table.appid,
-            original_id: table.original_id.filter(|id| !id.is_empty()),
-            require_encryption: table.require_encryption,
-            kind: table.kind,
-            certified: table.certified,
-        })
+    fn account(
+        &self,
+        at: usize,
+        table: AccountTable,
+        files: SecretFiles<'_>,
+    ) -> Result<super::AccountConfig, ConfigError> {
+        table
+            .checked(files)
+            .map_err(|flaw| self.flawed(Flaw::new(format!("account {at}: {}", flaw.key), flaw.what)))
     }
 }
 

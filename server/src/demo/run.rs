@@ -13,7 +13,8 @@ use msgcube_cube::{Period, start_of_day_s};
 
 use super::{AccountReport, DemoAccount, DemoArgs, Scene, Year, all_figures, announcement, year};
 use crate::{
-    app::{Account, App, StartError},
+    accounts::Account,
+    app::{App, StartError},
     clock::Clock,
     config::{AccountConfig, AccountKind, Config, Datacube},
     lang::Lang,
@@ -90,7 +91,9 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
         admin_key: None,
         callback_max_age_s: 3600,
         memory_mib: 512,
+        tls: None,
         datacube: Datacube::default(),
+        upstream: None,
         accounts: year.accounts().iter().map(account_config).collect(),
     }
 }
@@ -99,6 +102,7 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
     AccountConfig {
         appid: account.appid.clone(),
         secret: Secret::new(&*account.secret),
+        upstream_secret: None,
         // So that `msgcube send` needs no more than appid, token and key.
         original_id: None,
         token: Secret::new(&*account.token),
@@ -108,6 +112,7 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
         require_encryption: false,
         kind: AccountKind::Service,
         certified: true,
+        relay: None,
     }
 }
 
@@ -121,7 +126,7 @@ async fn fill(
 ) -> Result<(), DemoError> {
     let numbers: Vec<_> = accounts
         .iter()
-        .filter_map(|account| app.account(&account.appid))
+        .filter_map(|account| app.accounts.get(&account.appid))
         .map(|account| account.number)
         .collect();
     let bar = progress(lang);
@@ -188,9 +193,9 @@ impl Report {
 
 async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result<Vec<Report>, DemoError> {
     let mut reports = Vec::new();
-    for account in accounts.iter().filter_map(|account| app.account(&account.appid)) {
+    for account in accounts.iter().filter_map(|account| app.accounts.get(&account.appid)) {
         let token = app.tokens.issue_stable(&account.config.appid, false, &app.ingest, &app.clock).await?;
-        reports.push(report(app, account, last_month, token.access_token)?);
+        reports.push(report(app, &account, last_month, token.access_token)?);
     }
     Ok(reports)
 }

@@ -14,11 +14,12 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_cube::{Content, Message};
 use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
-use super::{answer, body, body::BodyError};
+use super::{answer, body, body::BodyError, relay};
 use crate::{
-    app::{Account, App},
+    accounts::Account,
+    app::App,
     callback::{self, Query, Refusal},
     store::{Aside, Change, Outcome},
 };
@@ -38,7 +39,7 @@ pub async fn verify(
     Path(appid): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let Some(account) = app.account(&appid) else { return unknown_account(&app) };
+    let Some(account) = app.accounts.get(&appid) else { return unknown_account(&app) };
     let query = Query::parse(request.uri().query().unwrap_or(""));
     match callback::verify_get(&account.keys, &query) {
         Ok(echostr) => {
@@ -62,14 +63,17 @@ fn appid_of(path: &str) -> Option<&str> {
     path.strip_prefix("/callback/").filter(|appid| !appid.is_empty() && !appid.contains('/'))
 }
 
-/// A message or an event.
-pub async fn receive(app: &App, request: Request) -> Response<Body> {
-    let deadline = Instant::now() + DEADLINE;
+/// A message or an event, whose first byte arrived then.
+pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let appid = percent_decode_str(appid_of(parts.uri.path()).unwrap_or_default()).decode_utf8_lossy();
-    let Some(account) = app.account(&appid) else { return unknown_account(app) };
+    let Some(account) = app.accounts.get(&appid) else { return unknown_account(app) };
+    let deadline = match &account.config.relay {
+        None => Instant::now() + DEADLINE,
+        Some(_) => arrived + relay::DEADLINE,
+    };
     let query = Query::parse(parts.uri.query().unwrap_or(""));
-    let body = tokio::time::timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
+    let body = timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
     let body = match body.unwrap_or(Err(BodyError::TooSlow)) {
         Ok(body) => body,
         Err(BodyError::TooLarge) => return refuse_large(app),
@@ -79,34 +83,62 @@ pub async fn receive(app: &App, request: Request) -> Response<Body> {
         }
     };
     let now_s = app.clock.now_s();
-    match callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s)) {
+    let opened = callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s));
+    let incoming = || relay::Incoming::new(parts.uri.query(), &parts.headers, body.clone());
+    match (opened, &account.config.relay) {
+        (Ok(message), Some(relay)) => {
+            let keeping = Keeping::of(&account, message, now_s);
+            relay::keep(app, &account, relay, keeping, &incoming(), deadline).await
+        }
         // Only what proved itself can be lost.
-        Ok(message) => match tokio::time::timeout_at(deadline, keep(app, account, message, now_s)).await {
-            Ok(response) => response,
-            Err(_) => close(app, account, "late"),
-        },
-        Err(refusal) => refuse(app, account, &refusal, now_s),
+        (Ok(message), None) => {
+            let kept = keep(app, &account, Keeping::of(&account, message, now_s));
+            timeout_at(deadline, kept).await.unwrap_or_else(|_| close(app, &account, "late"))
+        }
+        (Err(refusal), relay) => {
+            let response = refuse(app, &account, &refusal, now_s);
+            match relay {
+                Some(relay) if refusal.may_be_relayed() => {
+                    relay::pass_on_only(app, relay, &incoming(), deadline).await
+                }
+                _ => response,
+            }
+        }
     }
 }
 
-async fn keep(app: &App, account: &Account, message: Message, now_s: i64) -> Response<Body> {
+/// What is to become durable of a callback.
+#[derive(Debug)]
+pub struct Keeping {
+    pub change: Change,
+    /// Why it is kept without being counted, if so.
+    pub aside: Option<&'static str>,
+}
+
+impl Keeping {
+    fn of(account: &Account, message: Message, now_s: i64) -> Keeping {
+        let aside = implausible(message.create_time, now_s);
+        let change = match aside {
+            None => Change::Message { account: account.number, message },
+            Some(reason) => Change::Aside { account: account.number, aside: aside_of(&message, reason) },
+        };
+        Keeping { change, aside }
+    }
+}
+
+async fn keep(app: &App, account: &Account, keeping: Keeping) -> Response<Body> {
     let waiting = app.waiting.fetch_add(1, Ordering::Relaxed);
     let _waits = Waits(app);
     if waiting >= WAITING_MAX {
         return close(app, account, "too_many_waiting");
     }
-    let aside = implausible(message.create_time, now_s);
-    let change = match aside {
-        None => Change::Message { account: account.number, message },
-        Some(reason) => Change::Aside { account: account.number, aside: aside_of(&message, reason) },
-    };
-    match app.ingest.submit(change).await {
+    match app.ingest.submit(keeping.change).await {
         Ok(Outcome::Failed(error)) => {
             tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
             close(app, account, "store")
         }
         Ok(outcome) => {
-            count(app, &outcome, aside);
+            count(app, &outcome, keeping.aside);
             answer::success()
         }
         Err(_) => close(app, account, "not_durable"),
@@ -122,7 +154,8 @@ impl Drop for Waits<'_> {
     }
 }
 
-fn count(app: &App, outcome: &Outcome, aside: Option<&'static str>) {
+/// Counts what became of a callback.
+pub fn count(app: &App, outcome: &Outcome, aside: Option<&'static str>) {
     let result = match outcome {
         Outcome::Counted => "counted",
         Outcome::Repeat => "repeat",
@@ -190,12 +223,17 @@ fn refuse(app: &App, account: &Account, refusal: &Refusal, now_s: i64) -> Respon
 }
 
 /// Closes the connection without an answer: WeChat sends the message again. Until then it is missing.
-fn close(app: &App, account: &Account, reason: &'static str) -> Response<Body> {
+pub fn close(app: &App, account: &Account, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
-    let now_s = app.clock.now_s();
-    let arrived_s = now_s - i64::try_from(DEADLINE.as_secs()).unwrap_or(4) - 1;
-    app.ingest.lose(account.number, arrived_s, now_s + 1);
+    lose_lately(app, account);
     answer::no_answer()
+}
+
+/// Takes the time since a callback arrived at the earliest out of the coverage.
+pub fn lose_lately(app: &App, account: &Account) {
+    let now_s = app.clock.now_s();
+    let arrived_s = now_s - i64::try_from(relay::DEADLINE.as_secs()).unwrap_or(4) - 1;
+    app.ingest.lose(account.number, arrived_s, now_s + 1);
 }
 
 fn refuse_large(app: &App) -> Response<Body> {

@@ -5,37 +5,25 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{Method, Response},
+    http::{Method, Response, request::Parts},
 };
+use bytes::Bytes;
 use msgcube_client::{Day, ErrorCode, Granularity, Interface, List, Row, check_range};
-use msgcube_cube::{Coverage, Period, second_of_day};
+use msgcube_cube::{Coverage, Period, second_of_day, start_of_day_s};
 use serde_json::{Map, Value};
 
-use super::{answer, body, body::BodyError, hint::Hint};
-use crate::{
-    app::{Account, App},
-    config::AccountKind,
+use super::{
+    answer, body,
+    body::BodyError,
+    caller::{Failure, caller, failure},
+    gateway,
+    hint::Hint,
 };
+use crate::{accounts::Account, app::App, config::AccountKind};
 
 /// Source: the contract.
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// Why there is no list.
-struct Failure {
-    code: ErrorCode,
-    hint: Option<Hint>,
-}
-
-impl From<ErrorCode> for Failure {
-    fn from(code: ErrorCode) -> Failure {
-        Failure { code, hint: None }
-    }
-}
-
-fn failure(code: ErrorCode, en: impl Into<String>, zh: impl Into<String>) -> Failure {
-    Failure { code, hint: Some(Hint::new(en, zh)) }
-}
 
 struct Dates {
     begin: Day,
@@ -49,18 +37,31 @@ pub async fn answer(
     request: Request,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    match list(interface, &app, request, now_s).await {
+    let (parts, body) = request.into_parts();
+    let question = match question(interface, &app, &parts, body, now_s).await {
+        Ok(question) => question,
+        Err(failure) => return refuse(interface, &app, &failure),
+    };
+    if let Some(upstream) = app.upstream.clone()
+        && upstream.config.passes_uncovered
+        && !question.touches_covered(interface, &app, now_s)
+    {
+        return gateway::uncovered(&app, &upstream, question.account, parts, question.body).await;
+    }
+    match rows(interface, &app, &question, now_s) {
         Ok((list, hint)) => {
             app.metrics.call(interface.name, 0);
             let mut response = answer::json(bytes_of(&list));
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => {
-            app.metrics.call(interface.name, failure.code.code);
-            answer::error(&app, failure.code, failure.hint.as_ref())
-        }
+        Err(failure) => refuse(interface, &app, &failure),
     }
+}
+
+fn refuse(interface: &Interface, app: &App, failure: &Failure) -> Response<Body> {
+    app.metrics.call(interface.name, failure.code.code);
+    answer::error(app, failure.code, failure.hint.as_ref())
 }
 
 /// One line of JSON, in one allocation.
@@ -71,35 +72,41 @@ fn bytes_of(list: &List) -> Vec<u8> {
     bytes
 }
 
-async fn list(
+/// A valid request.
+struct Question {
+    account: Arc<Account>,
+    dates: Dates,
+    /// As it came, for WeChat.
+    body: Bytes,
+}
+
+impl Question {
+    /// Whether something was counted at any moment that it is about: its days, and the periods that they name.
+    fn touches_covered(&self, interface: &Interface, app: &App, now_s: i64) -> bool {
+        let last = named(interface, &self.dates).last();
+        let days_end_s = start_of_day_s(self.dates.end.plus_days(1));
+        let end_s = last.map_or(days_end_s, |period| period.end_s().max(days_end_s));
+        let begin_s = start_of_day_s(self.dates.begin);
+        app.store.coverage(self.account.number, |coverage| coverage.touches(begin_s, end_s, now_s))
+    }
+}
+
+async fn question(
     interface: &Interface,
     app: &App,
-    request: Request,
+    parts: &Parts,
+    body: Body,
     now_s: i64,
-) -> Result<(List, Option<Hint>), Failure> {
-    let account = caller(app, request.uri().query().unwrap_or(""), now_s)?;
-    if request.method() != Method::POST {
+) -> Result<Question, Failure> {
+    let account = caller(app, parts.uri.query().unwrap_or(""), now_s)?;
+    if parts.method != Method::POST {
         let en = "send the dates as a JSON object in the body of a POST";
         return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
     }
     check_permission(&account)?;
-    let dates = read_dates(interface, app, request.into_body(), now_s).await?;
-    let periods = periods(interface, &dates, app.config.datacube.live, now_s);
-    rows(interface, app, &account, &dates, periods, now_s)
-}
-
-/// The account that the token names.
-fn caller(app: &App, query: &str, now_s: i64) -> Result<Arc<Account>, Failure> {
-    let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token");
-    let token = token.map(|(_, value)| value).filter(|value| !value.is_empty()).ok_or_else(|| {
-        let en = "add ?access_token=...; a token comes from /cgi-bin/stable_token";
-        failure(ErrorCode::ACCESS_TOKEN_MISSING, en, "缺少 access_token；用 /cgi-bin/stable_token 获取")
-    })?;
-    let account = app.tokens.with(&token, |appid| app.account(appid).cloned(), now_s).map_err(|code| {
-        let en = "get a token from /cgi-bin/stable_token of this very server; WeChat's own tokens are not known here";
-        failure(code, en, "请从本服务的 /cgi-bin/stable_token 获取；微信的 token 在此无效")
-    })?;
-    account.ok_or_else(|| ErrorCode::INVALID_CREDENTIAL.into())
+    let body = read_body(body).await?;
+    let dates = read_dates(interface, app, &body, now_s)?;
+    Ok(Question { account, dates, body })
 }
 
 fn check_permission(account: &Account) -> Result<(), Failure> {
@@ -114,20 +121,23 @@ fn check_permission(account: &Account) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn read_dates(interface: &Interface, app: &App, body: Body, now_s: i64) -> Result<Dates, Failure> {
-    let body = body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
+async fn read_body(body: Body) -> Result<Bytes, Failure> {
+    body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
         BodyError::TooLarge => {
             failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB")
         }
         BodyError::TooSlow | BodyError::Broken => {
             failure(ErrorCode::DATA_FORMAT, "the body did not arrive within 30 s", "请求体未在 30 秒内到达")
         }
-    })?;
+    })
+}
+
+fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Result<Dates, Failure> {
     let example = r#"{"begin_date":"2014-12-07","end_date":"2014-12-07"}"#;
     if body.is_empty() {
         return Err(failure(ErrorCode::EMPTY_BODY, format!("send {example}"), format!("请发送 {example}")));
     }
-    let object: Map<String, Value> = serde_json::from_slice(&body).map_err(|_| {
+    let object: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
         failure(
             ErrorCode::DATA_FORMAT,
             format!("send a JSON object: {example}"),
@@ -182,29 +192,34 @@ struct Periods {
 }
 
 fn periods(interface: &Interface, dates: &Dates, live: bool, now_s: i64) -> Periods {
-    let days = (0..=dates.end.days_since(dates.begin)).map(|n| dates.begin.plus_days(n));
-    let named = days.filter(|day| day.start_of(interface.granularity) == *day);
-    let all = named.flat_map(|day| {
-        let hours = if interface.granularity == Granularity::Hour { 24 } else { 1 };
-        (0..hours).map(move |hour| match interface.granularity {
-            Granularity::Hour => Period::hour(day, hour),
-            granularity => Period::holding(granularity, day),
-        })
-    });
-    let begun = all.filter(|period| period.start_s() <= now_s);
+    let begun = named(interface, dates).filter(|period| period.start_s() <= now_s);
     let (answered, open): (Vec<Period>, Vec<Period>) =
         begun.partition(|period| live || period.end_s() <= now_s);
     Periods { answered, open: open.first().copied() }
 }
 
+/// The periods that the days name, in order.
+fn named(interface: &Interface, dates: &Dates) -> impl Iterator<Item = Period> {
+    let (begin, granularity) = (dates.begin, interface.granularity);
+    let days = (0..=dates.end.days_since(dates.begin)).map(move |n| begin.plus_days(n));
+    let named = days.filter(move |day| day.start_of(granularity) == *day);
+    named.flat_map(move |day| {
+        let hours = if granularity == Granularity::Hour { 24 } else { 1 };
+        (0..hours).map(move |hour| match granularity {
+            Granularity::Hour => Period::hour(day, hour),
+            granularity => Period::holding(granularity, day),
+        })
+    })
+}
+
 fn rows(
     interface: &Interface,
     app: &App,
-    account: &Account,
-    dates: &Dates,
-    mut periods: Periods,
+    question: &Question,
     now_s: i64,
 ) -> Result<(List, Option<Hint>), Failure> {
+    let Question { account, dates, .. } = question;
+    let mut periods = periods(interface, dates, app.config.datacube.live, now_s);
     let partial = app.store.coverage(account.number, |coverage| {
         let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s)).copied();
         if app.config.datacube.withhold_partial {

@@ -12,13 +12,15 @@ use axum::{
 use serde::Serialize;
 
 use super::{answer, own};
-use crate::app::App;
+use crate::{accounts::Account, app::App, config::WhenNotDurable};
 
 #[derive(Serialize)]
-struct Ready {
+struct Readiness {
     ready: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    degraded: Vec<String>,
 }
 
 pub fn router() -> Router<Arc<App>> {
@@ -27,14 +29,29 @@ pub fn router() -> Router<Arc<App>> {
         .route("/readyz", get(ready))
 }
 
-/// 503 while nothing can be made durable, with the reason.
+/// 503 while nothing can be made durable, with the reason; unless every account's bot goes on answering meanwhile.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
-    match app.ingest.fault() {
-        None => answer::own(StatusCode::OK, &Ready { ready: true, reasons: Vec::new() }),
-        Some(fault) => {
-            answer::own(StatusCode::SERVICE_UNAVAILABLE, &Ready { ready: false, reasons: vec![fault] })
+    let none = Vec::new;
+    let (status, ready) = match app.ingest.fault() {
+        None => (StatusCode::OK, Readiness { ready: true, reasons: none(), degraded: none() }),
+        Some(fault) if every_bot_answers(&app) => {
+            (StatusCode::OK, Readiness { ready: true, reasons: none(), degraded: vec![fault] })
         }
-    }
+        Some(fault) => {
+            let ready = Readiness { ready: false, reasons: vec![fault], degraded: none() };
+            (StatusCode::SERVICE_UNAVAILABLE, ready)
+        }
+    };
+    answer::own(status, &ready)
+}
+
+fn every_bot_answers(app: &App) -> bool {
+    let accounts = app.accounts.all();
+    let answers = |account: &Arc<Account>| {
+        let relay = account.config.relay.as_ref();
+        relay.is_some_and(|relay| relay.when_not_durable == WhenNotDurable::Answer)
+    };
+    !accounts.is_empty() && accounts.iter().all(answers)
 }
 
 pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {

@@ -18,7 +18,7 @@ use msgcube_cube::BEIJING_OFFSET_S;
 use serde::Serialize;
 
 use super::answer;
-use crate::app::{Account, App};
+use crate::{accounts::Account, app::App};
 
 /// Most messages kept aside that one answer shows.
 const ASIDES_MAX: usize = 1000;
@@ -93,8 +93,8 @@ fn beijing(unix_s: i64) -> String {
 }
 
 async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    match app.account(&appid) {
-        Some(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, account)),
+    match app.accounts.get(&appid) {
+        Some(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, &account)),
         None => no_account(),
     }
 }
@@ -105,16 +105,17 @@ async fn accounts(State(app): State<Arc<App>>) -> Response<Body> {
         appid: &'a str,
         coverage: CoverageAnswer,
     }
-    let mut accounts: Vec<Shown<'_>> = app
-        .accounts()
+    let mut all = app.accounts.all();
+    all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    let accounts: Vec<Shown<'_>> = all
+        .iter()
         .map(|account| Shown { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) })
         .collect();
-    accounts.sort_by_key(|account| account.appid);
     answer::own(StatusCode::OK, &BTreeMap::from([("accounts", accounts)]))
 }
 
 async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let Some(account) = app.account(&appid) else { return no_account() };
+    let Some(account) = app.accounts.get(&appid) else { return no_account() };
     match app.store.asides(account.number, ASIDES_MAX) {
         Ok(messages) => answer::own(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
         Err(error) => store_failed(&error),

@@ -1,19 +1,13 @@
 //! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
 //! without an answer, which a router alone cannot.
 
-use std::{
-    convert::Infallible,
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{callback, drain};
-use crate::{app::App, store::lock};
+use super::{
+    activity::{Activity, Idle, Timed},
+    callback, drain,
+};
+use crate::{app::App, tls::Tls};
 use axum::{Router, body::Body, http::Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -21,9 +15,10 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::AbortHandle,
+    time::Instant,
 };
 use tower::ServiceExt as _;
 
@@ -40,24 +35,36 @@ struct Closed;
 const CONNECTIONS_MAX: usize = 8192;
 /// Open files that are not connections: the store, the log, sockets.
 const OTHER_FILES: u64 = 64;
-/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs open between calls.
-const IDLE_MAX: Duration = Duration::from_secs(90);
 /// How long requests in flight may take at the end.
 const END_MAX: Duration = Duration::from_secs(10);
 
 /// A bound socket.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener {
+    socket: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
 
 impl Listener {
     /// Binds; port 0 takes any free one.
     pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
-        TcpListener::bind(address).await.map(Listener)
+        TcpListener::bind(address).await.map(|socket| Listener { socket, tls: None })
+    }
+
+    /// The same, speaking HTTPS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Listener {
+        Listener { tls, ..self }
+    }
+
+    /// What stands before the address in a URL.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// The address in use.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 }
 
@@ -87,21 +94,27 @@ pub async fn serve(
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener.0, &places, watcher) => accepted,
+            accepted = accept(&listener.socket, &places, watcher) => accepted,
             () = &mut end => break,
         };
         let Some((stream, place)) = accepted else { continue };
-        let routes = routes.clone();
-        let activity = Arc::new(Activity::default());
-        let service = service_fn({
-            let activity = activity.clone();
-            move |request| activity.clone().during(respond(routes.clone(), request))
-        });
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let watched = graceful.watch(connection);
+        let activity = Arc::new(Activity::new());
+        let connection = Connection {
+            builder: builder.clone(),
+            routes: routes.clone(),
+            activity: activity.clone(),
+            watcher: graceful.watcher(),
+        };
+        let tls = listener.tls.clone();
         let task = tokio::spawn(async move {
-            // An error here is the peer's: a broken connection or no HTTP.
-            let _ = watched.await;
+            match tls {
+                None => connection.serve(stream).await,
+                Some(tls) => {
+                    if let Some(stream) = tls.accept(stream).await {
+                        connection.serve(stream).await;
+                    }
+                }
+            }
             drop(place);
         });
         idle.watch(activity, task.abort_handle());
@@ -113,6 +126,27 @@ pub async fn serve(
     }
 }
 
+/// What serving one connection needs.
+struct Connection {
+    builder: auto::Builder<TokioExecutor>,
+    routes: Routes,
+    activity: Arc<Activity>,
+    watcher: hyper_util::server::graceful::Watcher,
+}
+
+impl Connection {
+    async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
+        let Connection { builder, routes, activity, watcher } = self;
+        let io = TokioIo::new(Timed::new(stream, activity.clone()));
+        let service = service_fn(move |request| {
+            let arrived = activity.arrived(&request);
+            activity.clone().during(respond(routes.clone(), request, arrived))
+        });
+        // An error here is the peer's: a broken connection or no HTTP.
+        let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
+    }
+}
+
 /// As many as there may be open files, with some left for the store.
 fn connections_max() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -121,90 +155,6 @@ fn connections_max() -> usize {
     let files = if setrlimit(Resource::Nofile, wanted).is_ok() { limit.maximum } else { limit.current };
     let left = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
     usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
-}
-
-/// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
-/// its head drop by drop is idle, too.
-#[derive(Debug, Default)]
-struct Activity {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
-impl Activity {
-    async fn during<T>(self: Arc<Self>, request: impl Future<Output = T>) -> T {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-        let _ended = Ended(&self);
-        request.await
-    }
-
-    /// The requests begun, if none is running.
-    fn at_rest(&self) -> Option<u64> {
-        let begun = self.begun.load(Ordering::Relaxed);
-        (self.ended.load(Ordering::Relaxed) == begun).then_some(begun)
-    }
-}
-
-/// A request that is over, also if its stream was reset: otherwise its connection would never be at rest again.
-struct Ended<'a>(&'a Activity);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
-#[derive(Debug)]
-struct Idle {
-    connections: Arc<Mutex<Vec<Watched>>>,
-    task: AbortHandle,
-}
-
-#[derive(Debug)]
-struct Watched {
-    activity: Arc<Activity>,
-    connection: AbortHandle,
-    /// What it was at when last looked at, if it was at rest.
-    at_rest: Option<u64>,
-}
-
-impl Idle {
-    fn start() -> Idle {
-        let connections = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn({
-            let connections = connections.clone();
-            async move {
-                loop {
-                    tokio::time::sleep(IDLE_MAX / 2).await;
-                    lock(&connections).retain_mut(Watched::goes_on);
-                }
-            }
-        });
-        Idle { connections, task: task.abort_handle() }
-    }
-
-    fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
-        lock(&self.connections).push(Watched { activity, connection, at_rest: None });
-    }
-}
-
-impl Drop for Idle {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-impl Watched {
-    /// Ends the connection if nothing happened on it since the last look; false once it is over.
-    fn goes_on(&mut self) -> bool {
-        let at_rest = self.activity.at_rest();
-        if at_rest.is_some() && at_rest == self.at_rest {
-            self.connection.abort();
-        }
-        self.at_rest = at_rest;
-        !self.connection.is_finished()
-    }
 }
 
 async fn accept(
@@ -241,10 +191,14 @@ pub struct Routes {
     pub callbacks: Option<Arc<App>>,
 }
 
-async fn respond(routes: Routes, request: hyper::Request<Incoming>) -> Result<Response<Body>, Closed> {
+async fn respond(
+    routes: Routes,
+    request: hyper::Request<Incoming>,
+    arrived: Instant,
+) -> Result<Response<Body>, Closed> {
     let request = request.map(drain::body);
     let response = match routes.callbacks {
-        Some(app) if callback::is_callback(&request) => callback::receive(&app, request).await,
+        Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
         _ => routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {}),
     };
     match response.extensions().get::<CloseWithoutAnswer>() {

@@ -10,8 +10,14 @@ use axum::{
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
-use super::{answer, body, hint::Hint};
-use crate::{app::App, store::NotDurable, token::Issued};
+use super::{answer, body, gateway, hint::Hint};
+use crate::{
+    accounts::Account,
+    app::App,
+    store::NotDurable,
+    token::Issued,
+    upstream::{Failure, Kept, Upstream},
+};
 
 /// Nobody is known yet when the body is read, so little of it is kept. Larger ones are no data: 47001.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -26,8 +32,11 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     }
     let given = |name: &str| values.get(name).map(String::as_str).unwrap_or_default();
     match check(&app, given("appid"), given("grant_type"), given("secret")) {
-        Ok(appid) => {
-            let (shared, appid) = (app.clone(), appid.to_owned());
+        Ok(account) if let Some(upstream) = exposing(&app) => {
+            finish_real(&app, "token", upstream.token(&account).await)
+        }
+        Ok(account) => {
+            let (shared, appid) = (app.clone(), account.config.appid.clone());
             let issued = async move { shared.tokens.issue(&appid, &shared.ingest, &shared.clock).await };
             finish(&app, "token", to_its_end(issued).await)
         }
@@ -44,8 +53,12 @@ pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Resp
     let given = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let force = object.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
     match check(&app, given("appid"), given("grant_type"), given("secret")) {
-        Ok(appid) => {
-            let (shared, appid) = (app.clone(), appid.to_owned());
+        Ok(account) if let Some(upstream) = exposing(&app) => {
+            let token = if force { upstream.forced(&account).await } else { upstream.token(&account).await };
+            finish_real(&app, "stable_token", token)
+        }
+        Ok(account) => {
+            let (shared, appid) = (app.clone(), account.config.appid.clone());
             let issued =
                 async move { shared.tokens.issue_stable(&appid, force, &shared.ingest, &shared.clock).await };
             finish(&app, "stable_token", to_its_end(issued).await)
@@ -66,11 +79,11 @@ async fn read_object(request: Request) -> Result<Map<String, Value>, ErrorCode> 
     serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)
 }
 
-fn check<'a>(app: &App, appid: &'a str, grant_type: &str, secret: &str) -> Result<&'a str, ErrorCode> {
+fn check(app: &App, appid: &str, grant_type: &str, secret: &str) -> Result<Arc<Account>, ErrorCode> {
     if appid.is_empty() {
         return Err(ErrorCode::APPID_MISSING);
     }
-    let account = app.account(appid).ok_or(ErrorCode::INVALID_APPID)?;
+    let account = app.accounts.get(appid).ok_or(ErrorCode::INVALID_APPID)?;
     if grant_type != "client_credential" {
         return Err(ErrorCode::INVALID_GRANT_TYPE);
     }
@@ -80,7 +93,26 @@ fn check<'a>(app: &App, appid: &'a str, grant_type: &str, secret: &str) -> Resul
     if !account.config.secret.is(secret) {
         return Err(ErrorCode::INVALID_APPSECRET);
     }
-    Ok(appid)
+    Ok(account)
+}
+
+/// WeChat, if callers are given the real token.
+fn exposing(app: &App) -> Option<Arc<Upstream>> {
+    app.upstream.clone().filter(|upstream| upstream.config.expose_real_token)
+}
+
+/// The kept real token with the seconds it has left: whoever asks, nobody's is taken.
+fn finish_real(app: &App, name: &'static str, kept: Result<Kept, Failure>) -> Response<Body> {
+    match kept {
+        Ok(kept) => {
+            let expires_in = (kept.expires_s - app.clock.now_s()).max(0);
+            finish(app, name, Ok(Issued { access_token: kept.token.reveal().to_owned(), expires_in }))
+        }
+        Err(failure) => {
+            app.metrics.call(name, ErrorCode::SYSTEM_ERROR.code);
+            gateway::failed(app, failure)
+        }
+    }
 }
 
 /// Runs also if the caller hangs up: what is on disk and what is in memory must agree.

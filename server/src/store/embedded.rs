@@ -277,6 +277,10 @@ impl Embedded {
                     if served { coverage.serve(at_s) } else { coverage.stop() }
                 }
             }
+            Change::Begin { at_s, account } => {
+                self.change_coverage(account, |coverage| coverage.serve(at_s));
+            }
+            Change::Cease { account } => self.change_coverage(account, Coverage::stop),
             Change::Mark { at_s } => {
                 self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).mark(at_s));
             }
@@ -303,6 +307,8 @@ fn record_of(change: &Change) -> Record<'_> {
         Change::Serve { at_s, accounts } => {
             Record::Serve { at_s: *at_s, accounts: accounts.iter().map(|account| account.0).collect() }
         }
+        Change::Begin { at_s, account } => Record::Begin { account: account.0, at_s: *at_s },
+        Change::Cease { account } => Record::Cease { account: account.0 },
         Change::Mark { at_s } => Record::Mark { at_s: *at_s },
         Change::Fact { key, value } => Record::Fact { key, value: value.as_deref() },
         // Admitted on paths of their own.

@@ -125,6 +125,8 @@ impl State {
                 }
                 Outcome::Noted
             }
+            Change::Begin { at_s, account } => self.cover(*account, |coverage| coverage.serve(*at_s)),
+            Change::Cease { account } => self.cover(*account, Coverage::stop),
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
                 Outcome::Noted

@@ -60,7 +60,7 @@ fn an_unknown_key_is_refused_by_name_and_one_of_a_later_version_says_so() -> Out
     let scene = Scene::new()?;
     for (line, wanted) in [
         ("lsten = \"127.0.0.1:1\"\n", &["lsten"][..]),
-        ("[tls]\ncert = \"c\"\nkey = \"k\"\n", &["tls", "not built yet"]),
+        ("[store]\nkind = \"clickhouse\"\n", &["store", "not built yet"]),
     ] {
         let text = format!("admin_key = \"k\"\n{line}");
         let file = scene.write("other.toml", text.as_bytes())?;

@@ -59,7 +59,9 @@ fn any_note() -> impl Strategy<Value = Change> {
     let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..9));
     prop_oneof![
         (second.clone(), served).prop_map(|(at_s, accounts)| Change::Serve { at_s, accounts }),
-        second.prop_map(|at_s| Change::Mark { at_s }),
+        second.clone().prop_map(|at_s| Change::Mark { at_s }),
+        (any_account(), second).prop_map(|(account, at_s)| Change::Begin { account, at_s }),
+        any_account().prop_map(|account| Change::Cease { account }),
         stretch().prop_map(|(account, from_s, length)| Change::Lose {
             account,
             from_s,

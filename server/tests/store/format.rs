@@ -171,12 +171,12 @@ fn a_newer_log_is_refused_by_name() {
     unpack(folder.path());
     let path = fs::read_dir(folder.path().join("log")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let sum = crc32fast::hash(&bytes[..28]).to_le_bytes();
     bytes[28..32].copy_from_slice(&sum);
     fs::write(&path, bytes).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
 

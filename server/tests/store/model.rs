@@ -75,6 +75,13 @@ impl Model {
                     if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
                 }
             }
+            Change::Begin { account, at_s } => {
+                let account = self.account(*account);
+                account.into_iter().for_each(|account| account.coverage.serve(*at_s));
+            }
+            Change::Cease { account } => {
+                self.account(*account).into_iter().for_each(|account| account.coverage.stop());
+            }
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
             }

@@ -13,11 +13,11 @@ use msgcube::{
     app::App,
     clock::Clock,
     config::Config,
+    data_key::DataKey,
     http::{self, Listener},
     ingest::Writer,
     server,
     store::{Memory, Store},
-    token::DataKey,
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 

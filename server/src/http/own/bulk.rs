@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::no_account;
 use crate::{
-    app::{Account, App},
+    accounts::Account,
+    app::App,
     callback::json::bulk_line,
     http::{answer, callback::implausible},
     store::{Change, NotDurable, Outcome},
@@ -57,7 +58,7 @@ pub async fn receive(
     Path(appid): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let Some(account) = app.account(&appid).cloned() else { return no_account() };
+    let Some(account) = app.accounts.get(&appid) else { return no_account() };
     let covers = match covers(request.uri().query().unwrap_or("")) {
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),

@@ -54,7 +54,7 @@ pub async fn answer(
     Path(appid): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    let Some(account) = app.account(&appid).cloned() else { return no_account() };
+    let Some(account) = app.accounts.get(&appid) else { return no_account() };
     let question = match Question::parse(request.uri().query().unwrap_or("")) {
         Ok(question) => question,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),

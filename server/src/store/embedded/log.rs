@@ -20,7 +20,8 @@ use super::{
 use crate::store::StoreError;
 
 const MAGIC: &[u8; 8] = b"mcubelog";
-const FORMAT: u32 = 1;
+/// 2: records that begin or end the serving of one account.
+const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 32;
 
 /// The end of the log, where frames are appended.

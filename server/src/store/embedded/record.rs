@@ -17,6 +17,8 @@ pub enum Record<'a> {
     Lose { account: u32, from_s: i64, to_s: i64 },
     Claim { account: u32, from_s: i64, to_s: i64 },
     Serve { at_s: i64, accounts: Vec<u32> },
+    Begin { account: u32, at_s: i64 },
+    Cease { account: u32 },
     Mark { at_s: i64 },
     Fact { key: &'a str, value: Option<&'a [u8]> },
 }
@@ -33,6 +35,9 @@ const SERVE: u8 = 9;
 const MARK: u8 = 10;
 const FACT: u8 = 11;
 const NO_FACT: u8 = 12;
+/// From format 2 of the log on.
+const BEGIN: u8 = 13;
+const CEASE: u8 = 14;
 
 impl<'a> Record<'a> {
     /// Appends the record.
@@ -64,6 +69,11 @@ impl<'a> Record<'a> {
                 accounts.iter().for_each(|account| varint::put(out, u64::from(*account)));
                 put_seconds(out, *at_s);
             }
+            Record::Begin { account, at_s } => {
+                start(out, BEGIN, *account);
+                put_seconds(out, *at_s);
+            }
+            Record::Cease { account } => start(out, CEASE, *account),
             Record::Mark { at_s } => {
                 out.push(MARK);
                 put_seconds(out, *at_s);
@@ -98,6 +108,8 @@ impl<'a> Record<'a> {
                 let accounts = (0..count).map(|_| reader.small()).collect::<Result<_, _>>()?;
                 Record::Serve { accounts, at_s: seconds(reader)? }
             }
+            BEGIN => Record::Begin { account: reader.small()?, at_s: seconds(reader)? },
+            CEASE => Record::Cease { account: reader.small()? },
             MARK => Record::Mark { at_s: seconds(reader)? },
             FACT => Record::Fact { key: reader.text()?, value: Some(reader.bytes()?) },
             NO_FACT => Record::Fact { key: reader.text()?, value: None },

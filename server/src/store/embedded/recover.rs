@@ -198,6 +198,10 @@ impl Embedded {
                     accounts: accounts.into_iter().map(AccountNumber).collect(),
                 });
             }
+            Record::Begin { account, at_s } => {
+                self.note(Change::Begin { account: AccountNumber(account), at_s });
+            }
+            Record::Cease { account } => self.note(Change::Cease { account: AccountNumber(account) }),
             Record::Mark { at_s } => self.note(Change::Mark { at_s }),
             Record::Fact { key, value } => {
                 self.note(Change::Fact { key: key.to_owned(), value: value.map(<[u8]>::to_vec) });

@@ -1,0 +1,266 @@
+//! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
+//! sealed with the data key.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use hashbrown::HashMap;
+use serde_json::{Map, Value};
+
+use crate::{
+    callback::{AccountKeys, KeyError},
+    config::{AccountConfig, AccountTable, Config, Flaw, SecretFiles},
+    data_key::{DataKey, SealError},
+    ingest::Ingest,
+    store::{AccountNumber, Change, NotDurable, Store},
+    token::Tokens,
+};
+
+const FACT_PREFIX: &str = "account/";
+/// Accounts added at run time, at most.
+const STORED_MAX: usize = 100_000;
+/// The settings of an account that are secrets.
+pub const SECRETS: [&str; 6] =
+    ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
+
+/// An account's settings as they came in: the names of the configuration file, secrets among them.
+pub type Settings = Map<String, Value>;
+
+/// One account as it is served.
+#[derive(Debug)]
+pub struct Account {
+    /// Its number in the store.
+    pub number: AccountNumber,
+    /// Its settings.
+    pub config: AccountConfig,
+    /// What its callbacks are checked with.
+    pub keys: AccountKeys,
+    /// It stands in the configuration file, where alone it can be changed.
+    pub is_configured: bool,
+}
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    served: RwLock<HashMap<String, Arc<Account>, foldhash::fast::RandomState>>,
+    /// One change at a time: each reads what the one before wrote.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Why an account could not be added, changed or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccountError {
+    /// A setting that cannot be.
+    #[error("{0}")]
+    Flaw(#[from] Flaw),
+    /// Not an account's settings at all.
+    #[error("the settings cannot be read: {0}")]
+    Unreadable(String),
+    /// It is there already.
+    #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
+    Exists(String),
+    /// It stands in the configuration file.
+    #[error("{0} stands in the configuration file: change it there and restart")]
+    Configured(String),
+    /// It is not there.
+    #[error("no account has the appid {0}; GET /v1/accounts lists them")]
+    Unknown(String),
+    /// An account keeps its appid.
+    #[error("the appid of an account cannot be changed: add another account")]
+    AppidChanges,
+    /// Too many.
+    #[error("{STORED_MAX} accounts were added already, which is the most")]
+    TooMany,
+    /// The disk.
+    #[error("{0}")]
+    NotDurable(#[from] NotDurable),
+    /// The cipher.
+    #[error("the settings cannot be sealed: {0}")]
+    Seal(#[from] SealError),
+}
+
+/// Why the accounts that were added at run time cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("the account {appid}, added at run time, cannot be read: {what}")]
+pub struct StoredAccountError {
+    appid: String,
+    what: String,
+}
+
+/// What changing accounts needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Office<'a> {
+    pub config: &'a Config,
+    pub store: &'a Store,
+    pub ingest: &'a Ingest,
+    pub tokens: &'a Tokens,
+    pub key: &'a DataKey,
+}
+
+impl Account {
+    fn new(number: AccountNumber, config: AccountConfig, is_configured: bool) -> Result<Account, KeyError> {
+        Ok(Account { number, keys: config.keys()?, config, is_configured })
+    }
+}
+
+impl Accounts {
+    /// The account of an appid.
+    pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
+        self.read().get(appid).cloned()
+    }
+
+    /// Looks at the account of an appid.
+    pub fn all(&self) -> Vec<Arc<Account>> {
+        self.read().values().cloned().collect()
+    }
+
+    fn read(
+        &self,
+    ) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Account>, foldhash::fast::RandomState>> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves an account from now on, in place of the one of its appid.
+    pub fn put(&self, account: Account) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.insert(account.config.appid.clone(), Arc::new(account));
+    }
+
+    /// Serves an account of the configuration file.
+    pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
+        self.put(Account::new(number, config.clone(), true)?);
+        Ok(())
+    }
+
+    /// Serves the accounts that were added at run time. Of one that stands in the configuration, too, that holds.
+    pub fn load_stored(&self, store: &Store, key: &DataKey) -> Result<(), StoredAccountError> {
+        for (fact, sealed) in store.facts(FACT_PREFIX) {
+            let appid = fact.trim_start_matches(FACT_PREFIX).to_owned();
+            if self.get(&appid).is_some() {
+                tracing::warn!(appid, "added at run time and in the configuration file, which holds");
+                continue;
+            }
+            let account = stored(&fact, &sealed, key)
+                .map_err(|error| error.to_string())
+                .and_then(|settings| checked(settings).map_err(|error| error.to_string()))
+                .and_then(|config| {
+                    let number = store.account(&appid).map_err(|error| error.to_string())?;
+                    Account::new(number, config, false).map_err(|error| error.to_string())
+                });
+            self.put(account.map_err(|what| StoredAccountError { appid, what })?);
+        }
+        Ok(())
+    }
+
+    /// Adds an account, durably, and serves it.
+    pub async fn add(&self, settings: Settings, office: Office<'_>) -> Result<Arc<Account>, AccountError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let config = checked(settings.clone())?;
+        office.config.check_relay(&config)?;
+        if self.get(&config.appid).is_some() {
+            return Err(AccountError::Exists(config.appid));
+        }
+        if self.read().values().filter(|account| !account.is_configured).count() >= STORED_MAX {
+            return Err(AccountError::TooMany);
+        }
+        let number = number_of(&config.appid, office.store)?;
+        let fact = fact(&config.appid, &settings, office.key)?;
+        office.ingest.serve(number, true, vec![fact]).await?;
+        self.serve(number, config)
+    }
+
+    /// Changes settings of an account that was added at run time, durably. A null removes a setting.
+    pub async fn change(
+        &self,
+        appid: &str,
+        changes: Settings,
+        office: Office<'_>,
+    ) -> Result<Arc<Account>, AccountError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let account = self.changeable(appid)?;
+        let settings = merged(kept(appid, office)?, changes);
+        let config = checked(settings.clone())?;
+        if config.appid != appid {
+            return Err(AccountError::AppidChanges);
+        }
+        office.config.check_relay(&config)?;
+        office.ingest.submit_all(vec![fact(appid, &settings, office.key)?])?.await?;
+        self.serve(account.number, config)
+    }
+
+    /// Stops serving an account that was added at run time. What was counted stays; its tokens end.
+    pub async fn remove(&self, appid: &str, office: Office<'_>) -> Result<(), AccountError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let account = self.changeable(appid)?;
+        // Nothing is taken any more before time stops being covered.
+        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
+        let forgotten = Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None };
+        let done = office.ingest.serve(account.number, false, vec![forgotten]).await;
+        if let Err(error) = done {
+            self.served.write().unwrap_or_else(PoisonError::into_inner).insert(appid.to_owned(), account);
+            return Err(error.into());
+        }
+        Ok(office.tokens.revoke(appid, office.ingest).await?)
+    }
+
+    /// The settings of an account that was added at run time, secrets among them.
+    pub fn settings(&self, appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
+        self.changeable(appid)?;
+        kept(appid, office)
+    }
+
+    fn changeable(&self, appid: &str) -> Result<Arc<Account>, AccountError> {
+        match self.get(appid) {
+            None => Err(AccountError::Unknown(appid.to_owned())),
+            Some(account) if account.is_configured => Err(AccountError::Configured(appid.to_owned())),
+            Some(account) => Ok(account),
+        }
+    }
+
+    fn serve(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, AccountError> {
+        let appid = config.appid.clone();
+        let account = Account::new(number, config, false);
+        self.put(account.map_err(|error| AccountError::Unreadable(error.to_string()))?);
+        self.get(&appid).ok_or(AccountError::Unknown(appid))
+    }
+}
+
+fn checked(settings: Settings) -> Result<AccountConfig, AccountError> {
+    let table: AccountTable = serde_json::from_value(Value::Object(settings))
+        .map_err(|error| AccountError::Unreadable(error.to_string()))?;
+    Ok(table.checked(SecretFiles::Nowhere)?)
+}
+
+fn merged(mut settings: Settings, changes: Settings) -> Settings {
+    for (name, value) in changes {
+        if value.is_null() { drop(settings.remove(&name)) } else { drop(settings.insert(name, value)) }
+    }
+    settings
+}
+
+/// Giving a number writes to the disk, which must not hold up the runtime.
+fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),
+        _ => tokio::task::block_in_place(|| store.account(appid)),
+    }
+}
+
+fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, AccountError> {
+    let name = format!("{FACT_PREFIX}{appid}");
+    let text = zeroize::Zeroizing::new(Value::Object(settings.clone()).to_string());
+    let sealed = key.seal(&name, text.as_bytes())?;
+    Ok(Change::Fact { key: name, value: Some(sealed) })
+}
+
+fn kept(appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
+    let name = format!("{FACT_PREFIX}{appid}");
+    let facts = office.store.facts(&name);
+    let sealed = facts.iter().find(|(fact, _)| *fact == name);
+    let (fact, sealed) = sealed.ok_or_else(|| AccountError::Unknown(appid.to_owned()))?;
+    stored(fact, sealed, office.key)
+}
+
+fn stored(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {
+    let text = key.open(fact, sealed)?;
+    serde_json::from_slice(&text).map_err(|error| AccountError::Unreadable(error.to_string()))
+}

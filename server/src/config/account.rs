@@ -1,0 +1,279 @@
+//! One account's settings, the same whether they stand in the configuration file or come in at run time.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::{Flaw, check_text};
+use crate::{
+    callback::{AccountKeys, KeyError, KeySettings},
+    outbound::Address,
+    secret::Secret,
+};
+
+/// Most targets that only listen to an account's callbacks.
+const LISTENERS_MAX: usize = 8;
+
+/// One Official Account.
+#[derive(Clone, Debug)]
+pub struct AccountConfig {
+    /// Its appid.
+    pub appid: String,
+    /// What token callers must show.
+    pub secret: Secret,
+    /// What WeChat must be shown, if that differs.
+    pub upstream_secret: Option<Secret>,
+    /// `gh_…`
+    pub original_id: Option<String>,
+    /// The callback token.
+    pub token: Secret,
+    /// The former one.
+    pub token_previous: Option<Secret>,
+    /// 43 characters.
+    pub encoding_aes_key: Option<Secret>,
+    /// The former one.
+    pub encoding_aes_key_previous: Option<Secret>,
+    /// Plain callbacks are refused.
+    pub require_encryption: bool,
+    /// What WeChat calls the account's type.
+    pub kind: AccountKind,
+    /// Verified by WeChat; only then do the seven answer.
+    pub certified: bool,
+    /// Who else is told of each callback, and answers it.
+    pub relay: Option<RelayConfig>,
+}
+
+/// What WeChat calls the account's type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AccountKind {
+    /// A service account.
+    #[default]
+    Service,
+    /// A subscription account.
+    Subscription,
+    /// Neither: the seven answer 48001.
+    Other,
+}
+
+/// Where an account's callbacks are passed on to.
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    /// The bot, whose reply goes back to WeChat.
+    pub url: Address,
+    /// What happens while messages cannot be made durable.
+    pub when_not_durable: WhenNotDurable,
+    /// What WeChat hears if the bot is late.
+    pub on_late: OnLate,
+    /// Further targets, whose replies nobody reads.
+    pub listeners: Vec<Address>,
+}
+
+/// What happens while messages cannot be made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenNotDurable {
+    /// The bot answers all the same; what is not counted is a gap.
+    #[default]
+    Answer,
+    /// The bot hears of nothing that is not durable.
+    Refuse,
+}
+
+/// What WeChat hears if the bot is late.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnLate {
+    /// Nothing, so that it sends the callback again.
+    #[default]
+    Close,
+    /// `success`, so that it does not.
+    Success,
+}
+
+/// An account as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountTable {
+    appid: String,
+    secret: Option<Secret>,
+    secret_file: Option<PathBuf>,
+    upstream_secret: Option<Secret>,
+    upstream_secret_file: Option<PathBuf>,
+    original_id: Option<String>,
+    token: Option<Secret>,
+    token_file: Option<PathBuf>,
+    token_previous: Option<Secret>,
+    token_previous_file: Option<PathBuf>,
+    encoding_aes_key: Option<Secret>,
+    encoding_aes_key_file: Option<PathBuf>,
+    encoding_aes_key_previous: Option<Secret>,
+    encoding_aes_key_previous_file: Option<PathBuf>,
+    #[serde(default)]
+    require_encryption: bool,
+    #[serde(default)]
+    kind: AccountKind,
+    #[serde(default = "yes")]
+    certified: bool,
+    relay: Option<RelayTable>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelayTable {
+    url: String,
+    #[serde(default)]
+    when_not_durable: WhenNotDurable,
+    #[serde(default)]
+    on_late: OnLate,
+    #[serde(default)]
+    listeners: Vec<String>,
+}
+
+/// Where secrets may be read from.
+#[derive(Clone, Copy)]
+pub enum SecretFiles<'a> {
+    /// Files, relative to this folder.
+    In(&'a Path),
+    /// Nowhere: whoever calls over the network names no files of this machine.
+    Nowhere,
+}
+
+impl SecretFiles<'_> {
+    /// The secret itself, or what its file holds.
+    pub fn secret(
+        self,
+        key: &str,
+        inline: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Result<Option<Secret>, Flaw> {
+        match (inline, file, self) {
+            (Some(_), Some(_), _) => {
+                Err(Flaw::new(key, format!("give either {key} or {key}_file, not both")))
+            }
+            (inline, None, _) => Ok(inline),
+            (None, Some(_), SecretFiles::Nowhere) => {
+                Err(Flaw::new(format!("{key}_file"), format!("files are not read here: give {key} itself")))
+            }
+            (None, Some(file), SecretFiles::In(folder)) => {
+                let path = folder.join(file);
+                let text = std::fs::read_to_string(&path).map_err(|error| {
+                    Flaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
+                })?;
+                Ok(Some(Secret::new(text.trim_end())))
+            }
+        }
+    }
+
+    fn needed(self, key: &str, inline: Option<Secret>, file: Option<PathBuf>) -> Result<Secret, Flaw> {
+        let secret = self.secret(key, inline, file)?;
+        secret.ok_or_else(|| Flaw::new("account", format!("{key} (or {key}_file) is missing")))
+    }
+}
+
+impl AccountTable {
+    /// The settings, checked.
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+        let account = AccountConfig {
+            secret: files.needed("secret", self.secret, self.secret_file)?,
+            upstream_secret: files.secret(
+                "upstream_secret",
+                self.upstream_secret,
+                self.upstream_secret_file,
+            )?,
+            token: files.needed("token", self.token, self.token_file)?,
+            token_previous: files.secret("token_previous", self.token_previous, self.token_previous_file)?,
+            encoding_aes_key: files.secret(
+                "encoding_aes_key",
+                self.encoding_aes_key,
+                self.encoding_aes_key_file,
+            )?,
+            encoding_aes_key_previous: files.secret(
+                "encoding_aes_key_previous",
+                self.encoding_aes_key_previous,
+                self.encoding_aes_key_previous_file,
+            )?,
+            appid: self.appid,
+            original_id: self.original_id.filter(|id| !id.is_empty()),
+            require_encryption: self.require_encryption,
+            kind: self.kind,
+            certified: self.certified,
+            relay: self.relay.map(RelayTable::checked).transpose()?,
+        };
+        account.check()?;
+        Ok(account)
+    }
+}
+
+impl RelayTable {
+    fn checked(self) -> Result<RelayConfig, Flaw> {
+        let address = |key: &str, text: &str| Address::parse(text).map_err(|what| Flaw::new(key, what));
+        if self.listeners.len() > LISTENERS_MAX {
+            return Err(Flaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
+        }
+        let listeners = self.listeners.iter().map(|url| address("relay.listeners", url));
+        Ok(RelayConfig {
+            url: address("relay.url", &self.url)?,
+            when_not_durable: self.when_not_durable,
+            on_late: self.on_late,
+            listeners: listeners.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl AccountConfig {
+    /// What its callbacks are checked with.
+    pub fn keys(&self) -> Result<AccountKeys, KeyError> {
+        AccountKeys::new(&KeySettings {
+            appid: &self.appid,
+            original_id: self.original_id.as_deref(),
+            token: self.token.reveal(),
+            token_previous: self.token_previous.as_ref().map(Secret::reveal),
+            encoding_aes_key: self.encoding_aes_key.as_ref().map(Secret::reveal),
+            encoding_aes_key_previous: self.encoding_aes_key_previous.as_ref().map(Secret::reveal),
+            require_encryption: self.require_encryption,
+        })
+    }
+
+    /// The secret that WeChat knows.
+    pub fn upstream_secret(&self) -> &Secret {
+        self.upstream_secret.as_ref().unwrap_or(&self.secret)
+    }
+
+    /// Things that are allowed and probably not meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let mut warn = |what: &str| warnings.push(format!("account {}: {what}", self.appid));
+        let digits = self.appid.strip_prefix("wx");
+        if !digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            warn("WeChat's appids are wx and 16 hexadecimal digits");
+        }
+        if self.secret.reveal().len() != 32 {
+            warn("WeChat's secrets have 32 characters");
+        }
+        if !self.require_encryption {
+            warn(
+                "plain callbacks are taken, and nothing proves their content; set require_encryption = true",
+            );
+        }
+        warnings
+    }
+
+    fn check(&self) -> Result<(), Flaw> {
+        let upstream = self.upstream_secret.as_ref().map(|secret| ("upstream_secret", secret.reveal()));
+        let texts = [
+            ("appid", self.appid.as_str()),
+            ("secret", self.secret.reveal()),
+            ("token", self.token.reveal()),
+        ];
+        for (key, text) in texts.into_iter().chain(upstream) {
+            check_text(text).map_err(|what| Flaw::new(key, what))?;
+        }
+        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        Ok(())
+    }
+}

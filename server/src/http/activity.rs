@@ -1,0 +1,184 @@
+//! What happens on connections: when a request began to arrive, and which connections are idle and are closed.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::AbortHandle,
+    time::Instant,
+};
+
+use crate::store::lock;
+
+/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs open between calls.
+const IDLE_MAX: Duration = Duration::from_secs(90);
+/// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
+/// its head drop by drop is idle, too.
+#[derive(Debug)]
+pub struct Activity {
+    opened: Instant,
+    /// Microseconds from `opened` to the first byte of the request that is being read or answered, and 1; 0: none yet.
+    first_byte_us: AtomicU64,
+    begun: AtomicU64,
+    ended: AtomicU64,
+}
+
+impl Activity {
+    /// Of a connection that was just accepted.
+    pub fn new() -> Activity {
+        let zero = || AtomicU64::new(0);
+        Activity { opened: Instant::now(), first_byte_us: zero(), begun: zero(), ended: zero() }
+    }
+
+    /// Bytes came in.
+    fn read(&self) {
+        if self.first_byte_us.load(Ordering::Relaxed) == 0 {
+            let since_opened = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
+            self.first_byte_us.store(since_opened + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// When the first byte of a request arrived. On HTTP/2, where requests share their bytes, it is the moment at which
+    /// its head was complete.
+    pub fn arrived<T>(&self, request: &hyper::Request<T>) -> Instant {
+        match self.first_byte_us.load(Ordering::Relaxed) {
+            0 => Instant::now(),
+            _ if request.version() > hyper::Version::HTTP_11 => Instant::now(),
+            first_byte_us => self.opened + Duration::from_micros(first_byte_us - 1),
+        }
+    }
+
+    /// Answers one request.
+    pub async fn during<T>(self: Arc<Self>, request: impl Future<Output = T>) -> T {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let _ended = Ended(&self);
+        request.await
+    }
+
+    /// The requests begun, if none is running.
+    fn at_rest(&self) -> Option<u64> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        (self.ended.load(Ordering::Relaxed) == begun).then_some(begun)
+    }
+}
+
+/// A request that is over, also if its stream was reset: otherwise its connection would never be at rest again.
+struct Ended<'a>(&'a Activity);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.0.first_byte_us.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
+#[derive(Debug)]
+pub struct Idle {
+    connections: Arc<Mutex<Vec<Watched>>>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Watched {
+    activity: Arc<Activity>,
+    connection: AbortHandle,
+    /// What it was at when last looked at, if it was at rest.
+    at_rest: Option<u64>,
+}
+
+impl Idle {
+    /// Starts looking.
+    pub fn start() -> Idle {
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn({
+            let connections = connections.clone();
+            async move {
+                loop {
+                    tokio::time::sleep(IDLE_MAX / 2).await;
+                    lock(&connections).retain_mut(Watched::goes_on);
+                }
+            }
+        });
+        Idle { connections, task: task.abort_handle() }
+    }
+
+    /// Looks after a connection, too.
+    pub fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
+        lock(&self.connections).push(Watched { activity, connection, at_rest: None });
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Watched {
+    /// Ends the connection if nothing happened on it since the last look; false once it is over.
+    fn goes_on(&mut self) -> bool {
+        let at_rest = self.activity.at_rest();
+        if at_rest.is_some() && at_rest == self.at_rest {
+            self.connection.abort();
+        }
+        self.at_rest = at_rest;
+        !self.connection.is_finished()
+    }
+}
+
+/// A connection that notes when requests begin to arrive.
+#[derive(Debug)]
+pub struct Timed<T> {
+    io: T,
+    activity: Arc<Activity>,
+}
+
+impl<T> Timed<T> {
+    /// Notes it there.
+    pub fn new(io: T, activity: Arc<Activity>) -> Timed<T> {
+        Timed { io, activity }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(context, buffer);
+        if buffer.filled().len() > filled {
+            self.activity.read();
+        }
+        polled
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}

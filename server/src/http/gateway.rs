@@ -1,0 +1,246 @@
+//! The gateway: every path of WeChat's interface that is not answered here goes on to WeChat, with the real token in
+//! place of ours, streamed both ways (the contract, section 7).
+
+mod answer_in;
+mod copy;
+mod head;
+mod timely;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{Response, StatusCode, header, request::Parts},
+};
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{answer, caller::caller, hint::Hint};
+use crate::{
+    accounts::Account,
+    app::App,
+    clock::Stopwatch,
+    outbound::cause,
+    secret::Secret,
+    upstream::{Failure, Upstream},
+};
+
+use answer_in::Looked;
+use copy::Copy;
+
+/// How long nothing may move in either direction.
+pub const IDLE_MAX: Duration = Duration::from_secs(60);
+/// Paths, and all below them, that are ours alone.
+const OWN: [&str; 7] = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"];
+/// Calls whose tokens belong to users: they go through untouched.
+const OF_USERS: &str = "/sns/";
+
+/// Anything that no other route takes.
+pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let path = request.uri().path();
+    let Some(upstream) = app.upstream.clone().filter(|_| !is_own(path)) else {
+        return answer::own_error(StatusCode::NOT_FOUND, "no such path; see the README for those there are");
+    };
+    let (parts, body) = request.into_parts();
+    if parts.uri.path().starts_with(OF_USERS) {
+        let call = Call { app: &app, upstream: &upstream, parts, account: None };
+        return call.pass(body).await;
+    }
+    match caller(&app, parts.uri.query().unwrap_or(""), app.clock.now_s()) {
+        Ok(account) => {
+            Call { app: &app, upstream: &upstream, parts, account: Some(account) }.pass(body).await
+        }
+        Err(failure) => {
+            app.metrics.passed_on("refused", Duration::ZERO);
+            answer::error(&app, failure.code, failure.hint.as_ref())
+        }
+    }
+}
+
+/// One of the seven about time of which nothing was counted: WeChat's own figures.
+pub async fn uncovered(
+    app: &Arc<App>,
+    upstream: &Arc<Upstream>,
+    account: Arc<Account>,
+    parts: Parts,
+    body: Bytes,
+) -> Response<Body> {
+    let call = Call { app, upstream, parts, account: Some(account) };
+    let mut response = call.pass(Body::from(body)).await;
+    answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));
+    response
+}
+
+fn is_own(path: &str) -> bool {
+    let is_below =
+        |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    path == "/" || OWN.into_iter().any(is_below)
+}
+
+/// A call on its way.
+struct Call<'a> {
+    app: &'a Arc<App>,
+    upstream: &'a Arc<Upstream>,
+    parts: Parts,
+    /// None: it carries no token of ours.
+    account: Option<Arc<Account>>,
+}
+
+/// What a try came to.
+enum Tried {
+    Answered(Response<Body>),
+    /// WeChat refuses the token.
+    TokenRefused(Response<Body>),
+}
+
+/// Why there is no answer.
+enum Lost {
+    Unreachable(String),
+    TooSlow,
+}
+
+impl Call<'_> {
+    async fn pass(&self, body: Body) -> Response<Body> {
+        let stopwatch = Stopwatch::start();
+        let copy = Copy::default();
+        let (result, response) = match self.try_twice(copy.of(body), &copy).await {
+            Ok(response) => ("answered", response),
+            Err(failure) => (outcome(&failure), failed(self.app, failure)),
+        };
+        self.app.metrics.passed_on(result, stopwatch.elapsed());
+        response
+    }
+
+    /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
+    async fn try_twice(&self, body: Body, copy: &Copy) -> Result<Response<Body>, Failure> {
+        let Some(account) = &self.account else {
+            return self.attempt(body, None, copy).await.map(Tried::response);
+        };
+        let token = self.upstream.token(account).await?.token;
+        let refused = match self.attempt(body, Some(&token), copy).await? {
+            Tried::Answered(response) => return Ok(response),
+            Tried::TokenRefused(response) => response,
+        };
+        // An older token was refused while another came: the newer one is tried, and nothing is fetched.
+        let newer = match self.upstream.after_refusal(account, &token).await {
+            Ok(newer) => newer,
+            Err(failure) => {
+                tracing::warn!(appid = account.config.appid, %failure, "WeChat refuses the real token, and gives no other");
+                None
+            }
+        };
+        match (newer, copy.take()) {
+            (Some(newer), Some(again)) => {
+                self.attempt(Body::from(again), Some(&newer), copy).await.map(Tried::response)
+            }
+            _ => Ok(refused),
+        }
+    }
+
+    async fn attempt(&self, body: Body, token: Option<&Secret>, copy: &Copy) -> Result<Tried, Failure> {
+        let request = head::request(&self.parts, self.upstream, token, body);
+        let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let response = match self.head_of(self.upstream.client.send(request), copy).await {
+            Ok(response) => response,
+            Err(Lost::Unreachable(why)) => return Err(Failure::Unreachable(why)),
+            Err(Lost::TooSlow) => return Ok(Tried::Answered(too_slow())),
+        };
+        let (mut parts, content) = response.into_parts();
+        head::strip(&mut parts.headers);
+        let content = timely::body(Body::new(content), IDLE_MAX);
+        let (body, is_refused) = match answer_in::look(&parts, content).await {
+            Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
+            Looked::Streamed(first, rest) => (timely::rejoined(first, rest), false),
+            Looked::Whole(bytes, code) => {
+                let is_refused = code.is_some_and(answer_in::refuses_token);
+                (Body::from(self.without_real_token(&mut parts, bytes, token)), is_refused)
+            }
+        };
+        let response = Response::from_parts(parts, body);
+        Ok(if is_refused && token.is_some() {
+            Tried::TokenRefused(response)
+        } else {
+            Tried::Answered(response)
+        })
+    }
+
+    /// Waits for the head of the answer for as long as the body still moves.
+    async fn head_of<T>(
+        &self,
+        sent: impl Future<Output = Result<T, hyper_util::client::legacy::Error>>,
+        copy: &Copy,
+    ) -> Result<T, Lost> {
+        let mut sent = std::pin::pin!(sent);
+        loop {
+            let moved = copy.moved();
+            let until = Instant::now() + IDLE_MAX;
+            match tokio::time::timeout_at(until, &mut sent).await {
+                Ok(answer) => return answer.map_err(|error| Lost::Unreachable(cause(&error))),
+                Err(_) if copy.moved() == moved => return Err(Lost::TooSlow),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Some answers repeat the request, the token in it: the caller sees its own again.
+    fn without_real_token(
+        &self,
+        parts: &mut axum::http::response::Parts,
+        bytes: Bytes,
+        token: Option<&Secret>,
+    ) -> Bytes {
+        let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) else { return bytes };
+        let own = super::caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
+        match answer_in::replaced(&bytes, token.reveal().as_bytes(), own.as_bytes()) {
+            Some(replaced) => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                replaced
+            }
+            None => bytes,
+        }
+    }
+}
+
+/// No answer of WeChat's: its refusal of a token as it came, or that it cannot be reached.
+pub fn failed(app: &App, failure: Failure) -> Response<Body> {
+    match failure {
+        Failure::Answered { status, content_type, body } => {
+            let mut response = answer::json(body);
+            *response.status_mut() = status;
+            if let Some(content_type) = content_type {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+            }
+            response
+        }
+        Failure::Unreachable(why) => {
+            let base =
+                app.upstream.as_ref().map_or(String::new(), |upstream| upstream.config.base.to_string());
+            if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
+                tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
+            }
+            let error = format!("{base} cannot be reached; see the log of msgcube");
+            answer::own_error(StatusCode::BAD_GATEWAY, error)
+        }
+    }
+}
+
+fn outcome(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Answered { .. } => "no_real_token",
+        Failure::Unreachable(_) => "unreachable",
+    }
+}
+
+fn too_slow() -> Response<Body> {
+    let seconds = IDLE_MAX.as_secs();
+    answer::own_error(StatusCode::GATEWAY_TIMEOUT, format!("WeChat did not answer within {seconds} s"))
+}
+
+impl Tried {
+    fn response(self) -> Response<Body> {
+        match self {
+            Tried::Answered(response) | Tried::TokenRefused(response) => response,
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The relay: callbacks go on to the bot behind msgcube, and its reply goes back to WeChat, all within one deadline.
+//! What the bot hears and what WeChat hears when something is missing is the contract's (section 6).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderValue, Method, Request, Response, header},
+};
+use bytes::Bytes;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::{answer, body, callback};
+use crate::{
+    accounts::Account,
+    app::App,
+    clock::Stopwatch,
+    config::{OnLate, RelayConfig, WhenNotDurable},
+    outbound::{Outbound, cause},
+    store::{NotDurable, Outcome},
+};
+
+/// How long a whole callback takes at most, from its first byte. WeChat waits 5 s.
+pub const DEADLINE: Duration = Duration::from_millis(4900);
+/// How long a bot waits for the disk if it is to answer in any case.
+const DURABLE_WITHIN: Duration = Duration::from_secs(1);
+/// Callbacks that are being passed on; further ones are counted, and closed at once.
+const PLACES: usize = 4096;
+/// A bot's reply, in bytes. WeChat takes a few KiB.
+const REPLY_BYTES_MAX: usize = 1 << 20;
+/// A connection to a bot that takes longer is tried anew.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
+/// The pause after a first failed try; each further one is twice as long.
+const RETRY_FIRST: Duration = Duration::from_millis(25);
+const RETRY_MAX: Duration = Duration::from_millis(400);
+
+/// What passing on needs.
+#[derive(Debug)]
+pub struct Relay {
+    client: Outbound,
+    waiting: AtomicUsize,
+}
+
+/// A callback as it came.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    pub query: Option<String>,
+    pub content_type: Option<HeaderValue>,
+    pub user_agent: Option<HeaderValue>,
+    pub body: Bytes,
+}
+
+/// What became of passing a callback on.
+enum Passed {
+    Answered(Response<Body>),
+    /// The bot has it, and did not reply in time.
+    Late,
+    /// The bot could not be reached.
+    Unreachable,
+    /// The bot's reply is too large to pass back.
+    TooLarge,
+}
+
+/// What became of making a callback durable.
+enum Kept {
+    Durable,
+    Failed,
+    /// The commit goes on; true if the callback is durable in the end.
+    Pending(JoinHandle<bool>),
+}
+
+impl Default for Relay {
+    fn default() -> Relay {
+        Relay { client: Outbound::new(CONNECT_TIME_MAX), waiting: AtomicUsize::new(0) }
+    }
+}
+
+impl Relay {
+    /// Callbacks that are being passed on.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+/// A place among the callbacks that are being passed on; given back when dropped.
+struct Place<'a>(&'a Relay);
+
+impl Relay {
+    fn place(&self) -> Option<Place<'_>> {
+        let place = Place(self);
+        (self.waiting.fetch_add(1, Ordering::Relaxed) < PLACES).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Incoming {
+    /// What of a callback is passed on.
+    pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> Incoming {
+        Incoming {
+            query: query.map(ToOwned::to_owned),
+            content_type: headers.get(header::CONTENT_TYPE).cloned(),
+            user_agent: headers.get(header::USER_AGENT).cloned(),
+            body,
+        }
+    }
+}
+
+/// A callback that counts, or is kept aside: made durable, then passed on.
+pub async fn keep(
+    app: &Arc<App>,
+    account: &Arc<Account>,
+    relay: &RelayConfig,
+    kept: callback::Keeping,
+    incoming: &Incoming,
+    deadline: Instant,
+) -> Response<Body> {
+    let Some(_place) = app.relay.place() else {
+        // In the queue it is counted all the same; WeChat sends it again, to be passed on then.
+        drop(app.ingest.enqueue(kept.change));
+        return close(app, "relay_full");
+    };
+    let answers_anyway = relay.when_not_durable == WhenNotDurable::Answer;
+    let until = if answers_anyway { deadline.min(Instant::now() + DURABLE_WITHIN) } else { deadline };
+    let kept = keep_until(app, account, kept, until).await;
+    match &kept {
+        Kept::Durable => {}
+        _ if answers_anyway => {}
+        Kept::Failed => return close(app, "not_durable"),
+        Kept::Pending(_) => return callback::close(app, account, "late"),
+    }
+    let passed = pass_on(app, relay, incoming, deadline).await;
+    let is_durable = match kept {
+        Kept::Durable => true,
+        Kept::Failed => false,
+        Kept::Pending(commit) => commit.is_finished() && commit.await.unwrap_or(false),
+    };
+    reply(app, relay, passed, is_durable)
+}
+
+/// A callback that proved itself and does not count: passed on, never answered by ourselves.
+pub async fn pass_on_only(
+    app: &Arc<App>,
+    relay: &RelayConfig,
+    incoming: &Incoming,
+    deadline: Instant,
+) -> Response<Body> {
+    let Some(_place) = app.relay.place() else { return close(app, "relay_full") };
+    let passed = pass_on(app, relay, incoming, deadline).await;
+    reply(app, relay, passed, false)
+}
+
+/// Waits for the disk for a while; longer than that the wait goes on beside the callback.
+async fn keep_until(app: &Arc<App>, account: &Arc<Account>, kept: callback::Keeping, until: Instant) -> Kept {
+    let waiting = match app.ingest.enqueue(kept.change) {
+        Ok(waiting) => waiting,
+        Err(error) => return settle(app, account, Err(error), kept.aside),
+    };
+    let mut waiting = Box::pin(waiting);
+    if let Ok(outcome) = timeout_at(until, &mut waiting).await {
+        return settle(app, account, outcome, kept.aside);
+    }
+    let (app, account) = (app.clone(), account.clone());
+    Kept::Pending(tokio::spawn(async move {
+        matches!(settle(&app, &account, waiting.await, kept.aside), Kept::Durable)
+    }))
+}
+
+/// Counts what became of it; what was lost is a gap.
+fn settle(
+    app: &App,
+    account: &Account,
+    outcome: Result<Outcome, NotDurable>,
+    aside: Option<&'static str>,
+) -> Kept {
+    match outcome {
+        Err(_) | Ok(Outcome::Failed(_)) => {
+            callback::lose_lately(app, account);
+            Kept::Failed
+        }
+        Ok(outcome) => {
+            callback::count(app, &outcome, aside);
+            Kept::Durable
+        }
+    }
+}
+
+/// What WeChat hears. `success` of our own only for what is durable.
+fn reply(app: &App, relay: &RelayConfig, passed: Passed, is_durable: bool) -> Response<Body> {
+    match passed {
+        Passed::Answered(response) => response,
+        Passed::Late if is_durable && relay.on_late == OnLate::Success => answer::success(),
+        Passed::Late => close(app, "relay_late"),
+        Passed::Unreachable if is_durable => answer::success(),
+        Passed::Unreachable => close(app, "relay_unreachable"),
+        Passed::TooLarge => close(app, "relay_reply_too_large"),
+    }
+}
+
+/// Closes the connection. Nothing is lost by that: what counts is durable, or noted as lost already.
+fn close(app: &App, reason: &'static str) -> Response<Body> {
+    app.metrics.callback("closed", reason);
+    answer::no_answer()
+}
+
+/// Sends it until the bot replies or the time is over.
+async fn pass_on(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
+    let stopwatch = Stopwatch::start();
+    let passed = send_until(app, relay, incoming, deadline).await;
+    let (result, status) = match &passed {
+        Passed::Answered(response) => ("answered", status_class(response)),
+        Passed::Late => ("late", ""),
+        Passed::Unreachable => ("unreachable", ""),
+        Passed::TooLarge => ("reply_too_large", ""),
+    };
+    app.metrics.relayed(result, status, stopwatch.elapsed());
+    passed
+}
+
+fn status_class(response: &Response<Body>) -> &'static str {
+    match response.status().as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
+async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
+    let mut pause = RETRY_FIRST;
+    loop {
+        let Some((request, connection)) = request(relay, incoming) else { return Passed::Unreachable };
+        match timeout_at(deadline, exchange(&app.relay.client, request)).await {
+            Ok(Ok(passed)) => return passed,
+            Ok(Err(error)) => {
+                tracing::debug!(error, target = %relay.url, "a callback could not be passed on");
+            }
+            Err(_) if is_connected(&connection) => return Passed::Late,
+            Err(_) => return Passed::Unreachable,
+        }
+        if timeout_at(deadline, tokio::time::sleep(pause)).await.is_err() {
+            return Passed::Unreachable;
+        }
+        pause = (pause * 2).min(RETRY_MAX);
+    }
+}
+
+/// True if a try got as far as the bot.
+fn is_connected(connection: &CaptureConnection) -> bool {
+    connection.connection_metadata().is_some()
+}
+
+fn request(relay: &RelayConfig, incoming: &Incoming) -> Option<(Request<Body>, CaptureConnection)> {
+    let uri = relay.url.with_query(incoming.query.as_deref()).ok()?;
+    let mut request = Request::new(Body::from(incoming.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers =
+        [(header::CONTENT_TYPE, &incoming.content_type), (header::USER_AGENT, &incoming.user_agent)];
+    for (name, value) in headers {
+        if let Some(value) = value {
+            request.headers_mut().insert(name, value.clone());
+        }
+    }
+    let connection = capture_connection(&mut request);
+    Some((request, connection))
+}
+
+/// One try. An error is worth another.
+async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, String> {
+    let (parts, content) = client.send(request).await.map_err(|error| cause(&error))?.into_parts();
+    if parts.status.is_informational() {
+        return Err("an interim answer where a reply belongs".to_owned());
+    }
+    match body::read(Body::new(content), REPLY_BYTES_MAX).await {
+        Ok(content) => {
+            let mut response = Response::new(Body::from(content));
+            *response.status_mut() = parts.status;
+            if let Some(content_type) = parts.headers.get(header::CONTENT_TYPE) {
+                response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+            }
+            Ok(Passed::Answered(response))
+        }
+        Err(body::BodyError::TooLarge) => Ok(Passed::TooLarge),
+        Err(_) => Err("the reply broke off".to_owned()),
+    }
+}

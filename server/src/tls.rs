@@ -1,0 +1,149 @@
+//! HTTPS by the program itself: certificate and key, read again when their files change.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, SystemTime},
+};
+
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use tokio::{io::AsyncRead, io::AsyncWrite, task::AbortHandle};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::config::TlsFiles;
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long a client may take to agree on keys.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// Why there is no HTTPS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("[tls] {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    /// It holds nothing of the kind.
+    #[error("[tls] {path} holds no {what} in PEM: {why}")]
+    Pem { path: PathBuf, what: &'static str, why: String },
+    /// They do not belong together, or the key is of a kind that is not known.
+    #[error(
+        "[tls] {cert} and {key} do not serve together: {source}; give the key of the first certificate in the file"
+    )]
+    Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
+    /// The library refuses.
+    #[error("[tls] {0}")]
+    Library(#[from] rustls::Error),
+}
+
+/// Accepts connections with the certificate of the moment.
+pub struct Tls {
+    acceptor: TlsAcceptor,
+    watch: AbortHandle,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+/// The certificate of the moment.
+#[derive(Debug)]
+struct Current(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Tls {
+    /// Reads the files, and looks at them again every few seconds.
+    pub fn start(files: &TlsFiles) -> Result<Tls, TlsError> {
+        let state = FileState::of(files);
+        let current = Arc::new(Current(RwLock::new(Arc::new(read(files)?))));
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth();
+        let mut config = config.with_cert_resolver(current.clone());
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let watch = tokio::spawn(watch(files.clone(), state, current)).abort_handle();
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), watch })
+    }
+
+    /// Agrees on keys with a client; none if it cannot, or takes too long.
+    pub async fn accept<T: AsyncRead + AsyncWrite + Unpin>(&self, stream: T) -> Option<TlsStream<T>> {
+        tokio::time::timeout(HANDSHAKE_MAX, self.acceptor.accept(stream)).await.ok()?.ok()
+    }
+}
+
+impl Drop for Tls {
+    fn drop(&mut self) {
+        self.watch.abort();
+    }
+}
+
+/// Certificate and key, if they belong together.
+pub fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
+    let TlsFiles { cert, key } = files;
+    let chain = certificates(cert)?;
+    let text = fs::read(key).map_err(|source| TlsError::File { path: key.clone(), source })?;
+    let private = PrivateKeyDer::from_pem_slice(&zeroize::Zeroizing::new(text))
+        .map_err(|error| TlsError::Pem { path: key.clone(), what: "private key", why: error.to_string() })?;
+    CertifiedKey::from_der(chain, private, &default_provider()).map_err(|source| TlsError::Pair {
+        cert: cert.clone(),
+        key: key.clone(),
+        source,
+    })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem_error = |why: String| TlsError::Pem { path: path.to_owned(), what: "certificate", why };
+    let text = fs::read(path).map_err(|source| TlsError::File { path: path.to_owned(), source })?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
+    let chain = chain.map_err(|error| pem_error(error.to_string()))?;
+    if chain.is_empty() { Err(pem_error("it has no BEGIN CERTIFICATE".to_owned())) } else { Ok(chain) }
+}
+
+/// What shows that files changed.
+#[derive(Clone, PartialEq, Eq)]
+struct FileState([Option<(SystemTime, u64, u64)>; 2]);
+
+impl FileState {
+    fn of(files: &TlsFiles) -> FileState {
+        use std::os::unix::fs::MetadataExt as _;
+        FileState([&files.cert, &files.key].map(|path| {
+            let about = fs::metadata(path).ok()?;
+            Some((about.modified().ok()?, about.len(), about.ino()))
+        }))
+    }
+}
+
+async fn watch(files: TlsFiles, mut seen: FileState, current: Arc<Current>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let state = FileState::of(&files);
+        if state == seen {
+            continue;
+        }
+        seen = state;
+        match read(&files) {
+            Ok(key) => {
+                *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+                tracing::info!(cert = %files.cert.display(), "the certificate was read again");
+            }
+            // Renewing writes one file after the other, so the next look may find both.
+            Err(error) => {
+                tracing::warn!(%error, "the certificate changed and cannot be used; the former one is kept");
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Asking for a real token: `stable_token` of WeChat, or a token server in its place.
+
+use std::{fmt, time::Duration};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, Request, StatusCode, header},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::Upstream;
+use crate::{accounts::Account, http::body, secret::Secret};
+
+/// A whole question. Source of nothing but patience: WeChat answers in well under a second.
+const TIME_MAX: Duration = Duration::from_secs(10);
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What a token server's token is taken for if it does not say how long it lives.
+const LIFE_UNSAID_S: i64 = 60;
+
+/// Why there is no token.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The answer, to be passed on as it is: an error code that names the cause.
+    Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },
+    /// Nobody answered, or nothing that makes sense.
+    Unreachable(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Answered { body, .. } => match serde_json::from_slice::<Answer>(body) {
+                Ok(answer) => {
+                    let code = answer.errcode.unwrap_or(0);
+                    write!(f, "WeChat answered {code} {}", answer.errmsg.unwrap_or_default())
+                }
+                Err(_) => f.write_str("the answer holds no token"),
+            },
+            Failure::Unreachable(why) => f.write_str(why),
+        }
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Failure({self})")
+    }
+}
+
+#[derive(Serialize)]
+struct Question<'a> {
+    grant_type: &'static str,
+    appid: &'a str,
+    secret: &'a str,
+    force_refresh: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: Option<Secret>,
+    expires_in: Option<Seconds>,
+    errcode: Option<i64>,
+    errmsg: Option<String>,
+}
+
+/// Some token servers write numbers as text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Number(i64),
+    Text(String),
+}
+
+impl Seconds {
+    fn number(&self) -> Option<i64> {
+        match self {
+            Seconds::Number(seconds) => Some(*seconds),
+            Seconds::Text(text) => text.parse().ok(),
+        }
+    }
+}
+
+/// A token and the seconds it has left.
+pub async fn token(upstream: &Upstream, account: &Account, force: bool) -> Result<(Secret, i64), Failure> {
+    let question = Question {
+        grant_type: "client_credential",
+        appid: &account.config.appid,
+        secret: account.config.upstream_secret().reveal(),
+        force_refresh: force,
+    };
+    match tokio::time::timeout(TIME_MAX, ask(upstream, &question)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs()))),
+    }
+}
+
+async fn ask(upstream: &Upstream, question: &Question<'_>) -> Result<(Secret, i64), Failure> {
+    let Some(server) = &upstream.config.token_url else {
+        let uri = upstream.config.base.below("/cgi-bin/stable_token");
+        return read(send(upstream, post(uri.map_err(broken)?, question)?).await?);
+    };
+    // A token server is asked as stable_token is; one that takes no POST, by GET and without the secret.
+    let posted = send(upstream, post(server.with_query(None).map_err(broken)?, question)?).await?;
+    if !matches!(
+        posted.status,
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
+    ) {
+        return read(posted);
+    }
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = server.with_query(Some(&query(question))).map_err(broken)?;
+    read(send(upstream, request).await?)
+}
+
+fn query(question: &Question<'_>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("appid", question.appid);
+    if question.force_refresh {
+        query.append_pair("force_refresh", "true");
+    }
+    query.finish()
+}
+
+fn broken(error: impl fmt::Display) -> Failure {
+    Failure::Unreachable(error.to_string())
+}
+
+fn post(uri: axum::http::Uri, question: &Question<'_>) -> Result<Request<Body>, Failure> {
+    let mut request = Request::new(Body::from(serde_json::to_vec(question).map_err(broken)?));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(request)
+}
+
+struct Answered {
+    status: StatusCode,
+    content_type: Option<HeaderValue>,
+    body: Bytes,
+}
+
+async fn send(upstream: &Upstream, request: Request<Body>) -> Result<Answered, Failure> {
+    let response = upstream.client.send(request).await;
+    let (parts, content) = response.map_err(|error| broken(crate::outbound::cause(&error)))?.into_parts();
+    let body = body::read(Body::new(content), ANSWER_BYTES_MAX).await;
+    let body =
+        body.map_err(|_| Failure::Unreachable("the answer broke off, or is over 64 KiB".to_owned()))?;
+    Ok(Answered {
+        status: parts.status,
+        content_type: parts.headers.get(header::CONTENT_TYPE).cloned(),
+        body,
+    })
+}
+
+fn read(answered: Answered) -> Result<(Secret, i64), Failure> {
+    let answer: Option<Answer> = serde_json::from_slice(&answered.body).ok();
+    let token = answer.as_ref().and_then(|answer| answer.access_token.clone());
+    match token.filter(|token| is_token(token.reveal())) {
+        Some(token) => {
+            let expires_in = answer.and_then(|answer| answer.expires_in?.number());
+            Ok((token, expires_in.unwrap_or(LIFE_UNSAID_S)))
+        }
+        None if answer.is_some_and(|answer| answer.errcode.is_some()) => {
+            let Answered { status, content_type, body } = answered;
+            Err(Failure::Answered { status, content_type, body })
+        }
+        None => Err(Failure::Unreachable(format!("status {} and no token", answered.status.as_u16()))),
+    }
+}
+
+/// What can stand in a query, and is no page of a login portal. WeChat's have up to 512 characters. Source: its page on
+/// access_token.
+fn is_token(text: &str) -> bool {
+    (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
