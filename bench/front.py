@@ -122,8 +122,10 @@ def main():
             ("Callbacks", measure(programs, "callback", callbacks(programs), sizes)),
             ("Calls", measure(programs, "call", calls(programs), sizes)),
         ]
-    print(f"{machine()}; load generator and target on the same cores; {sizes['rate']:,} requests a second at fixed moments over "
-          f"{sizes['connections']} connections; median of {sizes['rounds']} rounds in turns\n")
+    print(
+        f"{machine()}; load generator and target on the same cores; {sizes['rate']:,} requests a second at fixed moments over "
+        f"{sizes['connections']} connections; median of {sizes['rounds']} rounds in turns\n"
+    )
     for what, reports in found:
         print(f"| {what} | p50 | p99 | p99.9 | CPU a request |\n|---|---|---|---|---|")
         for name, rounds in reports.items():

@@ -84,9 +84,7 @@ class Programs:
 
     def msgcube(self, name, config):
         file = self.folder / f"{name}.toml"
-        file.write_text(
-            f'listen = "127.0.0.1:0"\ndata_dir = "{self.folder / name}"\nadmin_key = "{ADMIN_KEY}"\n\n{config}'
-        )
+        file.write_text(f'listen = "127.0.0.1:0"\ndata_dir = "{self.folder / name}"\nadmin_key = "{ADMIN_KEY}"\n\n{config}')
         return Server([self.programs / "msgcube", "serve", "--config", file], self.log)
 
     def noop(self):

@@ -34,7 +34,9 @@ def _attempt(function, binary):
         finally:
             scene.close()
     with _printing:
-        print(f"{'ok' if failure is None else 'FAILED':6} {name.replace('_', ' ')}, {time.monotonic() - started:.1f} s", flush=True)
+        print(
+            f"{'ok' if failure is None else 'FAILED':6} {name.replace('_', ' ')}, {time.monotonic() - started:.1f} s", flush=True
+        )
         if failure:
             print(failure, flush=True)
     return failure

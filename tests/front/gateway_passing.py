@@ -25,21 +25,31 @@ def real(gateway, wechat):
 def a_request_arrives_as_it_was_but_for_token_and_host(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
-    ours = gateway.token
     gateway.call(MENU)
+    ours, theirs = gateway.token, real(gateway, wechat)
     hop_by_hop = {
-        "Connection": "keep-alive, X-Named", "X-Named": "1", "Keep-Alive": "timeout=5", "Proxy-Authorization": "Basic eA==",
-        "Proxy-Connection": "keep-alive", "TE": "trailers", "Trailer": "X-End", "Upgrade": "h2c",
+        "Connection": "keep-alive, X-Named",
+        "X-Named": "1",
+        "Keep-Alive": "timeout=5",
+        "Proxy-Authorization": "Basic eA==",
+        "Proxy-Connection": "keep-alive",
+        "TE": "trailers",
+        "Trailer": "X-End",
+        "Upgrade": "h2c",
     }
     kept = {
-        "Content-Type": "application/json;charset=UTF-8", "User-Agent": "some SDK/1.0", "X-Other": "a, b", "Cookie": "c=d",
-        "Accept-Encoding": "gzip, deflate", "Accept": "*/*",
+        "Content-Type": "application/json;charset=UTF-8",
+        "User-Agent": "some SDK/1.0",
+        "X-Other": "a, b",
+        "Cookie": "c=d",
+        "Accept-Encoding": "gzip, deflate",
+        "Accept": "*/*",
     }
     targets = {
-        f"/cgi-bin/a?access_token={ours}": f"/cgi-bin/a?access_token={real(gateway, wechat)}",
-        f"/cgi-bin/a/b?x=%2F+1&access_token={ours}&y=a,b&z": f"/cgi-bin/a/b?x=%2F+1&access_token={real(gateway, wechat)}&y=a,b&z",
-        f"/x/%e4%bd%a0/y?access_token={ours}&to=http://a/?b": f"/x/%e4%bd%a0/y?access_token={real(gateway, wechat)}&to=http://a/?b",
-        f"/card//x;v=1/?&&access_token={ours}&": f"/card//x;v=1/?&&access_token={real(gateway, wechat)}&",
+        f"/cgi-bin/a?access_token={ours}": f"/cgi-bin/a?access_token={theirs}",
+        f"/cgi-bin/a/b?x=%2F+1&access_token={ours}&y=a,b&z": f"/cgi-bin/a/b?x=%2F+1&access_token={theirs}&y=a,b&z",
+        f"/x/%e4%bd%a0/y?access_token={ours}&to=http://a/?b": f"/x/%e4%bd%a0/y?access_token={theirs}&to=http://a/?b",
+        f"/card//x;v=1/?&&access_token={ours}&": f"/card//x;v=1/?&&access_token={theirs}&",
     }
     for method, body in (("POST", b'{"a": "\xe4\xbd\xa0"}\n'), ("GET", None), ("PUT", b"x"), ("DELETE", None), ("PATCH", b"y")):
         for target, wanted in targets.items():
@@ -69,8 +79,14 @@ def an_answer_arrives_as_it_was(scene):
         "/b": (answer("404 Not Found", "text/html", b"<h1>404</h1>"), 404),
         "/c": (answer("500 Oops", None, b"\x00\xff"), 500),
         "/d": (answer("302 Found", "text/html", b"moved", ("Location", elsewhere.url + "/x")), 302),
-        "/e": (answer("200 OK", "image/png", b"\x89PNG\r\n", ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Errno", "0")), 200),
-        "/f": (answer("200 OK", "text/plain", b"x", ("Connection", "X-Named"), ("X-Named", "1"), ("Keep-Alive", "timeout=9")), 200),
+        "/e": (
+            answer("200 OK", "image/png", b"\x89PNG\r\n", ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Errno", "0")),
+            200,
+        ),
+        "/f": (
+            answer("200 OK", "text/plain", b"x", ("Connection", "X-Named"), ("X-Named", "1"), ("Keep-Alive", "timeout=9")),
+            200,
+        ),
         "/g": (answer("502 Bad Gateway", "text/html", b"WeChat's own"), 502),
         "/h": (lambda exchange: exchange.send(b"HTTP/1.1 204 No Content\r\nX-A: b\r\n\r\n"), 204),
         "/i": (lambda exchange: exchange.send(b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n"), 304),
@@ -128,9 +144,16 @@ def a_wrong_token_is_answered_here(scene):
     gateway = Gateway(scene, wechat.url, options=("--now", begin.isoformat()))
     unknown = "98_REALtoken-of-somebody"
     for target, wanted in {
-        MENU: 41001, MENU + "?": 41001, MENU + "?access_token=": 41001, MENU + "?access_token": 41001,
-        f"{MENU}?access_token={unknown}": 40001, f"{MENU}?access_token={gateway.token}x": 40001, f"{MENU}?access_token=%ff": 40001,
-        f"{MENU}?ACCESS_TOKEN={gateway.token}": 41001, "/any/path": 41001, "/datacube/getusersummary": 41001,
+        MENU: 41001,
+        MENU + "?": 41001,
+        MENU + "?access_token=": 41001,
+        MENU + "?access_token": 41001,
+        f"{MENU}?access_token={unknown}": 40001,
+        f"{MENU}?access_token={gateway.token}x": 40001,
+        f"{MENU}?access_token=%ff": 40001,
+        f"{MENU}?ACCESS_TOKEN={gateway.token}": 41001,
+        "/any/path": 41001,
+        "/datacube/getusersummary": 41001,
         f"{MENU}?access_token={gateway.account.secret}": 40001,
     }.items():
         answer = gateway.program.ask("GET", target)
@@ -159,12 +182,20 @@ def a_token_written_oddly_never_leaks(scene):
     second = json.loads(get.body)["access_token"]
     encoded = "".join(f"%{ord(letter):02X}" for letter in gateway.token)
     queries = [
-        f"access_token={gateway.token}&access_token={gateway.token}", f"access_token={gateway.token}&access_token={second}",
-        f"access_token=x&access_token={gateway.token}", f"access_token={gateway.token}&access_token=x",
-        f"access_token=&access_token={gateway.token}", f"access_token={gateway.token}&access_token=",
-        f"access_token={encoded}", f"access%5Ftoken={gateway.token}", f"%61ccess_token={encoded}",
-        f"access_token={gateway.token}&access%5Ftoken={second}", f"a=1;access_token={gateway.token}",
-        f"access_token={gateway.token}%20", f"access_token=+{gateway.token}", f"access_token={gateway.token}#access_token={second}",
+        f"access_token={gateway.token}&access_token={gateway.token}",
+        f"access_token={gateway.token}&access_token={second}",
+        f"access_token=x&access_token={gateway.token}",
+        f"access_token={gateway.token}&access_token=x",
+        f"access_token=&access_token={gateway.token}",
+        f"access_token={gateway.token}&access_token=",
+        f"access_token={encoded}",
+        f"access%5Ftoken={gateway.token}",
+        f"%61ccess_token={encoded}",
+        f"access_token={gateway.token}&access%5Ftoken={second}",
+        f"a=1;access_token={gateway.token}",
+        f"access_token={gateway.token}%20",
+        f"access_token=+{gateway.token}",
+        f"access_token={gateway.token}#access_token={second}",
     ]
     for query in queries:
         answer = gateway.program.ask("GET", f"{MENU}?{query}")
@@ -179,8 +210,18 @@ def own_paths_are_never_passed_on(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     own = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"]
-    paths = ["/", *own, *(path + "/" for path in own), *(path + "/x/y" for path in own), "/v1/accounts", "/cloud/admin",
-             "/callback/wx/more", "/component/wx/events", "/component/wx/callback/wx2", "/callback/" + gateway.account.appid]
+    paths = [
+        "/",
+        *own,
+        *(path + "/" for path in own),
+        *(path + "/x/y" for path in own),
+        "/v1/accounts",
+        "/cloud/admin",
+        "/callback/wx/more",
+        "/component/wx/events",
+        "/component/wx/callback/wx2",
+        "/callback/" + gateway.account.appid,
+    ]
     for path in paths:
         for method in ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"):
             answer = gateway.call(path, method=method, body=b"{}" if method in ("POST", "PUT") else None)
@@ -201,8 +242,17 @@ def paths_with_dots_do_not_get_around_it(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     host, port = gateway.program.address.split(":")
-    for target in ("/sns/../cgi-bin/menu/get", "/sns/%2e%2e/cgi-bin/menu/get", "/sns/..%2fcgi-bin/menu/get", "/snsx/y", "/SNS/x",
-                   "/x/../sns/userinfo", "//sns/userinfo", "/.//sns/userinfo", "http://evil.example/sns/userinfo"):
+    for target in (
+        "/sns/../cgi-bin/menu/get",
+        "/sns/%2e%2e/cgi-bin/menu/get",
+        "/sns/..%2fcgi-bin/menu/get",
+        "/snsx/y",
+        "/SNS/x",
+        "/x/../sns/userinfo",
+        "//sns/userinfo",
+        "/.//sns/userinfo",
+        "http://evil.example/sns/userinfo",
+    ):
         with socket.create_connection((host, int(port)), timeout=10) as connection:
             connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             came = b""

@@ -56,7 +56,9 @@ def tokens_that_hardly_live_do_not_storm_wechat(scene):
         gateway.call(MENU)
     idle_from = len(wechat.calls)
     time.sleep(5)
-    print(f"       tokens of one second: {idle_from} fetches for 5 s of calls, then {len(wechat.calls) - idle_from} in 5 s without")
+    print(
+        f"       tokens of one second: {idle_from} fetches for 5 s of calls, then {len(wechat.calls) - idle_from} in 5 s without"
+    )
     assert wechat.forced <= 1 and len(wechat.calls) - idle_from <= 20, wechat.calls[-20:]
 
 
@@ -77,7 +79,9 @@ async def _many(address, request, count):
 
 def many(gateway, count, body=b""):
     """That many calls at once, each on a connection of its own, all opened before."""
-    request = f"POST {MENU}?access_token={gateway.token} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    request = (
+        f"POST {MENU}?access_token={gateway.token} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    )
     return asyncio.run(_many(gateway.program.address, request, count))
 
 
@@ -196,11 +200,17 @@ def a_restart_within_30_s_does_not_force_again(scene):
 @case
 def other_errors_pass_as_they_are(scene):
     said = {
-        "/45009": b'{"errcode":45009,"errmsg":"reach max api daily quota limit rid: 1"}', "/48001": b'{"errcode":48001,"errmsg":"x"}',
-        "/40003": b'{"errcode": 40003, "errmsg": "invalid openid"}', "/41001": b'{"errcode":41001,"errmsg":"missing"}',
-        "/nested": b'{"list":[{"errcode":40001,"errmsg":"x"}],"data":{"errcode":42001}}', "/number": b"40001",
-        "/text": b'{"content":"{\\"errcode\\":40001}","errcode":0}', "/list": b'[{"errcode":40001}]', "/cut": b'{"errcode":40001',
-        "/twice": b'{"errcode":0,"errmsg":"errcode 40001 \\"errcode\\":40001"}', "/key": b'{"\\"errcode\\":40001":1}',
+        "/45009": b'{"errcode":45009,"errmsg":"reach max api daily quota limit rid: 1"}',
+        "/48001": b'{"errcode":48001,"errmsg":"x"}',
+        "/40003": b'{"errcode": 40003, "errmsg": "invalid openid"}',
+        "/41001": b'{"errcode":41001,"errmsg":"missing"}',
+        "/nested": b'{"list":[{"errcode":40001,"errmsg":"x"}],"data":{"errcode":42001}}',
+        "/number": b"40001",
+        "/text": b'{"content":"{\\"errcode\\":40001}","errcode":0}',
+        "/list": b'[{"errcode":40001}]',
+        "/cut": b'{"errcode":40001',
+        "/twice": b'{"errcode":0,"errmsg":"errcode 40001 \\"errcode\\":40001"}',
+        "/key": b'{"\\"errcode\\":40001":1}',
     }
     paths = {path: lambda exchange, body=body: exchange.answer(body, type="application/json") for path, body in said.items()}
     paths["/image"] = lambda exchange: exchange.answer(b'{"errcode":40001,"errmsg":"x"}', type="image/png")
@@ -210,7 +220,10 @@ def other_errors_pass_as_they_are(scene):
     gateway = Gateway(scene, wechat.url)
     for path in paths:
         answer = gateway.call(path, b"{}")
-        assert answer.body == {**said, "/image": b'{"errcode":40001,"errmsg":"x"}', "/large": large}[path], (path, answer.body[:100])
+        assert answer.body == {**said, "/image": b'{"errcode":40001,"errmsg":"x"}', "/large": large}[path], (
+            path,
+            answer.body[:100],
+        )
         assert len(wechat.seen(path)) == 1, f"{path} was sent twice"
     assert wechat.calls == [(gateway.account.appid, False)], wechat.calls
 
@@ -240,6 +253,7 @@ def text_and_spaced_json_are_looked_at(scene):
                 time.sleep(0.05)
                 exchange.send(b"%x\r\n%s\r\n" % (len(piece), piece))
             exchange.send(b"0\r\n\r\n")
+
         return handle
 
     for path, (kind, body) in said.items():
@@ -270,7 +284,7 @@ def upload(gateway, body, chunked):
     if not chunked:
         return gateway.call("/cgi-bin/upload", body)
     connection = http.client.HTTPConnection(gateway.program.address, timeout=20)
-    pieces = (body[at:at + 60000] for at in range(0, len(body), 60000))
+    pieces = (body[at : at + 60000] for at in range(0, len(body), 60000))
     connection.request("POST", f"/cgi-bin/upload?access_token={gateway.token}", pieces, encode_chunked=True)
     answer = connection.getresponse()
     return Answer(answer.status, None, answer.read(), answer.headers, 0)

@@ -19,7 +19,7 @@ from front import Front  # noqa: E402
 
 warnings.simplefilter("ignore", DeprecationWarning)
 MENU = {"button": [{"type": "click", "name": "今日歌曲", "key": "V1001"}, {"name": "更多", "sub_button": []}]}
-USER = {"subscribe": 1, "openid": "oUser", "language": "zh_CN", "remark": "备注 \"& <b>", "tagid_list": [128, 2]}
+USER = {"subscribe": 1, "openid": "oUser", "language": "zh_CN", "remark": '备注 "& <b>', "tagid_list": [128, 2]}
 FOLLOWERS = {"total": 2, "count": 2, "data": {"openid": ["oA", "oB"]}, "next_openid": "oB"}
 IMAGE = bytes(range(256)) * 4000
 
@@ -98,9 +98,7 @@ def neither_side_sees_the_other(wechat, client, program, account):
     assert ours.encode() not in received and account.secret.encode() not in received
     assert real[0].encode() in received and REAL_SECRET.encode() in received
     assert real[0] != ours
-    written = program.log() + "".join(
-        path.read_bytes().decode("latin-1") for path in scene_files(program)
-    )
+    written = program.log() + "".join(path.read_bytes().decode("latin-1") for path in scene_files(program))
     for secret in (ours, real[0], REAL_SECRET, account.secret):
         assert secret not in written, f"{secret} stands in the log or in the data"
     assert not [name for name, _ in sum((each.headers for each in wechat.exchanges), []) if name == "authorization"]

@@ -76,13 +76,14 @@ def an_existing_token_server_is_asked_instead(scene):
     account = Account(settings={"upstream_secret": REAL_SECRET})
     gateway = Gateway(scene, wechat.url, account, {"token_url": server.url + "/tokens?for=us"})
     assert errcode(gateway.call(MENU)) == 0
-    print(f"       the token server was asked: {server.exchanges[0].method} {server.exchanges[0].target} {server.exchanges[0].body()}")
-    assert server.exchanges[0].target.startswith("/tokens?for=us")
+    asked = server.exchanges[0]
+    print(f"       the token server was asked: {asked.method} {asked.target} {asked.body()}")
+    assert asked.target.startswith("/tokens?for=us")
     assert gateway.token.encode() not in server.received()
-    asked = len(server.exchanges)
+    before = len(server.exchanges)
     wechat.new_token(account.appid)
     assert errcode(gateway.call(MENU, b"{}")) == 0
-    assert len(server.exchanges) == asked + 1, [exchange.body() for exchange in server.exchanges]
+    assert len(server.exchanges) == before + 1, [exchange.body() for exchange in server.exchanges]
     assert not wechat.calls, "stable_token is not asked"
 
 
@@ -112,7 +113,12 @@ def history_before_the_first_message_is_wechats(scene):
     past = Account(secret=REAL_SECRET)
     wechat = scene.msgcube(past.toml(), name="wechat")
     begin = month_ago()
-    line = {"FromUserName": "oPast", "CreateTime": int(datetime(begin.year, begin.month, 3, tzinfo=CHINA).timestamp()), "MsgType": "text", "MsgId": 1}
+    line = {
+        "FromUserName": "oPast",
+        "CreateTime": int(datetime(begin.year, begin.month, 3, tzinfo=CHINA).timestamp()),
+        "MsgType": "text",
+        "MsgId": 1,
+    }
     wechat.own("POST", f"/v1/accounts/{past.appid}/messages", json.dumps(line).encode())
     account = Account(settings={"upstream_secret": REAL_SECRET})
     gateway = Gateway(scene, f"http://{wechat.address}", account)
@@ -128,13 +134,16 @@ def history_before_the_first_message_is_wechats(scene):
     answer = gateway.call("/datacube/getupstreammsgmonth", dates)
     assert json.loads(answer.body)["list"][0]["msg_count"] == 1, ("WeChat's token was taken by somebody else", answer)
 
-    for body, wanted in ((b"", 44002), (b"x", 47001), (b"{}", 61500), (dates.replace(b"end_date\": \"2", b"end_date\": \"3"), 61501)):
+    for body, wanted in ((b"", 44002), (b"x", 47001), (b"{}", 61500), (dates.replace(b'end_date": "2', b'end_date": "3'), 61501)):
         answer = gateway.call("/datacube/getupstreammsgmonth", body)
         assert errcode(answer) == wanted and answer.headers.get("X-Msgcube-Hint") != HINT, (body, answer)
     # once this month is claimed, it is ours
     gateway.program.own("POST", f"/v1/accounts/{account.appid}/messages?covers={begin}..{begin + timedelta(days=4)}", b"")
     answer = gateway.call("/datacube/getupstreammsgmonth", dates)
-    assert json.loads(answer.body) == {"list": []} and answer.headers.get("X-Msgcube-Hint") != HINT, (answer, answer.headers.items())
+    assert json.loads(answer.body) == {"list": []} and answer.headers.get("X-Msgcube-Hint") != HINT, (
+        answer,
+        answer.headers.items(),
+    )
     wechat.kill()
     earlier = (begin - timedelta(days=1)).replace(day=1)
     dates = json.dumps({"begin_date": str(earlier), "end_date": str(earlier)}).encode()

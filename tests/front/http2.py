@@ -29,8 +29,8 @@ class Http2:
         self.socket.sendall(self.connection.data_to_send())
         return stream
 
-    def reset(self, stream):
-        self.connection.reset_stream(stream)
+    def reset(self, stream, why):
+        self.connection.reset_stream(stream, why)
         self.socket.sendall(self.connection.data_to_send())
 
     def outcomes(self, streams):

@@ -31,7 +31,10 @@ class Bot:
     def __init__(self, name, account):
         self.process = subprocess.Popen(
             [*BOTS[name], account.token, account.key, account.appid],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
             env={**os.environ, "NODE_PATH": str(HERE.parents[1] / ".test-env/node/node_modules")},
         )
         self.wire = Wire(self.process.stdout.readline().strip())
@@ -128,11 +131,17 @@ def the_query_reaches_the_target_byte_for_byte(scene):
     program = scene.msgcube(account.toml(relay=target.url + "/wechat"))
     query, body = account.plain(message())
     odd = [
-        query, query.replace("nonce=n", "nonce=%6e"), query + "&", query + "&&x", query + "&a=%2B+%20&b=%e4%bd%a0&c='(!*)~",
-        query + "&redirect=http://a/?b|c^d`e{f}\\", "openid=first&" + query, query + "&x=%zz&y=%",
+        query,
+        query.replace("nonce=n", "nonce=%6e"),
+        query + "&",
+        query + "&&x",
+        query + "&a=%2B+%20&b=%e4%bd%a0&c='(!*)~",
+        query + "&redirect=http://a/?b|c^d`e{f}\\",
+        "openid=first&" + query,
+        query + "&x=%zz&y=%",
     ]
     for number, form in enumerate(odd):
-        answer = account.post(program, (form, body), content_type="text/xml; Charset=\"UTF-8\"")
+        answer = account.post(program, (form, body), content_type='text/xml; Charset="UTF-8"')
         assert answer is not None and answer.body == b"success", (form, answer)
         assert len(target.exchanges) == number + 1, f"not passed on: {form}"
         seen = target.exchanges[-1]
@@ -149,7 +158,10 @@ def bodies_reach_the_target_byte_for_byte(scene):
     room = 65536 - len(message(msg_id=7, text="").encode())
     bodies = {
         "64 KiB": (message(msg_id=7, text="x" * room), "text/xml"),
-        "JSON": ('{"ToUserName":"gh","FromUserName":"o","CreateTime":%d,"MsgType":"text","MsgId":8}' % time.time(), "application/json"),
+        "JSON": (
+            '{"ToUserName":"gh","FromUserName":"o","CreateTime":%d,"MsgType":"text","MsgId":8}' % time.time(),
+            "application/json",
+        ),
         "blanks and a mark around it": ("\ufeff \r\n" + message(msg_id=9) + "\n\n", None),
         "a document type in what the user wrote": (message(msg_id=10, text="<!DOCTYPE xml [<!ENTITY a 'b'>]>"), "text/plain"),
     }
@@ -170,9 +182,9 @@ def authentic_ones_are_passed_on_whatever_they_hold(scene):
     url = target.url + "/wechat"
     account, strict = Account(), Account(appid="wxfront0000000002", settings={"require_encryption": True})
     known, keyless = Account(appid="wxfront0000000003", settings={"original_id": "gh_front"}), Account(appid="wxfront0000000004")
-    program = scene.msgcube("".join(
-        [account.toml(url), strict.toml(url), known.toml(url), keyless.toml(url, encoding_aes_key=None)]
-    ))
+    program = scene.msgcube(
+        "".join([account.toml(url), strict.toml(url), known.toml(url), keyless.toml(url, encoding_aes_key=None)])
+    )
     stale = int(time.time()) - 4000
     sent = {
         "CreateTime of 1": (account, account.plain(message(create_time=1))),
@@ -206,8 +218,15 @@ def authentic_ones_are_passed_on_whatever_they_hold(scene):
         assert program.counted(each.appid) == {}, program.stats(each.appid)
     assert len(program.aside(account.appid)) == 3, program.aside(account.appid)
     reasons = "".join(name for name, value in program.metrics().items() if "callbacks" in name and value)
-    for reason in ("create_time_before_2011", "create_time_ahead", "stale_timestamp", "encryption_required", "wrong_to_user",
-                   "malformed", "key_missing"):
+    for reason in (
+        "create_time_before_2011",
+        "create_time_ahead",
+        "stale_timestamp",
+        "encryption_required",
+        "wrong_to_user",
+        "malformed",
+        "key_missing",
+    ):
         assert reason in reasons, f"{reason} is not counted: {reasons}"
 
 
@@ -258,7 +277,10 @@ def answers_come_back_as_the_target_gave_them(scene):
     moved = lambda status: lambda exchange: exchange.answer(b"moved", status, "text/html", [("Location", elsewhere.url + "/")])
     answers = {
         "404": (plain("404 Not Found", "text/html", b"<h1>no</h1>"), (404, "text/html", b"<h1>no</h1>")),
-        "500": (plain("500 Oops", "text/html; charset=gbk", b"\xc4\xe3\x00\xff"), (500, "text/html; charset=gbk", b"\xc4\xe3\x00\xff")),
+        "500": (
+            plain("500 Oops", "text/html; charset=gbk", b"\xc4\xe3\x00\xff"),
+            (500, "text/html; charset=gbk", b"\xc4\xe3\x00\xff"),
+        ),
         "502": (plain("502 Bad Gateway", None, b""), (502, None, b"")),
         "503": (plain("503 Wait", "text/plain", b"success"), (503, "text/plain", b"success")),
         "no type": (plain("200 OK", None, b"success"), (200, None, b"success")),
@@ -267,9 +289,15 @@ def answers_come_back_as_the_target_gave_them(scene):
         "302": (moved("302 Found"), (302, "text/html", b"moved")),
         "307": (moved("307 Temporary"), (307, "text/html", b"moved")),
         "204": (raw("HTTP/1.1 204 No Content\r\n\r\n"), (204, None, b"")),
-        "chunked": (raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nA: b\r\n\r\n"), (200, None, b"abcdefg")),
+        "chunked": (
+            raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;x=y\r\ndefg\r\n0\r\nA: b\r\n\r\n"),
+            (200, None, b"abcdefg"),
+        ),
         "until it closes": (raw("HTTP/1.0 200 OK\r\nContent-Type: a/b\r\n\r\nold"), (200, "a/b", b"old")),
-        "after an interim one": (raw("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), (200, None, b"ok")),
+        "after an interim one": (
+            raw("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+            (200, None, b"ok"),
+        ),
     }
     account = Account()
     for why, (handle, wanted) in answers.items():

@@ -54,14 +54,19 @@ def success_is_never_said_for_what_is_not_durable(scene):
     rude = scene.started(Script(lambda exchange: (exchange.body(), False)[-1]))
     disk = Disk(scene.folder)
     program = scene.msgcube(
-        down.toml(f"http://127.0.0.1:{free_port()}/") + late.toml({"url": slow.url, "on_late": "success"})
-        + hangs_up.toml(rude.url) + late_and_kept.toml({"url": slow.url, "on_late": "success", "when_not_durable": "refuse"}),
+        down.toml(f"http://127.0.0.1:{free_port()}/")
+        + late.toml({"url": slow.url, "on_late": "success"})
+        + hangs_up.toml(rude.url)
+        + late_and_kept.toml({"url": slow.url, "on_late": "success", "when_not_durable": "refuse"}),
         environment=disk.environment,
     )
     until("ready", lambda: program.ready()[0] == 200)
     disk.syncs_take(30)
     with ThreadPoolExecutor(4) as pool:
-        sent = [pool.submit(send, program, account, None, (0, 5), why=account.appid) for account in (down, late, hangs_up, late_and_kept)]
+        sent = [
+            pool.submit(send, program, account, None, (0, 5), why=account.appid)
+            for account in (down, late, hangs_up, late_and_kept)
+        ]
         [each.result() for each in sent]
     disk.syncs_take(0)
     for account in (down, late, hangs_up, late_and_kept):
@@ -120,7 +125,9 @@ def one_account_that_needs_the_disk_is_enough_for_503(scene):
         target = scene.started(Script(lambda exchange: exchange.answer(b"from the bot")))
         answers, needs = Account(), Account(appid="wxfront0000000002")
         relay = {"url": target.url, **beside} if beside else None
-        program = scene.msgcube(answers.toml(target.url) + needs.toml(relay), name=f"beside{number}", environment=disk.environment)
+        program = scene.msgcube(
+            answers.toml(target.url) + needs.toml(relay), name=f"beside{number}", environment=disk.environment
+        )
         until("ready", lambda: program.ready()[0] == 200)
         disk.syncs_fail()
         send(program, answers, b"from the bot", (0, 1.8))

@@ -114,6 +114,25 @@ def the_deadline_counts_from_the_first_byte(scene):
 
 
 @case
+def a_kept_connection_gives_each_callback_its_own_deadline(scene):
+    """Whatever was before it: a callback answered long ago, and the blank line that some clients send behind a body."""
+    target = scene.started(Script(lambda exchange: wait(exchange, 1)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    host, port = program.address.split(":")
+    for behind in (b"", b"\r\n"):
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            for number in range(2):
+                query, body = account.safe(message())
+                head = f"POST /callback/{account.appid}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+                came = connection.recv(4096)
+                assert came.endswith(b"from the bot"), f"callback {number} with {behind} before it: {came}"
+                connection.sendall(behind)
+                time.sleep(6 if number == 0 else 0)
+
+
+@case
 def a_callback_that_never_ends_is_closed_at_the_deadline(scene):
     target = scene.started(Script(lambda exchange: exchange.answer()))
     account = Account()

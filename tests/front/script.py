@@ -83,7 +83,7 @@ class Connection:
     def until(self, mark):
         while (at := self.received.find(mark, self.used)) < 0:
             self.more()
-        text = bytes(self.received[self.used:at])
+        text = bytes(self.received[self.used : at])
         self.used = at + len(mark)
         return text
 
@@ -99,7 +99,7 @@ class Connection:
         """At least a byte of what comes next."""
         while len(self.received) == self.used:
             self.more()
-        piece = bytes(self.received[self.used:self.used + most])
+        piece = bytes(self.received[self.used : self.used + most])
         self.used += len(piece)
         return piece
 
@@ -136,7 +136,7 @@ class Script:
                     break
                 exchange.body()
                 if not self.keep_bytes:
-                    connection.received, connection.used = bytearray(connection.received[connection.used:]), 0
+                    connection.received, connection.used = bytearray(connection.received[connection.used :]), 0
         except (Gone, OSError):
             pass
         finally:

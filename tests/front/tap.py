@@ -39,8 +39,12 @@ class Nginx:
     def __init__(self, folder, bot, msgcube, appid):
         self.port = free_port()
         (server,) = blocks(PAGES[0], "nginx")
-        for written, here in (("listen 80;", f"listen 127.0.0.1:{self.port};"), ("127.0.0.1:9000", bot),
-                              ("127.0.0.1:8060", msgcube), ("wx0123456789abcdef", appid)):
+        for written, here in (
+            ("listen 80;", f"listen 127.0.0.1:{self.port};"),
+            ("127.0.0.1:9000", bot),
+            ("127.0.0.1:8060", msgcube),
+            ("wx0123456789abcdef", appid),
+        ):
             assert server.count(written) == 1, (written, server)
             server = server.replace(written, here)
         places = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -73,7 +77,10 @@ class Bot:
     def __init__(self, account):
         self.process = subprocess.Popen(
             [sys.executable, HERE / "bots" / "wechatpy_bot.py", account.token, account.key, account.appid],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self.address = self.process.stdout.readline().strip()
 
@@ -128,7 +135,13 @@ def a_script_sends_what_the_bot_keeps(scene):
     one_call, loop = blocks(PAGES[0], "sh")
     spool = scene.folder / "spool"
     spool.mkdir()
-    environment = {**os.environ, "MSGCUBE": f"http://{program.address}", "ADMIN_KEY": ADMIN_KEY, "APPID": account.appid, "SPOOL": str(spool)}
+    environment = {
+        **os.environ,
+        "MSGCUBE": f"http://{program.address}",
+        "ADMIN_KEY": ADMIN_KEY,
+        "APPID": account.appid,
+        "SPOOL": str(spool),
+    }
     once = subprocess.run(["sh", "-ec", one_call], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert once.returncode == 0 and json.loads(once.stdout)["accepted"] == 2, once
 
@@ -151,7 +164,12 @@ def a_script_sends_what_the_bot_keeps(scene):
 def keep(spool, numbers):
     """As the bot does, message by message."""
     for number in numbers:
-        line = {"FromUserName": f"o{number}", "CreateTime": int(time.time()) // 3600 * 3600, "MsgType": "text", "MsgId": 1 + number}
+        line = {
+            "FromUserName": f"o{number}",
+            "CreateTime": int(time.time()) // 3600 * 3600,
+            "MsgType": "text",
+            "MsgId": 1 + number,
+        }
         with open(spool / "new.ndjson", "a") as file:
             file.write(json.dumps(line) + "\n")
 

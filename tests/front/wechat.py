@@ -8,7 +8,10 @@ from callbacks import Account
 from script import Script
 
 REAL_SECRET = "secret-that-only-WeChat-and-msgcube-know"
-INVALID = {"errcode": 40001, "errmsg": "invalid credential, access_token is invalid or not latest rid: 6a000000-00000000-00000000"}
+INVALID = {
+    "errcode": 40001,
+    "errmsg": "invalid credential, access_token is invalid or not latest rid: 6a000000-00000000-00000000",
+}
 
 
 def as_json(exchange, value, **more):
@@ -78,7 +81,9 @@ class Gateway:
     def __init__(self, scene, base, account=None, upstream=None, options=(), more=""):
         self.account = account or Account(settings={"upstream_secret": REAL_SECRET})
         settings = {"base": base, **(upstream or {})}
-        lines = "".join(f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n" for key, value in settings.items())
+        lines = "".join(
+            f"{key} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n" for key, value in settings.items()
+        )
         self.program = scene.msgcube(f"{self.account.toml()}{more}\n[upstream]\n{lines}", *options)
         self.token = self.new_token()
 
