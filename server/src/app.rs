@@ -9,9 +9,11 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::{Accounts, Office, StoredAccountError},
+    api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
     config::Config,
+    copies::Copies,
     data_key::{DataKey, DataKeyError},
     http::{Watcher, relay::Relay},
     ingest::{Ingest, Writer},
@@ -43,7 +45,11 @@ pub struct App {
     /// What secrets are sealed with.
     pub key: DataKey,
     /// The accounts.
-    pub accounts: Accounts,
+    pub accounts: Arc<Accounts>,
+    /// Keys for the own interface.
+    pub api_keys: ApiKeys,
+    /// Copies for those who only listen.
+    pub copies: Copies,
     /// WeChat itself, if calls are passed on.
     pub upstream: Option<Arc<Upstream>>,
     /// The way to the bots behind callback addresses.
@@ -99,7 +105,7 @@ impl App {
         key: DataKey,
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
-        let accounts = Accounts::default();
+        let accounts = Arc::new(Accounts::default());
         for account in &config.accounts {
             accounts.put_configured(store.account(&account.appid)?, account)?;
         }
@@ -111,6 +117,9 @@ impl App {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
+        let copies =
+            Copies::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone(), accounts.clone());
+        let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
         let (bulk_places, statistics_places) =
@@ -123,6 +132,8 @@ impl App {
             tokens,
             key,
             accounts,
+            api_keys,
+            copies,
             upstream,
             relay: Relay::default(),
             metrics,
@@ -155,6 +166,7 @@ impl App {
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.waiting.load(std::sync::atomic::Ordering::Relaxed),
+            copies_bytes: self.copies.waiting_bytes(),
             relays_waiting: self.relay.waiting(),
             sizes: self.store.sizes(),
             gaps: self.accounts.all().iter().map(gaps).sum(),

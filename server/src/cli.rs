@@ -6,19 +6,22 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::{
+    admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
     demo::{self, DemoArgs},
     import::{self, ImportArgs},
     lang::Lang,
+    manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
     send::{self, SendArgs, SendKeys},
     server,
+    tls_ca::{self, TlsCaArgs},
 };
 
 /// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
@@ -55,6 +58,23 @@ enum Command {
     Send(SendArgs),
     /// Send files of messages to a running server
     Import(ImportArgs),
+    /// Add, show, change and remove accounts of a running server
+    Account(AccountArgs),
+    /// Make, list and end keys for the own interface of a running server
+    Key(KeyArgs),
+    /// Certificates for HTTPS
+    #[command(subcommand)]
+    Tls(TlsCommand),
+    /// Print a script that completes commands and options
+    Completions(CompletionsArgs),
+    /// Write manual pages to a folder
+    Man(ManArgs),
+}
+
+#[derive(Subcommand)]
+enum TlsCommand {
+    /// Make an own authority and a certificate, for SDKs that have WeChat's host written into them
+    Ca(TlsCaArgs),
 }
 
 /// What `msgcube serve` takes.
@@ -134,9 +154,29 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             let accepted = done.map_err(|error| Failure(error.text(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Account(args) => {
+            let done = admin::account(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Key(args) => {
+            let done = admin::key(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
         Command::Import(args) => {
             let summary = import::run(args, lang, out).await.map_err(|error| Failure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
+        }
+        Command::Tls(TlsCommand::Ca(args)) => {
+            let done = tls_ca::run(args, lang, Clock::real().now_s(), out);
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Completions(args) => {
+            manual::completions(&args, Cli::command(), out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(args) => {
+            manual::man(&args, Cli::command(), lang, out)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
@@ -161,6 +201,12 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
 
 fn read_config(path: &Path) -> Result<Config, ConfigError> {
     Config::read(path, environment)
+}
+
+fn configured_server(path: &Path) -> Result<ConfiguredServer, String> {
+    let config = read_config(path).map_err(|error| error.to_string())?;
+    let admin_key = config.admin_key.as_ref().map(|key| key.reveal().to_owned().into());
+    Ok(ConfiguredServer { base: config.base_url(), admin_key })
 }
 
 fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {

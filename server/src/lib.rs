@@ -1,20 +1,25 @@
 //! The library behind the program `msgcube`.
 
 pub mod accounts;
+pub mod admin;
+pub mod api_keys;
 pub mod app;
 pub mod callback;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copies;
 pub mod data_key;
 pub mod demo;
 pub mod http;
 pub mod import;
 pub mod ingest;
 pub mod lang;
+pub mod manual;
 pub mod metrics;
 pub mod outbound;
 pub mod query;
+pub mod random;
 pub mod refusals;
 pub mod secret;
 pub mod send;
@@ -22,5 +27,6 @@ pub mod server;
 pub mod store;
 pub mod table;
 pub mod tls;
+pub mod tls_ca;
 pub mod token;
 pub mod upstream;

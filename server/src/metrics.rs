@@ -15,6 +15,8 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
+    copies: Family<ResultLabels, Counter>,
+    copies_bytes: Gauge,
     gateway: Family<ResultLabels, Counter>,
     gateway_seconds: Histogram,
     tokens_fetched: Family<TokenLabels, Counter>,
@@ -78,6 +80,8 @@ pub struct Levels {
     pub waiting: usize,
     /// Callbacks that are being passed on.
     pub relays_waiting: usize,
+    /// Bytes of copies that wait for listeners.
+    pub copies_bytes: u64,
     /// Sizes of the store.
     pub sizes: crate::store::Sizes,
     /// Gaps in the coverage of all accounts.
@@ -93,6 +97,8 @@ impl Default for Metrics {
             calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
+            copies: Family::default(),
+            copies_bytes: Gauge::default(),
             gateway: Family::default(),
             gateway_seconds: Histogram::new(seconds),
             tokens_fetched: Family::default(),
@@ -126,6 +132,9 @@ impl Metrics {
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
         registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
+        registry.register("copies", "Copies for listeners, by what became of them", self.copies.clone());
+        let copies = "Copies that wait for listeners";
+        registry.register_with_unit("copies_waiting", copies, Unit::Bytes, self.copies_bytes.clone());
         registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
         let gateway = "Time until WeChat's answer to a call that was passed on began";
         registry.register_with_unit("gateway", gateway, Unit::Seconds, self.gateway_seconds.clone());
@@ -179,6 +188,11 @@ impl Metrics {
         self.relay_seconds.observe(took.as_secs_f64());
     }
 
+    /// Copies for listeners were kept, delivered, or not.
+    pub fn copied(&self, result: &'static str, copies: u64) {
+        self.copies.get_or_create(&ResultLabels { result }).inc_by(copies);
+    }
+
     /// A call was passed on to WeChat, or could not be.
     pub fn passed_on(&self, result: &'static str, took: Duration) {
         self.gateway.get_or_create(&ResultLabels { result }).inc();
@@ -226,6 +240,7 @@ impl Metrics {
         };
         set(&self.queue_depth, levels.queue_depth as u64);
         set(&self.waiting, levels.waiting as u64);
+        set(&self.copies_bytes, levels.copies_bytes);
         set(&self.relays_waiting, levels.relays_waiting as u64);
         set(&self.log_bytes, levels.sizes.log_bytes);
         set(&self.page_bytes, levels.sizes.page_bytes);

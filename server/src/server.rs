@@ -56,6 +56,7 @@ pub async fn serve(
         None => None,
     };
     let address = listener.address()?;
+    app.copies.start();
     // Before the address is said: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -99,7 +99,7 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
             let response = refuse(app, &account, &refusal, now_s);
             match relay {
                 Some(relay) if refusal.may_be_relayed() => {
-                    relay::pass_on_only(app, relay, &incoming(), deadline).await
+                    relay::pass_on_only(app, &account, relay, &incoming(), deadline).await
                 }
                 _ => response,
             }

@@ -11,8 +11,11 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{answer, own};
-use crate::{accounts::Account, app::App, config::WhenNotDurable};
+use super::{
+    answer,
+    own::access::{access, forbidden, unauthorized},
+};
+use crate::{accounts::Account, api_keys::Scope, app::App, config::WhenNotDurable};
 
 #[derive(Serialize)]
 struct Readiness {
@@ -55,7 +58,13 @@ fn every_bot_answers(app: &App) -> bool {
 }
 
 pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
-    if own::is_allowed(&app, &headers) { metrics(State(app)).await } else { own::unauthorized() }
+    // Its figures are those of all accounts together.
+    let scope = Scope::Read(None);
+    match access(&app, &headers) {
+        None => unauthorized(),
+        Some(access) if !access.allows(&scope) => forbidden(&scope),
+        Some(_) => metrics(State(app)).await,
+    }
 }
 
 pub async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {

@@ -1,6 +1,8 @@
-//! Our own interface, behind the admin key: bulk messages, statistics, coverage, messages kept aside.
+//! Our own interface, behind keys: bulk messages, statistics, coverage, messages kept aside, accounts, keys.
 
+pub mod access;
 mod bulk;
+mod manage;
 mod statistics;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -8,10 +10,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{
     Router,
     body::Body,
-    extract::{Path, Request, State},
-    http::{HeaderMap, HeaderValue, Response, StatusCode, header},
-    middleware::{self, Next},
-    routing::{any, get, post},
+    extract::{Path, State},
+    http::{Response, StatusCode},
+    routing::{any, delete, get, post},
 };
 use jiff::{Timestamp, tz};
 use msgcube_cube::BEIJING_OFFSET_S;
@@ -19,49 +20,35 @@ use serde::Serialize;
 
 use super::answer;
 use crate::{accounts::Account, app::App};
+use access::{Need, guarded};
 
 /// Most messages kept aside that one answer shows.
 const ASIDES_MAX: usize = 1000;
 
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let no_such_path = || async { answer::own_error(StatusCode::NOT_FOUND, "no such path below /v1") };
+    let guard = |need, routes| guarded(app, need, routes);
+    let account = get(manage::show_account).patch(manage::change_account).delete(manage::remove_account);
     Router::new()
-        .route("/v1/accounts", get(accounts))
-        .route("/v1/accounts/{appid}/messages", post(bulk::receive))
-        .route("/v1/accounts/{appid}/stats", get(statistics::answer))
-        .route("/v1/accounts/{appid}/coverage", get(coverage))
-        .route("/v1/accounts/{appid}/aside", get(asides))
-        .route("/v1", any(no_such_path))
-        .route("/v1/", any(no_such_path))
-        .route("/v1/{*rest}", any(no_such_path))
-        .layer(middleware::from_fn_with_state(app.clone(), require_key))
-}
-
-async fn require_key(State(app): State<Arc<App>>, request: Request, next: Next) -> Response<Body> {
-    if is_allowed(&app, request.headers()) { next.run(request).await } else { unauthorized() }
-}
-
-/// True if the request shows the admin key. Without a configured key nobody is allowed.
-pub fn is_allowed(app: &App, headers: &HeaderMap) -> bool {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let shown = shown
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match (&app.config.admin_key, shown) {
-        (Some(key), Some((_, shown))) => key.is(shown.trim()),
-        _ => false,
-    }
-}
-
-pub fn unauthorized() -> Response<Body> {
-    let error = "send the header: Authorization: Bearer ADMIN_KEY (admin_key of the configuration)";
-    let mut response = answer::own_error(StatusCode::UNAUTHORIZED, error);
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
+        .route(
+            "/v1/accounts",
+            guard(Need::AnyKey, get(manage::accounts)).merge(guard(Need::Admin, post(manage::add_account))),
+        )
+        .route("/v1/accounts/{appid}", guard(Need::Admin, account))
+        .route("/v1/accounts/{appid}/rotate", guard(Need::Admin, post(manage::rotate)))
+        .route("/v1/accounts/{appid}/messages", guard(Need::WriteAccount, post(bulk::receive)))
+        .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
+        .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
+        .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
+        .route("/v1/keys", guard(Need::Admin, get(manage::keys).post(manage::add_key)))
+        .route("/v1/keys/{id}", guard(Need::Admin, delete(manage::remove_key)))
+        .route("/v1", guard(Need::AnyKey, any(no_such_path)))
+        .route("/v1/", guard(Need::AnyKey, any(no_such_path)))
+        .route("/v1/{*rest}", guard(Need::AnyKey, any(no_such_path)))
 }
 
 fn no_account() -> Response<Body> {
-    let error = "no [[account]] of the configuration has this appid; GET /v1/accounts lists them";
+    let error = "no account has this appid; GET /v1/accounts lists them";
     answer::own_error(StatusCode::NOT_FOUND, error)
 }
 
@@ -97,21 +84,6 @@ async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
         Some(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, &account)),
         None => no_account(),
     }
-}
-
-async fn accounts(State(app): State<Arc<App>>) -> Response<Body> {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        appid: &'a str,
-        coverage: CoverageAnswer,
-    }
-    let mut all = app.accounts.all();
-    all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
-    let accounts: Vec<Shown<'_>> = all
-        .iter()
-        .map(|account| Shown { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) })
-        .collect();
-    answer::own(StatusCode::OK, &BTreeMap::from([("accounts", accounts)]))
 }
 
 async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {

@@ -26,7 +26,7 @@ use crate::{
     app::App,
     clock::Stopwatch,
     config::{OnLate, RelayConfig, WhenNotDurable},
-    outbound::{Outbound, cause},
+    outbound::{Address, Outbound, cause},
     store::{NotDurable, Outcome},
 };
 
@@ -143,7 +143,8 @@ pub async fn keep(
         Kept::Failed => return close(app, "not_durable"),
         Kept::Pending(_) => return callback::close(app, account, "late"),
     }
-    let passed = pass_on(app, relay, incoming, deadline).await;
+    let (passed, ()) =
+        tokio::join!(pass_on(app, relay, incoming, deadline), copy(app, account, relay, incoming, deadline));
     let is_durable = match kept {
         Kept::Durable => true,
         Kept::Failed => false,
@@ -155,13 +156,22 @@ pub async fn keep(
 /// A callback that proved itself and does not count: passed on, never answered by ourselves.
 pub async fn pass_on_only(
     app: &Arc<App>,
+    account: &Account,
     relay: &RelayConfig,
     incoming: &Incoming,
     deadline: Instant,
 ) -> Response<Body> {
     let Some(_place) = app.relay.place() else { return close(app, "relay_full") };
-    let passed = pass_on(app, relay, incoming, deadline).await;
+    let (passed, ()) =
+        tokio::join!(pass_on(app, relay, incoming, deadline), copy(app, account, relay, incoming, deadline));
     reply(app, relay, passed, false)
+}
+
+/// Keeps copies for those who only listen, beside the bot and within its time.
+async fn copy(app: &App, account: &Account, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) {
+    if timeout_at(deadline, app.copies.keep(account, relay, incoming)).await.is_err() {
+        tracing::warn!(appid = account.config.appid, "copies for listeners were not durable in time");
+    }
 }
 
 /// Waits for the disk for a while; longer than that the wait goes on beside the callback.
@@ -243,7 +253,8 @@ fn status_class(response: &Response<Body>) -> &'static str {
 async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
     let mut pause = RETRY_FIRST;
     loop {
-        let Some((request, connection)) = request(relay, incoming) else { return Passed::Unreachable };
+        let Some(mut request) = request(&relay.url, incoming) else { return Passed::Unreachable };
+        let connection = capture_connection(&mut request);
         match timeout_at(deadline, exchange(&app.relay.client, request)).await {
             Ok(Ok(passed)) => return passed,
             Ok(Err(error)) => {
@@ -264,8 +275,9 @@ fn is_connected(connection: &CaptureConnection) -> bool {
     connection.connection_metadata().is_some()
 }
 
-fn request(relay: &RelayConfig, incoming: &Incoming) -> Option<(Request<Body>, CaptureConnection)> {
-    let uri = relay.url.with_query(incoming.query.as_deref()).ok()?;
+/// The callback as it goes on.
+pub fn request(target: &Address, incoming: &Incoming) -> Option<Request<Body>> {
+    let uri = target.with_query(incoming.query.as_deref()).ok()?;
     let mut request = Request::new(Body::from(incoming.body.clone()));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
@@ -276,8 +288,7 @@ fn request(relay: &RelayConfig, incoming: &Incoming) -> Option<(Request<Body>, C
             request.headers_mut().insert(name, value.clone());
         }
     }
-    let connection = capture_connection(&mut request);
-    Some((request, connection))
+    Some(request)
 }
 
 /// One try. An error is worth another.

@@ -3,8 +3,10 @@
 
 mod demo;
 mod import;
+mod manual;
 mod scene;
 mod serve;
+mod tls;
 
 use scene::{APPID, Outcome, Scene};
 

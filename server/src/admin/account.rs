@@ -1,0 +1,284 @@
+//! `msgcube account`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{
+    connection::{AdminError, Connection, read_file},
+    joined, list, table, text,
+};
+use crate::{lang::Lang, random};
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Add an account; secrets that are not given are made up and shown once
+    Add(Box<AddArgs>),
+    /// List the accounts
+    List,
+    /// Show an account, without its secrets
+    Show {
+        /// Its appid
+        appid: String,
+    },
+    /// Change settings of an account that was added at run time
+    Set {
+        /// Its appid
+        appid: String,
+        /// Such as certified=false, token=@FILE, or original_id= to remove it; names as in the configuration
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Stop serving an account that was added at run time; what was counted stays, its tokens end
+    Remove {
+        /// Its appid
+        appid: String,
+    },
+    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still taken
+    RotateKey {
+        /// Its appid
+        appid: String,
+        /// What to make anew
+        #[arg(long, value_enum, default_value_t = What::EncodingAesKey)]
+        what: What,
+    },
+}
+
+/// What can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The key that callbacks are encrypted with.
+    EncodingAesKey,
+    /// The token that callbacks are signed with.
+    Token,
+    /// The secret that callers of msgcube show.
+    Secret,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::EncodingAesKey => "encoding_aes_key",
+            What::Token => "token",
+            What::Secret => "secret",
+        }
+    }
+}
+
+/// The settings of a new account.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// Its appid at WeChat
+    appid: String,
+    /// File with the secret that callers of msgcube show
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// File with WeChat's own secret, if that is to be another
+    #[arg(long, value_name = "FILE")]
+    upstream_secret_file: Option<PathBuf>,
+    /// File with the callback token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// File with the EncodingAESKey
+    #[arg(long, value_name = "FILE")]
+    encoding_aes_key_file: Option<PathBuf>,
+    /// Take plain callbacks, too: nothing proves their content
+    #[arg(long)]
+    allow_plain: bool,
+    /// Refuse callbacks to another ToUserName (`gh_…`)
+    #[arg(long, value_name = "ID")]
+    original_id: Option<String>,
+    /// service, subscription or other
+    #[arg(long)]
+    kind: Option<String>,
+    /// The account is not verified by WeChat: the seven interfaces answer 48001
+    #[arg(long)]
+    uncertified: bool,
+    /// Pass callbacks on to this address, whose reply goes back to WeChat
+    #[arg(long, value_name = "URL")]
+    relay: Option<String>,
+}
+
+impl AddArgs {
+    fn settings(&self) -> Result<Map<String, Value>, AdminError> {
+        let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
+        let given_or = |file: &Option<PathBuf>, made: Result<String, random::RandomError>| match read(file)? {
+            Some(text) => Ok::<_, AdminError>(text),
+            None => Ok(made?),
+        };
+        let mut settings = Map::new();
+        let mut set = |name: &str, value: Value| drop(settings.insert(name.to_owned(), value));
+        set("appid", self.appid.clone().into());
+        set("secret", given_or(&self.secret_file, random::hexadecimal(16))?.into());
+        set("token", given_or(&self.token_file, random::alphanumeric(32))?.into());
+        set("encoding_aes_key", given_or(&self.encoding_aes_key_file, random::encoding_aes_key())?.into());
+        set("require_encryption", (!self.allow_plain).into());
+        set("certified", (!self.uncertified).into());
+        let optional = [
+            ("upstream_secret", read(&self.upstream_secret_file)?.map(Value::from)),
+            ("original_id", self.original_id.clone().map(Value::from)),
+            ("kind", self.kind.clone().map(Value::from)),
+            ("relay", self.relay.as_ref().map(|url| json!({ "url": url }))),
+        ];
+        optional.into_iter().for_each(|(name, value)| value.into_iter().for_each(|value| set(name, value)));
+        Ok(settings)
+    }
+
+    /// The secrets that nobody gave, for the console of WeChat and for callers.
+    fn made_up(&self, settings: &Map<String, Value>) -> Value {
+        let files = [
+            ("secret", &self.secret_file),
+            ("token", &self.token_file),
+            ("encoding_aes_key", &self.encoding_aes_key_file),
+        ];
+        let made = files.iter().filter(|(_, file)| file.is_none());
+        made.map(|(name, _)| ((*name).to_owned(), settings[*name].clone())).collect::<Map<_, _>>().into()
+    }
+}
+
+impl AccountCommand {
+    /// Asks the server.
+    pub async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+        match self {
+            AccountCommand::Add(args) => {
+                let settings = args.settings()?;
+                let mut answer =
+                    server.ask(Method::POST, &["accounts"], Some(settings.clone().into())).await?;
+                answer["made_up"] = args.made_up(&settings);
+                Ok(answer)
+            }
+            AccountCommand::List => server.ask(Method::GET, &["accounts"], None).await,
+            AccountCommand::Show { appid } => server.ask(Method::GET, &["accounts", appid], None).await,
+            AccountCommand::Set { appid, settings } => {
+                let changes = settings.iter().map(|text| setting(text)).collect::<Result<Map<_, _>, _>>()?;
+                server.ask(Method::PATCH, &["accounts", appid], Some(changes.into())).await
+            }
+            AccountCommand::Remove { appid } => server.ask(Method::DELETE, &["accounts", appid], None).await,
+            AccountCommand::RotateKey { appid, what } => {
+                let body = json!({ "what": what.name() });
+                server.ask(Method::POST, &["accounts", appid, "rotate"], Some(body)).await
+            }
+        }
+    }
+
+    /// The answer for people.
+    pub fn text(&self, answer: &Value, lang: Lang) -> String {
+        match self {
+            AccountCommand::Add(_) => added(answer, lang),
+            AccountCommand::List => accounts(answer, lang),
+            AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang),
+            AccountCommand::Remove { appid } => match lang {
+                Lang::En => {
+                    format!("{appid} is not served any more; what was counted stays, its tokens have ended")
+                }
+                Lang::Zh => format!("{appid} 已停止服务；已统计的数据保留，其 token 已失效"),
+            },
+            AccountCommand::RotateKey { what, .. } => rotated(answer, *what, lang),
+        }
+    }
+}
+
+/// `NAME=VALUE`: JSON if it is, otherwise a text; `@FILE` is what the file holds, nothing removes the setting.
+fn setting(text: &str) -> Result<(String, Value), AdminError> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| AdminError::Usage(format!("{text}: write NAME=VALUE, such as certified=false")))?;
+    let value = match value.strip_prefix('@') {
+        Some(file) => read_file(file.as_ref())?.into(),
+        None if value.is_empty() => Value::Null,
+        None => serde_json::from_str(value)
+            .ok()
+            .filter(|value: &Value| !value.is_number())
+            .unwrap_or(value.into()),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn added(answer: &Value, lang: Lang) -> String {
+    let head = match lang {
+        Lang::En => {
+            format!("{} is served. In WeChat's console, server configuration:", text(answer, "appid"))
+        }
+        Lang::Zh => format!("{} 已开始服务。请在微信后台「服务器配置」中填写：", text(answer, "appid")),
+    };
+    let mut lines = vec![head, format!("  URL             https://…{}", text(answer, "callback"))];
+    for (name, label) in [("token", "Token"), ("encoding_aes_key", "EncodingAESKey"), ("secret", "secret")] {
+        if let Some(value) = answer["made_up"][name].as_str() {
+            lines.push(format!("  {label:<15} {value}"));
+        }
+    }
+    let made = answer["made_up"].as_object().is_some_and(|made| !made.is_empty());
+    lines.extend(made.then(|| {
+        lang.pick("These were made up now and are not shown again.", "以上为新生成的值，不会再次显示。")
+            .to_owned()
+    }));
+    lines.extend(warnings(answer, lang));
+    lines.join("\n")
+}
+
+fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
+    let warnings = list(answer, "warnings").filter_map(Value::as_str);
+    warnings.map(|warning| format!("{} {warning}", lang.pick("warning:", "警告："))).collect()
+}
+
+fn accounts(answer: &Value, lang: Lang) -> String {
+    let header = match lang {
+        Lang::En => ["appid", "counting since", "gaps"],
+        Lang::Zh => ["appid", "统计开始", "缺口"],
+    };
+    let rows = list(answer, "accounts").map(|account| {
+        let coverage = &account["coverage"];
+        let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
+        [text(account, "appid").to_owned(), text(coverage, "since").to_owned(), gaps.to_string()]
+    });
+    table(header, rows)
+}
+
+fn shown(answer: &Value, lang: Lang) -> String {
+    let relay = match &answer["relay"] {
+        Value::Null => lang.pick("none", "无").to_owned(),
+        relay => format!(
+            "{} (when_not_durable {}, on_late {})",
+            text(relay, "url"),
+            text(relay, "when_not_durable"),
+            text(relay, "on_late")
+        ),
+    };
+    let yes = |name: &str| match answer[name].as_bool() {
+        Some(true) => lang.pick("yes", "是").to_owned(),
+        _ => lang.pick("no", "否").to_owned(),
+    };
+    let rows = [
+        (lang.pick("appid", "appid"), text(answer, "appid").to_owned()),
+        (lang.pick("from", "来源"), text(answer, "origin").to_owned()),
+        (lang.pick("callback", "回调路径"), text(answer, "callback").to_owned()),
+        (lang.pick("original id", "原始 ID"), text(answer, "original_id").to_owned()),
+        (lang.pick("kind", "类型"), text(answer, "kind").to_owned()),
+        (lang.pick("certified", "已认证"), yes("certified")),
+        (lang.pick("require encryption", "要求加密"), yes("require_encryption")),
+        (lang.pick("secrets", "已设密钥"), joined(&answer["secrets"])),
+        (lang.pick("relay", "转发"), relay),
+        (lang.pick("counting since", "统计开始"), text(&answer["coverage"], "since").to_owned()),
+    ];
+    let table = table(
+        [lang.pick("setting", "设置"), lang.pick("value", "值")],
+        rows.map(|(name, value)| [name.to_owned(), value]),
+    );
+    [vec![table], warnings(answer, lang)].concat().join("\n")
+}
+
+fn rotated(answer: &Value, what: What, lang: Lang) -> String {
+    let value = text(answer, what.name());
+    let next = match (what, lang) {
+        (What::Secret, Lang::En) => "Callers need it from now on; it is not shown again.",
+        (What::Secret, Lang::Zh) => "调用方从现在起使用新值；不会再次显示。",
+        (_, Lang::En) => {
+            "Enter it in WeChat's console; the former one is still taken. It is not shown again."
+        }
+        (_, Lang::Zh) => "请填入微信后台；旧值仍然有效。不会再次显示。",
+    };
+    format!("{} = {value}\n{next}", what.name())
+}

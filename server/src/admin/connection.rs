@@ -1,0 +1,184 @@
+//! One request to the own interface of a server.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+use msgcube_client::{Secret, http_client};
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
+
+use super::ReadConfig;
+use crate::lang::Lang;
+
+const TIME_MAX: Duration = Duration::from_secs(30);
+const CONFIG: &str = "msgcube.toml";
+
+/// Which server, and the key to it.
+#[derive(Args, Debug)]
+pub struct ServerArgs {
+    /// The server's configuration: its address and admin key are used
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
+    pub config: PathBuf,
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
+    #[arg(long, global = true, value_name = "URL")]
+    pub server: Option<String>,
+    /// A key with the scope admin. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
+    #[arg(long, global = true, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
+    pub admin_key: Option<Secret>,
+    /// File with that key
+    #[arg(long, global = true, value_name = "FILE")]
+    pub admin_key_file: Option<PathBuf>,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What a configuration says about the server.
+#[derive(Debug)]
+pub struct ConfiguredServer {
+    /// Where it listens.
+    pub base: String,
+    /// Its admin key.
+    pub admin_key: Option<Secret>,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The configuration; the text is its own.
+    #[error("{0}")]
+    Config(String),
+    /// No key.
+    #[error("no admin key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --admin-key-file")]
+    NoKey,
+    /// Not an address.
+    #[error("--server: {0}")]
+    Server(String),
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    /// Nobody answers.
+    #[error(
+        "no answer from {base}: {why}; is the server running? Start it with `msgcube serve`, or name it with --server"
+    )]
+    Lost { base: String, why: String },
+    /// The server refuses.
+    #[error("{text} (HTTP status {status})")]
+    Refused { status: u16, text: String },
+    /// What was typed makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// No random bytes.
+    #[error("{0}")]
+    Random(#[from] crate::random::RandomError),
+    /// Standard output is closed.
+    #[error("{0}")]
+    Output(#[from] io::Error),
+}
+
+impl AdminError {
+    /// The error in a language. What the server says is English.
+    pub fn in_lang(&self, lang: Lang) -> String {
+        if lang == Lang::En {
+            return self.to_string();
+        }
+        match self {
+            AdminError::NoKey => {
+                "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
+            }
+            AdminError::Lost { base, why } => {
+                format!(
+                    "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
+                )
+            }
+            AdminError::Refused { status, text } => format!("服务拒绝：{text}（HTTP 状态 {status}）"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// A server and the key to it.
+#[derive(Debug)]
+pub struct Connection {
+    http: reqwest::Client,
+    base: Url,
+    key: Secret,
+}
+
+impl Connection {
+    /// Finds address and key.
+    pub fn new(args: &ServerArgs, read_config: ReadConfig<'_>) -> Result<Connection, AdminError> {
+        let given = given_key(args)?;
+        // Who says everything needs no configuration.
+        let configured = match (&args.server, &given) {
+            (Some(_), Some(_)) => None,
+            _ => Some(read_config(&args.config).map_err(AdminError::Config)?),
+        };
+        let (base, key) = match configured {
+            Some(configured) => (Some(configured.base), configured.admin_key),
+            None => (None, None),
+        };
+        let base = args.server.clone().or(base).unwrap_or_default();
+        let base: Url = base.parse().map_err(|error| AdminError::Server(format!("{error}")))?;
+        let http = http_client(&base).timeout(TIME_MAX).build();
+        let http = http.map_err(|error| AdminError::Server(error.to_string()))?;
+        Ok(Connection { http, base, key: given.or(key).ok_or(AdminError::NoKey)? })
+    }
+
+    /// Sends a request; the answer as JSON.
+    pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
+        let mut url = self.base.clone();
+        let segments = url.path_segments_mut();
+        let mut segments =
+            segments.map_err(|()| AdminError::Server("it must begin with http:// or https://".to_owned()))?;
+        segments.pop_if_empty().push("v1").extend(path);
+        drop(segments);
+        let mut request = self.http.request(method, url).bearer_auth(self.key.expose());
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let lost = |error: reqwest::Error| AdminError::Lost {
+            base: self.base.to_string(),
+            why: cause(&error.without_url()),
+        };
+        let response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(lost)?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(answer) if status.is_success() => Ok(answer),
+            Ok(answer) => Err(refused(status, answer["error"].as_str())),
+            Err(_) => Err(refused(status, None)),
+        }
+    }
+}
+
+fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
+    let text = said.unwrap_or("what answers there is no msgcube").to_owned();
+    AdminError::Refused { status: status.as_u16(), text }
+}
+
+fn cause(error: &reqwest::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+fn given_key(args: &ServerArgs) -> Result<Option<Secret>, AdminError> {
+    match &args.admin_key_file {
+        Some(path) => Ok(Some(read_file(path)?.into())),
+        None => Ok(args.admin_key.clone()),
+    }
+}
+
+/// A file with a secret, without the line break at its end.
+pub fn read_file(path: &Path) -> Result<String, AdminError> {
+    let read = std::fs::read_to_string(path);
+    let text = read.map_err(|source| AdminError::File { path: path.to_owned(), source })?;
+    Ok(text.trim_end().to_owned())
+}

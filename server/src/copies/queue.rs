@@ -1,0 +1,365 @@
+//! The queue on disk: a B-tree file (redb), entries in order for each target. One thread writes: all that waits becomes
+//! durable with one sync.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+};
+
+use axum::http::HeaderValue;
+use bytes::Bytes;
+use redb::{
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
+};
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::{http::relay::Incoming, store::lock};
+
+const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
+const CACHE_BYTES: usize = 4 << 20;
+/// Copies that wait for one target, in bytes; and for all together.
+const TARGET_BYTES_MAX: u64 = 64 << 20;
+const BYTES_MAX: u64 = 1 << 30;
+/// Changes that become durable together.
+const BATCH_MAX: usize = 1024;
+
+/// Names a target.
+pub type TargetId = [u8; 16];
+/// Target and number.
+pub type EntryKey = [u8; 24];
+
+/// Whether there was room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Kept,
+    Full,
+}
+
+/// A callback that waits to be delivered.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub queued_s: i64,
+    pub incoming: Incoming,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    queued_s: i64,
+    query: Option<String>,
+    content_type: Option<String>,
+    user_agent: Option<String>,
+}
+
+impl Entry {
+    /// The entry as it is sealed: the length of its head, the head as JSON, the body.
+    pub fn bytes(&self) -> Vec<u8> {
+        let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
+        let head = Head {
+            queued_s: self.queued_s,
+            query: self.incoming.query.clone(),
+            content_type: text(&self.incoming.content_type),
+            user_agent: text(&self.incoming.user_agent),
+        };
+        let head = serde_json::to_vec(&head).unwrap_or_default();
+        let length = u32::try_from(head.len()).unwrap_or(0).to_le_bytes();
+        [&length, head.as_slice(), &self.incoming.body].concat()
+    }
+
+    /// Reads what [`Entry::bytes`] wrote.
+    pub fn read(bytes: &[u8]) -> Option<Entry> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (head, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+        let head: Head = serde_json::from_slice(head).ok()?;
+        let value = |text: Option<String>| HeaderValue::try_from(text?).ok();
+        let incoming = Incoming {
+            query: head.query,
+            content_type: value(head.content_type),
+            user_agent: value(head.user_agent),
+            body: Bytes::copy_from_slice(body),
+        };
+        Some(Entry { queued_s: head.queued_s, incoming })
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Queue {
+    database: std::sync::Arc<Database>,
+    changes: Mutex<mpsc::Sender<Change>>,
+    waiting: Mutex<BTreeMap<TargetId, u64>>,
+    next: AtomicU64,
+    /// After a fault of the disk the file has to be opened anew.
+    is_broken: std::sync::Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+enum Change {
+    Add(EntryKey, Vec<u8>, oneshot::Sender<Result<(), String>>),
+    Remove(Vec<EntryKey>, oneshot::Sender<Result<(), String>>),
+}
+
+impl Queue {
+    /// Opens the file, or makes it. One that makes no sense is put aside.
+    pub fn open(path: &Path) -> Result<Queue, String> {
+        let database = open_or_renew(path)?;
+        let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
+        let database = std::sync::Arc::new(database);
+        let is_broken = std::sync::Arc::new(AtomicBool::new(false));
+        let (changes, received) = mpsc::channel();
+        std::thread::spawn({
+            let (database, is_broken) = (database.clone(), is_broken.clone());
+            move || write(&database, &received, &is_broken)
+        });
+        let (changes, waiting) = (Mutex::new(changes), Mutex::new(waiting));
+        Ok(Queue { database, changes, waiting, next: AtomicU64::new(last + 1), is_broken })
+    }
+
+    /// True after a fault of the disk.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    /// Bytes that wait for all targets.
+    pub fn bytes(&self) -> u64 {
+        lock(&self.waiting).values().sum()
+    }
+
+    /// Keeps a sealed entry, durably, if there is room.
+    pub async fn append(&self, target: TargetId, sealed: Vec<u8>) -> Result<Room, String> {
+        let bytes = sealed.len() as u64;
+        if !self.reserve(target, bytes) {
+            return Ok(Room::Full);
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut key = EntryKey::default();
+        key[..16].copy_from_slice(&target);
+        key[16..].copy_from_slice(&number.to_be_bytes());
+        let (sender, receiver) = oneshot::channel();
+        let done = self.change(Change::Add(key, sealed, sender), receiver).await;
+        if done.is_err() {
+            self.release(&target, bytes);
+        }
+        done.map(|()| Room::Kept)
+    }
+
+    /// The oldest entries of a target, still sealed.
+    pub fn oldest(&self, target: &TargetId, limit: usize) -> Result<Vec<(EntryKey, Vec<u8>)>, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let table = transaction.open_table(COPIES)?;
+        let mut from = EntryKey::default();
+        from[..16].copy_from_slice(target);
+        let mut to = from;
+        to[16..].fill(u8::MAX);
+        let rows = table.range(from.as_slice()..=to.as_slice())?.take(limit);
+        rows.map(|row| {
+            let (key, value) = row?;
+            let mut copy = EntryKey::default();
+            copy.copy_from_slice(key.value());
+            Ok((copy, value.value().to_vec()))
+        })
+        .collect()
+    }
+
+    /// Takes entries out.
+    pub async fn remove(&self, entries: Vec<(EntryKey, u64)>) -> Result<(), String> {
+        let (sender, receiver) = oneshot::channel();
+        let keys = entries.iter().map(|(key, _)| *key).collect();
+        self.change(Change::Remove(keys, sender), receiver).await?;
+        for (key, bytes) in entries {
+            let mut target = TargetId::default();
+            target.copy_from_slice(&key[..16]);
+            self.release(&target, bytes);
+        }
+        Ok(())
+    }
+
+    /// Targets that have entries.
+    pub fn targets(&self) -> Vec<TargetId> {
+        lock(&self.waiting).keys().copied().collect()
+    }
+
+    async fn change(
+        &self,
+        change: Change,
+        receiver: oneshot::Receiver<Result<(), String>>,
+    ) -> Result<(), String> {
+        let stopped = || "the thread that writes copies has ended".to_owned();
+        lock(&self.changes).send(change).map_err(|_| stopped())?;
+        receiver.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    fn reserve(&self, target: TargetId, bytes: u64) -> bool {
+        let mut waiting = lock(&self.waiting);
+        let all: u64 = waiting.values().sum();
+        let of_target = waiting.get(&target).copied().unwrap_or(0);
+        let has_room = of_target + bytes <= TARGET_BYTES_MAX && all + bytes <= BYTES_MAX;
+        if has_room {
+            waiting.insert(target, of_target + bytes);
+        }
+        has_room
+    }
+
+    fn release(&self, target: &TargetId, bytes: u64) {
+        let mut waiting = lock(&self.waiting);
+        if let Some(left) = waiting.get_mut(target) {
+            *left = left.saturating_sub(bytes);
+            if *left == 0 {
+                waiting.remove(target);
+            }
+        }
+    }
+}
+
+fn open_or_renew(path: &Path) -> Result<Database, String> {
+    let open = || Database::builder().set_cache_size(CACHE_BYTES).create(path);
+    // redb panics when its own pages make no sense.
+    let why = match std::panic::catch_unwind(open) {
+        Ok(Ok(database)) => return Ok(database),
+        Ok(Err(error)) if !is_damage(&error) => return Err(error.to_string()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "its pages make no sense".to_owned(),
+    };
+    let aside = path.with_extension("damaged");
+    tracing::error!(path = %path.display(), why, aside = %aside.display(), "the queue of copies is damaged and put aside");
+    std::fs::rename(path, aside).map_err(|error| error.to_string())?;
+    open().map_err(|error| error.to_string())
+}
+
+/// Not, for example, a full disk, or a file that is still open.
+fn is_damage(error: &DatabaseError) -> bool {
+    match error {
+        DatabaseError::Storage(StorageError::Io(error)) => error.kind() == std::io::ErrorKind::InvalidData,
+        DatabaseError::Storage(StorageError::Corrupted(_))
+        | DatabaseError::RepairAborted
+        | DatabaseError::UpgradeRequired(_) => true,
+        _ => false,
+    }
+}
+
+/// Bytes for each target, and the largest number in use.
+fn survey(database: &Database) -> Result<(BTreeMap<TargetId, u64>, u64), redb::Error> {
+    let transaction = database.begin_write()?;
+    let (mut waiting, mut last) = (BTreeMap::new(), 0);
+    {
+        let table = transaction.open_table(COPIES)?;
+        for row in table.iter()? {
+            let (key, value) = row?;
+            let Some((target, number)) = key.value().split_first_chunk::<16>() else { continue };
+            *waiting.entry(*target).or_insert(0) += value.value().len() as u64;
+            last = last.max(number.try_into().map_or(0, u64::from_be_bytes));
+        }
+    }
+    transaction.commit()?;
+    Ok((waiting, last))
+}
+
+/// Writes until nobody can ask any more.
+fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &AtomicBool) {
+    while let Ok(first) = changes.recv() {
+        let rest = changes.try_iter().take(BATCH_MAX - 1);
+        let batch: Vec<Change> = std::iter::once(first).chain(rest).collect();
+        let done = commit(database, &batch).map_err(|error| error.to_string());
+        if done.is_err() {
+            is_broken.store(true, Ordering::Release);
+        }
+        for change in batch {
+            let (Change::Add(_, _, sender) | Change::Remove(_, sender)) = change;
+            // Whoever asked may be gone.
+            let _ = sender.send(done.clone());
+        }
+    }
+}
+
+fn commit(database: &Database, batch: &[Change]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut table = transaction.open_table(COPIES)?;
+        for change in batch {
+            match change {
+                Change::Add(key, value, _) => drop(table.insert(key.as_slice(), value.as_slice())?),
+                Change::Remove(keys, _) => {
+                    for key in keys {
+                        table.remove(key.as_slice())?;
+                    }
+                }
+            }
+        }
+    }
+    Ok(transaction.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TARGET: TargetId = [7; 16];
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    #[test]
+    fn entries_come_back_as_they_were() {
+        let incoming = Incoming {
+            query: Some("a=%2B&b".to_owned()),
+            content_type: Some(HeaderValue::from_static("text/xml")),
+            user_agent: None,
+            body: Bytes::from_static(b"\x00<xml>\xff"),
+        };
+        let entry = Entry { queued_s: -3, incoming };
+        let read = Entry::read(&entry.bytes()).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{entry:?}"));
+        for length in 0..4 {
+            assert!(Entry::read(&entry.bytes()[..length]).is_none());
+        }
+    }
+
+    #[test]
+    fn order_and_bounds_hold_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copies.redb");
+        let eighth = vec![1; 8 << 20];
+        runtime().block_on(async {
+            let queue = Queue::open(&path).unwrap();
+            for number in 0..10_u8 {
+                let mut sealed = eighth.clone();
+                sealed[0] = number;
+                let room = queue.append(TARGET, sealed).await.unwrap();
+                assert_eq!(room, if number < 8 { Room::Kept } else { Room::Full }, "{number}");
+            }
+            assert_eq!(queue.append([8; 16], vec![1]).await.unwrap(), Room::Kept, "another target has room");
+        });
+        runtime().block_on(async {
+            let queue = loop {
+                // The thread of the first lets go of the file in its own time.
+                match Queue::open(&path) {
+                    Ok(queue) => break queue,
+                    Err(_) => std::thread::yield_now(),
+                }
+            };
+            assert_eq!(queue.bytes(), (64 << 20) + 1);
+            assert_eq!(queue.append(TARGET, eighth.clone()).await.unwrap(), Room::Full);
+            let oldest = queue.oldest(&TARGET, 3).unwrap();
+            assert_eq!(oldest.iter().map(|(_, value)| value[0]).collect::<Vec<_>>(), [0, 1, 2]);
+            let taken = oldest.into_iter().map(|(key, value)| (key, value.len() as u64)).collect();
+            queue.remove(taken).await.unwrap();
+            assert_eq!(queue.oldest(&TARGET, 1).unwrap()[0].1[0], 3);
+            assert_eq!(queue.append(TARGET, eighth.clone()).await.unwrap(), Room::Kept);
+        });
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copies.redb");
+        std::fs::write(&path, "no database".repeat(1000)).unwrap();
+        assert_eq!(Queue::open(&path).unwrap().bytes(), 0);
+        assert!(path.with_extension("damaged").exists());
+    }
+}

@@ -1,0 +1,336 @@
+//! Accounts and keys at run time: added, shown, changed, removed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Path, State},
+    http::{Response, StatusCode},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{CoverageAnswer, answer, beijing};
+use crate::{
+    accounts::{Account, AccountError, SECRETS, Settings},
+    api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
+    app::App,
+    http::body::read_within,
+    random::{self, RandomError},
+};
+
+const BODY_BYTES_MAX: usize = 64 << 10;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+const DAY_S: i64 = 24 * 3600;
+
+/// Reads a JSON object, or says why it is none.
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
+    let bad = |what: String| answer::own_error(StatusCode::BAD_REQUEST, what);
+    let bytes = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let bytes =
+        bytes.map_err(|_| bad("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(format!("send a JSON object: {error}")))
+}
+
+/// An account as it is shown: no secret, only which there are.
+#[derive(Serialize)]
+pub struct Shown {
+    appid: String,
+    /// Whether it stands in the configuration file or was added at run time.
+    origin: &'static str,
+    callback: String,
+    original_id: Option<String>,
+    kind: String,
+    certified: bool,
+    require_encryption: bool,
+    secrets: Vec<&'static str>,
+    relay: Option<ShownRelay>,
+    warnings: Vec<String>,
+    coverage: CoverageAnswer,
+}
+
+/// Addresses without path and query, which may hold a key.
+#[derive(Serialize)]
+struct ShownRelay {
+    url: String,
+    when_not_durable: String,
+    on_late: String,
+    listeners: Vec<String>,
+}
+
+impl Shown {
+    fn of(app: &App, account: &Account) -> Shown {
+        let config = &account.config;
+        let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        Shown {
+            appid: config.appid.clone(),
+            origin: if account.is_configured { "configuration" } else { "run time" },
+            callback: format!("/callback/{}", config.appid),
+            original_id: config.original_id.clone(),
+            kind: text(&config.kind),
+            certified: config.certified,
+            require_encryption: config.require_encryption,
+            secrets: secrets(account),
+            relay: config.relay.as_ref().map(|relay| ShownRelay {
+                url: relay.url.to_string(),
+                when_not_durable: text(&relay.when_not_durable),
+                on_late: text(&relay.on_late),
+                listeners: relay.listeners.iter().map(ToString::to_string).collect(),
+            }),
+            warnings: config.warnings(),
+            coverage: CoverageAnswer::of(app, account),
+        }
+    }
+}
+
+fn secrets(account: &Account) -> Vec<&'static str> {
+    let config = &account.config;
+    let is_there = [
+        true,
+        config.upstream_secret.is_some(),
+        true,
+        config.token_previous.is_some(),
+        config.encoding_aes_key.is_some(),
+        config.encoding_aes_key_previous.is_some(),
+    ];
+    SECRETS.into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+}
+
+/// `GET /v1/accounts`: those that the key may read.
+pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Response<Body> {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        appid: &'a str,
+        coverage: CoverageAnswer,
+    }
+    let mut all = app.accounts.all();
+    all.retain(|account| access.allows(&Scope::Read(Some(account.config.appid.clone()))));
+    all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    let listed = all
+        .iter()
+        .map(|account| Listed { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) });
+    answer::own(StatusCode::OK, &BTreeMap::from([("accounts", listed.collect::<Vec<_>>())]))
+}
+
+/// `POST /v1/accounts`
+pub async fn add_account(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
+    let settings: Settings = match read(body).await {
+        Ok(settings) => settings,
+        Err(response) => return response,
+    };
+    let shared = app.clone();
+    let added = to_its_end(async move { shared.accounts.add(settings, shared.office()).await }).await;
+    match added {
+        Ok(account) => answer::own(StatusCode::CREATED, &Shown::of(&app, &account)),
+        Err(error) => account_failed(&error),
+    }
+}
+
+/// `GET /v1/accounts/{appid}`
+pub async fn show_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
+    match app.accounts.get(&appid) {
+        Some(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
+        None => super::no_account(),
+    }
+}
+
+/// `PATCH /v1/accounts/{appid}`
+pub async fn change_account(
+    State(app): State<Arc<App>>,
+    Path(appid): Path<String>,
+    body: Body,
+) -> Response<Body> {
+    let changes: Settings = match read(body).await {
+        Ok(changes) => changes,
+        Err(response) => return response,
+    };
+    let shared = app.clone();
+    let changed =
+        to_its_end(async move { shared.accounts.change(&appid, changes, shared.office()).await }).await;
+    match changed {
+        Ok(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
+        Err(error) => account_failed(&error),
+    }
+}
+
+/// `DELETE /v1/accounts/{appid}`
+pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
+    let (shared, removed) = (app.clone(), appid.clone());
+    let done = to_its_end(async move {
+        shared.accounts.remove(&removed, shared.office()).await?;
+        if let Some(upstream) = &shared.upstream {
+            upstream.forget(&removed).await;
+        }
+        Ok(())
+    });
+    match done.await {
+        Ok(()) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", appid)])),
+        Err(error) => account_failed(&error),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    what: Rotated,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Rotated {
+    EncodingAesKey,
+    Token,
+    Secret,
+}
+
+/// `POST /v1/accounts/{appid}/rotate`: a new value, shown this once. The former key or callback token is still taken.
+pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
+    let what = match read::<Rotation>(body).await {
+        Ok(rotation) => rotation.what,
+        Err(response) => return response,
+    };
+    let rotated = to_its_end(async move {
+        let settings = app.accounts.settings(&appid, app.office())?;
+        let (name, new) = new_value(what).map_err(|error| AccountError::Unreadable(error.to_string()))?;
+        let mut changes = Settings::from_iter([(name.to_owned(), Value::from(new.clone()))]);
+        if !matches!(what, Rotated::Secret) {
+            let former = settings.get(name).cloned().unwrap_or(Value::Null);
+            changes.insert(format!("{name}_previous"), former);
+        }
+        app.accounts.change(&appid, changes, app.office()).await?;
+        Ok(BTreeMap::from([("appid", appid), (name, new)]))
+    });
+    match rotated.await {
+        Ok(shown) => answer::own(StatusCode::OK, &shown),
+        Err(error) => account_failed(&error),
+    }
+}
+
+fn new_value(what: Rotated) -> Result<(&'static str, String), RandomError> {
+    Ok(match what {
+        Rotated::EncodingAesKey => ("encoding_aes_key", random::encoding_aes_key()?),
+        Rotated::Token => ("token", random::alphanumeric(32)?),
+        Rotated::Secret => ("secret", random::hexadecimal(16)?),
+    })
+}
+
+/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
+async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
+) -> Result<T, AccountError> {
+    let joined = tokio::spawn(change).await;
+    joined.unwrap_or_else(|error| Err(AccountError::Unreadable(error.to_string())))
+}
+
+fn account_failed(error: &AccountError) -> Response<Body> {
+    let status = match error {
+        AccountError::Flaw(_) | AccountError::Unreadable(_) | AccountError::AppidChanges => {
+            StatusCode::BAD_REQUEST
+        }
+        AccountError::Exists(_) | AccountError::Configured(_) | AccountError::TooMany => StatusCode::CONFLICT,
+        AccountError::Unknown(_) => StatusCode::NOT_FOUND,
+        AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        AccountError::Seal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    answer::own_error(status, error.to_string())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    #[serde(default)]
+    name: String,
+    scopes: Vec<Scope>,
+    expires_in_days: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct ShownKey {
+    id: String,
+    name: String,
+    scopes: Vec<Scope>,
+    created: String,
+    expires: Option<String>,
+    expired: bool,
+    /// Only when it was just made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+impl ShownKey {
+    fn of(key: ApiKey, now_s: i64) -> ShownKey {
+        ShownKey {
+            id: key.id,
+            name: key.name,
+            scopes: key.scopes,
+            created: beijing(key.created_s),
+            expires: key.expires_s.map(beijing),
+            expired: key.expires_s.is_some_and(|expires_s| now_s >= expires_s),
+            key: None,
+        }
+    }
+}
+
+/// `GET /v1/keys`
+pub async fn keys(State(app): State<Arc<App>>) -> Response<Body> {
+    let now_s = app.clock.now_s();
+    let keys: Vec<_> = app.api_keys.all().into_iter().map(|key| ShownKey::of(key, now_s)).collect();
+    answer::own(StatusCode::OK, &BTreeMap::from([("keys", keys)]))
+}
+
+/// `POST /v1/keys`
+pub async fn add_key(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
+    let new: NewKey = match read(body).await {
+        Ok(new) => new,
+        Err(response) => return response,
+    };
+    if let Some(what) = flaw_of(&new) {
+        return answer::own_error(StatusCode::BAD_REQUEST, what);
+    }
+    let now_s = app.clock.now_s();
+    let expires_s = new.expires_in_days.map(|days| now_s + i64::from(days) * DAY_S);
+    let shared = app.clone();
+    let added = tokio::spawn(async move {
+        shared.api_keys.add(new.name, new.scopes, expires_s, now_s, &shared.ingest).await
+    });
+    match added.await {
+        Ok(Ok((key, text))) => {
+            let shown = ShownKey { key: Some(text.reveal().to_owned()), ..ShownKey::of(key, now_s) };
+            answer::own(StatusCode::CREATED, &shown)
+        }
+        Ok(Err(error)) => key_failed(&error),
+        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+fn flaw_of(new: &NewKey) -> Option<String> {
+    if new.scopes.is_empty() || new.scopes.len() > SCOPES_MAX {
+        return Some(format!("scopes: 1 to {SCOPES_MAX}, such as [\"read:APPID\"]"));
+    }
+    if new.name.len() > NAME_BYTES_MAX {
+        return Some(format!("name: at most {NAME_BYTES_MAX} bytes"));
+    }
+    (new.expires_in_days == Some(0)).then(|| "expires_in_days: 1 or more".to_owned())
+}
+
+/// `DELETE /v1/keys/{id}`
+pub async fn remove_key(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response<Body> {
+    let (shared, removed) = (app.clone(), id.clone());
+    let done = tokio::spawn(async move { shared.api_keys.remove(&removed, &shared.ingest).await });
+    match done.await {
+        Ok(Ok(())) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", id)])),
+        Ok(Err(error)) => key_failed(&error),
+        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+fn key_failed(error: &ApiKeyError) -> Response<Body> {
+    let status = match error {
+        ApiKeyError::TooMany => StatusCode::CONFLICT,
+        ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
+        ApiKeyError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        ApiKeyError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    answer::own_error(status, error.to_string())
+}
