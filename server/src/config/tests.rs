@@ -61,6 +61,14 @@ fn values_that_cannot_be_are_refused_with_their_place() {
         ("[datacube]\ndate_profile = \"loose\"", "loose"),
         ("[[account]]\nappid = \"wx1\"\ntoken = \"t\"", "secret"),
         ("[[account]]\nappid = \"\"\ntoken = \"t\"\nsecret = \"s\"", "appid"),
+        (
+            "[[account]]\nappid = \"a\"\ntoken = \"t\"\nsecret = \"s\"\nrelay.url = \"http://localhost:8060/x\"",
+            "itself",
+        ),
+        ("[[account]]\nappid = \"a\"\ntoken = \"t\"\nsecret = \"s\"\nrelay.url = \"bot:9000\"", "relay.url"),
+        ("[upstream]\nbase = \"http://user:pass@host\"", "upstream.base"),
+        ("[upstream]\nuncovered = \"never\"", "never"),
+        ("[tls]\ncert = \"c\"", "key"),
         ("[[account]]\nappid = \"a b\"\ntoken = \"t\"\nsecret = \"s\"", "printable"),
     ];
     for (text, expected) in cases {

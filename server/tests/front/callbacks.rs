@@ -1,0 +1,78 @@
+//! Callbacks as WeChat sends them, made with the program's own seal.
+
+use msgcube::callback::{
+    cipher::AesKey,
+    seal::{Draft, Encryption, Envelope, Sealed},
+};
+
+use crate::program::{AES_KEY, APPID, Program, TOKEN};
+
+/// A text message of now.
+pub struct Text<'a> {
+    pub user: &'a str,
+    pub id: u64,
+    pub create_time: i64,
+}
+
+pub fn now_s() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+impl<'a> Text<'a> {
+    pub fn new(user: &'a str, id: u64) -> Text<'a> {
+        Text { user, id, create_time: now_s() }
+    }
+
+    fn draft(&self) -> Draft<'a> {
+        Draft {
+            to_user: "gh_front",
+            from_user: self.user,
+            create_time: self.create_time,
+            msg_type: "text",
+            fields: vec![("Content", "hello <&>")],
+            msg_id: Some(self.id),
+        }
+    }
+
+    pub fn plain(&self, token: &str) -> Sealed {
+        Envelope { token, timestamp: now_s(), nonce: "n1" }.plain(&self.draft())
+    }
+
+    pub fn safe(&self, token: &str, key: &str, appid: &str) -> Sealed {
+        let key = AesKey::parse(key).unwrap();
+        let encryption = Encryption { key: &key, appid, random: [7; 16], compatible: false };
+        Envelope { token, timestamp: now_s(), nonce: "n1" }.encrypted(&encryption, &self.draft())
+    }
+
+    /// Safe mode, for the program's account.
+    pub fn usual(&self) -> Sealed {
+        self.safe(TOKEN, AES_KEY, APPID)
+    }
+}
+
+/// What WeChat hears.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Heard {
+    Reply(u16, String),
+    /// The connection was closed without an answer.
+    Nothing,
+}
+
+pub fn success() -> Heard {
+    Heard::Reply(200, "success".to_owned())
+}
+
+impl Program {
+    /// Sends a callback.
+    pub async fn receive(&self, appid: &str, sealed: &Sealed) -> Heard {
+        let url = format!("{}/callback/{appid}?{}", self.base, sealed.query);
+        let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
+        match request.send().await {
+            Ok(response) => {
+                let status = response.status().as_u16();
+                response.text().await.map_or(Heard::Nothing, |text| Heard::Reply(status, text))
+            }
+            Err(_) => Heard::Nothing,
+        }
+    }
+}

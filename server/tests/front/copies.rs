@@ -1,0 +1,41 @@
+//! Targets that only listen.
+
+use std::time::Duration;
+
+use crate::{
+    callbacks::{Heard, Text},
+    neighbour::{Answer, Neighbour, free_port, until},
+    program::{APPID, Program},
+};
+
+#[tokio::test]
+async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed() {
+    let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
+    let port = free_port().await;
+    let listeners = format!("listeners = [\"http://127.0.0.1:{port}/copy\"]\n");
+    let mut program = Program::start("", &format!("[account.relay]\nurl = \"{}\"\n{listeners}", bot.base));
+    let sealed: Vec<_> =
+        (1..=20).map(|id| Text::new("oListenedTo", id).plain(crate::program::TOKEN)).collect();
+    for one in &sealed {
+        assert_eq!(program.receive(APPID, one).await, Heard::Reply(200, "bot".to_owned()));
+    }
+    assert!(program.metric("msgcube_copies_waiting_bytes").await > 0);
+    program.restart("-KILL");
+    let stored = program.stored();
+    for text in ["hello", "Content"] {
+        assert!(!stored.windows(text.len()).any(|window| window == text.as_bytes()), "{text} is on disk");
+    }
+    let listener = Neighbour::at(port, |_| Answer::new(404, "", "whatever it says")).await;
+    until("all copies are delivered", async || listener.seen().len() >= 20).await;
+    let mut bodies: Vec<String> =
+        listener.seen().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
+    bodies.sort();
+    let mut sent: Vec<String> = sealed.iter().map(|sealed| sealed.body.clone()).collect();
+    sent.sort();
+    assert_eq!(bodies, sent);
+    assert!(listener.seen().iter().all(|seen| seen.target.starts_with("/copy?signature=")));
+    until("nothing waits any more", async || program.metric("msgcube_copies_waiting_bytes").await == 0).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(listener.seen().len(), 20, "each once");
+    assert_eq!(program.messages(APPID).await, 20);
+}

@@ -1,0 +1,162 @@
+//! The relay, section 6 of the contract.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+
+use crate::{
+    callbacks::{Heard, Text, now_s, success},
+    neighbour::{Answer, Neighbour, free_port},
+    program::{APPID, Program, TOKEN},
+};
+
+fn behind(bot: &str, more: &str) -> Program {
+    Program::start("", &format!("[account.relay]\nurl = \"{bot}/wechat?bot=1\"\n{more}"))
+}
+
+#[tokio::test]
+async fn the_bots_reply_goes_back_and_the_bot_sees_what_came() {
+    let bot = Neighbour::start(|seen| {
+        Answer::new(if seen.body.is_empty() { 500 } else { 203 }, "application/xml", "<xml>reply</xml>")
+    })
+    .await;
+    let program = behind(&bot.base, "");
+    for (id, sealed) in [(1, Text::new("o1", 1).usual()), (2, Text::new("o1", 2).plain(TOKEN))] {
+        let heard = program.receive(APPID, &sealed).await;
+        assert_eq!(heard, Heard::Reply(203, "<xml>reply</xml>".to_owned()));
+        let seen = bot.seen().pop().unwrap();
+        assert_eq!((seen.method, seen.target), (Method::POST, format!("/wechat?bot=1&{}", sealed.query)));
+        assert_eq!(
+            (seen.body, &seen.headers["content-type"]),
+            (sealed.body.clone().into_bytes(), &"text/xml".parse().unwrap())
+        );
+        assert_eq!(program.messages(APPID).await, id);
+    }
+    // A repeat is passed on again and counted once.
+    program.receive(APPID, &Text::new("o1", 2).plain(TOKEN)).await;
+    assert_eq!((bot.seen().len(), program.messages(APPID).await), (3, 2));
+    assert_eq!(program.metric("msgcube_relays_total{result=\"answered\",status=\"2xx\"}").await, 3);
+    assert_eq!(program.metric("msgcube_relay_seconds_count").await, 3);
+}
+
+#[tokio::test]
+async fn what_proved_itself_is_passed_on_also_if_it_does_not_count() {
+    let bot = Neighbour::start(|_| Answer::new(200, "text/plain", "from the bot")).await;
+    let program = behind(&bot.base, "");
+    let from_bot = Heard::Reply(200, "from the bot".to_owned());
+    let mut old = Text::new("o1", 1);
+    old.create_time = 1;
+    assert_eq!(program.receive(APPID, &old.usual()).await, from_bot, "kept aside");
+    let mut stale = Text::new("o1", 2).plain(TOKEN);
+    // Signed by WeChat once, long ago.
+    let envelope =
+        msgcube::callback::seal::Envelope { token: TOKEN, timestamp: now_s() - 90_000, nonce: "n" };
+    let draft = msgcube::callback::seal::Draft {
+        to_user: "gh",
+        from_user: "o1",
+        create_time: 1,
+        msg_type: "text",
+        fields: vec![],
+        msg_id: Some(3),
+    };
+    stale.query = envelope.plain(&draft).query;
+    assert_eq!(program.receive(APPID, &stale).await, from_bot, "a stale timestamp");
+    stale.query = Text::new("o1", 2).plain(TOKEN).query;
+    stale.body = "<xml>no message".to_owned();
+    assert_eq!(program.receive(APPID, &stale).await, from_bot, "not a message at all");
+    let refused = [
+        Text::new("o1", 4).plain("another token"),
+        Text::new("o1", 5).safe(TOKEN, crate::program::AES_KEY, "wx0000000000000fff"),
+        {
+            let mut sealed = Text::new("o1", 6).plain(TOKEN);
+            sealed.body = format!("<!DOCTYPE x []>{}", sealed.body);
+            sealed
+        },
+        {
+            let mut sealed = Text::new("o1", 7).plain(TOKEN);
+            sealed.body += &" ".repeat(65_536);
+            sealed
+        },
+    ];
+    for sealed in refused {
+        let heard = program.receive(APPID, &sealed).await;
+        assert!(matches!(heard, Heard::Reply(400..=499, _)), "{heard:?}");
+    }
+    assert_eq!((bot.seen().len(), program.messages(APPID).await), (3, 0));
+    let url = format!("{}/callback/{APPID}?signature=0&timestamp=1&nonce=1&echostr=x", program.base);
+    assert_eq!(program.http.get(url).send().await.unwrap().status(), 401);
+    assert_eq!(bot.seen().len(), 3, "WeChat's check is answered here");
+}
+
+#[tokio::test]
+async fn a_late_bot_closes_the_connection_or_is_answered_for_and_the_message_counts() {
+    let late = |_: &crate::neighbour::Seen| Answer::new(200, "", "late").late(Duration::from_secs(8));
+    let bot = Neighbour::start(late).await;
+    let closes = behind(&bot.base, "");
+    let answers = behind(&bot.base, "on_late = \"success\"\n");
+    let started = std::time::Instant::now();
+    let (text, other) = (Text::new("o1", 1).usual(), Text::new("o1", 1).usual());
+    let heard = tokio::join!(closes.receive(APPID, &text), answers.receive(APPID, &other));
+    let took = started.elapsed();
+    assert_eq!(heard, (Heard::Nothing, success()));
+    assert!(took > Duration::from_millis(4_700) && took < Duration::from_secs(8), "{took:?}");
+    assert_eq!((closes.messages(APPID).await, answers.messages(APPID).await), (1, 1));
+    assert_eq!(closes.metric("msgcube_relays_total{result=\"late\",status=\"\"}").await, 1);
+    let (_, coverage) = closes.own(Method::GET, &format!("/v1/accounts/{APPID}/coverage"), None).await;
+    assert_eq!(coverage["gaps"].as_array().unwrap().len(), 0, "it counts, so nothing is missing: {coverage}");
+}
+
+#[tokio::test]
+async fn a_bot_that_is_not_there_is_tried_until_it_is() {
+    let port = free_port().await;
+    let program = behind(&format!("http://127.0.0.1:{port}"), "");
+    let sealed = Text::new("o1", 1).usual();
+    let receive = program.receive(APPID, &sealed);
+    let start_bot = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Neighbour::at(port, |_| Answer::new(200, "", "here now")).await
+    };
+    let (heard, bot) = tokio::join!(receive, start_bot);
+    assert_eq!(heard, Heard::Reply(200, "here now".to_owned()));
+    assert_eq!(bot.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
+    let nonsense = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = nonsense.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = nonsense.accept().await {
+            let _ = stream.write_all(b"SSH-2.0-bot\r\n\r\n").await;
+        }
+    });
+    let away = behind(&format!("http://127.0.0.1:{}", free_port().await), "");
+    let odd = behind(&format!("http://127.0.0.1:{port}"), "");
+    let (one, other) = (Text::new("o1", 1).usual(), Text::new("o1", 1).usual());
+    let heard = tokio::join!(away.receive(APPID, &one), odd.receive(APPID, &other));
+    assert_eq!(heard, (success(), success()));
+    assert_eq!((away.messages(APPID).await, odd.messages(APPID).await), (1, 1));
+    assert_eq!(away.metric("msgcube_relays_total{result=\"unreachable\",status=\"\"}").await, 1);
+}
+
+#[tokio::test]
+async fn no_redirect_is_followed_and_a_reply_beyond_all_measure_is_not_passed_back() {
+    let elsewhere = Neighbour::start(|_| Answer::new(200, "", "never asked")).await;
+    let bot = Neighbour::start(|seen| {
+        if seen.target.contains("big") {
+            return Answer::new(200, "", vec![b'x'; (1 << 20) + 1]);
+        }
+        Answer::new(302, "text/html", "moved")
+    })
+    .await;
+    let program = behind(&bot.base, "");
+    assert_eq!(
+        program.receive(APPID, &Text::new("o1", 1).usual()).await,
+        Heard::Reply(302, "moved".to_owned())
+    );
+    let mut big = Text::new("o1", 2).usual();
+    big.query += "&big=1";
+    assert_eq!(program.receive(APPID, &big).await, Heard::Nothing);
+    assert_eq!((program.messages(APPID).await, elsewhere.seen().len()), (2, 0));
+}

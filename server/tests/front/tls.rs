@@ -1,0 +1,68 @@
+//! HTTPS by the program itself.
+
+use std::process::Command;
+
+use reqwest::{Certificate, Client, StatusCode, Version};
+
+use crate::{
+    callbacks::{Heard, Text, success},
+    neighbour::until,
+    program::{APPID, Program},
+};
+
+/// An authority and a certificate for this machine, made by the program.
+fn make(folder: &std::path::Path, name: &str) {
+    let command = Command::new(env!("CARGO_BIN_EXE_msgcube"))
+        .args(["tls", "ca", "--host", "localhost", "--host", "127.0.0.1", "--dir", name])
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(command.status.success(), "{}", String::from_utf8_lossy(&command.stderr));
+}
+
+fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
+    let ca = Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
+    Client::builder().no_proxy().tls_certs_only([ca])
+}
+
+#[tokio::test]
+async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
+    let files = tempfile::tempdir().unwrap();
+    make(files.path(), "one");
+    make(files.path(), "two");
+    let of = |name: &str| files.path().join(name);
+    std::fs::create_dir(of("live")).unwrap();
+    let install = |from: &str| {
+        for file in ["server.key", "server.pem"] {
+            std::fs::copy(of(from).join(file), of("live").join(file)).unwrap();
+        }
+    };
+    install("one");
+    let live = of("live");
+    let tls = format!("[tls]\ncert = {:?}\nkey = {:?}\n", live.join("server.pem"), live.join("server.key"));
+    let mut program = Program::start(&tls, "");
+    assert!(program.base.starts_with("https://127.0.0.1:"), "{}", program.base);
+    let health = format!("{}/healthz", program.base);
+    let first = client(&of("one").join("ca.pem")).build().unwrap();
+    let response = first.get(&health).send().await.unwrap();
+    assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2));
+    let old = client(&of("one").join("ca.pem")).http1_only().build().unwrap();
+    assert_eq!(old.get(&health).send().await.unwrap().version(), Version::HTTP_11);
+    program.http = first;
+    assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
+    let plain = program.http.get(health.replace("https", "http")).send().await;
+    assert!(plain.is_err(), "plain HTTP is not answered");
+    // A broken pair is not taken; the right one is.
+    std::fs::copy(of("two").join("server.pem"), live.join("server.pem")).unwrap();
+    until("the log complains", async || program.log().contains("the former one is kept")).await;
+    let again = client(&of("one").join("ca.pem")).build().unwrap();
+    assert_eq!(again.get(&health).send().await.unwrap().status(), StatusCode::OK);
+    install("two");
+    until("the new certificate is presented", async || {
+        let second = client(&of("two").join("ca.pem")).build().unwrap();
+        second.get(&health).send().await.is_ok()
+    })
+    .await;
+    let kept = program.receive(APPID, &Text::new("o1", 2).usual()).await;
+    assert!(kept == success() || kept == Heard::Nothing, "an open connection goes on: {kept:?}");
+}
