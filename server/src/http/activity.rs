@@ -158,7 +158,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(context, buffer);
-        if buffer.filled().len() > filled {
+        // Line breaks between requests belong to none.
+        if buffer.filled()[filled..].iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
             self.activity.read();
         }
         polled
