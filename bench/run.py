@@ -1,105 +1,28 @@
 """The benchmarks: each figure beside the no-op program's in the same run, taken in turns, as the median of the ratios."""
 
-import atexit
 import json
-import os
 import pathlib
-import platform
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 
-CHINA = timezone(timedelta(hours=8))
-APPID, TOKEN, SECRET, ADMIN_KEY = "wxbench0000000001", "benchToken", "bench-secret", "bench-admin-key"
+from programs import ADMIN_KEY, APPID, CHINA, SECRET, TOKEN, Programs, account, machine, say
+
 FULL = {"seconds": 5, "rounds": 5, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
 QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000}
 
 
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-class Server:
-    """A program under load: msgcube on a folder, or the no-op program."""
-
-    def __init__(self, command, log):
-        self.started = time.monotonic()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        atexit.register(self.process.kill)
-        line = self.process.stdout.readline().decode()
-        if not line.startswith("listening on http://"):
-            raise SystemExit(f"{command[0]} did not start: {line!r}")
-        self.address = line.split("http://")[1].strip()
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://{self.address}{path}", timeout=10) as answer:
-            return answer.read()
-
-    def claim(self, begin):
-        """From that day on nothing is missing: an answer about covered time needs no hint."""
-        path = f"/v1/accounts/{APPID}/messages?covers={begin}..{datetime.now(CHINA).date()}"
-        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
-        request = urllib.request.Request(f"http://{self.address}{path}", data=b"", headers=headers)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            answer.read()
-
-    def ready(self):
-        """Seconds from the start until it takes messages."""
-        while True:
-            try:
-                self.get("/readyz")
-                return time.monotonic() - self.started
-            except urllib.error.HTTPError:
-                time.sleep(0.01)
-
-    def memory_mib(self):
-        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(kib) / 1024
-
-    def end(self, how=signal.SIGTERM):
-        self.process.send_signal(how)
-        self.process.wait()
-
-
-class Bench:
-    """Where the programs are, and the folder they run in."""
+class Bench(Programs):
+    """The table so far."""
 
     def __init__(self, programs, folder, sizes):
-        self.programs, self.folder, self.sizes = programs, folder, sizes
-        self.log = open(folder / "log", "ab")
+        super().__init__(programs, folder)
+        self.sizes = sizes
         self.rows = []
         self.own = []
-
-    def msgcube(self, name):
-        config = self.folder / f"{name}.toml"
-        config.write_text(
-            f'listen = "127.0.0.1:0"\ndata_dir = "{self.folder / name}"\nadmin_key = "{ADMIN_KEY}"\n\n'
-            f'[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "{TOKEN}"\n'
-        )
-        return Server([self.programs / "msgcube", "serve", "--config", config], self.log)
-
-    def noop(self):
-        return Server([self.programs / "examples" / "noop"], self.log)
-
-    def load(self, server, mode, *options):
-        command = [self.programs / "examples" / "load", mode, "--addr", server.address, "--appid", APPID]
-        command += ["--pid", str(server.process.pid), *map(str, options)]
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        if done.returncode != 0:
-            ended = "it still runs" if server.process.poll() is None else f"it ended with {server.process.returncode}"
-            log = (self.folder / "log").read_text()[-2000:]
-            raise SystemExit(f"load {mode} at {server.process.args[0]}, {ended}: {done.stderr}{log}")
-        report = json.loads(done.stdout)
-        if report["errors"]:
-            say(f"  {mode}: {report['errors']} errors")
-        return report
 
     def row(self, what, ours, baseline="", ratio=""):
         say(f"{what}: {ours} {baseline} {ratio}")
@@ -146,7 +69,7 @@ def bytes_in(folder):
 
 
 def callbacks(bench):
-    server = bench.msgcube("callbacks")
+    server = bench.msgcube("callbacks", account())
     server.ready()
     for connections in bench.sizes["connections"]:
         bench.beside_noop("Durable callbacks", server, "callback", connections, "--token", TOKEN)
@@ -156,7 +79,7 @@ def callbacks(bench):
 def months(bench):
     """Month queries with few and with many messages stored; on the way the bulk rate, the size and the restart."""
     begin, start, end = last_month()
-    server = bench.msgcube("months")
+    server = bench.msgcube("months", account())
     server.ready()
     path = f"/cgi-bin/token?grant_type=client_credential&appid={APPID}&secret={SECRET}"
     access = json.loads(server.get(path))["access_token"]
@@ -172,7 +95,7 @@ def months(bench):
     bench.row(f"Memory, {many:,} messages of {many // 100:,} users", f"{server.memory_mib():.0f} MiB")
     bench.row("Size on disk", f"{bytes_in(bench.folder / 'months') / many:.1f} bytes a message")
     server.end(signal.SIGKILL)
-    server = bench.msgcube("months")
+    server = bench.msgcube("months", account())
     bench.row(f"Restart after SIGKILL, {many:,} messages", f"{server.ready():.1f} s until ready")
     server.end()
     bench.row("Size on disk after a graceful end", f"{bytes_in(bench.folder / 'months') / many:.1f} bytes a message")
@@ -184,7 +107,7 @@ def fill(bench, server, messages, users, start, end):
 
 
 def memory(bench):
-    server = bench.msgcube("memory")
+    server = bench.msgcube("memory", account())
     server.ready()
     time.sleep(1)
     bench.row("Memory, idle and empty", f"{server.memory_mib():.0f} MiB")
@@ -193,11 +116,6 @@ def memory(bench):
     fill(bench, server, users, users, start, end)
     bench.row(f"Memory, {users:,} users with a message each last month", f"{server.memory_mib():.0f} MiB")
     server.end()
-
-
-def machine():
-    cpu = pathlib.Path("/proc/cpuinfo").read_text().split("model name", 1)[-1].split("\n")[0].strip("\t: ")
-    return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release()}, {datetime.now(CHINA).date()}"
 
 
 def main():

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Builds and measures; writes a Markdown table to standard output and progress to standard error.
-#   bench/run.sh           the sizes of the README's table: needs about 15 minutes, 3 GiB of disk, and an idle machine
+# Builds and measures; writes Markdown tables to standard output and progress to standard error.
+#   bench/run.sh           the sizes of the README's tables: needs about 25 minutes, 3 GiB of disk, nginx, and an idle machine
 #   bench/run.sh --quick   small sizes, to see that it works
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo build --release --locked --quiet -p msgcube --bin msgcube --example noop --example load >&2
-exec python3 bench/run.py "${CARGO_TARGET_DIR:-target}/release" "$@"
+programs="${CARGO_TARGET_DIR:-target}/release"
+python3 bench/run.py "$programs" "$@"
+echo
+exec python3 bench/front.py "$programs" "$@"

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
 
 mod connection;
+mod pace;
 mod report;
 mod request;
 
@@ -31,6 +32,20 @@ enum Mode {
         /// Users who write, in turn
         #[arg(long, default_value_t = 10_000)]
         users: u64,
+        /// How long to send, in seconds
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+    },
+    /// A call of another interface, always the same.
+    Call {
+        #[command(flatten)]
+        target: Target,
+        /// An access token; the no-op program takes any
+        #[arg(long, default_value = "none")]
+        access_token: String,
+        /// What is called
+        #[arg(long, default_value = "/cgi-bin/user/info?openid=oBench")]
+        path: String,
         /// How long to send, in seconds
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
@@ -88,6 +103,9 @@ struct Target {
     appid: String,
     #[arg(long, default_value_t = 64)]
     connections: u64,
+    /// So many requests a second at fixed moments, not as many as are answered
+    #[arg(long)]
+    rate: Option<u32>,
     /// The server's process, whose CPU time is reported
     #[arg(long)]
     pid: u32,
@@ -99,12 +117,17 @@ async fn main() -> Outcome<()> {
         Mode::Callback { target, token, users, seconds } => {
             let requests = Arc::new(Callbacks::new(&target.appid, &token, users)?);
             let make = move |number, buffer: &mut Vec<u8>| requests.write(number, buffer);
-            for_a_while("callback", &target, seconds, b"success", make).await?
+            send("callback", &target, seconds, b"success", make).await?
+        }
+        Mode::Call { target, access_token, path, seconds } => {
+            let request = request::call(&access_token, &path)?;
+            let make = move |_, buffer: &mut Vec<u8>| buffer.extend_from_slice(&request);
+            send("call", &target, seconds, b"{\"", make).await?
         }
         Mode::Month { target, access_token, begin, seconds } => {
             let request = request::month(&access_token, &begin)?;
             let make = move |_, buffer: &mut Vec<u8>| buffer.extend_from_slice(&request);
-            for_a_while("month", &target, seconds, b"{\"list\":[{", make).await?
+            send("month", &target, seconds, b"{\"list\":[{", make).await?
         }
         Mode::Bulk { target, admin_key, messages, users, first_user, from, to, batch } => {
             let bulk = Bulk { appid: target.appid.clone(), admin_key, messages, users, first_user, from, to };
@@ -113,6 +136,20 @@ async fn main() -> Outcome<()> {
     };
     println!("{}", report.json());
     Ok(())
+}
+
+/// At the rate that was asked for, or else as fast as the answers come.
+async fn send(
+    mode: &'static str,
+    target: &Target,
+    seconds: f64,
+    wanted: &'static [u8],
+    make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
+) -> Outcome<Report> {
+    match target.rate {
+        Some(rate) => pace::at_a_rate(mode, target, (rate, seconds), wanted, make).await,
+        None => for_a_while(mode, target, seconds, wanted, make).await,
+    }
 }
 
 /// The same kind of request over all connections until the time is over; each answer must begin with `wanted`.

@@ -78,6 +78,17 @@ pub(crate) fn month(access_token: &str, begin: &str) -> Outcome<Vec<u8>> {
     Ok(request)
 }
 
+/// A call that a gateway passes on.
+pub(crate) fn call(access_token: &str, path: &str) -> Outcome<Vec<u8>> {
+    let joint = if path.contains('?') { '&' } else { '?' };
+    let mut request = Vec::new();
+    write!(
+        request,
+        "GET {path}{joint}access_token={access_token} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: */*\r\n\r\n"
+    )?;
+    Ok(request)
+}
+
 /// Messages for the bulk interface.
 pub(crate) struct Bulk {
     pub(crate) appid: String,

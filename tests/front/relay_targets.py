@@ -1,0 +1,361 @@
+"""The relay before targets that are not there, late, or wrong, and through kills: every outcome that the relay promises, with
+its moment.  relay_targets.py BINARY"""
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from callbacks import Account, message
+from cases import case, run
+from http2 import Http2
+from outcome import DEADLINE_S, QUICK_S, check, free_port, send, timed, wait
+from program import until
+from script import Script
+
+
+@case
+def a_target_that_does_not_run_gives_success_at_the_deadline(scene):
+    account = Account()
+    program = scene.msgcube(account.toml(f"http://127.0.0.1:{free_port()}/"))
+    send(program, account, b"success", DEADLINE_S)
+    assert program.counted(account.appid) == {"text": 1}
+    counted = [name for name, value in program.metrics().items() if "unreachable" in name and value]
+    assert counted, f"no metric says that the target was unreachable: {program.metrics()}"
+
+
+@case
+def a_target_that_starts_within_the_deadline_gets_it(scene):
+    account, port = Account(), free_port()
+    program = scene.msgcube(account.toml(f"http://127.0.0.1:{port}/"))
+    start = threading.Timer(2, lambda: scene.started(Script(lambda exchange: exchange.answer(b"at last"), port)))
+    start.start()
+    send(program, account, b"at last", (1.9, 3.5))
+    assert program.counted(account.appid) == {"text": 1}
+
+
+@case
+def a_target_restarted_behind_kept_connections_gets_the_next(scene):
+    account = Account()
+    first = scene.started(Script(lambda exchange: exchange.answer(b"before")))
+    program = scene.msgcube(account.toml(first.url))
+    for _ in range(3):
+        send(program, account, b"before", QUICK_S)
+    first.close()
+    second = until("the port is free again", lambda: _script_on(first.port, b"after"))
+    scene.started(second)
+    for _ in range(3):
+        send(program, account, b"after", (0, 2.5))
+    assert program.counted(account.appid) == {"text": 6}
+
+
+def _script_on(port, body):
+    try:
+        return Script(lambda exchange: exchange.answer(body), port)
+    except OSError:
+        return None
+
+
+@case
+def a_late_target_closes_or_gives_success(scene):
+    """The bot that answers the third try, as some do, still can."""
+    target = scene.started(Script(lambda exchange: wait(exchange, 7)))
+    closes, silent = Account(), Account(appid="wxfront0000000002")
+    program = scene.msgcube(closes.toml(target.url) + silent.toml({"url": target.url, "on_late": "success"}))
+    with ThreadPoolExecutor() as pool:
+        sent = [
+            pool.submit(send, program, closes, None, DEADLINE_S, why="close"),
+            pool.submit(send, program, silent, b"success", DEADLINE_S, why="success"),
+        ]
+        [each.result() for each in sent]
+    for account in (closes, silent):
+        assert program.counted(account.appid) == {"text": 1}
+    assert len(target.exchanges) == 2, "a target that got it is not sent it again"
+
+
+@case
+def a_bot_that_answers_the_third_try(scene):
+    tries = []
+
+    def handle(exchange):
+        tries.append(exchange.body())
+        wait(exchange, 5.5 if len(tries) < 3 else 0, b"third time lucky")
+
+    target = scene.started(Script(handle))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    callback = account.safe(message())
+    for wanted, within in ((None, DEADLINE_S), (None, DEADLINE_S), (b"third time lucky", QUICK_S)):
+        check(*timed(lambda: account.post(program, callback)), wanted, within)
+    assert program.counted(account.appid) == {"text": 1}
+
+
+@case
+def the_deadline_counts_from_the_first_byte(scene):
+    """Head and body dawdle for 3 s, then the target is late: closed 4.9 s after the first byte, not after the last."""
+    target = scene.started(Script(lambda exchange: wait(exchange, 7)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    query, body = account.safe(message())
+    head = f"POST /callback/{account.appid}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    def dawdle():
+        host, port = program.address.split(":")
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            started = time.monotonic()
+            for piece in (head[:20], head[20:], body[:20], body[20:]):
+                connection.sendall(piece)
+                time.sleep(1 if piece != body[20:] else 0)
+            return connection.recv(4096), time.monotonic() - started
+
+    answer, took_s = dawdle()
+    check(answer or None, took_s, None, DEADLINE_S)
+    until("it is counted", lambda: program.counted(account.appid) == {"text": 1})
+
+
+@case
+def a_kept_connection_gives_each_callback_its_own_deadline(scene):
+    """Whatever was before it: a callback answered long ago, and the blank line that some clients send behind a body."""
+    target = scene.started(Script(lambda exchange: wait(exchange, 1)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    host, port = program.address.split(":")
+    for behind in (b"", b"\r\n"):
+        with socket.create_connection((host, int(port)), timeout=15) as connection:
+            for number in range(2):
+                query, body = account.safe(message())
+                head = f"POST /callback/{account.appid}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body)
+                came = connection.recv(4096)
+                assert came.endswith(b"from the bot"), f"callback {number} with {behind} before it: {came}"
+                connection.sendall(behind)
+                time.sleep(6 if number == 0 else 0)
+
+
+@case
+def a_callback_that_never_ends_is_closed_at_the_deadline(scene):
+    target = scene.started(Script(lambda exchange: exchange.answer()))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    query, body = account.safe(message())
+    host, port = program.address.split(":")
+    with socket.create_connection((host, int(port)), timeout=15) as connection:
+        started = time.monotonic()
+        connection.sendall(f"POST /callback/{account.appid}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 999\r\n\r\n".encode())
+        connection.sendall(body[:50])
+        check(connection.recv(4096) or None, time.monotonic() - started, None, (4.0, 5.0))
+    assert not target.exchanges
+
+
+@case
+def a_target_without_a_whole_answer_never_makes_one(scene):
+    """Garbage, an answer cut off, none at all, one that drips: WeChat hears success (the message is durable, the target as good
+    as unreachable) or nothing; never a part as if it were the whole, and never after the deadline."""
+    raw = lambda text: lambda exchange: (exchange.body(), exchange.send(text), False)[-1]
+
+    def drip(exchange):
+        exchange.body()
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.5)
+            exchange.send(b"x")
+
+    def drip_chunks(exchange):
+        exchange.body()
+        exchange.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(20):
+            time.sleep(0.5)
+            exchange.send(b"1\r\nx\r\n")
+        exchange.send(b"0\r\n\r\n")
+
+    targets = {
+        "garbage": raw(b"\x16\x03\x01 this is no HTTP\r\n\r\n"),
+        "an endless head": raw(b"HTTP/1.1 200 OK\r\nA: " + b"x" * 300_000),
+        "closed unanswered": lambda exchange: (exchange.body(), False)[-1],
+        "closed before the body": lambda exchange: False,
+        "half a head": raw(b"HTTP/1.1 200 OK\r\nContent-Len"),
+        "half a body": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf"),
+        "half the chunks": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"),
+        "dripping": drip,
+        "dripping chunks": drip_chunks,
+    }
+
+    def attempt(number, why, handle):
+        target = scene.started(Script(handle))
+        account = Account(appid=f"wxfront00000001{number:02}")
+        program = scene.msgcube(account.toml(target.url), name=why.replace(" ", "-"))
+        try:
+            answer, took_s = timed(lambda: account.post(program, account.safe(message())))
+        except AssertionError:
+            # cut off in the middle of its body, which WeChat takes for no answer
+            answer, took_s = None, 0
+        assert answer is None or (answer.status, answer.body) == (200, b"success"), (why, answer)
+        assert took_s <= DEADLINE_S[1], (why, took_s)
+        assert program.counted(account.appid) == {"text": 1}, why
+        return f"{why}: {'closed' if answer is None else 'success'} after {took_s:.1f} s, {len(target.exchanges)} tries"
+
+    with ThreadPoolExecutor(len(targets)) as pool:
+        for line in pool.map(lambda item: attempt(item[0], *item[1]), enumerate(targets.items())):
+            print(f"       {line}")
+
+
+@case
+def a_huge_answer_costs_no_memory(scene):
+    size = 200 << 20
+
+    def huge(exchange):
+        exchange.body()
+        exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n".encode())
+        for _ in range(size >> 20):
+            exchange.send(b"x" * (1 << 20))
+
+    account = Account()
+    target = scene.started(Script(huge))
+    program = scene.msgcube(account.toml(target.url))
+    try:
+        answer, took_s = timed(lambda: account.post(program, account.safe(message())))
+        assert answer is None or len(answer.body) == size or answer.body == b"success", (answer.status, len(answer.body))
+        print(f"       a huge answer: {'closed' if answer is None else len(answer.body)} after {took_s:.1f} s")
+    except AssertionError as error:
+        assert "ends too early" in str(error), error
+        print(f"       a huge answer: {error}")
+    assert program.memory_mib() < 100, f"{program.memory_mib():.0f} MiB for an answer of {size >> 20} MiB"
+    assert program.counted(account.appid) == {"text": 1}
+
+
+class Hole:
+    """A target that takes everything and never answers."""
+
+    def __init__(self):
+        self.taken = []
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=8192)
+        self.url = "http://127.0.0.1:{}".format(self.listener.getsockname()[1])
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self):
+        try:
+            while True:
+                self.taken.append(self.listener.accept()[0])
+        except OSError:
+            pass
+
+    def close(self):
+        self.listener.close()
+        for connection in self.taken:
+            connection.close()
+
+
+@case
+def other_accounts_go_on_while_one_target_hangs(scene):
+    """More callbacks hang at a target than may wait for the disk; no other account notices."""
+    hangs = Account()
+    free, lively = Account(appid="wxfront0000000002"), Account(appid="wxfront0000000003")
+    hole = scene.started(Hole())
+    alive = scene.started(Script(lambda exchange: exchange.answer(b"alive")))
+    program = scene.msgcube(hangs.toml(hole.url) + free.toml() + lively.toml(alive.url))
+    host, port = program.address.split(":")
+    query, body = hangs.plain(message())
+    head = f"POST /callback/{hangs.appid}?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    connections = [socket.create_connection((host, int(port)), timeout=15) for _ in range(4300)]
+    for connection in connections:
+        connection.sendall(head + body)
+    most = until("they hang", lambda: len(hole.taken) > 4000 and len(hole.taken), 4)
+    send(program, free, b"success", (0, 2.0), why="an account without a relay")
+    send(program, lively, b"alive", (0, 2.0), why=f"an account with another target, while {most} hang")
+    for connection in connections:
+        connection.close()
+
+
+@case
+def on_http_2_only_the_late_stream_is_reset(scene):
+    slow = scene.started(Script(lambda exchange: wait(exchange, 7)))
+    quick = scene.started(Script(lambda exchange: exchange.answer(b"from the bot")))
+    late, prompt = Account(), Account(appid="wxfront0000000002")
+    program = scene.msgcube(late.toml(slow.url) + prompt.toml(quick.url))
+    connection = scene.started(Http2(program.address))
+
+    def post(account):
+        query, body = account.safe(message())
+        return connection.post(f"/callback/{account.appid}?{query}", body)
+
+    first, second = post(late), post(prompt)
+    outcomes = connection.outcomes([first, second])
+    assert outcomes[second][0] == ("200", b"from the bot"), outcomes
+    assert outcomes[first][0] == "reset" and DEADLINE_S[0] <= outcomes[first][1] <= DEADLINE_S[1], outcomes
+    third = post(prompt)
+    assert connection.outcomes([third])[third][0] == ("200", b"from the bot"), "the connection lives on"
+
+
+@case
+def whoever_hangs_up_is_counted_all_the_same(scene):
+    target = scene.started(Script(lambda exchange: wait(exchange, 1)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    try:
+        account.post(program, account.safe(message()), timeout=0.3)
+    except TimeoutError:
+        pass
+    until("it is counted", lambda: program.counted(account.appid) == {"text": 1})
+    send(program, account, b"from the bot", (1, 2))
+
+
+@case
+def two_at_once_of_the_same_count_once(scene):
+    target = scene.started(Script(lambda exchange: wait(exchange, 0.5)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    callback = account.safe(message())
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: account.post(program, callback), range(8)))
+    assert [answer.body for answer in answers] == [b"from the bot"] * 8, answers
+    assert len(target.exchanges) == 8 and program.counted(account.appid) == {"text": 1}
+
+
+@case
+def killed_in_the_middle_it_has_lost_nothing_that_was_answered(scene):
+    """Answered or not: what reached the target was durable before, so after the restart it counts, and once."""
+    account = Account()
+    hold = threading.Event()
+    seen = []
+
+    def handle(exchange):
+        seen.append(exchange.body())
+        if len(seen) > 20:
+            hold.wait(20)
+        exchange.answer(b"from the bot")
+
+    target = scene.started(Script(handle))
+    program = scene.msgcube(account.toml(target.url))
+    callbacks = [account.safe(message(user=f"o{number}")) for number in range(40)]
+    for callback in callbacks[:20]:
+        assert account.post(program, callback).body == b"from the bot"
+    with ThreadPoolExecutor(20) as pool:
+        open_ones = [pool.submit(account.post, program, callback) for callback in callbacks[20:]]
+        until("all are at the target", lambda: len(seen) == 40)
+        program.kill()
+        assert all(each.result() is None for each in open_ones)
+    hold.set()
+    time.sleep(1.5)
+    program.start()
+    assert program.counted(account.appid) == {"text": 40}, "what was passed on was durable"
+    for callback in callbacks:
+        assert account.post(program, callback).body == b"from the bot"
+    assert program.counted(account.appid) == {"text": 40}, "sent again, each counts once"
+    assert program.gaps(account.appid), "not running is a gap"
+
+
+@case
+def ended_gracefully_it_answers_what_is_under_way(scene):
+    target = scene.started(Script(lambda exchange: wait(exchange, 2)))
+    account = Account()
+    program = scene.msgcube(account.toml(target.url))
+    with ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(send, program, account, b"from the bot", (1.9, 3))
+        until("it is at the target", lambda: target.exchanges)
+        program.stop()
+        under_way.result()
+    program.start()
+    assert program.counted(account.appid) == {"text": 1}
+
+
+run(at_once=8)
