@@ -1,7 +1,7 @@
 //! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
 //! sealed with the data key.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
 
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
@@ -36,6 +36,8 @@ pub struct Account {
     pub keys: AccountKeys,
     /// It stands in the configuration file, where alone it can be changed.
     pub is_configured: bool,
+    /// Its callbacks that are being passed on.
+    pub relays_waiting: AtomicUsize,
 }
 
 /// All accounts.
@@ -98,7 +100,13 @@ pub struct Office<'a> {
 
 impl Account {
     fn new(number: AccountNumber, config: AccountConfig, is_configured: bool) -> Result<Account, KeyError> {
-        Ok(Account { number, keys: config.keys()?, config, is_configured })
+        Ok(Account {
+            number,
+            keys: config.keys()?,
+            config,
+            is_configured,
+            relays_waiting: AtomicUsize::new(0),
+        })
     }
 }
 

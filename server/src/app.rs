@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Watcher, relay::Relay},
+    http::{Budget, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     refusals::Refusals,
@@ -48,6 +48,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
+    /// Bytes of requests that may be sent to WeChat once more.
+    pub gateway_copies: Budget,
     /// Copies for those who only listen.
     pub copies: Copies,
     /// WeChat itself, if calls are passed on.
@@ -133,6 +135,7 @@ impl App {
             key,
             accounts,
             api_keys,
+            gateway_copies: Budget::default(),
             copies,
             upstream,
             relay: Relay::default(),

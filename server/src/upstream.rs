@@ -24,7 +24,7 @@ use crate::{
     metrics::Metrics,
     outbound::{Address, Outbound},
     secret::Secret,
-    store::{Change, Store},
+    store::{Change, NotDurable, Outcome, Store},
 };
 
 pub use ask::Failure;
@@ -33,7 +33,7 @@ pub use kept::Kept;
 
 /// A connection to WeChat that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a caller waits for the disk to take a new token.
+/// How long a caller waits for the disk to know that a token is forced.
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 /// After a renewal failed while the token is still good, the next is tried this much later.
 const RETRY_S: i64 = 5;
@@ -161,7 +161,10 @@ impl Upstream {
     /// Forgets an account's token, durably, as its secret changed or it is gone.
     pub async fn forget(&self, appid: &str) {
         self.keepers.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-        self.note(Change::Fact { key: format!("{}{appid}", kept::FACT_PREFIX), value: None }).await;
+        let gone = Change::Fact { key: format!("{}{appid}", kept::FACT_PREFIX), value: None };
+        if let Err(error) = self.ingest.submit(gone).await {
+            tracing::warn!(%error, appid, "the real token of an account that is gone stays on disk, sealed");
+        }
     }
 
     fn keeper(&self, appid: &str) -> Arc<Keeper> {
@@ -214,6 +217,10 @@ impl Upstream {
             return Err(failure.clone());
         }
         let fetched = self.fetch(account, &keeper, &mut fetching, false).await?;
+        if refused.is_some() {
+            // What WeChat refused is not known as a token any more, to anybody.
+            keeper.write().before = None;
+        }
         if !is_refused(&fetched) {
             return Ok(fetched);
         }
@@ -234,8 +241,13 @@ impl Upstream {
         }
         fetching.forced.note(now_s);
         // Before it happens, so that a restart cannot force more often.
-        self.keep(account, Some(&same), &fetching.forced).await;
-        self.fetch(account, keeper, fetching, true).await
+        let noted = self.keep(account, Some(&same), &fetching.forced);
+        if tokio::time::timeout(DURABLE_WITHIN, noted).await.is_err() {
+            tracing::warn!("the disk is slow to take that a real token is forced");
+        }
+        let forced = self.fetch(account, keeper, fetching, true).await?;
+        keeper.write().before = None;
+        Ok(forced)
     }
 
     /// Asks for a token and keeps it.
@@ -254,23 +266,36 @@ impl Upstream {
         let (token, expires_in_s) = asked?;
         let kept = Kept::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
         keeper.put(kept.clone());
-        self.keep(account, Some(&kept), &fetching.forced).await;
+        // Nobody waits for the disk: without it the token serves from memory.
+        tokio::spawn(self.keep(account, Some(&kept), &fetching.forced));
         Ok(kept)
     }
 
-    async fn keep(&self, account: &Account, kept: Option<&Kept>, forced: &Forced) {
-        match kept::fact(&self.key, &account.config.appid, kept, forced) {
-            Ok(change) => self.note(change).await,
-            Err(error) => tracing::warn!(%error, "the real token cannot be sealed; it is only in memory"),
+    /// Makes the record durable; it is in the queue already when this returns.
+    fn keep(
+        &self,
+        account: &Account,
+        kept: Option<&Kept>,
+        forced: &Forced,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let change = kept::fact(&self.key, &account.config.appid, kept, forced);
+        let queued = change.map_err(|error| error.to_string()).and_then(|change| self.note(change));
+        async move {
+            let done = match queued {
+                Ok(waiting) => waiting.await.map_err(|error| error.to_string()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
+                tracing::warn!(error, "the real token is only in memory");
+            }
         }
     }
 
-    /// Without the disk, or while it is slow, the token still serves, from memory.
-    async fn note(&self, change: Change) {
-        let submitted = tokio::time::timeout(DURABLE_WITHIN, self.ingest.submit(change)).await;
-        if !matches!(submitted, Ok(Ok(_))) {
-            tracing::warn!("the disk does not take the real token; it is in memory meanwhile");
-        }
+    fn note(
+        &self,
+        change: Change,
+    ) -> Result<impl Future<Output = Result<Outcome, NotDurable>> + Send + use<>, String> {
+        self.ingest.enqueue(change).map_err(|error| error.to_string())
     }
 
     /// What a token comes from: another secret, or another WeChat, means another token.

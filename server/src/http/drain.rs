@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{BoxError, body::Body, http::Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 
@@ -16,41 +16,57 @@ const BYTES_MAX: usize = 64 << 20;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The body for a handler.
-pub fn body(incoming: Incoming) -> Body {
-    if incoming.is_end_stream() { Body::empty() } else { Body::new(Drained(Some(incoming))) }
+pub fn body(incoming: Incoming, version: Version) -> Body {
+    if incoming.is_end_stream() {
+        return Body::empty();
+    }
+    Body::new(Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2 })
 }
 
-/// None once its end was read.
-struct Drained(Option<Incoming>);
+struct Drained {
+    /// None once its end was read.
+    incoming: Option<Incoming>,
+    is_http2: bool,
+}
+
+/// On HTTP/2 a stream may be reset with "no error", which hyper takes for the end of its body.
+#[derive(Debug, thiserror::Error)]
+#[error("the body broke off")]
+struct BrokenOff;
 
 impl hyper::body::Body for Drained {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(incoming) = &mut self.0 else { return Poll::Ready(None) };
-        let polled = Pin::new(incoming).poll_frame(context);
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let is_http2 = self.is_http2;
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *incoming).poll_frame(context);
+        let is_broken = is_http2 && matches!(polled, Poll::Ready(None)) && !incoming.is_end_stream();
         if let Poll::Ready(None | Some(Err(_))) = &polled {
-            self.0 = None;
+            self.incoming = None;
         }
-        polled
+        if is_broken {
+            return Poll::Ready(Some(Err(BrokenOff.into())));
+        }
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(Incoming::is_end_stream)
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        if let Some(incoming) = self.0.take()
+        if let Some(incoming) = self.incoming.take()
             && !incoming.is_end_stream()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

@@ -27,6 +27,7 @@ use crate::{
 };
 
 use answer_in::Looked;
+pub use copy::Budget;
 use copy::Copy;
 
 /// How long nothing may move in either direction.
@@ -103,8 +104,10 @@ enum Lost {
 impl Call<'_> {
     async fn pass(&self, body: Body) -> Response<Body> {
         let stopwatch = Stopwatch::start();
-        let copy = Copy::default();
-        let (result, response) = match self.try_twice(copy.of(body), &copy).await {
+        // Only what carries a token is ever sent again.
+        let budget = self.account.as_ref().map(|_| &self.app.gateway_copies);
+        let copy = Copy::new(body, budget);
+        let (result, response) = match self.try_twice(&copy).await {
             Ok(response) => ("answered", response),
             Err(failure) => (outcome(&failure), failed(self.app, failure)),
         };
@@ -113,12 +116,12 @@ impl Call<'_> {
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
-    async fn try_twice(&self, body: Body, copy: &Copy) -> Result<Response<Body>, Failure> {
+    async fn try_twice(&self, copy: &Copy) -> Result<Response<Body>, Failure> {
         let Some(account) = &self.account else {
-            return self.attempt(body, None, copy).await.map(Tried::response);
+            return self.attempt(copy.stream(), None, copy).await.map(Tried::response);
         };
         let token = self.upstream.token(account).await?.token;
-        let refused = match self.attempt(body, Some(&token), copy).await? {
+        let refused = match self.attempt(copy.stream(), Some(&token), copy).await? {
             Tried::Answered(response) => return Ok(response),
             Tried::TokenRefused(response) => response,
         };
@@ -130,11 +133,10 @@ impl Call<'_> {
                 None
             }
         };
-        match (newer, copy.take()) {
-            (Some(newer), Some(again)) => {
-                self.attempt(Body::from(again), Some(&newer), copy).await.map(Tried::response)
-            }
-            _ => Ok(refused),
+        let Some(newer) = newer else { return Ok(refused) };
+        match copy.whole(IDLE_MAX).await {
+            Some(again) => self.attempt(Body::from(again), Some(&newer), copy).await.map(Tried::response),
+            None => Ok(refused),
         }
     }
 
@@ -206,6 +208,13 @@ impl Call<'_> {
 pub fn failed(app: &App, failure: Failure) -> Response<Body> {
     match failure {
         Failure::Answered { status, content_type, body } => {
+            if app.refusals.may_log("", "no_real_token", app.clock.now_s()) {
+                let said = String::from_utf8_lossy(&body).into_owned();
+                tracing::warn!(
+                    said,
+                    "WeChat gives no token; check the account's upstream_secret (or secret)"
+                );
+            }
             let mut response = answer::json(body);
             *response.status_mut() = status;
             if let Some(content_type) = content_type {

@@ -34,15 +34,19 @@ use crate::{
 pub const DEADLINE: Duration = Duration::from_millis(4900);
 /// How long a bot waits for the disk if it is to answer in any case.
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// Callbacks that are being passed on; further ones are counted, and closed at once.
-const PLACES: usize = 4096;
+/// Callbacks that are being passed on, of one account and of all; further ones are counted, and closed at once. One bot
+/// that hangs leaves room for the others.
+const PLACES_OF_ACCOUNT: usize = 1024;
+const PLACES: usize = 8192;
 /// A bot's reply, in bytes. WeChat takes a few KiB.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 /// A connection to a bot that takes longer is tried anew.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
-/// The pause after a first failed try; each further one is twice as long.
+/// The pause after a first try that did not reach the bot; each further one is twice as long.
 const RETRY_FIRST: Duration = Duration::from_millis(25);
 const RETRY_MAX: Duration = Duration::from_millis(400);
+/// The same after tries that the bot took and did not answer: it may have acted on them, so they are few.
+const RESEND_FIRST: Duration = Duration::from_millis(200);
 
 /// What passing on needs.
 #[derive(Debug)]
@@ -93,18 +97,21 @@ impl Relay {
 }
 
 /// A place among the callbacks that are being passed on; given back when dropped.
-struct Place<'a>(&'a Relay);
+struct Place<'a>([&'a AtomicUsize; 2]);
 
 impl Relay {
-    fn place(&self) -> Option<Place<'_>> {
-        let place = Place(self);
-        (self.waiting.fetch_add(1, Ordering::Relaxed) < PLACES).then_some(place)
+    fn place<'a>(&'a self, account: &'a Account) -> Option<Place<'a>> {
+        let place = Place([&account.relays_waiting, &self.waiting]);
+        let before = place.0.map(|waiting| waiting.fetch_add(1, Ordering::Relaxed));
+        (before[0] < PLACES_OF_ACCOUNT && before[1] < PLACES).then_some(place)
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        for waiting in self.0 {
+            waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -129,7 +136,7 @@ pub async fn keep(
     incoming: &Incoming,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_place) = app.relay.place() else {
+    let Some(_place) = app.relay.place(account) else {
         // In the queue it is counted all the same; WeChat sends it again, to be passed on then.
         drop(app.ingest.enqueue(kept.change));
         return close(app, "relay_full");
@@ -161,7 +168,7 @@ pub async fn pass_on_only(
     incoming: &Incoming,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_place) = app.relay.place() else { return close(app, "relay_full") };
+    let Some(_place) = app.relay.place(account) else { return close(app, "relay_full") };
     let (passed, ()) =
         tokio::join!(pass_on(app, relay, incoming, deadline), copy(app, account, relay, incoming, deadline));
     reply(app, relay, passed, false)
@@ -251,7 +258,7 @@ fn status_class(response: &Response<Body>) -> &'static str {
 }
 
 async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
-    let mut pause = RETRY_FIRST;
+    let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
     loop {
         let Some(mut request) = request(&relay.url, incoming) else { return Passed::Unreachable };
         let connection = capture_connection(&mut request);
@@ -263,10 +270,12 @@ async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadlin
             Err(_) if is_connected(&connection) => return Passed::Late,
             Err(_) => return Passed::Unreachable,
         }
-        if timeout_at(deadline, tokio::time::sleep(pause)).await.is_err() {
+        let pause = if is_connected(&connection) { &mut resend } else { &mut retry };
+        if timeout_at(deadline, tokio::time::sleep(*pause)).await.is_err() {
             return Passed::Unreachable;
         }
-        pause = (pause * 2).min(RETRY_MAX);
+        *pause *= 2;
+        retry = retry.min(RETRY_MAX);
     }
 }
 

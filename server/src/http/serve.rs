@@ -196,7 +196,8 @@ async fn respond(
     request: hyper::Request<Incoming>,
     arrived: Instant,
 ) -> Result<Response<Body>, Closed> {
-    let request = request.map(drain::body);
+    let version = request.version();
+    let request = request.map(|incoming| drain::body(incoming, version));
     let response = match routes.callbacks {
         Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
         _ => routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {}),

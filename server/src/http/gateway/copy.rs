@@ -1,38 +1,72 @@
 //! A copy of a request's body, kept while it is small, so that the request can be sent once more.
 
 use std::{
+    mem,
     pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use axum::body::Body;
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use crate::store::lock;
 
 /// A larger body is not sent twice. Source: the contract.
 const BYTES_MAX: usize = 1 << 20;
+/// All copies at the same time; beyond it bodies are not kept, and not sent twice.
+const ALL_BYTES_MAX: usize = 256 << 20;
 
-/// What of a body went by so far.
+/// Bytes of all copies.
 #[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+/// A body that goes on, and what of it went by so far.
+#[derive(Clone, Debug)]
 pub struct Copy(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    pieces: Vec<Bytes>,
-    bytes: usize,
+    /// None once it was read to its end, or taken back.
+    body: Option<Body>,
+    /// None if it is not kept, or not any more.
+    kept: Option<Kept>,
     is_whole: bool,
     /// Pieces that went by, kept or not.
     moved: u64,
+    /// Of whoever waits for the next piece.
+    waker: Option<Waker>,
 }
 
+#[derive(Debug)]
+struct Kept {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    budget: Budget,
+}
+
+/// The body was taken back, to be sent from its beginning.
+#[derive(Debug, thiserror::Error)]
+#[error("the request is sent anew")]
+struct TakenBack;
+
 impl Copy {
-    /// The same body, copied as it goes by.
-    pub fn of(&self, body: Body) -> Body {
-        lock(&self.0).is_whole = body.is_end_stream();
-        Body::new(Copied { body, copy: self.clone() })
+    /// Of a body that can be sent again; without a budget it cannot.
+    pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
+        let kept = budget.map(|budget| Kept { pieces: Vec::new(), bytes: 0, budget: budget.clone() });
+        let is_whole = body.is_end_stream();
+        Copy(Arc::new(Mutex::new(State { body: Some(body), kept, is_whole, moved: 0, waker: None })))
+    }
+
+    /// The body as it goes on.
+    pub fn stream(&self) -> Body {
+        Body::new(Stream(self.clone()))
     }
 
     /// A count that changes while the body moves.
@@ -40,67 +74,148 @@ impl Copy {
         lock(&self.0).moved
     }
 
-    /// All of the body, if it went by to its end and was small.
-    pub fn take(&self) -> Option<Bytes> {
+    /// All of the body if it is small: what went by, and the rest, which WeChat did not wait for.
+    pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
+        let mut rest = self.take_back()?;
+        while !lock(&self.0).is_whole {
+            match tokio::time::timeout(idle_max, rest.frame()).await {
+                Ok(Some(Ok(frame))) => lock(&self.0).note(Some(&frame)),
+                Ok(None) => lock(&self.0).note(None),
+                _ => return None,
+            }
+            lock(&self.0).kept.as_ref()?;
+        }
         let mut state = lock(&self.0);
-        let is_small = state.bytes <= BYTES_MAX;
-        (state.is_whole && is_small).then(|| std::mem::take(&mut state.pieces).concat().into())
+        let kept = state.kept.as_mut().filter(|kept| kept.bytes <= BYTES_MAX)?;
+        Some(mem::take(&mut kept.pieces).concat().into())
     }
 
-    fn note(&self, frame: Option<&Frame<Bytes>>) {
+    /// The rest of a body that is kept.
+    fn take_back(&self) -> Option<Body> {
         let mut state = lock(&self.0);
-        state.moved += 1;
-        match frame {
-            None => state.is_whole = true,
-            Some(frame) => state.add(frame),
+        state.kept.as_ref()?;
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
         }
+        Some(state.body.take().unwrap_or_default())
     }
 }
 
 impl State {
-    fn add(&mut self, frame: &Frame<Bytes>) {
-        let Some(data) = frame.data_ref() else { return };
-        self.bytes += data.len();
-        if self.bytes <= BYTES_MAX {
-            // Copied, since the piece holds on to the buffer it was read into.
-            self.pieces.push(Bytes::copy_from_slice(data));
-        } else {
-            self.pieces.clear();
+    fn note(&mut self, frame: Option<&Frame<Bytes>>) {
+        self.moved += 1;
+        match frame {
+            None => self.is_whole = true,
+            Some(frame) => {
+                let data = frame.data_ref().map_or(&[][..], |data| data);
+                self.kept = self.kept.take().and_then(|kept| kept.with(data));
+            }
         }
     }
 }
 
-struct Copied {
-    body: Body,
-    copy: Copy,
+impl Kept {
+    fn with(mut self, data: &[u8]) -> Option<Kept> {
+        self.bytes += data.len();
+        let all = self.budget.0.fetch_add(data.len(), Ordering::Relaxed) + data.len();
+        // Copied, since the piece holds on to the buffer it was read into.
+        self.pieces.push(Bytes::copy_from_slice(data));
+        (self.bytes <= BYTES_MAX && all <= ALL_BYTES_MAX).then_some(self)
+    }
 }
 
-impl hyper::body::Body for Copied {
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+struct Stream(Copy);
+
+impl hyper::body::Body for Stream {
     type Data = Bytes;
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let mut state = lock(&self.0.0);
+        let State { body, is_whole, .. } = &mut *state;
+        let Some(body) = body else {
+            let taken_back = (!*is_whole).then(|| Err(axum::Error::new(TakenBack)));
+            return Poll::Ready(taken_back);
+        };
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        let ends = body.is_end_stream();
         match &polled {
-            Poll::Ready(Some(Ok(frame))) => self.copy.note(Some(frame)),
-            Poll::Ready(None) => self.copy.note(None),
-            _ => {}
+            Poll::Ready(Some(Ok(frame))) => state.note(Some(frame)),
+            Poll::Ready(None) => state.note(None),
+            Poll::Ready(Some(Err(_))) => {}
+            Poll::Pending => state.waker = Some(context.waker().clone()),
         }
         // Whoever knows the length does not ask again after the last piece.
-        if polled.is_ready() && self.body.is_end_stream() {
-            self.copy.note(None);
+        if ends && matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            state.note(None);
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        lock(&self.0.0).body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        lock(&self.0.0).body.as_ref().map_or_else(SizeHint::default, hyper::body::Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pass(copy: &Copy, pieces: usize) {
+        let mut stream = copy.stream();
+        for _ in 0..pieces {
+            stream.frame().await;
+        }
+    }
+
+    fn body(pieces: usize, bytes: usize) -> Body {
+        let pieces = (0..pieces).map(move |_| Ok::<_, std::io::Error>(Bytes::from(vec![7; bytes])));
+        Body::from_stream(tokio_stream(pieces))
+    }
+
+    /// An iterator as a stream that is always ready.
+    fn tokio_stream<I: Iterator + Unpin>(iterator: I) -> impl futures_core::Stream<Item = I::Item> {
+        struct Ready<I>(I);
+        impl<I: Iterator + Unpin> futures_core::Stream for Ready<I> {
+            type Item = I::Item;
+            fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+                Poll::Ready(self.0.next())
+            }
+        }
+        Ready(iterator)
+    }
+
+    #[tokio::test]
+    async fn a_small_body_is_whole_wherever_it_was_taken_back_and_a_large_one_never_is() {
+        let budget = Budget::default();
+        let second = Duration::from_secs(1);
+        for went_by in 0..=5 {
+            let copy = Copy::new(body(4, 1000), Some(&budget));
+            pass(&copy, went_by).await;
+            assert_eq!(copy.whole(second).await.map(|whole| whole.len()), Some(4000), "{went_by}");
+            if went_by < 4 {
+                assert!(copy.stream().frame().await.is_some_and(|frame| frame.is_err()), "{went_by}");
+            }
+        }
+        for (pieces, bytes) in [(1, BYTES_MAX + 1), (1025, 1024)] {
+            let copy = Copy::new(body(pieces, bytes), Some(&budget));
+            pass(&copy, 1).await;
+            assert_eq!(copy.whole(second).await, None);
+        }
+        assert_eq!(Copy::new(body(1, 1), None).whole(second).await, None, "without a budget nothing is kept");
+        assert_eq!(budget.0.load(Ordering::Relaxed), 0, "all is given back");
     }
 }
