@@ -1,7 +1,10 @@
 //! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
 //! sealed with the data key.
 
-use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
+};
 
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
@@ -92,6 +95,8 @@ pub struct StoredAccountError {
 #[derive(Clone, Copy, Debug)]
 pub struct Office<'a> {
     pub config: &'a Config,
+    /// The socket in use.
+    pub address: Option<SocketAddr>,
     pub store: &'a Store,
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
@@ -163,7 +168,7 @@ impl Accounts {
     pub async fn add(&self, settings: Settings, office: Office<'_>) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let config = checked(settings.clone())?;
-        office.config.check_relay(&config)?;
+        office.config.check_loops(&[&config], office.address)?;
         if self.get(&config.appid).is_some() {
             return Err(AccountError::Exists(config.appid));
         }
@@ -190,7 +195,7 @@ impl Accounts {
         if config.appid != appid {
             return Err(AccountError::AppidChanges);
         }
-        office.config.check_relay(&config)?;
+        office.config.check_loops(&[&config], office.address)?;
         office.ingest.submit_all(vec![fact(appid, &settings, office.key)?])?.await?;
         self.serve(account.number, config)
     }

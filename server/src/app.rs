@@ -1,8 +1,11 @@
 //! Everything the handlers share: configuration, accounts, store, tokens, ways to other servers.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, AtomicUsize},
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use tokio::sync::Semaphore;
@@ -34,6 +37,8 @@ const STATISTICS_PLACES: usize = 4;
 pub struct App {
     /// The settings.
     pub config: Config,
+    /// The public socket, once it is in use.
+    pub address: OnceLock<SocketAddr>,
     /// The clock.
     pub clock: Clock,
     /// The store.
@@ -128,6 +133,7 @@ impl App {
             (Semaphore::new(BULK_PLACES), Semaphore::new(STATISTICS_PLACES));
         let app = App {
             config,
+            address: OnceLock::new(),
             clock,
             store,
             ingest,
@@ -153,6 +159,7 @@ impl App {
     pub fn office(&self) -> Office<'_> {
         Office {
             config: &self.config,
+            address: self.address.get().copied(),
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,

@@ -201,10 +201,10 @@ impl Config {
         if let Some(key) = &self.admin_key {
             check_text(key.reveal()).map_err(|what| flawed(Flaw::new("admin_key", what)))?;
         }
+        self.check_loops(&self.accounts.iter().collect::<Vec<_>>(), None).map_err(flawed)?;
         for (at, account) in self.accounts.iter().enumerate() {
             let of_account =
                 |flaw: Flaw| flawed(Flaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what));
-            self.check_relay(account).map_err(of_account)?;
             if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
                 return Err(of_account(Flaw::new("appid", format!("{} is there already", account.appid))));
             }
@@ -212,15 +212,21 @@ impl Config {
         Ok(())
     }
 
-    /// A callback passed on to ourselves would be passed on again, and so on.
-    pub fn check_relay(&self, account: &AccountConfig) -> Result<(), Flaw> {
-        let targets =
-            account.relay.iter().flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
-        let sockets = [Some(self.listen), self.admin_listen];
-        for target in targets {
-            if sockets.iter().flatten().any(|socket| target.leads_to(*socket)) {
-                let what = "leads back to msgcube itself; name the address of the server behind it";
-                return Err(Flaw::new("relay", what));
+    /// What goes on to ourselves would go on again, and so on. `bound` is the socket in use, if it is known already.
+    pub fn check_loops(&self, accounts: &[&AccountConfig], bound: Option<SocketAddr>) -> Result<(), Flaw> {
+        let is_here = |address: &Address| {
+            let sockets = [Some(self.listen), self.admin_listen, bound];
+            sockets.into_iter().flatten().any(|socket| address.leads_to(socket))
+        };
+        let what = "leads back to msgcube itself; name the address of the server behind it";
+        if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
+            return Err(Flaw::new("upstream.base", what));
+        }
+        for account in accounts {
+            let relay = account.relay.iter();
+            let mut targets = relay.flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
+            if targets.any(is_here) {
+                return Err(Flaw::new(format!("account {}: relay", account.appid), what));
             }
         }
         Ok(())

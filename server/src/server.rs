@@ -10,7 +10,7 @@ use tokio::{
 use crate::{
     app::{App, StartError},
     clock::Clock,
-    config::Config,
+    config::{Config, Flaw},
     http::{self, Listener, Watcher},
     ingest::Writer,
     tls::{Tls, TlsError},
@@ -22,6 +22,9 @@ pub enum ServerError {
     /// It could not start.
     #[error("{0}")]
     Start(#[from] StartError),
+    /// Calls would come back to us.
+    #[error("{0}")]
+    Loop(#[from] Flaw),
     /// HTTPS.
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -56,6 +59,7 @@ pub async fn serve(
         None => None,
     };
     let address = listener.address()?;
+    check_loops(&app, address)?;
     app.copies.start();
     // Before the address is said: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -93,6 +97,14 @@ pub async fn serve(
         None => public.await,
     }
     Ok(())
+}
+
+/// Only now the port is known for certain.
+fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
+    let _ = app.address.set(address);
+    let accounts = app.accounts.all();
+    let configs: Vec<_> = accounts.iter().map(|account| &account.config).collect();
+    app.config.check_loops(&configs, Some(address))
 }
 
 /// Nothing is lost that does not reach the operator's address.

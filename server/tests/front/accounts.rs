@@ -98,6 +98,7 @@ async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
         (json!({"token_file": "/etc/passwd"}), "token_file"),
         (json!({"appid": "wx-other"}), "appid"),
         (json!({"relay": {"url": "file:///etc/passwd"}}), "relay.url"),
+        (json!({"relay": {"url": program.base}}), "itself"),
         (json!({"encoding_aes_key": "short"}), "encoding_aes_key"),
     ] {
         let (status, answer) = program.own(Method::PATCH, &path, Some(bad)).await;

@@ -38,6 +38,8 @@ struct State {
     /// None if it is not kept, or not any more.
     kept: Option<Kept>,
     is_whole: bool,
+    /// The rest is read for a second request; the first must not take that for the end.
+    is_taken_back: bool,
     /// Pieces that went by, kept or not.
     moved: u64,
     /// Of whoever waits for the next piece.
@@ -61,7 +63,8 @@ impl Copy {
     pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
         let kept = budget.map(|budget| Kept { pieces: Vec::new(), bytes: 0, budget: budget.clone() });
         let is_whole = body.is_end_stream();
-        Copy(Arc::new(Mutex::new(State { body: Some(body), kept, is_whole, moved: 0, waker: None })))
+        let state = State { body: Some(body), kept, is_whole, is_taken_back: false, moved: 0, waker: None };
+        Copy(Arc::new(Mutex::new(state)))
     }
 
     /// The body as it goes on.
@@ -97,6 +100,7 @@ impl Copy {
         if let Some(waker) = state.waker.take() {
             waker.wake();
         }
+        state.is_taken_back = !state.is_whole;
         Some(state.body.take().unwrap_or_default())
     }
 }
@@ -141,9 +145,9 @@ impl hyper::body::Body for Stream {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let mut state = lock(&self.0.0);
-        let State { body, is_whole, .. } = &mut *state;
+        let State { body, is_taken_back, .. } = &mut *state;
         let Some(body) = body else {
-            let taken_back = (!*is_whole).then(|| Err(axum::Error::new(TakenBack)));
+            let taken_back = is_taken_back.then(|| Err(axum::Error::new(TakenBack)));
             return Poll::Ready(taken_back);
         };
         let polled = Pin::new(&mut *body).poll_frame(context);
@@ -162,7 +166,8 @@ impl hyper::body::Body for Stream {
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.0.0).body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
+        let state = lock(&self.0.0);
+        !state.is_taken_back && state.body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
