@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod data_key;
 pub mod demo;
+pub mod doctor;
 pub mod http;
 pub mod import;
 pub mod ingest;
