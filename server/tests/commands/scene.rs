@@ -124,6 +124,17 @@ impl Scene {
         Ok(std::fs::write(self.config(), changed)?)
     }
 
+    /// Adds settings to the account, or tables after it.
+    pub(crate) fn append_config(&self, text: &str) -> Outcome<()> {
+        let before = std::fs::read_to_string(self.config())?;
+        Ok(std::fs::write(self.config(), before + text)?)
+    }
+
+    /// Adds settings in front of the account.
+    pub(crate) fn append_top(&self, text: &str) -> Outcome<()> {
+        self.change_config("\n[[account]]", &format!("{text}\n[[account]]"))
+    }
+
     /// Runs a command that reads this.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Outcome<Ended> {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn()?;
