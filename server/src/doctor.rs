@@ -130,7 +130,6 @@ async fn examine(args: &DoctorArgs, around: Around, config: Config) -> Vec<Secti
     });
     let progress = tokio::spawn(show_progress(scene.lang));
     let mut configuration = configuration::check(&scene, &args.config);
-    configuration.extend(unknown_account(&scene));
     let (clock, disk, https, served) = tokio::join!(
         clock_offset::check(&scene),
         disk::check(&scene),
@@ -141,6 +140,7 @@ async fn examine(args: &DoctorArgs, around: Around, config: Config) -> Vec<Secti
     // Its last lines go with it.
     let _ = progress.await;
     let (server, accounts) = served;
+    configuration.extend(unknown_account(&scene, &accounts));
     let mut sections = vec![
         of(Group::Configuration, configuration),
         of(Group::Clock, clock),
@@ -159,14 +159,15 @@ fn is_loopback(address: &Address) -> bool {
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn unknown_account(scene: &Installation) -> Option<Finding> {
-    let appid = scene.appid.as_deref()?;
-    let why = scene.config.account(Some(appid)).err()?;
-    let remedy = scene.lang.pick(
-        "correct --appid; of an account added at run time only the coverage is checked",
-        "请更正 --appid；运行时添加的公众号只检查覆盖情况",
+/// An account that was asked for stands in the configuration, or the running server has it.
+fn unknown_account(scene: &Installation, accounts: &[Section]) -> Option<Finding> {
+    let appid = scene.appid.as_deref().filter(|_| accounts.is_empty())?;
+    let found = scene.lang.pick(
+        format!("neither the configuration nor the running server has an account {appid}"),
+        format!("配置和运行中的服务都没有公众号 {appid}"),
     );
-    Some(Finding::warning("appid", why, remedy))
+    let remedy = scene.lang.pick("correct --appid", "请更正 --appid");
+    Some(Finding::problem("appid", found, remedy))
 }
 
 /// The server first: what it says decides what can be played to its accounts.

@@ -196,6 +196,13 @@ impl Server {
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
     }
 
+    /// The metrics as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> Outcome<String> {
+        let url = format!("{}/metrics", self.base);
+        let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
     /// Text messages counted on these days.
     pub(crate) async fn texts(&self, from: String, to: String) -> Outcome<u64> {
         let answer = self.stats(&from, &to).await?;
