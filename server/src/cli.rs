@@ -148,7 +148,8 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {
-            let around = Around { lang, clock: Clock::real(), colours: may_colour() };
+            let around =
+                Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() };
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let is_well = doctor::run(args, around, &read, out).await?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -215,6 +216,12 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
+}
+
+/// None: not a terminal, or one that does not say.
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 fn read_config(path: &Path) -> Result<Config, ConfigError> {

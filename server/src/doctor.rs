@@ -84,6 +84,8 @@ pub struct Around {
     pub clock: Clock,
     /// The output may be coloured.
     pub colours: bool,
+    /// How wide it is; none: as wide as may be.
+    pub columns: Option<usize>,
 }
 
 /// Looks at everything and prints what was found; whether there are no problems.
@@ -102,7 +104,7 @@ pub async fn run(
     if args.json {
         writeln!(out, "{}", report::json(&sections))?;
     } else {
-        write!(out, "{}", report::text(&sections, lang, around.colours))?;
+        write!(out, "{}", report::text(&sections, lang, around.colours, around.columns))?;
     }
     Ok(report::Totals::of(&sections).problems == 0)
 }

@@ -4,8 +4,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Group, Section, State};
+use super::{
+    finding::{Finding, Group, Section, State},
+    words,
+};
 use crate::lang::Lang;
+
+/// Columns for what was found, however narrow the terminal.
+const BESIDE_MIN: usize = 30;
 
 /// How often each state came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,12 +56,15 @@ fn object(group: &Group, finding: &Finding) -> Value {
 }
 
 /// Groups of lines under one another, remedies below what they are for.
-pub fn text(sections: &[Section], lang: Lang, colours: bool) -> String {
+pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usize>) -> String {
     let paint = |code: &str, text: &str| {
         if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     };
     let width = sections.iter().flat_map(|section| &section.findings).map(|finding| finding.id.len()).max();
     let width = width.unwrap_or(0);
+    let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(BESIDE_MIN));
+    let next_line = format!("\n{:1$}", "", width + 6);
+    let wrapped = |text: &str| words::wrap(text, beside).join(&next_line);
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.findings.is_empty()) {
         // Writing to a String cannot fail.
@@ -63,9 +72,10 @@ pub fn text(sections: &[Section], lang: Lang, colours: bool) -> String {
         for finding in &section.findings {
             let (symbol, colour) = mark(finding.state);
             let id = paint("2", &format!("{:width$}", finding.id));
-            let _ = writeln!(text, "  {} {id}  {}", paint(colour, symbol), finding.found);
+            let _ = writeln!(text, "  {} {id}  {}", paint(colour, symbol), wrapped(&finding.found));
             if let Some(remedy) = &finding.remedy {
-                let _ = writeln!(text, "    {:width$}  {} {remedy}", "", paint(colour, "→"));
+                let remedy = wrapped(&format!("→ {remedy}")).replacen('→', &paint(colour, "→"), 1);
+                let _ = writeln!(text, "    {:width$}  {remedy}", "");
             }
         }
         text.push('\n');

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
 use crate::lang::Lang;
 
 /// Longest piece of another program's answer that is shown.
@@ -60,6 +62,34 @@ pub fn quote(bytes: &[u8]) -> String {
     line.chars().take(QUOTE_CHARACTERS_MAX).chain(['…']).collect()
 }
 
+/// Lines of at most so many columns, broken at blanks and between Chinese characters. A longer word stays whole.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for piece in pieces(text) {
+        if !line.is_empty() && line.width() + piece.trim_end().width() > columns {
+            lines.push(std::mem::take(&mut line).trim_end().to_owned());
+        }
+        line += &piece;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
+/// What is not broken: words with the blank behind them, and Chinese characters with the punctuation behind them.
+fn pieces(text: &str) -> Vec<String> {
+    let (mut pieces, mut ends): (Vec<String>, bool) = (Vec::new(), true);
+    for c in text.chars() {
+        let is_wide = c.width() == Some(2);
+        let stays = "，。：；、）".contains(c);
+        match pieces.last_mut() {
+            Some(piece) if stays || !(ends || is_wide) => piece.push(c),
+            _ => pieces.push(c.to_string()),
+        }
+        ends = c == ' ' || (is_wide && c != '（');
+    }
+    pieces
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +106,14 @@ mod tests {
             ["90 s", "10 min", "5 h 20 min", "10 days"]
         );
         assert_eq!(span(Lang::Zh, 600), "10 分钟");
+    }
+
+    #[test]
+    fn lines_break_at_blanks_and_between_chinese_characters() {
+        assert_eq!(wrap("one two three", 8), ["one two", "three"]);
+        assert_eq!(wrap("see https://long.example/path now", 8), ["see", "https://long.example/path", "now"]);
+        assert_eq!(wrap("请检查（见日志），再试", 14), ["请检查（见日", "志），再试"]);
+        assert_eq!(wrap("whole", usize::MAX), ["whole"]);
     }
 
     #[test]
