@@ -40,6 +40,8 @@ use serving::Served;
 
 /// Accounts that are looked at side by side.
 const ACCOUNTS_AT_ONCE: usize = 8;
+/// Accounts added at run time that are shown even if nothing is to be said of them.
+const ADDED_SHOWN_MAX: usize = 50;
 /// Whoever waits longer is shown that something happens.
 const PATIENCE: Duration = Duration::from_millis(400);
 
@@ -223,17 +225,21 @@ async fn account(scene: &Installation, config: &AccountConfig, served: &Served) 
     of(Group::Account(config.appid.clone()), findings)
 }
 
-/// Accounts that stand in no file: their secrets are the server's alone.
+/// Accounts that stand in no file: their secrets are the server's alone. Of many only those with something to say.
 fn added_accounts(scene: &Installation, served: &Served) -> Vec<Section> {
     let is_configured = |appid: &str| scene.config.accounts.iter().any(|account| account.appid == appid);
     let listed = served.accounts.iter().flatten();
-    listed
+    let mut sections: Vec<Section> = listed
         .filter_map(|listed| {
             let appid =
                 listed["appid"].as_str().filter(|appid| scene.wants(appid) && !is_configured(appid))?;
             Some(of(Group::Account(appid.to_owned()), vec![coverage::check(scene, listed)]))
         })
-        .collect()
+        .collect();
+    if sections.len() > ADDED_SHOWN_MAX {
+        sections.retain(|section| section.findings.iter().any(|finding| finding.state != State::Ok));
+    }
+    sections
 }
 
 /// A sign of life on a terminal, for whoever has to wait; the bar itself is silent elsewhere.

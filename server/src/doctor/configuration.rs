@@ -54,8 +54,6 @@ fn read(scene: &Installation, path: &Path) -> Finding {
 fn readable(scene: &Installation, path: &Path) -> Finding {
     let mut files = secret_files(path);
     files.extend(scene.config.tls.as_ref().map(|tls| tls.key.clone()));
-    let is_open =
-        |file: &PathBuf| fs::metadata(file).is_ok_and(|about| about.permissions().mode() & 0o004 != 0);
     let total = files.len();
     let open: Vec<String> =
         files.iter().filter(|file| is_open(file)).map(|file| file.display().to_string()).collect();
@@ -72,6 +70,13 @@ fn readable(scene: &Installation, path: &Path) -> Finding {
         format!("本机所有用户都能读取其中的密钥：{}", open.join("、")),
     );
     Finding::warning("secret_files", found, format!("chmod o-rwx {names}"))
+}
+
+/// Readable for all, in folders that all may enter.
+fn is_open(file: &Path) -> bool {
+    let has = |path: &Path, bit| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & bit != 0);
+    let file = file.canonicalize().unwrap_or(file.to_owned());
+    has(&file, 0o004) && file.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
 /// The files with secrets that a configuration names, and itself if it holds some.
