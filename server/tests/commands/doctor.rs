@@ -183,7 +183,7 @@ fn a_server_that_does_not_run_and_a_broken_configuration_are_problems() -> Outco
 fn secrets_and_a_data_key_that_others_can_read_are_named() -> Outcome<()> {
     let scene = Scene::new()?;
     let set_mode = |name: &str, mode| fs::set_permissions(scene.path(name), fs::Permissions::from_mode(mode));
-    // Nobody else may enter the folder until now.
+    set_mode("", 0o700)?;
     doctor(&scene, NOBODY, &[])?.expect(&[("secret_files", "ok")]);
     set_mode("", 0o755)?;
     set_mode("msgcube.toml", 0o640)?;
