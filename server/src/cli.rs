@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
     demo::{self, DemoArgs},
+    doctor::{self, Around, DoctorArgs},
     import::{self, ImportArgs},
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
@@ -50,6 +51,8 @@ enum LogFormat {
 enum Command {
     /// Take callbacks and answer the interfaces
     Serve(ServeArgs),
+    /// Look at an installation, from its configuration to what WeChat meets, and say what to do
+    Doctor(DoctorArgs),
     /// Make up a realistic year for a few accounts, show last month, and serve it
     Demo(DemoArgs),
     /// Ask WeChat, or any server of its interface, for figures
@@ -121,7 +124,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure(error.to_string()), lang),
     };
-    match runtime.block_on(run_command(cli.command, lang)) {
+    let done = runtime.block_on(run_command(cli.command, lang));
+    // A name that is still being looked up holds nobody up; what matters was waited for.
+    runtime.shutdown_background();
+    match done {
         Ok(status) => status,
         Err(failure) => fail(&failure, lang),
     }
@@ -140,6 +146,13 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
         Command::Demo(args) => {
             demo::run(args, lang).await?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor(args) => {
+            let around =
+                Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() };
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let is_well = doctor::run(args, around, &read, out).await?;
+            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
             let today = Clock::real().today();
@@ -197,6 +210,18 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
     server::run(config, clock).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// On a terminal, unless its owner wants none. Source: no-color.org.
+fn may_colour() -> bool {
+    let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
+}
+
+/// None: not a terminal, or one that does not say.
+fn terminal_columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 fn read_config(path: &Path) -> Result<Config, ConfigError> {

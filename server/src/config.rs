@@ -13,7 +13,7 @@ use msgcube_client::DateProfile;
 use crate::{outbound::Address, secret::Secret};
 
 pub use account::{
-    AccountConfig, AccountKind, AccountTable, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
+    AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
 };
 
 /// Bounds of `memory_mib`.

@@ -55,13 +55,20 @@ pub enum SealError {
 impl DataKey {
     /// Reads the file; if there is none, makes it, readable for its owner only.
     pub fn load_or_create(path: &Path) -> Result<DataKey, DataKeyError> {
-        let file_error = |source| DataKeyError::File { path: path.to_owned(), source };
-        match fs::read(path) {
-            Ok(bytes) => DataKey::of_file(path, &Zeroizing::new(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                DataKey::create(path).map_err(file_error)
+        match DataKey::load(path)? {
+            Some(key) => Ok(key),
+            None => {
+                DataKey::create(path).map_err(|source| DataKeyError::File { path: path.to_owned(), source })
             }
-            Err(error) => Err(file_error(error)),
+        }
+    }
+
+    /// Reads the file; none if it is not there.
+    pub fn load(path: &Path) -> Result<Option<DataKey>, DataKeyError> {
+        match fs::read(path) {
+            Ok(bytes) => DataKey::of_file(path, &Zeroizing::new(bytes)).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(DataKeyError::File { path: path.to_owned(), source }),
         }
     }
 

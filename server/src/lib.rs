@@ -11,6 +11,7 @@ pub mod config;
 pub mod copies;
 pub mod data_key;
 pub mod demo;
+pub mod doctor;
 pub mod http;
 pub mod import;
 pub mod ingest;

@@ -10,12 +10,13 @@ use std::{
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs::default_provider,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use tokio::{io::AsyncRead, io::AsyncWrite, task::AbortHandle};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use webpki::{EndEntityCert, KeyUsage};
 
 use crate::config::TlsFiles;
 
@@ -103,6 +104,18 @@ pub fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
         key: key.clone(),
         source,
     })
+}
+
+/// The Unix second at which a certificate ends. Asked in the far future, the verifier names the end before it looks at
+/// anything else.
+pub fn end_s(der: &CertificateDer<'_>) -> Option<i64> {
+    let certificate = EndEntityCert::try_from(der).ok()?;
+    let far = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 60));
+    let asked = certificate.verify_for_usage(&[], &[], &[], far, KeyUsage::server_auth(), None, None);
+    match asked {
+        Err(webpki::Error::CertExpired { not_after, .. }) => i64::try_from(not_after.as_secs()).ok(),
+        _ => None,
+    }
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::{
     accounts::Account,
     clock::Clock,
-    config::UpstreamConfig,
+    config::{AccountConfig, UpstreamConfig},
     data_key::DataKey,
     ingest::Ingest,
     metrics::Metrics,
@@ -28,6 +28,7 @@ use crate::{
 };
 
 pub use ask::Failure;
+use ask::Way;
 use kept::Forced;
 pub use kept::Kept;
 
@@ -80,6 +81,13 @@ struct Fetching {
     same_at_s: Option<i64>,
 }
 
+/// Asks for an account's real token without keeping it, in the mode that takes nobody's: the seconds it has left.
+pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, Failure> {
+    let client = Outbound::new(CONNECT_TIME_MAX);
+    let (_, seconds_left) = ask::token(Way { config, client: &client }, account, false).await?;
+    Ok(seconds_left)
+}
+
 impl Upstream {
     /// Reads what was kept before.
     pub fn new(
@@ -97,6 +105,10 @@ impl Upstream {
             upstream.load(&fact, &sealed);
         }
         upstream
+    }
+
+    fn way(&self) -> Way<'_> {
+        Way { config: &self.config, client: &self.client }
     }
 
     fn load(&self, fact: &str, sealed: &[u8]) {
@@ -258,7 +270,7 @@ impl Upstream {
         fetching: &mut MutexGuard<'_, Fetching>,
         force: bool,
     ) -> Result<Kept, Failure> {
-        let asked = ask::token(self, account, force).await;
+        let asked = ask::token(self.way(), &account.config, force).await;
         self.metrics.token_fetched(if force { "force" } else { "normal" }, asked.is_ok());
         fetching.failure = asked.as_ref().err().cloned();
         fetching.same_at_s = None;

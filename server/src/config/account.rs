@@ -43,6 +43,20 @@ pub struct AccountConfig {
     pub relay: Option<RelayConfig>,
 }
 
+/// Something that is allowed and probably not meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Oddity {
+    /// Not as WeChat's are.
+    #[error("WeChat's appids are wx and 16 hexadecimal digits")]
+    AppidForm,
+    /// Not as WeChat's are.
+    #[error("WeChat's secrets have 32 characters")]
+    SecretLength,
+    /// Without `require_encryption`.
+    #[error("plain callbacks are taken, and nothing proves their content; set require_encryption = true")]
+    PlainTaken,
+}
+
 /// What WeChat calls the account's type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -245,22 +259,21 @@ impl AccountConfig {
     }
 
     /// Things that are allowed and probably not meant.
-    pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let mut warn = |what: &str| warnings.push(format!("account {}: {what}", self.appid));
+    pub fn oddities(&self) -> Vec<Oddity> {
         let digits = self.appid.strip_prefix("wx");
-        if !digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            warn("WeChat's appids are wx and 16 hexadecimal digits");
-        }
-        if self.secret.reveal().len() != 32 {
-            warn("WeChat's secrets have 32 characters");
-        }
-        if !self.require_encryption {
-            warn(
-                "plain callbacks are taken, and nothing proves their content; set require_encryption = true",
-            );
-        }
-        warnings
+        let is_usual =
+            digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let all = [
+            (!is_usual, Oddity::AppidForm),
+            (self.secret.reveal().len() != 32, Oddity::SecretLength),
+            (!self.require_encryption, Oddity::PlainTaken),
+        ];
+        all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, oddity)| oddity).collect()
+    }
+
+    /// The same as lines of the log.
+    pub fn warnings(&self) -> Vec<String> {
+        self.oddities().iter().map(|oddity| format!("account {}: {oddity}", self.appid)).collect()
     }
 
     fn check(&self) -> Result<(), Flaw> {

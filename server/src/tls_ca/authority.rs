@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::{error::TlsCaError, host::Host};
+use crate::tls;
 
 /// How long the authority holds.
 const AUTHORITY_YEARS: i16 = 10;
@@ -37,7 +38,7 @@ impl Certificate {
     fn read(text: &str) -> Option<Certificate> {
         let der = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
         let begin = text.find("-----BEGIN CERTIFICATE-----")?;
-        let until = end_of(&der)?;
+        let until = date(tls::end_s(&der)?).ok()?;
         Some(Certificate { der, pem: text[begin..].to_owned(), until })
     }
 }
@@ -202,19 +203,6 @@ fn only(hosts: &[Host]) -> NameConstraints {
         excluded.extend([any([0; 4].into()), any([0; 16].into())]);
     }
     NameConstraints { permitted_subtrees: permitted.collect(), excluded_subtrees: excluded }
-}
-
-/// When a certificate ends. Asked in the far future, the verifier names the end before it looks at anything else.
-fn end_of(der: &CertificateDer<'_>) -> Option<Date> {
-    let certificate = EndEntityCert::try_from(der).ok()?;
-    let far = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 60));
-    let asked = certificate.verify_for_usage(&[], &[], &[], far, KeyUsage::server_auth(), None, None);
-    match asked {
-        Err(webpki::Error::CertExpired { not_after, .. }) => {
-            date(i64::try_from(not_after.as_secs()).ok()?).ok()
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -9,8 +9,12 @@ use axum::{
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::Upstream;
-use crate::{accounts::Account, http::body, secret::Secret};
+use crate::{
+    config::{AccountConfig, UpstreamConfig},
+    http::body,
+    outbound::Outbound,
+    secret::Secret,
+};
 
 /// A whole question. Source of nothing but patience: WeChat answers in well under a second.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -81,27 +85,43 @@ impl Seconds {
     }
 }
 
+/// Whom to ask, and how to get there.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'a> {
+    pub config: &'a UpstreamConfig,
+    pub client: &'a Outbound,
+}
+
+impl Failure {
+    /// WeChat's code and text, if that is what came back.
+    pub fn code(&self) -> Option<(i64, String)> {
+        let Failure::Answered { body, .. } = self else { return None };
+        let answer: Answer = serde_json::from_slice(body).ok()?;
+        Some((answer.errcode?, answer.errmsg.unwrap_or_default()))
+    }
+}
+
 /// A token and the seconds it has left.
-pub async fn token(upstream: &Upstream, account: &Account, force: bool) -> Result<(Secret, i64), Failure> {
+pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result<(Secret, i64), Failure> {
     let question = Question {
         grant_type: "client_credential",
-        appid: &account.config.appid,
-        secret: account.config.upstream_secret().reveal(),
+        appid: &account.appid,
+        secret: account.upstream_secret().reveal(),
         force_refresh: force,
     };
-    match tokio::time::timeout(TIME_MAX, ask(upstream, &question)).await {
+    match tokio::time::timeout(TIME_MAX, ask(way, &question)).await {
         Ok(answer) => answer,
         Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs()))),
     }
 }
 
-async fn ask(upstream: &Upstream, question: &Question<'_>) -> Result<(Secret, i64), Failure> {
-    let Some(server) = &upstream.config.token_url else {
-        let uri = upstream.config.base.below("/cgi-bin/stable_token");
-        return read(send(upstream, post(uri.map_err(broken)?, question)?).await?);
+async fn ask(way: Way<'_>, question: &Question<'_>) -> Result<(Secret, i64), Failure> {
+    let Some(server) = &way.config.token_url else {
+        let uri = way.config.base.below("/cgi-bin/stable_token");
+        return read(send(way, post(uri.map_err(broken)?, question)?).await?);
     };
     // A token server is asked as stable_token is; one that takes no POST, by GET and without the secret.
-    let posted = send(upstream, post(server.with_query(None).map_err(broken)?, question)?).await?;
+    let posted = send(way, post(server.with_query(None).map_err(broken)?, question)?).await?;
     if !matches!(
         posted.status,
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
@@ -110,7 +130,7 @@ async fn ask(upstream: &Upstream, question: &Question<'_>) -> Result<(Secret, i6
     }
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = server.with_query(Some(&query(question))).map_err(broken)?;
-    read(send(upstream, request).await?)
+    read(send(way, request).await?)
 }
 
 fn query(question: &Question<'_>) -> String {
@@ -140,8 +160,8 @@ struct Answered {
     body: Bytes,
 }
 
-async fn send(upstream: &Upstream, request: Request<Body>) -> Result<Answered, Failure> {
-    let response = upstream.client.send(request).await;
+async fn send(way: Way<'_>, request: Request<Body>) -> Result<Answered, Failure> {
+    let response = way.client.send(request).await;
     let (parts, content) = response.map_err(|error| broken(crate::outbound::cause(&error)))?.into_parts();
     let body = body::read(Body::new(content), ANSWER_BYTES_MAX).await;
     let body =

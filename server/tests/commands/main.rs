@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test from outside: the real clock is what it tests with")]
 
 mod demo;
+mod doctor;
 mod import;
 mod manual;
 mod scene;

@@ -109,6 +109,32 @@ impl Scene {
         Ended::of(self.command(args).spawn()?)
     }
 
+    /// Runs a command with a variable of the environment.
+    pub(crate) fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
+        Ended::of(self.command(args).env(name, value).spawn()?)
+    }
+
+    /// Puts something else in the place of a piece of the configuration.
+    pub(crate) fn change_config(&self, from: &str, to: &str) -> Outcome<()> {
+        let text = std::fs::read_to_string(self.config())?;
+        let changed = text.replacen(from, to, 1);
+        if changed == text {
+            return Err(format!("the configuration has no {from}").into());
+        }
+        Ok(std::fs::write(self.config(), changed)?)
+    }
+
+    /// Adds settings to the account, or tables after it.
+    pub(crate) fn append_config(&self, text: &str) -> Outcome<()> {
+        let before = std::fs::read_to_string(self.config())?;
+        Ok(std::fs::write(self.config(), before + text)?)
+    }
+
+    /// Adds settings in front of the account.
+    pub(crate) fn append_top(&self, text: &str) -> Outcome<()> {
+        self.change_config("\n[[account]]", &format!("{text}\n[[account]]"))
+    }
+
     /// Runs a command that reads this.
     pub(crate) fn run_with_input(&self, args: &[&str], input: &[u8]) -> Outcome<Ended> {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn()?;
@@ -161,6 +187,20 @@ impl Server {
         let url = format!("{}/v1/accounts/{APPID}/stats?{query}", self.base);
         let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
+    /// What time is covered.
+    pub(crate) async fn coverage(&self) -> Outcome<Value> {
+        let url = format!("{}/v1/accounts/{APPID}/coverage", self.base);
+        let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
+    /// The metrics as Prometheus reads them.
+    pub(crate) async fn metrics(&self) -> Outcome<String> {
+        let url = format!("{}/metrics", self.base);
+        let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// Text messages counted on these days.

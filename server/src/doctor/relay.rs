@@ -1,0 +1,124 @@
+//! The bot behind an account: whether it is there, speaks HTTP, and answers in time.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Request, Uri},
+};
+
+use super::{
+    callback::unsigned_query,
+    finding::Finding,
+    installation::{Installation, broken},
+    line::{Answer, Fault, Trust},
+    remarks, words,
+};
+use crate::{config::RelayConfig, lang::Lang, outbound::Address};
+
+/// The whole callback has 4.9 s.
+const SLOW: Duration = Duration::from_secs(4);
+/// The server itself tries anew after 1 s.
+const SLOW_CONNECT: Duration = Duration::from_millis(800);
+
+/// The bot and those who listen.
+pub async fn check(scene: &Installation, relay: &RelayConfig) -> Vec<Finding> {
+    let mut findings = target(scene, &relay.url).await;
+    for listener in &relay.listeners {
+        findings.push(connected(scene, "relay_listener", listener).await);
+    }
+    findings
+}
+
+/// A wrong signature: the bot refuses it, or does not look; any answer shows that HTTP is spoken there.
+async fn target(scene: &Installation, url: &Address) -> Vec<Finding> {
+    let connection = connected(scene, "relay_connect", url).await;
+    if connection.state == super::finding::State::Problem {
+        return vec![connection];
+    }
+    let uri = url.with_query(Some(&unsigned_query(scene))).map_err(|error| broken(&error));
+    let asked = match uri {
+        Ok(uri) => ask(scene, uri).await,
+        Err(fault) => Err(fault),
+    };
+    vec![connection, answered(scene.lang, url, asked)]
+}
+
+async fn ask(scene: &Installation, uri: Uri) -> Result<Answer, Fault> {
+    scene
+        .lines
+        .send(Trust::Authorities, Request::get(uri).body(Body::empty()).map_err(|error| broken(&error))?)
+        .await
+}
+
+async fn connected(scene: &Installation, id: &'static str, url: &Address) -> Finding {
+    let lang = scene.lang;
+    let line = match url.with_query(None) {
+        Ok(uri) => scene.lines.connect(&uri).await,
+        Err(error) => Err(broken(&error)),
+    };
+    let line = line.and_then(|line| match &line.shown {
+        Some(shown) => shown.verdict.clone().map_err(Fault::Untrusted).map(|()| line.took),
+        None => Ok(line.took),
+    });
+    match line {
+        Ok(took) => {
+            let time = words::time(took);
+            let found = lang.pick(format!("{url}: connected in {time}"), format!("{url}：{time} 内连接"));
+            if took <= SLOW_CONNECT {
+                return Finding::ok(id, found);
+            }
+            let remedy = lang.pick(
+                "each new connection costs the bot this time: put it nearer, or find what is slow on the way",
+                "每个新连接都要花这么久：请把机器人放得更近，或查明网络为何缓慢",
+            );
+            Finding::warning(id, found, remedy)
+        }
+        Err(fault) => unreachable_target(lang, id, url, &fault),
+    }
+}
+
+fn unreachable_target(lang: Lang, id: &'static str, url: &Address, fault: &Fault) -> Finding {
+    let why = remarks::fault(lang, fault);
+    let found = lang.pick(format!("{url}: {why}"), format!("{url}：{why}"));
+    if id == "relay_listener" {
+        let remedy = lang.pick(
+            "start it, or take it out of relay.listeners; others do not wait for it",
+            "请启动它，或从 relay.listeners 中删除；其他方不会等待它",
+        );
+        return Finding::warning(id, found, remedy);
+    }
+    let remedy = lang.pick(
+        "start the bot, or correct relay.url; meanwhile messages are counted, and users get no reply",
+        "请启动机器人，或更正 relay.url；在此期间消息照常计入，但用户收不到回复",
+    );
+    Finding::problem(id, found, remedy)
+}
+
+fn answered(lang: Lang, url: &Address, asked: Result<Answer, Fault>) -> Finding {
+    const ID: &str = "relay_answer";
+    let remedy = lang.pick(
+        "make the bot answer sooner (success at once, its reply later by a customer service message): WeChat waits 5 s in all",
+        "请让机器人更快应答（先回 success，再用客服消息回复）：微信总共只等 5 秒",
+    );
+    match asked {
+        Ok(answer) => {
+            let (status, took) = (answer.status.as_u16(), words::time(answer.took));
+            let found = lang.pick(
+                format!("{url} answers in {took} (status {status} to a wrong signature)"),
+                format!("{url} 在 {took} 内应答（对错误签名返回状态 {status}）"),
+            );
+            if answer.took > SLOW { Finding::warning(ID, found, remedy) } else { Finding::ok(ID, found) }
+        }
+        Err(Fault::Late) => {
+            Finding::problem(ID, format!("{url}: {}", remarks::fault(lang, &Fault::Late)), remedy)
+        }
+        Err(fault) => {
+            let remedy = lang.pick(
+                "what listens there speaks no HTTP, or closes: see the bot's log, and relay.url",
+                "该地址不是 HTTP 服务，或主动断开：请查看机器人日志和 relay.url",
+            );
+            Finding::problem(ID, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
+        }
+    }
+}
