@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     callback::{AccountKeys, KeyError},
+    clock::Clock,
     config::{AccountConfig, AccountTable, Config, Flaw, SecretFiles},
     data_key::{DataKey, SealError},
     ingest::Ingest,
+    random::{self, RandomError},
     store::{AccountNumber, Change, NotDurable, Store},
     token::Tokens,
 };
@@ -27,6 +29,28 @@ pub const SECRETS: [&str; 6] =
 
 /// An account's settings as they came in: the names of the configuration file, secrets among them.
 pub type Settings = Map<String, Value>;
+
+/// What can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotated {
+    /// The key that callbacks are encrypted with.
+    EncodingAesKey,
+    /// The token that callbacks are signed with.
+    Token,
+    /// The secret that callers of msgcube show.
+    Secret,
+}
+
+impl Rotated {
+    fn new_value(self) -> Result<(&'static str, String), RandomError> {
+        Ok(match self {
+            Rotated::EncodingAesKey => ("encoding_aes_key", random::encoding_aes_key()?),
+            Rotated::Token => ("token", random::alphanumeric(32)?),
+            Rotated::Secret => ("secret", random::hexadecimal(16)?),
+        })
+    }
+}
 
 /// One account as it is served.
 #[derive(Debug)]
@@ -81,11 +105,16 @@ pub enum AccountError {
     /// The cipher.
     #[error("the settings cannot be sealed: {0}")]
     Seal(#[from] SealError),
+    /// The system.
+    #[error("{0}")]
+    Random(#[from] RandomError),
 }
 
 /// Why the accounts that were added at run time cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("the account {appid}, added at run time, cannot be read: {what}")]
+#[error(
+    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration: that holds then"
+)]
 pub struct StoredAccountError {
     appid: String,
     what: String,
@@ -97,6 +126,7 @@ pub struct Office<'a> {
     pub config: &'a Config,
     /// The socket in use.
     pub address: Option<SocketAddr>,
+    pub clock: &'a Clock,
     pub store: &'a Store,
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
@@ -147,7 +177,7 @@ impl Accounts {
     /// Serves the accounts that were added at run time. Of one that stands in the configuration, too, that holds.
     pub fn load_stored(&self, store: &Store, key: &DataKey) -> Result<(), StoredAccountError> {
         for (fact, sealed) in store.facts(FACT_PREFIX) {
-            let appid = fact.trim_start_matches(FACT_PREFIX).to_owned();
+            let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default().to_owned();
             if self.get(&appid).is_some() {
                 tracing::warn!(appid, "added at run time and in the configuration file, which holds");
                 continue;
@@ -177,8 +207,12 @@ impl Accounts {
         }
         let number = number_of(&config.appid, office.store)?;
         let fact = fact(&config.appid, &settings, office.key)?;
+        let begun_s = office.clock.now_s();
         office.ingest.serve(number, true, vec![fact]).await?;
-        self.serve(number, config)
+        let account = self.serve(number, config)?;
+        // Until this moment its callbacks were answered with 404.
+        office.ingest.lose(number, begun_s, office.clock.now_s() + 1);
+        Ok(account)
     }
 
     /// Changes settings of an account that was added at run time, durably. A null removes a setting.
@@ -189,6 +223,15 @@ impl Accounts {
         office: Office<'_>,
     ) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
+        self.change_locked(appid, changes, office).await
+    }
+
+    async fn change_locked(
+        &self,
+        appid: &str,
+        changes: Settings,
+        office: Office<'_>,
+    ) -> Result<Arc<Account>, AccountError> {
         let account = self.changeable(appid)?;
         let settings = merged(kept(appid, office)?, changes);
         let config = checked(settings.clone())?;
@@ -204,21 +247,46 @@ impl Accounts {
     pub async fn remove(&self, appid: &str, office: Office<'_>) -> Result<(), AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let account = self.changeable(appid)?;
+        let (number, ended_s) = (account.number, office.clock.now_s());
         // Nothing is taken any more before time stops being covered.
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-        let forgotten = Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None };
-        let done = office.ingest.serve(account.number, false, vec![forgotten]).await;
+        let revocation = office.tokens.revocation(appid).await;
+        let mut gone = vec![Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None }];
+        gone.extend(revocation.changes());
+        let done = office.ingest.serve(number, false, gone).await;
+        // In any case it was not served for a moment.
+        office.ingest.lose(number, ended_s, office.clock.now_s() + 1);
         if let Err(error) = done {
             self.served.write().unwrap_or_else(PoisonError::into_inner).insert(appid.to_owned(), account);
             return Err(error.into());
         }
-        Ok(office.tokens.revoke(appid, office.ingest).await?)
+        revocation.complete();
+        Ok(())
     }
 
-    /// The settings of an account that was added at run time, secrets among them.
-    pub fn settings(&self, appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
+    /// Gives an account a new secret, which is returned. The former key or callback token is still taken; a former
+    /// secret stays WeChat's, unless that is another already.
+    pub async fn rotate(
+        &self,
+        appid: &str,
+        what: Rotated,
+        office: Office<'_>,
+    ) -> Result<(&'static str, String), AccountError> {
+        let _one_at_a_time = self.changing.lock().await;
         self.changeable(appid)?;
-        kept(appid, office)
+        let settings = kept(appid, office)?;
+        let (name, new) = what.new_value()?;
+        let former = settings.get(name).cloned().unwrap_or(Value::Null);
+        let mut changes = Settings::from_iter([(name.to_owned(), Value::from(new.clone()))]);
+        match what {
+            Rotated::EncodingAesKey | Rotated::Token => {
+                drop(changes.insert(format!("{name}_previous"), former));
+            }
+            Rotated::Secret if settings.contains_key("upstream_secret") => {}
+            Rotated::Secret => drop(changes.insert("upstream_secret".to_owned(), former)),
+        }
+        self.change_locked(appid, changes, office).await?;
+        Ok((name, new))
     }
 
     fn changeable(&self, appid: &str) -> Result<Arc<Account>, AccountError> {

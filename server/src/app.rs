@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use axum::http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -18,9 +19,10 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, Watcher, relay::Relay},
+    http::{Budget, CALLS, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    random::{self, RandomError},
     refusals::Refusals,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     token::Tokens,
@@ -53,6 +55,10 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
+    /// The header, and its value of this process, by which what is passed on is known should it come back.
+    pub via: (HeaderName, HeaderValue),
+    /// Places for calls that wait for WeChat.
+    pub gateway_places: Semaphore,
     /// Bytes of requests that may be sent to WeChat once more.
     pub gateway_copies: Budget,
     /// Copies for those who only listen.
@@ -90,6 +96,9 @@ pub enum StartError {
     /// An account's keys.
     #[error("{0}")]
     Keys(#[from] KeyError),
+    /// The system.
+    #[error("{0}")]
+    Random(#[from] RandomError),
     /// An account that was added at run time.
     #[error("{0}")]
     StoredAccount(#[from] StoredAccountError),
@@ -141,6 +150,8 @@ impl App {
             key,
             accounts,
             api_keys,
+            via: via()?,
+            gateway_places: Semaphore::new(CALLS),
             gateway_copies: Budget::default(),
             copies,
             upstream,
@@ -160,6 +171,7 @@ impl App {
         Office {
             config: &self.config,
             address: self.address.get().copied(),
+            clock: &self.clock,
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
@@ -182,6 +194,12 @@ impl App {
             gaps: self.accounts.all().iter().map(gaps).sum(),
         }
     }
+}
+
+fn via() -> Result<(HeaderName, HeaderValue), StartError> {
+    let value = HeaderValue::try_from(random::hexadecimal(8)?);
+    let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
+    Ok((HeaderName::from_static("x-msgcube-via"), value))
 }
 
 /// The public address: whoever cannot reach it is lost.

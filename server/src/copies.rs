@@ -13,7 +13,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::AbortHandle, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::AbortHandle,
+    time::Instant,
+};
 
 use crate::{
     accounts::{Account, Accounts},
@@ -30,6 +34,10 @@ use queue::{Entry, Queue, Room, TargetId};
 
 /// A connection to a listener that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
+/// Callbacks whose copies are being kept at the same time; of further ones no copies are kept.
+const PLACES: usize = 4096;
+/// How long a callback waits for its copies to be durable.
+const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 /// After the file could not be opened it is tried again this much later.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Undelivered copies are dropped after this time.
@@ -46,23 +54,31 @@ pub struct Copies {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// Made with the first copy, so that nobody has a file who has no listeners.
     opened: Mutex<Opened>,
+    /// Told when opening has come to an end, well or not.
+    settled: Notify,
     /// Copies cannot be kept, and the log says so already.
     is_faulty: AtomicBool,
+    /// Callbacks whose copies are being kept.
+    places: Arc<Semaphore>,
     key: DataKey,
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
     client: Outbound,
-    news: tokio::sync::Notify,
+    news: Notify,
 }
 
-#[derive(Debug, Default)]
-struct Opened {
-    queue: Option<Arc<Queue>>,
-    /// The last try to open it failed; not before then again.
-    retry: Option<Instant>,
+/// The queue is made with the first copy, so that nobody has a file who has no listeners. Opening reads all of it, so it
+/// happens on a thread of its own.
+#[derive(Debug)]
+enum Opened {
+    /// Not opened yet, or that failed; not before then again.
+    No {
+        retry: Option<Instant>,
+    },
+    Opening,
+    Yes(Arc<Queue>),
 }
 
 impl Copies {
@@ -76,14 +92,16 @@ impl Copies {
     ) -> Copies {
         let shared = Arc::new(Shared {
             path: folder.join("copies.redb"),
-            opened: Mutex::default(),
+            opened: Mutex::new(Opened::No { retry: None }),
+            settled: Notify::new(),
             is_faulty: AtomicBool::new(false),
+            places: Arc::new(Semaphore::new(PLACES)),
             key,
             clock,
             metrics,
             accounts,
             client: Outbound::new(CONNECT_TIME_MAX),
-            news: tokio::sync::Notify::new(),
+            news: Notify::new(),
         });
         Copies { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }
     }
@@ -95,22 +113,33 @@ impl Copies {
         }
     }
 
-    /// Keeps a copy for each listener, durably. What cannot be kept is counted, and nobody waits for it.
-    pub async fn keep(&self, account: &Account, relay: &RelayConfig, incoming: &Incoming) {
+    /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
+    pub async fn keep(&self, account: &Arc<Account>, relay: &RelayConfig, incoming: &Incoming) {
         if relay.listeners.is_empty() {
             return;
         }
         self.deliver();
-        for listener in &relay.listeners {
-            let result = self.shared.keep(account, listener, incoming).await;
-            self.shared.metrics.copied(result, 1);
-        }
-        self.shared.news.notify_one();
+        let copies = relay.listeners.len() as u64;
+        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
+            return self.shared.metrics.copied("full", copies);
+        };
+        let (shared, account, incoming) = (self.shared.clone(), account.clone(), incoming.clone());
+        let kept = tokio::spawn(async move {
+            for result in shared.keep(&account, &incoming).await {
+                shared.metrics.copied(result, 1);
+            }
+            shared.news.notify_one();
+            drop(place);
+        });
+        let _ = tokio::time::timeout(DURABLE_WITHIN, kept).await;
     }
 
     /// Bytes of copies that wait.
     pub fn waiting_bytes(&self) -> u64 {
-        lock(&self.shared.opened).queue.as_ref().map_or(0, |queue| queue.bytes())
+        match &*lock(&self.shared.opened) {
+            Opened::Yes(queue) => queue.bytes(),
+            _ => 0,
+        }
     }
 
     fn deliver(&self) {
@@ -130,22 +159,44 @@ impl Drop for Copies {
 }
 
 impl Shared {
-    /// The queue, opened or made. None if that fails; it is tried again with the next copy.
-    fn queue(&self) -> Option<Arc<Queue>> {
-        let mut opened = lock(&self.opened);
-        let is_broken = opened.queue.as_ref().is_none_or(|queue| queue.is_broken());
-        if is_broken && opened.retry.is_none_or(|retry| Instant::now() >= retry) {
-            // The former one has to let go of the file first.
-            opened.queue = None;
-            match tokio::task::block_in_place(|| Queue::open(&self.path)) {
-                Ok(queue) => opened.queue = Some(Arc::new(queue)),
-                Err(error) => {
-                    opened.retry = Some(Instant::now() + REOPEN_AFTER);
-                    self.complain(&error);
-                }
+    /// The queue, opened or made. None if that failed; it is tried again a little later.
+    async fn queue(self: &Arc<Self>) -> Option<Arc<Queue>> {
+        loop {
+            // Registered before looking, so that nothing is missed in between.
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            match self.queue_now() {
+                Ok(queue) => return queue,
+                Err(IsOpening) => settled.await,
             }
         }
-        opened.queue.clone()
+    }
+
+    fn queue_now(self: &Arc<Self>) -> Result<Option<Arc<Queue>>, IsOpening> {
+        let mut opened = lock(&self.opened);
+        match &*opened {
+            Opened::Yes(queue) if !queue.is_broken() => return Ok(Some(queue.clone())),
+            Opened::No { retry: Some(retry) } if Instant::now() < *retry => return Ok(None),
+            Opened::Opening => return Err(IsOpening),
+            // The former one lets go of the file.
+            Opened::Yes(_) | Opened::No { .. } => *opened = Opened::Opening,
+        }
+        drop(opened);
+        let shared = self.clone();
+        tokio::task::spawn_blocking(move || shared.open());
+        Err(IsOpening)
+    }
+
+    fn open(&self) {
+        let opened = match Queue::open(&self.path) {
+            Ok(queue) => Opened::Yes(Arc::new(queue)),
+            Err(error) => {
+                self.complain(&error);
+                Opened::No { retry: Some(Instant::now() + REOPEN_AFTER) }
+            }
+        };
+        *lock(&self.opened) = opened;
+        self.settled.notify_waiters();
     }
 
     /// Once, until it is mended: there may be thousands a second.
@@ -155,20 +206,23 @@ impl Shared {
         }
     }
 
-    async fn keep(&self, account: &Account, listener: &Address, incoming: &Incoming) -> &'static str {
+    /// Keeps a copy for each listener, with one sync; what became of each.
+    async fn keep(self: &Arc<Self>, account: &Account, incoming: &Incoming) -> Vec<&'static str> {
+        let targets = self.targets_of(account);
         let entry = Entry { queued_s: self.clock.now_s(), incoming: incoming.clone() };
-        let (Some(queue), Ok(sealed)) = (self.queue(), self.key.seal("copy", &entry.bytes())) else {
-            return "not_durable";
+        let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
+            return vec!["not_durable"; targets.len()];
         };
-        match queue.append(self.target(account, listener), sealed).await {
-            Ok(Room::Kept) => {
+        let targets: Vec<TargetId> = targets.into_iter().map(|(target, _)| target).collect();
+        match queue.append(&targets, &sealed).await {
+            Ok(rooms) => {
                 self.is_faulty.store(false, Ordering::Relaxed);
-                "kept"
+                let of = |room| if room == Room::Kept { "kept" } else { "full" };
+                rooms.into_iter().map(of).collect()
             }
-            Ok(Room::Full) => "full",
             Err(error) => {
                 self.complain(&error);
-                "not_durable"
+                vec!["not_durable"; targets.len()]
             }
         }
     }
@@ -181,16 +235,16 @@ impl Shared {
         target
     }
 
+    fn targets_of(&self, account: &Account) -> Vec<(TargetId, Address)> {
+        let listeners = account.config.relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
+        listeners.iter().map(|listener| (self.target(account, listener), listener.clone())).collect()
+    }
+
     /// All targets there are, with their addresses.
     fn targets(&self) -> Vec<(TargetId, Address)> {
-        let accounts = self.accounts.all();
-        let of = |account: &Arc<Account>| {
-            let listeners = account.config.relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
-            listeners
-                .iter()
-                .map(|listener| (self.target(account, listener), listener.clone()))
-                .collect::<Vec<_>>()
-        };
-        accounts.iter().flat_map(of).collect()
+        self.accounts.all().iter().flat_map(|account| self.targets_of(account)).collect()
     }
 }
+
+/// The queue is being opened.
+struct IsOpening;

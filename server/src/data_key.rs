@@ -31,7 +31,7 @@ pub enum DataKeyError {
     File { path: PathBuf, source: io::Error },
     /// It is no key.
     #[error(
-        "{path} has {found} bytes instead of {BYTES}; restore it from a backup, or remove it: a new one is made, and all tokens end"
+        "{path} has {found} bytes instead of {BYTES}; restore it from a backup. Without it all tokens end and accounts added at run time cannot be read: remove it only if there are none, then a new one is made"
     )]
     Length { path: PathBuf, found: usize },
     /// Others can read it.

@@ -26,7 +26,7 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
-pub use gateway::Budget;
+pub use gateway::{Budget, CALLS};
 pub use serve::{Listener, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.

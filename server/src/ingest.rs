@@ -209,7 +209,10 @@ impl Ingest {
         lock(&self.shared.queue).set_served(account, takes_messages);
         let done = async { self.submit_all(changes)?.await }.await;
         if done.is_err() {
-            lock(&self.shared.queue).set_served(account, !takes_messages);
+            let mut queue = lock(&self.shared.queue);
+            queue.set_served(account, !takes_messages);
+            // The writer may have begun anew with the other list meanwhile.
+            queue.serve = true;
         }
         done.map(drop)
     }

@@ -66,6 +66,26 @@ pub struct Tokens {
     issuing: tokio::sync::Mutex<()>,
 }
 
+/// Tokens that are about to end.
+#[derive(Debug)]
+pub struct Revocation<'a> {
+    tokens: &'a Tokens,
+    grants: Vec<Grant>,
+    _issuing: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Revocation<'_> {
+    /// What makes it durable.
+    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
+        self.grants.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None })
+    }
+
+    /// Once it is durable.
+    pub fn complete(self) {
+        self.grants.iter().for_each(|grant| self.tokens.forget(grant));
+    }
+}
+
 impl Tokens {
     /// Reads what was given out before.
     pub fn load(key: DataKey, store: &Store) -> Tokens {
@@ -127,19 +147,13 @@ impl Tokens {
         Ok(self.issued(&grant, clock))
     }
 
-    /// Ends all tokens of an account, durably.
-    pub async fn revoke(&self, appid: &str, ingest: &Ingest) -> Result<(), NotDurable> {
-        let _one_at_a_time = self.issuing.lock().await;
-        let all: Vec<Grant> = [Endpoint::Token, Endpoint::Stable]
-            .into_iter()
-            .flat_map(|endpoint| self.of(appid, endpoint))
-            .collect();
-        all.iter().for_each(|grant| self.forget(grant));
-        if all.is_empty() {
-            return Ok(());
-        }
-        let gone = all.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }).collect();
-        ingest.submit_all(gone)?.await.map(drop)
+    /// The end of all tokens of an account: its changes become durable with others, then it is completed. Until it is
+    /// dropped no token is given out.
+    pub async fn revocation(&self, appid: &str) -> Revocation<'_> {
+        let issuing = self.issuing.lock().await;
+        let endpoints = [Endpoint::Token, Endpoint::Stable].into_iter();
+        let grants = endpoints.flat_map(|endpoint| self.of(appid, endpoint)).collect();
+        Revocation { tokens: self, grants, _issuing: issuing }
     }
 
     fn issued(&self, grant: &Grant, clock: &Clock) -> Issued {

@@ -112,7 +112,7 @@ impl Upstream {
     }
 
     fn load(&self, fact: &str, sealed: &[u8]) {
-        let appid = fact.trim_start_matches(kept::FACT_PREFIX);
+        let appid = fact.strip_prefix(kept::FACT_PREFIX).unwrap_or_default();
         match kept::opened(&self.key, fact, sealed) {
             Ok(record) => {
                 let keeper = self.keeper(appid);
@@ -162,21 +162,22 @@ impl Upstream {
             return None;
         }
         let keepers = self.keepers.read().unwrap_or_else(PoisonError::into_inner);
+        // Hashes, so that looking at thousands takes little time and tells nothing.
+        let hash = kept::hash(token);
         let known = |keeper: &Keeper| {
             let tokens = keeper.read();
             let mut good = tokens.now.iter().chain(&tokens.before).filter(|kept| now_s < kept.expires_s);
-            good.any(|kept| kept.token.is(token))
+            good.any(|kept| kept.hash == hash)
         };
         keepers.iter().find(|(_, keeper)| known(keeper)).map(|(appid, _)| appid.clone())
     }
 
-    /// Forgets an account's token, durably, as its secret changed or it is gone.
+    /// Forgets the token of an account that is gone, durably. When it was forced is still known, for should it return.
     pub async fn forget(&self, appid: &str) {
-        self.keepers.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-        let gone = Change::Fact { key: format!("{}{appid}", kept::FACT_PREFIX), value: None };
-        if let Err(error) = self.ingest.submit(gone).await {
-            tracing::warn!(%error, appid, "the real token of an account that is gone stays on disk, sealed");
-        }
+        let keeper = self.keeper(appid);
+        let fetching = keeper.fetching.lock().await;
+        *keeper.write() = Tokens::default();
+        self.keep(appid, None, &fetching.forced).await;
     }
 
     fn keeper(&self, appid: &str) -> Arc<Keeper> {
@@ -191,7 +192,9 @@ impl Upstream {
 
     async fn renew(self: Arc<Self>, account: Arc<Account>, keeper: Arc<Keeper>) {
         let mut fetching = keeper.fetching.lock().await;
-        if let Err(failure) = self.fetch(&account, &keeper, &mut fetching, false).await {
+        let now_s = self.clock.now_s();
+        let is_due = keeper.good(&self, &account, now_s).is_none_or(|kept| now_s >= kept.renew_s);
+        if is_due && let Err(failure) = self.fetch(&account, &keeper, &mut fetching, false).await {
             tracing::warn!(appid = account.config.appid, %failure, "the real token was not renewed; trying again");
             if let Some(kept) = &mut keeper.write().now {
                 kept.renew_s = self.clock.now_s() + RETRY_S;
@@ -253,7 +256,7 @@ impl Upstream {
         }
         fetching.forced.note(now_s);
         // Before it happens, so that a restart cannot force more often.
-        let noted = self.keep(account, Some(&same), &fetching.forced);
+        let noted = self.keep(&account.config.appid, Some(&same), &fetching.forced);
         if tokio::time::timeout(DURABLE_WITHIN, noted).await.is_err() {
             tracing::warn!("the disk is slow to take that a real token is forced");
         }
@@ -279,18 +282,18 @@ impl Upstream {
         let kept = Kept::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
         keeper.put(kept.clone());
         // Nobody waits for the disk: without it the token serves from memory.
-        tokio::spawn(self.keep(account, Some(&kept), &fetching.forced));
+        tokio::spawn(self.keep(&account.config.appid, Some(&kept), &fetching.forced));
         Ok(kept)
     }
 
     /// Makes the record durable; it is in the queue already when this returns.
     fn keep(
         &self,
-        account: &Account,
+        appid: &str,
         kept: Option<&Kept>,
         forced: &Forced,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let change = kept::fact(&self.key, &account.config.appid, kept, forced);
+        let change = kept::fact(&self.key, appid, kept, forced);
         let queued = change.map_err(|error| error.to_string()).and_then(|change| self.note(change));
         async move {
             let done = match queued {

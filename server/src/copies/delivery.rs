@@ -16,7 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TOGETHER: usize = 16;
 /// One delivery.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// The pause after a first failure; each further one is twice as long.
+/// The pause after a pass in which some copies were refused.
+const PAUSE_REFUSED: Duration = Duration::from_secs(5);
+/// The pause after nobody answered; each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -30,20 +32,20 @@ struct Fare {
 /// Looks after all targets for as long as the program runs.
 pub async fn manage(shared: Arc<Shared>) {
     let mut fares: HashMap<TargetId, Fare> = HashMap::new();
-    let mut workers: JoinSet<(TargetId, bool)> = JoinSet::new();
+    let mut workers: JoinSet<(TargetId, Pass)> = JoinSet::new();
     let mut busy: Vec<TargetId> = Vec::new();
     loop {
         tokio::select! {
             () = shared.news.notified() => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
             Some(done) = workers.join_next(), if !workers.is_empty() => {
-                if let Ok((target, all_taken)) = done {
+                if let Ok((target, pass)) = done {
                     busy.retain(|other| *other != target);
-                    note(&mut fares, target, all_taken);
+                    note(&mut fares, target, pass);
                 }
             }
         }
-        let Some(queue) = shared.queue() else { continue };
+        let Some(queue) = shared.queue().await else { continue };
         let waiting = queue.targets();
         if waiting.is_empty() {
             continue;
@@ -61,72 +63,98 @@ pub async fn manage(shared: Arc<Shared>) {
     }
 }
 
-fn note(fares: &mut HashMap<TargetId, Fare>, target: TargetId, all_taken: bool) {
-    if all_taken {
-        fares.remove(&target);
-        return;
-    }
-    let former = fares.get(&target).map_or(PAUSE_FIRST / 2, |fare| fare.pause);
-    let pause = (former * 2).min(PAUSE_MAX);
+/// How a pass over all that waits for a target ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    AllTaken,
+    /// The target is there, and refused some.
+    SomeRefused,
+    NobodyAnswers,
+}
+
+fn note(fares: &mut HashMap<TargetId, Fare>, target: TargetId, pass: Pass) {
+    let former = fares.remove(&target).map_or(PAUSE_FIRST / 2, |fare| fare.pause);
+    let pause = match pass {
+        Pass::AllTaken => return,
+        Pass::SomeRefused => PAUSE_REFUSED,
+        Pass::NobodyAnswers => (former * 2).min(PAUSE_MAX),
+    };
     fares.insert(target, Fare { pause, next: Instant::now() + pause });
 }
 
-/// Delivers until nothing waits for the target, or it takes nothing. True if all was taken.
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    /// Taken, or nobody wants it any more.
+    Over,
+    /// The target answered that it is in trouble: the others may fare better.
+    Refused,
+    /// Nobody answered.
+    Lost,
+}
+
+/// Delivers all that waits for the target, oldest first; what it refuses is tried again the next time. Ends early when
+/// nobody answers.
 async fn work(
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     target: TargetId,
     address: Option<Address>,
-) -> (TargetId, bool) {
+) -> (TargetId, Pass) {
+    let (mut behind, mut pass) = (None, Pass::AllTaken);
     loop {
         let reader = queue.clone();
-        let oldest = tokio::task::spawn_blocking(move || reader.oldest(&target, TOGETHER)).await;
-        let Ok(Ok(oldest)) = oldest else { return (target, false) };
-        if oldest.is_empty() {
-            return (target, true);
+        let oldest = tokio::task::spawn_blocking(move || reader.oldest(&target, behind, TOGETHER)).await;
+        let Ok(Ok(oldest)) = oldest else { return (target, Pass::NobodyAnswers) };
+        let Some((last, _)) = oldest.last() else { return (target, pass) };
+        behind = Some(*last);
+        let settled = deliver(&shared, address.as_ref(), oldest).await;
+        let over = settled.iter().filter(|(.., settled)| *settled == Settled::Over);
+        let over: Vec<(EntryKey, u64)> = over.map(|(key, bytes, _)| (*key, *bytes)).collect();
+        if over.len() < settled.len() {
+            pass = Pass::SomeRefused;
         }
-        let many = oldest.len();
-        let over = deliver(&shared, address.as_ref(), oldest).await;
-        let all_over = over.len() == many;
-        if !over.is_empty() && queue.remove(over).await.is_err() || !all_over {
-            return (target, false);
+        let nobody_answers = settled.iter().all(|(.., settled)| *settled == Settled::Lost);
+        if nobody_answers || queue.remove(over).await.is_err() {
+            return (target, Pass::NobodyAnswers);
         }
     }
 }
 
-/// Sends entries; those that are over, since they were taken or nobody wants them any more, with their bytes.
+/// Sends entries at the same time.
 async fn deliver(
     shared: &Arc<Shared>,
     address: Option<&Address>,
     entries: Vec<(EntryKey, Vec<u8>)>,
-) -> Vec<(EntryKey, u64)> {
+) -> Vec<(EntryKey, u64, Settled)> {
     let mut sending = JoinSet::new();
     for (key, sealed) in entries {
         let (shared, address) = (shared.clone(), address.cloned());
         let bytes = sealed.len() as u64;
         sending.spawn(async move {
-            let result = settle(&shared, address.as_ref(), &sealed).await;
+            let (result, settled) = settle(&shared, address.as_ref(), &sealed).await;
             shared.metrics.copied(result, 1);
-            (result != "failed").then_some((key, bytes))
+            (key, bytes, settled)
         });
     }
-    sending.join_all().await.into_iter().flatten().collect()
+    sending.join_all().await
 }
 
-/// What becomes of one entry; "failed" is tried again.
-async fn settle(shared: &Shared, address: Option<&Address>, sealed: &[u8]) -> &'static str {
+async fn settle(shared: &Shared, address: Option<&Address>, sealed: &[u8]) -> (&'static str, Settled) {
     let entry = shared.key.open("copy", sealed).ok().and_then(|bytes| Entry::read(&bytes));
-    let (Some(entry), Some(address)) = (entry, address) else {
+    let request =
+        address.zip(entry.as_ref()).and_then(|(address, entry)| relay::request(address, &entry.incoming));
+    let (Some(entry), Some(request)) = (entry, request) else {
         // The data key was changed, or the listener is not configured any more.
-        return "dropped";
+        return ("dropped", Settled::Over);
     };
     if shared.clock.now_s() - entry.queued_s > AGE_S_MAX {
-        return "too_old";
+        return ("too_old", Settled::Over);
     }
-    let Some(request) = relay::request(address, &entry.incoming) else { return "dropped" };
     match tokio::time::timeout(TIME_MAX, shared.client.send(request)).await {
         // A server in trouble gets it again; any other answer is its business.
-        Ok(Ok(response)) if !response.status().is_server_error() => "delivered",
-        _ => "failed",
+        Ok(Ok(response)) if response.status().is_server_error() => ("failed", Settled::Refused),
+        Ok(Ok(_)) => ("delivered", Settled::Over),
+        _ => ("failed", Settled::Lost),
     }
 }

@@ -92,15 +92,26 @@ impl Entry {
 pub struct Queue {
     database: std::sync::Arc<Database>,
     changes: Mutex<mpsc::Sender<Change>>,
-    waiting: Mutex<BTreeMap<TargetId, u64>>,
+    waiting: Mutex<BTreeMap<TargetId, Waiting>>,
     next: AtomicU64,
     /// After a fault of the disk the file has to be opened anew.
     is_broken: std::sync::Arc<AtomicBool>,
 }
 
+/// Bytes for one target.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waiting {
+    /// With those that are not durable yet.
+    bytes: u64,
+    durable: u64,
+}
+
+/// A sealed entry.
+pub type Row = (EntryKey, Vec<u8>);
+
 #[derive(Debug)]
 enum Change {
-    Add(EntryKey, Vec<u8>, oneshot::Sender<Result<(), String>>),
+    Add(Vec<Row>, oneshot::Sender<Result<(), String>>),
     Remove(Vec<EntryKey>, oneshot::Sender<Result<(), String>>),
 }
 
@@ -127,43 +138,60 @@ impl Queue {
 
     /// Bytes that wait for all targets.
     pub fn bytes(&self) -> u64 {
-        lock(&self.waiting).values().sum()
+        lock(&self.waiting).values().map(|waiting| waiting.bytes).sum()
     }
 
-    /// Keeps a sealed entry, durably, if there is room.
-    pub async fn append(&self, target: TargetId, sealed: Vec<u8>) -> Result<Room, String> {
+    /// Keeps a sealed entry for each target where there is room, durably.
+    pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<Room>, String> {
         let bytes = sealed.len() as u64;
-        if !self.reserve(target, bytes) {
-            return Ok(Room::Full);
+        let rooms: Vec<Room> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
+        let kept =
+            || targets.iter().zip(&rooms).filter(|(_, room)| **room == Room::Kept).map(|(target, _)| target);
+        let rows: Vec<Row> = kept().map(|target| (self.next_key(target), sealed.to_vec())).collect();
+        if rows.is_empty() {
+            return Ok(rooms);
         }
+        let (sender, receiver) = oneshot::channel();
+        let done = self.change(Change::Add(rows, sender), receiver).await;
+        for target in kept() {
+            match &done {
+                Ok(()) => lock(&self.waiting).entry(*target).or_default().durable += bytes,
+                Err(_) => self.release(target, bytes, 0),
+            }
+        }
+        done.map(|()| rooms)
+    }
+
+    fn next_key(&self, target: &TargetId) -> EntryKey {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let mut key = EntryKey::default();
-        key[..16].copy_from_slice(&target);
+        key[..16].copy_from_slice(target);
         key[16..].copy_from_slice(&number.to_be_bytes());
-        let (sender, receiver) = oneshot::channel();
-        let done = self.change(Change::Add(key, sealed, sender), receiver).await;
-        if done.is_err() {
-            self.release(&target, bytes);
-        }
-        done.map(|()| Room::Kept)
+        key
     }
 
-    /// The oldest entries of a target, still sealed.
-    pub fn oldest(&self, target: &TargetId, limit: usize) -> Result<Vec<(EntryKey, Vec<u8>)>, redb::Error> {
+    /// The oldest entries of a target behind this one, still sealed.
+    pub fn oldest(
+        &self,
+        target: &TargetId,
+        behind: Option<EntryKey>,
+        limit: usize,
+    ) -> Result<Vec<Row>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(COPIES)?;
-        let mut from = EntryKey::default();
-        from[..16].copy_from_slice(target);
-        let mut to = from;
-        to[16..].fill(u8::MAX);
-        let rows = table.range(from.as_slice()..=to.as_slice())?.take(limit);
-        rows.map(|row| {
+        let mut first = EntryKey::default();
+        first[..16].copy_from_slice(target);
+        let mut last = first;
+        last[16..].fill(u8::MAX);
+        let first = behind.unwrap_or(first);
+        let rows = table.range(first.as_slice()..=last.as_slice())?;
+        let rows = rows.map(|row| {
             let (key, value) = row?;
             let mut copy = EntryKey::default();
             copy.copy_from_slice(key.value());
             Ok((copy, value.value().to_vec()))
-        })
-        .collect()
+        });
+        rows.filter(|row| row.as_ref().map_or(true, |(key, _)| behind != Some(*key))).take(limit).collect()
     }
 
     /// Takes entries out.
@@ -174,14 +202,15 @@ impl Queue {
         for (key, bytes) in entries {
             let mut target = TargetId::default();
             target.copy_from_slice(&key[..16]);
-            self.release(&target, bytes);
+            self.release(&target, bytes, bytes);
         }
         Ok(())
     }
 
     /// Targets that have entries.
     pub fn targets(&self) -> Vec<TargetId> {
-        lock(&self.waiting).keys().copied().collect()
+        let waiting = lock(&self.waiting);
+        waiting.iter().filter(|(_, waiting)| waiting.durable > 0).map(|(target, _)| *target).collect()
     }
 
     async fn change(
@@ -194,22 +223,23 @@ impl Queue {
         receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    fn reserve(&self, target: TargetId, bytes: u64) -> bool {
+    fn reserve(&self, target: TargetId, bytes: u64) -> Room {
         let mut waiting = lock(&self.waiting);
-        let all: u64 = waiting.values().sum();
-        let of_target = waiting.get(&target).copied().unwrap_or(0);
-        let has_room = of_target + bytes <= TARGET_BYTES_MAX && all + bytes <= BYTES_MAX;
-        if has_room {
-            waiting.insert(target, of_target + bytes);
+        let all: u64 = waiting.values().map(|waiting| waiting.bytes).sum();
+        let of_target = waiting.get(&target).map_or(0, |waiting| waiting.bytes);
+        if of_target + bytes > TARGET_BYTES_MAX || all + bytes > BYTES_MAX {
+            return Room::Full;
         }
-        has_room
+        waiting.entry(target).or_default().bytes += bytes;
+        Room::Kept
     }
 
-    fn release(&self, target: &TargetId, bytes: u64) {
+    fn release(&self, target: &TargetId, bytes: u64, durable: u64) {
         let mut waiting = lock(&self.waiting);
         if let Some(left) = waiting.get_mut(target) {
-            *left = left.saturating_sub(bytes);
-            if *left == 0 {
+            left.bytes = left.bytes.saturating_sub(bytes);
+            left.durable = left.durable.saturating_sub(durable);
+            if left.bytes == 0 {
                 waiting.remove(target);
             }
         }
@@ -243,7 +273,7 @@ fn is_damage(error: &DatabaseError) -> bool {
 }
 
 /// Bytes for each target, and the largest number in use.
-fn survey(database: &Database) -> Result<(BTreeMap<TargetId, u64>, u64), redb::Error> {
+fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), redb::Error> {
     let transaction = database.begin_write()?;
     let (mut waiting, mut last) = (BTreeMap::new(), 0);
     {
@@ -251,7 +281,9 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, u64>, u64), redb::E
         for row in table.iter()? {
             let (key, value) = row?;
             let Some((target, number)) = key.value().split_first_chunk::<16>() else { continue };
-            *waiting.entry(*target).or_insert(0) += value.value().len() as u64;
+            let bytes = value.value().len() as u64;
+            let of_target: &mut Waiting = waiting.entry(*target).or_default();
+            *of_target = Waiting { bytes: of_target.bytes + bytes, durable: of_target.durable + bytes };
             last = last.max(number.try_into().map_or(0, u64::from_be_bytes));
         }
     }
@@ -269,7 +301,7 @@ fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &Atom
             is_broken.store(true, Ordering::Release);
         }
         for change in batch {
-            let (Change::Add(_, _, sender) | Change::Remove(_, sender)) = change;
+            let (Change::Add(_, sender) | Change::Remove(_, sender)) = change;
             // Whoever asked may be gone.
             let _ = sender.send(done.clone());
         }
@@ -282,7 +314,11 @@ fn commit(database: &Database, batch: &[Change]) -> Result<(), redb::Error> {
         let mut table = transaction.open_table(COPIES)?;
         for change in batch {
             match change {
-                Change::Add(key, value, _) => drop(table.insert(key.as_slice(), value.as_slice())?),
+                Change::Add(rows, _) => {
+                    for (key, value) in rows {
+                        table.insert(key.as_slice(), value.as_slice())?;
+                    }
+                }
                 Change::Remove(keys, _) => {
                     for key in keys {
                         table.remove(key.as_slice())?;
@@ -330,10 +366,14 @@ mod tests {
             for number in 0..10_u8 {
                 let mut sealed = eighth.clone();
                 sealed[0] = number;
-                let room = queue.append(TARGET, sealed).await.unwrap();
+                let room = queue.append(&[TARGET], &sealed).await.unwrap()[0];
                 assert_eq!(room, if number < 8 { Room::Kept } else { Room::Full }, "{number}");
             }
-            assert_eq!(queue.append([8; 16], vec![1]).await.unwrap(), Room::Kept, "another target has room");
+            assert_eq!(
+                queue.append(&[[8; 16]], &[1]).await.unwrap()[0],
+                Room::Kept,
+                "another target has room"
+            );
         });
         runtime().block_on(async {
             let queue = loop {
@@ -344,13 +384,15 @@ mod tests {
                 }
             };
             assert_eq!(queue.bytes(), (64 << 20) + 1);
-            assert_eq!(queue.append(TARGET, eighth.clone()).await.unwrap(), Room::Full);
-            let oldest = queue.oldest(&TARGET, 3).unwrap();
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Full);
+            let oldest = queue.oldest(&TARGET, None, 3).unwrap();
             assert_eq!(oldest.iter().map(|(_, value)| value[0]).collect::<Vec<_>>(), [0, 1, 2]);
+            let behind = queue.oldest(&TARGET, Some(oldest[1].0), 1).unwrap();
+            assert_eq!(behind[0].1[0], 2);
             let taken = oldest.into_iter().map(|(key, value)| (key, value.len() as u64)).collect();
             queue.remove(taken).await.unwrap();
-            assert_eq!(queue.oldest(&TARGET, 1).unwrap()[0].1[0], 3);
-            assert_eq!(queue.append(TARGET, eighth.clone()).await.unwrap(), Room::Kept);
+            assert_eq!(queue.oldest(&TARGET, None, 1).unwrap()[0].1[0], 3);
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Kept);
         });
     }
 

@@ -5,12 +5,15 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
 };
 
+use axum::{body::Body, http::Response};
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::AbortHandle,
@@ -21,13 +24,18 @@ use crate::store::lock;
 
 /// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs open between calls.
 const IDLE_MAX: Duration = Duration::from_secs(90);
+/// Answers up to this many bytes are out as soon as they are made.
+const SHORT_BYTES: u64 = 16 << 10;
+
 /// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
 /// its head drop by drop is idle, too.
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
-    /// Microseconds from `opened` to the first byte of the request that is being read or answered, and 1; 0: none yet.
+    /// Microseconds from `opened` to the first byte of the head that is being read, and 1; 0: none came yet.
     first_byte_us: AtomicU64,
+    /// The body of a request is being read: what comes in belongs to it and not to the next head.
+    is_in_body: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -35,33 +43,56 @@ pub struct Activity {
 impl Activity {
     /// Of a connection that was just accepted.
     pub fn new() -> Activity {
-        let zero = || AtomicU64::new(0);
-        Activity { opened: Instant::now(), first_byte_us: zero(), begun: zero(), ended: zero() }
+        Activity {
+            opened: Instant::now(),
+            first_byte_us: AtomicU64::new(0),
+            is_in_body: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
     }
 
     /// Bytes came in.
     fn read(&self) {
-        if self.first_byte_us.load(Ordering::Relaxed) == 0 {
+        if !self.is_in_body.load(Ordering::Relaxed) && self.first_byte_us.load(Ordering::Relaxed) == 0 {
             let since_opened = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
             self.first_byte_us.store(since_opened + 1, Ordering::Relaxed);
         }
     }
 
-    /// When the first byte of a request arrived. On HTTP/2, where requests share their bytes, it is the moment at which
-    /// its head was complete.
-    pub fn arrived<T>(&self, request: &hyper::Request<T>) -> Instant {
-        match self.first_byte_us.load(Ordering::Relaxed) {
+    /// The head of a request is complete: when its first byte arrived. On HTTP/2, where requests share their bytes, it
+    /// is now.
+    pub fn arrived(&self, request: &hyper::Request<Incoming>) -> Instant {
+        let first_byte_us = self.first_byte_us.swap(0, Ordering::Relaxed);
+        if request.version() > hyper::Version::HTTP_11 {
+            return Instant::now();
+        }
+        self.is_in_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
+        match first_byte_us {
             0 => Instant::now(),
-            _ if request.version() > hyper::Version::HTTP_11 => Instant::now(),
             first_byte_us => self.opened + Duration::from_micros(first_byte_us - 1),
         }
     }
 
-    /// Answers one request.
-    pub async fn during<T>(self: Arc<Self>, request: impl Future<Output = T>) -> T {
+    /// The body of the request was read to its end, or nobody reads it any more.
+    pub fn body_ended(&self) {
+        self.is_in_body.store(false, Ordering::Relaxed);
+    }
+
+    /// Answers one request, which lasts until its answer was sent.
+    pub async fn during<E>(
+        self: Arc<Self>,
+        request: impl Future<Output = Result<Response<Body>, E>>,
+    ) -> Result<Response<Body>, E> {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let _ended = Ended(&self);
-        request.await
+        let running = Running(self);
+        let response = request.await?;
+        // A short answer is out at once; a long one, or one that streams, keeps the request alive.
+        let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
+        if is_short {
+            return Ok(response);
+        }
+        Ok(response.map(|body| Body::new(Answering { body, _running: running })))
     }
 
     /// The requests begun, if none is running.
@@ -71,13 +102,39 @@ impl Activity {
     }
 }
 
-/// A request that is over, also if its stream was reset: otherwise its connection would never be at rest again.
-struct Ended<'a>(&'a Activity);
+/// A request that is being answered. It is over when this is dropped, also if its stream was reset: otherwise its
+/// connection would never be at rest again.
+struct Running(Arc<Activity>);
 
-impl Drop for Ended<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
-        self.0.first_byte_us.store(0, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer, with the request it belongs to.
+struct Answering {
+    body: Body,
+    _running: Running,
+}
+
+impl hyper::body::Body for Answering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -68,6 +68,9 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     let (parts, body) = request.into_parts();
     let appid = percent_decode_str(appid_of(parts.uri.path()).unwrap_or_default()).decode_utf8_lossy();
     let Some(account) = app.accounts.get(&appid) else { return unknown_account(app) };
+    if parts.headers.get(&app.via.0) == Some(&app.via.1) {
+        return refuse_loop(app, &account);
+    }
     let deadline = match &account.config.relay {
         None => Instant::now() + DEADLINE,
         Some(_) => arrived + relay::DEADLINE,
@@ -234,6 +237,16 @@ pub fn lose_lately(app: &App, account: &Account) {
     let now_s = app.clock.now_s();
     let arrived_s = now_s - i64::try_from(relay::DEADLINE.as_secs()).unwrap_or(4) - 1;
     app.ingest.lose(account.number, arrived_s, now_s + 1);
+}
+
+/// What we passed on has come back: to pass it on again would never end.
+fn refuse_loop(app: &App, account: &Account) -> Response<Body> {
+    app.metrics.callback("refused", "loop");
+    let error = "relay.url leads back to msgcube itself; name the address of the server behind it";
+    if app.refusals.may_log(&account.config.appid, "loop", app.clock.now_s()) {
+        tracing::warn!(appid = account.config.appid, error);
+    }
+    answer::text(StatusCode::LOOP_DETECTED, error)
 }
 
 fn refuse_large(app: &App) -> Response<Body> {

@@ -3,10 +3,12 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use super::activity::Activity;
 use axum::{BoxError, body::Body, http::Version};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
@@ -16,17 +18,19 @@ const BYTES_MAX: usize = 64 << 20;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The body for a handler.
-pub fn body(incoming: Incoming, version: Version) -> Body {
+pub fn body(incoming: Incoming, version: Version, activity: Arc<Activity>) -> Body {
     if incoming.is_end_stream() {
         return Body::empty();
     }
-    Body::new(Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2 })
+    Body::new(Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2, activity })
 }
 
 struct Drained {
     /// None once its end was read.
     incoming: Option<Incoming>,
     is_http2: bool,
+    /// Is told when the body is over.
+    activity: Arc<Activity>,
 }
 
 /// On HTTP/2 a stream may be reset with "no error", which hyper takes for the end of its body.
@@ -48,6 +52,7 @@ impl hyper::body::Body for Drained {
         let is_broken = is_http2 && matches!(polled, Poll::Ready(None)) && !incoming.is_end_stream();
         if let Poll::Ready(None | Some(Err(_))) = &polled {
             self.incoming = None;
+            self.activity.body_ended();
         }
         if is_broken {
             return Poll::Ready(Some(Err(BrokenOff.into())));
@@ -66,11 +71,17 @@ impl hyper::body::Body for Drained {
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        if let Some(incoming) = self.incoming.take()
-            && !incoming.is_end_stream()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(tokio::time::timeout(TIME_MAX, drain(incoming)));
+        let activity = self.activity.clone();
+        match (self.incoming.take(), tokio::runtime::Handle::try_current()) {
+            (Some(incoming), Ok(runtime)) if !incoming.is_end_stream() => {
+                runtime.spawn(async move {
+                    // Out of time or not, what comes next belongs to another request or to none.
+                    let _ = tokio::time::timeout(TIME_MAX, drain(incoming)).await;
+                    activity.body_ended();
+                });
+            }
+            (Some(_), _) => activity.body_ended(),
+            (None, _) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 mod answer_in;
 mod copy;
 mod head;
+mod path;
 mod timely;
 
 use std::{sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{Response, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -32,25 +33,33 @@ use copy::Copy;
 
 /// How long nothing may move in either direction.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Paths, and all below them, that are ours alone.
-const OWN: [&str; 7] = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"];
-/// Calls whose tokens belong to users: they go through untouched.
-const OF_USERS: &str = "/sns/";
+/// Calls that wait for WeChat's answer at the same time.
+pub const CALLS: usize = 4096;
 
 /// Anything that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let Some(upstream) = app.upstream.clone().filter(|_| !is_own(path)) else {
+    let Some(upstream) = app.upstream.clone().filter(|_| !path::is_own(path)) else {
         return answer::own_error(StatusCode::NOT_FOUND, "no such path; see the README for those there are");
     };
-    let (parts, body) = request.into_parts();
-    if parts.uri.path().starts_with(OF_USERS) {
-        let call = Call { app: &app, upstream: &upstream, parts, account: None };
-        return call.pass(body).await;
+    // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
+    if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
+        return answer::own_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
     }
-    match caller(&app, parts.uri.query().unwrap_or(""), app.clock.now_s()) {
+    if request.headers().get(&app.via.0) == Some(&app.via.1) {
+        let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
+        return answer::own_error(StatusCode::LOOP_DETECTED, error);
+    }
+    let caller = if path::is_of_users(path) {
+        Ok(None)
+    } else {
+        caller(&app, request.uri().query().unwrap_or(""), app.clock.now_s()).map(Some)
+    };
+    let (parts, body) = request.into_parts();
+    match caller {
         Ok(account) => {
-            Call { app: &app, upstream: &upstream, parts, account: Some(account) }.pass(body).await
+            let call = Call { app: &app, upstream: &upstream, parts, account };
+            call.pass(body).await.unwrap_or_else(|response| response)
         }
         Err(failure) => {
             app.metrics.passed_on("refused", Duration::ZERO);
@@ -68,15 +77,13 @@ pub async fn uncovered(
     body: Bytes,
 ) -> Response<Body> {
     let call = Call { app, upstream, parts, account: Some(account) };
-    let mut response = call.pass(Body::from(body)).await;
-    answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));
-    response
-}
-
-fn is_own(path: &str) -> bool {
-    let is_below =
-        |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    path == "/" || OWN.into_iter().any(is_below)
+    match call.pass(Body::from(body)).await {
+        Ok(mut response) => {
+            answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));
+            response
+        }
+        Err(response) => response,
+    }
 }
 
 /// A call on its way.
@@ -102,14 +109,24 @@ enum Lost {
 }
 
 impl Call<'_> {
-    async fn pass(&self, body: Body) -> Response<Body> {
+    /// WeChat's answer, or what is said in its place.
+    async fn pass(&self, body: Body) -> Result<Response<Body>, Response<Body>> {
+        let Ok(_place) = self.app.gateway_places.try_acquire() else {
+            self.app.metrics.passed_on("full", Duration::ZERO);
+            let error = format!("{CALLS} calls wait for WeChat already; try again later");
+            return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
+        };
         let stopwatch = Stopwatch::start();
         // Only what carries a token is ever sent again.
         let budget = self.account.as_ref().map(|_| &self.app.gateway_copies);
         let copy = Copy::new(body, budget);
         let (result, response) = match self.try_twice(&copy).await {
-            Ok(response) => ("answered", response),
-            Err(failure) => (outcome(&failure), failed(self.app, failure)),
+            Ok(response) => ("answered", Ok(response)),
+            // The caller's own upload broke off: nobody is there to be told.
+            Err(_) if copy.is_broken() => {
+                ("caller_gone", Err(answer::own_error(StatusCode::BAD_REQUEST, "the body broke off")))
+            }
+            Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
         };
         self.app.metrics.passed_on(result, stopwatch.elapsed());
         response
@@ -141,7 +158,10 @@ impl Call<'_> {
     }
 
     async fn attempt(&self, body: Body, token: Option<&Secret>, copy: &Copy) -> Result<Tried, Failure> {
-        let request = head::request(&self.parts, self.upstream, token, body);
+        let request = head::request(&self.parts, self.upstream, token, body).map(|mut request| {
+            request.headers_mut().insert(self.app.via.0.clone(), self.app.via.1.clone());
+            request
+        });
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
         let response = match self.head_of(self.upstream.client.send(request), copy).await {
             Ok(response) => response,
@@ -150,6 +170,7 @@ impl Call<'_> {
         };
         let (mut parts, content) = response.into_parts();
         head::strip(&mut parts.headers);
+        self.hide_real_token(&mut parts.headers, token);
         let content = timely::body(Body::new(content), IDLE_MAX);
         let (body, is_refused) = match answer_in::look(&parts, content).await {
             Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
@@ -192,15 +213,29 @@ impl Call<'_> {
         bytes: Bytes,
         token: Option<&Secret>,
     ) -> Bytes {
-        let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) else { return bytes };
-        let own = super::caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
-        match answer_in::replaced(&bytes, token.reveal().as_bytes(), own.as_bytes()) {
+        match self.callers_own(&bytes, token) {
             Some(replaced) => {
                 parts.headers.remove(header::CONTENT_LENGTH);
                 replaced
             }
             None => bytes,
         }
+    }
+
+    /// The same in headers, such as where a redirect leads.
+    fn hide_real_token(&self, headers: &mut HeaderMap, token: Option<&Secret>) {
+        for value in headers.values_mut() {
+            if let Some(replaced) = self.callers_own(value.as_bytes(), token) {
+                *value = HeaderValue::from_bytes(&replaced).unwrap_or(HeaderValue::from_static(""));
+            }
+        }
+    }
+
+    /// The bytes with the caller's own token in place of the real one; none if that is not in them.
+    fn callers_own(&self, bytes: &[u8], token: Option<&Secret>) -> Option<Bytes> {
+        let token = token.filter(|_| !self.upstream.config.expose_real_token)?;
+        let own = super::caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
+        answer_in::replaced(bytes, token.reveal().as_bytes(), own.as_bytes())
     }
 }
 

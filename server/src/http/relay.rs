@@ -138,7 +138,9 @@ pub async fn keep(
 ) -> Response<Body> {
     let Some(_place) = app.relay.place(account) else {
         // In the queue it is counted all the same; WeChat sends it again, to be passed on then.
-        drop(app.ingest.enqueue(kept.change));
+        if app.ingest.enqueue(kept.change).is_err() {
+            callback::lose_lately(app, account);
+        }
         return close(app, "relay_full");
     };
     let answers_anyway = relay.when_not_durable == WhenNotDurable::Answer;
@@ -163,7 +165,7 @@ pub async fn keep(
 /// A callback that proved itself and does not count: passed on, never answered by ourselves.
 pub async fn pass_on_only(
     app: &Arc<App>,
-    account: &Account,
+    account: &Arc<Account>,
     relay: &RelayConfig,
     incoming: &Incoming,
     deadline: Instant,
@@ -175,10 +177,15 @@ pub async fn pass_on_only(
 }
 
 /// Keeps copies for those who only listen, beside the bot and within its time.
-async fn copy(app: &App, account: &Account, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) {
-    if timeout_at(deadline, app.copies.keep(account, relay, incoming)).await.is_err() {
-        tracing::warn!(appid = account.config.appid, "copies for listeners were not durable in time");
-    }
+async fn copy(
+    app: &App,
+    account: &Arc<Account>,
+    relay: &RelayConfig,
+    incoming: &Incoming,
+    deadline: Instant,
+) {
+    // The copies are kept in any case, if there is room.
+    let _ = timeout_at(deadline, app.copies.keep(account, relay, incoming)).await;
 }
 
 /// Waits for the disk for a while; longer than that the wait goes on beside the callback.
@@ -261,6 +268,7 @@ async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadlin
     let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
     loop {
         let Some(mut request) = request(&relay.url, incoming) else { return Passed::Unreachable };
+        request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
         let connection = capture_connection(&mut request);
         match timeout_at(deadline, exchange(&app.relay.client, request)).await {
             Ok(Ok(passed)) => return passed,

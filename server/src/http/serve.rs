@@ -140,20 +140,20 @@ impl Connection {
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            activity.clone().during(respond(routes.clone(), request, arrived))
+            activity.clone().during(respond(routes.clone(), request, arrived, activity.clone()))
         });
         // An error here is the peer's: a broken connection or no HTTP.
         let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
     }
 }
 
-/// As many as there may be open files, with some left for the store.
+/// As many as there may be open files, with some left for the store, and as many again for what goes on to others.
 fn connections_max() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let files = if setrlimit(Resource::Nofile, wanted).is_ok() { limit.maximum } else { limit.current };
-    let left = files.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(1));
+    let left = files.map_or(u64::MAX, |files| (files.saturating_sub(OTHER_FILES) / 2).max(1));
     usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
@@ -195,9 +195,10 @@ async fn respond(
     routes: Routes,
     request: hyper::Request<Incoming>,
     arrived: Instant,
+    activity: Arc<Activity>,
 ) -> Result<Response<Body>, Closed> {
     let version = request.version();
-    let request = request.map(|incoming| drain::body(incoming, version));
+    let request = request.map(|incoming| drain::body(incoming, version, activity));
     let response = match routes.callbacks {
         Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
         _ => routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {}),

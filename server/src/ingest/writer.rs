@@ -8,11 +8,11 @@ use crate::{
     store::{Change, NotDurable, Outcome, lock},
 };
 
-/// How often the mark is moved, in seconds. With the lag, the mark is never older than 8 s while commits succeed.
+/// How often the mark is moved, in seconds. With the lag, the mark is never older than 9 s while commits succeed.
 const MARK_EVERY_S: i64 = 3;
-/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.5 s of its arrival, so
+/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.9 s of its arrival, so
 /// whatever was lost before the mark has been noted.
-const MARK_LAG_S: i64 = 5;
+const MARK_LAG_S: i64 = 6;
 /// How long a batch gathers when the one before had many waiters: a sync costs the same for ten as for a hundred.
 const GATHERING: Duration = Duration::from_micros(200);
 /// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine

@@ -1,6 +1,7 @@
 //! A real token as it is kept, in memory and, sealed, in the store.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::{
@@ -32,6 +33,13 @@ pub struct Kept {
     pub renew_s: i64,
     /// A code of what it was fetched with.
     pub origin: [u8; 32],
+    /// Of the token.
+    pub hash: [u8; 32],
+}
+
+/// What a token is looked up by.
+pub fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
 }
 
 /// When tokens were forced, oldest first.
@@ -73,7 +81,7 @@ impl Kept {
     fn until(token: Secret, fetched_s: i64, expires_s: i64, origin: [u8; 32]) -> Kept {
         // A short life is used for half of it at least.
         let renew_s = expires_s - RENEW_BEFORE_S.min((expires_s - fetched_s) / 2);
-        Kept { token, fetched_s, expires_s, renew_s, origin }
+        Kept { hash: hash(token.reveal()), token, fetched_s, expires_s, renew_s, origin }
     }
 
     /// False after its end, and if the clock was set back.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     callbacks::{Heard, Text, success},
+    neighbour::{Answer, Neighbour},
     program::{ADMIN_KEY, AES_KEY, APPID, Program},
 };
 
@@ -106,6 +107,58 @@ async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
     }
     let (_, shown) = program.own(Method::GET, &path, None).await;
     assert_eq!(shown["certified"], false, "a bad change changed nothing");
+}
+
+#[tokio::test]
+async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() {
+    let upstream = Neighbour::start(|seen| match seen.target.as_str() {
+        "/cgi-bin/stable_token"
+            if String::from_utf8_lossy(&seen.body).contains("new-secret-of-an-account") =>
+        {
+            Answer::json(r#"{"access_token":"REAL","expires_in":7200}"#)
+        }
+        "/cgi-bin/stable_token" => Answer::json(r#"{"errcode":40125,"errmsg":"invalid appsecret"}"#),
+        _ => Answer::json("{\"ok\":1}"),
+    })
+    .await;
+    let program = Program::start(&format!("[upstream]\nbase = \"{}\"\n", upstream.base), "");
+    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    let rotate = |what: &'static str| {
+        program.own(Method::POST, "/v1/accounts/wx00000000000000c3/rotate", Some(json!({"what": what})))
+    };
+    let (_, rotated) = rotate("secret").await;
+    let token = program.token(NEW, rotated["secret"].as_str().unwrap()).await;
+    let url =
+        format!("{}/cgi-bin/menu/get?access_token={}", program.base, token["access_token"].as_str().unwrap());
+    assert_eq!(program.http.get(url).send().await.unwrap().text().await.unwrap(), "{\"ok\":1}");
+    let all = tokio::join!(rotate("token"), rotate("token"), rotate("token"), rotate("token"));
+    let tokens =
+        [all.0, all.1, all.2, all.3].map(|(_, rotated)| rotated["token"].as_str().unwrap().to_owned());
+    let mut accepted = 0;
+    for (id, token) in (1..).zip(&tokens) {
+        accepted += usize::from(
+            program.receive(NEW, &Text::new("o1", id).safe(token, AES_KEY, NEW)).await == success(),
+        );
+    }
+    assert_eq!(accepted, 2, "the newest and the one before it");
+}
+
+#[tokio::test]
+async fn an_appid_of_any_form_keeps_its_own_figures() {
+    let mut program = Program::start("", "");
+    for appid in ["wxq", "account/wxq", "upstream/wxq"] {
+        let settings =
+            json!({"appid": appid, "secret": "s", "token": "newToken", "encoding_aes_key": AES_KEY});
+        let (status, shown) = program.own(Method::POST, "/v1/accounts", Some(settings)).await;
+        assert_eq!(status, 201, "{shown}");
+        let callback = shown["callback"].as_str().unwrap().trim_start_matches("/callback/").to_owned();
+        let sealed = Text::new("o1", 1).safe("newToken", AES_KEY, appid);
+        assert_eq!(program.receive(&callback, &sealed).await, success(), "{callback}");
+    }
+    program.restart("-KILL");
+    for path in ["wxq", "account%2Fwxq", "upstream%2Fwxq"] {
+        assert_eq!(program.messages(path).await, 1, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,26 @@ use crate::{
 };
 
 #[tokio::test]
+async fn a_copy_that_is_refused_again_and_again_holds_up_no_other() {
+    let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
+    let listener = Neighbour::start(|seen| {
+        let is_poison = String::from_utf8_lossy(&seen.body).contains("<MsgId>1</MsgId>");
+        Answer::new(if is_poison { 500 } else { 200 }, "", "")
+    })
+    .await;
+    let relay =
+        format!("[account.relay]\nurl = \"{}\"\nlisteners = [\"{}/copy\"]\n", bot.base, listener.base);
+    let program = Program::start("", &relay);
+    for id in 1..=60 {
+        program.receive(APPID, &Text::new("o1", id).plain(crate::program::TOKEN)).await;
+    }
+    let delivered = || {
+        listener.seen().iter().filter(|seen| !seen.body.windows(10).any(|part| part == b"MsgId>1</M")).count()
+    };
+    until("all but the refused one are delivered", async || delivered() == 59).await;
+}
+
+#[tokio::test]
 async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed() {
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let port = free_port().await;

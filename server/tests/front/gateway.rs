@@ -108,10 +108,59 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
     let url = format!("{}/sns/userinfo?access_token=users-own&openid=o", program.base);
     assert_eq!(program.http.get(url).send().await.unwrap().status(), 200);
     assert_eq!(upstream.seen().pop().unwrap().target, "/sns/userinfo?access_token=users-own&openid=o");
+    let before = upstream.seen().len();
+    for target in ["/sns/../cgi-bin/menu/get?access_token=x", "/sns/%2e%2e/cgi-bin/menu/get", "/SNS/userinfo"]
+    {
+        let answer =
+            raw(&program, &format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+        assert!(answer.contains("4000") || answer.contains("4100"), "{target}: {answer}");
+    }
+    for method in ["TRACE", "CONNECT"] {
+        let request = format!(
+            "{method} /cgi-bin/x?access_token={token} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        );
+        assert!(!raw(&program, &request).await.starts_with("HTTP/1.1 200"), "{method}");
+    }
+    assert_eq!(upstream.seen().len(), before);
     let without = Program::start("", "");
     let token = without.access_token().await;
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", without.base);
     assert_eq!(without.http.get(url).send().await.unwrap().status(), 404, "without [upstream]");
+}
+
+/// Sends bytes as they are.
+async fn raw(program: &Program, request: &str) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let address = program.base.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn the_real_token_is_in_no_header() {
+    let upstream = wechat(|seen| {
+        let token = seen.target.split("access_token=").nth(1).unwrap_or("none");
+        Answer {
+            location: Some(format!("https://elsewhere/?access_token={token}")),
+            ..Answer::new(302, "", "")
+        }
+    })
+    .await;
+    let program = program(&upstream, "");
+    let token = program.access_token().await;
+    let url = format!("{}/cgi-bin/media/get?access_token={token}", program.base);
+    let response = program
+        .http
+        .get(url)
+        .header("Referer", format!("http://page/?access_token={token}"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(response.headers()["location"], format!("https://elsewhere/?access_token={token}"));
+    assert!(!upstream.seen().iter().any(|seen| seen.headers.contains_key("referer")));
 }
 
 #[tokio::test]

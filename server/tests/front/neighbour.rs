@@ -27,11 +27,12 @@ pub struct Answer {
     pub content_type: &'static str,
     pub body: Vec<u8>,
     pub after: Duration,
+    pub location: Option<String>,
 }
 
 impl Answer {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Answer {
-        Answer { status, content_type, body: body.into(), after: Duration::ZERO }
+        Answer { status, content_type, body: body.into(), after: Duration::ZERO, location: None }
     }
 
     pub fn json(body: impl Into<Vec<u8>>) -> Answer {
@@ -102,6 +103,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap();
     if !answer.content_type.is_empty() {
         response.headers_mut().insert("content-type", answer.content_type.parse().unwrap());
+    }
+    if let Some(location) = answer.location {
+        response.headers_mut().insert("location", location.parse().unwrap());
     }
     response
 }

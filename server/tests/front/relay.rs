@@ -141,6 +141,59 @@ async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
 }
 
 #[tokio::test]
+async fn a_callback_on_a_used_connection_has_its_whole_time() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
+    let program = behind(&bot.base, "");
+    let address = program.base.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut answer = [0; 4096];
+    // Answered before its body, whose end comes later.
+    stream
+        .write_all(b"POST /datacube/getupstreammsg HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
+        .await
+        .unwrap();
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..length]).contains("41001"));
+    stream.write_all(b"56789\r\n").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let sealed = Text::new("o1", 1).usual();
+    let head = format!(
+        "POST /callback/{APPID}?{} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n",
+        sealed.query,
+        sealed.body.len()
+    );
+    stream.write_all((head + &sealed.body).as_bytes()).await.unwrap();
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(
+        String::from_utf8_lossy(&answer[..length]).ends_with("bot"),
+        "{}",
+        String::from_utf8_lossy(&answer[..length])
+    );
+}
+
+#[tokio::test]
+async fn a_relay_that_leads_back_by_a_name_ends_at_once() {
+    let port = free_port().await;
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let url = format!("http://{}:{port}/callback/{APPID}", name.trim());
+    let relay = format!("[account.relay]\nurl = \"{url}\"\n");
+    let program = Program::start("", &relay.replace("FREE", "x"));
+    // It listens elsewhere, so a wire leads there.
+    let address = program.base.trim_start_matches("http://").to_owned();
+    let Ok(wire) = TcpListener::bind((name.trim(), port)).await else { return };
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = wire.accept().await {
+            let mut to = tokio::net::TcpStream::connect(&address).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
+        }
+    });
+    let heard = program.receive(APPID, &Text::new("o1", 1).usual()).await;
+    assert!(matches!(&heard, Heard::Reply(508, text) if text.contains("itself")), "{heard:?}");
+    assert_eq!(program.messages(APPID).await, 1);
+}
+
+#[tokio::test]
 async fn no_redirect_is_followed_and_a_reply_beyond_all_measure_is_not_passed_back() {
     let elsewhere = Neighbour::start(|_| Answer::new(200, "", "never asked")).await;
     let bot = Neighbour::start(|seen| {

@@ -40,6 +40,8 @@ struct State {
     is_whole: bool,
     /// The rest is read for a second request; the first must not take that for the end.
     is_taken_back: bool,
+    /// It broke off: what went by must not pass for all of it.
+    is_broken: bool,
     /// Pieces that went by, kept or not.
     moved: u64,
     /// Of whoever waits for the next piece.
@@ -63,13 +65,26 @@ impl Copy {
     pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
         let kept = budget.map(|budget| Kept { pieces: Vec::new(), bytes: 0, budget: budget.clone() });
         let is_whole = body.is_end_stream();
-        let state = State { body: Some(body), kept, is_whole, is_taken_back: false, moved: 0, waker: None };
+        let state = State {
+            body: Some(body),
+            kept,
+            is_whole,
+            is_taken_back: false,
+            is_broken: false,
+            moved: 0,
+            waker: None,
+        };
         Copy(Arc::new(Mutex::new(state)))
     }
 
     /// The body as it goes on.
     pub fn stream(&self) -> Body {
         Body::new(Stream(self.clone()))
+    }
+
+    /// True if the body broke off before its end.
+    pub fn is_broken(&self) -> bool {
+        lock(&self.0).is_broken
     }
 
     /// A count that changes while the body moves.
@@ -84,7 +99,10 @@ impl Copy {
             match tokio::time::timeout(idle_max, rest.frame()).await {
                 Ok(Some(Ok(frame))) => lock(&self.0).note(Some(&frame)),
                 Ok(None) => lock(&self.0).note(None),
-                _ => return None,
+                _ => {
+                    lock(&self.0).break_off();
+                    return None;
+                }
             }
             lock(&self.0).kept.as_ref()?;
         }
@@ -115,6 +133,13 @@ impl State {
                 self.kept = self.kept.take().and_then(|kept| kept.with(data));
             }
         }
+    }
+}
+
+impl State {
+    fn break_off(&mut self) {
+        (self.is_broken, self.is_taken_back) = (true, true);
+        (self.kept, self.body) = (None, None);
     }
 }
 
@@ -155,7 +180,7 @@ impl hyper::body::Body for Stream {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => state.note(Some(frame)),
             Poll::Ready(None) => state.note(None),
-            Poll::Ready(Some(Err(_))) => {}
+            Poll::Ready(Some(Err(_))) => state.break_off(),
             Poll::Pending => state.waker = Some(context.waker().clone()),
         }
         // Whoever knows the length does not ask again after the last piece.

@@ -45,6 +45,13 @@ pub fn request(
     let mut headers = parts.headers.clone();
     strip(&mut headers);
     NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
+    // A page that called with a token names itself with it.
+    if headers
+        .get(header::REFERER)
+        .is_some_and(|referer| referer.as_bytes().windows(12).any(|w| w == b"access_token"))
+    {
+        headers.remove(header::REFERER);
+    }
     *request.headers_mut() = headers;
     Ok(request)
 }

@@ -8,16 +8,15 @@ use axum::{
     extract::{Path, State},
     http::{Response, StatusCode},
 };
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use super::{CoverageAnswer, answer, beijing};
 use crate::{
-    accounts::{Account, AccountError, SECRETS, Settings},
+    accounts::{Account, AccountError, Rotated, SECRETS, Settings},
     api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     app::App,
     http::body::read_within,
-    random::{self, RandomError},
 };
 
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -66,7 +65,7 @@ impl Shown {
         Shown {
             appid: config.appid.clone(),
             origin: if account.is_configured { "configuration" } else { "run time" },
-            callback: format!("/callback/{}", config.appid),
+            callback: format!("/callback/{}", utf8_percent_encode(&config.appid, NON_ALPHANUMERIC)),
             original_id: config.original_id.clone(),
             kind: text(&config.kind),
             certified: config.certified,
@@ -176,14 +175,6 @@ struct Rotation {
     what: Rotated,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Rotated {
-    EncodingAesKey,
-    Token,
-    Secret,
-}
-
 /// `POST /v1/accounts/{appid}/rotate`: a new value, shown this once. The former key or callback token is still taken.
 pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
     let what = match read::<Rotation>(body).await {
@@ -191,28 +182,13 @@ pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body
         Err(response) => return response,
     };
     let rotated = to_its_end(async move {
-        let settings = app.accounts.settings(&appid, app.office())?;
-        let (name, new) = new_value(what).map_err(|error| AccountError::Unreadable(error.to_string()))?;
-        let mut changes = Settings::from_iter([(name.to_owned(), Value::from(new.clone()))]);
-        if !matches!(what, Rotated::Secret) {
-            let former = settings.get(name).cloned().unwrap_or(Value::Null);
-            changes.insert(format!("{name}_previous"), former);
-        }
-        app.accounts.change(&appid, changes, app.office()).await?;
+        let (name, new) = app.accounts.rotate(&appid, what, app.office()).await?;
         Ok(BTreeMap::from([("appid", appid), (name, new)]))
     });
     match rotated.await {
         Ok(shown) => answer::own(StatusCode::OK, &shown),
         Err(error) => account_failed(&error),
     }
-}
-
-fn new_value(what: Rotated) -> Result<(&'static str, String), RandomError> {
-    Ok(match what {
-        Rotated::EncodingAesKey => ("encoding_aes_key", random::encoding_aes_key()?),
-        Rotated::Token => ("token", random::alphanumeric(32)?),
-        Rotated::Secret => ("secret", random::hexadecimal(16)?),
-    })
 }
 
 /// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
@@ -231,7 +207,7 @@ fn account_failed(error: &AccountError) -> Response<Body> {
         AccountError::Exists(_) | AccountError::Configured(_) | AccountError::TooMany => StatusCode::CONFLICT,
         AccountError::Unknown(_) => StatusCode::NOT_FOUND,
         AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        AccountError::Seal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        AccountError::Seal(_) | AccountError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     answer::own_error(status, error.to_string())
 }
