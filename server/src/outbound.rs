@@ -25,6 +25,9 @@ const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Idle connections kept for each address.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
+/// What a connection buffers in each direction.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
+
 /// Where another server is. Shown without path and query, which may hold a key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
@@ -159,6 +162,7 @@ impl Outbound {
         client.pool_timer(TokioTimer::new());
         client.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
         // Answers and queries pass as they are.
+        client.http1_max_buf_size(BUFFER_BYTES_MAX);
         client.set_host(true).http1_title_case_headers(false).retry_canceled_requests(true);
         Outbound(client.build(https))
     }

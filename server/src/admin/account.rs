@@ -215,8 +215,21 @@ fn added(answer: &Value, lang: Lang) -> String {
         lang.pick("These were made up now and are not shown again.", "以上为新生成的值，不会再次显示。")
             .to_owned()
     }));
+    lines.extend(lacks_upstream_secret(answer).then(|| {
+        lang.pick(
+            "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE",
+            "网关还需要微信的 AppSecret：msgcube account set APPID upstream_secret=@文件",
+        )
+        .replace("APPID", text(answer, "appid"))
+    }));
     lines.extend(warnings(answer, lang));
     lines.join("\n")
+}
+
+/// Calls are passed on to WeChat, which does not know a secret that was made up here.
+fn lacks_upstream_secret(answer: &Value) -> bool {
+    let has_own = list(answer, "secrets").any(|name| name == "upstream_secret");
+    answer["upstream"] == true && answer["made_up"]["secret"].is_string() && !has_own
 }
 
 fn warnings(answer: &Value, lang: Lang) -> Vec<String> {

@@ -35,6 +35,8 @@ struct Closed;
 const CONNECTIONS_MAX: usize = 8192;
 /// Open files that are not connections: the store, the log, sockets.
 const OTHER_FILES: u64 = 64;
+/// What a connection buffers in each direction; a head has to fit into it.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
 /// How long requests in flight may take at the end.
 const END_MAX: Duration = Duration::from_secs(10);
 
@@ -86,7 +88,7 @@ pub async fn serve(
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Idle` looks now and then.
     // And one write of one piece: answers are short.
-    builder.http1().header_read_timeout(None).writev(false);
+    builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
     let places = Arc::new(Semaphore::new(connections_max()));
     let graceful = GracefulShutdown::new();

@@ -91,6 +91,9 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
     }
     let token = program.access_token().await;
     for path in [
+        "//v1/x",
+        "/cgi-bin/%74oken",
+        "//datacube/getupstreammsg",
         "/",
         "/v1/x",
         "/callback",

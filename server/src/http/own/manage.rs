@@ -45,6 +45,8 @@ pub struct Shown {
     require_encryption: bool,
     secrets: Vec<&'static str>,
     relay: Option<ShownRelay>,
+    /// Whether other calls go on to WeChat.
+    upstream: bool,
     warnings: Vec<String>,
     coverage: CoverageAnswer,
 }
@@ -77,6 +79,7 @@ impl Shown {
                 on_late: text(&relay.on_late),
                 listeners: relay.listeners.iter().map(ToString::to_string).collect(),
             }),
+            upstream: app.upstream.is_some(),
             warnings: config.warnings(),
             coverage: CoverageAnswer::of(app, account),
         }
