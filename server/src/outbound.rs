@@ -26,7 +26,7 @@ const IDLE_MAX: Duration = Duration::from_secs(15);
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// What a connection buffers in each direction.
-const BUFFER_BYTES_MAX: usize = 128 << 10;
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 
 /// Where another server is. Shown without path and query, which may hold a key.
 #[derive(Clone, PartialEq, Eq)]

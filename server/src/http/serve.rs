@@ -36,7 +36,7 @@ const CONNECTIONS_MAX: usize = 8192;
 /// Open files that are not connections: the store, the log, sockets.
 const OTHER_FILES: u64 = 64;
 /// What a connection buffers in each direction; a head has to fit into it.
-const BUFFER_BYTES_MAX: usize = 128 << 10;
+const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long requests in flight may take at the end.
 const END_MAX: Duration = Duration::from_secs(10);
 
