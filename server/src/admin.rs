@@ -37,6 +37,28 @@ pub struct KeyArgs {
 /// Looks up the server and the key in a configuration file.
 pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
+/// What is asked of a server.
+enum Asked {
+    Account(AccountCommand),
+    Key(KeyCommand),
+}
+
+impl Asked {
+    async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+        match self {
+            Asked::Account(command) => command.run(server).await,
+            Asked::Key(command) => command.run(server).await,
+        }
+    }
+
+    fn text(&self, answer: &Value, lang: Lang) -> String {
+        match self {
+            Asked::Account(command) => command.text(answer, lang),
+            Asked::Key(command) => command.text(answer, lang),
+        }
+    }
+}
+
 /// Runs `msgcube account`.
 pub async fn account(
     args: AccountArgs,
@@ -44,10 +66,7 @@ pub async fn account(
     read_config: ReadConfig<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let connection = Connection::new(&args.server, read_config)?;
-    let answer = args.command.run(&connection).await?;
-    let text = if args.server.json { machine(&answer) } else { args.command.text(&answer, lang) };
-    Ok(writeln!(out, "{text}")?)
+    run(&args.server, Asked::Account(args.command), lang, read_config, out).await
 }
 
 /// Runs `msgcube key`.
@@ -57,14 +76,19 @@ pub async fn key(
     read_config: ReadConfig<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let connection = Connection::new(&args.server, read_config)?;
-    let answer = args.command.run(&connection).await?;
-    let text = if args.server.json { machine(&answer) } else { args.command.text(&answer, lang) };
-    Ok(writeln!(out, "{text}")?)
+    run(&args.server, Asked::Key(args.command), lang, read_config, out).await
 }
 
-fn machine(answer: &Value) -> String {
-    answer.to_string()
+async fn run(
+    server: &ServerArgs,
+    asked: Asked,
+    lang: Lang,
+    read_config: ReadConfig<'_>,
+    out: &mut (dyn Write + Send),
+) -> Result<(), AdminError> {
+    let answer = asked.run(&Connection::new(server, read_config)?).await?;
+    let text = if server.json { answer.to_string() } else { asked.text(&answer, lang) };
+    Ok(writeln!(out, "{text}")?)
 }
 
 /// One line under the header, nothing else.

@@ -64,6 +64,17 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     panic!("never: {what}");
 }
 
+/// The same without letting anything else run on this thread.
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("never: {what}");
+}
+
 #[tokio::test]
 async fn nothing_is_acknowledged_on_a_faulty_disk_and_it_recovers_by_itself() {
     let (folder, disk) = (disk::folder(), FaultyDisk::default());
@@ -174,4 +185,32 @@ async fn after_the_end_nothing_is_taken() {
     run.stop();
     assert!(ingest.submit(Change::Mark { at_s: START_S }).await.is_err());
     assert_eq!(ingest.depth(), 0);
+}
+
+#[tokio::test]
+async fn a_change_of_who_is_served_that_fails_changes_nothing() {
+    let (folder, disk) = (disk::folder(), FaultyDisk::default());
+    let run = start(folder.path(), &disk, 0);
+    let other = run.store.account("wxother").unwrap();
+    for (account, takes_messages) in [(other, true), (ACCOUNT, false)] {
+        disk.break_down();
+        let ingest = run.ingest.clone();
+        let change = tokio::spawn(async move { ingest.serve(account, takes_messages, Vec::new()).await });
+        tokio::task::yield_now().await;
+        // The change only hears that it failed once this thread lets it: the writer has begun anew by then.
+        wait_for("it fails", || run.ingest.fault().is_some());
+        disk.mend();
+        wait_for("it recovers", || run.ingest.fault().is_none());
+        assert!(change.await.unwrap().is_err());
+    }
+    let is_running = |account| {
+        let coverage = run.store.coverage(account, Coverage::clone);
+        // Of the time ahead only what is being served is asserted.
+        coverage.holds(START_S + 500_000, START_S + 500_001, START_S + 1_000_000)
+    };
+    until("the writer has the right list", async || is_running(ACCOUNT) && !is_running(other)).await;
+    run.ingest.serve(other, true, Vec::new()).await.unwrap();
+    run.ingest.serve(ACCOUNT, false, Vec::new()).await.unwrap();
+    assert!(is_running(other) && !is_running(ACCOUNT));
+    run.stop();
 }
