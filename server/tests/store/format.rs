@@ -1,5 +1,6 @@
-//! The stored format: `server/tests/data/format-1` was written by the first version and must be read for ever: saved
-//! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps.
+//! The stored formats: `server/tests/data/format-1` was written by the first version and must be read for ever: saved
+//! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps. `format-2` has
+//! records in its log that begin or end the serving of one account.
 //!
 //! `MSGCUBE_WRITE_FORMAT=1 cargo test -p msgcube --test store format` writes the folder anew. Only for a new format,
 //! in a folder of its own; then the old one stays and is still read.
@@ -19,8 +20,11 @@ use serde_json::{Value, json};
 
 use crate::{changes::APPIDS, disk};
 
-fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format-1")
+/// The newest, which can be written.
+const NEWEST: u32 = 2;
+
+fn data(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
 }
 
 fn first_day() -> Day {
@@ -48,7 +52,7 @@ fn message(day: i32, user: u32, msg_id: u64) -> Message {
 }
 
 /// Everything of one half: the first is in the pages, the second only in the log.
-fn changes(half: i32) -> Vec<Change> {
+fn changes(format: u32, half: i32) -> Vec<Change> {
     let account = |number: i32| AccountNumber(u32::try_from(number % 2).unwrap());
     let mut changes = vec![
         Change::Serve { at_s: i64::from(half) * 1000, accounts: vec![AccountNumber(0), AccountNumber(1)] },
@@ -80,6 +84,14 @@ fn changes(half: i32) -> Vec<Change> {
             event_digest: None,
         },
     });
+    if format >= 2 {
+        let at_s = i64::from(half) * 1000 + 750;
+        changes.extend([
+            Change::Begin { at_s, account: AccountNumber(2) },
+            Change::Cease { account: AccountNumber(1) },
+            Change::Mark { at_s: at_s + 50 },
+        ]);
+    }
     changes
 }
 
@@ -114,28 +126,30 @@ fn answers(store: &Store) -> Value {
 }
 
 fn write_fixture() {
+    let data = data(NEWEST);
     let folder = disk::folder();
     let store = open(folder.path()).unwrap();
     APPIDS.iter().for_each(|appid| assert!(store.account(appid).is_ok()));
-    store.commit(&changes(1)).unwrap();
+    store.commit(&changes(NEWEST, 1)).unwrap();
     store.maintain(true).unwrap();
-    store.commit(&changes(2)).unwrap();
+    store.commit(&changes(NEWEST, 2)).unwrap();
     let expected = serde_json::to_string(&answers(&store)).unwrap();
     drop(store);
-    fs::create_dir_all(data().join("log")).unwrap();
-    fs::write(data().join("expected.json"), expected + "\n").unwrap();
+    fs::create_dir_all(data.join("log")).unwrap();
+    fs::write(data.join("expected.json"), expected + "\n").unwrap();
     let log = fs::read_dir(folder.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
     for path in log.chain([folder.path().join("pages.redb")]) {
         let name = format!("{}.zst", path.strip_prefix(folder.path()).unwrap().display());
-        fs::write(data().join(name), zstd::bulk::compress(&fs::read(path).unwrap(), 19).unwrap()).unwrap();
+        fs::write(data.join(name), zstd::bulk::compress(&fs::read(path).unwrap(), 19).unwrap()).unwrap();
     }
 }
 
-fn unpack(to: &Path) {
+fn unpack(format: u32, to: &Path) {
+    let data = data(format);
     fs::create_dir(to.join("log")).unwrap();
-    let log = fs::read_dir(data().join("log")).unwrap().map(|entry| entry.unwrap().path());
-    for path in log.chain([data().join("pages.redb.zst")]) {
-        let name = path.strip_prefix(data()).unwrap().with_extension("");
+    let log = fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    for path in log.chain([data.join("pages.redb.zst")]) {
+        let name = path.strip_prefix(&data).unwrap().with_extension("");
         fs::write(to.join(name), zstd::bulk::decompress(&fs::read(path).unwrap(), 64 << 20).unwrap())
             .unwrap();
     }
@@ -147,16 +161,26 @@ fn open(folder: &Path) -> Result<Store, StoreError> {
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the one switch of this test")]
-fn format_1_is_read_as_it_was_written() {
+fn the_newest_format_is_read_as_it_was_written() {
     if std::env::var("MSGCUBE_WRITE_FORMAT").is_ok() {
         write_fixture();
     }
+    is_read_as_it_was_written(NEWEST);
+}
+
+#[test]
+fn format_1_is_read_as_it_was_written() {
+    is_read_as_it_was_written(1);
+}
+
+fn is_read_as_it_was_written(format: u32) {
     let folder = disk::folder();
-    unpack(folder.path());
-    let expected: Value = serde_json::from_slice(&fs::read(data().join("expected.json")).unwrap()).unwrap();
+    unpack(format, folder.path());
+    let expected = fs::read(data(format).join("expected.json")).unwrap();
+    let expected: Value = serde_json::from_slice(&expected).unwrap();
     let store = open(folder.path()).unwrap();
     assert_eq!(answers(&store), expected);
-    let again = [changes(1), changes(2)].concat().into_iter();
+    let again = [changes(format, 1), changes(format, 2)].concat().into_iter();
     let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
     let outcomes = store.commit(&messages.collect::<Vec<_>>()).unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
@@ -168,7 +192,7 @@ fn format_1_is_read_as_it_was_written() {
 #[test]
 fn a_newer_log_is_refused_by_name() {
     let folder = disk::folder();
-    unpack(folder.path());
+    unpack(NEWEST, folder.path());
     let path = fs::read_dir(folder.path().join("log")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 3;
@@ -183,7 +207,7 @@ fn a_newer_log_is_refused_by_name() {
 #[test]
 fn newer_pages_are_refused() {
     let folder = disk::folder();
-    unpack(folder.path());
+    unpack(NEWEST, folder.path());
     let database = redb::Database::open(folder.path().join("pages.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
     let mut hasher = crc32fast::Hasher::new();
