@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::lang::Lang;
 pub use account::AccountCommand;
 use connection::Connection;
-pub use connection::{AdminError, ConfiguredServer, ServerArgs};
+pub use connection::{AdminError, ConfiguredServer, ServerArgs, client_of_server};
 pub use key::KeyCommand;
 
 /// `msgcube account`

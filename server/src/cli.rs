@@ -231,7 +231,7 @@ fn read_config(path: &Path) -> Result<Config, ConfigError> {
 fn configured_server(path: &Path) -> Result<ConfiguredServer, String> {
     let config = read_config(path).map_err(|error| error.to_string())?;
     let admin_key = config.admin_key.as_ref().map(|key| key.reveal().to_owned().into());
-    Ok(ConfiguredServer { base: config.base_url(), admin_key })
+    Ok(ConfiguredServer { base: config.own_url(), admin_key })
 }
 
 fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAccount, String> {

@@ -149,7 +149,7 @@ impl Config {
                 .accounts
                 .iter()
                 .find(|account| account.appid == appid)
-                .ok_or_else(|| format!("the configuration has no account {appid}; it has: {}", known())),
+                .ok_or_else(|| format!("the configuration has no account {appid} (one that was added at run time is not in it: give its keys by options); it has: {}", known())),
             None if self.accounts.len() == 1 => Ok(&self.accounts[0]),
             None => Err(format!("say which account with --appid; the configuration has: {}", known())),
         }
@@ -175,6 +175,14 @@ impl Config {
             });
         }
         format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
+    }
+
+    /// Where this very machine reaches the own interface: the operator's address, if there is one.
+    pub fn own_url(&self) -> String {
+        match self.admin_listen.filter(|address| address.port() != 0) {
+            Some(address) if address.ip().is_loopback() => format!("http://{address}"),
+            _ => self.base_url(),
+        }
     }
 
     /// The key must not lie in the data folder, whatever links lead there.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use msgcube_client::http_client;
 use msgcube_cube::Kind;
 use reqwest::Url;
 use zeroize::Zeroizing;
 
+use crate::admin::client_of_server;
 use crate::callback::cipher::{AesKey, AesKeyError};
 use crate::callback::seal::{Draft, Encryption, Envelope, Sealed};
 use crate::lang::Lang;
@@ -162,8 +162,9 @@ pub async fn run(
     }
     let url =
         Url::parse(&request.url).map_err(|error| SendError::Url(request.url.clone(), error.to_string()))?;
-    let client =
-        http_client(&url).timeout(Duration::from_secs(TIMEOUT_S)).build().map_err(SendError::Client)?;
+    let is_configured = args.base.is_none() && args.config.is_some();
+    let client = client_of_server(&url, is_configured).timeout(Duration::from_secs(TIMEOUT_S)).build();
+    let client = client.map_err(SendError::Client)?;
     let started_ms = elapsed_ms();
     let sent = client.post(url).header("Content-Type", "text/xml").body(request.body).send().await;
     let answer = answer::Answer::of(sent, elapsed_ms, started_ms).await;

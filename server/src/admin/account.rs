@@ -28,7 +28,8 @@ pub enum AccountCommand {
     Set {
         /// Its appid
         appid: String,
-        /// Such as certified=false, token=@FILE, or original_id= to remove it; names as in the configuration
+        /// Such as certified=false, token=@FILE, original_id= (which removes it), or
+        /// 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the configuration
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },

@@ -66,6 +66,11 @@ pub enum AdminError {
         "no answer from {base}: {why}; is the server running? Start it with `msgcube serve`, or name it with --server"
     )]
     Lost { base: String, why: String },
+    /// Its certificate is not for this address, or of an authority that is not trusted here.
+    #[error(
+        "{base}: {why}; name the server as its certificate does, --server https://YOUR_HOST, or set admin_listen to a loopback address"
+    )]
+    Certificate { base: String, why: String },
     /// The server refuses.
     #[error("{text} (HTTP status {status})")]
     Refused { status: u16, text: String },
@@ -95,10 +100,23 @@ impl AdminError {
                     "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
                 )
             }
+            AdminError::Certificate { base, why } => format!(
+                "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
+            ),
             AdminError::Refused { status, text } => format!("服务拒绝：{text}（HTTP 状态 {status}）"),
             other => other.to_string(),
         }
     }
+}
+
+const NO_ADDRESS: &str = "it must begin with http:// or https:// and a host";
+
+/// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
+/// very machine, nothing leaves it, and the name is not compared.
+pub fn client_of_server(base: &Url, is_configured: bool) -> reqwest::ClientBuilder {
+    let ip = base.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok());
+    let stays_here = is_configured && ip.is_some_and(|ip| ip.is_loopback());
+    http_client(base).tls_danger_accept_invalid_certs(stays_here)
 }
 
 /// A server and the key to it.
@@ -122,9 +140,10 @@ impl Connection {
             Some(configured) => (Some(configured.base), configured.admin_key),
             None => (None, None),
         };
+        let is_configured = args.server.is_none();
         let base = args.server.clone().or(base).unwrap_or_default();
-        let base: Url = base.parse().map_err(|error| AdminError::Server(format!("{error}")))?;
-        let http = http_client(&base).timeout(TIME_MAX).build();
+        let base: Url = base.parse().map_err(|_| AdminError::Server(NO_ADDRESS.to_owned()))?;
+        let http = client_of_server(&base, is_configured).timeout(TIME_MAX).build();
         let http = http.map_err(|error| AdminError::Server(error.to_string()))?;
         Ok(Connection { http, base, key: given.or(key).ok_or(AdminError::NoKey)? })
     }
@@ -133,17 +152,17 @@ impl Connection {
     pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
         let mut url = self.base.clone();
         let segments = url.path_segments_mut();
-        let mut segments =
-            segments.map_err(|()| AdminError::Server("it must begin with http:// or https://".to_owned()))?;
+        let mut segments = segments.map_err(|()| AdminError::Server(NO_ADDRESS.to_owned()))?;
         segments.pop_if_empty().push("v1").extend(path);
         drop(segments);
         let mut request = self.http.request(method, url).bearer_auth(self.key.expose());
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let lost = |error: reqwest::Error| AdminError::Lost {
-            base: self.base.to_string(),
-            why: cause(&error.without_url()),
+        let lost = |error: reqwest::Error| {
+            let (base, why) = (self.base.to_string(), cause(&error.without_url()));
+            let is_untrusted = why.contains("certificate");
+            if is_untrusted { AdminError::Certificate { base, why } } else { AdminError::Lost { base, why } }
         };
         let response = request.send().await.map_err(lost)?;
         let status = response.status();

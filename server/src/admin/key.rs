@@ -29,7 +29,7 @@ pub enum KeyCommand {
     List,
     /// End a key
     Remove {
-        /// Its id, as listed
+        /// Its id, as listed, or the key itself
         id: String,
     },
 }
@@ -43,7 +43,7 @@ impl KeyCommand {
                 server.ask(Method::POST, &["keys"], Some(body)).await
             }
             KeyCommand::List => server.ask(Method::GET, &["keys"], None).await,
-            KeyCommand::Remove { id } => server.ask(Method::DELETE, &["keys", id], None).await,
+            KeyCommand::Remove { id } => server.ask(Method::DELETE, &["keys", id_of(id)], None).await,
         }
     }
 
@@ -59,10 +59,17 @@ impl KeyCommand {
             }
             KeyCommand::List => keys(answer, lang),
             KeyCommand::Remove { id } => {
+                let id = id_of(id);
                 lang.pick(format!("the key {id} has ended"), format!("密钥 {id} 已失效"))
             }
         }
     }
+}
+
+/// Also of a whole key, or of its beginning.
+fn id_of(text: &str) -> &str {
+    let rest = text.strip_prefix("mk_").unwrap_or(text);
+    rest.split('_').next().unwrap_or(rest)
 }
 
 fn keys(answer: &Value, lang: Lang) -> String {

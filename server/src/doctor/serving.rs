@@ -213,6 +213,6 @@ fn played_where(scene: &Installation) -> Option<Finding> {
         "callbacks were played on this machine, so name, firewall, proxy and certificate were not tried",
         "回调只在本机模拟，未经过域名、防火墙、代理和证书",
     );
-    let remedy = lang.pick("msgcube doctor --url https://YOUR_HOST", "msgcube doctor --url https://您的域名");
+    let remedy = lang.pick("msgcube doctor --url https://YOUR_HOST", "msgcube doctor --url https://你的域名");
     Some(Finding::note("callback_place", found).remedied(remedy))
 }

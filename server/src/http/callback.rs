@@ -258,5 +258,8 @@ fn refuse_large(app: &App) -> Response<Body> {
 
 fn unknown_account(app: &App) -> Response<Body> {
     app.metrics.callback("refused", "unknown_account");
-    answer::text(StatusCode::NOT_FOUND, "no [[account]] of the configuration has the appid in this URL")
+    answer::text(
+        StatusCode::NOT_FOUND,
+        "no account has the appid in this URL; `msgcube account list` shows those there are",
+    )
 }

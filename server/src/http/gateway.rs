@@ -266,12 +266,18 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             let error = format!("{base} cannot be reached; see the log of msgcube");
             answer::own_error(StatusCode::BAD_GATEWAY, error)
         }
+        Failure::NoToken(why) => {
+            if app.refusals.may_log("", "token_server", app.clock.now_s()) {
+                tracing::warn!(why, "the token server gives no token; calls are answered with 502");
+            }
+            answer::own_error(StatusCode::BAD_GATEWAY, format!("{why}; see [upstream] token_url"))
+        }
     }
 }
 
 fn outcome(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Answered { .. } => "no_real_token",
+        Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
         Failure::Unreachable(_) => "unreachable",
     }
 }

@@ -272,9 +272,7 @@ async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadlin
         let connection = capture_connection(&mut request);
         match timeout_at(deadline, exchange(&app.relay.client, request)).await {
             Ok(Ok(passed)) => return passed,
-            Ok(Err(error)) => {
-                tracing::debug!(error, target = %relay.url, "a callback could not be passed on");
-            }
+            Ok(Err(error)) => complain(app, relay, &error),
             Err(_) if is_connected(&connection) => return Passed::Late,
             Err(_) => return Passed::Unreachable,
         }
@@ -284,6 +282,14 @@ async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadlin
         }
         *pause *= 2;
         retry = retry.min(RETRY_MAX);
+    }
+}
+
+/// Once a minute: there may be thousands, and each is tried again.
+fn complain(app: &App, relay: &RelayConfig, error: &str) {
+    let url = relay.url.to_string();
+    if app.refusals.may_log(&url, "relay_unreachable", app.clock.now_s()) {
+        tracing::warn!(url, error, "a callback could not be passed on; it is tried again until its deadline");
     }
 }
 

@@ -44,7 +44,7 @@ fn files(made: &Made, lang: Lang) -> String {
             "the server's key: for msgcube alone".to_owned(),
         ],
         [
-            format!("分发给客户端并设为信任，有效期至 {ca_until}；只能为上述主机作证"),
+            format!("分发给客户端并设为信任，有效期至 {ca_until}；只能为上述主机签发证书"),
             "签发证书用的私钥：请离线保存，续期前无人需要它".to_owned(),
             format!("服务器证书及证书链，有效期至 {until}"),
             "服务器私钥：仅供 msgcube 使用".to_owned(),
@@ -66,13 +66,13 @@ fn steps(made: &Made, lang: Lang) -> String {
             "1. Let msgcube serve HTTPS with it, in msgcube.toml:",
             "2. Let the machines with the SDKs trust ca.pem; one of:",
             "3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:",
-            "4. Renew in time with the same command; clients need nothing new then. Restart msgcube.",
+            "4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.",
         ],
         [
             "1. 让 msgcube 用它提供 HTTPS，在 msgcube.toml 中：",
             "2. 让运行 SDK 的机器信任 ca.pem，任选其一：",
             "3. 仅在这些机器上，把域名指向 msgcube（/etc/hosts 或自建 DNS）：",
-            "4. 到期前用同一命令续期，客户端无需改动；之后重启 msgcube。",
+            "4. 到期前用同一命令续期，客户端无需改动；msgcube 几秒内自动重读。",
         ],
     );
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
@@ -108,7 +108,7 @@ fn trust(made: &Made) -> String {
 }
 
 fn names(made: &Made, lang: Lang) -> String {
-    let address = lang.pick("ADDRESS_OF_MSGCUBE", "msgcube的地址");
+    let address = lang.pick("ADDRESS_OF_MSGCUBE", "msgcube 的地址");
     let note = lang.pick(
         "The machine of msgcube itself must still find the real host if [upstream] is used.",
         "若使用 [upstream]，msgcube 所在机器仍须解析到真实主机。",

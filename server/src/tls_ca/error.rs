@@ -17,6 +17,11 @@ pub enum TlsCaError {
         "{path} is missing: put it back beside ca.pem for this run, or make a new authority in another --dir"
     )]
     KeyMissing { path: PathBuf },
+    /// The authority's key without its certificate.
+    #[error(
+        "{path} is missing and ca.key is there: put it back for this run, or make a new authority in another --dir"
+    )]
+    CaMissing { path: PathBuf },
     /// No private key.
     #[error("{path} is no private key; restore it from a backup, or remove it and run this again")]
     NotAKey { path: PathBuf },
@@ -56,6 +61,10 @@ impl TlsCaError {
         let zh = match self {
             TlsCaError::KeyMissing { path } => format!(
                 "缺少 {}：请把它暂时放回 ca.pem 旁边再运行，或用另一个 --dir 新建证书颁发机构",
+                path.display()
+            ),
+            TlsCaError::CaMissing { path } => format!(
+                "有 ca.key 而缺少 {}：请把它放回再运行，或用另一个 --dir 新建证书颁发机构",
                 path.display()
             ),
             TlsCaError::NotAKey { path } => {

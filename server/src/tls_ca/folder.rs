@@ -45,10 +45,12 @@ impl Folder {
         self.0.join("server.key")
     }
 
-    /// The authority of an earlier run. Its key alone is none: nobody can have trusted it yet.
+    /// The authority of an earlier run. Its key alone is not overwritten: its certificate may be trusted somewhere.
     pub fn authority(&self) -> Result<Option<Authority>, TlsCaError> {
-        let Some(pem) = read(&self.ca())? else { return Ok(None) };
         let path = self.ca_key();
+        let Some(pem) = read(&self.ca())? else {
+            return if path.exists() { Err(TlsCaError::CaMissing { path: self.ca() }) } else { Ok(None) };
+        };
         let key = key(&path)?.ok_or(TlsCaError::KeyMissing { path })?;
         let issuer = read(&self.ca_key())?.unwrap_or_default();
         let authority = Authority::again(key, &issuer, &pem);

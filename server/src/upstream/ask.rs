@@ -8,6 +8,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     config::{AccountConfig, UpstreamConfig},
@@ -29,6 +30,8 @@ pub enum Failure {
     Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },
     /// Nobody answered, or nothing that makes sense.
     Unreachable(String),
+    /// The same of a token server, which it names.
+    NoToken(String),
 }
 
 impl fmt::Display for Failure {
@@ -36,12 +39,12 @@ impl fmt::Display for Failure {
         match self {
             Failure::Answered { body, .. } => match serde_json::from_slice::<Answer>(body) {
                 Ok(answer) => {
-                    let code = answer.errcode.unwrap_or(0);
+                    let code = answer.errcode.as_ref().and_then(integer).unwrap_or(0);
                     write!(f, "WeChat answered {code} {}", answer.errmsg.unwrap_or_default())
                 }
                 Err(_) => f.write_str("the answer holds no token"),
             },
-            Failure::Unreachable(why) => f.write_str(why),
+            Failure::Unreachable(why) | Failure::NoToken(why) => f.write_str(why),
         }
     }
 }
@@ -63,26 +66,16 @@ struct Question<'a> {
 #[derive(Deserialize)]
 struct Answer {
     access_token: Option<Secret>,
-    expires_in: Option<Seconds>,
-    errcode: Option<i64>,
+    expires_in: Option<Value>,
+    errcode: Option<Value>,
     errmsg: Option<String>,
 }
 
-/// Some token servers write numbers as text.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(i64),
-    Text(String),
-}
-
-impl Seconds {
-    fn number(&self) -> Option<i64> {
-        match self {
-            Seconds::Number(seconds) => Some(*seconds),
-            Seconds::Text(text) => text.parse().ok(),
-        }
-    }
+/// Some token servers write numbers as text, or with a fraction.
+fn integer(value: &Value) -> Option<i64> {
+    let rounded = || value.as_f64().map(|number| format!("{number:.0}"));
+    let text = || value.as_str().map(ToOwned::to_owned).or_else(rounded);
+    value.as_i64().or_else(|| text()?.trim().parse().ok())
 }
 
 /// Whom to ask, and how to get there.
@@ -97,7 +90,7 @@ impl Failure {
     pub fn code(&self) -> Option<(i64, String)> {
         let Failure::Answered { body, .. } = self else { return None };
         let answer: Answer = serde_json::from_slice(body).ok()?;
-        Some((answer.errcode?, answer.errmsg.unwrap_or_default()))
+        Some((integer(&answer.errcode?)?, answer.errmsg.unwrap_or_default()))
     }
 }
 
@@ -109,9 +102,13 @@ pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result
         secret: account.upstream_secret().reveal(),
         force_refresh: force,
     };
-    match tokio::time::timeout(TIME_MAX, ask(way, &question)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs()))),
+    let answer = tokio::time::timeout(TIME_MAX, ask(way, &question)).await;
+    let too_late = |_| Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs())));
+    match (answer.unwrap_or_else(too_late), &way.config.token_url) {
+        (Err(Failure::Unreachable(why)), Some(server)) => {
+            Err(Failure::NoToken(format!("the token server {server} gives no token: {why}")))
+        }
+        (answer, _) => answer,
     }
 }
 
@@ -122,10 +119,7 @@ async fn ask(way: Way<'_>, question: &Question<'_>) -> Result<(Secret, i64), Fai
     };
     // A token server is asked as stable_token is; one that takes no POST, by GET and without the secret.
     let posted = send(way, post(server.with_query(None).map_err(broken)?, question)?).await?;
-    if !matches!(
-        posted.status,
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED
-    ) {
+    if !posted.wants_get() {
         return read(posted);
     }
     let mut request = Request::new(Body::empty());
@@ -160,6 +154,15 @@ struct Answered {
     body: Bytes,
 }
 
+impl Answered {
+    /// No POST is taken there: HTTP's ways to say so, and WeChat's, 43001. Source: its list of return codes.
+    fn wants_get(&self) -> bool {
+        let refusals = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+        let code = || integer(&serde_json::from_slice::<Answer>(&self.body).ok()?.errcode?);
+        refusals.contains(&self.status) || code() == Some(43001)
+    }
+}
+
 async fn send(way: Way<'_>, request: Request<Body>) -> Result<Answered, Failure> {
     let response = way.client.send(request).await;
     let (parts, content) = response.map_err(|error| broken(crate::outbound::cause(&error)))?.into_parts();
@@ -178,7 +181,7 @@ fn read(answered: Answered) -> Result<(Secret, i64), Failure> {
     let token = answer.as_ref().and_then(|answer| answer.access_token.clone());
     match token.filter(|token| is_token(token.reveal())) {
         Some(token) => {
-            let expires_in = answer.and_then(|answer| answer.expires_in?.number());
+            let expires_in = answer.and_then(|answer| integer(&answer.expires_in?));
             Ok((token, expires_in.unwrap_or(LIFE_UNSAID_S)))
         }
         None if answer.is_some_and(|answer| answer.errcode.is_some()) => {

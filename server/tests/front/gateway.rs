@@ -337,7 +337,9 @@ async fn a_token_server_is_asked_in_place_of_wechat() {
         let server = Neighbour::start(move |seen| match (seen.method == Method::POST, takes_post) {
             (true, false) => Answer::new(405, "text/plain", "no"),
             (_, true) => Answer::json(r#"{"access_token":"FROM-server","expires_in":7200}"#),
-            (false, false) => Answer::json(r#"{"access_token":"FROM-server","expires_in":"7000"}"#),
+            (false, false) => {
+                Answer::json(r#"{"access_token":"FROM-server","expires_in":7000.0,"errcode":"0"}"#)
+            }
         })
         .await;
         let program = program(&upstream, &format!("token_url = \"{}/wx?k=1\"\n", server.base));

@@ -66,3 +66,36 @@ async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
     let kept = program.receive(APPID, &Text::new("o1", 2).usual()).await;
     assert!(kept == success() || kept == Heard::Nothing, "an open connection goes on: {kept:?}");
 }
+
+#[tokio::test]
+async fn the_commands_reach_a_server_of_this_machine_whatever_its_certificate_names() {
+    let files = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_msgcube"))
+        .args(["tls", "ca", "--host", "wx.example.com", "--dir", "ca"])
+        .current_dir(files.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let of = |name: &str| files.path().join("ca").join(name);
+    let tls = format!("[tls]\ncert = {:?}\nkey = {:?}\n", of("server.pem"), of("server.key"));
+    let program = Program::start(&tls, "");
+    let config = std::fs::read_to_string(program.folder().join("msgcube.toml")).unwrap();
+    let address = program.base.trim_start_matches("https://");
+    std::fs::write(program.folder().join("here.toml"), config.replace("127.0.0.1:0", address)).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_msgcube"));
+        command.args(args).args(["--config", "here.toml"]).current_dir(program.folder());
+        let ended = command.env_remove("MSGCUBE_ADMIN_KEY").env("LANG", "C").output().unwrap();
+        let text = [ended.stdout, ended.stderr].concat();
+        (ended.status.success(), String::from_utf8(text).unwrap())
+    };
+    let (is_fine, text) = run(&["account", "list"]);
+    assert!(is_fine && text.contains(APPID), "{text}");
+    let (is_fine, text) = run(&["send", "--safe"]);
+    assert!(is_fine && text.contains("200 success"), "{text}");
+    let (is_fine, text) = run(&["account", "list", "--server", &program.base]);
+    assert!(
+        !is_fine && text.contains("as its certificate does"),
+        "a server that is named is checked: {text}"
+    );
+}

@@ -22,6 +22,8 @@ use crate::{
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 const DAY_S: i64 = 24 * 3600;
+/// A hundred years.
+const DAYS_MAX: u32 = 36_500;
 
 /// Reads a JSON object, or says why it is none.
 async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
@@ -290,7 +292,8 @@ fn flaw_of(new: &NewKey) -> Option<String> {
     if new.name.len() > NAME_BYTES_MAX {
         return Some(format!("name: at most {NAME_BYTES_MAX} bytes"));
     }
-    (new.expires_in_days == Some(0)).then(|| "expires_in_days: 1 or more".to_owned())
+    let is_odd = new.expires_in_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days));
+    is_odd.then(|| format!("expires_in_days: 1 to {DAYS_MAX}, or left out for a key that does not expire"))
 }
 
 /// `DELETE /v1/keys/{id}`
