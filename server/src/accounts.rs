@@ -151,7 +151,7 @@ impl Accounts {
         self.read().get(appid).cloned()
     }
 
-    /// Looks at the account of an appid.
+    /// All of them, in no order.
     pub fn all(&self) -> Vec<Arc<Account>> {
         self.read().values().cloned().collect()
     }
