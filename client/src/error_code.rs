@@ -42,6 +42,7 @@ error_codes! {
     INVALID_APPID = 40013 "invalid appid";
     INVALID_APPSECRET = 40125 "invalid appsecret";
     INVALID_IP = 40164 "invalid ip A.B.C.D, not in whitelist";
+    TOO_MANY_ARGUMENTS = 40170 "args count exceed count limit";
     APPSECRET_FROZEN = 40243 "appsecret frozen";
     ACCESS_TOKEN_MISSING = 41001 "access_token missing";
     APPID_MISSING = 41002 "appid missing";
@@ -52,12 +53,26 @@ error_codes! {
     DAILY_QUOTA = 45009 "reach max api daily quota limit";
     DATA_FORMAT = 47001 "data format error";
     API_UNAUTHORIZED = 48001 "api unauthorized";
+    CLEARED_TOO_OFTEN = 48006 "forbid to clear quota because of reaching the limit";
     COMPONENT_NOT_AUTHORIZED = 61003 "component is not authorized by this account";
+    COMPONENT_TICKET_EXPIRED = 61005 "component ticket is expired";
+    COMPONENT_TICKET_INVALID = 61006 "component ticket is invalid";
     API_UNAUTHORIZED_TO_COMPONENT = 61007 "api is unauthorized to component";
+    CODE_INVALID = 61009 "code is invalid";
+    CODE_EXPIRED = 61010 "code is expired";
+    INVALID_COMPONENT = 61011 "invalid component";
+    ACCOUNT_TOKEN = 61014 "must use component token for component api";
     COMPONENT_TOKEN = 61015 "must use biz account token for not component api";
+    REFRESH_TOKEN_INVALID = 61023 "refresh_token is invalid";
     DATE_FORMAT = 61500 "date format error";
     DATE_RANGE = 61501 "date range error";
     NOT_READY = 61503 "data not ready, please try later";
+    RID_NOT_FOUND = 76001 "rid not found";
+    RID_INVALID = 76002 "rid is error";
+    RID_OF_ANOTHER = 76003 "could not query this rid,no permission";
+    RID_TOO_OLD = 76004 "rid time is error";
+    CGI_PATH_NOT_FOUND = 76021 "cgi_path not found, please check";
+    CGI_PATH_OF_ANOTHER = 76022 "could not use this cgi_path,no permission";
 }
 
 #[cfg(test)]

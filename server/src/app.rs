@@ -16,6 +16,7 @@ use crate::{
     api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
+    components::Components,
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
@@ -53,6 +54,8 @@ pub struct App {
     pub key: DataKey,
     /// The accounts.
     pub accounts: Arc<Accounts>,
+    /// Third-party platforms.
+    pub components: Components,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -135,6 +138,7 @@ impl App {
         });
         let copies =
             Copies::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone(), accounts.clone());
+        let components = Components::new(&config.components)?;
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -149,6 +153,7 @@ impl App {
             tokens,
             key,
             accounts,
+            components,
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),

@@ -1,6 +1,8 @@
 //! The configuration file: what may stand in it, what it means, and what is wrong with it.
 
 mod account;
+mod cloud;
+mod component;
 mod file;
 
 use std::{
@@ -15,6 +17,8 @@ use crate::{outbound::Address, secret::Secret};
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
 };
+pub use cloud::{CloudConfig, Networks};
+pub use component::{ComponentConfig, Role};
 
 /// Bounds of `memory_mib`.
 const MEMORY_MIB_MIN: usize = 1;
@@ -45,6 +49,10 @@ pub struct Config {
     pub upstream: Option<UpstreamConfig>,
     /// The accounts, by appid each once.
     pub accounts: Vec<AccountConfig>,
+    /// Third-party platforms, by appid each once.
+    pub components: Vec<ComponentConfig>,
+    /// Cloud environments, by name each once.
+    pub clouds: Vec<CloudConfig>,
 }
 
 /// How the seven interfaces answer.
@@ -217,6 +225,29 @@ impl Config {
                 return Err(of_account(Flaw::new("appid", format!("{} is there already", account.appid))));
             }
         }
+        self.check_components().and_then(|()| self.check_clouds()).map_err(flawed)
+    }
+
+    fn check_components(&self) -> Result<(), Flaw> {
+        for (at, component) in self.components.iter().enumerate() {
+            let accounts = self.accounts.iter().map(|account| &account.appid);
+            let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
+            if others.any(|appid| *appid == component.appid) {
+                let what = format!("{} is there already", component.appid);
+                return Err(Flaw::new(format!("component {}: appid", at + 1), what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_clouds(&self) -> Result<(), Flaw> {
+        for (at, cloud) in self.clouds.iter().enumerate() {
+            let is_same = |other: &CloudConfig| other.env == cloud.env || other.secret_id == cloud.secret_id;
+            if self.clouds[..at].iter().any(is_same) {
+                let what = format!("{} with {} is there already", cloud.env, cloud.secret_id);
+                return Err(Flaw::new(format!("cloud {}: env and secret_id", at + 1), what));
+            }
+        }
         Ok(())
     }
 
@@ -229,6 +260,11 @@ impl Config {
         let what = "leads back to msgcube itself; name the address of the server behind it";
         if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
             return Err(Flaw::new("upstream.base", what));
+        }
+        for component in &self.components {
+            if component.targets().any(is_here) {
+                return Err(Flaw::new(format!("component {}: push_url or relay", component.appid), what));
+            }
         }
         for account in accounts {
             let relay = account.relay.iter();

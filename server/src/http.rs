@@ -5,12 +5,14 @@ mod answer;
 pub(crate) mod body;
 mod callback;
 mod caller;
+mod component;
 mod datacube;
 mod drain;
 mod gateway;
 mod hint;
 mod operation;
 mod own;
+pub mod page;
 pub mod relay;
 mod rid;
 mod serve;
@@ -27,7 +29,7 @@ use msgcube_client::INTERFACES;
 use crate::app::App;
 
 pub use gateway::{Budget, CALLS};
-pub use serve::{Listener, Routes, Watcher, serve};
+pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
@@ -40,7 +42,7 @@ pub fn router(app: Arc<App>) -> Routes {
         let handler = move |state, request| datacube::answer(interface, state, request);
         router = router.route(&interface.path(), any(handler));
     }
-    let router = router.merge(own::router(&app)).merge(operation::router());
+    let router = router.merge(own::router(&app)).merge(operation::router()).merge(component::router());
     let router = router.fallback(gateway::fallback).with_state(app.clone());
     Routes { router, callbacks: Some(app) }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{Flaw, check_text};
+use super::{Flaw, Networks, check_text};
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
     outbound::Address,
@@ -39,6 +39,12 @@ pub struct AccountConfig {
     pub kind: AccountKind,
     /// Verified by WeChat; only then do the seven answer.
     pub certified: bool,
+    /// Calls of each interface on a day in Beijing; 0: any number.
+    pub quota_per_day: u32,
+    /// Where tokens may be asked for from; empty: anywhere.
+    pub ip_allow: Networks,
+    /// The secret gives no tokens.
+    pub secret_frozen: bool,
     /// Who else is told of each callback, and answers it.
     pub relay: Option<RelayConfig>,
 }
@@ -129,6 +135,12 @@ pub struct AccountTable {
     kind: AccountKind,
     #[serde(default = "yes")]
     certified: bool,
+    #[serde(default)]
+    quota_per_day: u32,
+    #[serde(default)]
+    ip_allow: Vec<String>,
+    #[serde(default)]
+    secret_frozen: bool,
     relay: Option<RelayTable>,
 }
 
@@ -138,7 +150,7 @@ fn yes() -> bool {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RelayTable {
+pub struct RelayTable {
     url: String,
     #[serde(default)]
     when_not_durable: WhenNotDurable,
@@ -183,9 +195,10 @@ impl SecretFiles<'_> {
         }
     }
 
-    fn needed(self, key: &str, inline: Option<Secret>, file: Option<PathBuf>) -> Result<Secret, Flaw> {
+    /// The same for one that must be there.
+    pub fn needed(self, key: &str, inline: Option<Secret>, file: Option<PathBuf>) -> Result<Secret, Flaw> {
         let secret = self.secret(key, inline, file)?;
-        secret.ok_or_else(|| Flaw::new("account", format!("{key} (or {key}_file) is missing")))
+        secret.ok_or_else(|| Flaw::new(key, format!("{key} (or {key}_file) is missing")))
     }
 }
 
@@ -216,6 +229,9 @@ impl AccountTable {
             require_encryption: self.require_encryption,
             kind: self.kind,
             certified: self.certified,
+            quota_per_day: self.quota_per_day,
+            ip_allow: Networks::parse("ip_allow", &self.ip_allow)?,
+            secret_frozen: self.secret_frozen,
             relay: self.relay.map(RelayTable::checked).transpose()?,
         };
         account.check()?;
@@ -224,7 +240,8 @@ impl AccountTable {
 }
 
 impl RelayTable {
-    fn checked(self) -> Result<RelayConfig, Flaw> {
+    /// The settings, checked.
+    pub fn checked(self) -> Result<RelayConfig, Flaw> {
         let address = |key: &str, text: &str| Address::parse(text).map_err(|what| Flaw::new(key, what));
         if self.listeners.len() > LISTENERS_MAX {
             return Err(Flaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));

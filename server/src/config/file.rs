@@ -5,18 +5,14 @@ use std::path::{Path, PathBuf};
 use msgcube_client::DateProfile;
 use serde::Deserialize;
 
-use super::{AccountTable, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles, UpstreamConfig};
+use super::{
+    AccountTable, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles, UpstreamConfig,
+    cloud::CloudTable, component::ComponentTable,
+};
 use crate::{outbound::Address, secret::Secret};
 
-/// Keys of things that are still to come; `[]` stands for each table of a list.
-const NOT_BUILT_YET: [&str; 6] = [
-    "component",
-    "cloud",
-    "store",
-    "account[].quota_per_day",
-    "account[].ip_allow",
-    "account[].secret_frozen",
-];
+/// Keys of things that are still to come.
+const NOT_BUILT_YET: [&str; 1] = ["store"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -40,6 +36,10 @@ struct ConfigFile {
     upstream: Option<UpstreamTable>,
     #[serde(default)]
     account: Vec<AccountTable>,
+    #[serde(default)]
+    component: Vec<ComponentTable>,
+    #[serde(default)]
+    cloud: Vec<CloudTable>,
 }
 
 fn default_listen() -> std::net::SocketAddr {
@@ -129,12 +129,15 @@ struct Place<'a> {
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let place = Place { path, folder: path.parent().unwrap_or(Path::new("")) };
     let table: toml::Table = toml::from_str(text).map_err(|error| place.toml_error(text, &error))?;
-    if let Some(key) = NOT_BUILT_YET.into_iter().find(|key| is_set(&table, key)) {
-        return Err(ConfigError::NotBuiltYet { path: path.to_owned(), key: key.replace("[]", "") });
+    if let Some(key) = NOT_BUILT_YET.into_iter().find(|key| table.contains_key(*key)) {
+        return Err(ConfigError::NotBuiltYet { path: path.to_owned(), key: key.to_owned() });
     }
     let file: ConfigFile = toml::from_str(text).map_err(|error| place.toml_error(text, &error))?;
     let files = SecretFiles::In(place.folder);
-    let accounts = (1..).zip(file.account).map(|(at, account)| place.account(at, account, files));
+    let accounts = (1..).zip(file.account).map(|(at, table)| place.of("account", at, table.checked(files)));
+    let components =
+        (1..).zip(file.component).map(|(at, table)| place.of("component", at, table.checked(files)));
+    let clouds = (1..).zip(file.cloud).map(|(at, table)| place.of("cloud", at, table.checked(files)));
     let admin_key = files.secret("admin_key", file.admin_key, file.admin_key_file);
     Ok(Config {
         listen: file.listen,
@@ -148,17 +151,9 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         datacube: place.datacube(&file.datacube)?,
         upstream: file.upstream.map(|upstream| place.upstream(&upstream)).transpose()?,
         accounts: accounts.collect::<Result<_, _>>()?,
+        components: components.collect::<Result<_, _>>()?,
+        clouds: clouds.collect::<Result<_, _>>()?,
     })
-}
-
-fn is_set(table: &toml::Table, key: &str) -> bool {
-    match key.split_once("[].") {
-        None => table.contains_key(key),
-        Some((list, key)) => {
-            let tables = table.get(list).and_then(toml::Value::as_array).into_iter().flatten();
-            tables.filter_map(toml::Value::as_table).any(|table| table.contains_key(key))
-        }
-    }
 }
 
 impl Place<'_> {
@@ -219,15 +214,9 @@ impl Place<'_> {
         })
     }
 
-    fn account(
-        &self,
-        at: usize,
-        table: AccountTable,
-        files: SecretFiles<'_>,
-    ) -> Result<super::AccountConfig, ConfigError> {
-        table
-            .checked(files)
-            .map_err(|flaw| self.flawed(Flaw::new(format!("account {at}: {}", flaw.key), flaw.what)))
+    /// What is wrong with a table of a list, with its place in it.
+    fn of<T>(&self, list: &str, at: usize, checked: Result<T, Flaw>) -> Result<T, ConfigError> {
+        checked.map_err(|flaw| self.flawed(Flaw::new(format!("{list} {at}: {}", flaw.key), flaw.what)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     accounts::Account,
     app::{App, StartError},
     clock::Clock,
-    config::{AccountConfig, AccountKind, Config, Datacube},
+    config::{AccountConfig, AccountKind, Config, Datacube, Networks},
     lang::Lang,
     secret::Secret,
     server::{self, ServerError},
@@ -95,6 +95,8 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
         datacube: Datacube::default(),
         upstream: None,
         accounts: year.accounts().iter().map(account_config).collect(),
+        components: Vec::new(),
+        clouds: Vec::new(),
     }
 }
 
@@ -112,6 +114,9 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
         require_encryption: false,
         kind: AccountKind::Service,
         certified: true,
+        quota_per_day: 0,
+        ip_allow: Networks::default(),
+        secret_frozen: false,
         relay: None,
     }
 }

@@ -2,12 +2,18 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use axum::http::request::Parts;
 use msgcube_client::ErrorCode;
 
 use super::hint::Hint;
-use crate::{accounts::Account, app::App};
+use crate::{
+    accounts::Account,
+    app::App,
+    token::{Endpoint, Holder},
+};
 
 /// Why a call has no answer.
+#[derive(Debug)]
 pub struct Failure {
     pub code: ErrorCode,
     pub hint: Option<Hint>,
@@ -30,21 +36,47 @@ pub fn token_in(query: &str) -> Option<Cow<'_, str>> {
     token.map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
-/// The account that the token names: one of ours, or the real one where callers were given it.
-pub fn caller(app: &App, query: &str, now_s: i64) -> Result<Arc<Account>, Failure> {
-    let token = token_in(query).ok_or_else(|| {
+/// Who calls.
+#[derive(Debug)]
+pub struct Caller {
+    /// The account that is asked for.
+    pub account: Arc<Account>,
+    /// The third-party platform that asks in its name.
+    pub component: Option<String>,
+}
+
+impl Caller {
+    /// The account itself.
+    pub fn account(account: Arc<Account>) -> Caller {
+        Caller { account, component: None }
+    }
+}
+
+/// Whom the token names: one of ours, or the real one where callers were given it.
+pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
+    let token = token_in(parts.uri.query().unwrap_or("")).ok_or_else(|| {
         let en = "add ?access_token=...; a token comes from /cgi-bin/stable_token";
         failure(ErrorCode::ACCESS_TOKEN_MISSING, en, "缺少 access_token；用 /cgi-bin/stable_token 获取")
     })?;
-    let account = match app.tokens.with(&token, |appid| app.accounts.get(appid), now_s) {
-        Ok(account) => account,
+    match app.tokens.with(&token, |holder| of_holder(app, holder), now_s) {
+        Ok(caller) => caller,
         Err(code) => {
             let real = app.upstream.as_ref().and_then(|upstream| upstream.appid_of(&token, now_s));
             let appid = real.ok_or_else(|| unknown(code))?;
-            app.accounts.get(&appid)
+            let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
+            Ok(Caller::account(account))
         }
-    };
-    account.ok_or_else(|| ErrorCode::INVALID_CREDENTIAL.into())
+    }
+}
+
+fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
+    if holder.endpoint == Endpoint::Component {
+        let en = "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token";
+        let zh = "这是第三方平台自己的 token；请使用 authorizer_access_token";
+        return Err(failure(ErrorCode::COMPONENT_TOKEN, en, zh));
+    }
+    let account = app.accounts.get(&holder.appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
+    Ok(Caller { account, component: holder.component.clone() })
 }
 
 fn unknown(code: ErrorCode) -> Failure {

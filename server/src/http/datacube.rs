@@ -15,11 +15,16 @@ use serde_json::{Map, Value};
 use super::{
     answer, body,
     body::BodyError,
-    caller::{Failure, caller, failure},
+    caller::{Caller, Failure, caller, failure},
     gateway,
     hint::Hint,
 };
-use crate::{accounts::Account, app::App, config::AccountKind};
+use crate::{
+    accounts::Account,
+    app::App,
+    components::{MESSAGES, Permission},
+    config::AccountKind,
+};
 
 /// Source: the contract.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -36,26 +41,38 @@ pub async fn answer(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Response<Body> {
-    let now_s = app.clock.now_s();
     let (parts, body) = request.into_parts();
-    let question = match question(interface, &app, &parts, body, now_s).await {
+    let caller = caller(&app, &parts, app.clock.now_s());
+    answer_to(interface, &app, caller, parts, body).await
+}
+
+/// The same once it is known who calls, or why nobody does.
+pub async fn answer_to(
+    interface: &'static Interface,
+    app: &Arc<App>,
+    caller: Result<Caller, Failure>,
+    parts: Parts,
+    body: Body,
+) -> Response<Body> {
+    let now_s = app.clock.now_s();
+    let question = match question(interface, app, caller, &parts, body, now_s).await {
         Ok(question) => question,
-        Err(failure) => return refuse(interface, &app, &failure),
+        Err(failure) => return refuse(interface, app, &failure),
     };
     if let Some(upstream) = app.upstream.clone()
         && upstream.config.passes_uncovered
-        && !question.touches_covered(interface, &app, now_s)
+        && !question.touches_covered(interface, app, now_s)
     {
-        return gateway::uncovered(&app, &upstream, question.account, parts, question.body).await;
+        return gateway::uncovered(app, &upstream, question.account, parts, question.body).await;
     }
-    match rows(interface, &app, &question, now_s) {
+    match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {
             app.metrics.call(interface.name, 0);
             let mut response = answer::json(bytes_of(&list));
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => refuse(interface, &app, &failure),
+        Err(failure) => refuse(interface, app, &failure),
     }
 }
 
@@ -94,22 +111,28 @@ impl Question {
 async fn question(
     interface: &Interface,
     app: &App,
+    caller: Result<Caller, Failure>,
     parts: &Parts,
     body: Body,
     now_s: i64,
 ) -> Result<Question, Failure> {
-    let account = caller(app, parts.uri.query().unwrap_or(""), now_s)?;
+    let caller = caller?;
     if parts.method != Method::POST {
         let en = "send the dates as a JSON object in the body of a POST";
         return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
     }
-    check_permission(&account)?;
+    check_permission(app, &caller)?;
+    let account = caller.account;
     let body = read_body(body).await?;
     let dates = read_dates(interface, app, &body, now_s)?;
     Ok(Question { account, dates, body })
 }
 
-fn check_permission(account: &Account) -> Result<(), Failure> {
+fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let account = &caller.account;
+    if let Some(component) = &caller.component {
+        check_authorization(app.components.permission(component, &account.config.appid, MESSAGES))?;
+    }
     if account.config.kind == AccountKind::Other || !account.config.certified {
         let en = "WeChat answers certified service and subscription accounts only; see kind and certified in the configuration";
         return Err(failure(
@@ -119,6 +142,22 @@ fn check_permission(account: &Account) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+fn check_authorization(permission: Permission) -> Result<(), Failure> {
+    match permission {
+        Permission::Granted => Ok(()),
+        Permission::NotAuthorized => Err(failure(
+            ErrorCode::COMPONENT_NOT_AUTHORIZED,
+            "the account took its authorisation back; it has to authorise the platform again",
+            "公众号已取消授权，需重新授权",
+        )),
+        Permission::SetMissing => Err(failure(
+            ErrorCode::API_UNAUTHORIZED_TO_COMPONENT,
+            "permission set 1 (messages) was not granted; ask the account to authorise again with it",
+            "公众号未授予权限集 1（消息管理），请重新授权并勾选",
+        )),
+    }
 }
 
 async fn read_body(body: Body) -> Result<Bytes, Failure> {

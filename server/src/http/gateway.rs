@@ -50,14 +50,12 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
         let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
         return answer::own_error(StatusCode::LOOP_DETECTED, error);
     }
-    let caller = if path::is_of_users(path) {
-        Ok(None)
-    } else {
-        caller(&app, request.uri().query().unwrap_or(""), app.clock.now_s()).map(Some)
-    };
+    let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
+    let caller = if is_of_users { Ok(None) } else { caller(&app, &parts, app.clock.now_s()).map(Some) };
     match caller {
-        Ok(account) => {
+        Ok(caller) => {
+            let account = caller.map(|caller| caller.account);
             let call = Call { app: &app, upstream: &upstream, parts, account };
             call.pass(body).await.unwrap_or_else(|response| response)
         }

@@ -22,6 +22,10 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
+/// The other end of the connection that a request came by; callbacks do not carry it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseWithoutAnswer;
@@ -99,12 +103,13 @@ pub async fn serve(
             accepted = accept(&listener.socket, &places, watcher) => accepted,
             () = &mut end => break,
         };
-        let Some((stream, place)) = accepted else { continue };
+        let Some((stream, peer, place)) = accepted else { continue };
         let activity = Arc::new(Activity::new());
         let connection = Connection {
             builder: builder.clone(),
             routes: routes.clone(),
             activity: activity.clone(),
+            peer: Peer(peer),
             watcher: graceful.watcher(),
         };
         let tls = listener.tls.clone();
@@ -133,16 +138,17 @@ struct Connection {
     builder: auto::Builder<TokioExecutor>,
     routes: Routes,
     activity: Arc<Activity>,
+    peer: Peer,
     watcher: hyper_util::server::graceful::Watcher,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
-        let Connection { builder, routes, activity, watcher } = self;
+        let Connection { builder, routes, activity, peer, watcher } = self;
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            activity.clone().during(respond(routes.clone(), request, arrived, activity.clone()))
+            activity.clone().during(respond(routes.clone(), request, peer, arrived, activity.clone()))
         });
         // An error here is the peer's: a broken connection or no HTTP.
         let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
@@ -163,7 +169,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     watcher: &impl Watcher,
-) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
     let place = if let Ok(place) = places.clone().try_acquire_owned() {
         place
     } else {
@@ -171,10 +177,10 @@ async fn accept(
         places.clone().acquire_owned().await.ok()?
     };
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, peer)) => {
             // Answers are one small write; waiting to fill a packet only delays them.
             let _ = stream.set_nodelay(true);
-            Some((stream, place))
+            Some((stream, peer, place))
         }
         Err(error) => {
             watcher.deaf();
@@ -196,14 +202,18 @@ pub struct Routes {
 async fn respond(
     routes: Routes,
     request: hyper::Request<Incoming>,
+    peer: Peer,
     arrived: Instant,
     activity: Arc<Activity>,
 ) -> Result<Response<Body>, Closed> {
     let version = request.version();
-    let request = request.map(|incoming| drain::body(incoming, version, activity));
+    let mut request = request.map(|incoming| drain::body(incoming, version, activity));
     let response = match routes.callbacks {
         Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
-        _ => routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {}),
+        _ => {
+            request.extensions_mut().insert(peer);
+            routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {})
+        }
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
         None => Ok(response),

@@ -15,7 +15,7 @@ use crate::{
     accounts::Account,
     app::App,
     store::NotDurable,
-    token::Issued,
+    token::{Endpoint, Holder, Issued},
     upstream::{Failure, Kept, Upstream},
 };
 
@@ -36,8 +36,10 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
             finish_real(&app, "token", upstream.token(&account).await)
         }
         Ok(account) => {
-            let (shared, appid) = (app.clone(), account.config.appid.clone());
-            let issued = async move { shared.tokens.issue(&appid, &shared.ingest, &shared.clock).await };
+            let shared = app.clone();
+            let holder = Holder::account(&account.config.appid, Endpoint::Token);
+            let issued =
+                async move { shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await };
             finish(&app, "token", to_its_end(issued).await)
         }
         Err(code) => refuse(&app, "token", code),

@@ -1,0 +1,140 @@
+//! A third-party platform's settings.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Flaw, RelayConfig, SecretFiles, account::RelayTable, check_text};
+use crate::{
+    callback::{AccountKeys, KeyError, KeySettings},
+    outbound::Address,
+    secret::Secret,
+};
+
+/// One third-party platform.
+#[derive(Clone, Debug)]
+pub struct ComponentConfig {
+    /// Its appid.
+    pub appid: String,
+    /// What it shows to get its token.
+    pub secret: Secret,
+    /// What its pushes are signed with.
+    pub token: Secret,
+    /// The former one.
+    pub token_previous: Option<Secret>,
+    /// What its pushes are encrypted with, 43 characters.
+    pub encoding_aes_key: Secret,
+    /// The former one.
+    pub encoding_aes_key_previous: Option<Secret>,
+    /// Which side msgcube is.
+    pub role: Role,
+    /// Where its events are sent, or passed on to.
+    pub push_url: Option<Address>,
+    /// Where its accounts' messages are passed on to; `$APPID$` in the path stands for the account.
+    pub relay: Option<RelayConfig>,
+}
+
+/// Which side of a platform msgcube is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// WeChat's: it issues tickets and tokens.
+    Serve,
+    /// The platform's: it takes WeChat's pushes for real accounts, and never issues.
+    Receive,
+}
+
+/// A platform as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComponentTable {
+    appid: String,
+    secret: Option<Secret>,
+    secret_file: Option<PathBuf>,
+    token: Option<Secret>,
+    token_file: Option<PathBuf>,
+    token_previous: Option<Secret>,
+    token_previous_file: Option<PathBuf>,
+    encoding_aes_key: Option<Secret>,
+    encoding_aes_key_file: Option<PathBuf>,
+    encoding_aes_key_previous: Option<Secret>,
+    encoding_aes_key_previous_file: Option<PathBuf>,
+    #[serde(default = "serve")]
+    role: Role,
+    #[serde(default)]
+    push_url: String,
+    relay: Option<RelayTable>,
+}
+
+fn serve() -> Role {
+    Role::Serve
+}
+
+impl ComponentTable {
+    /// The settings, checked.
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<ComponentConfig, Flaw> {
+        let push_url = match self.push_url.as_str() {
+            "" => None,
+            url => Some(Address::parse(url).map_err(|what| Flaw::new("push_url", what))?),
+        };
+        if self.role == Role::Serve && self.relay.is_some() {
+            let what = "only role = \"receive\" takes messages; with \"serve\" each [[account]] has a relay of its own";
+            return Err(Flaw::new("relay", what));
+        }
+        let component = ComponentConfig {
+            secret: files.needed("secret", self.secret, self.secret_file)?,
+            token: files.needed("token", self.token, self.token_file)?,
+            token_previous: files.secret("token_previous", self.token_previous, self.token_previous_file)?,
+            encoding_aes_key: files.needed(
+                "encoding_aes_key",
+                self.encoding_aes_key,
+                self.encoding_aes_key_file,
+            )?,
+            encoding_aes_key_previous: files.secret(
+                "encoding_aes_key_previous",
+                self.encoding_aes_key_previous,
+                self.encoding_aes_key_previous_file,
+            )?,
+            appid: self.appid,
+            role: self.role,
+            push_url,
+            relay: self.relay.map(RelayTable::checked).transpose()?,
+        };
+        component.check()?;
+        Ok(component)
+    }
+}
+
+impl ComponentConfig {
+    /// What its pushes are checked with, and made with: always encrypted.
+    pub fn keys(&self) -> Result<AccountKeys, KeyError> {
+        AccountKeys::new(&KeySettings {
+            appid: &self.appid,
+            original_id: None,
+            token: self.token.reveal(),
+            token_previous: self.token_previous.as_ref().map(Secret::reveal),
+            encoding_aes_key: Some(self.encoding_aes_key.reveal()),
+            encoding_aes_key_previous: self.encoding_aes_key_previous.as_ref().map(Secret::reveal),
+            require_encryption: true,
+        })
+    }
+
+    /// Where something of it goes.
+    pub fn targets(&self) -> impl Iterator<Item = &Address> {
+        let relay = self.relay.iter().flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
+        self.push_url.iter().chain(relay)
+    }
+
+    fn check(&self) -> Result<(), Flaw> {
+        let texts = [
+            ("appid", self.appid.as_str()),
+            ("secret", self.secret.reveal()),
+            ("token", self.token.reveal()),
+        ];
+        for (key, text) in texts {
+            check_text(text).map_err(|what| Flaw::new(key, what))?;
+        }
+        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        Ok(())
+    }
+}
