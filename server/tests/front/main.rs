@@ -16,4 +16,5 @@ mod isolation;
 mod neighbour;
 mod program;
 mod relay;
+mod statistics;
 mod tls;

@@ -67,6 +67,7 @@ on_each_target! {
     refusals
     bulk
     statistics
+    statistics_across
     operation
 }
 
