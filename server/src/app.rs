@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Watcher, relay::Relay},
+    http::{Budget, CALLS, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     outbound::Address,
@@ -57,6 +57,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
     pub components: Components,
+    /// Tries of secrets on the consent page.
+    pub consent_tries: Tries,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -157,6 +159,7 @@ impl App {
             key,
             accounts,
             components,
+            consent_tries: Tries::default(),
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),

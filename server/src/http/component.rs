@@ -1,6 +1,7 @@
 //! Third-party platforms: WeChat's side (role "serve") is answered here, calls of the platform's side (role "receive")
 //! go on to WeChat.
 
+mod consent;
 pub mod push;
 mod serve;
 
@@ -22,12 +23,16 @@ use super::{
 };
 use crate::{app::App, config::Role};
 
+pub use consent::Tries;
+
 /// Nobody is known yet when the body is read.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/cgi-bin/component/{name}", any(call))
+    Router::new()
+        .route("/cgi-bin/component/{name}", any(call))
+        .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
 /// A call that names its platform in its body.
