@@ -16,13 +16,14 @@ use crate::{
     api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
-    components::Components,
+    components::{Components, Desk},
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Watcher, relay::Relay},
+    http::{Budget, CALLS, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    outbound::Address,
     random::{self, RandomError},
     refusals::Refusals,
     store::{Embedded, NotDurable, Options, Store, StoreError},
@@ -56,6 +57,8 @@ pub struct App {
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
     pub components: Components,
+    /// Tries of secrets on the consent page.
+    pub consent_tries: Tries,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -136,9 +139,11 @@ impl App {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies =
-            Copies::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone(), accounts.clone());
-        let components = Components::new(&config.components)?;
+        let copies = {
+            let (clock, metrics, accounts) = (clock.clone(), metrics.clone(), accounts.clone());
+            Copies::new(&config.data_dir, key.clone(), clock, metrics, accounts, platforms(&config))
+        };
+        let components = Components::load(&config.components, key.clone(), &store)?;
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -154,6 +159,7 @@ impl App {
             key,
             accounts,
             components,
+            consent_tries: Tries::default(),
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),
@@ -180,8 +186,14 @@ impl App {
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
+            components: &self.components,
             key: &self.key,
         }
+    }
+
+    /// What changing authorizations needs.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk { accounts: &self.accounts, tokens: &self.tokens, ingest: &self.ingest, clock: &self.clock }
     }
 
     /// Sizes for the metrics.
@@ -199,6 +211,12 @@ impl App {
             gaps: self.accounts.all().iter().map(gaps).sum(),
         }
     }
+}
+
+/// Where events of third-party platforms are pushed.
+fn platforms(config: &Config) -> Vec<(String, Address)> {
+    let components = config.components.iter();
+    components.filter_map(|component| Some((component.appid.clone(), component.push_url.clone()?))).collect()
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

@@ -1,5 +1,6 @@
-//! Copies of callbacks for targets that only listen: kept in a queue on disk, bounded, and sent in the background until
-//! they are taken. They hold what users wrote, so they are sealed, and gone once delivered or a day old.
+//! Copies of callbacks for targets that only listen, and events for third-party platforms: kept in a queue on disk,
+//! bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they are sealed, and
+//! gone once delivered or a day old.
 
 mod delivery;
 mod queue;
@@ -65,6 +66,8 @@ struct Shared {
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
+    /// Third-party platforms that events are pushed to.
+    platforms: Vec<(String, Address)>,
     client: Outbound,
     news: Notify,
 }
@@ -89,6 +92,7 @@ impl Copies {
         clock: Clock,
         metrics: Arc<Metrics>,
         accounts: Arc<Accounts>,
+        platforms: Vec<(String, Address)>,
     ) -> Copies {
         let shared = Arc::new(Shared {
             path: folder.join("copies.redb"),
@@ -100,6 +104,7 @@ impl Copies {
             clock,
             metrics,
             accounts,
+            platforms,
             client: Outbound::new(CONNECT_TIME_MAX),
             news: Notify::new(),
         });
@@ -125,13 +130,26 @@ impl Copies {
         };
         let (shared, account, incoming) = (self.shared.clone(), account.clone(), incoming.clone());
         let kept = tokio::spawn(async move {
-            for result in shared.keep(&account, &incoming).await {
+            let targets =
+                shared.targets_of(&account).into_iter().map(|(target, _)| target).collect::<Vec<_>>();
+            let entry = Entry { queued_s: shared.clock.now_s(), is_event: false, incoming };
+            for result in shared.keep(&targets, &entry).await {
                 shared.metrics.copied(result, 1);
             }
             shared.news.notify_one();
             drop(place);
         });
         let _ = tokio::time::timeout(DURABLE_WITHIN, kept).await;
+    }
+
+    /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
+    pub async fn keep_event(&self, component: &str, target: &Address, incoming: Incoming) -> &'static str {
+        self.deliver();
+        let targets = vec![self.shared.target("platform", component, target)];
+        let entry = Entry { queued_s: self.shared.clock.now_s(), is_event: true, incoming };
+        let kept = self.shared.keep(&targets, &entry).await;
+        self.shared.news.notify_one();
+        kept.first().copied().unwrap_or("not_durable")
     }
 
     /// Bytes of copies that wait.
@@ -206,15 +224,12 @@ impl Shared {
         }
     }
 
-    /// Keeps a copy for each listener, with one sync; what became of each.
-    async fn keep(self: &Arc<Self>, account: &Account, incoming: &Incoming) -> Vec<&'static str> {
-        let targets = self.targets_of(account);
-        let entry = Entry { queued_s: self.clock.now_s(), incoming: incoming.clone() };
+    /// Keeps an entry for each target, with one sync; what became of each.
+    async fn keep(self: &Arc<Self>, targets: &[TargetId], entry: &Entry) -> Vec<&'static str> {
         let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
             return vec!["not_durable"; targets.len()];
         };
-        let targets: Vec<TargetId> = targets.into_iter().map(|(target, _)| target).collect();
-        match queue.append(&targets, &sealed).await {
+        match queue.append(targets, &sealed).await {
             Ok(rooms) => {
                 self.is_faulty.store(false, Ordering::Relaxed);
                 let of = |room| if room == Room::Kept { "kept" } else { "full" };
@@ -227,9 +242,9 @@ impl Shared {
         }
     }
 
-    /// Which target a copy is for. Shows nothing of its address.
-    fn target(&self, account: &Account, listener: &Address) -> TargetId {
-        let code = self.key.mac(&["listener", &account.config.appid, &listener.uri_text()]);
+    /// Which target an entry is for. Shows nothing of its address.
+    fn target(&self, kind: &str, appid: &str, address: &Address) -> TargetId {
+        let code = self.key.mac(&[kind, appid, &address.uri_text()]);
         let mut target = TargetId::default();
         target.copy_from_slice(&code[..16]);
         target
@@ -237,12 +252,19 @@ impl Shared {
 
     fn targets_of(&self, account: &Account) -> Vec<(TargetId, Address)> {
         let listeners = account.config.relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
-        listeners.iter().map(|listener| (self.target(account, listener), listener.clone())).collect()
+        let appid = &account.config.appid;
+        listeners
+            .iter()
+            .map(|listener| (self.target("listener", appid, listener), listener.clone()))
+            .collect()
     }
 
     /// All targets there are, with their addresses.
     fn targets(&self) -> Vec<(TargetId, Address)> {
-        self.accounts.all().iter().flat_map(|account| self.targets_of(account)).collect()
+        let platforms = self.platforms.iter();
+        let platforms =
+            platforms.map(|(appid, address)| (self.target("platform", appid, address), address.clone()));
+        self.accounts.all().iter().flat_map(|account| self.targets_of(account)).chain(platforms).collect()
     }
 }
 

@@ -28,6 +28,7 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
+pub use component::{Tries, push};
 pub use gateway::{Budget, CALLS};
 pub use serve::{Listener, Peer, Routes, Watcher, serve};
 

@@ -16,6 +16,7 @@ pub struct Metrics {
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
     copies: Family<ResultLabels, Counter>,
+    pushes: Family<PushLabels, Counter>,
     copies_bytes: Gauge,
     gateway: Family<ResultLabels, Counter>,
     gateway_seconds: Histogram,
@@ -53,6 +54,12 @@ struct RelayLabels {
 struct CallLabels {
     interface: &'static str,
     errcode: i64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PushLabels {
+    kind: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -98,6 +105,7 @@ impl Default for Metrics {
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
             copies: Family::default(),
+            pushes: Family::default(),
             copies_bytes: Gauge::default(),
             gateway: Family::default(),
             gateway_seconds: Histogram::new(seconds),
@@ -133,7 +141,9 @@ impl Metrics {
         let relay = "Time the target took with a callback that was passed on";
         registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
         registry.register("copies", "Copies for listeners, by what became of them", self.copies.clone());
-        let copies = "Copies that wait for listeners";
+        let pushes = "Pushes to third-party platforms, by kind and by what became of them";
+        registry.register("component_pushes", pushes, self.pushes.clone());
+        let copies = "Copies that wait for listeners, and events that wait for third-party platforms";
         registry.register_with_unit("copies_waiting", copies, Unit::Bytes, self.copies_bytes.clone());
         registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
         let gateway = "Time until WeChat's answer to a call that was passed on began";
@@ -191,6 +201,11 @@ impl Metrics {
     /// Copies for listeners were kept, delivered, or not.
     pub fn copied(&self, result: &'static str, copies: u64) {
         self.copies.get_or_create(&ResultLabels { result }).inc_by(copies);
+    }
+
+    /// A push to a third-party platform was kept, delivered, or not.
+    pub fn pushed(&self, kind: &'static str, result: &'static str) {
+        self.pushes.get_or_create(&PushLabels { kind, result }).inc();
     }
 
     /// A call was passed on to WeChat, or could not be.

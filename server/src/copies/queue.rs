@@ -45,12 +45,16 @@ pub enum Room {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub queued_s: i64,
+    /// It is an event for a third-party platform, which has to say that it took it.
+    pub is_event: bool,
     pub incoming: Incoming,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Head {
     queued_s: i64,
+    #[serde(default)]
+    is_event: bool,
     query: Option<String>,
     content_type: Option<String>,
     user_agent: Option<String>,
@@ -62,6 +66,7 @@ impl Entry {
         let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
         let head = Head {
             queued_s: self.queued_s,
+            is_event: self.is_event,
             query: self.incoming.query.clone(),
             content_type: text(&self.incoming.content_type),
             user_agent: text(&self.incoming.user_agent),
@@ -83,7 +88,7 @@ impl Entry {
             user_agent: value(head.user_agent),
             body: Bytes::copy_from_slice(body),
         };
-        Some(Entry { queued_s: head.queued_s, incoming })
+        Some(Entry { queued_s: head.queued_s, is_event: head.is_event, incoming })
     }
 }
 
@@ -348,7 +353,7 @@ mod tests {
             user_agent: None,
             body: Bytes::from_static(b"\x00<xml>\xff"),
         };
-        let entry = Entry { queued_s: -3, incoming };
+        let entry = Entry { queued_s: -3, is_event: true, incoming };
         let read = Entry::read(&entry.bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         for length in 0..4 {

@@ -1,6 +1,10 @@
 //! Third-party platforms: WeChat's side (role "serve") is answered here, calls of the platform's side (role "receive")
 //! go on to WeChat.
 
+mod consent;
+pub mod push;
+mod serve;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -14,35 +18,32 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    answer,
     body::read_within,
     caller::{Failure, failure},
 };
 use crate::{app::App, config::Role};
+
+pub use consent::Tries;
 
 /// Nobody is known yet when the body is read.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/cgi-bin/component/{name}", any(call))
+    Router::new()
+        .route("/cgi-bin/component/{name}", any(call))
+        .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
 /// A call that names its platform in its body.
+/// `/cgi-bin/component/{name}`
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    match read_object(&parts.method, body).await {
-        Ok(object) => {
-            let appid = object.get("component_appid").and_then(Value::as_str).unwrap_or_default();
-            match app.components.get(appid).map(|component| component.config.role) {
-                // Each role has its own module.
-                Some(Role::Serve | Role::Receive) | None => {
-                    tracing::debug!(name, "no such call");
-                    refuse(&app, &ErrorCode::INVALID_APPID.into())
-                }
-            }
-        }
-        Err(failure) => refuse(&app, &failure),
+    let object = read_object(&parts.method, body).await;
+    let appid = object.as_ref().ok().and_then(|object| object.get("component_appid")?.as_str());
+    match appid.and_then(|appid| app.components.get(appid)).map(|component| component.config.role) {
+        // Each role has its own module.
+        Some(Role::Serve | Role::Receive) | None => serve::answer(&app, &name, &parts, object).await,
     }
 }
 
@@ -55,8 +56,4 @@ async fn read_object(method: &Method, body: Body) -> Result<Map<String, Value>, 
         return Err(ErrorCode::EMPTY_BODY.into());
     }
     serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT.into())
-}
-
-fn refuse(app: &App, failure: &Failure) -> Response<Body> {
-    answer::error(app, failure.code, failure.hint.as_ref())
 }

@@ -69,6 +69,7 @@ on_each_target! {
     statistics
     statistics_across
     operation
+    component
 }
 
 #[test]
