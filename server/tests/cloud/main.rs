@@ -6,3 +6,4 @@ mod hosting;
 mod recorded;
 mod scene;
 mod signed;
+mod upstream;

@@ -71,8 +71,13 @@ pub struct Answer {
 impl Scene {
     /// At this moment, with one message of the first account in January, February and March, and two of the other.
     pub async fn at(now_s: i64) -> Scene {
+        Scene::with(now_s, "").await
+    }
+
+    /// The same with more settings.
+    pub async fn with(now_s: i64, more: &str) -> Scene {
         let folder = tempfile::tempdir().unwrap();
-        let mut config = Config::parse(CONFIG, Path::new("."), |_| None).unwrap();
+        let mut config = Config::parse(&format!("{CONFIG}{more}"), Path::new("."), |_| None).unwrap();
         config.data_dir = folder.path().join("data");
         let key = DataKey::load_or_create(&folder.path().join("key")).unwrap();
         let store = Store::Memory(Memory::default());

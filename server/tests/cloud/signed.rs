@@ -11,7 +11,7 @@ use crate::scene::{Answer, FIRST, SECRET_ID, SECRET_KEY, Scene};
 
 /// 2026-11-24 in UTC.
 const NOW_S: i64 = 1_795_513_200;
-const API: &str = "officialAccount.datacube.getUpstreamMsgMonth";
+pub const API: &str = "officialAccount.datacube.getUpstreamMsgMonth";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     format!("{:x}", bytes::Bytes::copy_from_slice(bytes))
@@ -68,7 +68,7 @@ fn call_signing(signed: usize, fields: &[(&str, &[u8])]) -> Request<Body> {
         .unwrap()
 }
 
-fn data(pairs: &[(&str, &[u8])]) -> CommApiData {
+pub fn data(pairs: &[(&str, &[u8])]) -> CommApiData {
     let pair = |(key, value): &(&str, &[u8])| KeyValuePair {
         key: (*key).to_owned(),
         value: value.to_vec().into(),
@@ -78,7 +78,7 @@ fn data(pairs: &[(&str, &[u8])]) -> CommApiData {
     CommApiData { api_type: 0, openapi_data: Some(OpenApiData { pairs }), appid: FIRST.to_owned() }
 }
 
-async fn ask(scene: &Scene, action: &str, api: &str, data: &[u8]) -> Answer {
+pub async fn ask(scene: &Scene, action: &str, api: &str, data: &[u8]) -> Answer {
     let fields = [("action", action.as_bytes()), ("apiName", api.as_bytes()), ("requestData", data)];
     scene.send(call(&fields)).await
 }
