@@ -2,6 +2,7 @@
 //! scene; and the same calls altered.
 
 use axum::{body::Body, http::Request};
+use msgcube::cloud::signature::Authorization;
 use proptest::{prelude::*, sample::Index, test_runner::TestCaseError};
 use serde_json::json;
 
@@ -74,9 +75,10 @@ async fn what_the_sdk_sends_is_answered() {
 }
 
 #[tokio::test]
-async fn a_call_is_good_for_ten_minutes_either_way_and_no_longer() {
+async fn a_call_made_by_another_clock_is_refused_and_counted() {
     let made_s: i64 = Call::read(MONTH).header("x-timestamp").parse().unwrap();
-    for (now_s, is_timely) in [(600, true), (601, false), (-600, true), (-602, false)] {
+    // The clock runs while the scene is set.
+    for (now_s, is_timely) in [(540, true), (601, false), (-600, true), (-660, false)] {
         let scene = Scene::at(made_s + now_s).await;
         let answer = Call::read(MONTH).send(&scene).await;
         match answer.cloud_error() {
@@ -90,10 +92,24 @@ async fn a_call_is_good_for_ten_minutes_either_way_and_no_longer() {
     }
 }
 
+#[test]
+fn a_call_is_good_for_ten_minutes_either_way_on_the_day_that_it_names() {
+    let mut call = Call::read(MONTH);
+    let made_s: i64 = call.header("x-timestamp").parse().unwrap();
+    let request = call.request().unwrap();
+    let authorization = Authorization::read(request.headers()).unwrap();
+    for (age_s, is_timely) in [(600, true), (601, false), (-600, true), (-601, false)] {
+        assert_eq!(authorization.is_timely(made_s + age_s), is_timely, "{age_s}");
+    }
+    *call.header("x-timestamp") = (made_s + 86_400).to_string();
+    let request = call.request().unwrap();
+    assert!(!Authorization::read(request.headers()).unwrap().is_timely(made_s + 86_400));
+}
+
 #[tokio::test]
 async fn a_shorter_time_is_kept_and_a_longer_one_is_not_believed() {
     let made_s: i64 = Call::read(MONTH).header("x-timestamp").parse().unwrap();
-    for (expires, age_s, is_timely) in [("60", 61, false), ("60", 50, true), ("4000000000", 601, false)] {
+    for (expires, age_s, is_timely) in [("60", 61, false), ("60", 0, true), ("4000000000", 601, false)] {
         let scene = Scene::at(made_s + age_s).await;
         let mut call = Call::read(MONTH);
         *call.header("x-signature-expires") = expires.to_owned();
