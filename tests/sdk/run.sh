@@ -20,6 +20,7 @@ cp "$here/msgcube.toml" "$work/"
 start() { # NAME OPTION...: sets `base` to the address of a new server, which writes to NAME.out and NAME.log
   local name="$1"
   shift
+  : >"$work/$name.out" # there before the program is, for the first look
   "$binary" serve --config "$work/msgcube.toml" --data-dir "$work/$name" "$@" >"$work/$name.out" 2>"$work/$name.log" &
   servers+=($!)
   for _ in $(seq 100); do
