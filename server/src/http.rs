@@ -5,6 +5,7 @@ mod answer;
 pub(crate) mod body;
 mod callback;
 mod caller;
+mod cloud;
 mod component;
 mod datacube;
 mod drain;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use msgcube_client::INTERFACES;
 
@@ -38,6 +39,7 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/callback/{appid}", get(callback::verify))
         .route("/cgi-bin/token", any(token::token))
         .route("/cgi-bin/stable_token", any(token::stable_token))
+        .route("/cloud/admin", post(cloud::admin))
         .route("/metrics", get(operation::metrics_behind_key));
     for interface in &INTERFACES {
         let handler = move |state, request| datacube::answer(interface, state, request);

@@ -13,6 +13,7 @@ use prometheus_client::{
 pub struct Metrics {
     callbacks: Family<CallbackLabels, Counter>,
     calls: Family<CallLabels, Counter>,
+    cloud_calls: Family<CallbackLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
     copies: Family<ResultLabels, Counter>,
@@ -102,6 +103,7 @@ impl Default for Metrics {
         let metrics = Metrics {
             callbacks: Family::default(),
             calls: Family::default(),
+            cloud_calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
             copies: Family::default(),
@@ -136,6 +138,8 @@ impl Metrics {
         let mut registry = crate::store::lock(&self.registry);
         registry.register("callbacks", "Callbacks by result and reason", self.callbacks.clone());
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
+        let cloud = "Cloud calls by result and reason";
+        registry.register("cloud_calls", cloud, self.cloud_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
@@ -190,6 +194,11 @@ impl Metrics {
     /// An interface answered; 0 for success.
     pub fn call(&self, interface: &'static str, errcode: i32) {
         self.calls.get_or_create(&CallLabels { interface, errcode: i64::from(errcode) }).inc();
+    }
+
+    /// A cloud call was answered or refused.
+    pub fn cloud_call(&self, result: &'static str, reason: &'static str) {
+        self.cloud_calls.get_or_create(&CallbackLabels { result, reason }).inc();
     }
 
     /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.

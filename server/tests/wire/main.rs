@@ -64,6 +64,7 @@ on_each_target! {
     tokens
     tokens_in_time
     callbacks
+    cloud
     refusals
     bulk
     statistics
