@@ -15,6 +15,7 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
+    refused_calls: Family<ResultLabels, Counter>,
     copies: Family<ResultLabels, Counter>,
     copies_bytes: Gauge,
     gateway: Family<ResultLabels, Counter>,
@@ -97,6 +98,7 @@ impl Default for Metrics {
             calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
+            refused_calls: Family::default(),
             copies: Family::default(),
             copies_bytes: Gauge::default(),
             gateway: Family::default(),
@@ -128,6 +130,8 @@ impl Metrics {
         let mut registry = crate::store::lock(&self.registry);
         registry.register("callbacks", "Callbacks by result and reason", self.callbacks.clone());
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
+        let refused = "Calls answered with an error and a rid, by whether they could be kept for rid/get";
+        registry.register("refused_calls", refused, self.refused_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
@@ -180,6 +184,11 @@ impl Metrics {
     /// An interface answered; 0 for success.
     pub fn call(&self, interface: &'static str, errcode: i32) {
         self.calls.get_or_create(&CallLabels { interface, errcode: i64::from(errcode) }).inc();
+    }
+
+    /// Calls that were refused were kept for `rid/get`, or could not be.
+    pub fn refused_call(&self, result: &'static str, calls: u64) {
+        self.refused_calls.get_or_create(&ResultLabels { result }).inc_by(calls);
     }
 
     /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.
