@@ -241,3 +241,19 @@ async fn respond(
         Some(CloseWithoutAnswer) => Err(Closed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
+        for (socket, shown) in [
+            ("192.0.2.7:1", "192.0.2.7"),
+            ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+            ("[2001:db8::1]:1", "2001:db8::1"),
+        ] {
+            assert_eq!(Peer(socket.parse().unwrap()).address().to_string(), shown);
+        }
+    }
+}
