@@ -28,7 +28,7 @@ const FILE: &str = "refused.redb";
 /// Calls that wait for the disk; further ones are counted as full.
 const WAITING_MAX: usize = 512;
 /// Of those whose caller had shown nothing.
-const WAITING_UNPROVEN_MAX: usize = 128;
+const WAITING_UNPROVEN_MAX: usize = 32;
 /// Calls gather for this long, so that a flood of them costs few syncs of the disk.
 const GATHERING: Duration = Duration::from_millis(500);
 /// How long looking one up may take.

@@ -31,9 +31,9 @@ pub enum AccountCommand {
     Set {
         /// Its appid
         appid: String,
-        /// Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it),
-        /// 'ip_allow=["192.0.2.0/24"]', or
-        /// 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the configuration
+        /// Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it), lists and
+        /// tables as JSON: 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the
+        /// configuration
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
@@ -315,4 +315,34 @@ fn rotated(answer: &Value, what: What, lang: Lang) -> String {
         (_, Lang::Zh) => "请填入微信后台；旧值仍然有效。不会再次显示。",
     };
     format!("{} = {value}\n{next}", what.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_json_where_it_can_be_and_a_number_only_where_one_belongs() {
+        let cases = [
+            ("certified=false", json!(false)),
+            ("quota_per_day=1000", json!(1000)),
+            ("ip_allow=[\"192.0.2.0/24\"]", json!(["192.0.2.0/24"])),
+            ("secret=1234567890", json!("1234567890")),
+            ("original_id=", Value::Null),
+            ("kind=service", json!("service")),
+        ];
+        for (text, value) in cases {
+            assert_eq!(setting(text).unwrap().1, value, "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_shown() {
+        let mut answer = json!({"quota_per_day": 0, "ip_allow": [], "secret_frozen": false});
+        let text = shown(&answer, Lang::En);
+        assert!(text.contains("no limit") && text.contains("any address"), "{text}");
+        answer = json!({"quota_per_day": 7, "ip_allow": ["192.0.2.0/24", "::1"], "secret_frozen": true});
+        let text = shown(&answer, Lang::Zh);
+        assert!(text.contains('7') && text.contains("192.0.2.0/24, ::1") && text.contains('是'), "{text}");
+    }
 }

@@ -35,6 +35,7 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
 }
 
 /// An account as it is shown: no secret, only which there are.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting by its name")]
 #[derive(Serialize)]
 pub struct Shown {
     appid: String,
