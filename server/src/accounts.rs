@@ -16,6 +16,7 @@ use crate::{
     config::{AccountConfig, AccountTable, Config, Flaw, SecretFiles},
     data_key::{DataKey, SealError},
     ingest::Ingest,
+    quota::{Calls, Quotas},
     random::{self, RandomError},
     store::{AccountNumber, Change, NotDurable, Store},
     token::Tokens,
@@ -66,11 +67,15 @@ pub struct Account {
     pub is_configured: bool,
     /// Its callbacks that are being passed on.
     pub relays_waiting: AtomicUsize,
+    /// How often it called the seven.
+    pub calls: Arc<Calls>,
 }
 
 /// All accounts.
 #[derive(Debug, Default)]
 pub struct Accounts {
+    /// How often each called the seven.
+    pub quotas: Quotas,
     served: RwLock<HashMap<String, Arc<Account>, foldhash::fast::RandomState>>,
     /// One change at a time: each reads what the one before wrote.
     changing: tokio::sync::Mutex<()>,
@@ -136,10 +141,16 @@ pub struct Office<'a> {
 }
 
 impl Account {
-    fn new(number: AccountNumber, config: AccountConfig, is_configured: bool) -> Result<Account, KeyError> {
+    fn new(
+        number: AccountNumber,
+        config: AccountConfig,
+        is_configured: bool,
+        quotas: &Quotas,
+    ) -> Result<Account, KeyError> {
         Ok(Account {
             number,
             keys: config.keys()?,
+            calls: quotas.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
@@ -148,6 +159,11 @@ impl Account {
 }
 
 impl Accounts {
+    /// None yet, with what was called before.
+    pub fn new(quotas: Quotas) -> Accounts {
+        Accounts { quotas, ..Accounts::default() }
+    }
+
     /// The account of an appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
         self.read().get(appid).cloned()
@@ -172,7 +188,7 @@ impl Accounts {
 
     /// Serves an account of the configuration file.
     pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
-        self.put(Account::new(number, config.clone(), true)?);
+        self.put(Account::new(number, config.clone(), true, &self.quotas)?);
         Ok(())
     }
 
@@ -189,7 +205,7 @@ impl Accounts {
                 .and_then(|settings| checked(settings).map_err(|error| error.to_string()))
                 .and_then(|config| {
                     let number = store.account(&appid).map_err(|error| error.to_string())?;
-                    Account::new(number, config, false).map_err(|error| error.to_string())
+                    Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
                 });
             self.put(account.map_err(|what| StoredAccountError { appid, what })?);
         }
@@ -307,7 +323,7 @@ impl Accounts {
 
     fn serve(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, AccountError> {
         let appid = config.appid.clone();
-        let account = Account::new(number, config, false);
+        let account = Account::new(number, config, false, &self.quotas);
         self.put(account.map_err(|error| AccountError::Unreadable(error.to_string()))?);
         self.get(&appid).ok_or(AccountError::Unknown(appid))
     }

@@ -66,6 +66,18 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     }
 }
 
+/// A call whose body was read, and which WeChat is to answer after all.
+pub async fn pass(
+    app: &Arc<App>,
+    upstream: &Arc<Upstream>,
+    account: Arc<Account>,
+    parts: Parts,
+    body: Bytes,
+) -> Response<Body> {
+    let call = Call { app, upstream, parts, account: Some(account) };
+    call.pass(Body::from(body)).await.unwrap_or_else(|response| response)
+}
+
 /// One of the seven about time of which nothing was counted: WeChat's own figures.
 pub async fn uncovered(
     app: &Arc<App>,

@@ -63,6 +63,9 @@ on_each_target! {
     options
     tokens
     tokens_in_time
+    addresses
+    quotas
+    rids
     callbacks
     cloud
     refusals
