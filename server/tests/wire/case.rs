@@ -100,7 +100,7 @@ pub struct Step {
     /// By lower-case name; `*`: any value; empty: not there.
     #[serde(default)]
     pub answer_headers: BTreeMap<String, String>,
-    /// Placeholders that take the values of these fields of the answer.
+    /// Placeholders that take the values of these fields of the answer; `/a/b` is a field within a field.
     #[serde(default)]
     pub remember: BTreeMap<String, String>,
 }

@@ -69,6 +69,8 @@ on_each_target! {
     statistics
     operation
     component
+    component_in_time
+    component_page
 }
 
 #[test]

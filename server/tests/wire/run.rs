@@ -122,7 +122,9 @@ impl Run<'_> {
         for (name, field) in &step.remember {
             let body = answers[0].as_ref().map(|answer| answer.body.clone()).unwrap_or_default();
             let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            self.known.insert(name.clone(), value[field].as_str().unwrap_or_default().to_owned());
+            let found = if field.starts_with('/') { value.pointer(field) } else { value.get(field) };
+            let text = found.and_then(serde_json::Value::as_str).unwrap_or_default();
+            self.known.insert(name.clone(), text.to_owned());
         }
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
