@@ -10,6 +10,7 @@
 
 mod accounts;
 mod callbacks;
+mod component;
 mod copies;
 mod gateway;
 mod isolation;

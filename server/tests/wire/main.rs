@@ -74,6 +74,8 @@ on_each_target! {
     statistics_across
     operation
     component
+    component_in_time
+    component_page
 }
 
 #[test]

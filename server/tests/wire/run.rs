@@ -123,8 +123,10 @@ impl Run<'_> {
             let body = answers[0].as_ref().map(|answer| answer.body.clone()).unwrap_or_default();
             let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
             let rid = || value["errmsg"].as_str().and_then(|text| Some(text.split_once("rid: ")?.1));
-            let found = value[field].as_str().or_else(|| if field == "rid" { rid() } else { None });
-            self.known.insert(name.clone(), found.unwrap_or_default().to_owned());
+            let found = if field.starts_with('/') { value.pointer(field) } else { value.get(field) };
+            let text = found.and_then(serde_json::Value::as_str);
+            let text = text.or_else(|| if field == "rid" { rid() } else { None });
+            self.known.insert(name.clone(), text.unwrap_or_default().to_owned());
         }
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
