@@ -1,5 +1,7 @@
 //! One connection and one request on it, step by step, so that it shows which step fails and how long each takes.
 
+pub mod remarks;
+
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
