@@ -88,23 +88,22 @@ impl Complaint {
                 format!("errmsg does not begin with {wanted:?}"),
                 format!("errmsg 不以 {wanted:?} 开头"),
             ),
-            Complaint::Body { wanted } => {
-                lang.pick(format!("expected {wanted}"), format!("应为 {wanted}"))
-            }
+            Complaint::Body { wanted } => lang.pick(format!("expected {wanted}"), format!("应为 {wanted}")),
             Complaint::Lacks(part) => lang.pick(format!("lacks {part:?}"), format!("缺少 {part:?}")),
             Complaint::Has(part) => lang.pick(format!("has {part:?}"), format!("含有 {part:?}")),
             Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref(), lang),
             Complaint::Hint { wanted, found } => format!("hint {found:?} instead of {wanted:?}"),
-            Complaint::HintForm => {
-                "hints come in two languages, in ASCII, at most 512 bytes each".to_owned()
-            }
+            Complaint::HintForm => "hints come in two languages, in ASCII, at most 512 bytes each".to_owned(),
             Complaint::Form(form) => form.text(lang).to_owned(),
             Complaint::Row { number, fault } => {
                 let fault = fault.text(lang);
                 lang.pick(format!("row {number}: {fault}"), format!("第 {number} 行：{fault}"))
             }
             Complaint::NoList => lang
-                .pick(r#"expected {"list":[…]} and nothing beside it"#, r#"应为 {"list":[…]}，且没有其他字段"#)
+                .pick(
+                    r#"expected {"list":[…]} and nothing beside it"#,
+                    r#"应为 {"list":[…]}，且没有其他字段"#,
+                )
                 .to_owned(),
             Complaint::NoQuestion => "the case asks none of the seven for days".to_owned(),
             Complaint::Case(error) => error.to_string(),
@@ -126,9 +125,10 @@ fn no_answer(why: NoAnswer, lang: Lang) -> &'static str {
 
 fn errcode(wanted: i64, found: Option<i64>, lang: Lang) -> String {
     match found {
-        Some(found) => {
-            lang.pick(format!("errcode {found} instead of {wanted}"), format!("errcode 为 {found}，应为 {wanted}"))
-        }
+        Some(found) => lang.pick(
+            format!("errcode {found} instead of {wanted}"),
+            format!("errcode 为 {found}，应为 {wanted}"),
+        ),
         None => lang.pick(
             format!("no errcode, as an integer, where {wanted} is expected"),
             format!("没有整数 errcode，应为 {wanted}"),
@@ -168,10 +168,8 @@ impl RowFault {
     fn text(&self, lang: Lang) -> String {
         match self {
             RowFault::NoObject => lang.pick("is no object", "不是对象").to_owned(),
-            RowFault::Fields { wanted, found } => lang.pick(
-                format!("has {found} instead of {wanted}"),
-                format!("字段为 {found}，应为 {wanted}"),
-            ),
+            RowFault::Fields { wanted, found } => lang
+                .pick(format!("has {found} instead of {wanted}"), format!("字段为 {found}，应为 {wanted}")),
             RowFault::Value { name, found } => {
                 lang.pick(format!("{name} is {found}"), format!("{name} 为 {found}"))
             }

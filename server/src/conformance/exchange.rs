@@ -234,7 +234,8 @@ mod tests {
         let mut packed = GzEncoder::new(Vec::new(), Compression::default());
         packed.write_all(b"{\"list\":[]}").unwrap();
         let packed = packed.finish().unwrap();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len());
         for said in [
             b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n{\"list\":[]}more".to_vec(),
             b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n4;x=1\r\n{\"li\r\n7\r\nst\":[]}\r\n0\r\nA: b\r\n\r\n".to_vec(),

@@ -113,15 +113,13 @@ mod tests {
 
     #[test]
     fn a_request_goes_below_the_base_path_and_says_what_it_asks() {
-        let step: Step = toml::from_str(r#"ask = ["month", "{first of last month}", "{yesterday}"]"#).unwrap();
+        let step: Step =
+            toml::from_str(r#"ask = ["month", "{first of last month}", "{yesterday}"]"#).unwrap();
         let mut known = Known::on("2016-03-02".parse().unwrap());
         known.insert("token", "T");
         let request = Request::of(&step, &known).unwrap();
         let (interface, begin, end) = request.question().unwrap();
-        assert_eq!(
-            format!("{} {begin} {end}", interface.name),
-            "getupstreammsgmonth 2016-02-01 2016-03-01"
-        );
+        assert_eq!(format!("{} {begin} {end}", interface.name), "getupstreammsgmonth 2016-02-01 2016-03-01");
         let bytes = String::from_utf8(request.bytes("h:1", "/wx", true)).unwrap();
         assert!(
             bytes.starts_with(
@@ -129,7 +127,10 @@ mod tests {
             ),
             "{bytes}"
         );
-        assert!(bytes.contains("Connection: close\r\nContent-Length: 54\r\n\r\n{\"begin_date\": "), "{bytes}");
+        assert!(
+            bytes.contains("Connection: close\r\nContent-Length: 54\r\n\r\n{\"begin_date\": "),
+            "{bytes}"
+        );
     }
 
     #[test]

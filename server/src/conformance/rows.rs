@@ -75,9 +75,7 @@ pub fn complaints(
                 continue;
             }
         };
-        let is_in_order = before.is_none_or(|before| {
-            if sorted { before < key } else { before.0 <= key.0 }
-        });
+        let is_in_order = before.is_none_or(|before| if sorted { before < key } else { before.0 <= key.0 });
         let day = key.0;
         if !(begin..=end).contains(&day) {
             wrong.push(Complaint::Row { number, fault: RowFault::NotAsked { date: day.to_string() } });
@@ -164,7 +162,10 @@ mod tests {
         let rows = r#"{"list":[{"ref_date":"2014-12-07","ref_hour":0,"msg_type":1,"msg_user":9,"msg_count":10},
             {"ref_date":"2014-12-07","ref_hour":100,"user_source":0,"msg_type":6,"msg_user":9,"msg_count":10}]}"#;
         assert_eq!(said("hour", rows, true), [""; 0]);
-        assert_eq!(said("distweek", r#"{"list":[{"ref_date":"2014-12-08","count_interval":3,"msg_user":1}]}"#, true), [""; 0]);
+        assert_eq!(
+            said("distweek", r#"{"list":[{"ref_date":"2014-12-08","count_interval":3,"msg_user":1}]}"#, true),
+            [""; 0]
+        );
         assert_eq!(said("day", r#"{"list":[]}"#, true), [""; 0]);
     }
 
@@ -176,8 +177,16 @@ mod tests {
             ("day", r#"{"errcode":0,"list":[]}"#.to_owned(), "nothing beside it"),
             ("day", "[]".to_owned(), "nothing beside it"),
             ("day", row("1"), "row 1: is no object"),
-            ("day", row(&day.replace("\"msg_type\":2,", "")), "has ref_date, msg_user, msg_count instead of ref_date, msg_type"),
-            ("day", row(r#"{"msg_type":2,"ref_date":"2014-12-07","msg_user":9,"msg_count":10}"#), "has msg_type, ref_date"),
+            (
+                "day",
+                row(&day.replace("\"msg_type\":2,", "")),
+                "has ref_date, msg_user, msg_count instead of ref_date, msg_type",
+            ),
+            (
+                "day",
+                row(r#"{"msg_type":2,"ref_date":"2014-12-07","msg_user":9,"msg_count":10}"#),
+                "has msg_type, ref_date",
+            ),
             ("day", row(&day.replace('9', "\"9\"")), "msg_user is \"9\""),
             ("day", row(&day.replace('9', "9.0")), "msg_user is 9.0"),
             ("day", row(&day.replace('9', "0")), "msg_user is 0"),

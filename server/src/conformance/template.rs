@@ -8,8 +8,7 @@ use msgcube_client::Day;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands as it is in a query. Source: RFC 3986, 2.3.
-const NOT_IN_TARGETS: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const NOT_IN_TARGETS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// As many bytes as a line of bulk, or a callback, may have.
 const LONG_BYTES: usize = 65_536;
@@ -88,14 +87,15 @@ pub enum Place {
 }
 
 impl Place {
-    fn write(self, value: &str) -> Vec<u8> {
+    /// The value as it stands there.
+    pub fn write(self, value: &str) -> String {
         match self {
-            Place::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string().into_bytes(),
+            Place::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
             Place::Json => {
                 let quoted = serde_json::Value::from(value).to_string();
-                quoted.get(1..quoted.len() - 1).unwrap_or_default().as_bytes().to_vec()
+                quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
             }
-            Place::Plain => value.as_bytes().to_vec(),
+            Place::Plain => value.to_owned(),
         }
     }
 }
@@ -136,7 +136,7 @@ fn parts<'a>(text: &'a str, known: &Known, place: Place) -> Result<Vec<Part<'a>>
     while let Some(at) = rest.find('{') {
         let name = rest[at + 1..].split_once('}').map_or("", |(name, _)| name);
         let part = match known.get(name) {
-            Some(value) => Some(Part::Bytes(place.write(&value))),
+            Some(value) => Some(Part::Bytes(place.write(&value).into_bytes())),
             None => unknown(name)?,
         };
         let end = if part.is_some() { at + name.len() + 2 } else { at + 1 };
@@ -180,7 +180,7 @@ fn special(name: &str, rest: &[u8], moment: Moment) -> Option<usize> {
     let length = match name {
         "rid" => return rid(rest.get(..26)?, moment).then_some(26),
         "text" => run(|byte| *byte != b'"'),
-        "word" => run(is_of_token).min(TOKEN_BYTES_MAX),
+        "word" => run(|byte| is_of_token(*byte)).min(TOKEN_BYTES_MAX),
         about => {
             let wanted: i64 = about.strip_prefix("about ")?.parse().ok()?;
             let digits = run(u8::is_ascii_digit);
@@ -194,13 +194,13 @@ fn special(name: &str, rest: &[u8], moment: Moment) -> Option<usize> {
 /// Source: the pages on tokens.
 const TOKEN_BYTES_MAX: usize = 512;
 
-fn is_of_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-".contains(byte)
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-".contains(&byte)
 }
 
 /// Whether a text has the form of a token.
 pub fn is_token(text: &str) -> bool {
-    (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.as_bytes().iter().all(is_of_token)
+    (1..=TOKEN_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_of_token)
 }
 
 /// `8hex-8hex-8hex`, the first group being Unix seconds.
@@ -232,14 +232,14 @@ mod tests {
         assert_eq!(fill("{64 KiB}", &known, Place::Plain).unwrap().len(), 65_536);
         let answer = br#"{"errcode":1,"rid: 547b3f00-0a0b0c0d-00000001","in":7199}"#;
         let pattern = r#"{"errcode":1,"rid: {rid}","in":{about 7200}}"#;
-        let fits = |pattern: &str, answer: &[u8], earliest_s: i64| {
+        let is_fit = |pattern: &str, answer: &[u8], earliest_s: i64| {
             let moment = Moment { earliest_s, latest_s: earliest_s + 600 };
-            super::fits(pattern, &known, answer, moment).unwrap()
+            fits(pattern, &known, answer, moment).unwrap()
         };
-        assert!(fits(pattern, answer, 0x547b_3f00));
-        assert!(!fits(pattern, answer, 0x547b_3f01), "a rid of the past");
-        assert!(!fits(pattern, &answer[..answer.len() - 1], 0x547b_3f00), "cut off");
-        assert!(!fits("{word}", b"a.b", 0));
+        assert!(is_fit(pattern, answer, 0x547b_3f00));
+        assert!(!is_fit(pattern, answer, 0x547b_3f01), "a rid of the past");
+        assert!(!is_fit(pattern, &answer[..answer.len() - 1], 0x547b_3f00), "cut off");
+        assert!(!is_fit("{word}", b"a.b", 0));
     }
 
     #[test]

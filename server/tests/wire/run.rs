@@ -152,7 +152,8 @@ impl Run<'_> {
         for answer in &answers {
             wrong.extend(expected::complaints(&held, answer).iter().map(english));
             // A case that has messages shows rows of them.
-            if step.rows && is_fed && answer.as_ref().is_ok_and(|answer| rows::count(&answer.body) == Some(0)) {
+            if step.rows && is_fed && answer.as_ref().is_ok_and(|answer| rows::count(&answer.body) == Some(0))
+            {
                 wrong.push("no rows of what was fed".to_owned());
             }
         }
@@ -166,8 +167,7 @@ impl Run<'_> {
             return;
         }
         let line = format!("GET /cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
-        let answer: serde_json::Value =
-            serde_json::from_slice(&self.ask(&Request::new(line)).body).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&self.ask(&Request::new(line)).body).unwrap();
         self.known.insert(name, answer["access_token"].as_str().unwrap());
     }
 
