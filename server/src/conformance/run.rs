@@ -1,6 +1,6 @@
 //! Asks a server all that is to be asked of it, one case after the other, and keeps the record.
 
-use msgcube_client::WECHAT_BASE;
+use msgcube_client::{Secret, WECHAT_BASE};
 
 use super::{
     case::Case,
@@ -63,37 +63,27 @@ pub async fn ask(
     let mut token = live.token(credentials, &mut mask).await?;
     let mut record = Record::new(server(live), around.clock.today());
     let bar = progress_bar(calls);
+    let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
-    for case in groups.iter().flat_map(|group| &group.cases) {
-        if plan.leaves_out(case).is_some() {
-            continue;
-        }
-        let mut known = match credentials {
-            Credentials::Account { appid, secret } => {
-                vec![("appid", appid.as_str()), ("secret", secret.expose())]
+    let broken_off = async {
+        for case in cases {
+            let walked = through(live, case, credentials, &token, around).await;
+            let walked = walked.map_err(|fault| live.unreached(fault))?;
+            record.add(&walked, token.expose(), &mut mask).await;
+            bar.inc(u64::try_from(case.calls()).unwrap_or_default());
+            silent = if is_late(&walked) { silent + 1 } else { 0 };
+            if silent == SILENT_CASES_MAX {
+                return Err(live.silent(&case.name));
             }
-            Credentials::Token(_) => Vec::new(),
-        };
-        known.push(("token", token.expose()));
-        let walked = match through(live, case, &known, around).await {
-            Ok(walked) => walked,
-            Err(fault) => return Ok((record, Some(live.unreached(fault)))),
-        };
-        record.add(&walked, token.expose(), &mut mask).await;
-        silent = if is_late(&walked) { silent + 1 } else { 0 };
-        if silent == SILENT_CASES_MAX {
-            return Ok((record, Some(live.silent(&case.name))));
+            if case.disturbs {
+                token = live.token(credentials, &mut mask).await?;
+            }
         }
-        bar.inc(u64::try_from(case.calls()).unwrap_or_default());
-        if case.disturbs {
-            token = match live.token(credentials, &mut mask).await {
-                Ok(token) => token,
-                Err(error) => return Ok((record, Some(error))),
-            };
-        }
-    }
+        Ok(())
+    };
+    let broken_off = broken_off.await.err();
     bar.finish_and_clear();
-    Ok((record, None))
+    Ok((record, broken_off))
 }
 
 fn is_late(walked: &Walked<'_>) -> bool {
@@ -104,13 +94,18 @@ fn is_late(walked: &Walked<'_>) -> bool {
 async fn through<'a>(
     live: &mut Live,
     case: &'a Case,
-    values: &[(&str, &str)],
+    credentials: &Credentials,
+    token: &Secret,
     around: &Around,
 ) -> Result<Walked<'a>, Fault> {
     loop {
         let today = around.clock.today();
         let mut known = Known::on(today);
-        values.iter().for_each(|(name, value)| known.insert(name, *value));
+        known.insert("token", token.expose());
+        if let Credentials::Account { appid, secret } = credentials {
+            known.insert("appid", appid);
+            known.insert("secret", secret.expose());
+        }
         let answer = async |request: &_, times| live.ask(request, times).await;
         let walked = Walked::through(case, today, known, answer).await?;
         if around.clock.today() == today || case.disturbs {

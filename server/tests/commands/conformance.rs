@@ -246,6 +246,33 @@ fn what_is_no_server_of_the_interface_is_told_apart_with_the_next_step() -> Outc
 }
 
 #[test]
+fn a_server_that_goes_away_breaks_it_off_and_what_was_seen_is_shown_and_kept() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let target = format!("http://{}", listener.local_addr()?);
+    // A token, one answer, and nobody any more.
+    std::thread::spawn(move || {
+        for body in [
+            r#"{"access_token":"T0000000","expires_in":7200}"#,
+            r#"{"errcode":41002,"errmsg":"appid missing"}"#,
+        ] {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{body}").as_bytes());
+        }
+    });
+    let file = scene.path("half.json");
+    let ended = asked(&scene, &target, &["--json", "--record", &file])?;
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.err.contains("is refused"), "{ended:?}");
+    assert_eq!(names(&ended, "same")?, ["token: without appid"]);
+    assert!(names(&ended, "broken_off")?.len() > 100);
+    let again = replayed(&scene, &file, &["--json"])?;
+    assert_eq!(names(&again, "same")?, ["token: without appid"]);
+    Ok(())
+}
+
+#[test]
 fn wrong_credentials_and_files_are_named_before_anything_is_asked() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
