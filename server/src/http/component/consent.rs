@@ -150,7 +150,9 @@ fn redirect_uri(text: &str) -> Option<Url> {
     let is_plain = text.len() <= 2048 && !text.chars().any(|c| c.is_control() || c == '\\');
     let begins = text.get(..8).map(str::to_ascii_lowercase).unwrap_or_default();
     let is_whole = begins.starts_with("http://") || begins == "https://";
-    let url = Url::parse(text).ok().filter(|_| is_plain && is_whole)?;
+    // Browsers, and the parser, overlook slashes in front of a host.
+    let has_host_first = !text.split_once("://").is_some_and(|(_, rest)| rest.starts_with('/'));
+    let url = Url::parse(text).ok().filter(|_| is_plain && is_whole && has_host_first)?;
     let has_user = !url.username().is_empty() || url.password().is_some();
     (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_user).then_some(url)
 }
