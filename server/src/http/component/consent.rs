@@ -55,8 +55,7 @@ enum Mistake {
     NothingTicked,
 }
 
-/// What the page is about: from the query, and later from the form.
-#[derive(Debug)]
+/// What the page is about: from the query, and later from the form. Not shown: it holds a code.
 struct Asked {
     component: Arc<Component>,
     redirect_uri: Url,
@@ -68,8 +67,7 @@ struct Asked {
     lang: Lang,
 }
 
-/// Names and values of a query or form.
-#[derive(Debug)]
+/// Names and values of a query or form, a secret among them.
 struct Values(Vec<(String, String)>);
 
 impl Values {
