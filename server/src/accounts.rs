@@ -16,6 +16,7 @@ use crate::{
     data_key::{DataKey, SealError},
     ingest::Ingest,
     random::{self, RandomError},
+    received::Received,
     store::{AccountNumber, Change, NotDurable, Store},
     token::Tokens,
 };
@@ -59,8 +60,8 @@ pub struct Account {
     pub number: AccountNumber,
     /// Its settings.
     pub config: AccountConfig,
-    /// What its callbacks are checked with.
-    pub keys: AccountKeys,
+    /// What its callbacks are checked with; none: it has no address of its own, a platform brings its messages.
+    pub keys: Option<AccountKeys>,
     /// It stands in the configuration file, where alone it can be changed.
     pub is_configured: bool,
     /// Its callbacks that are being passed on.
@@ -93,6 +94,11 @@ pub enum AccountError {
     /// It is not there.
     #[error("no account has the appid {0}; GET /v1/accounts lists them")]
     Unknown(String),
+    /// It would come back with its next message.
+    #[error(
+        "{0} authorised a third-party platform, which brings its messages: take that back at WeChat first; with its next message it would come back"
+    )]
+    Authorized(String),
     /// An account keeps its appid.
     #[error("the appid of an account cannot be changed: add another account")]
     AppidChanges,
@@ -120,6 +126,13 @@ pub struct StoredAccountError {
     what: String,
 }
 
+impl StoredAccountError {
+    /// Of this account, for this reason.
+    pub fn new(appid: &str, what: String) -> StoredAccountError {
+        StoredAccountError { appid: appid.to_owned(), what }
+    }
+}
+
 /// What changing accounts needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Office<'a> {
@@ -131,6 +144,7 @@ pub struct Office<'a> {
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
     pub key: &'a DataKey,
+    pub received: &'a Received,
 }
 
 impl Account {
@@ -145,6 +159,15 @@ impl Account {
     }
 }
 
+impl Account {
+    /// An account that a platform brings: it has nothing but its appid until an operator gives it more.
+    pub fn brought(number: AccountNumber, appid: &str) -> Result<Account, AccountError> {
+        let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
+        let account = Account::new(number, checked(settings, Origin::Brought)?, false);
+        account.map_err(|error| AccountError::Unreadable(error.to_string()))
+    }
+}
+
 impl Accounts {
     /// The account of an appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
@@ -154,6 +177,11 @@ impl Accounts {
     /// All of them, in no order.
     pub fn all(&self) -> Vec<Arc<Account>> {
         self.read().values().cloned().collect()
+    }
+
+    /// Those that are wanted, in no order.
+    pub fn select(&self, is_wanted: impl Fn(&Account) -> bool) -> Vec<Arc<Account>> {
+        self.read().values().filter(|account| is_wanted(account)).cloned().collect()
     }
 
     fn read(
@@ -166,6 +194,12 @@ impl Accounts {
     pub fn put(&self, account: Account) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(account.config.appid.clone(), Arc::new(account));
+    }
+
+    /// Serves an account from now on, unless there is one of its appid.
+    pub fn put_if_new(&self, account: &Arc<Account>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
     }
 
     /// Serves an account of the configuration file.
@@ -184,7 +218,7 @@ impl Accounts {
             }
             let account = stored(&fact, &sealed, key)
                 .map_err(|error| error.to_string())
-                .and_then(|settings| checked(settings).map_err(|error| error.to_string()))
+                .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
                 .and_then(|config| {
                     let number = store.account(&appid).map_err(|error| error.to_string())?;
                     Account::new(number, config, false).map_err(|error| error.to_string())
@@ -197,7 +231,7 @@ impl Accounts {
     /// Adds an account, durably, and serves it.
     pub async fn add(&self, settings: Settings, office: Office<'_>) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
-        let config = checked(settings.clone())?;
+        let config = checked(settings.clone(), Origin::Own)?;
         office.config.check_loops(&[&config], office.address)?;
         if self.get(&config.appid).is_some() {
             return Err(AccountError::Exists(config.appid));
@@ -234,12 +268,21 @@ impl Accounts {
     ) -> Result<Arc<Account>, AccountError> {
         let account = self.changeable(appid)?;
         let settings = merged(kept(appid, office)?, changes);
-        let config = checked(settings.clone())?;
+        let is_brought = !office.received.standings(appid).is_empty();
+        let config = checked(settings.clone(), if is_brought { Origin::Brought } else { Origin::Own })?;
         if config.appid != appid {
             return Err(AccountError::AppidChanges);
         }
         office.config.check_loops(&[&config], office.address)?;
-        office.ingest.submit_all(vec![fact(appid, &settings, office.key)?])?.await?;
+        let fact = fact(appid, &settings, office.key)?;
+        let is_active = office.received.is_active(appid);
+        let was_taken = is_active || account.keys.is_some();
+        let will_be_taken = is_active || !config.token.reveal().is_empty();
+        if was_taken == will_be_taken {
+            office.ingest.submit_all(vec![fact])?.await?;
+        } else {
+            office.ingest.serve(account.number, will_be_taken, vec![fact]).await?;
+        }
         self.serve(account.number, config)
     }
 
@@ -247,16 +290,20 @@ impl Accounts {
     pub async fn remove(&self, appid: &str, office: Office<'_>) -> Result<(), AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let account = self.changeable(appid)?;
+        let forgotten =
+            office.received.forget(appid).ok_or_else(|| AccountError::Authorized(appid.to_owned()))?;
         let (number, ended_s) = (account.number, office.clock.now_s());
         // Nothing is taken any more before time stops being covered.
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
         let revocation = office.tokens.revocation(appid).await;
         let mut gone = vec![Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None }];
         gone.extend(revocation.changes());
+        gone.extend(forgotten.changes(appid));
         let done = office.ingest.serve(number, false, gone).await;
         // In any case it was not served for a moment.
         office.ingest.lose(number, ended_s, office.clock.now_s() + 1);
         if let Err(error) = done {
+            office.received.restore(appid, forgotten);
             self.served.write().unwrap_or_else(PoisonError::into_inner).insert(appid.to_owned(), account);
             return Err(error.into());
         }
@@ -305,10 +352,22 @@ impl Accounts {
     }
 }
 
-fn checked(settings: Settings) -> Result<AccountConfig, AccountError> {
+/// Where an account comes from.
+#[derive(Clone, Copy)]
+enum Origin {
+    /// An operator added it.
+    Own,
+    /// A third-party platform brought it.
+    Brought,
+}
+
+fn checked(settings: Settings, origin: Origin) -> Result<AccountConfig, AccountError> {
     let table: AccountTable = serde_json::from_value(Value::Object(settings))
         .map_err(|error| AccountError::Unreadable(error.to_string()))?;
-    Ok(table.checked(SecretFiles::Nowhere)?)
+    Ok(match origin {
+        Origin::Own => table.checked(SecretFiles::Nowhere)?,
+        Origin::Brought => table.checked_brought()?,
+    })
 }
 
 fn merged(mut settings: Settings, changes: Settings) -> Settings {
@@ -337,8 +396,11 @@ fn kept(appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
     let name = format!("{FACT_PREFIX}{appid}");
     let facts = office.store.facts(&name);
     let sealed = facts.iter().find(|(fact, _)| *fact == name);
-    let (fact, sealed) = sealed.ok_or_else(|| AccountError::Unknown(appid.to_owned()))?;
-    stored(fact, sealed, office.key)
+    match sealed {
+        Some((fact, sealed)) => stored(fact, sealed, office.key),
+        // Brought by a platform, and nobody gave it anything yet.
+        None => Ok(Settings::from_iter([("appid".to_owned(), Value::from(appid))])),
+    }
 }
 
 fn stored(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {

@@ -24,6 +24,7 @@ use crate::{
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     random::{self, RandomError},
+    received::{self, Received},
     refusals::Refusals,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     token::Tokens,
@@ -55,7 +56,9 @@ pub struct App {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
-    pub components: Components,
+    pub components: Arc<Components>,
+    /// The accounts that they bring.
+    pub received: Arc<Received>,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -129,16 +132,26 @@ impl App {
             accounts.put_configured(store.account(&account.appid)?, account)?;
         }
         accounts.load_stored(&store, &key)?;
+        let components = Arc::new(Components::new(&config.components)?);
+        let loaded = received::load(&store, &key, &components, &accounts)?;
         let metrics = Arc::new(Metrics::default());
-        let served = accounts.all().iter().map(|account| account.number).collect();
+        let all = accounts.all().into_iter();
+        let taken = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
+        let served = taken.map(|account| account.number).collect();
         let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies =
-            Copies::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone(), accounts.clone());
-        let components = Components::new(&config.components)?;
+        let copies = Copies::new(
+            &config.data_dir,
+            key.clone(),
+            clock.clone(),
+            metrics.clone(),
+            accounts.clone(),
+            components.clone(),
+        );
+        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -154,6 +167,7 @@ impl App {
             key,
             accounts,
             components,
+            received: Arc::new(received),
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),
@@ -181,6 +195,7 @@ impl App {
             ingest: &self.ingest,
             tokens: &self.tokens,
             key: &self.key,
+            received: &self.received,
         }
     }
 

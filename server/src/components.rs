@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
 };
 
 use crate::{
@@ -20,6 +20,8 @@ pub struct Component {
     pub config: ComponentConfig,
     /// What its pushes are checked with.
     pub keys: AccountKeys,
+    /// Its accounts' callbacks that are being passed on.
+    pub relays_waiting: AtomicUsize,
 }
 
 /// All platforms.
@@ -51,10 +53,19 @@ impl Components {
     /// Those of the configuration.
     pub fn new(configs: &[ComponentConfig]) -> Result<Components, KeyError> {
         let served = configs.iter().map(|config| {
-            let component = Component { keys: config.keys()?, config: config.clone() };
+            let component = Component {
+                keys: config.keys()?,
+                config: config.clone(),
+                relays_waiting: AtomicUsize::new(0),
+            };
             Ok((config.appid.clone(), Arc::new(component)))
         });
         Ok(Components { served: served.collect::<Result<_, _>>()?, authorizations: RwLock::default() })
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Component>> {
+        self.served.values()
     }
 
     /// The platform of an appid.

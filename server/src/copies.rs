@@ -1,5 +1,5 @@
-//! Copies of callbacks for targets that only listen: kept in a queue on disk, bounded, and sent in the background until
-//! they are taken. They hold what users wrote, so they are sealed, and gone once delivered or a day old.
+//! Copies of callbacks for targets that only listen, and a platform's events for the server behind: kept in a queue on
+//! disk, bounded, and sent in the background until they are taken. Sealed, and gone once delivered or a day old.
 
 mod delivery;
 mod queue;
@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     accounts::{Account, Accounts},
     clock::Clock,
+    components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
     http::relay::Incoming,
@@ -42,6 +43,23 @@ const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Undelivered copies are dropped after this time.
 const AGE_S_MAX: i64 = 24 * 3600;
+
+/// Whose callback is copied.
+#[derive(Clone, Copy, Debug)]
+pub enum Listening<'a> {
+    /// An account's own.
+    Account(&'a Account),
+    /// One that came through a platform, for an account.
+    Platform(&'a Component, &'a str),
+}
+
+/// Where copies go.
+#[derive(Clone, Debug)]
+struct Destination {
+    address: Address,
+    /// One after the other.
+    is_in_order: bool,
+}
 
 /// The queue and those who deliver from it.
 #[derive(Debug)]
@@ -65,6 +83,7 @@ struct Shared {
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
+    components: Arc<Components>,
     client: Outbound,
     news: Notify,
 }
@@ -89,6 +108,7 @@ impl Copies {
         clock: Clock,
         metrics: Arc<Metrics>,
         accounts: Arc<Accounts>,
+        components: Arc<Components>,
     ) -> Copies {
         let shared = Arc::new(Shared {
             path: folder.join("copies.redb"),
@@ -100,6 +120,7 @@ impl Copies {
             clock,
             metrics,
             accounts,
+            components,
             client: Outbound::new(CONNECT_TIME_MAX),
             news: Notify::new(),
         });
@@ -114,24 +135,41 @@ impl Copies {
     }
 
     /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
-    pub async fn keep(&self, account: &Arc<Account>, relay: &RelayConfig, incoming: &Incoming) {
+    pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, incoming: &Incoming) {
         if relay.listeners.is_empty() {
             return;
         }
-        self.deliver();
-        let copies = relay.listeners.len() as u64;
-        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
-            return self.shared.metrics.copied("full", copies);
+        let targets: Vec<TargetId> = self.shared.targets_of(listening).map(|(target, _)| target).collect();
+        let account = match listening {
+            Listening::Account(_) => None,
+            Listening::Platform(_, appid) => Some(appid.to_owned()),
         };
-        let (shared, account, incoming) = (self.shared.clone(), account.clone(), incoming.clone());
+        self.keep_for(targets, account, incoming).await;
+    }
+
+    /// Keeps an event for the server behind a platform. False if it is not durable.
+    pub async fn keep_event(&self, component: &Component, incoming: &Incoming) -> bool {
+        let Some((target, _)) = self.shared.target_of_events(component) else { return false };
+        self.keep_for(vec![target], None, incoming).await
+    }
+
+    /// True if there was room for all, and they are durable by now.
+    async fn keep_for(&self, targets: Vec<TargetId>, account: Option<String>, incoming: &Incoming) -> bool {
+        self.deliver();
+        let copies = targets.len() as u64;
+        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
+            self.shared.metrics.copied("full", copies);
+            return false;
+        };
+        let (shared, incoming) = (self.shared.clone(), incoming.clone());
         let kept = tokio::spawn(async move {
-            for result in shared.keep(&account, &incoming).await {
-                shared.metrics.copied(result, 1);
-            }
+            let results = shared.keep(&targets, account, incoming).await;
+            results.iter().for_each(|result| shared.metrics.copied(result, 1));
             shared.news.notify_one();
             drop(place);
+            results.iter().all(|result| *result == "kept")
         });
-        let _ = tokio::time::timeout(DURABLE_WITHIN, kept).await;
+        matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(true)))
     }
 
     /// Bytes of copies that wait.
@@ -206,15 +244,18 @@ impl Shared {
         }
     }
 
-    /// Keeps a copy for each listener, with one sync; what became of each.
-    async fn keep(self: &Arc<Self>, account: &Account, incoming: &Incoming) -> Vec<&'static str> {
-        let targets = self.targets_of(account);
-        let entry = Entry { queued_s: self.clock.now_s(), incoming: incoming.clone() };
+    /// Keeps a copy for each target, with one sync; what became of each.
+    async fn keep(
+        self: &Arc<Self>,
+        targets: &[TargetId],
+        account: Option<String>,
+        incoming: Incoming,
+    ) -> Vec<&'static str> {
+        let entry = Entry { queued_s: self.clock.now_s(), account, incoming };
         let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
             return vec!["not_durable"; targets.len()];
         };
-        let targets: Vec<TargetId> = targets.into_iter().map(|(target, _)| target).collect();
-        match queue.append(&targets, &sealed).await {
+        match queue.append(targets, &sealed).await {
             Ok(rooms) => {
                 self.is_faulty.store(false, Ordering::Relaxed);
                 let of = |room| if room == Room::Kept { "kept" } else { "full" };
@@ -227,22 +268,49 @@ impl Shared {
         }
     }
 
-    /// Which target a copy is for. Shows nothing of its address.
-    fn target(&self, account: &Account, listener: &Address) -> TargetId {
-        let code = self.key.mac(&["listener", &account.config.appid, &listener.uri_text()]);
+    /// Which target a copy is for: what it gets, whose it is, where. Shows nothing of its address.
+    fn target(&self, what: &str, appid: &str, address: &Address) -> TargetId {
+        let code = self.key.mac(&[what, appid, &address.uri_text()]);
         let mut target = TargetId::default();
         target.copy_from_slice(&code[..16]);
         target
     }
 
-    fn targets_of(&self, account: &Account) -> Vec<(TargetId, Address)> {
-        let listeners = account.config.relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
-        listeners.iter().map(|listener| (self.target(account, listener), listener.clone())).collect()
+    /// Those who listen. All accounts of a platform share them, so their addresses still want an account.
+    fn targets_of<'a>(&'a self, of: Listening<'a>) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
+        let (what, appid, relay) = match of {
+            Listening::Account(account) => ("listener", &account.config.appid, &account.config.relay),
+            Listening::Platform(component, _) => {
+                ("listener of a platform", &component.config.appid, &component.config.relay)
+            }
+        };
+        let listeners = relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
+        listeners.iter().map(move |address| {
+            let destination = Destination { address: address.clone(), is_in_order: false };
+            (self.target(what, appid, address), destination)
+        })
     }
 
-    /// All targets there are, with their addresses.
-    fn targets(&self) -> Vec<(TargetId, Address)> {
-        self.accounts.all().iter().flat_map(|account| self.targets_of(account)).collect()
+    fn target_of_events(&self, component: &Component) -> Option<(TargetId, Destination)> {
+        let address = component.config.push_url.as_ref()?;
+        let target = self.target("events of a platform", &component.config.appid, address);
+        Some((target, Destination { address: address.clone(), is_in_order: true }))
+    }
+
+    /// All targets there are.
+    fn targets(&self) -> Vec<(TargetId, Destination)> {
+        let with_listeners = self
+            .accounts
+            .select(|account| account.config.relay.as_ref().is_some_and(|relay| !relay.listeners.is_empty()));
+        let mut targets: Vec<(TargetId, Destination)> = Vec::new();
+        for account in &with_listeners {
+            targets.extend(self.targets_of(Listening::Account(account)));
+        }
+        for component in self.components.all() {
+            targets.extend(self.targets_of(Listening::Platform(component, "")));
+            targets.extend(self.target_of_events(component));
+        }
+        targets
     }
 }
 

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod query;
 pub mod random;
+pub mod received;
 pub mod refusals;
 pub mod secret;
 pub mod send;

@@ -45,12 +45,16 @@ pub enum Room {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub queued_s: i64,
+    /// The account, where one address stands for all of a platform.
+    pub account: Option<String>,
     pub incoming: Incoming,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Head {
     queued_s: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     query: Option<String>,
     content_type: Option<String>,
     user_agent: Option<String>,
@@ -62,6 +66,7 @@ impl Entry {
         let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
         let head = Head {
             queued_s: self.queued_s,
+            account: self.account.clone(),
             query: self.incoming.query.clone(),
             content_type: text(&self.incoming.content_type),
             user_agent: text(&self.incoming.user_agent),
@@ -83,7 +88,7 @@ impl Entry {
             user_agent: value(head.user_agent),
             body: Bytes::copy_from_slice(body),
         };
-        Some(Entry { queued_s: head.queued_s, incoming })
+        Some(Entry { queued_s: head.queued_s, account: head.account, incoming })
     }
 }
 
@@ -348,7 +353,7 @@ mod tests {
             user_agent: None,
             body: Bytes::from_static(b"\x00<xml>\xff"),
         };
-        let entry = Entry { queued_s: -3, incoming };
+        let entry = Entry { queued_s: -3, account: Some("wx1".to_owned()), incoming };
         let read = Entry::read(&entry.bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         for length in 0..4 {

@@ -1,6 +1,8 @@
 //! Third-party platforms: WeChat's side (role "serve") is answered here, calls of the platform's side (role "receive")
 //! go on to WeChat.
 
+mod events;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -8,7 +10,7 @@ use axum::{
     body::Body,
     extract::{Path, Request, State},
     http::{Method, Response},
-    routing::any,
+    routing::{any, get, post},
 };
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
@@ -16,6 +18,7 @@ use serde_json::{Map, Value};
 use super::{
     answer,
     body::read_within,
+    callback,
     caller::{Failure, failure},
 };
 use crate::{app::App, config::Role};
@@ -25,7 +28,10 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/cgi-bin/component/{name}", any(call))
+    Router::new()
+        .route("/cgi-bin/component/{name}", any(call))
+        .route("/component/{component}/events", post(events::receive))
+        .route("/component/{component}/callback/{appid}", get(callback::verify))
 }
 
 /// A call that names its platform in its body.

@@ -17,6 +17,7 @@ use crate::{
     api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     app::App,
     http::body::read_within,
+    received::Status,
 };
 
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -38,8 +39,11 @@ async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
 #[derive(Serialize)]
 pub struct Shown {
     appid: String,
-    /// Whether it stands in the configuration file or was added at run time.
+    /// Whether it stands in the configuration file, was added at run time, or was brought by a platform.
     origin: &'static str,
+    /// How it stands with the platforms that bring it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<ShownPlatform>,
     callback: String,
     original_id: Option<String>,
     kind: String,
@@ -51,6 +55,34 @@ pub struct Shown {
     upstream: bool,
     warnings: Vec<String>,
     coverage: CoverageAnswer,
+}
+
+#[derive(Serialize)]
+struct ShownPlatform {
+    component: String,
+    status: Status,
+    original_id: Option<String>,
+}
+
+fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
+    let standings = app.received.standings(&account.config.appid).into_iter();
+    standings
+        .map(|shown| ShownPlatform {
+            component: shown.component,
+            status: shown.status,
+            original_id: shown.original_id,
+        })
+        .collect()
+}
+
+/// Where its callbacks come in: at its own address, or at its platform's.
+fn callback(account: &Account, platforms: &[ShownPlatform]) -> String {
+    let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let own = format!("/callback/{}", part(&account.config.appid));
+    match platforms.first().filter(|_| account.keys.is_none()) {
+        Some(platform) => format!("/component/{}{own}", part(&platform.component)),
+        None => own,
+    }
 }
 
 /// Addresses without path and query, which may hold a key.
@@ -66,10 +98,16 @@ impl Shown {
     fn of(app: &App, account: &Account) -> Shown {
         let config = &account.config;
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let platforms = platforms(app, account);
         Shown {
             appid: config.appid.clone(),
-            origin: if account.is_configured { "configuration" } else { "run time" },
-            callback: format!("/callback/{}", utf8_percent_encode(&config.appid, NON_ALPHANUMERIC)),
+            origin: match (account.is_configured, &account.keys) {
+                (true, _) => "configuration",
+                (false, None) => "platform",
+                (false, Some(_)) => "run time",
+            },
+            callback: callback(account, &platforms),
+            platforms,
             original_id: config.original_id.clone(),
             kind: text(&config.kind),
             certified: config.certified,
@@ -91,9 +129,9 @@ impl Shown {
 fn secrets(account: &Account) -> Vec<&'static str> {
     let config = &account.config;
     let is_there = [
-        true,
+        !config.secret.reveal().is_empty(),
         config.upstream_secret.is_some(),
-        true,
+        !config.token.reveal().is_empty(),
         config.token_previous.is_some(),
         config.encoding_aes_key.is_some(),
         config.encoding_aes_key_previous.is_some(),
@@ -106,14 +144,18 @@ pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<
     #[derive(Serialize)]
     struct Listed<'a> {
         appid: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        platforms: Vec<ShownPlatform>,
         coverage: CoverageAnswer,
     }
     let mut all = app.accounts.all();
     all.retain(|account| access.allows(&Scope::Read(Some(account.config.appid.clone()))));
     all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
-    let listed = all
-        .iter()
-        .map(|account| Listed { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) });
+    let listed = all.iter().map(|account| Listed {
+        appid: &account.config.appid,
+        platforms: platforms(&app, account),
+        coverage: CoverageAnswer::of(&app, account),
+    });
     answer::own(StatusCode::OK, &BTreeMap::from([("accounts", listed.collect::<Vec<_>>())]))
 }
 
@@ -209,7 +251,10 @@ fn account_failed(error: &AccountError) -> Response<Body> {
         AccountError::Flaw(_) | AccountError::Unreadable(_) | AccountError::AppidChanges => {
             StatusCode::BAD_REQUEST
         }
-        AccountError::Exists(_) | AccountError::Configured(_) | AccountError::TooMany => StatusCode::CONFLICT,
+        AccountError::Exists(_)
+        | AccountError::Configured(_)
+        | AccountError::Authorized(_)
+        | AccountError::TooMany => StatusCode::CONFLICT,
         AccountError::Unknown(_) => StatusCode::NOT_FOUND,
         AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         AccountError::Seal(_) | AccountError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
