@@ -1,19 +1,22 @@
 //! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
 //! sealed with the data key.
 
+mod error;
+mod settings;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
 };
 
 use hashbrown::HashMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     callback::{AccountKeys, KeyError},
     clock::Clock,
-    config::{AccountConfig, AccountTable, Config, Flaw, SecretFiles},
-    data_key::{DataKey, SealError},
+    config::{AccountConfig, Config},
+    data_key::DataKey,
     ingest::Ingest,
     random::{self, RandomError},
     received::Received,
@@ -21,15 +24,15 @@ use crate::{
     token::Tokens,
 };
 
-const FACT_PREFIX: &str = "account/";
+pub use error::{AccountError, StoredAccountError};
+pub use settings::Settings;
+use settings::{FACT_PREFIX, Origin, checked, fact, kept, merged, stored};
+
 /// Accounts added at run time, at most.
 const STORED_MAX: usize = 100_000;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
-
-/// An account's settings as they came in: the names of the configuration file, secrets among them.
-pub type Settings = Map<String, Value>;
 
 /// What can be made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -74,63 +77,6 @@ pub struct Accounts {
     served: RwLock<HashMap<String, Arc<Account>, foldhash::fast::RandomState>>,
     /// One change at a time: each reads what the one before wrote.
     changing: tokio::sync::Mutex<()>,
-}
-
-/// Why an account could not be added, changed or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// A setting that cannot be.
-    #[error("{0}")]
-    Flaw(#[from] Flaw),
-    /// Not an account's settings at all.
-    #[error("the settings cannot be read: {0}")]
-    Unreadable(String),
-    /// It is there already.
-    #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
-    Exists(String),
-    /// It stands in the configuration file.
-    #[error("{0} stands in the configuration file: change it there and restart")]
-    Configured(String),
-    /// It is not there.
-    #[error("no account has the appid {0}; GET /v1/accounts lists them")]
-    Unknown(String),
-    /// It would come back with its next message.
-    #[error(
-        "{0} authorised a third-party platform, which brings its messages: take that back at WeChat first; with its next message it would come back"
-    )]
-    Authorized(String),
-    /// An account keeps its appid.
-    #[error("the appid of an account cannot be changed: add another account")]
-    AppidChanges,
-    /// Too many.
-    #[error("{STORED_MAX} accounts were added already, which is the most")]
-    TooMany,
-    /// The disk.
-    #[error("{0}")]
-    NotDurable(#[from] NotDurable),
-    /// The cipher.
-    #[error("the settings cannot be sealed: {0}")]
-    Seal(#[from] SealError),
-    /// The system.
-    #[error("{0}")]
-    Random(#[from] RandomError),
-}
-
-/// Why the accounts that were added at run time cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration: that holds then"
-)]
-pub struct StoredAccountError {
-    appid: String,
-    what: String,
-}
-
-impl StoredAccountError {
-    /// Of this account, for this reason.
-    pub fn new(appid: &str, what: String) -> StoredAccountError {
-        StoredAccountError { appid: appid.to_owned(), what }
-    }
 }
 
 /// What changing accounts needs.
@@ -223,7 +169,7 @@ impl Accounts {
                     let number = store.account(&appid).map_err(|error| error.to_string())?;
                     Account::new(number, config, false).map_err(|error| error.to_string())
                 });
-            self.put(account.map_err(|what| StoredAccountError { appid, what })?);
+            self.put(account.map_err(|what| StoredAccountError::new(&appid, what))?);
         }
         Ok(())
     }
@@ -352,58 +298,10 @@ impl Accounts {
     }
 }
 
-/// Where an account comes from.
-#[derive(Clone, Copy)]
-enum Origin {
-    /// An operator added it.
-    Own,
-    /// A third-party platform brought it.
-    Brought,
-}
-
-fn checked(settings: Settings, origin: Origin) -> Result<AccountConfig, AccountError> {
-    let table: AccountTable = serde_json::from_value(Value::Object(settings))
-        .map_err(|error| AccountError::Unreadable(error.to_string()))?;
-    Ok(match origin {
-        Origin::Own => table.checked(SecretFiles::Nowhere)?,
-        Origin::Brought => table.checked_brought()?,
-    })
-}
-
-fn merged(mut settings: Settings, changes: Settings) -> Settings {
-    for (name, value) in changes {
-        if value.is_null() { drop(settings.remove(&name)) } else { drop(settings.insert(name, value)) }
-    }
-    settings
-}
-
 /// Giving a number writes to the disk, which must not hold up the runtime.
 fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),
         _ => tokio::task::block_in_place(|| store.account(appid)),
     }
-}
-
-fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, AccountError> {
-    let name = format!("{FACT_PREFIX}{appid}");
-    let text = zeroize::Zeroizing::new(Value::Object(settings.clone()).to_string());
-    let sealed = key.seal(&name, text.as_bytes())?;
-    Ok(Change::Fact { key: name, value: Some(sealed) })
-}
-
-fn kept(appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
-    let name = format!("{FACT_PREFIX}{appid}");
-    let facts = office.store.facts(&name);
-    let sealed = facts.iter().find(|(fact, _)| *fact == name);
-    match sealed {
-        Some((fact, sealed)) => stored(fact, sealed, office.key),
-        // Brought by a platform, and nobody gave it anything yet.
-        None => Ok(Settings::from_iter([("appid".to_owned(), Value::from(appid))])),
-    }
-}
-
-fn stored(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {
-    let text = key.open(fact, sealed)?;
-    serde_json::from_slice(&text).map_err(|error| AccountError::Unreadable(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Accounts that third-party platforms bring (role "receive"): made by their first message or by the event that says
 //! they authorised the platform, bound to the `ToUserName` of their first message, durable before anybody is answered.
 
+mod load;
 mod platforms;
 mod standing;
 mod ticket;
@@ -11,19 +12,18 @@ use std::{
 };
 
 use crate::{
-    accounts::{Account, Accounts, StoredAccountError},
+    accounts::{Account, Accounts},
     callback::{Info, PlatformEvent},
-    components::Components,
-    config::Role,
     data_key::DataKey,
     ingest::Ingest,
     secret::Secret,
     store::{Change, NotDurable, Outcome, Store, lock},
 };
 
+pub use load::{Loaded, load};
 use platforms::{Platforms, Verdict};
 pub use standing::Status;
-use standing::{Standing, fact_key, pair_of};
+use standing::{Standing, fact_key};
 use ticket::Ticket;
 
 /// Longest appid that is taken from an address.
@@ -38,10 +38,6 @@ pub struct Received {
     key: DataKey,
     accounts: Arc<Accounts>,
 }
-
-/// What is on disk, before anybody is served.
-#[derive(Debug)]
-pub struct Loaded(Platforms);
 
 /// Whether a message that came through a platform is taken.
 #[derive(Clone, Debug)]
@@ -92,56 +88,14 @@ pub struct Shown {
 
 type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, NotDurable>> + Send>>;
 
-/// Reads what the platforms of the configuration brought, and serves those accounts beside the others.
-pub fn load(
-    store: &Store,
-    key: &DataKey,
-    components: &Components,
-    accounts: &Accounts,
-) -> Result<Loaded, StoredAccountError> {
-    let mut platforms = Platforms::default();
-    for component in components.all().filter(|component| component.config.role == Role::Receive) {
-        platforms.0.entry(component.config.appid.clone()).or_default();
-    }
-    for (fact, sealed) in store.facts(standing::FACT_PREFIX) {
-        let Some((component, appid)) = pair_of(&fact) else { continue };
-        let Some(platform) = platforms.0.get_mut(component) else { continue };
-        let read = Standing::opened(key, &fact, &sealed).and_then(|standing| {
-            let account = accounts.get(appid).map_or_else(|| brought(store, appid).map(Arc::new), Ok)?;
-            Ok((standing, account))
-        });
-        let (standing, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
-        accounts.put_if_new(&account);
-        platform.put(appid, &account, standing);
-        platform.seats.get_mut(appid).into_iter().for_each(|seat| seat.durable = seat.version);
-    }
-    for (fact, sealed) in store.facts(ticket::FACT_PREFIX) {
-        let component = fact.strip_prefix(ticket::FACT_PREFIX).unwrap_or_default();
-        let Some(platform) = platforms.0.get_mut(component) else { continue };
-        match Ticket::opened(key, &fact, &sealed) {
-            Ok(ticket) => platform.ticket = Some(ticket),
-            // The next one comes within ten minutes.
-            Err(error) => tracing::warn!(component, error, "the kept ticket cannot be read"),
-        }
-    }
-    Ok(Loaded(platforms))
-}
-
-/// An account with nothing but its appid.
-fn brought(store: &Store, appid: &str) -> Result<Account, String> {
-    Account::brought(store.reserve(appid), appid).map_err(|error| error.to_string())
-}
-
 /// Whether a text from outside can be an appid.
 pub fn is_sane(appid: &str) -> bool {
     (1..=APPID_BYTES_MAX).contains(&appid.len()) && appid.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-impl Loaded {
-    /// Whether any platform brings messages of this account.
-    pub fn is_active(&self, appid: &str) -> bool {
-        self.0.is_active(appid)
-    }
+/// An account with nothing but its appid.
+fn brought(store: &Store, appid: &str) -> Result<Account, String> {
+    Account::brought(store.reserve(appid), appid).map_err(|error| error.to_string())
 }
 
 impl Received {
