@@ -26,6 +26,7 @@ use crate::{
     random::{self, RandomError},
     received::{self, Received},
     refusals::Refusals,
+    remembered::Remembered,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     token::Tokens,
     upstream::Upstream,
@@ -59,6 +60,8 @@ pub struct App {
     pub components: Arc<Components>,
     /// The accounts that they bring.
     pub received: Arc<Received>,
+    /// WeChat's own tokens that went by, of platforms.
+    pub remembered: Remembered,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -152,6 +155,7 @@ impl App {
             components.clone(),
         );
         let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let remembered = Remembered::load(&store);
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -168,6 +172,7 @@ impl App {
             accounts,
             components,
             received: Arc::new(received),
+            remembered,
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),

@@ -24,6 +24,7 @@ pub mod query;
 pub mod random;
 pub mod received;
 pub mod refusals;
+pub mod remembered;
 pub mod secret;
 pub mod send;
 pub mod server;

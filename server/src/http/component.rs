@@ -2,6 +2,7 @@
 //! go on to WeChat.
 
 mod events;
+mod pass;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use axum::{
     http::{Method, Response},
     routing::{any, get, post},
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
@@ -38,11 +40,13 @@ pub fn router() -> Router<Arc<App>> {
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     match read_object(&parts.method, body).await {
-        Ok(object) => {
-            let appid = object.get("component_appid").and_then(Value::as_str).unwrap_or_default();
-            match app.components.get(appid).map(|component| component.config.role) {
+        Ok((object, body)) => {
+            let appid = object.get("component_appid").and_then(Value::as_str).map(ToOwned::to_owned);
+            let appid = appid.or_else(|| pass::platform_of(&app, &parts)).unwrap_or_default();
+            match app.components.get(&appid).map(|component| component.config.role) {
                 // Each role has its own module.
-                Some(Role::Serve | Role::Receive) | None => {
+                Some(Role::Receive) => pass::call(&app, &appid, parts, &object, body).await,
+                Some(Role::Serve) | None => {
                     tracing::debug!(name, "no such call");
                     refuse(&app, &ErrorCode::INVALID_APPID.into())
                 }
@@ -52,7 +56,7 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
     }
 }
 
-async fn read_object(method: &Method, body: Body) -> Result<Map<String, Value>, Failure> {
+async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
     if method != Method::POST {
         return Err(failure(ErrorCode::REQUIRE_POST, "send a JSON object by POST", "请用 POST 发送 JSON"));
     }
@@ -60,7 +64,8 @@ async fn read_object(method: &Method, body: Body) -> Result<Map<String, Value>, 
     if body.is_empty() {
         return Err(ErrorCode::EMPTY_BODY.into());
     }
-    serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT.into())
+    let object = serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)?;
+    Ok((object, body))
 }
 
 fn refuse(app: &App, failure: &Failure) -> Response<Body> {

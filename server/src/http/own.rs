@@ -4,6 +4,7 @@ pub mod access;
 mod bulk;
 mod manage;
 mod statistics;
+mod ticket;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -40,6 +41,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
+        .route("/v1/components/{component}/ticket", guard(Need::Admin, get(ticket::ticket)))
         .route("/v1/keys", guard(Need::Admin, get(manage::keys).post(manage::add_key)))
         .route("/v1/keys/{id}", guard(Need::Admin, delete(manage::remove_key)))
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))

@@ -14,6 +14,7 @@ mod copies;
 mod gateway;
 mod isolation;
 mod neighbour;
+mod platform;
 mod program;
 mod relay;
 mod tls;
