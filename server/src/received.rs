@@ -363,3 +363,6 @@ impl Forgotten {
         self.0.iter().map(move |(component, _)| Change::Fact { key: fact_key(component, appid), value: None })
     }
 }
+
+#[cfg(test)]
+mod tests;
