@@ -82,6 +82,12 @@ impl Interface {
         INTERFACES.iter().find(|interface| interface.name == name)
     }
 
+    /// The interface of this name in cloud calls: `officialAccount.datacube.getUpstreamMsg`, and so on.
+    pub fn by_cloud_name(name: &str) -> Option<&'static Interface> {
+        let name = name.strip_prefix("officialAccount.datacube.")?;
+        INTERFACES.iter().find(|interface| interface.cloud_name == name)
+    }
+
     /// The interface of this short name.
     pub fn by_short_name(name: &str) -> Option<&'static Interface> {
         INTERFACES.iter().find(|interface| interface.short_name == name)

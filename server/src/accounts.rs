@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     callback::{AccountKeys, KeyError},
     clock::Clock,
+    components::{Authorization, Components},
     config::{AccountConfig, Config},
     data_key::DataKey,
     ingest::Ingest,
@@ -89,6 +90,7 @@ pub struct Office<'a> {
     pub store: &'a Store,
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
+    pub components: &'a Components,
     pub key: &'a DataKey,
     pub received: &'a Received,
 }
@@ -232,8 +234,13 @@ impl Accounts {
         self.serve(account.number, config)
     }
 
-    /// Stops serving an account that was added at run time. What was counted stays; its tokens end.
-    pub async fn remove(&self, appid: &str, office: Office<'_>) -> Result<(), AccountError> {
+    /// Stops serving an account that was added at run time. What was counted stays; its tokens end, and what it gave to
+    /// third-party platforms, which is returned.
+    pub async fn remove(
+        &self,
+        appid: &str,
+        office: Office<'_>,
+    ) -> Result<Vec<Arc<Authorization>>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let account = self.changeable(appid)?;
         let forgotten =
@@ -241,9 +248,10 @@ impl Accounts {
         let (number, ended_s) = (account.number, office.clock.now_s());
         // Nothing is taken any more before time stops being covered.
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-        let revocation = office.tokens.revocation(appid).await;
+        let ending = office.components.ending(appid).await;
+        let revocation = office.tokens.revocation(|holder| holder.appid == appid).await;
         let mut gone = vec![Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None }];
-        gone.extend(revocation.changes());
+        gone.extend(revocation.changes().chain(ending.changes()));
         gone.extend(forgotten.changes(appid));
         let done = office.ingest.serve(number, false, gone).await;
         // In any case it was not served for a moment.
@@ -254,7 +262,7 @@ impl Accounts {
             return Err(error.into());
         }
         revocation.complete();
-        Ok(())
+        Ok(ending.complete())
     }
 
     /// Gives an account a new secret, which is returned. The former key or callback token is still taken; a former

@@ -16,11 +16,11 @@ use crate::{
     api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
-    components::Components,
+    components::{Components, Desk},
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Watcher, relay::Relay},
+    http::{Budget, CALLS, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     random::{self, RandomError},
@@ -62,6 +62,8 @@ pub struct App {
     pub received: Arc<Received>,
     /// WeChat's own tokens that went by, of platforms.
     pub remembered: Remembered,
+    /// Tries of secrets on the consent page.
+    pub consent_tries: Tries,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
@@ -135,7 +137,7 @@ impl App {
             accounts.put_configured(store.account(&account.appid)?, account)?;
         }
         accounts.load_stored(&store, &key)?;
-        let components = Arc::new(Components::new(&config.components)?);
+        let components = Arc::new(Components::load(&config.components, key.clone(), &store)?);
         let loaded = received::load(&store, &key, &components, &accounts)?;
         let metrics = Arc::new(Metrics::default());
         let all = accounts.all().into_iter();
@@ -173,6 +175,7 @@ impl App {
             components,
             received: Arc::new(received),
             remembered,
+            consent_tries: Tries::default(),
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),
@@ -199,9 +202,15 @@ impl App {
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
+            components: &self.components,
             key: &self.key,
             received: &self.received,
         }
+    }
+
+    /// What changing authorizations needs.
+    pub fn desk(&self) -> Desk<'_> {
+        Desk { accounts: &self.accounts, tokens: &self.tokens, ingest: &self.ingest, clock: &self.clock }
     }
 
     /// Sizes for the metrics.

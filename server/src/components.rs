@@ -1,17 +1,37 @@
-//! Third-party platforms as they are served, and which accounts gave them which permission sets.
+//! Third-party platforms as they are served, and which accounts gave them which permission sets. With the role "serve"
+//! msgcube stands for WeChat: tickets, codes and tokens come from here.
+
+mod authorize;
+pub mod code;
+pub mod event;
+pub mod permission_set;
+mod refresh;
+pub mod ticket;
+mod vouched;
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
 };
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use crate::{
     callback::{AccountKeys, KeyError},
     config::ComponentConfig,
+    data_key::DataKey,
+    store::{Change, Store},
 };
+
+pub use authorize::{Approval, ComponentError, Desk, Ending, Handed};
+use code::UsedCodes;
+use refresh::RefreshTokens;
 
 /// The permission set of the seven interfaces. Source: the page of each, "The permission set id … is: 1".
 pub const MESSAGES: u32 = 1;
+const FACT_PREFIX: &str = "authorization/";
 
 /// One platform.
 #[derive(Debug)]
@@ -22,20 +42,36 @@ pub struct Component {
     pub keys: AccountKeys,
     /// Its accounts' callbacks that are being passed on.
     pub relays_waiting: AtomicUsize,
+    /// Somebody asked for its ticket to be pushed at once.
+    pub push_now: Notify,
 }
 
 /// All platforms.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Components {
+    key: DataKey,
     served: HashMap<String, Arc<Component>>,
-    authorizations: RwLock<HashMap<(String, String), Authorization>>,
+    /// By platform and account.
+    authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
+    used: Mutex<UsedCodes>,
+    /// One change at a time: each reads what the one before wrote.
+    changing: tokio::sync::Mutex<()>,
 }
 
-/// What an account gave a platform.
-#[derive(Clone, Debug, Default)]
+/// What an account gave a platform, as it is stored: without any token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Authorization {
-    /// The permission sets.
+    /// The platform.
+    pub component: String,
+    /// The account.
+    pub account: String,
+    /// Another one each time it is given after it was taken back.
+    id: String,
+    /// The permission sets, by number.
     pub permission_sets: Vec<u32>,
+    /// When it was given last, Unix seconds.
+    pub authorized_s: i64,
+    refresh: RefreshTokens,
 }
 
 /// Whether a platform may do something for an account.
@@ -50,22 +86,30 @@ pub enum Permission {
 }
 
 impl Components {
-    /// Those of the configuration.
-    pub fn new(configs: &[ComponentConfig]) -> Result<Components, KeyError> {
+    /// Those of the configuration, with what was authorised before.
+    pub fn load(configs: &[ComponentConfig], key: DataKey, store: &Store) -> Result<Components, KeyError> {
         let served = configs.iter().map(|config| {
             let component = Component {
                 keys: config.keys()?,
                 config: config.clone(),
                 relays_waiting: AtomicUsize::new(0),
+                push_now: Notify::new(),
             };
             Ok((config.appid.clone(), Arc::new(component)))
         });
-        Ok(Components { served: served.collect::<Result<_, _>>()?, authorizations: RwLock::default() })
-    }
-
-    /// All of them, in no order.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Component>> {
-        self.served.values()
+        let components = Components {
+            key,
+            served: served.collect::<Result<_, _>>()?,
+            authorizations: RwLock::default(),
+            used: Mutex::new(UsedCodes::load(store)),
+            changing: tokio::sync::Mutex::new(()),
+        };
+        for (_, value) in store.facts(FACT_PREFIX) {
+            if let Ok(authorization) = serde_json::from_slice::<Authorization>(&value) {
+                components.remember(authorization);
+            }
+        }
+        Ok(components)
     }
 
     /// The platform of an appid.
@@ -73,13 +117,69 @@ impl Components {
         self.served.get(appid).cloned()
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Component>> {
+        self.served.values()
+    }
+
+    /// What an account gave a platform, unless it took it back.
+    pub fn authorization(&self, component: &str, account: &str) -> Option<Arc<Authorization>> {
+        let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
+        authorizations.get(component)?.get(account).cloned()
+    }
+
+    /// What all accounts gave a platform, by their appids.
+    pub fn authorizations(&self, component: &str) -> Vec<Arc<Authorization>> {
+        let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
+        authorizations.get(component).into_iter().flat_map(BTreeMap::values).cloned().collect()
+    }
+
     /// Whether a platform may use a permission set of an account.
     pub fn permission(&self, component: &str, account: &str, permission_set: u32) -> Permission {
-        let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
-        match authorizations.get(&(component.to_owned(), account.to_owned())) {
+        match self.authorization(component, account) {
             None => Permission::NotAuthorized,
             Some(given) if given.permission_sets.contains(&permission_set) => Permission::Granted,
             Some(_) => Permission::SetMissing,
         }
+    }
+
+    /// The refresh token that is given out for an authorization.
+    pub fn refresh_token(&self, authorization: &Authorization) -> String {
+        self.refresh_token_of(authorization, authorization.refresh.current())
+    }
+
+    fn refresh_token_of(&self, authorization: &Authorization, nonce: &str) -> String {
+        let Authorization { component, account, .. } = authorization;
+        let mac = self.key.mac(&["refresh_token", component, account, nonce]);
+        format!("refreshtoken@@@{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    fn remember(&self, authorization: Authorization) {
+        let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
+        let of_component = authorizations.entry(authorization.component.clone()).or_default();
+        of_component.insert(authorization.account.clone(), Arc::new(authorization));
+    }
+
+    fn forget(&self, authorization: &Authorization) {
+        let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_component) = authorizations.get_mut(&authorization.component) {
+            of_component.remove(&authorization.account);
+        }
+    }
+}
+
+impl Authorization {
+    fn fact(&self) -> Change {
+        // It has nothing that JSON cannot say.
+        Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
+    }
+
+    fn gone(&self) -> Change {
+        Change::Fact { key: self.fact_key(), value: None }
+    }
+
+    /// With a length, since appids may hold any sign.
+    fn fact_key(&self) -> String {
+        format!("{FACT_PREFIX}{}/{}/{}", self.component.len(), self.component, self.account)
     }
 }

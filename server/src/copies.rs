@@ -1,5 +1,6 @@
-//! Copies of callbacks for targets that only listen, and a platform's events for the server behind: kept in a queue on
-//! disk, bounded, and sent in the background until they are taken. Sealed, and gone once delivered or a day old.
+//! Copies of callbacks for targets that only listen, and events for third-party platforms, our own or WeChat's: kept in a
+//! queue on disk, bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they
+//! are sealed, and gone once delivered or a day old.
 
 mod delivery;
 mod queue;
@@ -147,8 +148,9 @@ impl Copies {
         self.keep_for(targets, account, incoming).await;
     }
 
-    /// Keeps an event for the server behind a platform. False if it is not durable.
-    pub async fn keep_event(&self, component: &Component, incoming: &Incoming) -> bool {
+    /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
+    /// durable.
+    pub async fn keep_passed_on(&self, component: &Component, incoming: &Incoming) -> bool {
         let Some((target, _)) = self.shared.target_of_events(component) else { return false };
         self.keep_for(vec![target], None, incoming).await
     }
@@ -163,13 +165,25 @@ impl Copies {
         };
         let (shared, incoming) = (self.shared.clone(), incoming.clone());
         let kept = tokio::spawn(async move {
-            let results = shared.keep(&targets, account, incoming).await;
+            let entry = Entry { queued_s: shared.clock.now_s(), account, is_event: false, incoming };
+            let results = shared.keep(&targets, &entry).await;
             results.iter().for_each(|result| shared.metrics.copied(result, 1));
             shared.news.notify_one();
             drop(place);
             results.iter().all(|result| *result == "kept")
         });
         matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(true)))
+    }
+
+    /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
+    pub async fn keep_event(&self, component: &str, target: &Address, incoming: Incoming) -> &'static str {
+        self.deliver();
+        let targets = vec![self.shared.target("platform", component, target)];
+        let queued_s = self.shared.clock.now_s();
+        let entry = Entry { queued_s, account: None, is_event: true, incoming };
+        let kept = self.shared.keep(&targets, &entry).await;
+        self.shared.news.notify_one();
+        kept.first().copied().unwrap_or("not_durable")
     }
 
     /// Bytes of copies that wait.
@@ -244,14 +258,8 @@ impl Shared {
         }
     }
 
-    /// Keeps a copy for each target, with one sync; what became of each.
-    async fn keep(
-        self: &Arc<Self>,
-        targets: &[TargetId],
-        account: Option<String>,
-        incoming: Incoming,
-    ) -> Vec<&'static str> {
-        let entry = Entry { queued_s: self.clock.now_s(), account, incoming };
+    /// Keeps an entry for each target, with one sync; what became of each.
+    async fn keep(self: &Arc<Self>, targets: &[TargetId], entry: &Entry) -> Vec<&'static str> {
         let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
             return vec!["not_durable"; targets.len()];
         };
@@ -268,9 +276,9 @@ impl Shared {
         }
     }
 
-    /// Which target a copy is for: what it gets, whose it is, where. Shows nothing of its address.
-    fn target(&self, what: &str, appid: &str, address: &Address) -> TargetId {
-        let code = self.key.mac(&[what, appid, &address.uri_text()]);
+    /// Which target an entry is for. Shows nothing of its address.
+    fn target(&self, kind: &str, appid: &str, address: &Address) -> TargetId {
+        let code = self.key.mac(&[kind, appid, &address.uri_text()]);
         let mut target = TargetId::default();
         target.copy_from_slice(&code[..16]);
         target
@@ -278,7 +286,7 @@ impl Shared {
 
     /// Those who listen. All accounts of a platform share them, so their addresses still want an account.
     fn targets_of<'a>(&'a self, of: Listening<'a>) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
-        let (what, appid, relay) = match of {
+        let (kind, appid, relay) = match of {
             Listening::Account(account) => ("listener", &account.config.appid, &account.config.relay),
             Listening::Platform(component, _) => {
                 ("listener of a platform", &component.config.appid, &component.config.relay)
@@ -287,13 +295,13 @@ impl Shared {
         let listeners = relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
         listeners.iter().map(move |address| {
             let destination = Destination { address: address.clone(), is_in_order: false };
-            (self.target(what, appid, address), destination)
+            (self.target(kind, appid, address), destination)
         })
     }
 
     fn target_of_events(&self, component: &Component) -> Option<(TargetId, Destination)> {
         let address = component.config.push_url.as_ref()?;
-        let target = self.target("events of a platform", &component.config.appid, address);
+        let target = self.target("platform", &component.config.appid, address);
         Some((target, Destination { address: address.clone(), is_in_order: true }))
     }
 

@@ -100,6 +100,12 @@ impl DataKey {
         Ok(DataKey(bytes))
     }
 
+    /// A key that is the same each time.
+    #[cfg(test)]
+    pub fn for_test(byte: u8) -> DataKey {
+        DataKey(Zeroizing::new([byte; BYTES]))
+    }
+
     /// A code over texts, each with its length, that only this key makes. The first says what it is for.
     pub fn mac(&self, texts: &[&str]) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
@@ -149,23 +155,27 @@ impl fmt::Debug for DataKey {
 mod tests {
     use super::*;
 
-    fn key(byte: u8) -> DataKey {
-        DataKey(Zeroizing::new([byte; BYTES]))
-    }
-
     #[test]
     fn what_is_sealed_opens_only_under_its_name_and_key_and_unchanged() {
-        let sealed = key(1).seal("account/wx1", b"secret").unwrap();
+        let sealed = DataKey::for_test(1).seal("account/wx1", b"secret").unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_ne!(sealed, key(1).seal("account/wx1", b"secret").unwrap(), "the same twice looks different");
-        assert_eq!(key(1).open("account/wx1", &sealed).unwrap().as_slice(), b"secret");
-        assert_eq!(key(1).open("account/wx2", &sealed).unwrap_err(), SealError::NotOurs);
-        assert_eq!(key(2).open("account/wx1", &sealed).unwrap_err(), SealError::NotOurs);
+        assert_ne!(
+            sealed,
+            DataKey::for_test(1).seal("account/wx1", b"secret").unwrap(),
+            "the same twice looks different"
+        );
+        assert_eq!(DataKey::for_test(1).open("account/wx1", &sealed).unwrap().as_slice(), b"secret");
+        assert_eq!(DataKey::for_test(1).open("account/wx2", &sealed).unwrap_err(), SealError::NotOurs);
+        assert_eq!(DataKey::for_test(2).open("account/wx1", &sealed).unwrap_err(), SealError::NotOurs);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(key(1).open("account/wx1", &changed).unwrap_err(), SealError::NotOurs, "byte {at}");
-            assert!(key(1).open("account/wx1", &sealed[..at]).is_err(), "{at} bytes");
+            assert_eq!(
+                DataKey::for_test(1).open("account/wx1", &changed).unwrap_err(),
+                SealError::NotOurs,
+                "byte {at}"
+            );
+            assert!(DataKey::for_test(1).open("account/wx1", &sealed[..at]).is_err(), "{at} bytes");
         }
     }
 }

@@ -5,6 +5,7 @@ mod answer;
 pub(crate) mod body;
 mod callback;
 mod caller;
+mod cloud;
 mod component;
 mod datacube;
 mod drain;
@@ -22,12 +23,13 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{any, get},
+    routing::{any, get, post},
 };
 use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
+pub use component::{Tries, push};
 pub use gateway::{Budget, CALLS};
 pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
@@ -37,6 +39,7 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/callback/{appid}", get(callback::verify))
         .route("/cgi-bin/token", any(token::token))
         .route("/cgi-bin/stable_token", any(token::stable_token))
+        .route("/cloud/admin", post(cloud::admin))
         .route("/metrics", get(operation::metrics_behind_key));
     for interface in &INTERFACES {
         let handler = move |state, request| datacube::answer(interface, state, request);

@@ -7,6 +7,7 @@ pub mod app;
 pub mod callback;
 pub mod cli;
 pub mod clock;
+pub mod cloud;
 pub mod components;
 pub mod config;
 pub mod copies;

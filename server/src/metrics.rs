@@ -13,9 +13,11 @@ use prometheus_client::{
 pub struct Metrics {
     callbacks: Family<CallbackLabels, Counter>,
     calls: Family<CallLabels, Counter>,
+    cloud_calls: Family<CallbackLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
     copies: Family<ResultLabels, Counter>,
+    pushes: Family<PushLabels, Counter>,
     copies_bytes: Gauge,
     gateway: Family<ResultLabels, Counter>,
     gateway_seconds: Histogram,
@@ -53,6 +55,12 @@ struct RelayLabels {
 struct CallLabels {
     interface: &'static str,
     errcode: i64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PushLabels {
+    kind: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -95,9 +103,11 @@ impl Default for Metrics {
         let metrics = Metrics {
             callbacks: Family::default(),
             calls: Family::default(),
+            cloud_calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
             copies: Family::default(),
+            pushes: Family::default(),
             copies_bytes: Gauge::default(),
             gateway: Family::default(),
             gateway_seconds: Histogram::new(seconds),
@@ -128,12 +138,16 @@ impl Metrics {
         let mut registry = crate::store::lock(&self.registry);
         registry.register("callbacks", "Callbacks by result and reason", self.callbacks.clone());
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
+        let cloud = "Cloud calls by result and reason";
+        registry.register("cloud_calls", cloud, self.cloud_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
         registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
         registry.register("copies", "Copies for listeners, by what became of them", self.copies.clone());
-        let copies = "Copies that wait for listeners";
+        let pushes = "Pushes to third-party platforms, by kind and by what became of them";
+        registry.register("component_pushes", pushes, self.pushes.clone());
+        let copies = "Copies that wait for listeners, and events that wait for third-party platforms";
         registry.register_with_unit("copies_waiting", copies, Unit::Bytes, self.copies_bytes.clone());
         registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
         let gateway = "Time until WeChat's answer to a call that was passed on began";
@@ -182,6 +196,11 @@ impl Metrics {
         self.calls.get_or_create(&CallLabels { interface, errcode: i64::from(errcode) }).inc();
     }
 
+    /// A cloud call was answered or refused.
+    pub fn cloud_call(&self, result: &'static str, reason: &'static str) {
+        self.cloud_calls.get_or_create(&CallbackLabels { result, reason }).inc();
+    }
+
     /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.
     pub fn relayed(&self, result: &'static str, status: &'static str, took: Duration) {
         self.relays.get_or_create(&RelayLabels { result, status }).inc();
@@ -191,6 +210,11 @@ impl Metrics {
     /// Copies for listeners were kept, delivered, or not.
     pub fn copied(&self, result: &'static str, copies: u64) {
         self.copies.get_or_create(&ResultLabels { result }).inc_by(copies);
+    }
+
+    /// A push to a third-party platform was kept, delivered, or not.
+    pub fn pushed(&self, kind: &'static str, result: &'static str) {
+        self.pushes.get_or_create(&PushLabels { kind, result }).inc();
     }
 
     /// A call was passed on to WeChat, or could not be.

@@ -61,6 +61,7 @@ pub async fn serve(
     let address = listener.address()?;
     check_loops(&app, address)?;
     app.copies.start();
+    http::push::start(&app);
     // Before the address is said: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -173,12 +173,12 @@ impl Tokens {
         Ok(self.issued(&grant, clock))
     }
 
-    /// The end of all tokens of an account: its changes become durable with others, then it is completed. Until it is
+    /// The end of all tokens of some holders: its changes become durable with others, then it is completed. Until it is
     /// dropped no token is given out.
-    pub async fn revocation(&self, appid: &str) -> Revocation<'_> {
+    pub async fn revocation(&self, is_ended: impl Fn(&Holder) -> bool) -> Revocation<'_> {
         let issuing = self.issuing.lock().await;
         let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
-        let grants = grants.by_hash.values().filter(|grant| grant.holder.appid == appid).cloned().collect();
+        let grants = grants.by_hash.values().filter(|grant| is_ended(&grant.holder)).cloned().collect();
         Revocation { tokens: self, grants, _issuing: issuing }
     }
 

@@ -66,6 +66,32 @@ fn number(xml: &mut String, name: &str, number: impl std::fmt::Display) {
     let _ = write!(xml, "<{name}>{number}</{name}>");
 }
 
+/// What a third-party platform is told. Source: WeChat's pages on component_verify_ticket and on authorisation events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice<'a> {
+    /// The platform's appid.
+    pub appid: &'a str,
+    /// `CreateTime`, Unix seconds.
+    pub create_time: i64,
+    /// `InfoType`
+    pub info_type: &'a str,
+    /// What this kind carries, in order.
+    pub fields: Vec<(&'a str, &'a str)>,
+}
+
+impl Notice<'_> {
+    fn xml(&self) -> String {
+        let mut xml = String::from("<xml>");
+        element(&mut xml, "AppId", self.appid);
+        number(&mut xml, "CreateTime", self.create_time);
+        element(&mut xml, "InfoType", self.info_type);
+        for (name, value) in &self.fields {
+            element(&mut xml, name, value);
+        }
+        xml + "</xml>"
+    }
+}
+
 /// A callback ready to be POSTed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -102,31 +128,46 @@ pub struct Encryption<'a> {
 impl Envelope<'_> {
     /// A plain callback.
     pub fn plain(&self, draft: &Draft<'_>) -> Sealed {
-        Sealed { query: self.query(draft).finish(), body: draft.xml() }
+        Sealed { query: self.query(Some(draft)).finish(), body: draft.xml() }
+    }
+
+    /// A platform's push, which always is encrypted. The 16 bytes have to be random, except in tests.
+    pub fn notice(&self, key: &AesKey, random: [u8; 16], notice: &Notice<'_>) -> Sealed {
+        let encrypt = cipher::encrypt(key, random, notice.xml().as_bytes(), notice.appid);
+        let mut body = String::from("<xml>");
+        element(&mut body, "AppId", notice.appid);
+        element(&mut body, "Encrypt", &encrypt);
+        Sealed { query: self.encrypted_query(None, &encrypt), body: body + "</xml>" }
     }
 
     /// An encrypted callback. It carries the plain signature, too, as WeChat's do.
     pub fn encrypted(&self, encryption: &Encryption<'_>, draft: &Draft<'_>) -> Sealed {
         let encrypt =
             cipher::encrypt(encryption.key, encryption.random, draft.xml().as_bytes(), encryption.appid);
-        let timestamp = self.timestamp.to_string();
-        let values = [self.token, &timestamp, self.nonce, &encrypt].map(str::as_bytes);
-        let mut query = self.query(draft);
-        query.append_pair("encrypt_type", "aes").append_pair("msg_signature", text(&sign(values)));
         let body =
             if encryption.compatible { draft.compatible_xml(&encrypt) } else { safe_xml(draft, &encrypt) };
-        Sealed { query: query.finish(), body }
+        Sealed { query: self.encrypted_query(Some(draft), &encrypt), body }
     }
 
-    fn query(&self, draft: &Draft<'_>) -> Serializer<'static, String> {
+    fn encrypted_query(&self, draft: Option<&Draft<'_>>, encrypt: &str) -> String {
+        let timestamp = self.timestamp.to_string();
+        let values = [self.token, &timestamp, self.nonce, encrypt].map(str::as_bytes);
+        let mut query = self.query(draft);
+        query.append_pair("encrypt_type", "aes").append_pair("msg_signature", text(&sign(values)));
+        query.finish()
+    }
+
+    fn query(&self, draft: Option<&Draft<'_>>) -> Serializer<'static, String> {
         let timestamp = self.timestamp.to_string();
         let signature = sign([self.token, &timestamp, self.nonce].map(str::as_bytes));
         let mut query = Serializer::new(String::new());
         query
             .append_pair("signature", text(&signature))
             .append_pair("timestamp", &timestamp)
-            .append_pair("nonce", self.nonce)
-            .append_pair("openid", draft.from_user);
+            .append_pair("nonce", self.nonce);
+        if let Some(draft) = draft {
+            query.append_pair("openid", draft.from_user);
+        }
         query
     }
 }

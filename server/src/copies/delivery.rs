@@ -8,7 +8,7 @@ use super::{
     AGE_S_MAX, Destination, Shared,
     queue::{Entry, EntryKey, Queue, TargetId},
 };
-use crate::http::relay;
+use crate::http::{push, relay};
 
 /// How often the manager looks, if nothing tells it to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -16,7 +16,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TOGETHER: usize = 16;
 /// One delivery.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// The pause after a pass in which some copies were refused.
+/// The pause after a pass in which some were refused; each further one is twice as long.
 const PAUSE_REFUSED: Duration = Duration::from_secs(5);
 /// The pause after nobody answered; each further one is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
@@ -76,7 +76,7 @@ fn note(fares: &mut HashMap<TargetId, Fare>, target: TargetId, pass: Pass) {
     let former = fares.remove(&target).map_or(PAUSE_FIRST / 2, |fare| fare.pause);
     let pause = match pass {
         Pass::AllTaken => return,
-        Pass::SomeRefused => PAUSE_REFUSED,
+        Pass::SomeRefused => (former * 2).clamp(PAUSE_REFUSED, PAUSE_MAX),
         Pass::NobodyAnswers => (former * 2).min(PAUSE_MAX),
     };
     fares.insert(target, Fare { pause, next: Instant::now() + pause });
@@ -133,35 +133,49 @@ async fn deliver(
         let (shared, destination) = (shared.clone(), destination.cloned());
         let bytes = sealed.len() as u64;
         sending.spawn(async move {
-            let (result, settled) = settle(&shared, destination.as_ref(), &sealed).await;
-            shared.metrics.copied(result, 1);
+            let (result, is_event, settled) = settle(&shared, destination.as_ref(), &sealed).await;
+            if is_event {
+                shared.metrics.pushed("event", result);
+            } else {
+                shared.metrics.copied(result, 1);
+            }
             (key, bytes, settled)
         });
     }
     sending.join_all().await
 }
 
+/// What became of an entry, as in the metrics, and whether it is an event.
 async fn settle(
     shared: &Shared,
     destination: Option<&Destination>,
     sealed: &[u8],
-) -> (&'static str, Settled) {
+) -> (&'static str, bool, Settled) {
     let entry = shared.key.open("copy", sealed).ok().and_then(|bytes| Entry::read(&bytes));
     let request = destination.zip(entry.as_ref()).and_then(|(to, entry)| {
         let address = entry.account.as_ref().map(|appid| to.address.for_account(appid));
         relay::request(address.as_ref().unwrap_or(&to.address), &entry.incoming)
     });
+    let is_event = entry.as_ref().is_some_and(|entry| entry.is_event);
     let (Some(entry), Some(request)) = (entry, request) else {
-        // The data key was changed, or the listener is not configured any more.
-        return ("dropped", Settled::Over);
+        // The data key was changed, or the target is not configured any more.
+        return ("dropped", is_event, Settled::Over);
     };
     if shared.clock.now_s() - entry.queued_s > AGE_S_MAX {
-        return ("too_old", Settled::Over);
+        return ("too_old", is_event, Settled::Over);
     }
-    match tokio::time::timeout(TIME_MAX, shared.client.send(request)).await {
-        // A server in trouble gets it again; any other answer is its business.
-        Ok(Ok(response)) if response.status().is_server_error() => ("failed", Settled::Refused),
-        Ok(Ok(_)) => ("delivered", Settled::Over),
-        _ => ("failed", Settled::Lost),
+    let answered = async {
+        let (parts, content) = shared.client.send(request).await.ok()?.into_parts();
+        // A server in trouble gets it again; any other answer of a listener is its business.
+        Some(if is_event {
+            push::takes(parts.status, content).await
+        } else {
+            !parts.status.is_server_error()
+        })
+    };
+    match tokio::time::timeout(TIME_MAX, answered).await.ok().flatten() {
+        Some(true) => ("delivered", is_event, Settled::Over),
+        Some(false) => ("failed", is_event, Settled::Refused),
+        None => ("failed", is_event, Settled::Lost),
     }
 }

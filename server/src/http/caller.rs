@@ -1,11 +1,11 @@
 //! Who calls one of WeChat's interfaces: the account that the access token in the query names.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::http::request::Parts;
 use msgcube_client::ErrorCode;
 
-use super::hint::Hint;
+use super::{hint::Hint, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
@@ -78,6 +78,45 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
             Ok(Caller::account(account))
         }
     }
+}
+
+/// Who calls without a token of ours, if it looks like a call from Cloud Hosting, whose side-car would add one: taken only
+/// from addresses that a cloud names. None: an `access_token` decides.
+pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>> {
+    let query = parts.uri.query().unwrap_or("");
+    if token_in(query).is_some() {
+        return None;
+    }
+    let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
+    let from_appid = value("from_appid").map(|(_, appid)| appid);
+    let peer = parts.extensions.get::<Peer>()?.0.ip();
+    let mut clouds = app.config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
+    let Some(first) = clouds.peek() else {
+        let says_so = from_appid.is_some() || value("cloudbase_access_token").is_some();
+        return says_so.then(|| Err(not_from(peer)));
+    };
+    let appid = match &from_appid {
+        None => first.appids.first(),
+        Some(appid) => clouds.flat_map(|cloud| &cloud.appids).find(|allowed| *allowed == appid),
+    };
+    let account = appid.and_then(|appid| app.accounts.get(appid));
+    Some(account.map(Caller::account).ok_or_else(|| {
+        let en = "from_appid must be in appids of the [[cloud]] that allows this address, and be served here";
+        failure(
+            ErrorCode::API_UNAUTHORIZED,
+            en,
+            "from_appid 须在允许此地址的 [[cloud]] 的 appids 中，且为本服务中的公众号",
+        )
+    }))
+}
+
+fn not_from(peer: IpAddr) -> Failure {
+    let peer = peer.to_canonical();
+    let en = format!(
+        "a call without access_token is taken from addresses in allow_from of a [[cloud]] only; this one came from {peer}"
+    );
+    let zh = format!("不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}");
+    failure(ErrorCode::ACCESS_TOKEN_MISSING, en, zh)
 }
 
 fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {

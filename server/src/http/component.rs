@@ -1,8 +1,11 @@
 //! Third-party platforms: WeChat's side (role "serve") is answered here, calls of the platform's side (role "receive")
 //! go on to WeChat.
 
+mod consent;
 mod events;
 mod pass;
+pub mod push;
+mod serve;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +21,13 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    answer,
     body::read_within,
     callback,
     caller::{Failure, failure},
 };
 use crate::{app::App, config::Role};
+
+pub use consent::Tries;
 
 /// Nobody is known yet when the body is read.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -34,25 +38,23 @@ pub fn router() -> Router<Arc<App>> {
         .route("/cgi-bin/component/{name}", any(call))
         .route("/component/{component}/events", post(events::receive))
         .route("/component/{component}/callback/{appid}", get(callback::verify))
+        .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
 /// A call that names its platform in its body.
+/// `/cgi-bin/component/{name}`
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    match read_object(&parts.method, body).await {
-        Ok((object, body)) => {
-            let appid = object.get("component_appid").and_then(Value::as_str).map(ToOwned::to_owned);
-            let appid = appid.or_else(|| pass::platform_of(&app, &parts)).unwrap_or_default();
-            match app.components.get(&appid).map(|component| component.config.role) {
-                // Each role has its own module.
-                Some(Role::Receive) => pass::call(&app, &appid, parts, &object, body).await,
-                Some(Role::Serve) | None => {
-                    tracing::debug!(name, "no such call");
-                    refuse(&app, &ErrorCode::INVALID_APPID.into())
-                }
-            }
+    let read = read_object(&parts.method, body).await;
+    let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
+    let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
+    let component = appid.and_then(|appid| app.components.get(&appid));
+    // Each role has its own module.
+    match (component.filter(|component| component.config.role == Role::Receive), read) {
+        (Some(component), Ok((object, body))) => {
+            pass::call(&app, &component.config.appid, parts, &object, body).await
         }
-        Err(failure) => refuse(&app, &failure),
+        (_, read) => serve::answer(&app, &name, &parts, read.map(|(object, _)| object)).await,
     }
 }
 
@@ -66,8 +68,4 @@ async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>,
     }
     let object = serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)?;
     Ok((object, body))
-}
-
-fn refuse(app: &App, failure: &Failure) -> Response<Body> {
-    answer::error(app, failure.code, failure.hint.as_ref())
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{Method, Response, request::Parts},
+    http::{HeaderName, HeaderValue, Method, Response, Uri, request::Parts},
 };
 use bytes::Bytes;
 use msgcube_client::{Day, ErrorCode, Granularity, Interface, List, Row, check_range};
@@ -15,9 +15,10 @@ use serde_json::{Map, Value};
 use super::{
     answer, body,
     body::BodyError,
-    caller::{Caller, Failure, caller, failure},
+    caller::{Caller, Failure, caller, failure, from_hosting},
     gateway,
     hint::Hint,
+    rid,
 };
 use crate::{
     accounts::Account,
@@ -30,6 +31,9 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// By this, programs in Cloud Hosting tell that their call needed no token.
+const SEQUENCE: HeaderName = HeaderName::from_static("x-openapi-seqid");
+
 struct Dates {
     begin: Day,
     end: Day,
@@ -41,9 +45,24 @@ pub async fn answer(
     State(app): State<Arc<App>>,
     request: Request,
 ) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let caller = caller(&app, &parts, app.clock.now_s());
-    answer_to(interface, &app, caller, parts, body).await
+    let (mut parts, body) = request.into_parts();
+    let Some(hosted) = from_hosting(&app, &parts) else {
+        let caller = caller(&app, &parts, app.clock.now_s());
+        return answer_to(interface, &app, caller, parts, body).await;
+    };
+    // The header says that a call was taken over without a token; one that was not let in was not.
+    let sequence = hosted.is_ok().then(|| rid::next(&app)).and_then(|id| HeaderValue::try_from(id).ok());
+    parts.uri = uri_without_token(interface);
+    let mut response = answer_to(interface, &app, hosted, parts, body).await;
+    if let Some(sequence) = sequence {
+        response.headers_mut().insert(SEQUENCE, sequence);
+    }
+    response
+}
+
+/// Where a call that carries no token of ours would go, with the place of one: WeChat is asked with the real one.
+pub fn uri_without_token(interface: &Interface) -> Uri {
+    format!("{}?access_token=", interface.path()).parse().unwrap_or_default()
 }
 
 /// The same once it is known who calls, or why nobody does.

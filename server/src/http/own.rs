@@ -1,10 +1,11 @@
 //! Our own interface, behind keys: bulk messages, statistics, coverage, messages kept aside, accounts, keys.
 
 pub mod access;
+mod across;
 mod bulk;
+mod components;
 mod manage;
 mod statistics;
-mod ticket;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -41,7 +42,16 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
-        .route("/v1/components/{component}/ticket", guard(Need::Admin, get(ticket::ticket)))
+        .route("/v1/stats", guard(Need::AnyKey, get(across::answer)))
+        .route("/v1/components/{component}/ticket", guard(Need::Admin, get(components::ticket)))
+        .route(
+            "/v1/components/{component}/authorizations",
+            guard(Need::Admin, get(components::authorizations).post(components::authorize)),
+        )
+        .route(
+            "/v1/components/{component}/authorizations/{appid}",
+            guard(Need::Admin, delete(components::withdraw)),
+        )
         .route("/v1/keys", guard(Need::Admin, get(manage::keys).post(manage::add_key)))
         .route("/v1/keys/{id}", guard(Need::Admin, delete(manage::remove_key)))
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))

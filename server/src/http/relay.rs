@@ -107,6 +107,11 @@ impl Default for Relay {
 }
 
 impl Relay {
+    /// The way to other servers.
+    pub fn client(&self) -> &Outbound {
+        &self.client
+    }
+
     /// Callbacks that are being passed on.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)

@@ -43,7 +43,7 @@ impl Run {
             push_url: None,
             relay: None,
         };
-        let components = crate::components::Components::new(&[platform]).unwrap();
+        let components = crate::components::Components::load(&[platform], key.clone(), &store).unwrap();
         let accounts = Arc::new(Accounts::default());
         let loaded = load(&store, &key, &components, &accounts).unwrap();
         let served = accounts.select(|account| loaded.is_active(&account.config.appid));

@@ -17,4 +17,5 @@ mod neighbour;
 mod platform;
 mod program;
 mod relay;
+mod statistics;
 mod tls;

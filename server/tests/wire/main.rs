@@ -64,10 +64,13 @@ on_each_target! {
     tokens
     tokens_in_time
     callbacks
+    cloud
     refusals
     bulk
     statistics
+    statistics_across
     operation
+    component
 }
 
 #[test]

@@ -117,7 +117,7 @@ async fn hand_on(
     deadline: Instant,
 ) -> Response<Body> {
     let Some(url) = &component.config.push_url else { return answer::success() };
-    if app.copies.keep_event(component, incoming).await {
+    if app.copies.keep_passed_on(component, incoming).await {
         return answer::success();
     }
     relay::pass_event(app, &component.relays_waiting, url, incoming, deadline).await

@@ -16,7 +16,8 @@ use crate::{
     accounts::{Account, AccountError, Rotated, SECRETS, Settings},
     api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     app::App,
-    http::body::read_within,
+    components::event::Event,
+    http::{body::read_within, push},
     received::Status,
 };
 
@@ -27,7 +28,7 @@ const DAY_S: i64 = 24 * 3600;
 const DAYS_MAX: u32 = 36_500;
 
 /// Reads a JSON object, or says why it is none.
-async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
+pub async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
     let bad = |what: String| answer::own_error(StatusCode::BAD_REQUEST, what);
     let bytes = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
     let bytes =
@@ -204,7 +205,9 @@ pub async fn change_account(
 pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
     let done = to_its_end(async move {
-        shared.accounts.remove(&removed, shared.office()).await?;
+        for ended in shared.accounts.remove(&removed, shared.office()).await? {
+            push::tell(&shared, Event::unauthorized(&ended, shared.clock.now_s())).await;
+        }
         if let Some(upstream) = &shared.upstream {
             upstream.forget(&removed).await;
         }

@@ -1,6 +1,7 @@
-//! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, open periods included.
+//! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, open periods included. What is asked for, and
+//! what a row is, holds for all accounts together, too.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Body,
@@ -14,21 +15,24 @@ use super::{CoverageAnswer, no_account, store_failed};
 use crate::{
     app::App,
     http::answer,
-    store::{AccountNumber, Slice, Store, StoreError, statistics::Grouping},
+    store::{
+        AccountNumber, Slice, Store, StoreError,
+        statistics::{Grouping, Span},
+    },
 };
 
 /// Source: the contract.
 const ROWS_MAX: usize = 10_000;
 
-#[derive(Serialize)]
-struct Row {
-    period: String,
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub period: String,
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
-    kind: Option<&'static str>,
-    users: u64,
-    messages: u64,
+    pub kind: Option<&'static str>,
+    pub users: u64,
+    pub messages: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    events: BTreeMap<String, u64>,
+    pub events: BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -37,11 +41,12 @@ struct Answer {
     coverage: CoverageAnswer,
 }
 
-struct Question {
-    from: Day,
-    to: Day,
-    grouping: Grouping,
-    by_type: bool,
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    pub from: Day,
+    pub to: Day,
+    pub grouping: Grouping,
+    pub by_type: bool,
 }
 
 enum Failure {
@@ -80,17 +85,24 @@ pub async fn answer(
 impl Question {
     fn parse(query: &str) -> Result<Question, String> {
         let values: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
-        let day = |name: &str| -> Result<Day, String> {
-            let text = values.get(name).ok_or(format!("{name} is missing; write {name}=2026-11-01"))?;
-            text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
-        };
+        let day =
+            |name: &str| day(&values, name)?.ok_or(format!("{name} is missing; write {name}=2026-11-01"));
         let (from, to) = (day("from")?, day("to")?);
-        if from > to {
-            return Err("from must not be after to".to_owned());
-        }
+        Question::new(&values, |_| (from, to))
+    }
+
+    /// What the values of a query ask for; `days` says of which days, once it is known how they are grouped.
+    pub fn new(
+        values: &BTreeMap<Cow<'_, str>, Cow<'_, str>>,
+        days: impl FnOnce(Grouping) -> (Day, Day),
+    ) -> Result<Question, String> {
         let period = values.get("period").map_or("day", |period| period);
         let grouping = Grouping::by_name(period)
             .ok_or(format!("period={period}: use hour, day, week, month or total"))?;
+        let (from, to) = days(grouping);
+        if from > to {
+            return Err("from must not be after to".to_owned());
+        }
         let by_type = match values.get("by").map(AsRef::as_ref) {
             None | Some("") => false,
             Some("type") => true,
@@ -98,20 +110,33 @@ impl Question {
         };
         Ok(Question { from, to, grouping, by_type })
     }
+
+    /// The stretches of time that rows are about, in order, each with its label.
+    pub fn spans(&self, today: Day) -> impl Iterator<Item = (String, Span)> + use<> {
+        // No message lies outside: their CreateTime is checked on arrival.
+        let earliest = Day::from_ymd(2011, 1, 1).unwrap_or(Day::EARLIEST_OFFICIAL);
+        let to = self.to.min(today.plus_days(2));
+        let from = self.from.max(earliest.first_of_month().monday());
+        let Question { from: first, grouping, .. } = *self;
+        let spans = (earliest.max(first) <= to).then(|| grouping.spans(from, to));
+        let label = move |label| if grouping == Grouping::Total { first.to_string() } else { label };
+        spans.into_iter().flatten().map(move |(named, span)| (label(named), span))
+    }
+}
+
+/// The day that a query names, if it does.
+pub fn day(values: &BTreeMap<Cow<'_, str>, Cow<'_, str>>, name: &str) -> Result<Option<Day>, String> {
+    let day = values.get(name).map(|text| {
+        text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
+    });
+    day.transpose()
 }
 
 fn rows(store: &Store, account: AccountNumber, question: &Question, today: Day) -> Result<Vec<Row>, Failure> {
-    // No message lies outside: their CreateTime is checked on arrival.
-    let earliest = Day::from_ymd(2011, 1, 1).unwrap_or(Day::EARLIEST_OFFICIAL);
-    let to = question.to.min(today.plus_days(2));
     let mut rows = Vec::new();
-    if earliest.max(question.from) > to {
-        return Ok(rows);
-    }
-    for (period, span) in question.grouping.spans(question.from.max(earliest.first_of_month().monday()), to) {
+    for (period, span) in question.spans(today) {
         let slice = store.slice(account, span).map_err(Failure::Store)?;
-        let label = if question.grouping == Grouping::Total { question.from.to_string() } else { period };
-        add_rows(&mut rows, &label, slice, question.by_type);
+        add_rows(&mut rows, &period, slice, question.by_type);
         if rows.len() > ROWS_MAX {
             return Err(Failure::Asked(format!(
                 "more than {ROWS_MAX} rows; ask for fewer days or a longer period"
@@ -121,7 +146,8 @@ fn rows(store: &Store, account: AccountNumber, question: &Question, today: Day) 
     Ok(rows)
 }
 
-fn add_rows(rows: &mut Vec<Row>, period: &str, slice: Slice, by_type: bool) {
+/// The rows of one stretch of time, if there are any.
+pub fn add_rows(rows: &mut Vec<Row>, period: &str, slice: Slice, by_type: bool) {
     if by_type {
         rows.extend(slice.by_kind.into_iter().map(|(kind, figures)| Row {
             period: period.to_owned(),

@@ -1,0 +1,258 @@
+//! The page on which an account's operator lets a platform act for the account. The account's own secret proves who
+//! decides; a right pre-auth code proves that the platform asked.
+
+mod show;
+mod tries;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+};
+use msgcube_client::ErrorCode;
+use reqwest::Url;
+
+use super::super::{answer, body::read_within, page::lang_of};
+use super::push;
+use crate::{
+    app::App,
+    components::{
+        Approval, Component, ComponentError, MESSAGES,
+        code::{Code, CodeKind},
+        permission_set::{PERMISSION_SETS, permission_set},
+    },
+    config::Role,
+    lang::Lang,
+    secret::Secret,
+};
+
+pub use tries::Tries;
+
+const FORM_BYTES_MAX: usize = 64 << 10;
+const FORM_TIME_MAX: Duration = Duration::from_secs(30);
+/// WeChat's own page, for platforms of its.
+const REAL_PAGE: &str = "https://mp.weixin.qq.com/cgi-bin/componentloginpage";
+
+/// Why the page cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Obstacle {
+    UnknownComponent,
+    RedirectUri,
+    CodeInvalid,
+    CodeExpired,
+    TooManyTries,
+    NotDurable,
+    Form,
+}
+
+/// Why what was entered was not taken; the page stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mistake {
+    /// Which of the two it is, nobody is told.
+    AccountOrSecret,
+    NothingTicked,
+}
+
+/// What the page is about: from the query, and later from the form.
+#[derive(Debug)]
+struct Asked {
+    component: Arc<Component>,
+    redirect_uri: Url,
+    pre_auth_code: String,
+    code: Code,
+    /// The account, as far as it is known.
+    appid: String,
+    ticked: Vec<u32>,
+    lang: Lang,
+}
+
+/// Names and values of a query or form.
+#[derive(Debug)]
+struct Values(Vec<(String, String)>);
+
+impl Values {
+    fn parse(text: &[u8]) -> Values {
+        Values(form_urlencoded::parse(text).into_owned().collect())
+    }
+
+    fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// `/cgi-bin/componentloginpage`
+pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let query = parts.uri.query().unwrap_or_default();
+    let lang = lang_of(query, &parts.headers);
+    match parts.method {
+        Method::GET | Method::HEAD => open(&app, query, lang),
+        Method::POST => match read_within(body, FORM_BYTES_MAX, FORM_TIME_MAX).await {
+            Ok(form) => decide(&app, &Values::parse(&form), &parts.headers).await,
+            Err(_) => show::obstacle(Obstacle::Form, lang),
+        },
+        _ => {
+            let mut response =
+                answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST of the page's form");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+            response
+        }
+    }
+}
+
+fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
+    let values = Values::parse(query.as_bytes());
+    let component = app.components.get(values.get("component_appid"));
+    if component.is_some_and(|component| component.config.role == Role::Receive) {
+        return redirect(StatusCode::FOUND, &format!("{REAL_PAGE}?{query}"));
+    }
+    match asked(app, &values, lang) {
+        Ok(mut asked) => {
+            values.get("biz_appid").clone_into(&mut asked.appid);
+            let wished = values.get("category_id_list").split('|').filter_map(|id| id.trim().parse().ok());
+            asked.ticked = known(wished.chain([MESSAGES]));
+            show::form(&asked, None)
+        }
+        Err(obstacle) => show::obstacle(obstacle, lang),
+    }
+}
+
+/// Sets that there are, each once.
+fn known(ids: impl Iterator<Item = u32>) -> Vec<u32> {
+    let mut ids: Vec<u32> =
+        ids.filter(|id| permission_set(*id).is_some()).take(PERMISSION_SETS.len() * 2).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
+    let component = app.components.get(values.get("component_appid"));
+    let component = component.filter(|component| component.config.role == Role::Serve);
+    let component = component.ok_or(Obstacle::UnknownComponent)?;
+    let redirect_uri = redirect_uri(values.get("redirect_uri")).ok_or(Obstacle::RedirectUri)?;
+    let pre_auth_code = values.get("pre_auth_code").to_owned();
+    let (appid, now_s) = (&component.config.appid, app.clock.now_s());
+    let code = app.components.check_code(CodeKind::PreAuth, &pre_auth_code, appid, now_s);
+    let code = code.map_err(|code| {
+        if code == ErrorCode::CODE_EXPIRED { Obstacle::CodeExpired } else { Obstacle::CodeInvalid }
+    })?;
+    if app.consent_tries.are_used_up(&code) {
+        return Err(Obstacle::TooManyTries);
+    }
+    Ok(Asked { component, redirect_uri, pre_auth_code, code, appid: String::new(), ticked: Vec::new(), lang })
+}
+
+/// An address that a browser may be sent to: nothing that runs in the page, nothing that looks like another host.
+fn redirect_uri(text: &str) -> Option<Url> {
+    let is_plain = text.len() <= 2048 && !text.chars().any(|c| c.is_control() || c == '\\');
+    let begins = text.get(..8).map(str::to_ascii_lowercase).unwrap_or_default();
+    let is_whole = begins.starts_with("http://") || begins == "https://";
+    let url = Url::parse(text).ok().filter(|_| is_plain && is_whole)?;
+    let has_user = !url.username().is_empty() || url.password().is_some();
+    (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_user).then_some(url)
+}
+
+async fn decide(app: &Arc<App>, values: &Values, headers: &HeaderMap) -> Response<Body> {
+    let lang = lang_of(&format!("lang={}", values.get("lang")), headers);
+    let mut asked = match asked(app, values, lang) {
+        Ok(asked) => asked,
+        Err(obstacle) => return show::obstacle(obstacle, lang),
+    };
+    if values.get("decision") == "cancel" {
+        return show::cancelled(&asked);
+    }
+    values.get("appid").trim().clone_into(&mut asked.appid);
+    let ticked = values.0.iter().filter(|(name, _)| name == "permission_set");
+    asked.ticked = known(ticked.filter_map(|(_, id)| id.parse().ok()));
+    if asked.ticked.is_empty() {
+        return show::form(&asked, Some(Mistake::NothingTicked));
+    }
+    // Counted before it is looked at, so that tries at the same time are counted, too.
+    if !app.consent_tries.take(&asked.code, app.clock.now_s()) {
+        return show::obstacle(Obstacle::TooManyTries, lang);
+    }
+    if !is_secret_of(app, &asked.appid, &Secret::new(values.get("secret").trim())) {
+        return show::form(&asked, Some(Mistake::AccountOrSecret));
+    }
+    approve(app, asked).await
+}
+
+/// An account that there is not takes as long as a wrong secret.
+fn is_secret_of(app: &App, appid: &str, secret: &Secret) -> bool {
+    let account = app.accounts.get(appid);
+    let nobody = Secret::new("0123456789abcdef0123456789abcdef");
+    let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
+    right.is(secret.reveal()) & account.is_some()
+}
+
+async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
+    let approval = Approval {
+        component: asked.component.config.appid.clone(),
+        account: asked.appid.clone(),
+        permission_sets: asked.ticked.clone(),
+        pre_auth_code: Some(asked.pre_auth_code.clone()),
+    };
+    match push::authorize(app, approval).await {
+        Ok(auth_code) => {
+            let mut target = asked.redirect_uri;
+            let expires_in = CodeKind::Auth.life_s().to_string();
+            target
+                .query_pairs_mut()
+                .append_pair("auth_code", &auth_code)
+                .append_pair("expires_in", &expires_in);
+            redirect(StatusCode::SEE_OTHER, target.as_str())
+        }
+        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => {
+            show::form(&asked, Some(Mistake::AccountOrSecret))
+        }
+        Err(ComponentError::Refused(_)) => show::obstacle(Obstacle::CodeExpired, asked.lang),
+        Err(error) => {
+            tracing::error!(%error, "an approval could not be kept");
+            show::obstacle(Obstacle::NotDurable, asked.lang)
+        }
+    }
+}
+
+fn redirect(status: StatusCode, target: &str) -> Response<Body> {
+    let Ok(location) = HeaderValue::try_from(target) else {
+        return answer::text(StatusCode::BAD_REQUEST, "the address cannot stand in a header");
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::LOCATION, location);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_is_sent_to_web_addresses_only() {
+        for good in ["http://a.example/back?x=1#y", "https://127.0.0.1:8443/", "HTTPS://A.example/%20"] {
+            assert!(redirect_uri(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "javascript:alert(1)",
+            "//a.example/",
+            "/back",
+            "data:text/html,x",
+            "https:a.example",
+            "http:///a.example",
+            "https://user@a.example/",
+            "https://u:p@a.example/",
+            "https://a.example\\@b.example/",
+            "java\nscript:alert(1)",
+            " https://a.example/",
+            "ftp://a.example/",
+        ] {
+            assert!(redirect_uri(bad).is_none(), "{bad}");
+        }
+    }
+}

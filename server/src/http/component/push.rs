@@ -1,0 +1,155 @@
+//! Pushes to platforms: a ticket every ten minutes, and events of authorisation, which wait on disk for a platform that
+//! cannot be reached.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, Method, Request, StatusCode, header},
+};
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::super::{body, relay::Incoming};
+use crate::{
+    app::App,
+    callback::seal::Sealed,
+    components::{Approval, Component, ComponentError, event::Event, ticket::SLOT_S},
+    config::Role,
+    outbound::{Address, cause},
+};
+
+/// One delivery.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// Pauses between tries of one ticket. The next one comes in any case.
+const PAUSES: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
+/// How often the clock is looked at, should it be set.
+const LOOK_EVERY_S: i64 = 30;
+/// What a platform answers. Source: WeChat's pages on its pushes.
+const SUCCESS: &[u8] = b"success";
+const ANSWER_BYTES_MAX: usize = 4096;
+
+/// Begins to push tickets, for as long as the program runs.
+pub fn start(app: &Arc<App>) {
+    for component in app.components.all().filter(|component| component.config.role == Role::Serve) {
+        if component.config.push_url.is_some() {
+            tokio::spawn(push_tickets(Arc::downgrade(app), component.clone()));
+        }
+    }
+}
+
+async fn push_tickets(app: Weak<App>, component: Arc<Component>) {
+    let mut pushed = None;
+    loop {
+        let Some(running) = app.upgrade() else { return };
+        let now_s = running.clock.now_s();
+        let slot = now_s.div_euclid(SLOT_S);
+        if pushed != Some(slot) {
+            pushed = Some(slot);
+            // In the meantime it may be asked for again.
+            tokio::select! {
+                () = push_ticket(&running, &component) => {}
+                () = component.push_now.notified() => pushed = None,
+            }
+            continue;
+        }
+        drop(running);
+        let left_s = ((slot + 1) * SLOT_S - now_s).clamp(1, LOOK_EVERY_S);
+        let pause = Duration::from_secs(u64::try_from(left_s).unwrap_or(1));
+        if timeout(pause, component.push_now.notified()).await.is_ok() {
+            pushed = None;
+        }
+    }
+}
+
+/// Pushes the present ticket; a few tries.
+async fn push_ticket(app: &App, component: &Component) {
+    let Some(target) = &component.config.push_url else { return };
+    for pause in PAUSES {
+        let now_s = app.clock.now_s();
+        let appid = &component.config.appid;
+        let event = Event::ticket(appid, app.components.ticket(appid, now_s), now_s);
+        let result = match event.sealed(component, now_s) {
+            Ok(sealed) => push_once(app, target, &sealed).await,
+            Err(error) => Err(error),
+        };
+        app.metrics.pushed(event.info_type, if result.is_ok() { "delivered" } else { "failed" });
+        let Err(error) = result else { return };
+        if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
+            tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; the next one follows");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), String> {
+    let uri = target.with_query(Some(&sealed.query)).map_err(|error| error.to_string())?;
+    let mut request = Request::new(Body::from(sealed.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
+    let answered = async {
+        let (parts, content) =
+            app.relay.client().send(request).await.map_err(|error| cause(&error))?.into_parts();
+        let is_taken = takes(parts.status, content).await;
+        if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
+    };
+    timeout(TIME_MAX, answered).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
+}
+
+/// Whether a platform's answer says that it took a push.
+pub async fn takes(status: StatusCode, content: hyper::body::Incoming) -> bool {
+    let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
+    status == StatusCode::OK && text.trim_ascii() == SUCCESS
+}
+
+/// Gives a platform an account's permission sets, and tells it. Runs to its end also if the caller hangs up.
+pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, ComponentError> {
+    let shared = app.clone();
+    let authorized = tokio::spawn(async move {
+        let (code, event) = shared.components.authorize(approval, shared.desk()).await?;
+        if let Some(event) = event {
+            tell(&shared, event).await;
+        }
+        Ok(code)
+    });
+    authorized.await.unwrap_or_else(|error| Err(ComponentError::Broken(error.to_string())))
+}
+
+/// Keeps an event for the platform's address, durably, from where it is delivered.
+pub async fn tell(app: &Arc<App>, event: Event) {
+    let Some(component) = app.components.get(&event.component) else { return };
+    let Some(target) = component.config.push_url.as_ref().filter(|_| component.config.role == Role::Serve)
+    else {
+        return;
+    };
+    let kept = match event.sealed(&component, app.clock.now_s()) {
+        Ok(sealed) => {
+            let incoming = Incoming {
+                query: Some(sealed.query),
+                content_type: Some(HeaderValue::from_static("text/xml")),
+                user_agent: None,
+                body: Bytes::from(sealed.body),
+            };
+            app.copies.keep_event(&component.config.appid, target, incoming).await
+        }
+        Err(error) => {
+            tracing::error!(error, "an event cannot be sealed");
+            "not_durable"
+        }
+    };
+    app.metrics.pushed(event.info_type, kept);
+    if kept != "kept" {
+        tracing::error!(
+            component = event.component,
+            event = event.info_type,
+            kept,
+            "an event will not be pushed"
+        );
+    }
+}

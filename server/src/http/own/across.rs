@@ -1,0 +1,336 @@
+//! `GET /v1/stats?accounts=*`: the figures of many accounts, page by page, as JSON, NDJSON or CSV.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use msgcube_client::{Day, Granularity};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    access,
+    statistics::{Question, Row, add_rows, day},
+    store_failed,
+};
+use crate::{
+    accounts::Account,
+    api_keys::{Access, Scope},
+    app::App,
+    http::answer,
+    store::{
+        StoreError,
+        statistics::{Grouping, Span},
+    },
+};
+
+/// Rows of a page, unless another number is asked for, and at most.
+const ROWS: usize = 1_000;
+const ROWS_MAX: usize = 10_000;
+/// Stretches of time that one page looks at, also where there are no rows.
+const SPANS_MAX: usize = 20_000;
+/// Accounts that can be named one by one; `*` means any number.
+const NAMED_MAX: usize = 1_000;
+
+type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
+
+/// A row of one account.
+#[derive(Serialize)]
+struct AccountRow {
+    account: String,
+    #[serde(flatten)]
+    row: Row,
+    /// All of its time that is over was covered: otherwise the figures may be too low.
+    covered: bool,
+}
+
+#[derive(Serialize)]
+struct Page {
+    from: Day,
+    to: Day,
+    rows: Vec<AccountRow>,
+    /// Where the next page begins; none: this is the last one.
+    next: Option<String>,
+}
+
+/// Up to where the former page went. Accounts that are added or removed meanwhile do not shift it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Cursor {
+    from: Day,
+    to: Day,
+    account: String,
+    period: String,
+    /// None: all types of that period.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Json,
+    Ndjson,
+    Csv,
+}
+
+struct Asked {
+    question: Question,
+    limit: usize,
+    cursor: Option<Cursor>,
+    format: Format,
+}
+
+pub async fn answer(
+    State(app): State<Arc<App>>,
+    Extension(access): Extension<Access>,
+    request: Request,
+) -> Response<Body> {
+    let query = request.uri().query().unwrap_or("").to_owned();
+    let values: Values<'_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let asked = match Asked::parse(&values, request.headers(), app.clock.today()) {
+        Ok(asked) => asked,
+        Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
+    };
+    let accounts = match accounts(&app, &access, values.get("accounts").map_or("*", AsRef::as_ref)) {
+        Ok(accounts) => accounts,
+        Err(refused) => return refused.response(),
+    };
+    let (format, by_type) = (asked.format, asked.question.by_type);
+    // Never closed, so there is always a place in the end.
+    let place = app.statistics_places.acquire().await;
+    let shared = app.clone();
+    let counted = tokio::task::spawn_blocking(move || page(&shared, &accounts, &asked)).await;
+    drop(place);
+    match counted {
+        Ok(Ok(page)) => written(&page, format, by_type, &query),
+        Ok(Err(error)) => store_failed(&error),
+        Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
+    }
+}
+
+impl Asked {
+    fn parse(values: &Values<'_>, headers: &HeaderMap, today: Day) -> Result<Asked, String> {
+        let cursor = values.get("cursor").map(|text| Cursor::parse(text)).transpose()?;
+        let (from, to) = (day(values, "from")?, day(values, "to")?);
+        let question = Question::new(values, |grouping| {
+            let cursor_days = cursor.as_ref().map(|cursor| (cursor.from, cursor.to));
+            let (usual_from, usual_to) = cursor_days.unwrap_or_else(|| usual_days(grouping, today));
+            (from.unwrap_or(usual_from.min(to.unwrap_or(usual_from))), to.unwrap_or(usual_to))
+        })?;
+        if cursor.as_ref().is_some_and(|cursor| (cursor.from, cursor.to) != (question.from, question.to)) {
+            return Err("the cursor belongs to other days; leave cursor out to begin anew".to_owned());
+        }
+        let limit = values.get("limit").map_or(Some(ROWS), |text| text.parse().ok());
+        let limit = limit.filter(|limit| (1..=ROWS_MAX).contains(limit));
+        let limit = limit.ok_or(format!("limit: 1 to {ROWS_MAX} rows a page"))?;
+        Ok(Asked { question, limit, cursor, format: Format::of(values, headers)? })
+    }
+
+    /// Whether all rows of a period were on former pages.
+    fn is_past(&self, account: &str, period: &str) -> bool {
+        self.cursor.as_ref().is_some_and(|cursor| {
+            let place = (account, period).cmp(&(&cursor.account, &cursor.period));
+            place.is_lt() || (place.is_eq() && cursor.kind.is_none())
+        })
+    }
+
+    /// Takes out the rows of a period that were on a former page: types come in a fixed order.
+    fn drop_past(&self, account: &str, period: &str, rows: &mut Vec<Row>) {
+        let Some(cursor) = &self.cursor else { return };
+        if (account, period) == (&cursor.account, &cursor.period)
+            && let Some(last) = rows.iter().position(|row| row.kind == cursor.kind.as_deref())
+        {
+            rows.drain(..=last);
+        }
+    }
+
+    fn cursor(&self, account: &str, period: &str, kind: Option<&str>) -> Cursor {
+        let Question { from, to, .. } = self.question;
+        let (account, period) = (account.to_owned(), period.to_owned());
+        Cursor { from, to, account, period, kind: kind.map(ToOwned::to_owned) }
+    }
+}
+
+/// The present period and the one before it.
+fn usual_days(grouping: Grouping, today: Day) -> (Day, Day) {
+    let granularity = match grouping {
+        Grouping::By(granularity) => granularity,
+        Grouping::Total => Granularity::Month,
+    };
+    (today.start_of(granularity).plus_days(-1).start_of(granularity), today)
+}
+
+impl Format {
+    /// What the query says, otherwise what the caller accepts.
+    fn of(values: &Values<'_>, headers: &HeaderMap) -> Result<Format, String> {
+        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        match values.get("format").map(AsRef::as_ref) {
+            Some("json") => Ok(Format::Json),
+            Some("ndjson") => Ok(Format::Ndjson),
+            Some("csv") => Ok(Format::Csv),
+            Some(other) => Err(format!("format={other}: use json, ndjson or csv")),
+            None if accepted.contains("ndjson") => Ok(Format::Ndjson),
+            None if accepted.contains("text/csv") => Ok(Format::Csv),
+            None => Ok(Format::Json),
+        }
+    }
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Result<Cursor, String> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        cursor.ok_or("cursor: take it from next of the former page, or leave it out".to_owned())
+    }
+
+    fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// Why accounts cannot be shown.
+enum Refused {
+    Asked(String),
+    Forbidden(Scope),
+    Unknown(String),
+}
+
+impl Refused {
+    fn response(&self) -> Response<Body> {
+        match self {
+            Refused::Asked(error) => answer::own_error(StatusCode::BAD_REQUEST, error),
+            Refused::Forbidden(scope) => access::forbidden(scope),
+            Refused::Unknown(appid) => {
+                let error =
+                    format!("accounts: no account has the appid {appid}; GET /v1/accounts lists them");
+                answer::own_error(StatusCode::NOT_FOUND, error)
+            }
+        }
+    }
+}
+
+/// Those asked for, sorted. Whoever may not read an account does not learn whether there is one.
+fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<Account>>, Refused> {
+    let scope = |appid: &str| Scope::Read(Some(appid.to_owned()));
+    let mut accounts = app.accounts.all();
+    accounts.retain(|account| access.allows(&scope(&account.config.appid)));
+    accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    if asked == "*" {
+        return Ok(accounts);
+    }
+    let named: BTreeSet<&str> = asked.split(',').filter(|appid| !appid.is_empty()).collect();
+    if named.is_empty() || named.len() > NAMED_MAX {
+        let error = format!("accounts: * or 1 to {NAMED_MAX} appids with commas between them");
+        return Err(Refused::Asked(error));
+    }
+    if let Some(appid) = named.iter().find(|appid| !access.allows(&scope(appid))) {
+        return Err(Refused::Forbidden(scope(appid)));
+    }
+    accounts.retain(|account| named.contains(account.config.appid.as_str()));
+    let is_there = |appid: &&str| accounts.iter().any(|account| account.config.appid == **appid);
+    match named.iter().find(|appid| !is_there(appid)) {
+        Some(appid) => Err(Refused::Unknown((*appid).to_owned())),
+        None => Ok(accounts),
+    }
+}
+
+fn page(app: &App, accounts: &[Arc<Account>], asked: &Asked) -> Result<Page, StoreError> {
+    let today = app.clock.today();
+    let Question { from, to, .. } = asked.question;
+    let mut page = Page { from, to, rows: Vec::new(), next: None };
+    let places = accounts.iter().flat_map(|account| {
+        let spans = asked.question.spans(today);
+        spans.map(move |(period, span)| (account, period, span))
+    });
+    let places = places.filter(|(account, period, _)| !asked.is_past(&account.config.appid, period));
+    for (looked_at, (account, period, span)) in places.enumerate() {
+        let mut rows = rows(app, account, &period, span, asked)?;
+        let room = asked.limit - page.rows.len();
+        let is_full = rows.len() > room;
+        rows.truncate(room);
+        page.rows.extend(rows);
+        if is_full || looked_at + 1 == SPANS_MAX {
+            let cursor = match page.rows.last().filter(|_| is_full) {
+                Some(last) => asked.cursor(&last.account, &last.row.period, last.row.kind),
+                None => asked.cursor(&account.config.appid, &period, None),
+            };
+            page.next = Some(cursor.text());
+            break;
+        }
+    }
+    Ok(page)
+}
+
+/// What one stretch of time adds to a page.
+fn rows(
+    app: &App,
+    account: &Account,
+    period: &str,
+    span: Span,
+    asked: &Asked,
+) -> Result<Vec<AccountRow>, StoreError> {
+    let mut rows = Vec::new();
+    add_rows(&mut rows, period, app.store.slice(account.number, span)?, asked.question.by_type);
+    asked.drop_past(&account.config.appid, period, &mut rows);
+    let (start_s, end_s) = span.seconds();
+    let now_s = app.clock.now_s();
+    let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
+    let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
+    Ok(rows.into_iter().map(of_account).collect())
+}
+
+fn written(page: &Page, format: Format, by_type: bool, query: &str) -> Response<Body> {
+    let (content_type, body) = match format {
+        Format::Json => ("application/json", serde_json::to_vec(page).unwrap_or_default()),
+        Format::Ndjson => ("application/x-ndjson", ndjson(&page.rows)),
+        Format::Csv => ("text/csv; charset=utf-8", csv(&page.rows, by_type)),
+    };
+    let mut response = Response::new(Body::from(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    if let Some(next) = &page.next
+        && let Ok(link) = HeaderValue::try_from(link(query, next))
+    {
+        response.headers_mut().insert(HeaderName::from_static("link"), link);
+    }
+    response
+}
+
+/// Where the next page is (RFC 8288).
+fn link(query: &str, next: &str) -> String {
+    let mut again = form_urlencoded::Serializer::new(String::new());
+    again.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"));
+    again.append_pair("cursor", next);
+    format!("</v1/stats?{}>; rel=\"next\"", again.finish())
+}
+
+fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for row in rows {
+        // Nothing in a row can fail to be written.
+        let _ = serde_json::to_writer(&mut lines, row);
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// RFC 4180, with a heading. Which events there were stands in the other formats only.
+fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let kind = by_type.then_some("type");
+    let heading = ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered"]);
+    // Writing to memory does not fail.
+    let _ = writer.write_record(heading);
+    for AccountRow { account, row, covered } in rows {
+        let figures = [row.users.to_string(), row.messages.to_string(), covered.to_string()];
+        let names = [account.as_str(), &row.period].into_iter().chain(row.kind);
+        let _ = writer.write_record(names.chain(figures.iter().map(String::as_str)));
+    }
+    writer.into_inner().unwrap_or_default()
+}
