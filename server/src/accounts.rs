@@ -1,36 +1,40 @@
 //! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
 //! sealed with the data key.
 
+mod error;
+mod settings;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize},
 };
 
 use hashbrown::HashMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     callback::{AccountKeys, KeyError},
     clock::Clock,
     components::{Authorization, Components},
-    config::{AccountConfig, AccountTable, Config, Flaw, SecretFiles},
-    data_key::{DataKey, SealError},
+    config::{AccountConfig, Config},
+    data_key::DataKey,
     ingest::Ingest,
     quota::{Calls, Quotas},
     random::{self, RandomError},
+    received::Received,
     store::{AccountNumber, Change, NotDurable, Store},
     token::Tokens,
 };
 
-const FACT_PREFIX: &str = "account/";
+pub use error::{AccountError, StoredAccountError};
+pub use settings::Settings;
+use settings::{FACT_PREFIX, Origin, checked, fact, kept, merged, stored};
+
 /// Accounts added at run time, at most.
 const STORED_MAX: usize = 100_000;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
-
-/// An account's settings as they came in: the names of the configuration file, secrets among them.
-pub type Settings = Map<String, Value>;
 
 /// What can be made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
@@ -61,8 +65,8 @@ pub struct Account {
     pub number: AccountNumber,
     /// Its settings.
     pub config: AccountConfig,
-    /// What its callbacks are checked with.
-    pub keys: AccountKeys,
+    /// What its callbacks are checked with; none: it has no address of its own, a platform brings its messages.
+    pub keys: Option<AccountKeys>,
     /// It stands in the configuration file, where alone it can be changed.
     pub is_configured: bool,
     /// Its callbacks that are being passed on.
@@ -81,51 +85,6 @@ pub struct Accounts {
     changing: tokio::sync::Mutex<()>,
 }
 
-/// Why an account could not be added, changed or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum AccountError {
-    /// A setting that cannot be.
-    #[error("{0}")]
-    Flaw(#[from] Flaw),
-    /// Not an account's settings at all.
-    #[error("the settings cannot be read: {0}")]
-    Unreadable(String),
-    /// It is there already.
-    #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
-    Exists(String),
-    /// It stands in the configuration file.
-    #[error("{0} stands in the configuration file: change it there and restart")]
-    Configured(String),
-    /// It is not there.
-    #[error("no account has the appid {0}; GET /v1/accounts lists them")]
-    Unknown(String),
-    /// An account keeps its appid.
-    #[error("the appid of an account cannot be changed: add another account")]
-    AppidChanges,
-    /// Too many.
-    #[error("{STORED_MAX} accounts were added already, which is the most")]
-    TooMany,
-    /// The disk.
-    #[error("{0}")]
-    NotDurable(#[from] NotDurable),
-    /// The cipher.
-    #[error("the settings cannot be sealed: {0}")]
-    Seal(#[from] SealError),
-    /// The system.
-    #[error("{0}")]
-    Random(#[from] RandomError),
-}
-
-/// Why the accounts that were added at run time cannot be served.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration: that holds then"
-)]
-pub struct StoredAccountError {
-    appid: String,
-    what: String,
-}
-
 /// What changing accounts needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Office<'a> {
@@ -138,6 +97,7 @@ pub struct Office<'a> {
     pub tokens: &'a Tokens,
     pub components: &'a Components,
     pub key: &'a DataKey,
+    pub received: &'a Received,
 }
 
 impl Account {
@@ -158,6 +118,15 @@ impl Account {
     }
 }
 
+impl Account {
+    /// An account that a platform brings: it has nothing but its appid until an operator gives it more.
+    pub fn brought(number: AccountNumber, appid: &str, quotas: &Quotas) -> Result<Account, AccountError> {
+        let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
+        let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
+        account.map_err(|error| AccountError::Unreadable(error.to_string()))
+    }
+}
+
 impl Accounts {
     /// None yet, with what was called before.
     pub fn new(quotas: Quotas) -> Accounts {
@@ -174,6 +143,11 @@ impl Accounts {
         self.read().values().cloned().collect()
     }
 
+    /// Those that are wanted, in no order.
+    pub fn select(&self, is_wanted: impl Fn(&Account) -> bool) -> Vec<Arc<Account>> {
+        self.read().values().filter(|account| is_wanted(account)).cloned().collect()
+    }
+
     fn read(
         &self,
     ) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Account>, foldhash::fast::RandomState>> {
@@ -184,6 +158,12 @@ impl Accounts {
     pub fn put(&self, account: Account) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(account.config.appid.clone(), Arc::new(account));
+    }
+
+    /// Serves an account from now on, unless there is one of its appid.
+    pub fn put_if_new(&self, account: &Arc<Account>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
     }
 
     /// Serves an account of the configuration file.
@@ -202,12 +182,12 @@ impl Accounts {
             }
             let account = stored(&fact, &sealed, key)
                 .map_err(|error| error.to_string())
-                .and_then(|settings| checked(settings).map_err(|error| error.to_string()))
+                .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
                 .and_then(|config| {
                     let number = store.account(&appid).map_err(|error| error.to_string())?;
                     Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
                 });
-            self.put(account.map_err(|what| StoredAccountError { appid, what })?);
+            self.put(account.map_err(|what| StoredAccountError::new(&appid, what))?);
         }
         Ok(())
     }
@@ -215,7 +195,7 @@ impl Accounts {
     /// Adds an account, durably, and serves it.
     pub async fn add(&self, settings: Settings, office: Office<'_>) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
-        let config = checked(settings.clone())?;
+        let config = checked(settings.clone(), Origin::Own)?;
         office.config.check_loops(&[&config], office.address)?;
         if self.get(&config.appid).is_some() {
             return Err(AccountError::Exists(config.appid));
@@ -252,12 +232,21 @@ impl Accounts {
     ) -> Result<Arc<Account>, AccountError> {
         let account = self.changeable(appid)?;
         let settings = merged(kept(appid, office)?, changes);
-        let config = checked(settings.clone())?;
+        let is_brought = !office.received.standings(appid).is_empty();
+        let config = checked(settings.clone(), if is_brought { Origin::Brought } else { Origin::Own })?;
         if config.appid != appid {
             return Err(AccountError::AppidChanges);
         }
         office.config.check_loops(&[&config], office.address)?;
-        office.ingest.submit_all(vec![fact(appid, &settings, office.key)?])?.await?;
+        let fact = fact(appid, &settings, office.key)?;
+        let is_active = office.received.is_active(appid);
+        let was_taken = is_active || account.keys.is_some();
+        let will_be_taken = is_active || !config.token.reveal().is_empty();
+        if was_taken == will_be_taken {
+            office.ingest.submit_all(vec![fact])?.await?;
+        } else {
+            office.ingest.serve(account.number, will_be_taken, vec![fact]).await?;
+        }
         self.serve(account.number, config)
     }
 
@@ -270,6 +259,8 @@ impl Accounts {
     ) -> Result<Vec<Arc<Authorization>>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let account = self.changeable(appid)?;
+        let forgotten =
+            office.received.forget(appid).ok_or_else(|| AccountError::Authorized(appid.to_owned()))?;
         let (number, ended_s) = (account.number, office.clock.now_s());
         // Nothing is taken any more before time stops being covered.
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
@@ -277,10 +268,12 @@ impl Accounts {
         let revocation = office.tokens.revocation(|holder| holder.appid == appid).await;
         let mut gone = vec![Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None }];
         gone.extend(revocation.changes().chain(ending.changes()));
+        gone.extend(forgotten.changes(appid));
         let done = office.ingest.serve(number, false, gone).await;
         // In any case it was not served for a moment.
         office.ingest.lose(number, ended_s, office.clock.now_s() + 1);
         if let Err(error) = done {
+            office.received.restore(appid, forgotten);
             self.served.write().unwrap_or_else(PoisonError::into_inner).insert(appid.to_owned(), account);
             return Err(error.into());
         }
@@ -329,43 +322,10 @@ impl Accounts {
     }
 }
 
-fn checked(settings: Settings) -> Result<AccountConfig, AccountError> {
-    let table: AccountTable = serde_json::from_value(Value::Object(settings))
-        .map_err(|error| AccountError::Unreadable(error.to_string()))?;
-    Ok(table.checked(SecretFiles::Nowhere)?)
-}
-
-fn merged(mut settings: Settings, changes: Settings) -> Settings {
-    for (name, value) in changes {
-        if value.is_null() { drop(settings.remove(&name)) } else { drop(settings.insert(name, value)) }
-    }
-    settings
-}
-
 /// Giving a number writes to the disk, which must not hold up the runtime.
 fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),
         _ => tokio::task::block_in_place(|| store.account(appid)),
     }
-}
-
-fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, AccountError> {
-    let name = format!("{FACT_PREFIX}{appid}");
-    let text = zeroize::Zeroizing::new(Value::Object(settings.clone()).to_string());
-    let sealed = key.seal(&name, text.as_bytes())?;
-    Ok(Change::Fact { key: name, value: Some(sealed) })
-}
-
-fn kept(appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
-    let name = format!("{FACT_PREFIX}{appid}");
-    let facts = office.store.facts(&name);
-    let sealed = facts.iter().find(|(fact, _)| *fact == name);
-    let (fact, sealed) = sealed.ok_or_else(|| AccountError::Unknown(appid.to_owned()))?;
-    stored(fact, sealed, office.key)
-}
-
-fn stored(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {
-    let text = key.open(fact, sealed)?;
-    serde_json::from_slice(&text).map_err(|error| AccountError::Unreadable(error.to_string()))
 }

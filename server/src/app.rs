@@ -20,11 +20,12 @@ use crate::{
     http::{Budget, CALLS, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
-    outbound::Address,
     quota::Quotas,
     random::{self, RandomError},
+    received::{self, Received},
     refusals::Refusals,
     refused_calls::RefusedCalls,
+    remembered::Remembered,
     rid::Rids,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     token::Tokens,
@@ -56,7 +57,11 @@ pub struct App {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
-    pub components: Components,
+    pub components: Arc<Components>,
+    /// The accounts that they bring.
+    pub received: Arc<Received>,
+    /// WeChat's own tokens that went by, of platforms.
+    pub remembered: Remembered,
     /// Tries of secrets on the consent page.
     pub consent_tries: Tries,
     /// Keys for the own interface.
@@ -134,18 +139,27 @@ impl App {
             accounts.put_configured(store.account(&account.appid)?, account)?;
         }
         accounts.load_stored(&store, &key)?;
+        let components = Arc::new(Components::load(&config.components, key.clone(), &store)?);
+        let loaded = received::load(&store, &key, &components, &accounts)?;
         let metrics = Arc::new(Metrics::default());
-        let served = accounts.all().iter().map(|account| account.number).collect();
+        let all = accounts.all().into_iter();
+        let taken = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
+        let served = taken.map(|account| account.number).collect();
         let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies = {
-            let (clock, metrics, accounts) = (clock.clone(), metrics.clone(), accounts.clone());
-            Copies::new(&config.data_dir, key.clone(), clock, metrics, accounts, platforms(&config))
-        };
-        let components = Components::load(&config.components, key.clone(), &store)?;
+        let copies = Copies::new(
+            &config.data_dir,
+            key.clone(),
+            clock.clone(),
+            metrics.clone(),
+            accounts.clone(),
+            components.clone(),
+        );
+        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let remembered = Remembered::load(&store);
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
         let refused_calls = RefusedCalls::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone());
@@ -161,6 +175,8 @@ impl App {
             key,
             accounts,
             components,
+            received: Arc::new(received),
+            remembered,
             consent_tries: Tries::default(),
             api_keys,
             via: via()?,
@@ -191,6 +207,7 @@ impl App {
             tokens: &self.tokens,
             components: &self.components,
             key: &self.key,
+            received: &self.received,
         }
     }
 
@@ -214,12 +231,6 @@ impl App {
             gaps: self.accounts.all().iter().map(gaps).sum(),
         }
     }
-}
-
-/// Where events of third-party platforms are pushed.
-fn platforms(config: &Config) -> Vec<(String, Address)> {
-    let components = config.components.iter();
-    components.filter_map(|component| Some((component.appid.clone(), component.push_url.clone()?))).collect()
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

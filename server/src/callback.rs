@@ -2,6 +2,7 @@
 //! refusal out; never a clock, a socket or a file.
 
 pub mod cipher;
+mod event;
 mod fields;
 pub mod json;
 mod keys;
@@ -15,6 +16,7 @@ use std::ops::ControlFlow;
 
 use msgcube_cube::Message;
 
+pub use event::{Info, PlatformEvent, open_event};
 pub use fields::Flaw;
 use fields::{Field, Fields, Wanted};
 pub use keys::{AccountKeys, KeyError, KeySettings};
@@ -84,6 +86,21 @@ fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<
     let fields = read(envelope.message(), Wanted::Everything);
     let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
     accept(keys, &fields).map_err(Refusal::decrypted)
+}
+
+/// Opens a message that came through a third-party platform, always encrypted; with it the `ToUserName`, which alone
+/// says whose message it is: the address is not signed.
+pub fn open_through(
+    keys: &AccountKeys,
+    query: &Query<'_>,
+    body: &[u8],
+) -> Result<(Message, Box<str>), Refusal> {
+    let envelope = open_envelope(keys, query, body)?;
+    let fields = read(envelope.message(), Wanted::Everything);
+    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
+    let refuse = |flaw: Flaw| Refusal::proven(flaw.into(), fields.create_time().ok()).decrypted();
+    let to_user = fields.name(Field::ToUser).map_err(refuse)?;
+    Ok((accept(keys, &fields).map_err(Refusal::decrypted)?, to_user))
 }
 
 /// Decrypts with the current key, then the previous one; the current key's complaint is the one worth reading,

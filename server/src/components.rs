@@ -11,7 +11,7 @@ mod vouched;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -40,6 +40,8 @@ pub struct Component {
     pub config: ComponentConfig,
     /// What its pushes are checked with.
     pub keys: AccountKeys,
+    /// Its accounts' callbacks that are being passed on.
+    pub relays_waiting: AtomicUsize,
     /// Somebody asked for its ticket to be pushed at once.
     pub push_now: Notify,
 }
@@ -87,8 +89,12 @@ impl Components {
     /// Those of the configuration, with what was authorised before.
     pub fn load(configs: &[ComponentConfig], key: DataKey, store: &Store) -> Result<Components, KeyError> {
         let served = configs.iter().map(|config| {
-            let keys = config.keys()?;
-            let component = Component { keys, config: config.clone(), push_now: Notify::new() };
+            let component = Component {
+                keys: config.keys()?,
+                config: config.clone(),
+                relays_waiting: AtomicUsize::new(0),
+                push_now: Notify::new(),
+            };
             Ok((config.appid.clone(), Arc::new(component)))
         });
         let components = Components {

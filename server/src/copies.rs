@@ -1,6 +1,6 @@
-//! Copies of callbacks for targets that only listen, and events for third-party platforms: kept in a queue on disk,
-//! bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they are sealed, and
-//! gone once delivered or a day old.
+//! Copies of callbacks for targets that only listen, and events for third-party platforms, our own or WeChat's: kept in a
+//! queue on disk, bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they
+//! are sealed, and gone once delivered or a day old.
 
 mod delivery;
 mod queue;
@@ -23,6 +23,7 @@ use tokio::{
 use crate::{
     accounts::{Account, Accounts},
     clock::Clock,
+    components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
     http::relay::Incoming,
@@ -43,6 +44,23 @@ const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 /// Undelivered copies are dropped after this time.
 const AGE_S_MAX: i64 = 24 * 3600;
+
+/// Whose callback is copied.
+#[derive(Clone, Copy, Debug)]
+pub enum Listening<'a> {
+    /// An account's own.
+    Account(&'a Account),
+    /// One that came through a platform, for an account.
+    Platform(&'a Component, &'a str),
+}
+
+/// Where copies go.
+#[derive(Clone, Debug)]
+struct Destination {
+    address: Address,
+    /// One after the other.
+    is_in_order: bool,
+}
 
 /// The queue and those who deliver from it.
 #[derive(Debug)]
@@ -66,8 +84,7 @@ struct Shared {
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
-    /// Third-party platforms that events are pushed to.
-    platforms: Vec<(String, Address)>,
+    components: Arc<Components>,
     client: Outbound,
     news: Notify,
 }
@@ -92,7 +109,7 @@ impl Copies {
         clock: Clock,
         metrics: Arc<Metrics>,
         accounts: Arc<Accounts>,
-        platforms: Vec<(String, Address)>,
+        components: Arc<Components>,
     ) -> Copies {
         let shared = Arc::new(Shared {
             path: folder.join("copies.redb"),
@@ -104,7 +121,7 @@ impl Copies {
             clock,
             metrics,
             accounts,
-            platforms,
+            components,
             client: Outbound::new(CONNECT_TIME_MAX),
             news: Notify::new(),
         });
@@ -119,34 +136,51 @@ impl Copies {
     }
 
     /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
-    pub async fn keep(&self, account: &Arc<Account>, relay: &RelayConfig, incoming: &Incoming) {
+    pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, incoming: &Incoming) {
         if relay.listeners.is_empty() {
             return;
         }
-        self.deliver();
-        let copies = relay.listeners.len() as u64;
-        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
-            return self.shared.metrics.copied("full", copies);
+        let targets: Vec<TargetId> = self.shared.targets_of(listening).map(|(target, _)| target).collect();
+        let account = match listening {
+            Listening::Account(_) => None,
+            Listening::Platform(_, appid) => Some(appid.to_owned()),
         };
-        let (shared, account, incoming) = (self.shared.clone(), account.clone(), incoming.clone());
+        self.keep_for(targets, account, incoming).await;
+    }
+
+    /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
+    /// durable.
+    pub async fn keep_passed_on(&self, component: &Component, incoming: &Incoming) -> bool {
+        let Some((target, _)) = self.shared.target_of_events(component) else { return false };
+        self.keep_for(vec![target], None, incoming).await
+    }
+
+    /// True if there was room for all, and they are durable by now.
+    async fn keep_for(&self, targets: Vec<TargetId>, account: Option<String>, incoming: &Incoming) -> bool {
+        self.deliver();
+        let copies = targets.len() as u64;
+        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
+            self.shared.metrics.copied("full", copies);
+            return false;
+        };
+        let (shared, incoming) = (self.shared.clone(), incoming.clone());
         let kept = tokio::spawn(async move {
-            let targets =
-                shared.targets_of(&account).into_iter().map(|(target, _)| target).collect::<Vec<_>>();
-            let entry = Entry { queued_s: shared.clock.now_s(), is_event: false, incoming };
-            for result in shared.keep(&targets, &entry).await {
-                shared.metrics.copied(result, 1);
-            }
+            let entry = Entry { queued_s: shared.clock.now_s(), account, is_event: false, incoming };
+            let results = shared.keep(&targets, &entry).await;
+            results.iter().for_each(|result| shared.metrics.copied(result, 1));
             shared.news.notify_one();
             drop(place);
+            results.iter().all(|result| *result == "kept")
         });
-        let _ = tokio::time::timeout(DURABLE_WITHIN, kept).await;
+        matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(true)))
     }
 
     /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
     pub async fn keep_event(&self, component: &str, target: &Address, incoming: Incoming) -> &'static str {
         self.deliver();
         let targets = vec![self.shared.target("platform", component, target)];
-        let entry = Entry { queued_s: self.shared.clock.now_s(), is_event: true, incoming };
+        let queued_s = self.shared.clock.now_s();
+        let entry = Entry { queued_s, account: None, is_event: true, incoming };
         let kept = self.shared.keep(&targets, &entry).await;
         self.shared.news.notify_one();
         kept.first().copied().unwrap_or("not_durable")
@@ -250,21 +284,41 @@ impl Shared {
         target
     }
 
-    fn targets_of(&self, account: &Account) -> Vec<(TargetId, Address)> {
-        let listeners = account.config.relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
-        let appid = &account.config.appid;
-        listeners
-            .iter()
-            .map(|listener| (self.target("listener", appid, listener), listener.clone()))
-            .collect()
+    /// Those who listen. All accounts of a platform share them, so their addresses still want an account.
+    fn targets_of<'a>(&'a self, of: Listening<'a>) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
+        let (kind, appid, relay) = match of {
+            Listening::Account(account) => ("listener", &account.config.appid, &account.config.relay),
+            Listening::Platform(component, _) => {
+                ("listener of a platform", &component.config.appid, &component.config.relay)
+            }
+        };
+        let listeners = relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
+        listeners.iter().map(move |address| {
+            let destination = Destination { address: address.clone(), is_in_order: false };
+            (self.target(kind, appid, address), destination)
+        })
     }
 
-    /// All targets there are, with their addresses.
-    fn targets(&self) -> Vec<(TargetId, Address)> {
-        let platforms = self.platforms.iter();
-        let platforms =
-            platforms.map(|(appid, address)| (self.target("platform", appid, address), address.clone()));
-        self.accounts.all().iter().flat_map(|account| self.targets_of(account)).chain(platforms).collect()
+    fn target_of_events(&self, component: &Component) -> Option<(TargetId, Destination)> {
+        let address = component.config.push_url.as_ref()?;
+        let target = self.target("platform", &component.config.appid, address);
+        Some((target, Destination { address: address.clone(), is_in_order: true }))
+    }
+
+    /// All targets there are.
+    fn targets(&self) -> Vec<(TargetId, Destination)> {
+        let with_listeners = self
+            .accounts
+            .select(|account| account.config.relay.as_ref().is_some_and(|relay| !relay.listeners.is_empty()));
+        let mut targets: Vec<(TargetId, Destination)> = Vec::new();
+        for account in &with_listeners {
+            targets.extend(self.targets_of(Listening::Account(account)));
+        }
+        for component in self.components.all() {
+            targets.extend(self.targets_of(Listening::Platform(component, "")));
+            targets.extend(self.target_of_events(component));
+        }
+        targets
     }
 }
 

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use hashbrown::HashMap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -59,14 +60,14 @@ const JOBS_MAX: usize = 4096;
 /// A commit that runs for longer is a fault.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Of this account, from and until these seconds.
-type Loss = (AccountNumber, i64, i64);
+/// Of each account, from and until these seconds.
+type Losses = HashMap<AccountNumber, Vec<(i64, i64)>, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
 struct Queue {
     jobs: Vec<Job>,
     /// Stretches to take out of the coverage with the next mark.
-    losses: Vec<Loss>,
+    losses: Losses,
     /// Accounts whose messages are taken.
     served: Vec<AccountNumber>,
     /// The list changed: it is to be written with the next batch.
@@ -165,7 +166,7 @@ impl Ingest {
 
     /// Takes a stretch of time out of an account's coverage, durably with the next mark.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
-        lock(&self.shared.queue).lose((account, from_s, to_s));
+        lock(&self.shared.queue).lose(account, from_s, to_s);
     }
 
     /// Why nothing can be made durable at the moment, if so.
@@ -187,7 +188,7 @@ impl Ingest {
         let now_s = self.shared.clock.now_s();
         let mut queue = lock(&self.shared.queue);
         for account in queue.served.clone() {
-            queue.lose((account, now_s, now_s + 1));
+            queue.lose(account, now_s, now_s + 1);
         }
     }
 
@@ -197,8 +198,22 @@ impl Ingest {
         &self,
         account: AccountNumber,
         takes_messages: bool,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
     ) -> Result<(), NotDurable> {
+        let done = async { self.enqueue_serving(account, takes_messages, changes)?.await }.await;
+        if done.is_err() {
+            self.set_served(account, !takes_messages);
+        }
+        done.map(drop)
+    }
+
+    /// The same in two steps. Whoever finds that it did not become durable says what holds then, by `set_served`.
+    pub fn enqueue_serving(
+        &self,
+        account: AccountNumber,
+        takes_messages: bool,
+        mut changes: Vec<Change>,
+    ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
         changes.push(if takes_messages {
             // The second that has begun is not covered as a whole.
             Change::Begin { at_s: self.shared.clock.now_s() + 1, account }
@@ -207,14 +222,19 @@ impl Ingest {
         });
         // Before the commit: a fault meanwhile makes the writer begin anew with the whole list.
         lock(&self.shared.queue).set_served(account, takes_messages);
-        let done = async { self.submit_all(changes)?.await }.await;
-        if done.is_err() {
-            let mut queue = lock(&self.shared.queue);
-            queue.set_served(account, !takes_messages);
-            // The writer may have begun anew with the other list meanwhile.
-            queue.serve = true;
+        let waiting = self.submit_all(changes);
+        if waiting.is_err() {
+            self.set_served(account, !takes_messages);
         }
-        done.map(drop)
+        waiting
+    }
+
+    /// Adds an account to those whose messages are taken, or takes it out, with the next batch.
+    pub fn set_served(&self, account: AccountNumber, takes_messages: bool) {
+        let mut queue = lock(&self.shared.queue);
+        queue.set_served(account, takes_messages);
+        // The writer may have begun anew with the other list meanwhile.
+        queue.serve = true;
     }
 
     /// How many jobs wait.
@@ -231,14 +251,12 @@ impl Queue {
         }
     }
 
-    fn lose(&mut self, (account, from_s, to_s): Loss) {
-        let joined = self
-            .losses
-            .iter_mut()
-            .find(|(other, from, to)| *other == account && *from <= to_s && from_s <= *to);
+    fn lose(&mut self, account: AccountNumber, from_s: i64, to_s: i64) {
+        let losses = self.losses.entry(account).or_default();
+        let joined = losses.iter_mut().find(|(from, to)| *from <= to_s && from_s <= *to);
         match joined {
-            Some((_, from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
-            None => self.losses.push((account, from_s, to_s)),
+            Some((from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
+            None => losses.push((from_s, to_s)),
         }
     }
 }

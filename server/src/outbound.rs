@@ -17,6 +17,7 @@ use hyper_util::{
     client::legacy::{Client, Error, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::crypto::aws_lc_rs::default_provider;
 
 /// Kept open between calls for this long: below the 60 s or more after which front ends close, so that few calls meet a
@@ -24,6 +25,10 @@ use rustls::crypto::aws_lc_rs::default_provider;
 const IDLE_MAX: Duration = Duration::from_secs(15);
 /// Idle connections kept for each address.
 const IDLE_CONNECTIONS_MAX: usize = 256;
+
+/// What stands for an account in the address of a platform that is passed on to. Source: WeChat's own for platforms.
+const APPID: &str = "$APPID$";
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// What a connection buffers in each direction.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
@@ -76,6 +81,14 @@ impl Address {
             (None, None) => String::new(),
         };
         self.uri(&format!("{}{query}", self.path))
+    }
+
+    /// This address with an account in place of `$APPID$`, in its path and its query.
+    #[must_use]
+    pub fn for_account(&self, appid: &str) -> Address {
+        let appid = utf8_percent_encode(appid, UNRESERVED).to_string();
+        let put = |text: &str| text.replace(APPID, &appid);
+        Address { path: put(&self.path), query: self.query.as_deref().map(put), ..self.clone() }
     }
 
     /// A path, with its query, behind this address.
@@ -189,6 +202,13 @@ mod tests {
             base.below("/cgi-bin/menu/get?x=1").unwrap(),
             "https://api.weixin.qq.com/cgi-bin/menu/get?x=1"
         );
+    }
+
+    #[test]
+    fn an_account_takes_the_place_that_is_kept_for_it() {
+        let address = Address::parse("http://h/msg/$APPID$/x?of=$APPID$").unwrap();
+        let uri = address.for_account("wx/1%").with_query(Some("a=$APPID$")).unwrap();
+        assert_eq!(uri, "http://h/msg/wx%2F1%25/x?of=wx%2F1%25&a=$APPID$");
     }
 
     #[test]

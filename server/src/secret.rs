@@ -21,9 +21,9 @@ impl Secret {
         &self.0
     }
 
-    /// Compares in a time that tells nothing but the length.
+    /// Compares in a time that tells nothing but the length. An empty one is none, which nothing is.
     pub fn is(&self, other: &str) -> bool {
-        self.0.as_bytes().ct_eq(other.as_bytes()).into()
+        !self.0.is_empty() && self.0.as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 

@@ -157,6 +157,11 @@ impl Store {
         on_each!(self, store => store.account(appid))
     }
 
+    /// The same without a word to the disk: a new number becomes durable with the first change that comes after it.
+    pub fn reserve(&self, appid: &str) -> AccountNumber {
+        on_each!(self, store => store.reserve(appid))
+    }
+
     /// Makes changes durable, all or none, then applies them; an outcome for each. Blocks for the disk.
     pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
         on_each!(self, store => store.commit(changes))

@@ -18,10 +18,13 @@ pub(super) enum Field {
     Event,
     EventKey,
     Encrypt,
+    InfoType,
+    AuthorizerAppid,
+    ComponentVerifyTicket,
 }
 
 impl Field {
-    const COUNT: usize = 8;
+    const COUNT: usize = 11;
 
     /// The field of this name, if it is read. Names are compared as WeChat writes them: `MsgID` is another field.
     pub(super) fn of(name: &str) -> Option<Field> {
@@ -34,6 +37,9 @@ impl Field {
             "Event" => Field::Event,
             "EventKey" => Field::EventKey,
             "Encrypt" => Field::Encrypt,
+            "InfoType" => Field::InfoType,
+            "AuthorizerAppid" => Field::AuthorizerAppid,
+            "ComponentVerifyTicket" => Field::ComponentVerifyTicket,
             _ => return None,
         })
     }
@@ -48,6 +54,9 @@ impl Field {
             Field::Event => "Event",
             Field::EventKey => "EventKey",
             Field::Encrypt => "Encrypt",
+            Field::InfoType => "InfoType",
+            Field::AuthorizerAppid => "AuthorizerAppid",
+            Field::ComponentVerifyTicket => "ComponentVerifyTicket",
         }
     }
 }
@@ -145,7 +154,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn name(&self, field: Field) -> Result<Box<str>, Flaw> {
+    /// The same if it is a name: 1 to 128 bytes.
+    pub(super) fn name(&self, field: Field) -> Result<Box<str>, Flaw> {
         let text = self.text(field)?;
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
         if fits { Ok(text.into()) } else { Err(Flaw::Invalid(field.name(), "1 to 128 bytes long")) }

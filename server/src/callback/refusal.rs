@@ -164,6 +164,16 @@ impl Refusal {
         Refusal { cause, proof: Proof::Full, create_time, decrypted: false }
     }
 
+    /// To an account that has nothing to check callbacks with.
+    pub fn without_keys() -> Refusal {
+        Refusal::unproven(Cause::KeyMissing)
+    }
+
+    /// A message that came through a third-party platform and is another account's.
+    pub fn of_another_account(create_time: i64) -> Refusal {
+        Refusal::proven(Cause::WrongToUser, Some(create_time)).decrypted()
+    }
+
     /// The same of a message that was decrypted.
     pub(super) fn decrypted(self) -> Refusal {
         Refusal { decrypted: true, ..self }

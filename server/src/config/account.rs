@@ -19,13 +19,13 @@ const LISTENERS_MAX: usize = 8;
 pub struct AccountConfig {
     /// Its appid.
     pub appid: String,
-    /// What token callers must show.
+    /// What token callers must show. Empty, which nobody can show: none, of an account that a platform brought.
     pub secret: Secret,
     /// What WeChat must be shown, if that differs.
     pub upstream_secret: Option<Secret>,
     /// `gh_…`
     pub original_id: Option<String>,
-    /// The callback token.
+    /// The callback token. Empty: none, so it has no callback address of its own; the same accounts.
     pub token: Secret,
     /// The former one.
     pub token_previous: Option<Secret>,
@@ -87,6 +87,15 @@ pub struct RelayConfig {
     pub on_late: OnLate,
     /// Further targets, whose replies nobody reads.
     pub listeners: Vec<Address>,
+}
+
+impl RelayConfig {
+    /// The same for one account of a platform.
+    #[must_use]
+    pub fn for_account(&self, appid: &str) -> RelayConfig {
+        let listeners = self.listeners.iter().map(|listener| listener.for_account(appid));
+        RelayConfig { url: self.url.for_account(appid), listeners: listeners.collect(), ..self.clone() }
+    }
 }
 
 /// What happens while messages cannot be made durable.
@@ -205,14 +214,29 @@ impl SecretFiles<'_> {
 impl AccountTable {
     /// The settings, checked.
     pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+        let account = self.read(files)?;
+        for (key, secret) in [("secret", &account.secret), ("token", &account.token)] {
+            if secret.reveal().is_empty() {
+                return Err(Flaw::new(key, format!("{key} (or {key}_file) is missing, or empty")));
+            }
+        }
+        Ok(account)
+    }
+
+    /// The same of an account that a third-party platform brought: it needs neither secret nor token.
+    pub fn checked_brought(self) -> Result<AccountConfig, Flaw> {
+        self.read(SecretFiles::Nowhere)
+    }
+
+    fn read(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
         let account = AccountConfig {
-            secret: files.needed("secret", self.secret, self.secret_file)?,
+            secret: files.secret("secret", self.secret, self.secret_file)?.unwrap_or_default(),
             upstream_secret: files.secret(
                 "upstream_secret",
                 self.upstream_secret,
                 self.upstream_secret_file,
             )?,
-            token: files.needed("token", self.token, self.token_file)?,
+            token: files.secret("token", self.token, self.token_file)?.unwrap_or_default(),
             token_previous: files.secret("token_previous", self.token_previous, self.token_previous_file)?,
             encoding_aes_key: files.secret(
                 "encoding_aes_key",
@@ -257,9 +281,12 @@ impl RelayTable {
 }
 
 impl AccountConfig {
-    /// What its callbacks are checked with.
-    pub fn keys(&self) -> Result<AccountKeys, KeyError> {
-        AccountKeys::new(&KeySettings {
+    /// What callbacks to its own address are checked with; none without a token.
+    pub fn keys(&self) -> Result<Option<AccountKeys>, KeyError> {
+        if self.token.reveal().is_empty() {
+            return Ok(None);
+        }
+        let keys = AccountKeys::new(&KeySettings {
             appid: &self.appid,
             original_id: self.original_id.as_deref(),
             token: self.token.reveal(),
@@ -267,7 +294,8 @@ impl AccountConfig {
             encoding_aes_key: self.encoding_aes_key.as_ref().map(Secret::reveal),
             encoding_aes_key_previous: self.encoding_aes_key_previous.as_ref().map(Secret::reveal),
             require_encryption: self.require_encryption,
-        })
+        });
+        keys.map(Some)
     }
 
     /// The secret that WeChat knows.
@@ -282,8 +310,8 @@ impl AccountConfig {
             digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let all = [
             (!is_usual, Oddity::AppidForm),
-            (self.secret.reveal().len() != 32, Oddity::SecretLength),
-            (!self.require_encryption, Oddity::PlainTaken),
+            (!matches!(self.secret.reveal().len(), 0 | 32), Oddity::SecretLength),
+            (!self.require_encryption && !self.token.reveal().is_empty(), Oddity::PlainTaken),
         ];
         all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, oddity)| oddity).collect()
     }
@@ -295,12 +323,10 @@ impl AccountConfig {
 
     fn check(&self) -> Result<(), Flaw> {
         let upstream = self.upstream_secret.as_ref().map(|secret| ("upstream_secret", secret.reveal()));
-        let texts = [
-            ("appid", self.appid.as_str()),
-            ("secret", self.secret.reveal()),
-            ("token", self.token.reveal()),
-        ];
-        for (key, text) in texts.into_iter().chain(upstream) {
+        let optional = [("secret", self.secret.reveal()), ("token", self.token.reveal())];
+        // Whether they must be there depends on where the settings come from.
+        let optional = optional.into_iter().filter(|(_, text)| !text.is_empty());
+        for (key, text) in optional.chain([("appid", self.appid.as_str())]).chain(upstream) {
             check_text(text).map_err(|what| Flaw::new(key, what))?;
         }
         self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;

@@ -5,13 +5,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    AGE_S_MAX, Shared,
+    AGE_S_MAX, Destination, Shared,
     queue::{Entry, EntryKey, Queue, TargetId},
 };
-use crate::{
-    http::{push, relay},
-    outbound::Address,
-};
+use crate::http::{push, relay};
 
 /// How often the manager looks, if nothing tells it to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -53,14 +50,14 @@ pub async fn manage(shared: Arc<Shared>) {
         if waiting.is_empty() {
             continue;
         }
-        let addresses: HashMap<TargetId, Address> = shared.targets().into_iter().collect();
+        let destinations: HashMap<TargetId, Destination> = shared.targets().into_iter().collect();
         let now = Instant::now();
         let is_due = |target: &TargetId| fares.get(target).is_none_or(|fare| fare.next <= now);
         for target in waiting.into_iter().filter(is_due) {
             if !busy.contains(&target) {
                 busy.push(target);
-                let address = addresses.get(&target).cloned();
-                workers.spawn(work(shared.clone(), queue.clone(), target, address));
+                let destination = destinations.get(&target).cloned();
+                workers.spawn(work(shared.clone(), queue.clone(), target, destination));
             }
         }
     }
@@ -102,16 +99,17 @@ async fn work(
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     target: TargetId,
-    address: Option<Address>,
+    destination: Option<Destination>,
 ) -> (TargetId, Pass) {
+    let together = if destination.as_ref().is_some_and(|to| to.is_in_order) { 1 } else { TOGETHER };
     let (mut behind, mut pass) = (None, Pass::AllTaken);
     loop {
         let reader = queue.clone();
-        let oldest = tokio::task::spawn_blocking(move || reader.oldest(&target, behind, TOGETHER)).await;
+        let oldest = tokio::task::spawn_blocking(move || reader.oldest(&target, behind, together)).await;
         let Ok(Ok(oldest)) = oldest else { return (target, Pass::NobodyAnswers) };
         let Some((last, _)) = oldest.last() else { return (target, pass) };
         behind = Some(*last);
-        let settled = deliver(&shared, address.as_ref(), oldest).await;
+        let settled = deliver(&shared, destination.as_ref(), oldest).await;
         let over = settled.iter().filter(|(.., settled)| *settled == Settled::Over);
         let over: Vec<(EntryKey, u64)> = over.map(|(key, bytes, _)| (*key, *bytes)).collect();
         if over.len() < settled.len() {
@@ -127,15 +125,15 @@ async fn work(
 /// Sends entries at the same time.
 async fn deliver(
     shared: &Arc<Shared>,
-    address: Option<&Address>,
+    destination: Option<&Destination>,
     entries: Vec<(EntryKey, Vec<u8>)>,
 ) -> Vec<(EntryKey, u64, Settled)> {
     let mut sending = JoinSet::new();
     for (key, sealed) in entries {
-        let (shared, address) = (shared.clone(), address.cloned());
+        let (shared, destination) = (shared.clone(), destination.cloned());
         let bytes = sealed.len() as u64;
         sending.spawn(async move {
-            let (result, is_event, settled) = settle(&shared, address.as_ref(), &sealed).await;
+            let (result, is_event, settled) = settle(&shared, destination.as_ref(), &sealed).await;
             if is_event {
                 shared.metrics.pushed("event", result);
             } else {
@@ -148,10 +146,16 @@ async fn deliver(
 }
 
 /// What became of an entry, as in the metrics, and whether it is an event.
-async fn settle(shared: &Shared, address: Option<&Address>, sealed: &[u8]) -> (&'static str, bool, Settled) {
+async fn settle(
+    shared: &Shared,
+    destination: Option<&Destination>,
+    sealed: &[u8],
+) -> (&'static str, bool, Settled) {
     let entry = shared.key.open("copy", sealed).ok().and_then(|bytes| Entry::read(&bytes));
-    let request =
-        address.zip(entry.as_ref()).and_then(|(address, entry)| relay::request(address, &entry.incoming));
+    let request = destination.zip(entry.as_ref()).and_then(|(to, entry)| {
+        let address = entry.account.as_ref().map(|appid| to.address.for_account(appid));
+        relay::request(address.as_ref().unwrap_or(&to.address), &entry.incoming)
+    });
     let is_event = entry.as_ref().is_some_and(|entry| entry.is_event);
     let (Some(entry), Some(request)) = (entry, request) else {
         // The data key was changed, or the target is not configured any more.

@@ -43,6 +43,8 @@ pub enum Room {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub queued_s: i64,
+    /// The account, where one address stands for all of a platform.
+    pub account: Option<String>,
     /// It is an event for a third-party platform, which has to say that it took it.
     pub is_event: bool,
     pub incoming: Incoming,
@@ -51,6 +53,8 @@ pub struct Entry {
 #[derive(Serialize, Deserialize)]
 struct Head {
     queued_s: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account: Option<String>,
     #[serde(default)]
     is_event: bool,
     query: Option<String>,
@@ -64,6 +68,7 @@ impl Entry {
         let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
         let head = Head {
             queued_s: self.queued_s,
+            account: self.account.clone(),
             is_event: self.is_event,
             query: self.incoming.query.clone(),
             content_type: text(&self.incoming.content_type),
@@ -86,7 +91,7 @@ impl Entry {
             user_agent: value(head.user_agent),
             body: Bytes::copy_from_slice(body),
         };
-        Some(Entry { queued_s: head.queued_s, is_event: head.is_event, incoming })
+        Some(Entry { queued_s: head.queued_s, account: head.account, is_event: head.is_event, incoming })
     }
 }
 
@@ -325,7 +330,8 @@ mod tests {
             user_agent: None,
             body: Bytes::from_static(b"\x00<xml>\xff"),
         };
-        let entry = Entry { queued_s: -3, is_event: true, incoming };
+        let account = Some("wx1".to_owned());
+        let entry = Entry { queued_s: -3, account, is_event: true, incoming };
         let read = Entry::read(&entry.bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         for length in 0..4 {

@@ -1,5 +1,7 @@
 //! Callbacks: the signature first, then the message, `success` only once it is durable.
 
+mod recipient;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -7,12 +9,12 @@ use std::{
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{Method, Response, StatusCode},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use msgcube_cube::{Content, Message};
-use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
@@ -21,11 +23,15 @@ use crate::{
     accounts::Account,
     app::App,
     callback::{self, Query, Refusal},
-    store::{Aside, Change, Outcome},
+    config::WhenNotDurable,
+    store::{Aside, Outcome},
 };
 
+pub use recipient::Keeping;
+use recipient::{NotTaken, Recipient};
+
 /// How long a callback waits for its body and the disk, together. WeChat itself waits 5 s.
-const DEADLINE: Duration = Duration::from_millis(4500);
+pub const DEADLINE: Duration = Duration::from_millis(4500);
 /// How many callbacks wait for the disk; further ones are closed at once. Source: the contract.
 const WAITING_MAX: usize = 4096;
 /// 2011-01-01 in Beijing. Source: the contract.
@@ -34,14 +40,11 @@ const EARLIEST_S: i64 = 1_293_811_200;
 const AHEAD_S_MAX: i64 = 24 * 3600;
 
 /// WeChat's check of the address.
-pub async fn verify(
-    State(app): State<Arc<App>>,
-    Path(appid): Path<String>,
-    request: Request,
-) -> Response<Body> {
-    let Some(account) = app.accounts.get(&appid) else { return unknown_account(&app) };
+pub async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let recipient = Recipient::find(&app, request.uri());
+    let Some(keys) = recipient.as_ref().and_then(Recipient::keys) else { return unknown_account(&app) };
     let query = Query::parse(request.uri().query().unwrap_or(""));
-    match callback::verify_get(&account.keys, &query) {
+    match callback::verify_get(keys, &query) {
         Ok(echostr) => {
             app.metrics.callback("verified", "");
             answer::text(StatusCode::OK, echostr)
@@ -56,53 +59,49 @@ pub async fn verify(
 
 /// Whether a request is a POST to an account's callback address.
 pub fn is_callback(request: &Request) -> bool {
-    request.method() == Method::POST && appid_of(request.uri().path()).is_some()
-}
-
-fn appid_of(path: &str) -> Option<&str> {
-    path.strip_prefix("/callback/").filter(|appid| !appid.is_empty() && !appid.contains('/'))
+    request.method() == Method::POST && recipient::is_address(request.uri())
 }
 
 /// A message or an event, whose first byte arrived then.
 pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let appid = percent_decode_str(appid_of(parts.uri.path()).unwrap_or_default()).decode_utf8_lossy();
-    let Some(account) = app.accounts.get(&appid) else { return unknown_account(app) };
+    let Some(recipient) = Recipient::find(app, &parts.uri) else { return unknown_account(app) };
     if parts.headers.get(&app.via.0) == Some(&app.via.1) {
-        return refuse_loop(app, &account);
+        return refuse_loop(app, recipient.appid());
     }
-    let deadline = match &account.config.relay {
+    let behind = recipient.behind();
+    let deadline = match &behind {
         None => Instant::now() + DEADLINE,
         Some(_) => arrived + relay::DEADLINE,
     };
     let query = Query::parse(parts.uri.query().unwrap_or(""));
-    let body = timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
-    let body = match body.unwrap_or(Err(BodyError::TooSlow)) {
+    let body = match read(app, body, deadline).await {
         Ok(body) => body,
-        Err(BodyError::TooLarge) => return refuse_large(app),
-        Err(BodyError::TooSlow | BodyError::Broken) => {
-            app.metrics.callback("refused", "body_incomplete");
-            return answer::no_answer();
-        }
+        Err(response) => return response,
     };
-    let now_s = app.clock.now_s();
-    let opened = callback::open(&account.keys, &query, &body, now_s, Some(app.config.callback_max_age_s));
+    let opened = recipient.open(app, &query, &body);
     let incoming = || relay::Incoming::new(parts.uri.query(), &parts.headers, body.clone());
-    match (opened, &account.config.relay) {
-        (Ok(message), Some(relay)) => {
-            let keeping = Keeping::of(&account, message, now_s);
-            relay::keep(app, &account, relay, keeping, &incoming(), deadline).await
-        }
+    match (opened, behind) {
+        (Ok(keeping), Some(behind)) => relay::keep(app, &behind, keeping, &incoming(), deadline).await,
         // Only what proved itself can be lost.
-        (Ok(message), None) => {
-            let kept = keep(app, &account, Keeping::of(&account, message, now_s));
+        (Ok(keeping), None) => {
+            let account = keeping.account.clone();
+            let kept = keep(app, &account, keeping);
             timeout_at(deadline, kept).await.unwrap_or_else(|_| close(app, &account, "late"))
         }
-        (Err(refusal), relay) => {
-            let response = refuse(app, &account, &refusal, now_s);
-            match relay {
-                Some(relay) if refusal.may_be_relayed() => {
-                    relay::pass_on_only(app, &account, relay, &incoming(), deadline).await
+        (Err(NotTaken::TooMany), None) => too_many(app, &recipient),
+        (Err(NotTaken::TooMany), Some(behind)) => {
+            let closed = too_many(app, &recipient);
+            match behind.config.when_not_durable {
+                WhenNotDurable::Answer => relay::pass_on_only(app, &behind, &incoming(), deadline).await,
+                WhenNotDurable::Refuse => closed,
+            }
+        }
+        (Err(NotTaken::Refused { refusal, loses }), behind) => {
+            let response = refuse(app, &recipient, &refusal, loses);
+            match behind {
+                Some(behind) if refusal.may_be_relayed() => {
+                    relay::pass_on_only(app, &behind, &incoming(), deadline).await
                 }
                 _ => response,
             }
@@ -110,23 +109,16 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     }
 }
 
-/// What is to become durable of a callback.
-#[derive(Debug)]
-pub struct Keeping {
-    pub change: Change,
-    /// Why it is kept without being counted, if so.
-    pub aside: Option<&'static str>,
-}
-
-impl Keeping {
-    fn of(account: &Account, message: Message, now_s: i64) -> Keeping {
-        let aside = implausible(message.create_time, now_s);
-        let change = match aside {
-            None => Change::Message { account: account.number, message },
-            Some(reason) => Change::Aside { account: account.number, aside: aside_of(&message, reason) },
-        };
-        Keeping { change, aside }
-    }
+/// The body, or what is said in its place.
+pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
+    let body = timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
+    body.unwrap_or(Err(BodyError::TooSlow)).map_err(|error| match error {
+        BodyError::TooLarge => refuse_large(app),
+        BodyError::TooSlow | BodyError::Broken => {
+            app.metrics.callback("refused", "body_incomplete");
+            answer::no_answer()
+        }
+    })
 }
 
 async fn keep(app: &App, account: &Account, keeping: Keeping) -> Response<Body> {
@@ -135,13 +127,15 @@ async fn keep(app: &App, account: &Account, keeping: Keeping) -> Response<Body> 
     if waiting >= WAITING_MAX {
         return close(app, account, "too_many_waiting");
     }
-    match app.ingest.submit(keeping.change).await {
+    let aside = keeping.aside;
+    let outcome = async { keeping.enqueue(app)?.await };
+    match outcome.await {
         Ok(Outcome::Failed(error)) => {
             tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
             close(app, account, "store")
         }
         Ok(outcome) => {
-            count(app, &outcome, keeping.aside);
+            count(app, &outcome, aside);
             answer::success()
         }
         Err(_) => close(app, account, "not_durable"),
@@ -202,16 +196,10 @@ fn aside_of(message: &Message, reason: &str) -> Aside {
     }
 }
 
-fn refuse(app: &App, account: &Account, refusal: &Refusal, now_s: i64) -> Response<Body> {
-    app.metrics.callback("refused", refusal.reason());
-    if app.refusals.may_log(&account.config.appid, refusal.reason(), now_s) {
-        tracing::warn!(
-            appid = account.config.appid,
-            reason = refusal.reason(),
-            "callback refused: {refusal}"
-        );
-    }
-    if refusal.authentic() {
+/// Counts a refusal, and what it loses.
+fn refuse(app: &App, recipient: &Recipient, refusal: &Refusal, loses: bool) -> Response<Body> {
+    let now_s = app.clock.now_s();
+    if let Some(account) = recipient.account().filter(|_| refusal.authentic() && loses) {
         app.ingest.lose(account.number, now_s, now_s + 1);
         // A plain signature proves no content, so a plain body may not say which time is lost.
         if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
@@ -219,10 +207,37 @@ fn refuse(app: &App, account: &Account, refusal: &Refusal, now_s: i64) -> Respon
             app.ingest.lose(account.number, time, time.saturating_add(1).min(now_s + 1));
         }
     }
+    refused(app, refusal, logged_as(recipient))
+}
+
+/// What the log remembers refusals by: never an appid from outside, of which there is no end.
+fn logged_as(recipient: &Recipient) -> &str {
+    match recipient {
+        Recipient::Through { component, account: None, .. } => &component.config.appid,
+        _ => recipient.appid(),
+    }
+}
+
+/// Counts a refusal, and says why.
+pub fn refused(app: &App, refusal: &Refusal, appid: &str) -> Response<Body> {
+    app.metrics.callback("refused", refusal.reason());
+    if app.refusals.may_log(appid, refusal.reason(), app.clock.now_s()) {
+        tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
+    }
     answer::text(
         StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST),
         refusal.to_string(),
     )
+}
+
+/// A message of an account for which there is no room.
+fn too_many(app: &App, recipient: &Recipient) -> Response<Body> {
+    app.metrics.callback("closed", "too_many_accounts");
+    if app.refusals.may_log("", "too_many_accounts", app.clock.now_s()) {
+        let appid = recipient.appid();
+        tracing::error!(appid, "a platform brings more accounts than are taken; see the README's limits");
+    }
+    answer::no_answer()
 }
 
 /// Closes the connection without an answer: WeChat sends the message again. Until then it is missing.
@@ -240,11 +255,11 @@ pub fn lose_lately(app: &App, account: &Account) {
 }
 
 /// What we passed on has come back: to pass it on again would never end.
-fn refuse_loop(app: &App, account: &Account) -> Response<Body> {
+fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
     app.metrics.callback("refused", "loop");
     let error = "relay.url leads back to msgcube itself; name the address of the server behind it";
-    if app.refusals.may_log(&account.config.appid, "loop", app.clock.now_s()) {
-        tracing::warn!(appid = account.config.appid, error);
+    if app.refusals.may_log("", "loop", app.clock.now_s()) {
+        tracing::warn!(appid, error);
     }
     answer::text(StatusCode::LOOP_DETECTED, error)
 }

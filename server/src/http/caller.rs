@@ -9,6 +9,7 @@ use super::{hint::Hint, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
+    remembered::Whom,
     token::{Endpoint, Holder},
 };
 
@@ -43,12 +44,19 @@ pub struct Caller {
     pub account: Arc<Account>,
     /// The third-party platform that asks in its name.
     pub component: Option<String>,
+    /// The token is WeChat's own, and passes as it is.
+    pub has_real_token: bool,
 }
 
 impl Caller {
     /// The account itself.
     pub fn account(account: Arc<Account>) -> Caller {
-        Caller { account, component: None }
+        Caller { account, component: None, has_real_token: false }
+    }
+
+    /// The account whose real token takes the place of the one in the query; none if that is WeChat's own.
+    pub fn in_need_of_token(self) -> Option<Arc<Account>> {
+        Some(self.account).filter(|_| !self.has_real_token)
     }
 }
 
@@ -61,6 +69,9 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
     match app.tokens.with(&token, |holder| of_holder(app, holder), now_s) {
         Ok(caller) => caller,
         Err(code) => {
+            if let Some(whom) = app.remembered.whom(&token, now_s) {
+                return of_remembered(app, whom);
+            }
             let real = app.upstream.as_ref().and_then(|upstream| upstream.appid_of(&token, now_s));
             let appid = real.ok_or_else(|| unknown(code))?;
             let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
@@ -110,12 +121,35 @@ fn not_from(peer: IpAddr) -> Failure {
 
 fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
     if holder.endpoint == Endpoint::Component {
-        let en = "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token";
-        let zh = "这是第三方平台自己的 token；请使用 authorizer_access_token";
-        return Err(failure(ErrorCode::COMPONENT_TOKEN, en, zh));
+        return Err(of_platform());
     }
     let account = app.accounts.get(&holder.appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
-    Ok(Caller { account, component: holder.component.clone() })
+    Ok(Caller { account, component: holder.component.clone(), has_real_token: false })
+}
+
+fn of_platform() -> Failure {
+    let en = "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token";
+    let zh = "这是第三方平台自己的 token；请使用 authorizer_access_token";
+    failure(ErrorCode::COMPONENT_TOKEN, en, zh)
+}
+
+/// Whether WeChat grants it the permission is WeChat's business: it gave out the token.
+fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
+    let appid = whom.account.ok_or_else(of_platform)?;
+    let account = app.accounts.get(&appid).ok_or_else(|| {
+        let en = format!("no message of {appid} was seen yet, nor that it authorised the platform");
+        failure(ErrorCode::INVALID_CREDENTIAL, en, format!("尚未收到 {appid} 的消息或授权事件"))
+    })?;
+    Ok(Caller { account, component: None, has_real_token: true })
+}
+
+/// Whom WeChat's own token in a query stands for, if it went by here. Some calls of platforms have another name for it.
+pub fn remembered(app: &App, parts: &Parts) -> Option<Whom> {
+    let query = parts.uri.query().unwrap_or("");
+    let of_platform =
+        || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "component_access_token");
+    let token = token_in(query).or_else(|| of_platform().map(|(_, token)| token))?;
+    app.remembered.whom(&token, app.clock.now_s())
 }
 
 fn unknown(code: ErrorCode) -> Failure {

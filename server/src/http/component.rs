@@ -2,6 +2,8 @@
 //! go on to WeChat.
 
 mod consent;
+mod events;
+mod pass;
 pub mod push;
 mod serve;
 
@@ -12,13 +14,15 @@ use axum::{
     body::Body,
     extract::{Path, Request, State},
     http::{Method, Response},
-    routing::any,
+    routing::{any, get, post},
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
     body::read_within,
+    callback,
     caller::{Failure, failure},
 };
 use crate::{app::App, config::Role};
@@ -32,6 +36,8 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/cgi-bin/component/{name}", any(call))
+        .route("/component/{component}/events", post(events::receive))
+        .route("/component/{component}/callback/{appid}", get(callback::verify))
         .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
@@ -39,15 +45,20 @@ pub fn router() -> Router<Arc<App>> {
 /// `/cgi-bin/component/{name}`
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let object = read_object(&parts.method, body).await;
-    let appid = object.as_ref().ok().and_then(|object| object.get("component_appid")?.as_str());
-    match appid.and_then(|appid| app.components.get(appid)).map(|component| component.config.role) {
-        // Each role has its own module.
-        Some(Role::Serve | Role::Receive) | None => serve::answer(&app, &name, &parts, object).await,
+    let read = read_object(&parts.method, body).await;
+    let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
+    let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
+    let component = appid.and_then(|appid| app.components.get(&appid));
+    // Each role has its own module.
+    match (component.filter(|component| component.config.role == Role::Receive), read) {
+        (Some(component), Ok((object, body))) => {
+            pass::call(&app, &component.config.appid, parts, &object, body).await
+        }
+        (_, read) => serve::answer(&app, &name, &parts, read.map(|(object, _)| object)).await,
     }
 }
 
-async fn read_object(method: &Method, body: Body) -> Result<Map<String, Value>, Failure> {
+async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
     if method != Method::POST {
         return Err(failure(ErrorCode::REQUIRE_POST, "send a JSON object by POST", "请用 POST 发送 JSON"));
     }
@@ -55,5 +66,6 @@ async fn read_object(method: &Method, body: Body) -> Result<Map<String, Value>, 
     if body.is_empty() {
         return Err(ErrorCode::EMPTY_BODY.into());
     }
-    serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT.into())
+    let object = serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)?;
+    Ok((object, body))
 }

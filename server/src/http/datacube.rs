@@ -86,7 +86,8 @@ pub async fn answer_to(
         && upstream.config.passes_uncovered
         && !question.touches_covered(interface, app, now_s)
     {
-        return gateway::uncovered(app, &upstream, question.account, parts, question.body).await;
+        let account = Some(question.account).filter(|_| !question.has_real_token);
+        return gateway::uncovered(app, &upstream, account, parts, question.body).await;
     }
     match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {
@@ -115,6 +116,8 @@ fn bytes_of(list: &List) -> Vec<u8> {
 /// A valid request.
 struct Question {
     account: Arc<Account>,
+    /// The caller's token is WeChat's own.
+    has_real_token: bool,
     dates: Dates,
     /// As it came, for WeChat.
     body: Bytes,
@@ -146,12 +149,12 @@ async fn question(
         return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
     }
     check_permission(app, &caller)?;
-    let account = caller.account;
+    let Caller { account, has_real_token, .. } = caller;
     check_quota(interface, app, &account, now_s)?;
     let body = read_body(body).await?;
     told.body = body.clone();
     let dates = read_dates(interface, app, &body, now_s)?;
-    Ok(Question { account, dates, body })
+    Ok(Question { account, has_real_token, dates, body })
 }
 
 fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {

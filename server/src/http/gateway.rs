@@ -17,7 +17,11 @@ use axum::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{answer, caller::caller, hint::Hint};
+use super::{
+    answer,
+    caller::{caller, remembered},
+    hint::Hint,
+};
 use crate::{
     accounts::Account,
     app::App,
@@ -47,15 +51,16 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
         return answer::own_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
     }
     if request.headers().get(&app.via.0) == Some(&app.via.1) {
-        let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
-        return answer::own_error(StatusCode::LOOP_DETECTED, error);
+        return loop_detected();
     }
     let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
-    let caller = if is_of_users { Ok(None) } else { caller(&app, &parts, app.clock.now_s()).map(Some) };
-    match caller {
+    if is_of_users || remembered(&app, &parts).is_some() {
+        return as_it_is(&app, &upstream, parts, body).await;
+    }
+    match caller(&app, &parts, app.clock.now_s()) {
         Ok(caller) => {
-            let account = caller.map(|caller| caller.account);
+            let account = caller.in_need_of_token();
             let call = Call { app: &app, upstream: &upstream, parts, account };
             call.pass(body).await.unwrap_or_else(|response| response)
         }
@@ -78,15 +83,28 @@ pub async fn pass(
     call.pass(Body::from(body)).await.unwrap_or_else(|response| response)
 }
 
-/// One of the seven about time of which nothing was counted: WeChat's own figures.
+/// A call whose token is WeChat's own, or a user's: what comes back is the caller's business.
+pub async fn as_it_is(app: &Arc<App>, upstream: &Arc<Upstream>, parts: Parts, body: Body) -> Response<Body> {
+    let call = Call { app, upstream, parts, account: None };
+    call.pass(body).await.unwrap_or_else(|response| response)
+}
+
+/// What we passed on has come back: to pass it on again would never end.
+pub fn loop_detected() -> Response<Body> {
+    let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
+    answer::own_error(StatusCode::LOOP_DETECTED, error)
+}
+
+/// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
+/// the place of ours, or with the caller's own.
 pub async fn uncovered(
     app: &Arc<App>,
     upstream: &Arc<Upstream>,
-    account: Arc<Account>,
+    account: Option<Arc<Account>>,
     parts: Parts,
     body: Bytes,
 ) -> Response<Body> {
-    let call = Call { app, upstream, parts, account: Some(account) };
+    let call = Call { app, upstream, parts, account };
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
             answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));

@@ -15,7 +15,11 @@ use super::{
     answer,
     own::access::{access, forbidden, unauthorized},
 };
-use crate::{accounts::Account, api_keys::Scope, app::App, config::WhenNotDurable};
+use crate::{
+    api_keys::Scope,
+    app::App,
+    config::{RelayConfig, Role, WhenNotDurable},
+};
 
 #[derive(Serialize)]
 struct Readiness {
@@ -49,12 +53,15 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
 }
 
 fn every_bot_answers(app: &App) -> bool {
-    let accounts = app.accounts.all();
-    let answers = |account: &Arc<Account>| {
-        let relay = account.config.relay.as_ref();
+    let answers = |relay: Option<&RelayConfig>| {
         relay.is_some_and(|relay| relay.when_not_durable == WhenNotDurable::Answer)
     };
-    !accounts.is_empty() && accounts.iter().all(answers)
+    // A platform's accounts have its bot.
+    let accounts = app.accounts.select(|account| account.keys.is_some());
+    let platforms = app.components.all().filter(|component| component.config.role == Role::Receive);
+    let mut relays = platforms.map(|component| component.config.relay.as_ref()).collect::<Vec<_>>();
+    relays.extend(accounts.iter().map(|account| account.config.relay.as_ref()));
+    !relays.is_empty() && relays.into_iter().all(answers)
 }
 
 pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {

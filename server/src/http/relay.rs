@@ -20,12 +20,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{answer, body, callback};
+use super::{
+    answer, body,
+    callback::{self, Keeping},
+};
 use crate::{
     accounts::Account,
     app::App,
     clock::Stopwatch,
     config::{OnLate, RelayConfig, WhenNotDurable},
+    copies::Listening,
     outbound::{Address, Outbound, cause},
     store::{NotDurable, Outcome},
 };
@@ -36,8 +40,10 @@ pub const DEADLINE: Duration = Duration::from_millis(4900);
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
 /// Callbacks that are being passed on, of one account and of all; further ones are counted, and closed at once. One bot
 /// that hangs leaves room for the others.
-const PLACES_OF_ACCOUNT: usize = 1024;
+pub const PLACES_OF_ACCOUNT: usize = 1024;
 const PLACES: usize = 8192;
+/// The same of all accounts of one third-party platform, which one server answers.
+pub const PLACES_OF_PLATFORM: usize = 4096;
 /// A bot's reply, in bytes. WeChat takes a few KiB.
 const REPLY_BYTES_MAX: usize = 1 << 20;
 /// A connection to a bot that takes longer is tried anew.
@@ -53,6 +59,17 @@ const RESEND_FIRST: Duration = Duration::from_millis(200);
 pub struct Relay {
     client: Outbound,
     waiting: AtomicUsize,
+}
+
+/// Who is told of callbacks, and answers them.
+#[derive(Clone, Copy, Debug)]
+pub struct Behind<'a> {
+    pub config: &'a RelayConfig,
+    /// Its callbacks that are being passed on, and how many may be.
+    pub waiting: &'a AtomicUsize,
+    pub places: usize,
+    /// Whose copies those who only listen get.
+    pub listening: Listening<'a>,
 }
 
 /// A callback as it came.
@@ -105,10 +122,10 @@ impl Relay {
 struct Place<'a>([&'a AtomicUsize; 2]);
 
 impl Relay {
-    fn place<'a>(&'a self, account: &'a Account) -> Option<Place<'a>> {
-        let place = Place([&account.relays_waiting, &self.waiting]);
+    fn place<'a>(&'a self, waiting: &'a AtomicUsize, places: usize) -> Option<Place<'a>> {
+        let place = Place([waiting, &self.waiting]);
         let before = place.0.map(|waiting| waiting.fetch_add(1, Ordering::Relaxed));
-        (before[0] < PLACES_OF_ACCOUNT && before[1] < PLACES).then_some(place)
+        (before[0] < places && before[1] < PLACES).then_some(place)
     }
 }
 
@@ -135,77 +152,88 @@ impl Incoming {
 /// A callback that counts, or is kept aside: made durable, then passed on.
 pub async fn keep(
     app: &Arc<App>,
-    account: &Arc<Account>,
-    relay: &RelayConfig,
-    kept: callback::Keeping,
+    behind: &Behind<'_>,
+    keeping: Keeping,
     incoming: &Incoming,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_place) = app.relay.place(account) else {
+    let account = keeping.account.clone();
+    let relay = behind.config;
+    let Some(_place) = app.relay.place(behind.waiting, behind.places) else {
         // In the queue it is counted all the same; WeChat sends it again, to be passed on then.
-        if app.ingest.enqueue(kept.change).is_err() {
-            callback::lose_lately(app, account);
+        if keeping.enqueue(app).is_err() {
+            callback::lose_lately(app, &account);
         }
         return close(app, "relay_full");
     };
     let answers_anyway = relay.when_not_durable == WhenNotDurable::Answer;
     let until = if answers_anyway { deadline.min(Instant::now() + DURABLE_WITHIN) } else { deadline };
-    let kept = keep_until(app, account, kept, until).await;
+    let kept = keep_until(app, keeping, until).await;
     match &kept {
         Kept::Durable => {}
         _ if answers_anyway => {}
         Kept::Failed => return close(app, "not_durable"),
-        Kept::Pending(_) => return callback::close(app, account, "late"),
+        Kept::Pending(_) => return callback::close(app, &account, "late"),
     }
     let (passed, ()) =
-        tokio::join!(pass_on(app, relay, incoming, deadline), copy(app, account, relay, incoming, deadline));
+        tokio::join!(pass_on(app, &relay.url, incoming, deadline), copy(app, behind, incoming, deadline));
     let is_durable = match kept {
         Kept::Durable => true,
         Kept::Failed => false,
         Kept::Pending(commit) => commit.is_finished() && commit.await.unwrap_or(false),
     };
-    reply(app, relay, passed, is_durable)
+    reply(app, relay.on_late, passed, is_durable)
 }
 
 /// A callback that proved itself and does not count: passed on, never answered by ourselves.
 pub async fn pass_on_only(
     app: &Arc<App>,
-    account: &Arc<Account>,
-    relay: &RelayConfig,
+    behind: &Behind<'_>,
     incoming: &Incoming,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_place) = app.relay.place(account) else { return close(app, "relay_full") };
-    let (passed, ()) =
-        tokio::join!(pass_on(app, relay, incoming, deadline), copy(app, account, relay, incoming, deadline));
-    reply(app, relay, passed, false)
+    let Some(_place) = app.relay.place(behind.waiting, behind.places) else {
+        return close(app, "relay_full");
+    };
+    let (passed, ()) = tokio::join!(
+        pass_on(app, &behind.config.url, incoming, deadline),
+        copy(app, behind, incoming, deadline)
+    );
+    reply(app, behind.config.on_late, passed, false)
+}
+
+/// An event of a third-party platform that could not be kept for it: passed on at once, and its answer is the answer.
+pub async fn pass_event(
+    app: &Arc<App>,
+    waiting: &AtomicUsize,
+    url: &Address,
+    incoming: &Incoming,
+    deadline: Instant,
+) -> Response<Body> {
+    let Some(_place) = app.relay.place(waiting, PLACES_OF_PLATFORM) else { return close(app, "relay_full") };
+    let passed = pass_on(app, url, incoming, deadline).await;
+    reply(app, OnLate::Close, passed, false)
 }
 
 /// Keeps copies for those who only listen, beside the bot and within its time.
-async fn copy(
-    app: &App,
-    account: &Arc<Account>,
-    relay: &RelayConfig,
-    incoming: &Incoming,
-    deadline: Instant,
-) {
+async fn copy(app: &App, behind: &Behind<'_>, incoming: &Incoming, deadline: Instant) {
     // The copies are kept in any case, if there is room.
-    let _ = timeout_at(deadline, app.copies.keep(account, relay, incoming)).await;
+    let _ = timeout_at(deadline, app.copies.keep(behind.listening, behind.config, incoming)).await;
 }
 
 /// Waits for the disk for a while; longer than that the wait goes on beside the callback.
-async fn keep_until(app: &Arc<App>, account: &Arc<Account>, kept: callback::Keeping, until: Instant) -> Kept {
-    let waiting = match app.ingest.enqueue(kept.change) {
+async fn keep_until(app: &Arc<App>, keeping: Keeping, until: Instant) -> Kept {
+    let (account, aside) = (keeping.account.clone(), keeping.aside);
+    let mut waiting = match keeping.enqueue(app) {
         Ok(waiting) => waiting,
-        Err(error) => return settle(app, account, Err(error), kept.aside),
+        Err(error) => return settle(app, &account, Err(error), aside),
     };
-    let mut waiting = Box::pin(waiting);
     if let Ok(outcome) = timeout_at(until, &mut waiting).await {
-        return settle(app, account, outcome, kept.aside);
+        return settle(app, &account, outcome, aside);
     }
-    let (app, account) = (app.clone(), account.clone());
+    let app = app.clone();
     Kept::Pending(tokio::spawn(async move {
-        matches!(settle(&app, &account, waiting.await, kept.aside), Kept::Durable)
+        matches!(settle(&app, &account, waiting.await, aside), Kept::Durable)
     }))
 }
 
@@ -229,10 +257,10 @@ fn settle(
 }
 
 /// What WeChat hears. `success` of our own only for what is durable.
-fn reply(app: &App, relay: &RelayConfig, passed: Passed, is_durable: bool) -> Response<Body> {
+fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Response<Body> {
     match passed {
         Passed::Answered(response) => response,
-        Passed::Late if is_durable && relay.on_late == OnLate::Success => answer::success(),
+        Passed::Late if is_durable && on_late == OnLate::Success => answer::success(),
         Passed::Late => close(app, "relay_late"),
         Passed::Unreachable if is_durable => answer::success(),
         Passed::Unreachable => close(app, "relay_unreachable"),
@@ -247,9 +275,9 @@ fn close(app: &App, reason: &'static str) -> Response<Body> {
 }
 
 /// Sends it until the bot replies or the time is over.
-async fn pass_on(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
+async fn pass_on(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
     let stopwatch = Stopwatch::start();
-    let passed = send_until(app, relay, incoming, deadline).await;
+    let passed = send_until(app, url, incoming, deadline).await;
     let (result, status) = match &passed {
         Passed::Answered(response) => ("answered", status_class(response)),
         Passed::Late => ("late", ""),
@@ -269,15 +297,15 @@ fn status_class(response: &Response<Body>) -> &'static str {
     }
 }
 
-async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadline: Instant) -> Passed {
+async fn send_until(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
     let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
     loop {
-        let Some(mut request) = request(&relay.url, incoming) else { return Passed::Unreachable };
+        let Some(mut request) = request(url, incoming) else { return Passed::Unreachable };
         request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
         let connection = capture_connection(&mut request);
         match timeout_at(deadline, exchange(&app.relay.client, request)).await {
             Ok(Ok(passed)) => return passed,
-            Ok(Err(error)) => complain(app, relay, &error),
+            Ok(Err(error)) => complain(app, url, &error),
             Err(_) if is_connected(&connection) => return Passed::Late,
             Err(_) => return Passed::Unreachable,
         }
@@ -291,8 +319,8 @@ async fn send_until(app: &App, relay: &RelayConfig, incoming: &Incoming, deadlin
 }
 
 /// Once a minute: there may be thousands, and each is tried again.
-fn complain(app: &App, relay: &RelayConfig, error: &str) {
-    let url = relay.url.to_string();
+fn complain(app: &App, url: &Address, error: &str) {
+    let url = url.to_string();
     if app.refusals.may_log(&url, "relay_unreachable", app.clock.now_s()) {
         tracing::warn!(url, error, "a callback could not be passed on; it is tried again until its deadline");
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Job, Loss, Queue, Shared};
+use super::{Job, Losses, Queue, Shared};
 use crate::{
     clock::Stopwatch,
     store::{Change, NotDurable, Outcome, lock},
@@ -28,7 +28,7 @@ const MANY_WAITERS: usize = 8;
 
 struct Batch {
     jobs: Vec<Job>,
-    losses: Vec<Loss>,
+    losses: Losses,
     serve: Option<Change>,
     stopping: bool,
 }
@@ -81,8 +81,9 @@ fn next_batch(shared: &Shared) -> Batch {
     }
 }
 
-fn lose((account, from_s, to_s): &Loss) -> Change {
-    Change::Lose { account: *account, from_s: *from_s, to_s: *to_s }
+fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
+    let of = |account| move |&(from_s, to_s): &(i64, i64)| Change::Lose { account, from_s, to_s };
+    losses.iter().flat_map(move |(account, stretches)| stretches.iter().map(of(*account)))
 }
 
 /// Commits a batch and answers its waiters; true if it is durable.
@@ -90,7 +91,7 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.is_some();
     let mut changes: Vec<Change> = batch.serve.into_iter().collect();
     // Before the mark that would otherwise cover them.
-    changes.extend(batch.losses.iter().map(lose));
+    changes.extend(lost(&batch.losses));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
         // Once nobody listens any more, time goes by uncovered.
@@ -111,13 +112,15 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
 }
 
 /// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: bool, losses: Vec<Loss>, is_durable: bool) {
+fn note(shared: &Shared, served: bool, losses: Losses, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if is_durable {
         queue.serve &= !served;
     } else {
         queue.serve = true;
-        losses.into_iter().for_each(|loss| queue.lose(loss));
+        for (account, stretches) in losses {
+            stretches.into_iter().for_each(|(from_s, to_s)| queue.lose(account, from_s, to_s));
+        }
     }
     drop(queue);
     if !is_durable {

@@ -71,6 +71,22 @@ pub struct Embedded {
 struct Accounts {
     by_number: Vec<Arc<Cell>>,
     by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
+    /// The log does not know them yet; it changes only while the log is locked, but for new ones at its end.
+    unwritten: Vec<AccountNumber>,
+}
+
+impl Accounts {
+    fn add(&mut self, appid: &str, coverage: Coverage) -> AccountNumber {
+        let number = AccountNumber::at(self.by_number.len());
+        self.by_appid.insert(appid.to_owned(), number);
+        self.by_number.push(Arc::new(Cell {
+            number: number.0,
+            appid: appid.to_owned(),
+            figures: Mutex::default(),
+            coverage: Mutex::new(coverage),
+        }));
+        number
+    }
 }
 
 /// One account. Its figures are locked on their own, so that a question waits for no other account.
@@ -108,28 +124,55 @@ impl Embedded {
     /// See [`super::Store::account`].
     pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
         let mut log = lock(&self.log);
+        let number = self.reserve(appid);
+        self.append(&mut log, &[])?;
+        Ok(number)
+    }
+
+    /// See [`super::Store::reserve`].
+    pub fn reserve(&self, appid: &str) -> AccountNumber {
         if let Some(number) = self.read_accounts().by_appid.get(appid) {
-            return Ok(*number);
+            return *number;
         }
-        let AccountNumber(number) = AccountNumber::at(self.read_accounts().by_number.len());
-        let mut frame = Vec::new();
-        Record::Account { number, appid }.encode(&mut frame);
-        log.append(&frame).map_err(|error| NotDurable(error.to_string()))?;
-        self.add_account(number, appid, Coverage::default());
-        Ok(AccountNumber(number))
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = accounts.by_appid.get(appid) {
+            return *number;
+        }
+        let number = accounts.add(appid, Coverage::default());
+        accounts.unwritten.push(number);
+        number
     }
 
     fn add_account(&self, number: u32, appid: &str, coverage: Coverage) {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         if AccountNumber::at(accounts.by_number.len()).0 == number {
-            accounts.by_appid.insert(appid.to_owned(), AccountNumber(number));
-            accounts.by_number.push(Arc::new(Cell {
-                number,
-                appid: appid.to_owned(),
-                figures: Mutex::default(),
-                coverage: Mutex::new(coverage),
-            }));
+            accounts.add(appid, coverage);
         }
+    }
+
+    /// Writes a frame, if there is anything to write. Accounts that the log does not know yet come before what is about
+    /// them.
+    fn append(&self, log: &mut Log, records: &[u8]) -> Result<(), NotDurable> {
+        let mut accounts = Vec::new();
+        let written = self.encode_unwritten(&mut accounts);
+        let done = match (written, records) {
+            (0, []) => return Ok(()),
+            (0, records) => log.append(records),
+            (_, records) => log.append(&[&accounts, records].concat()),
+        };
+        done.map_err(|error| NotDurable(error.to_string()))?;
+        if written > 0 {
+            let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+            accounts.unwritten.drain(..written);
+        }
+        Ok(())
+    }
+
+    fn encode_unwritten(&self, frame: &mut Vec<u8>) -> usize {
+        let accounts = self.read_accounts();
+        let cells = accounts.unwritten.iter().filter_map(|number| accounts.by_number.get(number.0 as usize));
+        cells.for_each(|cell| Record::Account { number: cell.number, appid: &cell.appid }.encode(frame));
+        accounts.unwritten.len()
     }
 
     fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, Accounts> {
@@ -146,10 +189,10 @@ impl Embedded {
         let mut batch = Batch::default();
         let outcomes = changes.iter().map(|change| self.admit(change, &mut batch)).collect();
         if !batch.frame.is_empty() {
-            if let Err(error) = log.append(&self.with_interruption(batch.frame)) {
+            if let Err(error) = self.append(&mut log, &self.with_interruption(batch.frame)) {
                 self.revert(&batch.steps);
                 self.interrupt();
-                return Err(NotDurable(error.to_string()));
+                return Err(error);
             }
             self.interrupted.store(false, Ordering::Relaxed);
         }

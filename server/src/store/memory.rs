@@ -32,13 +32,18 @@ struct Account {
 impl Memory {
     /// See [`super::Store::account`].
     pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
+        Ok(self.reserve(appid))
+    }
+
+    /// See [`super::Store::reserve`].
+    pub fn reserve(&self, appid: &str) -> AccountNumber {
         let mut state = lock(&self.0);
         let known = state.accounts.iter().position(|account| account.appid == appid);
         let number = known.unwrap_or_else(|| {
             state.accounts.push(Account { appid: appid.to_owned(), ..Account::default() });
             state.accounts.len() - 1
         });
-        Ok(AccountNumber::at(number))
+        AccountNumber::at(number)
     }
 
     /// See [`super::Store::commit`].

@@ -96,6 +96,10 @@ impl Failure {
 
 /// A token and the seconds it has left.
 pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result<(Secret, i64), Failure> {
+    if account.upstream_secret().reveal().is_empty() {
+        let why = format!("{} has no secret; set upstream_secret to WeChat's", account.appid);
+        return Err(Failure::NoToken(why));
+    }
     let question = Question {
         grant_type: "client_credential",
         appid: &account.appid,

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use msgcube::callback::{
-    AccountKeys, KeySettings, Proof, Query, cipher, open, open_envelope, signature::sign, verify_get,
+    AccountKeys, Info, KeySettings, Proof, Query, cipher, open, open_envelope, open_event, open_through,
+    signature::sign, verify_get,
 };
 use msgcube_cube::{Content, Kind};
 use serde_json::Value;
@@ -198,4 +199,32 @@ fn published_address_checks_get_their_echostr() {
         let echostr = verify_get(&keys(&vector), &Query::parse(&query)).unwrap();
         assert_eq!(echostr, text(&vector, "echostr").unwrap().as_bytes(), "{id}");
     }
+}
+
+#[test]
+fn published_events_of_a_platform_say_what_they_are() {
+    let read = |id: &str| {
+        let vector = vector(id);
+        let query = query(&vector);
+        open_event(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes()).unwrap()
+    };
+    let event = read("senparc-open-unauthorized");
+    assert_eq!(event.create_time, 1_436_876_196);
+    assert!(matches!(&event.info, Info::Unauthorized(appid) if appid == "wx570bc396a51b8ff8"), "{event:?}");
+    let event = read("senparc-open-ticket");
+    assert_eq!(event.create_time, 1_436_881_222);
+    assert!(matches!(&event.info, Info::Ticket(ticket) if ticket.reveal().starts_with("ticket@@@hXh2446N")));
+    assert!(!format!("{event:?}").contains("hXh2446N"), "a ticket is not shown");
+}
+
+#[test]
+fn a_message_through_a_platform_says_whose_it_is() {
+    let vector = vector("doc-open-safe-push-xml");
+    let query = query(&vector);
+    let opened = open_through(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes());
+    let (message, to_user) = opened.unwrap();
+    assert_eq!((&*to_user, &*message.user), ("gh_97417a04a28d", "o9AgO5Kd5ggOC-bXrbNODIiE3bGY"));
+    // A message is no event of the platform, and an event no message.
+    let refusal = open_event(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes()).unwrap_err();
+    assert_eq!((refusal.reason(), refusal.may_be_relayed()), ("malformed", true));
 }

@@ -12,6 +12,8 @@ pub struct Text<'a> {
     pub user: &'a str,
     pub id: u64,
     pub create_time: i64,
+    /// `ToUserName`
+    pub to: &'a str,
 }
 
 pub fn now_s() -> i64 {
@@ -20,12 +22,12 @@ pub fn now_s() -> i64 {
 
 impl<'a> Text<'a> {
     pub fn new(user: &'a str, id: u64) -> Text<'a> {
-        Text { user, id, create_time: now_s() }
+        Text { user, id, create_time: now_s(), to: "gh_front" }
     }
 
     fn draft(&self) -> Draft<'a> {
         Draft {
-            to_user: "gh_front",
+            to_user: self.to,
             from_user: self.user,
             create_time: self.create_time,
             msg_type: "text",

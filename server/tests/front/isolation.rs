@@ -124,13 +124,13 @@ impl World {
         match step {
             Step::Plain { to, signed_by, user, id } => {
                 let user = format!("o{user}");
-                let sealed = Text { user: &user, id: id.into(), create_time: 1_700_000_000 }
+                let sealed = Text { user: &user, id: id.into(), create_time: 1_700_000_000, to: "gh_front" }
                     .plain(&accounts[signed_by].token);
                 self.receive(&mut accounts[to], &sealed, to == signed_by, &user, id).await;
             }
             Step::Safe { to, signed_by, encrypted_by, appid_of, user, id } => {
                 let user = format!("o{user}");
-                let text = Text { user: &user, id: id.into(), create_time: 1_700_000_000 };
+                let text = Text { user: &user, id: id.into(), create_time: 1_700_000_000, to: "gh_front" };
                 let (token, key) = (&accounts[signed_by].token, &accounts[encrypted_by].aes_key);
                 let sealed = text.safe(token, key, &accounts[appid_of].appid);
                 let is_right = to == signed_by && to == encrypted_by && to == appid_of;

@@ -16,6 +16,7 @@ mod gateway;
 mod isolation;
 mod neighbour;
 mod openapi;
+mod platform;
 mod program;
 mod relay;
 mod statistics;

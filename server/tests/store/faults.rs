@@ -209,14 +209,20 @@ fn a_full_disk_stops_everything_for_a_while_and_nothing_for_ever() {
         assert!(run.store().commit(&one(id)).is_err());
         assert!(run.store().maintain(true).is_err());
         assert!(run.store().account("wxnew").is_err());
+        let number = run.store().reserve("wxnew");
+        assert_eq!((number, run.store().reserve("wxnew")), (AccountNumber(3), number));
         run.model.fail(&one(id));
         run.check();
     }
     run.disk.mend();
     run.step(Step::Commit(one(2)));
     run.store().maintain(true).unwrap();
+    run.store().reserve("wxlater");
+    run.step(Step::Commit(one(3)));
     run.step(Step::Kill);
     run.check();
+    let (new, later) = (run.store().reserve("wxnew"), run.store().reserve("wxlater"));
+    assert_eq!((new.0, later.0), (3, 4), "they became durable with the first change that did");
 }
 
 #[test]

@@ -63,11 +63,26 @@ fn refusal(app: &App, appid: &str) -> Option<Response<Body>> {
 
 /// `GET /v1/components/{c}/ticket`
 pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    if let Some(response) = refusal(&app, &appid) {
+    let role = app.components.get(&appid).map(|component| component.config.role);
+    if let Some(response) = refusal(&app, &appid).filter(|_| role != Some(Role::Receive)) {
         return response;
     }
-    let ticket = app.components.ticket(&appid, app.clock.now_s());
-    answer::own(StatusCode::OK, &BTreeMap::from([("component_verify_ticket", ticket)]))
+    let shown =
+        |ticket: &str| answer::own(StatusCode::OK, &BTreeMap::from([("component_verify_ticket", ticket)]));
+    match role {
+        Some(Role::Receive) => received_ticket(&app, &appid).map_or_else(no_ticket, |ticket| shown(&ticket)),
+        _ => shown(&app.components.ticket(&appid, app.clock.now_s())),
+    }
+}
+
+/// The newest ticket that WeChat pushed to a platform.
+fn received_ticket(app: &App, component: &str) -> Option<String> {
+    app.received.ticket(component).map(|ticket| ticket.reveal().to_owned())
+}
+
+fn no_ticket() -> Response<Body> {
+    let error = "no ticket came yet; WeChat pushes one every ten minutes, or on api_start_push_ticket";
+    answer::own_error(StatusCode::NOT_FOUND, error)
 }
 
 /// `GET /v1/components/{c}/authorizations?offset=&count=`

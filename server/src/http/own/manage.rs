@@ -18,6 +18,7 @@ use crate::{
     app::App,
     components::event::Event,
     http::{body::read_within, push},
+    received::Status,
 };
 
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -40,8 +41,11 @@ pub async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> 
 #[derive(Serialize)]
 pub struct Shown {
     appid: String,
-    /// Whether it stands in the configuration file or was added at run time.
+    /// Whether it stands in the configuration file, was added at run time, or was brought by a platform.
     origin: &'static str,
+    /// How it stands with the platforms that bring it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    platforms: Vec<ShownPlatform>,
     callback: String,
     original_id: Option<String>,
     kind: String,
@@ -58,6 +62,34 @@ pub struct Shown {
     coverage: CoverageAnswer,
 }
 
+#[derive(Serialize)]
+struct ShownPlatform {
+    component: String,
+    status: Status,
+    original_id: Option<String>,
+}
+
+fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
+    let standings = app.received.standings(&account.config.appid).into_iter();
+    standings
+        .map(|shown| ShownPlatform {
+            component: shown.component,
+            status: shown.status,
+            original_id: shown.original_id,
+        })
+        .collect()
+}
+
+/// Where its callbacks come in: at its own address, or at its platform's.
+fn callback(account: &Account, platforms: &[ShownPlatform]) -> String {
+    let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let own = format!("/callback/{}", part(&account.config.appid));
+    match platforms.first().filter(|_| account.keys.is_none()) {
+        Some(platform) => format!("/component/{}{own}", part(&platform.component)),
+        None => own,
+    }
+}
+
 /// Addresses without path and query, which may hold a key.
 #[derive(Serialize)]
 struct ShownRelay {
@@ -71,10 +103,16 @@ impl Shown {
     fn of(app: &App, account: &Account) -> Shown {
         let config = &account.config;
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let platforms = platforms(app, account);
         Shown {
             appid: config.appid.clone(),
-            origin: if account.is_configured { "configuration" } else { "run time" },
-            callback: format!("/callback/{}", utf8_percent_encode(&config.appid, NON_ALPHANUMERIC)),
+            origin: match (account.is_configured, &account.keys) {
+                (true, _) => "configuration",
+                (false, None) => "platform",
+                (false, Some(_)) => "run time",
+            },
+            callback: callback(account, &platforms),
+            platforms,
             original_id: config.original_id.clone(),
             kind: text(&config.kind),
             certified: config.certified,
@@ -99,9 +137,9 @@ impl Shown {
 fn secrets(account: &Account) -> Vec<&'static str> {
     let config = &account.config;
     let is_there = [
-        true,
+        !config.secret.reveal().is_empty(),
         config.upstream_secret.is_some(),
-        true,
+        !config.token.reveal().is_empty(),
         config.token_previous.is_some(),
         config.encoding_aes_key.is_some(),
         config.encoding_aes_key_previous.is_some(),
@@ -114,14 +152,18 @@ pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<
     #[derive(Serialize)]
     struct Listed<'a> {
         appid: &'a str,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        platforms: Vec<ShownPlatform>,
         coverage: CoverageAnswer,
     }
     let mut all = app.accounts.all();
     all.retain(|account| access.allows(&Scope::Read(Some(account.config.appid.clone()))));
     all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
-    let listed = all
-        .iter()
-        .map(|account| Listed { appid: &account.config.appid, coverage: CoverageAnswer::of(&app, account) });
+    let listed = all.iter().map(|account| Listed {
+        appid: &account.config.appid,
+        platforms: platforms(&app, account),
+        coverage: CoverageAnswer::of(&app, account),
+    });
     answer::own(StatusCode::OK, &BTreeMap::from([("accounts", listed.collect::<Vec<_>>())]))
 }
 
@@ -219,7 +261,10 @@ fn account_failed(error: &AccountError) -> Response<Body> {
         AccountError::Flaw(_) | AccountError::Unreadable(_) | AccountError::AppidChanges => {
             StatusCode::BAD_REQUEST
         }
-        AccountError::Exists(_) | AccountError::Configured(_) | AccountError::TooMany => StatusCode::CONFLICT,
+        AccountError::Exists(_)
+        | AccountError::Configured(_)
+        | AccountError::Authorized(_)
+        | AccountError::TooMany => StatusCode::CONFLICT,
         AccountError::Unknown(_) => StatusCode::NOT_FOUND,
         AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         AccountError::Seal(_) | AccountError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
