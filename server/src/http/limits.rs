@@ -123,7 +123,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
             answer::json(bytes)
         }
         (Ok((Answer::WeChats, caller)), Some(upstream)) => {
-            gateway::pass(&app, &upstream, caller.account, parts, told.body).await
+            gateway::pass(&app, &upstream, caller.in_need_of_token(), parts, told.body).await
         }
         (Ok((Answer::WeChats, _)), None) => {
             told.beside(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))

@@ -68,7 +68,7 @@ async fn cleared(app: &Arc<App>, account: Arc<Account>) -> Response<Body> {
     // The gateway puts the real token there.
     let request = axum::http::Request::post("/cgi-bin/clear_quota?access_token=x");
     match request.header(header::CONTENT_TYPE, "application/json").body(()) {
-        Ok(request) => gateway::pass(app, &upstream, account, request.into_parts().0, body).await,
+        Ok(request) => gateway::pass(app, &upstream, Some(account), request.into_parts().0, body).await,
         Err(error) => {
             tracing::error!(%error, "WeChat was not asked to clear its quotas");
             refuse(app, NAME, &ErrorCode::SYSTEM_ERROR.into())
