@@ -7,6 +7,7 @@ mod callback;
 mod caller;
 mod component;
 mod datacube;
+mod debug;
 mod drain;
 mod gateway;
 mod hint;
@@ -33,23 +34,29 @@ pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
-    let mut router = Router::new()
+    let router = Router::new()
         .route("/callback/{appid}", get(callback::verify))
-        .route("/cgi-bin/token", any(token::token))
-        .route("/cgi-bin/stable_token", any(token::stable_token))
-        .route("/metrics", get(operation::metrics_behind_key));
-    for interface in &INTERFACES {
-        let handler = move |state, request| datacube::answer(interface, state, request);
-        router = router.route(&interface.path(), any(handler));
-    }
-    let router = router.merge(own::router(&app)).merge(operation::router()).merge(component::router());
+        .route("/metrics", get(operation::metrics_behind_key))
+        .merge(everywhere(&app))
+        .merge(component::router());
     let router = router.fallback(gateway::fallback).with_state(app.clone());
     Routes { router, callbacks: Some(app) }
 }
 
-/// The operator's address: the own interface and the metrics, these without a key.
+/// The operator's address: no callbacks and no gateway, and the metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
-    let router = Router::new().route("/metrics", get(operation::metrics));
-    let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app);
-    Routes { router, callbacks: None }
+    let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
+    Routes { router: router.with_state(app), callbacks: None }
+}
+
+/// What both addresses have: the own interface, the pages, and what the debugging page asks.
+fn everywhere(app: &Arc<App>) -> Router<Arc<App>> {
+    let mut router = Router::new()
+        .route("/cgi-bin/token", any(token::token))
+        .route("/cgi-bin/stable_token", any(token::stable_token));
+    for interface in &INTERFACES {
+        let handler = move |state, request| datacube::answer(interface, state, request);
+        router = router.route(&interface.path(), any(handler));
+    }
+    router.merge(own::router(app)).merge(operation::router()).merge(debug::router())
 }

@@ -18,6 +18,7 @@ pub mod import;
 pub mod ingest;
 pub mod lang;
 pub mod manual;
+pub mod meanings;
 pub mod metrics;
 pub mod outbound;
 pub mod query;
