@@ -11,6 +11,7 @@ mod debug;
 mod drain;
 mod gateway;
 mod hint;
+pub mod openapi;
 mod operation;
 mod own;
 pub mod page;
@@ -23,6 +24,8 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Body,
+    http::{Response, StatusCode},
     routing::{any, get},
 };
 use msgcube_client::INTERFACES;
@@ -35,18 +38,24 @@ pub use serve::{Listener, Peer, Routes, Watcher, serve};
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
-        .route("/callback/{appid}", get(callback::verify))
+        .route("/callback/{appid}", get(callback::verify).post(callback::receive_routed))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))
         .merge(component::router());
-    let router = router.fallback(gateway::fallback).with_state(app.clone());
-    Routes { router, callbacks: Some(app) }
+    let router = router.fallback(gateway::fallback).method_not_allowed_fallback(wrong_method);
+    Routes { router: router.with_state(app.clone()), callbacks: Some(app) }
 }
 
 /// The operator's address: no callbacks and no gateway, and the metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
+    let router = router.method_not_allowed_fallback(wrong_method);
     Routes { router: router.with_state(app), callbacks: None }
+}
+
+async fn wrong_method() -> Response<Body> {
+    let error = "this path takes other methods: the header Allow names them, /openapi.json describes them";
+    answer::own_error(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
 /// What both addresses have: the own interface, the pages, and what the debugging page asks.
@@ -58,5 +67,9 @@ fn everywhere(app: &Arc<App>) -> Router<Arc<App>> {
         let handler = move |state, request| datacube::answer(interface, state, request);
         router = router.route(&interface.path(), any(handler));
     }
-    router.merge(own::router(app)).merge(operation::router()).merge(debug::router())
+    router
+        .merge(own::router(app))
+        .merge(operation::router())
+        .merge(debug::router())
+        .merge(openapi::router(app))
 }

@@ -26,7 +26,7 @@ use crate::{
 use words::WORDS;
 
 const TEMPLATE: &str = include_str!("debug/debug.html");
-const SCRIPT: &str = include_str!("debug/debug.js");
+const SCRIPT: &str = concat!(include_str!("debug/dates.js"), include_str!("debug/debug.js"));
 
 pub fn router() -> Router<Arc<App>> {
     Router::new().route("/debug", get(page))

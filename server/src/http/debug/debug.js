@@ -1,10 +1,6 @@
-"use strict";
 // The debugging page. Everything that is shown goes in as text, never as HTML; nothing is kept beyond this tab.
 
-const data = JSON.parse(document.getElementById("data").textContent);
 const base = new URL(".", location.href);
-const loadedAt = performance.now();
-const DAY_S = 86_400;
 // Shorter ones would hide half of the text.
 const SECRET_LENGTH_MIN = 8;
 let lang = data.lang;
@@ -22,85 +18,6 @@ function h(tag, attributes, ...children) {
   }
   element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
   return element;
-}
-
-// Days are numbers of days since 1970, as dates are written in Beijing.
-
-const textOf = (day) => new Date(day * DAY_S * 1000).toISOString().slice(0, 10);
-
-function dayOf(text) {
-  const day = /^\d{4}-\d\d-\d\d$/.test(text) ? Date.parse(text) / 1000 / DAY_S : NaN;
-  return Number.isInteger(day) && textOf(day) === text ? day : null;
-}
-
-// The server's clock, in Beijing.
-const beijing = () => data.now_s + (performance.now() - loadedAt) / 1000 + 8 * 3600;
-const today = () => Math.floor(beijing() / DAY_S);
-const lastDay = () => (data.live ? today() : today() - 1);
-const minuteOfDay = () => Math.floor((beijing() % DAY_S) / 60);
-const clockOf = (minute) => [minute / 60, minute % 60].map((n) => String(Math.floor(n)).padStart(2, "0")).join(":");
-const isTooEarlyFor = (day) =>
-  data.not_ready_before_minute !== null && day === today() - 1 && minuteOfDay() < data.not_ready_before_minute;
-
-function startOf(granularity, day) {
-  if (granularity === "week") return day - ((((day + 3) % 7) + 7) % 7);
-  if (granularity === "month") return dayOf(`${textOf(day).slice(0, 7)}-01`);
-  return day;
-}
-
-function nextStart(granularity, day) {
-  const inside = { week: 7, month: 31 }[granularity] ?? 1;
-  return startOf(granularity, startOf(granularity, day) + inside);
-}
-
-const hasRow = (granularity, start) => data.live || nextStart(granularity, start) <= today();
-
-// The newest period up to that day that is answered.
-function newest(granularity, day) {
-  let start = startOf(granularity, day);
-  while (!hasRow(granularity, start) || isTooEarlyFor(start)) start = startOf(granularity, start - 1);
-  return start;
-}
-
-// The dates nearest to these that the interface takes and that have rows.
-function fit(api, begin, end) {
-  let last = Math.min(end, lastDay());
-  if (isTooEarlyFor(last)) last -= 1;
-  const first = Math.max(Math.min(begin, last), last - api.span + 1);
-  for (let day = first; day <= last; day += 1) {
-    if (startOf(api.granularity, day) === day && hasRow(api.granularity, day)) return [first, last];
-  }
-  const start = newest(api.granularity, last);
-  return [start, start];
-}
-
-function usual(api) {
-  const last = newest(api.granularity, lastDay());
-  return ["week", "month"].includes(api.granularity) ? [last, last] : [last - Math.min(api.span, 7) + 1, last];
-}
-
-// What will be wrong with these dates, and which would be right; the order is the server's.
-function check(api, begin, end) {
-  const [first, last] = [dayOf(begin), dayOf(end)];
-  if (first === null || last === null) return { why: "bad_date", right: usual(api) };
-  if (first > last) return { why: "backwards", right: fit(api, last, first) };
-  const days = last - first + 1;
-  if (days > api.span) {
-    const isMonth = api.granularity === "month" && startOf("month", first) === first;
-    const right = fit(api, first, isMonth ? first : first + api.span - 1);
-    return { why: "too_long", values: { days, span: api.span }, right };
-  }
-  if (last > lastDay()) {
-    return { why: "too_late", values: { last: textOf(lastDay()) }, right: fit(api, first - (last - lastDay()), lastDay()) };
-  }
-  if (isTooEarlyFor(last)) {
-    const values = { last: textOf(last), time: clockOf(data.not_ready_before_minute) };
-    return { why: "not_ready", values, right: fit(api, first, last) };
-  }
-  for (let day = first; day <= last; day += 1) {
-    if (startOf(api.granularity, day) === day && hasRow(api.granularity, day)) return null;
-  }
-  return { why: `no_${api.granularity}`, right: fit(api, first, last), isOnlyEmpty: true };
 }
 
 const written = ([begin, end]) =>
@@ -124,16 +41,11 @@ function renderAdvice() {
   if (!isByHand) $("body").value = bodyOf($("begin").value, $("end").value);
   $("about").replaceChildren(h("code", {}, api.name), " ", word(`about_${api.granularity}`, { span: api.span }));
   const problem = isByHand ? null : check(api, $("begin").value, $("end").value);
-  $("advice").replaceChildren(
-    ...(problem
-      ? [
-          h("div", { class: problem.isOnlyEmpty ? "notice" : "notice bad" },
-            h("p", {}, word(problem.why, problem.values)),
-            h("button", { type: "button", id: "use", click: () => { setDates(problem.right); $("begin").focus(); } },
-              word("use", { dates: written(problem.right) }))),
-        ]
-      : []),
-  );
+  const use = () => { setDates(problem.right); $("begin").focus(); };
+  const notice = () =>
+    h("div", { class: problem.isOnlyEmpty ? "notice" : "notice bad" }, h("p", {}, word(problem.why, problem.values)),
+      h("button", { type: "button", id: "use", click: use }, word("use", { dates: written(problem.right) })));
+  $("advice").replaceChildren(...(problem ? [notice()] : []));
 }
 
 function renderInterfaces() {
@@ -158,6 +70,10 @@ function masked(text) {
   return secrets.reduce((left, secret) => left.replaceAll(secret, `${secret.slice(0, 4)}…`), text);
 }
 
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 async function ask(path, body, token, shown = body) {
   const url = new URL(path, base);
   const asked = { url: url.href, hasToken: Boolean(token), shown };
@@ -172,7 +88,7 @@ async function ask(path, body, token, shown = body) {
     asked.status = response.status;
     asked.headers = ["content-type", "retry-after"].map((name) => [name, response.headers.get(name)]);
     const [en, zh] = ["x-msgcube-hint", "x-msgcube-hint-zh"].map((name) => response.headers.get(name));
-    asked.hint = { en, zh: decodeURIComponent(zh ?? en ?? "") };
+    asked.hint = { en, zh: decoded(zh ?? en ?? "") };
     asked.json = JSON.parse(asked.raw);
   } catch (error) {
     // An answer that is no JSON is one all the same.
@@ -221,9 +137,7 @@ function curl({ url, hasToken, shown }) {
   return `curl "${url}${hasToken ? "?access_token=$ACCESS_TOKEN" : ""}" -d ${quoted}`;
 }
 
-function pretty(asked) {
-  return masked(asked.json === undefined ? asked.raw : JSON.stringify(asked.json, null, 2));
-}
+const pretty = (asked) => masked(asked.json === undefined ? asked.raw : JSON.stringify(asked.json, null, 2));
 
 // Without HTTPS browsers have no clipboard but the selection's.
 function copySelected(text) {
@@ -262,38 +176,45 @@ function table(rows) {
     h("thead", {}, h("tr", {}, names.map(head))), h("tbody", {}, rows.map(line))));
 }
 
+// A bar a type or interval, and a column a period. Users are not added up over periods: most come again.
 function chart(rows) {
   const isTotals = rows[0].msg_type !== undefined;
   const [group, names, figure] = isTotals ? ["msg_type", data.types, "msg_count"] : ["count_interval", data.intervals, "msg_user"];
-  const groups = Object.keys(names).filter((key) => rows.some((row) => String(row[group]) === key));
-  const periodOf = (row) => row.ref_date + (row.ref_hour === undefined ? "" : ` ${clockOf((row.ref_hour / 100) * 60)}`);
+  const periodOf = (row) => row.ref_date + (row.ref_hour === undefined ? "" : ` ${clockOf(row.ref_hour * 0.6)}`);
   const periods = [...new Set(rows.map(periodOf))];
-  const sum = (wanted) => rows.filter(wanted).reduce((total, row) => total + row[figure], 0);
-  const sized = (side, share, element) => { element.style[side] = `${100 * share}%`; return element; };
+  const sums = (keys, of) => keys.map((key) => rows.filter((row) => of(row) === key).reduce((sum, row) => sum + row[figure], 0));
+  const sized = (side, share, attributes, ...children) => {
+    const element = h("div", attributes, ...children);
+    element.style[side] = `${100 * share}%`;
+    return element;
+  };
   const colour = (key) => `colour${Object.keys(names).indexOf(key) + 1}`;
-  const ofGroup = groups.map((key) => sum((row) => String(row[group]) === key));
+  const groups = Object.keys(names).filter((key) => rows.some((row) => String(row[group]) === key));
+  const ofGroups = sums(groups, (row) => String(row[group]));
+  const hasSums = isTotals || periods.length === 1;
   const bars = groups.map((key, index) => h("div", { class: "line" }, h("span", {}, names[key][lang]),
-    h("span", { class: "track" }, sized("width", ofGroup[index] / Math.max(...ofGroup), h("span", { class: `fill ${colour(key)}` }))),
-    h("span", { class: "number" }, ofGroup[index].toLocaleString(lang))));
-  const ofPeriod = periods.map((period) => sum((row) => periodOf(row) === period));
-  const column = (period, index) => sized("height", ofPeriod[index] / Math.max(...ofPeriod),
-    h("div", { class: "column", title: `${period}: ${ofPeriod[index].toLocaleString(lang)}` },
+    sized("width", hasSums ? ofGroups[index] / Math.max(...ofGroups) : 0.05, { class: `fill ${colour(key)}` }),
+    h("span", { class: "number" }, hasSums ? ofGroups[index].toLocaleString(lang) : "")));
+  const ofPeriods = sums(periods, periodOf);
+  const column = (period, index) =>
+    sized("height", ofPeriods[index] / Math.max(...ofPeriods), { class: "column", title: `${period}: ${ofPeriods[index]}` },
       rows.filter((row) => periodOf(row) === period).map((row) =>
-        sized("height", row[figure] / ofPeriod[index], h("div", { class: colour(String(row[group])) })))));
-  const columns = periods.length < 2 ? null : [
-    h("div", { class: "columns" }, periods.map(column)),
-    h("div", { class: "ends quiet small" }, h("span", {}, periods[0]), h("span", {}, periods.at(-1)))];
+        sized("height", row[figure] / ofPeriods[index], { class: colour(String(row[group])) })));
+  const columns = periods.length > 1
+    ? [h("div", { class: "columns" }, periods.map(column)),
+      h("div", { class: "ends quiet small" }, h("span", {}, periods[0]), h("span", {}, periods.at(-1)))]
+    : [];
   const label = isTotals ? word("msg_count") : word("msg_user");
   return h("figure", { id: "chart", "aria-label": label }, h("figcaption", { class: "quiet small" }, label), bars, columns);
 }
 
-// Once more with dates that are right, near those that were sent.
-function correction() {
+// Once more with dates that are right, near those that were sent. None, if those were right already.
+function correction(isNeeded) {
   let sent = {};
   try { sent = JSON.parse(result.body) ?? {}; } catch { /* The body is what is wrong. */ }
-  const right = check(result.api, sent.begin_date, sent.end_date)?.right ?? usual(result.api);
+  const right = check(result.api, sent.begin_date, sent.end_date)?.right ?? (isNeeded ? usual(result.api) : null);
   const again = () => { setDates(right); send(); };
-  return h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: written(right) }));
+  return right && h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: written(right) }));
 }
 
 const lines = (pairs) => h("dl", {}, pairs.filter(([, text]) => text).map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
@@ -313,14 +234,14 @@ function verdict(asked) {
     return [`${errcode} ${said}`, true,
       asked === result.byToken ? h("p", { class: "quiet" }, word("at_token")) : null,
       lines([[word("when"), when], [word("hint"), hint], [word("remedy"), remedy]]),
-      isOfDates ? correction() : null];
+      isOfDates ? correction(true) : null];
   }
   const rows = asked.status === 200 && Array.isArray(asked.json?.list) ? asked.json.list : null;
   if (!rows) return [word("odd", { status: asked.status }), true, h("p", {}, word("odd_about"))];
   if (rows.length > 0) {
     return [rows.length === 1 ? word("one_row") : word("rows", { count: rows.length }), false, noted, chart(rows), table(rows)];
   }
-  return [word("no_rows"), false, noted ?? h("p", {}, word("no_messages")), hint ? correction() : null];
+  return [word("no_rows"), false, noted ?? h("p", {}, word("no_messages")), correction(false)];
 }
 
 function renderAnswer(asked) {
@@ -336,14 +257,22 @@ function renderAnswer(asked) {
   ];
 }
 
+function renderToken(asked) {
+  const summary = h("summary", {}, word("token_request", { ms: asked.ms.toFixed(1) }));
+  return h("details", {}, summary, h("pre", { tabindex: "0" }, curl(asked)), h("pre", { tabindex: "0" }, pretty(asked)));
+}
+
 function renderRid(asked) {
   const [rid] = /[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}/.exec(asked.json?.errmsg ?? "") ?? [];
   if (!rid || !result.token) return null;
   const { byRid } = result;
   const said = byRid && (byRid.failure ?? word("rid_answer", { status: byRid.status, ms: byRid.ms.toFixed(1) }));
-  return h("div", { class: "actions" }, h("code", {}, rid),
-    h("button", { type: "button", id: "ask_rid", click: () => askRid(rid) }, word("ask_rid")),
-    h("div", { id: "rid_answer", "aria-live": "polite" }, byRid ? [h("p", {}, said), byRid.failure ? null : h("pre", {}, pretty(byRid))] : []));
+  return [
+    h("div", { class: "actions" }, h("code", {}, rid),
+      h("button", { type: "button", id: "ask_rid", click: () => askRid(rid) }, word("ask_rid"))),
+    h("div", { id: "rid_answer", "aria-live": "polite" },
+      byRid ? [h("p", {}, said), byRid.failure ? null : h("pre", { tabindex: "0" }, pretty(byRid))] : []),
+  ];
 }
 
 function render() {
@@ -369,9 +298,7 @@ function renderResult({ asked, byToken }) {
     h("header", { class: "bar" }, h("h3", {}, word("request")), copyButton(curl(asked))),
     h("pre", { id: "curl", tabindex: "0" }, curl(asked)),
     renderAnswer(asked),
-    byToken && byToken !== asked
-      ? h("details", {}, h("summary", {}, word("token_request", { ms: byToken.ms.toFixed(1) })), h("pre", {}, curl(byToken)), h("pre", {}, pretty(byToken)))
-      : null,
+    byToken && byToken !== asked ? renderToken(byToken) : null,
   ].flat().filter(Boolean));
 }
 
