@@ -24,8 +24,6 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Body,
-    http::{Response, StatusCode},
     routing::{any, get},
 };
 use msgcube_client::INTERFACES;
@@ -42,20 +40,16 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))
         .merge(component::router());
-    let router = router.fallback(gateway::fallback).method_not_allowed_fallback(wrong_method);
+    let router =
+        router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), callbacks: Some(app) }
 }
 
 /// The operator's address: no callbacks and no gateway, and the metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
-    let router = router.method_not_allowed_fallback(wrong_method);
+    let router = router.method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app), callbacks: None }
-}
-
-async fn wrong_method() -> Response<Body> {
-    let error = "this path takes other methods: the header Allow names them, /openapi.json describes them";
-    answer::own_error(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
 /// What both addresses have: the own interface, the pages, and what the debugging page asks.

@@ -29,16 +29,20 @@ value() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$here/msgcube.toml"; }
 appid="$(value appid)" ADMIN_KEY="$(value admin_key)"
 export ADMIN_KEY
 
-# Messages of some days, so that the document's examples find rows.
-for day in 3 4 5 6 7; do
+# Messages of the document's examples: 1 to 7 December, and by one user 1 to 7 November.
+id=0
+for day in 0 1 2 3 4 5 6; do
   for kind in text image voice video link; do
     for user in 1 2 3; do
+      id=$((id + 1))
+      month_ago=$((user == 3 ? 30 * 86400 : 0))
       printf '{"FromUserName":"o%d","CreateTime":%d,"MsgType":"%s","MsgId":%d}\n' \
-        "$user" $((1417500000 + day * 86400 - 34 * 86400 * (user / 3))) "$kind" $((day * 10 + user))
+        "$user" $((1417406400 + day * 86400 - month_ago)) "$kind" "$id"
     done
   done
 done >"$work/messages"
-curl -sf -H "Authorization: Bearer $ADMIN_KEY" --data-binary "@$work/messages" "$base/v1/accounts/$appid/messages" >/dev/null
+curl -sf -H "Authorization: Bearer $ADMIN_KEY" --data-binary "@$work/messages" \
+  "$base/v1/accounts/$appid/messages?covers=2014-01-01..2014-12-09" | grep -q '"accepted":105,'
 ACCESS_TOKEN="$(curl -sf "$base/cgi-bin/token?grant_type=client_credential&appid=$appid&secret=$(value secret)" |
   sed 's/.*"access_token":"\([^"]*\)".*/\1/')"
 export ACCESS_TOKEN

@@ -68,6 +68,7 @@ on_each_target! {
     bulk
     statistics
     operation
+    pages
 }
 
 #[test]
