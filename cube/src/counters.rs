@@ -2,7 +2,7 @@
 
 use msgcube_client::{Figures, Row};
 
-use crate::{COUNTED_TYPES, Damaged, Kind, Period, varint, varint::Reader};
+use crate::{COUNT_INTERVALS, COUNTED_TYPES, Damaged, Kind, Period, varint, varint::Reader};
 
 /// What is known of one user in one period: which kinds were seen, and how many messages of counted types
 /// (up to 11, more makes no difference).
@@ -125,7 +125,9 @@ impl Counters {
                 rows.extend(COUNTED_TYPES.iter().filter_map(|number| self.total_row(period, *number)));
             }
             Figures::Distribution => {
-                rows.extend((1..=3).filter_map(|interval| self.class_row(period, interval)));
+                rows.extend(
+                    COUNT_INTERVALS.into_iter().filter_map(|interval| self.class_row(period, interval)),
+                );
             }
         }
     }

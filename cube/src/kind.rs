@@ -28,6 +28,9 @@ pub enum Kind {
 /// The numbers of `msg_type` that WeChat documents; 5 appears nowhere.
 pub const COUNTED_TYPES: [u8; 5] = [1, 2, 3, 4, 6];
 
+/// The numbers of `count_interval` that rows have: 1 to 5 messages a user, 6 to 10, more. WeChat's 0 is never sent.
+pub const COUNT_INTERVALS: [u8; 3] = [1, 2, 3];
+
 impl Kind {
     /// All kinds in order.
     pub const ALL: [Kind; 10] = [

@@ -26,7 +26,7 @@ pub use counters::Counters;
 pub use coverage::{Coverage, GAPS_MAX};
 pub use day::Entry;
 pub use entry::{EventDigest, EventEntry, MessageEntry, UNNAMED};
-pub use kind::{COUNTED_TYPES, Kind};
+pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
 pub use page::{Cold, ColdError, PageKey, Snapshot, tally_cold};
 pub use tally::Tally;

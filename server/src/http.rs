@@ -8,10 +8,12 @@ mod caller;
 mod cloud;
 mod component;
 mod datacube;
+mod debug;
 mod drain;
 mod gateway;
 mod hint;
 mod limits;
+pub mod openapi;
 mod operation;
 mod own;
 pub mod page;
@@ -36,25 +38,37 @@ pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
-    let mut router = Router::new()
-        .route("/callback/{appid}", get(callback::verify))
-        .route("/cgi-bin/token", any(token::token))
-        .route("/cgi-bin/stable_token", any(token::stable_token))
+    let router = Router::new()
+        .route("/callback/{appid}", get(callback::verify).post(callback::receive_routed))
         .route("/cloud/admin", post(cloud::admin))
-        .route("/metrics", get(operation::metrics_behind_key));
+        .route("/metrics", get(operation::metrics_behind_key))
+        .merge(everywhere(&app))
+        .merge(component::router());
+    let router =
+        router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
+    Routes { router: router.with_state(app.clone()), public: Some(app) }
+}
+
+/// The operator's address: no callbacks and no gateway, and the metrics without a key.
+pub fn admin_router(app: Arc<App>) -> Routes {
+    let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
+    let router = router.method_not_allowed_fallback(async || answer::wrong_method());
+    Routes { router: router.with_state(app), public: None }
+}
+
+/// What both addresses have: the own interface, the pages, and what the debugging page asks.
+fn everywhere(app: &Arc<App>) -> Router<Arc<App>> {
+    let mut router = Router::new()
+        .route("/cgi-bin/token", any(token::token))
+        .route("/cgi-bin/stable_token", any(token::stable_token));
     for interface in &INTERFACES {
         let handler = move |state, request| datacube::answer(interface, state, request);
         router = router.route(&interface.path(), any(handler));
     }
-    let router = router.merge(own::router(&app)).merge(operation::router()).merge(component::router());
-    let router = router.merge(limits::router());
-    let router = router.fallback(gateway::fallback).with_state(app.clone());
-    Routes { router, public: Some(app) }
-}
-
-/// The operator's address: the own interface and the metrics, these without a key.
-pub fn admin_router(app: Arc<App>) -> Routes {
-    let router = Router::new().route("/metrics", get(operation::metrics));
-    let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app);
-    Routes { router, public: None }
+    router
+        .merge(own::router(app))
+        .merge(operation::router())
+        .merge(limits::router())
+        .merge(debug::router())
+        .merge(openapi::router(app))
 }

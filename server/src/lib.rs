@@ -21,6 +21,7 @@ pub mod ingest;
 pub mod lang;
 pub mod line;
 pub mod manual;
+pub mod meanings;
 pub mod metrics;
 pub mod outbound;
 pub mod query;

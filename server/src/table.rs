@@ -109,7 +109,8 @@ pub fn type_name(msg_type: u8, lang: Lang) -> String {
     name.to_owned()
 }
 
-fn interval_name(interval: u8, lang: Lang) -> String {
+/// What a number of `count_interval` stands for, in two lines.
+pub fn interval_name(interval: u8, lang: Lang) -> String {
     let name = match interval {
         0 => "0",
         1 => "1–5",

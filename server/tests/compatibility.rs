@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use msgcube::meanings::MEANINGS;
 use msgcube_client::{ERROR_CODES, INTERFACES};
 
 /// The cells of the table that follows `<!-- table: NAME -->`, without its two heading lines.
@@ -36,6 +37,13 @@ fn the_error_codes_stand_there_with_their_texts_and_no_others() {
     let known: Vec<Vec<String>> =
         ERROR_CODES.iter().map(|error| vec![error.code.to_string(), error.text.to_owned()]).collect();
     assert_eq!(written, known);
+}
+
+#[test]
+fn when_each_code_is_answered_stands_there_as_people_read_it_elsewhere() {
+    for (row, meaning) in table("error codes").iter().zip(MEANINGS) {
+        assert_eq!(row[2].replace('`', ""), meaning.when.en, "{}", meaning.code);
+    }
 }
 
 #[test]

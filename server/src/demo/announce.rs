@@ -87,11 +87,13 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
 fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let Scene { lang, base_url, .. } = scene;
     let DemoAccount { appid, secret, token, .. } = report.account;
-    let [url, callback] = lang.pick(["base URL", "callback"], ["接口地址", "回调地址"]);
+    let names = (["base URL", "callback", "debugging page"], ["接口地址", "回调地址", "调试页面"]);
+    let [url, callback, page] = lang.pick(names.0, names.1);
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{url}: {base_url}");
     let _ = writeln!(text, "{callback}: {base_url}/callback/{appid}  (Token: {token})");
+    let _ = writeln!(text, "{page}: {base_url}/debug");
     let _ = writeln!(text, "appid: {appid}  secret: {secret}");
     let _ = writeln!(text, "access_token: {}", report.access_token);
     let asked = lang.pick("Last month, through WeChat's own interface:", "用微信自己的接口查上个月：");
@@ -211,6 +213,7 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(text_in(Lang::Zh).contains("港城地铁服务号"));
+        assert!(text_in(Lang::Zh).contains("调试页面: http://127.0.0.1:8060/debug\n"));
         assert!(
             text.contains("msgcube query month --from 2025-11 --to 2026-10 --base http://127.0.0.1:8060"),
             "{text}"

@@ -79,6 +79,12 @@ pub fn own_error(status: StatusCode, error: impl Into<String>) -> Response<Body>
     own(status, &OwnError { error: error.into() })
 }
 
+/// The path is right and the method is not.
+pub fn wrong_method() -> Response<Body> {
+    let error = "this path takes other methods: the header Allow names them, /openapi.json describes them";
+    own_error(StatusCode::METHOD_NOT_ALLOWED, error)
+}
+
 /// A short text.
 pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());

@@ -37,7 +37,10 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/cgi-bin/component/{name}", any(call))
         .route("/component/{component}/events", post(events::receive))
-        .route("/component/{component}/callback/{appid}", get(callback::verify))
+        .route(
+            "/component/{component}/callback/{appid}",
+            get(callback::verify).post(callback::receive_routed),
+        )
         .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 

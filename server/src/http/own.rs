@@ -13,7 +13,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{Response, StatusCode},
+    http::{HeaderMap, Response, StatusCode},
     routing::{any, delete, get, post},
 };
 use jiff::{Timestamp, tz};
@@ -57,6 +57,12 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/{*rest}", guard(Need::AnyKey, any(no_such_path)))
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// Without a key nobody learns which paths there are.
+async fn wrong_method(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
+    if access::access(&app, &headers).is_some() { answer::wrong_method() } else { access::unauthorized() }
 }
 
 fn no_account() -> Response<Body> {

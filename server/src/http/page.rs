@@ -33,7 +33,7 @@ impl Page {
         let (title, body) = (escape(&self.title), &self.body);
         let script = self.script.map(|script| format!("<script>{script}</script>")).unwrap_or_default();
         let html = format!(
-            "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title><style>{STYLE}</style></head>\n<body><main>{body}</main>{script}</body></html>\n"
+            "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title><style>{STYLE}</style></head>\n<body><main>{body}</main>{script}</body></html>\n"
         );
         let mut response = Response::new(Body::from(html));
         *response.status_mut() = self.status;

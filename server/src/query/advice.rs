@@ -1,13 +1,12 @@
-//! What to do next after an error, by WeChat's code, in both languages. Sources of the meanings: the error
-//! tables of the interfaces' pages.
+//! What to do next after an error, in both languages: what the command line has for WeChat's code, else the code's
+//! usual remedy.
 
 use msgcube_client::{ClientError, Refusal};
 
-use crate::lang::Lang;
+use crate::{lang::Lang, meanings::Meaning};
 
-/// Code, advice in English and in Chinese.
+/// Where the command line has a nearer remedy than the interface: code, advice in English and in Chinese.
 static ADVICE: &[(i32, &str, &str)] = &[
-    (-1, "The server is busy: try again in a minute.", "服务器繁忙：一分钟后重试。"),
     (
         40001,
         "Give appid and secret instead of a token, or fetch a new token.",
@@ -18,37 +17,10 @@ static ADVICE: &[(i32, &str, &str)] = &[
         "Check --appid: it begins with wx and must be the account's own.",
         "检查 --appid：以 wx 开头，必须是该公众号自己的。",
     ),
-    (40125, "Check the secret; a reset in the console changes it.", "检查 secret；在后台重置后会改变。"),
-    (
-        40164,
-        "Add this machine's address to the account's IP whitelist.",
-        "把本机地址加入公众号的 IP 白名单。",
-    ),
-    (40243, "The secret is frozen: unfreeze it in the console.", "secret 已冻结：请到后台解冻。"),
     (
         42001,
         "The token has ended: give appid and secret instead, or fetch a new token.",
         "access_token 已过期：请改用 appid 和 secret，或重新获取。",
-    ),
-    (
-        45009,
-        "Today's calls are used up: try again after midnight in Beijing, or ask for a shorter range.",
-        "今日调用次数已用完：北京时间零点后重试，或缩短日期范围。",
-    ),
-    (
-        48001,
-        "Only verified accounts have this interface: check the account's kind and verification.",
-        "只有认证的公众号才有此接口：检查账号类型和认证状态。",
-    ),
-    (
-        61003,
-        "The account has withdrawn its authorisation: have it authorise the platform again.",
-        "公众号已取消授权：请重新授权第三方平台。",
-    ),
-    (
-        61007,
-        "The platform lacks permission set 1 (messages): have the account authorise it.",
-        "第三方平台缺少权限集 1（消息管理）：请公众号授权。",
     ),
     (
         61500,
@@ -82,10 +54,11 @@ fn refused(refusal: &Refusal, lang: Lang) -> String {
 
 /// The next step after an error of this code.
 pub fn of_code(code: i32, lang: Lang) -> &'static str {
-    let fallback = ("See the code in WeChat's list of return codes.", "请在微信的返回码列表中查找该错误码。");
-    let found = ADVICE.iter().find(|(known, ..)| *known == code);
-    let (english, chinese) = found.map_or(fallback, |(_, english, chinese)| (english, chinese));
-    lang.pick(english, chinese)
+    let nearer = ADVICE.iter().find(|(known, ..)| *known == code);
+    let nearer = nearer.map(|(_, english, chinese)| lang.pick(*english, *chinese));
+    let usual = || Meaning::of(code).map(|meaning| meaning.remedy.in_lang(lang));
+    let list = ("See the code in WeChat's list of return codes.", "请在微信的返回码列表中查找该错误码。");
+    nearer.or_else(usual).unwrap_or(lang.pick(list.0, list.1))
 }
 
 fn next_step(error: &ClientError, lang: Lang) -> &'static str {
@@ -125,6 +98,11 @@ mod tests {
             ]
         );
         assert!(explain(&error, Lang::Zh).contains("\n一天\n检查 --to"));
+    }
+
+    #[test]
+    fn codes_without_a_nearer_remedy_have_the_usual_one() {
+        assert_eq!(of_code(61007, Lang::Zh), "请公众号授权权限集 1（消息管理）。");
     }
 
     #[test]

@@ -102,6 +102,8 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
         "/cloud/admin",
         "/metrics/x",
         "/healthz/x",
+        "/debug/x",
+        "/openapi.json/x",
     ] {
         let url = format!("{}{path}?access_token={token}", program.base);
         let status = program.http.get(url).send().await.unwrap().status().as_u16();

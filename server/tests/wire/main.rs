@@ -72,6 +72,7 @@ on_each_target! {
     statistics
     statistics_across
     operation
+    pages
     component
     component_in_time
     component_page

@@ -5,7 +5,17 @@ use percent_encoding::percent_decode_str;
 use crate::http::limits;
 
 /// Paths, and all below them, that are ours alone.
-const OWN: [&str; 7] = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"];
+const OWN: [&str; 9] = [
+    "/v1",
+    "/callback",
+    "/component",
+    "/cloud",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "/debug",
+    "/openapi.json",
+];
 /// Calls whose tokens belong to users: they go through untouched.
 const OF_USERS: &str = "/sns/";
 
@@ -65,6 +75,8 @@ mod tests {
             "/cgi-bin/openapi/%72id/get",
             "/callback/wx1/y",
             "/healthz",
+            "/debug/",
+            "/OpenAPI.json",
         ] {
             assert!(is_own(path), "{path}");
         }

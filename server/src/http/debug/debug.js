@@ -1,0 +1,324 @@
+// The debugging page. Everything that is shown goes in as text, never as HTML; nothing is kept beyond this tab.
+
+const base = new URL(".", location.href);
+// Shorter ones would hide half of the text.
+const SECRET_LENGTH_MIN = 8;
+let lang = data.lang;
+let result = null;
+let isByHand = false;
+
+const $ = (id) => document.getElementById(id);
+const word = (name, values = {}) => data.words[lang][name].replace(/\{(\w+)\}/g, (_, value) => values[value]);
+
+function h(tag, attributes, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== false && value !== undefined) element.setAttribute(name, value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const written = ([begin, end]) =>
+  begin === end ? textOf(begin) : word("from_to", { from: textOf(begin), to: textOf(end) });
+
+// The form
+
+const chosen = () => data.interfaces.find((api) => api.name === document.forms[0].elements.interface?.value);
+const isBySecret = () => document.forms[0].elements.by.value === "secret";
+const bodyOf = (begin, end) => JSON.stringify({ begin_date: begin, end_date: end });
+
+// Dates that were chosen count again, whatever was written by hand.
+function setDates([begin, end]) {
+  [$("begin").value, $("end").value] = [textOf(begin), textOf(end)];
+  isByHand = false;
+  renderAdvice();
+}
+
+function renderAdvice() {
+  const api = chosen();
+  if (!isByHand) $("body").value = bodyOf($("begin").value, $("end").value);
+  $("about").replaceChildren(h("code", {}, api.name), " ", word(`about_${api.granularity}`, { span: api.span }));
+  const problem = isByHand ? null : check(api, $("begin").value, $("end").value);
+  const use = () => { setDates(problem.right); $("begin").focus(); };
+  const notice = () =>
+    h("div", { class: problem.isOnlyEmpty ? "notice" : "notice bad" }, h("p", {}, word(problem.why, problem.values)),
+      h("button", { type: "button", id: "use", click: use }, word("use", { dates: written(problem.right) })));
+  $("advice").replaceChildren(...(problem ? [notice()] : []));
+}
+
+function renderInterfaces() {
+  const before = chosen()?.name ?? "getupstreammsgmonth";
+  const choice = (api) =>
+    h("label", { title: api.name },
+      h("input", { type: "radio", name: "interface", value: api.name, checked: api.name === before ? "" : false }),
+      h("span", {}, word(api.granularity)));
+  const sorted = ["hour", "day", "week", "month"].flatMap((granularity) =>
+    data.interfaces.filter((api) => api.granularity === granularity));
+  const group = (figures) =>
+    h("div", { class: "segments", role: "group", "aria-label": word(figures) },
+      h("span", { class: "quiet" }, word(figures)), sorted.filter((api) => api.figures === figures).map(choice));
+  $("interfaces").replaceChildren(group("totals"), group("distribution"));
+}
+
+// Asking
+
+// Tokens and secrets as they may be shown.
+function masked(text) {
+  const secrets = [result.token, result.secret].filter((secret) => secret && secret.length >= SECRET_LENGTH_MIN);
+  return secrets.reduce((left, secret) => left.replaceAll(secret, `${secret.slice(0, 4)}…`), text);
+}
+
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
+async function ask(path, body, token, shown = body) {
+  const url = new URL(path, base);
+  const asked = { url: url.href, hasToken: Boolean(token), shown };
+  if (token) url.searchParams.set("access_token", token);
+  const started = performance.now();
+  try {
+    const headers = { "Content-Type": "application/json" };
+    const signal = AbortSignal.timeout(60_000);
+    const response = await fetch(url, { method: "POST", headers, body, signal, cache: "no-store" });
+    const bytes = await response.arrayBuffer();
+    Object.assign(asked, { ms: performance.now() - started, size: bytes.byteLength, raw: new TextDecoder().decode(bytes) });
+    asked.status = response.status;
+    asked.headers = ["content-type", "retry-after"].map((name) => [name, response.headers.get(name)]);
+    const [en, zh] = ["x-msgcube-hint", "x-msgcube-hint-zh"].map((name) => response.headers.get(name));
+    asked.hint = { en, zh: decoded(zh ?? en ?? "") };
+    asked.json = JSON.parse(asked.raw);
+  } catch (error) {
+    // An answer that is no JSON is one all the same.
+    if (asked.status === undefined) asked.failure = `${error.name}: ${error.message}`;
+  }
+  return asked;
+}
+
+const isError = (asked) => Number.isInteger(asked.json?.errcode) && asked.json.errcode !== 0;
+
+async function send() {
+  if ($("send").disabled) return;
+  const body = isByHand ? $("body").value : bodyOf($("begin").value, $("end").value);
+  const asking = { api: chosen(), body, secret: "", token: $("token").value.trim() };
+  result = asking;
+  $("send").disabled = true;
+  $("verdict").textContent = word("sending");
+  if (isBySecret()) {
+    const wanted = { grant_type: "client_credential", appid: $("appid").value.trim(), secret: $("secret").value };
+    asking.secret = wanted.secret;
+    const shown = JSON.stringify({ ...wanted, secret: "$SECRET" });
+    asking.byToken = await ask("cgi-bin/stable_token", JSON.stringify(wanted), "", shown);
+    asking.token = asking.byToken.json?.access_token ?? "";
+  }
+  const hasFailed = asking.byToken && asking.token === "";
+  asking.asked = hasFailed ? asking.byToken : await ask(asking.api.path, body, asking.token);
+  $("send").disabled = false;
+  render();
+  if (document.activeElement === document.body) $("verdict").focus();
+  $("verdict").scrollIntoView({ block: "nearest" });
+}
+
+async function askRid(rid) {
+  const asking = result;
+  asking.byRid = await ask("cgi-bin/openapi/rid/get", JSON.stringify({ rid }), asking.token);
+  if (asking !== result) return;
+  render();
+  $("ask_rid").focus();
+}
+
+// The result
+
+// A line for a shell that has the token and the secret in variables.
+function curl({ url, hasToken, shown }) {
+  const quoted = `'${shown.replaceAll("'", `'\\''`)}'`.replace("$SECRET", `'"$SECRET"'`);
+  return `curl "${url}${hasToken ? "?access_token=$ACCESS_TOKEN" : ""}" -d ${quoted}`;
+}
+
+const pretty = (asked) => masked(asked.json === undefined ? asked.raw : JSON.stringify(asked.json, null, 2));
+
+// Without HTTPS browsers have no clipboard but the selection's.
+function copySelected(text) {
+  const area = h("textarea", { class: "offscreen" });
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
+
+function copyButton(text) {
+  const copy = async ({ target }) => {
+    await (navigator.clipboard?.writeText(text) ?? Promise.reject()).catch(() => copySelected(text));
+    target.textContent = word("copied");
+    target.focus();
+  };
+  return h("button", { type: "button", id: "copy", click: copy }, word("copy"));
+}
+
+const FIGURES = ["msg_user", "msg_count"];
+
+function cell(name, value) {
+  const known = { msg_type: data.types, count_interval: data.intervals }[name]?.[value];
+  if (known) return h("td", {}, `${value} `, h("span", { class: "quiet" }, known[lang]));
+  const isFigure = FIGURES.includes(name);
+  return h("td", { class: isFigure ? "number" : "" }, isFigure ? value.toLocaleString(lang) : String(value));
+}
+
+function table(rows) {
+  const names = Object.keys(rows[0]);
+  const head = (name) => h("th", { scope: "col", class: FIGURES.includes(name) ? "number" : "" },
+    data.words[lang][name] ?? "", h("br", {}), h("code", { class: "quiet small" }, name));
+  const line = (row) => h("tr", {}, names.map((name) => cell(name, row[name])));
+  return h("div", { class: "wide", tabindex: "0" }, h("table", { id: "rows" },
+    h("thead", {}, h("tr", {}, names.map(head))), h("tbody", {}, rows.map(line))));
+}
+
+// A bar a type or interval, and a column a period. Users are not added up over periods: most come again.
+function chart(rows) {
+  const isTotals = rows[0].msg_type !== undefined;
+  const [group, names, figure] = isTotals ? ["msg_type", data.types, "msg_count"] : ["count_interval", data.intervals, "msg_user"];
+  const periodOf = (row) => row.ref_date + (row.ref_hour === undefined ? "" : ` ${clockOf(row.ref_hour * 0.6)}`);
+  const periods = [...new Set(rows.map(periodOf))];
+  const sums = (keys, of) => keys.map((key) => rows.filter((row) => of(row) === key).reduce((sum, row) => sum + row[figure], 0));
+  const sized = (side, share, attributes, ...children) => {
+    const element = h("div", attributes, ...children);
+    element.style[side] = `${100 * share}%`;
+    return element;
+  };
+  const colour = (key) => `colour${Object.keys(names).indexOf(key) + 1}`;
+  const groups = Object.keys(names).filter((key) => rows.some((row) => String(row[group]) === key));
+  const ofGroups = sums(groups, (row) => String(row[group]));
+  const hasSums = isTotals || periods.length === 1;
+  const bars = groups.map((key, index) => h("div", { class: "line" }, h("span", {}, names[key][lang]),
+    sized("width", hasSums ? ofGroups[index] / Math.max(...ofGroups) : 0.05, { class: `fill ${colour(key)}` }),
+    h("span", { class: "number" }, hasSums ? ofGroups[index].toLocaleString(lang) : "")));
+  const ofPeriods = sums(periods, periodOf);
+  const column = (period, index) =>
+    sized("height", ofPeriods[index] / Math.max(...ofPeriods), { class: "column", title: `${period}: ${ofPeriods[index]}` },
+      rows.filter((row) => periodOf(row) === period).map((row) =>
+        sized("height", row[figure] / ofPeriods[index], { class: colour(String(row[group])) })));
+  const columns = periods.length > 1
+    ? [h("div", { class: "columns" }, periods.map(column)),
+      h("div", { class: "ends quiet small" }, h("span", {}, periods[0]), h("span", {}, periods.at(-1)))]
+    : [];
+  const label = isTotals ? word("msg_count") : word("msg_user");
+  return h("figure", { id: "chart", "aria-label": label }, h("figcaption", { class: "quiet small" }, label), bars, columns);
+}
+
+// Once more with dates that are right, near those that were sent. None, if those were right already.
+function correction(isNeeded) {
+  let sent = {};
+  try { sent = JSON.parse(result.body) ?? {}; } catch { /* The body is what is wrong. */ }
+  const right = check(result.api, sent.begin_date, sent.end_date)?.right ?? (isNeeded ? usual(result.api) : null);
+  const again = () => { setDates(right); send(); };
+  return right && h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: written(right) }));
+}
+
+const lines = (pairs) => h("dl", {}, pairs.filter(([, text]) => text).map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
+
+// What the answer comes to: a headline, and what stands below it.
+function verdict(asked) {
+  const hint = asked.hint?.[lang];
+  const noted = hint ? lines([[word("hint"), hint]]) : null;
+  if (asked.failure) return [word("no_answer"), true, h("p", {}, word("unreachable", { why: asked.failure }))];
+  if (isError(asked)) {
+    const { errcode } = asked.json;
+    const known = data.errors[errcode];
+    const when = known?.meaning.when[lang] ?? word("unknown_code");
+    const remedy = known?.meaning.remedy[lang] ?? word("see_list");
+    const said = known?.text ?? String(asked.json.errmsg ?? "");
+    const isOfDates = [61500, 61501, 61503].includes(errcode);
+    return [`${errcode} ${said}`, true,
+      asked === result.byToken ? h("p", { class: "quiet" }, word("at_token")) : null,
+      lines([[word("when"), when], [word("hint"), hint], [word("remedy"), remedy]]),
+      isOfDates ? correction(true) : null];
+  }
+  const rows = asked.status === 200 && Array.isArray(asked.json?.list) ? asked.json.list : null;
+  if (!rows) return [word("odd", { status: asked.status }), true, h("p", {}, word("odd_about"))];
+  if (rows.length > 0) {
+    return [rows.length === 1 ? word("one_row") : word("rows", { count: rows.length }), false, noted, chart(rows), table(rows)];
+  }
+  return [word("no_rows"), false, noted ?? h("p", {}, word("no_messages")), correction(false)];
+}
+
+function renderAnswer(asked) {
+  if (asked.failure) return null;
+  const headers = [...asked.headers, ["x-msgcube-hint", asked.hint.en], ["x-msgcube-hint-zh", asked.hint.zh]];
+  const took = word("took", { ms: asked.ms.toFixed(1), bytes: asked.size.toLocaleString(lang) });
+  return [
+    h("h3", {}, word("answer")),
+    h("p", { id: "took" }, `HTTP ${asked.status} · ${took}`),
+    h("pre", { id: "headers", tabindex: "0" }, headers.filter(([, value]) => value).map((line) => line.join(": ")).join("\n")),
+    h("pre", { id: "pretty", tabindex: "0" }, pretty(asked)),
+    h("details", {}, h("summary", {}, word("raw")), h("pre", { id: "raw", tabindex: "0" }, masked(asked.raw))),
+  ];
+}
+
+function renderToken(asked) {
+  const summary = h("summary", {}, word("token_request", { ms: asked.ms.toFixed(1) }));
+  return h("details", {}, summary, h("pre", { tabindex: "0" }, curl(asked)), h("pre", { tabindex: "0" }, pretty(asked)));
+}
+
+function renderRid(asked) {
+  const [rid] = /[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}/.exec(asked.json?.errmsg ?? "") ?? [];
+  if (!rid || !result.token) return null;
+  const { byRid } = result;
+  const said = byRid && (byRid.failure ?? word("rid_answer", { status: byRid.status, ms: byRid.ms.toFixed(1) }));
+  return [
+    h("div", { class: "actions" }, h("code", {}, rid),
+      h("button", { type: "button", id: "ask_rid", click: () => askRid(rid) }, word("ask_rid"))),
+    h("div", { id: "rid_answer", "aria-live": "polite" },
+      byRid ? [h("p", {}, said), byRid.failure ? null : h("pre", { tabindex: "0" }, pretty(byRid))] : []),
+  ];
+}
+
+function render() {
+  document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
+  document.title = `${word("title")} · msgcube`;
+  for (const element of document.querySelectorAll("[data-word]")) element.textContent = data.words[lang][element.dataset.word];
+  $("lang").textContent = word("other_language");
+  renderInterfaces();
+  renderAdvice();
+  tick();
+  if (!result) {
+    $("verdict").textContent = word("nothing_yet");
+    $("result").replaceChildren(h("p", { class: "quiet" }, word("start")));
+  } else if (result.asked) renderResult(result);
+}
+
+function renderResult({ asked, byToken }) {
+  const [headline, isBad, ...below] = verdict(asked);
+  Object.assign($("verdict"), { textContent: headline, className: isBad ? "bad" : "good" });
+  $("result").replaceChildren(...[
+    h("div", { id: "meaning", class: isBad ? "notice bad" : "" }, below),
+    renderRid(asked),
+    h("header", { class: "bar" }, h("h3", {}, word("request")), copyButton(curl(asked))),
+    h("pre", { id: "curl", tabindex: "0" }, curl(asked)),
+    renderAnswer(asked),
+    byToken && byToken !== asked ? renderToken(byToken) : null,
+  ].flat().filter(Boolean));
+}
+
+function tick() {
+  const now = `${textOf(today())} ${clockOf(minuteOfDay())}`;
+  $("clock").textContent = word("clock", { now, last: textOf(lastDay()) });
+}
+
+$("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+$("interfaces").addEventListener("change", () => setDates(usual(chosen())));
+for (const id of ["begin", "end"]) $(id).addEventListener("input", () => { isByHand = false; renderAdvice(); });
+$("body").addEventListener("input", () => { isByHand = true; renderAdvice(); });
+for (const choice of document.forms[0].elements.by) {
+  choice.addEventListener("change", () => { $("with_secret").hidden = !isBySecret(); $("with_token").hidden = isBySecret(); });
+}
+$("lang").addEventListener("click", () => {
+  lang = lang === "zh" ? "en" : "zh";
+  history.replaceState(null, "", `?lang=${lang}`);
+  render();
+});
+setInterval(tick, 10_000);
+render();
+setDates(usual(chosen()));

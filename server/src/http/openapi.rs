@@ -1,0 +1,121 @@
+//! `GET /openapi.json`: OpenAPI 3.1 of everything that is answered here, made from the tables of interfaces and of error
+//! codes and from one small file for each group of paths. A test holds it to the router.
+
+mod accounts;
+mod all_accounts;
+mod callback;
+mod cloud;
+mod component;
+mod messages;
+mod operation;
+mod operator;
+mod own;
+mod page;
+mod quota;
+mod token;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Response, header},
+    routing::get,
+};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::{app::App, config::Config};
+
+pub use operation::Operation;
+
+/// Paths that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// Its tag.
+    pub name: &'static str,
+    /// What they are for.
+    pub about: &'static str,
+    /// Whether this program answers them. Others are only checked by tests, so that they are ready when their turn comes.
+    pub is_built: bool,
+    /// What there is.
+    pub operations: fn(&Config) -> Vec<Operation>,
+    /// The schemas that they name.
+    pub schemas: fn(&Config) -> Value,
+}
+
+/// All of them, in the order of the document.
+pub static GROUPS: [Group; 11] = [
+    messages::GROUP,
+    token::GROUP,
+    quota::GROUP,
+    callback::GROUP,
+    component::GROUP,
+    cloud::GROUP,
+    own::GROUP,
+    all_accounts::GROUP,
+    accounts::GROUP,
+    operator::GROUP,
+    page::GROUP,
+];
+
+/// Made once: it depends on nothing but the settings.
+pub fn router(app: &App) -> Router<Arc<App>> {
+    let built = GROUPS.iter().filter(|group| group.is_built);
+    let text = Bytes::from(document(&app.config, built).to_string());
+    let answer = async move || {
+        let mut response = Response::new(Body::from(text));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    };
+    Router::new().route("/openapi.json", get(answer))
+}
+
+/// The document of some groups.
+pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a Group>) -> Value {
+    let (mut tags, mut schemas) = (Vec::new(), Map::new());
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for group in groups {
+        tags.push(json!({ "name": group.name, "description": group.about }));
+        if let Value::Object(of_group) = (group.schemas)(config) {
+            schemas.extend(of_group);
+        }
+        for operation in (group.operations)(config) {
+            let object = operation.object(group.name);
+            paths.entry(operation.path).or_default().insert(operation.method.to_owned(), object);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "msgcube",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Exact message analysis of WeChat Official Accounts",
+            "description": "WeChat's seven message analysis interfaces with their tokens and callbacks, as WeChat answers them (HTTP 200 also for errors, which are an errcode in the body), and the interface of msgcube's own below /v1 (status codes, behind keys).",
+            "license": { "name": "MIT", "identifier": "MIT" },
+        },
+        // Relative to this document, so that a proxy may put all of it below a prefix.
+        "servers": [{ "url": "." }],
+        "tags": tags,
+        "paths": paths,
+        "components": { "schemas": schemas, "securitySchemes": security_schemes() },
+    })
+}
+
+fn security_schemes() -> Value {
+    json!({
+        "access_token": {
+            "type": "apiKey", "in": "query", "name": "access_token",
+            "description": "Of /cgi-bin/stable_token or /cgi-bin/token; 7,200 s.",
+        },
+        "key": {
+            "type": "http", "scheme": "bearer",
+            "description": "admin_key of the configuration, or a key of POST /v1/keys with the scope that the operation needs.",
+        },
+    })
+}
+
+/// A schema by its name.
+fn named(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}

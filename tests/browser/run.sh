@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Pages in a headless Chromium: tests/browser/run.sh BINARY [FILE [CASE]]. Wants .test-env/ as ./test makes it, and Debian's
+# chromium. With MSGCUBE_SCREENSHOTS=FOLDER it leaves pictures there to look at.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+binary="$(realpath "${1:?usage: tests/browser/run.sh BINARY [FILE [CASE]]}")"
+python="${MSGCUBE_TEST_VENV:-$here/../../.test-env/venv}/bin/python"
+files=(debug_page)
+[ -z "${2:-}" ] || files=("$(basename "$2" .py)")
+
+failed=()
+for file in "${files[@]}"; do
+  echo "--- $file"
+  PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here/../front" NO_PROXY=127.0.0.1 \
+    timeout 300 "$python" "$here/$file.py" "$binary" "${3:-}" || failed+=("$file")
+done
+[ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
