@@ -15,29 +15,6 @@ pub const GROUP: Group = Group {
 
 fn operations(_: &Config) -> Vec<Operation> {
     let date = || json!({ "type": "string", "format": "date" });
-    let row = json!({
-        "type": "object",
-        "required": ["account", "period", "users", "messages", "covered"],
-        "properties": {
-            "account": { "type": "string" },
-            "period": { "type": "string" },
-            "type": { "type": "string" },
-            "users": { "type": "integer", "minimum": 0 },
-            "messages": { "type": "integer", "minimum": 0 },
-            "events": { "type": "object" },
-            "covered": { "type": "boolean" },
-        },
-    });
-    let page: Value = json!({
-        "type": "object",
-        "required": ["from", "to", "rows", "next"],
-        "properties": {
-            "from": date(),
-            "to": date(),
-            "rows": { "type": "array", "items": row },
-            "next": { "type": ["string", "null"] },
-        },
-    });
     let text = || json!({ "type": "string" });
     vec![
         Operation::new("get", "/v1/stats", "getStatisticsOfAccounts", "Exact figures of several accounts")
@@ -78,11 +55,39 @@ fn operations(_: &Config) -> Vec<Operation> {
             .response(
                 200,
                 json!({ "description": "a page of rows", "content": {
-                "application/json": { "schema": page },
+                "application/json": { "schema": page() },
                 "application/x-ndjson": { "schema": text() },
                 "text/csv; charset=utf-8": { "schema": text() },
             } }),
             )
             .fails(&[(400, "a value that cannot be"), (404, "an account that there is not")]),
     ]
+}
+
+/// A page of rows.
+fn page() -> Value {
+    let date = || json!({ "type": "string", "format": "date" });
+    let row = json!({
+        "type": "object",
+        "required": ["account", "period", "users", "messages", "covered"],
+        "properties": {
+            "account": { "type": "string" },
+            "period": { "type": "string" },
+            "type": { "type": "string" },
+            "users": { "type": "integer", "minimum": 0 },
+            "messages": { "type": "integer", "minimum": 0 },
+            "events": { "type": "object" },
+            "covered": { "type": "boolean" },
+        },
+    });
+    json!({
+        "type": "object",
+        "required": ["from", "to", "rows", "next"],
+        "properties": {
+            "from": date(),
+            "to": date(),
+            "rows": { "type": "array", "items": row },
+            "next": { "type": ["string", "null"] },
+        },
+    })
 }

@@ -179,6 +179,55 @@ fn push(method: &'static str, path: &str, id: &'static str, summary: &'static st
 }
 
 fn own() -> [Operation; 4] {
+    let [listed, withdrawn] = authorizations();
+    let [authorized, ticket] = issued();
+    [listed, withdrawn, authorized, ticket]
+}
+
+/// What can go wrong with the platform that a path names.
+const NO_PLATFORM: (u16, &str) = (404, "no platform has this appid, or no account this one");
+const IS_RECEIVED: (u16, &str) = (409, "WeChat itself issues for this platform: its role is receive");
+
+fn authorizations() -> [Operation; 2] {
+    let listed = json!({
+        "type": "object",
+        "required": ["total", "authorizations"],
+        "properties": { "total": { "type": "integer" }, "authorizations": { "type": "array", "items": {
+            "type": "object",
+            "required": ["appid", "permission_sets", "authorized"],
+        } } },
+    });
+    let removed = json!({ "type": "object", "required": ["removed"] });
+    let number = |maximum: u32| json!({ "type": "integer", "minimum": 0, "maximum": maximum });
+    [
+        Operation::new(
+            "get",
+            "/v1/components/{component_appid}/authorizations",
+            "listAuthorizations",
+            "The accounts that gave their consent",
+        )
+        .part("component_appid", "the platform's")
+        .query("offset", false, "how many are left out", number(u32::MAX))
+        .query("count", false, "how many are shown", number(500))
+        .with_key("admin")
+        .gives(200, "which they are", listed)
+        .fails(&[(400, "a number that cannot be"), NO_PLATFORM, IS_RECEIVED]),
+        Operation::new(
+            "delete",
+            "/v1/components/{component_appid}/authorizations/{appid}",
+            "withdraw",
+            "Takes an account's consent back",
+        )
+        .about("The platform is told, and its tokens for this account give 61003.")
+        .part("component_appid", "the platform's")
+        .part("appid", "the account's")
+        .with_key("admin")
+        .gives(200, "it is taken back", removed)
+        .fails(&[NO_PLATFORM, IS_RECEIVED, (503, "it could not be made durable")]),
+    ]
+}
+
+fn issued() -> [Operation; 2] {
     let body = json!({
         "type": "object",
         "required": ["appid", "permission_sets"],
@@ -197,43 +246,7 @@ fn own() -> [Operation; 4] {
         "required": ["component_verify_ticket"],
         "properties": { "component_verify_ticket": { "type": "string" } },
     });
-    let listed = json!({
-        "type": "object",
-        "required": ["total", "authorizations"],
-        "properties": { "total": { "type": "integer" }, "authorizations": { "type": "array", "items": {
-            "type": "object",
-            "required": ["appid", "permission_sets", "authorized"],
-        } } },
-    });
-    let removed = json!({ "type": "object", "required": ["removed"] });
-    let no_platform = (404, "no platform has this appid, or no account this one");
-    let is_received = (409, "WeChat itself issues for this platform: its role is receive");
-    let number = |maximum: u32| json!({ "type": "integer", "minimum": 0, "maximum": maximum });
     [
-        Operation::new(
-            "get",
-            "/v1/components/{component_appid}/authorizations",
-            "listAuthorizations",
-            "The accounts that gave their consent",
-        )
-        .part("component_appid", "the platform's")
-        .query("offset", false, "how many are left out", number(u32::MAX))
-        .query("count", false, "how many are shown", number(500))
-        .with_key("admin")
-        .gives(200, "which they are", listed)
-        .fails(&[(400, "a number that cannot be"), no_platform, is_received]),
-        Operation::new(
-            "delete",
-            "/v1/components/{component_appid}/authorizations/{appid}",
-            "withdraw",
-            "Takes an account's consent back",
-        )
-        .about("The platform is told, and its tokens for this account give 61003.")
-        .part("component_appid", "the platform's")
-        .part("appid", "the account's")
-        .with_key("admin")
-        .gives(200, "it is taken back", removed)
-        .fails(&[no_platform, is_received, (503, "it could not be made durable")]),
         Operation::new(
             "post",
             "/v1/components/{component_appid}/authorizations",
@@ -247,8 +260,8 @@ fn own() -> [Operation; 4] {
         .gives(200, "a code for api_query_auth, good once", given)
         .fails(&[
             (400, "an account or sets that cannot be"),
-            no_platform,
-            is_received,
+            NO_PLATFORM,
+            IS_RECEIVED,
             (503, "it could not be made durable"),
         ]),
         Operation::new(
@@ -260,7 +273,7 @@ fn own() -> [Operation; 4] {
         .part("component_appid", "the platform's")
         .with_key("admin")
         .gives(200, "the ticket", ticket)
-        .fails(&[no_platform]),
+        .fails(&[NO_PLATFORM]),
     ]
 }
 
