@@ -19,6 +19,7 @@ use crate::{
     config::{AccountConfig, Config},
     data_key::DataKey,
     ingest::Ingest,
+    quota::{Calls, Quotas},
     random::{self, RandomError},
     received::Received,
     store::{AccountNumber, Change, NotDurable, Store},
@@ -70,11 +71,15 @@ pub struct Account {
     pub is_configured: bool,
     /// Its callbacks that are being passed on.
     pub relays_waiting: AtomicUsize,
+    /// How often it called the seven.
+    pub calls: Arc<Calls>,
 }
 
 /// All accounts.
 #[derive(Debug, Default)]
 pub struct Accounts {
+    /// How often each called the seven.
+    pub quotas: Quotas,
     served: RwLock<HashMap<String, Arc<Account>, foldhash::fast::RandomState>>,
     /// One change at a time: each reads what the one before wrote.
     changing: tokio::sync::Mutex<()>,
@@ -96,10 +101,16 @@ pub struct Office<'a> {
 }
 
 impl Account {
-    fn new(number: AccountNumber, config: AccountConfig, is_configured: bool) -> Result<Account, KeyError> {
+    fn new(
+        number: AccountNumber,
+        config: AccountConfig,
+        is_configured: bool,
+        quotas: &Quotas,
+    ) -> Result<Account, KeyError> {
         Ok(Account {
             number,
             keys: config.keys()?,
+            calls: quotas.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
@@ -109,14 +120,19 @@ impl Account {
 
 impl Account {
     /// An account that a platform brings: it has nothing but its appid until an operator gives it more.
-    pub fn brought(number: AccountNumber, appid: &str) -> Result<Account, AccountError> {
+    pub fn brought(number: AccountNumber, appid: &str, quotas: &Quotas) -> Result<Account, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
-        let account = Account::new(number, checked(settings, Origin::Brought)?, false);
+        let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 }
 
 impl Accounts {
+    /// None yet, with what was called before.
+    pub fn new(quotas: Quotas) -> Accounts {
+        Accounts { quotas, ..Accounts::default() }
+    }
+
     /// The account of an appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
         self.read().get(appid).cloned()
@@ -152,7 +168,7 @@ impl Accounts {
 
     /// Serves an account of the configuration file.
     pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
-        self.put(Account::new(number, config.clone(), true)?);
+        self.put(Account::new(number, config.clone(), true, &self.quotas)?);
         Ok(())
     }
 
@@ -169,7 +185,7 @@ impl Accounts {
                 .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
                 .and_then(|config| {
                     let number = store.account(&appid).map_err(|error| error.to_string())?;
-                    Account::new(number, config, false).map_err(|error| error.to_string())
+                    Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
                 });
             self.put(account.map_err(|what| StoredAccountError::new(&appid, what))?);
         }
@@ -300,7 +316,7 @@ impl Accounts {
 
     fn serve(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, AccountError> {
         let appid = config.appid.clone();
-        let account = Account::new(number, config, false);
+        let account = Account::new(number, config, false, &self.quotas);
         self.put(account.map_err(|error| AccountError::Unreadable(error.to_string()))?);
         self.get(&appid).ok_or(AccountError::Unknown(appid))
     }

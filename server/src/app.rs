@@ -2,10 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, OnceLock, atomic::AtomicUsize},
 };
 
 use axum::http::{HeaderName, HeaderValue};
@@ -23,10 +20,13 @@ use crate::{
     http::{Budget, CALLS, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    quota::Quotas,
     random::{self, RandomError},
     received::{self, Received},
     refusals::Refusals,
+    refused_calls::RefusedCalls,
     remembered::Remembered,
+    rid::Rids,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     token::Tokens,
     upstream::Upstream,
@@ -88,8 +88,10 @@ pub struct App {
     pub statistics_places: Semaphore,
     /// What of refused callbacks was logged lately.
     pub refusals: Refusals,
-    /// Counts rids.
-    pub rids: AtomicU64,
+    /// Makes rids.
+    pub rids: Rids,
+    /// Calls that were answered with an error, for `rid/get`.
+    pub refused_calls: RefusedCalls,
 }
 
 /// Why the program cannot start.
@@ -132,7 +134,7 @@ impl App {
         key: DataKey,
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
-        let accounts = Arc::new(Accounts::default());
+        let accounts = Arc::new(Accounts::new(Quotas::load(&store)));
         for account in &config.accounts {
             accounts.put_configured(store.account(&account.appid)?, account)?;
         }
@@ -160,7 +162,7 @@ impl App {
         let remembered = Remembered::load(&store);
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
-        let (waiting, rids) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let refused_calls = RefusedCalls::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone());
         let (bulk_places, statistics_places) =
             (Semaphore::new(BULK_PLACES), Semaphore::new(STATISTICS_PLACES));
         let app = App {
@@ -184,11 +186,12 @@ impl App {
             upstream,
             relay: Relay::default(),
             metrics,
-            waiting,
+            waiting: AtomicUsize::new(0),
             bulk_places,
             statistics_places,
             refusals: Refusals::default(),
-            rids,
+            rids: Rids::default(),
+            refused_calls,
         };
         Ok((app, writer))
     }

@@ -4,6 +4,7 @@ mod account;
 mod cloud;
 mod component;
 mod file;
+mod networks;
 
 use std::{
     net::SocketAddr,
@@ -17,8 +18,9 @@ use crate::{outbound::Address, secret::Secret};
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
 };
-pub use cloud::{CloudConfig, Networks};
+pub use cloud::CloudConfig;
 pub use component::{ComponentConfig, Role};
+pub use networks::Networks;
 
 /// Bounds of `memory_mib`.
 const MEMORY_MIB_MIN: usize = 1;

@@ -11,11 +11,12 @@ mod datacube;
 mod drain;
 mod gateway;
 mod hint;
+mod limits;
 mod operation;
 mod own;
 pub mod page;
+mod record;
 pub mod relay;
-mod rid;
 mod serve;
 mod token;
 
@@ -46,13 +47,14 @@ pub fn router(app: Arc<App>) -> Routes {
         router = router.route(&interface.path(), any(handler));
     }
     let router = router.merge(own::router(&app)).merge(operation::router()).merge(component::router());
+    let router = router.merge(limits::router());
     let router = router.fallback(gateway::fallback).with_state(app.clone());
-    Routes { router, callbacks: Some(app) }
+    Routes { router, public: Some(app) }
 }
 
 /// The operator's address: the own interface and the metrics, these without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics));
     let router = router.merge(own::router(&app)).merge(operation::router()).with_state(app);
-    Routes { router, callbacks: None }
+    Routes { router, public: None }
 }

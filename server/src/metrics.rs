@@ -16,6 +16,7 @@ pub struct Metrics {
     cloud_calls: Family<CallbackLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
+    refused_calls: Family<ResultLabels, Counter>,
     copies: Family<ResultLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
     copies_bytes: Gauge,
@@ -106,6 +107,7 @@ impl Default for Metrics {
             cloud_calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
+            refused_calls: Family::default(),
             copies: Family::default(),
             pushes: Family::default(),
             copies_bytes: Gauge::default(),
@@ -140,6 +142,8 @@ impl Metrics {
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
         let cloud = "Cloud calls by result and reason";
         registry.register("cloud_calls", cloud, self.cloud_calls.clone());
+        let refused = "Calls answered with an error and a rid, by whether they could be kept for rid/get";
+        registry.register("refused_calls", refused, self.refused_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
@@ -199,6 +203,11 @@ impl Metrics {
     /// A cloud call was answered or refused.
     pub fn cloud_call(&self, result: &'static str, reason: &'static str) {
         self.cloud_calls.get_or_create(&CallbackLabels { result, reason }).inc();
+    }
+
+    /// Calls that were refused were kept for `rid/get`, or could not be.
+    pub fn refused_call(&self, result: &'static str, calls: u64) {
+        self.refused_calls.get_or_create(&ResultLabels { result }).inc_by(calls);
     }
 
     /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.

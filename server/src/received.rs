@@ -94,8 +94,9 @@ pub fn is_sane(appid: &str) -> bool {
 }
 
 /// An account with nothing but its appid.
-fn brought(store: &Store, appid: &str) -> Result<Account, String> {
-    Account::brought(store.reserve(appid), appid).map_err(|error| error.to_string())
+fn brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<Arc<Account>, String> {
+    let account = Account::brought(store.reserve(appid), appid, &accounts.quotas);
+    account.map(Arc::new).map_err(|error| error.to_string())
 }
 
 impl Received {
@@ -146,7 +147,7 @@ impl Received {
             Verdict::Known | Verdict::With(_) => {}
         }
         let seat = || platform.seats.get(appid).map(|seat| seat.account.clone());
-        match account.or_else(seat).map_or_else(|| brought(&self.store, appid).map(Arc::new), Ok) {
+        match account.or_else(seat).map_or_else(|| brought(&self.store, &self.accounts, appid), Ok) {
             Ok(account) => Admission::Taken(account),
             Err(_) => Admission::WrongToUser,
         }
@@ -246,7 +247,7 @@ impl Received {
             None => former,
         };
         let account = self.accounts.get(appid).or_else(|| seat.map(|seat| seat.account.clone()));
-        let account = account.map_or_else(|| brought(&self.store, appid).map(Arc::new), Ok);
+        let account = account.map_or_else(|| brought(&self.store, &self.accounts, appid), Ok);
         let account = account.map_err(NotDurable)?;
         Ok(Some(self.submit(&mut platforms, component, &account, standing, None)?))
     }

@@ -119,8 +119,13 @@ impl Watcher for Nobody {
 
 /// Makes everything durable and ends the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
-    tokio::task::spawn_blocking(move || writer.stop()).await?;
-    drop(app);
+    // Before the writer ends, which writes it.
+    app.accounts.quotas.keep(&app.ingest, &app.clock).await;
+    tokio::task::spawn_blocking(move || {
+        writer.stop();
+        app.refused_calls.stop();
+    })
+    .await?;
     Ok(())
 }
 

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::{lang::Lang, random};
 
+/// Settings that are numbers.
+const NUMBERS: [&str; 1] = ["quota_per_day"];
+
 /// What to do with accounts.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
@@ -28,8 +31,9 @@ pub enum AccountCommand {
     Set {
         /// Its appid
         appid: String,
-        /// Such as certified=false, token=@FILE, original_id= (which removes it), or
-        /// 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the configuration
+        /// Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it), lists and
+        /// tables as JSON: 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the
+        /// configuration
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
@@ -192,7 +196,8 @@ fn setting(text: &str) -> Result<(String, Value), AdminError> {
         None if value.is_empty() => Value::Null,
         None => serde_json::from_str(value)
             .ok()
-            .filter(|value: &Value| !value.is_number())
+            // Appids and secrets may look like numbers.
+            .filter(|value: &Value| !value.is_number() || NUMBERS.contains(&name))
             .unwrap_or(value.into()),
     };
     Ok((name.to_owned(), value))
@@ -273,6 +278,9 @@ fn shown(answer: &Value, lang: Lang) -> String {
         (lang.pick("kind", "类型"), text(answer, "kind").to_owned()),
         (lang.pick("certified", "已认证"), yes("certified")),
         (lang.pick("require encryption", "要求加密"), yes("require_encryption")),
+        (lang.pick("calls a day", "每日调用上限"), quota(answer, lang)),
+        (lang.pick("tokens only to", "允许获取 token 的地址"), allowed(answer, lang)),
+        (lang.pick("secret frozen", "secret 已冻结"), yes("secret_frozen")),
         (lang.pick("secrets", "已设密钥"), joined(&answer["secrets"])),
         (lang.pick("relay", "转发"), relay),
         (lang.pick("counting since", "统计开始"), text(&answer["coverage"], "since").to_owned()),
@@ -282,6 +290,18 @@ fn shown(answer: &Value, lang: Lang) -> String {
         rows.map(|(name, value)| [name.to_owned(), value]),
     );
     [vec![table], warnings(answer, lang)].concat().join("\n")
+}
+
+fn quota(answer: &Value, lang: Lang) -> String {
+    match answer["quota_per_day"].as_u64() {
+        Some(0) | None => lang.pick("no limit", "不限").to_owned(),
+        Some(limit) => limit.to_string(),
+    }
+}
+
+fn allowed(answer: &Value, lang: Lang) -> String {
+    let addresses = joined(&answer["ip_allow"]);
+    if addresses.is_empty() { lang.pick("any address", "不限").to_owned() } else { addresses }
 }
 
 fn rotated(answer: &Value, what: What, lang: Lang) -> String {
@@ -295,4 +315,34 @@ fn rotated(answer: &Value, what: What, lang: Lang) -> String {
         (_, Lang::Zh) => "请填入微信后台；旧值仍然有效。不会再次显示。",
     };
     format!("{} = {value}\n{next}", what.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_json_where_it_can_be_and_a_number_only_where_one_belongs() {
+        let cases = [
+            ("certified=false", json!(false)),
+            ("quota_per_day=1000", json!(1000)),
+            ("ip_allow=[\"192.0.2.0/24\"]", json!(["192.0.2.0/24"])),
+            ("secret=1234567890", json!("1234567890")),
+            ("original_id=", Value::Null),
+            ("kind=service", json!("service")),
+        ];
+        for (text, value) in cases {
+            assert_eq!(setting(text).unwrap().1, value, "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_shown() {
+        let mut answer = json!({"quota_per_day": 0, "ip_allow": [], "secret_frozen": false});
+        let text = shown(&answer, Lang::En);
+        assert!(text.contains("no limit") && text.contains("any address"), "{text}");
+        answer = json!({"quota_per_day": 7, "ip_allow": ["192.0.2.0/24", "::1"], "secret_frozen": true});
+        let text = shown(&answer, Lang::Zh);
+        assert!(text.contains('7') && text.contains("192.0.2.0/24, ::1") && text.contains('是'), "{text}");
+    }
 }

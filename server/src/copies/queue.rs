@@ -13,13 +13,11 @@ use std::{
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use redb::{
-    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
-};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::{http::relay::Incoming, store::lock};
+use crate::{http::relay::Incoming, side_file, store::lock};
 
 const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
 const CACHE_BYTES: usize = 4 << 20;
@@ -128,7 +126,7 @@ enum Change {
 impl Queue {
     /// Opens the file, or makes it. One that makes no sense is put aside.
     pub fn open(path: &Path) -> Result<Queue, String> {
-        let database = open_or_renew(path)?;
+        let database = side_file::open_or_renew(path, CACHE_BYTES)?;
         let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
         let database = std::sync::Arc::new(database);
         let is_broken = std::sync::Arc::new(AtomicBool::new(false));
@@ -253,32 +251,6 @@ impl Queue {
                 waiting.remove(target);
             }
         }
-    }
-}
-
-fn open_or_renew(path: &Path) -> Result<Database, String> {
-    let open = || Database::builder().set_cache_size(CACHE_BYTES).create(path);
-    // redb panics when its own pages make no sense.
-    let why = match std::panic::catch_unwind(open) {
-        Ok(Ok(database)) => return Ok(database),
-        Ok(Err(error)) if !is_damage(&error) => return Err(error.to_string()),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "its pages make no sense".to_owned(),
-    };
-    let aside = path.with_extension("damaged");
-    tracing::error!(path = %path.display(), why, aside = %aside.display(), "the queue of copies is damaged and put aside");
-    std::fs::rename(path, aside).map_err(|error| error.to_string())?;
-    open().map_err(|error| error.to_string())
-}
-
-/// Not, for example, a full disk, or a file that is still open.
-fn is_damage(error: &DatabaseError) -> bool {
-    match error {
-        DatabaseError::Storage(StorageError::Io(error)) => error.kind() == std::io::ErrorKind::InvalidData,
-        DatabaseError::Storage(StorageError::Corrupted(_))
-        | DatabaseError::RepairAborted
-        | DatabaseError::UpgradeRequired(_) => true,
-        _ => false,
     }
 }
 

@@ -1,13 +1,16 @@
 //! Answers in WeChat's form: HTTP 200 with one line of JSON, errors with a rid and a hint.
 
+use std::net::IpAddr;
+
 use axum::{
     body::Body,
     http::{HeaderName, HeaderValue, Response, StatusCode, header},
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 
-use super::{hint::Hint, rid};
-use crate::app::App;
+use super::hint::Hint;
+use crate::{app::App, rid::Rid};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; encoding=utf-8");
 const HINT: HeaderName = HeaderName::from_static("x-msgcube-hint");
@@ -20,10 +23,29 @@ pub fn json(body: impl Into<Body>) -> Response<Body> {
     response
 }
 
+/// Marks the answer of an error, for those who keep calls.
+#[derive(Clone, Debug)]
+pub struct ErrorAnswer {
+    pub rid: Rid,
+    pub body: Bytes,
+}
+
 /// An error code with its text, a rid, and what would be right.
 pub fn error(app: &App, code: ErrorCode, hint: Option<&Hint>) -> Response<Body> {
-    let rid = rid::next(app);
-    let mut response = json(format!(r#"{{"errcode":{},"errmsg":"{} rid: {rid}"}}"#, code.code, code.text));
+    error_saying(app, code, code.text, hint)
+}
+
+/// The error that an address is not allowed, naming it.
+pub fn invalid_ip(app: &App, address: IpAddr, hint: Option<&Hint>) -> Response<Body> {
+    let code = ErrorCode::INVALID_IP;
+    error_saying(app, code, &code.text.replace("A.B.C.D", &address.to_string()), hint)
+}
+
+fn error_saying(app: &App, code: ErrorCode, text: &str, hint: Option<&Hint>) -> Response<Body> {
+    let rid = app.rids.next(app.clock.now_s());
+    let body = Bytes::from(format!(r#"{{"errcode":{},"errmsg":"{text} rid: {rid}"}}"#, code.code));
+    let mut response = json(body.clone());
+    response.extensions_mut().insert(ErrorAnswer { rid, body });
     add_hint(&mut response, hint);
     response
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
+use msgcube_client::ErrorCode;
+use serde_json::{Map, Value};
 
 /// Why a body was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,14 @@ pub async fn read_within(body: Body, bytes_max: usize, time_max: Duration) -> Re
         Ok(result) => result,
         Err(_) => Err(BodyError::TooSlow),
     }
+}
+
+/// What was read is to be a JSON object; WeChat's errors if it is none.
+pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, ErrorCode> {
+    if bytes.is_empty() {
+        return Err(ErrorCode::EMPTY_BODY);
+    }
+    serde_json::from_slice(bytes).map_err(|_| ErrorCode::DATA_FORMAT)
 }
 
 /// Reads a body of at most `bytes_max` bytes. The caller limits the time.

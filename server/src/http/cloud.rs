@@ -19,7 +19,6 @@ use super::{
     caller::Caller,
     datacube,
     hint::Hint,
-    rid,
 };
 use crate::{
     app::App,
@@ -185,7 +184,7 @@ fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: Refusal) -> Response<
         let answer = CommOpenApiResp { error_code, ..CommOpenApiResp::default() };
         (PROTOBUF, answer.encode_to_vec())
     } else {
-        let error = json!({ "code": code, "message": message, "requestId": rid::next(app) });
+        let error = json!({ "code": code, "message": message, "requestId": app.rids.next(app.clock.now_s()).to_string() });
         (CLOUD_ERROR, error.to_string().into_bytes())
     };
     let mut response = Response::new(Body::from(body));

@@ -18,7 +18,7 @@ use super::{
     caller::{Caller, Failure, caller, failure, from_hosting},
     gateway,
     hint::Hint,
-    rid,
+    record::Told,
 };
 use crate::{
     accounts::Account,
@@ -51,7 +51,10 @@ pub async fn answer(
         return answer_to(interface, &app, caller, parts, body).await;
     };
     // The header says that a call was taken over without a token; one that was not let in was not.
-    let sequence = hosted.is_ok().then(|| rid::next(&app)).and_then(|id| HeaderValue::try_from(id).ok());
+    let sequence = hosted
+        .is_ok()
+        .then(|| app.rids.next(app.clock.now_s()).to_string())
+        .and_then(|id| HeaderValue::try_from(id).ok());
     parts.uri = uri_without_token(interface);
     let mut response = answer_to(interface, &app, hosted, parts, body).await;
     if let Some(sequence) = sequence {
@@ -74,9 +77,10 @@ pub async fn answer_to(
     body: Body,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let question = match question(interface, app, caller, &parts, body, now_s).await {
+    let mut told = Told::of(&caller);
+    let question = match question(interface, app, caller, &parts, body, &mut told, now_s).await {
         Ok(question) => question,
-        Err(failure) => return refuse(interface, app, &failure),
+        Err(failure) => return told.beside(refuse(interface, app, &failure)),
     };
     if let Some(upstream) = app.upstream.clone()
         && upstream.config.passes_uncovered
@@ -92,7 +96,7 @@ pub async fn answer_to(
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => refuse(interface, app, &failure),
+        Err(failure) => told.beside(refuse(interface, app, &failure)),
     }
 }
 
@@ -136,6 +140,7 @@ async fn question(
     caller: Result<Caller, Failure>,
     parts: &Parts,
     body: Body,
+    told: &mut Told,
     now_s: i64,
 ) -> Result<Question, Failure> {
     let caller = caller?;
@@ -145,7 +150,9 @@ async fn question(
     }
     check_permission(app, &caller)?;
     let Caller { account, has_real_token, .. } = caller;
+    check_quota(interface, app, &account, now_s)?;
     let body = read_body(body).await?;
+    told.body = body.clone();
     let dates = read_dates(interface, app, &body, now_s)?;
     Ok(Question { account, has_real_token, dates, body })
 }
@@ -166,7 +173,25 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_authorization(permission: Permission) -> Result<(), Failure> {
+/// Uses one call of the day, whatever becomes of it.
+fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: i64) -> Result<(), Failure> {
+    let limit = account.config.quota_per_day;
+    if !account.calls.spend(interface, msgcube_cube::day_of(now_s), limit) {
+        let en = format!(
+            "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota"
+        );
+        let zh =
+            format!("该账号的 quota_per_day 为 {limit}；北京时间 0 点或调用 /cgi-bin/clear_quota 后重新计算");
+        return Err(failure(ErrorCode::DAILY_QUOTA, en, zh));
+    }
+    if limit > 0 {
+        account.calls.keep_soon(&app.ingest, &app.clock);
+    }
+    Ok(())
+}
+
+/// What a platform lacks, if anything.
+pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
     match permission {
         Permission::Granted => Ok(()),
         Permission::NotAuthorized => Err(failure(

@@ -83,6 +83,19 @@ pub fn loop_detected() -> Response<Body> {
     answer::own_error(StatusCode::LOOP_DETECTED, error)
 }
 
+/// A call whose body was read, and which WeChat is to answer after all. Of an account whose real token takes the place of
+/// ours, or with the caller's own.
+pub async fn pass(
+    app: &Arc<App>,
+    upstream: &Arc<Upstream>,
+    account: Option<Arc<Account>>,
+    parts: Parts,
+    body: Bytes,
+) -> Response<Body> {
+    let call = Call { app, upstream, parts, account };
+    call.pass(Body::from(body)).await.unwrap_or_else(|response| response)
+}
+
 /// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
 /// the place of ours, or with the caller's own.
 pub async fn uncovered(

@@ -1,11 +1,18 @@
 //! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
 //! without an answer, which a router alone cannot.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     activity::{Activity, Idle, Timed},
     callback, drain,
+    record::Asked,
 };
 use crate::{app::App, tls::Tls};
 use axum::{Router, body::Body, http::Response};
@@ -25,6 +32,13 @@ use tower::ServiceExt as _;
 /// The other end of the connection that a request came by; callbacks do not carry it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Its address. One of IPv4 stays one however the socket writes it.
+    pub fn address(self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
 
 /// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
 #[derive(Clone, Copy, Debug)]
@@ -195,8 +209,9 @@ async fn accept(
 #[derive(Clone, Debug)]
 pub struct Routes {
     pub router: Router,
-    /// Takes callbacks past the router, which costs a tenth of a callback's time. None: nobody takes callbacks here.
-    pub callbacks: Option<Arc<App>>,
+    /// The public address, where callbacks come in and calls that are refused are kept. Callbacks are taken past the
+    /// router, which costs a tenth of a callback's time. None: neither.
+    pub public: Option<Arc<App>>,
 }
 
 async fn respond(
@@ -208,15 +223,37 @@ async fn respond(
 ) -> Result<Response<Body>, Closed> {
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
-    let response = match routes.callbacks {
+    let response = match routes.public {
         Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
-        _ => {
+        public => {
             request.extensions_mut().insert(peer);
-            routes.router.oneshot(request).await.unwrap_or_else(|error: Infallible| match error {})
+            let asked = Asked::new(&request, peer, arrived);
+            let response = routes.router.oneshot(request).await;
+            let response = response.unwrap_or_else(|error: Infallible| match error {});
+            if let Some(app) = public {
+                asked.keep(&app, &response);
+            }
+            response
         }
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
         None => Ok(response),
         Some(CloseWithoutAnswer) => Err(Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
+        for (socket, shown) in [
+            ("192.0.2.7:1", "192.0.2.7"),
+            ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+            ("[2001:db8::1]:1", "2001:db8::1"),
+        ] {
+            assert_eq!(Peer(socket.parse().unwrap()).address().to_string(), shown);
+        }
     }
 }

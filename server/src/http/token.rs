@@ -7,10 +7,11 @@ use axum::{
     extract::{Request, State},
     http::{Method, Response},
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
-use super::{answer, body, gateway, hint::Hint};
+use super::{answer, body, gateway, hint::Hint, record::Told, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
@@ -23,6 +24,19 @@ use crate::{
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// The only `grant_type`.
+pub const CLIENT_CREDENTIAL: &str = "client_credential";
+
+/// Whoever shows an account's secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    pub appid: &'a str,
+    pub grant_type: &'a str,
+    pub secret: &'a str,
+    /// Where the connection comes from; what a proxy says of others is not believed.
+    pub client: Option<Peer>,
+}
+
 /// `/cgi-bin/token`
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let query = request.uri().query().unwrap_or("").to_owned();
@@ -31,7 +45,13 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
         values.entry(name.into_owned()).or_insert(value.into_owned());
     }
     let given = |name: &str| values.get(name).map(String::as_str).unwrap_or_default();
-    match check(&app, given("appid"), given("grant_type"), given("secret")) {
+    let applicant = Applicant {
+        appid: given("appid"),
+        grant_type: given("grant_type"),
+        secret: given("secret"),
+        client: request.extensions().get().copied(),
+    };
+    match applicant.check(&app) {
         Ok(account) if let Some(upstream) = exposing(&app) => {
             finish_real(&app, "token", upstream.token(&account).await)
         }
@@ -40,21 +60,25 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
             let holder = Holder::account(&account.config.appid, Endpoint::Token);
             let issued =
                 async move { shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await };
-            finish(&app, "token", to_its_end(issued).await)
+            let told = Told::proven(account, Bytes::new());
+            finish(&app, "token", to_its_end(issued).await, told)
         }
-        Err(code) => refuse(&app, "token", code),
+        Err(code) => applicant.refuse(&app, "token", code, Bytes::new()),
     }
 }
 
 /// `/cgi-bin/stable_token`
 pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let object = match read_object(request).await {
-        Ok(object) => object,
+    let client = request.extensions().get().copied();
+    let (body, object) = match read_object(request).await {
+        Ok(read) => read,
         Err(code) => return refuse(&app, "stable_token", code),
     };
     let given = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let force = object.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
-    match check(&app, given("appid"), given("grant_type"), given("secret")) {
+    let (appid, grant_type, secret) = (given("appid"), given("grant_type"), given("secret"));
+    let applicant = Applicant { appid, grant_type, secret, client };
+    match applicant.check(&app) {
         Ok(account) if let Some(upstream) = exposing(&app) => {
             let token = if force { upstream.forced(&account).await } else { upstream.token(&account).await };
             finish_real(&app, "stable_token", token)
@@ -63,39 +87,60 @@ pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Resp
             let (shared, appid) = (app.clone(), account.config.appid.clone());
             let issued =
                 async move { shared.tokens.issue_stable(&appid, force, &shared.ingest, &shared.clock).await };
-            finish(&app, "stable_token", to_its_end(issued).await)
+            finish(&app, "stable_token", to_its_end(issued).await, Told::proven(account, body))
         }
-        Err(code) => refuse(&app, "stable_token", code),
+        Err(code) => applicant.refuse(&app, "stable_token", code, body),
     }
 }
 
-async fn read_object(request: Request) -> Result<Map<String, Value>, ErrorCode> {
+async fn read_object(request: Request) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
     if request.method() != Method::POST {
         return Err(ErrorCode::REQUIRE_POST);
     }
-    let body = body::read_within(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    let body = body.map_err(|_| ErrorCode::DATA_FORMAT)?;
-    if body.is_empty() {
-        return Err(ErrorCode::EMPTY_BODY);
-    }
-    serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)
+    let bytes = body::read_within(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let bytes = bytes.map_err(|_| ErrorCode::DATA_FORMAT)?;
+    let object = body::object(&bytes)?;
+    Ok((bytes, object))
 }
 
-fn check(app: &App, appid: &str, grant_type: &str, secret: &str) -> Result<Arc<Account>, ErrorCode> {
-    if appid.is_empty() {
-        return Err(ErrorCode::APPID_MISSING);
+impl Applicant<'_> {
+    /// Whose secret it is. The order is the contract's.
+    pub fn check(&self, app: &App) -> Result<Arc<Account>, ErrorCode> {
+        if self.appid.is_empty() {
+            return Err(ErrorCode::APPID_MISSING);
+        }
+        let account = app.accounts.get(self.appid).ok_or(ErrorCode::INVALID_APPID)?;
+        let config = &account.config;
+        let is_allowed = |client: Peer| config.ip_allow.contain(client.address());
+        if !config.ip_allow.is_empty() && !self.client.is_some_and(is_allowed) {
+            return Err(ErrorCode::INVALID_IP);
+        }
+        if config.secret_frozen {
+            return Err(ErrorCode::APPSECRET_FROZEN);
+        }
+        if self.grant_type != CLIENT_CREDENTIAL {
+            return Err(ErrorCode::INVALID_GRANT_TYPE);
+        }
+        if self.secret.is_empty() {
+            return Err(ErrorCode::APPSECRET_MISSING);
+        }
+        if !config.secret.is(self.secret) {
+            return Err(ErrorCode::INVALID_APPSECRET);
+        }
+        Ok(account)
     }
-    let account = app.accounts.get(appid).ok_or(ErrorCode::INVALID_APPID)?;
-    if grant_type != "client_credential" {
-        return Err(ErrorCode::INVALID_GRANT_TYPE);
+
+    /// The answer to whoever did not pass. Anybody can name an account.
+    pub fn refuse(&self, app: &App, name: &'static str, code: ErrorCode, body: Bytes) -> Response<Body> {
+        let told = Told::unproven(app.accounts.get(self.appid), body);
+        told.beside(match self.client {
+            Some(client) if code == ErrorCode::INVALID_IP => {
+                app.metrics.call(name, code.code);
+                answer::invalid_ip(app, client.address(), hint(code).as_ref())
+            }
+            _ => refuse(app, name, code),
+        })
     }
-    if secret.is_empty() {
-        return Err(ErrorCode::APPSECRET_MISSING);
-    }
-    if !account.config.secret.is(secret) {
-        return Err(ErrorCode::INVALID_APPSECRET);
-    }
-    Ok(account)
 }
 
 /// WeChat, if callers are given the real token.
@@ -108,7 +153,7 @@ fn finish_real(app: &App, name: &'static str, kept: Result<Kept, Failure>) -> Re
     match kept {
         Ok(kept) => {
             let expires_in = (kept.expires_s - app.clock.now_s()).max(0);
-            finish(app, name, Ok(Issued { access_token: kept.token.reveal().to_owned(), expires_in }))
+            give(app, name, &Issued { access_token: kept.token.reveal().to_owned(), expires_in })
         }
         Err(failure) => {
             app.metrics.call(name, ErrorCode::SYSTEM_ERROR.code);
@@ -124,17 +169,19 @@ async fn to_its_end(
     tokio::spawn(issued).await.unwrap_or_else(|error| Err(NotDurable(error.to_string())))
 }
 
-fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>) -> Response<Body> {
+fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>, told: Told) -> Response<Body> {
     match issued {
-        Ok(issued) => {
-            app.metrics.call(name, 0);
-            answer::json(serde_json::to_vec(&issued).unwrap_or_default())
-        }
+        Ok(issued) => give(app, name, &issued),
         Err(error) => {
             tracing::error!(%error, "no token was given out");
-            refuse(app, name, ErrorCode::SYSTEM_ERROR)
+            told.beside(refuse(app, name, ErrorCode::SYSTEM_ERROR))
         }
     }
+}
+
+fn give(app: &App, name: &'static str, issued: &Issued) -> Response<Body> {
+    app.metrics.call(name, 0);
+    answer::json(serde_json::to_vec(issued).unwrap_or_default())
 }
 
 fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
@@ -149,6 +196,13 @@ fn hint(code: ErrorCode) -> Option<Hint> {
         }
         ErrorCode::INVALID_GRANT_TYPE => {
             ("grant_type must be client_credential", "grant_type 须为 client_credential")
+        }
+        ErrorCode::INVALID_IP => (
+            "add the address to ip_allow of the account; behind a proxy it is the proxy's",
+            "请把该地址加入账号的 ip_allow；经过代理时为代理的地址",
+        ),
+        ErrorCode::APPSECRET_FROZEN => {
+            ("secret_frozen of the account is true", "该账号的 secret_frozen 为 true")
         }
         ErrorCode::INVALID_APPSECRET => {
             ("it is the secret of [[account]] in the configuration", "应为配置中 [[account]] 的 secret")

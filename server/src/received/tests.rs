@@ -179,7 +179,9 @@ proptest! {
 
 #[test]
 fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
-    let account = Arc::new(Account::brought(crate::store::AccountNumber(0), "wx").unwrap());
+    let account = Arc::new(
+        Account::brought(crate::store::AccountNumber(0), "wx", &crate::quota::Quotas::default()).unwrap(),
+    );
     let mut platform = platforms::Platform::default();
     for number in 0..platforms::PENDING_MAX {
         let verdict = platform.judge(&number.to_string(), &format!("gh_{number}"), None);

@@ -13,10 +13,10 @@ use crate::{
     program::{APPID, Program, SECRET},
 };
 
-const REAL: &str = "90_REALreal";
+pub const REAL: &str = "90_REALreal";
 
 /// WeChat, as far as tokens go: `stable_token` gives REAL0; forced, the next one; other paths answer by `others`.
-async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+pub async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
     let forced = AtomicU64::new(0);
     Neighbour::start(move |seen| {
         if seen.target != "/cgi-bin/stable_token" {
@@ -31,7 +31,7 @@ async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Nei
     .await
 }
 
-fn program(upstream: &Neighbour, more: &str) -> Program {
+pub fn program(upstream: &Neighbour, more: &str) -> Program {
     let top = format!("[upstream]\nbase = \"{}\"\n{more}", upstream.base);
     Program::start(&top, "upstream_secret = \"real-secret\"")
 }
@@ -326,7 +326,8 @@ async fn the_real_token_is_handed_out_only_where_that_is_wanted_and_never_taken_
     let hiding = program(&upstream, "");
     let token = hiding.access_token().await;
     let url = format!("{}/cgi-bin/openapi/rid/get?access_token={token}", hiding.base);
-    let answer = hiding.http.get(url).send().await.unwrap().text().await.unwrap();
+    let body = r#"{"rid":"61725984-6126f6f9-040f19c4"}"#;
+    let answer = hiding.http.post(url).body(body).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, format!("{{\"request_url\":\"/cgi-bin/openapi/rid/get?access_token={token}\"}}"));
 }
 

@@ -10,10 +10,12 @@
 
 mod accounts;
 mod callbacks;
+mod component;
 mod copies;
 mod gateway;
 mod isolation;
 mod neighbour;
+mod openapi;
 mod platform;
 mod program;
 mod relay;

@@ -100,7 +100,8 @@ pub struct Step {
     /// By lower-case name; `*`: any value; empty: not there.
     #[serde(default)]
     pub answer_headers: BTreeMap<String, String>,
-    /// Placeholders that take the values of these fields of the answer.
+    /// Placeholders that take the values of these fields of the answer; `/a/b` is a field within a field, `rid` also the
+    /// one in an error's text.
     #[serde(default)]
     pub remember: BTreeMap<String, String>,
 }

@@ -35,7 +35,9 @@ pub fn complaints(
     wrong.extend(headers(step, answer));
     wrong.extend(hint(step, answer));
     let path = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-    if path.starts_with(b"/datacube/") || path.starts_with(b"/cgi-bin/") {
+    let is_call = path.starts_with(b"/datacube/") || path.starts_with(b"/cgi-bin/");
+    // A page is for people, and a path that there is not is no call.
+    if is_call && !path.starts_with(b"/cgi-bin/componentloginpage") && status != 404 {
         wrong.extend(wechat_form(answer));
     }
     wrong

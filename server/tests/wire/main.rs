@@ -63,6 +63,9 @@ on_each_target! {
     options
     tokens
     tokens_in_time
+    addresses
+    quotas
+    rids
     callbacks
     cloud
     refusals
@@ -71,6 +74,8 @@ on_each_target! {
     statistics_across
     operation
     component
+    component_in_time
+    component_page
 }
 
 #[test]

@@ -122,12 +122,16 @@ impl Run<'_> {
         for (name, field) in &step.remember {
             let body = answers[0].as_ref().map(|answer| answer.body.clone()).unwrap_or_default();
             let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            self.known.insert(name.clone(), value[field].as_str().unwrap_or_default().to_owned());
+            let rid = || value["errmsg"].as_str().and_then(|text| Some(text.split_once("rid: ")?.1));
+            let found = if field.starts_with('/') { value.pointer(field) } else { value.get(field) };
+            let text = found.and_then(serde_json::Value::as_str);
+            let text = text.or_else(|| if field == "rid" { rid() } else { None });
+            self.known.insert(name.clone(), text.unwrap_or_default().to_owned());
         }
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
 
-    /// The usual tokens, unless the case got others.
+    /// The usual tokens, unless the case got others, or there are none.
     fn fetch_token(&mut self, name: &str, appid: &str, secret: &str) {
         if self.known.contains_key(name) {
             return;
@@ -135,7 +139,9 @@ impl Run<'_> {
         let line = format!("GET /cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
         let request = Request { line: line.into_bytes(), headers: Vec::new(), body: None, chunked: false };
         let answer: serde_json::Value = serde_json::from_slice(&self.ask(&request).body).unwrap();
-        self.known.insert(name.to_owned(), answer["access_token"].as_str().unwrap().to_owned());
+        if let Some(token) = answer["access_token"].as_str() {
+            self.known.insert(name.to_owned(), token.to_owned());
+        }
     }
 
     fn request(&self, step: &Step) -> Request {

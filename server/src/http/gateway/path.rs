@@ -2,6 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
+use crate::http::limits;
+
 /// Paths, and all below them, that are ours alone.
 const OWN: [&str; 7] = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"];
 /// Calls whose tokens belong to users: they go through untouched.
@@ -14,7 +16,8 @@ pub fn is_own(path: &str) -> bool {
         |own: &str| meant.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let is_token = matches!(meant.as_str(), "/cgi-bin/token" | "/cgi-bin/stable_token");
     let is_interface = || msgcube_client::INTERFACES.iter().any(|interface| interface.path() == meant);
-    meant == "/" || is_token || OWN.into_iter().any(is_below) || is_interface()
+    let is_limit = || limits::paths().any(|path| path == meant);
+    meant == "/" || is_token || OWN.into_iter().any(is_below) || is_interface() || is_limit()
 }
 
 /// True for a call with a user's token, written plainly: any other way of writing it might lead elsewhere.
@@ -58,6 +61,8 @@ mod tests {
             "/cgi-bin//stable_token",
             "/cgi-bin/token;x=1",
             "//datacube/getupstreammsg",
+            "/cgi-bin/clear_quota/v2/",
+            "/cgi-bin/openapi/%72id/get",
             "/callback/wx1/y",
             "/healthz",
         ] {

@@ -37,6 +37,7 @@ pub async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> 
 }
 
 /// An account as it is shown: no secret, only which there are.
+#[allow(clippy::struct_excessive_bools, reason = "each is a setting by its name")]
 #[derive(Serialize)]
 pub struct Shown {
     appid: String,
@@ -50,6 +51,9 @@ pub struct Shown {
     kind: String,
     certified: bool,
     require_encryption: bool,
+    quota_per_day: u32,
+    ip_allow: Vec<String>,
+    secret_frozen: bool,
     secrets: Vec<&'static str>,
     relay: Option<ShownRelay>,
     /// Whether other calls go on to WeChat.
@@ -113,6 +117,9 @@ impl Shown {
             kind: text(&config.kind),
             certified: config.certified,
             require_encryption: config.require_encryption,
+            quota_per_day: config.quota_per_day,
+            ip_allow: config.ip_allow.texts(),
+            secret_frozen: config.secret_frozen,
             secrets: secrets(account),
             relay: config.relay.as_ref().map(|relay| ShownRelay {
                 url: relay.url.to_string(),

@@ -1,0 +1,80 @@
+//! Lists of addresses and networks.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Flaw;
+
+/// Most entries of a list of addresses.
+const NETWORKS_MAX: usize = 1024;
+
+/// Addresses, singly or as networks. Empty: none is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// Reads `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`, and so on.
+    pub fn parse(key: &str, texts: &[String]) -> Result<Networks, Flaw> {
+        if texts.len() > NETWORKS_MAX {
+            return Err(Flaw::new(key, format!("at most {NETWORKS_MAX} addresses or networks")));
+        }
+        let network = |text: &String| {
+            let single = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
+            text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
+                let what = "is no address or network; write it like 192.0.2.1 or 192.0.2.0/24";
+                Flaw::new(key, format!("{text:?} {what}"))
+            })
+        };
+        texts.iter().map(network).collect::<Result<_, _>>().map(Networks)
+    }
+
+    /// True if nothing is named.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether an address is among them. An IPv4 address stays one however the socket writes it.
+    pub fn contain(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// As they were written, short.
+    pub fn texts(&self) -> Vec<String> {
+        let is_single = |network: &IpNet| network.prefix_len() == network.max_prefix_len();
+        let text = |network: &IpNet| {
+            if is_single(network) { network.addr().to_string() } else { network.to_string() }
+        };
+        self.0.iter().map(text).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn networks(texts: &[&str]) -> Result<Networks, Flaw> {
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        Networks::parse("ip_allow", &texts)
+    }
+
+    #[test]
+    fn an_address_is_found_singly_and_in_its_network() {
+        let known = networks(&["192.0.2.7", "198.51.100.0/24", "2001:db8::/32"]).unwrap();
+        let has = |text: &str| known.contain(text.parse().unwrap());
+        assert!(has("192.0.2.7") && has("198.51.100.255") && has("2001:db8::1") && has("::ffff:192.0.2.7"));
+        assert!(!has("192.0.2.8") && !has("198.51.101.0") && !has("2001:db9::1"));
+        assert_eq!(known.texts(), ["192.0.2.7", "198.51.100.0/24", "2001:db8::/32"]);
+        assert!(networks(&["::ffff:192.0.2.7"]).unwrap().contain("192.0.2.7".parse().unwrap()));
+        assert!(!Networks::default().contain("192.0.2.7".parse().unwrap()));
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        for text in ["", "localhost", "192.0.2.0/33", "192.0.2", "*"] {
+            let error = networks(&[text]).unwrap_err().to_string();
+            assert!(error.starts_with("ip_allow: ") && error.contains(text), "{error}");
+        }
+    }
+}

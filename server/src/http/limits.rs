@@ -1,0 +1,196 @@
+//! WeChat's interfaces about its interfaces: quotas and what became of a call. What is WeChat's own among it goes on to
+//! WeChat (the contract, section 7).
+
+mod by_secret;
+mod quota;
+mod rid;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::{Method, Response, request::Parts},
+    routing::any,
+};
+use msgcube_client::ErrorCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    answer,
+    body::{object, read_within},
+    caller::{Caller, Failure, caller, failure, remembered},
+    datacube::check_authorization,
+    gateway,
+    record::Told,
+};
+use crate::{app::App, components::Permission};
+
+/// Source: the contract for other interfaces; these bodies name one thing.
+const BODY_BYTES_MAX: usize = 64 << 10;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// `POST /cgi-bin/clear_quota/v2`, which takes a secret in place of a token.
+const CLEAR_BY_SECRET: &str = "/cgi-bin/clear_quota/v2";
+
+/// The calls that take a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    QuotaGet,
+    QuotaClear,
+    ClearQuota,
+    RidGet,
+}
+
+/// What was asked, and by whom.
+struct Question {
+    caller: Caller,
+    object: Map<String, Value>,
+}
+
+/// Who answers.
+enum Answer {
+    Ours(Vec<u8>),
+    WeChats,
+}
+
+impl Call {
+    const ALL: [Call; 4] = [Call::QuotaGet, Call::QuotaClear, Call::ClearQuota, Call::RidGet];
+
+    fn path(self) -> &'static str {
+        match self {
+            Call::QuotaGet => "/cgi-bin/openapi/quota/get",
+            Call::QuotaClear => "/cgi-bin/openapi/quota/clear",
+            Call::ClearQuota => "/cgi-bin/clear_quota",
+            Call::RidGet => "/cgi-bin/openapi/rid/get",
+        }
+    }
+
+    /// As the metrics name it.
+    fn name(self) -> &'static str {
+        match self {
+            Call::QuotaGet => "quota_get",
+            Call::QuotaClear => "quota_clear",
+            Call::ClearQuota => "clear_quota",
+            Call::RidGet => "rid_get",
+        }
+    }
+
+    /// What its body is like.
+    fn example(self) -> &'static str {
+        match self {
+            Call::QuotaGet | Call::QuotaClear => r#"{"cgi_path":"/datacube/getupstreammsgmonth"}"#,
+            Call::ClearQuota => r#"{"appid":"..."}"#,
+            Call::RidGet => r#"{"rid":"8hex-8hex-8hex"}"#,
+        }
+    }
+
+    async fn answer(self, app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
+        match self {
+            Call::QuotaGet => quota::get(app, question),
+            Call::QuotaClear => quota::clear_one(app, question).await,
+            Call::ClearQuota => quota::clear(app, question).await,
+            Call::RidGet => rid::get(app, question).await,
+        }
+    }
+}
+
+pub fn router() -> Router<Arc<App>> {
+    let by_secret = Router::new().route(CLEAR_BY_SECRET, any(by_secret::clear));
+    Call::ALL.into_iter().fold(by_secret, |router, call| {
+        router.route(call.path(), any(move |state, request| respond(call, state, request)))
+    })
+}
+
+/// The paths that are answered here.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    Call::ALL.into_iter().map(Call::path).chain([CLEAR_BY_SECRET])
+}
+
+async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let caller = caller(&app, &parts, app.clock.now_s());
+    // A platform asks about itself, or about an account that is not counted here.
+    if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream.clone()) {
+        return gateway::as_it_is(&app, &upstream, parts, body).await;
+    }
+    let mut told = Told::of(&caller);
+    let answered = match question(call, &app, caller, &parts, body, &mut told).await {
+        Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
+        Err(failure) => Err(failure),
+    };
+    match (answered, app.upstream.clone()) {
+        (Ok((Answer::Ours(bytes), _)), _) => {
+            app.metrics.call(call.name(), 0);
+            answer::json(bytes)
+        }
+        (Ok((Answer::WeChats, caller)), Some(upstream)) => {
+            gateway::pass(&app, &upstream, caller.in_need_of_token(), parts, told.body).await
+        }
+        (Ok((Answer::WeChats, _)), None) => {
+            told.beside(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
+        }
+        (Err(failure), _) => told.beside(refuse(&app, call.name(), &failure)),
+    }
+}
+
+async fn question(
+    call: Call,
+    app: &App,
+    caller: Result<Caller, Failure>,
+    parts: &Parts,
+    body: Body,
+    told: &mut Told,
+) -> Result<Question, Failure> {
+    let caller = caller?;
+    let example = |code| {
+        let example = call.example();
+        failure(code, format!("POST {example}"), format!("请 POST {example}"))
+    };
+    if parts.method != Method::POST {
+        return Err(example(ErrorCode::REQUIRE_POST));
+    }
+    // Any permission set will do. Source: WeChat's pages on these interfaces.
+    if let Some(component) = &caller.component {
+        let permission = app.components.permission(component, &caller.account.config.appid, 0);
+        let is_authorized = permission != Permission::NotAuthorized;
+        check_authorization(if is_authorized { Permission::Granted } else { permission })?;
+    }
+    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    told.body = body.map_err(|_| example(ErrorCode::DATA_FORMAT))?;
+    let object = object(&told.body).map_err(example)?;
+    Ok(Question { caller, object })
+}
+
+fn refuse(app: &App, name: &'static str, failure: &Failure) -> Response<Body> {
+    app.metrics.call(name, failure.code.code);
+    answer::error(app, failure.code, failure.hint.as_ref())
+}
+
+/// Success without content.
+fn ok() -> Vec<u8> {
+    br#"{"errcode":0,"errmsg":"ok"}"#.to_vec()
+}
+
+/// Success with more.
+#[derive(Serialize)]
+struct Success<T> {
+    errcode: i32,
+    errmsg: &'static str,
+    #[serde(flatten)]
+    content: T,
+}
+
+impl<T: Serialize> Success<T> {
+    fn bytes(content: T) -> Vec<u8> {
+        serde_json::to_vec(&Success { errcode: 0, errmsg: "ok", content }).unwrap_or_default()
+    }
+}
+
+impl Question {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.object.get(name).and_then(Value::as_str)
+    }
+}
