@@ -14,6 +14,7 @@ use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
+    conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
     doctor::{self, Around, DoctorArgs},
     import::{self, ImportArgs},
@@ -57,6 +58,8 @@ enum Command {
     Demo(DemoArgs),
     /// Ask WeChat, or any server of its interface, for figures
     Query(QueryArgs),
+    /// Ask any server of its interface, or WeChat itself, what is known of it, and show where they agree
+    Conformance(ConformanceArgs),
     /// Send a signed callback as WeChat does
     Send(SendArgs),
     /// Send files of messages to a running server
@@ -148,16 +151,19 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {
-            let around =
-                Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() };
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, around, &read, out).await?;
+            let is_well = doctor::run(args, around(lang), &read, out).await?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
             let today = Clock::real().today();
             let done = query::run(args, lang, today, &configured_account, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Conformance(args) => {
+            let done = conformance::run(args, around(lang), &configured_account, out).await;
+            let agrees = done.map_err(|error| Failure(error.in_lang(lang)))?;
+            Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(conformance::STATUS_DIFFERS) })
         }
         Command::Send(args) => {
             let stopwatch = Stopwatch::start();
@@ -192,6 +198,10 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn around(lang: Lang) -> Around {
+    Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() }
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {

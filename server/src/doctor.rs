@@ -9,13 +9,10 @@ mod disk;
 mod finding;
 mod https;
 mod installation;
-mod line;
 mod real_token;
 mod relay;
-mod remarks;
 mod report;
 mod serving;
-mod words;
 
 use std::{
     io::{self, Write},
@@ -32,6 +29,7 @@ use crate::{
     clock::Clock,
     config::{AccountConfig, Config},
     lang::Lang,
+    line::Lines,
     outbound::Address,
 };
 use finding::{Finding, Group, Section, State};
@@ -125,7 +123,7 @@ async fn examine(args: &DoctorArgs, around: Around, config: Config) -> Vec<Secti
         config,
         lang: around.lang,
         clock: around.clock,
-        lines: line::Lines::new(),
+        lines: Lines::also_trusting([]),
         server,
         server_is_here: args.server.as_ref().is_none_or(is_loopback),
         url: args.url.clone(),

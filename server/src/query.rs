@@ -6,10 +6,7 @@ mod credentials;
 mod csv;
 mod dates;
 
-use std::{
-    io::{self, IsTerminal as _, Write},
-    path::PathBuf,
-};
+use std::io::{self, IsTerminal as _, Write};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser as _};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,8 +15,8 @@ use msgcube_client::{
 };
 
 pub use self::{
-    advice::explain,
-    credentials::{ConfiguredAccount, CredentialArgs, ReadAccount},
+    advice::{explain, of_code},
+    credentials::{ConfiguredAccount, CredentialArgs, CredentialError, Credentials, ReadAccount},
     csv::csv,
     dates::{AskedRange, DateTextError, asked_range, first_day, last_day},
 };
@@ -60,20 +57,9 @@ pub struct QueryArgs {
 /// Why a query showed nothing. For people use [`QueryError::in_lang`], which adds the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// Neither a configuration nor a token nor appid and secret.
-    #[error("no credentials: give --config, or --appid with MSGCUBE_SECRET or --secret-file, or a token")]
-    NoCredentials,
-    /// The configuration cannot be used; the caller's sentence.
-    #[error("{0}")]
-    Config(String),
-    /// The file with the secret cannot be read.
-    #[error("{}: {source}", path.display())]
-    SecretFile {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// No account to ask for.
+    #[error(transparent)]
+    Credentials(#[from] CredentialError),
     /// The range is empty, or lies after the last day that can be asked for.
     #[error("nothing to ask for: --from {from} lies after {end}")]
     NothingToAsk {
@@ -98,14 +84,7 @@ impl QueryError {
     pub fn in_lang(&self, lang: Lang) -> String {
         match self {
             QueryError::Client(error) => explain(error, lang),
-            QueryError::NoCredentials => lang
-                .pick(
-                    "No credentials. Give --config msgcube.toml, or --appid with MSGCUBE_SECRET or --secret-file, \
-                     or MSGCUBE_ACCESS_TOKEN.",
-                    "缺少凭据。请给出 --config msgcube.toml，或 --appid 加 MSGCUBE_SECRET 或 --secret-file，\
-                     或 MSGCUBE_ACCESS_TOKEN。",
-                )
-                .to_owned(),
+            QueryError::Credentials(error) => error.in_lang(lang),
             QueryError::NothingToAsk { from, end } => lang.pick(
                 format!("Nothing to ask for: --from {from} lies after {end}. Choose an earlier --from."),
                 format!("没有可查询的日期：--from {from} 晚于 {end}。请选更早的 --from。"),
@@ -148,9 +127,9 @@ pub async fn run(
 }
 
 fn client(args: &QueryArgs, read_account: ReadAccount<'_>) -> Result<Client, QueryError> {
-    let (builder, configured_base) = credentials::builder(&args.credentials, read_account)?;
+    let (credentials, configured_base) = Credentials::find(&args.credentials, read_account)?;
     let base = args.base.clone().or(configured_base).unwrap_or_else(|| WECHAT_BASE.to_owned());
-    Ok(builder.base(base).build()?)
+    Ok(credentials.client().base(base).build()?)
 }
 
 /// A long range asks many times, and what one answer says mostly goes for all.
@@ -187,7 +166,8 @@ fn hint(window: &Window<'_>, lang: Lang) -> Option<String> {
     Some(lang.pick(&hint.english, hint.chinese.as_ref().unwrap_or(&hint.english)).clone())
 }
 
-fn progress_bar(calls: usize) -> ProgressBar {
+/// On a terminal only, and if it is worth it.
+pub(crate) fn progress_bar(calls: usize) -> ProgressBar {
     if calls < PROGRESS_FROM_CALLS || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

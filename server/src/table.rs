@@ -10,7 +10,8 @@ use crate::lang::Lang;
 /// Widest spark line in characters; longer series are summed up in groups.
 const SPARKS_MAX: usize = 80;
 /// One line under the header, nothing else.
-const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+pub(crate) const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
 /// Figures of one type or interval.
 #[derive(Clone, Copy, Default)]

@@ -67,7 +67,8 @@ fn number(xml: &mut String, name: &str, number: impl std::fmt::Display) {
 }
 
 /// What a third-party platform is told. Source: WeChat's pages on component_verify_ticket and on authorisation events.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Not shown: it holds a ticket or a code.
+#[derive(Clone)]
 pub struct Notice<'a> {
     /// The platform's appid.
     pub appid: &'a str,

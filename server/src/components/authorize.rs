@@ -49,8 +49,8 @@ pub enum ComponentError {
     Broken(String),
 }
 
-/// An account's yes to a platform.
-#[derive(Clone, Debug)]
+/// An account's yes to a platform. Not shown: it holds a code.
+#[derive(Clone)]
 pub struct Approval {
     pub component: String,
     pub account: String,
@@ -59,8 +59,8 @@ pub struct Approval {
     pub pre_auth_code: Option<String>,
 }
 
-/// What a platform gets for a code or a refresh token.
-#[derive(Clone, Debug)]
+/// What a platform gets for a code or a refresh token. Not shown: it holds tokens.
+#[derive(Clone)]
 pub struct Handed {
     pub authorization: Arc<Authorization>,
     pub access_token: Issued,

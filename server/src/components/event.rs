@@ -9,8 +9,8 @@ use crate::{
     random,
 };
 
-/// One push.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One push. Not shown: it holds a ticket or a code.
+#[derive(Clone)]
 pub struct Event {
     /// Whom it is for.
     pub component: String,

@@ -3,10 +3,13 @@
 use super::{
     finding::Finding,
     installation::{Installation, Place},
-    line::{Answer, Trust},
-    remarks, words,
 };
-use crate::{clock::Stopwatch, outbound::Address};
+use crate::{
+    clock::Stopwatch,
+    line::{Answer, Trust, remarks},
+    outbound::Address,
+    words,
+};
 
 const WARNING_S: i64 = 60;
 const PROBLEM_S: i64 = 300;

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{finding::Finding, installation::Installation, words};
+use super::{finding::Finding, installation::Installation};
+use crate::words;
 
 const ID: &str = "coverage";
 /// A gap that ended this lately is worth a look.

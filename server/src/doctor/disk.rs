@@ -11,8 +11,8 @@ use std::{
 
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{finding::Finding, installation::Installation, words};
-use crate::{clock::Stopwatch, lang::Lang};
+use super::{finding::Finding, installation::Installation};
+use crate::{clock::Stopwatch, lang::Lang, words};
 
 /// A disk that needs longer for all of it is not usable.
 const TIME_MAX: Duration = Duration::from_secs(20);

@@ -5,12 +5,14 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 
-use super::{finding::Finding, installation::Installation, line::Shown, remarks};
+use super::{finding::Finding, installation::Installation};
 use crate::{
     config::TlsFiles,
     lang::Lang,
+    line::{Shown, remarks},
     outbound::Address,
     tls::{self, TlsError},
+    words,
 };
 
 const DAY_S: i64 = 86_400;
@@ -188,7 +190,7 @@ fn judged(scene: &Installation, url: &Address, shown: &Shown, took: Duration) ->
             Finding::problem("url_certificate", found, remedy)
         }
         (Ok(()), Some(certificate)) => {
-            let took = super::words::time(took);
+            let took = words::time(took);
             let what = lang.pick(
                 format!("{url}, connected in {took}, trusted"),
                 format!("{url}，{took} 内连接，受信任"),

@@ -5,11 +5,11 @@ use axum::{
     http::{Method, Request, Uri, header},
 };
 
-use super::line::{Answer, Fault, Lines, Trust};
 use crate::{
     clock::Clock,
     config::{AccountConfig, Config},
     lang::Lang,
+    line::{Answer, Fault, Lines, Trust},
     outbound::Address,
 };
 

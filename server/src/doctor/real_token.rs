@@ -1,10 +1,11 @@
 //! Whether WeChat gives a token for an account, asked in the mode that takes nobody's. The token itself is dropped.
 
-use super::{finding::Finding, installation::Installation, words};
+use super::{finding::Finding, installation::Installation};
 use crate::{
     config::{AccountConfig, UpstreamConfig},
     lang::Lang,
     upstream::{self, Failure},
+    words,
 };
 
 const ID: &str = "real_token";

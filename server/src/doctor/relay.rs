@@ -11,10 +11,14 @@ use super::{
     callback::unsigned_query,
     finding::Finding,
     installation::{Installation, broken},
-    line::{Answer, Fault, Trust},
-    remarks, words,
 };
-use crate::{config::RelayConfig, lang::Lang, outbound::Address};
+use crate::{
+    config::RelayConfig,
+    lang::Lang,
+    line::{Answer, Fault, Trust, remarks},
+    outbound::Address,
+    words,
+};
 
 /// The whole callback has 4.9 s.
 const SLOW: Duration = Duration::from_secs(4);

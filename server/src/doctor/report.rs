@@ -4,11 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{
-    finding::{Finding, Group, Section, State},
-    words,
-};
-use crate::lang::Lang;
+use super::finding::{Finding, Group, Section, State};
+use crate::{lang::Lang, words};
 
 /// Columns for what was found, however narrow the terminal.
 const BESIDE_MIN: usize = 30;

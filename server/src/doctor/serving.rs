@@ -5,10 +5,13 @@ use serde_json::Value;
 use super::{
     finding::Finding,
     installation::{Installation, Place},
-    line::{Fault, Trust},
-    remarks, words,
 };
-use crate::{lang::Lang, outbound::Address};
+use crate::{
+    lang::Lang,
+    line::{Fault, Trust, remarks},
+    outbound::Address,
+    words,
+};
 
 /// What the running server said.
 #[derive(Debug, Default)]

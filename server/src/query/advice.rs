@@ -77,10 +77,15 @@ fn refused(refusal: &Refusal, lang: Lang) -> String {
         let chinese = hint.chinese.as_deref().unwrap_or(&hint.english);
         text = format!("{text}\n{}", lang.pick(hint.english.as_str(), chinese));
     }
+    format!("{text}\n{}", of_code(refusal.code, lang))
+}
+
+/// The next step after an error of this code.
+pub fn of_code(code: i32, lang: Lang) -> &'static str {
     let fallback = ("See the code in WeChat's list of return codes.", "请在微信的返回码列表中查找该错误码。");
-    let found = ADVICE.iter().find(|(code, ..)| *code == refusal.code);
+    let found = ADVICE.iter().find(|(known, ..)| *known == code);
     let (english, chinese) = found.map_or(fallback, |(_, english, chinese)| (english, chinese));
-    format!("{text}\n{}", lang.pick(english, chinese))
+    lang.pick(english, chinese)
 }
 
 fn next_step(error: &ClientError, lang: Lang) -> &'static str {

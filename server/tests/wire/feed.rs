@@ -4,10 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    case::{Callback, Mode},
-    settings::moment,
-};
+use msgcube::conformance::case::{Callback, Mode};
+
+use crate::{sealing, settings::moment};
 
 /// A message to be fed.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl Message {
             at: Some(self.at_s.to_string()),
             id,
             fields,
-            ..Callback::usual()
+            ..sealing::usual()
         }
     }
 }

@@ -8,19 +8,15 @@
     reason = "a test from outside: what cannot go on has failed, and waiting needs a real clock"
 )]
 
-mod case;
-mod exchange;
-mod expected;
 mod feed;
 mod run;
 mod sealing;
 mod servers;
 mod settings;
-mod template;
 
 use std::{collections::BTreeSet, path::PathBuf};
 
-use case::Cases;
+use msgcube::conformance::case::{Case, Cases};
 use servers::Target;
 
 fn folder() -> PathBuf {
@@ -29,13 +25,16 @@ fn folder() -> PathBuf {
 
 /// Runs each case of a file on a server of its own; fails with all that went wrong.
 fn check(file: &str, target: Target) {
-    let path = folder().join(format!("{file}.toml"));
-    let text = std::fs::read_to_string(&path).unwrap();
-    let cases: Cases = toml::from_str(&text).unwrap_or_else(|error| panic!("{file}.toml: {error}"));
-    let fits = |case: &&case::Case| target != Target::Memory || case.fits_a_plain_model();
+    let fits = |case: &&Case| target != Target::Memory || case.fits_a_plain_model();
     let failures: Vec<String> =
-        cases.case.iter().filter(fits).flat_map(|case| run::run(case, target)).collect();
-    assert!(failures.is_empty(), "{} on {target:?}:\n\n{}\n", path.display(), failures.join("\n\n"));
+        cases(file).iter().filter(fits).flat_map(|case| run::run(case, target)).collect();
+    assert!(failures.is_empty(), "{file}.toml on {target:?}:\n\n{}\n", failures.join("\n\n"));
+}
+
+fn cases(file: &str) -> Vec<Case> {
+    let text = std::fs::read_to_string(folder().join(format!("{file}.toml"))).unwrap();
+    let cases: Cases = toml::from_str(&text).unwrap_or_else(|error| panic!("{file}.toml: {error}"));
+    cases.case
 }
 
 macro_rules! on_each_target {
@@ -76,6 +75,24 @@ on_each_target! {
     component
     component_in_time
     component_page
+    anywhere_tokens
+    anywhere_errors
+    anywhere_bodies
+    anywhere_dates
+    anywhere_rows
+}
+
+/// New year shortly after midnight in Beijing, a Monday that is a leap day shortly before, a Sunday.
+const OTHER_CLOCKS: [&str; 3] = ["2015-01-01T00:00:30", "2016-02-29T23:50:00", "2026-11-22T15:00:00"];
+
+#[test]
+fn cases_for_any_server_hold_on_any_day() {
+    let cases = [cases("anywhere_dates"), cases("anywhere_rows")].concat();
+    let failures: Vec<String> = OTHER_CLOCKS
+        .iter()
+        .flat_map(|now| cases.iter().flat_map(|case| run::run_at(case, now, Target::Memory)))
+        .collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
 #[test]

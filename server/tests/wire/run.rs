@@ -1,18 +1,36 @@
 //! Runs one case on one target.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use msgcube::{
+    conformance::{
+        case::{Callback, Case, FeedBy, Step},
+        complaint::Complaint,
+        exchange::{Answer, Host, Outcome, exchange},
+        expected::{self, Held, Rigour},
+        request::Request,
+        rows,
+        template::{Known, Moment, Place, fill},
+    },
+    lang::Lang,
+};
+use msgcube_cube::day_of;
+use tokio::{net::TcpStream, runtime::Runtime};
 
 use crate::{
-    case::{Callback, Case, FeedBy, Step},
-    exchange::{Answer, Request, exchange},
-    expected, feed,
+    feed, sealing,
     servers::{Server, Target},
     settings::{self, moment},
-    template::{Known, fill},
 };
+
+/// No answer takes this long, unless the server hangs.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Nor does a case.
+const CASE_MAX_S: i64 = 600;
 
 /// A server in the middle of a case.
 struct Run<'a> {
+    runtime: Runtime,
     target: Target,
     folder: &'a Path,
     server: Server,
@@ -22,11 +40,17 @@ struct Run<'a> {
 
 /// What went wrong, each with the case and the step.
 pub fn run(case: &Case, target: Target) -> Vec<String> {
+    run_at(case, &case.now, target)
+}
+
+/// The same with another clock.
+pub fn run_at(case: &Case, now: &str, target: Target) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("msgcube.toml"), settings::of(case)).unwrap();
-    let now_s = moment(&case.now);
+    let now_s = moment(now);
     let server = Server::start(target, folder.path(), now_s);
-    let mut run = Run { target, folder: folder.path(), server, known: known(), now_s };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut run = Run { runtime, target, folder: folder.path(), server, known: known(now_s), now_s };
     run.feed(case);
     let mut failures = Vec::new();
     for (at, step) in case.step.iter().enumerate() {
@@ -34,38 +58,38 @@ pub fn run(case: &Case, target: Target) -> Vec<String> {
             run = run.restart(moment(moment_text));
             continue;
         }
-        let wrong = run.step(step);
-        failures.extend(wrong.map(|wrong| format!("{}, step {}:\n{wrong}", case.name, at + 1)));
+        let wrong = run.step(step, !case.feed.is_empty());
+        failures.extend(wrong.map(|wrong| format!("{}, step {}, {now}:\n{wrong}", case.name, at + 1)));
     }
     run.server.stop();
     failures
 }
 
-fn known() -> Known {
-    let names = [
+fn known(now_s: i64) -> Known {
+    let mut known = Known::on(day_of(now_s));
+    for (name, value) in [
         ("appid", settings::APPID),
         ("secret", settings::SECRET),
         ("other", settings::OTHER),
         ("other_secret", settings::OTHER_SECRET),
         ("admin_key", settings::ADMIN_KEY),
-    ];
-    let mut known: Known = names.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let line = r#"{"FromUserName":"o1","CreateTime":1414807200,"MsgType":"text","MsgId":1}"#;
-    // A message as long as a line of bulk may be.
-    known.insert("64 KiB".to_owned(), line.to_owned() + &" ".repeat(65_536 - line.len()));
+    ] {
+        known.insert(name, value);
+    }
     known
 }
 
 impl Run<'_> {
     fn restart(self, now_s: i64) -> Self {
-        let Run { target, folder, server, known, .. } = self;
-        server.stop();
-        Run { target, folder, server: Server::start(target, folder, now_s), known, now_s }
+        self.server.stop();
+        let server = Server::start(self.target, self.folder, now_s);
+        Run { server, now_s, ..self }
     }
 
     fn feed(&self, case: &Case) {
         for (lines, other) in [(&case.feed, false), (&case.feed_other, true)] {
-            let messages = feed::messages(lines);
+            let filled = |line: &String| text(fill(line, &self.known, Place::Plain).unwrap());
+            let messages = feed::messages(&lines.iter().map(filled).collect::<Vec<_>>());
             match case.feed_by {
                 _ if messages.is_empty() => {}
                 FeedBy::Bulk => {
@@ -94,18 +118,25 @@ impl Run<'_> {
     }
 
     fn feed_callback(&self, callback: &Callback) {
-        let answer = self.ask(&callback.request(self.now_s));
+        let answer = self.ask(&sealing::request(callback, self.now_s));
         let body = String::from_utf8_lossy(&answer.body);
         assert!(answer.status == 200 && body == "success", "feeding: {body}");
     }
 
     fn ask(&self, request: &Request) -> Answer {
-        let answer = exchange(self.server.address(false), request, 1).remove(0);
-        answer.expect("an answer")
+        self.exchange(self.server.address(false), request, 1).remove(0).expect("an answer")
+    }
+
+    fn exchange(&self, address: SocketAddr, request: &Request, times: usize) -> Vec<Outcome> {
+        let host = Host { name: "api.weixin.qq.com", base_path: "" };
+        self.runtime.block_on(async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            exchange(Box::new(stream), host, request, times, WAIT_MAX).await
+        })
     }
 
     /// Sends a step's request; what is wrong with its answers, if anything.
-    fn step(&mut self, step: &Step) -> Option<String> {
+    fn step(&mut self, step: &Step, is_fed: bool) -> Option<String> {
         for (name, appid, secret) in [
             ("token", settings::APPID, settings::SECRET),
             ("other_token", settings::OTHER, settings::OTHER_SECRET),
@@ -114,52 +145,41 @@ impl Run<'_> {
         }
         let request = self.request(step);
         let times = if step.twice { 2 } else { 1 };
-        let answers = exchange(self.server.address(step.at_admin), &request, times);
+        let answers = self.exchange(self.server.address(step.at_admin), &request, times);
+        let moment = Moment { earliest_s: self.now_s, latest_s: self.now_s + CASE_MAX_S };
+        let held = Held { step, request: &request, known: &self.known, moment, rigour: Rigour::Bytes };
         let mut wrong = Vec::new();
         for answer in &answers {
-            wrong.extend(expected::complaints(step, &request.line, answer.as_ref(), &self.known, self.now_s));
+            wrong.extend(expected::complaints(&held, answer).iter().map(english));
+            // A case that has messages shows rows of them.
+            if step.rows && is_fed && answer.as_ref().is_ok_and(|answer| rows::count(&answer.body) == Some(0))
+            {
+                wrong.push("no rows of what was fed".to_owned());
+            }
         }
-        for (name, field) in &step.remember {
-            let body = answers[0].as_ref().map(|answer| answer.body.clone()).unwrap_or_default();
-            let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-            let rid = || value["errmsg"].as_str().and_then(|text| Some(text.split_once("rid: ")?.1));
-            let found = if field.starts_with('/') { value.pointer(field) } else { value.get(field) };
-            let text = found.and_then(serde_json::Value::as_str);
-            let text = text.or_else(|| if field == "rid" { rid() } else { None });
-            self.known.insert(name.clone(), text.unwrap_or_default().to_owned());
-        }
+        expected::remember(step, answers.first(), &mut self.known);
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
 
     /// The usual tokens, unless the case got others, or there are none.
     fn fetch_token(&mut self, name: &str, appid: &str, secret: &str) {
-        if self.known.contains_key(name) {
+        if self.known.holds(name) {
             return;
         }
         let line = format!("GET /cgi-bin/token?grant_type=client_credential&appid={appid}&secret={secret}");
-        let request = Request { line: line.into_bytes(), headers: Vec::new(), body: None, chunked: false };
-        let answer: serde_json::Value = serde_json::from_slice(&self.ask(&request).body).unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&self.ask(&Request::new(line)).body).unwrap();
         if let Some(token) = answer["access_token"].as_str() {
-            self.known.insert(name.to_owned(), token.to_owned());
+            self.known.insert(name, token);
         }
     }
 
     fn request(&self, step: &Step) -> Request {
-        let mut request = if let Some(callback) = &step.callback {
-            callback.request(self.now_s)
-        } else if let Some([name, begin, end]) = &step.ask {
-            ask(name, begin, end, &self.known)
-        } else {
-            let line = step.send.as_deref().expect("a step sends something");
-            Request { line: fill(line, &self.known), headers: Vec::new(), body: None, chunked: false }
+        let request = match &step.callback {
+            Some(callback) => sealing::request(callback, self.now_s).completed(step, &self.known),
+            None => Request::of(step, &self.known),
         };
-        request.chunked = step.chunked;
-        let filled = |text: &String| String::from_utf8(fill(text, &self.known)).unwrap();
-        request.headers.extend(step.headers.iter().map(filled));
-        if let Some(body) = &step.body {
-            request.body = Some(fill(body, &self.known).repeat(step.body_times.unwrap_or(1)));
-        }
-        let path = request.line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+        let mut request = request.unwrap();
+        let path = request.target();
         let needs_key = path.starts_with(b"/v1") || path.starts_with(b"/metrics");
         match step.admin_key.as_deref() {
             Some("") => {}
@@ -173,15 +193,15 @@ impl Run<'_> {
     }
 }
 
-/// As wechatpy sends it: blanks in the JSON, no Content-Type.
-fn ask(name: &str, begin: &str, end: &str, known: &Known) -> Request {
-    let line = format!("POST /datacube/getupstreammsg{name}?access_token={{token}}");
-    let body = format!(r#"{{"begin_date": "{begin}", "end_date": "{end}"}}"#).into_bytes();
-    let headers = vec!["Accept-Encoding: gzip, deflate".to_owned(), "Accept: */*".to_owned()];
-    Request { line: fill(&line, known), headers, body: Some(body), chunked: false }
+fn text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap()
 }
 
-fn describe(request: &Request, answers: &[Option<Answer>], wrong: &[String]) -> String {
+fn english(complaint: &Complaint) -> String {
+    complaint.text(Lang::En)
+}
+
+fn describe(request: &Request, answers: &[Outcome], wrong: &[String]) -> String {
     let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
     let body = request.body.as_deref().map(short).unwrap_or_default();
     let answers: Vec<String> = answers

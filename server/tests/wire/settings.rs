@@ -1,8 +1,7 @@
 //! The usual configuration, and what a case changes of it.
 
+use msgcube::conformance::case::Case;
 use toml::{Table, Value};
-
-use crate::case::Case;
 
 pub const APPID: &str = "wx00000000000000a1";
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use super::Mode;
 use crate::{
-    doctor::{
-        finding::Finding,
-        line::{Answer, Fault},
-        remarks, words,
-    },
+    doctor::finding::Finding,
     lang::Lang,
+    line::{Answer, Fault, remarks},
     outbound::Address,
+    words,
 };
 
 /// WeChat waits 5 s, its way there included.

@@ -55,8 +55,7 @@ enum Mistake {
     NothingTicked,
 }
 
-/// What the page is about: from the query, and later from the form.
-#[derive(Debug)]
+/// What the page is about: from the query, and later from the form. Not shown: it holds a code.
 struct Asked {
     component: Arc<Component>,
     redirect_uri: Url,
@@ -68,8 +67,7 @@ struct Asked {
     lang: Lang,
 }
 
-/// Names and values of a query or form.
-#[derive(Debug)]
+/// Names and values of a query or form, a secret among them.
 struct Values(Vec<(String, String)>);
 
 impl Values {
@@ -148,11 +146,13 @@ fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
 /// An address that a browser may be sent to: nothing that runs in the page, nothing that looks like another host.
 fn redirect_uri(text: &str) -> Option<Url> {
     let is_plain = text.len() <= 2048 && !text.chars().any(|c| c.is_control() || c == '\\');
-    let begins = text.get(..8).map(str::to_ascii_lowercase).unwrap_or_default();
-    let is_whole = begins.starts_with("http://") || begins == "https://";
+    let (scheme, rest) = text.split_once("://")?;
+    let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    // Readers of addresses differ in what a further slash means.
+    let is_whole = is_web && !rest.starts_with('/');
     let url = Url::parse(text).ok().filter(|_| is_plain && is_whole)?;
     let has_user = !url.username().is_empty() || url.password().is_some();
-    (matches!(url.scheme(), "http" | "https") && url.has_host() && !has_user).then_some(url)
+    (url.has_host() && !has_user).then_some(url)
 }
 
 async fn decide(app: &Arc<App>, values: &Values, headers: &HeaderMap) -> Response<Body> {

@@ -2,29 +2,60 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A file of cases.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cases {
+    /// What the cases of the file are about. Needed by those that any server can be asked.
+    pub title: Option<Title>,
     pub case: Vec<Case>,
 }
 
+/// A heading in the two languages of the screen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Title {
+    pub en: String,
+    pub zh: String,
+}
+
+/// How sure it is that WeChat answers so, in the words of COMPATIBILITY.md.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sure {
+    /// Our choice.
+    Assumed,
+    /// An answer of the live service, printed in public, shows it.
+    Seen,
+    /// An official page says so.
+    Documented,
+}
+
 /// One server, what it was told beforehand, and what happens then.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     /// A sentence.
     pub name: String,
-    /// Where the server's clock starts, in Beijing: `2014-12-01T12:00:00`.
+    /// The same in Chinese, for those that any server can be asked.
+    pub zh: Option<String>,
+    /// Of the case as a whole; a step may say otherwise for itself.
+    pub sure: Option<Sure>,
+    /// It ends tokens that others use, or spends what there is little of: only for who asks for it.
+    #[serde(default)]
+    pub disturbs: bool,
+    /// Where the server's clock starts, in Beijing.
+    #[serde(default = "noon")]
     pub now: String,
     /// Keys of the configuration that differ from the usual: top level (with its tables) and the first account's.
     #[serde(default)]
     pub config: toml::Table,
     #[serde(default)]
     pub account: toml::Table,
-    /// Messages of the first and the second account: `USER TYPE TIME [ID] [xN]`, see feed.rs.
+    /// Messages of the first and the second account: `USER TYPE TIME [ID] [xN]`, see feed.rs. A server that cannot be fed
+    /// answers the case without them.
     #[serde(default)]
     pub feed: Vec<String>,
     #[serde(default)]
@@ -87,7 +118,8 @@ pub struct Step {
     pub closed: bool,
     /// The exact body, with the placeholders of template.rs.
     pub answer: Option<String>,
-    /// The body as JSON, in any order of names; `"<text>"` is any text, `"<any>"` any value.
+    /// The body as JSON, in any order of names; `"<text>"` is any text, `"<any>"` any value, `"<token>"` a text as tokens
+    /// are, `"<1 to 9>"` an integer between.
     pub json: Option<String>,
     #[serde(default)]
     pub answer_has: Vec<String>,
@@ -95,6 +127,15 @@ pub struct Step {
     pub answer_lacks: Vec<String>,
     /// The body is this error, with its text and a rid.
     pub errcode: Option<i64>,
+    /// These errors are as good as what is expected otherwise.
+    #[serde(default)]
+    pub or_errcodes: Vec<i64>,
+    /// The body is a list of rows as the interface's page has them: fields in order, integers, dates.
+    #[serde(default)]
+    pub rows: bool,
+    /// And they ascend by date, hour, and type or interval.
+    #[serde(default)]
+    pub sorted: bool,
     /// Contained in the English hint; `*`: any hint; empty: no hint.
     pub hint: Option<String>,
     /// By lower-case name; `*`: any value; empty: not there.
@@ -104,6 +145,8 @@ pub struct Step {
     /// one in an error's text.
     #[serde(default)]
     pub remember: BTreeMap<String, String>,
+    /// If it differs from the case's.
+    pub sure: Option<Sure>,
 }
 
 /// A callback as WeChat sends it, or one with something wrong.
@@ -161,6 +204,11 @@ pub enum Mode {
     Compatible,
     #[default]
     Safe,
+}
+
+/// A Monday and a first of a month.
+fn noon() -> String {
+    "2014-12-01T12:00:00".to_owned()
 }
 
 fn user() -> String {

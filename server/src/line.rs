@@ -1,5 +1,7 @@
 //! One connection and one request on it, step by step, so that it shows which step fails and how long each takes.
 
+pub mod remarks;
+
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
@@ -103,13 +105,14 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Reads the system's authorities (or those in `SSL_CERT_FILE`); where there are none Mozilla's are used.
-    pub fn new() -> Lines {
+    /// Trusts the system's authorities (or those in `SSL_CERT_FILE`; where there are none, Mozilla's), and these.
+    pub fn also_trusting(authorities: impl IntoIterator<Item = CertificateDer<'static>>) -> Lines {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
+        roots.add_parsable_certificates(authorities);
         let provider = Arc::new(default_provider());
         Lines {
             verifier: WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build().ok(),

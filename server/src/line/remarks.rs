@@ -2,7 +2,7 @@
 
 use rustls::CertificateError;
 
-use super::line::Fault;
+use super::Fault;
 use crate::lang::Lang;
 
 /// What went wrong.
