@@ -94,9 +94,8 @@ pub fn is_sane(appid: &str) -> bool {
 }
 
 /// An account with nothing but its appid.
-fn brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<Arc<Account>, String> {
-    let account = Account::brought(store.reserve(appid), appid, &accounts.quotas);
-    account.map(Arc::new).map_err(|error| error.to_string())
+fn brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<Account, String> {
+    Account::brought(store.reserve(appid), appid, &accounts.quotas).map_err(|error| error.to_string())
 }
 
 impl Received {
@@ -147,7 +146,10 @@ impl Received {
             Verdict::Known | Verdict::With(_) => {}
         }
         let seat = || platform.seats.get(appid).map(|seat| seat.account.clone());
-        match account.or_else(seat).map_or_else(|| brought(&self.store, &self.accounts, appid), Ok) {
+        match account
+            .or_else(seat)
+            .map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok)
+        {
             Ok(account) => Admission::Taken(account),
             Err(_) => Admission::WrongToUser,
         }
@@ -247,7 +249,7 @@ impl Received {
             None => former,
         };
         let account = self.accounts.get(appid).or_else(|| seat.map(|seat| seat.account.clone()));
-        let account = account.map_or_else(|| brought(&self.store, &self.accounts, appid), Ok);
+        let account = account.map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok);
         let account = account.map_err(NotDurable)?;
         Ok(Some(self.submit(&mut platforms, component, &account, standing, None)?))
     }

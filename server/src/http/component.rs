@@ -41,8 +41,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
-/// A call that names its platform in its body.
-/// `/cgi-bin/component/{name}`
+/// `/cgi-bin/component/{name}`: a call that names its platform in its body.
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let read = read_object(&parts.method, body).await;

@@ -15,11 +15,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use bytes::Bytes;
+use msgcube_client::ErrorCode;
 use tokio::time::Instant;
 
 use super::{
     answer,
-    caller::{caller, remembered},
+    caller::{self, Caller, caller, failure, remembered},
     hint::Hint,
 };
 use crate::{
@@ -56,9 +57,9 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
     if is_of_users || remembered(&app, &parts).is_some() {
-        return as_it_is(&app, &upstream, parts, body).await;
+        return pass(&app, &upstream, None, parts, body).await;
     }
-    match caller(&app, &parts, app.clock.now_s()) {
+    match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {
         Ok(caller) => {
             let account = caller.in_need_of_token();
             let call = Call { app: &app, upstream: &upstream, parts, account };
@@ -71,29 +72,34 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     }
 }
 
-/// A call whose token is WeChat's own, or a user's: what comes back is the caller's business.
-pub async fn as_it_is(app: &Arc<App>, upstream: &Arc<Upstream>, parts: Parts, body: Body) -> Response<Body> {
-    let call = Call { app, upstream, parts, account: None };
-    call.pass(body).await.unwrap_or_else(|response| response)
+/// Which permission set a path of WeChat's belongs to is not known here, so no platform gets further with what an account
+/// gave it: the account's real token opens everything.
+fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
+    if caller.component.is_none() {
+        return Ok(caller);
+    }
+    let en = "a platform's token is good for the interfaces that msgcube answers itself; this path is passed on for accounts' own tokens only";
+    let zh = "第三方平台的 token 只能用于 msgcube 自己应答的接口；此路径仅对公众号自己的 token 转发";
+    Err(failure(ErrorCode::API_UNAUTHORIZED_TO_COMPONENT, en, zh))
+}
+
+/// A call that WeChat is to answer. Of an account whose real token takes the place of ours; or as it is, its token being
+/// WeChat's own, or a user's.
+pub async fn pass(
+    app: &Arc<App>,
+    upstream: &Arc<Upstream>,
+    account: Option<Arc<Account>>,
+    parts: Parts,
+    body: impl Into<Body>,
+) -> Response<Body> {
+    let call = Call { app, upstream, parts, account };
+    call.pass(body.into()).await.unwrap_or_else(|response| response)
 }
 
 /// What we passed on has come back: to pass it on again would never end.
 pub fn loop_detected() -> Response<Body> {
     let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
     answer::own_error(StatusCode::LOOP_DETECTED, error)
-}
-
-/// A call whose body was read, and which WeChat is to answer after all. Of an account whose real token takes the place of
-/// ours, or with the caller's own.
-pub async fn pass(
-    app: &Arc<App>,
-    upstream: &Arc<Upstream>,
-    account: Option<Arc<Account>>,
-    parts: Parts,
-    body: Bytes,
-) -> Response<Body> {
-    let call = Call { app, upstream, parts, account };
-    call.pass(Body::from(body)).await.unwrap_or_else(|response| response)
 }
 
 /// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
@@ -263,7 +269,7 @@ impl Call<'_> {
     /// The bytes with the caller's own token in place of the real one; none if that is not in them.
     fn callers_own(&self, bytes: &[u8], token: Option<&Secret>) -> Option<Bytes> {
         let token = token.filter(|_| !self.upstream.config.expose_real_token)?;
-        let own = super::caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
+        let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
         answer_in::replaced(bytes, token.reveal().as_bytes(), own.as_bytes())
     }
 }

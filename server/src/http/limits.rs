@@ -114,7 +114,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     let caller = caller(&app, &parts, app.clock.now_s());
     // A platform asks about itself, or about an account that is not counted here.
     if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream.clone()) {
-        return gateway::as_it_is(&app, &upstream, parts, body).await;
+        return gateway::pass(&app, &upstream, None, parts, body).await;
     }
     let mut told = Told::of(&caller);
     let answered = match question(call, &app, caller, &parts, body, &mut told).await {
@@ -192,5 +192,46 @@ impl<T: Serialize> Success<T> {
 impl Question {
     fn text(&self, name: &str) -> Option<&str> {
         self.object.get(name).and_then(Value::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::{
+        clock::Clock,
+        config::Config,
+        data_key::DataKey,
+        http,
+        store::{Memory, Store},
+        token::Holder,
+    };
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_platform_without_the_accounts_authorisation_is_refused_before_the_body() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[[account]]\nappid = \"wx1\"\nsecret = \"s\"\ntoken = \"t\"\n";
+        let config = Config::parse(text, &folder.path().join("msgcube.toml"), |_| None).unwrap();
+        let key = DataKey::load_or_create(&config.data_key_file).unwrap();
+        let store = Store::Memory(Memory::default());
+        let (app, writer) = App::start_with(config, Clock::real(), store, key).unwrap();
+        let app = Arc::new(app);
+        let holders =
+            [(Holder::authorizer("wx1", "wxPlatform"), 61003), (Holder::component("wxPlatform"), 61015)];
+        for (holder, code) in holders {
+            let token =
+                app.tokens.issue(holder, Vec::new(), &app.ingest, &app.clock).await.unwrap().access_token;
+            for call in Call::ALL {
+                let uri = format!("{}?access_token={token}", call.path());
+                let request = axum::http::Request::post(uri).body(Body::empty()).unwrap();
+                let response = http::router(app.clone()).router.oneshot(request).await.unwrap();
+                let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+                let answer: Value = serde_json::from_slice(&body).unwrap();
+                assert_eq!(answer["errcode"], code, "{call:?}: {answer}");
+            }
+        }
+        tokio::task::spawn_blocking(|| writer.stop()).await.unwrap();
     }
 }

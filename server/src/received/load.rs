@@ -1,5 +1,7 @@
 //! What the store knows of the accounts that platforms bring, read at the start.
 
+use std::sync::Arc;
+
 use super::{
     brought,
     platforms::Platforms,
@@ -33,7 +35,8 @@ pub fn load(
         let Some((component, appid)) = pair_of(&fact) else { continue };
         let Some(platform) = platforms.0.get_mut(component) else { continue };
         let read = Standing::opened(key, &fact, &sealed).and_then(|standing| {
-            let account = accounts.get(appid).map_or_else(|| brought(store, accounts, appid), Ok)?;
+            let account =
+                accounts.get(appid).map_or_else(|| brought(store, accounts, appid).map(Arc::new), Ok)?;
             Ok((standing, account))
         });
         let (standing, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;

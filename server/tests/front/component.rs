@@ -7,6 +7,7 @@ use reqwest::{Method, Response, Url};
 use serde_json::{Value, json};
 
 use crate::{
+    gateway,
     neighbour::{Answer, Neighbour, Seen, free_port, until},
     program::{AES_KEY, APPID, Program, SECRET},
 };
@@ -302,4 +303,21 @@ async fn the_page_leads_from_a_pre_auth_code_to_tokens() {
     assert_eq!(element(&pushed(&platform, "authorized")[0], "PreAuthCode"), pre);
     assert_eq!(send_form(&program, &page, &right).await.status(), 400, "the pre-auth code is used up");
     assert!(!program.log().contains(SECRET) && !program.log().contains(&pre));
+}
+
+#[tokio::test]
+async fn a_platform_gets_no_further_than_what_is_answered_here() {
+    let upstream = gateway::wechat(|_| Answer::json("{\"errcode\":0}")).await;
+    let top = format!("[upstream]\nbase = \"{}\"\n{}", upstream.base, component(""));
+    let program = Program::start(&top, "upstream_secret = \"real-secret\"");
+    let component_token = program.usual_component_token().await;
+    let code = program.authorize(APPID, &[1, 15]).await;
+    let given = program.query_auth(&component_token, &code).await;
+    let token = text(&given, "/authorization_info/authorizer_access_token");
+    for (token, errcode) in [(token, 61007), (component_token, 61015)] {
+        let url = format!("{}/cgi-bin/menu/delete?access_token={token}", program.base);
+        let answer: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["errcode"], errcode, "{answer}");
+    }
+    assert_eq!(upstream.seen().len(), 0);
 }

@@ -279,7 +279,7 @@ async fn wechat() -> Neighbour {
 }
 
 impl Program {
-    async fn ask_as_platform(&self, name: &str, more: Value) -> Value {
+    async fn wechats_component_call(&self, name: &str, more: Value) -> Value {
         let mut body = json!({ "component_appid": PLATFORM });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let url = format!("{}/cgi-bin/component/{name}", self.base);
@@ -298,7 +298,7 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
     let upstream = wechat().await;
     let mut program = program(&format!("[upstream]\nbase = \"{}\"\n", upstream.base), "");
     let call = "api_component_token?x=%2B";
-    let given = program.ask_as_platform(call, json!({"component_appsecret": "s"})).await;
+    let given = program.wechats_component_call(call, json!({"component_appsecret": "s"})).await;
     assert_eq!(given["component_access_token"], "COMPONENT");
     let seen = upstream.seen().pop().unwrap();
     assert_eq!(seen.target, "/cgi-bin/component/api_component_token?x=%2B");
@@ -306,9 +306,9 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
     assert_eq!(asked, json!({"component_appid": PLATFORM, "component_appsecret": "s"}));
     program.bring(ONE, &message("gh_one", 1)).await;
     let query_auth = "api_query_auth?component_access_token=COMPONENT";
-    program.ask_as_platform(query_auth, json!({"authorization_code": "c"})).await;
+    program.wechats_component_call(query_auth, json!({"authorization_code": "c"})).await;
     assert_eq!(program.status(ONE).await, "authorized", "WeChat gave out a token for it");
-    program.ask_as_platform("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
+    program.wechats_component_call("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
     program.restart("-KILL");
     let fetched = upstream.asked("/cgi-bin/stable_token").len();
     for (target, passes) in [
@@ -347,9 +347,9 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
     program.bring(ONE, &message("gh_one", 1)).await;
-    program.ask_as_platform("api_component_token", json!({})).await;
-    program.ask_as_platform("api_query_auth", json!({})).await;
-    program.ask_as_platform("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
+    program.wechats_component_call("api_component_token", json!({})).await;
+    program.wechats_component_call("api_query_auth", json!({})).await;
+    program.wechats_component_call("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
     let today =
         (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8)).strftime("%Y-%m-%d").to_string();
     let claim = format!("/v1/accounts/{ONE}/messages?covers={today}..{today}");
@@ -370,7 +370,7 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
 #[tokio::test]
 async fn without_wechat_behind_a_platforms_call_says_so() {
     let program = program("", "");
-    let answer = program.ask_as_platform("api_component_token", json!({})).await;
+    let answer = program.wechats_component_call("api_component_token", json!({})).await;
     assert!(answer["error"].as_str().unwrap().contains("[upstream]"), "{answer}");
 }
 

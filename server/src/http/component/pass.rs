@@ -64,7 +64,7 @@ async fn pass(app: &Arc<App>, upstream: &Arc<Upstream>, parts: Parts, body: Byte
     if parts.headers.get(&app.via.0) == Some(&app.via.1) {
         return gateway::loop_detected();
     }
-    gateway::as_it_is(app, upstream, parts, Body::from(body)).await
+    gateway::pass(app, upstream, None, parts, body).await
 }
 
 /// A token in an answer.
