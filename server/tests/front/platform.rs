@@ -316,6 +316,8 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
         ("/cgi-bin/menu/get?access_token=TWO1", true),
         ("/wxa/gettemplatelist?access_token=COMPONENT", true),
         ("/wxa/x?component_access_token=COMPONENT", true),
+        ("/cgi-bin/openapi/quota/get?access_token=COMPONENT", true),
+        ("/cgi-bin/openapi/quota/get?access_token=TWO1", true),
         ("/cgi-bin/menu/get?access_token=ONE2", false),
         ("/cgi-bin/menu/get?access_token=nonsense&component_access_token=COMPONENT", false),
     ] {
