@@ -231,6 +231,7 @@ fn issued() -> [Operation; 2] {
     let body = json!({
         "type": "object",
         "required": ["appid", "permission_sets"],
+        "additionalProperties": false,
         "properties": {
             "appid": { "type": "string", "minLength": 1 },
             "permission_sets": { "type": "array", "items": { "type": "integer", "minimum": 1 } },

@@ -40,6 +40,9 @@ const SPANS_MAX: usize = 20_000;
 /// Accounts that can be named one by one; `*` means any number.
 const NAMED_MAX: usize = 1_000;
 
+/// What can be asked.
+const NAMES: [&str; 8] = ["accounts", "from", "to", "period", "by", "limit", "cursor", "format"];
+
 type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// A row of one account.
@@ -117,6 +120,9 @@ pub async fn answer(
 
 impl Asked {
     fn parse(values: &Values<'_>, headers: &HeaderMap, today: Day) -> Result<Asked, String> {
+        if let Some(unknown) = values.keys().find(|name| !NAMES.contains(&name.as_ref())) {
+            return Err(format!("{unknown}: there is no such parameter; there are {}", NAMES.join(", ")));
+        }
         let cursor = values.get("cursor").map(|text| Cursor::parse(text)).transpose()?;
         let (from, to) = (day(values, "from")?, day(values, "to")?);
         let question = Question::new(values, |grouping| {
