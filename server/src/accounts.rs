@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::{
     callback::{AccountKeys, KeyError},
     clock::Clock,
-    components::{Authorization, Components},
+    components::{Components, event::Event},
     config::{AccountConfig, Config},
     data_key::DataKey,
     ingest::Ingest,
@@ -251,23 +251,20 @@ impl Accounts {
     }
 
     /// Stops serving an account that was added at run time. What was counted stays; its tokens end, and what it gave to
-    /// third-party platforms, which is returned.
-    pub async fn remove(
-        &self,
-        appid: &str,
-        office: Office<'_>,
-    ) -> Result<Vec<Arc<Authorization>>, AccountError> {
+    /// third-party platforms: what they are to be told is returned.
+    pub async fn remove(&self, appid: &str, office: Office<'_>) -> Result<Vec<Event>, AccountError> {
         let _one_at_a_time = self.changing.lock().await;
         let account = self.changeable(appid)?;
+        let ending = office.components.ending(appid, office.clock.now_s()).await;
+        let mut gone = ending.changes()?;
         let forgotten =
             office.received.forget(appid).ok_or_else(|| AccountError::Authorized(appid.to_owned()))?;
         let (number, ended_s) = (account.number, office.clock.now_s());
         // Nothing is taken any more before time stops being covered.
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-        let ending = office.components.ending(appid).await;
         let revocation = office.tokens.revocation(|holder| holder.appid == appid).await;
-        let mut gone = vec![Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None }];
-        gone.extend(revocation.changes().chain(ending.changes()));
+        gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
+        gone.extend(revocation.changes());
         gone.extend(forgotten.changes(appid));
         let done = office.ingest.serve(number, false, gone).await;
         // In any case it was not served for a moment.

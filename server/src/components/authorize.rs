@@ -14,6 +14,7 @@ use super::{
 use crate::{
     accounts::Accounts,
     clock::Clock,
+    data_key::SealError,
     ingest::Ingest,
     random::{self, RandomError},
     store::{Change, NotDurable, lock},
@@ -44,6 +45,9 @@ pub enum ComponentError {
     /// The system.
     #[error("{0}")]
     Random(#[from] RandomError),
+    /// The cipher.
+    #[error("what the platform is told cannot be sealed: {0}")]
+    Seal(#[from] SealError),
     /// It ended early.
     #[error("it broke off: {0}")]
     Broken(String),
@@ -72,19 +76,27 @@ pub struct Handed {
 pub struct Ending<'a> {
     components: &'a Components,
     authorizations: Vec<Arc<Authorization>>,
+    now_s: i64,
     _changing: tokio::sync::MutexGuard<'a, ()>,
 }
 
 impl Ending<'_> {
     /// What makes it durable.
-    pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        self.authorizations.iter().map(|authorization| authorization.gone())
+    pub fn changes(&self) -> Result<Vec<Change>, SealError> {
+        let told = self.events().map(|event| event.told_later(&self.components.key));
+        let gone = self.authorizations.iter().map(|authorization| Ok(authorization.gone()));
+        gone.chain(told).collect()
     }
 
-    /// Once it is durable; what ended.
-    pub fn complete(self) -> Vec<Arc<Authorization>> {
+    /// Once it is durable; what the platforms are told.
+    pub fn complete(self) -> Vec<Event> {
         self.authorizations.iter().for_each(|authorization| self.components.forget(authorization));
-        self.authorizations
+        self.events().collect()
+    }
+
+    fn events(&self) -> impl Iterator<Item = Event> + '_ {
+        let event = |authorization: &Arc<Authorization>| Event::unauthorized(authorization, self.now_s);
+        self.authorizations.iter().map(event).filter(|event| self.components.are_told(event))
     }
 }
 
@@ -159,6 +171,8 @@ impl Components {
         }
         let event = Event::of_approval(former.as_deref(), &authorization, codes.pop(), pre_auth_code, now_s);
         changes.push(authorization.fact());
+        let event = event.filter(|event| self.are_told(event));
+        changes.extend(event.as_ref().map(|event| event.told_later(&self.key)).transpose()?);
         // Tokens from before it was taken back do not come to life again.
         let holder = Holder::authorizer(&authorization.account, &authorization.component);
         let is_renewed = former.is_none();
@@ -177,20 +191,28 @@ impl Components {
         component: &str,
         account: &str,
         desk: Desk<'_>,
-    ) -> Result<Event, ComponentError> {
+    ) -> Result<Option<Event>, ComponentError> {
         let _one_at_a_time = self.changing.lock().await;
         let authorization = self.authorized(component, account)?;
-        desk.ingest.submit_all(vec![authorization.gone()])?.await?;
+        let event = Event::unauthorized(&authorization, desk.clock.now_s());
+        let event = Some(event).filter(|event| self.are_told(event));
+        let told = event.as_ref().map(|event| event.told_later(&self.key)).transpose()?;
+        desk.ingest.submit_all([authorization.gone()].into_iter().chain(told).collect())?.await?;
         self.forget(&authorization);
-        Ok(Event::unauthorized(&authorization, desk.clock.now_s()))
+        Ok(event)
+    }
+
+    /// Whether the platform of an event has an address for events.
+    fn are_told(&self, event: &Event) -> bool {
+        self.get(&event.component).is_some_and(|component| component.config.push_url.is_some())
     }
 
     /// The end of all that an account gave to anyone.
-    pub async fn ending(&self, account: &str) -> Ending<'_> {
+    pub async fn ending(&self, account: &str, now_s: i64) -> Ending<'_> {
         let changing = self.changing.lock().await;
         let all = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
         let authorizations = all.values().filter_map(|of_component| of_component.get(account)).cloned();
-        Ending { components: self, authorizations: authorizations.collect(), _changing: changing }
+        Ending { components: self, authorizations: authorizations.collect(), now_s, _changing: changing }
     }
 
     /// Exchanges an authorization code for tokens. Of two that show it at the same time one gets them.

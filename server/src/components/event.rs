@@ -1,33 +1,97 @@
 //! What a platform is told: WeChat's pushes to its authorisation-event address, sealed as all pushes are.
 
+use serde::{Deserialize, Serialize};
+
 use super::{Authorization, Component, code::CodeKind};
 use crate::{
     callback::{
         cipher::AesKey,
         seal::{Envelope, Notice, Sealed},
     },
+    data_key::{DataKey, SealError},
     random,
+    store::{Change, Store},
 };
 
+const FACT_PREFIX: &str = "event/";
+
 /// One push. Not shown: it holds a ticket or a code.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Event {
     /// Whom it is for.
     pub component: String,
-    /// `InfoType`
-    pub info_type: &'static str,
+    /// What it says.
+    pub info_type: InfoType,
     created_s: i64,
-    fields: Vec<(&'static str, String)>,
+    fields: Vec<(String, String)>,
+}
+
+/// `InfoType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InfoType {
+    Ticket,
+    Authorized,
+    UpdateAuthorized,
+    Unauthorized,
+}
+
+impl InfoType {
+    /// WeChat's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            InfoType::Ticket => "component_verify_ticket",
+            InfoType::Authorized => "authorized",
+            InfoType::UpdateAuthorized => "updateauthorized",
+            InfoType::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// Those that became durable with what they tell of, and are not known to be in the queue yet.
+pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
+    let read = |(fact, sealed): (String, Vec<u8>)| {
+        let event = serde_json::from_slice(&key.open(&fact, &sealed).ok()?).ok();
+        if event.is_none() {
+            tracing::error!(fact, "an event for a platform cannot be read, and is not pushed");
+        }
+        event
+    };
+    store.facts(FACT_PREFIX).into_iter().filter_map(read).collect()
 }
 
 impl Event {
+    /// Makes it durable, sealed, together with what it tells of.
+    pub fn told_later(&self, key: &DataKey) -> Result<Change, SealError> {
+        let fact = self.fact();
+        // Nothing in an event can fail to be written.
+        let text = zeroize::Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
+        let sealed = key.seal(&fact, &text)?;
+        Ok(Change::Fact { key: fact, value: Some(sealed) })
+    }
+
+    /// Once it is in the queue.
+    pub fn told(&self) -> Change {
+        Change::Fact { key: self.fact(), value: None }
+    }
+
+    /// Seconds since what it tells of.
+    pub fn age_s(&self, now_s: i64) -> i64 {
+        now_s - self.created_s
+    }
+
+    fn fact(&self) -> String {
+        let account = self.fields.first().map_or("", |(_, account)| account);
+        format!("{FACT_PREFIX}{}/{account}/{}/{}", self.component, self.created_s, self.info_type.name())
+    }
+
     /// The ticket of the moment.
     pub fn ticket(component: &str, ticket: String, now_s: i64) -> Event {
         Event {
             component: component.to_owned(),
-            info_type: "component_verify_ticket",
+            info_type: InfoType::Ticket,
             created_s: now_s,
-            fields: vec![("ComponentVerifyTicket", ticket)],
+            fields: vec![("ComponentVerifyTicket".to_owned(), ticket)],
         }
     }
 
@@ -40,16 +104,17 @@ impl Event {
         now_s: i64,
     ) -> Option<Event> {
         let info_type = match former {
-            None => "authorized",
+            None => InfoType::Authorized,
             Some(former) if former.permission_sets == authorization.permission_sets => return None,
-            Some(_) => "updateauthorized",
+            Some(_) => InfoType::UpdateAuthorized,
         };
-        let fields = vec![
+        let fields = [
             ("AuthorizerAppid", authorization.account.clone()),
             ("AuthorizationCode", code?),
             ("AuthorizationCodeExpiredTime", (now_s + CodeKind::Auth.life_s()).to_string()),
             ("PreAuthCode", pre_auth_code.unwrap_or_default()),
         ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
         Some(Event { component: authorization.component.clone(), info_type, created_s: now_s, fields })
     }
 
@@ -57,9 +122,9 @@ impl Event {
     pub fn unauthorized(authorization: &Authorization, now_s: i64) -> Event {
         Event {
             component: authorization.component.clone(),
-            info_type: "unauthorized",
+            info_type: InfoType::Unauthorized,
             created_s: now_s,
-            fields: vec![("AuthorizerAppid", authorization.account.clone())],
+            fields: vec![("AuthorizerAppid".to_owned(), authorization.account.clone())],
         }
     }
 
@@ -73,8 +138,8 @@ impl Event {
         let notice = Notice {
             appid: &config.appid,
             create_time: self.created_s,
-            info_type: self.info_type,
-            fields: self.fields.iter().map(|(name, value)| (*name, value.as_str())).collect(),
+            info_type: self.info_type.name(),
+            fields: self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
         let envelope = Envelope { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
         Ok(envelope.notice(&key, random, &notice))

@@ -179,6 +179,27 @@ async fn events_wait_for_a_platform_that_is_away_also_over_a_kill_and_until_it_s
 }
 
 #[tokio::test]
+async fn an_event_that_the_queue_cannot_take_is_told_after_the_next_start_and_not_again_after_that() {
+    let platform = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
+    let mut program = Program::start(&component(&format!("{}/events", platform.base)), "");
+    // The queue's file cannot be made.
+    let in_the_way = program.folder().join("data/copies.redb");
+    std::fs::create_dir(&in_the_way).unwrap();
+    program.authorize(APPID, &[1]).await;
+    assert_eq!(pushed(&platform, "authorized").len(), 0);
+    let stored = program.stored();
+    assert!(!stored.windows(15).any(|window| window == b"queryauthcode@@"), "a code is on disk");
+    std::fs::remove_dir(&in_the_way).unwrap();
+    program.restart("-KILL");
+    until("the event is told", async || pushed(&platform, "authorized").len() == 1).await;
+    until("nothing waits any more", async || program.metric("msgcube_copies_waiting_bytes").await == 0).await;
+    program.restart("-TERM");
+    program.authorize(APPID, &[1, 2]).await;
+    until("another event is told", async || pushed(&platform, "updateauthorized").len() == 1).await;
+    assert_eq!(pushed(&platform, "authorized").len(), 1);
+}
+
+#[tokio::test]
 async fn of_many_uses_of_a_code_at_the_same_time_one_wins_and_a_kill_changes_nothing() {
     let mut program = Program::start(&component(""), "");
     let token = program.usual_component_token().await;

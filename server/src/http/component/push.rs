@@ -17,7 +17,11 @@ use super::super::{body, relay::Incoming};
 use crate::{
     app::App,
     callback::seal::Sealed,
-    components::{Approval, Component, ComponentError, event::Event, ticket::SLOT_S},
+    components::{
+        Approval, Component, ComponentError,
+        event::{self, Event},
+        ticket::SLOT_S,
+    },
     config::Role,
     outbound::{Address, cause},
 };
@@ -29,12 +33,23 @@ const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
 /// How often the clock is looked at, should it be set.
 const LOOK_EVERY_S: i64 = 30;
+/// Events that are older are not pushed any more.
+const AGE_S_MAX: i64 = 24 * 3600;
 /// What a platform answers. Source: WeChat's pages on its pushes.
 const SUCCESS: &[u8] = b"success";
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// Begins to push tickets, for as long as the program runs.
+/// Begins to push tickets, for as long as the program runs, and the events that an early end left untold.
 pub fn start(app: &Arc<App>) {
+    let left_over = event::left_over(&app.store, &app.key);
+    if !left_over.is_empty() {
+        let app = app.clone();
+        tokio::spawn(async move {
+            for event in left_over {
+                tell(&app, event).await;
+            }
+        });
+    }
     for component in app.components.all().filter(|component| component.config.role == Role::Serve) {
         if component.config.push_url.is_some() {
             tokio::spawn(push_tickets(Arc::downgrade(app), component.clone()));
@@ -77,7 +92,7 @@ async fn push_ticket(app: &App, component: &Component) {
             Ok(sealed) => push_once(app, target, &sealed).await,
             Err(error) => Err(error),
         };
-        app.metrics.pushed(event.info_type, if result.is_ok() { "delivered" } else { "failed" });
+        app.metrics.pushed(event.info_type.name(), if result.is_ok() { "delivered" } else { "failed" });
         let Err(error) = result else { return };
         if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
             tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; the next one follows");
@@ -121,14 +136,27 @@ pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, Com
     authorized.await.unwrap_or_else(|error| Err(ComponentError::Broken(error.to_string())))
 }
 
-/// Keeps an event for the platform's address, durably, from where it is delivered.
+/// Keeps an event, which is durable with what it tells of, for the platform's address, from where it is delivered.
 pub async fn tell(app: &Arc<App>, event: Event) {
-    let Some(component) = app.components.get(&event.component) else { return };
+    let is_over = match app.components.get(&event.component) {
+        Some(component) if event.age_s(app.clock.now_s()) <= AGE_S_MAX => {
+            queue(app, &component, &event).await
+        }
+        // Nobody waits for it any more.
+        _ => true,
+    };
+    if is_over && app.ingest.enqueue(event.told()).is_err() {
+        tracing::warn!(component = event.component, "an event may be pushed once more after the next start");
+    }
+}
+
+/// Whether nothing is left to do for an event.
+async fn queue(app: &Arc<App>, component: &Component, event: &Event) -> bool {
     let Some(target) = component.config.push_url.as_ref().filter(|_| component.config.role == Role::Serve)
     else {
-        return;
+        return true;
     };
-    let kept = match event.sealed(&component, app.clock.now_s()) {
+    let kept = match event.sealed(component, app.clock.now_s()) {
         Ok(sealed) => {
             let incoming = Incoming {
                 query: Some(sealed.query),
@@ -143,13 +171,14 @@ pub async fn tell(app: &Arc<App>, event: Event) {
             "not_durable"
         }
     };
-    app.metrics.pushed(event.info_type, kept);
+    app.metrics.pushed(event.info_type.name(), kept);
     if kept != "kept" {
         tracing::error!(
             component = event.component,
-            event = event.info_type,
+            event = event.info_type.name(),
             kept,
-            "an event will not be pushed"
+            "an event is kept, and pushed after the next start"
         );
     }
+    kept == "kept"
 }

@@ -15,7 +15,6 @@ use crate::{
     components::{
         Approval, ComponentError,
         code::CodeKind,
-        event::Event,
         permission_set::{PERMISSION_SETS, permission_set},
     },
     config::Role,
@@ -168,8 +167,9 @@ pub async fn withdraw(
     }
     let (shared, removed) = (app.clone(), account.clone());
     let done = tokio::spawn(async move {
-        let event: Event = shared.components.withdraw(&appid, &removed, shared.desk()).await?;
-        push::tell(&shared, event).await;
+        if let Some(event) = shared.components.withdraw(&appid, &removed, shared.desk()).await? {
+            push::tell(&shared, event).await;
+        }
         Ok::<_, ComponentError>(())
     });
     match done.await {
@@ -186,7 +186,9 @@ fn failed(error: &ComponentError) -> Response<Body> {
             return answer::own_error(StatusCode::NOT_FOUND, error);
         }
         ComponentError::TooMany | ComponentError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ComponentError::Random(_) | ComponentError::Broken(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        ComponentError::Random(_) | ComponentError::Seal(_) | ComponentError::Broken(_) => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
     };
     answer::own_error(status, error.to_string())
 }

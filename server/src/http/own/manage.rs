@@ -16,7 +16,6 @@ use crate::{
     accounts::{Account, AccountError, Rotated, SECRETS, Settings},
     api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     app::App,
-    components::event::Event,
     http::{body::read_within, push},
     received::Status,
 };
@@ -212,8 +211,8 @@ pub async fn change_account(
 pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
     let done = to_its_end(async move {
-        for ended in shared.accounts.remove(&removed, shared.office()).await? {
-            push::tell(&shared, Event::unauthorized(&ended, shared.clock.now_s())).await;
+        for event in shared.accounts.remove(&removed, shared.office()).await? {
+            push::tell(&shared, event).await;
         }
         if let Some(upstream) = &shared.upstream {
             upstream.forget(&removed).await;
