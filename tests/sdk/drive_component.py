@@ -11,20 +11,11 @@ import urllib.parse
 
 import requests
 from wechatpy.component import WeChatComponent
-from wechatpy.exceptions import WeChatClientException
 
 import scenario
 from front import Front
+from wechatpy_calls import call, refused
 
-METHODS = {
-    "getupstreammsg": "get_upstream_msg",
-    "getupstreammsghour": "get_upstream_msg_hour",
-    "getupstreammsgweek": "get_upstream_msg_week",
-    "getupstreammsgmonth": "get_upstream_msg_month",
-    "getupstreammsgdist": "get_upstream_msg_dist",
-    "getupstreammsgdistweek": "get_upstream_msg_dist_week",
-    "getupstreammsgdistmonth": "get_upstream_msg_dist_month",
-}
 with open(os.environ["MSGCUBE_TEST_CONFIG"], "rb") as file:
     CONFIG = tomllib.load(file)
 SETTINGS = next(one for one in CONFIG["component"] if one["appid"] == os.environ["MSGCUBE_TEST_COMPONENT"])
@@ -78,20 +69,6 @@ def next_event(component, kind):
         if message.type == kind:
             return message
         assert message.type == "component_verify_ticket", message
-
-
-def call(client, case):
-    return getattr(client.datacube, METHODS[case["interface"]])(case["begin"], case["end"])
-
-
-def refused(action):
-    try:
-        action()
-    except WeChatClientException as error:
-        text, rid = error.errmsg.split(" rid: ")
-        assert [len(part) for part in rid.split("-")] == [8, 8, 8], rid
-        return error.errcode, text
-    raise AssertionError("no error")
 
 
 def approve(component, permission_sets):
