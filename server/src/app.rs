@@ -85,7 +85,7 @@ pub struct App {
     /// Places for bulk requests; further ones wait.
     pub bulk_places: Semaphore,
     /// Places for statistics that are counted anew; further ones wait.
-    pub statistics_places: Semaphore,
+    pub statistics_places: Arc<Semaphore>,
     /// What of refused callbacks was logged lately.
     pub refusals: Refusals,
     /// Makes rids.
@@ -164,7 +164,7 @@ impl App {
         let tokens = Tokens::load(key.clone(), &store);
         let refused_calls = RefusedCalls::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone());
         let (bulk_places, statistics_places) =
-            (Semaphore::new(BULK_PLACES), Semaphore::new(STATISTICS_PLACES));
+            (Semaphore::new(BULK_PLACES), Arc::new(Semaphore::new(STATISTICS_PLACES)));
         let app = App {
             config,
             address: OnceLock::new(),

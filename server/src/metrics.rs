@@ -18,6 +18,7 @@ pub struct Metrics {
     relay_seconds: Histogram,
     refused_calls: Family<ResultLabels, Counter>,
     copies: Family<ResultLabels, Counter>,
+    consents: Family<CallbackLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
     copies_bytes: Gauge,
     gateway: Family<ResultLabels, Counter>,
@@ -109,6 +110,7 @@ impl Default for Metrics {
             relay_seconds: Histogram::new(seconds),
             refused_calls: Family::default(),
             copies: Family::default(),
+            consents: Family::default(),
             pushes: Family::default(),
             copies_bytes: Gauge::default(),
             gateway: Family::default(),
@@ -142,6 +144,8 @@ impl Metrics {
         registry.register("calls", "Calls of WeChat's interfaces by name and errcode", self.calls.clone());
         let cloud = "Cloud calls by result and reason";
         registry.register("cloud_calls", cloud, self.cloud_calls.clone());
+        let consents = "Decisions on the consent page by result and reason";
+        registry.register("consents", consents, self.consents.clone());
         let refused = "Calls answered with an error and a rid, by whether they could be kept for rid/get";
         registry.register("refused_calls", refused, self.refused_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
@@ -203,6 +207,11 @@ impl Metrics {
     /// A cloud call was answered or refused.
     pub fn cloud_call(&self, result: &'static str, reason: &'static str) {
         self.cloud_calls.get_or_create(&CallbackLabels { result, reason }).inc();
+    }
+
+    /// An account's operator decided on a consent page, or could not.
+    pub fn consent(&self, result: &'static str, reason: &'static str) {
+        self.consents.get_or_create(&CallbackLabels { result, reason }).inc();
     }
 
     /// Calls that were refused were kept for `rid/get`, or could not be.

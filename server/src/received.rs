@@ -202,12 +202,13 @@ impl Received {
     }
 
     /// WeChat itself gave out a token for an account that nothing was known of: it authorised the platform.
-    pub fn confirm(self: &Arc<Self>, component: &str, appid: &str, now_s: i64) {
+    /// Any event says more: it has a time of WeChat's.
+    pub fn confirm(self: &Arc<Self>, component: &str, appid: &str) {
         let mut platforms = lock(&self.platforms);
         let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
         let Some(seat) = seat.filter(|seat| seat.standing.status == Status::Pending) else { return };
         let account = self.accounts.get(appid).unwrap_or_else(|| seat.account.clone());
-        if let Some(standing) = seat.standing.decided(Status::Authorized, now_s)
+        if let Some(standing) = seat.standing.decided(Status::Authorized, i64::MIN + 1)
             && let Err(error) = self.submit(&mut platforms, component, &account, standing, None)
         {
             tracing::warn!(%error, appid, "that an account authorised a platform could not be kept");

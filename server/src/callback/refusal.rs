@@ -35,7 +35,7 @@ pub enum Cause {
     BodyTooLarge,
     /// `signature` or `msg_signature` is missing or wrong.
     #[error(
-        "{} does not fit the account's token: set token to the Token of the account's server configuration \
+        "{} does not fit the account's (or platform's) token: set token to the Token of its server configuration \
          (while changing it, keep the former one as token_previous)",
         if *.encrypted { "msg_signature" } else { "signature" }
     )]
@@ -61,7 +61,8 @@ pub enum Cause {
     Undecryptable(CipherError),
     /// The ciphertext ends with another appid.
     #[error(
-        "it is encrypted for another appid: check that each account's callback address ends with its own appid"
+        "it is encrypted for another appid: check that each account's callback address ends with its own appid, and that \
+         of a platform has the platform's"
     )]
     WrongAppid,
     /// A document type declaration.

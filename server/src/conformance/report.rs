@@ -144,7 +144,7 @@ impl<'a> Report<'a> {
                 lang.pick("It is the interface, as far as it was asked.", "就所查询的而言，与该接口一致。")
             }
             (false, 0, 1..) => lang.pick("Not all of it could be seen.", "未能看到全部结果。"),
-            (false, ..) => lang.pick("It is not the interface.", "与该接口不一致。"),
+            (false, ..) => lang.pick("It differs from the interface.", "与该接口不一致。"),
         };
         format!("{}\n{verdict}\n", parts.join(lang.pick(", ", "，")))
     }

@@ -9,6 +9,8 @@ use super::{hint::Hint, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
+    config::Role,
+    received::{Shown, Status},
     remembered::Whom,
     token::{Endpoint, Holder},
 };
@@ -133,9 +135,20 @@ fn of_platform() -> Failure {
     failure(ErrorCode::COMPONENT_TOKEN, en, zh)
 }
 
-/// Whether WeChat grants it the permission is WeChat's business: it gave out the token.
+/// Which permission sets it has is WeChat's business: it gave out the token.
 fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
     let appid = whom.account.ok_or_else(of_platform)?;
+    let platform = app.components.get(&whom.component);
+    let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
+    let is_ended = |shown: &Shown| shown.component == whom.component && shown.status == Status::Unauthorized;
+    if !is_served || app.received.standings(&appid).iter().any(is_ended) {
+        let en = "the account took its authorisation back, or its platform is not served here any more";
+        return Err(failure(
+            ErrorCode::COMPONENT_NOT_AUTHORIZED,
+            en,
+            "公众号已取消授权，或本服务不再接收该平台",
+        ));
+    }
     let account = app.accounts.get(&appid).ok_or_else(|| {
         let en = format!("no message of {appid} was seen yet, nor that it authorised the platform");
         failure(ErrorCode::INVALID_CREDENTIAL, en, format!("尚未收到 {appid} 的消息或授权事件"))
@@ -150,6 +163,13 @@ pub fn remembered(app: &App, parts: &Parts) -> Option<Whom> {
         || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "component_access_token");
     let token = token_in(query).or_else(|| of_platform().map(|(_, token)| token))?;
     app.remembered.whom(&token, app.clock.now_s())
+}
+
+/// Whether a token that was given out here stands in a query: it never goes to WeChat.
+pub fn carries_ours(app: &App, parts: &Parts) -> bool {
+    let now_s = app.clock.now_s();
+    let values = form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
+    values.into_iter().any(|(_, value)| app.tokens.with(&value, |_| (), now_s).is_ok())
 }
 
 fn unknown(code: ErrorCode) -> Failure {

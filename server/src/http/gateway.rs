@@ -56,7 +56,11 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     }
     let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
-    if is_of_users || remembered(&app, &parts).is_some() {
+    let is_wechats = remembered(&app, &parts).is_some();
+    if is_wechats && caller::carries_ours(&app, &parts) {
+        return answer::error(&app, ErrorCode::INVALID_CREDENTIAL, None);
+    }
+    if is_of_users || is_wechats {
         return pass(&app, &upstream, None, parts, body).await;
     }
     match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {

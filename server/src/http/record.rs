@@ -29,8 +29,11 @@ pub struct Told {
 impl Told {
     /// Of somebody with a token; of nobody that is known nothing is kept.
     pub fn of<E>(caller: &Result<Caller, E>) -> Told {
-        let account = caller.as_ref().ok().map(|caller| caller.account.clone());
-        Told { account, sort: Sort::Proven, body: Bytes::new() }
+        let caller = caller.as_ref().ok();
+        // A platform, whose authorisation may be over, must not push out what the account itself asks for.
+        let is_account = caller.is_some_and(|caller| caller.component.is_none() && !caller.has_real_token);
+        let sort = if is_account { Sort::Proven } else { Sort::Unproven };
+        Told { account: caller.map(|caller| caller.account.clone()), sort, body: Bytes::new() }
     }
 
     /// Of somebody who names an account and has shown nothing.

@@ -15,6 +15,7 @@ use super::{answer, body, gateway, hint::Hint, record::Told, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
+    config::AccountConfig,
     store::NotDurable,
     token::{Endpoint, Holder, Issued},
     upstream::{Failure, Kept, Upstream},
@@ -103,6 +104,11 @@ async fn read_object(request: Request) -> Result<(Bytes, Map<String, Value>), Er
     Ok((bytes, object))
 }
 
+/// Whether an account's secret is taken from there.
+pub fn is_allowed(config: &AccountConfig, client: Option<Peer>) -> bool {
+    config.ip_allow.is_empty() || client.is_some_and(|client| config.ip_allow.contain(client.address()))
+}
+
 impl Applicant<'_> {
     /// Whose secret it is. The order is the contract's.
     pub fn check(&self, app: &App) -> Result<Arc<Account>, ErrorCode> {
@@ -111,8 +117,7 @@ impl Applicant<'_> {
         }
         let account = app.accounts.get(self.appid).ok_or(ErrorCode::INVALID_APPID)?;
         let config = &account.config;
-        let is_allowed = |client: Peer| config.ip_allow.contain(client.address());
-        if !config.ip_allow.is_empty() && !self.client.is_some_and(is_allowed) {
+        if !is_allowed(config, self.client) {
             return Err(ErrorCode::INVALID_IP);
         }
         if config.secret_frozen {

@@ -161,7 +161,7 @@ async fn differences_are_explained_in_either_language() -> Outcome<()> {
         "→ no errcode, as an integer, where 61501 is expected",
         "→ row 1: msg_user is \"9\"",
         "not asked: see --disturb",
-        "It is not the interface.",
+        "It differs from the interface.",
     ] {
         assert!(ended.out.contains(expected), "{expected}: {}", ended.out);
     }

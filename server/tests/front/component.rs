@@ -340,5 +340,16 @@ async fn a_platform_gets_no_further_than_what_is_answered_here() {
         let answer: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], errcode, "{answer}");
     }
+    // Of these, too, only what is ours is done: the real token would clear, and tell, more than the account gave.
+    let token = text(&given, "/authorization_info/authorizer_access_token");
+    for (call, body, errcode) in [
+        ("openapi/quota/get", json!({"cgi_path": "/cgi-bin/menu/get"}), 61007),
+        ("openapi/rid/get", json!({"rid": "61725984-6126f6f9-040f19c4"}), 61007),
+        ("clear_quota", json!({"appid": APPID}), 0),
+    ] {
+        let url = format!("{}/cgi-bin/{call}?access_token={token}", program.base);
+        let answer: Value = program.http.post(url).json(&body).send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["errcode"], errcode, "{call}: {answer}");
+    }
     assert_eq!(upstream.seen().len(), 0);
 }

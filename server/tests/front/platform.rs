@@ -308,7 +308,8 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
     let query_auth = "api_query_auth?component_access_token=COMPONENT";
     program.wechats_component_call(query_auth, json!({"authorization_code": "c"})).await;
     assert_eq!(program.status(ONE).await, "authorized", "WeChat gave out a token for it");
-    program.wechats_component_call("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
+    let authorizer_token = "api_authorizer_token?component_access_token=COMPONENT";
+    program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     program.restart("-KILL");
     let fetched = upstream.asked("/cgi-bin/stable_token").len();
     for (target, passes) in [
@@ -349,7 +350,8 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     program.bring(ONE, &message("gh_one", 1)).await;
     program.wechats_component_call("api_component_token", json!({})).await;
     program.wechats_component_call("api_query_auth", json!({})).await;
-    program.wechats_component_call("api_authorizer_token", json!({"authorizer_appid": TWO})).await;
+    let authorizer_token = "api_authorizer_token?access_token=COMPONENT";
+    program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     let today =
         (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8)).strftime("%Y-%m-%d").to_string();
     let claim = format!("/v1/accounts/{ONE}/messages?covers={today}..{today}");
@@ -365,6 +367,61 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     assert_eq!(ask("ONE1", "2020-02-02").await, json!({"ok": 1}), "not covered, so WeChat answers");
     let seen = upstream.asked("/datacube/").pop().unwrap();
     assert_eq!(seen.target, "/datacube/getupstreammsg?access_token=ONE1", "with the caller's own token");
+}
+
+#[tokio::test]
+async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
+    let upstream = wechat().await;
+    let program =
+        program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
+    program.bring(ONE, &message("gh_one", 1)).await;
+    program.bring(TWO, &message("gh_two", 2)).await;
+    // Its own token is none that api_component_token gave here.
+    let call = "api_authorizer_token?component_access_token=FOREIGN";
+    let answer = program.wechats_component_call(call, json!({"authorizer_appid": TWO})).await;
+    assert_eq!(answer["errcode"], 40001);
+    let twice = r#"{"component_appid":"wxevil","authorizer_appid":"wxevil2","Component_Appid":"PLATFORM"}"#;
+    let twice = twice.replace("PLATFORM", PLATFORM).replace("Component_Appid", "component_appid");
+    for call in ["api_component_token", "api_query_auth", "api_authorizer_token"] {
+        let url = format!("{}/cgi-bin/component/{call}?component_access_token=COMPONENT", program.base);
+        let answer = program.http.post(url).body(twice.clone()).send().await.unwrap();
+        assert_eq!(answer.json::<Value>().await.unwrap()["errcode"], 47001, "{call}");
+    }
+    assert_eq!(upstream.seen().len(), 0, "nothing went on");
+    assert_eq!(program.status(TWO).await, "pending");
+    // A token of ours is nothing for WeChat, wherever it stands.
+    let own = program.access_token().await;
+    let call = format!("api_query_auth?component_access_token=COMPONENT&x={own}");
+    assert_eq!(program.wechats_component_call(&call, json!({})).await["errcode"], 40001);
+    program.wechats_component_call("api_component_token", json!({})).await;
+    let target = format!("/cgi-bin/menu/get?access_token=COMPONENT&access_token={own}");
+    assert_eq!(program.post(&target, "{}").await["errcode"], 40001);
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
+    let upstream = wechat().await;
+    let top = format!("[upstream]\nbase = \"{}\"\nuncovered = \"counted\"\n", upstream.base);
+    let program = program(&top, "");
+    program.bring(ONE, &message("gh_one", 1)).await;
+    program.wechats_component_call("api_component_token", json!({})).await;
+    program.wechats_component_call("api_query_auth", json!({})).await;
+    let ask = async || {
+        program
+            .post(
+                "/datacube/getupstreammsg?access_token=ONE1",
+                r#"{"begin_date":"2020-02-02","end_date":"2020-02-02"}"#,
+            )
+            .await
+    };
+    assert_eq!(ask().await, json!({"list": []}));
+    // What msgcube saw says nothing of WeChat's clock: whatever WeChat tells later holds.
+    let heard = program
+        .tell(&event("unauthorized", 1_500_000_000, &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>")))
+        .await;
+    assert_eq!((heard, program.status(ONE).await), (success(), json!("unauthorized")));
+    assert_eq!(ask().await["errcode"], 61003);
 }
 
 #[tokio::test]

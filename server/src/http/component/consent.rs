@@ -9,14 +9,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header},
+    http::{HeaderValue, Method, Response, StatusCode, header, request::Parts},
 };
 use msgcube_client::ErrorCode;
 use reqwest::Url;
 
-use super::super::{answer, body::read_within, page::lang_of};
+use super::super::{answer, body::read_within, page::lang_of, serve::Peer, token};
 use super::push;
 use crate::{
+    accounts::Account,
     app::App,
     components::{
         Approval, Component, ComponentError, MESSAGES,
@@ -45,6 +46,21 @@ enum Obstacle {
     TooManyTries,
     NotDurable,
     Form,
+}
+
+impl Obstacle {
+    /// In the metrics.
+    fn reason(self) -> &'static str {
+        match self {
+            Obstacle::UnknownComponent => "unknown_component",
+            Obstacle::RedirectUri => "redirect_uri",
+            Obstacle::CodeInvalid => "code_invalid",
+            Obstacle::CodeExpired => "code_expired",
+            Obstacle::TooManyTries => "too_many_tries",
+            Obstacle::NotDurable => "not_durable",
+            Obstacle::Form => "form",
+        }
+    }
 }
 
 /// Why what was entered was not taken; the page stays.
@@ -88,8 +104,8 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     match parts.method {
         Method::GET | Method::HEAD => open(&app, query, lang),
         Method::POST => match read_within(body, FORM_BYTES_MAX, FORM_TIME_MAX).await {
-            Ok(form) => decide(&app, &Values::parse(&form), &parts.headers).await,
-            Err(_) => show::obstacle(Obstacle::Form, lang),
+            Ok(form) => decide(&app, &Values::parse(&form), &parts).await,
+            Err(_) => obstacle(&app, Obstacle::Form, lang),
         },
         _ => {
             let mut response =
@@ -113,7 +129,7 @@ fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
             asked.ticked = known(wished.chain([MESSAGES]));
             show::form(&asked, None)
         }
-        Err(obstacle) => show::obstacle(obstacle, lang),
+        Err(found) => obstacle(app, found, lang),
     }
 }
 
@@ -152,16 +168,19 @@ fn redirect_uri(text: &str) -> Option<Url> {
     let is_whole = is_web && !rest.starts_with('/');
     let url = Url::parse(text).ok().filter(|_| is_plain && is_whole)?;
     let has_user = !url.username().is_empty() || url.password().is_some();
-    (url.has_host() && !has_user).then_some(url)
+    // What msgcube adds must be all that the platform finds.
+    let has_answer = url.query_pairs().any(|(name, _)| matches!(&*name, "auth_code" | "expires_in"));
+    (url.has_host() && !has_user && !has_answer).then_some(url)
 }
 
-async fn decide(app: &Arc<App>, values: &Values, headers: &HeaderMap) -> Response<Body> {
-    let lang = lang_of(&format!("lang={}", values.get("lang")), headers);
+async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body> {
+    let lang = lang_of(&format!("lang={}", values.get("lang")), &parts.headers);
     let mut asked = match asked(app, values, lang) {
         Ok(asked) => asked,
-        Err(obstacle) => return show::obstacle(obstacle, lang),
+        Err(found) => return obstacle(app, found, lang),
     };
     if values.get("decision") == "cancel" {
+        app.metrics.consent("cancelled", "");
         return show::cancelled(&asked);
     }
     values.get("appid").trim().clone_into(&mut asked.appid);
@@ -172,20 +191,42 @@ async fn decide(app: &Arc<App>, values: &Values, headers: &HeaderMap) -> Respons
     }
     // Counted before it is looked at, so that tries at the same time are counted, too.
     if !app.consent_tries.take(&asked.code, app.clock.now_s()) {
-        return show::obstacle(Obstacle::TooManyTries, lang);
+        return obstacle(app, Obstacle::TooManyTries, lang);
     }
-    if !is_secret_of(app, &asked.appid, &Secret::new(values.get("secret").trim())) {
-        return show::form(&asked, Some(Mistake::AccountOrSecret));
+    let client = parts.extensions.get().copied();
+    if !is_secret_of(app, &asked.appid, &Secret::new(values.get("secret").trim()), client) {
+        return wrong_secret(app, &asked);
     }
     approve(app, asked).await
 }
 
-/// An account that there is not takes as long as a wrong secret.
-fn is_secret_of(app: &App, appid: &str, secret: &Secret) -> bool {
+/// What cannot go on, counted.
+fn obstacle(app: &App, obstacle: Obstacle, lang: Lang) -> Response<Body> {
+    app.metrics.consent("refused", obstacle.reason());
+    show::obstacle(obstacle, lang)
+}
+
+/// The page again. Which of the two was wrong, or that the secret is not taken from there, nobody is told.
+fn wrong_secret(app: &App, asked: &Asked) -> Response<Body> {
+    app.metrics.consent("refused", "account_or_secret");
+    let component = &asked.component.config.appid;
+    if app.refusals.may_log(component, "consent", app.clock.now_s()) {
+        tracing::warn!(
+            component,
+            "on its consent page an AppID or AppSecret was wrong, or is not taken from that address"
+        );
+    }
+    show::form(asked, Some(Mistake::AccountOrSecret))
+}
+
+/// An account that there is not takes as long as a wrong secret. What limits the secret elsewhere limits it here.
+fn is_secret_of(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -> bool {
     let account = app.accounts.get(appid);
     let nobody = Secret::new("0123456789abcdef0123456789abcdef");
     let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
-    right.is(secret.reveal()) & account.is_some()
+    let may_be_used =
+        |account: &Arc<Account>| !account.config.secret_frozen && token::is_allowed(&account.config, client);
+    right.is(secret.reveal()) & account.as_ref().is_some_and(may_be_used)
 }
 
 async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
@@ -203,15 +244,14 @@ async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
                 .query_pairs_mut()
                 .append_pair("auth_code", &auth_code)
                 .append_pair("expires_in", &expires_in);
+            app.metrics.consent("approved", "");
             redirect(StatusCode::SEE_OTHER, target.as_str())
         }
-        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => {
-            show::form(&asked, Some(Mistake::AccountOrSecret))
-        }
-        Err(ComponentError::Refused(_)) => show::obstacle(Obstacle::CodeExpired, asked.lang),
+        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => wrong_secret(app, &asked),
+        Err(ComponentError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, asked.lang),
         Err(error) => {
             tracing::error!(%error, "an approval could not be kept");
-            show::obstacle(Obstacle::NotDurable, asked.lang)
+            obstacle(app, Obstacle::NotDurable, asked.lang)
         }
     }
 }
@@ -251,6 +291,7 @@ mod tests {
             "java\nscript:alert(1)",
             " https://a.example/",
             "ftp://a.example/",
+            "https://a.example/?auth_code=x",
         ] {
             assert!(redirect_uri(bad).is_none(), "{bad}");
         }

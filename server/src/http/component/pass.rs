@@ -8,11 +8,16 @@ use axum::{
     http::{Response, StatusCode, request::Parts},
 };
 use bytes::Bytes;
+use msgcube_client::ErrorCode;
+use serde::{
+    Deserialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use crate::{
     app::App,
-    http::{answer, body, caller, gateway},
+    http::{answer, body, caller, caller::Failure, gateway},
     remembered::Whom,
     upstream::Upstream,
 };
@@ -43,6 +48,10 @@ pub async fn call(
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };
     let name = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+    let is_known = platform_of(app, &parts).is_some_and(|known| known == component);
+    if let Err(failure) = check(app, &name, &parts, &body, is_known) {
+        return answer::error(app, failure.code, failure.hint.as_ref());
+    }
     let response = pass(app, &upstream, parts, body).await;
     if !matches!(name.as_str(), "api_component_token" | "api_query_auth" | "api_authorizer_token") {
         return response;
@@ -58,6 +67,56 @@ pub async fn call(
         given.remember(app).await;
     }
     Response::from_parts(parts, Body::from(content))
+}
+
+/// What would let an answer be taken for another platform's or account's. WeChat may read a body with a name twice
+/// otherwise than we do; and whose refresh token it is only WeChat knows, so the platform has to be known by its token.
+fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> Result<(), Failure> {
+    if serde_json::from_slice::<UniqueNames>(body).is_err() {
+        return Err(caller::failure(
+            ErrorCode::DATA_FORMAT,
+            "a name stands twice in the body",
+            "请求体中有重复的字段",
+        ));
+    }
+    if caller::carries_ours(app, parts) {
+        let en = "this is a token of msgcube's own, which WeChat does not know; use the one that api_component_token gave";
+        let zh = "这是 msgcube 自己的 token，微信不认识；请使用 api_component_token 返回的 token";
+        return Err(caller::failure(ErrorCode::INVALID_CREDENTIAL, en, zh));
+    }
+    if name == "api_authorizer_token" && !is_known {
+        let en = "no api_component_token with this token went by here; fetch a new component_access_token by this server";
+        let zh = "此 component_access_token 不是经本服务获取的；请通过本服务重新获取";
+        return Err(caller::failure(ErrorCode::INVALID_CREDENTIAL, en, zh));
+    }
+    Ok(())
+}
+
+/// A JSON object in which no name stands twice.
+struct UniqueNames;
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<UniqueNames, D::Error> {
+        struct Names;
+        impl<'de> Visitor<'de> for Names {
+            type Value = UniqueNames;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object in which no name stands twice")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
+                let mut seen = std::collections::HashSet::new();
+                while let Some((name, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
+                    if !seen.insert(name.to_ascii_lowercase()) {
+                        return Err(serde::de::Error::custom("a name stands twice"));
+                    }
+                }
+                Ok(UniqueNames)
+            }
+        }
+        deserializer.deserialize_map(Names)
+    }
 }
 
 async fn pass(app: &Arc<App>, upstream: &Arc<Upstream>, parts: Parts, body: Bytes) -> Response<Body> {
@@ -99,7 +158,7 @@ impl Given {
     async fn remember(self, app: &Arc<App>) {
         let now_s = app.clock.now_s();
         if let Some(account) = &self.whom.account {
-            app.received.confirm(&self.whom.component, account, now_s);
+            app.received.confirm(&self.whom.component, account);
         }
         let kept = app.remembered.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
         // Goes on also if the caller hangs up.

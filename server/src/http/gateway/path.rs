@@ -5,7 +5,9 @@ use percent_encoding::percent_decode_str;
 use crate::http::limits;
 
 /// Paths, and all below them, that are ours alone.
-const OWN: [&str; 9] = [
+const OWN: [&str; 11] = [
+    "/cgi-bin/component",
+    "/cgi-bin/componentloginpage",
     "/v1",
     "/callback",
     "/component",
@@ -77,6 +79,8 @@ mod tests {
             "/healthz",
             "/debug/",
             "/OpenAPI.json",
+            "//cgi-bin/component/api_query_auth",
+            "/cgi-bin/./component/x",
         ] {
             assert!(is_own(path), "{path}");
         }

@@ -32,8 +32,9 @@ use crate::{
     },
 };
 
-/// Rows of a page, unless another number is asked for, and at most.
+/// Rows of a page of JSON, unless another number is asked for.
 const ROWS: usize = 1_000;
+/// At most; also in formats that people save to a file, where no `next` stands.
 const ROWS_MAX: usize = 10_000;
 /// Stretches of time that one page looks at, also where there are no rows.
 const SPANS_MAX: usize = 20_000;
@@ -107,10 +108,14 @@ pub async fn answer(
     };
     let (format, by_type) = (asked.format, asked.question.by_type);
     // Never closed, so there is always a place in the end.
-    let place = app.statistics_places.acquire().await;
+    let place = app.statistics_places.clone().acquire_owned().await;
     let shared = app.clone();
-    let counted = tokio::task::spawn_blocking(move || page(&shared, &accounts, &asked)).await;
-    drop(place);
+    // The place is held for as long as it counts, also if the caller hangs up.
+    let counted = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        page(&shared, &accounts, &asked)
+    });
+    let counted = counted.await;
     match counted {
         Ok(Ok(page)) => written(&page, format, by_type, &query),
         Ok(Err(error)) => store_failed(&error),
@@ -133,10 +138,12 @@ impl Asked {
         if cursor.as_ref().is_some_and(|cursor| (cursor.from, cursor.to) != (question.from, question.to)) {
             return Err("the cursor belongs to other days; leave cursor out to begin anew".to_owned());
         }
-        let limit = values.get("limit").map_or(Some(ROWS), |text| text.parse().ok());
+        let format = Format::of(values, headers)?;
+        let usual = if format == Format::Json { ROWS } else { ROWS_MAX };
+        let limit = values.get("limit").map_or(Some(usual), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=ROWS_MAX).contains(limit));
         let limit = limit.ok_or(format!("limit: 1 to {ROWS_MAX} rows a page"))?;
-        Ok(Asked { question, limit, cursor, format: Format::of(values, headers)? })
+        Ok(Asked { question, limit, cursor, format })
     }
 
     /// Whether all rows of a period were on former pages.
@@ -251,6 +258,8 @@ fn page(app: &App, accounts: &[Arc<Account>], asked: &Asked) -> Result<Page, Sto
     let today = app.clock.today();
     let Question { from, to, .. } = asked.question;
     let mut page = Page { from, to, rows: Vec::new(), next: None };
+    let first = asked.cursor.as_ref().map_or("", |cursor| &cursor.account);
+    let accounts = &accounts[accounts.partition_point(|account| account.config.appid.as_str() < first)..];
     let places = accounts.iter().flat_map(|account| {
         let spans = asked.question.spans(today);
         spans.map(move |(period, span)| (account, period, span))

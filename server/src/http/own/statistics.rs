@@ -65,11 +65,15 @@ pub async fn answer(
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
     // Never closed, so there is always a place in the end.
-    let _place = app.statistics_places.acquire().await;
+    let place = app.statistics_places.clone().acquire_owned().await;
     // Counting a range anew reads days from disk.
     let counted = tokio::task::spawn_blocking({
         let (app, number) = (app.clone(), account.number);
-        move || rows(&app.store, number, &question, app.clock.today())
+        move || {
+            // Held for as long as it counts, also if the caller hangs up.
+            let _place = place;
+            rows(&app.store, number, &question, app.clock.today())
+        }
     });
     match counted.await {
         Ok(Ok(rows)) => {

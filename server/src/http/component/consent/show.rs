@@ -25,8 +25,8 @@ pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
     );
     let leads = lang.pick("Afterwards your browser goes to", "授权后将跳转到");
     let check = lang.pick(
-        "Approve only if you know both. Whoever runs this server can take it back at any time.",
-        "请确认以上两项均为你所知。授权后可随时由本服务的管理员取消。",
+        "Approve only if you know both. To take it back later, ask whoever runs this server.",
+        "请确认你认识该平台和跳转地址。如需取消授权，请联系本服务的管理员。",
     );
     let address = escape(asked.redirect_uri.as_str());
     let body = format!(
