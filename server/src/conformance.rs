@@ -43,7 +43,7 @@ const PAUSE_MS_MAX: u64 = 60_000;
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-It reads figures of one account and changes nothing. Its token comes from stable_token in the mode that takes it from
+It reads figures of one account and changes nothing but the day's quota. Its token comes from stable_token in the mode that takes it from
 nobody, or is given; only with --disturb it also asks GET /cgi-bin/token and force_refresh, which end tokens of others.
 Dates are counted from today in Beijing. A record holds no secret, no token, no appid and, unless --keep-figures is given,
 no numbers of users and messages: it can be sent in.

@@ -245,15 +245,30 @@ fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
 
 fn accounts(answer: &Value, lang: Lang) -> String {
     let header = match lang {
-        Lang::En => ["appid", "counting since", "gaps"],
-        Lang::Zh => ["appid", "统计开始", "缺口"],
+        Lang::En => ["appid", "counting since", "gaps", "platforms"],
+        Lang::Zh => ["appid", "统计开始", "缺口", "第三方平台"],
     };
     let rows = list(answer, "accounts").map(|account| {
         let coverage = &account["coverage"];
         let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
-        [text(account, "appid").to_owned(), text(coverage, "since").to_owned(), gaps.to_string()]
+        let since = text(coverage, "since").to_owned();
+        [text(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
     });
     table(header, rows)
+}
+
+/// The platforms that bring an account's messages, and how it stands with each.
+fn platforms(account: &Value, lang: Lang) -> String {
+    let one = |platform: &Value| {
+        let status = match text(platform, "status") {
+            "pending" => lang.pick("pending", "待授权"),
+            "authorized" => lang.pick("authorized", "已授权"),
+            _ => lang.pick("unauthorized", "已取消授权"),
+        };
+        let bound = platform["original_id"].as_str().map(|id| format!(", {id}")).unwrap_or_default();
+        format!("{} ({status}{bound})", text(platform, "component"))
+    };
+    list(account, "platforms").map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn shown(answer: &Value, lang: Lang) -> String {
@@ -274,6 +289,12 @@ fn shown(answer: &Value, lang: Lang) -> String {
         (lang.pick("appid", "appid"), text(answer, "appid").to_owned()),
         (lang.pick("from", "来源"), text(answer, "origin").to_owned()),
         (lang.pick("callback", "回调路径"), text(answer, "callback").to_owned()),
+        (
+            lang.pick("messages come by", "消息经由平台"),
+            Some(platforms(answer, lang))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| lang.pick("its own callback", "自己的回调").to_owned()),
+        ),
         (lang.pick("original id", "原始 ID"), text(answer, "original_id").to_owned()),
         (lang.pick("kind", "类型"), text(answer, "kind").to_owned()),
         (lang.pick("certified", "已认证"), yes("certified")),

@@ -144,7 +144,10 @@ impl<'a> Report<'a> {
                 lang.pick("It is the interface, as far as it was asked.", "就所查询的而言，与该接口一致。")
             }
             (false, 0, 1..) => lang.pick("Not all of it could be seen.", "未能看到全部结果。"),
-            (false, ..) => lang.pick("It differs from the interface.", "与该接口不一致。"),
+            (false, ..) => lang.pick(
+                "It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.",
+                "与该接口不一致。若不带 token 的请求得到了应答，说明本机地址在对方的 allow_from 中，请换一个地址再试。",
+            ),
         };
         format!("{}\n{verdict}\n", parts.join(lang.pick(", ", "，")))
     }
