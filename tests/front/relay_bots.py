@@ -75,7 +75,8 @@ def all_modes_and_replies(scene, name):
                 check_passed_on(bot, sent, callback, answer)
                 check_reply(account, mode, text, callback, answer)
                 sent += 1
-    assert len(bot.wire.connections) == 1, f"one connection is kept alive, not {len(bot.wire.connections)}"
+    # One that has just answered may not be back in the pool when the next callback comes.
+    assert len(bot.wire.connections) <= 3, f"connections are kept alive, and not made anew: {len(bot.wire.connections)}"
     # each was sent twice
     assert program.counted(account.appid) == {"text": sent // 2}, program.stats(account.appid)
     samples = program.metrics()

@@ -28,6 +28,7 @@ use super::{
 use crate::{app::App, config::Role};
 
 pub use consent::Tries;
+pub use serve::caller as platform;
 
 /// Nobody is known yet when the body is read.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -56,7 +57,7 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
         (Some(component), Ok((object, body))) => {
             pass::call(&app, &component.config.appid, parts, &object, body).await
         }
-        (_, read) => serve::answer(&app, &name, &parts, read.map(|(object, _)| object)).await,
+        (_, read) => serve::answer(&app, &name, &parts, read).await,
     }
 }
 

@@ -14,6 +14,7 @@ use axum::{
     http::{Method, Response, request::Parts},
     routing::any,
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -22,6 +23,7 @@ use super::{
     answer,
     body::{object, read_within},
     caller::{Caller, Failure, caller, failure, remembered},
+    component::platform,
     datacube::check_authorization,
     gateway,
     record::Told,
@@ -78,6 +80,12 @@ impl Call {
         }
     }
 
+    /// An error with the body that would be right.
+    fn in_need_of_body(self, code: ErrorCode) -> Failure {
+        let example = self.example();
+        failure(code, format!("POST {example}"), format!("请 POST {example}"))
+    }
+
     /// What its body is like.
     fn example(self) -> &'static str {
         match self {
@@ -116,6 +124,11 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream.clone()) {
         return gateway::pass(&app, &upstream, None, parts, body).await;
     }
+    if call == Call::RidGet
+        && let Ok(platform) = platform(&app, parts.uri.query().unwrap_or_default())
+    {
+        return rid_of_platform(&app, &platform, &parts, body).await;
+    }
     let mut told = Told::of(&caller);
     let answered = match question(call, &app, caller, &parts, body, &mut told).await {
         Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
@@ -144,6 +157,33 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     }
 }
 
+/// A platform asks about a call of its own. Nothing goes on: WeChat knows no platform of ours.
+async fn rid_of_platform(app: &Arc<App>, platform: &str, parts: &Parts, body: Body) -> Response<Body> {
+    let call = Call::RidGet;
+    let found = async {
+        check_method(call, parts)?;
+        let object = object(&read(call, body).await?).map_err(|code| call.in_need_of_body(code))?;
+        rid::find(app, object.get("rid").and_then(Value::as_str), platform).await
+    };
+    match found.await {
+        Ok(Answer::Ours(bytes)) => {
+            app.metrics.call(call.name(), 0);
+            answer::json(bytes)
+        }
+        Ok(Answer::WeChats) => refuse(app, call.name(), &ErrorCode::RID_NOT_FOUND.into()),
+        Err(failure) => refuse(app, call.name(), &failure),
+    }
+}
+
+fn check_method(call: Call, parts: &Parts) -> Result<(), Failure> {
+    if parts.method == Method::POST { Ok(()) } else { Err(call.in_need_of_body(ErrorCode::REQUIRE_POST)) }
+}
+
+async fn read(call: Call, body: Body) -> Result<Bytes, Failure> {
+    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    body.map_err(|_| call.in_need_of_body(ErrorCode::DATA_FORMAT))
+}
+
 async fn question(
     call: Call,
     app: &App,
@@ -153,22 +193,15 @@ async fn question(
     told: &mut Told,
 ) -> Result<Question, Failure> {
     let caller = caller?;
-    let example = |code| {
-        let example = call.example();
-        failure(code, format!("POST {example}"), format!("请 POST {example}"))
-    };
-    if parts.method != Method::POST {
-        return Err(example(ErrorCode::REQUIRE_POST));
-    }
+    check_method(call, parts)?;
     // Any permission set will do. Source: WeChat's pages on these interfaces.
     if let Some(component) = &caller.component {
         let permission = app.components.permission(component, &caller.account.config.appid, 0);
         let is_authorized = permission != Permission::NotAuthorized;
         check_authorization(if is_authorized { Permission::Granted } else { permission })?;
     }
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    told.body = body.map_err(|_| example(ErrorCode::DATA_FORMAT))?;
-    let object = object(&told.body).map_err(example)?;
+    told.body = read(call, body).await?;
+    let object = object(&told.body).map_err(|code| call.in_need_of_body(code))?;
     Ok(Question { caller, object })
 }
 

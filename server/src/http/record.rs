@@ -14,13 +14,30 @@ use super::{answer::ErrorAnswer, caller::Caller, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
+    components::Component,
     refused_calls::{Call, Refused, Sort, redaction},
 };
+
+/// Whose a call is, and who may see it later.
+#[derive(Clone, Debug)]
+enum Owner {
+    Account(Arc<Account>),
+    Platform(Arc<Component>),
+}
+
+impl Owner {
+    fn appid(&self) -> &str {
+        match self {
+            Owner::Account(account) => &account.config.appid,
+            Owner::Platform(component) => &component.config.appid,
+        }
+    }
+}
 
 /// What a handler knows of a call. Goes with the response of a call that is refused.
 #[derive(Clone, Debug)]
 pub struct Told {
-    account: Option<Arc<Account>>,
+    owner: Option<Owner>,
     sort: Sort,
     /// What of the body may be kept, without its secrets.
     pub body: Bytes,
@@ -33,22 +50,28 @@ impl Told {
         // A platform, whose authorisation may be over, must not push out what the account itself asks for.
         let is_account = caller.is_some_and(|caller| caller.component.is_none() && !caller.has_real_token);
         let sort = if is_account { Sort::Proven } else { Sort::Unproven };
-        Told { account: caller.map(|caller| caller.account.clone()), sort, body: Bytes::new() }
+        Told { owner: caller.map(|caller| Owner::Account(caller.account.clone())), sort, body: Bytes::new() }
     }
 
     /// Of somebody who names an account and has shown nothing.
     pub fn unproven(account: Option<Arc<Account>>, body: Bytes) -> Told {
-        Told { account, sort: Sort::Unproven, body }
+        Told { owner: account.map(Owner::Account), sort: Sort::Unproven, body }
     }
 
     /// The same once it is shown.
     pub fn proven(account: Arc<Account>, body: Bytes) -> Told {
-        Told { account: Some(account), sort: Sort::Proven, body }
+        Told { owner: Some(Owner::Account(account)), sort: Sort::Proven, body }
+    }
+
+    /// Of a platform, as soon as the call names one; proven by its token.
+    pub fn platform(component: Option<Arc<Component>>, is_proven: bool, body: Bytes) -> Told {
+        let sort = if is_proven { Sort::Proven } else { Sort::Unproven };
+        Told { owner: component.map(Owner::Platform), sort, body }
     }
 
     /// Lays it beside the answer.
     pub fn beside(self, mut response: Response<Body>) -> Response<Body> {
-        if self.account.is_some() {
+        if self.owner.is_some() {
             response.extensions_mut().insert(self);
         }
         response
@@ -74,11 +97,11 @@ impl Asked {
         let (Some(error), Some(told)) = (extensions.get::<ErrorAnswer>(), extensions.get::<Told>()) else {
             return;
         };
-        if let Told { account: Some(account), sort, body } = told {
+        if let Told { owner: Some(owner), sort, body } = told {
             app.refused_calls.keep(*sort, || Refused {
                 rid: error.rid,
                 sort: *sort,
-                appid: account.config.appid.clone(),
+                appid: owner.appid().to_owned(),
                 call: self.call(app, error, body),
             });
         }

@@ -8,12 +8,14 @@ use axum::{
     body::Body,
     http::{Response, StatusCode, request::Parts},
 };
+use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::super::{
     answer,
     caller::{Failure, failure},
+    record::Told,
 };
 use crate::{
     app::App,
@@ -51,22 +53,33 @@ pub async fn answer(
     app: &Arc<App>,
     name: &str,
     parts: &Parts,
-    object: Result<Object, Failure>,
+    read: Result<(Object, Bytes), Failure>,
 ) -> Response<Body> {
     let Some((name, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
         let error = "no such call of a third-party platform; COMPATIBILITY.md lists those there are";
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };
-    match answered(app, *call, parts.uri.query().unwrap_or_default(), object).await {
+    let query = parts.uri.query().unwrap_or_default();
+    let told = told(app, query, read.as_ref().ok());
+    match answered(app, *call, query, read.map(|(object, _)| object)).await {
         Ok(value) => {
             app.metrics.call(name, 0);
             answer::json(value.to_string())
         }
         Err(failure) => {
             app.metrics.call(name, failure.code.code);
-            answer::error(app, failure.code, failure.hint.as_ref())
+            told.beside(answer::error(app, failure.code, failure.hint.as_ref()))
         }
     }
+}
+
+/// Whose call it is: the platform of its token, else the one that it names.
+fn told(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> Told {
+    let by_token = caller(app, query).ok().and_then(|appid| app.components.get(&appid));
+    let is_proven = by_token.is_some();
+    let named = || read.and_then(|(object, _)| component_of(app, object).ok());
+    let body = read.map(|(_, body)| body.clone()).unwrap_or_default();
+    Told::platform(by_token.or_else(named), is_proven, body)
 }
 
 async fn answered(
@@ -104,7 +117,7 @@ async fn answered(
 }
 
 /// The platform of the token in the query, by either of its two names.
-fn caller(app: &App, query: &str) -> Result<String, Failure> {
+pub fn caller(app: &App, query: &str) -> Result<String, Failure> {
     let is_token = |name: &str| matches!(name, "component_access_token" | "access_token");
     let mut values = form_urlencoded::parse(query.as_bytes());
     let token = values.find(|(name, value)| is_token(name) && !value.is_empty());

@@ -18,11 +18,15 @@ struct Shown {
 }
 
 pub async fn get(app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
-    let rid = question.text("rid").and_then(|text| text.parse::<Rid>().ok());
+    find(app, question.text("rid"), &question.caller.account.config.appid).await
+}
+
+/// The same for a platform about its own calls.
+pub async fn find(app: &Arc<App>, rid: Option<&str>, appid: &str) -> Result<Answer, Failure> {
+    let rid = rid.and_then(|text| text.parse::<Rid>().ok());
     let age_s = rid.map(|rid| app.clock.now_s() - rid.at_s());
     let found = match rid {
         Some(rid) if age_s <= Some(AGE_S_MAX) => {
-            let appid = &question.caller.account.config.appid;
             app.refused_calls.find(rid, appid).await.map_err(|error| unreadable(&error))?
         }
         _ => Found::Nothing,
@@ -31,8 +35,8 @@ pub async fn get(app: &Arc<App>, question: &Question) -> Result<Answer, Failure>
         Found::Call(request) => Ok(Answer::Ours(Success::bytes(Shown { request }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
-            "ask with a token of the account that made the call",
-            "请使用发起该调用的账号的 access_token 查询",
+            "ask with a token of the account, or of the platform, that made the call",
+            "请使用发起该调用的账号（或第三方平台）的 token 查询",
         )),
         // Only what was given here is known here.
         Found::Nothing if app.upstream.is_some() => Ok(Answer::WeChats),
