@@ -270,7 +270,9 @@ mod tests {
                 let response = http::router(app.clone()).router.oneshot(request).await.unwrap();
                 let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
                 let answer: Value = serde_json::from_slice(&body).unwrap();
-                assert_eq!(answer["errcode"], code, "{call:?}: {answer}");
+                // A platform may ask about its own calls.
+                let is_own = code == 61015 && call == Call::RidGet;
+                assert_eq!(answer["errcode"], if is_own { 44002 } else { code }, "{call:?}: {answer}");
             }
         }
         tokio::task::spawn_blocking(|| writer.stop()).await.unwrap();
