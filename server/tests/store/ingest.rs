@@ -193,6 +193,9 @@ async fn a_change_of_who_is_served_that_fails_changes_nothing() {
     let run = start(folder.path(), &disk, 0);
     let other = run.store.account("wxother").unwrap();
     for (account, takes_messages) in [(other, true), (ACCOUNT, false)] {
+        // Whatever the writer still had to begin is done then, and it is the change itself that fails.
+        let settled = vec![Change::Fact { key: "settled".to_owned(), value: None }];
+        run.ingest.submit_all(settled).unwrap().await.unwrap();
         disk.break_down();
         let ingest = run.ingest.clone();
         let change = tokio::spawn(async move { ingest.serve(account, takes_messages, Vec::new()).await });
