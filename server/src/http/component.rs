@@ -24,6 +24,7 @@ use super::{
     body::read_within,
     callback,
     caller::{Failure, failure},
+    gateway,
 };
 use crate::{app::App, config::Role};
 
@@ -47,6 +48,10 @@ pub fn router() -> Router<Arc<App>> {
 
 /// `/cgi-bin/component/{name}`: a call that names its platform in its body.
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
+    // Without platforms of ours these are paths of WeChat's like others.
+    if app.upstream.is_some() && app.components.all().next().is_none() {
+        return gateway::fallback(State(app), request).await;
+    }
     let (parts, body) = request.into_parts();
     let read = read_object(&parts.method, body).await;
     let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());

@@ -5,8 +5,7 @@ use percent_encoding::percent_decode_str;
 use crate::http::limits;
 
 /// Paths, and all below them, that are ours alone.
-const OWN: [&str; 11] = [
-    "/cgi-bin/component",
+const OWN: [&str; 10] = [
     "/cgi-bin/componentloginpage",
     "/v1",
     "/callback",
@@ -79,8 +78,7 @@ mod tests {
             "/healthz",
             "/debug/",
             "/OpenAPI.json",
-            "//cgi-bin/component/api_query_auth",
-            "/cgi-bin/./component/x",
+            "//cgi-bin/componentloginpage",
         ] {
             assert!(is_own(path), "{path}");
         }
