@@ -280,7 +280,7 @@ impl Config {
 }
 
 /// What the contract asks of appids, secrets and tokens, and no more.
-fn check_text(text: &str) -> Result<(), String> {
+pub fn check_text(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
     }

@@ -14,6 +14,7 @@ use std::{
 use crate::{
     accounts::{Account, Accounts},
     callback::{Info, PlatformEvent},
+    config::check_text,
     data_key::DataKey,
     ingest::Ingest,
     secret::Secret,
@@ -25,9 +26,6 @@ use platforms::{Platforms, Verdict};
 pub use standing::Status;
 use standing::{Standing, fact_key};
 use ticket::Ticket;
-
-/// Longest appid that is taken from an address.
-const APPID_BYTES_MAX: usize = 128;
 
 /// All of them.
 #[derive(Debug)]
@@ -90,7 +88,7 @@ type Waiting<T> = Pin<Box<dyn Future<Output = Result<T, NotDurable>> + Send>>;
 
 /// Whether a text from outside can be an appid.
 pub fn is_sane(appid: &str) -> bool {
-    (1..=APPID_BYTES_MAX).contains(&appid.len()) && appid.bytes().all(|byte| byte.is_ascii_graphic())
+    check_text(appid).is_ok()
 }
 
 /// An account with nothing but its appid.
@@ -126,6 +124,13 @@ impl Received {
         let mut shown: Vec<Shown> = seats.collect();
         shown.sort_by(|one, other| one.component.cmp(&other.component));
         shown
+    }
+
+    /// Whether an account took back what it gave a platform.
+    pub fn is_withdrawn(&self, component: &str, appid: &str) -> bool {
+        let platforms = lock(&self.platforms);
+        let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
+        seat.is_some_and(|seat| !seat.standing.is_active())
     }
 
     /// The newest ticket that a platform was sent.

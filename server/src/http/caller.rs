@@ -10,7 +10,6 @@ use crate::{
     accounts::Account,
     app::App,
     config::Role,
-    received::{Shown, Status},
     remembered::Whom,
     token::{Endpoint, Holder},
 };
@@ -140,8 +139,7 @@ fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
     let appid = whom.account.ok_or_else(of_platform)?;
     let platform = app.components.get(&whom.component);
     let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
-    let is_ended = |shown: &Shown| shown.component == whom.component && shown.status == Status::Unauthorized;
-    if !is_served || app.received.standings(&appid).iter().any(is_ended) {
+    if !is_served || app.received.is_withdrawn(&whom.component, &appid) {
         let en = "the account took its authorisation back, or its platform is not served here any more";
         return Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
