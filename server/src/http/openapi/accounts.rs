@@ -12,7 +12,6 @@ use crate::{
 pub const GROUP: Group = Group {
     name: "accounts and keys",
     about: "Accounts and keys that are added, changed and removed while the server runs.",
-    is_built: true,
     operations,
     schemas,
 };

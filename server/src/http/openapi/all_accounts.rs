@@ -8,7 +8,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "statistics of several accounts",
     about: "The own statistics of some or all accounts.",
-    is_built: true,
     operations,
     schemas: |_| json!({}),
 };

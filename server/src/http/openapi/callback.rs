@@ -8,7 +8,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "callbacks",
     about: "What WeChat sends to an account's server URL: messages and events of its users.",
-    is_built: true,
     operations,
     schemas: |_| json!({}),
 };

@@ -8,7 +8,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "cloud calls",
     about: "The seven as cloud calls: the serviceUrl of wx-server-sdk.",
-    is_built: true,
     operations,
     schemas: |_| json!({}),
 };

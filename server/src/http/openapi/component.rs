@@ -9,7 +9,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "third-party platforms",
     about: "What a third-party platform asks WeChat: its token, authorisations of accounts, and their tokens.",
-    is_built: true,
     operations,
     schemas,
 };

@@ -10,7 +10,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "message analysis",
     about: "WeChat's seven interfaces: users and messages by type, and users by how many messages they sent.",
-    is_built: true,
     operations,
     schemas,
 };

@@ -8,7 +8,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "operation",
     about: "Whether the server is alive and ready, and its metrics. On admin_listen the metrics need no key.",
-    is_built: true,
     operations,
     schemas,
 };

@@ -9,7 +9,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "messages and statistics",
     about: "msgcube's own interface about an account: messages in bulk, exact figures of any range, and since when all of them are there.",
-    is_built: true,
     operations,
     schemas,
 };

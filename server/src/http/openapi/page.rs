@@ -8,7 +8,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "pages",
     about: "For people in front of a browser, and for tools.",
-    is_built: true,
     operations,
     schemas: |_| json!({}),
 };

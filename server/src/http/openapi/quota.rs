@@ -9,7 +9,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "quotas and rids",
     about: "How many calls an account has left today, and what became of a single one.",
-    is_built: true,
     operations,
     schemas,
 };

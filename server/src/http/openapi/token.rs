@@ -9,7 +9,6 @@ use crate::config::Config;
 pub const GROUP: Group = Group {
     name: "access tokens",
     about: "Tokens for the interfaces above, in exchange for an account's appid and secret.",
-    is_built: true,
     operations,
     schemas,
 };
