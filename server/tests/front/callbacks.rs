@@ -26,6 +26,12 @@ pub fn now_s() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// The day of all texts, in Beijing.
+pub fn written_day() -> String {
+    let moment = jiff::Timestamp::from_second(*WRITTEN_S + 8 * 3600).unwrap();
+    moment.strftime("%Y-%m-%d").to_string()
+}
+
 impl<'a> Text<'a> {
     pub fn new(user: &'a str, id: u64) -> Text<'a> {
         Text { user, id, create_time: *WRITTEN_S, to: "gh_front" }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    callbacks::{Heard, Text, now_s, success},
+    callbacks::{Heard, Text, now_s, success, written_day},
     neighbour::{Answer, Neighbour, free_port, until},
     program::{AES_KEY, APPID, Program},
 };
@@ -352,8 +352,7 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     program.wechats_component_call("api_query_auth", json!({})).await;
     let authorizer_token = "api_authorizer_token?access_token=COMPONENT";
     program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
-    let today =
-        (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(8)).strftime("%Y-%m-%d").to_string();
+    let today = written_day();
     let claim = format!("/v1/accounts/{ONE}/messages?covers={today}..{today}");
     assert_eq!(program.own(Method::POST, &claim, None).await.0, 200);
     let ask = async |token: &str, day: &str| -> Value {
