@@ -175,7 +175,7 @@ def http_2_and_expect_go_through(scene):
     gateway = Gateway(scene, wechat.url)
     connection = scene.started(Http2(gateway.program.address))
     stream = connection.post(f"{MENU}?access_token={gateway.token}", b'{"a":1}')
-    (status, body), _ = connection.outcomes([stream])[stream]
+    status, body = connection.outcomes([stream])[stream]
     assert status == "200" and json.loads(body)["errcode"] == 0, (status, body)
     seen = wechat.exchanges[-1]
     assert seen.body() == b'{"a":1}' and seen.header("host") == wechat.address, seen.headers

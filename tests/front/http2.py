@@ -1,7 +1,6 @@
 """A connection of HTTP/2 without TLS, for what is promised of its streams."""
 
 import socket
-import time
 
 import h2.config
 import h2.connection
@@ -34,21 +33,20 @@ class Http2:
         self.socket.sendall(self.connection.data_to_send())
 
     def outcomes(self, streams):
-        """Of each its status and body, or "reset", and after how many seconds."""
-        started, found, bodies, statuses = time.monotonic(), {}, {}, {}
+        """Of each its status and body, or "reset"."""
+        found, bodies, statuses = {}, {}, {}
         while set(streams) - set(found):
             data = self.socket.recv(65536)
             assert data, "the whole connection was closed"
             for event in self.connection.receive_data(data):
-                took = time.monotonic() - started
                 if isinstance(event, h2.events.ResponseReceived):
                     statuses[event.stream_id] = dict(event.headers)[":status"]
                 elif isinstance(event, h2.events.DataReceived):
                     bodies[event.stream_id] = bodies.get(event.stream_id, b"") + event.data
                 elif isinstance(event, h2.events.StreamEnded):
-                    found[event.stream_id] = ((statuses[event.stream_id], bodies.get(event.stream_id, b"")), took)
+                    found[event.stream_id] = (statuses[event.stream_id], bodies.get(event.stream_id, b""))
                 elif isinstance(event, h2.events.StreamReset):
-                    found[event.stream_id] = ("reset", took)
+                    found[event.stream_id] = "reset"
             self.socket.sendall(self.connection.data_to_send())
         return found
 
