@@ -51,6 +51,15 @@ pub struct Call {
     pub client_ip: String,
 }
 
+/// A call as it lies on disk.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    call: Call,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    platform: Option<String>,
+}
+
 /// A call and what it is found by.
 #[derive(Clone, Debug)]
 pub struct Refused {
@@ -60,8 +69,16 @@ pub struct Refused {
     pub sort: Sort,
     /// The account.
     pub appid: String,
+    /// The platform that called in its name, and may see the call, too.
+    pub platform: Option<String>,
     /// The call.
     pub call: Call,
+}
+
+impl Refused {
+    fn is_for(&self, appid: &str) -> bool {
+        self.appid == appid || self.platform.as_deref() == Some(appid)
+    }
 }
 
 /// What is known of a rid.
@@ -148,8 +165,8 @@ impl RefusedCalls {
     pub async fn find(&self, rid: Rid, appid: &str) -> Result<Found, String> {
         let waiting = lock(&self.shared.waiting).calls.iter().find(|refused| refused.rid == rid).cloned();
         if let Some(refused) = waiting {
-            let is_own = refused.appid == appid;
-            return Ok(if is_own { Found::Call(Box::new(refused.call.clone())) } else { Found::OfAnother });
+            let is_for = refused.is_for(appid);
+            return Ok(if is_for { Found::Call(Box::new(refused.call.clone())) } else { Found::OfAnother });
         }
         let (shared, appid) = (self.shared.clone(), appid.to_owned());
         let found = tokio::task::spawn_blocking(move || shared.find(rid, &appid));
@@ -227,7 +244,8 @@ impl Shared {
     }
 
     fn entry(&self, refused: &Refused) -> Result<Entry, String> {
-        let text = serde_json::to_vec(&refused.call).map_err(|error| error.to_string())?;
+        let kept = Kept { call: refused.call.clone(), platform: refused.platform.clone() };
+        let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
         let sealed = self.key.seal(&seal_name(refused.rid), &text).map_err(|error| error.to_string())?;
         let owner = self.owner(&refused.appid);
         Ok(Entry { sort: refused.sort, rid: refused.rid, owner, sealed })
@@ -246,14 +264,12 @@ impl Shared {
         }
         let found =
             catch_unwind(AssertUnwindSafe(|| self.book()?.find(rid).map_err(|error| error.to_string())));
-        match found.unwrap_or_else(|_| Err("its pages make no sense".to_owned()))? {
-            Some((owner, _)) if owner != self.owner(appid) => Ok(Found::OfAnother),
-            Some((_, sealed)) => {
-                let text = self.key.open(&seal_name(rid), &sealed).map_err(|error| error.to_string())?;
-                serde_json::from_slice(&text).map(Found::Call).map_err(|error| error.to_string())
-            }
-            None => Ok(Found::Nothing),
-        }
+        let found = found.unwrap_or_else(|_| Err("its pages make no sense".to_owned()))?;
+        let Some((owner, sealed)) = found else { return Ok(Found::Nothing) };
+        let text = self.key.open(&seal_name(rid), &sealed).map_err(|error| error.to_string())?;
+        let kept: Kept = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+        let is_for = owner == self.owner(appid) || kept.platform.as_deref() == Some(appid);
+        Ok(if is_for { Found::Call(Box::new(kept.call)) } else { Found::OfAnother })
     }
 
     fn book(&self) -> Result<Arc<Book>, String> {
@@ -294,7 +310,13 @@ mod tests {
             response_body: "{}".to_owned(),
             client_ip: "192.0.2.1".to_owned(),
         };
-        Refused { rid, sort: Sort::Proven, appid: "wx1".to_owned(), call }
+        Refused {
+            rid,
+            sort: Sort::Proven,
+            appid: "wx1".to_owned(),
+            platform: Some("wxPlatform".to_owned()),
+            call,
+        }
     }
 
     fn find(calls: &RefusedCalls, rid: Rid, appid: &str) -> Result<Found, String> {
@@ -306,20 +328,24 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_found_at_once_and_after_a_restart_by_its_account_alone() {
+    fn a_call_is_found_at_once_and_after_a_restart_by_its_account_and_its_platform_alone() {
         let folder = tempfile::tempdir().unwrap();
         let first = calls(folder.path());
         let rid = Rids::default().next(1_400_000_000);
         assert_eq!(find(&first, rid, "wx1"), Ok(Found::Nothing));
         first.keep(Sort::Proven, || refused(rid));
         for _ in 0..2 {
-            assert_eq!(find(&first, rid, "wx1"), Ok(Found::Call(Box::new(refused(rid).call))));
+            for appid in ["wx1", "wxPlatform"] {
+                assert_eq!(find(&first, rid, appid), Ok(Found::Call(Box::new(refused(rid).call))));
+            }
             assert_eq!(find(&first, rid, "wx2"), Ok(Found::OfAnother));
             // The second time it is on disk.
             first.stop();
         }
         let second = calls(folder.path());
-        assert_eq!(find(&second, rid, "wx1"), Ok(Found::Call(Box::new(refused(rid).call))));
+        for appid in ["wx1", "wxPlatform"] {
+            assert_eq!(find(&second, rid, appid), Ok(Found::Call(Box::new(refused(rid).call))));
+        }
         assert_eq!(find(&second, rid, "wx2"), Ok(Found::OfAnother));
         let bytes = std::fs::read(folder.path().join("data").join(FILE)).unwrap();
         assert!(!bytes.windows(13).any(|window| window == b"readable-body"));

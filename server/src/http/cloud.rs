@@ -19,6 +19,7 @@ use super::{
     caller::Caller,
     datacube,
     hint::Hint,
+    record::Told,
 };
 use crate::{
     app::App,
@@ -159,6 +160,9 @@ async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
     let (parts, ()) = request.into_parts();
     let response = datacube::answer_to(interface, app, Ok(caller), parts, Body::from(body)).await;
     let (mut head, body) = response.into_parts();
+    if let Some(told) = head.extensions.get_mut::<Told>() {
+        told.path = Some(interface.path());
+    }
     let body = body::read_within(body, ANSWER_BYTES_MAX, ANSWER_TIME_MAX).await;
     let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(Refusal::NoAnswer) };
     let content_type = head.headers.insert(header::CONTENT_TYPE, PROTOBUF);

@@ -77,7 +77,7 @@ pub async fn answer_to(
     body: Body,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let mut told = Told::of(&caller);
+    let mut told = Told::of(app, &caller, &parts);
     let question = match question(interface, app, caller, &parts, body, &mut told, now_s).await {
         Ok(question) => question,
         Err(failure) => return told.beside(refuse(interface, app, &failure)),
@@ -143,6 +143,13 @@ async fn question(
     told: &mut Told,
     now_s: i64,
 ) -> Result<Question, Failure> {
+    // Read before it is needed, so that rid/get can show it whatever is wrong; what is wrong with it comes in its turn.
+    let body = match &caller {
+        Ok(_) => read_body(body).await,
+        // Of strangers nothing is read.
+        Err(_) => Ok(Bytes::new()),
+    };
+    told.body = body.as_ref().cloned().unwrap_or_default();
     let caller = caller?;
     if parts.method != Method::POST {
         let en = "send the dates as a JSON object in the body of a POST";
@@ -151,8 +158,7 @@ async fn question(
     check_permission(app, &caller)?;
     let Caller { account, has_real_token, .. } = caller;
     check_quota(interface, app, &account, now_s)?;
-    let body = read_body(body).await?;
-    told.body = body.clone();
+    let body = body?;
     let dates = read_dates(interface, app, &body, now_s)?;
     Ok(Question { account, has_real_token, dates, body })
 }

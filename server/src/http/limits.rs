@@ -129,7 +129,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     {
         return rid_of_platform(&app, &platform, &parts, body).await;
     }
-    let mut told = Told::of(&caller);
+    let mut told = Told::of(&app, &caller, &parts);
     let answered = match question(call, &app, caller, &parts, body, &mut told).await {
         Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
         Err(failure) => Err(failure),

@@ -5,12 +5,18 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{Request, Response, Uri},
+    http::{Request, Response, Uri, request::Parts},
 };
 use bytes::Bytes;
+use msgcube_client::ErrorCode;
 use tokio::time::Instant;
 
-use super::{answer::ErrorAnswer, caller::Caller, serve::Peer};
+use super::{
+    answer::ErrorAnswer,
+    caller::{Caller, Failure},
+    component::platform,
+    serve::Peer,
+};
 use crate::{
     accounts::Account,
     app::App,
@@ -21,15 +27,23 @@ use crate::{
 /// Whose a call is, and who may see it later.
 #[derive(Clone, Debug)]
 enum Owner {
-    Account(Arc<Account>),
+    /// With the platform that calls in its name.
+    Account(Arc<Account>, Option<String>),
     Platform(Arc<Component>),
 }
 
 impl Owner {
     fn appid(&self) -> &str {
         match self {
-            Owner::Account(account) => &account.config.appid,
+            Owner::Account(account, _) => &account.config.appid,
             Owner::Platform(component) => &component.config.appid,
+        }
+    }
+
+    fn platform(&self) -> Option<&str> {
+        match self {
+            Owner::Account(_, platform) => platform.as_deref(),
+            Owner::Platform(_) => None,
         }
     }
 }
@@ -41,32 +55,47 @@ pub struct Told {
     sort: Sort,
     /// What of the body may be kept, without its secrets.
     pub body: Bytes,
+    /// The path that was meant, where the call came by another.
+    pub path: Option<String>,
 }
 
 impl Told {
+    fn new(owner: Option<Owner>, is_proven: bool, body: Bytes) -> Told {
+        let sort = if is_proven { Sort::Proven } else { Sort::Unproven };
+        Told { owner, sort, body, path: None }
+    }
+
     /// Of somebody with a token; of nobody that is known nothing is kept.
-    pub fn of<E>(caller: &Result<Caller, E>) -> Told {
-        let caller = caller.as_ref().ok();
-        // A platform, whose authorisation may be over, must not push out what the account itself asks for.
-        let is_account = caller.is_some_and(|caller| caller.component.is_none() && !caller.has_real_token);
-        let sort = if is_account { Sort::Proven } else { Sort::Unproven };
-        Told { owner: caller.map(|caller| Owner::Account(caller.account.clone())), sort, body: Bytes::new() }
+    pub fn of(app: &App, caller: &Result<Caller, Failure>, parts: &Parts) -> Told {
+        match caller {
+            Ok(caller) => {
+                // A platform, whose authorisation may be over, must not push out what the account itself asks for.
+                let is_account = caller.component.is_none() && !caller.has_real_token;
+                let owner = Owner::Account(caller.account.clone(), caller.component.clone());
+                Told::new(Some(owner), is_account, Bytes::new())
+            }
+            Err(failure) if failure.code == ErrorCode::COMPONENT_TOKEN => {
+                let appid = platform(app, parts.uri.query().unwrap_or_default()).ok();
+                let component = appid.and_then(|appid| app.components.get(&appid));
+                Told::platform(component, true, Bytes::new())
+            }
+            Err(_) => Told::new(None, false, Bytes::new()),
+        }
     }
 
     /// Of somebody who names an account and has shown nothing.
     pub fn unproven(account: Option<Arc<Account>>, body: Bytes) -> Told {
-        Told { owner: account.map(Owner::Account), sort: Sort::Unproven, body }
+        Told::new(account.map(|account| Owner::Account(account, None)), false, body)
     }
 
     /// The same once it is shown.
     pub fn proven(account: Arc<Account>, body: Bytes) -> Told {
-        Told { owner: Some(Owner::Account(account)), sort: Sort::Proven, body }
+        Told::new(Some(Owner::Account(account, None)), true, body)
     }
 
     /// Of a platform, as soon as the call names one; proven by its token.
     pub fn platform(component: Option<Arc<Component>>, is_proven: bool, body: Bytes) -> Told {
-        let sort = if is_proven { Sort::Proven } else { Sort::Unproven };
-        Told { owner: component.map(Owner::Platform), sort, body }
+        Told::new(component.map(Owner::Platform), is_proven, body)
     }
 
     /// Lays it beside the answer.
@@ -97,24 +126,28 @@ impl Asked {
         let (Some(error), Some(told)) = (extensions.get::<ErrorAnswer>(), extensions.get::<Told>()) else {
             return;
         };
-        if let Told { owner: Some(owner), sort, body } = told {
+        if let Told { owner: Some(owner), sort, .. } = told {
             app.refused_calls.keep(*sort, || Refused {
                 rid: error.rid,
                 sort: *sort,
                 appid: owner.appid().to_owned(),
-                call: self.call(app, error, body),
+                platform: owner.platform().map(ToOwned::to_owned),
+                call: self.call(app, error, told),
             });
         }
     }
 
-    fn call(self, app: &App, error: &ErrorAnswer, body: &[u8]) -> Call {
+    fn call(self, app: &App, error: &ErrorAnswer, told: &Told) -> Call {
         let took = self.arrived.elapsed();
         let took_s = i64::try_from(took.as_secs()).unwrap_or(i64::MAX);
         Call {
             invoke_time: app.clock.now_s().saturating_sub(took_s),
             cost_in_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            request_url: redaction::url(self.uri.path(), self.uri.query()),
-            request_body: redaction::request_body(body),
+            request_url: match &told.path {
+                Some(path) => path.clone(),
+                None => redaction::url(self.uri.path(), self.uri.query()),
+            },
+            request_body: redaction::request_body(&told.body),
             response_body: redaction::response_body(&error.body),
             client_ip: self.peer.address().to_string(),
         }
