@@ -24,7 +24,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 use tower::ServiceExt as _;
@@ -51,6 +51,10 @@ struct Closed;
 
 /// Connections at the same time; further ones wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 8192;
+/// Requests at the same time on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 64;
+/// How often it is noted that there is no place: at least once in each second.
+const DEAF_EVERY: Duration = Duration::from_millis(400);
 /// Open files that are not connections: the store, the log, sockets.
 const OTHER_FILES: u64 = 64;
 /// What a connection buffers in each direction; a head has to fit into it.
@@ -107,7 +111,7 @@ pub async fn serve(
     // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Idle` looks now and then.
     // And one write of one piece: answers are short.
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     let places = Arc::new(Semaphore::new(connections_max()));
     let graceful = GracefulShutdown::new();
     let idle = Idle::start();
@@ -183,13 +187,8 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
     watcher: &impl Watcher,
-) -> Option<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = if let Ok(place) = places.clone().try_acquire_owned() {
-        place
-    } else {
-        watcher.deaf();
-        places.clone().acquire_owned().await.ok()?
-    };
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = place(places, watcher).await?;
     match listener.accept().await {
         Ok((stream, peer)) => {
             // Answers are one small write; waiting to fill a packet only delays them.
@@ -201,6 +200,21 @@ async fn accept(
             tracing::warn!(%error, "a connection could not be accepted; raise the limit of open files if this goes on");
             tokio::time::sleep(Duration::from_millis(500)).await;
             None
+        }
+    }
+}
+
+/// A place for a connection. While there is none nobody new is heard, in every second of it.
+async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = places.clone().try_acquire_owned() {
+        return Some(place);
+    }
+    let mut freed = std::pin::pin!(places.clone().acquire_owned());
+    loop {
+        watcher.deaf();
+        if let Ok(place) = tokio::time::timeout(DEAF_EVERY, &mut freed).await {
+            watcher.deaf();
+            return place.ok();
         }
     }
 }
@@ -244,7 +258,39 @@ async fn respond(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Watcher for Counting {
+        fn deaf(&self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn closing(&self) {}
+    }
+
+    #[tokio::test]
+    async fn while_all_places_are_taken_time_is_lost_again_and_again_and_once_more_at_the_end() {
+        let (places, watcher) = (Arc::new(Semaphore::new(1)), Counting::default());
+        let taken = place(&places, &watcher).await.unwrap();
+        let noted = || watcher.0.load(Ordering::Relaxed);
+        assert_eq!(noted(), 0);
+        let give_back = async {
+            while noted() < 3 {
+                tokio::time::sleep(DEAF_EVERY / 4).await;
+            }
+            let before = noted();
+            drop(taken);
+            before
+        };
+        let waiting = tokio::time::timeout(DEAF_EVERY * 100, give_back);
+        let (found, before) = tokio::join!(place(&places, &watcher), waiting);
+        assert!(found.is_some() && before.unwrap() < noted());
+    }
 
     #[test]
     fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
