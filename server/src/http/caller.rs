@@ -74,7 +74,7 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
                 return of_remembered(app, whom);
             }
             let real = app.upstream.as_ref().and_then(|upstream| upstream.appid_of(&token, now_s));
-            let appid = real.ok_or_else(|| unknown(code))?;
+            let appid = real.ok_or_else(|| unknown(app, code))?;
             let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
             Ok(Caller::account(account))
         }
@@ -89,12 +89,18 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
         return None;
     }
     let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
+    // There a call has none; an empty one is some program's mistake.
+    if value("access_token").is_some() {
+        return None;
+    }
     let from_appid = value("from_appid").map(|(_, appid)| appid);
     let peer = parts.extensions.get::<Peer>()?.0.ip();
     let mut clouds = app.config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
     let Some(first) = clouds.peek() else {
-        let says_so = from_appid.is_some() || value("cloudbase_access_token").is_some();
-        return says_so.then(|| Err(not_from(peer)));
+        let is_told = !app.config.clouds.is_empty()
+            || from_appid.is_some()
+            || value("cloudbase_access_token").is_some();
+        return is_told.then(|| Err(not_from(peer)));
     };
     let appid = match &from_appid {
         None => first.appids.first(),
@@ -114,9 +120,11 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
 fn not_from(peer: IpAddr) -> Failure {
     let peer = peer.to_canonical();
     let en = format!(
-        "a call without access_token is taken from addresses in allow_from of a [[cloud]] only; this one came from {peer}"
+        "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}"
     );
-    let zh = format!("不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}");
+    let zh = format!(
+        "缺少 access_token，用 /cgi-bin/stable_token 获取；不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}"
+    );
     failure(ErrorCode::ACCESS_TOKEN_MISSING, en, zh)
 }
 
@@ -170,8 +178,20 @@ pub fn carries_ours(app: &App, parts: &Parts) -> bool {
     values.into_iter().any(|(_, value)| app.tokens.with(&value, |_| (), now_s).is_ok())
 }
 
-fn unknown(code: ErrorCode) -> Failure {
-    let en =
-        "get a token from /cgi-bin/stable_token of this very server; WeChat's own tokens are not known here";
-    failure(code, en, "请从本服务的 /cgi-bin/stable_token 获取；微信的 token 在此无效")
+fn unknown(app: &App, code: ErrorCode) -> Failure {
+    let has = |role| app.components.all().any(|component| component.config.role == role);
+    let mut en = "get a token from /cgi-bin/stable_token of this very server".to_owned();
+    let mut zh = "请从本服务的 /cgi-bin/stable_token 获取".to_owned();
+    if has(Role::Serve) {
+        en += ", a platform's authorizer_access_token from api_authorizer_token";
+        zh += "，第三方平台的 authorizer_access_token 用 api_authorizer_token 获取";
+    }
+    if has(Role::Receive) && app.upstream.is_some() {
+        en += "; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server";
+        zh += "；微信的 token 中，只认经由本服务调用 api_query_auth、api_authorizer_token 所得的";
+    } else {
+        en += "; WeChat's own tokens are not known here";
+        zh += "；微信的 token 在此无效";
+    }
+    failure(code, en, zh)
 }

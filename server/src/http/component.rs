@@ -21,7 +21,7 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    body::read_within,
+    body::{object, read_within},
     callback,
     caller::{Failure, failure},
     gateway,
@@ -67,13 +67,11 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
 }
 
 async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+    let wrong = |code| failure(code, "send a JSON object by POST", "请用 POST 发送 JSON");
     if method != Method::POST {
-        return Err(failure(ErrorCode::REQUIRE_POST, "send a JSON object by POST", "请用 POST 发送 JSON"));
+        return Err(wrong(ErrorCode::REQUIRE_POST));
     }
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|_| ErrorCode::DATA_FORMAT)?;
-    if body.is_empty() {
-        return Err(ErrorCode::EMPTY_BODY.into());
-    }
-    let object = serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)?;
-    Ok((object, body))
+    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let body = body.map_err(|_| wrong(ErrorCode::DATA_FORMAT))?;
+    Ok((object(&body).map_err(wrong)?, body))
 }
