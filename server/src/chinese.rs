@@ -1,18 +1,30 @@
 //! The program's English texts in Chinese, found by the English text as gettext does, so that whatever makes a text need
 //! not know of languages: help, usage errors, errors of commands and of the server that they ask.
 
+mod errors;
 mod help;
 mod usage;
 
 pub use usage::{show, typed_lang};
 
+use crate::lang::Lang;
+
 /// English and Chinese. `{}` in English is any text, shown where `{0}`, `{1}` … stand in Chinese.
 type Texts = &'static [(&'static str, &'static str)];
 
-static TABLES: &[Texts] = &[help::TEXTS, help::BLOCKS, usage::TEXTS];
+static TABLES: &[Texts] =
+    &[help::TEXTS, help::BLOCKS, usage::TEXTS, errors::START, errors::COMMANDS, errors::OWN, errors::FOREIGN];
+
+/// An error in the language of the terminal.
+pub fn error(lang: Lang, english: &str) -> String {
+    match lang {
+        Lang::En => english.to_owned(),
+        Lang::Zh => text(english),
+    }
+}
 
 /// Line by line what is known in Chinese; the rest, such as causes that a library gives, as it is.
-pub fn text(english: &str) -> String {
+fn text(english: &str) -> String {
     english.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -56,7 +68,9 @@ fn captured<'text>(pattern: &str, text: &'text str) -> Option<Vec<&'text str>> {
         rest = behind;
     }
     captures.push(rest.strip_suffix(last.unwrap_or(patterns))?);
-    Some(captures)
+    // Places stand in front of it, which are for the caller.
+    let is_deep = first.is_empty() && captures[0].contains(": ");
+    Some(captures).filter(|_| !is_deep)
 }
 
 fn filled(chinese: &str, captures: &[String]) -> String {

@@ -154,7 +154,8 @@ fn locale() -> Lang {
 
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
     // Nobody is left to tell if this fails, too.
-    let _ = writeln!(std::io::stderr(), "{} {}", lang.pick("error:", "错误："), failure.0);
+    let _ =
+        writeln!(std::io::stderr(), "{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0));
     ExitCode::FAILURE
 }
 

@@ -23,11 +23,8 @@ pub(super) static TEXTS: Texts = &[
     ("Options:", "选项："),
     ("Possible values:", "可选值："),
     ("- {}: {}", "- {0}: {1}"),
-    ("{} [possible values: {}]", "{0} [可选值：{1}]"),
     ("[possible values: {}]", "[可选值：{0}]"),
-    ("{} [default: {}]", "{0} [默认：{1}]"),
     ("[default: {}]", "[默认：{0}]"),
-    ("{} [env: {}]", "{0} [环境变量：{1}]"),
     ("[env: {}]", "[环境变量：{0}]"),
     ("Print help (see a summary with '-h')", "显示帮助（-h 显示摘要）"),
     ("Print help (see more with '--help')", "显示帮助（--help 更详细）"),
@@ -81,7 +78,7 @@ pub(super) static TEXTS: Texts = &[
     ("must end before #", "不能含 # 及其后的部分"),
     ("must end before ?", "不能含 ? 及其后的部分"),
     ("is no address: {}", "不是地址：{0}"),
-    ("invalid socket address syntax", "写法如 127.0.0.1:8060"),
+    ("invalid socket address syntax", "地址无效，写法如 127.0.0.1:8060"),
 ];
 
 /// The language that was typed, whatever else is wrong with the rest.
@@ -118,8 +115,18 @@ pub(super) fn in_chinese(said: &str, columns: usize) -> String {
 /// A line of which the last column is text, which goes on below itself.
 fn laid_out(line: &str, columns: usize) -> String {
     let (head, text) = line.split_at(line.rfind("  ").map_or(0, |blanks| blanks + 2));
-    let text = known(text).unwrap_or_else(|| text.to_owned());
+    let text = described(text);
     let beside = columns.saturating_sub(head.width()).max(20);
     let next_line = format!("\n{}", " ".repeat(head.width()));
     format!("{head}{}", words::wrap(&text, beside).join(&next_line))
+}
+
+/// A text, with what clap puts in brackets behind it.
+fn described(text: &str) -> String {
+    let bracketed = |(text, bracket): (&str, &str)| {
+        let bracket = format!("[{bracket}");
+        format!("{} {}", described(text), known(&bracket).unwrap_or(bracket))
+    };
+    let brackets = || text.rsplit_once(" [").filter(|_| text.ends_with(']')).map(bracketed);
+    known(text).or_else(brackets).unwrap_or_else(|| text.to_owned())
 }
