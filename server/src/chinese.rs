@@ -12,6 +12,9 @@ use crate::lang::Lang;
 /// English and Chinese. `{}` in English is any text, shown where `{0}`, `{1}` … stand in Chinese.
 type Texts = &'static [(&'static str, &'static str)];
 
+/// Longer lines are not ours. They come from whatever server answers, and each colon in them is a call.
+const LINE_BYTES_MAX: usize = 2048;
+
 static TABLES: &[Texts] =
     &[help::TEXTS, help::BLOCKS, usage::TEXTS, errors::START, errors::COMMANDS, errors::OWN, errors::FOREIGN];
 
@@ -34,8 +37,11 @@ fn line(english: &str) -> String {
     known(text).map_or_else(|| english.to_owned(), |chinese| format!("{indent}{chinese}"))
 }
 
-/// The text, or the cause behind its last colons. None: nothing of it is known.
+/// The text, or the cause behind the places in front of it. None: nothing of it is known.
 fn known(english: &str) -> Option<String> {
+    if english.len() > LINE_BYTES_MAX {
+        return None;
+    }
     let entries = TABLES.iter().copied().flatten();
     let fits = entries.filter_map(|(pattern, chinese)| Some((pattern, chinese, captured(pattern, english)?)));
     if let Some((_, chinese, captures)) = fits.max_by_key(|(pattern, ..)| closeness(pattern)) {
@@ -68,7 +74,7 @@ fn captured<'text>(pattern: &str, text: &'text str) -> Option<Vec<&'text str>> {
         rest = behind;
     }
     captures.push(rest.strip_suffix(last.unwrap_or(patterns))?);
-    // Places stand in front of it, which are for the caller.
+    // In front stands a place, such as a file, which has to be split off first.
     let is_deep = first.is_empty() && captures[0].contains(": ");
     Some(captures).filter(|_| !is_deep)
 }
