@@ -240,7 +240,7 @@ fn lacks_upstream_secret(answer: &Value) -> bool {
 
 fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
     let warnings = list(answer, "warnings").filter_map(Value::as_str);
-    let one = |warning| format!("{} {}", lang.pick("warning:", "警告："), chinese::error(lang, warning));
+    let one = |warning| format!("{}{}", lang.pick("warning: ", "警告："), chinese::error(lang, warning));
     warnings.map(one).collect()
 }
 

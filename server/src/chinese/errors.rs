@@ -159,9 +159,10 @@ pub(super) static OWN: Texts = &[
     ("not claimed, since lines were rejected", "有行被拒绝，因此未声明完整"),
 ];
 
-/// What the system, TOML and HTTP say; not ours, so no test finds it in our sources.
+/// What the system, TOML and HTTP say; not ours, so no test finds it in our sources. And how errors lie in JSON.
 #[rustfmt::skip]
 pub(super) static FOREIGN: Texts = &[
+    ("{\"error\":\"{}\"}", "{0}"),
     ("No such file or directory (os error {})", "没有这个文件或目录（os error {0}）"),
     ("Permission denied (os error {})", "没有权限（os error {0}）"),
     ("Is a directory (os error {})", "是目录（os error {0}）"),
@@ -190,8 +191,8 @@ pub(super) static FOREIGN: Texts = &[
     ("unknown variant `{}`, expected one of {}", "没有 {0} 这个值；可用的值：{1}"),
     ("unknown variant `{}`, expected {}", "没有 {0} 这个值；可用的值：{1}"),
     ("`{}` or `{}`", "{0} 或 {1}"),
-    ("invalid type: {}, expected {}", "类型不对：{0}；应为 {1}"),
-    ("invalid value: {}, expected {}", "值不对：{0}；应为 {1}"),
+    ("invalid type: {}, expected {}", "类型不对：{0}；应为{1}"),
+    ("invalid value: {}, expected {}", "值不对：{0}；应为{1}"),
     ("a string", "文本"),
     ("a boolean", "true 或 false"),
     ("a sequence", "列表"),

@@ -1,6 +1,6 @@
 //! What people read is Chinese where they asked for it, in whatever part of the program it arises.
 
-use crate::scene::{ADMIN_KEY, APPID, Outcome, Scene};
+use crate::scene::{ADMIN_KEY, APPID, Outcome, Scene, lines};
 
 #[test]
 fn help_and_usage_errors_follow_the_language_and_keep_their_status() -> Outcome<()> {
@@ -45,16 +45,18 @@ fn errors_name_the_place_the_cause_and_the_remedy_in_chinese() -> Outcome<()> {
 fn what_the_running_server_refuses_is_told_in_chinese() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
+    let file = scene.write("one.ndjson", &lines(1..=1))?;
     let key = ["--server", server.base(), "--admin-key", ADMIN_KEY, "--lang", "zh"];
     for (line, expected) in [
         (vec!["account", "show", "wx0000000000000000"], "没有此 appid 的公众号"),
         (vec!["account", "set", APPID, "certified=false"], "写在配置文件中"),
-        (vec!["key", "remove", "mk_0"], "没有编号为"),
+        (vec!["key", "remove", "mk_0"], "服务拒绝：没有编号为"),
+        (vec!["import", "--appid", "wx9", &file], "HTTP 状态 404：没有此 appid 的公众号"),
         (vec!["key", "add", "--scope", "read", "--expires-in-days", "0"], "不写则永不过期"),
     ] {
         let ended = scene.run(&[&line[..], &key[..]].concat())?;
         assert_eq!(ended.status, 1, "{ended:?}");
-        assert!(ended.err.contains("服务拒绝：") && ended.err.contains(expected), "{expected}: {ended:?}");
+        assert!(ended.err.starts_with("错误：") && ended.err.contains(expected), "{expected}: {ended:?}");
     }
     Ok(())
 }
