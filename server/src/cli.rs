@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes what is meant, and errors become words and an exit status.
 
 use std::{
+    ffi::OsString,
     io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
+    chinese,
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
     conformance::{self, ConformanceArgs},
@@ -114,15 +116,24 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Runs a command; 0 if it did what it is for.
-pub fn run(cli: Cli) -> ExitCode {
+/// Runs what was typed; 0 if it did what it is for.
+pub fn main() -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let typed_lang = chinese::typed_lang(&typed);
+    match Cli::try_parse_from(typed) {
+        Ok(cli) => run(cli),
+        Err(said) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
+            chinese::show(&said, terminal_columns())
+        }
+        Err(said) => said.exit(),
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
     // Openids and keys are for the owner's eyes.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let lang = cli.lang.unwrap_or_else(|| {
-        let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
-        Lang::of_locale(values.iter().map(String::as_str))
-    });
+    let lang = cli.lang.unwrap_or_else(locale);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure(error.to_string()), lang),
@@ -136,9 +147,15 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+fn locale() -> Lang {
+    let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
+    Lang::of_locale(values.iter().map(String::as_str))
+}
+
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
     // Nobody is left to tell if this fails, too.
-    let _ = writeln!(std::io::stderr(), "{} {}", lang.pick("error:", "错误："), failure.0);
+    let _ =
+        writeln!(std::io::stderr(), "{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0));
     ExitCode::FAILURE
 }
 

@@ -202,9 +202,9 @@ impl Config {
         };
         let folder = self.data_key_file.parent().filter(|folder| !folder.as_os_str().is_empty());
         if real(folder.unwrap_or(Path::new("."))).starts_with(real(&self.data_dir)) {
-            let what =
-                "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects";
-            return Err(format!("{what}; give data_dir a folder of its own"));
+            let what = "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects; \
+                        give data_dir a folder of its own";
+            return Err(what.to_owned());
         }
         Ok(())
     }

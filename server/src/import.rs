@@ -29,7 +29,7 @@ use self::{
     progress_file::{Progress, Target},
     upload::{BulkAnswer, Patience, Upload},
 };
-use crate::lang::Lang;
+use crate::{chinese, lang::Lang};
 
 /// Rejected lines shown on stderr; the rest is only counted.
 const SHOWN_ERRORS_MAX: usize = 20;
@@ -187,7 +187,8 @@ impl Import<'_> {
     fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<LineError>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
-                bar.suspend(|| eprintln!("{}:{}: {}", path.display(), error.line, error.error));
+                let why = chinese::error(self.lang, &error.error);
+                bar.suspend(|| eprintln!("{}:{}: {why}", path.display(), error.line));
             }
             self.summary.push_error(error);
         }

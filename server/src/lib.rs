@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api_keys;
 pub mod app;
 pub mod callback;
+pub mod chinese;
 pub mod cli;
 pub mod clock;
 pub mod cloud;

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::ReadConfig;
-use crate::lang::Lang;
+use crate::{chinese, lang::Lang};
 
 const TIME_MAX: Duration = Duration::from_secs(30);
 const CONFIG: &str = "msgcube.toml";
@@ -86,7 +86,7 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// The error in a language. What the server says is English.
+    /// The error in a language. What the server says comes in English.
     pub fn in_lang(&self, lang: Lang) -> String {
         if lang == Lang::En {
             return self.to_string();
@@ -96,6 +96,7 @@ impl AdminError {
                 "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
             }
             AdminError::Lost { base, why } => {
+                let why = chinese::error(lang, why);
                 format!(
                     "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
                 )
@@ -103,7 +104,9 @@ impl AdminError {
             AdminError::Certificate { base, why } => format!(
                 "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
             ),
-            AdminError::Refused { status, text } => format!("服务拒绝：{text}（HTTP 状态 {status}）"),
+            AdminError::Refused { status, text } => {
+                format!("服务拒绝：{}（HTTP 状态 {status}）", chinese::error(lang, text))
+            }
             other => other.to_string(),
         }
     }

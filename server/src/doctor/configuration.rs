@@ -8,6 +8,7 @@ use std::{
 
 use super::{finding::Finding, installation::Installation};
 use crate::{
+    chinese,
     config::{AccountConfig, Oddity},
     data_key::{DataKey, DataKeyError},
     lang::Lang,
@@ -28,7 +29,7 @@ const SECRETS: [&str; 7] = [
 pub fn unusable(lang: Lang, why: &str) -> Finding {
     let remedy = lang
         .pick("correct it; `msgcube serve` would not start with it", "请更正；否则 `msgcube serve` 无法启动");
-    Finding::problem("configuration", why, remedy)
+    Finding::problem("configuration", chinese::error(lang, why), remedy)
 }
 
 /// What can be said of the whole file. `path` is where it stands.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::lang::Lang;
+use crate::{chinese, lang::Lang};
 
 /// What became of a callback.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Answer {
         let took_ms = self.took_ms;
         let what = match &self.outcome {
             Outcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => error.clone(),
+            Outcome::Unreachable(error) | Outcome::Silence(error) => chinese::error(lang, error),
         };
         format!("POST {url}\n{what} ({took_ms} ms)\n{}", self.meaning().text(lang))
     }

@@ -1,6 +1,7 @@
 //! The program's own commands, run as people run them: the real binary, its output, and its exit status.
 #![allow(clippy::disallowed_methods, reason = "a test from outside: the real clock is what it tests with")]
 
+mod chinese;
 mod conformance;
 mod demo;
 mod doctor;

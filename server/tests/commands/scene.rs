@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 pub(crate) const APPID: &str = "wxcommands00000001";
-const ADMIN_KEY: &str = "commands-admin-key";
+pub(crate) const ADMIN_KEY: &str = "commands-admin-key";
 /// 2025-03-03 in Beijing.
 const MARCH_S: u64 = 1_741_000_000;
 
