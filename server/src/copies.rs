@@ -26,7 +26,7 @@ use crate::{
     components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
-    http::relay::Incoming,
+    incoming::Incoming,
     metrics::Metrics,
     outbound::{Address, Outbound},
     store::lock,

@@ -17,7 +17,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition}
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::{http::relay::Incoming, side_file, store::lock};
+use crate::{incoming::Incoming, side_file, store::lock};
 
 const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
 const CACHE_BYTES: usize = 4 << 20;

@@ -11,9 +11,8 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, Response, header},
+    http::{Request, Response, header},
 };
-use bytes::Bytes;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::{
     task::JoinHandle,
@@ -21,15 +20,17 @@ use tokio::{
 };
 
 use super::{
-    answer, body,
+    answer,
     callback::{self, Keeping},
 };
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     clock::Stopwatch,
     config::{OnLate, RelayConfig, WhenNotDurable},
     copies::Listening,
+    incoming::Incoming,
     outbound::{Address, Outbound, cause},
     store::{NotDurable, Outcome},
 };
@@ -70,15 +71,6 @@ pub struct Behind<'a> {
     pub places: usize,
     /// Whose copies those who only listen get.
     pub listening: Listening<'a>,
-}
-
-/// A callback as it came.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    pub query: Option<String>,
-    pub content_type: Option<HeaderValue>,
-    pub user_agent: Option<HeaderValue>,
-    pub body: Bytes,
 }
 
 /// What became of passing a callback on.
@@ -133,18 +125,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         for waiting in self.0 {
             waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Incoming {
-    /// What of a callback is passed on.
-    pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> Incoming {
-        Incoming {
-            query: query.map(ToOwned::to_owned),
-            content_type: headers.get(header::CONTENT_TYPE).cloned(),
-            user_agent: headers.get(header::USER_AGENT).cloned(),
-            body,
         }
     }
 }
@@ -300,7 +280,7 @@ fn status_class(response: &Response<Body>) -> &'static str {
 async fn send_until(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
     let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
     loop {
-        let Some(mut request) = request(url, incoming) else { return Passed::Unreachable };
+        let Some(mut request) = incoming.request(url) else { return Passed::Unreachable };
         request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
         let connection = capture_connection(&mut request);
         match timeout_at(deadline, exchange(&app.relay.client, request)).await {
@@ -331,22 +311,6 @@ fn is_connected(connection: &CaptureConnection) -> bool {
     connection.connection_metadata().is_some()
 }
 
-/// The callback as it goes on.
-pub fn request(target: &Address, incoming: &Incoming) -> Option<Request<Body>> {
-    let uri = target.with_query(incoming.query.as_deref()).ok()?;
-    let mut request = Request::new(Body::from(incoming.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    let headers =
-        [(header::CONTENT_TYPE, &incoming.content_type), (header::USER_AGENT, &incoming.user_agent)];
-    for (name, value) in headers {
-        if let Some(value) = value {
-            request.headers_mut().insert(name, value.clone());
-        }
-    }
-    Some(request)
-}
-
 /// One try. An error is worth another.
 async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, String> {
     let (parts, content) = client.send(request).await.map_err(|error| cause(&error))?.into_parts();
@@ -362,7 +326,7 @@ async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, S
             }
             Ok(Passed::Answered(response))
         }
-        Err(body::BodyError::TooLarge) => Ok(Passed::TooLarge),
+        Err(BodyError::TooLarge) => Ok(Passed::TooLarge),
         Err(_) => Err("the reply broke off".to_owned()),
     }
 }

@@ -13,10 +13,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{CoverageAnswer, answer, beijing};
 use crate::{
-    accounts::{Account, AccountError, Rotated, SECRETS, Settings},
+    accounts::{Account, AccountError, SECRETS, settings::Settings},
     api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     app::App,
-    http::{body::read_within, push},
+    body::read_within,
+    http::push,
+    office::Rotated,
     received::Status,
 };
 
@@ -173,7 +175,7 @@ pub async fn add_account(State(app): State<Arc<App>>, body: Body) -> Response<Bo
         Err(response) => return response,
     };
     let shared = app.clone();
-    let added = to_its_end(async move { shared.accounts.add(settings, shared.office()).await }).await;
+    let added = to_its_end(async move { shared.office().add(settings).await }).await;
     match added {
         Ok(account) => answer::own(StatusCode::CREATED, &Shown::of(&app, &account)),
         Err(error) => account_failed(&error),
@@ -199,8 +201,7 @@ pub async fn change_account(
         Err(response) => return response,
     };
     let shared = app.clone();
-    let changed =
-        to_its_end(async move { shared.accounts.change(&appid, changes, shared.office()).await }).await;
+    let changed = to_its_end(async move { shared.office().change(&appid, changes).await }).await;
     match changed {
         Ok(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
         Err(error) => account_failed(&error),
@@ -211,7 +212,7 @@ pub async fn change_account(
 pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
     let done = to_its_end(async move {
-        for event in shared.accounts.remove(&removed, shared.office()).await? {
+        for event in shared.office().remove(&removed).await? {
             push::tell(&shared, event).await;
         }
         if let Some(upstream) = &shared.upstream {
@@ -238,7 +239,7 @@ pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body
         Err(response) => return response,
     };
     let rotated = to_its_end(async move {
-        let (name, new) = app.accounts.rotate(&appid, what, app.office()).await?;
+        let (name, new) = app.office().rotate(&appid, what).await?;
         Ok(BTreeMap::from([("appid", appid), (name, new)]))
     });
     match rotated.await {
