@@ -3,6 +3,7 @@
 //! are sealed, and gone once delivered or a day old.
 
 mod delivery;
+mod entry;
 mod queue;
 
 use std::{
@@ -32,7 +33,8 @@ use crate::{
     store::lock,
 };
 
-use queue::{Entry, Queue, Room, TargetId};
+use entry::Entry;
+use queue::{Queue, Room, TargetId};
 
 /// A connection to a listener that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);

@@ -6,7 +6,8 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     AGE_S_MAX, Destination, Shared,
-    queue::{Entry, EntryKey, Queue, TargetId},
+    entry::Entry,
+    queue::{EntryKey, Queue, TargetId},
 };
 use crate::components::event;
 
