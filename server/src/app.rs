@@ -9,7 +9,7 @@ use axum::http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use crate::{
-    accounts::{Accounts, Office, StoredAccountError},
+    accounts::{Accounts, StoredAccountError},
     api_keys::ApiKeys,
     callback::KeyError,
     clock::Clock,
@@ -17,9 +17,10 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Tries, Watcher, relay::Relay},
+    http::{Budget, CALLS, Relay, Tries, Watcher},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    office::Office,
     quota::Quotas,
     random::{self, RandomError},
     received::{self, Received},
@@ -199,6 +200,7 @@ impl App {
     /// What changing accounts needs.
     pub fn office(&self) -> Office<'_> {
         Office {
+            accounts: &self.accounts,
             config: &self.config,
             address: self.address.get().copied(),
             clock: &self.clock,

@@ -25,7 +25,7 @@ use crate::{
     store::{Change, Store},
 };
 
-pub use authorize::{Approval, ComponentError, Desk, Ending, Handed};
+pub use authorize::{Approval, ComponentError, Desk, Handed};
 use code::UsedCodes;
 use refresh::RefreshTokens;
 

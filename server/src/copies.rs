@@ -3,6 +3,7 @@
 //! are sealed, and gone once delivered or a day old.
 
 mod delivery;
+mod entry;
 mod queue;
 
 use std::{
@@ -26,13 +27,14 @@ use crate::{
     components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
-    http::relay::Incoming,
+    incoming::Incoming,
     metrics::Metrics,
     outbound::{Address, Outbound},
     store::lock,
 };
 
-use queue::{Entry, Queue, Room, TargetId};
+use entry::Entry;
+use queue::{Queue, Room, TargetId};
 
 /// A connection to a listener that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);

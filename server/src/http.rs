@@ -2,7 +2,6 @@
 
 mod activity;
 mod answer;
-pub(crate) mod body;
 mod callback;
 mod caller;
 mod cloud;
@@ -18,7 +17,7 @@ mod operation;
 mod own;
 pub mod page;
 mod record;
-pub mod relay;
+mod relay;
 mod serve;
 mod token;
 
@@ -34,6 +33,7 @@ use crate::app::App;
 
 pub use component::{Tries, push};
 pub use gateway::{Budget, CALLS};
+pub use relay::Relay;
 pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.

@@ -18,7 +18,7 @@ pub use self::{
     advice::{explain, of_code},
     credentials::{ConfiguredAccount, CredentialArgs, CredentialError, Credentials, ReadAccount},
     csv::csv,
-    dates::{AskedRange, DateTextError, asked_range, first_day, last_day},
+    dates::{AskedRange, asked_range, first_day, last_day},
 };
 use crate::{lang::Lang, table};
 

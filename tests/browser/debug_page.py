@@ -11,7 +11,7 @@ import urllib.request
 from datetime import datetime
 
 import cases
-from browser import NARROW, WIDE, tab
+from browser import tab
 from cases import case
 
 NOW = "2014-12-10T12:00:00+08:00"
@@ -538,31 +538,21 @@ def the_keyboard_is_enough(scene):
         assert shown.page.locator("#verdict").get_attribute("aria-live") == "polite"
 
 
-def fits(shown, name):
-    """In every window, light and dark; pictures of all."""
-    for scheme in ("light", "dark"):
-        for width, (across, down) in (("wide", WIDE), ("narrow", NARROW)):
-            shown.page.emulate_media(color_scheme=scheme)
-            shown.page.set_viewport_size({"width": across, "height": down})
-            assert shown.overflow() <= 0, f"{name} is too wide for {across} pixels"
-            shown.shoot(f"{name}-{scheme}-{width}")
-
-
 @case
 def it_fits_every_window(scene):
     program = served(scene)
     for lang in ("en", "zh"):
         with tab(base(program), lang) as shown:
             shown.open("/debug")
-            fits(shown, f"start-{lang}")
+            shown.fits(f"start-{lang}")
             sign_in(shown)
             for name in ("getupstreammsg", "getupstreammsghour", "getupstreammsgdist", "getupstreammsgmonth"):
                 choose(shown, name)
                 send(shown)
-                fits(shown, f"{name}-{lang}")
+                shown.fits(f"{name}-{lang}")
             shown.page.fill("#end", "2014-12-31")
             send(shown)
-            fits(shown, f"error-{lang}")
+            shown.fits(f"error-{lang}")
 
 
 if __name__ == "__main__":

@@ -222,10 +222,3 @@ fn text() -> String {
 fn original_id() -> String {
     "gh_1".to_owned()
 }
-
-impl Case {
-    /// Whether a store that keeps nothing over a restart, and counts slowly, can run it.
-    pub fn fits_a_plain_model(&self) -> bool {
-        !self.is_large && self.step.iter().all(|step| step.restart.is_none())
-    }
-}

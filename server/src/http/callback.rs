@@ -18,12 +18,14 @@ use msgcube_cube::{Content, Message};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use super::{answer, body, body::BodyError, relay};
+use super::{answer, relay};
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     callback::{self, Query, Refusal},
     config::WhenNotDurable,
+    incoming::Incoming,
     store::{Aside, Outcome},
 };
 
@@ -85,7 +87,7 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
         Err(response) => return response,
     };
     let opened = recipient.open(app, &query, &body);
-    let incoming = || relay::Incoming::new(parts.uri.query(), &parts.headers, body.clone());
+    let incoming = || Incoming::new(parts.uri.query(), &parts.headers, body.clone());
     match (opened, behind) {
         (Ok(keeping), Some(behind)) => relay::keep(app, &behind, keeping, &incoming(), deadline).await,
         // Only what proved itself can be lost.

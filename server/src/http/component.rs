@@ -21,12 +21,15 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    body::{object, read_within},
     callback,
     caller::{Failure, failure},
     gateway,
 };
-use crate::{app::App, config::Role};
+use crate::{
+    app::App,
+    body::{object, read_within},
+    config::Role,
+};
 
 pub use consent::Tries;
 pub use serve::caller as platform;

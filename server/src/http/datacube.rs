@@ -13,8 +13,7 @@ use msgcube_cube::{Coverage, Period, second_of_day, start_of_day_s};
 use serde_json::{Map, Value};
 
 use super::{
-    answer, body,
-    body::BodyError,
+    answer,
     caller::{Caller, Failure, caller, failure, from_hosting},
     gateway,
     hint::Hint,
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     components::{MESSAGES, Permission},
     config::AccountKind,
 };

@@ -67,15 +67,7 @@ fn message(to: &str, id: u64) -> Sealed {
 
 impl Program {
     async fn push(&self, path: &str, sealed: &Sealed) -> Heard {
-        let url = format!("{}/component/{PLATFORM}/{path}?{}", self.base, sealed.query);
-        let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
-        match request.send().await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                response.text().await.map_or(Heard::Nothing, |text| Heard::Reply(status, text))
-            }
-            Err(_) => Heard::Nothing,
-        }
+        self.post_sealed(&format!("component/{PLATFORM}/{path}"), sealed).await
     }
 
     async fn tell(&self, event: &Sealed) -> Heard {

@@ -14,11 +14,12 @@ use axum::{
 use msgcube_client::ErrorCode;
 use reqwest::Url;
 
-use super::super::{answer, body::read_within, page::lang_of, serve::Peer, token};
+use super::super::{answer, page::lang_of, serve::Peer, token};
 use super::push;
 use crate::{
     accounts::Account,
     app::App,
+    body::read_within,
     components::{
         Approval, Component, ComponentError, MESSAGES,
         code::{Code, CodeKind},

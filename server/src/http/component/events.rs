@@ -18,8 +18,9 @@ use crate::{
     http::{
         answer,
         callback::{DEADLINE, implausible, read, refused},
-        relay::{self, Incoming},
+        relay,
     },
+    incoming::Incoming,
     received::{EventError, Learnt},
 };
 

@@ -8,21 +8,21 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderValue, Method, Request, header},
 };
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::super::{body, relay::Incoming};
 use crate::{
     app::App,
     callback::seal::Sealed,
     components::{
         Approval, Component, ComponentError,
-        event::{self, Event},
+        event::{self, Event, is_taken},
         ticket::SLOT_S,
     },
     config::Role,
+    incoming::Incoming,
     outbound::{Address, cause},
 };
 
@@ -35,9 +35,6 @@ const PAUSES: [Duration; 4] =
 const LOOK_EVERY_S: i64 = 30;
 /// Events that are older are not pushed any more.
 const AGE_S_MAX: i64 = 24 * 3600;
-/// What a platform answers. Source: WeChat's pages on its pushes.
-const SUCCESS: &[u8] = b"success";
-const ANSWER_BYTES_MAX: usize = 4096;
 
 /// Begins to push tickets, for as long as the program runs, and the events that an early end left untold.
 pub fn start(app: &Arc<App>) {
@@ -111,16 +108,10 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     let answered = async {
         let (parts, content) =
             app.relay.client().send(request).await.map_err(|error| cause(&error))?.into_parts();
-        let is_taken = takes(parts.status, content).await;
+        let is_taken = is_taken(parts.status, content).await;
         if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };
     timeout(TIME_MAX, answered).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
-}
-
-/// Whether a platform's answer says that it took a push.
-pub async fn takes(status: StatusCode, content: hyper::body::Incoming) -> bool {
-    let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
-    status == StatusCode::OK && text.trim_ascii() == SUCCESS
 }
 
 /// Gives a platform an account's permission sets, and tells it. Runs to its end also if the caller hangs up.

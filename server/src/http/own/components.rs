@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{answer, beijing, manage::read, no_account};
+use super::{answer, beijing, no_account, read};
 use crate::{
     app::App,
     components::{
