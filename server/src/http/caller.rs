@@ -81,13 +81,10 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
     }
 }
 
-/// Who calls without a token of ours, if it looks like a call from Cloud Hosting, whose side-car would add one: taken only
-/// from addresses that a cloud names. None: an `access_token` decides.
+/// Who calls without an `access_token`, if it looks like a call from Cloud Hosting, whose side-car would add one: taken
+/// only from addresses that a cloud names.
 pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>> {
     let query = parts.uri.query().unwrap_or("");
-    if token_in(query).is_some() {
-        return None;
-    }
     let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
     let from_appid = value("from_appid").map(|(_, appid)| appid);
     let peer = parts.extensions.get::<Peer>()?.0.ip();

@@ -30,22 +30,22 @@ pub struct Grant {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Grants {
-    by_hash: HashMap<Hash, Grant, foldhash::fast::RandomState>,
+    known: HashMap<Hash, Grant, foldhash::fast::RandomState>,
     /// Of each holder, by the moment until which they are good.
-    by_holder: HashMap<Holder, BTreeSet<(i64, Hash)>, foldhash::fast::RandomState>,
+    ends: HashMap<Holder, BTreeSet<(i64, Hash)>, foldhash::fast::RandomState>,
     /// By the moment from which on they are as good as unknown.
-    by_gone: BTreeSet<(i64, Hash)>,
+    over: BTreeSet<(i64, Hash)>,
 }
 
 impl Grants {
     /// By the hash of its token.
     pub fn get(&self, hash: &Hash) -> Option<&Grant> {
-        self.by_hash.get(hash)
+        self.known.get(hash)
     }
 
     /// All, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Grant> {
-        self.by_hash.values()
+        self.known.values()
     }
 
     /// A holder's that are good until one of these moments, in their order.
@@ -55,32 +55,32 @@ impl Grants {
         moments: RangeInclusive<i64>,
     ) -> impl DoubleEndedIterator<Item = &Grant> {
         let moments = (*moments.start(), Hash::default())..=(*moments.end(), [u8::MAX; 32]);
-        let of_holder = self.by_holder.get(holder).map(|ends| ends.range(moments));
-        of_holder.into_iter().flatten().filter_map(|(_, hash)| self.by_hash.get(hash))
+        let of_holder = self.ends.get(holder).map(|ends| ends.range(moments));
+        of_holder.into_iter().flatten().filter_map(|(_, hash)| self.known.get(hash))
     }
 
     /// Some of those that are as good as unknown, whoever holds them.
     pub fn gone(&self, now_s: i64) -> impl Iterator<Item = &Grant> {
-        let gone = self.by_gone.iter().take_while(move |(gone_s, _)| *gone_s <= now_s);
-        gone.take(GONE_TOGETHER).filter_map(|(_, hash)| self.by_hash.get(hash))
+        let gone = self.over.iter().take_while(move |(gone_s, _)| *gone_s <= now_s);
+        gone.take(GONE_TOGETHER).filter_map(|(_, hash)| self.known.get(hash))
     }
 
     /// Remembers a token, or that it ends at another moment.
     pub fn put(&mut self, hash: Hash, grant: Grant) {
         self.remove(&hash);
-        self.by_gone.insert((grant.gone_s(), hash));
-        self.by_holder.entry(grant.holder.clone()).or_default().insert((grant.valid_until_s, hash));
-        self.by_hash.insert(hash, grant);
+        self.over.insert((grant.gone_s(), hash));
+        self.ends.entry(grant.holder.clone()).or_default().insert((grant.valid_until_s, hash));
+        self.known.insert(hash, grant);
     }
 
     /// Forgets a token.
     pub fn remove(&mut self, hash: &Hash) {
-        let Some(grant) = self.by_hash.remove(hash) else { return };
-        self.by_gone.remove(&(grant.gone_s(), *hash));
-        if let Some(ends) = self.by_holder.get_mut(&grant.holder) {
+        let Some(grant) = self.known.remove(hash) else { return };
+        self.over.remove(&(grant.gone_s(), *hash));
+        if let Some(ends) = self.ends.get_mut(&grant.holder) {
             ends.remove(&(grant.valid_until_s, *hash));
             if ends.is_empty() {
-                self.by_holder.remove(&grant.holder);
+                self.ends.remove(&grant.holder);
             }
         }
     }

@@ -86,8 +86,17 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         any::<bool>().prop_map(|is_of_platform| Step::Issue { is_of_platform }),
         prop::bool::weighted(0.3).prop_map(|force| Step::Stable { force }),
-        prop_oneof![Just(1), Just(299), Just(300), Just(301), Just(6899), Just(6901), Just(7200), Just(86_400)]
-            .prop_map(Step::Wait),
+        prop_oneof![
+            Just(1),
+            Just(299),
+            Just(300),
+            Just(301),
+            Just(6899),
+            Just(6901),
+            Just(7200),
+            Just(86_400)
+        ]
+        .prop_map(Step::Wait),
     ]
 }
 
