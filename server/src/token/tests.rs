@@ -111,7 +111,7 @@ async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
         }
         Step::Stable { force } => {
             let holder = Holder::account("wx1", Endpoint::Stable);
-            let newest = known.iter().filter(|known| known.holder == holder && !force).next_back();
+            let newest = known.iter().rfind(|known| known.holder == holder && !force);
             let good = newest.filter(|newest| newest.valid_until_s - run.now_s >= RENEW_S);
             let end_s = if force { run.now_s } else { i64::MAX };
             (holder, end_s, good.map(|good| good.token.clone()))
