@@ -46,21 +46,32 @@ pub async fn answer(
     request: Request,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let Some(hosted) = from_hosting(&app, &parts) else {
-        let caller = caller(&app, &parts, app.clock.now_s());
-        return answer_to(interface, &app, caller, parts, body).await;
-    };
-    // The header says that a call was taken over without a token; one that was not let in was not.
-    let sequence = hosted
-        .is_ok()
-        .then(|| app.rids.next(app.clock.now_s()).to_string())
-        .and_then(|id| HeaderValue::try_from(id).ok());
-    parts.uri = uri_without_token(interface);
-    let mut response = answer_to(interface, &app, hosted, parts, body).await;
-    if let Some(sequence) = sequence {
+    let mut caller = caller(&app, &parts, app.clock.now_s());
+    let mut is_hosted = false;
+    // Only who shows no token can come from Cloud Hosting.
+    if is_without_token(&caller)
+        && let Some(hosted) = from_hosting(&app, &parts)
+    {
+        // One that was not let in was not taken over without a token.
+        is_hosted = hosted.is_ok();
+        caller = hosted;
+        parts.uri = uri_without_token(interface);
+    }
+    let mut response = answer_to(interface, &app, caller, parts, body).await;
+    let sequence = is_hosted.then(|| app.rids.next(app.clock.now_s()).to_string());
+    if let Some(sequence) = sequence.and_then(|id| HeaderValue::try_from(id).ok()) {
         response.headers_mut().insert(SEQUENCE, sequence);
     }
     response
+}
+
+fn is_without_token(caller: &Result<Caller, Failure>) -> bool {
+    matches!(caller, Err(failure) if failure.code == ErrorCode::ACCESS_TOKEN_MISSING)
+}
+
+/// Which of the seven stands at a path.
+pub fn interface_at(path: &str) -> Option<&'static Interface> {
+    Interface::by_name(path.strip_prefix("/datacube/")?)
 }
 
 /// Where a call that carries no token of ours would go, with the place of one: WeChat is asked with the real one.
@@ -87,7 +98,8 @@ pub async fn answer_to(
         && !question.touches_covered(interface, app, now_s)
     {
         let account = Some(question.account).filter(|_| !question.has_real_token);
-        return gateway::uncovered(app, &upstream, account, parts, question.body).await;
+        // WeChat's room is not taken for what is answered here.
+        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
     }
     match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {

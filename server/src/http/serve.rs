@@ -11,11 +11,16 @@ use std::{
 
 use super::{
     activity::{Activity, Idle, Timed},
-    callback, drain,
+    callback, datacube, drain,
     record::Asked,
 };
 use crate::{app::App, tls::Tls};
-use axum::{Router, body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::Response,
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -166,7 +171,7 @@ impl Connection {
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            activity.clone().during(respond(routes.clone(), request, peer, arrived, activity.clone()))
+            respond(routes.clone(), request, peer, arrived, activity.clone())
         });
         // An error here is the peer's: a broken connection or no HTTP.
         let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
@@ -223,8 +228,8 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
 #[derive(Clone, Debug)]
 pub struct Routes {
     pub router: Router,
-    /// The public address, where callbacks come in and calls that are refused are kept. Callbacks are taken past the
-    /// router, which costs a tenth of a callback's time. None: neither.
+    /// The public address, where callbacks come in and calls that are refused are kept. Callbacks and the seven are
+    /// taken past the router, which costs a tenth of their time. None: neither.
     pub public: Option<Arc<App>>,
 }
 
@@ -235,6 +240,7 @@ async fn respond(
     arrived: Instant,
     activity: Arc<Activity>,
 ) -> Result<Response<Body>, Closed> {
+    let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
     let response = match routes.public {
@@ -242,8 +248,7 @@ async fn respond(
         public => {
             request.extensions_mut().insert(peer);
             let asked = Asked::new(&request, peer, arrived);
-            let response = routes.router.oneshot(request).await;
-            let response = response.unwrap_or_else(|error: Infallible| match error {});
+            let response = routed(routes.router, public.as_ref(), request).await;
             if let Some(app) = public {
                 asked.keep(&app, &response);
             }
@@ -251,9 +256,19 @@ async fn respond(
         }
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
-        None => Ok(response),
+        None => Ok(running.until_sent(response)),
         Some(CloseWithoutAnswer) => Err(Closed),
     }
+}
+
+async fn routed(router: Router, public: Option<&Arc<App>>, request: Request) -> Response<Body> {
+    if let Some(app) = public
+        && let Some(interface) = datacube::interface_at(request.uri().path())
+    {
+        return Box::pin(datacube::answer(interface, State(app.clone()), request)).await;
+    }
+    let response = router.oneshot(request).await;
+    response.unwrap_or_else(|error: Infallible| match error {})
 }
 
 #[cfg(test)]
