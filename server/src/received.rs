@@ -7,6 +7,7 @@ mod standing;
 mod ticket;
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -17,7 +18,6 @@ use crate::{
     config::check_text,
     data_key::DataKey,
     ingest::Ingest,
-    secret::Secret,
     store::{Change, NotDurable, Outcome, Store, lock},
 };
 
@@ -25,7 +25,7 @@ pub use load::{Loaded, load};
 use platforms::{Platforms, Verdict};
 pub use standing::Status;
 use standing::{Standing, fact_key};
-use ticket::Ticket;
+pub use ticket::Ticket;
 
 /// All of them.
 #[derive(Debug)]
@@ -134,8 +134,18 @@ impl Received {
     }
 
     /// The newest ticket that a platform was sent.
-    pub fn ticket(&self, component: &str) -> Option<Secret> {
-        Some(lock(&self.platforms).0.get(component)?.ticket.as_ref()?.text.clone())
+    pub fn ticket(&self, component: &str) -> Option<Ticket> {
+        lock(&self.platforms).0.get(component)?.ticket.clone()
+    }
+
+    /// How many accounts of a platform stand how.
+    pub fn numbers(&self, component: &str) -> BTreeMap<Status, usize> {
+        let platforms = lock(&self.platforms);
+        let seats = platforms.0.get(component).into_iter().flat_map(|platform| platform.seats.values());
+        let statuses = seats.filter(|seat| seat.durable > 0).map(|seat| seat.standing.status);
+        let mut numbers = BTreeMap::new();
+        statuses.for_each(|status| *numbers.entry(status).or_default() += 1);
+        numbers
     }
 
     /// Whether a message is taken. Says nothing durable yet.
@@ -202,7 +212,7 @@ impl Received {
             Info::Unauthorized(appid) => {
                 self.decide(component, &appid, Status::Unauthorized, create_time).await
             }
-            Info::Other => Ok(Learnt::News),
+            Info::Probe | Info::Other => Ok(Learnt::News),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
 pub const FACT_PREFIX: &str = "received/";
 
 /// What the platform was told of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Its messages come, and nothing says yet that it authorised the platform.

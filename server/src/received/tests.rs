@@ -12,6 +12,7 @@ use crate::{
     config::ComponentConfig,
     ingest::Writer,
     metrics::Metrics,
+    secret::Secret,
     store::{Embedded, Options},
 };
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     app::App,
-    callback::{self, PlatformEvent, Query, Refusal},
+    callback::{self, Info, PlatformEvent, Query, Refusal},
     components::Component,
     config::Role,
     http::{
@@ -49,6 +49,11 @@ pub async fn receive(
     let opened = callback::open_event(&component.keys, &query, &body);
     let incoming = Incoming::new(parts.uri.query(), &parts.headers, body);
     match opened {
+        // Only who has the platform's key can play it, and it says nothing.
+        Ok(PlatformEvent { info: info @ Info::Probe, .. }) => {
+            app.metrics.callback("event", info.name());
+            answer::success()
+        }
         Ok(event) => take(app, component, event, incoming, deadline).await,
         Err(refusal) => refuse(app, component, &refusal, incoming, deadline).await,
     }
