@@ -166,6 +166,17 @@ impl Accounts {
         served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
     }
 
+    /// Serves an account no more.
+    pub fn withdraw(&self, appid: &str) {
+        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
+    }
+
+    /// Serves an account as before it was withdrawn.
+    pub fn put_back(&self, account: &Arc<Account>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.insert(account.config.appid.clone(), account.clone());
+    }
+
     /// Serves an account of the configuration file.
     pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
         self.put(Account::new(number, config.clone(), true, &self.quotas)?);
@@ -257,23 +268,14 @@ impl Accounts {
         let account = self.changeable(appid)?;
         let ending = office.components.ending(appid, office.clock.now_s()).await;
         let mut gone = ending.changes()?;
-        let forgotten =
-            office.received.forget(appid).ok_or_else(|| AccountError::Authorized(appid.to_owned()))?;
         let (number, ended_s) = (account.number, office.clock.now_s());
-        // Nothing is taken any more before time stops being covered.
-        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
         let revocation = office.tokens.revocation(|holder| holder.appid == appid).await;
         gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
         gone.extend(revocation.changes());
-        gone.extend(forgotten.changes(appid));
-        let done = office.ingest.serve(number, false, gone).await;
+        let done = office.received.remove(&account, ended_s, gone).await;
         // In any case it was not served for a moment.
         office.ingest.lose(number, ended_s, office.clock.now_s() + 1);
-        if let Err(error) = done {
-            office.received.restore(appid, forgotten);
-            self.served.write().unwrap_or_else(PoisonError::into_inner).insert(appid.to_owned(), account);
-            return Err(error.into());
-        }
+        done?;
         revocation.complete();
         Ok(ending.complete())
     }

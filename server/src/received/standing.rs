@@ -78,8 +78,8 @@ pub fn fact_key(component: &str, appid: &str) -> String {
 }
 
 /// Platform and account of a fact.
-pub fn pair_of(fact: &str) -> Option<(&str, &str)> {
-    fact.strip_prefix(FACT_PREFIX)?.split_once(' ')
+pub fn pair_of<'a>(prefix: &str, fact: &'a str) -> Option<(&'a str, &'a str)> {
+    fact.strip_prefix(prefix)?.split_once(' ')
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ async fn learn(app: &Arc<App>, component: &Component, event: PlatformEvent) -> b
     match app.received.learn(component, event).await {
         Ok(Learnt::News) => app.metrics.callback("event", name),
         Ok(Learnt::Replayed) => app.metrics.callback("event", "replayed"),
+        Err(EventError::Removed) => app.metrics.callback("event", "before_removal"),
         Err(EventError::Implausible) => app.metrics.callback("event", "implausible"),
         Err(error @ (EventError::TooMany | EventError::NotDurable(_))) => {
             if app.refusals.may_log(component, "event_not_kept", app.clock.now_s()) {
