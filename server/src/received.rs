@@ -130,11 +130,16 @@ impl Received {
         shown
     }
 
-    /// Whether an account took back what it gave a platform.
+    /// Whether an account took back what it gave a platform. One that was removed and is there again by a message has given
+    /// nothing yet.
     pub fn is_withdrawn(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
-        let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
-        seat.is_some_and(|seat| !seat.standing.is_active())
+        let Some(platform) = platforms.0.get(component) else { return false };
+        platform.seats.get(appid).is_some_and(|seat| match seat.standing.status {
+            Status::Unauthorized => true,
+            Status::Pending => platform.removals.contains_key(appid),
+            Status::Authorized => false,
+        })
     }
 
     /// The newest ticket that a platform was sent.

@@ -457,6 +457,15 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
         .await;
     assert_eq!((heard, program.status(ONE).await), (success(), json!("unauthorized")));
     assert_eq!(ask().await["errcode"], 61003);
+    let url = format!("{}/datacube/getupstreammsg?access_token=ONE1", program.base);
+    let by_get: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(by_get["errcode"], 43002, "the method comes first");
+    // Removed, and there again by a message, it has given nothing until WeChat gives out a token again.
+    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
+    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!((ask().await["errcode"].clone(), program.status(ONE).await), (json!(61003), json!("pending")));
+    program.wechats_component_call("api_query_auth", json!({})).await;
+    assert_eq!((ask().await, program.status(ONE).await), (json!({"list": []}), json!("authorized")));
 }
 
 #[tokio::test]
