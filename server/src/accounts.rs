@@ -127,6 +127,17 @@ impl Accounts {
         served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
     }
 
+    /// Serves an account no more.
+    pub fn withdraw(&self, appid: &str) {
+        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
+    }
+
+    /// Serves an account as before it was withdrawn.
+    pub fn put_back(&self, account: &Arc<Account>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        served.insert(account.config.appid.clone(), account.clone());
+    }
+
     /// Serves an account of the configuration file.
     pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
         self.put(Arc::new(Account::new(number, config.clone(), true, &self.quotas)?));

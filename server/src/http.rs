@@ -46,14 +46,14 @@ pub fn router(app: Arc<App>) -> Routes {
         .merge(component::router());
     let router =
         router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
-    Routes { router: router.with_state(app.clone()), public: Some(app) }
+    Routes { router: router.with_state(app.clone()), app, is_public: true }
 }
 
 /// The operator's address: no callbacks and no gateway, and the metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
     let router = router.method_not_allowed_fallback(async || answer::wrong_method());
-    Routes { router: router.with_state(app), public: None }
+    Routes { router: router.with_state(app.clone()), app, is_public: false }
 }
 
 /// What both addresses have: the own interface, the pages, and what the debugging page asks.

@@ -115,23 +115,14 @@ impl Office<'_> {
         let account = self.changeable(appid)?;
         let ending = self.components.ending(appid, self.clock.now_s()).await;
         let mut gone = ending.changes()?;
-        let forgotten =
-            self.received.forget(appid).ok_or_else(|| AccountError::Authorized(appid.to_owned()))?;
         let (number, ended_s) = (account.number, self.clock.now_s());
-        // Nothing is taken any more before time stops being covered.
-        self.accounts.take_out(appid);
         let revocation = self.tokens.revocation(|holder| holder.appid == appid).await;
         gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
         gone.extend(revocation.changes());
-        gone.extend(forgotten.changes(appid));
-        let done = self.ingest.serve(number, false, gone).await;
+        let done = self.received.remove(&account, ended_s, gone).await;
         // In any case it was not served for a moment.
         self.ingest.lose(number, ended_s, self.clock.now_s() + 1);
-        if let Err(error) = done {
-            self.received.restore(appid, forgotten);
-            self.accounts.put(account);
-            return Err(error.into());
-        }
+        done?;
         revocation.complete();
         Ok(ending.complete())
     }

@@ -6,7 +6,6 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     AGE_S_MAX, Destination, Shared,
-    entry::Entry,
     queue::{EntryKey, Queue, TargetId},
 };
 use crate::components::event;
@@ -152,7 +151,7 @@ async fn settle(
     destination: Option<&Destination>,
     sealed: &[u8],
 ) -> (&'static str, bool, Settled) {
-    let entry = shared.key.open("copy", sealed).ok().and_then(|bytes| Entry::read(&bytes));
+    let entry = shared.opened(sealed);
     let request = destination.zip(entry.as_ref()).and_then(|(to, entry)| {
         let address = entry.account.as_ref().map(|appid| to.address.for_account(appid));
         entry.incoming.request(address.as_ref().unwrap_or(&to.address))

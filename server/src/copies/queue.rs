@@ -55,6 +55,13 @@ struct Waiting {
     durable: u64,
 }
 
+/// The first or last key of a target.
+fn edge(target: &TargetId, filled_with: u8) -> EntryKey {
+    let mut key = [filled_with; 24];
+    key[..16].copy_from_slice(target);
+    key
+}
+
 /// A sealed entry.
 pub type Row = (EntryKey, Vec<u8>);
 
@@ -128,11 +135,8 @@ impl Queue {
     ) -> Result<Vec<Row>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(COPIES)?;
-        let mut first = EntryKey::default();
-        first[..16].copy_from_slice(target);
-        let mut last = first;
-        last[16..].fill(u8::MAX);
-        let first = behind.unwrap_or(first);
+        let first = behind.unwrap_or_else(|| edge(target, 0));
+        let last = edge(target, u8::MAX);
         let rows = table.range(first.as_slice()..=last.as_slice())?;
         let rows = rows.map(|row| {
             let (key, value) = row?;
@@ -141,6 +145,13 @@ impl Queue {
             Ok((copy, value.value().to_vec()))
         });
         rows.filter(|row| row.as_ref().map_or(true, |(key, _)| behind != Some(*key))).take(limit).collect()
+    }
+
+    /// How many entries wait for a target.
+    pub fn number(&self, target: &TargetId) -> Result<usize, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let (first, last) = (edge(target, 0), edge(target, u8::MAX));
+        Ok(transaction.open_table(COPIES)?.range(first.as_slice()..=last.as_slice())?.count())
     }
 
     /// Takes entries out.

@@ -15,9 +15,10 @@ use crate::{
 };
 
 /// Settings that are secrets themselves, where their name does not end in `_file`.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "admin_key",
     "secret",
+    "secret_key",
     "upstream_secret",
     "token",
     "token_previous",
@@ -84,9 +85,9 @@ fn is_open(file: &Path) -> bool {
 fn secret_files(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Vec::new() };
-    let accounts = table.get("account").and_then(toml::Value::as_array).into_iter().flatten();
+    let arrays = ["account", "component", "cloud"].into_iter().filter_map(|name| table.get(name)?.as_array());
     let tables: Vec<&toml::Table> =
-        accounts.filter_map(toml::Value::as_table).chain(std::iter::once(&table)).collect();
+        arrays.flatten().filter_map(toml::Value::as_table).chain(std::iter::once(&table)).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = Vec::new();
     for (key, value) in tables.iter().flat_map(|table| table.iter()) {

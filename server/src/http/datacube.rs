@@ -162,11 +162,13 @@ async fn question(
         Err(_) => Ok(Bytes::new()),
     };
     told.body = body.as_ref().cloned().unwrap_or_default();
-    let caller = caller?;
-    if parts.method != Method::POST {
+    // That an authorisation is over comes after the method, whoever finds it.
+    let comes_first = |failure: &Failure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
+    if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {
         let en = "send the dates as a JSON object in the body of a POST";
         return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
     }
+    let caller = caller?;
     check_permission(app, &caller)?;
     let Caller { account, has_real_token, .. } = caller;
     check_quota(interface, app, &account, now_s)?;

@@ -46,6 +46,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
         .route("/v1/stats", guard(Need::AnyKey, get(across::answer)))
+        .route("/v1/components/{component}", guard(Need::Admin, get(components::show)))
         .route("/v1/components/{component}/ticket", guard(Need::Admin, get(components::ticket)))
         .route(
             "/v1/components/{component}/authorizations",

@@ -228,9 +228,11 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
 #[derive(Clone, Debug)]
 pub struct Routes {
     pub router: Router,
-    /// The public address, where callbacks come in and calls that are refused are kept. Callbacks and the seven are
-    /// taken past the router, which costs a tenth of their time. None: neither.
-    pub public: Option<Arc<App>>,
+    /// Keeps the calls that are refused.
+    pub app: Arc<App>,
+    /// The public address, where callbacks come in. They and the seven are taken past the router, which costs a tenth of
+    /// their time.
+    pub is_public: bool,
 }
 
 async fn respond(
@@ -243,17 +245,15 @@ async fn respond(
     let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
-    let response = match routes.public {
-        Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
-        public => {
-            request.extensions_mut().insert(peer);
-            let asked = Asked::new(&request, peer, arrived);
-            let response = routed(routes.router, public.as_ref(), request).await;
-            if let Some(app) = public {
-                asked.keep(&app, &response);
-            }
-            response
-        }
+    let response = if routes.is_public && callback::is_callback(&request) {
+        callback::receive(&routes.app, request, arrived).await
+    } else {
+        request.extensions_mut().insert(peer);
+        let asked = Asked::new(&request, peer, arrived);
+        let public = routes.is_public.then_some(&routes.app);
+        let response = routed(routes.router, public, request).await;
+        asked.keep(&routes.app, &response);
+        response
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
         None => Ok(running.until_sent(response)),

@@ -191,7 +191,12 @@ impl Server {
 
     /// What time is covered.
     pub(crate) async fn coverage(&self) -> Outcome<Value> {
-        let url = format!("{}/v1/accounts/{APPID}/coverage", self.base);
+        self.own(&format!("/v1/accounts/{APPID}/coverage")).await
+    }
+
+    /// What the own interface says.
+    pub(crate) async fn own(&self, path: &str) -> Outcome<Value> {
+        let url = format!("{}{path}", self.base);
         let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
     }

@@ -24,6 +24,7 @@ use crate::{
     config::Role,
     incoming::Incoming,
     outbound::{Address, cause},
+    store::lock,
 };
 
 /// One delivery.
@@ -90,12 +91,19 @@ async fn push_ticket(app: &App, component: &Component) {
             Err(error) => Err(error),
         };
         app.metrics.pushed(event.info_type.name(), if result.is_ok() { "delivered" } else { "failed" });
+        note(component, &result, now_s);
         let Err(error) = result else { return };
         if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
             tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; the next one follows");
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+fn note(component: &Component, result: &Result<(), String>, now_s: i64) {
+    let mut pushes = lock(&component.ticket_pushes);
+    pushes.taken_s = if result.is_ok() { Some(now_s) } else { pushes.taken_s };
+    pushes.error = result.as_ref().err().cloned();
 }
 
 async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), String> {

@@ -1,4 +1,6 @@
-//! Third-party platforms for their operator: the ticket of the moment, and authorisations without the page.
+//! Third-party platforms for their operator: how they fare, the ticket of the moment, and authorisations without the page.
+
+mod state;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,6 +22,8 @@ use crate::{
     config::Role,
     http::push,
 };
+
+pub use state::show;
 
 /// Authorisations that one answer shows.
 const COUNT_MAX: usize = 500;
@@ -52,12 +56,13 @@ struct Authorized {
 
 /// Why nothing can be asked of a platform, if so.
 fn refusal(app: &App, appid: &str) -> Option<Response<Body>> {
-    let Some(component) = app.components.get(appid) else {
-        let error = "no [[component]] of the configuration has this appid";
-        return Some(answer::own_error(StatusCode::NOT_FOUND, error));
-    };
+    let Some(component) = app.components.get(appid) else { return Some(unknown()) };
     let error = "this [[component]] has role = \"receive\": its tickets and authorisations come from WeChat";
     (component.config.role == Role::Receive).then(|| answer::own_error(StatusCode::CONFLICT, error))
+}
+
+fn unknown() -> Response<Body> {
+    answer::own_error(StatusCode::NOT_FOUND, "no [[component]] of the configuration has this appid")
 }
 
 /// `GET /v1/components/{c}/ticket`
@@ -76,7 +81,7 @@ pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
 
 /// The newest ticket that WeChat pushed to a platform.
 fn received_ticket(app: &App, component: &str) -> Option<String> {
-    app.received.ticket(component).map(|ticket| ticket.reveal().to_owned())
+    app.received.ticket(component).map(|ticket| ticket.text.reveal().to_owned())
 }
 
 fn no_ticket() -> Response<Body> {

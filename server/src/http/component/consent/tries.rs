@@ -9,7 +9,8 @@ const TRIES_MAX: u32 = 10;
 /// Codes that are counted at the same time; beyond that nobody tries anything.
 const CODES_MAX: usize = 100_000;
 
-/// By the code's end and nonce, so that the oldest go first.
+/// By the code's end and nonce, so that the oldest go first. In memory only: whoever tries cannot restart the program, and
+/// ten more tries within a code's half hour find no secret.
 #[derive(Debug, Default)]
 pub struct Tries(Mutex<BTreeMap<(i64, String), u32>>);
 
