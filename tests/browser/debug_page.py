@@ -203,7 +203,7 @@ def a_range_that_is_too_long_is_explained_and_corrected_by_one_click(scene):
             assert said["errcode"] == 61501 and verdict(shown) == "61501 date range error"
             meaning = shown.text("#meaning")
             assert (hint if lang == "en" else chinese) in meaning, meaning
-            assert ("longer than the span" if lang == "en" else "超过最大天数") in meaning
+            assert ("longer than the interface takes" if lang == "en" else "超过最大天数") in meaning
             assert "2014-11-01" in shown.text("#again")
             shown.shoot(f"error-61501-{lang}")
             shown.page.click("#again")
@@ -257,7 +257,7 @@ def a_body_written_by_hand_goes_out_as_it_is(scene):
         ('{"begin_date":"20141101","end_date":"2014-11-30"}', 61500, "YYYY-MM-DD"),
         ('{"end_date":"2014-11-30"}', 61500, "begin_date is missing"),
         ("begin_date=2014-11-01&end_date=2014-11-01", 47001, "JSON object"),
-        ("", 44002, "without a byte"),
+        ("", 44002, "The body is empty."),
     ]
     with tab(base(program)) as shown:
         shown.open("/debug")
