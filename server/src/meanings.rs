@@ -78,7 +78,7 @@ pub static MEANINGS: &[Meaning] = meanings! {
         do "Check the secret; a reset in the console changes WeChat's, rotating changes the one here."
            "检查 secret；在微信后台重置或在本服务轮换后会改变。";
     40164
-        when "A token was asked for, or clear_quota/v2 called, from an address that is not in ip_allow. errmsg has that address in place of A.B.C.D, IPv6 as such."
+        when "A token was asked for, or clear_quota/v2 called, from an address that is not in ip_allow. errmsg names that address, IPv6 as such."
              "获取 token 或调用 clear_quota/v2 的来源地址不在 ip_allow 中。errmsg 中的地址即来源地址，IPv6 原样显示。"
         do "Add the caller's address to the account's IP whitelist (here: ip_allow)."
            "把调用方的 IP 加入公众号的 IP 白名单（本服务：ip_allow）。";
