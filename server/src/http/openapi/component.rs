@@ -263,7 +263,7 @@ fn issued() -> [Operation; 2] {
         "additionalProperties": false,
         "properties": {
             "appid": { "type": "string", "minLength": 1 },
-            "permission_sets": { "type": "array", "items": { "type": "integer", "minimum": 1 } },
+            "permission_sets": { "type": "array", "minItems": 1, "items": { "type": "integer", "minimum": 1 } },
         },
     });
     let given = json!({

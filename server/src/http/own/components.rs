@@ -138,6 +138,9 @@ pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, b
     if app.accounts.get(&new.appid).is_none() {
         return no_account();
     }
+    if new.permission_sets.is_empty() {
+        return bad("permission_sets: name at least one, such as 1 (messages); DELETE of the authorisation takes all of them back".to_owned());
+    }
     if let Some(unknown) = new.permission_sets.iter().find(|id| permission_set(**id).is_none()) {
         let known: Vec<String> = PERMISSION_SETS.iter().map(|set| set.id.to_string()).collect();
         return bad(format!(
