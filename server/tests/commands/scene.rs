@@ -109,6 +109,13 @@ impl Scene {
         Ended::of(self.command(args).spawn()?)
     }
 
+    /// Runs a command whose output nobody reads.
+    pub(crate) fn run_unread(&self, args: &[&str]) -> Outcome<Ended> {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        Ended::of(self.command(args).stdout(writer).spawn()?)
+    }
+
     /// Runs a command with a variable of the environment.
     pub(crate) fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
         Ended::of(self.command(args).env(name, value).spawn()?)
