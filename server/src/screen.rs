@@ -1,7 +1,10 @@
-//! Standard output as commands write to it. A reader that has seen enough, such as `head`, is no error: what a command does
+//! Standard output and standard error as commands write to them. A reader that has seen enough, such as `head`, is no error: what a command does
 //! goes on unseen, to its end and with its status.
 
-use std::io::{self, ErrorKind, Stdout, Write};
+use std::{
+    fmt::Display,
+    io::{self, ErrorKind, Stdout, Write},
+};
 
 /// Standard output.
 #[derive(Debug)]
@@ -21,6 +24,12 @@ impl Write for Screen {
     fn flush(&mut self) -> io::Result<()> {
         or_unseen(self.0.flush(), ())
     }
+}
+
+/// A line on standard error.
+pub fn note(text: impl Display) {
+    // Nobody is left to tell if this fails, too.
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn or_unseen<T>(done: io::Result<T>, unseen: T) -> io::Result<T> {

@@ -17,6 +17,7 @@ use crate::{
     doctor::Around,
     line::Fault,
     query::{Credentials, progress_bar},
+    screen,
 };
 
 /// So many cases in a row without an answer in time, and nobody is asked further.
@@ -157,5 +158,5 @@ fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
             "{target}：{all} 项中的 {cases} 项，共 {calls} 次调用（有的项要问多次，另需获取 token）{pace}。调用消耗当日额度。{effect}"
         ),
     );
-    eprintln!("{text}");
+    screen::note(text);
 }

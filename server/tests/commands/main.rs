@@ -120,6 +120,7 @@ fn a_reader_that_has_seen_enough_is_no_error() -> Outcome<()> {
         &["send", "--config", &config, "--base", base],
         &["import", &empty, "--server", base, "--appid", APPID, "--admin-key-file", &key],
         &["conformance", "--replay", &record],
+        &["conformance", "--config", &config, "--target", base],
         &["doctor", "--config", &config, "--server", base, "--no-post"],
         &["completions", "bash"],
         &["man", "pages"],
@@ -128,10 +129,11 @@ fn a_reader_that_has_seen_enough_is_no_error() -> Outcome<()> {
         &["help"],
     ] {
         let read = scene.run(args)?;
-        let unread = scene.run_unread(args)?;
+        let unread = scene.run_unread(args, true)?;
         assert!(!read.out.is_empty(), "{args:?} prints: {read:?}");
         assert_eq!(unread.status, read.status, "{args:?}: {unread:?}");
         assert!(!unread.err.contains("pipe"), "{args:?}: {unread:?}");
+        assert_eq!(scene.run_unread(args, false)?.status, read.status, "{args:?}, and nobody hears it");
     }
     Ok(())
 }

@@ -109,11 +109,15 @@ impl Scene {
         Ended::of(self.command(args).spawn()?)
     }
 
-    /// Runs a command whose output nobody reads.
-    pub(crate) fn run_unread(&self, args: &[&str]) -> Outcome<Ended> {
+    /// Runs a command whose output nobody reads; what it says is still heard, if that is wanted.
+    pub(crate) fn run_unread(&self, args: &[&str], is_heard: bool) -> Outcome<Ended> {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
-        Ended::of(self.command(args).stdout(writer).spawn()?)
+        let mut command = self.command(args);
+        if !is_heard {
+            command.stderr(writer.try_clone()?);
+        }
+        Ended::of(command.stdout(writer).spawn()?)
     }
 
     /// Runs a command with a variable of the environment.
