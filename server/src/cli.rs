@@ -9,7 +9,6 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
@@ -23,7 +22,8 @@ use crate::{
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
-    send::{self, SendArgs, SendKeys},
+    screen::Screen,
+    send::{self, SendArgs},
     server,
     tls_ca::{self, TlsCaArgs},
 };
@@ -160,7 +160,7 @@ fn fail(failure: &Failure, lang: Lang) -> ExitCode {
 }
 
 async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> {
-    let out = &mut std::io::stdout();
+    let out = &mut Screen::default();
     match command {
         Command::Serve(args) => serve(args).await,
         Command::Demo(args) => {
@@ -186,7 +186,8 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             let stopwatch = Stopwatch::start();
             let elapsed_ms = move || u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX);
             let now_s = Clock::real().now_s();
-            let done = send::run(&args, lang, now_s, elapsed_ms, send_keys, out).await;
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
             let accepted = done.map_err(|error| Failure(error.text(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -269,19 +270,6 @@ fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAcco
         appid: account.appid.clone(),
         secret: account.secret.reveal().to_owned().into(),
         base,
-    })
-}
-
-fn send_keys(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
-    let config = read_config(path).map_err(|error| error.to_string())?;
-    let account = config.account(appid)?;
-    let copy = |secret: &crate::secret::Secret| Zeroizing::new(secret.reveal().to_owned());
-    Ok(SendKeys {
-        appid: account.appid.clone(),
-        original_id: account.original_id.clone(),
-        token: copy(&account.token),
-        encoding_aes_key: account.encoding_aes_key.as_ref().map(copy),
-        base: Some(config.base_url()),
     })
 }
 

@@ -36,6 +36,7 @@ pub mod refusals;
 pub mod refused_calls;
 pub mod remembered;
 pub mod rid;
+pub mod screen;
 pub mod secret;
 pub mod send;
 pub mod server;

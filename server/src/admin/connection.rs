@@ -112,6 +112,8 @@ impl AdminError {
     }
 }
 
+/// In place of what the server says.
+pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
 const NO_ADDRESS: &str = "it must begin with http:// or https:// and a host";
 
 /// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
@@ -145,19 +147,43 @@ impl Connection {
         };
         let is_configured = args.server.is_none();
         let base = args.server.clone().or(base).unwrap_or_default();
+        Connection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
+    }
+
+    /// To this address with this key; `is_configured`: as it stands in a configuration.
+    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
         let base: Url = base.parse().map_err(|_| AdminError::Server(NO_ADDRESS.to_owned()))?;
         let http = client_of_server(&base, is_configured).timeout(TIME_MAX).build();
         let http = http.map_err(|error| AdminError::Server(error.to_string()))?;
-        Ok(Connection { http, base, key: given.or(key).ok_or(AdminError::NoKey)? })
+        Ok(Connection { http, base, key })
+    }
+
+    /// Its address.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     /// Sends a request; the answer as JSON.
     pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
+        self.ask_with(method, path, &[], body).await
+    }
+
+    /// The same with a query.
+    pub async fn ask_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Value, AdminError> {
         let mut url = self.base.clone();
         let segments = url.path_segments_mut();
         let mut segments = segments.map_err(|()| AdminError::Server(NO_ADDRESS.to_owned()))?;
         segments.pop_if_empty().push("v1").extend(path);
         drop(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut request = self.http.request(method, url).bearer_auth(self.key.expose());
         if let Some(body) = body {
             request = request.json(&body);
@@ -179,7 +205,7 @@ impl Connection {
 }
 
 fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
-    let text = said.unwrap_or("what answers there is no msgcube").to_owned();
+    let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
 }
 

@@ -133,6 +133,9 @@ pub struct Step {
     /// The body is a list of rows as the interface's page has them: fields in order, integers, dates.
     #[serde(default)]
     pub rows: bool,
+    /// It is about the rows: an answer without any, right as it may be, shows nothing of it.
+    #[serde(default)]
+    pub needs_rows: bool,
     /// And they ascend by date, hour, and type or interval.
     #[serde(default)]
     pub sorted: bool,

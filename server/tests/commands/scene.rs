@@ -109,6 +109,17 @@ impl Scene {
         Ended::of(self.command(args).spawn()?)
     }
 
+    /// Runs a command whose output nobody reads; what it says is still heard, if that is wanted.
+    pub(crate) fn run_unread(&self, args: &[&str], is_heard: bool) -> Outcome<Ended> {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = self.command(args);
+        if !is_heard {
+            command.stderr(writer.try_clone()?);
+        }
+        Ended::of(command.stdout(writer).spawn()?)
+    }
+
     /// Runs a command with a variable of the environment.
     pub(crate) fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
         Ended::of(self.command(args).env(name, value).spawn()?)
