@@ -56,7 +56,7 @@ pub(super) static TEXTS: Texts = &[
     ("Let the clock start at this moment, for trying things out", "让时钟从这一刻开始，供试验用"),
     // doctor
     ("Where WeChat reaches it, such as https://wx.example.com: callbacks are played there", "微信访问的地址，如 https://wx.example.com：模拟的回调发往这里"),
-    ("Look at this account only", "只检查这个公众号"),
+    ("Look at this account or platform only", "只检查这个公众号或第三方平台"),
     ("Play no messages: only WeChat's check of the address", "不模拟消息，只做微信的地址校验"),
     // demo
     ("The same seed gives the same accounts and, at the same moment, the same messages", "随机种子：相同的种子得到相同的公众号，同一时刻得到相同的消息"),
@@ -98,6 +98,9 @@ pub(super) static TEXTS: Texts = &[
     ("The configuration to take token, key and address from", "从该配置读取 Token、EncodingAESKey 和地址"),
     ("The callback token, if not from the configuration", "回调的 Token，默认取自配置"),
     ("The EncodingAESKey, if not from the configuration", "EncodingAESKey，默认取自配置"),
+    ("The third-party platform that brings the account: with the platform's token and key, and always encrypted", "公众号所属的第三方平台：使用平台的 Token 和密钥，且一律加密"),
+    ("ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it", "ToUserName，即公众号的 gh_…，默认取自配置的 original_id；平台的公众号必须给出"),
+    ("File with the server's admin key, to see whether it was counted; by default that of the configuration", "存放管理密钥的文件，用来确认是否计入；默认取自配置"),
     ("Print the request as a curl command, send nothing", "只打印等效的 curl 命令，不发送"),
     // import
     ("Files of WeChat JSON callback objects, one a line; gzip and zstd are unpacked; - is stdin", "消息文件，每行一条微信 JSON 消息；gzip、zstd 自动解压；- 为标准输入"),
@@ -144,10 +147,22 @@ pub(super) static BLOCKS: Texts = &[
         "\
 It plays WeChat's check of the address and messages of 1970 by the user msgcube-doctor: they are answered as usual,
 kept aside once, and never counted. Behind a relay they reach the bot, which may answer them; --no-post leaves them out.
+A third-party platform's push_url gets a GET with a wrong signature, and none of the events that are played.
 Status 0: no problems; 1: problems.",
         "\
 模拟微信的地址校验和用户 msgcube-doctor 在 1970 年的消息：照常应答，只另存一份，绝不计入。设置了转发时机器人会收到这些消息，并可能作出回复；--no-post 不发送。
+第三方平台的 push_url 只会收到一个签名错误的 GET，不会收到模拟的事件。
 状态码：0 没有问题；1 有问题。",
+    ),
+    (
+        "\
+An account of a third-party platform: --config FILE --component PLATFORM --appid ACCOUNT --to gh_…
+Whether it was counted shows in the account's figures before and after, if the admin key is known.
+Status 0: accepted; 1: not accepted, or not counted though it is no repeat.",
+        "\
+第三方平台的公众号：--config 文件 --component 平台 --appid 公众号 --to gh_…
+知道管理密钥时，会对比推送前后的数据，说明这条消息是否计入。
+状态码：0 已接受；1 未接受，或并非重复却没有计入。",
     ),
     (
         "\
