@@ -21,7 +21,9 @@ pub enum Proof {
     Nothing,
     /// `msg_signature` is right, but the ciphertext did not show the right appid.
     Signature,
-    /// Plain: the signature is right. Encrypted: msg_signature and appid are.
+    /// Plain: the signature is right, and old: whoever saw it once may send it for ever.
+    Stale,
+    /// Plain: the signature is right and fresh. Encrypted: msg_signature and appid are right.
     Full,
 }
 
@@ -180,6 +182,11 @@ impl Refusal {
         Refusal { decrypted: true, ..self }
     }
 
+    /// The same of one whose signature is too old to prove anything.
+    pub(super) fn stale(self) -> Refusal {
+        Refusal { proof: self.proof.min(Proof::Stale), ..self }
+    }
+
     /// What it is refused for.
     pub fn cause(&self) -> &Cause {
         &self.cause
@@ -200,8 +207,8 @@ impl Refusal {
         self.proof
     }
 
-    /// Whether the signature (encrypted: msg_signature and appid) was right: then a real message was lost here, which
-    /// is a gap in what is covered.
+    /// Whether the signature (encrypted: msg_signature and appid) was right, and not too old: then a real message was
+    /// lost here, which is a gap in what is covered.
     pub fn authentic(&self) -> bool {
         self.proof == Proof::Full
     }
@@ -211,9 +218,10 @@ impl Refusal {
         self.authentic() && self.decrypted
     }
 
-    /// Whether an account's relay may still pass it on: authentic, and without a document type declaration.
+    /// Whether an account's relay may still pass it on: rightly signed, whenever that was, and without a document type
+    /// declaration.
     pub fn may_be_relayed(&self) -> bool {
-        self.authentic() && self.cause != Cause::DocumentType
+        self.proof >= Proof::Stale && self.cause != Cause::DocumentType
     }
 
     /// `CreateTime` in Unix seconds, if it could be read from an authentic body. Not checked for plausibility.
