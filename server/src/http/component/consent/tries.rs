@@ -12,9 +12,12 @@ const TRIES_MAX: u32 = 10;
 /// Codes of a platform that are counted at the same time; beyond that nobody tries anything on its page.
 const CODES_MAX: usize = 100_000;
 
-/// By platform, then by the code's end and nonce, so that the oldest go first.
+/// By the code's end and nonce, so that the oldest go first.
+type OfPlatform = BTreeMap<(i64, String), u32>;
+
+/// By platform.
 #[derive(Debug, Default)]
-pub struct Tries(Mutex<HashMap<String, BTreeMap<(i64, String), u32>>>);
+pub struct Tries(Mutex<HashMap<String, OfPlatform>>);
 
 impl Tries {
     /// Whether no further try is allowed.
