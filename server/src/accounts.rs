@@ -127,6 +127,14 @@ impl Account {
     }
 }
 
+impl Account {
+    /// True if an operator set it up, whoever brings its messages: it stands in the configuration file, or has a
+    /// callback of its own.
+    pub fn is_own(&self) -> bool {
+        self.is_configured || self.keys.is_some()
+    }
+}
+
 impl Accounts {
     /// None yet, with what was called before.
     pub fn new(quotas: Quotas) -> Accounts {
@@ -197,8 +205,8 @@ impl Accounts {
         let _one_at_a_time = self.changing.lock().await;
         let config = checked(settings.clone(), Origin::Own)?;
         office.config.check_loops(&[&config], office.address)?;
-        if self.get(&config.appid).is_some() {
-            return Err(AccountError::Exists(config.appid));
+        if let Some(there) = self.get(&config.appid) {
+            return self.take_over(&there, config, &settings, office).await;
         }
         if self.read().values().filter(|account| !account.is_configured).count() >= STORED_MAX {
             return Err(AccountError::TooMany);
@@ -210,6 +218,27 @@ impl Accounts {
         let account = self.serve(number, config)?;
         // Until this moment its callbacks were answered with 404.
         office.ingest.lose(number, begun_s, office.clock.now_s() + 1);
+        Ok(account)
+    }
+
+    /// Adds an account that a platform brought and that nothing says authorised it, in its place: whoever knows the
+    /// platform's token and key could have named any.
+    async fn take_over(
+        &self,
+        there: &Account,
+        config: AccountConfig,
+        settings: &Settings,
+        office: Office<'_>,
+    ) -> Result<Arc<Account>, AccountError> {
+        let appid = &config.appid;
+        let has_settings = there.is_own() || kept(appid, office)?.len() > 1;
+        let left = if has_settings { None } else { office.received.leave_to_operator(appid)? };
+        let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
+        changes.push(fact(appid, settings, office.key)?);
+        let begun_s = office.clock.now_s();
+        office.ingest.submit_all(changes)?.await?;
+        let account = self.serve(there.number, config)?;
+        office.ingest.lose(there.number, begun_s, office.clock.now_s() + 1);
         Ok(account)
     }
 

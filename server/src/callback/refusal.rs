@@ -94,6 +94,15 @@ pub enum Cause {
         "its ToUserName is not the account's original_id: correct original_id, or the callback address at WeChat"
     )]
     WrongToUser,
+    /// Through a third-party platform that did not bring the account.
+    #[error(
+        "this account's messages are not taken through the platform {component}, which did not bring it: if they are to \
+         be, name that in components of its [[account]], or by `msgcube account set APPID 'components=[\"{component}\"]'`"
+    )]
+    NotOfPlatform {
+        /// The platform.
+        component: String,
+    },
     /// Not a callback message.
     #[error("the body is no callback message: {0}")]
     Malformed(Flaw),
@@ -120,6 +129,7 @@ impl Cause {
             Cause::EncryptionRequired => "encryption_required",
             Cause::StaleTimestamp { .. } => "stale_timestamp",
             Cause::WrongToUser => "wrong_to_user",
+            Cause::NotOfPlatform { .. } => "not_of_platform",
             Cause::Malformed(_) => "malformed",
         }
     }
@@ -131,7 +141,8 @@ impl Cause {
             Cause::WrongAppid
             | Cause::EncryptionRequired
             | Cause::StaleTimestamp { .. }
-            | Cause::WrongToUser => 403,
+            | Cause::WrongToUser
+            | Cause::NotOfPlatform { .. } => 403,
             Cause::BodyTooLarge => 413,
             _ => 400,
         }
@@ -140,7 +151,7 @@ impl Cause {
 
 impl Refusal {
     /// Every [`Refusal::reason`] there is, so that metrics can start at zero.
-    pub const REASONS: [&'static str; 12] = [
+    pub const REASONS: [&'static str; 13] = [
         "body_too_large",
         "wrong_signature",
         "echostr_missing",
@@ -152,6 +163,7 @@ impl Refusal {
         "encryption_required",
         "stale_timestamp",
         "wrong_to_user",
+        "not_of_platform",
         "malformed",
     ];
 
@@ -175,6 +187,12 @@ impl Refusal {
     /// A message that came through a third-party platform and is another account's.
     pub fn of_another_account(create_time: i64) -> Refusal {
         Refusal::proven(Cause::WrongToUser, Some(create_time)).decrypted()
+    }
+
+    /// A message that came through a third-party platform which did not bring its account.
+    pub fn not_of_platform(component: &str, create_time: i64) -> Refusal {
+        let cause = Cause::NotOfPlatform { component: component.to_owned() };
+        Refusal::proven(cause, Some(create_time)).decrypted()
     }
 
     /// The same of a message that was decrypted.
