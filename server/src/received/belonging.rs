@@ -74,3 +74,69 @@ impl Platforms {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{config::AccountConfig, quota::Quotas, store::AccountNumber};
+
+    /// As an older version kept it: without `is_beside`.
+    fn kept(status: &str, original_id: Option<&str>) -> Standing {
+        let kept = serde_json::json!({"status": status, "decided_s": 1, "original_id": original_id});
+        serde_json::from_value(kept).unwrap()
+    }
+
+    #[test]
+    fn whose_messages_are_taken_through_which_platform() {
+        let brought = Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap();
+        let own = || Account {
+            is_configured: true,
+            ..Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap()
+        };
+        let named = |component: &str| {
+            let components = Some(vec![component.to_owned()]);
+            Account { config: AccountConfig { components, ..brought.config.clone() }, ..own() }
+        };
+        let beside = |standing: Standing| Standing { is_beside: true, ..standing };
+        let (bound, gone) = (kept("pending", Some("gh")), kept("unauthorized", Some("gh")));
+        let (told, left) = (kept("authorized", None), kept("unauthorized", None));
+        let seats = [
+            ("a first message", None, None, None, true),
+            ("it was brought here", Some(&bound), None, Some(&brought), true),
+            ("it left, and messages are late", Some(&gone), None, Some(&brought), true),
+            ("it left for another", Some(&gone), Some(&bound), Some(&brought), false),
+            ("both brought it before this rule", Some(&bound), Some(&bound), Some(&brought), true),
+            ("another brought it", None, Some(&bound), Some(&brought), false),
+            ("another has it", Some(&told), Some(&bound), Some(&brought), false),
+            ("another lost it, and nothing says that it came here", None, Some(&gone), Some(&brought), false),
+            ("it moved here", Some(&told), Some(&gone), Some(&brought), true),
+            ("another was told of it, and has no message", None, Some(&told), Some(&brought), true),
+            ("another was told that it left", None, Some(&left), Some(&brought), true),
+            ("an operator's own", None, None, Some(&own()), false),
+            (
+                "its own, and the platform was told of it",
+                Some(&beside(told.clone())),
+                None,
+                Some(&own()),
+                false,
+            ),
+            ("brought, and then configured", Some(&bound), None, Some(&own()), true),
+            ("brought by its event, and then configured", Some(&told), None, Some(&own()), true),
+            ("it names this one", None, Some(&bound), Some(&named("wxhere")), true),
+            ("it names another", Some(&bound), None, Some(&named("wxother")), false),
+        ];
+        for (case, here, other, account, expected) in seats {
+            let mut platforms = Platforms::default();
+            for (component, standing) in [("wxhere", here), ("wxother", other)] {
+                let platform = platforms.0.entry(component.to_owned()).or_default();
+                let seat = Arc::new(Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap());
+                if let Some(standing) = standing {
+                    platform.put("wx", &seat, standing.clone());
+                }
+            }
+            assert_eq!(platforms.takes("wxhere", "wx", account), expected, "{case}");
+        }
+    }
+}
