@@ -3,7 +3,10 @@
 
 mod grants;
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    hash::BuildHasher as _,
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_client::ErrorCode;
@@ -70,8 +73,43 @@ pub struct Tokens {
     key: DataKey,
     /// By the hash of the token, so that looking one up tells nothing of the others.
     grants: RwLock<Grants>,
-    /// One request for tokens at a time: each reads what the one before wrote.
-    issuing: tokio::sync::Mutex<()>,
+    issuing: Issuing,
+}
+
+/// Requests for tokens of one holder come one at a time, since each reads what the one before wrote. Other holders' go
+/// on meanwhile, so that nobody who asks in a loop makes them wait for the disk; a revocation waits for all.
+#[derive(Debug)]
+struct Issuing {
+    any: tokio::sync::RwLock<()>,
+    of_holder: [tokio::sync::Mutex<()>; SHARDS],
+    shard: foldhash::fast::RandomState,
+}
+
+/// Holders that share a place wait for one another. As many as a byte counts.
+const SHARDS: usize = 256;
+
+/// While it lives, nobody else issues for the holder.
+type Turn<'a> = (tokio::sync::RwLockReadGuard<'a, ()>, tokio::sync::MutexGuard<'a, ()>);
+
+impl Issuing {
+    fn new() -> Issuing {
+        let of_holder = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
+        Issuing {
+            any: tokio::sync::RwLock::default(),
+            of_holder,
+            shard: foldhash::fast::RandomState::default(),
+        }
+    }
+
+    async fn turn(&self, holder: &Holder) -> Turn<'_> {
+        let any = self.any.read().await;
+        (any, self.place(holder).lock().await)
+    }
+
+    fn place(&self, holder: &Holder) -> &tokio::sync::Mutex<()> {
+        let [place, ..] = self.shard.hash_one(holder).to_ne_bytes();
+        &self.of_holder[usize::from(place)]
+    }
 }
 
 /// Tokens that are about to end.
@@ -79,7 +117,7 @@ pub struct Tokens {
 pub struct Revocation<'a> {
     tokens: &'a Tokens,
     grants: Vec<Grant>,
-    _issuing: tokio::sync::MutexGuard<'a, ()>,
+    _issuing: tokio::sync::RwLockWriteGuard<'a, ()>,
 }
 
 impl Revocation<'_> {
@@ -97,7 +135,7 @@ impl Revocation<'_> {
 impl Tokens {
     /// Reads what was given out before.
     pub fn load(key: DataKey, store: &Store) -> Tokens {
-        let tokens = Tokens { key, grants: RwLock::default(), issuing: tokio::sync::Mutex::new(()) };
+        let tokens = Tokens { key, grants: RwLock::default(), issuing: Issuing::new() };
         for (_, value) in store.facts(FACT_PREFIX) {
             if let Ok(grant) = serde_json::from_slice::<Grant>(&value) {
                 tokens.remember(grant);
@@ -126,7 +164,7 @@ impl Tokens {
         ingest: &Ingest,
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
-        let _one_at_a_time = self.issuing.lock().await;
+        let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
         let ended = self.ended(&holder, now_s + OVERLAP_S);
         self.replace(holder, ended, along, ingest, now_s).await.map(|grant| self.issued(&grant, now_s))
@@ -140,9 +178,9 @@ impl Tokens {
         ingest: &Ingest,
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
-        let _one_at_a_time = self.issuing.lock().await;
-        let now_s = clock.now_s();
         let holder = Holder::account(appid, Endpoint::Stable);
+        let _turn = self.issuing.turn(&holder).await;
+        let now_s = clock.now_s();
         if force {
             let ended = self.ended(&holder, now_s);
             let grant = self.replace(holder, ended, Vec::new(), ingest, now_s).await?;
@@ -161,7 +199,7 @@ impl Tokens {
     /// The end of all tokens of some holders: its changes become durable with others, then it is completed. Until it is
     /// dropped no token is given out.
     pub async fn revocation(&self, is_ended: impl Fn(&Holder) -> bool) -> Revocation<'_> {
-        let issuing = self.issuing.lock().await;
+        let issuing = self.issuing.any.write().await;
         let grants = self.read().all().filter(|grant| is_ended(&grant.holder)).cloned().collect();
         Revocation { tokens: self, grants, _issuing: issuing }
     }

@@ -183,3 +183,31 @@ async fn a_clock_set_back_gives_a_stable_token_once_and_not_with_each_call() {
     assert_eq!(run.issue_stable("wx1", false).await, after);
     run.writer.stop();
 }
+
+#[tokio::test]
+async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for_all() {
+    let run = Run::start();
+    let busy = Holder::account("wx1", Endpoint::Token);
+    let place = |holder: &Holder| std::ptr::from_ref(run.tokens.issuing.place(holder));
+    let holders = (2..).map(|number| Holder::account(&format!("wx{number}"), Endpoint::Token));
+    let mut holders = holders.into_iter();
+    let other = holders.find(|other| place(other) != place(&busy)).unwrap();
+    let turn = run.tokens.issuing.turn(&busy).await;
+    run.issue(&other).await;
+    let mut of_busy = Box::pin(run.issue(&busy));
+    assert!(is_pending(of_busy.as_mut()).await, "its own turn comes later");
+    {
+        let revocation = run.tokens.revocation(|_| true);
+        let mut revocation = std::pin::pin!(revocation);
+        assert!(is_pending(revocation.as_mut()).await, "a token is on its way");
+    }
+    drop(turn);
+    of_busy.await;
+    assert_eq!(run.tokens.revocation(|_| true).await.changes().count(), 2);
+    run.writer.stop();
+}
+
+/// Whether it has nothing yet.
+async fn is_pending<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}
