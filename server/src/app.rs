@@ -11,13 +11,14 @@ use tokio::sync::Semaphore;
 use crate::{
     accounts::{Accounts, Office, StoredAccountError},
     api_keys::ApiKeys,
+    budget::Budget,
     callback::KeyError,
     clock::Clock,
     components::{Components, Desk},
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Tries, Watcher, relay::Relay},
+    http::{Budgets, CALLS, COPIES_BYTES_MAX, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     quota::Quotas,
@@ -72,6 +73,8 @@ pub struct App {
     pub gateway_places: Semaphore,
     /// Bytes of requests that may be sent to WeChat once more.
     pub gateway_copies: Budget,
+    /// Bytes of bodies that are being read.
+    pub bodies: Budgets,
     /// Copies for those who only listen.
     pub copies: Copies,
     /// WeChat itself, if calls are passed on.
@@ -181,7 +184,8 @@ impl App {
             api_keys,
             via: via()?,
             gateway_places: Semaphore::new(CALLS),
-            gateway_copies: Budget::default(),
+            gateway_copies: Budget::new(COPIES_BYTES_MAX),
+            bodies: Budgets::default(),
             copies,
             upstream,
             relay: Relay::default(),

@@ -32,8 +32,9 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
+pub use body::Budgets;
 pub use component::{Tries, push};
-pub use gateway::{Budget, CALLS};
+pub use gateway::{CALLS, COPIES_BYTES_MAX};
 pub use serve::{Listener, Peer, Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.

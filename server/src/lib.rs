@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod admin;
 pub mod api_keys;
 pub mod app;
+pub mod budget;
 pub mod callback;
 pub mod cli;
 pub mod clock;

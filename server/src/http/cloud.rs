@@ -87,7 +87,9 @@ async fn call(
     parts: &Parts,
     body: Body,
 ) -> Result<Call, Refusal> {
-    let body = body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
+    let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven);
+    let body = read.await.map_err(|error| match error {
+        BodyError::Full => Refusal::Busy,
         BodyError::TooLarge => Refusal::BodyTooLarge,
         BodyError::TooSlow | BodyError::Broken => Refusal::BodyIncomplete,
     })?;

@@ -21,7 +21,7 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    body::read_within,
+    body::{BodyError, read_sharing},
     callback,
     caller::{Failure, failure},
     gateway,
@@ -53,7 +53,7 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
         return gateway::fallback(State(app), request).await;
     }
     let (parts, body) = request.into_parts();
-    let read = read_object(&parts.method, body).await;
+    let read = read_object(&app, &parts.method, body).await;
     let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
     let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
     let component = appid.and_then(|appid| app.components.get(&appid));
@@ -66,11 +66,12 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
     }
 }
 
-async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
     if method != Method::POST {
         return Err(failure(ErrorCode::REQUIRE_POST, "send a JSON object by POST", "请用 POST 发送 JSON"));
     }
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|_| ErrorCode::DATA_FORMAT)?;
+    let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven).await;
+    let body = body.map_err(BodyError::code)?;
     if body.is_empty() {
         return Err(ErrorCode::EMPTY_BODY.into());
     }

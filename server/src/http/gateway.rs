@@ -33,7 +33,7 @@ use crate::{
 };
 
 use answer_in::Looked;
-pub use copy::Budget;
+pub use copy::ALL_BYTES_MAX as COPIES_BYTES_MAX;
 use copy::Copy;
 
 /// How long nothing may move in either direction.

@@ -14,7 +14,13 @@ use axum::{
 use msgcube_client::ErrorCode;
 use reqwest::Url;
 
-use super::super::{answer, body::read_within, page::lang_of, serve::Peer, token};
+use super::super::{
+    answer,
+    body::{BodyError, read_sharing},
+    page::lang_of,
+    serve::Peer,
+    token,
+};
 use super::push;
 use crate::{
     accounts::Account,
@@ -46,6 +52,7 @@ enum Obstacle {
     TooManyTries,
     NotDurable,
     Form,
+    Busy,
 }
 
 impl Obstacle {
@@ -59,6 +66,7 @@ impl Obstacle {
             Obstacle::TooManyTries => "too_many_tries",
             Obstacle::NotDurable => "not_durable",
             Obstacle::Form => "form",
+            Obstacle::Busy => "busy",
         }
     }
 }
@@ -103,8 +111,9 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let lang = lang_of(query, &parts.headers);
     match parts.method {
         Method::GET | Method::HEAD => open(&app, query, lang),
-        Method::POST => match read_within(body, FORM_BYTES_MAX, FORM_TIME_MAX).await {
+        Method::POST => match read_sharing(body, FORM_BYTES_MAX, FORM_TIME_MAX, &app.bodies.unproven).await {
             Ok(form) => decide(&app, &Values::parse(&form), &parts).await,
+            Err(BodyError::Full) => obstacle(&app, Obstacle::Busy, lang),
             Err(_) => obstacle(&app, Obstacle::Form, lang),
         },
         _ => {
