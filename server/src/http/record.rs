@@ -40,6 +40,11 @@ impl Owner {
         }
     }
 
+    /// Who called.
+    fn caller(&self) -> &str {
+        self.platform().unwrap_or(self.appid())
+    }
+
     fn platform(&self) -> Option<&str> {
         match self {
             Owner::Account(_, platform) => platform.as_deref(),
@@ -127,7 +132,7 @@ impl Asked {
             return;
         };
         if let Told { owner: Some(owner), sort, .. } = told {
-            app.refused_calls.keep(*sort, || Refused {
+            app.refused_calls.keep(*sort, owner.caller(), || Refused {
                 rid: error.rid,
                 sort: *sort,
                 appid: owner.appid().to_owned(),
