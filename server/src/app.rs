@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budgets, CALLS, COPIES_BYTES_MAX, Tries, Watcher, relay::Relay},
+    http::{self, Budgets, COPIES_BYTES_MAX, Places, Tries, Watcher, relay::Relay},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     quota::Quotas,
@@ -69,8 +69,8 @@ pub struct App {
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
     pub via: (HeaderName, HeaderValue),
-    /// Places for calls that wait for WeChat.
-    pub gateway_places: Semaphore,
+    /// Places for calls that wait for WeChat, or whose answer is on its way.
+    pub gateway_places: Arc<Places>,
     /// Bytes of requests that may be sent to WeChat once more.
     pub gateway_copies: Budget,
     /// Bytes of bodies that are being read.
@@ -183,7 +183,7 @@ impl App {
             consent_tries: Tries::default(),
             api_keys,
             via: via()?,
-            gateway_places: Semaphore::new(CALLS),
+            gateway_places: Places::beside(http::connections_max()),
             gateway_copies: Budget::new(COPIES_BYTES_MAX),
             bodies: Budgets::default(),
             copies,

@@ -34,8 +34,8 @@ use crate::app::App;
 
 pub use body::Budgets;
 pub use component::{Tries, push};
-pub use gateway::{CALLS, COPIES_BYTES_MAX};
-pub use serve::{Listener, Peer, Routes, Watcher, serve};
+pub use gateway::{COPIES_BYTES_MAX, Places};
+pub use serve::{Listener, Peer, Routes, Watcher, connections_max, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
