@@ -1,11 +1,12 @@
-"""Runs the commands of the README files as a reader would, in a fresh clone: tests/readme.py README.md [README.zh.md]
+"""Runs the commands of pages as a reader would, one page after the other in one fresh clone: tests/readme.py README.md PAGE.md...
 
 A comment on the line before a ```sh block, invisible when rendered, says that it is run:
   <!-- run -->              in order, all in one bash that stops at the first failure
   <!-- run shows TEXT -->   the same, and its output must hold TEXT
   <!-- run until TEXT -->   on its own: once its output holds TEXT the curl lines that it printed must answer with rows,
                             then it gets Ctrl-C, and must end with status 0
-Further files must have the same commands; their comments (from "  # " on) may differ."""
+PAGE.zh.md must have the same commands; their comments (from "  # " on) may differ. Python and its packages are those of
+.test-env/, where it is there."""
 
 import os
 import pathlib
@@ -58,7 +59,7 @@ def run_until(wanted, text, clone, log):
 
 def run_in_order(found, clone, log):
     with socket.socket() as probe:
-        assert probe.connect_ex(ADDRESS) != 0, f"another program listens on port {ADDRESS[1]}, which the README uses"
+        assert probe.connect_ex(ADDRESS) != 0, f"another program listens on port {ADDRESS[1]}, which the pages use"
     script = "".join(f"printf '\\n=== block {number}\\n'\n{text}\n" for number, (_, _, text) in enumerate(found))
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -81,11 +82,15 @@ def run_in_order(found, clone, log):
         assert mark != "shows" or wanted in output, f"{wanted!r} is not in the output of:\n{text}"
 
 
-def main(first, *others):
-    found = blocks(first)
-    assert found, f"{first} has no block that is run"
-    for other in others:
-        assert commands(other) == commands(first), f"the commands of {other} are not those of {first}"
+def main(*pages):
+    found = []
+    for page in pages:
+        here, chinese = blocks(page), pathlib.Path(page).with_suffix(".zh.md")
+        assert here, f"{page} has no block that is run"
+        assert commands(chinese) == commands(page), f"the commands of {chinese} are not those of {page}"
+        found += here
+    packages = pathlib.Path(".test-env/venv/bin").resolve()
+    os.environ["PATH"] = f"{packages}{os.pathsep}{os.environ['PATH']}"
     # what is built already is used again, in the place where the README expects it
     target = pathlib.Path(os.environ.pop("CARGO_TARGET_DIR", "target")).resolve()
     with tempfile.TemporaryDirectory() as name:
@@ -96,7 +101,7 @@ def main(first, *others):
         for number, (_, wanted, text) in enumerate(block for block in found if block[0] == "until"):
             run_until(wanted, text, clone, folder / f"until{number}")
         run_in_order([block for block in found if block[0] != "until"], clone, folder / "log")
-    print(f"all {len(found)} blocks ran, and {', '.join(others) or 'no other file'} has the same commands")
+    print(f"all {len(found)} blocks ran, and the Chinese pages have the same commands")
 
 
 main(*sys.argv[1:])

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use crate::lang::Lang;
 pub use account::AccountCommand;
-use connection::Connection;
-pub use connection::{AdminError, ConfiguredServer, ServerArgs, client_of_server};
+pub use connection::{
+    AdminError, ConfiguredServer, Connection, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
+};
 pub use key::KeyCommand;
 
 /// `msgcube account`

@@ -9,8 +9,9 @@ use axum::http::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 
 use crate::{
-    accounts::{Accounts, Office, StoredAccountError},
+    accounts::{Accounts, StoredAccountError},
     api_keys::ApiKeys,
+    body::Budgets,
     budget::Budget,
     callback::KeyError,
     clock::Clock,
@@ -18,9 +19,10 @@ use crate::{
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{self, Budgets, COPIES_BYTES_MAX, Places, Tries, Watcher, relay::Relay},
+    http::{self, COPIES_BYTES_MAX, Places, Relay, Tries, Watcher},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
+    office::Office,
     quota::Quotas,
     random::{self, RandomError},
     received::{self, Received},
@@ -203,6 +205,7 @@ impl App {
     /// What changing accounts needs.
     pub fn office(&self) -> Office<'_> {
         Office {
+            accounts: &self.accounts,
             config: &self.config,
             address: self.address.get().copied(),
             clock: &self.clock,

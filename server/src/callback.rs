@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 
 use msgcube_cube::Message;
 
-pub use event::{Info, PlatformEvent, open_event};
+pub use event::{Info, PROBE, PlatformEvent, open_event};
 pub use fields::Flaw;
 use fields::{Field, Fields, Wanted};
 pub use keys::{AccountKeys, KeyError, KeySettings};

@@ -1,6 +1,7 @@
 //! The command line: what was typed becomes what is meant, and errors become words and an exit status.
 
 use std::{
+    ffi::OsString,
     io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -8,10 +9,10 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
-use zeroize::Zeroizing;
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
+    chinese,
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
     conformance::{self, ConformanceArgs},
@@ -21,7 +22,8 @@ use crate::{
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
-    send::{self, SendArgs, SendKeys},
+    screen::Screen,
+    send::{self, SendArgs},
     server,
     tls_ca::{self, TlsCaArgs},
 };
@@ -114,15 +116,24 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Runs a command; 0 if it did what it is for.
-pub fn run(cli: Cli) -> ExitCode {
+/// Runs what was typed; 0 if it did what it is for.
+pub fn main() -> ExitCode {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let typed_lang = chinese::typed_lang(&typed);
+    match Cli::try_parse_from(typed) {
+        Ok(cli) => run(cli),
+        Err(said) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
+            chinese::show(&said, terminal_columns())
+        }
+        Err(said) => said.exit(),
+    }
+}
+
+fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
     // Openids and keys are for the owner's eyes.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let lang = cli.lang.unwrap_or_else(|| {
-        let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
-        Lang::of_locale(values.iter().map(String::as_str))
-    });
+    let lang = cli.lang.unwrap_or_else(locale);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure(error.to_string()), lang),
@@ -136,14 +147,20 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
+fn locale() -> Lang {
+    let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
+    Lang::of_locale(values.iter().map(String::as_str))
+}
+
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
     // Nobody is left to tell if this fails, too.
-    let _ = writeln!(std::io::stderr(), "{} {}", lang.pick("error:", "错误："), failure.0);
+    let _ =
+        writeln!(std::io::stderr(), "{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0));
     ExitCode::FAILURE
 }
 
 async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> {
-    let out = &mut std::io::stdout();
+    let out = &mut Screen::default();
     match command {
         Command::Serve(args) => serve(args).await,
         Command::Demo(args) => {
@@ -169,7 +186,8 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             let stopwatch = Stopwatch::start();
             let elapsed_ms = move || u64::try_from(stopwatch.elapsed().as_millis()).unwrap_or(u64::MAX);
             let now_s = Clock::real().now_s();
-            let done = send::run(&args, lang, now_s, elapsed_ms, send_keys, out).await;
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
             let accepted = done.map_err(|error| Failure(error.text(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
@@ -252,19 +270,6 @@ fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAcco
         appid: account.appid.clone(),
         secret: account.secret.reveal().to_owned().into(),
         base,
-    })
-}
-
-fn send_keys(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
-    let config = read_config(path).map_err(|error| error.to_string())?;
-    let account = config.account(appid)?;
-    let copy = |secret: &crate::secret::Secret| Zeroizing::new(secret.reveal().to_owned());
-    Ok(SendKeys {
-        appid: account.appid.clone(),
-        original_id: account.original_id.clone(),
-        token: copy(&account.token),
-        encoding_aes_key: account.encoding_aes_key.as_ref().map(copy),
-        base: Some(config.base_url()),
     })
 }
 

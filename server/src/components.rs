@@ -25,7 +25,7 @@ use crate::{
     store::{Change, Store},
 };
 
-pub use authorize::{Approval, ComponentError, Desk, Ending, Handed};
+pub use authorize::{Approval, ComponentError, Desk, Handed};
 use code::UsedCodes;
 use refresh::RefreshTokens;
 
@@ -44,6 +44,17 @@ pub struct Component {
     pub relays_waiting: AtomicUsize,
     /// Somebody asked for its ticket to be pushed at once.
     pub push_now: Notify,
+    /// What became of the tickets that were pushed to it, since the start.
+    pub ticket_pushes: Mutex<TicketPushes>,
+}
+
+/// What became of the tickets that were pushed to a platform.
+#[derive(Clone, Debug, Default)]
+pub struct TicketPushes {
+    /// When it took one last, Unix seconds.
+    pub taken_s: Option<i64>,
+    /// Why it did not take the last one, if so.
+    pub error: Option<String>,
 }
 
 /// All platforms.
@@ -94,6 +105,7 @@ impl Components {
                 config: config.clone(),
                 relays_waiting: AtomicUsize::new(0),
                 push_now: Notify::new(),
+                ticket_pushes: Mutex::default(),
             };
             Ok((config.appid.clone(), Arc::new(component)))
         });

@@ -152,8 +152,10 @@ impl Config {
 
     /// The account of this appid; without an appid the only one.
     pub fn account(&self, appid: Option<&str>) -> Result<&AccountConfig, String> {
-        let known =
-            || self.accounts.iter().map(|account| account.appid.as_str()).collect::<Vec<_>>().join(", ");
+        let known = || match self.accounts.as_slice() {
+            [] => "no [[account]]".to_owned(),
+            accounts => accounts.iter().map(|account| account.appid.as_str()).collect::<Vec<_>>().join(", "),
+        };
         match appid {
             Some(appid) => self
                 .accounts
@@ -161,6 +163,9 @@ impl Config {
                 .find(|account| account.appid == appid)
                 .ok_or_else(|| format!("the configuration has no account {appid} (one that was added at run time is not in it: give its keys by options); it has: {}", known())),
             None if self.accounts.len() == 1 => Ok(&self.accounts[0]),
+            None if self.accounts.is_empty() => {
+                Err("the configuration has no [[account]]; say which account with --appid and its secret".to_owned())
+            }
             None => Err(format!("say which account with --appid; the configuration has: {}", known())),
         }
     }
@@ -202,9 +207,9 @@ impl Config {
         };
         let folder = self.data_key_file.parent().filter(|folder| !folder.as_os_str().is_empty());
         if real(folder.unwrap_or(Path::new("."))).starts_with(real(&self.data_dir)) {
-            let what =
-                "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects";
-            return Err(format!("{what}; give data_dir a folder of its own"));
+            let what = "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects; \
+                        give data_dir a folder of its own";
+            return Err(what.to_owned());
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ use crate::{
     lang::Lang,
     outbound::Address,
     query::{CredentialArgs, Credentials, ReadAccount},
+    screen,
 };
 
 /// The exit status if something differs.
@@ -154,7 +155,7 @@ async fn ask(
     if let Some(path) = &args.record {
         record.clone().for_others(args.keep_figures).write(path)?;
         let written = around.lang.pick("written; read it before you send it in", "已写入；提交前请先查看");
-        eprintln!("{}: {written}", path.display());
+        screen::note(format_args!("{}: {written}", path.display()));
     }
     Ok((record, AskedServer { target: live.address().clone(), plan, broken_off }))
 }
@@ -165,13 +166,10 @@ fn read(path: &Path, groups: &[Group], lang: Lang) -> Result<Record, Conformance
     let unknown = record.unknown(groups).count();
     if unknown > 0 {
         let kit = &record.kit;
-        eprintln!(
-            "{}",
-            lang.pick(
-                format!("{unknown} cases of the record (of version {kit}) are not known to this version"),
-                format!("记录（版本 {kit}）中有 {unknown} 项是此版本没有的"),
-            )
-        );
+        screen::note(lang.pick(
+            format!("{unknown} cases of the record (of version {kit}) are not known to this version"),
+            format!("记录（版本 {kit}）中有 {unknown} 项是此版本没有的"),
+        ));
     }
     Ok(record)
 }

@@ -3,6 +3,7 @@
 //! are sealed, and gone once delivered or a day old.
 
 mod delivery;
+mod entry;
 mod queue;
 
 use std::{
@@ -26,13 +27,14 @@ use crate::{
     components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
-    http::relay::Incoming,
+    incoming::Incoming,
     metrics::Metrics,
     outbound::{Address, Outbound},
     store::lock,
 };
 
-use queue::{Entry, Queue, Room, TargetId};
+use entry::Entry;
+use queue::{Queue, Room, TargetId};
 
 /// A connection to a listener that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
@@ -52,6 +54,14 @@ pub enum Listening<'a> {
     Account(&'a Account),
     /// One that came through a platform, for an account.
     Platform(&'a Component, &'a str),
+}
+
+/// What waits for a platform.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WaitingEvents {
+    pub number: usize,
+    /// Since when the oldest does, Unix seconds.
+    pub oldest_s: Option<i64>,
 }
 
 /// Where copies go.
@@ -186,6 +196,24 @@ impl Copies {
         kept.first().copied().unwrap_or("not_durable")
     }
 
+    /// What waits for a platform's `push_url`. None if it cannot be known.
+    pub async fn waiting_events(&self, component: &Component) -> Option<WaitingEvents> {
+        let Some((target, _)) = self.shared.target_of_events(component).filter(|_| self.shared.path.exists())
+        else {
+            return Some(WaitingEvents::default());
+        };
+        let (shared, queue) = (self.shared.clone(), self.shared.queue().await?);
+        let read = tokio::task::spawn_blocking(move || {
+            let oldest = queue.oldest(&target, None, 1).ok()?;
+            let oldest = oldest.first().and_then(|(_, sealed)| shared.opened(sealed));
+            Some(WaitingEvents {
+                number: queue.number(&target).ok()?,
+                oldest_s: oldest.map(|entry| entry.queued_s),
+            })
+        });
+        read.await.ok()?
+    }
+
     /// Bytes of copies that wait.
     pub fn waiting_bytes(&self) -> u64 {
         match &*lock(&self.shared.opened) {
@@ -274,6 +302,11 @@ impl Shared {
                 vec!["not_durable"; targets.len()]
             }
         }
+    }
+
+    /// An entry of the queue. None if the data key was changed.
+    fn opened(&self, sealed: &[u8]) -> Option<Entry> {
+        Entry::read(&self.key.open("copy", sealed).ok()?)
     }
 
     /// Which target an entry is for. Shows nothing of its address.

@@ -14,7 +14,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 pub use account::DemoAccount;
 pub use announce::{AccountReport, Scene, all_figures, announcement};
-pub use run::{DemoError, run};
+pub use run::run;
 pub use year::{Year, year};
 
 /// What `msgcube demo` takes.

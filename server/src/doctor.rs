@@ -9,6 +9,7 @@ mod disk;
 mod finding;
 mod https;
 mod installation;
+mod platform;
 mod real_token;
 mod relay;
 mod report;
@@ -48,6 +49,7 @@ const PATIENCE: Duration = Duration::from_millis(400);
 #[command(after_help = "\
 It plays WeChat's check of the address and messages of 1970 by the user msgcube-doctor: they are answered as usual,
 kept aside once, and never counted. Behind a relay they reach the bot, which may answer them; --no-post leaves them out.
+A third-party platform's push_url gets a GET with a wrong signature, and none of the events that are played.
 Status 0: no problems; 1: problems.")]
 pub struct DoctorArgs {
     /// The configuration file
@@ -59,7 +61,7 @@ pub struct DoctorArgs {
     /// Where msgcube listens, if not where the configuration says
     #[arg(long, value_name = "URL", value_parser = parse_base)]
     server: Option<Address>,
-    /// Look at this account only
+    /// Look at this account or platform only
     #[arg(long)]
     appid: Option<String>,
     /// Play no messages: only WeChat's check of the address
@@ -165,8 +167,8 @@ fn is_loopback(address: &Address) -> bool {
 fn unknown_account(scene: &Installation, accounts: &[Section]) -> Option<Finding> {
     let appid = scene.appid.as_deref().filter(|_| accounts.is_empty())?;
     let found = scene.lang.pick(
-        format!("neither the configuration nor the running server has an account {appid}"),
-        format!("配置和运行中的服务都没有公众号 {appid}"),
+        format!("neither the configuration nor the running server has an account or platform {appid}"),
+        format!("配置和运行中的服务都没有公众号或平台 {appid}"),
     );
     let remedy = scene.lang.pick("correct --appid", "请更正 --appid");
     Some(Finding::problem("appid", found, remedy))
@@ -194,7 +196,18 @@ async fn serving_and_accounts(scene: &Arc<Installation>) -> (Vec<Finding>, Vec<S
         sections.extend(task.await.ok());
     }
     sections.extend(added_accounts(scene, &served));
+    sections.extend(platforms(scene, &served).await);
     (findings, sections)
+}
+
+/// One after the other: hardly anybody has more than one.
+async fn platforms(scene: &Installation, served: &Served) -> Vec<Section> {
+    let mut sections = Vec::new();
+    for config in scene.config.components.iter().filter(|config| scene.wants(&config.appid)) {
+        let findings = platform::check(scene, config, served).await;
+        sections.push(of(Group::Platform(config.appid.clone()), findings));
+    }
+    sections
 }
 
 async fn account(scene: &Installation, config: &AccountConfig, served: &Served) -> Section {

@@ -2,7 +2,6 @@
 
 mod activity;
 mod answer;
-pub(crate) mod body;
 mod callback;
 mod caller;
 mod cloud;
@@ -18,7 +17,7 @@ mod operation;
 mod own;
 pub mod page;
 mod record;
-pub mod relay;
+mod relay;
 mod serve;
 mod token;
 
@@ -32,9 +31,9 @@ use msgcube_client::INTERFACES;
 
 use crate::app::App;
 
-pub use body::Budgets;
 pub use component::{Tries, push};
 pub use gateway::{COPIES_BYTES_MAX, Places};
+pub use relay::Relay;
 pub use serve::{Listener, Peer, Routes, Watcher, connections_max, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
@@ -47,14 +46,14 @@ pub fn router(app: Arc<App>) -> Routes {
         .merge(component::router());
     let router =
         router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
-    Routes { router: router.with_state(app.clone()), public: Some(app) }
+    Routes { router: router.with_state(app.clone()), app, is_public: true }
 }
 
 /// The operator's address: no callbacks and no gateway, and the metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
     let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
     let router = router.method_not_allowed_fallback(async || answer::wrong_method());
-    Routes { router: router.with_state(app), public: None }
+    Routes { router: router.with_state(app.clone()), app, is_public: false }
 }
 
 /// What both addresses have: the own interface, the pages, and what the debugging page asks.

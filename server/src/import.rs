@@ -29,7 +29,7 @@ use self::{
     progress_file::{Progress, Target},
     upload::{BulkAnswer, Patience, Upload},
 };
-use crate::lang::Lang;
+use crate::{chinese, lang::Lang, screen};
 
 /// Rejected lines shown on stderr; the rest is only counted.
 const SHOWN_ERRORS_MAX: usize = 20;
@@ -157,7 +157,7 @@ impl Import<'_> {
         let kept = target.as_ref().and_then(|target| progress_file::load(path, target));
         let (lines_done, totals) = kept.map_or_else(Default::default, |kept| (kept.lines_done, kept.totals));
         if lines_done > 0 {
-            eprintln!("{}", self.resumed_note(path, lines_done));
+            screen::note(self.resumed_note(path, lines_done));
         }
         Ok(FileState { target, lines_done, totals, bar })
     }
@@ -187,7 +187,8 @@ impl Import<'_> {
     fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<LineError>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
-                bar.suspend(|| eprintln!("{}:{}: {}", path.display(), error.line, error.error));
+                let why = chinese::error(self.lang, &error.error);
+                bar.suspend(|| screen::note(format_args!("{}:{}: {why}", path.display(), error.line)));
             }
             self.summary.push_error(error);
         }
@@ -201,7 +202,7 @@ impl Import<'_> {
             state.target = None;
             let place = progress_file::place(path);
             let note = self.lang.pick("progress cannot be kept", "无法保存进度");
-            state.bar.suspend(|| eprintln!("{}: {note}: {error}", place.display()));
+            state.bar.suspend(|| screen::note(format_args!("{}: {note}: {error}", place.display())));
         }
     }
 

@@ -30,7 +30,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::{clock::Stopwatch, http::body};
+use crate::{body, clock::Stopwatch};
 
 /// Name, connection and keys, each.
 const STEP_TIME_MAX: Duration = Duration::from_secs(5);

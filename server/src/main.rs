@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use msgcube::cli::{self, Cli};
+use msgcube::cli;
 
 /// Callbacks are many small allocations on several threads, which the system's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    cli::run(Cli::parse())
+    cli::main()
 }

@@ -18,9 +18,9 @@ pub use self::{
     advice::{explain, of_code},
     credentials::{ConfiguredAccount, CredentialArgs, CredentialError, Credentials, ReadAccount},
     csv::csv,
-    dates::{AskedRange, DateTextError, asked_range, first_day, last_day},
+    dates::{AskedRange, asked_range, first_day, last_day},
 };
-use crate::{lang::Lang, table};
+use crate::{lang::Lang, screen, table};
 
 /// From this many calls on a progress bar is worth its flicker.
 const PROGRESS_FROM_CALLS: usize = 6;
@@ -187,7 +187,7 @@ fn output(args: &QueryArgs, rows: Vec<Row>, lang: Lang) -> Result<String, QueryE
 }
 
 fn note(text: &str) {
-    eprintln!("{text}");
+    screen::note(text);
 }
 
 fn clipped_note(end: Day, lang: Lang) -> String {

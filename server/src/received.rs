@@ -3,10 +3,12 @@
 
 mod load;
 mod platforms;
+mod removed;
 mod standing;
 mod ticket;
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex},
 };
@@ -17,15 +19,14 @@ use crate::{
     config::check_text,
     data_key::DataKey,
     ingest::Ingest,
-    secret::Secret,
     store::{Change, NotDurable, Outcome, Store, lock},
 };
 
 pub use load::{Loaded, load};
-use platforms::{Platforms, Verdict};
+use platforms::{Platform, Platforms, Verdict};
+use standing::Standing;
 pub use standing::Status;
-use standing::{Standing, fact_key};
-use ticket::Ticket;
+pub use ticket::Ticket;
 
 /// All of them.
 #[derive(Debug)]
@@ -68,6 +69,9 @@ pub enum EventError {
     /// Too many accounts.
     #[error("the platform brought {} accounts already, which is the most", platforms::ACCOUNTS_MAX)]
     TooMany,
+    /// An operator removed the account later than that was decided.
+    #[error("the account was removed since")]
+    Removed,
     /// Not what WeChat sends.
     #[error("it names no appid that could be one")]
     Implausible,
@@ -126,16 +130,31 @@ impl Received {
         shown
     }
 
-    /// Whether an account took back what it gave a platform.
+    /// Whether an account took back what it gave a platform. One that was removed and is there again by a message has given
+    /// nothing yet.
     pub fn is_withdrawn(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
-        let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
-        seat.is_some_and(|seat| !seat.standing.is_active())
+        let Some(platform) = platforms.0.get(component) else { return false };
+        platform.seats.get(appid).is_some_and(|seat| match seat.standing.status {
+            Status::Unauthorized => true,
+            Status::Pending => platform.removals.contains_key(appid),
+            Status::Authorized => false,
+        })
     }
 
     /// The newest ticket that a platform was sent.
-    pub fn ticket(&self, component: &str) -> Option<Secret> {
-        Some(lock(&self.platforms).0.get(component)?.ticket.as_ref()?.text.clone())
+    pub fn ticket(&self, component: &str) -> Option<Ticket> {
+        lock(&self.platforms).0.get(component)?.ticket.clone()
+    }
+
+    /// How many accounts of a platform stand how.
+    pub fn numbers(&self, component: &str) -> BTreeMap<Status, usize> {
+        let platforms = lock(&self.platforms);
+        let seats = platforms.0.get(component).into_iter().flat_map(|platform| platform.seats.values());
+        let statuses = seats.filter(|seat| seat.durable > 0).map(|seat| seat.standing.status);
+        let mut numbers = BTreeMap::new();
+        statuses.for_each(|status| *numbers.entry(status).or_default() += 1);
+        numbers
     }
 
     /// Whether a message is taken. Says nothing durable yet.
@@ -150,14 +169,19 @@ impl Received {
             Verdict::TooMany => return Admission::TooMany,
             Verdict::Known | Verdict::With(_) => {}
         }
-        let seat = || platform.seats.get(appid).map(|seat| seat.account.clone());
-        match account
-            .or_else(seat)
-            .map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok)
-        {
+        match self.account(platform, appid) {
             Ok(account) => Admission::Taken(account),
             Err(_) => Admission::WrongToUser,
         }
+    }
+
+    /// The account of an appid, made if there is none.
+    fn account(&self, platform: &Platform, appid: &str) -> Result<Arc<Account>, NotDurable> {
+        let seat = || platform.seats.get(appid).map(|seat| seat.account.clone());
+        let known = self.accounts.get(appid).or_else(seat);
+        known
+            .map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok)
+            .map_err(NotDurable)
     }
 
     /// Puts a message that was admitted into the queue, and with it what it says of its account. The future only waits.
@@ -178,7 +202,9 @@ impl Received {
                 Ok(Box::pin(waiting))
             }
             Verdict::With(standing) => {
-                let outcomes = self.submit(&mut platforms, component, account, standing, Some(change))?;
+                // If it was removed since it was admitted, nothing that an operator gave it comes back.
+                let account = self.account(platform, appid)?;
+                let outcomes = self.submit(&mut platforms, component, &account, standing, Some(change))?;
                 let none = || NotDurable("no outcome".to_owned());
                 Ok(Box::pin(async move { outcomes.await?.into_iter().nth(1).ok_or_else(none) }))
             }
@@ -202,7 +228,7 @@ impl Received {
             Info::Unauthorized(appid) => {
                 self.decide(component, &appid, Status::Unauthorized, create_time).await
             }
-            Info::Other => Ok(Learnt::News),
+            Info::Probe | Info::Other => Ok(Learnt::News),
         }
     }
 
@@ -243,6 +269,11 @@ impl Received {
         let mut platforms = lock(&self.platforms);
         let platform = platforms.0.get(component).filter(|_| is_sane(appid));
         let platform = platform.ok_or(EventError::Implausible)?;
+        match platform.removals.get(appid).filter(|removal| decided_s <= removal.at_s) {
+            Some(removal) if removal.is_durable => return Err(EventError::Removed),
+            Some(_) => return Err(NotDurable("its removal is on its way to the disk".to_owned()).into()),
+            None => {}
+        }
         let seat = platform.seats.get(appid);
         if seat.is_none() && platform.has_no_room() {
             return Err(EventError::TooMany);
@@ -254,9 +285,7 @@ impl Received {
             // Known in memory only: once more.
             None => former,
         };
-        let account = self.accounts.get(appid).or_else(|| seat.map(|seat| seat.account.clone()));
-        let account = account.map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok);
-        let account = account.map_err(NotDurable)?;
+        let account = self.account(platform, appid)?;
         Ok(Some(self.submit(&mut platforms, component, &account, standing, None)?))
     }
 
@@ -298,7 +327,7 @@ impl Received {
     fn settle(&self, component: &str, appid: &str, version: u64, is_durable: bool) {
         let mut platforms = lock(&self.platforms);
         let Some(platform) = platforms.0.get_mut(component) else { return };
-        let Some(seat) = platform.seats.get_mut(appid) else { return };
+        let Some(seat) = platform.seats.get_mut(appid).filter(|seat| version >= seat.born) else { return };
         seat.in_flight = seat.in_flight.saturating_sub(1);
         if is_durable {
             seat.durable = seat.durable.max(version);
@@ -333,43 +362,6 @@ impl Received {
         let mut platforms = lock(&self.platforms);
         platforms.0.get_mut(component).into_iter().for_each(|platform| platform.is_ticket_new = false);
         Ok(Learnt::News)
-    }
-
-    /// Forgets an account that an operator removes; what makes that durable. None while it is authorised: its messages
-    /// go on coming, and would bring it back.
-    pub fn forget(&self, appid: &str) -> Option<Forgotten> {
-        let mut platforms = lock(&self.platforms);
-        let is_authorized = |seat: &platforms::Seat| seat.standing.status == Status::Authorized;
-        if platforms.0.values().any(|platform| platform.seats.get(appid).is_some_and(is_authorized)) {
-            return None;
-        }
-        let seats = platforms
-            .0
-            .iter_mut()
-            .filter_map(|(component, platform)| platform.remove(appid).map(|seat| (component.clone(), seat)));
-        Some(Forgotten(seats.collect()))
-    }
-
-    /// It could not be made durable.
-    pub fn restore(&self, appid: &str, forgotten: Forgotten) {
-        let mut platforms = lock(&self.platforms);
-        for (component, seat) in forgotten.0 {
-            if let Some(platform) = platforms.0.get_mut(&component) {
-                platform.put(appid, &seat.account, seat.standing);
-                platform.seats.get_mut(appid).into_iter().for_each(|put| put.durable = 1);
-            }
-        }
-    }
-}
-
-/// What was forgotten of an account.
-#[derive(Debug)]
-pub struct Forgotten(Vec<(String, platforms::Seat)>);
-
-impl Forgotten {
-    /// What makes it durable.
-    pub fn changes(&self, appid: &str) -> impl Iterator<Item = Change> {
-        self.0.iter().map(move |(component, _)| Change::Fact { key: fact_key(component, appid), value: None })
     }
 }
 

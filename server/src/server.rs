@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Flaw},
     http::{self, Listener, Watcher},
     ingest::Writer,
+    screen::Screen,
     tls::{Tls, TlsError},
 };
 
@@ -65,7 +66,7 @@ pub async fn serve(
     // Before the address is said: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut out = io::stdout();
+    let mut out = Screen::default();
     writeln!(out, "listening on {}://{address}", listener.scheme())?;
     if let Some(admin) = &admin {
         writeln!(out, "admin on {}://{}", admin.scheme(), admin.address()?)?;

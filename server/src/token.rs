@@ -1,10 +1,11 @@
 //! Access tokens: given out, superseded, checked. A token is made from the data key and a random number, and only the
 //! number is stored, so what stands on disk is worth nothing without the key.
 
-use std::sync::{PoisonError, RwLock};
+mod grants;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use hashbrown::HashMap;
 use msgcube_client::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -15,6 +16,8 @@ use crate::{
     ingest::Ingest,
     store::{Change, NotDurable, Store},
 };
+
+use grants::{Grant, Grants, Hash};
 
 /// How long a token lives. Source: WeChat's page on access_token.
 pub const LIFE_S: i64 = 7200;
@@ -52,17 +55,6 @@ pub struct Holder {
     pub component: Option<String>,
 }
 
-/// A token as it is stored: without the token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Grant {
-    #[serde(flatten)]
-    holder: Holder,
-    nonce: String,
-    expires_s: i64,
-    /// Good until then: `expires_s`, or earlier once superseded.
-    valid_until_s: i64,
-}
-
 /// A token given out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Issued {
@@ -82,13 +74,6 @@ pub struct Tokens {
     issuing: tokio::sync::Mutex<()>,
 }
 
-#[derive(Debug, Default)]
-struct Grants {
-    by_hash: HashMap<[u8; 32], Grant, foldhash::fast::RandomState>,
-    /// The few of each holder.
-    by_holder: HashMap<Holder, Vec<[u8; 32]>, foldhash::fast::RandomState>,
-}
-
 /// Tokens that are about to end.
 #[derive(Debug)]
 pub struct Revocation<'a> {
@@ -100,7 +85,7 @@ pub struct Revocation<'a> {
 impl Revocation<'_> {
     /// What makes it durable.
     pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        self.grants.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None })
+        self.grants.iter().map(Grant::no_fact)
     }
 
     /// Once it is durable.
@@ -123,11 +108,11 @@ impl Tokens {
 
     /// Whom a token stands for, if it is good: `look` sees it.
     pub fn with<T>(&self, token: &str, look: impl FnOnce(&Holder) -> T, now_s: i64) -> Result<T, ErrorCode> {
-        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
-        let grant = grants.by_hash.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
+        let grants = self.read();
+        let grant = grants.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
         match now_s {
             _ if now_s < grant.valid_until_s => Ok(look(&grant.holder)),
-            _ if grant.is_as_good_as_unknown(now_s) => Err(ErrorCode::INVALID_CREDENTIAL),
+            _ if now_s >= grant.gone_s() => Err(ErrorCode::INVALID_CREDENTIAL),
             _ => Err(ErrorCode::ACCESS_TOKEN_EXPIRED),
         }
     }
@@ -143,8 +128,8 @@ impl Tokens {
     ) -> Result<Issued, NotDurable> {
         let _one_at_a_time = self.issuing.lock().await;
         let now_s = clock.now_s();
-        let end = |grant: &Grant| grant.valid_until_s.min(now_s + OVERLAP_S);
-        self.replace(holder, end, along, ingest, now_s).await.map(|grant| self.issued(&grant, clock))
+        let ended = self.ended(&holder, now_s + OVERLAP_S);
+        self.replace(holder, ended, along, ingest, now_s).await.map(|grant| self.issued(&grant, now_s))
     }
 
     /// `/cgi-bin/stable_token`: the same token while it lives long enough; forced, a new one, and the former ones end.
@@ -159,56 +144,49 @@ impl Tokens {
         let now_s = clock.now_s();
         let holder = Holder::account(appid, Endpoint::Stable);
         if force {
-            let end = |grant: &Grant| grant.valid_until_s.min(now_s);
-            let grant = self.replace(holder, end, Vec::new(), ingest, now_s).await?;
-            return Ok(self.issued(&grant, clock));
+            let ended = self.ended(&holder, now_s);
+            let grant = self.replace(holder, ended, Vec::new(), ingest, now_s).await?;
+            return Ok(self.issued(&grant, now_s));
         }
         // One that seems to live longer than any can was given out before the clock was set back.
-        let lives_long_enough = |grant: &Grant| (RENEW_S..=LIFE_S).contains(&(grant.valid_until_s - now_s));
-        let newest = self.of(&holder).into_iter().max_by_key(|grant| grant.valid_until_s);
-        let grant = match newest.filter(lives_long_enough) {
+        let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
+        let newest = self.read().good_until(&holder, long_enough).next_back().cloned();
+        let grant = match newest {
             Some(grant) => grant,
-            None => self.replace(holder, |grant| grant.valid_until_s, Vec::new(), ingest, now_s).await?,
+            None => self.replace(holder, Vec::new(), Vec::new(), ingest, now_s).await?,
         };
-        Ok(self.issued(&grant, clock))
+        Ok(self.issued(&grant, now_s))
     }
 
     /// The end of all tokens of some holders: its changes become durable with others, then it is completed. Until it is
     /// dropped no token is given out.
     pub async fn revocation(&self, is_ended: impl Fn(&Holder) -> bool) -> Revocation<'_> {
         let issuing = self.issuing.lock().await;
-        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
-        let grants = grants.by_hash.values().filter(|grant| is_ended(&grant.holder)).cloned().collect();
+        let grants = self.read().all().filter(|grant| is_ended(&grant.holder)).cloned().collect();
         Revocation { tokens: self, grants, _issuing: issuing }
     }
 
-    fn issued(&self, grant: &Grant, clock: &Clock) -> Issued {
-        let left_s = grant.valid_until_s - clock.now_s();
+    /// `now_s`: when it was asked for, however long the disk took, so that a new one always has its whole life.
+    fn issued(&self, grant: &Grant, now_s: i64) -> Issued {
+        let left_s = grant.valid_until_s - now_s;
         Issued { access_token: self.token(grant), expires_in: left_s.clamp(0, LIFE_S) }
     }
 
-    /// Makes a new token, durably. `end` says how long each former one is still good.
+    /// Makes a new token, durably together with the ends of former ones.
     async fn replace(
         &self,
         holder: Holder,
-        end: impl Fn(&Grant) -> i64,
+        ended: Vec<Grant>,
         along: Vec<Change>,
         ingest: &Ingest,
         now_s: i64,
     ) -> Result<Grant, NotDurable> {
         let expires_s = now_s + LIFE_S;
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
-        let former = self.of(&holder).into_iter();
         let grant = Grant { holder, nonce, expires_s, valid_until_s: expires_s };
-        let (gone, kept): (Vec<Grant>, Vec<Grant>) =
-            former.partition(|grant| grant.is_as_good_as_unknown(now_s));
-        let ended = kept.into_iter().filter_map(|grant| {
-            let valid_until_s = end(&grant);
-            (valid_until_s != grant.valid_until_s).then_some(Grant { valid_until_s, ..grant })
-        });
-        let ended: Vec<Grant> = ended.collect();
+        let gone: Vec<Grant> = self.read().gone(now_s).cloned().collect();
         let mut changes = along;
-        changes.extend(gone.iter().map(|grant| Change::Fact { key: grant.fact_key(), value: None }));
+        changes.extend(gone.iter().map(Grant::no_fact));
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
         ingest.submit_all(changes)?.await?;
         gone.iter().for_each(|grant| self.forget(grant));
@@ -216,31 +194,26 @@ impl Tokens {
         Ok(grant)
     }
 
-    fn of(&self, holder: &Holder) -> Vec<Grant> {
-        let grants = self.grants.read().unwrap_or_else(PoisonError::into_inner);
-        let hashes = grants.by_holder.get(holder).into_iter().flatten();
-        hashes.filter_map(|hash| grants.by_hash.get(hash)).cloned().collect()
+    /// The holder's tokens that would be good after this moment, as they are if they are not. After `issue` that is the
+    /// newest alone: the others' ends lie no further ahead.
+    fn ended(&self, holder: &Holder, end_s: i64) -> Vec<Grant> {
+        let grants = self.read();
+        let later = grants.good_until(holder, end_s + 1..=i64::MAX);
+        later.map(|grant| Grant { valid_until_s: end_s, ..grant.clone() }).collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Grants> {
+        self.grants.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn remember(&self, grant: Grant) {
         let hash = hash(&self.token(&grant));
-        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
-        let holder = grant.holder.clone();
-        if grants.by_hash.insert(hash, grant).is_none() {
-            grants.by_holder.entry(holder).or_default().push(hash);
-        }
+        self.grants.write().unwrap_or_else(PoisonError::into_inner).put(hash, grant);
     }
 
     fn forget(&self, grant: &Grant) {
-        let gone = hash(&self.token(grant));
-        let mut grants = self.grants.write().unwrap_or_else(PoisonError::into_inner);
-        grants.by_hash.remove(&gone);
-        if let Some(hashes) = grants.by_holder.get_mut(&grant.holder) {
-            hashes.retain(|hash| *hash != gone);
-            if hashes.is_empty() {
-                grants.by_holder.remove(&grant.holder);
-            }
-        }
+        let hash = hash(&self.token(grant));
+        self.grants.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
     }
 
     fn token(&self, grant: &Grant) -> String {
@@ -270,24 +243,7 @@ impl Holder {
     }
 }
 
-impl Grant {
-    /// True if checking it gives what an unknown token gives.
-    fn is_as_good_as_unknown(&self, now_s: i64) -> bool {
-        let superseded = self.valid_until_s < self.expires_s;
-        now_s >= if superseded { self.valid_until_s } else { self.expires_s + REMEMBER_S }
-    }
-
-    fn fact_key(&self) -> String {
-        format!("{FACT_PREFIX}{}/{}", self.holder.appid, self.nonce)
-    }
-
-    fn fact(&self) -> Change {
-        // A grant has nothing that JSON cannot say.
-        Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
-    }
-}
-
-fn hash(token: &str) -> [u8; 32] {
+fn hash(token: &str) -> Hash {
     Sha256::digest(token.as_bytes()).into()
 }
 
@@ -296,3 +252,6 @@ fn random_nonce() -> Result<String, getrandom::Error> {
     getrandom::fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
+
+#[cfg(test)]
+mod tests;

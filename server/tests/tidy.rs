@@ -2,7 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test that cannot read its files has to stop")]
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -117,6 +117,61 @@ fn the_architecture_names_every_source_file_and_nothing_that_is_not_there() {
     check("ARCHITECTURE.md does not name", files.difference(&named).cloned());
     let missing = named.iter().filter(|path| !root().join(path).exists());
     check("ARCHITECTURE.md names what is not there", missing.cloned());
+}
+
+#[test]
+fn no_two_modules_of_the_server_use_each_other_not_even_by_way_of_others() {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().into_iter().filter(|source| !is_test(&source.path)) {
+        let Some(path) = source.path.strip_prefix("server/src/") else { continue };
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let name = module(path);
+        let others = used(code).into_iter().filter(|used| *used != name);
+        uses.entry(name.clone()).or_default().extend(others);
+    }
+    assert!(uses["http"].contains("store"), "no uses were found");
+    // What uses none of those that are left is in no ring, nor is what none of them uses.
+    let mut left = 0;
+    while left != uses.len() {
+        left = uses.len();
+        let users: BTreeSet<String> = uses.keys().cloned().collect();
+        uses.values_mut().for_each(|used| used.retain(|name| users.contains(name)));
+        uses.retain(|_, used| !used.is_empty());
+        let used: BTreeSet<String> = uses.values().flatten().cloned().collect();
+        uses.retain(|name, _| used.contains(name));
+    }
+    check("modules use each other", uses.iter().map(|(name, used)| format!("{name} uses {used:?}")));
+}
+
+/// The module below the crate's root that a path in it begins with. Handlers share what the app keeps, some of which is
+/// theirs, so that both are one.
+fn module(path: &str) -> String {
+    let name: String = path.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    if name == "app" { "http".to_owned() } else { name }
+}
+
+/// Modules that a file names: `crate::one`, `crate::{one::…, other::{…}}`.
+fn used(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        let Some(list) = rest.strip_prefix('{') else {
+            found.push(module(rest));
+            continue;
+        };
+        let mut depth = 0;
+        for piece in list.split_inclusive([',', '{', '}']) {
+            if depth == 0 {
+                found.push(module(piece.trim()));
+            }
+            match piece.chars().next_back() {
+                Some('{') => depth += 1,
+                Some('}') if depth == 0 => break,
+                Some('}') => depth -= 1,
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// A path of this workspace between backticks: a file of one of the crates.

@@ -45,9 +45,14 @@ class Tab:
     def text(self, selector):
         return self.page.locator(selector).inner_text()
 
-    def overflow(self):
-        """How many pixels the page is too wide for its window."""
-        return self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    def fits(self, name):
+        """In every window, light and dark; pictures of all."""
+        for scheme in ("light", "dark"):
+            for width, (across, down) in (("wide", WIDE), ("narrow", NARROW)):
+                self.page.emulate_media(color_scheme=scheme)
+                self.page.set_viewport_size({"width": across, "height": down})
+                assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), f"{name} is too wide for {across} pixels"
+                self.shoot(f"{name}-{scheme}-{width}")
 
     def shoot(self, name):
         """For people to look at, if a folder is named."""

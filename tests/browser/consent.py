@@ -4,7 +4,7 @@ import json
 from urllib.parse import parse_qs, quote, urlsplit
 
 import cases
-from browser import NARROW, WIDE, tab
+from browser import tab
 from cases import case
 
 APPID, SECRET = "wx00000000000000a1", "0123456789abcdef0123456789abcdef"
@@ -55,8 +55,8 @@ def given(program, code):
 def an_operator_approves_what_is_ticked_and_nothing_else(scene):
     program = scene.msgcube(SETTINGS)
     back = f"{base(program)}/healthz?state=7"
-    # The wrong secret is answered with 403.
-    with tab(base(program), "zh", expected=("403",)) as shown:
+    # The wrong secret is answered with 403; of the page without an icon at the end, a browser asks for one.
+    with tab(base(program), "zh", expected=("403", "404")) as shown:
         shown.open(page(program, back, "&category_id_list=1|7"))
         assert program.address.split(":")[0] in shown.text("main"), "it says where the browser goes"
         ticked = shown.page.locator("input[type=checkbox]:checked").evaluate_all("all => all.map((one) => one.value)")
@@ -74,6 +74,28 @@ def an_operator_approves_what_is_ticked_and_nothing_else(scene):
         values = parse_qs(urlsplit(shown.page.url).query)
         assert values["state"] == ["7"] and values["expires_in"] == ["600"], values
         assert given(program, values["auth_code"][0]) == (APPID, {1})
+
+
+@case
+def a_right_secret_that_is_barred_is_told_why_and_the_log_says_so(scene):
+    for setting, english, chinese, logged in (
+        ('ip_allow = ["192.0.2.1"]', "127.0.0.1 (40164)", "127.0.0.1 使用（40164）", "not in ip_allow"),
+        ("secret_frozen = true", "frozen (40243)", "已冻结（40243）", "secret_frozen = true"),
+    ):
+        program = scene.msgcube(SETTINGS.replace('token = "callbackToken"', f'token = "callbackToken"\n{setting}'))
+        for lang, part in (("en", english), ("zh", chinese)):
+            with tab(base(program), lang, expected=("403",)) as shown:
+                shown.open(page(program, f"{base(program)}/healthz"))
+                shown.page.fill("#appid", APPID)
+                for secret in ("wrong", SECRET):
+                    shown.page.fill("#secret", secret)
+                    shown.page.click("button.main")
+                    shown.page.wait_for_load_state()
+                    assert (part in shown.text("[role=alert]")) == (secret == SECRET), shown.text("[role=alert]")
+                    assert (logged in program.log()) == (secret == SECRET or lang == "zh"), program.log()
+                shown.page.set_viewport_size({"width": NARROW[0], "height": NARROW[1]})
+                assert shown.overflow() <= 0
+                shown.shoot(f"consent-barred-{setting.split()[0]}-{lang}")
 
 
 @case
@@ -119,13 +141,10 @@ def it_fits_every_window_in_both_languages(scene):
     program = scene.msgcube(SETTINGS)
     for lang, other in (("en", "中文"), ("zh", "English")):
         with tab(base(program), lang) as shown:
-            shown.open(page(program, "https://platform.example/back?state=1", f"&biz_appid={APPID}"))
-            for scheme in ("light", "dark"):
-                for width, (across, down) in (("wide", WIDE), ("narrow", NARROW)):
-                    shown.page.emulate_media(color_scheme=scheme)
-                    shown.page.set_viewport_size({"width": across, "height": down})
-                    assert shown.overflow() <= 0, f"too wide for {across} pixels"
-                    shown.shoot(f"consent-{lang}-{scheme}-{width}")
+            shown.open(page(program, "https://platform.example/back?state=1", f"&biz_appid={APPID}&category_id_list=34|171"))
+            sets = shown.page.locator("label.choice").evaluate_all("all => all.map((one) => one.textContent)")
+            assert {"Set 34", "Debug push 171", "Scan 9"} <= set(sets) or {"权限集 34", "调试推送 171", "微信扫一扫 9"} <= set(sets), sets
+            shown.fits(f"consent-{lang}")
             title = shown.text("h1")
             shown.page.click(f"text={other}")
             shown.page.wait_for_load_state()

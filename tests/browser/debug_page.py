@@ -11,7 +11,7 @@ import urllib.request
 from datetime import datetime
 
 import cases
-from browser import NARROW, WIDE, tab
+from browser import tab
 from cases import case
 
 NOW = "2014-12-10T12:00:00+08:00"
@@ -203,7 +203,7 @@ def a_range_that_is_too_long_is_explained_and_corrected_by_one_click(scene):
             assert said["errcode"] == 61501 and verdict(shown) == "61501 date range error"
             meaning = shown.text("#meaning")
             assert (hint if lang == "en" else chinese) in meaning, meaning
-            assert ("longer than the span" if lang == "en" else "超过最大天数") in meaning
+            assert ("longer than the interface takes" if lang == "en" else "超过最大天数") in meaning
             assert "2014-11-01" in shown.text("#again")
             shown.shoot(f"error-61501-{lang}")
             shown.page.click("#again")
@@ -257,7 +257,7 @@ def a_body_written_by_hand_goes_out_as_it_is(scene):
         ('{"begin_date":"20141101","end_date":"2014-11-30"}', 61500, "YYYY-MM-DD"),
         ('{"end_date":"2014-11-30"}', 61500, "begin_date is missing"),
         ("begin_date=2014-11-01&end_date=2014-11-01", 47001, "JSON object"),
-        ("", 44002, "without a byte"),
+        ("", 44002, "The body is empty."),
     ]
     with tab(base(program)) as shown:
         shown.open("/debug")
@@ -274,14 +274,113 @@ def a_body_written_by_hand_goes_out_as_it_is(scene):
 
 
 @case
+def the_dates_follow_a_body_that_is_written_by_hand(scene):
+    program = served(scene)
+    with tab(base(program)) as shown:
+        shown.open("/debug")
+        sign_in(shown)
+        choose(shown, "getupstreammsg")
+        shown.page.fill("#body", '{"begin_date":"2014-11-10", "end_date":"2014-11-12"}')
+        assert dates(shown) == "2014-11-10 2014-11-12" and shown.text("#advice") == ""
+        send(shown)
+        assert {row["ref_date"] for row in rows(shown)} == {"2014-11-10", "2014-11-11", "2014-11-12"}
+        assert shown.page.input_value("#body").count(", ") == 1, "it stays as it was written"
+        shown.page.fill("#body", '{"begin_date":"2014-11-10","end_date":"2014-11-31"}')
+        assert dates(shown) == "2014-11-10 " and "61500" in shown.text("#advice")
+        for lang, part in (("en", "not used"), ("zh", "不起作用")):
+            shown.page.fill("#body", "begin_date=2014-11-10")
+            assert part in shown.text("#advice") and shown.page.locator("input.unused").count() == 2
+            shown.shoot(f"by-hand-{lang}")
+            shown.page.click("#lang")
+        shown.page.fill("#begin", "2014-12-01")
+        shown.page.fill("#end", "2014-12-02")
+        assert shown.page.input_value("#body") == '{"begin_date":"2014-12-01","end_date":"2014-12-02"}'
+        assert shown.page.locator("input.unused").count() == 0
+
+
+SPARSE = [
+    # 329 texts and 174 images on the 1st of March, few on the 3rd and 6th
+    *[("2014-03-01T01:10", "text")] * 329,
+    *[("2014-03-01T02:10", "image")] * 174,
+    *[("2014-03-01T20:10", "voice")] * 1,
+    *[("2014-03-03T10:00", "text")] * 2,
+    *[("2014-03-06T10:00", "text")] * 100,
+]
+
+
+def with_few_messages(scene):
+    """A program with messages of three days, and of three hours of the first."""
+    program = scene.msgcube(f'[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "callbackToken"', "--now", NOW)
+    body = "\n".join(
+        json.dumps({
+            "FromUserName": f"o{number % 90}",
+            "CreateTime": int(datetime.fromisoformat(f"{when}:00+08:00").timestamp()),
+            "MsgType": kind,
+            "MsgId": number,
+        })
+        for number, (when, kind) in enumerate(SPARSE)
+    )
+    answer = program.own("POST", f"/v1/accounts/{APPID}/messages?covers=2014-01-01..2014-12-09", body.encode())
+    assert answer["accepted"] == len(SPARSE)
+    return program
+
+
+def chart(shown):
+    """The labels that are seen, and of each period its height in pixels."""
+    labels = shown.page.locator(".axis > div:not(.unseen)").all_inner_texts()
+    heights = shown.page.locator(".columns > div").evaluate_all(
+        "all => all.map((one) => one.firstChild ? one.firstChild.getBoundingClientRect().height : 0)"
+    )
+    return labels, heights
+
+
+@case
+def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
+    program = with_few_messages(scene)
+    for lang in ("en", "zh"):
+        with tab(base(program), lang) as shown:
+            shown.open("/debug")
+            sign_in(shown)
+            choose(shown, "getupstreammsg")
+            shown.page.fill("#begin", "2014-03-01")
+            shown.page.fill("#end", "2014-03-07")
+            send(shown)
+            labels, heights = chart(shown)
+            assert labels == [f"03-0{day}" for day in range(1, 8)], labels
+            assert [height > 0 for height in heights] == [True, False, True, False, False, True, False], heights
+            assert 1 <= heights[2] < 2 and abs(heights[5] / heights[0] - 100 / 504) < 0.02, heights
+            widths = shown.page.locator(".fill").evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
+            assert abs(widths[1] / widths[0] - 174 / 431) < 0.01 and 1 <= widths[2] < 5, widths
+            fits(shown, f"sparse-days-{lang}")
+            shown.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+            choose(shown, "getupstreammsghour")
+            shown.page.fill("#begin", "2014-03-01")
+            shown.page.fill("#end", "2014-03-01")
+            send(shown)
+            labels, heights = chart(shown)
+            assert [hour for hour, height in enumerate(heights) if height] == [1, 2, 20] and len(heights) == 24, heights
+            assert abs(heights[2] / heights[1] - 174 / 329) < 0.02, heights
+            assert labels == [f"{hour:02}:00" for hour in range(0, 24, 2)], labels
+            fits(shown, f"sparse-hours-{lang}")
+            shown.page.wait_for_function("document.querySelectorAll('.axis > div:not(.unseen)').length < 12")
+            assert shown.page.locator(".axis > div:not(.unseen)").count() >= 4, "narrow ones have fewer, and not only the ends"
+            assert shown.page.evaluate("(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.wide'))") <= 0
+            choose(shown, "getupstreammsgdist")
+            shown.page.fill("#begin", "2014-03-01")
+            shown.page.fill("#end", "2014-03-15")
+            send(shown)
+            assert len(chart(shown)[1]) == 15
+            assert shown.page.locator(".keys > span").count() == 2 and shown.page.locator(".fill").count() == 0
+            fits(shown, f"sparse-distribution-{lang}")
+
+
+@case
 def tokens_and_secrets_that_are_wrong_are_explained(scene):
     program = served(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         for appid, secret, code, part in [
-            ("", SECRET, 41002, "Send the account's appid"),
             ("wx9999", SECRET, 40013, "[[account]]"),
-            (APPID, "", 41004, "Send the account's secret"),
             (APPID, "wrong", 40125, "Check the secret"),
         ]:
             shown.page.fill("#appid", appid)
@@ -290,13 +389,55 @@ def tokens_and_secrets_that_are_wrong_are_explained(scene):
             assert verdict(shown).startswith(f"{code} ") and part in shown.text("#meaning"), shown.text("#meaning")
             assert "while fetching the token" in shown.text("#meaning")
         shown.page.get_by_text("access_token", exact=True).first.click()
-        for given, code, part in [("", 41001, "no access_token"), ("not-a-token", 40001, "stable_token")]:
-            shown.page.fill("#token", given)
-            send(shown)
-            assert verdict(shown).startswith(f"{code} ") and part in shown.text("#meaning"), shown.text("#meaning")
+        shown.page.fill("#token", "not-a-token")
+        send(shown)
+        assert verdict(shown).startswith("40001 ") and "stable_token" in shown.text("#meaning"), shown.text("#meaning")
+        assert shown.page.locator("#ask_rid").count() == 0 and "none is kept" in shown.text("#rid_note")
         shown.page.fill("#token", token(program))
         send(shown)
         assert verdict(shown) == "5 rows"
+
+
+@case
+def what_is_missing_is_said_before_anything_is_asked(scene):
+    program = served(scene)
+    for lang, appid, secret, access_token in (
+        ("en", "Enter the AppID.", "Enter the AppSecret.", "Enter an access_token."),
+        ("zh", "请填写 AppID。", "请填写 AppSecret。", "请填写 access_token。"),
+    ):
+        with tab(base(program), lang) as shown:
+
+            def marked():
+                return shown.page.locator("[aria-invalid=true]").evaluate_all("all => all.map((one) => one.id)")
+
+            shown.open("/debug")
+            send(shown)
+            assert marked() == ["appid", "secret"] and shown.page.evaluate("document.activeElement.id") == "appid"
+            assert (shown.text("#no_appid"), shown.text("#no_secret")) == (appid, secret)
+            fits(shown, f"missing-{lang}")
+            shown.page.fill("#appid", APPID)
+            assert marked() == ["secret"] and not shown.page.is_visible("#no_appid")
+            send(shown)
+            assert marked() == ["secret"] and shown.page.evaluate("document.activeElement.id") == "secret"
+            shown.page.locator("input[value=token] + span").click()
+            send(shown)
+            assert shown.text("#no_token") == access_token
+            assert not [url for url in shown.requests if "/debug" not in url and not url.startswith("data:")], shown.requests
+            shown.page.fill("#token", token(program))
+            send(shown)
+            assert marked() == [] and shown.page.locator("#rows").count() == 1
+
+
+@case
+def an_address_that_is_not_allowed_is_named_as_the_server_names_it(scene):
+    program = served(scene, account='ip_allow = ["192.0.2.1"]')
+    with tab(base(program)) as shown:
+        shown.open("/debug")
+        sign_in(shown)
+        send(shown)
+        assert verdict(shown) == "40164 invalid ip 127.0.0.1, not in whitelist", verdict(shown)
+        assert shown.page.locator("#ask_rid").count() == 0 and "access_token of the account" in shown.text("#rid_note")
+        shown.shoot("error-40164-en")
 
 
 @case
@@ -538,31 +679,21 @@ def the_keyboard_is_enough(scene):
         assert shown.page.locator("#verdict").get_attribute("aria-live") == "polite"
 
 
-def fits(shown, name):
-    """In every window, light and dark; pictures of all."""
-    for scheme in ("light", "dark"):
-        for width, (across, down) in (("wide", WIDE), ("narrow", NARROW)):
-            shown.page.emulate_media(color_scheme=scheme)
-            shown.page.set_viewport_size({"width": across, "height": down})
-            assert shown.overflow() <= 0, f"{name} is too wide for {across} pixels"
-            shown.shoot(f"{name}-{scheme}-{width}")
-
-
 @case
 def it_fits_every_window(scene):
     program = served(scene)
     for lang in ("en", "zh"):
         with tab(base(program), lang) as shown:
             shown.open("/debug")
-            fits(shown, f"start-{lang}")
+            shown.fits(f"start-{lang}")
             sign_in(shown)
             for name in ("getupstreammsg", "getupstreammsghour", "getupstreammsgdist", "getupstreammsgmonth"):
                 choose(shown, name)
                 send(shown)
-                fits(shown, f"{name}-{lang}")
+                shown.fits(f"{name}-{lang}")
             shown.page.fill("#end", "2014-12-31")
             send(shown)
-            fits(shown, f"error-{lang}")
+            shown.fits(f"error-{lang}")
 
 
 if __name__ == "__main__":

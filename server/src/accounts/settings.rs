@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{AccountError, Office};
+use super::AccountError;
 use crate::{
     config::{AccountConfig, AccountTable, SecretFiles},
     data_key::DataKey,
-    store::Change,
+    store::{Change, Store},
 };
 
 /// What facts of this sort begin with.
@@ -51,12 +51,12 @@ pub fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, A
 }
 
 /// The settings as they were kept.
-pub fn kept(appid: &str, office: Office<'_>) -> Result<Settings, AccountError> {
+pub fn kept(appid: &str, store: &Store, key: &DataKey) -> Result<Settings, AccountError> {
     let name = format!("{FACT_PREFIX}{appid}");
-    let facts = office.store.facts(&name);
+    let facts = store.facts(&name);
     let sealed = facts.iter().find(|(fact, _)| *fact == name);
     match sealed {
-        Some((fact, sealed)) => stored(fact, sealed, office.key),
+        Some((fact, sealed)) => stored(fact, sealed, key),
         // Brought by a platform, and nobody gave it anything yet.
         None => Ok(Settings::from_iter([("appid".to_owned(), Value::from(appid))])),
     }

@@ -10,7 +10,7 @@ use super::{
     connection::{AdminError, Connection, read_file},
     joined, list, table, text,
 };
-use crate::{lang::Lang, random};
+use crate::{chinese, lang::Lang, random};
 
 /// Settings that are numbers.
 const NUMBERS: [&str; 1] = ["quota_per_day"];
@@ -240,7 +240,8 @@ fn lacks_upstream_secret(answer: &Value) -> bool {
 
 fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
     let warnings = list(answer, "warnings").filter_map(Value::as_str);
-    warnings.map(|warning| format!("{} {warning}", lang.pick("warning:", "警告："))).collect()
+    let one = |warning| format!("{}{}", lang.pick("warning: ", "警告："), chinese::error(lang, warning));
+    warnings.map(one).collect()
 }
 
 fn accounts(answer: &Value, lang: Lang) -> String {

@@ -12,7 +12,7 @@ use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 use super::ReadConfig;
-use crate::lang::Lang;
+use crate::{chinese, lang::Lang};
 
 const TIME_MAX: Duration = Duration::from_secs(30);
 const CONFIG: &str = "msgcube.toml";
@@ -86,7 +86,7 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// The error in a language. What the server says is English.
+    /// The error in a language. What the server says comes in English.
     pub fn in_lang(&self, lang: Lang) -> String {
         if lang == Lang::En {
             return self.to_string();
@@ -96,6 +96,7 @@ impl AdminError {
                 "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
             }
             AdminError::Lost { base, why } => {
+                let why = chinese::error(lang, why);
                 format!(
                     "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
                 )
@@ -103,12 +104,16 @@ impl AdminError {
             AdminError::Certificate { base, why } => format!(
                 "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
             ),
-            AdminError::Refused { status, text } => format!("服务拒绝：{text}（HTTP 状态 {status}）"),
+            AdminError::Refused { status, text } => {
+                format!("服务拒绝：{}（HTTP 状态 {status}）", chinese::error(lang, text))
+            }
             other => other.to_string(),
         }
     }
 }
 
+/// In place of what the server says.
+pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
 const NO_ADDRESS: &str = "it must begin with http:// or https:// and a host";
 
 /// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
@@ -142,19 +147,43 @@ impl Connection {
         };
         let is_configured = args.server.is_none();
         let base = args.server.clone().or(base).unwrap_or_default();
+        Connection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
+    }
+
+    /// To this address with this key; `is_configured`: as it stands in a configuration.
+    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
         let base: Url = base.parse().map_err(|_| AdminError::Server(NO_ADDRESS.to_owned()))?;
         let http = client_of_server(&base, is_configured).timeout(TIME_MAX).build();
         let http = http.map_err(|error| AdminError::Server(error.to_string()))?;
-        Ok(Connection { http, base, key: given.or(key).ok_or(AdminError::NoKey)? })
+        Ok(Connection { http, base, key })
+    }
+
+    /// Its address.
+    pub fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     /// Sends a request; the answer as JSON.
     pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
+        self.ask_with(method, path, &[], body).await
+    }
+
+    /// The same with a query.
+    pub async fn ask_with(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Value, AdminError> {
         let mut url = self.base.clone();
         let segments = url.path_segments_mut();
         let mut segments = segments.map_err(|()| AdminError::Server(NO_ADDRESS.to_owned()))?;
         segments.pop_if_empty().push("v1").extend(path);
         drop(segments);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut request = self.http.request(method, url).bearer_auth(self.key.expose());
         if let Some(body) = body {
             request = request.json(&body);
@@ -176,7 +205,7 @@ impl Connection {
 }
 
 fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
-    let text = said.unwrap_or("what answers there is no msgcube").to_owned();
+    let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
 }
 

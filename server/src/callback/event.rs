@@ -7,6 +7,9 @@ use super::{
 };
 use crate::secret::Secret;
 
+/// The `InfoType` of an event that `msgcube doctor` plays. WeChat has none of this name.
+pub const PROBE: &str = "msgcube_doctor";
+
 /// An event of a platform.
 #[derive(Clone, Debug)]
 pub struct PlatformEvent {
@@ -25,6 +28,8 @@ pub enum Info {
     Authorized(String),
     /// `unauthorized`, by this account.
     Unauthorized(String),
+    /// `msgcube doctor` asks whether events arrive: it changes nothing, and nobody behind hears of it.
+    Probe,
     /// Anything else: it changes nothing.
     Other,
 }
@@ -36,6 +41,7 @@ impl Info {
             Info::Ticket(_) => "component_verify_ticket",
             Info::Authorized(_) => "authorized",
             Info::Unauthorized(_) => "unauthorized",
+            Info::Probe => "probe",
             Info::Other => "other",
         }
     }
@@ -55,11 +61,12 @@ fn event(fields: &Fields<'_>) -> Result<PlatformEvent, Flaw> {
         "component_verify_ticket" => Info::Ticket(Secret::new(fields.text(Field::ComponentVerifyTicket)?)),
         "authorized" | "updateauthorized" => Info::Authorized(appid()?),
         "unauthorized" => Info::Unauthorized(appid()?),
+        PROBE => Info::Probe,
         _ => Info::Other,
     };
     let create_time = match (fields.create_time(), &info) {
         (Ok(create_time), _) => create_time,
-        (Err(_), Info::Other) => 0,
+        (Err(_), Info::Probe | Info::Other) => 0,
         (Err(flaw), _) => return Err(flaw),
     };
     Ok(PlatformEvent { create_time, info })

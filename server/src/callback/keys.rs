@@ -89,13 +89,6 @@ impl AccountKeys {
         })
     }
 
-    /// The same with another appid expected at the end of each ciphertext: callbacks that reach an account through
-    /// a third-party platform carry the platform's.
-    #[must_use]
-    pub fn with_ciphertext_appid(self, appid: &str) -> AccountKeys {
-        AccountKeys { ciphertext_appid: appid.into(), ..self }
-    }
-
     /// The appid that each ciphertext has to end with.
     pub fn ciphertext_appid(&self) -> &str {
         &self.ciphertext_appid

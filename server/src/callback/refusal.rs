@@ -137,22 +137,6 @@ impl Cause {
 }
 
 impl Refusal {
-    /// Every [`Refusal::reason`] there is, so that metrics can start at zero.
-    pub const REASONS: [&'static str; 12] = [
-        "body_too_large",
-        "wrong_signature",
-        "echostr_missing",
-        "no_ciphertext",
-        "undecryptable",
-        "wrong_appid",
-        "document_type",
-        "key_missing",
-        "encryption_required",
-        "stale_timestamp",
-        "wrong_to_user",
-        "malformed",
-    ];
-
     pub(super) fn unproven(cause: Cause) -> Refusal {
         Refusal { cause, proof: Proof::Nothing, create_time: None, decrypted: false }
     }
@@ -185,7 +169,7 @@ impl Refusal {
         &self.cause
     }
 
-    /// The label in metrics, such as `wrong_signature`; one of [`Refusal::REASONS`].
+    /// The label in metrics, such as `wrong_signature`.
     pub fn reason(&self) -> &'static str {
         self.cause.reason()
     }

@@ -1,9 +1,11 @@
 //! What a platform is told: WeChat's pushes to its authorisation-event address, sealed as all pushes are.
 
+use axum::{body::Body, http::StatusCode};
 use serde::{Deserialize, Serialize};
 
 use super::{Authorization, Component, code::CodeKind};
 use crate::{
+    body,
     callback::{
         cipher::AesKey,
         seal::{Envelope, Notice, Sealed},
@@ -14,6 +16,9 @@ use crate::{
 };
 
 const FACT_PREFIX: &str = "event/";
+/// What a platform answers. Source: WeChat's pages on its pushes.
+const SUCCESS: &[u8] = b"success";
+const ANSWER_BYTES_MAX: usize = 4096;
 
 /// One push. Not shown: it holds a ticket or a code.
 #[derive(Clone, Serialize, Deserialize)]
@@ -144,4 +149,10 @@ impl Event {
         let envelope = Envelope { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
         Ok(envelope.notice(&key, random, &notice))
     }
+}
+
+/// Whether a platform's answer says that it took a push.
+pub async fn is_taken(status: StatusCode, content: hyper::body::Incoming) -> bool {
+    let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
+    status == StatusCode::OK && text.trim_ascii() == SUCCESS
 }

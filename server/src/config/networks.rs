@@ -22,8 +22,9 @@ impl Networks {
         let network = |text: &String| {
             let single = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
             text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
-                let what = "is no address or network; write it like 192.0.2.1 or 192.0.2.0/24";
-                Flaw::new(key, format!("{text:?} {what}"))
+                let what =
+                    format!("{text:?} is no address or network; write it like 192.0.2.1 or 192.0.2.0/24");
+                Flaw::new(key, what)
             })
         };
         texts.iter().map(network).collect::<Result<_, _>>().map(Networks)

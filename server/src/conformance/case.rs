@@ -133,6 +133,9 @@ pub struct Step {
     /// The body is a list of rows as the interface's page has them: fields in order, integers, dates.
     #[serde(default)]
     pub rows: bool,
+    /// It is about the rows: an answer without any, right as it may be, shows nothing of it.
+    #[serde(default)]
+    pub needs_rows: bool,
     /// And they ascend by date, hour, and type or interval.
     #[serde(default)]
     pub sorted: bool,
@@ -221,11 +224,4 @@ fn text() -> String {
 
 fn original_id() -> String {
     "gh_1".to_owned()
-}
-
-impl Case {
-    /// Whether a store that keeps nothing over a restart, and counts slowly, can run it.
-    pub fn fits_a_plain_model(&self) -> bool {
-        !self.is_large && self.step.iter().all(|step| step.restart.is_none())
-    }
 }

@@ -46,11 +46,19 @@ pub enum Complaint {
         fault: RowFault,
     },
     NoList,
+    /// Right, and too little to show what the case is about.
+    Unseen(Unseen),
     /// What was asked says no interface and no days.
     NoQuestion,
     /// The case cannot be run.
     Case(TemplateError),
     UnknownErrcode(i64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    Rows,
+    Order,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +111,15 @@ impl Complaint {
                 .pick(
                     r#"expected {"list":[…]} and nothing beside it"#,
                     r#"应为 {"list":[…]}，且没有其他字段"#,
+                )
+                .to_owned(),
+            Complaint::Unseen(Unseen::Rows) => {
+                lang.pick("no row came, so none was seen", "没有数据行，无从判断").to_owned()
+            }
+            Complaint::Unseen(Unseen::Order) => lang
+                .pick(
+                    "there are no two periods, or none with two rows, so their order was not seen",
+                    "数据行不足两个周期，或没有一个周期有两行，看不出顺序",
                 )
                 .to_owned(),
             Complaint::NoQuestion => "the case asks none of the seven for days".to_owned(),

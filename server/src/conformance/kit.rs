@@ -96,6 +96,8 @@ mod tests {
             assert!(is_plain, "{}: it needs a server of ours", case.name);
             assert!(case.zh.is_some() && case.sure.is_some(), "{}: zh, sure", case.name);
             assert!(case.step.iter().all(is_for_any_server), "{}", case.name);
+            let has_rows = |step: &Step| step.rows || !(step.needs_rows || step.sorted);
+            assert!(case.step.iter().all(has_rows), "{}: needs_rows and sorted are about rows", case.name);
             assert!(case.name.chars().count() <= 90, "{}: too long for a table", case.name);
         }
         let names: BTreeSet<&str> = cases.iter().map(|case| case.name.as_str()).collect();

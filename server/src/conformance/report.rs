@@ -22,6 +22,17 @@ const DETAILS_MAX: usize = 20;
 /// Complaints about one request that are shown.
 const COMPLAINTS_MAX: usize = 4;
 
+/// What to do if rows did not come.
+const ROWS_ADVICE: &str = "\
+Rows that did not come were not seen. Ask for an account that had messages of several types on the days before yesterday, in
+the last full week and in the last month: one of `msgcube demo`, or one that is fed with `msgcube import` or
+`msgcube send --create-time`.
+";
+const ROWS_ADVICE_ZH: &str = "\
+没有返回的数据行无法判断。请查询在前天及之前几天、上一整周和上个月都有多种类型消息的账号：例如 `msgcube demo` 的账号，
+或先用 `msgcube import`、`msgcube send --create-time` 送入消息。
+";
+
 /// What was found at whom.
 #[derive(Debug)]
 pub struct Report<'a> {
@@ -68,6 +79,10 @@ impl<'a> Report<'a> {
         let is_unmet = |walked: &Walked<'_>| matches!(walked.verdict, Verdict::Differs | Verdict::Prevented);
         walked().filter(decides).all(|walked| !is_unmet(walked))
             && walked().any(|walked| walked.verdict == Verdict::Same)
+    }
+
+    fn lacks_rows(&self) -> bool {
+        self.walks.iter().flatten().any(|walked| walked.asked.iter().any(Asked::lacks_rows))
     }
 
     fn grouped(&self) -> impl Iterator<Item = (&'a Group, &Vec<Walked<'a>>)> {
@@ -137,7 +152,7 @@ impl<'a> Report<'a> {
         };
         add(differ, "differ from what is documented or seen", "项与文档或实例不一致");
         add(differ_from_assumed, "differ from what is only assumed", "项与推测不一致");
-        add(prevented, "prevented by the account or the server's state", "项因账号或服务器状态而无法判断");
+        add(prevented, "could not be seen", "项无法判断");
         add(not_asked, "not asked", "项未查询");
         let verdict = match (self.agrees(), differ, prevented) {
             (true, ..) => {
@@ -149,7 +164,8 @@ impl<'a> Report<'a> {
                 "与该接口不一致。若不带 token 的请求得到了应答，说明本机地址在对方的 allow_from 中，请换一个地址再试。",
             ),
         };
-        format!("{}\n{verdict}\n", parts.join(lang.pick(", ", "，")))
+        let advice = if self.lacks_rows() { lang.pick(ROWS_ADVICE, ROWS_ADVICE_ZH) } else { "" };
+        format!("{}\n{verdict}\n{advice}", parts.join(lang.pick(", ", "，")))
     }
 
     /// A table for a page. What is as expected says so in one word, so that the page stays the same.

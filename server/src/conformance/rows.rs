@@ -1,6 +1,6 @@
 //! The rows of an answer, held to what their interface's page says of them. Source: the seven pages.
 
-use std::{fmt, str::FromStr as _};
+use std::{collections::BTreeSet, fmt, str::FromStr as _};
 
 use msgcube_client::{Day, Figures, Granularity, Interface};
 use serde::{
@@ -9,7 +9,10 @@ use serde::{
 };
 use serde_json::Value;
 
-use super::complaint::{Complaint, RowFault};
+use super::{
+    case::Step,
+    complaint::{Complaint, RowFault, Unseen},
+};
 
 /// Of many alike the first say enough.
 const COMPLAINTS_MAX: usize = 3;
@@ -88,6 +91,18 @@ pub fn complaints(
     }
     wrong.truncate(COMPLAINTS_MAX);
     wrong
+}
+
+/// What an answer with nothing wrong does not show of what the step is about.
+pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen> {
+    let List { list } = serde_json::from_slice(body).ok()?;
+    let number = list.len();
+    if number == 0 {
+        return (step.needs_rows || step.sorted).then_some(Unseen::Rows);
+    }
+    let keys = list.into_iter().filter_map(|row| key(interface, row).ok());
+    let periods = keys.map(|(day, hour, _)| (day, hour)).collect::<BTreeSet<_>>().len();
+    (step.sorted && (periods < 2 || number == periods)).then_some(Unseen::Order)
 }
 
 /// How many rows an answer has.
@@ -203,6 +218,28 @@ mod tests {
         }
         let hour = r#"{"ref_date":"2014-12-07","ref_hour":150,"msg_type":2,"msg_user":9,"msg_count":10}"#;
         assert_eq!(said("hour", &row(hour), false), ["row 1: ref_hour is 150"]);
+    }
+
+    #[test]
+    fn what_no_row_shows_is_not_seen() {
+        let day = |day: u32, kind: u32| {
+            format!(r#"{{"ref_date":"2014-12-0{day}","msg_type":{kind},"msg_user":9,"msg_count":10}}"#)
+        };
+        let needs_rows = Step { rows: true, needs_rows: true, ..Step::default() };
+        let sorted = Step { rows: true, sorted: true, ..Step::default() };
+        for (rows, of_rows, of_order) in [
+            (vec![], Some(Unseen::Rows), Some(Unseen::Rows)),
+            (vec![day(7, 1)], None, Some(Unseen::Order)),
+            (vec![day(7, 1), day(8, 1)], None, Some(Unseen::Order)),
+            (vec![day(7, 1), day(7, 2)], None, Some(Unseen::Order)),
+            (vec![day(7, 1), day(7, 2), day(8, 1)], None, None),
+        ] {
+            let body = format!(r#"{{"list":[{}]}}"#, rows.join(","));
+            let interface = Interface::by_short_name("day").unwrap();
+            let seen = |step: &Step| unseen(step, interface, body.as_bytes());
+            assert_eq!((seen(&needs_rows), seen(&sorted)), (of_rows, of_order), "{body}");
+            assert_eq!(seen(&Step { rows: true, ..Step::default() }), None, "{body}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::{
     doctor::Around,
     line::Fault,
     query::{Credentials, progress_bar},
+    screen,
 };
 
 /// So many cases in a row without an answer in time, and nobody is asked further.
@@ -41,12 +42,21 @@ impl Plan {
         }
     }
 
-    /// Requests in all; the first and after each disturbance one for a token.
-    fn calls(self, groups: &[Group]) -> usize {
-        let cases = groups.iter().flat_map(|group| &group.cases);
-        let asked = cases.filter(|case| self.leaves_out(case).is_none());
-        1 + asked.map(|case| case.calls() + usize::from(case.disturbs)).sum::<usize>()
+    /// What is to come; the first call and one after each disturbance are for a token.
+    fn extent(self, groups: &[Group]) -> Extent {
+        let cases = || groups.iter().flat_map(|group| &group.cases);
+        let asked = || cases().filter(|case| self.leaves_out(case).is_none());
+        let calls = 1 + asked().map(|case| case.calls() + usize::from(case.disturbs)).sum::<usize>();
+        Extent { all: cases().count(), cases: asked().count(), calls }
     }
+}
+
+/// How much is asked.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    all: usize,
+    cases: usize,
+    calls: usize,
 }
 
 /// Asks; the error beside a record says where it broke off.
@@ -57,12 +67,12 @@ pub async fn ask(
     groups: &[Group],
     around: &Around,
 ) -> Result<(Record, Option<ConformanceError>), ConformanceError> {
-    let calls = plan.calls(groups);
-    announce(live, calls, plan.disturb, around);
+    let extent = plan.extent(groups);
+    announce(live, extent, plan.disturb, around);
     let mut mask = Mask::new(credentials);
     let mut token = live.token(credentials, &mut mask).await?;
     let mut record = Record::new(server(live), around.clock.today());
-    let bar = progress_bar(calls);
+    let bar = progress_bar(extent.calls);
     let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
     let broken_off = async {
@@ -121,28 +131,32 @@ fn server(live: &Live) -> String {
 }
 
 /// On stderr, before the first call.
-fn announce(live: &Live, calls: usize, disturb: bool, around: &Around) {
-    let (target, pause_ms) = (live.address(), live.pause().as_millis());
+fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
+    let (lang, target, pause_ms) = (around.lang, live.address(), live.pause().as_millis());
+    let Extent { all, cases, calls } = extent;
     let seconds = live.pause().as_secs_f64() * f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
     let pace = match pause_ms {
         0 => String::new(),
-        _ => around.lang.pick(
+        _ => lang.pick(
             format!(", {pause_ms} ms apart: {seconds:.0} s and more"),
             format!("，间隔 {pause_ms} 毫秒，至少 {seconds:.0} 秒"),
         ),
     };
     let effect = if disturb {
-        around.lang.pick("Tokens of others end (--disturb).", "他人正在使用的 token 会失效（--disturb）。")
+        lang.pick("Tokens of others end (--disturb).", "他人正在使用的 token 会失效（--disturb）。")
     } else {
-        around
-            .lang
-            .pick("Nothing is changed there, and no token ends.", "不改动任何内容，也不会使 token 失效。")
-    };
-    eprintln!(
-        "{}",
-        around.lang.pick(
-            format!("{target}: {calls} calls{pace}. {effect}"),
-            format!("{target}：共 {calls} 次调用{pace}。{effect}"),
+        lang.pick(
+            "Nothing else is changed there, and no token ends.",
+            "此外不改动任何内容，也不会使 token 失效。",
         )
+    };
+    let text = lang.pick(
+        format!(
+            "{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}"
+        ),
+        format!(
+            "{target}：{all} 项中的 {cases} 项，共 {calls} 次调用（有的项要问多次，另需获取 token）{pace}。调用消耗当日额度。{effect}"
+        ),
     );
+    screen::note(text);
 }

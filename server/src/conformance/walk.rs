@@ -8,6 +8,7 @@ use super::{
     exchange::{Answer, NoAnswer, Outcome},
     expected::{self, Held, Rigour},
     request::Request,
+    rows,
     template::{Known, Moment},
 };
 
@@ -28,12 +29,20 @@ pub struct Asked {
     pub sure: Sure,
 }
 
+impl Asked {
+    /// Nothing is wrong with the answer but that it shows too little.
+    pub fn lacks_rows(&self) -> bool {
+        let is_unseen = |complaint: &Complaint| matches!(complaint, Complaint::Unseen(_));
+        !self.complaints.is_empty() && self.complaints.iter().all(is_unseen)
+    }
+}
+
 /// What a case came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Same,
     Differs,
-    /// The server answered something else altogether.
+    /// It could not be seen: the server answered something else altogether, or without the rows that the case is about.
     Prevented,
     NotAsked(WhyNot),
 }
@@ -92,6 +101,12 @@ impl<'a> Walked<'a> {
             if outcomes.len() < step.calls() {
                 complaints.push(Complaint::NoAnswer(NoAnswer::Closed));
             }
+            if complaints.is_empty()
+                && let Some((interface, ..)) = request.question()
+            {
+                let unseen = |answer: &Answer| rows::unseen(step, interface, &answer.body);
+                complaints.extend(outcomes.iter().flatten().find_map(unseen).map(Complaint::Unseen));
+            }
             expected::remember(step, outcomes.first(), &mut known);
             asked.push(Asked { at_s, request, outcomes, complaints, sure });
         }
@@ -114,13 +129,9 @@ fn verdict(asked: &[Asked]) -> Verdict {
     if unmet.peek().is_none() {
         return Verdict::Same;
     }
-    let is_prevented = |asked: &Asked| {
-        asked
-            .outcomes
-            .iter()
-            .flatten()
-            .any(|answer| errcode(answer).is_some_and(|code| PREVENTING.contains(&code)))
-    };
+    let is_preventing = |answer: &Answer| errcode(answer).is_some_and(|code| PREVENTING.contains(&code));
+    let is_prevented =
+        |asked: &Asked| asked.lacks_rows() || asked.outcomes.iter().flatten().any(is_preventing);
     if unmet.all(is_prevented) { Verdict::Prevented } else { Verdict::Differs }
 }
 

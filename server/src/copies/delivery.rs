@@ -6,9 +6,9 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     AGE_S_MAX, Destination, Shared,
-    queue::{Entry, EntryKey, Queue, TargetId},
+    queue::{EntryKey, Queue, TargetId},
 };
-use crate::http::{push, relay};
+use crate::components::event;
 
 /// How often the manager looks, if nothing tells it to.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -151,10 +151,10 @@ async fn settle(
     destination: Option<&Destination>,
     sealed: &[u8],
 ) -> (&'static str, bool, Settled) {
-    let entry = shared.key.open("copy", sealed).ok().and_then(|bytes| Entry::read(&bytes));
+    let entry = shared.opened(sealed);
     let request = destination.zip(entry.as_ref()).and_then(|(to, entry)| {
         let address = entry.account.as_ref().map(|appid| to.address.for_account(appid));
-        relay::request(address.as_ref().unwrap_or(&to.address), &entry.incoming)
+        entry.incoming.request(address.as_ref().unwrap_or(&to.address))
     });
     let is_event = entry.as_ref().is_some_and(|entry| entry.is_event);
     let (Some(entry), Some(request)) = (entry, request) else {
@@ -168,7 +168,7 @@ async fn settle(
         let (parts, content) = shared.client.send(request).await.ok()?.into_parts();
         // A server in trouble gets it again; any other answer of a listener is its business.
         Some(if is_event {
-            push::takes(parts.status, content).await
+            event::is_taken(parts.status, content).await
         } else {
             !parts.status.is_server_error()
         })

@@ -11,13 +11,10 @@ use std::{
     },
 };
 
-use axum::http::HeaderValue;
-use bytes::Bytes;
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::{http::relay::Incoming, side_file, store::lock};
+use crate::{side_file, store::lock};
 
 const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
 const CACHE_BYTES: usize = 4 << 20;
@@ -39,62 +36,6 @@ pub enum Room {
     Full,
 }
 
-/// A callback that waits to be delivered.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub queued_s: i64,
-    /// The account, where one address stands for all of a platform.
-    pub account: Option<String>,
-    /// It is an event for a third-party platform, which has to say that it took it.
-    pub is_event: bool,
-    pub incoming: Incoming,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Head {
-    queued_s: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    account: Option<String>,
-    #[serde(default)]
-    is_event: bool,
-    query: Option<String>,
-    content_type: Option<String>,
-    user_agent: Option<String>,
-}
-
-impl Entry {
-    /// The entry as it is sealed: the length of its head, the head as JSON, the body.
-    pub fn bytes(&self) -> Vec<u8> {
-        let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
-        let head = Head {
-            queued_s: self.queued_s,
-            account: self.account.clone(),
-            is_event: self.is_event,
-            query: self.incoming.query.clone(),
-            content_type: text(&self.incoming.content_type),
-            user_agent: text(&self.incoming.user_agent),
-        };
-        let head = serde_json::to_vec(&head).unwrap_or_default();
-        let length = u32::try_from(head.len()).unwrap_or(0).to_le_bytes();
-        [&length, head.as_slice(), &self.incoming.body].concat()
-    }
-
-    /// Reads what [`Entry::bytes`] wrote.
-    pub fn read(bytes: &[u8]) -> Option<Entry> {
-        let (length, rest) = bytes.split_first_chunk::<4>()?;
-        let (head, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
-        let head: Head = serde_json::from_slice(head).ok()?;
-        let value = |text: Option<String>| HeaderValue::try_from(text?).ok();
-        let incoming = Incoming {
-            query: head.query,
-            content_type: value(head.content_type),
-            user_agent: value(head.user_agent),
-            body: Bytes::copy_from_slice(body),
-        };
-        Some(Entry { queued_s: head.queued_s, account: head.account, is_event: head.is_event, incoming })
-    }
-}
-
 /// The open file.
 #[derive(Debug)]
 pub struct Queue {
@@ -112,6 +53,13 @@ struct Waiting {
     /// With those that are not durable yet.
     bytes: u64,
     durable: u64,
+}
+
+/// The first or last key of a target.
+fn edge(target: &TargetId, filled_with: u8) -> EntryKey {
+    let mut key = [filled_with; 24];
+    key[..16].copy_from_slice(target);
+    key
 }
 
 /// A sealed entry.
@@ -187,11 +135,8 @@ impl Queue {
     ) -> Result<Vec<Row>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(COPIES)?;
-        let mut first = EntryKey::default();
-        first[..16].copy_from_slice(target);
-        let mut last = first;
-        last[16..].fill(u8::MAX);
-        let first = behind.unwrap_or(first);
+        let first = behind.unwrap_or_else(|| edge(target, 0));
+        let last = edge(target, u8::MAX);
         let rows = table.range(first.as_slice()..=last.as_slice())?;
         let rows = rows.map(|row| {
             let (key, value) = row?;
@@ -200,6 +145,13 @@ impl Queue {
             Ok((copy, value.value().to_vec()))
         });
         rows.filter(|row| row.as_ref().map_or(true, |(key, _)| behind != Some(*key))).take(limit).collect()
+    }
+
+    /// How many entries wait for a target.
+    pub fn number(&self, target: &TargetId) -> Result<usize, redb::Error> {
+        let transaction = self.database.begin_read()?;
+        let (first, last) = (edge(target, 0), edge(target, u8::MAX));
+        Ok(transaction.open_table(COPIES)?.range(first.as_slice()..=last.as_slice())?.count())
     }
 
     /// Takes entries out.
@@ -320,23 +272,6 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().build().unwrap()
-    }
-
-    #[test]
-    fn entries_come_back_as_they_were() {
-        let incoming = Incoming {
-            query: Some("a=%2B&b".to_owned()),
-            content_type: Some(HeaderValue::from_static("text/xml")),
-            user_agent: None,
-            body: Bytes::from_static(b"\x00<xml>\xff"),
-        };
-        let account = Some("wx1".to_owned());
-        let entry = Entry { queued_s: -3, account, is_event: true, incoming };
-        let read = Entry::read(&entry.bytes()).unwrap();
-        assert_eq!(format!("{read:?}"), format!("{entry:?}"));
-        for length in 0..4 {
-            assert!(Entry::read(&entry.bytes()[..length]).is_none());
-        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     config::{AccountConfig, AccountKind, Config, Datacube, Networks},
     lang::Lang,
+    screen::Screen,
     secret::Secret,
     server::{self, ServerError},
     store::{Change, NotDurable, StoreError, statistics::Span},
@@ -73,7 +74,7 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
         let base_url = format!("http://{address}");
         let scene = Scene { lang, program: &program, base_url: &base_url, last_month };
         let text = if args.once { all_figures(scene, &views) } else { announcement(scene, &views) };
-        write!(io::stdout(), "\n{text}")
+        write!(Screen::default(), "\n{text}")
     };
     if args.once {
         return Ok(show(args.listen)?);

@@ -111,11 +111,6 @@ impl Year {
         self.rhythm.last.first_of_month().plus_days(-1).first_of_month()
     }
 
-    /// The busiest day.
-    pub fn viral_day(&self) -> Day {
-        self.rhythm.viral
-    }
-
     /// Makes what arrives on the next day.
     fn advance(&mut self) {
         let day = self.next_day;

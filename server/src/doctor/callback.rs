@@ -3,7 +3,7 @@
 //! The message is from 1970, which is never counted, has always the same number, so that it is kept once, and is only
 //! played in the kinds that the account takes: refusing an authentic one would be noted as a loss.
 
-mod verdict;
+pub mod verdict;
 
 use form_urlencoded::Serializer;
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::{
     },
     config::AccountConfig,
     random,
+    secret::Secret,
 };
 
 /// Who writes the message.
@@ -47,6 +48,32 @@ impl Mode {
     }
 }
 
+/// Where callbacks come in, and what they are signed and sealed with.
+#[derive(Clone, Debug)]
+pub struct Entrance<'a> {
+    pub path: String,
+    /// What the addresses of this sort begin with.
+    pub below: &'static str,
+    pub token: &'a Secret,
+    pub key: Option<&'a Secret>,
+    /// Whose appid stands in what is sealed: the account's, or its platform's.
+    pub appid: &'a str,
+    pub to_user: &'a str,
+}
+
+impl Entrance<'_> {
+    fn of(account: &AccountConfig) -> Entrance<'_> {
+        Entrance {
+            path: format!("/callback/{}", path_part(&account.appid)),
+            below: "/callback/",
+            token: &account.token,
+            key: account.encoding_aes_key.as_ref(),
+            appid: &account.appid,
+            to_user: account.original_id.as_deref().unwrap_or("gh_msgcube"),
+        }
+    }
+}
+
 /// One account's callbacks. While its bot does not answer well, one message is enough.
 pub async fn check(
     scene: &Installation,
@@ -63,14 +90,10 @@ pub async fn check(
     let mut findings = Vec::new();
     let differs = differing(scene, account).await;
     findings.extend(differs.clone());
-    let right = right_get(scene, place, account).await;
-    let is_good = right.state == super::finding::State::Ok;
-    findings.push(right);
-    if !is_good {
-        return findings;
-    }
-    findings.push(wrong_get(scene, place, account).await);
-    if !scene.plays_posts {
+    let entrance = Entrance::of(account);
+    let (is_good, gets) = gets(scene, place, &entrance).await;
+    findings.extend(gets);
+    if !is_good || !scene.plays_posts {
         return findings;
     }
     if differs.is_some() || served.is_unready {
@@ -84,9 +107,18 @@ pub async fn check(
     let modes = modes(account);
     let number = if is_bot_well { modes.len() } else { 1 };
     for mode in modes.into_iter().take(number) {
-        findings.push(play(scene, place, account, mode).await);
+        findings.push(play(scene, place, &entrance, mode, account.relay.is_some()).await);
     }
     findings
+}
+
+/// WeChat's check of the address, and if it passes, the same with a wrong signature. They change nothing.
+pub async fn gets(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> (bool, Vec<Finding>) {
+    let right = right_get(scene, place, entrance).await;
+    if right.state != super::finding::State::Ok {
+        return (false, vec![right]);
+    }
+    (true, vec![right, wrong_get(scene, place, entrance).await])
 }
 
 /// The kinds that the account takes, the safest first.
@@ -131,33 +163,28 @@ async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Find
     (!names.is_empty()).then(|| Finding::problem("settings_in_use", found, remedy))
 }
 
-fn path_part(appid: &str) -> String {
+/// An appid may be any printable text, a path may not.
+pub fn path_part(appid: &str) -> String {
     percent_encoding::utf8_percent_encode(appid, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// An appid may be any printable text, a path may not.
-fn address(account: &AccountConfig, query: &str) -> String {
-    format!("/callback/{}?{query}", path_part(&account.appid))
-}
-
-fn nonce() -> String {
+pub fn nonce() -> String {
     // Without random bytes a fixed one does as well: nothing rests on it.
     random::hexadecimal(5).unwrap_or_else(|_| "1234567890".to_owned())
 }
 
-async fn right_get(scene: &Installation, place: Place<'_>, account: &AccountConfig) -> Finding {
+async fn right_get(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> Finding {
     let (timestamp, nonce) = (scene.clock.now_s().to_string(), nonce());
-    let signature = sign([account.token.reveal(), &timestamp, &nonce].map(str::as_bytes));
+    let signature = sign([entrance.token.reveal(), &timestamp, &nonce].map(str::as_bytes));
     let echostr = format!("{nonce}-+/=%&");
     let query = query(&String::from_utf8_lossy(&signature), &timestamp, &nonce, &echostr);
-    let answer = scene.get(place, &address(account, &query)).await;
-    verdict::right_get(scene.lang, place.base, answer, echostr.as_bytes())
+    let answer = scene.get(place, &format!("{}?{query}", entrance.path)).await;
+    verdict::right_get(scene.lang, place.base, entrance.below, answer, echostr.as_bytes())
 }
 
-async fn wrong_get(scene: &Installation, place: Place<'_>, account: &AccountConfig) -> Finding {
-    let timestamp = scene.clock.now_s().to_string();
-    let query = query(&"0".repeat(40), &timestamp, &nonce(), "msgcube");
-    verdict::wrong_get(scene.lang, scene.get(place, &address(account, &query)).await)
+async fn wrong_get(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> Finding {
+    let answer = scene.get(place, &format!("{}?{}", entrance.path, unsigned_query(scene))).await;
+    verdict::wrong_signature(scene.lang, "callback_wrong_signature", entrance.below, answer)
 }
 
 /// The query of WeChat's check of the address.
@@ -167,18 +194,25 @@ pub fn query(signature: &str, timestamp: &str, nonce: &str, echostr: &str) -> St
     query.append_pair("timestamp", timestamp).append_pair("nonce", nonce).finish()
 }
 
-async fn play(scene: &Installation, place: Place<'_>, account: &AccountConfig, mode: Mode) -> Finding {
-    let sealed = match seal(scene, account, mode) {
+/// A message that counts nothing.
+pub async fn play(
+    scene: &Installation,
+    place: Place<'_>,
+    entrance: &Entrance<'_>,
+    mode: Mode,
+    is_relayed: bool,
+) -> Finding {
+    let sealed = match seal(scene, entrance, mode) {
         Ok(sealed) => sealed,
         Err(why) => return Finding::skipped(mode.id(), why),
     };
-    let answer = scene.post(place, &address(account, &sealed.query), sealed.body).await;
-    verdict::message(scene.lang, mode, account.relay.is_some(), answer)
+    let answer = scene.post(place, &format!("{}?{}", entrance.path, sealed.query), sealed.body).await;
+    verdict::message(scene.lang, mode, entrance.below, is_relayed, answer)
 }
 
-fn seal(scene: &Installation, account: &AccountConfig, mode: Mode) -> Result<Sealed, String> {
+fn seal(scene: &Installation, entrance: &Entrance<'_>, mode: Mode) -> Result<Sealed, String> {
     let draft = Draft {
-        to_user: account.original_id.as_deref().unwrap_or("gh_msgcube"),
+        to_user: entrance.to_user,
         from_user: USER,
         create_time: CREATE_TIME_S,
         msg_type: "text",
@@ -186,19 +220,24 @@ fn seal(scene: &Installation, account: &AccountConfig, mode: Mode) -> Result<Sea
         msg_id: Some(MSG_ID),
     };
     let nonce = nonce();
-    let envelope = Envelope { token: account.token.reveal(), timestamp: scene.clock.now_s(), nonce: &nonce };
-    let (Mode::Safe | Mode::Compatible, Some(key)) = (mode, &account.encoding_aes_key) else {
+    let envelope = Envelope { token: entrance.token.reveal(), timestamp: scene.clock.now_s(), nonce: &nonce };
+    let (Mode::Safe | Mode::Compatible, Some(key)) = (mode, entrance.key) else {
         return Ok(envelope.plain(&draft));
     };
     let key = AesKey::parse(key.reveal()).map_err(|error| error.to_string())?;
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     let compatible = mode == Mode::Compatible;
-    let encryption = Encryption { key: &key, appid: &account.appid, random, compatible };
+    let encryption = Encryption { key: &key, appid: entrance.appid, random: random_block()?, compatible };
     Ok(envelope.encrypted(&encryption, &draft))
 }
 
-/// What a relay's target is asked: anything that speaks HTTP says something to it.
+/// What an encrypted message begins with.
+pub fn random_block() -> Result<[u8; 16], String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+    Ok(random)
+}
+
+/// What whoever stands behind is asked, without a body: anything that speaks HTTP says something to it.
 pub fn unsigned_query(scene: &Installation) -> String {
     query(&"0".repeat(40), &scene.clock.now_s().to_string(), &nonce(), "msgcube")
 }

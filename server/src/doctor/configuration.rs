@@ -8,15 +8,17 @@ use std::{
 
 use super::{finding::Finding, installation::Installation};
 use crate::{
+    chinese,
     config::{AccountConfig, Oddity},
     data_key::{DataKey, DataKeyError},
     lang::Lang,
 };
 
 /// Settings that are secrets themselves, where their name does not end in `_file`.
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "admin_key",
     "secret",
+    "secret_key",
     "upstream_secret",
     "token",
     "token_previous",
@@ -28,7 +30,7 @@ const SECRETS: [&str; 7] = [
 pub fn unusable(lang: Lang, why: &str) -> Finding {
     let remedy = lang
         .pick("correct it; `msgcube serve` would not start with it", "请更正；否则 `msgcube serve` 无法启动");
-    Finding::problem("configuration", why, remedy)
+    Finding::problem("configuration", chinese::error(lang, why), remedy)
 }
 
 /// What can be said of the whole file. `path` is where it stands.
@@ -83,9 +85,9 @@ fn is_open(file: &Path) -> bool {
 fn secret_files(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Vec::new() };
-    let accounts = table.get("account").and_then(toml::Value::as_array).into_iter().flatten();
+    let arrays = ["account", "component", "cloud"].into_iter().filter_map(|name| table.get(name)?.as_array());
     let tables: Vec<&toml::Table> =
-        accounts.filter_map(toml::Value::as_table).chain(std::iter::once(&table)).collect();
+        arrays.flatten().filter_map(toml::Value::as_table).chain(std::iter::once(&table)).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = Vec::new();
     for (key, value) in tables.iter().flat_map(|table| table.iter()) {

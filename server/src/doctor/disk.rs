@@ -12,7 +12,7 @@ use std::{
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{finding::Finding, installation::Installation};
-use crate::{clock::Stopwatch, lang::Lang, words};
+use crate::{chinese, clock::Stopwatch, lang::Lang, words};
 
 /// A disk that needs longer for all of it is not usable.
 const TIME_MAX: Duration = Duration::from_secs(20);
@@ -87,7 +87,7 @@ fn look(folder: &Path, lang: Lang) -> Vec<Finding> {
                 .pick("run msgcube doctor as the user that serves", "请以运行服务的用户执行 msgcube doctor");
             let found = lang.pick(
                 format!("nothing can be written to {}: {error}", folder.display()),
-                format!("无法写入 {}：{error}", folder.display()),
+                format!("无法写入 {}：{}", folder.display(), chinese::error(lang, &error.to_string())),
             );
             Finding::problem("disk_sync", found, remedy)
         }

@@ -66,6 +66,8 @@ pub enum Group {
     Server,
     /// The account of this appid.
     Account(String),
+    /// The third-party platform of this appid.
+    Platform(String),
 }
 
 /// A group and what was found in it.

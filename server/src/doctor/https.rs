@@ -7,6 +7,7 @@ use webpki::EndEntityCert;
 
 use super::{finding::Finding, installation::Installation};
 use crate::{
+    chinese,
     config::TlsFiles,
     lang::Lang,
     line::{Shown, remarks},
@@ -77,7 +78,7 @@ fn unusable(lang: Lang, error: &TlsError) -> Finding {
         ),
         _ => lang.pick("correct cert and key under [tls]", "请更正 [tls] 的 cert 与 key"),
     };
-    Finding::problem("tls_files", error.to_string(), remedy)
+    Finding::problem("tls_files", chinese::error(lang, &error.to_string()), remedy)
 }
 
 /// How long it still holds.

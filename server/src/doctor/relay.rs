@@ -1,4 +1,5 @@
-//! The bot behind an account: whether it is there, speaks HTTP, and answers in time.
+//! Who stands behind: the bot of an account, or the server of a platform: whether it is there, speaks HTTP, and answers
+//! in time. It is sent nothing that it could act upon.
 
 use std::time::Duration;
 
@@ -25,18 +26,47 @@ const SLOW: Duration = Duration::from_secs(4);
 /// The server itself tries anew after 1 s.
 const SLOW_CONNECT: Duration = Duration::from_millis(800);
 
+/// Who is examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    Bot,
+    Listener,
+    /// `push_url` of a platform.
+    Platform,
+}
+
+impl Behind {
+    fn connect_id(self) -> &'static str {
+        match self {
+            Behind::Bot => "relay_connect",
+            Behind::Listener => "relay_listener",
+            Behind::Platform => "push_connect",
+        }
+    }
+
+    fn answer_id(self) -> &'static str {
+        if self == Behind::Platform { "push_answer" } else { "relay_answer" }
+    }
+}
+
 /// The bot and those who listen.
 pub async fn check(scene: &Installation, relay: &RelayConfig) -> Vec<Finding> {
-    let mut findings = target(scene, &relay.url).await;
+    let mut findings = target(scene, Behind::Bot, &relay.url).await;
     for listener in &relay.listeners {
-        findings.push(connected(scene, "relay_listener", listener).await);
+        findings.push(connected(scene, Behind::Listener, listener).await);
     }
     findings
 }
 
-/// A wrong signature: the bot refuses it, or does not look; any answer shows that HTTP is spoken there.
-async fn target(scene: &Installation, url: &Address) -> Vec<Finding> {
-    let connection = connected(scene, "relay_connect", url).await;
+/// Where a platform's events go.
+pub async fn push_url(scene: &Installation, url: &Address) -> Vec<Finding> {
+    target(scene, Behind::Platform, url).await
+}
+
+/// A GET with a wrong signature and no body: whoever is there refuses it, or does not look; any answer shows that HTTP is
+/// spoken there.
+async fn target(scene: &Installation, behind: Behind, url: &Address) -> Vec<Finding> {
+    let connection = connected(scene, behind, url).await;
     if connection.state == super::finding::State::Problem {
         return vec![connection];
     }
@@ -45,7 +75,7 @@ async fn target(scene: &Installation, url: &Address) -> Vec<Finding> {
         Ok(uri) => ask(scene, uri).await,
         Err(fault) => Err(fault),
     };
-    vec![connection, answered(scene.lang, url, asked)]
+    vec![connection, answered(scene.lang, behind, url, asked)]
 }
 
 async fn ask(scene: &Installation, uri: Uri) -> Result<Answer, Fault> {
@@ -55,8 +85,8 @@ async fn ask(scene: &Installation, uri: Uri) -> Result<Answer, Fault> {
         .await
 }
 
-async fn connected(scene: &Installation, id: &'static str, url: &Address) -> Finding {
-    let lang = scene.lang;
+async fn connected(scene: &Installation, behind: Behind, url: &Address) -> Finding {
+    let (lang, id) = (scene.lang, behind.connect_id());
     let line = match url.with_query(None) {
         Ok(uri) => scene.lines.connect(&uri).await,
         Err(error) => Err(broken(&error)),
@@ -73,38 +103,55 @@ async fn connected(scene: &Installation, id: &'static str, url: &Address) -> Fin
                 return Finding::ok(id, found);
             }
             let remedy = lang.pick(
-                "each new connection costs the bot this time: put it nearer, or find what is slow on the way",
-                "每个新连接都要花这么久：请把机器人放得更近，或查明网络为何缓慢",
+                "each new connection takes this time: put it nearer, or find what is slow on the way",
+                "每个新连接都要花这么久：请把它放得更近，或查明网络为何缓慢",
             );
             Finding::warning(id, found, remedy)
         }
-        Err(fault) => unreachable_target(lang, id, url, &fault),
+        Err(fault) => unreachable_target(lang, behind, url, &fault),
     }
 }
 
-fn unreachable_target(lang: Lang, id: &'static str, url: &Address, fault: &Fault) -> Finding {
-    let why = remarks::fault(lang, fault);
+fn unreachable_target(lang: Lang, behind: Behind, url: &Address, fault: &Fault) -> Finding {
+    let (id, why) = (behind.connect_id(), remarks::fault(lang, fault));
     let found = lang.pick(format!("{url}: {why}"), format!("{url}：{why}"));
-    if id == "relay_listener" {
-        let remedy = lang.pick(
-            "start it, or take it out of relay.listeners; others do not wait for it",
-            "请启动它，或从 relay.listeners 中删除；其他方不会等待它",
-        );
-        return Finding::warning(id, found, remedy);
+    match behind {
+        Behind::Listener => {
+            let remedy = lang.pick(
+                "start it, or take it out of relay.listeners; others do not wait for it",
+                "请启动它，或从 relay.listeners 中删除；其他方不会等待它",
+            );
+            Finding::warning(id, found, remedy)
+        }
+        Behind::Bot => {
+            let remedy = lang.pick(
+                "start the bot, or correct relay.url; meanwhile messages are counted, and users get no reply",
+                "请启动机器人，或更正 relay.url；在此期间消息照常计入，但用户收不到回复",
+            );
+            Finding::problem(id, found, remedy)
+        }
+        Behind::Platform => {
+            let remedy = lang.pick(
+                "start the platform's server, or correct push_url; events wait for it for a day",
+                "请启动平台的服务器，或更正 push_url；事件最多为它保留一天",
+            );
+            Finding::problem(id, found, remedy)
+        }
     }
-    let remedy = lang.pick(
-        "start the bot, or correct relay.url; meanwhile messages are counted, and users get no reply",
-        "请启动机器人，或更正 relay.url；在此期间消息照常计入，但用户收不到回复",
-    );
-    Finding::problem(id, found, remedy)
 }
 
-fn answered(lang: Lang, url: &Address, asked: Result<Answer, Fault>) -> Finding {
-    const ID: &str = "relay_answer";
-    let remedy = lang.pick(
-        "make the bot answer sooner (success at once, its reply later by a customer service message): WeChat waits 5 s in all",
-        "请让机器人更快应答（先回 success，再用客服消息回复）：微信总共只等 5 秒",
-    );
+fn answered(lang: Lang, behind: Behind, url: &Address, asked: Result<Answer, Fault>) -> Finding {
+    let id = behind.answer_id();
+    let remedy = match behind {
+        Behind::Platform => lang.pick(
+            "make the platform's server answer sooner: success at once, its work afterwards",
+            "请让平台的服务器更快应答：先回 success，再处理",
+        ),
+        Behind::Bot | Behind::Listener => lang.pick(
+            "make the bot answer sooner (success at once, its reply later by a customer service message): WeChat waits 5 s in all",
+            "请让机器人更快应答（先回 success，再用客服消息回复）：微信总共只等 5 秒",
+        ),
+    };
     match asked {
         Ok(answer) => {
             let (status, took) = (answer.status.as_u16(), words::time(answer.took));
@@ -112,17 +159,17 @@ fn answered(lang: Lang, url: &Address, asked: Result<Answer, Fault>) -> Finding 
                 format!("{url} answers in {took} (status {status} to a wrong signature)"),
                 format!("{url} 在 {took} 内应答（对错误签名返回状态 {status}）"),
             );
-            if answer.took > SLOW { Finding::warning(ID, found, remedy) } else { Finding::ok(ID, found) }
+            if answer.took > SLOW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }
         }
         Err(Fault::Late) => {
-            Finding::problem(ID, format!("{url}: {}", remarks::fault(lang, &Fault::Late)), remedy)
+            Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &Fault::Late)), remedy)
         }
         Err(fault) => {
             let remedy = lang.pick(
-                "what listens there speaks no HTTP, or closes: see the bot's log, and relay.url",
-                "该地址不是 HTTP 服务，或主动断开：请查看机器人日志和 relay.url",
+                "what listens there speaks no HTTP, or closes: see its log, and its address in the configuration",
+                "该地址不是 HTTP 服务，或主动断开：请查看其日志和配置中的地址",
             );
-            Finding::problem(ID, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
+            Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
         }
     }
 }

@@ -46,8 +46,10 @@ pub fn json(sections: &[Section]) -> String {
 
 fn object(group: &Group, finding: &Finding) -> Value {
     let mut object = json!(finding);
-    if let Group::Account(appid) = group {
-        object["account"] = json!(appid);
+    match group {
+        Group::Account(appid) => object["account"] = json!(appid),
+        Group::Platform(appid) => object["component"] = json!(appid),
+        _ => {}
     }
     object
 }
@@ -98,6 +100,7 @@ fn title(group: &Group, lang: Lang) -> String {
         Group::Https => lang.pick("Public address and certificate", "公网地址与证书").to_owned(),
         Group::Server => lang.pick("Server", "服务").to_owned(),
         Group::Account(appid) => lang.pick(format!("Account {appid}"), format!("公众号 {appid}")),
+        Group::Platform(appid) => lang.pick(format!("Platform {appid}"), format!("第三方平台 {appid}")),
     }
 }
 

@@ -209,7 +209,8 @@ fn listed(scene: &Installation, said: &Value) -> (Option<Vec<Value>>, Finding) {
 
 fn played_where(scene: &Installation) -> Option<Finding> {
     let lang = scene.lang;
-    if scene.url.is_some() || scene.config.accounts.is_empty() {
+    let has_callbacks = !scene.config.accounts.is_empty() || !scene.config.components.is_empty();
+    if scene.url.is_some() || !has_callbacks {
         return None;
     }
     let found = lang.pick(

@@ -79,20 +79,10 @@ impl Activity {
         self.is_in_body.store(false, Ordering::Relaxed);
     }
 
-    /// Answers one request, which lasts until its answer was sent.
-    pub async fn during<E>(
-        self: Arc<Self>,
-        request: impl Future<Output = Result<Response<Body>, E>>,
-    ) -> Result<Response<Body>, E> {
+    /// A request begins to be answered.
+    pub fn begin(self: Arc<Self>) -> Running {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        let running = Running(self);
-        let response = request.await?;
-        // A short answer is out at once; a long one, or one that streams, keeps the request alive.
-        let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
-        if is_short {
-            return Ok(response);
-        }
-        Ok(response.map(|body| Body::new(Answering { body, _running: running })))
+        Running(self)
     }
 
     /// The requests begun, if none is running.
@@ -104,7 +94,19 @@ impl Activity {
 
 /// A request that is being answered. It is over when this is dropped, also if its stream was reset: otherwise its
 /// connection would never be at rest again.
-struct Running(Arc<Activity>);
+pub struct Running(Arc<Activity>);
+
+impl Running {
+    /// It lasts until its answer was sent.
+    pub fn until_sent(self, response: Response<Body>) -> Response<Body> {
+        // A short answer is out at once; a long one, or one that streams, keeps the request alive.
+        let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
+        if is_short {
+            return response;
+        }
+        response.map(|body| Body::new(Answering { body, _running: self }))
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -18,12 +18,14 @@ use msgcube_cube::{Content, Message};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
-use super::{answer, body, body::BodyError, relay};
+use super::{answer, relay};
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     callback::{self, Query, Refusal},
     config::WhenNotDurable,
+    incoming::Incoming,
     store::{Aside, Outcome},
 };
 
@@ -85,33 +87,43 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
         Err(response) => return response,
     };
     let opened = recipient.open(app, &query, &body);
-    let incoming = || relay::Incoming::new(parts.uri.query(), &parts.headers, body.clone());
-    match (opened, behind) {
-        (Ok(keeping), Some(behind)) => relay::keep(app, &behind, keeping, &incoming(), deadline).await,
+    if let Some(behind) = &behind {
+        let incoming = Incoming::new(parts.uri.query(), &parts.headers, body);
+        // A relay's room is not taken for callbacks that have none.
+        return Box::pin(receive_for(behind, app, &recipient, opened, &incoming, deadline)).await;
+    }
+    match opened {
         // Only what proved itself can be lost.
-        (Ok(keeping), None) => {
+        Ok(keeping) => {
             let account = keeping.account.clone();
             let kept = keep(app, &account, keeping);
             timeout_at(deadline, kept).await.unwrap_or_else(|_| close(app, &account, "late"))
         }
-        (Err(NotTaken::TooMany), None) => too_many(app, &recipient),
-        (Err(NotTaken::TooMany), Some(behind)) => {
-            let closed = too_many(app, &recipient);
-            match behind.config.when_not_durable {
-                WhenNotDurable::Answer => relay::pass_on_only(app, &behind, &incoming(), deadline).await,
-                WhenNotDurable::Refuse => closed,
-            }
-        }
-        (Err(NotTaken::Refused { refusal, loses }), behind) => {
-            let response = refuse(app, &recipient, &refusal, loses);
-            match behind {
-                Some(behind) if refusal.may_be_relayed() => {
-                    relay::pass_on_only(app, &behind, &incoming(), deadline).await
-                }
-                _ => response,
-            }
-        }
+        Err(NotTaken::TooMany) => too_many(app, &recipient),
+        Err(NotTaken::Refused { refusal, loses }) => refuse(app, &recipient, &refusal, loses),
     }
+}
+
+/// The same for a bot behind, which answers what it may see.
+async fn receive_for(
+    behind: &relay::Behind<'_>,
+    app: &Arc<App>,
+    recipient: &Recipient,
+    opened: Result<Keeping, NotTaken>,
+    incoming: &Incoming,
+    deadline: Instant,
+) -> Response<Body> {
+    let (response, may_see) = match opened {
+        Ok(keeping) => return relay::keep(app, behind, keeping, incoming, deadline).await,
+        Err(NotTaken::TooMany) => {
+            let may_see = behind.config.when_not_durable == WhenNotDurable::Answer;
+            (too_many(app, recipient), may_see)
+        }
+        Err(NotTaken::Refused { refusal, loses }) => {
+            (refuse(app, recipient, &refusal, loses), refusal.may_be_relayed())
+        }
+    };
+    if may_see { relay::pass_on_only(app, behind, incoming, deadline).await } else { response }
 }
 
 /// The body, or what is said in its place.

@@ -34,6 +34,11 @@ pub fn failure(code: ErrorCode, en: impl Into<String>, zh: impl Into<String>) ->
 
 /// The token in a query, if there is one.
 pub fn token_in(query: &str) -> Option<Cow<'_, str>> {
+    // Nearly all callers write nothing else, and nothing to decode.
+    let is_plain = |token: &&str| !token.is_empty() && !token.contains(['&', '+', '%']);
+    if let Some(token) = query.strip_prefix("access_token=").filter(is_plain) {
+        return Some(Cow::Borrowed(token));
+    }
     let token = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "access_token");
     token.map(|(_, value)| value).filter(|value| !value.is_empty())
 }
@@ -74,27 +79,30 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
                 return of_remembered(app, whom);
             }
             let real = app.upstream.as_ref().and_then(|upstream| upstream.appid_of(&token, now_s));
-            let appid = real.ok_or_else(|| unknown(code))?;
+            let appid = real.ok_or_else(|| unknown(app, code))?;
             let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
             Ok(Caller::account(account))
         }
     }
 }
 
-/// Who calls without a token of ours, if it looks like a call from Cloud Hosting, whose side-car would add one: taken only
-/// from addresses that a cloud names. None: an `access_token` decides.
+/// Who calls without an `access_token`, if it looks like a call from Cloud Hosting, whose side-car would add one: taken
+/// only from addresses that a cloud names.
 pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>> {
     let query = parts.uri.query().unwrap_or("");
-    if token_in(query).is_some() {
+    let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
+    // There a call has none; an empty one is some program's mistake.
+    if value("access_token").is_some() {
         return None;
     }
-    let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
     let from_appid = value("from_appid").map(|(_, appid)| appid);
     let peer = parts.extensions.get::<Peer>()?.0.ip();
     let mut clouds = app.config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
     let Some(first) = clouds.peek() else {
-        let says_so = from_appid.is_some() || value("cloudbase_access_token").is_some();
-        return says_so.then(|| Err(not_from(peer)));
+        let is_told = !app.config.clouds.is_empty()
+            || from_appid.is_some()
+            || value("cloudbase_access_token").is_some();
+        return is_told.then(|| Err(not_from(peer)));
     };
     let appid = match &from_appid {
         None => first.appids.first(),
@@ -114,9 +122,11 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
 fn not_from(peer: IpAddr) -> Failure {
     let peer = peer.to_canonical();
     let en = format!(
-        "a call without access_token is taken from addresses in allow_from of a [[cloud]] only; this one came from {peer}"
+        "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}"
     );
-    let zh = format!("不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}");
+    let zh = format!(
+        "缺少 access_token，用 /cgi-bin/stable_token 获取；不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}"
+    );
     failure(ErrorCode::ACCESS_TOKEN_MISSING, en, zh)
 }
 
@@ -170,8 +180,45 @@ pub fn carries_ours(app: &App, parts: &Parts) -> bool {
     values.into_iter().any(|(_, value)| app.tokens.with(&value, |_| (), now_s).is_ok())
 }
 
-fn unknown(code: ErrorCode) -> Failure {
-    let en =
-        "get a token from /cgi-bin/stable_token of this very server; WeChat's own tokens are not known here";
-    failure(code, en, "请从本服务的 /cgi-bin/stable_token 获取；微信的 token 在此无效")
+fn unknown(app: &App, code: ErrorCode) -> Failure {
+    let has = |role| app.components.all().any(|component| component.config.role == role);
+    let mut en = "get a token from /cgi-bin/stable_token of this very server".to_owned();
+    let mut zh = "请从本服务的 /cgi-bin/stable_token 获取".to_owned();
+    if has(Role::Serve) {
+        en += ", a platform's authorizer_access_token from api_authorizer_token";
+        zh += "，第三方平台的 authorizer_access_token 用 api_authorizer_token 获取";
+    }
+    if has(Role::Receive) && app.upstream.is_some() {
+        en += "; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server";
+        zh += "；微信的 token 中，只认经由本服务调用 api_query_auth、api_authorizer_token 所得的";
+    } else {
+        en += "; WeChat's own tokens are not known here";
+        zh += "；微信的 token 在此无效";
+    }
+    failure(code, en, zh)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_token_in_a_query_counts_however_it_is_written() {
+        for (query, token) in [
+            ("access_token=mc_a-b", Some("mc_a-b")),
+            ("access_token=a&access_token=b", Some("a")),
+            ("lang=zh&access_token=a", Some("a")),
+            ("access%5Ftoken=a", Some("a")),
+            ("access_token=a%2Bb+c", Some("a+b c")),
+            ("access_token=a=b", Some("a=b")),
+            ("access_token=\u{e9}", Some("\u{e9}")),
+            ("access_token=&access_token=b", None),
+            ("access_token=", None),
+            ("access_token", None),
+            ("Access_token=a", None),
+            ("", None),
+        ] {
+            assert_eq!(token_in(query).as_deref(), token, "{query}");
+        }
+    }
 }

@@ -13,16 +13,10 @@ use multer::Multipart;
 use prost::Message as _;
 use serde_json::json;
 
-use super::{
-    answer,
-    body::{self, BodyError},
-    caller::Caller,
-    datacube,
-    hint::Hint,
-    record::Told,
-};
+use super::{answer, caller::Caller, datacube, hint::Hint, record::Told};
 use crate::{
     app::App,
+    body::{self, BodyError},
     cloud::{
         Field, Refusal, Signed,
         message::{CommApiData, CommOpenApiResp},

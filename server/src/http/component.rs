@@ -21,12 +21,15 @@ use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
 use super::{
-    body::{BodyError, read_sharing},
     callback,
     caller::{Failure, failure},
     gateway,
 };
-use crate::{app::App, config::Role};
+use crate::{
+    app::App,
+    body::{BodyError, object, read_sharing},
+    config::Role,
+};
 
 pub use consent::Tries;
 pub use serve::caller as platform;
@@ -67,14 +70,14 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
 }
 
 async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+    let wrong = |code| failure(code, "send a JSON object by POST", "请用 POST 发送 JSON");
     if method != Method::POST {
-        return Err(failure(ErrorCode::REQUIRE_POST, "send a JSON object by POST", "请用 POST 发送 JSON"));
+        return Err(wrong(ErrorCode::REQUIRE_POST));
     }
     let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven).await;
-    let body = body.map_err(BodyError::code)?;
-    if body.is_empty() {
-        return Err(ErrorCode::EMPTY_BODY.into());
-    }
-    let object = serde_json::from_slice(&body).map_err(|_| ErrorCode::DATA_FORMAT)?;
-    Ok((object, body))
+    let body = body.map_err(|error| match error {
+        BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
+        _ => wrong(error.code()),
+    })?;
+    Ok((object(&body).map_err(wrong)?, body))
 }

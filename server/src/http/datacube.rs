@@ -13,8 +13,7 @@ use msgcube_cube::{Coverage, Period, second_of_day, start_of_day_s};
 use serde_json::{Map, Value};
 
 use super::{
-    answer, body,
-    body::BodyError,
+    answer,
     caller::{Caller, Failure, caller, failure, from_hosting},
     gateway,
     hint::Hint,
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     components::{MESSAGES, Permission},
     config::AccountKind,
 };
@@ -46,21 +46,32 @@ pub async fn answer(
     request: Request,
 ) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    let Some(hosted) = from_hosting(&app, &parts) else {
-        let caller = caller(&app, &parts, app.clock.now_s());
-        return answer_to(interface, &app, caller, parts, body).await;
-    };
-    // The header says that a call was taken over without a token; one that was not let in was not.
-    let sequence = hosted
-        .is_ok()
-        .then(|| app.rids.next(app.clock.now_s()).to_string())
-        .and_then(|id| HeaderValue::try_from(id).ok());
-    parts.uri = uri_without_token(interface);
-    let mut response = answer_to(interface, &app, hosted, parts, body).await;
-    if let Some(sequence) = sequence {
+    let mut caller = caller(&app, &parts, app.clock.now_s());
+    let mut is_hosted = false;
+    // Only who shows no token can come from Cloud Hosting.
+    if is_without_token(&caller)
+        && let Some(hosted) = from_hosting(&app, &parts)
+    {
+        // One that was not let in was not taken over without a token.
+        is_hosted = hosted.is_ok();
+        caller = hosted;
+        parts.uri = uri_without_token(interface);
+    }
+    let mut response = answer_to(interface, &app, caller, parts, body).await;
+    let sequence = is_hosted.then(|| app.rids.next(app.clock.now_s()).to_string());
+    if let Some(sequence) = sequence.and_then(|id| HeaderValue::try_from(id).ok()) {
         response.headers_mut().insert(SEQUENCE, sequence);
     }
     response
+}
+
+fn is_without_token(caller: &Result<Caller, Failure>) -> bool {
+    matches!(caller, Err(failure) if failure.code == ErrorCode::ACCESS_TOKEN_MISSING)
+}
+
+/// Which of the seven stands at a path.
+pub fn interface_at(path: &str) -> Option<&'static Interface> {
+    Interface::by_name(path.strip_prefix("/datacube/")?)
 }
 
 /// Where a call that carries no token of ours would go, with the place of one: WeChat is asked with the real one.
@@ -87,7 +98,8 @@ pub async fn answer_to(
         && !question.touches_covered(interface, app, now_s)
     {
         let account = Some(question.account).filter(|_| !question.has_real_token);
-        return gateway::uncovered(app, &upstream, account, parts, question.body).await;
+        // WeChat's room is not taken for what is answered here.
+        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
     }
     match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {
@@ -150,11 +162,13 @@ async fn question(
         Err(_) => Ok(Bytes::new()),
     };
     told.body = body.as_ref().cloned().unwrap_or_default();
-    let caller = caller?;
-    if parts.method != Method::POST {
+    // That an authorisation is over comes after the method, whoever finds it.
+    let comes_first = |failure: &Failure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
+    if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {
         let en = "send the dates as a JSON object in the body of a POST";
         return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
     }
+    let caller = caller?;
     check_permission(app, &caller)?;
     let Caller { account, has_real_token, .. } = caller;
     check_quota(interface, app, &account, now_s)?;

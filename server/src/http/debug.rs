@@ -26,7 +26,8 @@ use crate::{
 use words::WORDS;
 
 const TEMPLATE: &str = include_str!("debug/debug.html");
-const SCRIPT: &str = concat!(include_str!("debug/dates.js"), include_str!("debug/debug.js"));
+const SCRIPT: &str =
+    concat!(include_str!("debug/dates.js"), include_str!("debug/chart.js"), include_str!("debug/debug.js"));
 
 pub fn router() -> Router<Arc<App>> {
     Router::new().route("/debug", get(page))
@@ -56,9 +57,7 @@ fn data(app: &App, lang: Lang) -> Value {
             "span": interface.span_days(datacube.date_profile),
         })
     };
-    let error = |error: &msgcube_client::ErrorCode| {
-        (error.code.to_string(), json!({ "text": error.text, "meaning": Meaning::of(error.code) }))
-    };
+    let error = |error: &msgcube_client::ErrorCode| (error.code.to_string(), json!(Meaning::of(error.code)));
     json!({
         "lang": lang.pick("en", "zh"),
         "now_s": app.clock.now_s(),
@@ -105,7 +104,8 @@ mod tests {
         // Those named by a field of the tables, and those that a check of the dates names.
         let tables = ["totals", "distribution", "hour", "day", "week", "month"];
         let about = ["about_hour", "about_day", "about_week", "about_month", "no_week", "no_month"];
-        let fields = ["ref_date", "ref_hour", "user_source", "msg_type", "count_interval"];
+        let fields =
+            ["ref_date", "ref_hour", "user_source", "msg_type", "count_interval", "msg_user", "msg_count"];
         used.extend(tables.into_iter().chain(about).chain(fields).chain(named(SCRIPT, "why: \"")));
         let known: BTreeSet<&str> = WORDS.iter().map(|(name, ..)| *name).collect();
         assert_eq!(used, known);

@@ -21,14 +21,17 @@ use serde_json::{Map, Value};
 
 use super::{
     answer,
-    body::{BodyError, object, read_sharing},
     caller::{Caller, Failure, caller, failure, remembered},
     component::platform,
     datacube::check_authorization,
     gateway,
     record::Told,
 };
-use crate::{app::App, components::Permission};
+use crate::{
+    app::App,
+    body::{BodyError, object, read_sharing},
+    components::Permission,
+};
 
 /// Source: the contract for other interfaces; these bodies name one thing.
 const BODY_BYTES_MAX: usize = 64 << 10;

@@ -1,13 +1,14 @@
 //! Our own interface, behind keys: bulk messages, statistics, coverage, messages kept aside, accounts, keys.
 
 pub mod access;
+mod accounts;
 mod across;
 mod bulk;
 mod components;
-mod manage;
+mod keys;
 mod statistics;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,31 +19,34 @@ use axum::{
 };
 use jiff::{Timestamp, tz};
 use msgcube_cube::BEIJING_OFFSET_S;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::answer;
-use crate::{accounts::Account, app::App};
+use crate::{accounts::Account, app::App, body::read_within};
 use access::{Need, guarded};
 
 /// Most messages kept aside that one answer shows.
 const ASIDES_MAX: usize = 1000;
+const BODY_BYTES_MAX: usize = 64 << 10;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let no_such_path = || async { answer::own_error(StatusCode::NOT_FOUND, "no such path below /v1") };
     let guard = |need, routes| guarded(app, need, routes);
-    let account = get(manage::show_account).patch(manage::change_account).delete(manage::remove_account);
+    let account = get(accounts::show).patch(accounts::change).delete(accounts::remove);
     Router::new()
         .route(
             "/v1/accounts",
-            guard(Need::AnyKey, get(manage::accounts)).merge(guard(Need::Admin, post(manage::add_account))),
+            guard(Need::AnyKey, get(accounts::list)).merge(guard(Need::Admin, post(accounts::add))),
         )
         .route("/v1/accounts/{appid}", guard(Need::Admin, account))
-        .route("/v1/accounts/{appid}/rotate", guard(Need::Admin, post(manage::rotate)))
+        .route("/v1/accounts/{appid}/rotate", guard(Need::Admin, post(accounts::rotate)))
         .route("/v1/accounts/{appid}/messages", guard(Need::WriteAccount, post(bulk::receive)))
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
         .route("/v1/stats", guard(Need::AnyKey, get(across::answer)))
+        .route("/v1/components/{component}", guard(Need::Admin, get(components::show)))
         .route("/v1/components/{component}/ticket", guard(Need::Admin, get(components::ticket)))
         .route(
             "/v1/components/{component}/authorizations",
@@ -52,8 +56,8 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
             "/v1/components/{component}/authorizations/{appid}",
             guard(Need::Admin, delete(components::withdraw)),
         )
-        .route("/v1/keys", guard(Need::Admin, get(manage::keys).post(manage::add_key)))
-        .route("/v1/keys/{id}", guard(Need::Admin, delete(manage::remove_key)))
+        .route("/v1/keys", guard(Need::Admin, get(keys::list).post(keys::add)))
+        .route("/v1/keys/{id}", guard(Need::Admin, delete(keys::remove)))
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/{*rest}", guard(Need::AnyKey, any(no_such_path)))
@@ -63,6 +67,15 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
 /// Without a key nobody learns which paths there are.
 async fn wrong_method(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
     if access::access(&app, &headers).is_some() { answer::wrong_method() } else { access::unauthorized() }
+}
+
+/// Reads a JSON object, or says why it is none.
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
+    let bad = |what: String| answer::own_error(StatusCode::BAD_REQUEST, what);
+    let bytes = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
+    let bytes =
+        bytes.map_err(|_| bad("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|error| bad(format!("send a JSON object: {error}")))
 }
 
 fn no_account() -> Response<Body> {

@@ -1,6 +1,8 @@
 //! The relay: callbacks go on to the bot behind msgcube, and its reply goes back to WeChat, all within one deadline.
 //! What the bot hears and what WeChat hears when something is missing is the contract's (section 6).
 
+mod pass_on;
+
 use std::{
     sync::{
         Arc,
@@ -9,30 +11,26 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    body::Body,
-    http::{HeaderMap, HeaderValue, Method, Request, Response, header},
-};
-use bytes::Bytes;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use axum::{body::Body, http::Response};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
 
 use super::{
-    answer, body,
+    answer,
     callback::{self, Keeping},
 };
 use crate::{
     accounts::Account,
     app::App,
-    clock::Stopwatch,
     config::{OnLate, RelayConfig, WhenNotDurable},
     copies::Listening,
-    outbound::{Address, Outbound, cause},
+    incoming::Incoming,
+    outbound::{Address, Outbound},
     store::{NotDurable, Outcome},
 };
+use pass_on::{Passed, pass_on};
 
 /// How long a whole callback takes at most, from its first byte. WeChat waits 5 s.
 pub const DEADLINE: Duration = Duration::from_millis(4900);
@@ -44,15 +42,8 @@ pub const PLACES_OF_ACCOUNT: usize = 1024;
 const PLACES: usize = 8192;
 /// The same of all accounts of one third-party platform, which one server answers.
 pub const PLACES_OF_PLATFORM: usize = 4096;
-/// A bot's reply, in bytes. WeChat takes a few KiB.
-const REPLY_BYTES_MAX: usize = 1 << 20;
 /// A connection to a bot that takes longer is tried anew.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
-/// The pause after a first try that did not reach the bot; each further one is twice as long.
-const RETRY_FIRST: Duration = Duration::from_millis(25);
-const RETRY_MAX: Duration = Duration::from_millis(400);
-/// The same after tries that the bot took and did not answer: it may have acted on them, so they are few.
-const RESEND_FIRST: Duration = Duration::from_millis(200);
 
 /// What passing on needs.
 #[derive(Debug)]
@@ -70,26 +61,6 @@ pub struct Behind<'a> {
     pub places: usize,
     /// Whose copies those who only listen get.
     pub listening: Listening<'a>,
-}
-
-/// A callback as it came.
-#[derive(Clone, Debug)]
-pub struct Incoming {
-    pub query: Option<String>,
-    pub content_type: Option<HeaderValue>,
-    pub user_agent: Option<HeaderValue>,
-    pub body: Bytes,
-}
-
-/// What became of passing a callback on.
-enum Passed {
-    Answered(Response<Body>),
-    /// The bot has it, and did not reply in time.
-    Late,
-    /// The bot could not be reached.
-    Unreachable,
-    /// The bot's reply is too large to pass back.
-    TooLarge,
 }
 
 /// What became of making a callback durable.
@@ -133,18 +104,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         for waiting in self.0 {
             waiting.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-impl Incoming {
-    /// What of a callback is passed on.
-    pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> Incoming {
-        Incoming {
-            query: query.map(ToOwned::to_owned),
-            content_type: headers.get(header::CONTENT_TYPE).cloned(),
-            user_agent: headers.get(header::USER_AGENT).cloned(),
-            body,
         }
     }
 }
@@ -272,97 +231,4 @@ fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Respon
 fn close(app: &App, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
     answer::no_answer()
-}
-
-/// Sends it until the bot replies or the time is over.
-async fn pass_on(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
-    let stopwatch = Stopwatch::start();
-    let passed = send_until(app, url, incoming, deadline).await;
-    let (result, status) = match &passed {
-        Passed::Answered(response) => ("answered", status_class(response)),
-        Passed::Late => ("late", ""),
-        Passed::Unreachable => ("unreachable", ""),
-        Passed::TooLarge => ("reply_too_large", ""),
-    };
-    app.metrics.relayed(result, status, stopwatch.elapsed());
-    passed
-}
-
-fn status_class(response: &Response<Body>) -> &'static str {
-    match response.status().as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        _ => "5xx",
-    }
-}
-
-async fn send_until(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
-    let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
-    loop {
-        let Some(mut request) = request(url, incoming) else { return Passed::Unreachable };
-        request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
-        let connection = capture_connection(&mut request);
-        match timeout_at(deadline, exchange(&app.relay.client, request)).await {
-            Ok(Ok(passed)) => return passed,
-            Ok(Err(error)) => complain(app, url, &error),
-            Err(_) if is_connected(&connection) => return Passed::Late,
-            Err(_) => return Passed::Unreachable,
-        }
-        let pause = if is_connected(&connection) { &mut resend } else { &mut retry };
-        if timeout_at(deadline, tokio::time::sleep(*pause)).await.is_err() {
-            return Passed::Unreachable;
-        }
-        *pause *= 2;
-        retry = retry.min(RETRY_MAX);
-    }
-}
-
-/// Once a minute: there may be thousands, and each is tried again.
-fn complain(app: &App, url: &Address, error: &str) {
-    let url = url.to_string();
-    if app.refusals.may_log(&url, "relay_unreachable", app.clock.now_s()) {
-        tracing::warn!(url, error, "a callback could not be passed on; it is tried again until its deadline");
-    }
-}
-
-/// True if a try got as far as the bot.
-fn is_connected(connection: &CaptureConnection) -> bool {
-    connection.connection_metadata().is_some()
-}
-
-/// The callback as it goes on.
-pub fn request(target: &Address, incoming: &Incoming) -> Option<Request<Body>> {
-    let uri = target.with_query(incoming.query.as_deref()).ok()?;
-    let mut request = Request::new(Body::from(incoming.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = uri;
-    let headers =
-        [(header::CONTENT_TYPE, &incoming.content_type), (header::USER_AGENT, &incoming.user_agent)];
-    for (name, value) in headers {
-        if let Some(value) = value {
-            request.headers_mut().insert(name, value.clone());
-        }
-    }
-    Some(request)
-}
-
-/// One try. An error is worth another.
-async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, String> {
-    let (parts, content) = client.send(request).await.map_err(|error| cause(&error))?.into_parts();
-    if parts.status.is_informational() {
-        return Err("an interim answer where a reply belongs".to_owned());
-    }
-    match body::read(Body::new(content), REPLY_BYTES_MAX).await {
-        Ok(content) => {
-            let mut response = Response::new(Body::from(content));
-            *response.status_mut() = parts.status;
-            if let Some(content_type) = parts.headers.get(header::CONTENT_TYPE) {
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
-            }
-            Ok(Passed::Answered(response))
-        }
-        Err(body::BodyError::TooLarge) => Ok(Passed::TooLarge),
-        Err(_) => Err("the reply broke off".to_owned()),
-    }
 }

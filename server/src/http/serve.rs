@@ -11,11 +11,16 @@ use std::{
 
 use super::{
     activity::{Activity, Idle, Timed},
-    callback, drain,
+    callback, datacube, drain,
     record::Asked,
 };
 use crate::{app::App, tls::Tls};
-use axum::{Router, body::Body, http::Response};
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    http::Response,
+};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -166,7 +171,7 @@ impl Connection {
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            activity.clone().during(respond(routes.clone(), request, peer, arrived, activity.clone()))
+            respond(routes.clone(), request, peer, arrived, activity.clone())
         });
         // An error here is the peer's: a broken connection or no HTTP.
         let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
@@ -223,9 +228,11 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
 #[derive(Clone, Debug)]
 pub struct Routes {
     pub router: Router,
-    /// The public address, where callbacks come in and calls that are refused are kept. Callbacks are taken past the
-    /// router, which costs a tenth of a callback's time. None: neither.
-    pub public: Option<Arc<App>>,
+    /// Keeps the calls that are refused.
+    pub app: Arc<App>,
+    /// The public address, where callbacks come in. They and the seven are taken past the router, which costs a tenth of
+    /// their time.
+    pub is_public: bool,
 }
 
 async fn respond(
@@ -235,25 +242,33 @@ async fn respond(
     arrived: Instant,
     activity: Arc<Activity>,
 ) -> Result<Response<Body>, Closed> {
+    let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
-    let response = match routes.public {
-        Some(app) if callback::is_callback(&request) => callback::receive(&app, request, arrived).await,
-        public => {
-            request.extensions_mut().insert(peer);
-            let asked = Asked::new(&request, peer, arrived);
-            let response = routes.router.oneshot(request).await;
-            let response = response.unwrap_or_else(|error: Infallible| match error {});
-            if let Some(app) = public {
-                asked.keep(&app, &response);
-            }
-            response
-        }
+    let response = if routes.is_public && callback::is_callback(&request) {
+        callback::receive(&routes.app, request, arrived).await
+    } else {
+        request.extensions_mut().insert(peer);
+        let asked = Asked::new(&request, peer, arrived);
+        let public = routes.is_public.then_some(&routes.app);
+        let response = routed(routes.router, public, request).await;
+        asked.keep(&routes.app, &response);
+        response
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
-        None => Ok(response),
+        None => Ok(running.until_sent(response)),
         Some(CloseWithoutAnswer) => Err(Closed),
     }
+}
+
+async fn routed(router: Router, public: Option<&Arc<App>>, request: Request) -> Response<Body> {
+    if let Some(app) = public
+        && let Some(interface) = datacube::interface_at(request.uri().path())
+    {
+        return Box::pin(datacube::answer(interface, State(app.clone()), request)).await;
+    }
+    let response = router.oneshot(request).await;
+    response.unwrap_or_else(|error: Infallible| match error {})
 }
 
 #[cfg(test)]

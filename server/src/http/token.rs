@@ -11,17 +11,11 @@ use bytes::Bytes;
 use msgcube_client::ErrorCode;
 use serde_json::{Map, Value};
 
-use super::{
-    answer,
-    body::{self, BodyError},
-    gateway,
-    hint::Hint,
-    record::Told,
-    serve::Peer,
-};
+use super::{answer, gateway, hint::Hint, record::Told, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
+    body::{self, BodyError},
     config::AccountConfig,
     store::NotDurable,
     token::{Endpoint, Holder, Issued},

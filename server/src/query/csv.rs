@@ -1,5 +1,6 @@
-//! Rows as CSV (RFC 4180): a header, lines ended by CR LF. No field needs quotes: all are dates and numbers.
+//! Rows as CSV (RFC 4180): a header, lines ended by CR LF.
 
+use csv::{Terminator, WriterBuilder};
 use msgcube_client::{Figures, Granularity, Interface, Row};
 
 /// Reads one column of a row.
@@ -8,10 +9,13 @@ type Column = (&'static str, fn(&Row) -> String);
 /// The documented fields of the interface's rows, in their order; the undocumented `user_source` is left out.
 pub fn csv(rows: &[Row], interface: &Interface) -> String {
     let columns = columns(interface);
-    let line = |fields: Vec<String>| format!("{}\r\n", fields.join(","));
-    let header = line(columns.iter().map(|(name, _)| (*name).to_owned()).collect());
-    let lines = rows.iter().map(|row| line(columns.iter().map(|(_, field)| field(row)).collect()));
-    std::iter::once(header).chain(lines).collect()
+    let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record(columns.iter().map(|(name, _)| *name));
+    for row in rows {
+        let _ = writer.write_record(columns.iter().map(|(_, field)| field(row)));
+    }
+    String::from_utf8(writer.into_inner().unwrap_or_default()).unwrap_or_default()
 }
 
 fn columns(interface: &Interface) -> Vec<Column> {

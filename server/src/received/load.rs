@@ -32,7 +32,7 @@ pub fn load(
         platforms.0.entry(component.config.appid.clone()).or_default();
     }
     for (fact, sealed) in store.facts(standing::FACT_PREFIX) {
-        let Some((component, appid)) = pair_of(&fact) else { continue };
+        let Some((component, appid)) = pair_of(standing::FACT_PREFIX, &fact) else { continue };
         let Some(platform) = platforms.0.get_mut(component) else { continue };
         let read = Standing::opened(key, &fact, &sealed).and_then(|standing| {
             let account =
@@ -44,6 +44,7 @@ pub fn load(
         platform.put(appid, &account, standing);
         platform.seats.get_mut(appid).into_iter().for_each(|seat| seat.durable = seat.version);
     }
+    platforms.load_removals(store);
     load_tickets(store, key, &mut platforms);
     Ok(Loaded(platforms))
 }

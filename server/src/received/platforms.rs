@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
+    removed::Removal,
     standing::{Standing, Status},
     ticket::Ticket,
 };
@@ -28,6 +29,10 @@ pub struct Platform {
     /// Whose each `ToUserName` is.
     bound: ByName<String>,
     pending: usize,
+    /// The newest of all its accounts.
+    pub versions: u64,
+    /// When accounts were removed, also those that were brought again.
+    pub removals: ByName<Removal>,
     pub ticket: Option<Ticket>,
     /// The ticket is not durable yet.
     pub is_ticket_new: bool,
@@ -41,6 +46,8 @@ pub struct Seat {
     /// Grows with each change; `durable` follows once it is on the disk, and is 0 before anything was.
     pub version: u64,
     pub durable: u64,
+    /// The first version: what is settled of an earlier one was of an account that is removed since.
+    pub born: u64,
     /// Changes on their way to the disk.
     pub in_flight: u32,
 }
@@ -117,15 +124,16 @@ impl Platform {
         if let Some(original_id) = &standing.original_id {
             self.bound.insert(original_id.clone(), appid.to_owned());
         }
+        self.versions += 1;
         let seat = self.seats.entry_ref(appid).or_insert_with(|| Seat {
             standing: standing.clone(),
             account: account.clone(),
-            version: 0,
+            version: self.versions,
             durable: 0,
+            born: self.versions,
             in_flight: 0,
         });
-        seat.standing = standing;
-        seat.version += 1;
+        (seat.standing, seat.version) = (standing, self.versions);
         seat.version
     }
 

@@ -11,7 +11,7 @@ use crate::{
 pub const FACT_PREFIX: &str = "received/";
 
 /// What the platform was told of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Its messages come, and nothing says yet that it authorised the platform.
@@ -78,8 +78,8 @@ pub fn fact_key(component: &str, appid: &str) -> String {
 }
 
 /// Platform and account of a fact.
-pub fn pair_of(fact: &str) -> Option<(&str, &str)> {
-    fact.strip_prefix(FACT_PREFIX)?.split_once(' ')
+pub fn pair_of<'a>(prefix: &str, fact: &'a str) -> Option<(&'a str, &'a str)> {
+    fact.strip_prefix(prefix)?.split_once(' ')
 }
 
 #[cfg(test)]

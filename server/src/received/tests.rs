@@ -1,4 +1,4 @@
-//! Random events, messages, replays and restarts against a plain model of how accounts stand.
+//! Random events, messages, replays, removals and restarts against a plain model of how accounts stand.
 #![allow(clippy::disallowed_methods, reason = "a test on a real folder, with a real clock")]
 
 use std::{collections::BTreeMap, path::Path};
@@ -12,6 +12,7 @@ use crate::{
     config::ComponentConfig,
     ingest::Writer,
     metrics::Metrics,
+    secret::Secret,
     store::{Embedded, Options},
 };
 
@@ -86,6 +87,7 @@ impl Run {
 enum Step {
     Event { account: usize, status: Status, at_s: i64 },
     Message { account: usize, to: usize, id: u64 },
+    Remove { account: usize, at_s: i64 },
     Restart,
 }
 
@@ -96,6 +98,7 @@ fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..3_usize, status, 0..5_i64).prop_map(|(account, status, at_s)| Step::Event { account, status, at_s }),
         6 => message.prop_map(|(account, off, id)| Step::Message { account, to: (account + off) % 4, id }),
+        2 => (0..3_usize, 0..5_i64).prop_map(|(account, at_s)| Step::Remove { account, at_s }),
         1 => Just(Step::Restart),
     ]
 }
@@ -103,8 +106,9 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// An account, plainly.
 #[derive(Clone, Debug, Default)]
 struct Plain {
-    /// Every event that was ever heard of: when, and whether it took the authorisation back.
+    /// Every event since it was removed last: when, and whether it took the authorisation back.
     events: Vec<(i64, bool)>,
+    removed_s: Option<i64>,
     original_id: Option<String>,
     messages: std::collections::BTreeSet<u64>,
 }
@@ -140,9 +144,28 @@ proptest! {
                     let plain = model.entry(appid).or_default();
                     let news = (at_s, status == Status::Unauthorized);
                     let is_news = plain.events.iter().all(|event| *event < news);
-                    let learnt = runtime.block_on(run.received.learn(PLATFORM, event)).unwrap();
-                    prop_assert_eq!(learnt == Learnt::News, is_news);
-                    plain.events.push(news);
+                    let learnt = runtime.block_on(run.received.learn(PLATFORM, event));
+                    if plain.removed_s.is_some_and(|removed_s| at_s <= removed_s) {
+                        prop_assert!(matches!(learnt, Err(EventError::Removed)), "{:?}", learnt);
+                    } else {
+                        prop_assert_eq!(learnt.unwrap() == Learnt::News, is_news);
+                        plain.events.push(news);
+                    }
+                }
+                Step::Remove { account, at_s } => {
+                    let appid = format!("wx{account}");
+                    let plain = model.entry(appid.clone()).or_default();
+                    let served = run.accounts.get(&appid);
+                    prop_assert_eq!(served.is_some(), plain.status().is_some());
+                    let Some(account) = served else { continue };
+                    let removed = runtime.block_on(run.received.remove(&account, at_s, Vec::new()));
+                    if plain.status() == Some(Status::Authorized) {
+                        prop_assert!(removed.is_err());
+                    } else {
+                        prop_assert!(removed.is_ok());
+                        let last_s = plain.events.drain(..).map(|(at_s, _)| at_s).max();
+                        (plain.removed_s, plain.original_id) = (last_s.max(Some(at_s)), None);
+                    }
                 }
                 Step::Message { account, to, id } => {
                     let (appid, to_user) = (format!("wx{account}"), format!("gh_{to}"));
@@ -170,7 +193,8 @@ proptest! {
                 prop_assert_eq!(run.status(&appid), plain.status(), "{}", appid);
                 let is_active = plain.status().is_some_and(|status| status != Status::Unauthorized);
                 prop_assert_eq!(run.received.is_active(&appid), is_active);
-                prop_assert_eq!(run.counted(&appid), plain.messages.len() as u64);
+                let messages = if plain.status().is_some() { plain.messages.len() as u64 } else { 0 };
+                prop_assert_eq!(run.counted(&appid), messages);
             }
         }
         runtime.block_on(async { run.stop() });
@@ -182,7 +206,7 @@ fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
     let account = Arc::new(
         Account::brought(crate::store::AccountNumber(0), "wx", &crate::quota::Quotas::default()).unwrap(),
     );
-    let mut platform = platforms::Platform::default();
+    let mut platform = Platform::default();
     for number in 0..platforms::PENDING_MAX {
         let verdict = platform.judge(&number.to_string(), &format!("gh_{number}"), None);
         let Verdict::With(standing) = verdict else { panic!("{number}: {verdict:?}") };

@@ -1,8 +1,18 @@
-//! What came back, and what it means: the next step is named for everything but success.
+//! What came back, and what it means: the next step is named for everything but success. That a message is counted is only
+//! said where the account's figures show it.
 
 use std::error::Error;
 
-use crate::lang::Lang;
+use super::figures::Counting;
+use crate::{chinese, lang::Lang};
+
+/// An answer with what the account's figures say of it.
+pub(super) struct Told {
+    pub(super) answer: Answer,
+    pub(super) counting: Counting,
+    /// The same message may have been counted before.
+    pub(super) may_be_repeat: bool,
+}
 
 /// What became of a callback.
 #[derive(Debug)]
@@ -41,27 +51,6 @@ impl Answer {
         matches!(self.outcome, Outcome::Answered { status: 200..=299, .. })
     }
 
-    pub(super) fn json(&self, url: &str) -> String {
-        let (status, body, error) = match &self.outcome {
-            Outcome::Answered { status, body } => (Some(*status), Some(body), None),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => (None, None, Some(error)),
-        };
-        let accepted = self.is_accepted();
-        serde_json::json!({
-            "url": url, "accepted": accepted, "status": status, "answer": body, "error": error, "took_ms": self.took_ms
-        })
-        .to_string()
-    }
-
-    pub(super) fn text(&self, lang: Lang, url: &str) -> String {
-        let took_ms = self.took_ms;
-        let what = match &self.outcome {
-            Outcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => error.clone(),
-        };
-        format!("POST {url}\n{what} ({took_ms} ms)\n{}", self.meaning().text(lang))
-    }
-
     fn meaning(&self) -> Meaning {
         match &self.outcome {
             Outcome::Answered { status: 200..=299, body } if body == "success" => SUCCESS,
@@ -73,6 +62,64 @@ impl Answer {
             Outcome::Unreachable(_) => UNREACHABLE,
             Outcome::Silence(_) => SILENCE,
         }
+    }
+}
+
+impl Told {
+    /// Accepted, and not known to be missing in the figures.
+    pub(super) fn is_well(&self) -> bool {
+        let is_missing = self.counting.is_counted() == Some(false) && !self.may_be_repeat;
+        self.answer.is_accepted() && !is_missing
+    }
+
+    pub(super) fn json(&self, url: &str) -> String {
+        let (status, body, error) = match &self.answer.outcome {
+            Outcome::Answered { status, body } => (Some(*status), Some(body), None),
+            Outcome::Unreachable(error) | Outcome::Silence(error) => (None, None, Some(error)),
+        };
+        serde_json::json!({
+            "url": url, "accepted": self.answer.is_accepted(), "counted": self.counting.is_counted(), "status": status,
+            "answer": body, "error": error, "took_ms": self.answer.took_ms
+        })
+        .to_string()
+    }
+
+    pub(super) fn text(&self, lang: Lang, url: &str) -> String {
+        let Answer { outcome, took_ms } = &self.answer;
+        let what = match outcome {
+            Outcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
+            Outcome::Unreachable(error) | Outcome::Silence(error) => chinese::error(lang, error),
+        };
+        let meaning = self.answer.meaning().text(lang);
+        let counted = if self.answer.is_accepted() { self.counted(lang) } else { String::new() };
+        format!("POST {url}\n{what} ({took_ms} ms)\n{meaning}{counted}")
+    }
+
+    /// What the figures say of a message that was accepted.
+    fn counted(&self, lang: Lang) -> String {
+        let (figures, before, after) = match &self.counting {
+            Counting::Unasked | Counting::Before { .. } => return format!("\n{}", UNASKED.text(lang)),
+            Counting::Unknown(error) => {
+                let why = error.in_lang(lang);
+                return lang.pick(
+                    format!("\nWhether it is counted could not be asked: {why}"),
+                    format!("\n无法查询是否已计入：{why}"),
+                );
+            }
+            Counting::Seen { figures, before, after } => (figures, before, after),
+        };
+        let (kind, day, server) = (figures.kind(), figures.day(), figures.server());
+        let seen = lang.pick(
+            format!("{server}, messages of type {kind} on {day}: {before} before, {after} after."),
+            format!("{server}，{day} 类型 {kind} 的消息数：推送前 {before}，推送后 {after}。"),
+        );
+        let meaning = match (self.counting.is_counted(), self.may_be_repeat) {
+            (Some(true), _) => COUNTED,
+            (Some(false), true) => REPEAT,
+            (Some(false), false) => NOT_COUNTED,
+            (None, _) => OTHERS_CAME,
+        };
+        format!("\n{} {seen}", meaning.text(lang))
     }
 }
 
@@ -108,12 +155,38 @@ impl Meaning {
 }
 
 const SUCCESS: Meaning = Meaning {
-    en: "Accepted, and durable: it is counted (once, however often it is repeated).",
-    zh: "已接收并已持久保存：该消息已计入（重复推送只计一次）。",
+    en: "Answered success, as msgcube does only if address, token and key are right.",
+    zh: "已应答 success：只有地址、Token 和密钥均正确，msgcube 才会这样应答。",
 };
 const REPLY: Meaning = Meaning {
     en: "Accepted; the reply is that of the account's relay target, or of another server at this address.",
     zh: "已接收；该回复来自账号的转发目标，或此地址上的其他服务。",
+};
+const UNASKED: Meaning = Meaning {
+    en: "This does not prove that it is counted: a repeat, a CreateTime that cannot be right, and a refused message that a \
+         relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the \
+         account's figures are compared.",
+    zh: "这不能证明消息已计入：重复的消息、CreateTime 不合理的消息、被拒绝但由转发目标应答的消息，应答都一样。\
+         用 --config 指定服务端的配置文件（其中有 admin_key）或用 --admin-key-file，即可对比账号的统计数字。",
+};
+const COUNTED: Meaning = Meaning {
+    en: "It is counted, and durable (once, however often it is repeated).",
+    zh: "该消息已持久保存并计入（重复推送只计一次）。",
+};
+const REPEAT: Meaning = Meaning {
+    en: "It is not counted anew: the same message was counted before, or it is refused or kept aside (the log says so).",
+    zh: "未再次计入：相同的消息已计入过，或消息被拒绝或另行保存（见服务端日志）。",
+};
+const NOT_COUNTED: Meaning = Meaning {
+    en: "It is NOT counted. A ToUserName that is not the account's (give --to), a CreateTime before 2011 or over a day ahead, \
+         or another server at this address; the server's log names the reason of a refusal.",
+    zh: "该消息未计入。可能是 ToUserName 不是该账号的（用 --to 指定）、CreateTime 早于 2011 年或超前一天以上，\
+         或此地址上是另一个服务；拒绝的原因见服务端日志。",
+};
+const OTHERS_CAME: Meaning = Meaning {
+    en: "Other messages came at the same time, so the figures do not show whether this one is counted: send it once more, or \
+         to a quiet day with --create-time.",
+    zh: "同时有其他消息到达，无法从数字判断这一条是否已计入：请再发一次，或用 --create-time 发到没有消息的一天。",
 };
 const WRONG_SIGNATURE: Meaning = Meaning {
     en: "The signature is wrong: the token used here is not the server's. Pass the server's own --config, or set \
@@ -122,8 +195,9 @@ const WRONG_SIGNATURE: Meaning = Meaning {
          或将 MSGCUBE_CALLBACK_TOKEN 设为该账号的 Token。",
 };
 const NOT_FOUND: Meaning = Meaning {
-    en: "There is no such callback address: check the appid, and that the server's configuration has it.",
-    zh: "没有这个回调地址：请检查 appid，并确认服务端配置中有该账号。",
+    en: "There is no such callback address: check the appid (and the platform), and that the server's configuration \
+         has it.",
+    zh: "没有这个回调地址：请检查 appid（和平台），并确认服务端配置中有该账号。",
 };
 const REFUSED: Meaning = Meaning {
     en: "Refused, and not counted. The answer and the server's log name the reason; with require_encryption send \

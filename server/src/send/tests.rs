@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::callback::{AccountKeys, KeySettings, Query, open};
+use crate::callback::{AccountKeys, KeySettings, Query, open, open_through};
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 const NOW_S: i64 = 1_800_000_000;
@@ -21,17 +21,29 @@ fn args(line: &str) -> SendArgs {
     Line::try_parse_from(std::iter::once("send").chain(words)).unwrap_or_else(|error| panic!("{error}")).args
 }
 
-fn config(path: &Path, appid: Option<&str>) -> Result<SendKeys, String> {
-    if path != Path::new("x") {
-        return Err("no such file".to_owned());
-    }
-    Ok(SendKeys {
-        appid: appid.unwrap_or("wx1").to_owned(),
-        original_id: Some("gh_1".to_owned()),
-        token: Zeroizing::new("token".to_owned()),
-        encoding_aes_key: Some(Zeroizing::new(KEY.to_owned())),
-        base: Some("http://127.0.0.1:1".to_owned()),
-    })
+/// Two of each where that is asked for: nothing answers at its address.
+fn config(path: &Path) -> Result<Config, String> {
+    let account = |appid: &str| {
+        format!(
+            "[[account]]\nappid = \"{appid}\"\noriginal_id = \"gh_1\"\nsecret = \"s\"\ntoken = \"token\"\nencoding_aes_key = \"{KEY}\"\n"
+        )
+    };
+    let platform = |appid: &str, role: &str| {
+        format!(
+            "[[component]]\nappid = \"{appid}\"\nrole = \"{role}\"\nsecret = \"s\"\ntoken = \"platformToken\"\nencoding_aes_key = \"{KEY}\"\n"
+        )
+    };
+    let accounts = match path.to_str() {
+        Some("x") => account("wx1"),
+        Some("two") => account("wx1") + &account("wx2") + &platform("wxS", "serve"),
+        Some("platform") => platform("wxC", "receive"),
+        Some("both") => platform("wxC", "receive") + &account("wxA"),
+        Some("keyed") => "admin_key = \"k\"\n".to_owned() + &account("wx1"),
+        Some("empty") => String::new(),
+        _ => return Err("no such file".to_owned()),
+    };
+    Config::parse(&format!("listen = \"127.0.0.1:1\"\n{accounts}"), path, |_| None)
+        .map_err(|error| error.to_string())
 }
 
 async fn ran(line: &str, lang: Lang) -> Result<(bool, String), SendError> {
@@ -51,6 +63,67 @@ async fn server(answer: &'static str) -> String {
         stream.write_all(answer.as_bytes()).await.unwrap();
     });
     base
+}
+
+/// A server that gives these answers, one a connection; its base address, and how each request began.
+async fn answering(answers: Vec<String>) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (heard, requests) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for body in answers {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            let length = stream.read(&mut request).await.unwrap();
+            heard.send(String::from_utf8_lossy(&request[..length.min(40)]).into_owned()).unwrap();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    (base, requests)
+}
+
+fn figures(messages: u64) -> String {
+    format!(
+        r#"{{"rows":[{{"type":"text","messages":{messages}}},{{"type":"image","messages":{}}}]}}"#,
+        messages * 7
+    )
+}
+
+#[tokio::test]
+async fn only_one_message_more_is_known_to_be_this_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "k\n").unwrap();
+    for (after, counted, is_well, said) in [
+        (3, serde_json::json!(false), false, "It is NOT counted"),
+        (4, serde_json::json!(true), true, "It is counted"),
+        (5, serde_json::Value::Null, true, "Other messages came"),
+        (0, serde_json::Value::Null, true, "Other messages came"),
+    ] {
+        for json in ["", "--json"] {
+            let (base, _requests) = answering(vec![figures(3), "success".to_owned(), figures(after)]).await;
+            let line = format!("--config x --base {base} --admin-key-file {} {json}", key.display());
+            let (ran_well, printed) = ran(&line, Lang::En).await.unwrap();
+            assert_eq!(ran_well, is_well, "{printed}");
+            match serde_json::from_str::<serde_json::Value>(&printed) {
+                Ok(object) => assert_eq!(object["counted"], counted, "{printed}"),
+                Err(_) => assert!(
+                    printed.contains(said) && printed.contains(&format!("3 before, {after} after")),
+                    "{printed}"
+                ),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_configurations_admin_key_goes_to_no_server_but_its_own() {
+    let (base, mut requests) = answering(vec!["success".to_owned()]).await;
+    let (_, printed) = ran(&format!("--config keyed --base {base}"), Lang::En).await.unwrap();
+    assert!(requests.recv().await.unwrap().starts_with("POST /callback/wx1?"));
+    assert!(printed.contains("could not be asked") && printed.contains("http://127.0.0.1:1"), "{printed}");
 }
 
 #[tokio::test]
@@ -96,7 +169,12 @@ async fn a_dry_run_prints_a_command_that_a_shell_understands() {
 #[tokio::test]
 async fn each_answer_is_explained_with_its_next_step() {
     for (answer, accepted, en, zh) in [
-        ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsuccess", true, "it is counted", "已计入"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsuccess",
+            true,
+            "does not prove that it is counted",
+            "不能证明消息已计入",
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n<xml>", true, "relay target", "转发目标"),
         ("HTTP/1.1 401 No\r\nContent-Length: 3\r\n\r\nwho", false, "MSGCUBE_CALLBACK_TOKEN", "签名错误"),
         ("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", false, "check the appid", "检查 appid"),
@@ -110,6 +188,85 @@ async fn each_answer_is_explained_with_its_next_step() {
             assert_eq!(was_accepted, accepted, "{printed}");
             assert!(printed.contains(meaning) && printed.contains("(0 ms)"), "{printed}");
         }
+    }
+}
+
+/// The message of a dry run, opened as a platform opens it: the appid at the ciphertext's end, and `ToUserName`.
+async fn opened_through(line: &str) -> (String, String) {
+    let (_, printed) = ran(&format!("{line} --dry-run --json"), Lang::En).await.unwrap();
+    let request: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    let (address, query) = request["url"].as_str().unwrap().split_once('?').unwrap();
+    let settings = KeySettings {
+        appid: "wxC",
+        token: "platformToken",
+        encoding_aes_key: Some(KEY),
+        require_encryption: true,
+        ..KeySettings::default()
+    };
+    let keys = AccountKeys::new(&settings).unwrap();
+    let body = request["body"].as_str().unwrap().as_bytes();
+    let (_, to_user) = open_through(&keys, &Query::parse(query), body).unwrap();
+    (address.to_owned(), to_user.into())
+}
+
+#[tokio::test]
+async fn an_account_of_a_platform_is_sent_to_with_the_platforms_keys_and_its_own_name() {
+    let address = "http://127.0.0.1:1/component/wxC/callback/wxA";
+    for (line, base) in [
+        ("--config platform --component wxC --appid wxA --to gh_7", None),
+        ("--config platform --url http://h/p/component/wxC/callback/wxA --to gh_7", Some("http://h/p")),
+        ("--token platformToken --component wxC --appid wxA --to gh_7 --encoding-aes-key", None),
+        (
+            "--token platformToken --url http://h/component/wxC/callback/wxA --appid wxC --to gh_7 --safe --encoding-aes-key",
+            Some("http://h"),
+        ),
+    ] {
+        let line = if line.ends_with("key") {
+            format!("{line} {KEY} --base http://127.0.0.1:1")
+        } else {
+            line.to_owned()
+        };
+        let line = if line.contains("--url") { line.replace("--base http://127.0.0.1:1", "") } else { line };
+        let expected = base.map_or(address.to_owned(), |base| format!("{base}/component/wxC/callback/wxA"));
+        assert_eq!(opened_through(&line).await, (expected, "gh_7".to_owned()), "{line}");
+    }
+    let of_operator = opened_through("--config both --component wxC --appid wxA").await;
+    assert_eq!(of_operator, (address.to_owned(), "gh_1".to_owned()), "original_id of the configuration");
+}
+
+#[tokio::test]
+async fn nothing_is_made_up_for_an_account_of_a_platform() {
+    for line in [
+        "--config platform --component wxC --appid wxA",
+        "--config platform --dry-run --url http://h/component/wxC/callback/wxA",
+        "--token t --safe --url http://h/component/wxC/callback/wxA --appid wxC",
+    ] {
+        let error = ran(&format!("{line} --encoding-aes-key {KEY}"), Lang::En).await.unwrap_err();
+        assert!(matches!(error, SendError::NoToUser), "{line}: {error}");
+        for (lang, words) in
+            [(Lang::En, ["--to gh_", "first ToUserName"]), (Lang::Zh, ["--to gh_", "第一个 ToUserName"])]
+        {
+            assert!(words.iter().all(|word| error.text(lang).contains(word)), "{}", error.text(lang));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_configuration_has_instead_is_named() {
+    for (line, en) in [
+        ("--config two", "say which account with --appid; the configuration has the accounts wx1, wx2"),
+        ("--config platform", "the configuration has the platform wxC, for whose accounts: --component wxC"),
+        ("--config empty", "the configuration has neither an [[account]] nor a [[component]]"),
+        ("--config both --appid wxB", "no account wxB; it has the accounts wxA; the platform wxC"),
+        (
+            "--config two --component wxS --appid wxA",
+            "no platform wxS with role = \"receive\"; it has the accounts",
+        ),
+        ("--config platform --component wxC --to gh_7", "no account: pass --appid"),
+    ] {
+        let error = ran(line, Lang::En).await.unwrap_err();
+        assert!(error.text(Lang::En).contains(en), "{error}");
+        assert!(!error.text(Lang::Zh).is_ascii(), "{error}");
     }
 }
 

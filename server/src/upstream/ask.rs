@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
+    body,
     config::{AccountConfig, UpstreamConfig},
-    http::body,
     outbound::Outbound,
     secret::Secret,
 };

@@ -39,24 +39,34 @@ fn names(ended: &Ended, verdict: &str) -> Outcome<Vec<String>> {
     Ok(found.map(|case| case["name"].as_str().unwrap_or_default().to_owned()).collect())
 }
 
-/// Messages of yesterday and the day before, by numbers of users that stand out.
+/// Messages of yesterday and the day before, by numbers of users that stand out, and of each of the seventy days before
+/// today a few more: of two types and two intervals in one hour, and in another hour.
 async fn feed(scene: &Scene, server: &Server) -> Outcome<()> {
-    let line = |number: i64| {
-        let at_s = scene.now_s() - 86_400 * (1 + number % 2);
-        let user = format!(r#""FromUserName":"oUser{number}""#);
-        format!("{{{user},\"CreateTime\":{at_s},\"MsgType\":\"text\",\"MsgId\":{number}}}\n")
+    let line = |user: String, at_s: i64, kind: &str, id: i64| {
+        format!(r#"{{"FromUserName":"{user}","CreateTime":{at_s},"MsgType":"{kind}","MsgId":{id}}}"#) + "\n"
     };
-    let lines: String = (0..4_711).map(line).collect();
+    let now_s = scene.now_s();
+    let text =
+        |number: i64| line(format!("oUser{number}"), now_s - 86_400 * (1 + number % 2), "text", number);
+    let mut lines: String = (0..4_711).map(text).collect();
+    let midnight_s = now_s - (now_s + 8 * 3_600).rem_euclid(86_400);
+    for day in 1..=70 {
+        let (at_s, id) = (midnight_s - day * 86_400 + 3_600, 1_000_000 + day * 10);
+        lines += &line("oQuiet".to_owned(), at_s, "voice", id);
+        lines += &line("oBusy".to_owned(), at_s, "image", id + 1);
+        lines.extend((2..8).map(|n| line("oBusy".to_owned(), at_s + 12 * 3_600, "image", id + n)));
+    }
     let url = format!("{}/v1/accounts/{APPID}/messages", server.base());
     let request = reqwest::Client::new().post(url).bearer_auth("commands-admin-key").body(lines);
     request.send().await?.error_for_status()?;
     Ok(())
 }
 
-#[test]
-fn the_table_of_compatibility_md_is_what_the_kit_says_of_msgcube() -> Outcome<()> {
+#[tokio::test]
+async fn the_table_of_compatibility_md_is_what_the_kit_says_of_msgcube() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
+    feed(&scene, &server).await?;
     let ended = asked(&scene, server.base(), &["--disturb", "--strict", "--markdown"])?;
     assert_eq!(ended.status, 0, "{ended:?}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../COMPATIBILITY.md");
@@ -98,6 +108,50 @@ async fn a_record_is_judged_as_its_server_was_and_holds_no_secret_and_no_figures
     for figure in ["2355", "2356"] {
         assert!(kept.contains(figure) && !blank.contains(figure), "{figure}");
     }
+    Ok(())
+}
+
+#[test]
+fn rows_that_never_came_are_not_taken_for_seen_live_or_in_a_record() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let server = scene.serve()?;
+    let file = scene.path("empty.json");
+    let live = asked(&scene, server.base(), &["--json", "--record", &file])?;
+    assert_eq!(live.status, DIFFERS, "{live:?}");
+    let unseen = names(&live, "prevented")?;
+    let is_of_rows = |name: &&String| name.starts_with("getupstreammsg") || name.contains(" ascend, then ");
+    assert_eq!((unseen.len(), unseen.iter().filter(is_of_rows).count()), (10, 10), "{unseen:?}");
+    assert_eq!(names(&live, "differs")?, [""; 0]);
+    let same = names(&live, "same")?;
+    for needs_none in ["getupstreammsg: 7 days", "JSON in chunks", "days without a Monday hold no week"] {
+        assert!(same.iter().any(|name| name == needs_none), "{needs_none}");
+    }
+    let again = replayed(&scene, &file, &["--json"])?;
+    assert_eq!((again.status, names(&again, "prevented")?), (DIFFERS, unseen));
+    for (lang, expected) in [
+        ("en", ["10 could not be seen", "no row came", "Not all of it could be seen.", "`msgcube demo`"]),
+        ("zh", ["10 项无法判断", "没有数据行", "未能看到全部结果。", "`msgcube demo`"]),
+    ] {
+        let shown = replayed(&scene, &file, &["--lang", lang])?;
+        assert!(expected.iter().all(|words| shown.out.contains(words)), "{expected:?} in {}", shown.out);
+        assert!(!shown.out.contains("It is the interface"), "{}", shown.out);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_it_costs_is_said_beforehand_in_cases_and_in_calls() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let server = scene.serve()?;
+    let gentle = asked(&scene, server.base(), &["--json"])?;
+    let not_asked = names(&gentle, "not_asked_disturbs")?.len();
+    let said = format!("{} of 115 cases in ", 115 - not_asked);
+    assert!(not_asked > 0 && gentle.err.contains(&said), "{said} in {}", gentle.err);
+    for expected in ["use up the day's quota", "tokens are asked for", "Nothing else is changed"] {
+        assert!(gentle.err.contains(expected), "{expected} in {}", gentle.err);
+    }
+    let all = asked(&scene, server.base(), &["--json", "--disturb", "--lang", "zh"])?;
+    assert!(all.err.contains("115 项中的 115 项") && all.err.contains("消耗当日额度"), "{}", all.err);
     Ok(())
 }
 
@@ -177,6 +231,7 @@ async fn differences_are_explained_in_either_language() -> Outcome<()> {
 async fn a_token_alone_leaves_out_what_needs_the_secret() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
+    feed(&scene, &server).await?;
     let args = ["conformance", "--json", "--target", server.base()];
     let wrong = scene.run_with_variable(&args, "MSGCUBE_ACCESS_TOKEN", "of-nobody")?;
     assert_eq!((wrong.status, wrong.out.as_str()), (1, ""), "{wrong:?}");
@@ -305,9 +360,12 @@ fn wrong_credentials_and_files_are_named_before_anything_is_asked() -> Outcome<(
     Ok(())
 }
 
-#[test]
-fn a_server_with_a_certificate_of_its_own_is_asked_with_its_authority() -> Outcome<()> {
+#[tokio::test]
+async fn a_server_with_a_certificate_of_its_own_is_asked_with_its_authority() -> Outcome<()> {
     let scene = Scene::new()?;
+    let server = scene.serve()?;
+    feed(&scene, &server).await?;
+    server.terminate()?;
     let made = scene.run(&["tls", "ca", "--host", "localhost"])?;
     assert_eq!(made.status, 0, "{made:?}");
     scene.append_top("[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n")?;

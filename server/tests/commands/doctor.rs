@@ -1,6 +1,7 @@
 //! `msgcube doctor`: what it says of a sound installation and of each fault, that it shows no secret, and that what it
 //! plays counts nothing.
 
+mod platform;
 mod stub;
 
 use std::{fs, os::unix::fs::PermissionsExt as _};

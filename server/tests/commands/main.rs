@@ -1,12 +1,14 @@
 //! The program's own commands, run as people run them: the real binary, its output, and its exit status.
 #![allow(clippy::disallowed_methods, reason = "a test from outside: the real clock is what it tests with")]
 
+mod chinese;
 mod conformance;
 mod demo;
 mod doctor;
 mod import;
 mod manual;
 mod scene;
+mod send;
 mod serve;
 mod tls;
 
@@ -102,5 +104,37 @@ async fn query_without_a_server_says_what_to_check() -> Outcome<()> {
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.err.contains("--base"), "{ended:?}");
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let server = scene.serve()?;
+    let (config, key, base) = (scene.config(), scene.admin_key(), server.base());
+    let record = format!("{}/tests/data/conformance/msgcube.json", env!("CARGO_MANIFEST_DIR"));
+    let empty = scene.write("empty", b"")?;
+    for args in [
+        &["account", "list", "--config", &config, "--server", base][..],
+        &["key", "list", "--config", &config, "--server", base],
+        &["query", "month", "--json", "--from", "2025-01", "--config", &config, "--base", base],
+        &["send", "--config", &config, "--base", base],
+        &["import", &empty, "--server", base, "--appid", APPID, "--admin-key-file", &key],
+        &["conformance", "--replay", &record],
+        &["conformance", "--config", &config, "--target", base],
+        &["doctor", "--config", &config, "--server", base, "--no-post"],
+        &["completions", "bash"],
+        &["man", "pages"],
+        &["tls", "ca", "--host", "localhost"],
+        &["demo", "--once", "--scale", "0.001"],
+        &["help"],
+    ] {
+        let read = scene.run(args)?;
+        let unread = scene.run_unread(args, true)?;
+        assert!(!read.out.is_empty(), "{args:?} prints: {read:?}");
+        assert_eq!(unread.status, read.status, "{args:?}: {unread:?}");
+        assert!(!unread.err.contains("pipe"), "{args:?}: {unread:?}");
+        assert_eq!(scene.run_unread(args, false)?.status, read.status, "{args:?}, and nobody hears it");
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 pub(crate) const APPID: &str = "wxcommands00000001";
-const ADMIN_KEY: &str = "commands-admin-key";
+pub(crate) const ADMIN_KEY: &str = "commands-admin-key";
 /// 2025-03-03 in Beijing.
 const MARCH_S: u64 = 1_741_000_000;
 
@@ -109,6 +109,17 @@ impl Scene {
         Ended::of(self.command(args).spawn()?)
     }
 
+    /// Runs a command whose output nobody reads; what it says is still heard, if that is wanted.
+    pub(crate) fn run_unread(&self, args: &[&str], is_heard: bool) -> Outcome<Ended> {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let mut command = self.command(args);
+        if !is_heard {
+            command.stderr(writer.try_clone()?);
+        }
+        Ended::of(command.stdout(writer).spawn()?)
+    }
+
     /// Runs a command with a variable of the environment.
     pub(crate) fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
         Ended::of(self.command(args).env(name, value).spawn()?)
@@ -191,7 +202,12 @@ impl Server {
 
     /// What time is covered.
     pub(crate) async fn coverage(&self) -> Outcome<Value> {
-        let url = format!("{}/v1/accounts/{APPID}/coverage", self.base);
+        self.own(&format!("/v1/accounts/{APPID}/coverage")).await
+    }
+
+    /// What the own interface says.
+    pub(crate) async fn own(&self, path: &str) -> Outcome<Value> {
+        let url = format!("{}{path}", self.base);
         let answer = reqwest::Client::new().get(url).bearer_auth(ADMIN_KEY).send().await?;
         Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
     }

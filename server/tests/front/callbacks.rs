@@ -79,7 +79,12 @@ pub fn success() -> Heard {
 impl Program {
     /// Sends a callback.
     pub async fn receive(&self, appid: &str, sealed: &Sealed) -> Heard {
-        let url = format!("{}/callback/{appid}?{}", self.base, sealed.query);
+        self.post_sealed(&format!("callback/{appid}"), sealed).await
+    }
+
+    /// Sends what was sealed to a path; what is heard of it.
+    pub async fn post_sealed(&self, path: &str, sealed: &Sealed) -> Heard {
+        let url = format!("{}/{path}?{}", self.base, sealed.query);
         let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
         match request.send().await {
             Ok(response) => {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::{REAL, program, wechat},
-    neighbour::{Answer, Seen, until},
+    neighbour::{Answer, Seen, free_port, until},
     program::{APPID, Program, SECRET},
 };
 
@@ -88,6 +88,21 @@ async fn a_rid_of_ours_is_answered_here_and_any_other_by_wechat() {
     let answer = ask(&program, third["access_token"].as_str().unwrap(), RID, json!({ "rid": rid })).await;
     assert_eq!(answer["errcode"], 76003, "{answer}");
     assert_eq!(upstream.asked(RID).len(), before);
+}
+
+#[tokio::test]
+async fn a_call_on_the_operators_address_is_kept_too_and_no_callback_comes_in_there() {
+    let admin = format!("127.0.0.1:{}", free_port().await);
+    let program = Program::start(&format!("admin_listen = \"{admin}\"\n"), "");
+    let token = program.access_token().await;
+    let dates = json!({"begin_date": "2020-01-02", "end_date": "2020-01-01"});
+    let url = format!("http://{admin}{MONTH}?access_token={token}");
+    let refused: Value = program.http.post(url).json(&dates).send().await.unwrap().json().await.unwrap();
+    assert_eq!(refused["errcode"], 61501, "{refused}");
+    let shown = ask(&program, &token, RID, json!({ "rid": rid_of(&refused) })).await;
+    assert_eq!(shown["request"]["request_url"], format!("{MONTH}?access_token=***"), "{shown}");
+    let callback = format!("http://{admin}/callback/{APPID}");
+    assert_eq!(program.http.post(callback).body("<xml/>").send().await.unwrap().status(), 404);
 }
 
 #[tokio::test]

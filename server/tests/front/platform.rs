@@ -44,12 +44,16 @@ fn event(info_type: &str, create_time: i64, fields: &str) -> Sealed {
     }
 }
 
+fn named(appid: &str) -> String {
+    format!("<AuthorizerAppid>{appid}</AuthorizerAppid>")
+}
+
 fn authorized(appid: &str, create_time: i64) -> Sealed {
-    event("authorized", create_time, &format!("<AuthorizerAppid>{appid}</AuthorizerAppid>"))
+    event("authorized", create_time, &named(appid))
 }
 
 fn unauthorized(appid: &str, create_time: i64) -> Sealed {
-    event("unauthorized", create_time, &format!("<AuthorizerAppid>{appid}</AuthorizerAppid>"))
+    event("unauthorized", create_time, &named(appid))
 }
 
 fn ticket(text: &str, create_time: i64) -> Sealed {
@@ -67,15 +71,7 @@ fn message(to: &str, id: u64) -> Sealed {
 
 impl Program {
     async fn push(&self, path: &str, sealed: &Sealed) -> Heard {
-        let url = format!("{}/component/{PLATFORM}/{path}?{}", self.base, sealed.query);
-        let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
-        match request.send().await {
-            Ok(response) => {
-                let status = response.status().as_u16();
-                response.text().await.map_or(Heard::Nothing, |text| Heard::Reply(status, text))
-            }
-            Err(_) => Heard::Nothing,
-        }
+        self.post_sealed(&format!("component/{PLATFORM}/{path}"), sealed).await
     }
 
     async fn tell(&self, event: &Sealed) -> Heard {
@@ -201,6 +197,38 @@ async fn what_was_decided_later_holds_and_replays_are_counted() {
         assert!(!stored.windows(text.len()).any(|part| part == text.as_bytes()), "{text} is on disk");
     }
     program.tell(&authorized(ONE, now_s)).await;
+    assert_eq!(program.status(ONE).await, "authorized");
+}
+
+#[tokio::test]
+async fn what_was_said_before_an_account_was_removed_does_not_bring_it_back() {
+    let behind = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
+    let mut program = program("", &format!("push_url = \"{}/events\"\n", behind.base));
+    let path = format!("/v1/accounts/{ONE}");
+    let (first, taken_back) = (authorized(ONE, now_s() - 60), unauthorized(ONE, now_s() - 30));
+    program.tell(&first).await;
+    program.bring(ONE, &message("gh_one", 1)).await;
+    program.tell(&taken_back).await;
+    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
+    for kill in [false, true] {
+        if kill {
+            program.restart("-KILL");
+        }
+        for old in [&first, &taken_back, &event("updateauthorized", now_s() - 40, &named(ONE))] {
+            assert_eq!(program.tell(old).await, success());
+            assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
+        }
+        let metric = "msgcube_callbacks_total{result=\"event\",reason=\"before_removal\"}";
+        assert_eq!(program.metric(metric).await, 3);
+    }
+    until("all of them went on", async || behind.asked("/events").len() == 8).await;
+    // A message brings it back as one of which nothing is known, and what was said before still says nothing.
+    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    program.restart("-KILL");
+    program.tell(&first).await;
+    assert_eq!((program.messages(ONE).await, program.status(ONE).await), (2, json!("pending")));
+    program.tell(&authorized(ONE, now_s() + 1)).await;
+    program.restart("-KILL");
     assert_eq!(program.status(ONE).await, "authorized");
 }
 
@@ -421,6 +449,15 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
         .await;
     assert_eq!((heard, program.status(ONE).await), (success(), json!("unauthorized")));
     assert_eq!(ask().await["errcode"], 61003);
+    let url = format!("{}/datacube/getupstreammsg?access_token=ONE1", program.base);
+    let by_get: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(by_get["errcode"], 43002, "the method comes first");
+    // Removed, and there again by a message, it has given nothing until WeChat gives out a token again.
+    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
+    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!((ask().await["errcode"].clone(), program.status(ONE).await), (json!(61003), json!("pending")));
+    program.wechats_component_call("api_query_auth", json!({})).await;
+    assert_eq!((ask().await, program.status(ONE).await), (json!({"list": []}), json!("authorized")));
 }
 
 #[tokio::test]

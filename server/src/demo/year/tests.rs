@@ -91,7 +91,7 @@ fn the_viral_day_is_the_maximum_for_every_seed() {
     for seed in 0..8 {
         let days = by_day(&distinct(seed, 0.1));
         let (busiest, _) = days.iter().max_by_key(|(_, count)| **count).unwrap();
-        assert_eq!(*busiest, year(seed, 0.1, ACCOUNTS, NOW_S).viral_day(), "seed {seed}");
+        assert_eq!(*busiest, year(seed, 0.1, ACCOUNTS, NOW_S).rhythm.viral, "seed {seed}");
     }
 }
 

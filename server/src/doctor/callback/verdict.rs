@@ -13,11 +13,17 @@ use crate::{
 
 /// WeChat waits 5 s, its way there included.
 const SLOW: Duration = Duration::from_millis(4500);
-/// How msgcube's own refusal begins for an appid that it does not serve.
-const UNKNOWN_ACCOUNT: &[u8] = b"no [[account]]";
+/// How msgcube's own refusals begin for an account or a platform that it does not serve.
+const UNKNOWN: [&[u8]; 2] = [b"no account has the appid", b"no [[component]]"];
 
 /// WeChat's check of the address, rightly signed.
-pub fn right_get(lang: Lang, base: &Address, answer: Result<Answer, Fault>, echostr: &[u8]) -> Finding {
+pub fn right_get(
+    lang: Lang,
+    base: &Address,
+    below: &str,
+    answer: Result<Answer, Fault>,
+    echostr: &[u8],
+) -> Finding {
     const ID: &str = "callback_get";
     let answer = match answer {
         Ok(answer) => answer,
@@ -37,20 +43,21 @@ pub fn right_get(lang: Lang, base: &Address, answer: Result<Answer, Fault>, echo
             format!("{base} 返回的不是 echostr：{}", words::quote(&answer.body)),
         );
         let remedy = lang.pick(
-            "another server answers, or a proxy changes the query or the answer: pass /callback/ on unchanged",
-            "应答的是其他服务，或代理改动了参数或应答：请原样转发 /callback/",
+            format!(
+                "another server answers, or a proxy changes the query or the answer: pass {below} on unchanged"
+            ),
+            format!("应答的是其他服务，或代理改动了参数或应答：请原样转发 {below}"),
         );
         return Finding::problem(ID, found, remedy);
     }
-    refused(lang, ID, &answer)
+    refused(lang, ID, below, &answer)
 }
 
 /// The same with a wrong signature: only a server that checks it may be trusted with the rest.
-pub fn wrong_get(lang: Lang, answer: Result<Answer, Fault>) -> Finding {
-    const ID: &str = "callback_wrong_signature";
+pub fn wrong_signature(lang: Lang, id: &'static str, below: &str, answer: Result<Answer, Fault>) -> Finding {
     match answer {
         Ok(answer) if answer.status == 401 => {
-            Finding::ok(ID, lang.pick("a wrong signature is refused (401)", "错误的签名被拒绝（401）"))
+            Finding::ok(id, lang.pick("a wrong signature is refused (401)", "错误的签名被拒绝（401）"))
         }
         Ok(answer) => {
             let status = answer.status.as_u16();
@@ -59,24 +66,44 @@ pub fn wrong_get(lang: Lang, answer: Result<Answer, Fault>) -> Finding {
                 format!("对错误的签名应答 {status}，而不是 401"),
             );
             let remedy = lang.pick(
-                "something before msgcube answers this address: pass /callback/ on to it",
-                "应答的不是 msgcube：请把 /callback/ 转发给它",
+                format!("something before msgcube answers this address: pass {below} on to it"),
+                format!("应答的不是 msgcube：请把 {below} 转发给它"),
             );
-            Finding::problem(ID, found, remedy)
+            Finding::problem(id, found, remedy)
         }
-        Err(fault) => failed(lang, ID, &fault),
+        Err(fault) => failed(lang, id, &fault),
     }
 }
 
 /// A message that counts nothing.
-pub fn message(lang: Lang, mode: Mode, is_relayed: bool, answer: Result<Answer, Fault>) -> Finding {
-    let id = mode.id();
+pub fn message(
+    lang: Lang,
+    mode: Mode,
+    below: &str,
+    is_relayed: bool,
+    answer: Result<Answer, Fault>,
+) -> Finding {
+    taken(lang, mode.id(), below, is_relayed, answer)
+}
+
+/// An event of a platform that says nothing.
+pub fn event(lang: Lang, id: &'static str, below: &str, answer: Result<Answer, Fault>) -> Finding {
+    taken(lang, id, below, false, answer)
+}
+
+fn taken(
+    lang: Lang,
+    id: &'static str,
+    below: &str,
+    is_relayed: bool,
+    answer: Result<Answer, Fault>,
+) -> Finding {
     let answer = match answer {
         Ok(answer) => answer,
         Err(fault) => return failed(lang, id, &fault),
     };
     if !answer.status.is_success() {
-        return refused(lang, id, &answer);
+        return refused(lang, id, below, &answer);
     }
     let took = answer.connect_took + answer.took;
     let time = words::time(took);
@@ -87,8 +114,8 @@ pub fn message(lang: Lang, mode: Mode, is_relayed: bool, answer: Result<Answer, 
             format!("{time} 内应答，但不是 success：{}", words::quote(&answer.body)),
         );
         let remedy = lang.pick(
-            "another server answers: pass /callback/ on to msgcube",
-            "应答的是其他服务：请把 /callback/ 转发给 msgcube",
+            format!("another server answers: pass {below} on to msgcube"),
+            format!("应答的是其他服务：请把 {below} 转发给 msgcube"),
         );
         return Finding::warning(id, found, remedy);
     }
@@ -110,7 +137,7 @@ pub fn message(lang: Lang, mode: Mode, is_relayed: bool, answer: Result<Answer, 
     Finding::warning(id, found, remedy)
 }
 
-fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
+pub fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
     let remedy = match fault {
         Fault::Name(_) => lang.pick("correct the DNS record of this name", "请更正该域名的 DNS 记录"),
         Fault::Refused => lang.pick(
@@ -138,7 +165,7 @@ fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
 }
 
 /// An answer that WeChat would not take.
-fn refused(lang: Lang, id: &'static str, answer: &Answer) -> Finding {
+pub fn refused(lang: Lang, id: &'static str, below: &str, answer: &Answer) -> Finding {
     let (status, said) = (answer.status.as_u16(), words::quote(&answer.body));
     let found = match location(answer) {
         Some(location) => lang.pick(
@@ -147,22 +174,35 @@ fn refused(lang: Lang, id: &'static str, answer: &Answer) -> Finding {
         ),
         None => lang.pick(format!("answered {status}: {said}"), format!("应答 {status}：{said}")),
     };
-    let remedy = match status {
+    Finding::problem(id, found, against_refusal(lang, below, answer))
+}
+
+fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
+    let is_unknown = UNKNOWN.iter().any(|begin| answer.body.starts_with(begin));
+    match answer.status.as_u16() {
         300..=399 => lang.pick(
-            "WeChat follows no redirect: enter the final address in the console, or answer /callback/ right there",
-            "微信不跟随重定向：请在后台填写最终地址，或直接在此地址应答 /callback/",
+            format!(
+                "WeChat follows no redirect: enter the final address in the console, or answer {below} right there"
+            ),
+            format!("微信不跟随重定向：请在后台填写最终地址，或直接在此地址应答 {below}"),
         ),
+        404 | 405 if !is_unknown => lang.pick(
+            format!("the proxy does not pass {below} on to msgcube: correct its paths"),
+            format!("代理没有把 {below} 转发给 msgcube：请更正代理的路径设置"),
+        ),
+        status => against_own_refusal(lang, status).to_owned(),
+    }
+}
+
+fn against_own_refusal(lang: Lang, status: u16) -> &'static str {
+    match status {
         401 => lang.pick(
             "the running server has another token, or a proxy changes the query: restart msgcube after changing token",
             "运行中的服务使用的 token 不同，或代理改动了参数：修改 token 后请重启 msgcube",
         ),
-        404 if answer.body.starts_with(UNKNOWN_ACCOUNT) => lang.pick(
+        404 => lang.pick(
             "the running server does not know this appid: restart it after changing the configuration",
             "运行中的服务没有此 AppID：修改配置后请重启",
-        ),
-        404 | 405 => lang.pick(
-            "the proxy does not pass /callback/ on to msgcube: correct its paths",
-            "代理没有把 /callback/ 转发给 msgcube：请更正代理的路径设置",
         ),
         400 | 403 => lang.pick(
             "if a key does not open it, the running server has another encoding_aes_key: restart it after changing the \
@@ -173,8 +213,7 @@ fn refused(lang: Lang, id: &'static str, answer: &Answer) -> Finding {
             "see the log of the server and of the proxy in front",
             "请查看服务日志和前面代理的日志",
         ),
-    };
-    Finding::problem(id, found, remedy)
+    }
 }
 
 /// Where a redirect leads, without its query.

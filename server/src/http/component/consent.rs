@@ -4,7 +4,11 @@
 mod show;
 mod tries;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     body::Body,
@@ -14,17 +18,11 @@ use axum::{
 use msgcube_client::ErrorCode;
 use reqwest::Url;
 
-use super::super::{
-    answer,
-    body::{BodyError, read_sharing},
-    page::lang_of,
-    serve::Peer,
-    token,
-};
+use super::super::{answer, page::lang_of, serve::Peer, token};
 use super::push;
 use crate::{
-    accounts::Account,
     app::App,
+    body::{BodyError, read_sharing},
     components::{
         Approval, Component, ComponentError, MESSAGES,
         code::{Code, CodeKind},
@@ -47,6 +45,8 @@ const REAL_PAGE: &str = "https://mp.weixin.qq.com/cgi-bin/componentloginpage";
 enum Obstacle {
     UnknownComponent,
     RedirectUri,
+    RedirectUser,
+    RedirectAnswer,
     CodeInvalid,
     CodeExpired,
     TooManyTries,
@@ -60,7 +60,7 @@ impl Obstacle {
     fn reason(self) -> &'static str {
         match self {
             Obstacle::UnknownComponent => "unknown_component",
-            Obstacle::RedirectUri => "redirect_uri",
+            Obstacle::RedirectUri | Obstacle::RedirectUser | Obstacle::RedirectAnswer => "redirect_uri",
             Obstacle::CodeInvalid => "code_invalid",
             Obstacle::CodeExpired => "code_expired",
             Obstacle::TooManyTries => "too_many_tries",
@@ -76,7 +76,23 @@ impl Obstacle {
 enum Mistake {
     /// Which of the two it is, nobody is told.
     AccountOrSecret,
+    /// The secret is right, and is not taken from there: `ip_allow`.
+    Address(IpAddr),
+    /// The secret is right, and `secret_frozen`.
+    Frozen,
     NothingTicked,
+}
+
+impl Mistake {
+    /// In the metrics and the log.
+    fn reason(self) -> &'static str {
+        match self {
+            Mistake::AccountOrSecret => "account_or_secret",
+            Mistake::Address(_) => "address",
+            Mistake::Frozen => "secret_frozen",
+            Mistake::NothingTicked => "nothing_ticked",
+        }
+    }
 }
 
 /// What the page is about: from the query, and later from the form. Not shown: it holds a code.
@@ -155,7 +171,7 @@ fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
     let component = app.components.get(values.get("component_appid"));
     let component = component.filter(|component| component.config.role == Role::Serve);
     let component = component.ok_or(Obstacle::UnknownComponent)?;
-    let redirect_uri = redirect_uri(values.get("redirect_uri")).ok_or(Obstacle::RedirectUri)?;
+    let redirect_uri = redirect_uri(values.get("redirect_uri"))?;
     let pre_auth_code = values.get("pre_auth_code").to_owned();
     let (appid, now_s) = (&component.config.appid, app.clock.now_s());
     let code = app.components.check_code(CodeKind::PreAuth, &pre_auth_code, appid, now_s);
@@ -169,17 +185,21 @@ fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
 }
 
 /// An address that a browser may be sent to: nothing that runs in the page, nothing that looks like another host.
-fn redirect_uri(text: &str) -> Option<Url> {
+fn redirect_uri(text: &str) -> Result<Url, Obstacle> {
     let is_plain = text.len() <= 2048 && !text.chars().any(|c| c.is_control() || c == '\\');
-    let (scheme, rest) = text.split_once("://")?;
+    let (scheme, rest) = text.split_once("://").ok_or(Obstacle::RedirectUri)?;
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     // Readers of addresses differ in what a further slash means.
-    let is_whole = is_web && !rest.starts_with('/');
-    let url = Url::parse(text).ok().filter(|_| is_plain && is_whole)?;
-    let has_user = !url.username().is_empty() || url.password().is_some();
+    let is_whole = is_plain && is_web && !rest.starts_with('/');
+    let url = Url::parse(text).ok().filter(|url| is_whole && url.has_host()).ok_or(Obstacle::RedirectUri)?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Obstacle::RedirectUser);
+    }
     // What msgcube adds must be all that the platform finds.
-    let has_answer = url.query_pairs().any(|(name, _)| matches!(&*name, "auth_code" | "expires_in"));
-    (url.has_host() && !has_user && !has_answer).then_some(url)
+    if url.query_pairs().any(|(name, _)| matches!(&*name, "auth_code" | "expires_in")) {
+        return Err(Obstacle::RedirectAnswer);
+    }
+    Ok(url)
 }
 
 async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body> {
@@ -203,10 +223,15 @@ async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body
         return obstacle(app, Obstacle::TooManyTries, lang);
     }
     let client = parts.extensions.get().copied();
-    if !is_secret_of(app, &asked.appid, &Secret::new(values.get("secret").trim()), client) {
-        return wrong_secret(app, &asked);
+    match check_secret(app, &asked.appid, &Secret::new(values.get("secret").trim()), client) {
+        Ok(()) => approve(app, asked).await,
+        Err(mistake) => {
+            if mistake != Mistake::AccountOrSecret {
+                app.consent_tries.give_back(&asked.code);
+            }
+            refused(app, &asked, mistake)
+        }
     }
-    approve(app, asked).await
 }
 
 /// What cannot go on, counted.
@@ -215,27 +240,41 @@ fn obstacle(app: &App, obstacle: Obstacle, lang: Lang) -> Response<Body> {
     show::obstacle(obstacle, lang)
 }
 
-/// The page again. Which of the two was wrong, or that the secret is not taken from there, nobody is told.
-fn wrong_secret(app: &App, asked: &Asked) -> Response<Body> {
-    app.metrics.consent("refused", "account_or_secret");
-    let component = &asked.component.config.appid;
-    if app.refusals.may_log(component, "consent", app.clock.now_s()) {
-        tracing::warn!(
-            component,
-            "on its consent page an AppID or AppSecret was wrong, or is not taken from that address"
-        );
+/// The page again, counted and logged.
+fn refused(app: &App, asked: &Asked, mistake: Mistake) -> Response<Body> {
+    let (component, reason) = (&asked.component.config.appid, mistake.reason());
+    app.metrics.consent("refused", reason);
+    if app.refusals.may_log(component, reason, app.clock.now_s()) {
+        // Anybody can enter anything as AppID; only with the right secret it is one of ours.
+        match mistake {
+            Mistake::Address(address) => tracing::warn!(
+                component, account = asked.appid, %address,
+                "on the consent page a secret was right, and its address is not in ip_allow of the account"
+            ),
+            Mistake::Frozen => tracing::warn!(
+                component,
+                account = asked.appid,
+                "on the consent page a secret was right, and the account has secret_frozen = true"
+            ),
+            _ => tracing::warn!(component, "on the consent page an AppID or AppSecret was wrong"),
+        }
     }
-    show::form(asked, Some(Mistake::AccountOrSecret))
+    show::form(asked, Some(mistake))
 }
 
-/// An account that there is not takes as long as a wrong secret. What limits the secret elsewhere limits it here.
-fn is_secret_of(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -> bool {
+/// An account that there is not takes as long as a wrong secret. What limits the secret elsewhere limits it here, and only
+/// who has it is told.
+fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -> Result<(), Mistake> {
     let account = app.accounts.get(appid);
     let nobody = Secret::new("0123456789abcdef0123456789abcdef");
     let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
-    let may_be_used =
-        |account: &Arc<Account>| !account.config.secret_frozen && token::is_allowed(&account.config, client);
-    right.is(secret.reveal()) & account.as_ref().is_some_and(may_be_used)
+    let is_right = right.is(secret.reveal());
+    let account = account.filter(|_| is_right).ok_or(Mistake::AccountOrSecret)?;
+    if !token::is_allowed(&account.config, client) {
+        let address = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::address);
+        return Err(Mistake::Address(address));
+    }
+    if account.config.secret_frozen { Err(Mistake::Frozen) } else { Ok(()) }
 }
 
 async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
@@ -256,7 +295,9 @@ async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
             app.metrics.consent("approved", "");
             redirect(StatusCode::SEE_OTHER, target.as_str())
         }
-        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => wrong_secret(app, &asked),
+        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => {
+            refused(app, &asked, Mistake::AccountOrSecret)
+        }
         Err(ComponentError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, asked.lang),
         Err(error) => {
             tracing::error!(%error, "an approval could not be kept");
@@ -284,7 +325,7 @@ mod tests {
     #[test]
     fn a_browser_is_sent_to_web_addresses_only() {
         for good in ["http://a.example/back?x=1#y", "https://127.0.0.1:8443/", "HTTPS://A.example/%20"] {
-            assert!(redirect_uri(good).is_some(), "{good}");
+            assert!(redirect_uri(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -294,15 +335,19 @@ mod tests {
             "data:text/html,x",
             "https:a.example",
             "http:///a.example",
-            "https://user@a.example/",
-            "https://u:p@a.example/",
             "https://a.example\\@b.example/",
             "java\nscript:alert(1)",
             " https://a.example/",
             "ftp://a.example/",
-            "https://a.example/?auth_code=x",
+            "ftp://user@a.example/",
         ] {
-            assert!(redirect_uri(bad).is_none(), "{bad}");
+            assert_eq!(redirect_uri(bad), Err(Obstacle::RedirectUri), "{bad}");
+        }
+        for bad in ["https://user@a.example/", "https://u:p@a.example/", "http://:p@a.example/?auth_code=x"] {
+            assert_eq!(redirect_uri(bad), Err(Obstacle::RedirectUser), "{bad}");
+        }
+        for bad in ["https://a.example/?auth_code=x", "https://a.example/?a=1&expires%5Fin="] {
+            assert_eq!(redirect_uri(bad), Err(Obstacle::RedirectAnswer), "{bad}");
         }
     }
 }

@@ -12,14 +12,15 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::{
     app::App,
-    callback::{self, PlatformEvent, Query, Refusal},
+    callback::{self, Info, PlatformEvent, Query, Refusal},
     components::Component,
     config::Role,
     http::{
         answer,
         callback::{DEADLINE, implausible, read, refused},
-        relay::{self, Incoming},
+        relay,
     },
+    incoming::Incoming,
     received::{EventError, Learnt},
 };
 
@@ -49,6 +50,11 @@ pub async fn receive(
     let opened = callback::open_event(&component.keys, &query, &body);
     let incoming = Incoming::new(parts.uri.query(), &parts.headers, body);
     match opened {
+        // Only who has the platform's key can play it, and it says nothing.
+        Ok(PlatformEvent { info: info @ Info::Probe, .. }) => {
+            app.metrics.callback("event", info.name());
+            answer::success()
+        }
         Ok(event) => take(app, component, event, incoming, deadline).await,
         Err(refusal) => refuse(app, component, &refusal, incoming, deadline).await,
     }
@@ -98,6 +104,7 @@ async fn learn(app: &Arc<App>, component: &Component, event: PlatformEvent) -> b
     match app.received.learn(component, event).await {
         Ok(Learnt::News) => app.metrics.callback("event", name),
         Ok(Learnt::Replayed) => app.metrics.callback("event", "replayed"),
+        Err(EventError::Removed) => app.metrics.callback("event", "before_removal"),
         Err(EventError::Implausible) => app.metrics.callback("event", "implausible"),
         Err(error @ (EventError::TooMany | EventError::NotDurable(_))) => {
             if app.refusals.may_log(component, "event_not_kept", app.clock.now_s()) {

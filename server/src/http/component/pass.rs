@@ -17,7 +17,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     app::App,
-    http::{answer, body, caller, caller::Failure, gateway},
+    body,
+    http::{answer, caller, caller::Failure, gateway},
     remembered::Whom,
     upstream::Upstream,
 };

@@ -8,22 +8,23 @@ use std::{
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderValue, Method, Request, header},
 };
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::super::{body, relay::Incoming};
 use crate::{
     app::App,
     callback::seal::Sealed,
     components::{
         Approval, Component, ComponentError,
-        event::{self, Event},
+        event::{self, Event, is_taken},
         ticket::SLOT_S,
     },
     config::Role,
+    incoming::Incoming,
     outbound::{Address, cause},
+    store::lock,
 };
 
 /// One delivery.
@@ -35,9 +36,6 @@ const PAUSES: [Duration; 4] =
 const LOOK_EVERY_S: i64 = 30;
 /// Events that are older are not pushed any more.
 const AGE_S_MAX: i64 = 24 * 3600;
-/// What a platform answers. Source: WeChat's pages on its pushes.
-const SUCCESS: &[u8] = b"success";
-const ANSWER_BYTES_MAX: usize = 4096;
 
 /// Begins to push tickets, for as long as the program runs, and the events that an early end left untold.
 pub fn start(app: &Arc<App>) {
@@ -93,12 +91,19 @@ async fn push_ticket(app: &App, component: &Component) {
             Err(error) => Err(error),
         };
         app.metrics.pushed(event.info_type.name(), if result.is_ok() { "delivered" } else { "failed" });
+        note(component, &result, now_s);
         let Err(error) = result else { return };
         if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
             tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; the next one follows");
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+fn note(component: &Component, result: &Result<(), String>, now_s: i64) {
+    let mut pushes = lock(&component.ticket_pushes);
+    pushes.taken_s = if result.is_ok() { Some(now_s) } else { pushes.taken_s };
+    pushes.error = result.as_ref().err().cloned();
 }
 
 async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), String> {
@@ -111,16 +116,10 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     let answered = async {
         let (parts, content) =
             app.relay.client().send(request).await.map_err(|error| cause(&error))?.into_parts();
-        let is_taken = takes(parts.status, content).await;
+        let is_taken = is_taken(parts.status, content).await;
         if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };
     timeout(TIME_MAX, answered).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
-}
-
-/// Whether a platform's answer says that it took a push.
-pub async fn takes(status: StatusCode, content: hyper::body::Incoming) -> bool {
-    let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
-    status == StatusCode::OK && text.trim_ascii() == SUCCESS
 }
 
 /// Gives a platform an account's permission sets, and tells it. Runs to its end also if the caller hangs up.

@@ -160,9 +160,12 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Component>, Failure> {
     })
 }
 
-fn check_secret(component: &Component, secret: &str) -> Result<(), Failure> {
+/// The two calls name the secret differently. Source: WeChat's pages on them.
+fn check_secret(component: &Component, object: &Object, name: &str) -> Result<(), Failure> {
+    let secret = text(object, name);
     if secret.is_empty() {
-        return Err(ErrorCode::APPSECRET_MISSING.into());
+        let zh = format!("本接口的参数名为 {name}");
+        return Err(failure(ErrorCode::APPSECRET_MISSING, format!("this call names it {name}"), zh));
     }
     if !component.config.secret.is(secret) {
         let en = "it is the secret of [[component]] in the configuration";
@@ -172,13 +175,19 @@ fn check_secret(component: &Component, secret: &str) -> Result<(), Failure> {
 }
 
 async fn component_token(app: &Arc<App>, component: &Component, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, text(object, "component_appsecret"))?;
+    check_secret(component, object, "component_appsecret")?;
     let appid = component.config.appid.clone();
     let ticket = text(object, "component_verify_ticket");
     app.components.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
-        let en =
-            format!("the present ticket: GET /v1/components/{appid}/ticket; it is pushed to push_url, too");
-        failure(code, en, format!("当前 ticket：GET /v1/components/{appid}/ticket；也会推送到 push_url"))
+        let (en, zh) = match component.config.push_url {
+            Some(_) => ("; it is pushed to push_url, too", "；也会推送到 push_url"),
+            None => ("; with push_url set it is pushed there, too", "；设置 push_url 后也会推送"),
+        };
+        failure(
+            code,
+            format!("the present ticket: GET /v1/components/{appid}/ticket{en}"),
+            format!("当前 ticket：GET /v1/components/{appid}/ticket{zh}"),
+        )
     })?;
     let shared = app.clone();
     let issued = to_its_end(async move {
@@ -190,7 +199,7 @@ async fn component_token(app: &Arc<App>, component: &Component, object: &Object)
 }
 
 fn start_push_ticket(component: &Component, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, text(object, "component_secret"))?;
+    check_secret(component, object, "component_secret")?;
     component.push_now.notify_one();
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
 }
@@ -203,6 +212,11 @@ fn create_preauthcode(app: &App, component: &str) -> Result<Value, Failure> {
 
 async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
     let code = text(object, "authorization_code").to_owned();
+    if code.is_empty() {
+        let en = "authorization_code is missing: it is the auth_code with which the consent page leads back";
+        let zh = "缺少 authorization_code，即授权页回跳时的 auth_code";
+        return Err(failure(ErrorCode::CODE_INVALID, en, zh));
+    }
     let shared = app.clone();
     let handed = to_its_end(async move { shared.components.redeem(&component, &code, shared.desk()).await });
     let Handed { authorization, access_token, refresh_token } = handed.await?;

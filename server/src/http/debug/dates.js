@@ -35,6 +35,12 @@ function nextStart(granularity, day) {
 
 const hasRow = (granularity, start) => data.live || nextStart(granularity, start) <= today();
 
+// The periods that begin within these days and are answered.
+function startsWithin(granularity, first, last) {
+  const days = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  return days.filter((day) => startOf(granularity, day) === day && hasRow(granularity, day));
+}
+
 // The newest period up to that day that is answered.
 function newest(granularity, day) {
   let start = startOf(granularity, day);
@@ -47,11 +53,17 @@ function fit(api, begin, end) {
   let last = Math.min(end, lastDay());
   if (isTooEarlyFor(last)) last -= 1;
   const first = Math.max(Math.min(begin, last), last - api.span + 1);
-  for (let day = first; day <= last; day += 1) {
-    if (startOf(api.granularity, day) === day && hasRow(api.granularity, day)) return [first, last];
-  }
+  if (startsWithin(api.granularity, first, last).length > 0) return [first, last];
   const start = newest(api.granularity, last);
   return [start, start];
+}
+
+// What a body names, if it is an object as the interfaces take it.
+function datesIn(body) {
+  let sent = null;
+  try { sent = JSON.parse(body); } catch { /* Then it names none. */ }
+  const isObject = sent !== null && typeof sent === "object" && !Array.isArray(sent);
+  return isObject ? [sent.begin_date, sent.end_date] : null;
 }
 
 function usual(api) {
@@ -77,8 +89,6 @@ function check(api, begin, end) {
     const values = { last: textOf(last), time: clockOf(data.not_ready_before_minute) };
     return { why: "not_ready", values, right: fit(api, first, last) };
   }
-  for (let day = first; day <= last; day += 1) {
-    if (startOf(api.granularity, day) === day && hasRow(api.granularity, day)) return null;
-  }
+  if (startsWithin(api.granularity, first, last).length > 0) return null;
   return { why: `no_${api.granularity}`, right: fit(api, first, last), isOnlyEmpty: true };
 }

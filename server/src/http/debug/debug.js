@@ -29,6 +29,17 @@ const chosen = () => data.interfaces.find((api) => api.name === document.forms[0
 const isBySecret = () => document.forms[0].elements.by.value === "secret";
 const bodyOf = (begin, end) => JSON.stringify({ begin_date: begin, end_date: end });
 
+// What stands in the fields, or in the body that takes their place. None: nothing that the interfaces take.
+const datesNow = () => (isByHand ? datesIn($("body").value) : [$("begin").value, $("end").value]);
+
+// The fields follow a body that is written by hand, as far as it names days.
+function followBody() {
+  isByHand = true;
+  const dates = datesIn($("body").value);
+  if (dates) [$("begin").value, $("end").value] = dates.map((text) => (dayOf(text) === null ? "" : text));
+  renderAdvice();
+}
+
 // Dates that were chosen count again, whatever was written by hand.
 function setDates([begin, end]) {
   [$("begin").value, $("end").value] = [textOf(begin), textOf(end)];
@@ -40,12 +51,15 @@ function renderAdvice() {
   const api = chosen();
   if (!isByHand) $("body").value = bodyOf($("begin").value, $("end").value);
   $("about").replaceChildren(h("code", {}, api.name), " ", word(`about_${api.granularity}`, { span: api.span }));
-  const problem = isByHand ? null : check(api, $("begin").value, $("end").value);
+  const dates = datesNow();
+  for (const id of ["begin", "end"]) $(id).classList.toggle("unused", !dates);
+  const problem = dates && check(api, ...dates);
   const use = () => { setDates(problem.right); $("begin").focus(); };
   const notice = () =>
     h("div", { class: problem.isOnlyEmpty ? "notice" : "notice bad" }, h("p", {}, word(problem.why, problem.values)),
       h("button", { type: "button", id: "use", click: use }, word("use", { dates: written(problem.right) })));
-  $("advice").replaceChildren(...(problem ? [notice()] : []));
+  const unused = () => h("p", { class: "quiet small" }, word("by_hand"));
+  $("advice").replaceChildren(...(problem ? [notice()] : dates ? [] : [unused()]));
 }
 
 function renderInterfaces() {
@@ -99,8 +113,21 @@ async function ask(path, body, token, shown = body) {
 
 const isError = (asked) => Number.isInteger(asked.json?.errcode) && asked.json.errcode !== 0;
 
+// Whether all that a call needs is there; otherwise says at each field what is missing.
+function isComplete() {
+  const empty = (isBySecret() ? ["appid", "secret"] : ["token"]).filter((id) => $(id).value.trim() === "");
+  for (const id of ["appid", "secret", "token"]) mark(id, empty.includes(id));
+  if (empty.length > 0) $(empty[0]).focus();
+  return empty.length === 0;
+}
+
+function mark(id, isMissing) {
+  $(id).setAttribute("aria-invalid", String(isMissing));
+  $(`no_${id}`).hidden = !isMissing;
+}
+
 async function send() {
-  if ($("send").disabled) return;
+  if ($("send").disabled || !isComplete()) return;
   const body = isByHand ? $("body").value : bodyOf($("begin").value, $("end").value);
   const asking = { api: chosen(), body, secret: "", token: $("token").value.trim() };
   result = asking;
@@ -176,43 +203,10 @@ function table(rows) {
     h("thead", {}, h("tr", {}, names.map(head))), h("tbody", {}, rows.map(line))));
 }
 
-// A bar a type or interval, and a column a period. Users are not added up over periods: most come again.
-function chart(rows) {
-  const isTotals = rows[0].msg_type !== undefined;
-  const [group, names, figure] = isTotals ? ["msg_type", data.types, "msg_count"] : ["count_interval", data.intervals, "msg_user"];
-  const periodOf = (row) => row.ref_date + (row.ref_hour === undefined ? "" : ` ${clockOf(row.ref_hour * 0.6)}`);
-  const periods = [...new Set(rows.map(periodOf))];
-  const sums = (keys, of) => keys.map((key) => rows.filter((row) => of(row) === key).reduce((sum, row) => sum + row[figure], 0));
-  const sized = (side, share, attributes, ...children) => {
-    const element = h("div", attributes, ...children);
-    element.style[side] = `${100 * share}%`;
-    return element;
-  };
-  const colour = (key) => `colour${Object.keys(names).indexOf(key) + 1}`;
-  const groups = Object.keys(names).filter((key) => rows.some((row) => String(row[group]) === key));
-  const ofGroups = sums(groups, (row) => String(row[group]));
-  const hasSums = isTotals || periods.length === 1;
-  const bars = groups.map((key, index) => h("div", { class: "line" }, h("span", {}, names[key][lang]),
-    sized("width", hasSums ? ofGroups[index] / Math.max(...ofGroups) : 0.05, { class: `fill ${colour(key)}` }),
-    h("span", { class: "number" }, hasSums ? ofGroups[index].toLocaleString(lang) : "")));
-  const ofPeriods = sums(periods, periodOf);
-  const column = (period, index) =>
-    sized("height", ofPeriods[index] / Math.max(...ofPeriods), { class: "column", title: `${period}: ${ofPeriods[index]}` },
-      rows.filter((row) => periodOf(row) === period).map((row) =>
-        sized("height", row[figure] / ofPeriods[index], { class: colour(String(row[group])) })));
-  const columns = periods.length > 1
-    ? [h("div", { class: "columns" }, periods.map(column)),
-      h("div", { class: "ends quiet small" }, h("span", {}, periods[0]), h("span", {}, periods.at(-1)))]
-    : [];
-  const label = isTotals ? word("msg_count") : word("msg_user");
-  return h("figure", { id: "chart", "aria-label": label }, h("figcaption", { class: "quiet small" }, label), bars, columns);
-}
-
 // Once more with dates that are right, near those that were sent. None, if those were right already.
 function correction(isNeeded) {
-  let sent = {};
-  try { sent = JSON.parse(result.body) ?? {}; } catch { /* The body is what is wrong. */ }
-  const right = check(result.api, sent.begin_date, sent.end_date)?.right ?? (isNeeded ? usual(result.api) : null);
+  const [begin, end] = datesIn(result.body) ?? [];
+  const right = check(result.api, begin, end)?.right ?? (isNeeded ? usual(result.api) : null);
   const again = () => { setDates(right); send(); };
   return right && h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: written(right) }));
 }
@@ -225,11 +219,11 @@ function verdict(asked) {
   const noted = hint ? lines([[word("hint"), hint]]) : null;
   if (asked.failure) return [word("no_answer"), true, h("p", {}, word("unreachable", { why: asked.failure }))];
   if (isError(asked)) {
-    const { errcode } = asked.json;
+    const { errcode, errmsg } = asked.json;
     const known = data.errors[errcode];
-    const when = known?.meaning.when[lang] ?? word("unknown_code");
-    const remedy = known?.meaning.remedy[lang] ?? word("see_list");
-    const said = known?.text ?? String(asked.json.errmsg ?? "");
+    const when = known?.when[lang] ?? word("unknown_code");
+    const remedy = known?.remedy[lang] ?? word("see_list");
+    const said = masked(String(errmsg ?? "").replace(/,? rid: .*$/, ""));
     const isOfDates = [61500, 61501, 61503].includes(errcode);
     return [`${errcode} ${said}`, true,
       asked === result.byToken ? h("p", { class: "quiet" }, word("at_token")) : null,
@@ -239,7 +233,7 @@ function verdict(asked) {
   const rows = asked.status === 200 && Array.isArray(asked.json?.list) ? asked.json.list : null;
   if (!rows) return [word("odd", { status: asked.status }), true, h("p", {}, word("odd_about"))];
   if (rows.length > 0) {
-    return [rows.length === 1 ? word("one_row") : word("rows", { count: rows.length }), false, noted, chart(rows), table(rows)];
+    return [rows.length === 1 ? word("one_row") : word("rows", { count: rows.length }), false, noted, chart(result, rows), table(rows)];
   }
   return [word("no_rows"), false, noted ?? h("p", {}, word("no_messages")), correction(false)];
 }
@@ -262,9 +256,18 @@ function renderToken(asked) {
   return h("details", {}, summary, h("pre", { tabindex: "0" }, curl(asked)), h("pre", { tabindex: "0" }, pretty(asked)));
 }
 
+const ridNote = (rid, note) => h("p", { id: "rid_note", class: "small" }, h("code", {}, rid), " ", h("span", { class: "quiet" }, note));
+
+// Codes of callers who are not known, of whom nothing is kept; and that of a token that opens nothing any more.
+const OF_NOBODY = [40001, 40013, 40014, 41001, 41002, 42001];
+const WITHDRAWN = 61003;
+
 function renderRid(asked) {
   const [rid] = /[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}/.exec(asked.json?.errmsg ?? "") ?? [];
-  if (!rid || !result.token) return null;
+  if (!rid) return null;
+  const { errcode } = asked.json;
+  if (OF_NOBODY.includes(errcode)) return ridNote(rid, word("rid_of_nobody"));
+  if (errcode === WITHDRAWN || !result.token) return ridNote(rid, word("rid_needs"));
   const { byRid } = result;
   const said = byRid && (byRid.failure ?? word("rid_answer", { status: byRid.status, ms: byRid.ms.toFixed(1) }));
   return [
@@ -310,7 +313,8 @@ function tick() {
 $("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
 $("interfaces").addEventListener("change", () => setDates(usual(chosen())));
 for (const id of ["begin", "end"]) $(id).addEventListener("input", () => { isByHand = false; renderAdvice(); });
-$("body").addEventListener("input", () => { isByHand = true; renderAdvice(); });
+$("body").addEventListener("input", followBody);
+for (const id of ["appid", "secret", "token"]) $(id).addEventListener("input", () => mark(id, false));
 for (const choice of document.forms[0].elements.by) {
   choice.addEventListener("change", () => { $("with_secret").hidden = !isBySecret(); $("with_token").hidden = isBySecret(); });
 }

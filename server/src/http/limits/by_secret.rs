@@ -25,6 +25,7 @@ pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     let (parts, body) = request.into_parts();
     let (body, given) = match read(&app, &parts, body).await {
         Ok(read) => read,
+        Err(ErrorCode::SYSTEM_ERROR) => return refuse(&app, NAME, &ErrorCode::SYSTEM_ERROR.into()),
         Err(code) => {
             let example = r#"POST {"appid":"...","appsecret":"..."}"#;
             return refuse(&app, NAME, &failure(code, example, example));

@@ -177,10 +177,40 @@ fn push(method: &'static str, path: &str, id: &'static str, summary: &'static st
     }
 }
 
-fn own() -> [Operation; 4] {
+fn own() -> [Operation; 5] {
     let [listed, withdrawn] = authorizations();
     let [authorized, ticket] = issued();
-    [listed, withdrawn, authorized, ticket]
+    [state(), listed, withdrawn, authorized, ticket]
+}
+
+fn state() -> Operation {
+    let time = || json!({ "type": ["string", "null"], "format": "date-time" });
+    let about = "role serve: when push_url took one last, since the start, and why it did not take the newest; receive: when the newest one that came was made";
+    let number = || json!({ "type": "integer", "minimum": 0 });
+    let shown = json!({
+        "type": "object",
+        "required": ["appid", "role", "push_url", "ticket", "accounts"],
+        "properties": {
+            "appid": { "type": "string" },
+            "role": { "enum": ["serve", "receive"] },
+            "push_url": { "type": ["string", "null"], "description": "without path and query" },
+            "ticket": { "type": "object", "description": about, "required": ["time"], "properties": {
+                "time": time(), "error": { "type": "string" },
+            } },
+            "events": { "type": "object", "required": ["waiting", "oldest"], "properties": {
+                "waiting": number(), "oldest": time(),
+            } },
+            "accounts": { "type": "object", "additionalProperties": false, "properties": {
+                "authorized": number(), "pending": number(), "unauthorized": number(),
+            } },
+        },
+    });
+    Operation::new("get", "/v1/components/{component_appid}", "getComponent", "How a platform fares")
+        .about("Its tickets, what waits for its push_url, and how many of its accounts stand how.")
+        .part("component_appid", "the platform's")
+        .with_key("admin")
+        .gives(200, "without any ticket or secret", shown)
+        .fails(&[(404, "no platform has this appid")])
 }
 
 /// What can go wrong with the platform that a path names.
@@ -233,7 +263,7 @@ fn issued() -> [Operation; 2] {
         "additionalProperties": false,
         "properties": {
             "appid": { "type": "string", "minLength": 1 },
-            "permission_sets": { "type": "array", "items": { "type": "integer", "minimum": 1 } },
+            "permission_sets": { "type": "array", "minItems": 1, "items": { "type": "integer", "minimum": 1 } },
         },
     });
     let given = json!({

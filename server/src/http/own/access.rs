@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::answer;
 use crate::{
+    accounts::Account,
     api_keys::{Access, Scope},
     app::App,
 };
@@ -39,6 +40,14 @@ impl Need {
             Need::Admin => Some(Scope::Admin),
         }
     }
+}
+
+/// The accounts that a key may read, in order.
+pub fn readable(app: &App, access: &Access) -> Vec<Arc<Account>> {
+    let may_read = |account: &Account| access.allows(&Scope::Read(Some(account.config.appid.clone())));
+    let mut accounts = app.accounts.select(may_read);
+    accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    accounts
 }
 
 /// Routes that only those reach who may.

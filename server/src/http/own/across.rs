@@ -1,4 +1,6 @@
-//! `GET /v1/stats?accounts=*`: the figures of many accounts, page by page, as JSON, NDJSON or CSV.
+//! `GET /v1/stats?accounts=*`: the figures of many accounts, page by page.
+
+mod written;
 
 use std::{
     borrow::Cow,
@@ -10,7 +12,7 @@ use axum::{
     Extension,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
+    http::{HeaderMap, Response, StatusCode},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use msgcube_client::{Day, Granularity};
@@ -31,6 +33,7 @@ use crate::{
         statistics::{Grouping, Span},
     },
 };
+use written::{AccountRow, Format, Page};
 
 /// Rows of a page of JSON, unless another number is asked for.
 const ROWS: usize = 1_000;
@@ -46,25 +49,6 @@ const NAMES: [&str; 8] = ["accounts", "from", "to", "period", "by", "limit", "cu
 
 type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
-/// A row of one account.
-#[derive(Serialize)]
-struct AccountRow {
-    account: String,
-    #[serde(flatten)]
-    row: Row,
-    /// All of its time that is over was covered: otherwise the figures may be too low.
-    covered: bool,
-}
-
-#[derive(Serialize)]
-struct Page {
-    from: Day,
-    to: Day,
-    rows: Vec<AccountRow>,
-    /// Where the next page begins; none: this is the last one.
-    next: Option<String>,
-}
-
 /// Up to where the former page went. Accounts that are added or removed meanwhile do not shift it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Cursor {
@@ -75,13 +59,6 @@ struct Cursor {
     /// None: all types of that period.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Json,
-    Ndjson,
-    Csv,
 }
 
 struct Asked {
@@ -117,7 +94,7 @@ pub async fn answer(
     });
     let counted = counted.await;
     match counted {
-        Ok(Ok(page)) => written(&page, format, by_type, &query),
+        Ok(Ok(page)) => written::response(&page, format, by_type, &query),
         Ok(Err(error)) => store_failed(&error),
         Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
     }
@@ -180,22 +157,6 @@ fn usual_days(grouping: Grouping, today: Day) -> (Day, Day) {
     (today.start_of(granularity).plus_days(-1).start_of(granularity), today)
 }
 
-impl Format {
-    /// What the query says, otherwise what the caller accepts.
-    fn of(values: &Values<'_>, headers: &HeaderMap) -> Result<Format, String> {
-        let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match values.get("format").map(AsRef::as_ref) {
-            Some("json") => Ok(Format::Json),
-            Some("ndjson") => Ok(Format::Ndjson),
-            Some("csv") => Ok(Format::Csv),
-            Some(other) => Err(format!("format={other}: use json, ndjson or csv")),
-            None if accepted.contains("ndjson") => Ok(Format::Ndjson),
-            None if accepted.contains("text/csv") => Ok(Format::Csv),
-            None => Ok(Format::Json),
-        }
-    }
-}
-
 impl Cursor {
     fn parse(text: &str) -> Result<Cursor, String> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
@@ -232,9 +193,7 @@ impl Refused {
 /// Those asked for, sorted. Whoever may not read an account does not learn whether there is one.
 fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<Account>>, Refused> {
     let scope = |appid: &str| Scope::Read(Some(appid.to_owned()));
-    let mut accounts = app.accounts.all();
-    accounts.retain(|account| access.allows(&scope(&account.config.appid)));
-    accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    let mut accounts = access::readable(app, access);
     if asked == "*" {
         return Ok(accounts);
     }
@@ -299,53 +258,4 @@ fn rows(
     let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
     let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
     Ok(rows.into_iter().map(of_account).collect())
-}
-
-fn written(page: &Page, format: Format, by_type: bool, query: &str) -> Response<Body> {
-    let (content_type, body) = match format {
-        Format::Json => ("application/json", serde_json::to_vec(page).unwrap_or_default()),
-        Format::Ndjson => ("application/x-ndjson", ndjson(&page.rows)),
-        Format::Csv => ("text/csv; charset=utf-8", csv(&page.rows, by_type)),
-    };
-    let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    if let Some(next) = &page.next
-        && let Ok(link) = HeaderValue::try_from(link(query, next))
-    {
-        response.headers_mut().insert(HeaderName::from_static("link"), link);
-    }
-    response
-}
-
-/// Where the next page is (RFC 8288).
-fn link(query: &str, next: &str) -> String {
-    let mut again = form_urlencoded::Serializer::new(String::new());
-    again.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"));
-    again.append_pair("cursor", next);
-    format!("</v1/stats?{}>; rel=\"next\"", again.finish())
-}
-
-fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
-    let mut lines = Vec::new();
-    for row in rows {
-        // Nothing in a row can fail to be written.
-        let _ = serde_json::to_writer(&mut lines, row);
-        lines.push(b'\n');
-    }
-    lines
-}
-
-/// RFC 4180, with a heading. Which events there were stands in the other formats only.
-fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let kind = by_type.then_some("type");
-    let heading = ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered"]);
-    // Writing to memory does not fail.
-    let _ = writer.write_record(heading);
-    for AccountRow { account, row, covered } in rows {
-        let figures = [row.users.to_string(), row.messages.to_string(), covered.to_string()];
-        let names = [account.as_str(), &row.period].into_iter().chain(row.kind);
-        let _ = writer.write_record(names.chain(figures.iter().map(String::as_str)));
-    }
-    writer.into_inner().unwrap_or_default()
 }

@@ -1,4 +1,6 @@
-//! Third-party platforms for their operator: the ticket of the moment, and authorisations without the page.
+//! Third-party platforms for their operator: how they fare, the ticket of the moment, and authorisations without the page.
+
+mod state;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,7 +11,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{answer, beijing, manage::read, no_account};
+use super::{answer, beijing, no_account, read};
 use crate::{
     app::App,
     components::{
@@ -20,6 +22,8 @@ use crate::{
     config::Role,
     http::push,
 };
+
+pub use state::show;
 
 /// Authorisations that one answer shows.
 const COUNT_MAX: usize = 500;
@@ -52,12 +56,13 @@ struct Authorized {
 
 /// Why nothing can be asked of a platform, if so.
 fn refusal(app: &App, appid: &str) -> Option<Response<Body>> {
-    let Some(component) = app.components.get(appid) else {
-        let error = "no [[component]] of the configuration has this appid";
-        return Some(answer::own_error(StatusCode::NOT_FOUND, error));
-    };
+    let Some(component) = app.components.get(appid) else { return Some(unknown()) };
     let error = "this [[component]] has role = \"receive\": its tickets and authorisations come from WeChat";
     (component.config.role == Role::Receive).then(|| answer::own_error(StatusCode::CONFLICT, error))
+}
+
+fn unknown() -> Response<Body> {
+    answer::own_error(StatusCode::NOT_FOUND, "no [[component]] of the configuration has this appid")
 }
 
 /// `GET /v1/components/{c}/ticket`
@@ -76,7 +81,7 @@ pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
 
 /// The newest ticket that WeChat pushed to a platform.
 fn received_ticket(app: &App, component: &str) -> Option<String> {
-    app.received.ticket(component).map(|ticket| ticket.reveal().to_owned())
+    app.received.ticket(component).map(|ticket| ticket.text.reveal().to_owned())
 }
 
 fn no_ticket() -> Response<Body> {
@@ -132,6 +137,9 @@ pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, b
     };
     if app.accounts.get(&new.appid).is_none() {
         return no_account();
+    }
+    if new.permission_sets.is_empty() {
+        return bad("permission_sets: name at least one, such as 1 (messages); DELETE of the authorisation takes all of them back".to_owned());
     }
     if let Some(unknown) = new.permission_sets.iter().find(|id| permission_set(**id).is_none()) {
         let known: Vec<String> = PERMISSION_SETS.iter().map(|set| set.id.to_string()).collect();

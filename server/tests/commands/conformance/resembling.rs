@@ -33,7 +33,8 @@ impl Resembling {
         "getupstreammsgweek: 30 days",
         "days without a Monday hold no week",
     ];
-    pub(crate) const PREVENTED: [&str; 1] = ["an unknown token"];
+    pub(crate) const PREVENTED: [&str; 2] =
+        ["an unknown token", "getupstreammsgweek: weeks by their Monday, with msg_type, msg_user, msg_count"];
 
     pub(crate) async fn serve() -> Outcome<Resembling> {
         let routes = Router::new()

@@ -74,6 +74,19 @@ fn notice(mistake: Mistake, lang: Lang) -> String {
             "AppID or AppSecret is wrong. Nothing was granted.",
             "AppID 或 AppSecret 有误，未作任何授权。",
         ),
+        // As the token endpoints say it, to whoever has the secret.
+        Mistake::Address(address) => &match lang {
+            Lang::En => format!(
+                "The AppSecret is right, and is not taken from the address {address} (40164). Nothing was granted. Have whoever runs this server add the address to ip_allow of the account; behind a proxy it is the proxy's."
+            ),
+            Lang::Zh => format!(
+                "AppSecret 正确，但不允许从 {address} 使用（40164），未作任何授权。请联系本服务的管理员，把该地址加入该公众号的 ip_allow；经过代理时为代理的地址。"
+            ),
+        },
+        Mistake::Frozen => lang.pick(
+            "The AppSecret is right, and frozen (40243). Nothing was granted. Have whoever runs this server set secret_frozen = false for the account.",
+            "AppSecret 正确，但已冻结（40243），未作任何授权。请联系本服务的管理员，把该公众号设为 secret_frozen = false。",
+        ),
         Mistake::NothingTicked => lang.pick("Tick at least one permission set.", "请至少勾选一项权限集。"),
     };
     format!("<p class=\"notice bad\" role=\"alert\">{text}</p>")
@@ -116,8 +129,14 @@ fn sets(asked: &Asked) -> String {
         PERMISSION_SETS.iter().partition(|set| asked.ticked.contains(&set.id));
     let choice = |set: &&PermissionSet, tick: &str| {
         let (id, name) = (set.id, set.name(asked.lang));
+        // Sets without a name of their own have their number as one.
+        let number = if name.ends_with(&id.to_string()) {
+            String::new()
+        } else {
+            format!(" <span class=\"quiet\">{id}</span>")
+        };
         format!(
-            "<label class=\"choice\"><input type=\"checkbox\" name=\"permission_set\" value=\"{id}\"{tick}>{name} <span class=\"quiet\">{id}</span></label>"
+            "<label class=\"choice\"><input type=\"checkbox\" name=\"permission_set\" value=\"{id}\"{tick}>{name}{number}</label>"
         )
     };
     let ticked: String = ticked.iter().map(|set| choice(set, " checked")).collect();
@@ -156,6 +175,14 @@ pub fn obstacle(obstacle: Obstacle, lang: Lang) -> Response<Body> {
         Obstacle::RedirectUri => lang.pick(
             "The redirect_uri of the address is missing, or is no address that begins with http:// or https://. The platform has to correct its link.",
             "链接缺少 redirect_uri，或其不是以 http:// 或 https:// 开头的地址，请平台更正链接。",
+        ),
+        Obstacle::RedirectUser => lang.pick(
+            "The redirect_uri of the address has a user name or password in it (before the @). The platform has to take it out of its link.",
+            "链接的 redirect_uri 中含有用户名或密码（@ 之前的部分），请平台从链接中去掉。",
+        ),
+        Obstacle::RedirectAnswer => lang.pick(
+            "The redirect_uri of the address has auth_code or expires_in in its query, which only this server may add. The platform has to take them out of its link.",
+            "链接的 redirect_uri 已带有 auth_code 或 expires_in 参数，它们只由本服务添加，请平台从链接中去掉。",
         ),
         Obstacle::CodeInvalid => lang.pick(
             "The pre_auth_code of the address was not given to this platform. The platform has to get one from api_create_preauthcode.",

@@ -9,7 +9,8 @@ const TRIES_MAX: u32 = 10;
 /// Codes that are counted at the same time; beyond that nobody tries anything.
 const CODES_MAX: usize = 100_000;
 
-/// By the code's end and nonce, so that the oldest go first.
+/// By the code's end and nonce, so that the oldest go first. In memory only: whoever tries cannot restart the program, and
+/// ten more tries within a code's half hour find no secret.
 #[derive(Debug, Default)]
 pub struct Tries(Mutex<BTreeMap<(i64, String), u32>>);
 
@@ -30,6 +31,13 @@ impl Tries {
         *of_code = of_code.saturating_add(1);
         *of_code <= TRIES_MAX
     }
+
+    /// A try that was none: the secret was right.
+    pub fn give_back(&self, code: &Code) {
+        if let Some(tries) = lock(&self.0).get_mut(&key(code)) {
+            *tries = tries.saturating_sub(1);
+        }
+    }
 }
 
 fn key(code: &Code) -> (i64, String) {
@@ -45,6 +53,10 @@ mod tests {
     fn ten_tries_a_code_and_no_other_suffers() {
         let tries = Tries::default();
         let [one, other] = [0, 0].map(|now_s| Code::new(CodeKind::PreAuth, "", "", now_s).unwrap());
+        for _ in 0..20 {
+            assert!(tries.take(&one, 1));
+            tries.give_back(&one);
+        }
         assert_eq!((0..20).filter(|_| tries.take(&one, 1)).count(), 10);
         assert!(tries.are_used_up(&one) && !tries.are_used_up(&other));
         assert!(tries.take(&other, 1));

@@ -1,6 +1,6 @@
-//! Accounts and keys at run time: added, shown, changed, removed.
+//! Accounts at run time: added, shown, changed, removed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Extension,
@@ -9,36 +9,22 @@ use axum::{
     http::{Response, StatusCode},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
-use super::{CoverageAnswer, answer, beijing};
+use super::{CoverageAnswer, access::readable, answer, read};
 use crate::{
-    accounts::{Account, AccountError, Rotated, SECRETS, Settings},
-    api_keys::{Access, ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
+    accounts::{Account, AccountError, SECRETS, settings::Settings},
+    api_keys::Access,
     app::App,
-    http::{body::read_within, push},
+    http::push,
+    office::Rotated,
     received::Status,
 };
-
-const BODY_BYTES_MAX: usize = 64 << 10;
-const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-const DAY_S: i64 = 24 * 3600;
-/// A hundred years.
-const DAYS_MAX: u32 = 36_500;
-
-/// Reads a JSON object, or says why it is none.
-pub async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
-    let bad = |what: String| answer::own_error(StatusCode::BAD_REQUEST, what);
-    let bytes = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    let bytes =
-        bytes.map_err(|_| bad("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
-    serde_json::from_slice(&bytes).map_err(|error| bad(format!("send a JSON object: {error}")))
-}
 
 /// An account as it is shown: no secret, only which there are.
 #[allow(clippy::struct_excessive_bools, reason = "each is a setting by its name")]
 #[derive(Serialize)]
-pub struct Shown {
+struct Shown {
     appid: String,
     /// Whether it stands in the configuration file, was added at run time, or was brought by a platform.
     origin: &'static str,
@@ -147,7 +133,7 @@ fn secrets(account: &Account) -> Vec<&'static str> {
 }
 
 /// `GET /v1/accounts`: those that the key may read.
-pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Response<Body> {
+pub async fn list(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Response<Body> {
     #[derive(Serialize)]
     struct Listed<'a> {
         appid: &'a str,
@@ -155,9 +141,7 @@ pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<
         platforms: Vec<ShownPlatform>,
         coverage: CoverageAnswer,
     }
-    let mut all = app.accounts.all();
-    all.retain(|account| access.allows(&Scope::Read(Some(account.config.appid.clone()))));
-    all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    let all = readable(&app, &access);
     let listed = all.iter().map(|account| Listed {
         appid: &account.config.appid,
         platforms: platforms(&app, account),
@@ -167,21 +151,21 @@ pub async fn accounts(State(app): State<Arc<App>>, Extension(access): Extension<
 }
 
 /// `POST /v1/accounts`
-pub async fn add_account(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
+pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
     let settings: Settings = match read(body).await {
         Ok(settings) => settings,
         Err(response) => return response,
     };
     let shared = app.clone();
-    let added = to_its_end(async move { shared.accounts.add(settings, shared.office()).await }).await;
+    let added = to_its_end(async move { shared.office().add(settings).await }).await;
     match added {
         Ok(account) => answer::own(StatusCode::CREATED, &Shown::of(&app, &account)),
-        Err(error) => account_failed(&error),
+        Err(error) => failed(&error),
     }
 }
 
 /// `GET /v1/accounts/{appid}`
-pub async fn show_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
+pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     match app.accounts.get(&appid) {
         Some(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
         None => super::no_account(),
@@ -189,29 +173,24 @@ pub async fn show_account(State(app): State<Arc<App>>, Path(appid): Path<String>
 }
 
 /// `PATCH /v1/accounts/{appid}`
-pub async fn change_account(
-    State(app): State<Arc<App>>,
-    Path(appid): Path<String>,
-    body: Body,
-) -> Response<Body> {
+pub async fn change(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
     let changes: Settings = match read(body).await {
         Ok(changes) => changes,
         Err(response) => return response,
     };
     let shared = app.clone();
-    let changed =
-        to_its_end(async move { shared.accounts.change(&appid, changes, shared.office()).await }).await;
+    let changed = to_its_end(async move { shared.office().change(&appid, changes).await }).await;
     match changed {
         Ok(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
-        Err(error) => account_failed(&error),
+        Err(error) => failed(&error),
     }
 }
 
 /// `DELETE /v1/accounts/{appid}`
-pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
+pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
     let done = to_its_end(async move {
-        for event in shared.accounts.remove(&removed, shared.office()).await? {
+        for event in shared.office().remove(&removed).await? {
             push::tell(&shared, event).await;
         }
         if let Some(upstream) = &shared.upstream {
@@ -221,7 +200,7 @@ pub async fn remove_account(State(app): State<Arc<App>>, Path(appid): Path<Strin
     });
     match done.await {
         Ok(()) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", appid)])),
-        Err(error) => account_failed(&error),
+        Err(error) => failed(&error),
     }
 }
 
@@ -238,12 +217,12 @@ pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body
         Err(response) => return response,
     };
     let rotated = to_its_end(async move {
-        let (name, new) = app.accounts.rotate(&appid, what, app.office()).await?;
+        let (name, new) = app.office().rotate(&appid, what).await?;
         Ok(BTreeMap::from([("appid", appid), (name, new)]))
     });
     match rotated.await {
         Ok(shown) => answer::own(StatusCode::OK, &shown),
-        Err(error) => account_failed(&error),
+        Err(error) => failed(&error),
     }
 }
 
@@ -255,7 +234,7 @@ async fn to_its_end<T: Send + 'static>(
     joined.unwrap_or_else(|error| Err(AccountError::Unreadable(error.to_string())))
 }
 
-fn account_failed(error: &AccountError) -> Response<Body> {
+fn failed(error: &AccountError) -> Response<Body> {
     let status = match error {
         AccountError::Flaw(_) | AccountError::Unreadable(_) | AccountError::AppidChanges => {
             StatusCode::BAD_REQUEST
@@ -267,106 +246,6 @@ fn account_failed(error: &AccountError) -> Response<Body> {
         AccountError::Unknown(_) => StatusCode::NOT_FOUND,
         AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         AccountError::Seal(_) | AccountError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    answer::own_error(status, error.to_string())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewKey {
-    #[serde(default)]
-    name: String,
-    scopes: Vec<Scope>,
-    expires_in_days: Option<u32>,
-}
-
-#[derive(Serialize)]
-struct ShownKey {
-    id: String,
-    name: String,
-    scopes: Vec<Scope>,
-    created: String,
-    expires: Option<String>,
-    expired: bool,
-    /// Only when it was just made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
-}
-
-impl ShownKey {
-    fn of(key: ApiKey, now_s: i64) -> ShownKey {
-        ShownKey {
-            id: key.id,
-            name: key.name,
-            scopes: key.scopes,
-            created: beijing(key.created_s),
-            expires: key.expires_s.map(beijing),
-            expired: key.expires_s.is_some_and(|expires_s| now_s >= expires_s),
-            key: None,
-        }
-    }
-}
-
-/// `GET /v1/keys`
-pub async fn keys(State(app): State<Arc<App>>) -> Response<Body> {
-    let now_s = app.clock.now_s();
-    let keys: Vec<_> = app.api_keys.all().into_iter().map(|key| ShownKey::of(key, now_s)).collect();
-    answer::own(StatusCode::OK, &BTreeMap::from([("keys", keys)]))
-}
-
-/// `POST /v1/keys`
-pub async fn add_key(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
-    let new: NewKey = match read(body).await {
-        Ok(new) => new,
-        Err(response) => return response,
-    };
-    if let Some(what) = flaw_of(&new) {
-        return answer::own_error(StatusCode::BAD_REQUEST, what);
-    }
-    let now_s = app.clock.now_s();
-    let expires_s = new.expires_in_days.map(|days| now_s + i64::from(days) * DAY_S);
-    let shared = app.clone();
-    let added = tokio::spawn(async move {
-        shared.api_keys.add(new.name, new.scopes, expires_s, now_s, &shared.ingest).await
-    });
-    match added.await {
-        Ok(Ok((key, text))) => {
-            let shown = ShownKey { key: Some(text.reveal().to_owned()), ..ShownKey::of(key, now_s) };
-            answer::own(StatusCode::CREATED, &shown)
-        }
-        Ok(Err(error)) => key_failed(&error),
-        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
-}
-
-fn flaw_of(new: &NewKey) -> Option<String> {
-    if new.scopes.is_empty() || new.scopes.len() > SCOPES_MAX {
-        return Some(format!("scopes: 1 to {SCOPES_MAX}, such as [\"read:APPID\"]"));
-    }
-    if new.name.len() > NAME_BYTES_MAX {
-        return Some(format!("name: at most {NAME_BYTES_MAX} bytes"));
-    }
-    let is_odd = new.expires_in_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days));
-    is_odd.then(|| format!("expires_in_days: 1 to {DAYS_MAX}, or left out for a key that does not expire"))
-}
-
-/// `DELETE /v1/keys/{id}`
-pub async fn remove_key(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response<Body> {
-    let (shared, removed) = (app.clone(), id.clone());
-    let done = tokio::spawn(async move { shared.api_keys.remove(&removed, &shared.ingest).await });
-    match done.await {
-        Ok(Ok(())) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", id)])),
-        Ok(Err(error)) => key_failed(&error),
-        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
-}
-
-fn key_failed(error: &ApiKeyError) -> Response<Body> {
-    let status = match error {
-        ApiKeyError::TooMany => StatusCode::CONFLICT,
-        ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
-        ApiKeyError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ApiKeyError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
     answer::own_error(status, error.to_string())
 }
