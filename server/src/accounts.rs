@@ -84,6 +84,14 @@ impl Account {
     }
 }
 
+impl Account {
+    /// True if an operator set it up, whoever brings its messages: it stands in the configuration file, or has a
+    /// callback of its own.
+    pub fn is_own(&self) -> bool {
+        self.is_configured || self.keys.is_some()
+    }
+}
+
 impl Accounts {
     /// None yet, with what was called before.
     pub fn new(quotas: Quotas) -> Accounts {

@@ -142,6 +142,17 @@ fn open_plain(
     if !signature::plain_is_right(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
+    let opened = open_signed(keys, query, body, freshness);
+    opened.map_err(|refusal| if freshness.is_fresh(query) { refusal } else { refusal.stale() })
+}
+
+/// A plain body whose signature is right, however old that is.
+fn open_signed(
+    keys: &AccountKeys,
+    query: &Query<'_>,
+    body: &[u8],
+    freshness: &Freshness,
+) -> Result<Message, Refusal> {
     let fields = read(body, Wanted::Everything).map_err(|flaw| Refusal::proven(flaw.into(), None))?;
     // Refused or not, it may say which moment it is about.
     let refuse = |cause| Err(Refusal::proven(cause, fields.create_time().ok()));

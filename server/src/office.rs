@@ -65,8 +65,8 @@ impl Office<'_> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         let config = checked(settings.clone(), Origin::Own)?;
         self.config.check_loops(&[&config], self.address)?;
-        if self.accounts.get(&config.appid).is_some() {
-            return Err(AccountError::Exists(config.appid));
+        if let Some(there) = self.accounts.get(&config.appid) {
+            return self.take_over(&there, config, &settings).await;
         }
         if self.accounts.stored() >= STORED_MAX {
             return Err(AccountError::TooMany);
@@ -78,6 +78,26 @@ impl Office<'_> {
         let account = self.serve(number, config)?;
         // Until this moment its callbacks were answered with 404.
         self.ingest.lose(number, begun_s, self.clock.now_s() + 1);
+        Ok(account)
+    }
+
+    /// Adds an account that a platform brought and that nothing says authorised it, in its place: whoever knows the
+    /// platform's token and key could have named any.
+    async fn take_over(
+        &self,
+        there: &Account,
+        config: AccountConfig,
+        settings: &Settings,
+    ) -> Result<Arc<Account>, AccountError> {
+        let appid = &config.appid;
+        let has_settings = there.is_own() || kept(appid, self.store, self.key)?.len() > 1;
+        let left = if has_settings { None } else { self.received.leave_to_operator(appid)? };
+        let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
+        changes.push(fact(appid, settings, self.key)?);
+        let begun_s = self.clock.now_s();
+        self.ingest.submit_all(changes)?.await?;
+        let account = self.serve(there.number, config)?;
+        self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1);
         Ok(account)
     }
 

@@ -1,6 +1,7 @@
 //! Accounts that third-party platforms bring (role "receive"): made by their first message or by the event that says
 //! they authorised the platform, bound to the `ToUserName` of their first message, durable before anybody is answered.
 
+mod belonging;
 mod load;
 mod platforms;
 mod removed;
@@ -23,7 +24,7 @@ use crate::{
 };
 
 pub use load::{Loaded, load};
-use platforms::{Platform, Platforms, Verdict};
+use platforms::{Platforms, Verdict};
 use standing::Standing;
 pub use standing::Status;
 pub use ticket::Ticket;
@@ -47,6 +48,8 @@ pub enum Admission {
     WrongToUser,
     /// It is known to be another account's of the platform.
     OfAnother,
+    /// The account's messages do not come through this platform.
+    NotOfPlatform,
     /// It would make an account, and there are too many.
     TooMany,
 }
@@ -159,25 +162,29 @@ impl Received {
 
     /// Whether a message is taken. Says nothing durable yet.
     pub fn admit(&self, component: &str, appid: &str, to_user: &str) -> Admission {
-        let mut platforms = lock(&self.platforms);
-        let Some(platform) = platforms.0.get_mut(component) else { return Admission::WrongToUser };
+        let platforms = lock(&self.platforms);
         let account = self.accounts.get(appid);
-        let original_id = account.as_ref().and_then(|account| account.config.original_id.as_deref());
-        match platform.judge(appid, to_user, original_id) {
+        match platforms.judge(component, appid, to_user, account.as_deref()) {
             Verdict::WrongToUser => return Admission::WrongToUser,
             Verdict::OfAnother => return Admission::OfAnother,
+            Verdict::NotOfPlatform => return Admission::NotOfPlatform,
             Verdict::TooMany => return Admission::TooMany,
             Verdict::Known | Verdict::With(_) => {}
         }
-        match self.account(platform, appid) {
+        match self.account(&platforms, component, appid) {
             Ok(account) => Admission::Taken(account),
             Err(_) => Admission::WrongToUser,
         }
     }
 
     /// The account of an appid, made if there is none.
-    fn account(&self, platform: &Platform, appid: &str) -> Result<Arc<Account>, NotDurable> {
-        let seat = || platform.seats.get(appid).map(|seat| seat.account.clone());
+    fn account(
+        &self,
+        platforms: &Platforms,
+        component: &str,
+        appid: &str,
+    ) -> Result<Arc<Account>, NotDurable> {
+        let seat = || Some(platforms.0.get(component)?.seats.get(appid)?.account.clone());
         let known = self.accounts.get(appid).or_else(seat);
         known
             .map_or_else(|| brought(&self.store, &self.accounts, appid).map(Arc::new), Ok)
@@ -193,23 +200,20 @@ impl Received {
         change: Change,
     ) -> Result<Waiting<Outcome>, NotDurable> {
         let mut platforms = lock(&self.platforms);
-        let appid = &account.config.appid;
-        let original_id = account.config.original_id.as_deref();
-        let platform = platforms.0.get(component).ok_or_else(|| NotDurable("no such platform".to_owned()))?;
-        match platform.judge(appid, to_user, original_id) {
+        match platforms.judge(component, &account.config.appid, to_user, Some(account)) {
             Verdict::Known => {
                 let waiting = self.ingest.enqueue(change)?;
                 Ok(Box::pin(waiting))
             }
             Verdict::With(standing) => {
                 // If it was removed since it was admitted, nothing that an operator gave it comes back.
-                let account = self.account(platform, appid)?;
+                let account = self.account(&platforms, component, &account.config.appid)?;
                 let outcomes = self.submit(&mut platforms, component, &account, standing, Some(change))?;
                 let none = || NotDurable("no outcome".to_owned());
                 Ok(Box::pin(async move { outcomes.await?.into_iter().nth(1).ok_or_else(none) }))
             }
             // Another was quicker; WeChat sends it again, and hears why it is refused.
-            Verdict::WrongToUser | Verdict::OfAnother | Verdict::TooMany => {
+            Verdict::WrongToUser | Verdict::OfAnother | Verdict::NotOfPlatform | Verdict::TooMany => {
                 Err(NotDurable("another message was quicker to say whose it is".to_owned()))
             }
         }
@@ -285,7 +289,7 @@ impl Received {
             // Known in memory only: once more.
             None => former,
         };
-        let account = self.account(platform, appid)?;
+        let account = self.account(&platforms, component, appid)?;
         Ok(Some(self.submit(&mut platforms, component, &account, standing, None)?))
     }
 
@@ -296,10 +300,13 @@ impl Received {
         platforms: &mut Platforms,
         component: &str,
         account: &Arc<Account>,
-        standing: Standing,
+        mut standing: Standing,
         message: Option<Change>,
     ) -> Result<Waiting<Vec<Outcome>>, NotDurable> {
         let appid = &account.config.appid;
+        if platforms.0.get(component).is_some_and(|platform| !platform.seats.contains_key(appid)) {
+            standing.is_beside = account.is_own();
+        }
         let is_taken_beside = account.keys.is_some() || platforms.is_active_beside(component, appid);
         let was_taken = account.keys.is_some() || platforms.is_active(appid);
         let will_be_taken = is_taken_beside || standing.is_active();

@@ -296,6 +296,7 @@ fn shown(answer: &Value, lang: Lang) -> String {
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| lang.pick("its own callback", "自己的回调").to_owned()),
         ),
+        (lang.pick("platforms allowed", "允许的平台"), components(answer, lang)),
         (lang.pick("original id", "原始 ID"), text(answer, "original_id").to_owned()),
         (lang.pick("kind", "类型"), text(answer, "kind").to_owned()),
         (lang.pick("certified", "已认证"), yes("certified")),
@@ -324,6 +325,15 @@ fn quota(answer: &Value, lang: Lang) -> String {
 fn allowed(answer: &Value, lang: Lang) -> String {
     let addresses = joined(&answer["ip_allow"]);
     if addresses.is_empty() { lang.pick("any address", "不限").to_owned() } else { addresses }
+}
+
+/// The platforms that its messages may come through.
+fn components(answer: &Value, lang: Lang) -> String {
+    match &answer["components"] {
+        Value::Array(named) if named.is_empty() => lang.pick("none", "无").to_owned(),
+        named @ Value::Array(_) => joined(named),
+        _ => lang.pick("the one that brought it", "带来该账号的平台").to_owned(),
+    }
 }
 
 fn rotated(answer: &Value, what: What, lang: Lang) -> String {

@@ -21,7 +21,9 @@ pub enum Proof {
     Nothing,
     /// `msg_signature` is right, but the ciphertext did not show the right appid.
     Signature,
-    /// Plain: the signature is right. Encrypted: msg_signature and appid are.
+    /// Plain: the signature is right, and old: whoever saw it once may send it for ever.
+    Stale,
+    /// Plain: the signature is right and fresh. Encrypted: msg_signature and appid are right.
     Full,
 }
 
@@ -92,6 +94,15 @@ pub enum Cause {
         "its ToUserName is not the account's original_id: correct original_id, or the callback address at WeChat"
     )]
     WrongToUser,
+    /// Through a third-party platform that did not bring the account.
+    #[error(
+        "this account's messages are not taken through the platform {component}, which did not bring it: if they are to \
+         be, name that in components of its [[account]], or by `msgcube account set APPID 'components=[\"{component}\"]'`"
+    )]
+    NotOfPlatform {
+        /// The platform.
+        component: String,
+    },
     /// Not a callback message.
     #[error("the body is no callback message: {0}")]
     Malformed(Flaw),
@@ -118,6 +129,7 @@ impl Cause {
             Cause::EncryptionRequired => "encryption_required",
             Cause::StaleTimestamp { .. } => "stale_timestamp",
             Cause::WrongToUser => "wrong_to_user",
+            Cause::NotOfPlatform { .. } => "not_of_platform",
             Cause::Malformed(_) => "malformed",
         }
     }
@@ -129,7 +141,8 @@ impl Cause {
             Cause::WrongAppid
             | Cause::EncryptionRequired
             | Cause::StaleTimestamp { .. }
-            | Cause::WrongToUser => 403,
+            | Cause::WrongToUser
+            | Cause::NotOfPlatform { .. } => 403,
             Cause::BodyTooLarge => 413,
             _ => 400,
         }
@@ -159,9 +172,20 @@ impl Refusal {
         Refusal::proven(Cause::WrongToUser, Some(create_time)).decrypted()
     }
 
+    /// A message that came through a third-party platform which did not bring its account.
+    pub fn not_of_platform(component: &str, create_time: i64) -> Refusal {
+        let cause = Cause::NotOfPlatform { component: component.to_owned() };
+        Refusal::proven(cause, Some(create_time)).decrypted()
+    }
+
     /// The same of a message that was decrypted.
     pub(super) fn decrypted(self) -> Refusal {
         Refusal { decrypted: true, ..self }
+    }
+
+    /// The same of one whose signature is too old to prove anything.
+    pub(super) fn stale(self) -> Refusal {
+        Refusal { proof: self.proof.min(Proof::Stale), ..self }
     }
 
     /// What it is refused for.
@@ -184,8 +208,8 @@ impl Refusal {
         self.proof
     }
 
-    /// Whether the signature (encrypted: msg_signature and appid) was right: then a real message was lost here, which
-    /// is a gap in what is covered.
+    /// Whether the signature (encrypted: msg_signature and appid) was right, and not too old: then a real message was
+    /// lost here, which is a gap in what is covered.
     pub fn authentic(&self) -> bool {
         self.proof == Proof::Full
     }
@@ -195,9 +219,10 @@ impl Refusal {
         self.authentic() && self.decrypted
     }
 
-    /// Whether an account's relay may still pass it on: authentic, and without a document type declaration.
+    /// Whether an account's relay may still pass it on: rightly signed, whenever that was, and without a document type
+    /// declaration.
     pub fn may_be_relayed(&self) -> bool {
-        self.authentic() && self.cause != Cause::DocumentType
+        self.proof >= Proof::Stale && self.cause != Cause::DocumentType
     }
 
     /// `CreateTime` in Unix seconds, if it could be read from an authentic body. Not checked for plausibility.

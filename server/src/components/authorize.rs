@@ -126,7 +126,7 @@ impl Components {
         now_s: i64,
     ) -> Result<Code, ErrorCode> {
         let code = Code::read(kind, text, component, &self.key, now_s)?;
-        if lock(&self.used).has(&code) { Err(ErrorCode::CODE_EXPIRED) } else { Ok(code) }
+        if lock(&self.used).has(component, &code) { Err(ErrorCode::CODE_EXPIRED) } else { Ok(code) }
     }
 
     /// Gives a platform an account's permission sets, durably. What the platform is told of it comes back, too, unless
@@ -146,7 +146,7 @@ impl Components {
         let used = match &pre_auth_code {
             Some(text) => {
                 let code = self.check_code(CodeKind::PreAuth, text, &component, now_s);
-                Some(self.using(code.map_err(ComponentError::Refused)?, &mut changes, now_s)?)
+                Some(self.using(&component, code.map_err(ComponentError::Refused)?, &mut changes, now_s)?)
             }
             None => None,
         };
@@ -180,7 +180,7 @@ impl Components {
         changes.extend(revocation.changes());
         desk.ingest.submit_all(changes)?.await?;
         revocation.complete();
-        used.iter().for_each(|code| lock(&self.used).note(code, now_s));
+        used.iter().for_each(|code| lock(&self.used).note(&authorization.component, code, now_s));
         self.remember(authorization);
         Ok((codes.pop().unwrap_or_default(), event))
     }
@@ -234,10 +234,10 @@ impl Components {
             return Err(ComponentError::Refused(ErrorCode::CODE_EXPIRED));
         }
         let mut along = Vec::new();
-        let code = self.using(code, &mut along, now_s)?;
+        let code = self.using(component, code, &mut along, now_s)?;
         let holder = Holder::authorizer(&authorization.account, component);
         let access_token = desk.tokens.issue(holder, along, desk.ingest, desk.clock).await?;
-        lock(&self.used).note(&code, now_s);
+        lock(&self.used).note(component, &code, now_s);
         Ok(Handed { refresh_token: self.refresh_token(&authorization), authorization, access_token })
     }
 
@@ -276,12 +276,18 @@ impl Components {
     }
 
     /// Adds what makes a code's use durable.
-    fn using(&self, code: Code, changes: &mut Vec<Change>, now_s: i64) -> Result<Code, ComponentError> {
+    fn using(
+        &self,
+        component: &str,
+        code: Code,
+        changes: &mut Vec<Change>,
+        now_s: i64,
+    ) -> Result<Code, ComponentError> {
         let used = lock(&self.used);
-        if !used.has_room(now_s) {
+        if !used.has_room(component, now_s) {
             return Err(ComponentError::TooMany);
         }
-        changes.extend(used.changes(&code, now_s));
+        changes.extend(used.changes(component, &code, now_s));
         Ok(code)
     }
 }

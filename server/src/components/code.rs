@@ -1,6 +1,6 @@
 //! Pre-auth codes and authorization codes: they hold what they stand for, and only that they were used is kept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use msgcube_client::ErrorCode;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 const FACT_PREFIX: &str = "component-code/";
-/// Used codes that are not too old yet, at most.
+/// Used codes of a platform that are not too old yet, at most.
 const USED_MAX: usize = 100_000;
 
 /// Which code. Neither stands in for the other.
@@ -89,41 +89,54 @@ impl Code {
     }
 }
 
-/// Codes that were used and are not too old yet: end and nonce.
+/// Codes that were used and are not too old yet, by platform: end and nonce.
 #[derive(Debug, Default)]
-pub struct UsedCodes(BTreeSet<(i64, String)>);
+pub struct UsedCodes(HashMap<String, BTreeSet<(i64, String)>>);
+
+/// Whose a used code is, where that was not kept.
+const NOBODY: &str = "used";
 
 impl UsedCodes {
     /// Those of a store.
     pub fn load(store: &Store) -> UsedCodes {
-        let codes = store.facts(FACT_PREFIX).into_iter().filter_map(|(key, _)| {
-            let (expires_s, nonce) = key.strip_prefix(FACT_PREFIX)?.split_once('/')?;
-            Some((expires_s.parse().ok()?, nonce.to_owned()))
-        });
-        UsedCodes(codes.collect())
+        let mut used = UsedCodes::default();
+        for (key, component) in store.facts(FACT_PREFIX) {
+            let code = key.strip_prefix(FACT_PREFIX).and_then(|code| code.split_once('/'));
+            let code = code.and_then(|(expires_s, nonce)| Some((expires_s.parse().ok()?, nonce.to_owned())));
+            let component = String::from_utf8_lossy(&component).into_owned();
+            used.0.entry(component).or_default().extend(code);
+        }
+        used
     }
 
     /// Whether a code was used.
-    pub fn has(&self, code: &Code) -> bool {
-        self.0.contains(&(code.expires_s, code.nonce.clone()))
+    pub fn has(&self, component: &str, code: &Code) -> bool {
+        let mut codes = [component, NOBODY].into_iter().filter_map(|component| self.0.get(component));
+        codes.any(|codes| codes.contains(&(code.expires_s, code.nonce.clone())))
     }
 
-    /// Whether further ones can be noted.
-    pub fn has_room(&self, now_s: i64) -> bool {
-        self.0.range((now_s, String::new())..).count() < USED_MAX
+    /// Whether further ones of a platform can be noted: those that are too old go with the next.
+    pub fn has_room(&self, component: &str, now_s: i64) -> bool {
+        let Some(codes) = self.0.get(component) else { return true };
+        codes.len() < USED_MAX || codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s)
     }
 
     /// What makes it durable that a code was used; those that are too old by now go.
-    pub fn changes(&self, code: &Code, now_s: i64) -> Vec<Change> {
-        let old =
-            self.0.range(..(now_s, String::new())).map(|(expires_s, nonce)| fact(*expires_s, nonce, None));
-        old.chain([fact(code.expires_s, &code.nonce, Some(b"used".to_vec()))]).collect()
+    pub fn changes(&self, component: &str, code: &Code, now_s: i64) -> Vec<Change> {
+        let old = self.0.values().flat_map(|codes| codes.range(..(now_s, String::new())));
+        let old = old.map(|(expires_s, nonce)| fact(*expires_s, nonce, None));
+        old.chain([fact(code.expires_s, &code.nonce, Some(component.into()))]).collect()
     }
 
     /// Once it is durable.
-    pub fn note(&mut self, code: &Code, now_s: i64) {
-        self.0 = self.0.split_off(&(now_s, String::new()));
-        self.0.insert((code.expires_s, code.nonce.clone()));
+    pub fn note(&mut self, component: &str, code: &Code, now_s: i64) {
+        for codes in self.0.values_mut() {
+            while codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s) {
+                codes.pop_first();
+            }
+        }
+        let codes = self.0.entry(component.to_owned()).or_default();
+        codes.insert((code.expires_s, code.nonce.clone()));
     }
 }
 
@@ -160,11 +173,35 @@ mod tests {
             authorization: String::new(),
         };
         let young = Code { expires_s: 50, nonce: "b".to_owned(), ..old.clone() };
-        used.note(&old, 0);
-        assert!(used.has(&old) && !used.has(&young));
-        assert_eq!(used.changes(&young, 10).len(), 1);
-        assert_eq!(used.changes(&young, 11).len(), 2, "the old one goes");
-        used.note(&young, 11);
-        assert!(!used.has(&old) && used.has(&young));
+        used.note("wxc", &old, 0);
+        assert!(used.has("wxc", &old) && !used.has("wxc", &young));
+        assert_eq!(used.changes("wxc", &young, 10).len(), 1);
+        assert_eq!(used.changes("wxc", &young, 11).len(), 2, "the old one goes");
+        used.note("wxc", &young, 11);
+        assert!(!used.has("wxc", &old) && used.has("wxc", &young));
+    }
+
+    #[test]
+    fn a_platform_that_used_as_many_codes_as_are_kept_leaves_room_for_others_and_has_it_again_later() {
+        let mut used = UsedCodes::default();
+        let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
+        for number in 0..USED_MAX {
+            used.note("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
+        }
+        assert!(!used.has_room("wxfull", 600) && used.has_room("wxother", 600));
+        assert!(used.has_room("wxfull", 601));
+    }
+
+    #[test]
+    fn used_codes_are_known_after_a_restart_also_those_of_nobody() {
+        let store = Store::Memory(crate::store::Memory::default());
+        let used = UsedCodes::default();
+        let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
+        let former = Code { nonce: "former".to_owned(), ..code.clone() };
+        let mut changes = used.changes("wxc", &code, 0);
+        changes.push(fact(former.expires_s, &former.nonce, Some(b"used".to_vec())));
+        store.commit(&changes).unwrap();
+        let used = UsedCodes::load(&store);
+        assert!(used.has("wxc", &code) && used.has("wxc", &former) && !used.has("wxother", &code));
     }
 }

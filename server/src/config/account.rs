@@ -13,6 +13,8 @@ use crate::{
 
 /// Most targets that only listen to an account's callbacks.
 const LISTENERS_MAX: usize = 8;
+/// Most platforms that an account names.
+const COMPONENTS_MAX: usize = 64;
 
 /// One Official Account.
 #[derive(Clone, Debug)]
@@ -45,6 +47,9 @@ pub struct AccountConfig {
     pub ip_allow: Networks,
     /// The secret gives no tokens.
     pub secret_frozen: bool,
+    /// The third-party platforms (role "receive") that its messages come through, and no others. None: the one that
+    /// brought it.
+    pub components: Option<Vec<String>>,
     /// Who else is told of each callback, and answers it.
     pub relay: Option<RelayConfig>,
 }
@@ -150,6 +155,7 @@ pub struct AccountTable {
     ip_allow: Vec<String>,
     #[serde(default)]
     secret_frozen: bool,
+    components: Option<Vec<String>>,
     relay: Option<RelayTable>,
 }
 
@@ -256,6 +262,7 @@ impl AccountTable {
             quota_per_day: self.quota_per_day,
             ip_allow: Networks::parse("ip_allow", &self.ip_allow)?,
             secret_frozen: self.secret_frozen,
+            components: self.components,
             relay: self.relay.map(RelayTable::checked).transpose()?,
         };
         account.check()?;
@@ -328,6 +335,13 @@ impl AccountConfig {
         let optional = optional.into_iter().filter(|(_, text)| !text.is_empty());
         for (key, text) in optional.chain([("appid", self.appid.as_str())]).chain(upstream) {
             check_text(text).map_err(|what| Flaw::new(key, what))?;
+        }
+        let components = self.components.as_deref().unwrap_or_default();
+        if components.len() > COMPONENTS_MAX {
+            return Err(Flaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
+        }
+        for component in components {
+            check_text(component).map_err(|what| Flaw::new("components", what))?;
         }
         self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
         Ok(())

@@ -118,6 +118,7 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
         quota_per_day: 0,
         ip_allow: Networks::default(),
         secret_frozen: false,
+        components: None,
         relay: None,
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     app::App,
     components::Component,
     refused_calls::{Call, Refused, Sort, redaction},
+    secret::Secret,
 };
 
 /// Whose a call is, and who may see it later.
@@ -43,6 +44,15 @@ impl Owner {
     /// Who called.
     fn caller(&self) -> &str {
         self.platform().unwrap_or(self.appid())
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Owner::Account(account, _) => {
+                [&account.config.secret].into_iter().chain(&account.config.upstream_secret).collect()
+            }
+            Owner::Platform(component) => vec![&component.config.secret],
+        }
     }
 
     fn platform(&self) -> Option<&str> {
@@ -145,14 +155,16 @@ impl Asked {
     fn call(self, app: &App, error: &ErrorAnswer, told: &Told) -> Call {
         let took = self.arrived.elapsed();
         let took_s = i64::try_from(took.as_secs()).unwrap_or(i64::MAX);
+        let own = told.owner.iter().flat_map(Owner::secrets).map(Secret::reveal);
+        let known = redaction::Known::new(self.uri.query(), &told.body, own);
         Call {
             invoke_time: app.clock.now_s().saturating_sub(took_s),
             cost_in_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             request_url: match &told.path {
                 Some(path) => path.clone(),
-                None => redaction::url(self.uri.path(), self.uri.query()),
+                None => redaction::url(self.uri.path(), self.uri.query(), &known),
             },
-            request_body: redaction::request_body(&told.body),
+            request_body: redaction::request_body(&told.body, &known),
             response_body: redaction::response_body(&error.body),
             client_ip: self.peer.address().to_string(),
         }

@@ -63,6 +63,8 @@ pub enum Verdict {
     WrongToUser,
     /// And known to be another account's.
     OfAnother,
+    /// The account's messages do not come through this platform.
+    NotOfPlatform,
     /// There are too many accounts.
     TooMany,
 }

@@ -31,12 +31,15 @@ pub struct Standing {
     pub decided_s: i64,
     /// The `ToUserName` of its first message, and so of all.
     pub original_id: Option<String>,
+    /// The account was an operator's own before the platform spoke of it, so the platform did not bring it.
+    #[serde(default)]
+    pub is_beside: bool,
 }
 
 impl Standing {
     /// Nothing is known of it but that it is there.
     pub fn pending() -> Standing {
-        Standing { status: Status::Pending, decided_s: i64::MIN, original_id: None }
+        Standing { status: Status::Pending, decided_s: i64::MIN, original_id: None, is_beside: false }
     }
 
     /// True while its messages are to come.
@@ -49,7 +52,7 @@ impl Standing {
     pub fn decided(&self, status: Status, decided_s: i64) -> Option<Standing> {
         let rank = |status: Status| status == Status::Unauthorized;
         let is_later = (decided_s, rank(status)) > (self.decided_s, rank(self.status));
-        is_later.then(|| Standing { status, decided_s, original_id: self.original_id.clone() })
+        is_later.then(|| Standing { status, decided_s, ..self.clone() })
     }
 
     /// The same with its `ToUserName`.

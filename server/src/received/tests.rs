@@ -206,7 +206,7 @@ fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
     let account = Arc::new(
         Account::brought(crate::store::AccountNumber(0), "wx", &crate::quota::Quotas::default()).unwrap(),
     );
-    let mut platform = Platform::default();
+    let mut platform = platforms::Platform::default();
     for number in 0..platforms::PENDING_MAX {
         let verdict = platform.judge(&number.to_string(), &format!("gh_{number}"), None);
         let Verdict::With(standing) = verdict else { panic!("{number}: {verdict:?}") };

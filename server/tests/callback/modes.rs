@@ -77,7 +77,7 @@ fn an_account_without_a_key_takes_clear_fields_under_the_rules_for_plain() {
     assert_eq!(reason(without_key(), &fresh(false)), ("key_missing", 400, Proof::Full));
     assert!(opened(without_key(), &fresh(false)).unwrap_err().to_string().contains("encoding_aes_key"));
     // These were signed for the year 1970.
-    assert_eq!(reason(without_key(), &encrypted(KEY, "wx1", true)), ("stale_timestamp", 403, Proof::Full));
+    assert_eq!(reason(without_key(), &encrypted(KEY, "wx1", true)), ("stale_timestamp", 403, Proof::Stale));
     let unsigned = Sealed { query: "encrypt_type=aes".to_owned(), ..fresh(true) };
     assert_eq!(reason(without_key(), &unsigned), ("wrong_signature", 401, Proof::Nothing));
 }
@@ -89,6 +89,28 @@ fn plain_is_refused_where_encryption_is_required_and_the_refusal_knows_when() {
     assert_eq!(opened(required, &plain()).unwrap_err().create_time(), Some(NOW_S - 5));
     let unsigned = Sealed { query: String::new(), ..plain() };
     assert_eq!(reason(required, &unsigned), ("wrong_signature", 401, Proof::Nothing));
+}
+
+#[test]
+fn an_old_plain_signature_loses_nothing_whatever_it_is_refused_for_and_still_goes_to_the_bot() {
+    let later_s = NOW_S + 864_000;
+    let refusal = |settings, body: &str| {
+        let keys = AccountKeys::new(&settings).unwrap();
+        open(&keys, &Query::parse(&plain().query), body.as_bytes(), later_s, Some(3600)).unwrap_err()
+    };
+    let required = KeySettings { require_encryption: true, ..settings() };
+    for (keys, body, reason, status) in [
+        (required, "<xml/>", "encryption_required", 403),
+        (required, "no xml", "malformed", 400),
+        (without_key(), &*safe("AAAA"), "key_missing", 400),
+        (settings(), &*plain().body, "stale_timestamp", 403),
+    ] {
+        let refusal = refusal(keys, body);
+        assert_eq!((refusal.reason(), refusal.status()), (reason, status), "{body}");
+        assert!(!refusal.authentic() && refusal.may_be_relayed(), "{body}");
+    }
+    let refusal = refusal(settings(), "<!DOCTYPE x><xml/>");
+    assert!(refusal.reason() == "document_type" && !refusal.may_be_relayed());
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod isolation;
 mod neighbour;
 mod openapi;
 mod platform;
+mod platforms;
 mod program;
 mod relay;
 mod statistics;

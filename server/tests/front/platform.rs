@@ -15,7 +15,7 @@ use crate::{
 };
 
 const PLATFORM: &str = "wxplatform00000001";
-const TOKEN: &str = "platformToken";
+pub const TOKEN: &str = "platformToken";
 const ONE: &str = "wxone0000000000001";
 const TWO: &str = "wxtwo0000000000002";
 
@@ -28,19 +28,23 @@ fn program(top: &str, more: &str) -> Program {
     Program::start(&format!("{top}\n{platform}"), "")
 }
 
-/// An event as WeChat sends it.
 fn event(info_type: &str, create_time: i64, fields: &str) -> Sealed {
+    event_of(PLATFORM, info_type, create_time, fields)
+}
+
+/// An event as WeChat sends it.
+pub fn event_of(platform: &str, info_type: &str, create_time: i64, fields: &str) -> Sealed {
     let xml = format!(
-        "<xml><AppId>{PLATFORM}</AppId><CreateTime>{create_time}</CreateTime><InfoType>{info_type}</InfoType>{fields}</xml>"
+        "<xml><AppId>{platform}</AppId><CreateTime>{create_time}</CreateTime><InfoType>{info_type}</InfoType>{fields}</xml>"
     );
     let key = AesKey::parse(AES_KEY).unwrap();
-    let encrypt = cipher::encrypt(&key, [9; 16], xml.as_bytes(), PLATFORM);
+    let encrypt = cipher::encrypt(&key, [9; 16], xml.as_bytes(), platform);
     let timestamp = now_s().to_string();
     let signature = sign([TOKEN, &timestamp, "n1", &encrypt].map(str::as_bytes));
     let signature = String::from_utf8_lossy(&signature).into_owned();
     Sealed {
         query: format!("timestamp={timestamp}&nonce=n1&encrypt_type=aes&msg_signature={signature}"),
-        body: format!("<xml><AppId>{PLATFORM}</AppId><Encrypt>{encrypt}</Encrypt></xml>"),
+        body: format!("<xml><AppId>{platform}</AppId><Encrypt>{encrypt}</Encrypt></xml>"),
     }
 }
 
@@ -71,7 +75,11 @@ fn message(to: &str, id: u64) -> Sealed {
 
 impl Program {
     async fn push(&self, path: &str, sealed: &Sealed) -> Heard {
-        self.post_sealed(&format!("component/{PLATFORM}/{path}"), sealed).await
+        self.push_to(PLATFORM, path, sealed).await
+    }
+
+    pub async fn push_to(&self, platform: &str, path: &str, sealed: &Sealed) -> Heard {
+        self.post_sealed(&format!("component/{platform}/{path}"), sealed).await
     }
 
     async fn tell(&self, event: &Sealed) -> Heard {
@@ -82,7 +90,7 @@ impl Program {
         self.push(&format!("callback/{appid}"), message).await
     }
 
-    async fn gaps(&self, appid: &str) -> usize {
+    pub async fn gaps(&self, appid: &str) -> usize {
         let (_, coverage) = self.own(Method::GET, &format!("/v1/accounts/{appid}/coverage"), None).await;
         coverage["gaps"].as_array().unwrap().len()
     }

@@ -121,9 +121,9 @@ impl Recipient {
     /// Opens a callback, and says what is to become durable of it.
     pub fn open(&self, app: &App, query: &Query<'_>, body: &[u8]) -> Result<Keeping, NotTaken> {
         let now_s = app.clock.now_s();
-        let refused = |refusal| NotTaken::Refused { refusal, loses: true };
         match self {
             Recipient::Own(account) => {
+                let refused = |refusal| NotTaken::Refused { refusal, loses: true };
                 let age_s_max = Some(app.config.callback_max_age_s);
                 let opened = match &account.keys {
                     Some(keys) => callback::open(keys, query, body, now_s, age_s_max),
@@ -133,9 +133,13 @@ impl Recipient {
             }
             Recipient::Through { component, appid, .. } => {
                 let opened = callback::open_through(&component.keys, query, body);
+                let component = &component.config.appid;
+                // Whoever knows the platform's token and key could send it here for any account.
+                let loses = || app.received.brings(component, appid);
+                let refused = |refusal| NotTaken::Refused { refusal, loses: loses() };
                 let (message, to_user) = opened.map_err(refused)?;
                 let of_another = Refusal::of_another_account(message.create_time);
-                let component = &component.config.appid;
+                let not_of_platform = Refusal::not_of_platform(component, message.create_time);
                 match app.received.admit(component, appid, &to_user) {
                     Admission::Taken(account) => {
                         let through = Through { component: component.clone(), to_user };
@@ -144,6 +148,9 @@ impl Recipient {
                     Admission::WrongToUser => Err(refused(of_another)),
                     // Nothing of this account is lost: whoever has one callback could send it here.
                     Admission::OfAnother => Err(NotTaken::Refused { refusal: of_another, loses: false }),
+                    Admission::NotOfPlatform => {
+                        Err(NotTaken::Refused { refusal: not_of_platform, loses: false })
+                    }
                     Admission::TooMany => Err(NotTaken::TooMany),
                 }
             }

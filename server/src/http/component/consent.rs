@@ -178,7 +178,7 @@ fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
     let code = code.map_err(|code| {
         if code == ErrorCode::CODE_EXPIRED { Obstacle::CodeExpired } else { Obstacle::CodeInvalid }
     })?;
-    if app.consent_tries.are_used_up(&code) {
+    if app.consent_tries.are_used_up(appid, &code) {
         return Err(Obstacle::TooManyTries);
     }
     Ok(Asked { component, redirect_uri, pre_auth_code, code, appid: String::new(), ticked: Vec::new(), lang })
@@ -219,7 +219,7 @@ async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body
         return show::form(&asked, Some(Mistake::NothingTicked));
     }
     // Counted before it is looked at, so that tries at the same time are counted, too.
-    if !app.consent_tries.take(&asked.code, app.clock.now_s()) {
+    if !app.consent_tries.take(&asked.component.config.appid, &asked.code, app.clock.now_s()) {
         return obstacle(app, Obstacle::TooManyTries, lang);
     }
     let client = parts.extensions.get().copied();
@@ -227,7 +227,7 @@ async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body
         Ok(()) => approve(app, asked).await,
         Err(mistake) => {
             if mistake != Mistake::AccountOrSecret {
-                app.consent_tries.give_back(&asked.code);
+                app.consent_tries.give_back(&asked.component.config.appid, &asked.code);
             }
             refused(app, &asked, mistake)
         }

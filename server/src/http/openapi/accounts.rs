@@ -192,6 +192,7 @@ fn settings() -> Value {
         "quota_per_day": { "type": "integer", "minimum": 0, "maximum": u32::MAX, "default": 0, "description": "calls of each interface on a day in Beijing; 0: any number" },
         "ip_allow": { "type": "array", "items": network(), "maxItems": 1024, "description": "addresses and networks that tokens may be asked for from; none: all" },
         "secret_frozen": { "type": "boolean", "default": false },
+        "components": { "type": "array", "items": text(), "maxItems": 64, "description": "the third-party platforms (role \"receive\") that its messages come through, and no others; left out: the one that brought it" },
         "relay": named("Relay"),
     })
 }
@@ -235,6 +236,7 @@ fn account_shown() -> Value {
             "kind": { "enum": ["service", "subscription", "other"] },
             "certified": { "type": "boolean" },
             "require_encryption": { "type": "boolean" },
+            "components": { "type": ["array", "null"], "items": text() },
             "secrets": { "type": "array", "items": { "enum": SECRETS }, "description": "which there are" },
             "relay": { "anyOf": [named("Relay"), { "type": "null" }] },
             "upstream": { "type": "boolean", "description": "whether other calls go on to WeChat" },

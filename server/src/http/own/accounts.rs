@@ -39,6 +39,8 @@ struct Shown {
     quota_per_day: u32,
     ip_allow: Vec<String>,
     secret_frozen: bool,
+    /// The platforms that its messages may come through, where it says so.
+    components: Option<Vec<String>>,
     secrets: Vec<&'static str>,
     relay: Option<ShownRelay>,
     /// Whether other calls go on to WeChat.
@@ -105,6 +107,7 @@ impl Shown {
             quota_per_day: config.quota_per_day,
             ip_allow: config.ip_allow.texts(),
             secret_frozen: config.secret_frozen,
+            components: config.components.clone(),
             secrets: secrets(account),
             relay: config.relay.as_ref().map(|relay| ShownRelay {
                 url: relay.url.to_string(),
