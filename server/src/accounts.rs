@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
 
 use hashbrown::HashMap;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::{
     callback::{AccountKeys, KeyError},
@@ -22,6 +23,8 @@ use settings::{FACT_PREFIX, Origin, Settings, checked, stored};
 
 /// Accounts added at run time, at most.
 pub const STORED_MAX: usize = 100_000;
+/// Bulk requests of one account that are read at the same time; of all accounts there are four times as many.
+const BULK_PLACES: usize = 4;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
@@ -39,6 +42,8 @@ pub struct Account {
     pub is_configured: bool,
     /// Its callbacks that are being passed on.
     pub relays_waiting: AtomicUsize,
+    /// Places for its bulk requests.
+    pub bulk_places: Semaphore,
     /// How often it called the seven.
     pub calls: Arc<Calls>,
 }
@@ -67,6 +72,7 @@ impl Account {
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
+            bulk_places: Semaphore::new(BULK_PLACES),
         })
     }
 

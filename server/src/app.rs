@@ -11,13 +11,15 @@ use tokio::sync::Semaphore;
 use crate::{
     accounts::{Accounts, StoredAccountError},
     api_keys::ApiKeys,
+    body::Budgets,
+    budget::Budget,
     callback::KeyError,
     clock::Clock,
     components::{Components, Desk},
     config::Config,
     copies::Copies,
     data_key::{DataKey, DataKeyError},
-    http::{Budget, CALLS, Relay, Tries, Watcher},
+    http::{self, COPIES_BYTES_MAX, Places, Relay, Tries, Watcher},
     ingest::{Ingest, Writer},
     metrics::{Levels, Metrics},
     office::Office,
@@ -69,10 +71,12 @@ pub struct App {
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
     pub via: (HeaderName, HeaderValue),
-    /// Places for calls that wait for WeChat.
-    pub gateway_places: Semaphore,
+    /// Places for calls that wait for WeChat, or whose answer is on its way.
+    pub gateway_places: Arc<Places>,
     /// Bytes of requests that may be sent to WeChat once more.
     pub gateway_copies: Budget,
+    /// Bytes of bodies that are being read.
+    pub bodies: Budgets,
     /// Copies for those who only listen.
     pub copies: Copies,
     /// WeChat itself, if calls are passed on.
@@ -181,8 +185,9 @@ impl App {
             consent_tries: Tries::default(),
             api_keys,
             via: via()?,
-            gateway_places: Semaphore::new(CALLS),
-            gateway_copies: Budget::default(),
+            gateway_places: Places::beside(http::connections_max()),
+            gateway_copies: Budget::new(COPIES_BYTES_MAX),
+            bodies: Budgets::default(),
             copies,
             upstream,
             relay: Relay::default(),

@@ -32,9 +32,9 @@ use msgcube_client::INTERFACES;
 use crate::app::App;
 
 pub use component::{Tries, push};
-pub use gateway::{Budget, CALLS};
+pub use gateway::{COPIES_BYTES_MAX, Places};
 pub use relay::Relay;
-pub use serve::{Listener, Peer, Routes, Watcher, serve};
+pub use serve::{Listener, Peer, Routes, Watcher, connections_max, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api_keys;
 pub mod app;
 pub mod body;
+pub mod budget;
 pub mod callback;
 pub mod chinese;
 pub mod cli;

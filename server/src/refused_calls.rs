@@ -27,6 +27,8 @@ pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
 const FILE: &str = "refused.redb";
 /// Calls that wait for the disk; further ones are counted as full.
 const WAITING_MAX: usize = 512;
+/// Of those of one account, or of one platform.
+const WAITING_OF_OWNER_MAX: usize = 64;
 /// Of those whose caller had shown nothing.
 const WAITING_UNPROVEN_MAX: usize = 32;
 /// Calls gather for this long, so that a flood of them costs few syncs of the disk.
@@ -76,6 +78,11 @@ pub struct Refused {
 }
 
 impl Refused {
+    /// Who made it.
+    fn caller(&self) -> &str {
+        self.platform.as_deref().unwrap_or(&self.appid)
+    }
+
     fn is_for(&self, appid: &str) -> bool {
         self.appid == appid || self.platform.as_deref() == Some(appid)
     }
@@ -138,9 +145,9 @@ impl RefusedCalls {
         RefusedCalls { shared: Arc::new(shared), writer: Mutex::default() }
     }
 
-    /// Keeps a call, made only if there is room for it. Waits for nothing.
-    pub fn keep(&self, sort: Sort, make: impl FnOnce() -> Refused) {
-        if !lock(&self.shared.waiting).has_room(sort) {
+    /// Keeps a call of an account or platform, made only if there is room for it. Waits for nothing.
+    pub fn keep(&self, sort: Sort, caller: &str, make: impl FnOnce() -> Refused) {
+        if !lock(&self.shared.waiting).has_room(sort, caller) {
             return self.shared.metrics.refused_call("full", 1);
         }
         let refused = Arc::new(make());
@@ -191,9 +198,13 @@ impl RefusedCalls {
 }
 
 impl Waiting {
-    fn has_room(&self, sort: Sort) -> bool {
+    fn has_room(&self, sort: Sort, caller: &str) -> bool {
         match sort {
-            Sort::Proven => self.calls.len() - self.unproven < WAITING_MAX,
+            Sort::Proven => {
+                let of_caller = |call: &&Arc<Refused>| call.sort == sort && call.caller() == caller;
+                self.calls.len() - self.unproven < WAITING_MAX
+                    && self.calls.iter().filter(of_caller).count() < WAITING_OF_OWNER_MAX
+            }
             Sort::Unproven => self.unproven < WAITING_UNPROVEN_MAX,
         }
     }
@@ -333,7 +344,7 @@ mod tests {
         let first = calls(folder.path());
         let rid = Rids::default().next(1_400_000_000);
         assert_eq!(find(&first, rid, "wx1"), Ok(Found::Nothing));
-        first.keep(Sort::Proven, || refused(rid));
+        first.keep(Sort::Proven, "wxPlatform", || refused(rid));
         for _ in 0..2 {
             for appid in ["wx1", "wxPlatform"] {
                 assert_eq!(find(&first, rid, appid), Ok(Found::Call(Box::new(refused(rid).call))));
@@ -352,6 +363,16 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_one_callers_calls_leaves_room_for_others() {
+        let mut waiting = Waiting::default();
+        while waiting.has_room(Sort::Proven, "wxPlatform") {
+            waiting.calls.push(Arc::new(refused(Rids::default().next(1_400_000_000))));
+        }
+        assert_eq!(waiting.calls.len(), WAITING_OF_OWNER_MAX);
+        assert!(waiting.has_room(Sort::Proven, "wx1") && waiting.has_room(Sort::Unproven, "wxPlatform"));
+    }
+
+    #[test]
     fn without_a_disk_nothing_is_kept_and_nobody_is_disturbed() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("data"), "a file, no folder").unwrap();
@@ -359,7 +380,7 @@ mod tests {
         let rids = Rids::default();
         for _ in 0..2000 {
             let rid = rids.next(1_400_000_000);
-            calls.keep(Sort::Proven, || refused(rid));
+            calls.keep(Sort::Proven, "wxPlatform", || refused(rid));
         }
         calls.stop();
         assert_eq!(find(&calls, rids.next(1), "wx1"), Ok(Found::Nothing));
@@ -369,6 +390,9 @@ mod tests {
             let line = format!("msgcube_refused_calls_total{{result=\"{result}\"}} ");
             text.lines().find_map(|found| found.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
         };
-        assert!(count("failed") >= 512 && count("failed") + count("full") == 2000, "{text}");
+        assert!(
+            count("failed") >= WAITING_OF_OWNER_MAX as u64 && count("failed") + count("full") == 2000,
+            "{text}"
+        );
     }
 }

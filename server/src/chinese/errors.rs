@@ -82,7 +82,7 @@ pub(super) static COMMANDS: Texts = &[
     ("{}, after line {}: {}", "{0}，第 {1} 行之后：{2}"),
     ("--server: {}", "--server：{0}"),
     ("no answer from the server: {}", "服务没有应答：{0}"),
-    ("the server cannot make messages durable (HTTP status 503)", "服务无法将消息落盘（HTTP 状态 503）"),
+    ("the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)", "服务暂时不接收消息：无法落盘，或正在处理其他导入（HTTP 状态 503）"),
     ("the server refuses the admin key (HTTP status 401)", "服务拒绝了管理密钥（HTTP 状态 401）"),
     ("HTTP status {}: {}", "HTTP 状态 {0}：{1}"),
     ("{}: HTTP status {}", "{0}：HTTP 状态 {1}"),

@@ -5,6 +5,8 @@
 pub enum Refusal {
     BodyTooLarge,
     BodyIncomplete,
+    /// All bodies that are being read hold too much memory already.
+    Busy,
     NoForm,
     NoAuthorization,
     UnknownSecretId,
@@ -53,7 +55,7 @@ impl Refusal {
     pub fn error_code(self) -> Option<i32> {
         match self {
             Refusal::UnknownApi => Some(-604_100),
-            Refusal::NoAnswer => Some(-604_103),
+            Refusal::NoAnswer | Refusal::Busy => Some(-604_103),
             _ => None,
         }
     }
@@ -61,7 +63,9 @@ impl Refusal {
     fn words(self) -> Words {
         let words = |reason, code, text, en, zh| Words { reason, code, text, en, zh };
         match self {
-            Refusal::BodyTooLarge | Refusal::BodyIncomplete | Refusal::NoForm => self.words_of_body(),
+            Refusal::BodyTooLarge | Refusal::BodyIncomplete | Refusal::Busy | Refusal::NoForm => {
+                self.words_of_body()
+            }
             Refusal::NoAuthorization
             | Refusal::UnknownSecretId
             | Refusal::WrongSignature
@@ -134,6 +138,13 @@ impl Refusal {
                 "the body did not arrive",
                 "it has 30 s",
                 "请求体须在 30 秒内到达",
+            ),
+            Refusal::Busy => words(
+                "busy",
+                "",
+                "call open API system error",
+                "too many bodies are being read at the moment; try again",
+                "当前接收的请求体过多，请重试",
             ),
             _ => words(
                 "no_form",

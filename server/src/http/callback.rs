@@ -131,7 +131,7 @@ pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Res
     let body = timeout_at(deadline, body::read(body, callback::BODY_BYTES_MAX)).await;
     body.unwrap_or(Err(BodyError::TooSlow)).map_err(|error| match error {
         BodyError::TooLarge => refuse_large(app),
-        BodyError::TooSlow | BodyError::Broken => {
+        BodyError::TooSlow | BodyError::Broken | BodyError::Full => {
             app.metrics.callback("refused", "body_incomplete");
             answer::no_answer()
         }

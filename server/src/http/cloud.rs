@@ -81,16 +81,19 @@ async fn call(
     parts: &Parts,
     body: Body,
 ) -> Result<Call, Refusal> {
-    let body = body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
+    // Of what cannot be right any more no body is read.
+    if !authorization.is_timely(app.clock.now_s()) {
+        return Err(Refusal::Clock);
+    }
+    let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven);
+    let body = read.await.map_err(|error| match error {
+        BodyError::Full => Refusal::Busy,
         BodyError::TooLarge => Refusal::BodyTooLarge,
         BodyError::TooSlow | BodyError::Broken => Refusal::BodyIncomplete,
     })?;
     let fields = fields(parts, body).await.ok_or(Refusal::NoForm)?;
     if !authorization.is_right(parts, &fields, cloud.secret_key.reveal()) {
         return Err(Refusal::WrongSignature);
-    }
-    if !authorization.is_timely(app.clock.now_s()) {
-        return Err(Refusal::Clock);
     }
     asked(app, cloud, Signed::new(&fields, &authorization.fields))
 }

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
-    body::{object, read_within},
+    body::{BodyError, object, read_sharing},
     config::Role,
 };
 
@@ -56,7 +56,7 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
         return gateway::fallback(State(app), request).await;
     }
     let (parts, body) = request.into_parts();
-    let read = read_object(&parts.method, body).await;
+    let read = read_object(&app, &parts.method, body).await;
     let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
     let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
     let component = appid.and_then(|appid| app.components.get(&appid));
@@ -69,12 +69,15 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
     }
 }
 
-async fn read_object(method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
     let wrong = |code| failure(code, "send a JSON object by POST", "请用 POST 发送 JSON");
     if method != Method::POST {
         return Err(wrong(ErrorCode::REQUIRE_POST));
     }
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    let body = body.map_err(|_| wrong(ErrorCode::DATA_FORMAT))?;
+    let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven).await;
+    let body = body.map_err(|error| match error {
+        BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
+        _ => wrong(error.code()),
+    })?;
     Ok((object(&body).map_err(wrong)?, body))
 }

@@ -157,7 +157,7 @@ async fn question(
 ) -> Result<Question, Failure> {
     // Read before it is needed, so that rid/get can show it whatever is wrong; what is wrong with it comes in its turn.
     let body = match &caller {
-        Ok(_) => read_body(body).await,
+        Ok(_) => read_body(app, body).await,
         // Of strangers nothing is read.
         Err(_) => Ok(Bytes::new()),
     };
@@ -227,8 +227,10 @@ pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
     }
 }
 
-async fn read_body(body: Body) -> Result<Bytes, Failure> {
-    body::read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|error| match error {
+async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
+    let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven);
+    read.await.map_err(|error| match error {
+        BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
         BodyError::TooLarge => {
             failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB")
         }

@@ -4,10 +4,13 @@
 mod answer_in;
 mod copy;
 mod head;
+mod held;
 mod path;
+mod places;
+mod replacing;
 mod timely;
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -33,13 +36,13 @@ use crate::{
 };
 
 use answer_in::Looked;
-pub use copy::Budget;
+pub use copy::ALL_BYTES_MAX as COPIES_BYTES_MAX;
 use copy::Copy;
+pub use places::Places;
+use places::Whose;
 
 /// How long nothing may move in either direction.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Calls that wait for WeChat's answer at the same time.
-pub const CALLS: usize = 4096;
 
 /// Anything that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
@@ -150,9 +153,9 @@ enum Lost {
 impl Call<'_> {
     /// WeChat's answer, or what is said in its place.
     async fn pass(&self, body: Body) -> Result<Response<Body>, Response<Body>> {
-        let Ok(_place) = self.app.gateway_places.try_acquire() else {
+        let Some(place) = self.app.gateway_places.take(self.whose()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
-            let error = format!("{CALLS} calls wait for WeChat already; try again later");
+            let error = "too many calls wait for WeChat already; try again later";
             return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
@@ -160,7 +163,7 @@ impl Call<'_> {
         let budget = self.account.as_ref().map(|_| &self.app.gateway_copies);
         let copy = Copy::new(body, budget);
         let (result, response) = match self.try_twice(&copy).await {
-            Ok(response) => ("answered", Ok(response)),
+            Ok(response) => ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX)))),
             // The caller's own upload broke off: nobody is there to be told.
             Err(_) if copy.is_broken() => {
                 ("caller_gone", Err(answer::own_error(StatusCode::BAD_REQUEST, "the body broke off")))
@@ -169,6 +172,18 @@ impl Call<'_> {
         };
         self.app.metrics.passed_on(result, stopwatch.elapsed());
         response
+    }
+
+    /// Whose place it takes: the account's, also if its token goes on as it is.
+    fn whose(&self) -> Whose {
+        let (app, parts) = (self.app, &self.parts);
+        let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
+        let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
+        match account.or_else(|| remembered(app, parts).map(|whom| whom.component)) {
+            Some(appid) => Whose::Known(appid),
+            None if path::is_of_users(parts.uri.path()) => Whose::User,
+            None => Whose::Unknown,
+        }
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
@@ -213,7 +228,10 @@ impl Call<'_> {
         let content = timely::body(Body::new(content), IDLE_MAX);
         let (body, is_refused) = match answer_in::look(&parts, content).await {
             Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
-            Looked::Streamed(first, rest) => (timely::rejoined(first, rest), false),
+            Looked::Streamed(first, rest) => {
+                let body = timely::rejoined(first, rest);
+                (self.streamed_without_real_token(&mut parts, body, token), false)
+            }
             Looked::Whole(bytes, code) => {
                 let is_refused = code.is_some_and(answer_in::refuses_token);
                 (Body::from(self.without_real_token(&mut parts, bytes, token)), is_refused)
@@ -261,6 +279,30 @@ impl Call<'_> {
         }
     }
 
+    /// The same of an answer that is not kept.
+    fn streamed_without_real_token(
+        &self,
+        parts: &mut axum::http::response::Parts,
+        body: Body,
+        token: Option<&Secret>,
+    ) -> Body {
+        match token.filter(|_| self.hides_real_token() && answer_in::is_text(parts)) {
+            Some(token) => {
+                parts.headers.remove(header::CONTENT_LENGTH);
+                replacing::body(body, token.clone(), Secret::new(self.own_token()))
+            }
+            None => body,
+        }
+    }
+
+    fn hides_real_token(&self) -> bool {
+        !self.upstream.config.expose_real_token
+    }
+
+    fn own_token(&self) -> Cow<'_, str> {
+        caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default()
+    }
+
     /// The same in headers, such as where a redirect leads.
     fn hide_real_token(&self, headers: &mut HeaderMap, token: Option<&Secret>) {
         for value in headers.values_mut() {
@@ -272,9 +314,8 @@ impl Call<'_> {
 
     /// The bytes with the caller's own token in place of the real one; none if that is not in them.
     fn callers_own(&self, bytes: &[u8], token: Option<&Secret>) -> Option<Bytes> {
-        let token = token.filter(|_| !self.upstream.config.expose_real_token)?;
-        let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
-        answer_in::replaced(bytes, token.reveal().as_bytes(), own.as_bytes())
+        let token = token.filter(|_| self.hides_real_token())?;
+        answer_in::replaced(bytes, token.reveal().as_bytes(), self.own_token().as_bytes())
     }
 }
 

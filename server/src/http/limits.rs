@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     app::App,
-    body::{object, read_within},
+    body::{BodyError, object, read_sharing},
     components::Permission,
 };
 
@@ -165,7 +165,7 @@ async fn rid_of_platform(app: &Arc<App>, platform: &str, parts: &Parts, body: Bo
     let call = Call::RidGet;
     let found = async {
         check_method(call, parts)?;
-        let object = object(&read(call, body).await?).map_err(|code| call.in_need_of_body(code))?;
+        let object = object(&read(app, call, body).await?).map_err(|code| call.in_need_of_body(code))?;
         rid::find(app, object.get("rid").and_then(Value::as_str), platform).await
     };
     match found.await {
@@ -182,9 +182,12 @@ fn check_method(call: Call, parts: &Parts) -> Result<(), Failure> {
     if parts.method == Method::POST { Ok(()) } else { Err(call.in_need_of_body(ErrorCode::REQUIRE_POST)) }
 }
 
-async fn read(call: Call, body: Body) -> Result<Bytes, Failure> {
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    body.map_err(|_| call.in_need_of_body(ErrorCode::DATA_FORMAT))
+async fn read(app: &App, call: Call, body: Body) -> Result<Bytes, Failure> {
+    let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven).await;
+    body.map_err(|error| match error {
+        BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
+        _ => call.in_need_of_body(error.code()),
+    })
 }
 
 async fn question(
@@ -203,7 +206,7 @@ async fn question(
         let is_authorized = permission != Permission::NotAuthorized;
         check_authorization(if is_authorized { Permission::Granted } else { permission })?;
     }
-    told.body = read(call, body).await?;
+    told.body = read(app, call, body).await?;
     let object = object(&told.body).map_err(|code| call.in_need_of_body(code))?;
     Ok(Question { caller, object })
 }

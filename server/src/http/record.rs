@@ -41,6 +41,11 @@ impl Owner {
         }
     }
 
+    /// Who called.
+    fn caller(&self) -> &str {
+        self.platform().unwrap_or(self.appid())
+    }
+
     fn secrets(&self) -> Vec<&Secret> {
         match self {
             Owner::Account(account, _) => {
@@ -137,7 +142,7 @@ impl Asked {
             return;
         };
         if let Told { owner: Some(owner), sort, .. } = told {
-            app.refused_calls.keep(*sort, || Refused {
+            app.refused_calls.keep(*sort, owner.caller(), || Refused {
                 rid: error.rid,
                 sort: *sort,
                 appid: owner.appid().to_owned(),

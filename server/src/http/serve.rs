@@ -179,7 +179,7 @@ impl Connection {
 }
 
 /// As many as there may be open files, with some left for the store, and as many again for what goes on to others.
-fn connections_max() -> usize {
+pub fn connections_max() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -15,7 +15,7 @@ use super::{answer, gateway, hint::Hint, record::Told, serve::Peer};
 use crate::{
     accounts::Account,
     app::App,
-    body,
+    body::{self, BodyError},
     config::AccountConfig,
     store::NotDurable,
     token::{Endpoint, Holder, Issued},
@@ -72,7 +72,7 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
 /// `/cgi-bin/stable_token`
 pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let client = request.extensions().get().copied();
-    let (body, object) = match read_object(request).await {
+    let (body, object) = match read_object(&app, request).await {
         Ok(read) => read,
         Err(code) => return refuse(&app, "stable_token", code),
     };
@@ -95,12 +95,13 @@ pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Resp
     }
 }
 
-async fn read_object(request: Request) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
+async fn read_object(app: &App, request: Request) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
     if request.method() != Method::POST {
         return Err(ErrorCode::REQUIRE_POST);
     }
-    let bytes = body::read_within(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    let bytes = bytes.map_err(|_| ErrorCode::DATA_FORMAT)?;
+    let budget = &app.bodies.unproven;
+    let bytes = body::read_sharing(request.into_body(), BODY_BYTES_MAX, BODY_TIME_MAX, budget).await;
+    let bytes = bytes.map_err(BodyError::code)?;
     let object = body::object(&bytes)?;
     Ok((bytes, object))
 }

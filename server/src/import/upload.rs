@@ -68,7 +68,9 @@ pub enum UploadError {
     #[error("no answer from the server: {0}")]
     Lost(String),
     /// 503, even after repeating: nothing can be made durable there at the moment.
-    #[error("the server cannot make messages durable (HTTP status 503)")]
+    #[error(
+        "the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)"
+    )]
     NotDurable,
     /// 401
     #[error("the server refuses the admin key (HTTP status 401)")]

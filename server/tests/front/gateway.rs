@@ -169,6 +169,25 @@ async fn the_real_token_is_in_no_header() {
 }
 
 #[tokio::test]
+async fn the_real_token_is_in_no_text_however_long_and_media_pass_as_they_are() {
+    let length = 200_000;
+    let upstream = wechat(move |seen| {
+        let content_type = if seen.target.contains("media") { "image/png" } else { "application/json" };
+        let filling = "x".repeat(length);
+        Answer::new(200, content_type, format!("{{\"before\":\"{filling}\",\"asked\":\"{}\"}}", seen.target))
+    })
+    .await;
+    let program = program(&upstream, "");
+    let token = program.access_token().await;
+    for (path, shown) in [("/cgi-bin/rid", token.clone()), ("/cgi-bin/media/get", format!("{REAL}0"))] {
+        let url = format!("{}{path}?access_token={token}", program.base);
+        let text = program.http.get(url).send().await.unwrap().text().await.unwrap();
+        assert!(text.len() > length, "{path}: {}", text.len());
+        assert!(text.ends_with(&format!("{path}?access_token={shown}\"}}")), "{path}: {}", &text[length..]);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once() {
     let refuse = |seen: &Seen| {
         if seen.target.contains("REALreal0") {

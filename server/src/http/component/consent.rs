@@ -22,7 +22,7 @@ use super::super::{answer, page::lang_of, serve::Peer, token};
 use super::push;
 use crate::{
     app::App,
-    body::read_within,
+    body::{BodyError, read_sharing},
     components::{
         Approval, Component, ComponentError, MESSAGES,
         code::{Code, CodeKind},
@@ -52,6 +52,7 @@ enum Obstacle {
     TooManyTries,
     NotDurable,
     Form,
+    Busy,
 }
 
 impl Obstacle {
@@ -65,6 +66,7 @@ impl Obstacle {
             Obstacle::TooManyTries => "too_many_tries",
             Obstacle::NotDurable => "not_durable",
             Obstacle::Form => "form",
+            Obstacle::Busy => "busy",
         }
     }
 }
@@ -125,8 +127,9 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let lang = lang_of(query, &parts.headers);
     match parts.method {
         Method::GET | Method::HEAD => open(&app, query, lang),
-        Method::POST => match read_within(body, FORM_BYTES_MAX, FORM_TIME_MAX).await {
+        Method::POST => match read_sharing(body, FORM_BYTES_MAX, FORM_TIME_MAX, &app.bodies.unproven).await {
             Ok(form) => decide(&app, &Values::parse(&form), &parts).await,
+            Err(BodyError::Full) => obstacle(&app, Obstacle::Busy, lang),
             Err(_) => obstacle(&app, Obstacle::Form, lang),
         },
         _ => {

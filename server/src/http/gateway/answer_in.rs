@@ -30,7 +30,7 @@ pub fn refuses_token(code: i64) -> bool {
 /// Reads an answer if it may hold an error code. What is read and too large goes on as a stream.
 pub async fn look(parts: &Parts, mut body: Body) -> Looked {
     let is_small = body.size_hint().lower() <= BYTES_MAX as u64;
-    if !is_small || !may_hold_code(parts) {
+    if !is_small || !is_text(parts) {
         return Looked::Streamed(Bytes::new(), body);
     }
     let mut read = BytesMut::new();
@@ -49,7 +49,8 @@ pub async fn look(parts: &Parts, mut body: Body) -> Looked {
     Looked::Whole(whole, code)
 }
 
-fn may_hold_code(parts: &Parts) -> bool {
+/// Whether an answer is JSON or text that can be read as it is.
+pub fn is_text(parts: &Parts) -> bool {
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_plain = parts.headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
     is_plain
@@ -84,7 +85,15 @@ pub fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Bytes> {
 }
 
 fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() { None } else { bytes.windows(part.len()).position(|window| window == part) }
+    let first = *part.first()?;
+    let mut at = 0;
+    loop {
+        at += bytes[at..].iter().position(|byte| *byte == first)?;
+        if bytes[at..].starts_with(part) {
+            return Some(at);
+        }
+        at += 1;
+    }
 }
 
 #[cfg(test)]

@@ -3,10 +3,7 @@
 use std::{
     mem,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -16,16 +13,15 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 
-use crate::store::lock;
+use crate::{
+    budget::{Budget, Share},
+    store::lock,
+};
 
 /// A larger body is not sent twice. Source: the contract.
 const BYTES_MAX: usize = 1 << 20;
 /// All copies at the same time; beyond it bodies are not kept, and not sent twice.
-const ALL_BYTES_MAX: usize = 256 << 20;
-
-/// Bytes of all copies.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<AtomicUsize>);
+pub const ALL_BYTES_MAX: usize = 256 << 20;
 
 /// A body that goes on, and what of it went by so far.
 #[derive(Clone, Debug)]
@@ -51,8 +47,7 @@ struct State {
 #[derive(Debug)]
 struct Kept {
     pieces: Vec<Bytes>,
-    bytes: usize,
-    budget: Budget,
+    share: Share,
 }
 
 /// The body was taken back, to be sent from its beginning.
@@ -63,7 +58,7 @@ struct TakenBack;
 impl Copy {
     /// Of a body that can be sent again; without a budget it cannot.
     pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
-        let kept = budget.map(|budget| Kept { pieces: Vec::new(), bytes: 0, budget: budget.clone() });
+        let kept = budget.map(|budget| Kept { pieces: Vec::new(), share: budget.share() });
         let is_whole = body.is_end_stream();
         let state = State {
             body: Some(body),
@@ -107,7 +102,7 @@ impl Copy {
             lock(&self.0).kept.as_ref()?;
         }
         let mut state = lock(&self.0);
-        let kept = state.kept.as_mut().filter(|kept| kept.bytes <= BYTES_MAX)?;
+        let kept = state.kept.as_mut().filter(|kept| kept.share.bytes() <= BYTES_MAX)?;
         Some(mem::take(&mut kept.pieces).concat().into())
     }
 
@@ -145,17 +140,10 @@ impl State {
 
 impl Kept {
     fn with(mut self, data: &[u8]) -> Option<Kept> {
-        self.bytes += data.len();
-        let all = self.budget.0.fetch_add(data.len(), Ordering::Relaxed) + data.len();
+        let fits = self.share.take(data.len());
         // Copied, since the piece holds on to the buffer it was read into.
         self.pieces.push(Bytes::copy_from_slice(data));
-        (self.bytes <= BYTES_MAX && all <= ALL_BYTES_MAX).then_some(self)
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        self.budget.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        (fits && self.share.bytes() <= BYTES_MAX).then_some(self)
     }
 }
 
@@ -230,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_is_whole_wherever_it_was_taken_back_and_a_large_one_never_is() {
-        let budget = Budget::default();
+        let budget = Budget::new(ALL_BYTES_MAX);
         let second = Duration::from_secs(1);
         for went_by in 0..=5 {
             let copy = Copy::new(body(4, 1000), Some(&budget));
@@ -246,6 +234,6 @@ mod tests {
             assert_eq!(copy.whole(second).await, None);
         }
         assert_eq!(Copy::new(body(1, 1), None).whole(second).await, None, "without a budget nothing is kept");
-        assert_eq!(budget.0.load(Ordering::Relaxed), 0, "all is given back");
+        assert_eq!(budget.bytes(), 0, "all is given back");
     }
 }

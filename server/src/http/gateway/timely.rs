@@ -11,7 +11,8 @@ use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// A body whose next piece has to come within this time. While nobody asks for a piece no time counts.
+/// A body whose next piece has to come within this time. While nobody asks for a piece no time counts: that is
+/// the caller's own, which the answer's place counts.
 pub fn body(body: Body, idle_max: Duration) -> Body {
     Body::new(Timely { body, idle_max, sleep: Box::pin(tokio::time::sleep(idle_max)), is_waiting: false })
 }

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     super::token::{Applicant, CLIENT_CREDENTIAL},
-    BODY_BYTES_MAX, BODY_TIME_MAX, answer, failure, gateway, object, ok, quota, read_within, refuse,
+    BODY_BYTES_MAX, BODY_TIME_MAX, BodyError, answer, failure, gateway, object, ok, quota, read_sharing,
+    refuse,
 };
 use crate::{accounts::Account, app::App, http::record::Told};
 
@@ -22,8 +23,9 @@ const NAME: &str = "clear_quota_v2";
 /// Appid and secret stand in the body or in the query: WeChat's pages and SDKs have both.
 pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let (body, given) = match read(&parts, body).await {
+    let (body, given) = match read(&app, &parts, body).await {
         Ok(read) => read,
+        Err(ErrorCode::SYSTEM_ERROR) => return refuse(&app, NAME, &ErrorCode::SYSTEM_ERROR.into()),
         Err(code) => {
             let example = r#"POST {"appid":"...","appsecret":"..."}"#;
             return refuse(&app, NAME, &failure(code, example, example));
@@ -43,11 +45,12 @@ pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     }
 }
 
-async fn read(parts: &Parts, body: Body) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
+async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
     if parts.method != Method::POST {
         return Err(ErrorCode::REQUIRE_POST);
     }
-    let body = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await.map_err(|_| ErrorCode::DATA_FORMAT)?;
+    let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven).await;
+    let body = body.map_err(BodyError::code)?;
     let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
     let in_query: Map<String, Value> =
         query.map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect();

@@ -14,6 +14,7 @@ use http_body_util::BodyExt as _;
 use msgcube_client::Day;
 use msgcube_cube::{Message, start_of_day_s};
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::no_account;
 use crate::{
@@ -33,6 +34,8 @@ const CHUNK: usize = 4096;
 const CHUNK_BYTES: usize = 2 << 20;
 /// A sender that is silent for this long is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a request waits for others to end.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Default, Serialize)]
 struct Report {
@@ -64,8 +67,9 @@ pub async fn receive(
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
-    // Never closed, so there is always a place in the end.
-    let _place = app.bulk_places.acquire().await;
+    let Some(_places) = places(&account.bulk_places, &app.bulk_places, PLACE_WITHIN).await else {
+        return answer::own(StatusCode::SERVICE_UNAVAILABLE, &Report::no_place());
+    };
     let mut intake = Intake::new(&app, &account);
     let mut result = intake.read(request.into_body()).await;
     if result.is_ok()
@@ -84,6 +88,16 @@ pub async fn receive(
         }
     };
     answer::own(status, &report)
+}
+
+/// A place among those of the account, and one among all.
+async fn places<'a>(
+    of_account: &'a Semaphore,
+    of_all: &'a Semaphore,
+    within: Duration,
+) -> Option<[SemaphorePermit<'a>; 2]> {
+    let both = async { Some([of_account.acquire().await.ok()?, of_all.acquire().await.ok()?]) };
+    tokio::time::timeout(within, both).await.ok()?
 }
 
 /// Why not every line was taken.
@@ -248,6 +262,14 @@ fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
 }
 
 impl Report {
+    fn no_place() -> Report {
+        let seconds = PLACE_WITHIN.as_secs();
+        let error = format!(
+            "other imports, 4 of an account and 16 in all at most, did not end within {seconds} s; send everything again later"
+        );
+        Report { error: Some(error), durable_lines: Some(0), ..Report::default() }
+    }
+
     fn note(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Counted | Outcome::Noted => self.accepted += 1,
@@ -262,5 +284,24 @@ impl Report {
         if self.errors.len() < ERRORS_SHOWN {
             self.errors.push(LineError { line, error });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_finds_no_place_is_told_so_and_another_account_has_its_own() {
+        let (one, other, all) = (Semaphore::new(1), Semaphore::new(2), Semaphore::new(2));
+        let take = |of_account| places(of_account, &all, Duration::ZERO);
+        let first = take(&one).await;
+        assert!(first.is_some() && take(&one).await.is_none(), "all of the account");
+        assert_eq!(all.available_permits(), 1, "whoever waits for the account holds no place of others");
+        let second = take(&other).await;
+        assert!(second.is_some() && take(&other).await.is_none(), "all of all");
+        assert_eq!(other.available_permits(), 1);
+        drop(first);
+        assert!(take(&one).await.is_some());
     }
 }

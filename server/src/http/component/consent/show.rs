@@ -204,10 +204,14 @@ pub fn obstacle(obstacle: Obstacle, lang: Lang) -> Response<Body> {
             "The form did not arrive as a whole. Go back and send it again.",
             "表单未完整送达，请返回重新提交。",
         ),
+        Obstacle::Busy => lang.pick(
+            "The server reads too many forms at the moment. Nothing was granted; go back and send it again in a minute.",
+            "服务器当前接收的表单过多，未作任何授权，请稍后返回重新提交。",
+        ),
     };
     let status = match obstacle {
         Obstacle::TooManyTries => StatusCode::TOO_MANY_REQUESTS,
-        Obstacle::NotDurable => StatusCode::SERVICE_UNAVAILABLE,
+        Obstacle::NotDurable | Obstacle::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
     let body = format!("<h1>{title}</h1><p class=\"notice bad\">{text}</p>");
