@@ -95,7 +95,11 @@ impl Office<'_> {
         let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
         changes.push(fact(appid, settings, self.key)?);
         let begun_s = self.clock.now_s();
-        self.ingest.submit_all(changes)?.await?;
+        let done = async { self.ingest.submit_all(changes)?.await }.await;
+        if let Err(error) = done {
+            self.received.stay_with_platforms(appid);
+            return Err(error.into());
+        }
         let account = self.serve(there.number, config)?;
         self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1);
         Ok(account)

@@ -41,6 +41,9 @@ pub async fn manage(shared: Arc<Shared>) {
             Some(done) = workers.join_next(), if !workers.is_empty() => {
                 if let Ok((target, pass)) = done {
                     busy.retain(|other| *other != target);
+                    if pass != Pass::AllTaken && !fares.contains_key(&target) {
+                        warn_of(&shared, target, pass);
+                    }
                     note(&mut fares, target, pass);
                 }
             }
@@ -70,6 +73,16 @@ enum Pass {
     /// The target is there, and refused some.
     SomeRefused,
     NobodyAnswers,
+}
+
+/// Says once that a target takes nothing, until it does again.
+fn warn_of(shared: &Shared, target: TargetId, pass: Pass) {
+    let Some((_, to)) = shared.targets().into_iter().find(|(id, _)| *id == target) else { return };
+    let why = match pass {
+        Pass::NobodyAnswers => "nobody answers",
+        _ => "not taken; an event is only by status 200 and the body success",
+    };
+    tracing::warn!(to = %to.address, why, "what waits for this address is sent again, with growing pauses");
 }
 
 fn note(fares: &mut HashMap<TargetId, Fare>, target: TargetId, pass: Pass) {

@@ -38,6 +38,13 @@ impl Received {
         });
         facts.collect::<Result<_, _>>().map(Some)
     }
+
+    /// It did not become durable: all is as before.
+    pub fn stay_with_platforms(&self, appid: &str) {
+        let mut platforms = lock(&self.platforms);
+        let seats = platforms.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
+        seats.for_each(|seat| seat.standing.is_beside = false);
+    }
 }
 
 impl Platforms {

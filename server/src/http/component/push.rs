@@ -94,7 +94,7 @@ async fn push_ticket(app: &App, component: &Component) {
         note(component, &result, now_s);
         let Err(error) = result else { return };
         if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
-            tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; the next one follows");
+            tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; it is tried again soon, and in ten minutes");
         }
         tokio::time::sleep(pause).await;
     }
