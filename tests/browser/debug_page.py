@@ -11,8 +11,9 @@ import urllib.request
 from datetime import datetime
 
 import cases
-from browser import tab
+from browser import WIDE, tab
 from cases import case
+from program import until
 
 NOW = "2014-12-10T12:00:00+08:00"
 APPID, SECRET = "wx00000000000000a1", "0123456789abcdef0123456789abcdef"
@@ -351,7 +352,7 @@ def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
             assert 1 <= heights[2] < 2 and abs(heights[5] / heights[0] - 100 / 504) < 0.02, heights
             widths = shown.page.locator(".fill").evaluate_all("all => all.map((one) => one.getBoundingClientRect().width)")
             assert abs(widths[1] / widths[0] - 174 / 431) < 0.01 and 1 <= widths[2] < 5, widths
-            fits(shown, f"sparse-days-{lang}")
+            shown.fits(f"sparse-days-{lang}")
             shown.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
             choose(shown, "getupstreammsghour")
             shown.page.fill("#begin", "2014-03-01")
@@ -361,9 +362,10 @@ def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
             assert [hour for hour, height in enumerate(heights) if height] == [1, 2, 20] and len(heights) == 24, heights
             assert abs(heights[2] / heights[1] - 174 / 329) < 0.02, heights
             assert labels == [f"{hour:02}:00" for hour in range(0, 24, 2)], labels
-            fits(shown, f"sparse-hours-{lang}")
-            shown.page.wait_for_function("document.querySelectorAll('.axis > div:not(.unseen)').length < 12")
-            assert shown.page.locator(".axis > div:not(.unseen)").count() >= 4, "narrow ones have fewer, and not only the ends"
+            shown.fits(f"sparse-hours-{lang}")
+            shown_labels = shown.page.locator(".axis > div:not(.unseen)")
+            until("narrow ones have fewer labels", lambda: shown_labels.count() < 12)
+            assert shown_labels.count() >= 4, "narrow ones have fewer, and not only the ends"
             assert shown.page.evaluate("(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector('.wide'))") <= 0
             choose(shown, "getupstreammsgdist")
             shown.page.fill("#begin", "2014-03-01")
@@ -371,7 +373,7 @@ def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
             send(shown)
             assert len(chart(shown)[1]) == 15
             assert shown.page.locator(".keys > span").count() == 2 and shown.page.locator(".fill").count() == 0
-            fits(shown, f"sparse-distribution-{lang}")
+            shown.fits(f"sparse-distribution-{lang}")
 
 
 @case
@@ -414,7 +416,7 @@ def what_is_missing_is_said_before_anything_is_asked(scene):
             send(shown)
             assert marked() == ["appid", "secret"] and shown.page.evaluate("document.activeElement.id") == "appid"
             assert (shown.text("#no_appid"), shown.text("#no_secret")) == (appid, secret)
-            fits(shown, f"missing-{lang}")
+            shown.fits(f"missing-{lang}")
             shown.page.fill("#appid", APPID)
             assert marked() == ["secret"] and not shown.page.is_visible("#no_appid")
             send(shown)
