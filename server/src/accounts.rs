@@ -82,9 +82,7 @@ impl Account {
         let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
-}
 
-impl Account {
     /// True if an operator set it up, whoever brings its messages: it stands in the configuration file, or has a
     /// callback of its own.
     pub fn is_own(&self) -> bool {
@@ -139,17 +137,6 @@ impl Accounts {
     pub fn put_if_new(&self, account: &Arc<Account>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
-    }
-
-    /// Serves an account no more.
-    pub fn withdraw(&self, appid: &str) {
-        self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
-    }
-
-    /// Serves an account as before it was withdrawn.
-    pub fn put_back(&self, account: &Arc<Account>) {
-        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        served.insert(account.config.appid.clone(), account.clone());
     }
 
     /// Serves an account of the configuration file.

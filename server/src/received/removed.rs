@@ -69,7 +69,7 @@ impl Received {
             }
             Err(error) => {
                 forgotten.into_iter().for_each(|forgotten| platforms.restore(appid, forgotten));
-                self.accounts.put_back(account);
+                self.accounts.put(account.clone());
                 let is_taken = was_taken || platforms.is_active(appid);
                 self.ingest.set_served(account.number, is_taken);
                 Err(error.into())
@@ -96,7 +96,7 @@ impl Received {
         let done = self.ingest.enqueue_serving(account.number, false, changes);
         let done = done.inspect_err(|_| self.ingest.set_served(account.number, was_taken))?;
         // Nothing of it is taken any more, nor brought back by what was decided before.
-        self.accounts.withdraw(appid);
+        self.accounts.take_out(appid);
         let forgotten = platforms.0.iter_mut().filter_map(|(component, platform)| {
             platform.forget(appid, now_s).map(|(seat, former)| Forgotten {
                 component: component.clone(),
