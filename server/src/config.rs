@@ -43,6 +43,8 @@ pub struct Config {
     pub callback_max_age_s: u32,
     /// Memory for users and pages in MiB before pages are let go.
     pub memory_mib: usize,
+    /// Proxies in front: each stands for many callers, so that shares by address do not hold for it.
+    pub proxies: Networks,
     /// HTTPS on `listen`; none: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// How the seven interfaces answer.

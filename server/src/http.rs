@@ -2,6 +2,7 @@
 
 mod activity;
 mod answer;
+mod answering;
 mod callback;
 mod caller;
 mod cloud;

@@ -186,9 +186,14 @@ impl Ingest {
     /// Takes this second out of the coverage of all accounts.
     pub fn lose_all(&self) {
         let now_s = self.shared.clock.now_s();
+        self.lose_all_between(now_s, now_s + 1);
+    }
+
+    /// The same of these seconds.
+    pub fn lose_all_between(&self, from_s: i64, to_s: i64) {
         let mut queue = lock(&self.shared.queue);
         for account in queue.served.clone() {
-            queue.lose(account, now_s, now_s + 1);
+            queue.lose(account, from_s, to_s);
         }
     }
 

@@ -6,7 +6,7 @@ use msgcube_client::DateProfile;
 use serde::Deserialize;
 
 use super::{
-    AccountTable, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles, UpstreamConfig,
+    AccountTable, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles, TlsFiles, UpstreamConfig,
     cloud::CloudTable, component::ComponentTable,
 };
 use crate::{outbound::Address, secret::Secret};
@@ -30,6 +30,8 @@ struct ConfigFile {
     callback_max_age_s: u32,
     #[serde(default = "default_memory_mib")]
     memory_mib: usize,
+    #[serde(default)]
+    proxies: Vec<String>,
     tls: Option<TlsTable>,
     #[serde(default)]
     datacube: DatacubeTable,
@@ -147,6 +149,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         admin_key: admin_key.map_err(|flaw| place.flawed(flaw))?,
         callback_max_age_s: file.callback_max_age_s,
         memory_mib: file.memory_mib,
+        proxies: Networks::parse("proxies", &file.proxies).map_err(|flaw| place.flawed(flaw))?,
         tls: file.tls.map(|tls| place.tls(&tls)),
         datacube: place.datacube(&file.datacube)?,
         upstream: file.upstream.map(|upstream| place.upstream(&upstream)).transpose()?,

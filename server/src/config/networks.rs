@@ -1,6 +1,6 @@
 //! Lists of addresses and networks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
@@ -39,6 +39,19 @@ impl Networks {
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// What an address's share is counted by, where these are proxies: itself, or its network of 64 bits on IPv6, which one
+    /// caller has whole. None for a proxy and for this machine, which stand for many callers.
+    pub fn counted_as(&self, address: IpAddr) -> Option<IpAddr> {
+        let address = address.to_canonical();
+        if address.is_loopback() || self.contain(address) {
+            return None;
+        }
+        Some(match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        })
     }
 
     /// As they were written, short.

@@ -92,6 +92,7 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
         admin_key: None,
         callback_max_age_s: 3600,
         memory_mib: 512,
+        proxies: Networks::default(),
         tls: None,
         datacube: Datacube::default(),
         upstream: None,

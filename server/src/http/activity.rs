@@ -11,19 +11,25 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, http::Response};
-use bytes::Bytes;
-use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use axum::{
+    body::Body,
+    http::{Response, Version},
+};
+use hyper::body::{Body as _, Incoming};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::AbortHandle,
     time::Instant,
 };
 
+use super::answering::{Answers, Room, Sent};
 use crate::store::lock;
 
-/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs open between calls.
+/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs
+/// open between calls. The same holds for one on which the peer takes nothing of an answer.
 const IDLE_MAX: Duration = Duration::from_secs(90);
+/// The same while the program ends.
+const IDLE_AT_END_MAX: Duration = Duration::from_secs(2);
 /// Answers up to this many bytes are out as soon as they are made.
 const SHORT_BYTES: u64 = 16 << 10;
 
@@ -38,17 +44,19 @@ pub struct Activity {
     is_in_body: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
+    answers: Answers,
 }
 
 impl Activity {
     /// Of a connection that was just accepted.
-    pub fn new() -> Activity {
+    fn new(room: Arc<Room>) -> Activity {
         Activity {
             opened: Instant::now(),
             first_byte_us: AtomicU64::new(0),
             is_in_body: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            answers: Answers::new(room),
         }
     }
 
@@ -64,7 +72,7 @@ impl Activity {
     /// is now.
     pub fn arrived(&self, request: &hyper::Request<Incoming>) -> Instant {
         let first_byte_us = self.first_byte_us.swap(0, Ordering::Relaxed);
-        if request.version() > hyper::Version::HTTP_11 {
+        if request.version() > Version::HTTP_11 {
             return Instant::now();
         }
         self.is_in_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
@@ -88,23 +96,23 @@ impl Activity {
     /// The requests begun, if none is running.
     fn at_rest(&self) -> Option<u64> {
         let begun = self.begun.load(Ordering::Relaxed);
-        (self.ended.load(Ordering::Relaxed) == begun).then_some(begun)
+        (self.ended.load(Ordering::Relaxed) == begun && self.answers.are_over()).then_some(begun)
     }
 }
 
-/// A request that is being answered. It is over when this is dropped, also if its stream was reset: otherwise its
-/// connection would never be at rest again.
+/// A request that is being answered, until its answer is made. It is over when this is dropped, also if its stream was
+/// reset: otherwise its connection would never be at rest again.
 pub struct Running(Arc<Activity>);
 
 impl Running {
-    /// It lasts until its answer was sent.
-    pub fn until_sent(self, response: Response<Body>) -> Response<Body> {
-        // A short answer is out at once; a long one, or one that streams, keeps the request alive.
+    /// The answer as it is sent; until then its connection is not at rest.
+    pub async fn until_sent(self, response: Response<Body>, version: Version) -> Response<Sent> {
+        // A short answer is out at once, except on HTTP/2, where the peer says when.
         let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
-        if is_short {
-            return response;
+        if is_short && version <= Version::HTTP_11 {
+            return response.map(Sent::unwatched);
         }
-        response.map(|body| Body::new(Answering { body, _running: self }))
+        self.0.answers.watched(response).await
     }
 }
 
@@ -114,36 +122,11 @@ impl Drop for Running {
     }
 }
 
-/// The body of an answer, with the request it belongs to.
-struct Answering {
-    body: Body,
-    _running: Running,
-}
-
-impl hyper::body::Body for Answering {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
 #[derive(Debug)]
 pub struct Idle {
     connections: Arc<Mutex<Vec<Watched>>>,
+    room: Arc<Room>,
     task: AbortHandle,
 }
 
@@ -158,22 +141,26 @@ struct Watched {
 impl Idle {
     /// Starts looking.
     pub fn start() -> Idle {
-        let connections = Arc::new(Mutex::new(Vec::new()));
-        let task = tokio::spawn({
-            let connections = connections.clone();
-            async move {
-                loop {
-                    tokio::time::sleep(IDLE_MAX / 2).await;
-                    lock(&connections).retain_mut(Watched::goes_on);
-                }
-            }
-        });
-        Idle { connections, task: task.abort_handle() }
+        let (connections, room) = (Arc::new(Mutex::new(Vec::new())), Room::new());
+        let task = tokio::spawn(look(connections.clone(), room.clone(), IDLE_MAX / 2));
+        Idle { connections, room, task: task.abort_handle() }
+    }
+
+    /// What happens on a connection that was just accepted.
+    pub fn activity(&self) -> Arc<Activity> {
+        Arc::new(Activity::new(self.room.clone()))
     }
 
     /// Looks after a connection, too.
     pub fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
         lock(&self.connections).push(Watched { activity, connection, at_rest: None });
+    }
+
+    /// The program ends: nobody waits long for a peer any more.
+    pub fn hurry(&mut self) {
+        self.task.abort();
+        let looks = look(self.connections.clone(), self.room.clone(), IDLE_AT_END_MAX / 2);
+        self.task = tokio::spawn(looks).abort_handle();
     }
 }
 
@@ -183,11 +170,42 @@ impl Drop for Idle {
     }
 }
 
+/// Looks at all of them again and again, and ends some at once if their answers hold too much memory.
+async fn look(connections: Arc<Mutex<Vec<Watched>>>, room: Arc<Room>, pause: Duration) {
+    loop {
+        let until = Instant::now() + pause;
+        while tokio::time::timeout_at(until, room.exceeded()).await.is_ok() {
+            make_room(&lock(&connections), room.excess_bytes());
+            // Those that end give their memory back only once they run.
+            tokio::task::yield_now().await;
+        }
+        lock(&connections).retain_mut(Watched::goes_on);
+    }
+}
+
+/// Ends the connections whose peers have let answers wait longest, until so many bytes are free.
+fn make_room(connections: &[Watched], mut excess_bytes: usize) {
+    let waiting = connections.iter().filter_map(|watched| {
+        let (since_ms, bytes) = watched.activity.answers.waiting_since_ms()?;
+        Some((since_ms, bytes, &watched.connection))
+    });
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_unstable_by_key(|(since_ms, ..)| *since_ms);
+    for (_, bytes, connection) in waiting {
+        if excess_bytes == 0 {
+            return;
+        }
+        excess_bytes = excess_bytes.saturating_sub(bytes);
+        connection.abort();
+    }
+}
+
 impl Watched {
-    /// Ends the connection if nothing happened on it since the last look; false once it is over.
+    /// Ends the connection if nothing happened on it since the last look, or on one of its answers; false once it is over.
     fn goes_on(&mut self) -> bool {
         let at_rest = self.activity.at_rest();
-        if at_rest.is_some() && at_rest == self.at_rest {
+        let is_stuck = self.activity.answers.is_one_stuck();
+        if is_stuck || at_rest.is_some() && at_rest == self.at_rest {
             self.connection.abort();
         }
         self.at_rest = at_rest;

@@ -3,7 +3,10 @@
 
 mod words;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
@@ -12,15 +15,20 @@ use axum::{
     http::{Response, StatusCode},
     routing::get,
 };
+use bytes::Bytes;
 use msgcube_client::{ERROR_CODES, Figures, Granularity, INTERFACES, Interface};
 use msgcube_cube::{COUNT_INTERVALS, COUNTED_TYPES};
 use serde_json::{Value, json};
 
-use super::page::{Page, lang_of};
+use super::{
+    answering::KeptForAll,
+    page::{Page, lang_of},
+};
 use crate::{
     app::App,
     lang::Lang,
     meanings::Meaning,
+    store::lock,
     table::{interval_name, type_name},
 };
 use words::WORDS;
@@ -29,22 +37,45 @@ const TEMPLATE: &str = include_str!("debug/debug.html");
 const SCRIPT: &str =
     concat!(include_str!("debug/dates.js"), include_str!("debug/chart.js"), include_str!("debug/debug.js"));
 
+/// The page of each language as it was drawn last: whoever asks in the same second shares its bytes.
+#[derive(Default)]
+struct Drawn(Mutex<[Option<(i64, Response<Bytes>)>; 2]>);
+
 pub fn router() -> Router<Arc<App>> {
-    Router::new().route("/debug", get(page))
+    let drawn = Arc::new(Drawn::default());
+    Router::new().route(
+        "/debug",
+        get(async move |State(app): State<Arc<App>>, request: Request| {
+            let lang = lang_of(request.uri().query().unwrap_or(""), request.headers());
+            drawn.page(&app, lang)
+        }),
+    )
 }
 
-async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let lang = lang_of(request.uri().query().unwrap_or(""), request.headers());
+impl Drawn {
+    fn page(&self, app: &App, lang: Lang) -> Response<Body> {
+        let now_s = app.clock.now_s();
+        let place = lang.pick(0, 1);
+        let mut drawn = lock(&self.0);
+        let last = drawn[place].take().filter(|(drawn_s, _)| *drawn_s == now_s);
+        let (_, page) = drawn[place].insert(last.unwrap_or_else(|| (now_s, draw(app, lang, now_s))));
+        let mut response = page.clone().map(Body::from);
+        response.extensions_mut().insert(KeptForAll);
+        response
+    }
+}
+
+fn draw(app: &App, lang: Lang, now_s: i64) -> Response<Bytes> {
     // No `<` in it, so that nothing in it can end the element.
-    let data = data(&app, lang).to_string().replace('<', "\\u003c");
+    let data = data(app, lang, now_s).to_string().replace('<', "\\u003c");
     let body = format!("{TEMPLATE}<script type=\"application/json\" id=\"data\">{data}</script>");
     let title = words(lang).get("title").map_or("", |title| title);
     Page { status: StatusCode::OK, lang, title: format!("{title} · msgcube"), body, script: Some(SCRIPT) }
-        .response()
+        .drawn()
 }
 
 /// What the page knows of the tables and the settings.
-fn data(app: &App, lang: Lang) -> Value {
+fn data(app: &App, lang: Lang, now_s: i64) -> Value {
     let datacube = &app.config.datacube;
     let in_both = |name: &dyn Fn(Lang) -> String| json!({ "en": name(Lang::En), "zh": name(Lang::Zh) });
     let interface = |interface: &Interface| {
@@ -60,7 +91,7 @@ fn data(app: &App, lang: Lang) -> Value {
     let error = |error: &msgcube_client::ErrorCode| (error.code.to_string(), json!(Meaning::of(error.code)));
     json!({
         "lang": lang.pick("en", "zh"),
-        "now_s": app.clock.now_s(),
+        "now_s": now_s,
         "live": datacube.live,
         "not_ready_before_minute": datacube.not_ready_before_minute,
         "interfaces": INTERFACES.iter().map(interface).collect::<Vec<_>>(),

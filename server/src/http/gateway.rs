@@ -10,7 +10,7 @@ mod places;
 mod replacing;
 mod timely;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -25,6 +25,7 @@ use super::{
     answer,
     caller::{self, Caller, caller, failure, remembered},
     hint::Hint,
+    serve::Peer,
 };
 use crate::{
     accounts::Account,
@@ -43,6 +44,9 @@ use places::Whose;
 
 /// How long nothing may move in either direction.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How long the body of a call may take in all if no token of ours is needed for it.
+const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 
 /// Anything that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
@@ -153,7 +157,9 @@ enum Lost {
 impl Call<'_> {
     /// WeChat's answer, or what is said in its place.
     async fn pass(&self, body: Body) -> Result<Response<Body>, Response<Body>> {
-        let Some(place) = self.app.gateway_places.take(self.whose()) else {
+        let whose = self.whose();
+        let time_max = (!matches!(whose, Whose::Known(_))).then_some(UNPROVEN_BODY_MAX);
+        let Some(place) = self.app.gateway_places.take(whose, self.counted_as()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
             let error = "too many calls wait for WeChat already; try again later";
             return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
@@ -161,9 +167,11 @@ impl Call<'_> {
         let stopwatch = Stopwatch::start();
         // Only what carries a token is ever sent again.
         let budget = self.account.as_ref().map(|_| &self.app.gateway_copies);
+        let (body, late) = timely::within(body, time_max);
         let copy = Copy::new(body, budget);
         let (result, response) = match self.try_twice(&copy).await {
             Ok(response) => ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX)))),
+            Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
             // The caller's own upload broke off: nobody is there to be told.
             Err(_) if copy.is_broken() => {
                 ("caller_gone", Err(answer::own_error(StatusCode::BAD_REQUEST, "the body broke off")))
@@ -184,6 +192,12 @@ impl Call<'_> {
             None if path::is_of_users(parts.uri.path()) => Whose::User,
             None => Whose::Unknown,
         }
+    }
+
+    /// What the share of the caller's address is counted by.
+    fn counted_as(&self) -> Option<IpAddr> {
+        let peer = self.parts.extensions.get::<Peer>()?;
+        self.app.config.proxies.counted_as(peer.address())
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
@@ -360,6 +374,13 @@ fn outcome(failure: &Failure) -> &'static str {
         Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
         Failure::Unreachable(_) => "unreachable",
     }
+}
+
+fn upload_too_slow() -> Response<Body> {
+    let seconds = UNPROVEN_BODY_MAX.as_secs();
+    let error =
+        format!("the body did not arrive within {seconds} s, as it has to without a token of msgcube's");
+    answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
 fn too_slow() -> Response<Body> {

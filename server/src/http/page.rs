@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::lang::Lang;
@@ -29,13 +30,18 @@ pub struct Page {
 impl Page {
     /// The page as an answer.
     pub fn response(self) -> Response<Body> {
+        self.drawn().map(Body::from)
+    }
+
+    /// The same with its bytes, which several answers may share.
+    pub fn drawn(self) -> Response<Bytes> {
         let lang = self.lang.pick("en", "zh-CN");
         let (title, body) = (escape(&self.title), &self.body);
         let script = self.script.map(|script| format!("<script>{script}</script>")).unwrap_or_default();
         let html = format!(
             "<!doctype html>\n<html lang=\"{lang}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><link rel=\"icon\" href=\"data:,\"><title>{title}</title><style>{STYLE}</style></head>\n<body><main>{body}</main>{script}</body></html>\n"
         );
-        let mut response = Response::new(Body::from(html));
+        let mut response = Response::new(Bytes::from(html));
         *response.status_mut() = self.status;
         let headers = [
             (header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),

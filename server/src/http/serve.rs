@@ -1,6 +1,8 @@
 //! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
 //! without an answer, which a router alone cannot.
 
+mod shares;
+
 use std::{
     convert::Infallible,
     io,
@@ -11,6 +13,7 @@ use std::{
 
 use super::{
     activity::{Activity, Idle, Timed},
+    answering::Sent,
     callback, datacube, drain,
     record::Asked,
 };
@@ -19,7 +22,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::Response,
+    http::{Response, StatusCode},
 };
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
@@ -33,6 +36,8 @@ use tokio::{
     time::Instant,
 };
 use tower::ServiceExt as _;
+
+use shares::{Refused, Share, Shares};
 
 /// The other end of the connection that a request came by; callbacks do not carry it.
 #[derive(Clone, Copy, Debug)]
@@ -117,9 +122,11 @@ pub async fn serve(
     // And one write of one piece: answers are short.
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder.http2().max_send_buf_size(BUFFER_BYTES_MAX);
     let places = Arc::new(Semaphore::new(connections_max()));
+    let shares = Shares::new(routes.app.config.proxies.clone());
     let graceful = GracefulShutdown::new();
-    let idle = Idle::start();
+    let mut idle = Idle::start();
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
@@ -127,12 +134,21 @@ pub async fn serve(
             () = &mut end => break,
         };
         let Some((stream, peer, place)) = accepted else { continue };
-        let activity = Arc::new(Activity::new());
+        let share = shares.take(peer.ip(), places.available_permits(), routes.app.clock.now_s());
+        let share = match share {
+            Ok(share) => Arc::new(share),
+            Err(refused) => {
+                refuse(&routes.app, watcher, Peer(peer), refused);
+                continue;
+            }
+        };
+        let activity = idle.activity();
         let connection = Connection {
             builder: builder.clone(),
             routes: routes.clone(),
             activity: activity.clone(),
             peer: Peer(peer),
+            share,
             watcher: graceful.watcher(),
         };
         let tls = listener.tls.clone();
@@ -151,6 +167,7 @@ pub async fn serve(
     }
     drop(listener);
     watcher.closing();
+    idle.hurry();
     if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests were still running after 10 s and were cut off");
     }
@@ -162,16 +179,17 @@ struct Connection {
     routes: Routes,
     activity: Arc<Activity>,
     peer: Peer,
+    share: Arc<Share>,
     watcher: hyper_util::server::graceful::Watcher,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
-        let Connection { builder, routes, activity, peer, watcher } = self;
+        let Connection { builder, routes, activity, peer, share, watcher } = self;
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            respond(routes.clone(), request, peer, arrived, activity.clone())
+            respond(routes.clone(), request, peer, arrived, activity.clone(), share.clone())
         });
         // An error here is the peer's: a broken connection or no HTTP.
         let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
@@ -224,6 +242,28 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
     }
 }
 
+/// A connection of an address that holds as many as are free for all others. It might have brought a callback only if
+/// some come from there.
+fn refuse(app: &App, watcher: &impl Watcher, peer: Peer, refused: Refused) {
+    if refused.may_be_wechat {
+        watcher.deaf();
+    }
+    if app.refusals.may_log("", "connections_of_an_address", app.clock.now_s()) {
+        let address = peer.address();
+        tracing::warn!(%address, "connections are closed: this address holds as many as are left for all others; if it is a proxy, name it in proxies");
+    }
+}
+
+/// Only an authentic callback is answered with 200, by us or by the bot behind.
+fn note_callback(app: &App, share: &Share, response: &Response<Body>) {
+    if response.status() == StatusCode::OK
+        && response.extensions().get::<CloseWithoutAnswer>().is_none()
+        && let Some((from_s, to_s)) = share.prove(app.clock.now_s())
+    {
+        app.ingest.lose_all_between(from_s, to_s);
+    }
+}
+
 /// Who answers what.
 #[derive(Clone, Debug)]
 pub struct Routes {
@@ -241,12 +281,15 @@ async fn respond(
     peer: Peer,
     arrived: Instant,
     activity: Arc<Activity>,
-) -> Result<Response<Body>, Closed> {
+    share: Arc<Share>,
+) -> Result<Response<Sent>, Closed> {
     let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
     let response = if routes.is_public && callback::is_callback(&request) {
-        callback::receive(&routes.app, request, arrived).await
+        let response = callback::receive(&routes.app, request, arrived).await;
+        note_callback(&routes.app, &share, &response);
+        response
     } else {
         request.extensions_mut().insert(peer);
         let asked = Asked::new(&request, peer, arrived);
@@ -256,7 +299,7 @@ async fn respond(
         response
     };
     match response.extensions().get::<CloseWithoutAnswer>() {
-        None => Ok(running.until_sent(response)),
+        None => Ok(running.until_sent(response, version).await),
         Some(CloseWithoutAnswer) => Err(Closed),
     }
 }

@@ -110,7 +110,7 @@ mod tests {
     async fn the_place_is_given_back_with_the_end_of_the_answer_or_when_nobody_takes_it() {
         // One place of users.
         let places = Places::beside(1);
-        let place = || places.take(Whose::User);
+        let place = || places.take(Whose::User, None);
         let read = body(Body::from("answer"), place().unwrap(), Duration::from_secs(3600));
         assert!(place().is_none());
         assert_eq!(read.collect().await.unwrap().to_bytes(), "answer");
