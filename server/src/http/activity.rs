@@ -260,3 +260,6 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
         Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

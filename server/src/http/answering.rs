@@ -54,6 +54,12 @@ impl Room {
         if bytes > BYTES_MAX { bytes - BYTES_MAX / 4 * 3 } else { 0 }
     }
 
+    /// What is in it.
+    #[cfg(test)]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
