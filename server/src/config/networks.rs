@@ -85,6 +85,23 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_counted_by_address_or_network_and_not_for_proxies_and_this_machine() {
+        let proxies = networks(&["192.0.2.0/24"]).unwrap();
+        for (address, counted) in [
+            ("198.51.100.7", Some("198.51.100.7")),
+            ("::ffff:198.51.100.7", Some("198.51.100.7")),
+            ("2001:db8:1:2:3:4:5:6", Some("2001:db8:1:2::")),
+            ("192.0.2.7", None),
+            ("::ffff:192.0.2.7", None),
+            ("127.0.0.2", None),
+            ("::1", None),
+        ] {
+            let counted = counted.map(|text: &str| text.parse::<IpAddr>().unwrap());
+            assert_eq!(proxies.counted_as(address.parse().unwrap()), counted, "{address}");
+        }
+    }
+
+    #[test]
     fn what_is_no_address_is_named() {
         for text in ["", "localhost", "192.0.2.0/33", "192.0.2", "*"] {
             let error = networks(&[text]).unwrap_err().to_string();

@@ -50,6 +50,7 @@ fn values_that_cannot_be_are_refused_with_their_place() {
     let cases = [
         (twice.as_str(), "there already"),
         ("data_key_file = \"data/key\"", "must not lie in data_dir"),
+        ("proxies = [\"localhost\"]", "proxies: \"localhost\" is no address"),
         ("[datacube]\nnot_ready_before = \"8:00\"", "08:00"),
         ("[datacube]\ndate_profile = \"loose\"", "loose"),
         ("[[account]]\nappid = \"wx1\"\ntoken = \"t\"", "secret"),

@@ -319,6 +319,13 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::{
+        clock::Clock,
+        config::Config,
+        data_key::DataKey,
+        http::answer,
+        store::{Change, Memory, Store},
+    };
 
     #[derive(Default)]
     struct Counting(AtomicUsize);
@@ -348,6 +355,39 @@ mod tests {
         let waiting = tokio::time::timeout(DEAF_EVERY * 100, give_back);
         let (found, before) = tokio::join!(place(&places, &watcher), waiting);
         assert!(found.is_some() && before.unwrap() < noted());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn refusals_are_gaps_only_where_authentic_callbacks_come_from_the_same_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[[account]]\nappid = \"wx1\"\nsecret = \"s\"\ntoken = \"t\"\n";
+        let config = Config::parse(text, &folder.path().join("msgcube.toml"), |_| None).unwrap();
+        let key = DataKey::load_or_create(&config.data_key_file).unwrap();
+        let (app, writer) =
+            App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
+        let account = app.accounts.all().first().unwrap().number;
+        let (app, now_s) = (Arc::new(app), Clock::real().now_s());
+        let peer = Peer("192.0.2.7:1".parse().unwrap());
+        let shares = Shares::new(app.config.proxies.clone());
+        let share = shares.take(peer.address(), 0, now_s).unwrap();
+        let covers = Change::Claim { account, from_s: now_s - 100, to_s: now_s };
+        app.ingest.submit(covers).await.unwrap();
+        let watcher = Counting::default();
+        let refused = |at_s| shares.take(peer.address(), 0, at_s).unwrap_err();
+        refuse(&app, &watcher, peer, refused(now_s - 50));
+        note_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
+        note_callback(&app, &share, &answer::no_answer());
+        assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "nothing says yet that it is WeChat's");
+        let lost = async || {
+            app.ingest.submit(Change::Fact { key: "a".to_owned(), value: None }).await.unwrap();
+            !app.store.coverage(account, |coverage| coverage.touches(now_s - 50, now_s - 49, now_s))
+        };
+        assert!(!lost().await);
+        note_callback(&app, &share, &answer::success());
+        assert!(lost().await, "the callback shows that it was");
+        refuse(&app, &watcher, peer, refused(now_s));
+        assert_eq!(watcher.0.load(Ordering::Relaxed), 1);
+        tokio::task::spawn_blocking(|| writer.stop()).await.unwrap();
     }
 
     #[test]
