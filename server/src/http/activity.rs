@@ -153,7 +153,16 @@ impl Idle {
 
     /// Looks after a connection, too.
     pub fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
-        lock(&self.connections).push(Watched { activity, connection, at_rest: None });
+        let mut connections = lock(&self.connections);
+        if connections.len() == connections.capacity() {
+            // Those that are over hold memory until they are let go, and the next look may be far.
+            connections.retain(|watched| !watched.connection.is_finished());
+            let open = connections.len();
+            if open > connections.capacity() / 2 {
+                connections.reserve(open);
+            }
+        }
+        connections.push(Watched { activity, connection, at_rest: None });
     }
 
     /// The program ends: nobody waits long for a peer any more.

@@ -268,3 +268,15 @@ async fn at_the_end_stuck_connections_close_at_once_and_those_at_work_do_not() {
     assert!(since.elapsed() <= IDLE_AT_END_MAX, "{:?}", since.elapsed());
     assert!(until_closed(&mut at_work).await.ends_with(b"done"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_over_are_let_go_between_two_looks() {
+    let idle = Idle::start();
+    for _ in 0..1000 {
+        let task = tokio::spawn(async {});
+        let connection = task.abort_handle();
+        task.await.unwrap();
+        idle.watch(idle.activity(), connection);
+    }
+    assert!(lock(&idle.connections).len() < 10);
+}
