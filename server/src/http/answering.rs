@@ -18,8 +18,8 @@ use crate::store::lock;
 
 /// What is given to hyper at once. A smaller part of an answer does not count as progress.
 const PIECE_BYTES_MAX: usize = 16 << 10;
-/// What an answer holds besides its body, about.
-const HEAD_BYTES: usize = 1 << 10;
+/// What an answer holds besides its body, about: its stream, its task, its head.
+const HEAD_BYTES: usize = 6 << 10;
 /// What all answers of an address may hold; beyond it the connections that have waited longest end.
 const BYTES_MAX: usize = 64 << 20;
 /// Beyond this, no answer gets more, until those connections have ended.
