@@ -93,7 +93,7 @@ pub(super) static TEXTS: Texts = &[
     ("text, image, voice, video, shortvideo, link, location, event or any other MsgType", "text、image、voice、video、shortvideo、link、location、event 或其他 MsgType"),
     ("With --type event: its name", "--type event 时：事件名"),
     ("With --type event: its EventKey", "--type event 时：EventKey"),
-    ("The message's number, by default a random one; the same one again is a repeat", "消息编号，默认随机；同一编号再发一次即为重复"),
+    ("The message's number, by default a random one; the same one again is a repeat. An event has none by default", "消息编号，默认随机；同一编号再发一次即为重复。事件默认没有"),
     ("Unix seconds, by default now", "Unix 时间（秒），默认为现在"),
     ("The configuration to take token, key and address from", "从该配置读取 Token、EncodingAESKey 和地址"),
     ("The callback token, if not from the configuration", "回调的 Token，默认取自配置"),
