@@ -2,6 +2,7 @@
 //! refusal out; never a clock, a socket or a file.
 
 pub mod cipher;
+pub mod cutter;
 mod event;
 mod fields;
 pub mod json;

@@ -1,4 +1,4 @@
-//! `msgcube import`: sends exports (newline-delimited JSON, plain, gzip or zstd) to a server in bounded chunks,
+//! `msgcube import`: sends exports (lines of JSON or XML callbacks, plain, gzip or zstd) to a server in bounded chunks,
 //! and goes on where an earlier run broke off. Exit status: 0; 1 broken off; 3 done, but lines were rejected.
 
 mod error;
@@ -171,14 +171,15 @@ impl Import<'_> {
     }
 
     async fn chunk(&mut self, path: &Path, state: &mut FileState, chunk: Chunk) -> Result<(), ImportError> {
-        let sent = self.upload.send(chunk.body.into()).await;
+        let mut chunk = chunk;
+        let sent = self.upload.send(std::mem::take(&mut chunk.body).into()).await;
         let line = state.lines_done;
         let answer = sent.map_err(|source| ImportError::Upload { path: path.to_owned(), line, source })?;
         self.summary.repeated_requests += answer.repeats;
         state.totals.add(answer.totals);
-        state.totals.rejected += chunk.too_long.len() as u64;
-        state.lines_done += chunk.lines;
-        self.report(path, &state.bar, file_errors(path, chunk.first_line, &chunk.too_long, answer));
+        state.totals.rejected += chunk.bad.len() as u64;
+        state.lines_done = chunk.lines_done;
+        self.report(path, &state.bar, file_errors(path, &chunk, answer));
         state.bar.set_position(chunk.file_bytes);
         self.keep(path, state);
         Ok(())
@@ -218,13 +219,12 @@ impl Import<'_> {
 }
 
 /// The rejected lines under their numbers in the file, in order.
-fn file_errors(path: &Path, first_line: u64, too_long: &[u64], answer: BulkAnswer) -> Vec<LineError> {
+fn file_errors(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<LineError> {
     let file = path.display().to_string();
     let error = |line, error| LineError { file: file.clone(), line, error };
-    let refused =
-        answer.errors.into_iter().map(|one| error(first_line + one.line.saturating_sub(1), one.error));
-    let too_long = too_long.iter().map(|line| error(*line, "line over 1 MiB, not sent".to_owned()));
-    let mut errors: Vec<LineError> = refused.chain(too_long).collect();
+    let refused = answer.errors.into_iter().map(|one| error(chunk.file_line(one.line), one.error));
+    let bad = chunk.bad.iter().map(|(line, why)| error(*line, (*why).to_owned()));
+    let mut errors: Vec<LineError> = refused.chain(bad).collect();
     errors.sort_by_key(|error| error.line);
     errors
 }
@@ -249,7 +249,7 @@ fn read_ahead(path: &Path, lines_done: u64) -> mpsc::Receiver<io::Result<Chunk>>
 
 fn read(path: &Path, lines_done: u64, sender: &mpsc::Sender<io::Result<Chunk>>) -> io::Result<()> {
     let mut lines = lines::open(path)?;
-    lines.skip(lines_done)?;
+    lines.skip(lines_done);
     while let Some(chunk) = lines.next_chunk()? {
         if sender.blocking_send(Ok(chunk)).is_err() {
             break;

@@ -42,7 +42,7 @@ impl<'a> Walk<'a> {
     fn document(&mut self) -> Result<(), Stop> {
         let mut root_seen = false;
         loop {
-            match self.scanner.next()? {
+            match self.scanner.next_piece()? {
                 Piece::Skipped => {}
                 Piece::Text(text) if text.trim_ascii().is_empty() => {}
                 Piece::Start { .. } if root_seen => return Err(Stop::Complaint("a second root element")),
@@ -65,7 +65,7 @@ impl<'a> Walk<'a> {
 
     fn children(&mut self, root: &[u8]) -> Result<(), Stop> {
         loop {
-            match self.scanner.next()? {
+            match self.scanner.next_piece()? {
                 Piece::Start { name, is_empty } => {
                     let field = self.wanted.field(name);
                     let value = if is_empty { Value::Text("".into()) } else { self.value(name)? };
@@ -88,7 +88,7 @@ impl<'a> Walk<'a> {
         let mut text = Text::default();
         let (mut depth, mut is_nested) = (0_usize, false);
         loop {
-            match self.scanner.next()? {
+            match self.scanner.next_piece()? {
                 Piece::Start { name, is_empty } => {
                     is_nested = true;
                     depth += usize::from(name == field && !is_empty);

@@ -48,7 +48,7 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
-    pub(super) fn next(&mut self) -> Result<Piece<'a>, Stop> {
+    pub(super) fn next_piece(&mut self) -> Result<Piece<'a>, Stop> {
         let rest = &self.body[self.at..];
         Ok(match rest {
             [] => Piece::EndOfBody,
