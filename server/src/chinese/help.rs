@@ -103,9 +103,9 @@ pub(super) static TEXTS: Texts = &[
     ("File with the server's admin key, to see whether it was counted; by default that of the configuration", "存放管理密钥的文件，用来确认是否计入；默认取自配置"),
     ("Print the request as a curl command, send nothing", "只打印等效的 curl 命令，不发送"),
     // import
-    ("Files of WeChat JSON callback objects, one a line; gzip and zstd are unpacked; - is stdin", "消息文件，每行一条微信 JSON 消息；gzip、zstd 自动解压；- 为标准输入"),
-    ("Where msgcube listens, such as http://127.0.0.1:8060", "msgcube 的监听地址，如 http://127.0.0.1:8060"),
-    ("The account the messages belong to", "消息所属的公众号"),
+    ("Files of WeChat's callbacks: JSON, one a line, or XML; gzip and zstd are unpacked; - is stdin", "微信消息文件：每行一条 JSON，或 XML；gzip、zstd 自动解压；- 为标准输入"),
+    ("The server's configuration: its address, its admin key and its account are used", "服务的配置：使用其中的地址、管理密钥和公众号"),
+    ("The account the messages belong to; needed if the configuration has several", "消息所属的公众号；配置中有多个时必须给出"),
     ("The server's admin key. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file", "服务的管理密钥。会出现在 `ps` 中，建议改用 MSGCUBE_ADMIN_KEY 或 --admin-key-file"),
     ("File with the server's admin key", "存放管理密钥的文件"),
     ("Claim that these days are complete once everything is imported, such as 2025-01-01..2025-12-31", "声明全部导入后这些天的数据完整，如 2025-01-01..2025-12-31"),
