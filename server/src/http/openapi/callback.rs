@@ -68,6 +68,7 @@ fn message() -> Value {
         "MsgId": { "type": "integer", "minimum": 0 },
         "Event": text(),
         "EventKey": text(),
+        "MsgID": text(),
         "Encrypt": { "type": "string", "description": "the message, encrypted" },
     })
 }
