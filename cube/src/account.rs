@@ -11,7 +11,7 @@ use crate::{
     calendar::{day_of, second_of_day},
     counters::Counters,
     day::{DayFigures, Entry, OpenDay},
-    entry::{EventEntry, MessageEntry, event_digest},
+    entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
     page::{Cold, ColdError, PageKey, PageState, Snapshot, tally_cold},
     tally::Tally,
     users::{USERS_A_PAGE, Users},
@@ -89,7 +89,7 @@ impl Account {
             None => self.users.add(&message.user).ok_or(ColdError::TooManyUsers)?,
         };
         let entry = entry_of(message, user, name);
-        let added = self.admit_entry(day, entry);
+        let added = !self.has_former(day, message, user) && self.admit_entry(day, entry);
         Ok(added.then_some(Admitted { day, entry, new_user: known.is_none() }))
     }
 
@@ -118,6 +118,15 @@ impl Account {
                 Damaged("a user's number that does not follow"),
             )),
         }
+    }
+
+    /// True if a former version took this event: it did not read the MsgID.
+    fn has_former(&self, day: Day, message: &Message, user: u32) -> bool {
+        let Content::Event { name, key, msg_id: Some(_) } = &message.content else { return false };
+        let digest = event_digest(name, key, None);
+        let former = EventEntry { second: second_of_day(message.create_time), user, digest, name: UNNAMED };
+        let open = self.days.get(&day).and_then(|page| page.open.as_ref());
+        open.is_some_and(|open| open.has_event(&former))
     }
 
     fn admit_entry(&mut self, day: Day, entry: Entry) -> bool {
@@ -348,8 +357,8 @@ fn entry_of(message: &Message, user: u32, name: u16) -> Entry {
     let second = second_of_day(message.create_time);
     match &message.content {
         Content::Message { kind, msg_id } => Entry::Message(MessageEntry::new(second, user, *msg_id, *kind)),
-        Content::Event { name: text, key } => {
-            Entry::Event(EventEntry { second, user, digest: event_digest(text, key), name })
+        Content::Event { name: text, key, msg_id } => {
+            Entry::Event(EventEntry { second, user, digest: event_digest(text, key, *msg_id), name })
         }
     }
 }

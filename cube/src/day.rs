@@ -123,6 +123,11 @@ impl OpenDay {
         }
     }
 
+    /// True if an event of this digest is there, whatever its name's number.
+    pub fn has_event(&self, entry: &EventEntry) -> bool {
+        self.events.has(entry)
+    }
+
     /// Counts the oldest entry that waits, which is the one given.
     pub fn apply(&mut self, entry: Entry, users: usize, figures: &mut DayFigures) {
         match entry {

@@ -38,17 +38,26 @@ pub struct EventEntry {
     pub name: u16,
 }
 
-/// Stands for Event and EventKey: the first 128 bits of their SHA-256, so that keys of any length, which may be
+/// Stands for Event, EventKey and MsgID: the first 128 bits of their SHA-256, so that keys of any length, which may be
 /// personal, need not be kept. Nobody can make two that are equal.
 pub type EventDigest = [u8; 16];
 
 /// The number of a name that came when all other numbers were taken.
 pub const UNNAMED: u16 = u16::MAX;
 
-/// The digest of an event.
-pub fn event_digest(name: &str, key: &str) -> EventDigest {
+/// The digest of an event. Without a MsgID it is that of former versions, which did not read it.
+pub fn event_digest(name: &str, key: &str, msg_id: Option<u64>) -> EventDigest {
+    /// No name is so long: what begins with it has a MsgID.
+    const HAS_MSG_ID: u64 = 1 << 63;
     let mut hash = Sha256::new();
-    hash.update((name.len() as u64).to_le_bytes());
+    let length = name.len() as u64;
+    match msg_id {
+        None => hash.update(length.to_le_bytes()),
+        Some(msg_id) => {
+            hash.update((length | HAS_MSG_ID).to_le_bytes());
+            hash.update(msg_id.to_le_bytes());
+        }
+    }
     hash.update(name);
     hash.update(key);
     let mut digest = EventDigest::default();
@@ -116,12 +125,17 @@ impl<T: Identity> Entries<T> {
         Entries { applied: list.len(), list, index }
     }
 
+    /// True if it would be a repeat.
+    pub fn has(&self, entry: &T) -> bool {
+        self.index.find(entry.hash(), |at| self.list[*at as usize].same(entry)).is_some()
+    }
+
     /// Adds an entry unless it is a repeat; says whether it was added.
     pub fn admit(&mut self, entry: T) -> bool {
-        let (list, hash) = (&mut self.list, entry.hash());
-        if self.index.find(hash, |at| list[*at as usize].same(&entry)).is_some() {
+        if self.has(&entry) {
             return false;
         }
+        let (list, hash) = (&mut self.list, entry.hash());
         self.index.insert_unique(hash, list.len() as u32, |other| list[*other as usize].hash());
         list.push(entry);
         true

@@ -3,7 +3,7 @@
 use crate::Kind;
 
 /// One callback's message or event. A repeat is one with the same account, user, CreateTime and MsgId
-/// (for events: and Event and EventKey).
+/// (for events: and Event, EventKey and, where it carries one, MsgID).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// `FromUserName`, the sender's openid: 1 to 128 bytes.
@@ -30,6 +30,8 @@ pub enum Content {
         name: Box<str>,
         /// `EventKey`; empty if absent. Used to tell events apart, not stored in clear.
         key: Box<str>,
+        /// `MsgID`, which events about what was sent carry, such as `TEMPLATESENDJOBFINISH`.
+        msg_id: Option<u64>,
     },
 }
 

@@ -6,18 +6,24 @@ use msgcube_client::{Day, Figures, Granularity, Row};
 
 use crate::{COUNTED_TYPES, Content, Kind, Message, Period, day_of};
 
-/// The messages without repeats: of those with the same user, CreateTime and MsgId (for events: Event and EventKey)
-/// the first.
+/// The messages without repeats: of those with the same user, CreateTime and MsgId (for events: Event, EventKey and
+/// MsgID) the first. An event with a MsgID repeats one without, too: what former versions stored has none.
 pub fn without_repeats(messages: &[Message]) -> Vec<&Message> {
     let mut seen = HashSet::new();
     let identity = |message: &Message| {
         let id = match &message.content {
             Content::Message { msg_id, .. } => Ok(*msg_id),
-            Content::Event { name, key } => Err((name.clone(), key.clone())),
+            Content::Event { name, key, msg_id } => Err((name.clone(), key.clone(), *msg_id)),
         };
         (message.user.clone(), message.create_time, id)
     };
-    messages.iter().filter(|message| seen.insert(identity(message))).collect()
+    let is_new = |message: &&Message| {
+        let (user, time, id) = identity(message);
+        let former = id.clone().map_err(|(name, key, _)| (name, key, None));
+        let has_former = seen.contains(&(user.clone(), time, former));
+        !has_former && seen.insert((user, time, id))
+    };
+    messages.iter().filter(is_new).collect()
 }
 
 /// What one of the seven interfaces answers for all periods of all time, in order.

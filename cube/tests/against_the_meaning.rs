@@ -50,7 +50,11 @@ fn any_message() -> impl Strategy<Value = Message> {
         (prop_oneof![Just("subscribe"), Just("CLICK")], prop_oneof![Just(""), Just("k"), Just("ubscribe")]);
     (0..5_u8, any_time, id, kind, event).prop_map(|(user, create_time, msg_id, kind, (name, key))| {
         let content = match kind {
-            Kind::Event => Content::Event { name: name.into(), key: key.into() },
+            Kind::Event => Content::Event {
+                name: name.into(),
+                key: key.into(),
+                msg_id: Some(msg_id).filter(|msg_id| *msg_id > 0),
+            },
             kind => Content::Message { kind, msg_id },
         };
         Message { user: format!("o{user}").into(), create_time, content }

@@ -2,6 +2,7 @@
 //! refusal out; never a clock, a socket or a file.
 
 pub mod cipher;
+pub mod cutter;
 mod event;
 mod fields;
 pub mod json;
@@ -25,6 +26,9 @@ pub use refusal::{Cause, Proof, Refusal};
 
 /// Largest callback body. Source: the interface's contract; WeChat's own stay under 4 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What some programs put before UTF-8 text.
+pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Answers WeChat's check of the callback address: the bytes of `echostr`, to be sent back as they are.
 pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refusal> {
@@ -58,9 +62,8 @@ pub fn open(
 /// Whether the body's root has `Encrypt`. A body that cannot be read has not; the rules for plain then refuse it.
 fn has_ciphertext(body: &[u8]) -> bool {
     // Saves most plain bodies from being read twice: only JSON can write the name otherwise, with a backslash.
-    let may_have = |text: &str| text.contains("Encrypt") || text.contains('\\');
-    std::str::from_utf8(body).is_ok_and(may_have)
-        && read(body, Wanted::OnlyEncrypt).is_ok_and(|fields| fields.has(Field::Encrypt))
+    let may_have = || body.windows(7).any(|part| part == b"Encrypt") || body.contains(&b'\\');
+    may_have() && read(body, Wanted::OnlyEncrypt).is_ok_and(|fields| fields.has(Field::Encrypt))
 }
 
 /// Opens an encrypted body as far as its decrypted content, whatever that is: signature first, then key and appid.
@@ -74,7 +77,7 @@ pub fn open_envelope(
     if !outer.has(Field::Encrypt) {
         return Err(Refusal::unproven(Cause::NoCiphertext));
     }
-    let encrypt = outer.text(Field::Encrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?;
+    let encrypt = outer.text(Field::Encrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?.trim_ascii();
     if !signature::encrypted_is_right(keys, query, encrypt.as_bytes()) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: true }));
     }
@@ -142,28 +145,22 @@ fn open_plain(
     if !signature::plain_is_right(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
-    let opened = open_signed(keys, query, body, freshness);
-    opened.map_err(|refusal| if freshness.is_fresh(query) { refusal } else { refusal.stale() })
-}
-
-/// A plain body whose signature is right, however old that is.
-fn open_signed(
-    keys: &AccountKeys,
-    query: &Query<'_>,
-    body: &[u8],
-    freshness: &Freshness,
-) -> Result<Message, Refusal> {
-    let fields = read(body, Wanted::Everything).map_err(|flaw| Refusal::proven(flaw.into(), None))?;
+    let is_fresh = freshness.is_fresh(query);
+    let read = read(body, Wanted::Everything);
     // Refused or not, it may say which moment it is about.
-    let refuse = |cause| Err(Refusal::proven(cause, fields.create_time().ok()));
+    let create_time = read.as_ref().ok().and_then(|fields| fields.create_time().ok());
+    let refuse = |cause| Err(Refusal::proven(cause, create_time));
+    // First what the signature cannot vouch for: what is refused for that goes to nobody, whatever it says.
     if keys.require_encryption() {
-        return refuse(Cause::EncryptionRequired);
+        let refused = refuse(Cause::EncryptionRequired);
+        return if is_fresh { refused } else { refused.map_err(Refusal::stale) };
     }
+    if !is_fresh {
+        return refuse(Cause::StaleTimestamp { max_age_s: freshness.max_age_s }).map_err(Refusal::stale);
+    }
+    let fields = read.map_err(|flaw| Refusal::proven(flaw.into(), None))?;
     if fields.has(Field::Encrypt) && !fields.has(Field::FromUser) {
         return refuse(Cause::KeyMissing);
-    }
-    if !freshness.is_fresh(query) {
-        return refuse(Cause::StaleTimestamp { max_age_s: freshness.max_age_s });
     }
     accept(keys, &fields)
 }
@@ -182,11 +179,10 @@ fn accept(keys: &AccountKeys, fields: &Fields<'_>) -> Result<Message, Refusal> {
 
 /// Reads XML or JSON, whichever the first character says it is.
 fn read(body: &[u8], wanted: Wanted) -> Result<Fields<'_>, Flaw> {
-    let text = std::str::from_utf8(body).map_err(|_| Flaw::NotUtf8)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim_ascii_start().starts_with('{') {
-        json::fields(text, wanted)
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+    if body.trim_ascii_start().starts_with(b"{") {
+        json::fields(body, wanted)
     } else {
-        xml::fields(text, wanted)
+        xml::fields(body, wanted)
     }
 }

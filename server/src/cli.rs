@@ -200,7 +200,9 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Import(args) => {
-            let summary = import::run(args, lang, out).await.map_err(|error| Failure(error.in_lang(lang)))?;
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let done = import::run(args, lang, &read, out).await;
+            let summary = done.map_err(|error| Failure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
         }
         Command::Tls(TlsCommand::Ca(args)) => {

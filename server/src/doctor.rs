@@ -11,6 +11,7 @@ mod https;
 mod installation;
 mod platform;
 mod real_token;
+mod refused;
 mod relay;
 mod report;
 mod serving;

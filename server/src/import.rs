@@ -1,10 +1,11 @@
-//! `msgcube import`: sends exports (newline-delimited JSON, plain, gzip or zstd) to a server in bounded chunks,
+//! `msgcube import`: sends exports (lines of JSON or XML callbacks, plain, gzip or zstd) to a server in bounded chunks,
 //! and goes on where an earlier run broke off. Exit status: 0; 1 broken off; 3 done, but lines were rejected.
 
 mod error;
 mod lines;
 mod progress_file;
 mod summary;
+mod target;
 mod upload;
 
 use std::{
@@ -22,11 +23,13 @@ use tokio::sync::mpsc;
 pub use self::{
     error::ImportError,
     summary::{ImportSummary, LineError, Totals},
+    target::ReadConfig,
     upload::UploadError,
 };
 use self::{
     lines::Chunk,
     progress_file::{Progress, Target},
+    target::Destination,
     upload::{BulkAnswer, Patience, Upload},
 };
 use crate::{chinese, lang::Lang, screen};
@@ -37,15 +40,18 @@ const SHOWN_ERRORS_MAX: usize = 20;
 /// The command line of `msgcube import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// Files of WeChat JSON callback objects, one a line; gzip and zstd are unpacked; - is stdin
+    /// Files of WeChat's callbacks: JSON, one a line, or XML; gzip and zstd are unpacked; - is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Where msgcube listens, such as http://127.0.0.1:8060
+    /// The server's configuration: its address, its admin key and its account are used
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
     #[arg(long, value_name = "URL")]
-    pub server: String,
-    /// The account the messages belong to
+    pub server: Option<String>,
+    /// The account the messages belong to; needed if the configuration has several
     #[arg(long, env = "MSGCUBE_APPID")]
-    pub appid: String,
+    pub appid: Option<String>,
     /// The server's admin key. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
     #[arg(long, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
     pub admin_key: Option<Secret>,
@@ -88,11 +94,19 @@ impl FromStr for Covers {
 ///
 /// # Errors
 /// See [`ImportError`]. What was sent before stays and is not sent again by the next run.
-pub async fn run(args: ImportArgs, lang: Lang, out: &mut dyn Write) -> Result<ImportSummary, ImportError> {
+pub async fn run(
+    args: ImportArgs,
+    lang: Lang,
+    read_config: ReadConfig<'_>,
+    out: &mut (dyn Write + Send),
+) -> Result<ImportSummary, ImportError> {
     let patience =
         Patience { first_pause: Duration::from_millis(500), total: Duration::from_secs(args.retry_for_s) };
-    let upload = Upload::new(&args.server, &args.appid, admin_key(&args)?, patience)?;
-    let mut import = Import { args: &args, lang, upload, summary: ImportSummary::default() };
+    let destination = Destination::find(&args, read_config)?;
+    let upload = Upload::new(&destination, patience)?;
+    target::check_files(&args.files)?;
+    let summary = ImportSummary::default();
+    let mut import = Import { args: &args, destination, lang, upload, summary };
     for path in &args.files {
         import.file(path).await?;
     }
@@ -106,20 +120,9 @@ pub async fn run(args: ImportArgs, lang: Lang, out: &mut dyn Write) -> Result<Im
     Ok(summary)
 }
 
-fn admin_key(args: &ImportArgs) -> Result<Secret, ImportError> {
-    match (&args.admin_key_file, &args.admin_key) {
-        (Some(path), _) => {
-            let read = std::fs::read_to_string(path);
-            let text = read.map_err(|source| ImportError::Read { path: path.clone(), line: 0, source })?;
-            Ok(text.trim().into())
-        }
-        (None, Some(key)) => Ok(key.clone()),
-        (None, None) => Err(ImportError::NoKey),
-    }
-}
-
 struct Import<'a> {
     args: &'a ImportArgs,
+    destination: Destination,
     lang: Lang,
     upload: Upload,
     summary: ImportSummary,
@@ -151,7 +154,8 @@ impl Import<'_> {
     fn begin(&self, path: &Path) -> Result<FileState, ImportError> {
         let unreadable = |source| ImportError::Read { path: path.to_owned(), line: 0, source };
         let stdin = path.as_os_str() == "-";
-        let target = || Target::of(path, &self.args.server, &self.args.appid).map_err(unreadable);
+        let target =
+            || Target::of(path, &self.destination.server, &self.destination.appid).map_err(unreadable);
         let target = if stdin { None } else { Some(target()?) };
         let bar = progress_bar(target.as_ref().map(|target| target.size_bytes));
         let kept = target.as_ref().and_then(|target| progress_file::load(path, target));
@@ -171,14 +175,15 @@ impl Import<'_> {
     }
 
     async fn chunk(&mut self, path: &Path, state: &mut FileState, chunk: Chunk) -> Result<(), ImportError> {
-        let sent = self.upload.send(chunk.body.into()).await;
+        let mut chunk = chunk;
+        let sent = self.upload.send(std::mem::take(&mut chunk.body).into()).await;
         let line = state.lines_done;
         let answer = sent.map_err(|source| ImportError::Upload { path: path.to_owned(), line, source })?;
         self.summary.repeated_requests += answer.repeats;
         state.totals.add(answer.totals);
-        state.totals.rejected += chunk.too_long.len() as u64;
-        state.lines_done += chunk.lines;
-        self.report(path, &state.bar, file_errors(path, chunk.first_line, &chunk.too_long, answer));
+        state.totals.rejected += chunk.bad.len() as u64;
+        state.lines_done = chunk.lines_done;
+        self.report(path, &state.bar, file_errors(path, &chunk, answer));
         state.bar.set_position(chunk.file_bytes);
         self.keep(path, state);
         Ok(())
@@ -218,13 +223,12 @@ impl Import<'_> {
 }
 
 /// The rejected lines under their numbers in the file, in order.
-fn file_errors(path: &Path, first_line: u64, too_long: &[u64], answer: BulkAnswer) -> Vec<LineError> {
+fn file_errors(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<LineError> {
     let file = path.display().to_string();
     let error = |line, error| LineError { file: file.clone(), line, error };
-    let refused =
-        answer.errors.into_iter().map(|one| error(first_line + one.line.saturating_sub(1), one.error));
-    let too_long = too_long.iter().map(|line| error(*line, "line over 1 MiB, not sent".to_owned()));
-    let mut errors: Vec<LineError> = refused.chain(too_long).collect();
+    let refused = answer.errors.into_iter().map(|one| error(chunk.file_line(one.line), one.error));
+    let bad = chunk.bad.iter().map(|(line, why)| error(*line, (*why).to_owned()));
+    let mut errors: Vec<LineError> = refused.chain(bad).collect();
     errors.sort_by_key(|error| error.line);
     errors
 }
@@ -249,7 +253,7 @@ fn read_ahead(path: &Path, lines_done: u64) -> mpsc::Receiver<io::Result<Chunk>>
 
 fn read(path: &Path, lines_done: u64, sender: &mpsc::Sender<io::Result<Chunk>>) -> io::Result<()> {
     let mut lines = lines::open(path)?;
-    lines.skip(lines_done)?;
+    lines.skip(lines_done);
     while let Some(chunk) = lines.next_chunk()? {
         if sender.blocking_send(Ok(chunk)).is_err() {
             break;

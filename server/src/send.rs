@@ -65,7 +65,7 @@ pub struct SendArgs {
     /// With --type event: its EventKey
     #[arg(long, default_value = "")]
     pub event_key: String,
-    /// The message's number, by default a random one; the same one again is a repeat
+    /// The message's number, by default a random one; the same one again is a repeat. An event has none by default
     #[arg(long)]
     pub msg_id: Option<u64>,
     /// Unix seconds, by default now
@@ -131,7 +131,7 @@ pub async fn run(
     Ok(told.is_well())
 }
 
-/// Messages have a random number unless it is given; events have none, and are told apart by their second.
+/// Messages have a random number unless it is given; events have none then, and are told apart by their second.
 fn may_be_repeat(args: &SendArgs) -> bool {
     args.msg_id.is_some() || Kind::of_msg_type(&args.msg_type) == Kind::Event
 }
@@ -173,7 +173,7 @@ fn draft<'a>(args: &'a SendArgs, target: &'a Target, now_s: i64, msg_id: u64) ->
         create_time: args.create_time.unwrap_or(now_s),
         msg_type: &args.msg_type,
         fields: fields(kind, args),
-        msg_id: (kind != Kind::Event).then_some(msg_id),
+        msg_id: if kind == Kind::Event { args.msg_id } else { Some(msg_id) },
     }
 }
 

@@ -72,7 +72,7 @@ pub struct Aside {
     pub create_time: i64,
     /// `MsgType`, as the own statistics name it.
     pub msg_type: String,
-    /// `MsgId`; none for events.
+    /// `MsgId`; of an event its `MsgID`, if it carries one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<u64>,
     /// `Event`; none for messages.
@@ -81,6 +81,14 @@ pub struct Aside {
     /// Tells events of one user and second apart without keeping their EventKey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_digest: Option<String>,
+}
+
+impl Aside {
+    /// An event with a MsgID as former versions kept it, which did not read that.
+    pub fn without_event_msg_id(&self) -> Option<Aside> {
+        let has_one = self.event.is_some() && self.msg_id.is_some();
+        has_one.then(|| Aside { msg_id: None, ..self.clone() })
+    }
 }
 
 /// Why nothing of a batch became durable.

@@ -89,6 +89,18 @@ pub enum CipherError {
     Length,
 }
 
+impl CipherError {
+    /// Tells it apart from the others.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            CipherError::NotBase64 => "base64",
+            CipherError::Blocks => "blocks",
+            CipherError::Padding => "padding",
+            CipherError::Length => "length",
+        }
+    }
+}
+
 /// A decrypted callback.
 pub struct Envelope {
     plaintext: Vec<u8>,

@@ -17,6 +17,7 @@ pub(super) enum Field {
     MsgId,
     Event,
     EventKey,
+    EventMsgId,
     Encrypt,
     InfoType,
     AuthorizerAppid,
@@ -24,22 +25,24 @@ pub(super) enum Field {
 }
 
 impl Field {
-    const COUNT: usize = 11;
+    const COUNT: usize = 12;
 
-    /// The field of this name, if it is read. Names are compared as WeChat writes them: `MsgID` is another field.
-    pub(super) fn of(name: &str) -> Option<Field> {
+    /// The field of this name, if it is read. Names are compared as WeChat writes them: `MsgID` of events is not
+    /// `MsgId`.
+    pub(super) fn of(name: &[u8]) -> Option<Field> {
         Some(match name {
-            "ToUserName" => Field::ToUser,
-            "FromUserName" => Field::FromUser,
-            "CreateTime" => Field::CreateTime,
-            "MsgType" => Field::MsgType,
-            "MsgId" => Field::MsgId,
-            "Event" => Field::Event,
-            "EventKey" => Field::EventKey,
-            "Encrypt" => Field::Encrypt,
-            "InfoType" => Field::InfoType,
-            "AuthorizerAppid" => Field::AuthorizerAppid,
-            "ComponentVerifyTicket" => Field::ComponentVerifyTicket,
+            b"ToUserName" => Field::ToUser,
+            b"FromUserName" => Field::FromUser,
+            b"CreateTime" => Field::CreateTime,
+            b"MsgType" => Field::MsgType,
+            b"MsgId" => Field::MsgId,
+            b"Event" => Field::Event,
+            b"EventKey" => Field::EventKey,
+            b"MsgID" => Field::EventMsgId,
+            b"Encrypt" => Field::Encrypt,
+            b"InfoType" => Field::InfoType,
+            b"AuthorizerAppid" => Field::AuthorizerAppid,
+            b"ComponentVerifyTicket" => Field::ComponentVerifyTicket,
             _ => return None,
         })
     }
@@ -53,6 +56,7 @@ impl Field {
             Field::MsgId => "MsgId",
             Field::Event => "Event",
             Field::EventKey => "EventKey",
+            Field::EventMsgId => "MsgID",
             Field::Encrypt => "Encrypt",
             Field::InfoType => "InfoType",
             Field::AuthorizerAppid => "AuthorizerAppid",
@@ -70,7 +74,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    pub(super) fn field(self, name: &str) -> Option<Field> {
+    pub(super) fn field(self, name: &[u8]) -> Option<Field> {
         Field::of(name).filter(|field| self == Wanted::Everything || *field == Field::Encrypt)
     }
 }
@@ -83,36 +87,49 @@ pub(super) enum Value<'a> {
     Negative(i64),
     /// A fraction, a list, an object, nested elements: a complaint only if the field is needed.
     Unusable,
+    /// Text that cannot be read: bytes that are not UTF-8, an unknown reference, half a character.
+    Broken,
     /// Twice in one body: readers would disagree which one counts, so neither does.
     Repeated,
+}
+
+/// A text, if it is one.
+pub(super) fn text_of(bytes: Cow<'_, [u8]>) -> Value<'_> {
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
+    }
+    .map_or(Value::Broken, Value::Text)
 }
 
 /// What is wrong with a body or a bulk line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
-    /// Invalid UTF-8.
+    /// Invalid UTF-8 where neither XML nor JSON begins.
     #[error("not UTF-8")]
     NotUtf8,
     /// A document type declaration: never needed, always suspect.
     #[error("has a document type declaration")]
     DocumentType,
-    /// Elements within elements beyond all reason.
-    #[error("nested too deeply")]
-    TooDeep,
     /// Not XML.
-    #[error("not well-formed XML: {complaint}, near byte {byte}")]
+    #[error("not well-formed XML: {complaint}{}", near(*.byte))]
     Xml {
         /// What is wrong. Never quotes the body, which may be long and is nobody's business.
         complaint: &'static str,
         /// Where, in bytes from the start.
-        byte: u64,
+        byte: Option<usize>,
     },
     /// JSON, but a list, a number, …
     #[error("not a JSON object")]
     NotAnObject,
     /// Not JSON.
-    #[error("not JSON: {0}")]
-    Json(String),
+    #[error("not JSON: {complaint}{}", near(*.byte))]
+    Json {
+        /// What is wrong. Never quotes the body.
+        complaint: &'static str,
+        /// Where, in bytes from the start.
+        byte: Option<usize>,
+    },
     /// A needed field is not there.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -122,6 +139,35 @@ pub enum Flaw {
     /// A field is not what it should be.
     #[error("{0} is not {1}")]
     Invalid(&'static str, &'static str),
+}
+
+fn near(byte: Option<usize>) -> String {
+    byte.map(|byte| format!(", near byte {byte}")).unwrap_or_default()
+}
+
+impl Flaw {
+    /// The same without the place in the body: whoever names a line has named a place.
+    pub(super) fn of_line(self) -> Flaw {
+        match self {
+            Flaw::Xml { complaint, .. } => Flaw::Xml { complaint, byte: None },
+            Flaw::Json { complaint, .. } => Flaw::Json { complaint, byte: None },
+            flaw => flaw,
+        }
+    }
+
+    /// What sort of flaw it is, and of which field: a closed set, none of it from outside.
+    pub(super) fn sort(&self) -> (&'static str, &'static str) {
+        match self {
+            Flaw::NotUtf8 => ("not_utf8", ""),
+            Flaw::DocumentType => ("document_type", ""),
+            Flaw::Xml { complaint, .. } => ("xml", complaint),
+            Flaw::NotAnObject => ("not_an_object", ""),
+            Flaw::Json { complaint, .. } => ("json", complaint),
+            Flaw::Missing(field) => ("missing", field),
+            Flaw::Repeated(field) => ("repeated", field),
+            Flaw::Invalid(field, _) => ("invalid", field),
+        }
+    }
 }
 
 /// The fields found in one body.
@@ -142,6 +188,10 @@ impl<'a> Fields<'a> {
         match &self.0[field as usize] {
             None => Err(Flaw::Missing(field.name())),
             Some(Value::Repeated) => Err(Flaw::Repeated(field.name())),
+            Some(Value::Broken) => Err(Flaw::Invalid(
+                field.name(),
+                "readable: it holds bytes that are not UTF-8, a lone & or an unknown reference",
+            )),
             Some(value) => Ok(value),
         }
     }
@@ -167,7 +217,7 @@ impl<'a> Fields<'a> {
             Value::Text(text) => integer(text),
             Value::Unsigned(number) => i64::try_from(*number).ok(),
             Value::Negative(number) => Some(*number),
-            Value::Unusable | Value::Repeated => None,
+            Value::Unusable | Value::Broken | Value::Repeated => None,
         };
         time.ok_or(Flaw::Invalid("CreateTime", "an integer"))
     }
@@ -176,7 +226,7 @@ impl<'a> Fields<'a> {
         let id = match self.needed(Field::MsgId)? {
             Value::Text(text) => integer(text),
             Value::Unsigned(number) => Some(*number),
-            Value::Negative(_) | Value::Unusable | Value::Repeated => None,
+            Value::Negative(_) | Value::Unusable | Value::Broken | Value::Repeated => None,
         };
         id.ok_or(Flaw::Invalid("MsgId", "an unsigned 64-bit number"))
     }
@@ -190,8 +240,23 @@ impl<'a> Fields<'a> {
             Value::Text(text) => text.as_ref().into(),
             Value::Unsigned(number) => number.to_string().into(),
             Value::Negative(number) => number.to_string().into(),
-            Value::Unusable | Value::Repeated => "".into(),
+            Value::Unusable | Value::Broken | Value::Repeated => "".into(),
         })
+    }
+
+    /// `MsgID` of an event. None if absent, empty, or nothing that could be told apart.
+    fn event_msg_id(&self) -> Result<Option<u64>, Flaw> {
+        if !self.has(Field::EventMsgId) {
+            return Ok(None);
+        }
+        let id = match self.needed(Field::EventMsgId)? {
+            Value::Text(text) if text.trim_ascii().is_empty() => return Ok(None),
+            Value::Text(text) => integer(text),
+            Value::Unsigned(number) => Some(*number),
+            Value::Negative(_) => None,
+            Value::Unusable | Value::Broken | Value::Repeated => return Ok(None),
+        };
+        id.map(Some).ok_or(Flaw::Invalid("MsgID", "an unsigned 64-bit number"))
     }
 
     /// The message that these fields make.
@@ -203,7 +268,11 @@ impl<'a> Fields<'a> {
             return Err(Flaw::Missing("MsgType"));
         }
         let content = match Kind::of_msg_type(msg_type) {
-            Kind::Event => Content::Event { name: self.name(Field::Event)?, key: self.event_key()? },
+            Kind::Event => Content::Event {
+                name: self.name(Field::Event)?,
+                key: self.event_key()?,
+                msg_id: self.event_msg_id()?,
+            },
             kind => Content::Message { kind, msg_id: self.msg_id()? },
         };
         Ok(Message { user, create_time, content })

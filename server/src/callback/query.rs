@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 pub struct Query<'a> {
     /// Over token, timestamp and nonce.
     pub signature: Option<Cow<'a, [u8]>>,
-    /// Over token, timestamp, nonce and the text of `Encrypt`.
+    /// Over token, timestamp, nonce and the text of `Encrypt`. Never empty.
     pub msg_signature: Option<Cow<'a, [u8]>>,
     /// Unix seconds, as written.
     pub timestamp: Option<Cow<'a, [u8]>>,
@@ -32,6 +32,8 @@ impl<'a> Query<'a> {
                 slot.get_or_insert_with(|| decode(value));
             }
         }
+        // Empty it signs nothing: as if it were not there.
+        query.msg_signature.take_if(|signature| signature.is_empty());
         query
     }
 
@@ -81,9 +83,14 @@ mod tests {
 
     #[test]
     fn only_aes_or_a_msg_signature_says_encrypted() {
-        for (raw, encrypted) in
-            [("encrypt_type=aes", true), ("msg_signature=", true), ("encrypt_type=raw", false), ("", false)]
-        {
+        for (raw, encrypted) in [
+            ("encrypt_type=aes", true),
+            ("msg_signature=0", true),
+            ("msg_signature=", false),
+            ("msg_signature", false),
+            ("encrypt_type=raw", false),
+            ("", false),
+        ] {
             assert_eq!(Query::parse(raw).says_encrypted(), encrypted, "{raw}");
         }
     }

@@ -77,13 +77,15 @@ pub enum Cause {
     KeyMissing,
     /// A plain callback where encryption is required.
     #[error(
-        "it is plain and require_encryption is true: choose safe mode at WeChat, or set require_encryption = false"
+        "it is plain and require_encryption is true, so nothing is counted or passed on: choose safe mode at WeChat, \
+         or set require_encryption = false"
     )]
     EncryptionRequired,
     /// A plain callback's timestamp is too old or too far ahead.
     #[error(
-        "its timestamp is more than {max_age_s} s from this machine's time: check the clock, or raise \
-         callback_max_age_s if it was delayed"
+        "it is plain and its timestamp is more than {max_age_s} s from this machine's time, so nothing is counted or \
+         passed on: check the clock, raise callback_max_age_s if it was delayed, or choose safe mode at WeChat, which \
+         has no such limit"
     )]
     StaleTimestamp {
         /// The limit in seconds.
@@ -137,12 +139,11 @@ impl Cause {
     /// The HTTP status of the answer.
     pub fn status(&self) -> u16 {
         match self {
-            Cause::WrongSignature { .. } | Cause::EchostrMissing => 401,
-            Cause::WrongAppid
+            Cause::WrongSignature { .. }
+            | Cause::EchostrMissing
             | Cause::EncryptionRequired
-            | Cause::StaleTimestamp { .. }
-            | Cause::WrongToUser
-            | Cause::NotOfPlatform { .. } => 403,
+            | Cause::StaleTimestamp { .. } => 401,
+            Cause::WrongAppid | Cause::WrongToUser | Cause::NotOfPlatform { .. } => 403,
             Cause::BodyTooLarge => 413,
             _ => 400,
         }
@@ -198,6 +199,16 @@ impl Refusal {
         self.cause.reason()
     }
 
+    /// What tells it apart from others of its reason: a closed set, none of it from outside.
+    pub fn fault(&self) -> (&'static str, &'static str) {
+        match &self.cause {
+            Cause::Malformed(flaw) => flaw.sort(),
+            Cause::Undecryptable(error) => ("undecryptable", error.name()),
+            Cause::WrongSignature { encrypted: true } => ("encrypted", ""),
+            _ => ("", ""),
+        }
+    }
+
     /// The HTTP status of the answer, always 4xx.
     pub fn status(&self) -> u16 {
         self.cause.status()
@@ -219,10 +230,11 @@ impl Refusal {
         self.authentic() && self.decrypted
     }
 
-    /// Whether an account's relay may still pass it on: rightly signed, whenever that was, and without a document type
-    /// declaration.
+    /// Whether an account's relay may still pass it on: rightly signed, and without a document type declaration. A plain
+    /// signature covers no content: where it is too old, or encryption is required, whoever saw one address could speak
+    /// to the bot.
     pub fn may_be_relayed(&self) -> bool {
-        self.proof >= Proof::Stale && self.cause != Cause::DocumentType
+        self.authentic() && !matches!(self.cause, Cause::DocumentType | Cause::EncryptionRequired)
     }
 
     /// `CreateTime` in Unix seconds, if it could be read from an authentic body. Not checked for plausibility.

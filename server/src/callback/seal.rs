@@ -20,7 +20,7 @@ pub struct Draft<'a> {
     pub msg_type: &'a str,
     /// What this kind of message carries, such as `("Content", "hi")`, in order.
     pub fields: Vec<(&'a str, &'a str)>,
-    /// `MsgId`; events have none.
+    /// `MsgId`; of an event `MsgID`, which few have.
     pub msg_id: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ impl Draft<'_> {
             element(&mut xml, name, value);
         }
         if let Some(msg_id) = self.msg_id {
-            number(&mut xml, "MsgId", msg_id);
+            number(&mut xml, if self.msg_type == "event" { "MsgID" } else { "MsgId" }, msg_id);
         }
         xml + "</xml>"
     }

@@ -123,7 +123,7 @@ fn said(random: &mut Random, profile: &Profile, user: &str, moment_s: i64) -> Me
 }
 
 fn event(user: &str, moment_s: i64, name: &str, key: &str) -> Message {
-    let content = Content::Event { name: name.into(), key: key.into() };
+    let content = Content::Event { name: name.into(), key: key.into(), msg_id: None };
     Message { user: user.into(), create_time: moment_s, content }
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     finding::Finding,
     installation::{Installation, Place},
+    refused,
 };
 use crate::{
     lang::Lang,
@@ -47,6 +48,7 @@ pub async fn check(scene: &Installation) -> (Served, Vec<Finding>) {
         let (accounts, finding) = accounts(scene).await;
         served.accounts = accounts;
         findings.push(finding);
+        findings.extend(refused::check(scene).await);
     }
     findings.extend(played_where(scene));
     (served, findings)

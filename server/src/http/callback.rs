@@ -197,9 +197,9 @@ pub fn implausible(create_time: i64, now_s: i64) -> Option<&'static str> {
 fn aside_of(message: &Message, reason: &str) -> Aside {
     let (msg_id, event, event_digest) = match &message.content {
         Content::Message { msg_id, .. } => (Some(*msg_id), None, None),
-        Content::Event { name, key } => {
+        Content::Event { name, key, msg_id } => {
             let digest = Sha256::digest(key.as_bytes());
-            (None, Some(name.to_string()), Some(URL_SAFE_NO_PAD.encode(&digest[..16])))
+            (*msg_id, Some(name.to_string()), Some(URL_SAFE_NO_PAD.encode(&digest[..16])))
         }
     };
     Aside {
@@ -238,7 +238,7 @@ fn logged_as(recipient: &Recipient) -> &str {
 /// Counts a refusal, and says why.
 pub fn refused(app: &App, refusal: &Refusal, appid: &str) -> Response<Body> {
     app.metrics.callback("refused", refusal.reason());
-    if app.refusals.may_log(appid, refusal.reason(), app.clock.now_s()) {
+    if app.refusals.may_log_fault(appid, refusal.reason(), refusal.fault(), app.clock.now_s()) {
         tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
     }
     answer::text(

@@ -9,8 +9,31 @@ use crate::lang::Lang;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Neither `MSGCUBE_ADMIN_KEY` nor a file with the key.
-    #[error("no admin key: set MSGCUBE_ADMIN_KEY or give --admin-key-file")]
+    #[error("no admin key: give --config, set MSGCUBE_ADMIN_KEY or give --admin-key-file")]
     NoKey,
+    /// Neither --server nor a configuration.
+    #[error("no server: give --config msgcube.toml, or --server such as http://127.0.0.1:8060")]
+    NoServer,
+    /// Neither --appid nor a configuration.
+    #[error("no account: give --config msgcube.toml, or --appid and --server")]
+    NoAppid,
+    /// The configuration; the text is its own.
+    #[error("{0}")]
+    Config(String),
+    /// The file with the admin key cannot be read.
+    #[error("--admin-key-file {}: {source}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Not there.
+    #[error("no such file: {}", .0.display())]
+    NoFile(PathBuf),
+    /// A folder in place of files.
+    #[error("{} is a folder", .0.display())]
+    Folder(PathBuf),
     /// A file cannot be read (on).
     #[error("{}, after line {line}: {source}", path.display())]
     Read {
@@ -46,7 +69,29 @@ impl ImportError {
     /// What went wrong and what to do next.
     pub fn in_lang(&self, lang: Lang) -> String {
         let next = match self {
-            ImportError::NoKey | ImportError::Output(_) | ImportError::Json(_) => return self.to_string(),
+            ImportError::NoKey
+            | ImportError::NoServer
+            | ImportError::NoAppid
+            | ImportError::Config(_)
+            | ImportError::KeyFile { .. }
+            | ImportError::Output(_)
+            | ImportError::Json(_) => return self.to_string(),
+            ImportError::NoFile(_) => lang.pick(
+                "Name a file that is there, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for \
+                 standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.",
+                "请给出存在的文件，如 `msgcube import messages.ndjson --config msgcube.toml`；- 为标准输入，\
+                 如 `zcat messages.gz | msgcube import - --config msgcube.toml`。",
+            ),
+            ImportError::Folder(path) => {
+                let files = path.join("*").display().to_string();
+                return format!(
+                    "{self}\n{}",
+                    lang.pick(
+                        format!("Name its files, such as `msgcube import {files} --config msgcube.toml`."),
+                        format!("请给出其中的文件，如 `msgcube import {files} --config msgcube.toml`。"),
+                    )
+                );
+            }
             ImportError::Upload { source: UploadError::Key, .. } | ImportError::Server(UploadError::Key) => {
                 lang.pick("Check the admin key.", "检查管理密钥。")
             }

@@ -12,40 +12,52 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
+use crate::callback::cutter::{Cutter, Item};
+
 /// Bytes of lines after which a chunk is sent.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
-/// Lines after which a chunk is sent.
-const CHUNK_LINES: u64 = 20_000;
-/// A longer line is not even read whole. The server's own bound is 64 KiB.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// Lines and documents after which a chunk is sent.
+const CHUNK_ITEMS: usize = 20_000;
 
-/// Some lines of a file, ready to be sent.
+/// Some lines and documents of a file, ready to be sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// The lines, each with its line break; a line that was too long is blank, so that the count stays right.
+    /// They, each with a line break behind it; no blank lines.
     pub body: Vec<u8>,
-    /// Number of the first line in the file, from 1.
-    pub first_line: u64,
-    /// How many lines, blank ones included.
-    pub lines: u64,
-    /// Numbers in the file of lines over 1 MiB.
-    pub too_long: Vec<u64>,
+    /// Where each begins: its line in the body and in the file, both from 1.
+    places: Vec<(u64, u64)>,
+    body_lines: u64,
+    /// How many lines of the file are behind with this chunk.
+    pub lines_done: u64,
+    /// What is not sent: the line in the file, and why.
+    pub bad: Vec<(u64, &'static str)>,
     /// Bytes of the file (packed, if it is) read so far.
     pub file_bytes: u64,
+}
+
+impl Chunk {
+    /// The line in the file of this line in the body.
+    pub fn file_line(&self, body_line: u64) -> u64 {
+        let behind = self.places.partition_point(|(in_body, _)| *in_body <= body_line);
+        self.places.get(behind.saturating_sub(1)).map_or(body_line, |(_, in_file)| *in_file)
+    }
+
+    fn add(&mut self, number: u64, item: &[u8]) {
+        self.places.push((self.body_lines + 1, number));
+        self.body.extend_from_slice(item);
+        self.body.push(b'\n');
+        self.body_lines += 1 + item.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
 }
 
 /// Reads chunks. `R` is the unpacked text.
 pub struct Lines<R> {
     input: R,
-    next_line: u64,
+    cutter: Cutter,
+    has_ended: bool,
+    /// Lines that an earlier run has sent.
+    skipped: u64,
     file_bytes: Arc<AtomicU64>,
-}
-
-/// What one line was.
-enum Line {
-    Whole,
-    TooLong,
-    End,
 }
 
 /// Counts what the unpacking reader takes, for the progress bar.
@@ -67,7 +79,7 @@ pub fn open(path: &Path) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
     if path.as_os_str() == "-" { unpack(io::stdin()) } else { unpack(File::open(path)?) }
 }
 
-/// Looks at the first bytes, not at the name: gzip, zstd, or plain text with or without a byte order mark.
+/// Looks at the first bytes, not at the name: gzip, zstd, or plain text.
 pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
     let bytes = Arc::new(AtomicU64::new(0));
     let mut counted = Counted { input, bytes: bytes.clone() };
@@ -76,7 +88,6 @@ pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn Buf
     let text: Box<dyn Read + Send> = match head.as_slice() {
         [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(Cursor::new(head).chain(counted))),
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(Cursor::new(head).chain(counted))?),
-        [0xef, 0xbb, 0xbf, rest @ ..] => Box::new(Cursor::new(rest.to_vec()).chain(counted)),
         _ => Box::new(Cursor::new(head).chain(counted)),
     };
     Ok(Lines::new(Box::new(BufReader::with_capacity(256 * 1024, text)), bytes))
@@ -84,72 +95,62 @@ pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn Buf
 
 impl<R: BufRead> Lines<R> {
     fn new(input: R, file_bytes: Arc<AtomicU64>) -> Self {
-        Self { input, next_line: 1, file_bytes }
+        Self { input, cutter: Cutter::default(), has_ended: false, skipped: 0, file_bytes }
     }
 
     /// Passes over the first `count` lines.
-    pub fn skip(&mut self, count: u64) -> io::Result<()> {
-        let mut scrap = Vec::new();
-        for _ in 0..count {
-            scrap.clear();
-            if matches!(self.line(&mut scrap)?, Line::End) {
-                break;
-            }
-            self.next_line += 1;
-        }
-        Ok(())
+    pub fn skip(&mut self, count: u64) {
+        self.skipped = count;
     }
 
     /// The next lines; none at the end.
     pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
-        let mut chunk = Chunk { first_line: self.next_line, ..Chunk::default() };
-        while chunk.lines < CHUNK_LINES && chunk.body.len() < CHUNK_BYTES {
-            match self.line(&mut chunk.body)? {
-                Line::Whole => {}
-                Line::TooLong => chunk.too_long.push(self.next_line),
-                Line::End => break,
-            }
-            self.next_line += 1;
-            chunk.lines += 1;
-        }
-        chunk.file_bytes = self.file_bytes.load(Ordering::Relaxed);
-        Ok((chunk.lines > 0).then_some(chunk))
-    }
-
-    /// Appends one line with its line break; of a line that is too long only the break.
-    fn line(&mut self, body: &mut Vec<u8>) -> io::Result<Line> {
-        let start = body.len();
-        let mut length = 0;
+        let mut chunk = Chunk::default();
+        let mut is_empty = true;
         loop {
-            let buffer = match self.input.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                other => other?,
-            };
-            let at_end = buffer.is_empty();
-            let line_break = buffer.iter().position(|byte| *byte == b'\n');
-            let taken = line_break.unwrap_or(buffer.len());
-            length += taken;
-            if length <= LINE_BYTES_MAX {
-                body.extend_from_slice(&buffer[..taken]);
+            while chunk.places.len() + chunk.bad.len() < CHUNK_ITEMS && chunk.body.len() < CHUNK_BYTES {
+                let Some((number, item)) = self.cutter.next_item() else { break };
+                if number <= self.skipped {
+                    continue;
+                }
+                is_empty = false;
+                match item {
+                    Item::Whole(item) if item.trim_ascii().is_empty() => {}
+                    Item::Whole(item) => chunk.add(number, item),
+                    Item::Bad(why) => chunk.bad.push((number, why)),
+                }
             }
-            self.input.consume(taken + usize::from(line_break.is_some()));
-            if at_end && length == 0 {
-                return Ok(Line::End);
-            }
-            if at_end || line_break.is_some() {
-                return Ok(finish(body, start, length));
+            let is_full =
+                chunk.places.len() + chunk.bad.len() >= CHUNK_ITEMS || chunk.body.len() >= CHUNK_BYTES;
+            if is_full && self.cutter.is_between() || !self.read_on()? {
+                break;
             }
         }
+        chunk.lines_done = self.cutter.lines_done();
+        chunk.file_bytes = self.file_bytes.load(Ordering::Relaxed);
+        Ok((!is_empty).then_some(chunk))
     }
-}
 
-fn finish(body: &mut Vec<u8>, start: usize, length: usize) -> Line {
-    let too_long = length > LINE_BYTES_MAX;
-    if too_long {
-        body.truncate(start);
+    /// Gives the cutter more; false once it has everything, and gives no more.
+    fn read_on(&mut self) -> io::Result<bool> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        let buffer = loop {
+            match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        let length = buffer.len();
+        self.cutter.push(buffer);
+        self.input.consume(length);
+        if length == 0 {
+            self.cutter.end();
+            self.has_ended = true;
+        }
+        Ok(true)
     }
-    body.push(b'\n');
-    if too_long { Line::TooLong } else { Line::Whole }
 }
 
 #[cfg(test)]
@@ -171,15 +172,15 @@ mod tests {
 
     #[test]
     fn plain_gzip_and_zstd_give_the_same_lines() {
-        let text = b"{\"a\":1}\r\n\n{\"b\":2}";
+        let text = b"\xef\xbb\xbf{\"a\":1}\r\n\n{\"b\":2}";
         let zstd = zstd::encode_all(&text[..], 1).unwrap();
-        let marked = [b"\xef\xbb\xbf".as_slice(), text].concat();
-        let members = [gzip(&text[..10]), gzip(&text[10..])].concat();
-        for bytes in [text.to_vec(), gzip(text), zstd, marked, members] {
+        let members = [gzip(&text[..2]), gzip(&text[2..])].concat();
+        for bytes in [text.to_vec(), text[3..].to_vec(), gzip(text), zstd, members] {
             let read = bytes.len() as u64;
             let [chunk] = chunks(bytes).try_into().unwrap();
-            assert_eq!(String::from_utf8(chunk.body).unwrap(), "{\"a\":1}\r\n\n{\"b\":2}\n");
-            assert_eq!((chunk.first_line, chunk.lines, chunk.file_bytes), (1, 3, read));
+            assert_eq!(String::from_utf8(chunk.body.clone()).unwrap(), "{\"a\":1}\r\n{\"b\":2}\n");
+            assert_eq!((chunk.file_line(1), chunk.file_line(2)), (1, 3));
+            assert_eq!((chunk.lines_done, chunk.file_bytes), (3, read));
         }
     }
 
@@ -187,36 +188,56 @@ mod tests {
     fn short_and_empty_input_is_no_special_case() {
         assert_eq!(chunks(Vec::new()), []);
         assert_eq!(chunks(b"{}".to_vec())[0].body, b"{}\n");
-        assert_eq!(chunks(b"\n".to_vec())[0].lines, 1);
+        assert_eq!(chunks(b"\n".to_vec())[0].lines_done, 1);
         assert_eq!(chunks(gzip(b"")), []);
     }
 
     #[test]
     fn chunks_end_after_twenty_thousand_lines_or_four_mebibytes() {
         let many = chunks(b"{}\n".repeat(45_000));
-        let places: Vec<_> = many.iter().map(|chunk| (chunk.first_line, chunk.lines)).collect();
-        assert_eq!(places, [(1, 20_000), (20_001, 20_000), (40_001, 5_000)]);
+        let places: Vec<_> = many.iter().map(|chunk| (chunk.file_line(1), chunk.lines_done)).collect();
+        assert_eq!(places, [(1, 20_000), (20_001, 40_000), (40_001, 45_000)]);
         let long = [vec![b'x'; 60_000], b"\n".to_vec()].concat();
         assert!(chunks(long.repeat(200)).iter().all(|chunk| chunk.body.len() < CHUNK_BYTES + 60_001));
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_left_out_and_keeps_its_number() {
-        let long = vec![b'x'; LINE_BYTES_MAX + 1];
+    fn no_document_is_cut_in_two_and_its_number_is_that_of_its_first_line() {
+        let document = "<xml>\n<a>1</a>\n</xml>\n";
+        let many = chunks(document.repeat(45_000).into_bytes());
+        let sent: Vec<_> =
+            many.iter().map(|chunk| (chunk.body.len() / document.len(), chunk.lines_done)).collect();
+        assert_eq!(sent, [(20_000, 60_000), (20_000, 120_000), (5_000, 135_000)]);
+        assert_eq!(
+            (many[1].file_line(1), many[1].file_line(4), many[1].file_line(6)),
+            (60_001, 60_004, 60_004)
+        );
+        let one_line = chunks("<xml></xml>".repeat(45_000).into_bytes());
+        assert_eq!(one_line.iter().map(|chunk| chunk.lines_done).collect::<Vec<_>>(), [0, 0, 1]);
+        assert!(one_line.iter().all(|chunk| chunk.file_line(9_000) == 1));
+    }
+
+    #[test]
+    fn what_is_too_long_is_left_out_and_keeps_its_number() {
+        let long = vec![b'x'; 3 << 20];
         let text = [b"{}\n".as_slice(), &long, b"\n{}\n", &long[1..], b"\n", &long].concat();
         let [chunk] = chunks(text).try_into().unwrap();
-        assert_eq!((chunk.lines, chunk.too_long), (5, vec![2, 5]));
-        assert_eq!(chunk.body.len(), 3 + 1 + 3 + LINE_BYTES_MAX + 1 + 1);
+        assert_eq!(chunk.bad.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2, 4, 5]);
+        assert_eq!((chunk.body.as_slice(), chunk.file_line(2)), (b"{}\n{}\n".as_slice(), 3));
     }
 
     #[test]
     fn skipping_keeps_the_line_numbers() {
-        let mut lines = unpack(Cursor::new(b"a\n\nc\nd\n")).unwrap();
-        lines.skip(2).unwrap();
-        let chunk = lines.next_chunk().unwrap().unwrap();
-        assert_eq!((chunk.body.as_slice(), chunk.first_line, chunk.lines), (b"c\nd\n".as_slice(), 3, 2));
-        lines.skip(9).unwrap();
-        assert_eq!(lines.next_chunk().unwrap(), None);
+        let text = b"a\n\n<xml>\n</xml>\nd\n";
+        let after = |count| {
+            let mut lines = unpack(Cursor::new(text)).unwrap();
+            lines.skip(count);
+            lines.next_chunk().unwrap()
+        };
+        let chunk = after(2).unwrap();
+        assert_eq!((chunk.body.as_slice(), chunk.file_line(1), chunk.file_line(3)), (&text[3..], 3, 5));
+        assert_eq!(after(4).unwrap().body, b"d\n");
+        assert_eq!(after(9), None);
     }
 
     #[test]

@@ -74,6 +74,15 @@ async fn serve(server: Server) -> (Shared, String) {
 
 async fn imported(base: &str, file: &Path, more: &str) -> Result<(ImportSummary, String), ImportError> {
     let line = format!("import {} --server {base} --appid wx1 {more}", file.display());
+    imported_by(&line, more).await
+}
+
+/// Reads no variable.
+fn read_config(path: &Path) -> Result<crate::config::Config, String> {
+    crate::config::Config::read(path, |_| None).map_err(|error| error.to_string())
+}
+
+async fn imported_by(line: &str, more: &str) -> Result<(ImportSummary, String), ImportError> {
     let key = if more.contains("admin-key") { "" } else { " --admin-key=the\u{a0}key" };
     let words: Vec<String> = format!("{line}{key}")
         .split(' ')
@@ -81,7 +90,8 @@ async fn imported(base: &str, file: &Path, more: &str) -> Result<(ImportSummary,
         .map(|word| word.replace('\u{a0}', " "))
         .collect();
     let mut out = Vec::new();
-    let summary = run(CommandLine::try_parse_from(words).unwrap().import, Lang::En, &mut out).await?;
+    let summary =
+        run(CommandLine::try_parse_from(words).unwrap().import, Lang::En, &read_config, &mut out).await?;
     Ok((summary, String::from_utf8(out).unwrap()))
 }
 
@@ -143,7 +153,9 @@ async fn a_request_that_finds_no_durability_is_repeated() {
     let down = Server { unavailable_from: Some(0), unavailable: 2, ..Server::default() };
     let (server, base) = serve(down).await;
     let patience = Patience { first_pause: Duration::ZERO, total: Duration::from_secs(60) };
-    let upload = Upload::new(&base, "wx1", "the key".into(), patience).unwrap();
+    let (appid, admin_key) = ("wx1".to_owned(), "the key".into());
+    let to = Destination { server: base, is_configured: false, appid, admin_key };
+    let upload = Upload::new(&to, patience).unwrap();
     let answer = upload.send("{}\n".into()).await.unwrap();
     assert_eq!((answer.totals.accepted, answer.repeats), (1, 2));
     assert_eq!(server.lock().unwrap().requests.len(), 1);
@@ -158,8 +170,46 @@ async fn a_wrong_key_and_a_wrong_address_say_what_to_check() {
     assert!(!format!("{key:?}").contains("wrong"));
     let address = imported("127.0.0.1", &file, "").await.unwrap_err();
     assert!(address.in_lang(Lang::Zh).ends_with("检查 --server。"), "{address}");
-    let nothing = imported(&base, Path::new("/nonexistent/file"), "").await.unwrap_err();
-    assert!(matches!(nothing, ImportError::Read { line: 0, .. }));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_named_with_an_example_before_anything_is_sent() {
+    let (server, base) = serve(Server::default()).await;
+    let (folder, file) = export("{}\n");
+    let two = format!("import {} /nonexistent/file --server {base} --appid wx1", file.display());
+    let nothing = imported_by(&two, "").await.unwrap_err();
+    let said = nothing.in_lang(Lang::En);
+    assert!(
+        said.starts_with("no such file: /nonexistent/file\n") && said.contains("`msgcube import "),
+        "{said}"
+    );
+    assert!(nothing.in_lang(Lang::Zh).contains("请给出存在的文件"));
+    let is_folder = imported(&base, folder.path(), "").await.unwrap_err().in_lang(Lang::En);
+    assert!(is_folder.contains("is a folder") && is_folder.contains("/* --config"), "{is_folder}");
+    assert!(server.lock().unwrap().requests.is_empty());
+}
+
+#[tokio::test]
+async fn a_configuration_names_the_server_the_key_and_the_account() {
+    let (server, base) = serve(Server::default()).await;
+    let (folder, file) = export("{}\n");
+    let config = folder.path().join("msgcube.toml");
+    let listen = base.trim_start_matches("http://");
+    let account = |appid: &str| format!("[[account]]\nappid = \"{appid}\"\nsecret = \"s\"\ntoken = \"t\"\n");
+    let text = |accounts: &str| format!("listen = \"{listen}\"\nadmin_key = \"the key\"\n{accounts}");
+    let line = format!("import {} --config {}", file.display(), config.display());
+    let run = async |more: &str| imported_by(&format!("{line} {more}"), "admin-key").await;
+    std::fs::write(&config, text(&account("wx1"))).unwrap();
+    assert_eq!(run("").await.unwrap().0.totals.accepted, 1);
+    let wrong = run("--admin-key other").await.unwrap_err();
+    assert!(matches!(wrong, ImportError::Upload { source: UploadError::Key, .. }), "{wrong}");
+    std::fs::write(&config, text(&(account("wx1") + &account("wx2")))).unwrap();
+    let which = run("").await.unwrap_err().in_lang(Lang::En);
+    assert_eq!(which, "say which account with --appid; the configuration has: wx1, wx2");
+    assert_eq!(run("--appid wx1").await.unwrap().0.totals.accepted, 1);
+    assert_eq!(server.lock().unwrap().requests.len(), 2);
+    let nobody = imported_by(&format!("import {} --appid wx1", file.display()), "").await.unwrap_err();
+    assert!(matches!(nobody, ImportError::NoServer), "{nobody}");
 }
 
 #[tokio::test]

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use msgcube_client::{Day, Secret, http_client};
+use msgcube_client::{Day, Secret};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::summary::Totals;
+use super::{summary::Totals, target::Destination};
+use crate::admin::client_of_server;
 
 /// Largest answer taken: 100 errors with room to spare.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -97,19 +98,15 @@ impl UploadError {
 
 impl Upload {
     /// Nothing is sent yet.
-    pub fn new(
-        server: &str,
-        appid: &str,
-        admin_key: Secret,
-        patience: Patience,
-    ) -> Result<Upload, UploadError> {
-        let appid = utf8_percent_encode(appid, NON_ALPHANUMERIC);
+    pub(super) fn new(to: &Destination, patience: Patience) -> Result<Upload, UploadError> {
+        let (server, admin_key) = (&to.server, to.admin_key.clone());
+        let appid = utf8_percent_encode(&to.appid, NON_ALPHANUMERIC);
         let url = format!("{}/v1/accounts/{appid}/messages", server.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|error| UploadError::Server(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(UploadError::Server("it must begin with http:// or https://".into()));
         }
-        let http = http_client(&url)
+        let http = client_of_server(&url, to.is_configured)
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(120))
             .build()

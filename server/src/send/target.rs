@@ -142,6 +142,7 @@ fn account_of<'a>(config: &'a Config, appid: &str) -> Option<&'a AccountConfig> 
 impl Place {
     fn of(url: &str) -> Place {
         let path = url.split(['?', '#']).next().unwrap_or_default();
+        let path = path.strip_suffix('/').unwrap_or(path);
         let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
         let mut parts = path.rsplit('/');
         match std::array::from_fn(|_| parts.next().unwrap_or_default()) {

@@ -269,11 +269,15 @@ impl Embedded {
 
     fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
         let key = small::aside_key(account.0, aside);
-        let waits = batch.asides.contains(&key) || lock(&self.small).asides.contains_key(&key);
-        match self.pages.aside(&key) {
-            Ok(None) if !waits => {}
-            Ok(_) => return Outcome::Repeat,
-            Err(error) => return Outcome::Failed(error.to_string()),
+        // What a former version kept has no MsgID.
+        let former = aside.without_event_msg_id().map(|aside| small::aside_key(account.0, &aside));
+        for key in former.iter().chain([&key]) {
+            let waits = batch.asides.contains(key) || lock(&self.small).asides.contains_key(key);
+            match self.pages.aside(key) {
+                Ok(None) if !waits => {}
+                Ok(_) => return Outcome::Repeat,
+                Err(error) => return Outcome::Failed(error.to_string()),
+            }
         }
         match serde_json::to_vec(aside) {
             Ok(value) => {

@@ -170,11 +170,14 @@ impl Account {
     }
 
     fn put_aside(&mut self, aside: &Aside) -> Outcome {
-        let same = |other: &&Aside| {
-            Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..(*other).clone() }
+        let same = |other: &Aside, aside: &Aside| {
+            Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..other.clone() }
                 == *aside
         };
-        if self.asides.iter().any(|other| same(&other)) {
+        let former = aside.without_event_msg_id();
+        let is_repeat =
+            |other| same(other, aside) || former.as_ref().is_some_and(|former| same(other, former));
+        if self.asides.iter().any(is_repeat) {
             return Outcome::Repeat;
         }
         self.asides.push(aside.clone());

@@ -1,9 +1,9 @@
 //! What a message has to say: fields, numbers, references; XML, JSON and bulk lines alike.
 
-use msgcube::callback::{AccountKeys, Proof, Query, Refusal, json::bulk_line, open};
+use msgcube::callback::{Proof, Refusal, json::bulk_line};
 use msgcube_cube::{Content, Kind, Message};
 
-use super::{NOW_S, opened, plain, reason, settings, with_body};
+use super::{opened, reason, settings, with_body};
 
 /// A plain XML callback of these children.
 fn children(children: &str) -> Result<Message, Refusal> {
@@ -31,10 +31,20 @@ const WHO: &str = "<FromUserName>u</FromUserName><CreateTime>5</CreateTime>";
 fn events_are_told_apart_by_name_and_key_and_need_no_msg_id() {
     let event = |rest: &str| children(&format!("{WHO}<MsgType>event</MsgType>{rest}"));
     let scan = event("<Event>SCAN</Event><EventKey><![CDATA[12]]></EventKey><MsgID>9</MsgID>").unwrap();
-    assert_eq!(scan.content, Content::Event { name: "SCAN".into(), key: "12".into() });
+    assert_eq!(scan.content, Content::Event { name: "SCAN".into(), key: "12".into(), msg_id: Some(9) });
     let bare = event("<Event>unsubscribe</Event><EventKey/><MsgId>x</MsgId>").unwrap();
-    assert_eq!(bare.content, Content::Event { name: "unsubscribe".into(), key: "".into() });
-    for rest in ["", "<Event></Event>", "<Event>a</Event><Event>b</Event>", "<Event><b>a</b></Event>"] {
+    assert_eq!(bare.content, Content::Event { name: "unsubscribe".into(), key: "".into(), msg_id: None });
+    assert_eq!(event("<Event>unsubscribe</Event><MsgID> </MsgID>").unwrap().content, bare.content);
+    for rest in [
+        "",
+        "<Event></Event>",
+        "<Event>a</Event><Event>b</Event>",
+        "<Event><b>a</b></Event>",
+        "<Event>a</Event><MsgID>x</MsgID>",
+        "<Event>a</Event><MsgID>-1</MsgID>",
+        "<Event>a</Event><MsgID>1</MsgID><MsgID>1</MsgID>",
+        "<Event>a</Event><EventKey>b&nbsp;</EventKey>",
+    ] {
         assert_eq!(event(rest).unwrap_err().reason(), "malformed", "{rest}");
     }
 }
@@ -50,6 +60,7 @@ fn nested_elements_of_a_fields_name_are_not_that_field() {
 fn what_is_no_message_is_malformed_but_authentic() {
     let deep = format!("<xml>{}{}</xml>", "<a>".repeat(40), "</a>".repeat(40));
     let very_deep = "<a>".repeat(20_000);
+    let endless = "<!--<?<a \"<".repeat(5_000);
     let deep_json = format!("{{\"a\":{}", "[".repeat(60_000));
     for body in [
         "",
@@ -69,13 +80,11 @@ fn what_is_no_message_is_malformed_but_authentic() {
         "{\"FromUserName\":1}",
         &deep,
         &very_deep,
+        &endless,
         &deep_json,
     ] {
         assert_eq!(reason(settings(), &with_body(body)), ("malformed", 400, Proof::Full), "{body:.30}");
     }
-    let keys = AccountKeys::new(&settings()).unwrap();
-    let refusal = open(&keys, &Query::parse(&plain().query), b"<xml>\xff</xml>", NOW_S, None).unwrap_err();
-    assert_eq!(refusal.to_string(), "the body is no callback message: not UTF-8");
     let large = with_body(&" ".repeat(64 * 1024 + 1));
     assert_eq!(reason(settings(), &large), ("body_too_large", 413, Proof::Nothing));
 }
@@ -133,7 +142,11 @@ fn bulk_lines_need_what_counting_needs() {
     for (line, complaint) in [
         (r#"["u",5,"text",6]"#, "not a JSON object"),
         (r#""text""#, "not a JSON object"),
-        ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
+        ("{", "not JSON: it ends early"),
+        (r#"{"FromUserName":"u" "CreateTime":5}"#, "not JSON: no comma between two fields"),
+        (r#"{"a":[1}]}"#, "not JSON: brackets that do not fit"),
+        ("<xml><a></xml>", "not well-formed XML: it ends early"),
+        ("no JSON", "not a JSON object"),
         (r#"{"CreateTime":5,"MsgType":"text","MsgId":6}"#, "FromUserName is missing"),
         (r#"{"FromUserName":7,"CreateTime":5,"MsgType":"text","MsgId":6}"#, "FromUserName is not text"),
         (r#"{"FromUserName":"","CreateTime":5,"MsgType":"text"}"#, "FromUserName is not 1 to 128 bytes long"),

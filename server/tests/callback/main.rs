@@ -9,6 +9,7 @@
 
 mod content;
 mod modes;
+mod noise;
 mod properties;
 mod vectors;
 

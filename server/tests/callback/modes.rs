@@ -77,7 +77,7 @@ fn an_account_without_a_key_takes_clear_fields_under_the_rules_for_plain() {
     assert_eq!(reason(without_key(), &fresh(false)), ("key_missing", 400, Proof::Full));
     assert!(opened(without_key(), &fresh(false)).unwrap_err().to_string().contains("encoding_aes_key"));
     // These were signed for the year 1970.
-    assert_eq!(reason(without_key(), &encrypted(KEY, "wx1", true)), ("stale_timestamp", 403, Proof::Stale));
+    assert_eq!(reason(without_key(), &encrypted(KEY, "wx1", true)), ("stale_timestamp", 401, Proof::Stale));
     let unsigned = Sealed { query: "encrypt_type=aes".to_owned(), ..fresh(true) };
     assert_eq!(reason(without_key(), &unsigned), ("wrong_signature", 401, Proof::Nothing));
 }
@@ -85,32 +85,45 @@ fn an_account_without_a_key_takes_clear_fields_under_the_rules_for_plain() {
 #[test]
 fn plain_is_refused_where_encryption_is_required_and_the_refusal_knows_when() {
     let required = KeySettings { require_encryption: true, ..settings() };
-    assert_eq!(reason(required, &plain()), ("encryption_required", 403, Proof::Full));
+    assert_eq!(reason(required, &plain()), ("encryption_required", 401, Proof::Full));
     assert_eq!(opened(required, &plain()).unwrap_err().create_time(), Some(NOW_S - 5));
     let unsigned = Sealed { query: String::new(), ..plain() };
     assert_eq!(reason(required, &unsigned), ("wrong_signature", 401, Proof::Nothing));
 }
 
 #[test]
-fn an_old_plain_signature_loses_nothing_whatever_it_is_refused_for_and_still_goes_to_the_bot() {
-    let later_s = NOW_S + 864_000;
-    let refusal = |settings, body: &str| {
+fn what_a_plain_signature_cannot_vouch_for_goes_to_nobody_and_only_a_fresh_one_is_a_loss() {
+    let refusal = |settings, body: &str, now_s| {
         let keys = AccountKeys::new(&settings).unwrap();
-        open(&keys, &Query::parse(&plain().query), body.as_bytes(), later_s, Some(3600)).unwrap_err()
+        open(&keys, &Query::parse(&plain().query), body.as_bytes(), now_s, Some(3600)).unwrap_err()
     };
     let required = KeySettings { require_encryption: true, ..settings() };
-    for (keys, body, reason, status) in [
-        (required, "<xml/>", "encryption_required", 403),
-        (required, "no xml", "malformed", 400),
-        (without_key(), &*safe("AAAA"), "key_missing", 400),
-        (settings(), &*plain().body, "stale_timestamp", 403),
-    ] {
-        let refusal = refusal(keys, body);
-        assert_eq!((refusal.reason(), refusal.status()), (reason, status), "{body}");
-        assert!(!refusal.authentic() && refusal.may_be_relayed(), "{body}");
+    for body in [&*plain().body, "<xml/>", "no xml", &safe("AAAA"), "<!DOCTYPE x><xml/>", "{", ""] {
+        let old = NOW_S + 864_000;
+        let cases = [
+            (without_key(), old, "stale_timestamp"),
+            (required, old, if body.contains("AAAA") { "wrong_signature" } else { "encryption_required" }),
+            (required, NOW_S, if body.contains("AAAA") { "wrong_signature" } else { "encryption_required" }),
+        ];
+        for (keys, now_s, reason) in cases {
+            let refusal = refusal(keys, body, now_s);
+            assert_eq!((refusal.reason(), refusal.status()), (reason, 401), "{body}");
+            assert!(!refusal.may_be_relayed(), "{body}");
+            assert_eq!(refusal.authentic(), now_s == NOW_S && reason != "wrong_signature", "{body}");
+        }
     }
-    let refusal = refusal(settings(), "<!DOCTYPE x><xml/>");
-    assert!(refusal.reason() == "document_type" && !refusal.may_be_relayed());
+    let malformed = refusal(settings(), "no xml", NOW_S);
+    assert!(malformed.authentic() && malformed.may_be_relayed());
+}
+
+#[test]
+fn an_empty_msg_signature_is_none() {
+    for more in ["&msg_signature=", "&msg_signature", "&encrypt_type=raw&msg_signature="] {
+        let sealed = Sealed { query: plain().query + more, ..plain() };
+        assert_eq!(opened(settings(), &sealed), Ok(message()), "{more}");
+        let encrypted = Sealed { query: plain().query + more, ..encrypted(KEY, "wx1", true) };
+        assert_eq!(reason(settings(), &encrypted), ("wrong_signature", 401, Proof::Nothing), "{more}");
+    }
 }
 
 #[test]

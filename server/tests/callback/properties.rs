@@ -45,13 +45,15 @@ proptest! {
     }
 
     #[test]
-    fn events_survive_sealing(name in "\\PC{1,32}", key in any::<String>(), mode in 0u8..3) {
+    fn events_survive_sealing(
+        name in "\\PC{1,32}", key in any::<String>(), msg_id in any::<Option<u64>>(), mode in 0u8..3,
+    ) {
         let fields = vec![("Event", name.as_str()), ("EventKey", key.as_str())];
         let draft =
-            Draft { to_user: "gh_1", from_user: "u", create_time: 5, msg_type: "event", fields, msg_id: None };
+            Draft { to_user: "gh_1", from_user: "u", create_time: 5, msg_type: "event", fields, msg_id };
         let sealed = seal(&draft, "n", [9; 16], mode);
         let message = opens(&sealed.query, sealed.body.as_bytes()).unwrap();
-        prop_assert_eq!(message.content, Content::Event { name: name.into(), key: key.into() });
+        prop_assert_eq!(message.content, Content::Event { name: name.into(), key: key.into(), msg_id });
     }
 
     #[test]

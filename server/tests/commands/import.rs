@@ -135,3 +135,66 @@ async fn a_wrong_key_an_unknown_account_and_no_server_break_it_off_with_the_next
     assert!(ended.err.contains("no answer from the server"), "{ended:?}");
     Ok(())
 }
+
+/// The same callbacks as WeChat sent them, marked, with a broken one among them.
+fn marked_xml() -> Vec<u8> {
+    let callback = |id: u64| {
+        format!(
+            "<xml><ToUserName><![CDATA[gh_1]]></ToUserName>\n<FromUserName><![CDATA[o1]]></FromUserName>\n\
+             <CreateTime>1740800000</CreateTime>\n<MsgType><![CDATA[text]]></MsgType>\n\
+             <Content><![CDATA[</xml>\n<xml>\n{{}}]]></Content>\n<MsgId>{id}</MsgId>\n</xml>"
+        )
+    };
+    let json =
+        |id: u64| format!(r#"{{"FromUserName":"o1","CreateTime":1740800000,"MsgType":"text","MsgId":{id}}}"#);
+    format!(
+        "\u{feff}{}\n{}{}\n<xml>no end\n{}\n{}\n",
+        callback(1),
+        callback(2).replace('\n', ""),
+        callback(3),
+        callback(4),
+        json(5)
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn xml_and_a_byte_order_mark_are_read_alike_from_file_archive_input_and_post() -> Outcome<()> {
+    let text = marked_xml();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&text)?;
+    let gzip = gzip.finish()?;
+    let zstd = zstd::encode_all(&text[..], 1)?;
+    for (name, bytes) in [("plain", Some(&text)), ("gzip", Some(&gzip)), ("zstd", Some(&zstd)), ("-", None)] {
+        let scene = Scene::new()?;
+        let server = scene.serve()?;
+        let key = scene.admin_key();
+        let ended = match bytes {
+            Some(bytes) => {
+                let file = scene.write(name, bytes)?;
+                scene.run(&import(&server, &key, &[&file, "--json"]))?
+            }
+            None => scene.run_with_input(&import(&server, &key, &["-", "--json"]), &text)?,
+        };
+        assert_eq!(ended.status, 3, "{name}: {ended:?}");
+        let said: serde_json::Value = serde_json::from_str(&ended.out)?;
+        assert_eq!((&said["accepted"], &said["rejected"]), (&5.into(), &1.into()), "{name}: {ended:?}");
+        let (line, error) = (&said["errors"][0]["line"], &said["errors"][0]["error"]);
+        assert_eq!((line, error), (&19.into(), &"an XML document without </xml>".into()), "{name}");
+
+        let posted = server.post_messages(text.clone()).await?;
+        assert_eq!((&posted["duplicate"], &posted["accepted"]), (&5.into(), &0.into()), "{name}: {posted}");
+        assert_eq!(&posted["errors"], &serde_json::json!([{ "line": 19, "error": error }]), "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_configuration_is_enough_and_a_missing_file_is_named_with_an_example() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let ended = scene.run(&["import", "nothing.ndjson", "--config", &scene.config(), "--lang", "zh"])?;
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.err.contains("没有这个文件：") && ended.err.contains("nothing.ndjson"), "{ended:?}");
+    assert!(ended.err.contains("`msgcube import messages.ndjson --config msgcube.toml`"), "{ended:?}");
+    Ok(())
+}

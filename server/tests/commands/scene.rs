@@ -219,6 +219,13 @@ impl Server {
         Ok(answer.error_for_status()?.text().await?)
     }
 
+    /// The answer of the bulk interface.
+    pub(crate) async fn post_messages(&self, body: Vec<u8>) -> Outcome<Value> {
+        let url = format!("{}/v1/accounts/{APPID}/messages", self.base);
+        let answer = reqwest::Client::new().post(url).bearer_auth(ADMIN_KEY).body(body).send().await?;
+        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+    }
+
     /// Text messages counted on these days.
     pub(crate) async fn texts(&self, from: String, to: String) -> Outcome<u64> {
         let answer = self.stats(&from, &to).await?;

@@ -147,3 +147,17 @@ async fn an_operator_takes_over_an_account_that_somebody_named_before() {
     program.set(TWO, json!({"token": "t", "encoding_aes_key": AES_KEY})).await;
     assert_eq!(program.through(SECOND, TWO, "gh_two", 2).await, success(), "goes on beside its own");
 }
+
+#[tokio::test]
+async fn a_slash_behind_a_platforms_addresses_changes_nothing() {
+    let program = program("");
+    let message = Text { to: "gh_one", ..Text::new("o1", 1) }.safe(TOKEN, AES_KEY, FIRST);
+    let event = event_of(FIRST, "authorized", now_s(), &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>"));
+    assert_eq!(program.push_to(FIRST, "events/", &event).await, success());
+    assert_eq!(program.push_to(FIRST, &format!("callback/{ONE}/"), &message).await, success());
+    let query = format!("{}&echostr=e1", Text::new("o1", 1).plain(TOKEN).query);
+    let url = format!("{}/component/{FIRST}/callback/{ONE}/?{query}", program.base);
+    let answer = program.http.get(url).send().await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, "e1".to_owned()));
+    assert_eq!(program.messages(ONE).await, 1);
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use msgcube::callback::seal::{Draft, Envelope, Sealed};
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
@@ -48,23 +49,9 @@ async fn what_proved_itself_is_passed_on_also_if_it_does_not_count() {
     let mut old = Text::new("o1", 1);
     old.create_time = 1;
     assert_eq!(program.receive(APPID, &old.usual()).await, from_bot, "kept aside");
-    let mut stale = Text::new("o1", 2).plain(TOKEN);
-    // Signed by WeChat once, long ago.
-    let envelope =
-        msgcube::callback::seal::Envelope { token: TOKEN, timestamp: now_s() - 90_000, nonce: "n" };
-    let draft = msgcube::callback::seal::Draft {
-        to_user: "gh",
-        from_user: "o1",
-        create_time: 1,
-        msg_type: "text",
-        fields: vec![],
-        msg_id: Some(3),
-    };
-    stale.query = envelope.plain(&draft).query;
-    assert_eq!(program.receive(APPID, &stale).await, from_bot, "a stale timestamp");
-    stale.query = Text::new("o1", 2).plain(TOKEN).query;
-    stale.body = "<xml>no message".to_owned();
-    assert_eq!(program.receive(APPID, &stale).await, from_bot, "not a message at all");
+    let mut broken = Text::new("o1", 2).plain(TOKEN);
+    broken.body = "<xml>no message".to_owned();
+    assert_eq!(program.receive(APPID, &broken).await, from_bot, "not a message at all");
     let refused = [
         Text::new("o1", 4).plain("another token"),
         Text::new("o1", 5).safe(TOKEN, crate::program::AES_KEY, "wx0000000000000fff"),
@@ -83,10 +70,74 @@ async fn what_proved_itself_is_passed_on_also_if_it_does_not_count() {
         let heard = program.receive(APPID, &sealed).await;
         assert!(matches!(heard, Heard::Reply(400..=499, _)), "{heard:?}");
     }
-    assert_eq!((bot.seen().len(), program.messages(APPID).await), (3, 0));
+    assert_eq!((bot.seen().len(), program.messages(APPID).await), (2, 0));
     let url = format!("{}/callback/{APPID}?signature=0&timestamp=1&nonce=1&echostr=x", program.base);
     assert_eq!(program.http.get(url).send().await.unwrap().status(), 401);
-    assert_eq!(bot.seen().len(), 3, "WeChat's check is answered here");
+    assert_eq!(bot.seen().len(), 2, "WeChat's check is answered here");
+}
+
+#[tokio::test]
+async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_listeners() {
+    let bot = Neighbour::start(|_| Answer::new(200, "text/plain", "from the bot")).await;
+    let listener = Neighbour::start(|_| Answer::new(200, "", "")).await;
+    let listeners = format!("listeners = [\"{}/copy\"]\n", listener.base);
+    let draft = Draft {
+        to_user: "gh",
+        from_user: "o1",
+        create_time: now_s(),
+        msg_type: "text",
+        fields: vec![],
+        msg_id: Some(3),
+    };
+    // Seen once, long ago; anything can be posted with it.
+    let stale = Envelope { token: TOKEN, timestamp: now_s() - 400 * 86_400, nonce: "n" }.plain(&draft);
+    let fresh = Text::new("o1", 2).plain(TOKEN);
+    for when in ["answer", "refuse"] {
+        let more = format!("when_not_durable = \"{when}\"\n{listeners}");
+        let open = behind(&bot.base, &more);
+        let relay = format!("[account.relay]\nurl = \"{}/wechat\"\n{more}", bot.base);
+        let strict = Program::start("", &format!("require_encryption = true\n{relay}"));
+        for (program, sealed, remedy) in [
+            (&open, &stale, "callback_max_age_s"),
+            (&strict, &stale, "require_encryption"),
+            (&strict, &fresh, "require_encryption"),
+        ] {
+            for body in [&*sealed.body, "<xml>no message", ""] {
+                let sealed = Sealed { body: body.to_owned(), ..sealed.clone() };
+                let Heard::Reply(status, why) = program.receive(APPID, &sealed).await else {
+                    panic!("closed: {body}")
+                };
+                assert_eq!(status, 401, "{why}");
+                assert!(why.contains(remedy), "{why}");
+            }
+        }
+        // What goes on afterwards shows that nothing is still on its way.
+        assert_eq!(
+            strict.receive(APPID, &Text::new("o1", 4).usual()).await,
+            Heard::Reply(200, "from the bot".to_owned())
+        );
+        let (_, coverage) = open.own(Method::GET, &format!("/v1/accounts/{APPID}/coverage"), None).await;
+        assert_eq!(coverage["gaps"].as_array().unwrap().len(), 0, "nothing of WeChat's is lost: {coverage}");
+    }
+    assert!(bot.seen().iter().all(|seen| seen.target.contains("encrypt_type=aes")), "{:?}", bot.seen());
+    assert_eq!(bot.seen().len(), 2);
+    assert!(listener.seen().iter().all(|seen| seen.target.contains("encrypt_type=aes")));
+}
+
+#[tokio::test]
+async fn a_slash_behind_a_callback_address_changes_nothing() {
+    let program = Program::start("", "");
+    for (id, slash) in [(1, ""), (2, "/")] {
+        let path = format!("callback/{APPID}{slash}");
+        assert_eq!(program.post_sealed(&path, &Text::new("o1", id).usual()).await, success(), "{path}");
+        let query = format!("{}&echostr=e{id}", Text::new("o1", id).plain(TOKEN).query);
+        let url = format!("{}/{path}?{query}", program.base);
+        let answer = program.http.get(url).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, format!("e{id}")));
+    }
+    assert_eq!(program.messages(APPID).await, 2);
+    let further = program.post_sealed(&format!("callback/{APPID}//"), &Text::new("o1", 3).usual()).await;
+    assert!(matches!(further, Heard::Reply(404, _)), "{further:?}");
 }
 
 #[tokio::test]

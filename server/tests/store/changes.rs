@@ -28,7 +28,11 @@ pub fn any_message() -> impl Strategy<Value = Message> {
     let key = prop_oneof![Just(""), Just("k"), Just("ubscribe")];
     (0..6_u8, any_time(), id, kind, name, key).prop_map(|(user, create_time, msg_id, kind, name, key)| {
         let content = match kind {
-            Kind::Event => Content::Event { name: name.into(), key: key.into() },
+            Kind::Event => Content::Event {
+                name: name.into(),
+                key: key.into(),
+                msg_id: Some(msg_id).filter(|msg_id| *msg_id > 0),
+            },
             kind => Content::Message { kind, msg_id },
         };
         Message { user: format!("o{user}").into(), create_time, content }
@@ -36,18 +40,15 @@ pub fn any_message() -> impl Strategy<Value = Message> {
 }
 
 fn any_aside() -> impl Strategy<Value = Aside> {
-    (0..2_u8, 0..2_u8, any_time(), prop::option::of(0..3_u64)).prop_map(
-        |(reason, user, create_time, msg_id)| {
-            let is_event = msg_id.is_none();
-            Aside {
-                reason: format!("reason_{reason}"),
-                user: format!("o{user}"),
-                create_time,
-                msg_type: if is_event { "event" } else { "text" }.to_owned(),
-                msg_id,
-                event: is_event.then(|| "VIEW".to_owned()),
-                event_digest: is_event.then(|| "00ff".to_owned()),
-            }
+    (0..2_u8, 0..2_u8, any_time(), prop::option::of(0..3_u64), any::<bool>()).prop_map(
+        |(reason, user, create_time, msg_id, is_event)| Aside {
+            reason: format!("reason_{reason}"),
+            user: format!("o{user}"),
+            create_time,
+            msg_type: if is_event { "event" } else { "text" }.to_owned(),
+            msg_id,
+            event: is_event.then(|| "VIEW".to_owned()),
+            event_digest: is_event.then(|| "00ff".to_owned()),
         },
     )
 }

@@ -36,6 +36,7 @@ fn message(day: i32, user: u32, msg_id: u64) -> Message {
         10 => Content::Event {
             name: if msg_id.is_multiple_of(2) { "subscribe" } else { "CLICK" }.into(),
             key: "k".into(),
+            msg_id: None,
         },
         kind => Content::Message { kind: Kind::ALL[usize::try_from(kind).unwrap()], msg_id },
     };
@@ -182,11 +183,46 @@ fn is_read_as_it_was_written(format: u32) {
     assert_eq!(answers(&store), expected);
     let again = [changes(format, 1), changes(format, 2)].concat().into_iter();
     let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
-    let outcomes = store.commit(&messages.collect::<Vec<_>>()).unwrap();
+    let messages: Vec<Change> = messages.collect();
+    let outcomes = store.commit(&messages).unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
+    // Former versions did not read the MsgID of events, which was there all the same.
+    let events: Vec<Change> = messages.into_iter().filter_map(|change| with_msg_id(change, 7)).collect();
+    assert!(events.len() > 4, "events in the pages and in the log");
+    let outcomes = store.commit(&events).unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
     store.maintain(true).unwrap();
     drop(store);
     assert_eq!(answers(&open(folder.path()).unwrap()), expected, "also after it was saved");
+}
+
+fn with_msg_id(change: Change, id: u64) -> Option<Change> {
+    let Change::Message { account, mut message } = change else { return None };
+    let Content::Event { msg_id, .. } = &mut message.content else { return None };
+    *msg_id = Some(id);
+    Some(Change::Message { account, message })
+}
+
+#[test]
+fn events_of_one_second_with_different_msg_ids_are_two_also_after_a_restart() {
+    let folder = disk::folder();
+    let store = open(folder.path()).unwrap();
+    let account = store.account(APPIDS[0]).unwrap();
+    let event = |id| {
+        let content =
+            Content::Event { name: "TEMPLATESENDJOBFINISH".into(), key: "".into(), msg_id: Some(id) };
+        let message = Message { user: "oUser1".into(), create_time: start_of_day_s(first_day()), content };
+        Change::Message { account, message }
+    };
+    assert_eq!(store.commit(&[event(1), event(2)]).unwrap(), [Outcome::Counted, Outcome::Counted]);
+    assert_eq!(store.commit(&[event(2), event(3)]).unwrap(), [Outcome::Repeat, Outcome::Counted]);
+    drop(store);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.commit(&[event(1), event(3)]).unwrap(), [Outcome::Repeat, Outcome::Repeat]);
+    store.maintain(true).unwrap();
+    drop(store);
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.commit(&[event(2), event(4)]).unwrap(), [Outcome::Repeat, Outcome::Counted]);
 }
 
 #[test]

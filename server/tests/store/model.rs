@@ -128,7 +128,9 @@ impl Account {
     }
 
     fn keep(&mut self, aside: &Aside) -> Outcome {
-        if self.asides.iter().any(|other| identity(other) == identity(aside)) {
+        let former = Aside { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
+        let is_repeat = |other| identity(other) == identity(aside) || identity(other) == identity(&former);
+        if self.asides.iter().any(is_repeat) {
             return Outcome::Repeat;
         }
         self.asides.push(aside.clone());

@@ -16,6 +16,9 @@ const SLOW: Duration = Duration::from_millis(4500);
 /// How msgcube's own refusals begin for an account or a platform that it does not serve.
 const UNKNOWN: [&[u8]; 2] = [b"no account has the appid", b"no [[component]]"];
 
+/// How its refusals of plain callbacks begin for what their signature does not cover.
+const PLAIN: &[u8] = b"it is plain and ";
+
 /// WeChat's check of the address, rightly signed.
 pub fn right_get(
     lang: Lang,
@@ -190,6 +193,13 @@ fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
             format!("the proxy does not pass {below} on to msgcube: correct its paths"),
             format!("代理没有把 {below} 转发给 msgcube：请更正代理的路径设置"),
         ),
+        401 if answer.body.starts_with(PLAIN) => lang
+            .pick(
+                "if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
+                 choose safe mode at WeChat, or set require_encryption = false and restart msgcube",
+                "若提到 timestamp，则本机与服务器的时钟不一致，请校准；否则请在微信后台选择安全模式，或设置 require_encryption = false 并重启 msgcube",
+            )
+            .to_owned(),
         status => against_own_refusal(lang, status).to_owned(),
     }
 }

@@ -29,6 +29,8 @@ struct Place<'a> {
 impl Place<'_> {
     fn of(path: &str) -> Option<Place<'_>> {
         let is_one = |part: &&str| !part.is_empty() && !part.contains('/');
+        // Consoles and proxies add it.
+        let path = path.strip_suffix('/').unwrap_or(path);
         if let Some(appid) = path.strip_prefix("/callback/").filter(is_one) {
             return Some(Place { component: None, appid });
         }

@@ -35,7 +35,7 @@ fn operations(_: &Config) -> Vec<Operation> {
             "content": { "text/plain": { "schema": { "type": "string" } } },
         }))
         .answers(400, "no message, or it cannot be opened", TEXT, json!({ "type": "string" }))
-        .answers(403, "an old one, another account's, or plain where encryption is required", TEXT, json!({ "type": "string" }))
+        .answers(403, "another account's", TEXT, json!({ "type": "string" }))
         .answers(413, "over 64 KiB", TEXT, json!({ "type": "string" }))
         .answers(508, "it came from this very server", TEXT, json!({ "type": "string" }));
     [check, receive].into_iter().map(signed).collect()
@@ -49,7 +49,12 @@ fn signed(operation: Operation) -> Operation {
         .query("signature", is_check, "SHA-1 over token, timestamp and nonce", text())
         .query("timestamp", true, "Unix seconds", text())
         .query("nonce", true, "any text", text())
-        .answers(401, "the signature does not fit the account's token", TEXT, text())
+        .answers(
+            401,
+            "the signature does not fit the account's token; or it is plain, and old or where encryption is required",
+            TEXT,
+            text(),
+        )
         .answers(404, "no account has this appid", TEXT, text())
 }
 
@@ -63,6 +68,7 @@ fn message() -> Value {
         "MsgId": { "type": "integer", "minimum": 0 },
         "Event": text(),
         "EventKey": text(),
+        "MsgID": text(),
         "Encrypt": { "type": "string", "description": "the message, encrypted" },
     })
 }

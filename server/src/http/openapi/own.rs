@@ -27,10 +27,10 @@ fn of_account(method: &'static str, what: &str, id: &'static str, summary: &'sta
 
 fn bulk() -> Operation {
     let covers = json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}\\.\\.[0-9]{4}-[0-9]{2}-[0-9]{2}$" });
-    let lines = json!({ "type": "array", "items": named("BulkMessage"), "description": "one object a line" });
+    let lines = json!({ "type": "array", "items": named("BulkMessage"), "description": "one object a line; in its place XML callbacks as WeChat sends them" });
     let either = json!({ "anyOf": [named("BulkReport"), named("OwnError")] });
     of_account("post", "messages", "importMessages", "Messages in bulk")
-        .about("Newline-delimited JSON, streamed, any length; a line at most 64 KiB. A bad line is reported and stops nothing. Sending the same again counts nothing twice.")
+        .about("Newline-delimited JSON, streamed, any length; a line at most 64 KiB. XML callbacks are read, too: each ends at `</xml>`, may span lines and has at most 64 KiB; `line` and `durable_lines` then mean its first line. A bad line is reported and stops nothing. Sending the same again counts nothing twice.")
         .query("covers", false, "claims these days as complete, such as 2025-01-01..2025-12-31", covers)
         .body(json!({ "application/x-ndjson": { "schema": lines } }))
         .with_key("write:APPID")
@@ -146,6 +146,7 @@ fn bulk_message() -> Value {
             "MsgId": number("needed unless MsgType is event", "^[0-9]{1,18}$", 0),
             "Event": { "type": "string", "minLength": 1, "maxLength": 128, "description": "needed if MsgType is event" },
             "EventKey": { "type": ["string", "integer"] },
+            "MsgID": number("of an event that carries one", "^[0-9]{1,18}$", 0),
         },
         "example": { "FromUserName": "oReader0000000000000000000001", "CreateTime": 1_417_881_600, "MsgType": "text", "MsgId": "7477538062336000007" },
     })

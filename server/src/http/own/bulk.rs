@@ -1,7 +1,5 @@
-//! `POST /v1/accounts/{appid}/messages`: many messages as lines of JSON, streamed. While one chunk waits for the
+//! `POST /v1/accounts/{appid}/messages`: many messages as lines of JSON or XML documents, streamed. While one chunk waits for the
 //! disk the next is being read.
-
-mod lines;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -20,11 +18,13 @@ use super::no_account;
 use crate::{
     accounts::Account,
     app::App,
-    callback::json::bulk_line,
+    callback::{
+        cutter::{Cutter, Item},
+        json::bulk_line,
+    },
     http::{answer, callback::implausible},
     store::{Change, NotDurable, Outcome},
 };
-use lines::{Line, Lines};
 
 /// Source: the contract.
 const ERRORS_SHOWN: usize = 100;
@@ -44,7 +44,7 @@ struct Report {
     rejected: usize,
     errors: Vec<LineError>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    durable_lines: Option<usize>,
+    durable_lines: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,7 @@ struct Report {
 
 #[derive(Serialize)]
 struct LineError {
-    line: usize,
+    line: u64,
     error: String,
 }
 
@@ -143,11 +143,11 @@ struct Intake<'a> {
     chunk: Vec<Change>,
     chunk_bytes: usize,
     /// The line each message of the chunk came from.
-    chunk_lines: Vec<usize>,
+    chunk_lines: Vec<u64>,
     /// A chunk in the queue: its outcomes to come, its lines, and the last line read when it went.
-    pending: Option<(Durable<'a>, Vec<usize>, usize)>,
-    /// Every line up to this one is durable, a repeat, or rejected.
-    durable_lines: usize,
+    pending: Option<(Durable<'a>, Vec<u64>, u64)>,
+    /// Every line up to this one is durable, a repeat, or rejected; of a document its first line.
+    durable_lines: u64,
 }
 
 impl<'a> Intake<'a> {
@@ -158,7 +158,7 @@ impl<'a> Intake<'a> {
     }
 
     async fn read(&mut self, mut body: Body) -> Result<(), Failure> {
-        let mut lines = Lines::default();
+        let mut cutter = Cutter::default();
         let end = loop {
             let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
@@ -169,29 +169,33 @@ impl<'a> Intake<'a> {
                 Err(_) => break Err(Failure::Body("no byte of the body came for 60 s")),
             };
             let Ok(data) = frame.into_data() else { continue };
-            let mut rest = data.as_ref();
-            while let Some((number, line)) = lines.next(&mut rest) {
-                self.take(number, line);
-                if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {
-                    self.send(number).await?;
-                }
-            }
+            cutter.push(&data);
+            self.take_all(&mut cutter).await?;
         };
-        if end.is_ok()
-            && let Some((number, line)) = lines.last()
-        {
-            self.take(number, line);
+        if end.is_ok() {
+            cutter.end();
+            self.take_all(&mut cutter).await?;
         }
-        self.send(lines.number).await?;
+        self.send(cutter.number()).await?;
         self.settle().await?;
         end
     }
 
-    fn take(&mut self, number: usize, line: Line<'_>) {
-        let taken = match line {
-            Line::TooLong => Err("longer than 64 KiB".to_owned()),
-            Line::Whole(line) if line.trim_ascii().is_empty() => return,
-            Line::Whole(line) => {
+    async fn take_all(&mut self, cutter: &mut Cutter) -> Result<(), Failure> {
+        while let Some((number, item)) = cutter.next_item() {
+            self.take(number, item);
+            if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {
+                self.send(number).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, number: u64, item: Item<'_>) {
+        let taken = match item {
+            Item::Bad(why) => Err(why.to_owned()),
+            Item::Whole(line) if line.trim_ascii().is_empty() => return,
+            Item::Whole(line) => {
                 self.chunk_bytes += line.len();
                 bulk_line(line).map_err(|flaw| flaw.to_string())
             }
@@ -206,7 +210,7 @@ impl<'a> Intake<'a> {
     }
 
     /// Puts the chunk into the queue, once the one before it is durable.
-    async fn send(&mut self, last_line: usize) -> Result<(), Failure> {
+    async fn send(&mut self, last_line: u64) -> Result<(), Failure> {
         self.settle().await?;
         self.chunk_bytes = 0;
         let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
@@ -279,7 +283,7 @@ impl Report {
         }
     }
 
-    fn reject(&mut self, line: usize, error: String) {
+    fn reject(&mut self, line: u64, error: String) {
         self.rejected += 1;
         if self.errors.len() < ERRORS_SHOWN {
             self.errors.push(LineError { line, error });
