@@ -1,8 +1,10 @@
-//! `msgcube account` and `msgcube key`: accounts and keys of a running server, by its own interface.
+//! `msgcube account`, `msgcube key` and `msgcube reload`: accounts, keys and settings of a running server, by its own
+//! interface.
 
 mod account;
 mod connection;
 mod key;
+mod reload;
 
 use std::{io::Write, path::Path};
 
@@ -16,6 +18,7 @@ pub use connection::{
     AdminError, ConfiguredServer, Connection, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
 };
 pub use key::KeyCommand;
+use reload::ReloadCommand;
 
 /// `msgcube account`
 #[derive(Args, Debug)]
@@ -35,6 +38,13 @@ pub struct KeyArgs {
     command: KeyCommand,
 }
 
+/// `msgcube reload`
+#[derive(Args, Debug)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 /// Looks up the server and the key in a configuration file.
 pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
@@ -42,6 +52,7 @@ pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String>
 enum Asked {
     Account(AccountCommand),
     Key(KeyCommand),
+    Reload(ReloadCommand),
 }
 
 impl Asked {
@@ -49,6 +60,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.run(server).await,
             Asked::Key(command) => command.run(server).await,
+            Asked::Reload(command) => command.run(server).await,
         }
     }
 
@@ -56,6 +68,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.text(answer, lang),
             Asked::Key(command) => command.text(answer, lang),
+            Asked::Reload(command) => command.text(answer, lang),
         }
     }
 }
@@ -78,6 +91,16 @@ pub async fn key(
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
     run(&args.server, Asked::Key(args.command), lang, read_config, out).await
+}
+
+/// Runs `msgcube reload`.
+pub async fn reload(
+    args: ReloadArgs,
+    lang: Lang,
+    read_config: ReadConfig<'_>,
+    out: &mut (dyn Write + Send),
+) -> Result<(), AdminError> {
+    run(&args.server, Asked::Reload(ReloadCommand), lang, read_config, out).await
 }
 
 async fn run(

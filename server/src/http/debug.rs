@@ -45,7 +45,7 @@ async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
 
 /// What the page knows of the tables and the settings.
 fn data(app: &App, lang: Lang) -> Value {
-    let datacube = &app.config.datacube;
+    let datacube = app.config.get().datacube;
     let in_both = |name: &dyn Fn(Lang) -> String| json!({ "en": name(Lang::En), "zh": name(Lang::Zh) });
     let interface = |interface: &Interface| {
         json!({

@@ -47,7 +47,7 @@ pub const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Anything that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let Some(upstream) = app.upstream.clone().filter(|_| !path::is_own(path)) else {
+    let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
         return answer::own_error(StatusCode::NOT_FOUND, "no such path; see the README for those there are");
     };
     // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
@@ -338,8 +338,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             response
         }
         Failure::Unreachable(why) => {
-            let base =
-                app.upstream.as_ref().map_or(String::new(), |upstream| upstream.config.base.to_string());
+            let base = app.upstream().map_or(String::new(), |upstream| upstream.config.base.to_string());
             if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
             }

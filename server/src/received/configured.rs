@@ -1,0 +1,128 @@
+//! Accounts of the configuration file that change while platforms bring messages: in the order of the queue, as all that
+//! is decided of accounts.
+
+use std::sync::Arc;
+
+use super::{Received, Waiting, brought, platforms::Platforms};
+use crate::{
+    accounts::Account,
+    store::{AccountNumber, Change, NotDurable, Outcome, lock},
+};
+
+/// An account that is no longer in the file.
+#[derive(Debug)]
+pub struct Gone {
+    /// As it was served.
+    pub former: Arc<Account>,
+    /// The one that was added at run time, if there is one: it is served in its place.
+    pub stored: Option<Arc<Account>>,
+}
+
+/// What is served for an appid, before and after.
+struct Step {
+    appid: String,
+    former: Option<Arc<Account>>,
+    next: Option<Arc<Account>>,
+    /// What a platform is to know of it from now on.
+    seated: Option<Arc<Account>>,
+}
+
+impl Received {
+    /// Serves these accounts, and others no longer, durably together with these changes; or nothing of it holds. What is
+    /// served afterwards is what a start with the changed file serves.
+    pub async fn exchange(
+        &self,
+        put: Vec<Arc<Account>>,
+        gone: Vec<Gone>,
+        changes: Vec<Change>,
+    ) -> Result<(), NotDurable> {
+        let (steps, done) = self.enqueue_exchange(put, gone, changes)?;
+        let done = done.await;
+        if done.is_err() {
+            self.undo(steps);
+        }
+        done.map(drop)
+    }
+
+    fn enqueue_exchange(
+        &self,
+        put: Vec<Arc<Account>>,
+        gone: Vec<Gone>,
+        changes: Vec<Change>,
+    ) -> Result<(Vec<Step>, Waiting<Vec<Outcome>>), NotDurable> {
+        let mut platforms = lock(&self.platforms);
+        let of_put = put.into_iter().map(|account| {
+            let appid = account.config.appid.clone();
+            let former = self.accounts.get(&appid);
+            Step { appid, former, seated: Some(account.clone()), next: Some(account) }
+        });
+        let of_gone = gone.into_iter().map(|gone| self.step_of(&platforms, gone));
+        let steps: Vec<Step> = of_put.chain(of_gone).collect();
+        let served: Vec<(AccountNumber, bool)> =
+            steps.iter().filter_map(|step| step.change_of_serving(&platforms)).collect();
+        let done: Waiting<Vec<Outcome>> = if served.is_empty() && changes.is_empty() {
+            Box::pin(std::future::ready(Ok(Vec::new())))
+        } else {
+            Box::pin(self.ingest.enqueue_serving_all(&served, changes)?)
+        };
+        for step in &steps {
+            match &step.next {
+                Some(account) => self.accounts.put(account.clone()),
+                None => self.accounts.take_out(&step.appid),
+            }
+            platforms.seat(&step.appid, step.seated.as_ref());
+        }
+        Ok((steps, done))
+    }
+
+    fn step_of(&self, platforms: &Platforms, Gone { former, stored }: Gone) -> Step {
+        let appid = former.config.appid.clone();
+        let mut seats = platforms.0.values().filter_map(|platform| platform.seats.get(&appid)).peekable();
+        let is_seated = seats.peek().is_some();
+        // What is not durable yet may come to nothing.
+        let is_brought = seats.any(|seat| seat.durable > 0);
+        let bare = || brought(&self.store, &self.accounts, &appid).ok().map(Arc::new);
+        let seated = stored.clone().or_else(|| bare().filter(|_| is_seated));
+        let next = stored.or_else(|| seated.clone().filter(|_| is_brought));
+        Step { appid, former: Some(former), next, seated }
+    }
+
+    fn undo(&self, steps: Vec<Step>) {
+        let mut platforms = lock(&self.platforms);
+        for step in steps {
+            let is_taken = step.former.as_ref().is_some_and(|former| former.keys.is_some());
+            let is_taken = is_taken || platforms.is_active(&step.appid);
+            if let Some(account) = step.former.as_ref().or(step.next.as_ref()) {
+                self.ingest.set_served(account.number, is_taken);
+            }
+            match &step.former {
+                Some(former) => self.accounts.put(former.clone()),
+                None => self.accounts.take_out(&step.appid),
+            }
+            platforms.seat(&step.appid, step.former.as_ref());
+        }
+    }
+}
+
+impl Step {
+    /// Whether its messages are taken from now on, if that changes.
+    fn change_of_serving(&self, platforms: &Platforms) -> Option<(AccountNumber, bool)> {
+        let is_brought = platforms.is_active(&self.appid);
+        let has_keys =
+            |account: &Option<Arc<Account>>| account.as_ref().is_some_and(|account| account.keys.is_some());
+        let (was_taken, is_taken) =
+            (is_brought || has_keys(&self.former), is_brought || has_keys(&self.next));
+        let account = self.next.as_ref().or(self.former.as_ref())?;
+        (was_taken != is_taken).then_some((account.number, is_taken))
+    }
+}
+
+impl Platforms {
+    /// What platforms know of an account, wherever they know it.
+    fn seat(&mut self, appid: &str, account: Option<&Arc<Account>>) {
+        let seats = self.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
+        for (seat, account) in seats.zip(std::iter::repeat(account)) {
+            seat.account = account.unwrap_or(&seat.account).clone();
+        }
+    }
+}
