@@ -177,20 +177,16 @@ impl Reload<'_> {
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
         let begun_s = self.clock.now_s();
-        let added = accounts
-            .iter()
-            .filter(|account| difference.accounts.added.binary_search(&account.config.appid).is_ok());
-        let mut moved: Vec<_> = added.map(|account| account.number).collect();
-        moved.extend(gone.iter().map(|gone| gone.former.number));
         let removed: Vec<String> = gone.iter().map(|gone| gone.former.config.appid.clone()).collect();
-        if removed.is_empty() {
-            self.received.exchange(accounts, gone, Vec::new()).await?;
+        let moved = if removed.is_empty() {
+            self.received.exchange(accounts, gone, Vec::new()).await?
         } else {
-            let revocation =
-                self.tokens.revocation(|holder| removed.binary_search(&holder.appid).is_ok()).await;
-            self.received.exchange(accounts, gone, revocation.changes().collect()).await?;
+            let ended = |appid: &String| removed.binary_search(appid).is_ok();
+            let revocation = self.tokens.revocation(|holder| ended(&holder.appid)).await;
+            let moved = self.received.exchange(accounts, gone, revocation.changes().collect()).await?;
             revocation.complete();
-        }
+            moved
+        };
         // For a moment a callback of theirs could have been answered with 404.
         moved.into_iter().for_each(|number| self.ingest.lose(number, begun_s, self.clock.now_s() + 1));
         components.into_iter().for_each(|component| self.components.put(component));

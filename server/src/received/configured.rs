@@ -27,21 +27,31 @@ struct Step {
     seated: Option<Arc<Account>>,
 }
 
+/// An exchange in the queue.
+struct Enqueued {
+    steps: Vec<Step>,
+    moved: Vec<AccountNumber>,
+    done: Waiting<Vec<Outcome>>,
+}
+
 impl Received {
     /// Serves these accounts, and others no longer, durably together with these changes; or nothing of it holds. What is
-    /// served afterwards is what a start with the changed file serves.
+    /// served afterwards is what a start with the changed file serves. Returned are those whose messages are taken from
+    /// now on, and those whose are no longer.
     pub async fn exchange(
         &self,
         put: Vec<Arc<Account>>,
         gone: Vec<Gone>,
         changes: Vec<Change>,
-    ) -> Result<(), NotDurable> {
-        let (steps, done) = self.enqueue_exchange(put, gone, changes)?;
-        let done = done.await;
-        if done.is_err() {
-            self.undo(steps);
+    ) -> Result<Vec<AccountNumber>, NotDurable> {
+        let Enqueued { steps, moved, done } = self.enqueue_exchange(put, gone, changes)?;
+        match done.await {
+            Ok(_) => Ok(moved),
+            Err(error) => {
+                self.undo(steps);
+                Err(error)
+            }
         }
-        done.map(drop)
     }
 
     fn enqueue_exchange(
@@ -49,7 +59,7 @@ impl Received {
         put: Vec<Arc<Account>>,
         gone: Vec<Gone>,
         changes: Vec<Change>,
-    ) -> Result<(Vec<Step>, Waiting<Vec<Outcome>>), NotDurable> {
+    ) -> Result<Enqueued, NotDurable> {
         let mut platforms = lock(&self.platforms);
         let of_put = put.into_iter().map(|account| {
             let appid = account.config.appid.clone();
@@ -72,7 +82,8 @@ impl Received {
             }
             platforms.seat(&step.appid, step.seated.as_ref());
         }
-        Ok((steps, done))
+        let moved = served.into_iter().map(|(account, _)| account).collect();
+        Ok(Enqueued { steps, moved, done })
     }
 
     fn step_of(&self, platforms: &Platforms, Gone { former, stored }: Gone) -> Step {

@@ -112,6 +112,7 @@ async fn what_platforms_brought_goes_on_when_the_file_changes_around_it() {
     let origin = async |program: &Program| {
         program.own(Method::GET, &format!("/v1/accounts/{ONE}"), None).await.1["origin"].clone()
     };
+    let gaps = program.gaps(ONE).await;
     // It stands in the file, and no longer: the platform brings it before and after, without a gap.
     assert_eq!(reload(&program, &format!("{file}{account}")).await["accounts"]["added"], json!([ONE]));
     let own = Text { to: "gh_one", ..Text::new("o1", 2) }.safe("ownToken", AES_KEY, ONE);
@@ -119,7 +120,7 @@ async fn what_platforms_brought_goes_on_when_the_file_changes_around_it() {
     assert_eq!(program.through(FIRST, ONE, "gh_one", 3).await, success());
     assert_eq!(origin(&program).await, "configuration");
     assert_eq!(reload(&program, &file).await["accounts"]["removed"], json!([ONE]));
-    assert_eq!(origin(&program).await, "run time");
+    assert_eq!(origin(&program).await, "platform");
     assert_ne!(program.receive(ONE, &own).await, success());
     assert_eq!(program.through(FIRST, ONE, "gh_one", 4).await, success());
     // A platform's settings; another platform needs a restart.
@@ -132,9 +133,16 @@ async fn what_platforms_brought_goes_on_when_the_file_changes_around_it() {
     let message = Text { to: "gh_one", ..Text::new("o1", 5) }.safe("otherToken", AES_KEY, FIRST);
     assert_eq!(program.push_to(FIRST, &format!("callback/{ONE}"), &message).await, success());
     assert_eq!(program.through(SECOND, TWO, "gh_two", 1).await, success());
+    program.covered_again().await;
+    assert_eq!(program.gaps(ONE).await, gaps);
     program.restart("-KILL");
     assert_eq!(program.push_to(FIRST, &format!("callback/{ONE}"), &message).await, success());
-    assert_eq!((program.messages(ONE).await, program.messages(TWO).await), (5, 0));
+    assert_eq!(program.messages(ONE).await, 5);
+    assert_eq!(
+        program.own(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0,
+        404,
+        "its platform is gone"
+    );
 }
 
 /// A message of a platform that is authentic and none.

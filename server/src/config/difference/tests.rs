@@ -214,3 +214,18 @@ fn which_platforms_there_are_changes_by_a_restart() {
     assert_eq!(found.settings, ["upstream", "cloud"]);
     assert!(served.tls.is_none() && served.components.is_empty() && served.upstream.is_some());
 }
+
+#[test]
+fn the_readme_names_what_needs_a_restart() {
+    let pages = [
+        (include_str!("../../../../README.md"), "**By a restart only**"),
+        (include_str!("../../../../README.zh.md"), "**重启后才生效**"),
+    ];
+    for (page, mark) in pages {
+        let (_, rest) = page.split_once(mark).expect("it says so");
+        let named: Vec<&str> = rest.lines().next().unwrap().split('`').skip(1).step_by(2).collect();
+        let keys = CASES.iter().filter(|(.., holds)| matches!(holds, AtRestart(_))).map(|(_, key, ..)| *key);
+        let all: Vec<&str> = keys.chain(["tls", "component", "role"]).collect();
+        assert_eq!(named.iter().collect::<BTreeSet<_>>(), all.iter().collect::<BTreeSet<_>>());
+    }
+}
