@@ -18,7 +18,6 @@ pub use connection::{
     AdminError, ConfiguredServer, Connection, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
 };
 pub use key::KeyCommand;
-use reload::ReloadCommand;
 
 /// `msgcube account`
 #[derive(Args, Debug)]
@@ -52,7 +51,7 @@ pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String>
 enum Asked {
     Account(AccountCommand),
     Key(KeyCommand),
-    Reload(ReloadCommand),
+    Reload,
 }
 
 impl Asked {
@@ -60,7 +59,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.run(server).await,
             Asked::Key(command) => command.run(server).await,
-            Asked::Reload(command) => command.run(server).await,
+            Asked::Reload => reload::run(server).await,
         }
     }
 
@@ -68,7 +67,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.text(answer, lang),
             Asked::Key(command) => command.text(answer, lang),
-            Asked::Reload(command) => command.text(answer, lang),
+            Asked::Reload => reload::shown(answer, lang),
         }
     }
 }
@@ -100,7 +99,7 @@ pub async fn reload(
     read_config: ReadConfig<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Reload(ReloadCommand), lang, read_config, out).await
+    run(&args.server, Asked::Reload, lang, read_config, out).await
 }
 
 async fn run(

@@ -84,7 +84,7 @@ pub struct TlsFiles {
 }
 
 /// WeChat itself, for everything that is not answered here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Where its interface is.
     pub base: Address,

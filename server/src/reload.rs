@@ -97,7 +97,7 @@ impl Reload<'_> {
         match &done {
             Ok(difference) => say(difference),
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded, and nothing was changed")
+                tracing::error!(%error, "the configuration was not reloaded, and nothing was changed");
             }
         }
         done
@@ -136,7 +136,8 @@ impl Reload<'_> {
             _ => None,
         };
         let changed = config.components.iter().filter_map(|component| {
-            let served = self.components.get(&component.appid)?;
+            let served =
+                self.components.get(&component.appid).filter(|served| served.config != *component)?;
             Some(served.with(component.clone()))
         });
         let components = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
@@ -207,6 +208,9 @@ impl Reload<'_> {
 
     fn serve_upstream(self, config: &Config) {
         let served = self.upstream.get();
+        if served.as_ref().as_ref().map(|upstream| &upstream.config) == config.upstream.as_ref() {
+            return;
+        }
         let next = config.upstream.clone().map(|settings| match &*served {
             Some(upstream) => upstream.with(settings),
             None => Upstream::new(
