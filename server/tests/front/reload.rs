@@ -363,7 +363,7 @@ async fn wechat_and_bots_are_others_from_then_on_and_kept_tokens_stay() {
 
 /// Callbacks one after the other, on a connection of their own each or on one that is kept, until told; how many.
 async fn feed(program: &Program, user: String, ids: &AtomicU64, is_kept: bool, is_over: &AtomicBool) {
-    let idle = if is_kept { 1 } else { 0 };
+    let idle = usize::from(is_kept);
     let http = Client::builder().no_proxy().pool_max_idle_per_host(idle).build().unwrap();
     while !is_over.load(Ordering::Relaxed) {
         let sealed = Text::new(&user, ids.fetch_add(1, Ordering::Relaxed)).usual();

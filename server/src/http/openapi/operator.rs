@@ -33,9 +33,11 @@ fn operations(_: &Config) -> Vec<Operation> {
         Operation::new("post", "/v1/reload", "reload", "Read the configuration file again")
             .with_key("admin")
             .gives(200, "what changed, by name, and what keeps its value until a restart", named("Reloaded"))
-            .gives(409, "the server was started without a file", named("Error"))
-            .gives(422, "the file is wrong, as the error says; nothing was changed", named("Error"))
-            .gives(503, "it could not be made durable; nothing was changed", named("Error")),
+            .fails(&[
+                (409, "the server was started without a file"),
+                (422, "the file is wrong, as the error says; nothing was changed"),
+                (503, "it could not be made durable; nothing was changed"),
+            ]),
     ]
 }
 
