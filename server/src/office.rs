@@ -187,7 +187,7 @@ impl Office<'_> {
 }
 
 /// Giving a number writes to the disk, which must not hold up the runtime.
-pub fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
+fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),
         _ => tokio::task::block_in_place(|| store.account(appid)),

@@ -1,7 +1,7 @@
 //! Reading the configuration again while serving: a wrong file changes nothing, what needs a restart is named and keeps
 //! its value, everything else holds afterwards as after a start with the file as it is.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
 use crate::{
     accounts::{Account, Accounts},
@@ -12,7 +12,6 @@ use crate::{
     data_key::DataKey,
     ingest::Ingest,
     metrics::Metrics,
-    office::number_of,
     received::{Gone, Received},
     store::{NotDurable, Store},
     tls::{Pair, Tls},
@@ -156,10 +155,8 @@ impl Reload<'_> {
             |appid: &String| changed.changed.binary_search_by(|account| account.appid.cmp(appid)).is_ok();
         let wanted = configs.iter().filter(|config| is_new(&config.appid) || is_other(&config.appid));
         let accounts = wanted.map(|config| {
-            let served = self.accounts.get(&config.appid);
-            let number =
-                served.map_or_else(|| number_of(&config.appid, self.store), |served| Ok(served.number))?;
-            let account = self.accounts.configured(number, config.clone());
+            // The number of a new one becomes durable together with its serving.
+            let account = self.accounts.configured(self.store.reserve(&config.appid), config.clone());
             account.map_err(|error| ReloadError::Wrong(error.to_string()))
         });
         accounts.collect()
@@ -178,7 +175,12 @@ impl Reload<'_> {
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
         let begun_s = self.clock.now_s();
-        let removed: Vec<String> = gone.iter().map(|gone| gone.former.config.appid.clone()).collect();
+        // Those that are not served otherwise: their tokens end.
+        let is_over = |gone: &&Gone| {
+            gone.stored.is_none() && self.received.standings(&gone.former.config.appid).is_empty()
+        };
+        let removed: Vec<String> =
+            gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
         let moved = if removed.is_empty() {
             self.received.exchange(accounts, gone, Vec::new()).await?
         } else {
@@ -198,8 +200,8 @@ impl Reload<'_> {
         {
             difference.settings.push("tls.cert".to_owned());
         }
-        let said = former.warnings();
-        config.warnings().iter().filter(|warning| !said.contains(warning)).for_each(|warning| {
+        let said: HashSet<String> = former.warnings().into_iter().collect();
+        config.warnings().iter().filter(|warning| !said.contains(*warning)).for_each(|warning| {
             tracing::warn!("{warning}");
         });
         self.config.put(config);
