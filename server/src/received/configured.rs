@@ -88,29 +88,41 @@ impl Received {
 
     fn step_of(&self, platforms: &Platforms, Gone { former, stored }: Gone) -> Step {
         let appid = former.config.appid.clone();
-        let mut seats = platforms.0.values().filter_map(|platform| platform.seats.get(&appid)).peekable();
-        let is_seated = seats.peek().is_some();
-        // What is not durable yet may come to nothing.
-        let is_brought = seats.any(|seat| seat.durable > 0);
-        let bare = || brought(&self.store, &self.accounts, &appid).ok().map(Arc::new);
-        let seated = stored.clone().or_else(|| bare().filter(|_| is_seated));
-        let next = stored.or_else(|| seated.clone().filter(|_| is_brought));
+        let (seated, next) = match &stored {
+            Some(stored) => (Some(stored.clone()), Some(stored.clone())),
+            None => self.brought_of(platforms, &appid),
+        };
         Step { appid, former: Some(former), next, seated }
+    }
+
+    /// An account as platforms know it, and as it is served if nobody else knows it.
+    fn brought_of(&self, platforms: &Platforms, appid: &str) -> (Option<Arc<Account>>, Option<Arc<Account>>) {
+        let mut seats = platforms.0.values().filter_map(|platform| platform.seats.get(appid)).peekable();
+        if seats.peek().is_none() {
+            return (None, None);
+        }
+        let account = brought(&self.store, &self.accounts, appid).ok().map(Arc::new);
+        // What is not durable yet may come to nothing.
+        let is_durable = seats.any(|seat| seat.durable > 0);
+        (account.clone(), account.filter(|_| is_durable))
     }
 
     fn undo(&self, steps: Vec<Step>) {
         let mut platforms = lock(&self.platforms);
-        for step in steps {
-            let is_taken = step.former.as_ref().is_some_and(|former| former.keys.is_some());
-            let is_taken = is_taken || platforms.is_active(&step.appid);
-            if let Some(account) = step.former.as_ref().or(step.next.as_ref()) {
-                self.ingest.set_served(account.number, is_taken);
+        for Step { appid, former, next, .. } in steps {
+            let is_taken = former.as_ref().is_some_and(|former| former.keys.is_some());
+            if let Some(account) = former.as_ref().or(next.as_ref()) {
+                self.ingest.set_served(account.number, is_taken || platforms.is_active(&appid));
             }
-            match &step.former {
-                Some(former) => self.accounts.put(former.clone()),
-                None => self.accounts.take_out(&step.appid),
+            let (seated, served) = match former {
+                Some(former) => (Some(former.clone()), Some(former)),
+                None => self.brought_of(&platforms, &appid),
+            };
+            match served {
+                Some(account) => self.accounts.put(account),
+                None => self.accounts.take_out(&appid),
             }
-            platforms.seat(&step.appid, step.former.as_ref());
+            platforms.seat(&appid, seated.as_ref());
         }
     }
 }

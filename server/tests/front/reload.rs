@@ -361,6 +361,29 @@ async fn wechat_and_bots_are_others_from_then_on_and_kept_tokens_stay() {
     assert_eq!(program.messages(APPID).await, 3);
 }
 
+#[tokio::test]
+async fn a_platforms_tickets_go_where_the_file_says_now() {
+    let taker = || Neighbour::start(|_| Answer::new(200, "text/plain", "success"));
+    let (one, two) = (taker().await, taker().await);
+    let platform = format!(
+        "[[component]]\nappid = \"wxplatform00000001\"\nsecret = \"platform-secret\"\ntoken = \"platformToken\"\n\
+         encoding_aes_key = \"{AES_KEY}\"\n"
+    );
+    let program = Program::start(&platform, "");
+    let file = program.file();
+    let with =
+        |target: &Neighbour| file.replace(&platform, &format!("{platform}push_url = \"{}/\"\n", target.base));
+    let answer = program.reload_with(&with(&one)).await;
+    assert_eq!(answer["settings"], json!(["component wxplatform00000001: push_url"]));
+    until("the first is told", async || !one.seen().is_empty()).await;
+    program.reload_with(&with(&two)).await;
+    until("the second is told", async || !two.seen().is_empty()).await;
+    let told = one.seen().len();
+    program.reload_with(&format!("callback_max_age_s = 7\n{}", with(&two))).await;
+    program.reload_with(&file).await;
+    assert_eq!((one.seen().len(), two.seen().len()), (told, 1), "only a change of the platform is one");
+}
+
 /// Callbacks one after the other, on a connection of their own each or on one that is kept, until told; how many.
 async fn feed(program: &Program, user: String, ids: &AtomicU64, is_kept: bool, is_over: &AtomicBool) {
     let idle = usize::from(is_kept);
