@@ -139,10 +139,9 @@ impl Accounts {
         served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
     }
 
-    /// Serves an account of the configuration file.
-    pub fn put_configured(&self, number: AccountNumber, config: &AccountConfig) -> Result<(), KeyError> {
-        self.put(Arc::new(Account::new(number, config.clone(), true, &self.quotas)?));
-        Ok(())
+    /// An account of the configuration file, not served yet.
+    pub fn configured(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
+        Account::new(number, config, true, &self.quotas).map(Arc::new)
     }
 
     /// Serves an account that was added at run time.
@@ -160,15 +159,38 @@ impl Accounts {
                 tracing::warn!(appid, "added at run time and in the configuration file, which holds");
                 continue;
             }
-            let served = stored(&fact, &sealed, key)
-                .map_err(|error| error.to_string())
-                .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
-                .and_then(|config| {
-                    let number = store.account(&appid).map_err(|error| error.to_string())?;
-                    self.put_stored(number, config).map_err(|error| error.to_string())
-                });
-            served.map_err(|what| StoredAccountError::new(&appid, what))?;
+            self.put(self.stored_account(&appid, (&fact, &sealed), store, key)?);
         }
         Ok(())
+    }
+
+    /// The account that was added at run time, not served yet, if there is one.
+    pub fn added_at_run_time(
+        &self,
+        appid: &str,
+        store: &Store,
+        key: &DataKey,
+    ) -> Result<Option<Arc<Account>>, StoredAccountError> {
+        let name = format!("{FACT_PREFIX}{appid}");
+        let facts = store.facts(&name);
+        let fact = facts.iter().find(|(fact, _)| *fact == name);
+        fact.map(|(fact, sealed)| self.stored_account(appid, (fact, sealed), store, key)).transpose()
+    }
+
+    fn stored_account(
+        &self,
+        appid: &str,
+        (fact, sealed): (&str, &[u8]),
+        store: &Store,
+        key: &DataKey,
+    ) -> Result<Arc<Account>, StoredAccountError> {
+        let read = stored(fact, sealed, key)
+            .map_err(|error| error.to_string())
+            .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
+            .and_then(|config| {
+                let number = store.account(appid).map_err(|error| error.to_string())?;
+                Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
+            });
+        read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
     }
 }

@@ -1,8 +1,10 @@
-//! `msgcube account` and `msgcube key`: accounts and keys of a running server, by its own interface.
+//! `msgcube account`, `msgcube key` and `msgcube reload`: accounts, keys and settings of a running server, by its own
+//! interface.
 
 mod account;
 mod connection;
 mod key;
+mod reload;
 
 use std::{io::Write, path::Path};
 
@@ -35,6 +37,13 @@ pub struct KeyArgs {
     command: KeyCommand,
 }
 
+/// `msgcube reload`
+#[derive(Args, Debug)]
+pub struct ReloadArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
 /// Looks up the server and the key in a configuration file.
 pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
@@ -42,6 +51,7 @@ pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String>
 enum Asked {
     Account(AccountCommand),
     Key(KeyCommand),
+    Reload,
 }
 
 impl Asked {
@@ -49,6 +59,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.run(server).await,
             Asked::Key(command) => command.run(server).await,
+            Asked::Reload => reload::run(server).await,
         }
     }
 
@@ -56,6 +67,7 @@ impl Asked {
         match self {
             Asked::Account(command) => command.text(answer, lang),
             Asked::Key(command) => command.text(answer, lang),
+            Asked::Reload => reload::shown(answer, lang),
         }
     }
 }
@@ -78,6 +90,16 @@ pub async fn key(
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
     run(&args.server, Asked::Key(args.command), lang, read_config, out).await
+}
+
+/// Runs `msgcube reload`.
+pub async fn reload(
+    args: ReloadArgs,
+    lang: Lang,
+    read_config: ReadConfig<'_>,
+    out: &mut (dyn Write + Send),
+) -> Result<(), AdminError> {
+    run(&args.server, Asked::Reload, lang, read_config, out).await
 }
 
 async fn run(

@@ -18,6 +18,7 @@ use crate::{
     components::{Components, Desk},
     config::Config,
     copies::Copies,
+    current::Current,
     data_key::{DataKey, DataKeyError},
     http::{self, COPIES_BYTES_MAX, Places, Relay, Tries, Watcher},
     ingest::{Ingest, Writer},
@@ -28,9 +29,11 @@ use crate::{
     received::{self, Received},
     refusals::Refusals,
     refused_calls::RefusedCalls,
+    reload::{self, Reload},
     remembered::Remembered,
     rid::Rids,
     store::{Embedded, NotDurable, Options, Store, StoreError},
+    tls::Tls,
     token::Tokens,
     upstream::Upstream,
 };
@@ -44,7 +47,9 @@ const STATISTICS_PLACES: usize = 4;
 #[derive(Debug)]
 pub struct App {
     /// The settings.
-    pub config: Config,
+    pub config: Current<Config>,
+    /// Reads the configuration again; none without a file.
+    pub source: OnceLock<reload::Source>,
     /// The public socket, once it is in use.
     pub address: OnceLock<SocketAddr>,
     /// The clock.
@@ -80,7 +85,9 @@ pub struct App {
     /// Copies for those who only listen.
     pub copies: Copies,
     /// WeChat itself, if calls are passed on.
-    pub upstream: Option<Arc<Upstream>>,
+    pub upstream: Current<Option<Arc<Upstream>>>,
+    /// HTTPS on the public socket, once it is in use.
+    pub tls: OnceLock<Arc<Tls>>,
     /// The way to the bots behind callback addresses.
     pub relay: Relay,
     /// The metrics.
@@ -141,7 +148,7 @@ impl App {
         let store = Arc::new(store);
         let accounts = Arc::new(Accounts::new(Quotas::load(&store)));
         for account in &config.accounts {
-            accounts.put_configured(store.account(&account.appid)?, account)?;
+            accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
         }
         accounts.load_stored(&store, &key)?;
         let components = Arc::new(Components::load(&config.components, key.clone(), &store)?);
@@ -171,7 +178,8 @@ impl App {
         let (bulk_places, statistics_places) =
             (Semaphore::new(BULK_PLACES), Arc::new(Semaphore::new(STATISTICS_PLACES)));
         let app = App {
-            config,
+            config: Current::new(config),
+            source: OnceLock::new(),
             address: OnceLock::new(),
             clock,
             store,
@@ -189,7 +197,8 @@ impl App {
             gateway_copies: Budget::new(COPIES_BYTES_MAX),
             bodies: Budgets::default(),
             copies,
-            upstream,
+            upstream: Current::new(upstream),
+            tls: OnceLock::new(),
             relay: Relay::default(),
             metrics,
             waiting: AtomicUsize::new(0),
@@ -215,6 +224,31 @@ impl App {
             components: &self.components,
             key: &self.key,
             received: &self.received,
+        }
+    }
+
+    /// WeChat itself, if calls are passed on.
+    pub fn upstream(&self) -> Option<Arc<Upstream>> {
+        (*self.upstream.get()).clone()
+    }
+
+    /// What reading the configuration again needs.
+    pub fn reload(&self) -> Reload<'_> {
+        Reload {
+            source: self.source.get(),
+            config: &self.config,
+            address: self.address.get().copied(),
+            clock: &self.clock,
+            store: &self.store,
+            ingest: &self.ingest,
+            tokens: &self.tokens,
+            key: &self.key,
+            metrics: &self.metrics,
+            accounts: &self.accounts,
+            components: &self.components,
+            received: &self.received,
+            upstream: &self.upstream,
+            tls: self.tls.get().map(AsRef::as_ref),
         }
     }
 

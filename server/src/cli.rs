@@ -9,9 +9,10 @@ use std::{
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
+    admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
     chinese,
     clock::{Clock, Stopwatch},
     config::{Config, ConfigError},
@@ -22,6 +23,7 @@ use crate::{
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
+    reload::Source,
     screen::Screen,
     send::{self, SendArgs},
     server,
@@ -70,6 +72,8 @@ enum Command {
     Account(AccountArgs),
     /// Make, list and end keys for the own interface of a running server
     Key(KeyArgs),
+    /// Let a running server read its configuration file again
+    Reload(ReloadArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -199,6 +203,10 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             let done = admin::key(args, lang, &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
+        Command::Reload(args) => {
+            let done = admin::reload(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = import::run(args, lang, &read, out).await;
@@ -225,10 +233,17 @@ fn around(lang: Lang) -> Around {
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
-    let mut config = read_config(&args.config)?;
-    config.listen = args.listen.unwrap_or(config.listen);
-    config.data_dir = args.data_dir.unwrap_or(config.data_dir);
-    config.check_key_place().map_err(Failure)?;
+    // First of all: until then it would end the process.
+    let hangup = signal(SignalKind::hangup())?;
+    let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
+    let read = move || {
+        let mut config = read_config(&path).map_err(|error| error.to_string())?;
+        config.listen = listen.unwrap_or(config.listen);
+        config.data_dir = data_dir.clone().unwrap_or(config.data_dir);
+        config.check_key_place()?;
+        Ok(config)
+    };
+    let config = read().map_err(Failure)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -238,7 +253,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
-    server::run(config, clock).await?;
+    server::run(config, clock, Source::new(read), hangup).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -43,9 +43,9 @@ pub struct Component {
     /// Its accounts' callbacks that are being passed on.
     pub relays_waiting: AtomicUsize,
     /// Somebody asked for its ticket to be pushed at once.
-    pub push_now: Notify,
+    pub push_now: Arc<Notify>,
     /// What became of the tickets that were pushed to it, since the start.
-    pub ticket_pushes: Mutex<TicketPushes>,
+    pub ticket_pushes: Arc<Mutex<TicketPushes>>,
 }
 
 /// What became of the tickets that were pushed to a platform.
@@ -61,7 +61,7 @@ pub struct TicketPushes {
 #[derive(Debug)]
 pub struct Components {
     key: DataKey,
-    served: HashMap<String, Arc<Component>>,
+    served: RwLock<HashMap<String, Arc<Component>>>,
     /// By platform and account.
     authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
     used: Mutex<UsedCodes>,
@@ -96,6 +96,19 @@ pub enum Permission {
     NotAuthorized,
 }
 
+impl Component {
+    /// The same platform with other settings; what is known of it stays.
+    pub fn with(&self, config: ComponentConfig) -> Result<Component, KeyError> {
+        Ok(Component {
+            keys: config.keys()?,
+            config,
+            relays_waiting: AtomicUsize::new(0),
+            push_now: self.push_now.clone(),
+            ticket_pushes: self.ticket_pushes.clone(),
+        })
+    }
+}
+
 impl Components {
     /// Those of the configuration, with what was authorised before.
     pub fn load(configs: &[ComponentConfig], key: DataKey, store: &Store) -> Result<Components, KeyError> {
@@ -104,14 +117,14 @@ impl Components {
                 keys: config.keys()?,
                 config: config.clone(),
                 relays_waiting: AtomicUsize::new(0),
-                push_now: Notify::new(),
-                ticket_pushes: Mutex::default(),
+                push_now: Arc::default(),
+                ticket_pushes: Arc::default(),
             };
             Ok((config.appid.clone(), Arc::new(component)))
         });
         let components = Components {
             key,
-            served: served.collect::<Result<_, _>>()?,
+            served: RwLock::new(served.collect::<Result<_, _>>()?),
             authorizations: RwLock::default(),
             used: Mutex::new(UsedCodes::load(store)),
             changing: tokio::sync::Mutex::new(()),
@@ -126,12 +139,21 @@ impl Components {
 
     /// The platform of an appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Component>> {
-        self.served.get(appid).cloned()
+        self.served.read().unwrap_or_else(PoisonError::into_inner).get(appid).cloned()
     }
 
     /// All of them, in no order.
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Component>> {
-        self.served.values()
+    pub fn all(&self) -> Vec<Arc<Component>> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Serves a platform with other settings from now on.
+    pub fn put(&self, component: Component) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        let component = Arc::new(component);
+        served.insert(component.config.appid.clone(), component.clone());
+        // Where tickets go to may be another place now.
+        component.push_now.notify_one();
     }
 
     /// What an account gave a platform, unless it took it back.

@@ -3,6 +3,7 @@
 mod account;
 mod cloud;
 mod component;
+mod difference;
 mod file;
 mod networks;
 
@@ -20,6 +21,7 @@ pub use account::{
 };
 pub use cloud::CloudConfig;
 pub use component::{ComponentConfig, Role};
+pub use difference::{AccountsChanged, ChangedAccount, Difference};
 pub use networks::Networks;
 
 /// Bounds of `memory_mib`.
@@ -84,7 +86,7 @@ pub struct TlsFiles {
 }
 
 /// WeChat itself, for everything that is not answered here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
     /// Where its interface is.
     pub base: Address,
@@ -237,7 +239,8 @@ impl Config {
         self.check_components().and_then(|()| self.check_clouds()).map_err(flawed)
     }
 
-    fn check_components(&self) -> Result<(), Flaw> {
+    /// An appid is an account's or a platform's, and only once.
+    pub fn check_components(&self) -> Result<(), Flaw> {
         for (at, component) in self.components.iter().enumerate() {
             let accounts = self.accounts.iter().map(|account| &account.appid);
             let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));

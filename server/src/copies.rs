@@ -348,8 +348,8 @@ impl Shared {
             targets.extend(self.targets_of(Listening::Account(account)));
         }
         for component in self.components.all() {
-            targets.extend(self.targets_of(Listening::Platform(component, "")));
-            targets.extend(self.target_of_events(component));
+            targets.extend(self.targets_of(Listening::Platform(&component, "")));
+            targets.extend(self.target_of_events(&component));
         }
         targets
     }

@@ -4,6 +4,7 @@
 mod writer;
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Condvar, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -217,27 +218,41 @@ impl Ingest {
         &self,
         account: AccountNumber,
         takes_messages: bool,
+        changes: Vec<Change>,
+    ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
+        self.enqueue_serving_all(&[(account, takes_messages)], changes)
+    }
+
+    /// The same for several accounts, in one frame.
+    pub fn enqueue_serving_all(
+        &self,
+        accounts: &[(AccountNumber, bool)],
         mut changes: Vec<Change>,
     ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
-        changes.push(if takes_messages {
-            // The second that has begun is not covered as a whole.
-            Change::Begin { at_s: self.shared.clock.now_s() + 1, account }
-        } else {
-            Change::Cease { account }
-        });
+        // The second that has begun is not covered as a whole.
+        let at_s = self.shared.clock.now_s() + 1;
+        changes.extend(accounts.iter().map(|&(account, takes_messages)| {
+            if takes_messages { Change::Begin { at_s, account } } else { Change::Cease { account } }
+        }));
         // Before the commit: a fault meanwhile makes the writer begin anew with the whole list.
-        lock(&self.shared.queue).set_served(account, takes_messages);
+        lock(&self.shared.queue).set_served(accounts);
         let waiting = self.submit_all(changes);
         if waiting.is_err() {
-            self.set_served(account, !takes_messages);
+            let former: Vec<_> = accounts.iter().map(|(account, is_served)| (*account, !is_served)).collect();
+            self.set_all_served(&former);
         }
         waiting
     }
 
     /// Adds an account to those whose messages are taken, or takes it out, with the next batch.
     pub fn set_served(&self, account: AccountNumber, takes_messages: bool) {
+        self.set_all_served(&[(account, takes_messages)]);
+    }
+
+    /// The same for several accounts.
+    pub fn set_all_served(&self, accounts: &[(AccountNumber, bool)]) {
         let mut queue = lock(&self.shared.queue);
-        queue.set_served(account, takes_messages);
+        queue.set_served(accounts);
         // The writer may have begun anew with the other list meanwhile.
         queue.serve = true;
     }
@@ -249,11 +264,10 @@ impl Ingest {
 }
 
 impl Queue {
-    fn set_served(&mut self, account: AccountNumber, is_served: bool) {
-        self.served.retain(|served| *served != account);
-        if is_served {
-            self.served.push(account);
-        }
+    fn set_served(&mut self, accounts: &[(AccountNumber, bool)]) {
+        let named: HashSet<AccountNumber> = accounts.iter().map(|(account, _)| *account).collect();
+        self.served.retain(|served| !named.contains(served));
+        self.served.extend(accounts.iter().filter(|(_, is_served)| *is_served).map(|(account, _)| *account));
     }
 
     fn lose(&mut self, account: AccountNumber, from_s: i64, to_s: i64) {

@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     components::{Components, event::Event},
     config::{AccountConfig, Config},
+    current::Current,
     data_key::DataKey,
     ingest::Ingest,
     random::{self, RandomError},
@@ -47,7 +48,7 @@ impl Rotated {
 #[derive(Clone, Copy, Debug)]
 pub struct Office<'a> {
     pub accounts: &'a Accounts,
-    pub config: &'a Config,
+    pub config: &'a Current<Config>,
     /// The socket in use.
     pub address: Option<SocketAddr>,
     pub clock: &'a Clock,
@@ -64,7 +65,7 @@ impl Office<'_> {
     pub async fn add(&self, settings: Settings) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         let config = checked(settings.clone(), Origin::Own)?;
-        self.config.check_loops(&[&config], self.address)?;
+        self.config.get().check_loops(&[&config], self.address)?;
         if let Some(there) = self.accounts.get(&config.appid) {
             return self.take_over(&there, config, &settings).await;
         }
@@ -119,7 +120,7 @@ impl Office<'_> {
         if config.appid != appid {
             return Err(AccountError::AppidChanges);
         }
-        self.config.check_loops(&[&config], self.address)?;
+        self.config.get().check_loops(&[&config], self.address)?;
         let fact = fact(appid, &settings, self.key)?;
         let is_active = self.received.is_active(appid);
         let was_taken = is_active || account.keys.is_some();

@@ -2,6 +2,7 @@
 //! they authorised the platform, bound to the `ToUserName` of their first message, durable before anybody is answered.
 
 mod belonging;
+mod configured;
 mod load;
 mod platforms;
 mod removed;
@@ -23,6 +24,7 @@ use crate::{
     store::{Change, NotDurable, Outcome, Store, lock},
 };
 
+pub use configured::Gone;
 pub use load::{Loaded, load};
 use platforms::{Platforms, Verdict};
 use standing::Standing;

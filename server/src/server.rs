@@ -3,7 +3,7 @@
 use std::{io, io::Write as _, net::SocketAddr, sync::Arc};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
 };
 
@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Flaw},
     http::{self, Listener, Watcher},
     ingest::Writer,
+    reload::Source,
     screen::Screen,
     tls::{Tls, TlsError},
 };
@@ -37,12 +38,33 @@ pub enum ServerError {
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn run(config: Config, clock: Clock) -> Result<(), ServerError> {
+/// Serves until SIGTERM or SIGINT. At each `hangup` the configuration is read again from `source`.
+pub async fn run(
+    config: Config,
+    clock: Clock,
+    source: Source,
+    mut hangup: Signal,
+) -> Result<(), ServerError> {
     // Opening replays the log, which takes its time; the runtime has nothing else to do yet.
     let (app, writer) = App::start(config, clock)?;
     let app = Arc::new(app);
-    let result = serve(app.clone(), |_| Ok(())).await;
+    let _ = app.source.set(source);
+    let shared = app.clone();
+    let mut reloading = None;
+    let ready = |_| {
+        let reload = async move {
+            while hangup.recv().await.is_some() {
+                // Whether it went well stands in the log.
+                let _ = shared.reload().run().await;
+            }
+        };
+        reloading = Some(tokio::spawn(reload));
+        Ok(())
+    };
+    let result = serve(app.clone(), ready).await;
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
     stop(app, writer).await?;
     result
 }
@@ -52,9 +74,13 @@ pub async fn serve(
     app: Arc<App>,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), ServerError> {
-    let tls = app.config.tls.as_ref().map(Tls::start).transpose()?.map(Arc::new);
-    let listener = bind(app.config.listen).await?.with_tls(tls.clone());
-    let admin = match app.config.admin_listen {
+    let config = app.config.get();
+    let tls = config.tls.as_ref().map(Tls::start).transpose()?.map(Arc::new);
+    if let Some(tls) = &tls {
+        let _ = app.tls.set(tls.clone());
+    }
+    let listener = bind(config.listen).await?.with_tls(tls.clone());
+    let admin = match config.admin_listen {
         // On this very machine nobody listens in, and no certificate names it.
         Some(address) => Some(bind(address).await?.with_tls(tls.filter(|_| !address.ip().is_loopback()))),
         None => None,
@@ -106,7 +132,7 @@ fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
     let _ = app.address.set(address);
     let accounts = app.accounts.all();
     let configs: Vec<_> = accounts.iter().map(|account| &account.config).collect();
-    app.config.check_loops(&configs, Some(address))
+    app.config.get().check_loops(&configs, Some(address))
 }
 
 /// Nothing is lost that does not reach the operator's address.

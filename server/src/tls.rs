@@ -3,7 +3,7 @@
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, SystemTime},
 };
 
@@ -18,7 +18,7 @@ use tokio::{io::AsyncRead, io::AsyncWrite, task::AbortHandle};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use webpki::{EndEntityCert, KeyUsage};
 
-use crate::config::TlsFiles;
+use crate::{config::TlsFiles, store::lock};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -47,7 +47,29 @@ pub enum TlsError {
 /// Accepts connections with the certificate of the moment.
 pub struct Tls {
     acceptor: TlsAcceptor,
+    current: Arc<Current>,
+    seen: Arc<Mutex<Seen>>,
     watch: AbortHandle,
+}
+
+/// Certificate and key as they were read, to be served.
+pub struct Pair {
+    seen: Seen,
+    key: CertifiedKey,
+}
+
+impl Pair {
+    /// Reads the files.
+    pub fn read(files: &TlsFiles) -> Result<Pair, TlsError> {
+        let state = FileState::of(files);
+        Ok(Pair { key: read(files)?, seen: Seen { files: files.clone(), state } })
+    }
+}
+
+/// Which files are served, and how they were when they were read.
+struct Seen {
+    files: TlsFiles,
+    state: FileState,
 }
 
 impl fmt::Debug for Tls {
@@ -69,15 +91,25 @@ impl ResolvesServerCert for Current {
 impl Tls {
     /// Reads the files, and looks at them again every few seconds.
     pub fn start(files: &TlsFiles) -> Result<Tls, TlsError> {
-        let state = FileState::of(files);
-        let current = Arc::new(Current(RwLock::new(Arc::new(read(files)?))));
+        let Pair { seen, key } = Pair::read(files)?;
+        let (current, seen) = (Arc::new(Current(RwLock::new(Arc::new(key)))), Arc::new(Mutex::new(seen)));
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth();
         let mut config = config.with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let watch = tokio::spawn(watch(files.clone(), state, current)).abort_handle();
-        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), watch })
+        let watch = tokio::spawn(watch(seen.clone(), current.clone())).abort_handle();
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), current, seen, watch })
+    }
+
+    /// Serves this certificate from now on, and looks at its files; true if it is another one.
+    pub fn serve(&self, Pair { seen, key }: Pair) -> bool {
+        let mut looked_at = lock(&self.seen);
+        *looked_at = seen;
+        let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
+        let is_other = current.cert != key.cert;
+        *current = Arc::new(key);
+        is_other
     }
 
     /// Agrees on keys with a client; none if it cannot, or takes too long.
@@ -140,18 +172,19 @@ impl FileState {
     }
 }
 
-async fn watch(files: TlsFiles, mut seen: FileState, current: Arc<Current>) {
+async fn watch(seen: Arc<Mutex<Seen>>, current: Arc<Current>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let state = FileState::of(&files);
-        if state == seen {
+        let mut seen = lock(&seen);
+        let state = FileState::of(&seen.files);
+        if state == seen.state {
             continue;
         }
-        seen = state;
-        match read(&files) {
+        seen.state = state;
+        match read(&seen.files) {
             Ok(key) => {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-                tracing::info!(cert = %files.cert.display(), "the certificate was read again");
+                tracing::info!(cert = %seen.files.cert.display(), "the certificate was read again");
             }
             // Renewing writes one file after the other, so the next look may find both.
             Err(error) => {

@@ -52,7 +52,7 @@ pub struct Upstream {
     clock: Clock,
     ingest: Ingest,
     metrics: Arc<Metrics>,
-    keepers: RwLock<HashMap<String, Arc<Keeper>, foldhash::fast::RandomState>>,
+    keepers: Arc<RwLock<HashMap<String, Arc<Keeper>, foldhash::fast::RandomState>>>,
 }
 
 /// The real token of one account.
@@ -98,13 +98,27 @@ impl Upstream {
         ingest: Ingest,
         metrics: Arc<Metrics>,
     ) -> Upstream {
-        let keepers = RwLock::default();
+        let keepers = Arc::default();
         let client = Outbound::new(CONNECT_TIME_MAX);
         let upstream = Upstream { config, client, key, clock, ingest, metrics, keepers };
         for (fact, sealed) in store.facts(kept::FACT_PREFIX) {
             upstream.load(&fact, &sealed);
         }
         upstream
+    }
+
+    /// The same with other settings: the tokens that are kept stay, each for the WeChat that it comes from.
+    #[must_use]
+    pub fn with(&self, config: UpstreamConfig) -> Upstream {
+        Upstream {
+            config,
+            client: self.client.clone(),
+            key: self.key.clone(),
+            clock: self.clock.clone(),
+            ingest: self.ingest.clone(),
+            metrics: self.metrics.clone(),
+            keepers: self.keepers.clone(),
+        }
     }
 
     fn way(&self) -> Way<'_> {

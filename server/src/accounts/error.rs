@@ -16,7 +16,7 @@ pub enum AccountError {
     #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
     Exists(String),
     /// It stands in the configuration file.
-    #[error("{0} stands in the configuration file: change it there and restart")]
+    #[error("{0} stands in the configuration file: change it there and run `msgcube reload`")]
     Configured(String),
     /// It is not there.
     #[error("no account has the appid {0}; GET /v1/accounts lists them")]

@@ -55,6 +55,16 @@ pub enum AdminError {
     /// No key.
     #[error("no admin key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --admin-key-file")]
     NoKey,
+    /// The running server does not know the key.
+    #[error(
+        "the server refuses the admin key (HTTP status 401); if admin_key itself changed in the file, reload by a signal (systemctl reload msgcube, or kill -HUP), or give the former key with --admin-key-file"
+    )]
+    FormerKey,
+    /// Nobody answers where the file says now.
+    #[error(
+        "no answer from {base}: {why}; is the server running? If its address changed in the file, name the one in use with --server, or reload by a signal (systemctl reload msgcube, or kill -HUP)"
+    )]
+    Moved { base: String, why: String },
     /// Not an address.
     #[error("--server: {0}")]
     Server(String),
@@ -94,6 +104,11 @@ impl AdminError {
         match self {
             AdminError::NoKey => {
                 "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
+            }
+            AdminError::FormerKey => "服务拒绝了管理密钥（HTTP 状态 401）；如果改的正是 admin_key，请用信号重新加载（systemctl reload msgcube 或 kill -HUP），或用 --admin-key-file 给出旧密钥".to_owned(),
+            AdminError::Moved { base, why } => {
+                let why = chinese::error(lang, why);
+                format!("{base} 没有响应：{why}；服务在运行吗？如果文件中的监听地址改了，请用 --server 指定正在使用的地址，或用信号重新加载（systemctl reload msgcube 或 kill -HUP）")
             }
             AdminError::Lost { base, why } => {
                 let why = chinese::error(lang, why);

@@ -16,6 +16,7 @@ pub(super) static TEXTS: Texts = &[
     ("Send files of messages to a running server", "把消息文件导入运行中的服务"),
     ("Add, show, change and remove accounts of a running server", "增加、查看、修改、移除运行中服务的公众号"),
     ("Make, list and end keys for the own interface of a running server", "新建、列出、作废运行中服务的 /v1 密钥"),
+    ("Let a running server read its configuration file again", "让运行中的服务重新读取配置文件"),
     ("Certificates for HTTPS", "HTTPS 证书"),
     ("Make an own authority and a certificate, for SDKs that have WeChat's host written into them", "自建证书颁发机构并签发证书，供写死微信域名的 SDK 使用"),
     ("Print a script that completes commands and options", "打印命令和选项的自动补全脚本（英文）"),

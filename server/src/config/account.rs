@@ -82,7 +82,7 @@ pub enum AccountKind {
 }
 
 /// Where an account's callbacks are passed on to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
     /// The bot, whose reply goes back to WeChat.
     pub url: Address,

@@ -8,7 +8,7 @@ use super::{Flaw, Networks, SecretFiles, check_text};
 use crate::secret::Secret;
 
 /// One cloud environment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConfig {
     /// Its name.
     pub env: String,

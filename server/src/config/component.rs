@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// One third-party platform.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ComponentConfig {
     /// Its appid.
     pub appid: String,

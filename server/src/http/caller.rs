@@ -78,7 +78,7 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
             if let Some(whom) = app.remembered.whom(&token, now_s) {
                 return of_remembered(app, whom);
             }
-            let real = app.upstream.as_ref().and_then(|upstream| upstream.appid_of(&token, now_s));
+            let real = app.upstream().and_then(|upstream| upstream.appid_of(&token, now_s));
             let appid = real.ok_or_else(|| unknown(app, code))?;
             let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
             Ok(Caller::account(account))
@@ -97,11 +97,11 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
     }
     let from_appid = value("from_appid").map(|(_, appid)| appid);
     let peer = parts.extensions.get::<Peer>()?.0.ip();
-    let mut clouds = app.config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
+    let config = app.config.get();
+    let mut clouds = config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
     let Some(first) = clouds.peek() else {
-        let is_told = !app.config.clouds.is_empty()
-            || from_appid.is_some()
-            || value("cloudbase_access_token").is_some();
+        let is_told =
+            !config.clouds.is_empty() || from_appid.is_some() || value("cloudbase_access_token").is_some();
         return is_told.then(|| Err(not_from(peer)));
     };
     let appid = match &from_appid {
@@ -181,14 +181,14 @@ pub fn carries_ours(app: &App, parts: &Parts) -> bool {
 }
 
 fn unknown(app: &App, code: ErrorCode) -> Failure {
-    let has = |role| app.components.all().any(|component| component.config.role == role);
+    let has = |role| app.components.all().iter().any(|component| component.config.role == role);
     let mut en = "get a token from /cgi-bin/stable_token of this very server".to_owned();
     let mut zh = "请从本服务的 /cgi-bin/stable_token 获取".to_owned();
     if has(Role::Serve) {
         en += ", a platform's authorizer_access_token from api_authorizer_token";
         zh += "，第三方平台的 authorizer_access_token 用 api_authorizer_token 获取";
     }
-    if has(Role::Receive) && app.upstream.is_some() {
+    if has(Role::Receive) && app.upstream().is_some() {
         en += "; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server";
         zh += "；微信的 token 中，只认经由本服务调用 api_query_auth、api_authorizer_token 所得的";
     } else {

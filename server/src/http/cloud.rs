@@ -22,7 +22,7 @@ use crate::{
         message::{CommApiData, CommOpenApiResp},
         signature::Authorization,
     },
-    config::CloudConfig,
+    config::{CloudConfig, Config},
 };
 
 /// A call of the seven has about 1 KiB.
@@ -52,7 +52,8 @@ struct Call {
 pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let authorization = Authorization::read(&parts.headers);
-    let cloud = authorization.as_ref().and_then(|authorization| cloud_of(&app, authorization));
+    let config = app.config.get();
+    let cloud = authorization.as_ref().and_then(|authorization| cloud_of(&config, authorization));
     let result = match (&authorization, cloud) {
         (None, _) => Err(Refusal::NoAuthorization),
         (Some(_), None) => Err(Refusal::UnknownSecretId),
@@ -70,8 +71,8 @@ pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     }
 }
 
-fn cloud_of<'a>(app: &'a App, authorization: &Authorization<'_>) -> Option<&'a CloudConfig> {
-    app.config.clouds.iter().find(|cloud| cloud.secret_id == authorization.secret_id)
+fn cloud_of<'a>(config: &'a Config, authorization: &Authorization<'_>) -> Option<&'a CloudConfig> {
+    config.clouds.iter().find(|cloud| cloud.secret_id == authorization.secret_id)
 }
 
 async fn call(

@@ -57,7 +57,7 @@ pub fn router() -> Router<Arc<App>> {
 /// `/cgi-bin/component/{name}`: a call that names its platform in its body.
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     // Without platforms of ours these are paths of WeChat's like others.
-    if app.upstream.is_some() && app.components.all().next().is_none() {
+    if app.upstream().is_some() && app.components.all().is_empty() {
         return gateway::fallback(State(app), request).await;
     }
     let (parts, body) = request.into_parts();

@@ -93,7 +93,7 @@ pub async fn answer_to(
         Ok(question) => question,
         Err(failure) => return told.beside(refuse(interface, app, &failure)),
     };
-    if let Some(upstream) = app.upstream.clone()
+    if let Some(upstream) = app.upstream()
         && upstream.config.passes_uncovered
         && !question.touches_covered(interface, app, now_s)
     {
@@ -273,7 +273,7 @@ fn date(object: &Map<String, Value>, name: &str) -> Result<Day, Failure> {
 }
 
 fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> Result<(), Failure> {
-    let datacube = &app.config.datacube;
+    let datacube = app.config.get().datacube;
     let yesterday = msgcube_cube::day_of(now_s).plus_days(-1);
     let last = if datacube.live { yesterday.plus_days(1) } else { yesterday };
     check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| Failure {
@@ -327,10 +327,11 @@ fn rows(
     now_s: i64,
 ) -> Result<(List, Option<Hint>), Failure> {
     let Question { account, dates, .. } = question;
-    let mut periods = periods(interface, dates, app.config.datacube.live, now_s);
+    let datacube = app.config.get().datacube;
+    let mut periods = periods(interface, dates, datacube.live, now_s);
     let partial = app.store.coverage(account.number, |coverage| {
         let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s)).copied();
-        if app.config.datacube.withhold_partial {
+        if datacube.withhold_partial {
             periods.answered.retain(|period| is_covered(coverage, *period, now_s));
         }
         partial
@@ -339,11 +340,11 @@ fn rows(
         tracing::error!(%error, interface = interface.name, "figures cannot be read");
         Failure::from(ErrorCode::SYSTEM_ERROR)
     })?;
-    if app.config.datacube.user_source {
+    if datacube.user_source {
         list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
     }
     let hint = match (partial, periods.open) {
-        (Some(period), _) if app.config.datacube.withhold_partial => {
+        (Some(period), _) if datacube.withhold_partial => {
             Some(Hint::withheld(period.start(), &account.config.appid))
         }
         (Some(period), _) => Some(Hint::partial(period.start(), &account.config.appid)),

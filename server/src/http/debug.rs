@@ -76,7 +76,7 @@ fn draw(app: &App, lang: Lang, now_s: i64) -> Response<Bytes> {
 
 /// What the page knows of the tables and the settings.
 fn data(app: &App, lang: Lang, now_s: i64) -> Value {
-    let datacube = &app.config.datacube;
+    let datacube = app.config.get().datacube;
     let in_both = |name: &dyn Fn(Lang) -> String| json!({ "en": name(Lang::En), "zh": name(Lang::Zh) });
     let interface = |interface: &Interface| {
         json!({

@@ -51,7 +51,7 @@ const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 /// Anything that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
-    let Some(upstream) = app.upstream.clone().filter(|_| !path::is_own(path)) else {
+    let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
         return answer::own_error(StatusCode::NOT_FOUND, "no such path; see the README for those there are");
     };
     // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
@@ -197,7 +197,7 @@ impl Call<'_> {
     /// What the share of the caller's address is counted by.
     fn counted_as(&self) -> Option<IpAddr> {
         let peer = self.parts.extensions.get::<Peer>()?;
-        self.app.config.proxies.counted_as(peer.address())
+        self.app.config.get().proxies.counted_as(peer.address())
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
@@ -352,8 +352,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             response
         }
         Failure::Unreachable(why) => {
-            let base =
-                app.upstream.as_ref().map_or(String::new(), |upstream| upstream.config.base.to_string());
+            let base = app.upstream().map_or(String::new(), |upstream| upstream.config.base.to_string());
             if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
             }

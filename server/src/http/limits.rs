@@ -124,7 +124,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     let (parts, body) = request.into_parts();
     let caller = caller(&app, &parts, app.clock.now_s());
     // A platform asks about itself, or about an account that is not counted here.
-    if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream.clone()) {
+    if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream()) {
         return gateway::pass(&app, &upstream, None, parts, body).await;
     }
     if call == Call::RidGet
@@ -137,7 +137,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
         Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
         Err(failure) => Err(failure),
     };
-    match (answered, app.upstream.clone()) {
+    match (answered, app.upstream()) {
         (Ok((Answer::Ours(bytes), _)), _) => {
             app.metrics.call(call.name(), 0);
             answer::json(bytes)

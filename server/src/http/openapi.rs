@@ -14,11 +14,15 @@ mod page;
 mod quota;
 mod token;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
     body::Body,
+    extract::State,
     http::{HeaderValue, Response, header},
     routing::get,
 };
@@ -26,7 +30,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::answering::KeptForAll;
-use crate::{app::App, config::Config};
+use crate::{app::App, config::Config, store::lock};
 
 pub use operation::Operation;
 
@@ -58,16 +62,26 @@ pub static GROUPS: [Group; 11] = [
     page::GROUP,
 ];
 
-/// Made once: it depends on nothing but the settings.
+/// It depends on nothing but the settings, so it is made anew only when they change.
 pub fn router(app: &App) -> Router<Arc<App>> {
-    let text = Bytes::from(document(&app.config, &GROUPS).to_string());
-    let answer = async move || {
-        let mut response = Response::new(Body::from(text));
+    let made = Mutex::new((app.config.get(), text(&app.config.get())));
+    let made = Arc::new(made);
+    let answer = async move |State(app): State<Arc<App>>| {
+        let config = app.config.get();
+        let mut made = lock(&made);
+        if !Arc::ptr_eq(&made.0, &config) {
+            *made = (config.clone(), text(&config));
+        }
+        let mut response = Response::new(Body::from(made.1.clone()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         response.extensions_mut().insert(KeptForAll);
         response
     };
     Router::new().route("/openapi.json", get(answer))
+}
+
+fn text(config: &Config) -> Bytes {
+    Bytes::from(document(config, &GROUPS).to_string())
 }
 
 /// The document of some groups.

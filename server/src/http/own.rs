@@ -6,6 +6,7 @@ mod across;
 mod bulk;
 mod components;
 mod keys;
+mod reload;
 mod statistics;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -56,6 +57,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
             "/v1/components/{component}/authorizations/{appid}",
             guard(Need::Admin, delete(components::withdraw)),
         )
+        .route("/v1/reload", guard(Need::Admin, post(reload::reload)))
         .route("/v1/keys", guard(Need::Admin, get(keys::list).post(keys::add)))
         .route("/v1/keys/{id}", guard(Need::Admin, delete(keys::remove)))
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))

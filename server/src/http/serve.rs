@@ -124,7 +124,7 @@ pub async fn serve(
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     builder.http2().max_send_buf_size(BUFFER_BYTES_MAX);
     let places = Arc::new(Semaphore::new(connections_max()));
-    let shares = Shares::new(routes.app.config.proxies.clone());
+    let shares = Shares::new(routes.app.config.get().proxies.clone());
     let graceful = GracefulShutdown::new();
     let mut idle = Idle::start();
     let mut end = std::pin::pin!(end);
@@ -368,7 +368,7 @@ mod tests {
         let account = app.accounts.all().first().unwrap().number;
         let (app, now_s) = (Arc::new(app), Clock::real().now_s());
         let peer = Peer("192.0.2.7:1".parse().unwrap());
-        let shares = Shares::new(app.config.proxies.clone());
+        let shares = Shares::new(app.config.get().proxies.clone());
         let share = shares.take(peer.address(), 0, now_s).unwrap();
         let covers = Change::Claim { account, from_s: now_s - 100, to_s: now_s };
         app.ingest.submit(covers).await.unwrap();

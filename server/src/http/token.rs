@@ -152,7 +152,7 @@ impl Applicant<'_> {
 
 /// WeChat, if callers are given the real token.
 fn exposing(app: &App) -> Option<Arc<Upstream>> {
-    app.upstream.clone().filter(|upstream| upstream.config.expose_real_token)
+    app.upstream().filter(|upstream| upstream.config.expose_real_token)
 }
 
 /// The kept real token with the seconds it has left: whoever asks, nobody's is taken.

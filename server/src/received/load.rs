@@ -28,7 +28,7 @@ pub fn load(
     accounts: &Accounts,
 ) -> Result<Loaded, StoredAccountError> {
     let mut platforms = Platforms::default();
-    for component in components.all().filter(|component| component.config.role == Role::Receive) {
+    for component in components.all().into_iter().filter(|component| component.config.role == Role::Receive) {
         platforms.0.entry(component.config.appid.clone()).or_default();
     }
     for (fact, sealed) in store.facts(standing::FACT_PREFIX) {

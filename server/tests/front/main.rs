@@ -20,5 +20,6 @@ mod platform;
 mod platforms;
 mod program;
 mod relay;
+mod reload;
 mod statistics;
 mod tls;

@@ -93,6 +93,58 @@ async fn an_operators_own_account_is_taken_through_a_platform_only_if_it_names_i
     assert_eq!(program.messages(TWO).await, 1);
 }
 
+#[tokio::test]
+async fn what_platforms_brought_goes_on_when_the_file_changes_around_it() {
+    let mut program = program("");
+    assert_eq!(program.through(FIRST, ONE, "gh_one", 1).await, success());
+    program.covered_again().await;
+    let path = program.folder().join("msgcube.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    let reload = async |program: &Program, text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let (status, answer) = program.own(Method::POST, "/v1/reload", None).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let account = format!(
+        "[[account]]\nappid = \"{ONE}\"\nsecret = \"secret-of-one\"\ntoken = \"ownToken\"\nencoding_aes_key = \"{AES_KEY}\"\n"
+    );
+    let origin = async |program: &Program| {
+        program.own(Method::GET, &format!("/v1/accounts/{ONE}"), None).await.1["origin"].clone()
+    };
+    let gaps = program.gaps(ONE).await;
+    // It stands in the file, and no longer: the platform brings it before and after, without a gap.
+    assert_eq!(reload(&program, &format!("{file}{account}")).await["accounts"]["added"], json!([ONE]));
+    let own = Text { to: "gh_one", ..Text::new("o1", 2) }.safe("ownToken", AES_KEY, ONE);
+    assert_eq!(program.receive(ONE, &own).await, success());
+    assert_eq!(program.through(FIRST, ONE, "gh_one", 3).await, success());
+    assert_eq!(origin(&program).await, "configuration");
+    assert_eq!(reload(&program, &file).await["accounts"]["removed"], json!([ONE]));
+    assert_eq!(origin(&program).await, "platform");
+    assert_ne!(program.receive(ONE, &own).await, success());
+    assert_eq!(program.through(FIRST, ONE, "gh_one", 4).await, success());
+    // A platform's settings; another platform needs a restart.
+    let changed = file.replacen(TOKEN, "otherToken", 1).replace(SECOND, "wxplatform00000003");
+    let answer = reload(&program, &changed).await;
+    assert_eq!(answer["settings"], json!([format!("component {FIRST}: token")]));
+    let names = ["wxplatform00000002", "wxplatform00000003"].map(|appid| format!("component {appid}"));
+    assert_eq!(answer["needs_restart"], json!(names));
+    assert_ne!(program.through(FIRST, ONE, "gh_one", 5).await, success(), "signed with the former token");
+    let message = Text { to: "gh_one", ..Text::new("o1", 5) }.safe("otherToken", AES_KEY, FIRST);
+    assert_eq!(program.push_to(FIRST, &format!("callback/{ONE}"), &message).await, success());
+    assert_eq!(program.through(SECOND, TWO, "gh_two", 1).await, success());
+    program.covered_again().await;
+    assert_eq!(program.gaps(ONE).await, gaps);
+    program.restart("-KILL");
+    assert_eq!(program.push_to(FIRST, &format!("callback/{ONE}"), &message).await, success());
+    assert_eq!(program.messages(ONE).await, 5);
+    assert_eq!(
+        program.own(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0,
+        404,
+        "its platform is gone"
+    );
+}
+
 /// A message of a platform that is authentic and none.
 fn no_message(platform: &str) -> Sealed {
     event_of(platform, "no message", now_s(), "<ToUserName>gh_own</ToUserName>")

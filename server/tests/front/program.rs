@@ -73,6 +73,12 @@ impl Program {
         self.run();
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().unwrap();
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
     }

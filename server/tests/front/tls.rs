@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use reqwest::{Certificate, Client, StatusCode, Version};
+use reqwest::{Certificate, Client, Method, StatusCode, Version};
+use serde_json::json;
 
 use crate::{
     callbacks::{Heard, Text, success},
@@ -65,6 +66,45 @@ async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
     .await;
     let kept = program.receive(APPID, &Text::new("o1", 2).usual()).await;
     assert!(kept == success() || kept == Heard::Nothing, "an open connection goes on: {kept:?}");
+}
+
+#[tokio::test]
+async fn a_reload_presents_the_certificate_of_the_file_at_once() {
+    let files = tempfile::tempdir().unwrap();
+    for name in ["one", "two", "three"] {
+        make(files.path(), name);
+    }
+    let of = |name: &str| files.path().join(name);
+    let tls = |name: &str| {
+        let (cert, key) = (of(name).join("server.pem"), of(name).join("server.key"));
+        format!("[tls]\ncert = {cert:?}\nkey = {key:?}\n")
+    };
+    let mut program = Program::start(&tls("one"), "");
+    let file = std::fs::read_to_string(program.folder().join("msgcube.toml")).unwrap();
+    let trusted = |name: &str| client(&of(name).join("ca.pem")).build().unwrap();
+    let health = format!("{}/healthz", program.base);
+    program.http = trusted("one");
+    let reload = async |program: &Program| program.own(Method::POST, "/v1/reload", None).await;
+    assert_eq!(reload(&program).await.1["settings"], json!([]));
+    // Other files.
+    std::fs::write(program.folder().join("msgcube.toml"), file.replace(&tls("one"), &tls("two"))).unwrap();
+    assert_eq!(reload(&program).await.1["settings"], json!(["tls.cert", "tls.key"]));
+    assert!(
+        trusted("two").get(&health).send().await.is_ok() && trusted("one").get(&health).send().await.is_err()
+    );
+    // Others in the same files; of a connection that was there before nothing is cut off.
+    std::fs::copy(of("three").join("server.pem"), of("two").join("server.pem")).unwrap();
+    let (status, answer) = reload(&program).await;
+    assert!(status == 422 && answer["error"].as_str().unwrap().contains("do not serve together"), "{answer}");
+    assert!(trusted("two").get(&health).send().await.is_ok(), "nothing was changed");
+    std::fs::copy(of("three").join("server.key"), of("two").join("server.key")).unwrap();
+    assert_eq!(reload(&program).await.0, 200);
+    assert!(trusted("three").get(&health).send().await.is_ok());
+    assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
+    // Off: it stays on, and that is said.
+    std::fs::write(program.folder().join("msgcube.toml"), file.replace(&tls("one"), "")).unwrap();
+    assert_eq!(reload(&program).await.1["needs_restart"], json!(["tls"]));
+    assert!(trusted("three").get(&health).send().await.is_ok());
 }
 
 #[tokio::test]

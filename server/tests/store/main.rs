@@ -14,4 +14,5 @@ mod faults;
 mod format;
 mod ingest;
 mod model;
+mod reload;
 mod suite;

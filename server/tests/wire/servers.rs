@@ -104,8 +104,9 @@ impl InProcess {
             }));
             address
         };
-        let public = serve(app.config.listen, http::router(app.clone()));
-        let admin = app.config.admin_listen.map(|address| serve(address, http::admin_router(app.clone())));
+        let public = serve(app.config.get().listen, http::router(app.clone()));
+        let admin =
+            app.config.get().admin_listen.map(|address| serve(address, http::admin_router(app.clone())));
         InProcess { runtime, app, writer, public, admin, end, serving }
     }
 

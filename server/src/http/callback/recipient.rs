@@ -126,7 +126,7 @@ impl Recipient {
         match self {
             Recipient::Own(account) => {
                 let refused = |refusal| NotTaken::Refused { refusal, loses: true };
-                let age_s_max = Some(app.config.callback_max_age_s);
+                let age_s_max = Some(app.config.get().callback_max_age_s);
                 let opened = match &account.keys {
                     Some(keys) => callback::open(keys, query, body, now_s, age_s_max),
                     None => Err(Refusal::without_keys()),

@@ -44,7 +44,7 @@ pub async fn call(
     object: &Map<String, Value>,
     body: Bytes,
 ) -> Response<Body> {
-    let Some(upstream) = app.upstream.clone() else {
+    let Some(upstream) = app.upstream() else {
         let error = "this platform has role = \"receive\", so its calls go on to WeChat: set [upstream]";
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };

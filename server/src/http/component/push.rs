@@ -11,7 +11,7 @@ use axum::{
     http::{HeaderValue, Method, Request, header},
 };
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::{
     app::App,
@@ -48,17 +48,19 @@ pub fn start(app: &Arc<App>) {
             }
         });
     }
-    for component in app.components.all().filter(|component| component.config.role == Role::Serve) {
-        if component.config.push_url.is_some() {
-            tokio::spawn(push_tickets(Arc::downgrade(app), component.clone()));
-        }
+    let all = app.components.all().into_iter();
+    for component in all.filter(|component| component.config.role == Role::Serve) {
+        let appid = component.config.appid.clone();
+        tokio::spawn(push_tickets(Arc::downgrade(app), appid, component.push_now.clone()));
     }
 }
 
-async fn push_tickets(app: Weak<App>, component: Arc<Component>) {
+/// Also for a platform without `push_url`, which may get one.
+async fn push_tickets(app: Weak<App>, component: String, push_now: Arc<Notify>) {
     let mut pushed = None;
     loop {
         let Some(running) = app.upgrade() else { return };
+        let Some(component) = running.components.get(&component) else { return };
         let now_s = running.clock.now_s();
         let slot = now_s.div_euclid(SLOT_S);
         if pushed != Some(slot) {
@@ -66,14 +68,14 @@ async fn push_tickets(app: Weak<App>, component: Arc<Component>) {
             // In the meantime it may be asked for again.
             tokio::select! {
                 () = push_ticket(&running, &component) => {}
-                () = component.push_now.notified() => pushed = None,
+                () = push_now.notified() => pushed = None,
             }
             continue;
         }
-        drop(running);
+        drop((running, component));
         let left_s = ((slot + 1) * SLOT_S - now_s).clamp(1, LOOK_EVERY_S);
         let pause = Duration::from_secs(u64::try_from(left_s).unwrap_or(1));
-        if timeout(pause, component.push_now.notified()).await.is_ok() {
+        if timeout(pause, push_now.notified()).await.is_ok() {
             pushed = None;
         }
     }

@@ -63,7 +63,7 @@ async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String
 
 /// The secret is ours and stays here: WeChat is asked the same with the real token.
 async fn cleared(app: &Arc<App>, account: Arc<Account>) -> Response<Body> {
-    let Some(upstream) = app.upstream.clone() else {
+    let Some(upstream) = app.upstream() else {
         app.metrics.call(NAME, 0);
         return answer::json(ok());
     };

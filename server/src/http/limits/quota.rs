@@ -67,7 +67,7 @@ pub async fn clear(app: &Arc<App>, question: &Question) -> Result<Answer, Failur
         return Err(failure(ErrorCode::INVALID_APPID, en, "appid 应为 access_token 所属的账号"));
     }
     clear_these(app, account, &INTERFACES).await?;
-    Ok(if app.upstream.is_some() { Answer::WeChats } else { Answer::Ours(ok()) })
+    Ok(if app.upstream().is_some() { Answer::WeChats } else { Answer::Ours(ok()) })
 }
 
 /// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
@@ -106,7 +106,7 @@ fn interface(app: &App, question: &Question) -> Result<Option<&'static Interface
             check_account(&question.caller.account)?;
             Ok(Some(interface))
         }
-        (None, _) if app.upstream.is_some() => Ok(None),
+        (None, _) if app.upstream().is_some() => Ok(None),
         (None, Some(path)) => Err(unknown(path)),
         (None, None) => Err(failure(
             ErrorCode::DATA_FORMAT,

@@ -39,7 +39,7 @@ pub async fn find(app: &Arc<App>, rid: Option<&str>, appid: &str) -> Result<Answ
             "请使用发起该调用的账号（或第三方平台）的 token 查询",
         )),
         // Only what was given here is known here.
-        Found::Nothing if app.upstream.is_some() => Ok(Answer::WeChats),
+        Found::Nothing if app.upstream().is_some() => Ok(Answer::WeChats),
         Found::Nothing => Err(nothing(age_s)),
     }
 }

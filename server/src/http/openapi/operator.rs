@@ -30,12 +30,46 @@ fn operations(_: &Config) -> Vec<Operation> {
             metrics,
             json!({ "type": "string" }),
         ),
+        Operation::new("post", "/v1/reload", "reload", "Read the configuration file again")
+            .with_key("admin")
+            .gives(200, "what changed, by name, and what keeps its value until a restart", named("Reloaded"))
+            .fails(&[
+                (409, "the server was started without a file"),
+                (422, "the file is wrong, as the error says; nothing was changed"),
+                (503, "it could not be made durable; nothing was changed"),
+            ]),
     ]
 }
 
 fn schemas(_: &Config) -> Value {
     let reasons = || json!({ "type": "array", "items": { "type": "string" } });
+    let names = reasons;
+    let account = json!({
+        "type": "object",
+        "required": ["appid", "keys"],
+        "properties": { "appid": { "type": "string" }, "keys": names() },
+        "additionalProperties": false,
+    });
     json!({
+        "Reloaded": {
+            "type": "object",
+            "required": ["accounts", "settings", "needs_restart"],
+            "properties": {
+                "accounts": {
+                    "type": "object",
+                    "required": ["added", "changed", "removed"],
+                    "properties": {
+                        "added": names(),
+                        "changed": { "type": "array", "items": account },
+                        "removed": names(),
+                    },
+                    "additionalProperties": false,
+                },
+                "settings": names(),
+                "needs_restart": names(),
+            },
+            "additionalProperties": false,
+        },
         "Readiness": {
             "type": "object",
             "required": ["ready"],

@@ -115,7 +115,7 @@ impl Shown {
                 on_late: text(&relay.on_late),
                 listeners: relay.listeners.iter().map(ToString::to_string).collect(),
             }),
-            upstream: app.upstream.is_some(),
+            upstream: app.upstream().is_some(),
             warnings: config.warnings(),
             coverage: CoverageAnswer::of(app, account),
         }
@@ -196,7 +196,7 @@ pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
         for event in shared.office().remove(&removed).await? {
             push::tell(&shared, event).await;
         }
-        if let Some(upstream) = &shared.upstream {
+        if let Some(upstream) = shared.upstream() {
             upstream.forget(&removed).await;
         }
         Ok(())
