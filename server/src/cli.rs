@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -22,9 +21,9 @@ use crate::{
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
-    screen::Screen,
+    screen::{self, Screen},
     send::{self, SendArgs},
-    server,
+    server, table,
     tls_ca::{self, TlsCaArgs},
 };
 
@@ -153,9 +152,7 @@ fn locale() -> Lang {
 }
 
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
-    // Nobody is left to tell if this fails, too.
-    let _ =
-        writeln!(std::io::stderr(), "{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0));
+    screen::note(format_args!("{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0)));
     ExitCode::FAILURE
 }
 
@@ -174,7 +171,7 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
         }
         Command::Query(args) => {
             let today = Clock::real().today();
-            let done = query::run(args, lang, today, &configured_account, out).await;
+            let done = query::run(args, lang, columns(), today, &configured_account, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
@@ -192,11 +189,11 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Account(args) => {
-            let done = admin::account(args, lang, &configured_server, out).await;
+            let done = admin::account(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Key(args) => {
-            let done = admin::key(args, lang, &configured_server, out).await;
+            let done = admin::key(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Import(args) => {
@@ -219,7 +216,7 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
 }
 
 fn around(lang: Lang) -> Around {
-    Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() }
+    Around { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -244,6 +241,11 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
+}
+
+/// How wide what is printed may be.
+fn columns() -> usize {
+    terminal_columns().unwrap_or(table::COLUMNS)
 }
 
 /// None: not a terminal, or one that does not say.

@@ -101,6 +101,7 @@ pub(super) static TEXTS: Texts = &[
     ("The third-party platform that brings the account: with the platform's token and key, and always encrypted", "公众号所属的第三方平台：使用平台的 Token 和密钥，且一律加密"),
     ("ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it", "ToUserName，即公众号的 gh_…，默认取自配置的 original_id；平台的公众号必须给出"),
     ("File with the server's admin key, to see whether it was counted; by default that of the configuration", "存放管理密钥的文件，用来确认是否计入；默认取自配置"),
+    ("Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good", "设置了 require_encryption 时也发送明文：会被拒绝，该时刻成为永久的缺口"),
     ("Print the request as a curl command, send nothing", "只打印等效的 curl 命令，不发送"),
     // import
     ("Files of WeChat JSON callback objects, one a line; gzip and zstd are unpacked; - is stdin", "消息文件，每行一条微信 JSON 消息；gzip、zstd 自动解压；- 为标准输入"),
