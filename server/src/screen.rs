@@ -43,8 +43,11 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_unsafe(c) {
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        // A line break of CSV and of HTTP.
+        let ends_line = c == '\r' && characters.peek() == Some(&'\n');
+        if is_unsafe(c) && !ends_line {
             // All of them lie below U+10000. Writing to a String cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
@@ -56,7 +59,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
 
 /// The same for a cell of a table, where line breaks and tabs would break the lines.
 pub fn escaped_cell(text: &str) -> String {
-    escaped(text).replace('\n', "\\n").replace('\t', "\\t")
+    escaped(text).replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
 }
 
 /// A text of others in a colour.
@@ -120,8 +123,8 @@ mod tests {
     fn control_characters_of_others_are_written_out() {
         assert_eq!(seen("gh_\x1b[2J\r\x07\u{9b}31m\u{7f}"), "gh_\\u001b[2J\\u000d\\u0007\\u009b31m\\u007f");
         assert_eq!(seen("a\u{202e}b\u{2066}"), "a\\u202eb\\u2066");
-        assert_eq!(seen("one\ttwo\n公众号 ✓"), "one\ttwo\n公众号 ✓");
-        assert_eq!(escaped_cell("a\nb\x1b"), "a\\nb\\u001b");
+        assert_eq!(seen("one\ttwo\r\n公众号 ✓"), "one\ttwo\r\n公众号 ✓");
+        assert_eq!(escaped_cell("a\nb\r\n\x1b"), "a\\nb\\r\\n\\u001b");
     }
 
     #[test]
