@@ -44,9 +44,9 @@ enum Asked {
 }
 
 impl Asked {
-    async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+    async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
         match self {
-            Asked::Account(command) => command.run(server).await,
+            Asked::Account(command) => command.run(server, lang).await,
             Asked::Key(command) => command.run(server).await,
         }
     }
@@ -89,7 +89,7 @@ async fn run(
     read_config: ReadConfig<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let answer = asked.run(&Connection::new(server, read_config)?).await?;
+    let answer = asked.run(&Connection::new(server, read_config)?, lang).await?;
     let text = if server.json { answer.to_string() } else { asked.text(&answer, lang, columns) };
     Ok(writeln!(out, "{text}")?)
 }

@@ -13,7 +13,7 @@ use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs},
     chinese,
     clock::{Clock, Stopwatch},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, listen_address},
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
     doctor::{self, Around, DoctorArgs},
@@ -91,7 +91,7 @@ struct ServeArgs {
     #[arg(long, default_value = "msgcube.toml")]
     config: PathBuf,
     /// Address to listen on, instead of the configuration's; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<std::net::SocketAddr>,
     /// The store's folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]

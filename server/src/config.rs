@@ -4,6 +4,7 @@ mod account;
 mod cloud;
 mod component;
 mod file;
+mod listen;
 mod networks;
 
 use std::{
@@ -17,9 +18,11 @@ use crate::{outbound::Address, secret::Secret};
 
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
+    has_usual_form,
 };
 pub use cloud::CloudConfig;
 pub use component::{ComponentConfig, Role};
+pub use listen::{ListenError, listen_address};
 pub use networks::Networks;
 
 /// Bounds of `memory_mib`.

@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     fmt::{Display, Write as _},
-    io::{self, ErrorKind, Stdout, Write},
+    io::{self, ErrorKind, IsTerminal as _, Stdout, Write},
 };
 
 /// What reports are coloured with, and what ends it. No other control sequence reaches a terminal.
@@ -34,6 +34,20 @@ impl Write for Screen {
 pub fn note(text: impl Display) {
     // Nobody is left to tell if this fails, too.
     let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
+}
+
+/// Asks on a terminal and waits for the answer. Where nobody can be asked, nobody agrees.
+pub fn agrees(question: &str) -> bool {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return false;
+    }
+    let _ = write!(io::stderr(), "{} [y/N] ", escaped(question));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).is_ok_and(|_| is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    ["y", "yes", "是"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 /// A text of others as it may be shown: control characters, and those that turn the direction of writing, are written
@@ -142,6 +156,12 @@ mod tests {
         let text = seen(&value.to_string());
         assert!(!text.contains(is_unsafe), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
+
+    #[test]
+    fn only_a_plain_yes_agrees() {
+        assert!(["y\n", " YES\r\n", "是"].into_iter().all(is_yes));
+        assert!(!["", "\n", "n", "no", "yesterday"].into_iter().any(is_yes));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     connection::{AdminError, Connection, read_file},
     joined, list, moment, text,
 };
-use crate::{chinese, lang::Lang, random, table::fitted};
+use crate::{chinese, config::has_usual_form, lang::Lang, random, screen, table::fitted};
 
 /// Settings that are numbers.
 const NUMBERS: [&str; 1] = ["quota_per_day"];
@@ -105,9 +105,27 @@ pub struct AddArgs {
     /// Pass callbacks on to this address, whose reply goes back to WeChat
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
+    /// Do not ask whether an appid is meant that has not the form of WeChat's
+    #[arg(long)]
+    yes: bool,
+}
+
+fn unusual(appid: &str, lang: Lang) -> String {
+    lang.pick(
+        format!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?"),
+        format!("微信的 appid 是 wx 加 16 位十六进制数，{appid} 不是。仍要添加吗？"),
+    )
 }
 
 impl AddArgs {
+    /// Before any secret is made up. An appid of another form is mostly a mistake; `agrees` asks whether this one is none.
+    fn check_appid(&self, agrees: &dyn Fn(&str) -> bool) -> Result<(), AdminError> {
+        if self.yes || has_usual_form(&self.appid) || agrees(&self.appid) {
+            return Ok(());
+        }
+        Err(AdminError::UnusualAppid(self.appid.clone()))
+    }
+
     fn settings(&self) -> Result<Map<String, Value>, AdminError> {
         let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
         let given_or = |file: &Option<PathBuf>, made: Result<String, random::RandomError>| match read(file)? {
@@ -146,9 +164,10 @@ impl AddArgs {
 
 impl AccountCommand {
     /// Asks the server.
-    pub async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+    pub async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
         match self {
             AccountCommand::Add(args) => {
+                args.check_appid(&|appid| screen::agrees(&unusual(appid, lang)))?;
                 let settings = args.settings()?;
                 let mut answer =
                     server.ask(Method::POST, &["accounts"], Some(settings.clone().into())).await?;
@@ -367,6 +386,27 @@ mod tests {
         for (text, value) in cases {
             assert_eq!(setting(text).unwrap().1, value, "{text}");
         }
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AddArgs,
+    }
+
+    #[test]
+    fn an_appid_of_another_form_is_added_only_if_somebody_says_so() {
+        use clap::Parser as _;
+        let args = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().args;
+        let (nobody, somebody) = (|_: &str| false, |appid: &str| appid == "foo");
+        for lang in [Lang::En, Lang::Zh] {
+            let error = args("add foo").check_appid(&nobody).unwrap_err().in_lang(lang);
+            assert!(error.contains("foo") && error.contains("--yes"), "{error}");
+            assert!(unusual("foo", lang).contains("foo"));
+        }
+        args("add foo").check_appid(&somebody).unwrap();
+        args("add foo --yes").check_appid(&nobody).unwrap();
+        args("add wx0123456789abcdef").check_appid(&nobody).unwrap();
     }
 
     #[test]

@@ -124,6 +124,7 @@ pub(super) static TEXTS: Texts = &[
     ("The account is not verified by WeChat: the seven interfaces answer 48001", "公众号未认证：七个接口返回 48001"),
     ("Pass callbacks on to this address, whose reply goes back to WeChat", "把回调转给这个地址，它的回复返回给微信"),
     ("Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it), lists and tables as JSON: 'relay={\"url\":\"http://127.0.0.1:9000/wechat\",\"on_late\":\"success\"}'; names as in the configuration", "如 certified=false、quota_per_day=1000、token=@文件、original_id=（表示去掉该项）；列表和表用 JSON：'relay={\"url\":\"http://127.0.0.1:9000/wechat\",\"on_late\":\"success\"}'；键名同配置文件"),
+    ("Do not ask whether an appid is meant that has not the form of WeChat's", "appid 不是微信的格式时不再询问"),
     ("What to make anew", "更换哪一项"),
     ("The key that callbacks are encrypted with", "加密回调的 EncodingAESKey"),
     ("The token that callbacks are signed with", "签名回调的 Token"),
