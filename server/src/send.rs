@@ -26,6 +26,7 @@ use crate::lang::Lang;
 const TIMEOUT_S: u64 = 6;
 
 /// What `msgcube send` takes.
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args)]
 #[command(after_help = "\
 An account of a third-party platform: --config FILE --component PLATFORM --appid ACCOUNT --to gh_…
