@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -15,7 +14,7 @@ use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
     chinese,
     clock::{Clock, Stopwatch},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, listen_address},
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
     doctor::{self, Around, DoctorArgs},
@@ -24,9 +23,9 @@ use crate::{
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
     reload::Source,
-    screen::Screen,
+    screen::{self, Screen},
     send::{self, SendArgs},
-    server,
+    server, table,
     tls_ca::{self, TlsCaArgs},
 };
 
@@ -96,7 +95,7 @@ struct ServeArgs {
     #[arg(long, default_value = "msgcube.toml")]
     config: PathBuf,
     /// Address to listen on, instead of the configuration's; port 0 takes a free one
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<std::net::SocketAddr>,
     /// The store's folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]
@@ -157,9 +156,7 @@ fn locale() -> Lang {
 }
 
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
-    // Nobody is left to tell if this fails, too.
-    let _ =
-        writeln!(std::io::stderr(), "{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0));
+    screen::note(format_args!("{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0)));
     ExitCode::FAILURE
 }
 
@@ -178,7 +175,7 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
         }
         Command::Query(args) => {
             let today = Clock::real().today();
-            let done = query::run(args, lang, today, &configured_account, out).await;
+            let done = query::run(args, lang, columns(), today, &configured_account, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
@@ -196,15 +193,15 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Account(args) => {
-            let done = admin::account(args, lang, &configured_server, out).await;
+            let done = admin::account(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Key(args) => {
-            let done = admin::key(args, lang, &configured_server, out).await;
+            let done = admin::key(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Reload(args) => {
-            let done = admin::reload(args, lang, &configured_server, out).await;
+            let done = admin::reload(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
         Command::Import(args) => {
@@ -229,7 +226,7 @@ async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> 
 }
 
 fn around(lang: Lang) -> Around {
-    Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() }
+    Around { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
 async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
@@ -261,6 +258,11 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
+}
+
+/// How wide what is printed may be.
+fn columns() -> usize {
+    terminal_columns().unwrap_or(table::COLUMNS)
 }
 
 /// None: not a terminal, or one that does not say.

@@ -5,6 +5,7 @@ mod cloud;
 mod component;
 mod difference;
 mod file;
+mod listen;
 mod networks;
 
 use std::{
@@ -18,10 +19,12 @@ use crate::{outbound::Address, secret::Secret};
 
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
+    has_usual_form,
 };
 pub use cloud::CloudConfig;
 pub use component::{ComponentConfig, Role};
 pub use difference::{AccountsChanged, ChangedAccount, Difference};
+pub use listen::{ListenError, listen_address};
 pub use networks::Networks;
 
 /// Bounds of `memory_mib`.

@@ -30,7 +30,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=3))]
     pub accounts: u8,
     /// Address to serve on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = crate::config::listen_address)]
     pub listen: SocketAddr,
     /// Where to keep the data [default: a temporary folder, removed at the end]
     #[arg(long, value_name = "DIR")]

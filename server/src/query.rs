@@ -99,13 +99,14 @@ fn interface_parser() -> impl clap::builder::TypedValueParser<Value = &'static I
     PossibleValuesParser::new(names).try_map(|name| Interface::by_short_name(&name).ok_or("no such figures"))
 }
 
-/// Asks and shows. `today` is the day in Beijing; notes go to stderr, rows to `out`.
+/// Asks and shows. `columns`: of the terminal; `today` is the day in Beijing; notes go to stderr, rows to `out`.
 ///
 /// # Errors
 /// See [`QueryError`]. Rows of earlier calls are not shown when a later one fails.
 pub async fn run(
     args: QueryArgs,
     lang: Lang,
+    columns: usize,
     today: Day,
     read_account: ReadAccount<'_>,
     out: &mut dyn Write,
@@ -122,7 +123,7 @@ pub async fn run(
     if rows.is_empty() {
         note(&empty_note(args.interface, range, lang));
     }
-    out.write_all(output(&args, rows, lang)?.as_bytes())?;
+    out.write_all(output(&args, rows, lang, columns)?.as_bytes())?;
     Ok(())
 }
 
@@ -176,14 +177,14 @@ pub(crate) fn progress_bar(calls: usize) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn output(args: &QueryArgs, rows: Vec<Row>, lang: Lang) -> Result<String, QueryError> {
+fn output(args: &QueryArgs, rows: Vec<Row>, lang: Lang, columns: usize) -> Result<String, QueryError> {
     if args.json {
         return Ok(format!("{}\n", serde_json::to_string(&List { list: rows })?));
     }
     if args.csv {
         return Ok(csv(&rows, args.interface));
     }
-    Ok(if rows.is_empty() { String::new() } else { table::render(&rows, args.interface, lang) })
+    Ok(if rows.is_empty() { String::new() } else { table::render(&rows, args.interface, lang, columns) })
 }
 
 fn note(text: &str) {

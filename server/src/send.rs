@@ -14,7 +14,7 @@ use msgcube_cube::Kind;
 use reqwest::Url;
 
 pub use self::error::SendError;
-use self::figures::Counting;
+use self::figures::{Counting, Figures};
 use self::target::Target;
 use crate::admin::client_of_server;
 use crate::callback::cipher::AesKey;
@@ -26,6 +26,7 @@ use crate::lang::Lang;
 const TIMEOUT_S: u64 = 6;
 
 /// What `msgcube send` takes.
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args)]
 #[command(after_help = "\
 An account of a third-party platform: --config FILE --component PLATFORM --appid ACCOUNT --to gh_…
@@ -83,6 +84,9 @@ pub struct SendArgs {
     /// File with the server's admin key, to see whether it was counted; by default that of the configuration
     #[arg(long, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
+    /// Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good
+    #[arg(long)]
+    pub force: bool,
     /// Print the request as a curl command, send nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -121,6 +125,7 @@ pub async fn run(
     let client = client.map_err(SendError::Client)?;
     let create_time = args.create_time.unwrap_or(now_s);
     let figures = figures::of(args, config.as_ref(), &target, create_time)?;
+    refuse_gap(args, &target, figures.as_ref()).await?;
     let counting = Counting::before(figures).await;
     let started_ms = elapsed_ms();
     let sent = client.post(url).header("Content-Type", "text/xml").body(request.body).send().await;
@@ -129,6 +134,21 @@ pub async fn run(
     let told = answer::Told { answer, counting, may_be_repeat: may_be_repeat(args) };
     writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;
     Ok(told.is_well())
+}
+
+/// A plain callback that the account is going to refuse is not sent: its signature is right, so the server notes the
+/// time as lost.
+async fn refuse_gap(args: &SendArgs, target: &Target, figures: Option<&Figures>) -> Result<(), SendError> {
+    if target.is_encrypted || args.force {
+        return Ok(());
+    }
+    // Accounts added at run time are in no configuration.
+    let is_refused = target.requires_encryption
+        || match figures {
+            Some(figures) => figures.require_encryption().await,
+            None => false,
+        };
+    if is_refused { Err(SendError::RequiresEncryption) } else { Ok(()) }
 }
 
 /// Messages have a random number unless it is given; events have none then, and are told apart by their second.

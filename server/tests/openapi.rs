@@ -130,6 +130,42 @@ async fn each_path_takes_the_methods_that_are_described_and_no_others() {
     }
 }
 
+/// Of all that is routed below `/v1`, so that a new route cannot be forgotten: what is not described fails the test above.
+#[tokio::test]
+async fn the_own_interface_refuses_parameters_that_there_are_not() {
+    let served = served();
+    let (mut asked, described) = (0, operations(&served.config, GROUPS.iter()));
+    for operation in described.iter().filter(|operation| operation.path.starts_with("/v1/")) {
+        let named = |path: &str| format!("{} {path}", operation.method);
+        for query in ["bogus=1", "bogus", "from=2026-11-01&%62ogus=", "Format=csv"] {
+            let path = format!("{}?{query}", operation.path);
+            let request = request(operation.method, &path.replace("{component_appid}", "wxc"));
+            let answer = served.router.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{}", named(&path));
+            let body: Value =
+                serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 16).await.unwrap()).unwrap();
+            let error = body["error"].as_str().unwrap();
+            assert!(error.contains("there is no such parameter"), "{}: {error}", named(&path));
+            let names: Vec<&str> = operation.query_names().collect();
+            let told = if names.is_empty() { "takes none".to_owned() } else { names.join(", ") };
+            assert!(error.contains(&told), "{}: {error}", named(&path));
+        }
+        // Those that there are do not fail for their name.
+        for name in operation.query_names() {
+            let path = format!("{}?{name}=", operation.path);
+            let answer = served.router.clone().oneshot(request(operation.method, &path)).await.unwrap();
+            let body = to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("no such parameter"), "{}", named(&path));
+        }
+        asked += 1;
+    }
+    assert!(asked > 15, "{asked}");
+    // Who shows no key learns nothing of parameters.
+    let path = "/v1/stats?bogus=1";
+    let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+    assert_eq!(served.router.clone().oneshot(request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
 #[tokio::test]
 async fn what_is_served_is_the_document() {
     let served = served();

@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 
 use super::{
     connection::{AdminError, Connection, read_file},
-    joined, list, table, text,
+    joined, list, moment, text,
 };
-use crate::{chinese, lang::Lang, random};
+use crate::{chinese, config::has_usual_form, lang::Lang, random, screen, table::fitted};
 
 /// Settings that are numbers.
 const NUMBERS: [&str; 1] = ["quota_per_day"];
@@ -105,9 +105,27 @@ pub struct AddArgs {
     /// Pass callbacks on to this address, whose reply goes back to WeChat
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
+    /// Do not ask whether an appid is meant that has not the form of WeChat's
+    #[arg(long)]
+    yes: bool,
+}
+
+fn unusual(appid: &str, lang: Lang) -> String {
+    lang.pick(
+        format!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?"),
+        format!("微信的 appid 是 wx 加 16 位十六进制数，{appid} 不是。仍要添加吗？"),
+    )
 }
 
 impl AddArgs {
+    /// Before any secret is made up. An appid of another form is mostly a mistake; `agrees` asks whether this one is none.
+    fn check_appid(&self, agrees: &dyn Fn(&str) -> bool) -> Result<(), AdminError> {
+        if self.yes || has_usual_form(&self.appid) || agrees(&self.appid) {
+            return Ok(());
+        }
+        Err(AdminError::UnusualAppid(self.appid.clone()))
+    }
+
     fn settings(&self) -> Result<Map<String, Value>, AdminError> {
         let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
         let given_or = |file: &Option<PathBuf>, made: Result<String, random::RandomError>| match read(file)? {
@@ -146,9 +164,10 @@ impl AddArgs {
 
 impl AccountCommand {
     /// Asks the server.
-    pub async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+    pub async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
         match self {
             AccountCommand::Add(args) => {
+                args.check_appid(&|appid| screen::agrees(&unusual(appid, lang)))?;
                 let settings = args.settings()?;
                 let mut answer =
                     server.ask(Method::POST, &["accounts"], Some(settings.clone().into())).await?;
@@ -170,11 +189,11 @@ impl AccountCommand {
     }
 
     /// The answer for people.
-    pub fn text(&self, answer: &Value, lang: Lang) -> String {
+    pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
             AccountCommand::Add(_) => added(answer, lang),
-            AccountCommand::List => accounts(answer, lang),
-            AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang),
+            AccountCommand::List => accounts(answer, lang, columns),
+            AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang, columns),
             AccountCommand::Remove { appid } => match lang {
                 Lang::En => {
                     format!("{appid} is not served any more; what was counted stays, its tokens have ended")
@@ -244,7 +263,7 @@ fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
     warnings.map(one).collect()
 }
 
-fn accounts(answer: &Value, lang: Lang) -> String {
+fn accounts(answer: &Value, lang: Lang, columns: usize) -> String {
     let header = match lang {
         Lang::En => ["appid", "counting since", "gaps", "platforms"],
         Lang::Zh => ["appid", "统计开始", "缺口", "第三方平台"],
@@ -252,10 +271,10 @@ fn accounts(answer: &Value, lang: Lang) -> String {
     let rows = list(answer, "accounts").map(|account| {
         let coverage = &account["coverage"];
         let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
-        let since = text(coverage, "since").to_owned();
+        let since = moment(text(coverage, "since"));
         [text(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
     });
-    table(header, rows)
+    fitted(header, rows, columns).to_string()
 }
 
 /// The platforms that bring an account's messages, and how it stands with each.
@@ -272,7 +291,7 @@ fn platforms(account: &Value, lang: Lang) -> String {
     list(account, "platforms").map(one).collect::<Vec<_>>().join("; ")
 }
 
-fn shown(answer: &Value, lang: Lang) -> String {
+fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
     let relay = match &answer["relay"] {
         Value::Null => lang.pick("none", "无").to_owned(),
         relay => format!(
@@ -306,13 +325,14 @@ fn shown(answer: &Value, lang: Lang) -> String {
         (lang.pick("secret frozen", "secret 已冻结"), yes("secret_frozen")),
         (lang.pick("secrets", "已设密钥"), joined(&answer["secrets"])),
         (lang.pick("relay", "转发"), relay),
-        (lang.pick("counting since", "统计开始"), text(&answer["coverage"], "since").to_owned()),
+        (lang.pick("counting since", "统计开始"), moment(text(&answer["coverage"], "since"))),
     ];
-    let table = table(
+    let table = fitted(
         [lang.pick("setting", "设置"), lang.pick("value", "值")],
         rows.map(|(name, value)| [name.to_owned(), value]),
+        columns,
     );
-    [vec![table], warnings(answer, lang)].concat().join("\n")
+    [vec![table.to_string()], warnings(answer, lang)].concat().join("\n")
 }
 
 fn quota(answer: &Value, lang: Lang) -> String {
@@ -368,13 +388,34 @@ mod tests {
         }
     }
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AddArgs,
+    }
+
+    #[test]
+    fn an_appid_of_another_form_is_added_only_if_somebody_says_so() {
+        use clap::Parser as _;
+        let args = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().args;
+        let (nobody, somebody) = (|_: &str| false, |appid: &str| appid == "foo");
+        for lang in [Lang::En, Lang::Zh] {
+            let error = args("add foo").check_appid(&nobody).unwrap_err().in_lang(lang);
+            assert!(error.contains("foo") && error.contains("--yes"), "{error}");
+            assert!(unusual("foo", lang).contains("foo"));
+        }
+        args("add foo").check_appid(&somebody).unwrap();
+        args("add foo --yes").check_appid(&nobody).unwrap();
+        args("add wx0123456789abcdef").check_appid(&nobody).unwrap();
+    }
+
     #[test]
     fn limits_are_shown() {
         let mut answer = json!({"quota_per_day": 0, "ip_allow": [], "secret_frozen": false});
-        let text = shown(&answer, Lang::En);
+        let text = shown(&answer, Lang::En, 80);
         assert!(text.contains("no limit") && text.contains("any address"), "{text}");
         answer = json!({"quota_per_day": 7, "ip_allow": ["192.0.2.0/24", "::1"], "secret_frozen": true});
-        let text = shown(&answer, Lang::Zh);
+        let text = shown(&answer, Lang::Zh, 80);
         assert!(text.contains('7') && text.contains("192.0.2.0/24, ::1") && text.contains('是'), "{text}");
     }
 }

@@ -84,6 +84,11 @@ pub enum AdminError {
     /// The server refuses.
     #[error("{text} (HTTP status {status})")]
     Refused { status: u16, text: String },
+    /// Probably a mistake, and nobody said that it is none.
+    #[error(
+        "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If it is meant so, add --yes"
+    )]
+    UnusualAppid(String),
     /// What was typed makes no sense.
     #[error("{0}")]
     Usage(String),
@@ -118,6 +123,9 @@ impl AdminError {
             }
             AdminError::Certificate { base, why } => format!(
                 "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
+            ),
+            AdminError::UnusualAppid(appid) => format!(
+                "{appid}：微信的 appid 是 wx 加 16 位十六进制数，如 wx0123456789abcdef；未添加。确实如此请加 --yes"
             ),
             AdminError::Refused { status, text } => {
                 format!("服务拒绝：{}（HTTP 状态 {status}）", chinese::error(lang, text))

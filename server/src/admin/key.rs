@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use super::{
     connection::{AdminError, Connection},
-    joined, list, table, text,
+    joined, list, moment, text,
 };
-use crate::{api_keys::Scope, lang::Lang};
+use crate::{api_keys::Scope, lang::Lang, table::fitted};
 
 /// What to do with keys of the own interface.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ impl KeyCommand {
     }
 
     /// The answer for people.
-    pub fn text(&self, answer: &Value, lang: Lang) -> String {
+    pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
             KeyCommand::Add { .. } => {
                 let note = lang.pick(
@@ -57,7 +57,7 @@ impl KeyCommand {
                 );
                 format!("{}\n{note}", text(answer, "key"))
             }
-            KeyCommand::List => keys(answer, lang),
+            KeyCommand::List => keys(answer, lang, columns),
             KeyCommand::Remove { id } => {
                 let id = id_of(id);
                 lang.pick(format!("the key {id} has ended"), format!("密钥 {id} 已失效"))
@@ -72,7 +72,7 @@ fn id_of(text: &str) -> &str {
     rest.split('_').next().unwrap_or(rest)
 }
 
-fn keys(answer: &Value, lang: Lang) -> String {
+fn keys(answer: &Value, lang: Lang, columns: usize) -> String {
     let header = match lang {
         Lang::En => ["id", "name", "scopes", "made", "expires"],
         Lang::Zh => ["id", "名称", "权限", "创建", "到期"],
@@ -80,11 +80,11 @@ fn keys(answer: &Value, lang: Lang) -> String {
     let rows = list(answer, "keys").map(|key| {
         let expires = match (key["expires"].as_str(), key["expired"].as_bool()) {
             (None, _) => lang.pick("never", "永不").to_owned(),
-            (Some(at), Some(true)) => format!("{at} {}", lang.pick("(over)", "（已到期）")),
-            (Some(at), _) => at.to_owned(),
+            (Some(at), Some(true)) => format!("{} {}", moment(at), lang.pick("(over)", "（已到期）")),
+            (Some(at), _) => moment(at),
         };
         let of = |name| text(key, name).to_owned();
-        [of("id"), of("name"), joined(&key["scopes"]), of("created"), expires]
+        [of("id"), of("name"), joined(&key["scopes"]), moment(text(key, "created")), expires]
     });
-    table(header, rows)
+    fitted(header, rows, columns).to_string()
 }

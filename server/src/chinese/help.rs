@@ -102,6 +102,7 @@ pub(super) static TEXTS: Texts = &[
     ("The third-party platform that brings the account: with the platform's token and key, and always encrypted", "公众号所属的第三方平台：使用平台的 Token 和密钥，且一律加密"),
     ("ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it", "ToUserName，即公众号的 gh_…，默认取自配置的 original_id；平台的公众号必须给出"),
     ("File with the server's admin key, to see whether it was counted; by default that of the configuration", "存放管理密钥的文件，用来确认是否计入；默认取自配置"),
+    ("Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good", "设置了 require_encryption 时也发送明文：会被拒绝，该时刻成为永久的缺口"),
     ("Print the request as a curl command, send nothing", "只打印等效的 curl 命令，不发送"),
     // import
     ("Files of WeChat's callbacks: JSON, one a line, or XML; gzip and zstd are unpacked; - is stdin", "微信消息文件：每行一条 JSON，或 XML；gzip、zstd 自动解压；- 为标准输入"),
@@ -124,6 +125,7 @@ pub(super) static TEXTS: Texts = &[
     ("The account is not verified by WeChat: the seven interfaces answer 48001", "公众号未认证：七个接口返回 48001"),
     ("Pass callbacks on to this address, whose reply goes back to WeChat", "把回调转给这个地址，它的回复返回给微信"),
     ("Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it), lists and tables as JSON: 'relay={\"url\":\"http://127.0.0.1:9000/wechat\",\"on_late\":\"success\"}'; names as in the configuration", "如 certified=false、quota_per_day=1000、token=@文件、original_id=（表示去掉该项）；列表和表用 JSON：'relay={\"url\":\"http://127.0.0.1:9000/wechat\",\"on_late\":\"success\"}'；键名同配置文件"),
+    ("Do not ask whether an appid is meant that has not the form of WeChat's", "appid 不是微信的格式时不再询问"),
     ("What to make anew", "更换哪一项"),
     ("The key that callbacks are encrypted with", "加密回调的 EncodingAESKey"),
     ("The token that callbacks are signed with", "签名回调的 Token"),

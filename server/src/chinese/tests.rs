@@ -91,6 +91,13 @@ fn usage_errors_are_chinese() {
         "conformance --keep-figures",
         "serve --now x",
         "serve --listen x",
+        "serve --listen 80",
+        "serve --listen 127.0.0.1",
+        "serve --listen wx.example.com:80",
+        "serve --listen http://127.0.0.1:80",
+        "demo --listen 127.0.0.1:99999",
+        "query month --from 2025-02-30",
+        "query month --from 2025-13",
         "demo --accounts 9",
         "demo --accounts x",
         "demo --accounts 999999",
@@ -159,13 +166,14 @@ fn every_error_with_chinese_is_still_said_in_english() {
 }
 
 /// Files whose errors people see as they are. Others have their Chinese beside them, or speak to machines.
-const SHOWN: [&str; 17] = [
+const SHOWN: [&str; 18] = [
     "src/accounts/error.rs",
     "src/api_keys.rs",
     "src/app.rs",
     "src/callback/keys.rs",
     "src/config.rs",
     "src/config/account.rs",
+    "src/config/listen.rs",
     "src/data_key.rs",
     "src/import/error.rs",
     "src/import/upload.rs",

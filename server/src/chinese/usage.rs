@@ -78,7 +78,8 @@ pub(super) static TEXTS: Texts = &[
     ("must end before #", "不能含 # 及其后的部分"),
     ("must end before ?", "不能含 ? 及其后的部分"),
     ("is no address: {}", "不是地址：{0}"),
-    ("invalid socket address syntax", "地址无效，写法如 127.0.0.1:8060"),
+    ("there is no such month: write 01 to 12, such as 2026-10", "没有这个月：月份为 01 到 12，如 2026-10"),
+    ("there is no such day: that month ends on {}", "没有这一天：该月的最后一天是 {0}"),
 ];
 
 /// The language that was typed, whatever else is wrong with the rest.

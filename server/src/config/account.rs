@@ -68,6 +68,12 @@ pub enum Oddity {
     PlainTaken,
 }
 
+/// Whether an appid looks like those of WeChat.
+pub fn has_usual_form(appid: &str) -> bool {
+    let digits = appid.strip_prefix("wx");
+    digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
 /// What WeChat calls the account's type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -312,11 +318,8 @@ impl AccountConfig {
 
     /// Things that are allowed and probably not meant.
     pub fn oddities(&self) -> Vec<Oddity> {
-        let digits = self.appid.strip_prefix("wx");
-        let is_usual =
-            digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let all = [
-            (!is_usual, Oddity::AppidForm),
+            (!has_usual_form(&self.appid), Oddity::AppidForm),
             (!matches!(self.secret.reveal().len(), 0 | 32), Oddity::SecretLength),
             (!self.require_encryption && !self.token.reveal().is_empty(), Oddity::PlainTaken),
         ];

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     AccountTable, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles, TlsFiles, UpstreamConfig,
-    cloud::CloudTable, component::ComponentTable,
+    cloud::CloudTable, component::ComponentTable, listen::Listen,
 };
 use crate::{outbound::Address, secret::Secret};
 
@@ -18,8 +18,8 @@ const NOT_BUILT_YET: [&str; 1] = ["store"];
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
     #[serde(default = "default_listen")]
-    listen: std::net::SocketAddr,
-    admin_listen: Option<std::net::SocketAddr>,
+    listen: Listen,
+    admin_listen: Option<Listen>,
     #[serde(default = "default_data_dir")]
     data_dir: PathBuf,
     #[serde(default = "default_data_key_file")]
@@ -44,8 +44,8 @@ struct ConfigFile {
     cloud: Vec<CloudTable>,
 }
 
-fn default_listen() -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 8060))
+fn default_listen() -> Listen {
+    Listen(std::net::SocketAddr::from(([127, 0, 0, 1], 8060)))
 }
 
 fn default_data_dir() -> PathBuf {
@@ -142,8 +142,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let clouds = (1..).zip(file.cloud).map(|(at, table)| place.of("cloud", at, table.checked(files)));
     let admin_key = files.secret("admin_key", file.admin_key, file.admin_key_file);
     Ok(Config {
-        listen: file.listen,
-        admin_listen: file.admin_listen,
+        listen: file.listen.0,
+        admin_listen: file.admin_listen.map(|listen| listen.0),
         data_dir: place.folder.join(&file.data_dir),
         data_key_file: place.folder.join(&file.data_key_file),
         admin_key: admin_key.map_err(|flaw| place.flawed(flaw))?,

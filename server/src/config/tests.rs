@@ -29,6 +29,15 @@ fn unknown_keys_are_named_with_their_line() {
 }
 
 #[test]
+fn a_port_alone_is_named_with_its_line_and_an_address_that_works() {
+    for line in ["listen = 8060", "admin_listen = 8060", "listen = \"8060\""] {
+        let error = parse(&format!("memory_mib = 64\n{line}\n")).unwrap_err();
+        assert!(error.contains("line 2: 8060 is a port alone: write 127.0.0.1:8060"), "{error}");
+    }
+    assert_eq!(parse("listen = \"localhost:80\"").unwrap().listen.to_string(), "127.0.0.1:80");
+}
+
+#[test]
 fn keys_that_are_still_to_come_say_so() {
     let error = parse("[store]\nkind = \"clickhouse\"\n").unwrap_err();
     assert!(error.contains("store") && error.contains("not built yet"), "{error}");

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::Table;
 use msgcube_client::Day;
 use serde_json::{Value, json};
 
@@ -13,7 +13,12 @@ use super::{
     mask::shortened,
     walk::{Asked, Verdict, Walked, WhyNot},
 };
-use crate::{lang::Lang, table::STYLE, words};
+use crate::{
+    lang::Lang,
+    screen::{self, escaped},
+    table::{COLUMNS, fitted},
+    words,
+};
 
 /// Columns for a table, however narrow the terminal.
 const COLUMNS_MIN: usize = 60;
@@ -91,38 +96,34 @@ impl<'a> Report<'a> {
 
     /// For people; `columns`: of the terminal.
     pub fn text(&self, lang: Lang, colours: bool, columns: Option<usize>) -> String {
-        let mut text = format!("{}  {}\n", self.server, self.day);
+        let mut text = format!("{}  {}\n", escaped(&self.server), self.day);
+        let columns = columns.unwrap_or(COLUMNS).max(COLUMNS_MIN);
         for line in self.table(lang, columns).lines() {
             text.push_str(&painted(line.trim_end(), colours));
             text.push('\n');
         }
-        let columns = columns.unwrap_or(usize::MAX).max(COLUMNS_MIN);
         text.push_str(&self.all_details(lang, columns));
         text.push('\n');
         text + &self.summary(lang)
     }
 
-    fn table(&self, lang: Lang, columns: Option<usize>) -> Table {
-        let mut table = Table::new();
-        table.load_style(STYLE);
-        if let Some(columns) = columns.and_then(|columns| u16::try_from(columns.max(COLUMNS_MIN)).ok()) {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
-        }
+    fn table(&self, lang: Lang, columns: usize) -> Table {
         let [what, expected, sure, answered] = heading(lang);
-        table.set_header(["", what, expected, sure, answered]);
+        let mut rows: Vec<[String; 5]> = Vec::new();
         for (group, walks) in self.grouped() {
-            table.add_row(["", lang.pick(&group.title.en, &group.title.zh).as_str()]);
-            for walked in walks {
-                table.add_row([
+            let title = lang.pick(&group.title.en, &group.title.zh).clone();
+            rows.push([String::new(), title, String::new(), String::new(), String::new()]);
+            rows.extend(walks.iter().map(|walked| {
+                [
                     mark(walked).to_owned(),
                     describe::name(walked.case, lang).to_owned(),
                     describe::expected(walked.case),
                     describe::sure(walked.sure(), lang).to_owned(),
                     describe::answered(walked, lang),
-                ]);
-            }
+                ]
+            }));
         }
-        table
+        fitted(["", what, expected, sure, answered], rows, columns)
     }
 
     /// Of what is not as expected, the surest first.
@@ -238,7 +239,7 @@ fn painted(line: &str, colours: bool) -> String {
         _ => return line.to_owned(),
     };
     let Some(mark) = line.trim_start().chars().next().filter(|_| colours) else { return line.to_owned() };
-    line.replacen(mark, &format!("\x1b[{colour}m{mark}\x1b[0m"), 1)
+    line.replacen(mark, &screen::painted(colour, &mark.to_string()), 1)
 }
 
 /// What was asked, what came, and what is wrong with it.
@@ -248,7 +249,7 @@ fn details(walked: &Walked<'_>, lang: Lang, columns: usize) -> String {
     for asked in walked.asked.iter().filter(|asked| !asked.complaints.is_empty()) {
         let mut line = |sign: &str, content: &str| {
             let indent = format!("\n{:1$}", "", sign.chars().count() + 5);
-            let wrapped = words::wrap(content, columns.saturating_sub(8)).join(&indent);
+            let wrapped = words::wrap(&escaped(content), columns.saturating_sub(8)).join(&indent);
             // Writing to a String cannot fail.
             let _ = writeln!(text, "    {sign} {wrapped}");
         };
@@ -295,4 +296,54 @@ fn object(group: &str, walked: &Walked<'_>) -> Value {
         "expected": describe::expected(walked.case), "answered": describe::answered(walked, Lang::En),
         "differences": differences,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::{
+        super::{complaint::Complaint, exchange::Answer, kit, request::Request},
+        *,
+    };
+
+    fn asked(said: &str) -> Asked {
+        let answer = Answer { status: 500, headers: Vec::new(), body: said.as_bytes().to_vec() };
+        Asked {
+            at_s: 0,
+            request: Request::default(),
+            outcomes: vec![Ok(answer)],
+            complaints: vec![Complaint::Lacks(said.to_owned())],
+            sure: Sure::Documented,
+        }
+    }
+
+    #[test]
+    fn the_table_fits_whatever_a_server_says() {
+        let groups = kit::groups().unwrap();
+        let day: Day = "2026-11-22".parse().unwrap();
+        let said =
+            format!(r#"{{"errcode":1,"errmsg":"\u001b[2J{} {}"}}"#, "公众号".repeat(40), "x".repeat(200));
+        let walks = groups.iter().map(|group| {
+            let walked = group.cases.iter().map(|case| Walked {
+                verdict: Verdict::Differs,
+                asked: case.step.iter().map(|_| asked(&said)).collect(),
+                ..Walked::not_asked(case, day, WhyNot::Disturbs)
+            });
+            walked.collect()
+        });
+        let report = Report {
+            server: "http://x\x1b[2J".to_owned(),
+            day,
+            walks: walks.collect(),
+            groups: &groups,
+            is_strict: false,
+        };
+        for lang in [Lang::En, Lang::Zh] {
+            let table = report.table(lang, COLUMNS).to_string();
+            assert!(table.lines().all(|line| line.width() <= COLUMNS), "{table}");
+            let text = report.text(lang, false, None);
+            assert!(!text.contains('\x1b') && text.contains("http://x\\u001b[2J"), "{text}");
+        }
+    }
 }

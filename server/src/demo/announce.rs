@@ -221,6 +221,19 @@ mod tests {
     }
 
     #[test]
+    fn the_table_fits_a_terminal() {
+        use unicode_width::UnicodeWidthStr as _;
+        let year = year(1, 0.001, 1, 1_795_329_000);
+        let rows = [1, 2, 3, 4, 6, 7].map(|kind| row(kind, 1_000_000_000_000_000, 1_000_000_000_000_000));
+        let (account, months) = (&year.accounts()[0], &[1, 2]);
+        let report = AccountReport { account, rows: &rows, users: None, months, access_token: "TOKEN" };
+        for lang in [Lang::En, Lang::Zh] {
+            let text = table(lang, &report).to_string();
+            assert!(text.lines().all(|line| line.width() <= crate::table::COLUMNS), "{text}");
+        }
+    }
+
+    #[test]
     fn sparklines_and_numbers_are_readable() {
         assert_eq!(sparkline(&[0, 1, 2, 3, 4, 5, 6, 7]), "▁▂▃▄▅▆▇█");
         assert_eq!(sparkline(&[0, 0]), "▁▁");

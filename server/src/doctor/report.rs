@@ -5,7 +5,11 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Group, Section, State};
-use crate::{lang::Lang, words};
+use crate::{
+    lang::Lang,
+    screen::{escaped, painted},
+    words,
+};
 
 /// Columns for what was found, however narrow the terminal.
 const BESIDE_MIN: usize = 30;
@@ -57,13 +61,13 @@ fn object(group: &Group, finding: &Finding) -> Value {
 /// Groups of lines under one another, remedies below what they are for.
 pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usize>) -> String {
     let paint = |code: &str, text: &str| {
-        if colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if colours { painted(code, text) } else { escaped(text).into_owned() }
     };
     let width = sections.iter().flat_map(|section| &section.findings).map(|finding| finding.id.len()).max();
     let width = width.unwrap_or(0);
     let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(BESIDE_MIN));
     let next_line = format!("\n{:1$}", "", width + 6);
-    let wrapped = |text: &str| words::wrap(text, beside).join(&next_line);
+    let wrapped = |text: &str| words::wrap(&escaped(text), beside).join(&next_line);
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.findings.is_empty()) {
         // Writing to a String cannot fail.
@@ -117,4 +121,26 @@ fn summary(totals: Totals, lang: Lang, paint: &dyn Fn(&str, &str) -> String) -> 
     let warnings_text = paint(if warnings > 0 { "33" } else { "32" }, &warnings_text);
     let skipped_text = if skipped > 0 { skipped_text.as_str() } else { "" };
     format!("{problems_text}{comma}{warnings_text}{comma}{fine}{skipped_text}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::*;
+
+    #[test]
+    fn what_others_said_is_shown_without_its_control_characters_and_fits() {
+        let name = "gh_\x1b[2J\u{202e}公众号 ".repeat(30);
+        let finding = Finding::problem("account", name.clone(), format!("改名 {name}"));
+        let sections = [Section { group: Group::Account("wx\x1b[31m1".to_owned()), findings: vec![finding] }];
+        for lang in [Lang::En, Lang::Zh] {
+            let plain = text(&sections, lang, false, Some(80));
+            assert!(plain.lines().all(|line| line.width() <= 80), "{plain}");
+            assert!(!plain.contains(['\u{202e}']) && plain.contains("gh_\\u001b[2J"), "{plain}");
+            let coloured = text(&sections, lang, true, Some(80));
+            assert!(!coloured.contains("\x1b[2J") && !coloured.contains("\x1b[31m1"), "{coloured}");
+            assert!(coloured.contains("\x1b[31m✗\x1b[0m"), "{coloured}");
+        }
+    }
 }

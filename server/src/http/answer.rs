@@ -55,7 +55,7 @@ pub fn add_hint(response: &mut Response<Body>, hint: Option<&Hint>) {
     let Some(hint) = hint else { return };
     let texts = [(HINT, hint.header_en()), (HINT_ZH, hint.header_zh())];
     for (name, text) in texts {
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        if let Ok(value) = HeaderValue::try_from(text) {
             response.headers_mut().insert(name, value);
         }
     }

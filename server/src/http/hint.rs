@@ -1,12 +1,26 @@
 //! What would be right, in English and in Chinese, short enough for a header.
 
 use msgcube_client::{Day, Granularity, Interface, RangeError};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 /// Bytes of a header's value. Source: the contract.
 const BYTES_MAX: usize = 512;
-/// What must be encoded for the value to be read back with any percent-decoder.
-const NOT_PLAIN: &AsciiSet = &CONTROLS.add(b'%').add(b'"');
+/// Each byte as it stands in a header, and how many bytes that takes. Hints come with every answer that touches a gap, so
+/// they are encoded in one pass and without a cache, whatever stands in them.
+const ENCODED: [([u8; 3], usize); 256] = {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = [([0; 3], 1); 256];
+    let mut byte = 0_u8;
+    loop {
+        let (high, low) = (HEX[(byte >> 4) as usize], HEX[(byte & 15) as usize]);
+        // The value must be read back with any percent-decoder.
+        let is_plain = matches!(byte, b' '..=b'~') && !matches!(byte, b'%' | b'"');
+        encoded[byte as usize] = if is_plain { ([byte, 0, 0], 1) } else { ([b'%', high, low], 3) };
+        if byte == u8::MAX {
+            break encoded;
+        }
+        byte += 1;
+    }
+};
 
 /// A remedy in two languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +37,33 @@ impl Hint {
 
     /// The English header.
     pub fn header_en(&self) -> String {
-        let ascii = self.en.chars().map(|c| if c.is_ascii() && !c.is_ascii_control() { c } else { '?' });
-        ascii.take(BYTES_MAX).collect()
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+        if self.en.len() <= BYTES_MAX && self.en.bytes().all(is_plain) {
+            return self.en.clone();
+        }
+        let plain = self.en.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
+        plain.take(BYTES_MAX).collect()
     }
 
     /// The Chinese header, percent-encoded; cut between characters if it is too long.
     pub fn header_zh(&self) -> String {
-        let mut header = String::new();
-        for character in self.zh.chars() {
-            let encoded = utf8_percent_encode(character.encode_utf8(&mut [0; 4]), NOT_PLAIN).to_string();
-            if header.len() + encoded.len() > BYTES_MAX {
+        // Each byte is written as three, of which one or three count.
+        let mut header = [0; BYTES_MAX + 2];
+        let (mut length, mut whole) = (0, 0);
+        for byte in self.zh.bytes() {
+            let begins_character = byte & 0b1100_0000 != 0b1000_0000;
+            if begins_character {
+                whole = length;
+            }
+            let (encoded, count) = &ENCODED[usize::from(byte)];
+            if length + count > BYTES_MAX {
+                length = whole;
                 break;
             }
-            header.push_str(&encoded);
+            header[length..length + encoded.len()].copy_from_slice(encoded);
+            length += count;
         }
-        header
+        String::from_utf8_lossy(&header[..length]).into_owned()
     }
 
     /// Why a range of dates is refused, and which one to ask for.
@@ -123,6 +149,35 @@ fn too_long(interface: &Interface, begin: Day, days: i32, span_days: i32) -> Hin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The meaning, slow and plain.
+    fn encoded(text: &str) -> String {
+        use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+        const NOT_PLAIN: &AsciiSet = &CONTROLS.add(b'%').add(b'"');
+        let mut header = String::new();
+        for character in text.chars() {
+            let next = utf8_percent_encode(character.encode_utf8(&mut [0; 4]), NOT_PLAIN).to_string();
+            if header.len() + next.len() > BYTES_MAX {
+                break;
+            }
+            header += &next;
+        }
+        header
+    }
+
+    #[test]
+    fn headers_are_encoded_as_any_decoder_reads_them_and_cut_between_characters() {
+        let every: String = (0..0x250).filter_map(char::from_u32).collect();
+        for text in ["", "plain ~", "汉字（为什么）", &every, "é", "汉", "😀", "a%\"b"] {
+            for ahead in 500..=BYTES_MAX + 1 {
+                for text in [text.to_owned(), format!("{}{text}", "x".repeat(ahead)), text.repeat(ahead)] {
+                    assert_eq!(Hint::new("", &*text).header_zh(), encoded(&text), "{text}");
+                }
+            }
+        }
+        assert_eq!(Hint::new("a\u{7f}é\n~", "").header_en(), "a???~");
+        assert_eq!(Hint::new("y".repeat(513), "").header_en(), "y".repeat(512));
+    }
 
     #[test]
     fn headers_stay_short_and_plain_whatever_is_in_them() {

@@ -69,7 +69,7 @@ pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap)
     // Its figures are those of all accounts together.
     let scope = Scope::Read(None);
     match access(&app, &headers) {
-        None => unauthorized(),
+        None => unauthorized(&headers),
         Some(access) if !access.allows(&scope) => forbidden(&scope),
         Some(_) => metrics(State(app)).await,
     }

@@ -6,8 +6,10 @@ mod across;
 mod bulk;
 mod components;
 mod keys;
+mod parameters;
 mod reload;
 mod statistics;
+mod written;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -25,6 +27,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::answer;
 use crate::{accounts::Account, app::App, body::read_within};
 use access::{Need, guarded};
+use parameters::Parameters;
 
 /// Most messages kept aside that one answer shows.
 const ASIDES_MAX: usize = 1000;
@@ -33,7 +36,8 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     let no_such_path = || async { answer::own_error(StatusCode::NOT_FOUND, "no such path below /v1") };
-    let guard = |need, routes| guarded(app, need, routes);
+    let parameters = Arc::new(Parameters::new(&app.config.get()));
+    let guard = |need, routes| guarded(app, &parameters, need, routes);
     let account = get(accounts::show).patch(accounts::change).delete(accounts::remove);
     Router::new()
         .route(
@@ -68,7 +72,11 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
 
 /// Without a key nobody learns which paths there are.
 async fn wrong_method(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
-    if access::access(&app, &headers).is_some() { answer::wrong_method() } else { access::unauthorized() }
+    if access::access(&app, &headers).is_some() {
+        answer::wrong_method()
+    } else {
+        access::unauthorized(&headers)
+    }
 }
 
 /// Reads a JSON object, or says why it is none.

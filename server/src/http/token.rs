@@ -139,11 +139,18 @@ impl Applicant<'_> {
 
     /// The answer to whoever did not pass. Anybody can name an account.
     pub fn refuse(&self, app: &App, name: &'static str, code: ErrorCode, body: Bytes) -> Response<Body> {
-        let told = Told::unproven(app.accounts.get(self.appid), body);
+        let account = app.accounts.get(self.appid);
+        let wrong_secret = account.as_ref().filter(|_| code == ErrorCode::INVALID_APPSECRET);
+        let secret = wrong_secret.map(|account| secret_hint(account, self.secret));
+        let told = Told::unproven(account, body);
         told.beside(match self.client {
             Some(client) if code == ErrorCode::INVALID_IP => {
                 app.metrics.call(name, code.code);
                 answer::invalid_ip(app, client.address(), hint(code).as_ref())
+            }
+            _ if secret.is_some() => {
+                app.metrics.call(name, code.code);
+                answer::error(app, code, secret.as_ref())
             }
             _ => refuse(app, name, code),
         })
@@ -196,11 +203,40 @@ fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
     answer::error(app, code, hint(code).as_ref())
 }
 
+/// Which secret it has to be, and whether WeChat's own was shown in its place.
+fn secret_hint(account: &Account, shown: &str) -> Hint {
+    let config = &account.config;
+    let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.is(shown));
+    let (en, zh) = if config.secret.reveal().is_empty() {
+        (
+            "this account has no secret here yet; set one: msgcube account set APPID secret=@FILE",
+            "该账号在此还没有 secret；请设置：msgcube account set APPID secret=@文件",
+        )
+    } else if has_shown_upstream {
+        (
+            "this is upstream_secret, which WeChat alone is shown; callers of msgcube show the account's secret",
+            "这是 upstream_secret，只用于微信；请用该账号的 secret",
+        )
+    } else if account.is_configured {
+        (
+            "neither secret nor upstream_secret of this account; it must be secret of its [[account]] in the configuration",
+            "既不是该账号的 secret，也不是 upstream_secret；应为配置中 [[account]] 的 secret",
+        )
+    } else {
+        (
+            "neither secret nor upstream_secret of this account; it must be the secret that msgcube account add showed, or rotate-key or set since",
+            "既不是 secret 也不是 upstream_secret；应为 account add（或之后 rotate-key、set）的 secret",
+        )
+    };
+    Hint::new(en, zh)
+}
+
 fn hint(code: ErrorCode) -> Option<Hint> {
     let (en, zh) = match code {
-        ErrorCode::INVALID_APPID => {
-            ("no [[account]] of the configuration has this appid", "配置中没有该 appid 的 [[account]]")
-        }
+        ErrorCode::INVALID_APPID => (
+            "no account here has this appid: no [[account]] of the configuration, and none added at run time (msgcube account list)",
+            "没有该 appid 的账号：配置的 [[account]] 和运行时添加的都没有（msgcube account list）",
+        ),
         ErrorCode::INVALID_GRANT_TYPE => {
             ("grant_type must be client_credential", "grant_type 须为 client_credential")
         }
@@ -210,9 +246,6 @@ fn hint(code: ErrorCode) -> Option<Hint> {
         ),
         ErrorCode::APPSECRET_FROZEN => {
             ("secret_frozen of the account is true", "该账号的 secret_frozen 为 true")
-        }
-        ErrorCode::INVALID_APPSECRET => {
-            ("it is the secret of [[account]] in the configuration", "应为配置中 [[account]] 的 secret")
         }
         ErrorCode::REQUIRE_POST | ErrorCode::EMPTY_BODY | ErrorCode::DATA_FORMAT => (
             r#"POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,

@@ -1,11 +1,20 @@
 //! Dates as people type them: a year, a month or a day, standing for its first or its last day.
 
-use msgcube_client::Day;
+use msgcube_client::{Day, DayError};
 
-/// The text is neither YYYY nor YYYY-MM nor YYYY-MM-DD, or the calendar has no such day.
+/// Why a text is no date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("write YYYY, YYYY-MM or YYYY-MM-DD, such as 2026, 2026-10 or 2026-10-31")]
-pub struct DateTextError;
+pub enum DateTextError {
+    /// Neither YYYY nor YYYY-MM nor YYYY-MM-DD.
+    #[error("write YYYY, YYYY-MM or YYYY-MM-DD, such as 2026, 2026-10 or 2026-10-31")]
+    Form,
+    /// 00, or over 12.
+    #[error("there is no such month: write 01 to 12, such as 2026-10")]
+    Month,
+    /// The calendar has no such day; the last one of that month.
+    #[error("there is no such day: that month ends on {0}")]
+    Day(Day),
+}
 
 /// First day of the year, month or day that `text` names.
 pub fn first_day(text: &str) -> Result<Day, DateTextError> {
@@ -25,9 +34,21 @@ fn padded(text: &str, [after_year, after_month]: [&str; 2]) -> Result<Day, DateT
         4 => after_year,
         7 => after_month,
         10 => "",
-        _ => return Err(DateTextError),
+        _ => return Err(DateTextError::Form),
     };
-    format!("{text}{rest}").parse().map_err(|_| DateTextError)
+    format!("{text}{rest}").parse().map_err(|error| match error {
+        DayError::Form => DateTextError::Form,
+        DayError::NoSuchDay => no_such_day(text),
+    })
+}
+
+/// Of the form of a date, but not in the calendar.
+fn no_such_day(text: &str) -> DateTextError {
+    let month = text.get(..7).and_then(|month| format!("{month}-01").parse::<Day>().ok());
+    match month {
+        Some(first) => DateTextError::Day(first.first_of_next_month().plus_days(-1)),
+        None => DateTextError::Month,
+    }
 }
 
 /// The range to ask for, and whether its end had to be brought forward.
@@ -66,11 +87,20 @@ mod tests {
 
     #[test]
     fn other_texts_are_refused() {
-        for text in
-            ["", "26", "2026-1", "2026-13", "2026-02-30", "2026/10", "yesterday", "2026-10-5", "二〇二六"]
+        for text in ["", "26", "2026-1", "2026/10", "yesterday", "2026-10-5", "二〇二六"] {
+            assert_eq!(first_day(text), Err(DateTextError::Form), "{text}");
+            assert_eq!(last_day(text), Err(DateTextError::Form), "{text}");
+        }
+        for text in ["2026-13", "2026-00", "2026-13-01"] {
+            assert_eq!(first_day(text), Err(DateTextError::Month), "{text}");
+            assert_eq!(last_day(text), Err(DateTextError::Month), "{text}");
+        }
+        for (text, last) in
+            [("2025-02-30", "2025-02-28"), ("2024-02-30", "2024-02-29"), ("2026-10-00", "2026-10-31")]
         {
-            assert_eq!(first_day(text), Err(DateTextError), "{text}");
-            assert_eq!(last_day(text), Err(DateTextError), "{text}");
+            let error = first_day(text).unwrap_err();
+            assert_eq!(last_day(text), Err(error));
+            assert_eq!(error.to_string(), format!("there is no such day: that month ends on {last}"));
         }
     }
 

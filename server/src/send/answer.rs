@@ -165,9 +165,11 @@ const REPLY: Meaning = Meaning {
 const UNASKED: Meaning = Meaning {
     en: "This does not prove that it is counted: a repeat, a CreateTime that cannot be right, and a refused message that a \
          relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the \
-         account's figures are compared.",
+         account's figures are compared; to a server that is neither the configuration's own nor on this machine the key \
+         goes by --admin-key-file only.",
     zh: "这不能证明消息已计入：重复的消息、CreateTime 不合理的消息、被拒绝但由转发目标应答的消息，应答都一样。\
-         用 --config 指定服务端的配置文件（其中有 admin_key）或用 --admin-key-file，即可对比账号的统计数字。",
+         用 --config 指定服务端的配置文件（其中有 admin_key）或用 --admin-key-file，即可对比账号的统计数字；\
+         对既不是配置所指、也不在本机的服务，只能用 --admin-key-file 给出密钥。",
 };
 const COUNTED: Meaning = Meaning {
     en: "It is counted, and durable (once, however often it is repeated).",

@@ -42,6 +42,11 @@ pub enum SendError {
         "--safe needs a key, and so does an account of a platform: set encoding_aes_key in --config, or MSGCUBE_ENCODING_AES_KEY"
     )]
     NoKey,
+    /// The server refuses it, which makes a gap for good.
+    #[error(
+        "the account has require_encryption = true: it refuses a plain callback, and that moment stays a gap in its coverage for good. Send it with --safe, or with --force all the same"
+    )]
+    RequiresEncryption,
     /// Not an EncodingAESKey.
     #[error("encoding_aes_key: {0}")]
     Key(#[from] AesKeyError),
@@ -86,6 +91,9 @@ impl SendError {
             }
             SendError::NoKey => {
                 "--safe 和平台的账号都需要密钥：请在配置文件中设置 encoding_aes_key，或设置环境变量 MSGCUBE_ENCODING_AES_KEY".to_owned()
+            }
+            SendError::RequiresEncryption => {
+                "该账号设置了 require_encryption = true：明文回调会被拒绝，该时刻会成为覆盖范围中永久的缺口。请加 --safe；确要发送明文，请加 --force".to_owned()
             }
             SendError::Key(_) => "EncodingAESKey 应为 43 个字母或数字：请从公众号后台的服务器配置中复制".to_owned(),
             SendError::Admin(error) => error.in_lang(lang),

@@ -36,8 +36,8 @@ pub(super) enum Counting {
     Seen { figures: Figures, before: u64, after: u64 },
 }
 
-/// Where the figures are asked for, if there is a key. That of the configuration goes nowhere but to its own server, a given
-/// one to the server that was named.
+/// Where the figures are asked for, if there is a key: at the server that gets the callback. The key of a configuration
+/// goes to its own server and to others of this machine only; anywhere else it has to be given.
 pub(super) fn of(
     args: &SendArgs,
     config: Option<&Config>,
@@ -45,19 +45,26 @@ pub(super) fn of(
     create_time: i64,
 ) -> Result<Option<Figures>, SendError> {
     let given = args.admin_key_file.as_deref().map(read_file).transpose()?;
+    let sent_to = origin(&target.address);
     let is_named = args.base.is_some() || args.url.is_some();
-    let configured = config.filter(|_| given.is_none() || !is_named);
-    let key = given.or_else(|| Some(config?.admin_key.as_ref()?.reveal().to_owned())).map(Secret::from);
-    let base = match configured {
-        Some(config) => config.own_url(),
-        None => args.base.clone().unwrap_or_else(|| origin(&target.address)),
-    };
+    let own = config.filter(|config| !is_named || origin(&config.base_url()) == sent_to);
+    let may_have_key = own.is_some() || is_this_machine(&sent_to);
+    let kept = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
+    let own = own.filter(|_| given.is_none() || !is_named);
+    let base = own.map_or(sent_to, Config::own_url);
     // Where the system chose the port, the configuration does not know it.
-    let is_known = configured.is_none_or(|config| !config.own_url().ends_with(":0"));
+    let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
+    let key = given.or_else(kept).map(Secret::from);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
-    let server = Connection::to(&base, key, configured.is_some())?;
+    let server = Connection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);
     Ok(Some(Figures { server, appid: target.appid.clone(), kind, day: day_of(create_time) }))
+}
+
+fn is_this_machine(origin: &str) -> bool {
+    let url = Url::parse(origin).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn origin(address: &str) -> String {
@@ -85,6 +92,14 @@ impl Figures {
         let rows = answer["rows"].as_array().into_iter().flatten();
         let of_kind = rows.filter(|row| row["type"] == self.kind.name());
         Ok(of_kind.filter_map(|row| row["messages"].as_u64()).sum())
+    }
+
+    /// Whether the account refuses plain callbacks, as far as the server says.
+    pub(super) async fn require_encryption(&self) -> bool {
+        let path = ["accounts", &self.appid];
+        let asked = self.server.ask(Method::GET, &path, None);
+        let answer = tokio::time::timeout(TIME_MAX, asked).await;
+        answer.is_ok_and(|answer| answer.is_ok_and(|shown| shown["require_encryption"] == true))
     }
 
     pub(super) fn server(&self) -> &str {

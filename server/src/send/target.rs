@@ -28,6 +28,8 @@ pub(super) struct Target {
     pub(super) token: Zeroizing<String>,
     pub(super) encoding_aes_key: Option<Zeroizing<String>>,
     pub(super) is_encrypted: bool,
+    /// The configuration says that plain callbacks are refused.
+    pub(super) requires_encryption: bool,
 }
 
 /// What a configuration says.
@@ -37,6 +39,7 @@ struct Configured {
     original_id: Option<String>,
     token: Zeroizing<String>,
     encoding_aes_key: Option<Zeroizing<String>>,
+    requires_encryption: bool,
 }
 
 /// What the address of a callback says of its account.
@@ -59,6 +62,7 @@ impl Target {
                 Configured::through(config, component, appid)?
             }
         };
+        let requires_encryption = configured.requires_encryption;
         let token = args.token.clone().map_or(configured.token, Zeroizing::new);
         if token.is_empty() {
             return Err(SendError::NoToken);
@@ -83,7 +87,16 @@ impl Target {
         let encoding_aes_key =
             args.encoding_aes_key.clone().map(Zeroizing::new).or(configured.encoding_aes_key);
         let address = address(args, config, component.as_deref(), &appid);
-        Ok(Target { address, appid, ciphertext_appid, to_user, token, encoding_aes_key, is_encrypted })
+        Ok(Target {
+            address,
+            appid,
+            ciphertext_appid,
+            to_user,
+            token,
+            encoding_aes_key,
+            is_encrypted,
+            requires_encryption,
+        })
     }
 }
 
@@ -117,6 +130,7 @@ impl Configured {
             original_id: found.original_id.clone(),
             token: copy(&found.token),
             encoding_aes_key: found.encoding_aes_key.as_ref().map(copy),
+            requires_encryption: found.require_encryption,
         })
     }
 
@@ -131,6 +145,7 @@ impl Configured {
             original_id: account_of(config, appid).and_then(|account| account.original_id.clone()),
             token: copy(&found.token),
             encoding_aes_key: Some(copy(&found.encoding_aes_key)),
+            requires_encryption: true,
         })
     }
 }

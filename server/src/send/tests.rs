@@ -39,6 +39,7 @@ fn config(path: &Path) -> Result<Config, String> {
         Some("platform") => platform("wxC", "receive"),
         Some("both") => platform("wxC", "receive") + &account("wxA"),
         Some("keyed") => "admin_key = \"k\"\n".to_owned() + &account("wx1"),
+        Some("encrypted") => account("wx1") + "require_encryption = true\n",
         Some("empty") => String::new(),
         _ => return Err("no such file".to_owned()),
     };
@@ -103,7 +104,9 @@ async fn only_one_message_more_is_known_to_be_this_one() {
         (0, serde_json::Value::Null, true, "Other messages came"),
     ] {
         for json in ["", "--json"] {
-            let (base, _requests) = answering(vec![figures(3), "success".to_owned(), figures(after)]).await;
+            let shown = r#"{"require_encryption":false}"#.to_owned();
+            let (base, _requests) =
+                answering(vec![shown, figures(3), "success".to_owned(), figures(after)]).await;
             let line = format!("--config x --base {base} --admin-key-file {} {json}", key.display());
             let (ran_well, printed) = ran(&line, Lang::En).await.unwrap();
             assert_eq!(ran_well, is_well, "{printed}");
@@ -119,11 +122,55 @@ async fn only_one_message_more_is_known_to_be_this_one() {
 }
 
 #[tokio::test]
-async fn the_configurations_admin_key_goes_to_no_server_but_its_own() {
-    let (base, mut requests) = answering(vec!["success".to_owned()]).await;
-    let (_, printed) = ran(&format!("--config keyed --base {base}"), Lang::En).await.unwrap();
-    assert!(requests.recv().await.unwrap().starts_with("POST /callback/wx1?"));
-    assert!(printed.contains("could not be asked") && printed.contains("http://127.0.0.1:1"), "{printed}");
+async fn the_figures_are_asked_of_the_server_that_gets_the_callback() {
+    let (base, mut requests) = answering(vec![figures(3), "success".to_owned(), figures(4)]).await;
+    let (_, printed) = ran(&format!("--config keyed --safe --base {base}"), Lang::En).await.unwrap();
+    for beginning in ["GET /v1/accounts/wx1/stats?", "POST /callback/wx1?", "GET /v1/accounts/wx1/stats?"] {
+        assert!(requests.recv().await.unwrap().starts_with(beginning));
+    }
+    assert!(printed.contains(&base) && printed.contains("3 before, 4 after"), "{printed}");
+}
+
+#[test]
+fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
+    let config = config(Path::new("keyed")).unwrap();
+    let asked = |line: &str| {
+        let args = args(&format!("--config keyed {line}"));
+        let target = Target::find(&args, Some(&config)).unwrap();
+        let figures = figures::of(&args, Some(&config), &target, NOW_S).unwrap();
+        figures.map(|figures| figures.server().to_owned())
+    };
+    assert_eq!(asked("").as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(asked("--base http://127.0.0.1:1/").as_deref(), Some("http://127.0.0.1:1"));
+    assert_eq!(asked("--base http://localhost:9").as_deref(), Some("http://localhost:9"));
+    assert_eq!(asked("--url http://[::1]:9/callback/wx1").as_deref(), Some("http://[::1]:9"));
+    for elsewhere in ["--base https://wx.example.com", "--url http://192.0.2.1/callback/wx1"] {
+        assert_eq!(asked(elsewhere), None, "{elsewhere}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "k\n").unwrap();
+    let given = format!("--base https://wx.example.com --admin-key-file {}", key.display());
+    assert_eq!(asked(&given).as_deref(), Some("https://wx.example.com"));
+}
+
+#[tokio::test]
+async fn a_plain_callback_that_would_make_a_gap_is_sent_only_if_forced() {
+    for lang in [Lang::En, Lang::Zh] {
+        let error = ran("--config encrypted", lang).await.unwrap_err();
+        let text = error.text(lang);
+        assert!(text.contains("require_encryption") && text.contains("--force"), "{text}");
+    }
+    let (base, mut requests) = answering(vec!["success".to_owned(), "success".to_owned()]).await;
+    for allowed in ["--force", "--safe"] {
+        ran(&format!("--config encrypted --base {base} {allowed}"), Lang::En).await.unwrap();
+        assert!(requests.recv().await.unwrap().starts_with("POST /callback/wx1?"));
+    }
+    // One that was added at run time is in no configuration: the server knows.
+    let (base, mut requests) = answering(vec![r#"{"require_encryption":true}"#.to_owned()]).await;
+    let error = ran(&format!("--config keyed --base {base}"), Lang::En).await.unwrap_err();
+    assert!(matches!(error, SendError::RequiresEncryption), "{error}");
+    assert!(requests.recv().await.unwrap().starts_with("GET /v1/accounts/wx1 "));
 }
 
 #[tokio::test]

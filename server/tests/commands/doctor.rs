@@ -360,6 +360,11 @@ async fn a_gap_of_today_is_a_warning_and_the_doctor_adds_none() -> Outcome<()> {
 fn of_an_account_added_at_run_time_the_coverage_is_shown() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
+    let key = scene.admin_key();
+    let refused =
+        scene.run(&["account", "--server", server.base(), "--admin-key-file", &key, "add", "wxadded"])?;
+    assert!(refused.status == 1 && refused.err.contains("--yes"), "{refused:?}");
+    doctor(&scene, server.base(), &["--appid", "wxadded"])?.expect(&[("appid", "problem")]);
     let added = scene.run(&[
         "account",
         "--server",
@@ -368,6 +373,7 @@ fn of_an_account_added_at_run_time_the_coverage_is_shown() -> Outcome<()> {
         &scene.admin_key(),
         "add",
         "wxadded",
+        "--yes",
     ])?;
     assert_eq!(added.status, 0, "{added:?}");
     let report = doctor(&scene, server.base(), &["--appid", "wxadded"])?;

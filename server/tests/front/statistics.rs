@@ -77,6 +77,28 @@ async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
 }
 
 #[tokio::test]
+async fn one_account_is_written_as_all_of_them_are() {
+    let program = program().await;
+    let days = "from=2014-10-01&to=2014-12-31&period=day&by=type";
+    for (format, content_type) in [("csv", "text/csv; charset=utf-8"), ("ndjson", "application/x-ndjson")] {
+        let mut texts = Vec::new();
+        for path in [format!("/v1/stats?accounts=wx-3&{days}"), format!("/v1/accounts/wx-3/stats?{days}")] {
+            let answer = program.call(Method::GET, &format!("{path}&format={format}"), ADMIN_KEY, None).await;
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["content-type"]),
+                (200, &content_type.parse().unwrap())
+            );
+            texts.push(answer.text().await.unwrap());
+        }
+        assert_eq!(texts[0], texts[1]);
+        assert!(texts[0].lines().count() > 9 && texts[0].contains("wx-3"), "{}", texts[0]);
+    }
+    let (status, answer) =
+        program.own(Method::GET, &format!("/v1/accounts/wx-3/stats?{days}&format=xml"), None).await;
+    assert!(status == 400 && answer["error"].as_str().unwrap().contains("json, ndjson or csv"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_key_shows_the_accounts_that_it_may_read_and_says_nothing_of_others() {
     let program = program().await;
     let new = json!({"name": "two", "scopes": ["read:wx-2", "read:wx-4"]});

@@ -67,6 +67,12 @@ impl Operation {
         self
     }
 
+    /// The names of its values of the query.
+    pub fn query_names(&self) -> impl Iterator<Item = &str> {
+        let of_query = self.parameters.iter().filter(|parameter| parameter["in"] == "query");
+        of_query.filter_map(|parameter| parameter["name"].as_str())
+    }
+
     /// A part of the path.
     #[must_use]
     pub fn part(mut self, name: &str, about: &str) -> Operation {
@@ -169,12 +175,20 @@ impl Operation {
 
     /// The Operation Object.
     pub fn object(&self, tag: &str) -> Value {
+        let mut responses = self.responses.clone();
+        if self.path.starts_with("/v1/") && !responses.contains_key("400") {
+            let response = json!({
+                "description": "a parameter that there is not",
+                "content": content(JSON, named("OwnError")),
+            });
+            responses.insert("400".to_owned(), response);
+        }
         let mut object = json!({
             "operationId": self.id,
             "summary": self.summary,
             "tags": [tag],
             "parameters": self.parameters,
-            "responses": self.responses,
+            "responses": responses,
             "security": self.security.map_or(json!([]), |scheme| json!([{ scheme: [] }])),
         });
         if !self.about.is_empty() {

@@ -48,8 +48,13 @@ fn statistics() -> Operation {
         .query("to", true, "the last day; it may lie in the future", date())
         .query("period", false, "how the days are cut into rows", json!({ "enum": ["hour", "day", "week", "month", "total"], "default": "day" }))
         .query("by", false, "one row a type, or one row a period with the types of the seven together", json!({ "enum": ["type"] }))
+        .query("format", false, "otherwise as Accept says", json!({ "enum": ["json", "ndjson", "csv"], "default": "json" }))
         .with_key("read:APPID")
-        .gives(200, "the rows", named("Statistics"))
+        .response(200, json!({ "description": "the rows", "content": {
+            "application/json": { "schema": named("Statistics") },
+            "application/x-ndjson": { "schema": { "type": "string" } },
+            "text/csv; charset=utf-8": { "schema": { "type": "string" } },
+        } }))
         .fails(&[(400, "a value that cannot be, or too many rows"), NO_ACCOUNT, STORE])
 }
 

@@ -11,12 +11,15 @@ use axum::{
 };
 use percent_encoding::percent_decode_str;
 
-use super::answer;
+use super::{answer, parameters::Parameters};
 use crate::{
     accounts::Account,
     api_keys::{Access, Scope},
     app::App,
 };
+
+const NO_KEY: &str = "send the header: Authorization: Bearer KEY (admin_key of the configuration, or a key of `msgcube key add`)";
+const REFUSED: &str = "the key is refused: it is neither the admin_key that the server was started with nor a key of `msgcube key add` that holds (ended, expired, or mistyped?)";
 
 /// What a route needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,20 +53,28 @@ pub fn readable(app: &App, access: &Access) -> Vec<Arc<Account>> {
     accounts
 }
 
-/// Routes that only those reach who may.
-pub fn guarded(app: &Arc<App>, need: Need, routes: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
-    routes.layer(from_fn_with_state((app.clone(), need), require))
+/// Routes that only those reach who may, with no parameters but those that there are.
+pub fn guarded(
+    app: &Arc<App>,
+    parameters: &Arc<Parameters>,
+    need: Need,
+    routes: MethodRouter<Arc<App>>,
+) -> MethodRouter<Arc<App>> {
+    routes.layer(from_fn_with_state((app.clone(), parameters.clone(), need), require))
 }
 
 async fn require(
-    State((app, need)): State<(Arc<App>, Need)>,
+    State((app, parameters, need)): State<(Arc<App>, Arc<Parameters>, Need)>,
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
-    let Some(access) = access(&app, request.headers()) else { return unauthorized() };
+    let Some(access) = access(&app, request.headers()) else { return unauthorized(request.headers()) };
     let scope = need.scope(request.uri().path());
     if let Some(scope) = scope.filter(|scope| !access.allows(scope)) {
         return forbidden(&scope);
+    }
+    if let Some(flaw) = parameters.flaw(&request) {
+        return answer::own_error(StatusCode::BAD_REQUEST, flaw);
     }
     request.extensions_mut().insert(access);
     next.run(request).await
@@ -86,8 +97,14 @@ pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
     }
 }
 
-pub fn unauthorized() -> Response<Body> {
-    let error = "send the header: Authorization: Bearer KEY (admin_key of the configuration, or a key of `msgcube key add`)";
+/// Says whether a key is missing or wrong, and nothing else.
+pub fn unauthorized(headers: &HeaderMap) -> Response<Body> {
+    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let scheme = shown.and_then(|shown| shown.split_once(' ')).filter(|(_, key)| !key.trim().is_empty());
+    let error = match scheme {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => REFUSED,
+        _ => NO_KEY,
+    };
     let mut response = answer::own_error(StatusCode::UNAUTHORIZED, error);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response

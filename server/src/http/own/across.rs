@@ -1,12 +1,6 @@
 //! `GET /v1/stats?accounts=*`: the figures of many accounts, page by page.
 
-mod written;
-
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{
     Extension,
@@ -20,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access,
-    statistics::{Question, Row, add_rows, day},
+    statistics::{Question, Row, Values, add_rows, day},
     store_failed,
+    written::{self, AccountRow, Format, Page},
 };
 use crate::{
     accounts::Account,
@@ -33,7 +28,6 @@ use crate::{
         statistics::{Grouping, Span},
     },
 };
-use written::{AccountRow, Format, Page};
 
 /// Rows of a page of JSON, unless another number is asked for.
 const ROWS: usize = 1_000;
@@ -43,11 +37,6 @@ const ROWS_MAX: usize = 10_000;
 const SPANS_MAX: usize = 20_000;
 /// Accounts that can be named one by one; `*` means any number.
 const NAMED_MAX: usize = 1_000;
-
-/// What can be asked.
-const NAMES: [&str; 8] = ["accounts", "from", "to", "period", "by", "limit", "cursor", "format"];
-
-type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// Up to where the former page went. Accounts that are added or removed meanwhile do not shift it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,9 +91,6 @@ pub async fn answer(
 
 impl Asked {
     fn parse(values: &Values<'_>, headers: &HeaderMap, today: Day) -> Result<Asked, String> {
-        if let Some(unknown) = values.keys().find(|name| !NAMES.contains(&name.as_ref())) {
-            return Err(format!("{unknown}: there is no such parameter; there are {}", NAMES.join(", ")));
-        }
         let cursor = values.get("cursor").map(|text| Cursor::parse(text)).transpose()?;
         let (from, to) = (day(values, "from")?, day(values, "to")?);
         let question = Question::new(values, |grouping| {
@@ -253,9 +239,5 @@ fn rows(
     let mut rows = Vec::new();
     add_rows(&mut rows, period, app.store.slice(account.number, span)?, asked.question.by_type);
     asked.drop_past(&account.config.appid, period, &mut rows);
-    let (start_s, end_s) = span.seconds();
-    let now_s = app.clock.now_s();
-    let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
-    let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
-    Ok(rows.into_iter().map(of_account).collect())
+    Ok(AccountRow::all(app, account, span, rows))
 }

@@ -11,18 +11,25 @@ use axum::{
 use msgcube_client::Day;
 use serde::Serialize;
 
-use super::{CoverageAnswer, no_account, store_failed};
+use super::{
+    CoverageAnswer, no_account, store_failed,
+    written::{AccountRow, Format, rows_alone},
+};
 use crate::{
+    accounts::Account,
     app::App,
     http::answer,
     store::{
-        AccountNumber, Slice, Store, StoreError,
+        Slice, StoreError,
         statistics::{Grouping, Span},
     },
 };
 
 /// Source: the contract.
 const ROWS_MAX: usize = 10_000;
+
+/// What a query names, the last of each name.
+pub type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -60,26 +67,31 @@ pub async fn answer(
     request: Request,
 ) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
-    let question = match Question::parse(request.uri().query().unwrap_or("")) {
-        Ok(question) => question,
+    let query = request.uri().query().unwrap_or("");
+    let values: Values<'_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let asked =
+        Question::parse(&values).and_then(|asked| Ok((asked, Format::of(&values, request.headers())?)));
+    let (question, format) = match asked {
+        Ok(asked) => asked,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
     // Never closed, so there is always a place in the end.
     let place = app.statistics_places.clone().acquire_owned().await;
     // Counting a range anew reads days from disk.
     let counted = tokio::task::spawn_blocking({
-        let (app, number) = (app.clone(), account.number);
+        let (app, account) = (app.clone(), account.clone());
         move || {
             // Held for as long as it counts, also if the caller hangs up.
             let _place = place;
-            rows(&app.store, number, &question, app.clock.today())
+            rows(&app, &account, &question)
         }
     });
     match counted.await {
-        Ok(Ok(rows)) => {
+        Ok(Ok(rows)) => rows_alone(&rows, format, question.by_type).unwrap_or_else(|| {
             let coverage = CoverageAnswer::of(&app, &account);
+            let rows = rows.into_iter().map(|row| row.row).collect();
             answer::own(StatusCode::OK, &Answer { rows, coverage })
-        }
+        }),
         Ok(Err(Failure::Asked(error))) => answer::own_error(StatusCode::BAD_REQUEST, error),
         Ok(Err(Failure::Store(error))) => store_failed(&error),
         Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
@@ -87,19 +99,15 @@ pub async fn answer(
 }
 
 impl Question {
-    fn parse(query: &str) -> Result<Question, String> {
-        let values: BTreeMap<_, _> = form_urlencoded::parse(query.as_bytes()).collect();
+    fn parse(values: &Values<'_>) -> Result<Question, String> {
         let day =
-            |name: &str| day(&values, name)?.ok_or(format!("{name} is missing; write {name}=2026-11-01"));
+            |name: &str| day(values, name)?.ok_or(format!("{name} is missing; write {name}=2026-11-01"));
         let (from, to) = (day("from")?, day("to")?);
-        Question::new(&values, |_| (from, to))
+        Question::new(values, |_| (from, to))
     }
 
     /// What the values of a query ask for; `days` says of which days, once it is known how they are grouped.
-    pub fn new(
-        values: &BTreeMap<Cow<'_, str>, Cow<'_, str>>,
-        days: impl FnOnce(Grouping) -> (Day, Day),
-    ) -> Result<Question, String> {
+    pub fn new(values: &Values<'_>, days: impl FnOnce(Grouping) -> (Day, Day)) -> Result<Question, String> {
         let period = values.get("period").map_or("day", |period| period);
         let grouping = Grouping::by_name(period)
             .ok_or(format!("period={period}: use hour, day, week, month or total"))?;
@@ -129,25 +137,27 @@ impl Question {
 }
 
 /// The day that a query names, if it does.
-pub fn day(values: &BTreeMap<Cow<'_, str>, Cow<'_, str>>, name: &str) -> Result<Option<Day>, String> {
+pub fn day(values: &Values<'_>, name: &str) -> Result<Option<Day>, String> {
     let day = values.get(name).map(|text| {
         text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
     });
     day.transpose()
 }
 
-fn rows(store: &Store, account: AccountNumber, question: &Question, today: Day) -> Result<Vec<Row>, Failure> {
-    let mut rows = Vec::new();
-    for (period, span) in question.spans(today) {
-        let slice = store.slice(account, span).map_err(Failure::Store)?;
+fn rows(app: &App, account: &Account, question: &Question) -> Result<Vec<AccountRow>, Failure> {
+    let mut all = Vec::new();
+    for (period, span) in question.spans(app.clock.today()) {
+        let slice = app.store.slice(account.number, span).map_err(Failure::Store)?;
+        let mut rows = Vec::new();
         add_rows(&mut rows, &period, slice, question.by_type);
-        if rows.len() > ROWS_MAX {
+        all.extend(AccountRow::all(app, account, span, rows));
+        if all.len() > ROWS_MAX {
             return Err(Failure::Asked(format!(
                 "more than {ROWS_MAX} rows; ask for fewer days or a longer period"
             )));
         }
     }
-    Ok(rows)
+    Ok(all)
 }
 
 /// The rows of one stretch of time, if there are any.

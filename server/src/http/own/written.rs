@@ -7,7 +7,8 @@ use axum::{
 use msgcube_client::Day;
 use serde::Serialize;
 
-use super::{super::statistics::Row, Values};
+use super::statistics::{Row, Values};
+use crate::{accounts::Account, app::App, store::statistics::Span};
 
 /// A row of one account.
 #[derive(Serialize)]
@@ -17,6 +18,17 @@ pub struct AccountRow {
     pub row: Row,
     /// All of its time that is over was covered: otherwise the figures may be too low.
     pub covered: bool,
+}
+
+impl AccountRow {
+    /// The rows of one stretch of time.
+    pub fn all(app: &App, account: &Account, span: Span, rows: Vec<Row>) -> Vec<AccountRow> {
+        let (start_s, end_s) = span.seconds();
+        let now_s = app.clock.now_s();
+        let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
+        let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
+        rows.into_iter().map(of_account).collect()
+    }
 }
 
 #[derive(Serialize)]
@@ -51,14 +63,25 @@ impl Format {
     }
 }
 
-pub fn response(page: &Page, format: Format, by_type: bool, query: &str) -> Response<Body> {
-    let (content_type, body) = match format {
-        Format::Json => ("application/json", serde_json::to_vec(page).unwrap_or_default()),
-        Format::Ndjson => ("application/x-ndjson", ndjson(&page.rows)),
-        Format::Csv => ("text/csv; charset=utf-8", csv(&page.rows, by_type)),
-    };
+/// Rows without what stands around them in JSON.
+pub fn rows_alone(rows: &[AccountRow], format: Format, by_type: bool) -> Option<Response<Body>> {
+    match format {
+        Format::Json => None,
+        Format::Ndjson => Some(of_type("application/x-ndjson", ndjson(rows))),
+        Format::Csv => Some(of_type("text/csv; charset=utf-8", csv(rows, by_type))),
+    }
+}
+
+fn of_type(content_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+pub fn response(page: &Page, format: Format, by_type: bool, query: &str) -> Response<Body> {
+    let alone = rows_alone(&page.rows, format, by_type);
+    let json = || of_type("application/json", serde_json::to_vec(page).unwrap_or_default());
+    let mut response = alone.unwrap_or_else(json);
     if let Some(next) = &page.next
         && let Ok(link) = HeaderValue::try_from(link(query, next))
     {
