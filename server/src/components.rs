@@ -20,8 +20,9 @@ use tokio::sync::Notify;
 
 use crate::{
     callback::{AccountKeys, KeyError},
-    config::ComponentConfig,
+    config::{ComponentConfig, Role},
     data_key::DataKey,
+    own_secrets::OwnSecrets,
     store::{Change, Store},
 };
 
@@ -62,6 +63,8 @@ pub struct TicketPushes {
 pub struct Components {
     key: DataKey,
     served: HashMap<String, Arc<Component>>,
+    /// Secrets of platforms that only msgcube knows.
+    own_secrets: OwnSecrets,
     /// By platform and account.
     authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
     used: Mutex<UsedCodes>,
@@ -109,8 +112,12 @@ impl Components {
             };
             Ok((config.appid.clone(), Arc::new(component)))
         });
+        let mut own_secrets = OwnSecrets::default();
+        let own = configs.iter().filter(|config| config.role == Role::Serve);
+        own.for_each(|config| own_secrets.add(&config.secret));
         let components = Components {
             key,
+            own_secrets,
             served: served.collect::<Result<_, _>>()?,
             authorizations: RwLock::default(),
             used: Mutex::new(UsedCodes::load(store)),
@@ -132,6 +139,11 @@ impl Components {
     /// All of them, in no order.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Component>> {
         self.served.values()
+    }
+
+    /// Secrets of platforms that WeChat does not know.
+    pub fn own_secrets(&self) -> &OwnSecrets {
+        &self.own_secrets
     }
 
     /// What an account gave a platform, unless it took it back.
