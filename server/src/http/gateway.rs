@@ -266,6 +266,9 @@ impl<'a> Call<'a> {
         if hidden.is_empty() || answer_in::is_media(&parts) {
             return self.looked_at(parts, content, token, &Hidden::default()).await;
         }
+        if parts.status == StatusCode::PARTIAL_CONTENT {
+            return Ok(Tried::Answered(instead::piece(self.app)));
+        }
         match unpacked::body(&coding, &mut parts, content) {
             Some(content) => self.looked_at(parts, content, token, &hidden).await,
             None => Ok(Tried::Answered(instead::packed(self.app, &coding))),

@@ -81,6 +81,12 @@ pub fn packed(app: &App, coding: &Coding) -> Response<Body> {
     no_answer(app, StatusCode::BAD_GATEWAY, en, zh)
 }
 
+/// Half of the real token may be at its end, and the caller asks for the other half next.
+pub fn piece(app: &App) -> Response<Body> {
+    let en = "a piece of an answer is passed on of media alone: ask without the header Range";
+    no_answer(app, StatusCode::BAD_GATEWAY, en, "只有媒体文件可以分段下载；请去掉请求头 Range")
+}
+
 /// What may be wrong if WeChat refuses a body.
 pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<Hint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();

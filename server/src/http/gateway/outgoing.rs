@@ -22,7 +22,7 @@ const WHOLE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub enum Outgoing {
     /// All of it is here.
-    Whole(Bytes, Share),
+    Whole { bytes: Bytes, _held: Share },
     /// It goes on as it comes, in chunks if nobody said its length.
     Streamed { copy: Copy, is_chunked: bool },
 }
@@ -60,7 +60,7 @@ pub async fn read(
     let mut share = reading.share();
     loop {
         let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| Lost::TooSlow)?;
-        let Some(frame) = frame else { return Ok(Outgoing::Whole(read.freeze(), share)) };
+        let Some(frame) = frame else { return Ok(Outgoing::Whole { bytes: read.freeze(), _held: share }) };
         let Ok(data) = frame.map_err(|_| Lost::Broken)?.into_data() else { continue };
         read.extend_from_slice(&data);
         let is_small = read.len() <= SEARCHED_BYTES_MAX;
@@ -77,14 +77,14 @@ impl Outgoing {
     /// All of the body, if it is to be searched.
     pub fn searched(&mut self) -> Option<&mut Bytes> {
         match self {
-            Outgoing::Whole(bytes, _) if bytes.len() <= SEARCHED_BYTES_MAX => Some(bytes),
+            Outgoing::Whole { bytes, .. } if bytes.len() <= SEARCHED_BYTES_MAX => Some(bytes),
             _ => None,
         }
     }
 
     /// Whether its length goes on with it anew.
     pub fn is_whole(&self) -> bool {
-        matches!(self, Outgoing::Whole(..))
+        matches!(self, Outgoing::Whole { .. })
     }
 
     /// Whether it goes on in chunks.
@@ -95,7 +95,7 @@ impl Outgoing {
     /// The body as it goes on.
     pub fn stream(&self) -> Body {
         match self {
-            Outgoing::Whole(bytes, _) => Body::from(bytes.clone()),
+            Outgoing::Whole { bytes, .. } => Body::from(bytes.clone()),
             Outgoing::Streamed { copy, .. } => copy.stream(),
         }
     }
@@ -108,7 +108,7 @@ impl Outgoing {
     /// A count that changes while the body moves.
     pub fn moved(&self) -> u64 {
         match self {
-            Outgoing::Whole(..) => 0,
+            Outgoing::Whole { .. } => 0,
             Outgoing::Streamed { copy, .. } => copy.moved(),
         }
     }
@@ -116,7 +116,7 @@ impl Outgoing {
     /// All of the body, to be sent once more, if it is small.
     pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
         match self {
-            Outgoing::Whole(bytes, _) => Some(bytes.clone()),
+            Outgoing::Whole { bytes, .. } => Some(bytes.clone()),
             Outgoing::Streamed { copy, .. } => copy.whole(idle_max).await,
         }
     }
