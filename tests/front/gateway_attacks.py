@@ -38,7 +38,8 @@ def raw(gateway, request):
 
 
 def post(gateway, *lines, path=MENU):
-    head = [f"POST {path}?access_token={gateway.token} HTTP/1.1", "Host: api.weixin.qq.com", *lines]
+    token = "a-users" if path.startswith("/sns/") else gateway.token
+    head = [f"POST {path}?access_token={token} HTTP/1.1", "Host: api.weixin.qq.com", *lines]
     return "\r\n".join(head).encode() + HEAD_END
 
 

@@ -205,7 +205,7 @@ impl<'a> Call<'a> {
             self.parts.headers.remove(header::CONTENT_LENGTH);
         }
         let kept = ours::keep(self.app, &mut self.parts, body.searched(), self.account.is_some());
-        self.swapped = kept.map_err(|response| ("refused", response))?;
+        self.swapped = kept.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
         Ok(body)
     }
 

@@ -18,6 +18,7 @@ use crate::{
     http::{
         answer,
         hint::Hint,
+        serve::Peer,
         token::{Applicant, CLIENT_CREDENTIAL},
     },
     secret::Secret,
@@ -38,9 +39,18 @@ const ADDRESS_HEADERS: [&str; 7] = [
 
 /// Something of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ours {
+pub enum Ours {
     Token,
     Secret,
+}
+
+/// Why a call does not go on.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal {
+    /// Something of ours is not in its place.
+    Shows(Ours),
+    /// Who shows a secret of ours is bound by what its account allows.
+    NotAllowed(ErrorCode, Option<Peer>),
 }
 
 /// A secret of WeChat's that took the place of the caller's.
@@ -53,34 +63,49 @@ pub fn keep(
     parts: &mut Parts,
     mut body: Option<&mut Bytes>,
     has_token: bool,
-) -> Result<Swapped, Response<Body>> {
+) -> Result<Swapped, Refusal> {
     leave_out_addresses(app, &mut parts.headers);
     let swapped = swap_secret(app, parts, body.as_deref_mut())?;
     let body = body.map_or_else(Bytes::new, |body| body.clone());
     match in_head(app, parts, has_token).or_else(|| in_body(app, &body)) {
         None => Ok(swapped),
-        Some(ours) => Err(refused(app, ours)),
+        Some(ours) => Err(Refusal::Shows(ours)),
     }
 }
 
-fn refused(app: &App, ours: Ours) -> Response<Body> {
-    let (code, hint) = match ours {
-        Ours::Token => (
-            ErrorCode::INVALID_CREDENTIAL,
-            Hint::new(
-                "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on",
-                "msgcube 自己的 token 只能放在查询参数 access_token 中，且不能用于 /sns/（那里用的是用户的 token）；本次请求未转发",
+impl Refusal {
+    /// What the caller hears.
+    pub fn answer(self, app: &App) -> Response<Body> {
+        let (code, hint) = match self {
+            Refusal::Shows(Ours::Token) => (
+                ErrorCode::INVALID_CREDENTIAL,
+                Hint::new(
+                    "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on",
+                    "msgcube 自己的 token 只能放在查询参数 access_token 中，且不能用于 /sns/（那里用的是用户的 token）；本次请求未转发",
+                ),
             ),
-        ),
-        Ours::Secret => (
-            ErrorCode::INVALID_APPSECRET,
-            Hint::new(
-                "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on",
-                "请求中出现了 msgcube 自己的 secret（微信不认识）；仅在 /sns/ 下、与该公众号的 appid 同时出现的 secret 字段会换成微信的 AppSecret；本次请求未转发",
+            Refusal::Shows(Ours::Secret) => (
+                ErrorCode::INVALID_APPSECRET,
+                Hint::new(
+                    "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on",
+                    "请求中出现了 msgcube 自己的 secret（微信不认识）；仅在 /sns/ 下、与该公众号的 appid 同时出现的 secret 字段会换成微信的 AppSecret；本次请求未转发",
+                ),
             ),
-        ),
-    };
-    answer::error(app, code, Some(&hint))
+            Refusal::NotAllowed(code, _) => (
+                code,
+                Hint::new(
+                    "this account's ip_allow or secret_frozen does not let its secret be used so",
+                    "该公众号的 ip_allow 或 secret_frozen 不允许这样使用 secret",
+                ),
+            ),
+        };
+        match self {
+            Refusal::NotAllowed(ErrorCode::INVALID_IP, Some(client)) => {
+                answer::invalid_ip(app, client.address(), Some(&hint))
+            }
+            _ => answer::error(app, code, Some(&hint)),
+        }
+    }
 }
 
 fn leave_out_addresses(app: &App, headers: &mut HeaderMap) {
@@ -93,7 +118,7 @@ fn leave_out_addresses(app: &App, headers: &mut HeaderMap) {
 }
 
 /// Only where WeChat takes a secret: anywhere else it might show up again where others read it.
-fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result<Swapped, Response<Body>> {
+fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result<Swapped, Refusal> {
     if !path::is_of_users(parts.uri.path()) {
         return Ok(None);
     }
@@ -115,7 +140,7 @@ fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result
     }
     let client = parts.extensions.get().copied();
     let applicant = Applicant { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
-    applicant.check(app).map_err(|code| not_allowed(app, code, &applicant))?;
+    applicant.check(app).map_err(|code| Refusal::NotAllowed(code, client))?;
     let real = account.config.upstream_secret();
     if !shown_in_query.is_empty() {
         let query = in_query.with(query.as_bytes(), &shown_in_query, real.reveal());
@@ -125,20 +150,6 @@ fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result
         *body = in_body.with(body, &shown_in_body, real.reveal()).into();
     }
     Ok(Some((real.clone(), own.clone())))
-}
-
-/// Who shows a secret of ours is bound by what its account allows.
-fn not_allowed(app: &App, code: ErrorCode, applicant: &Applicant<'_>) -> Response<Body> {
-    let hint = Hint::new(
-        "this account's ip_allow or secret_frozen does not let its secret be used so",
-        "该公众号的 ip_allow 或 secret_frozen 不允许这样使用 secret",
-    );
-    match applicant.client {
-        Some(client) if code == ErrorCode::INVALID_IP => {
-            answer::invalid_ip(app, client.address(), Some(&hint))
-        }
-        _ => answer::error(app, code, Some(&hint)),
-    }
 }
 
 /// What cannot be a query stays as it was, and is found there.

@@ -169,18 +169,18 @@ fn call(
     let mut query =
         if has_token { format!("access_token={token}&a=b") } else { "access_token=users&a=b".to_owned() };
     if let Some(appid) = appid {
-        query += &format!("&appid={appid}");
+        query = format!("{query}&appid={appid}");
     }
     let mut path = path.to_owned();
     let mut call = Call { method: "POST".to_owned(), has_token, ..Call::default() };
     let name = ["secret", "appsecret", "access%5Ftoken", "copy"][text.len() % 4];
     for _ in 0..times {
         match place {
-            "path" => path += &format!("/{text}"),
-            "query" => query += &format!("&{name}={text}"),
+            "path" => path = format!("{path}/{text}"),
+            "query" => query = format!("{query}&{name}={text}"),
             "query name" => query = format!("x{text}&{query}"),
             "twice" => {
-                query = format!("access_token={token}&{query}&access_token={text}&a=1;access_token={text}")
+                query = format!("access_token={token}&{query}&access_token={text}&a=1;access_token={text}");
             }
             "method" => call.method = text.to_owned(),
             "header" => call
@@ -212,16 +212,12 @@ fn undone(text: &[u8]) -> String {
                 if rest.starts_with('%') { (rest.get(1..3), 3) } else { (rest.get(2..6), 6) };
             let is_escape = rest.starts_with('%') || rest.starts_with("\\u");
             let code = digits.filter(|_| is_escape).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-            match code.and_then(char::from_u32) {
-                Some(meant) => {
-                    next.push(meant);
-                    rest = &rest[length..];
-                }
-                None => {
-                    next.push(character);
-                    rest = &rest[character.len_utf8()..];
-                }
-            }
+            let (meant, length) = match code.and_then(char::from_u32) {
+                Some(meant) => (meant, length),
+                None => (character, character.len_utf8()),
+            };
+            next.push(meant);
+            rest = &rest[length..];
         }
         if next == text {
             return text;
