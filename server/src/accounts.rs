@@ -2,11 +2,11 @@
 //! sealed with the data key.
 
 mod error;
+mod served;
 pub mod settings;
 
 use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
 
-use hashbrown::HashMap;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -14,11 +14,13 @@ use crate::{
     callback::{AccountKeys, KeyError},
     config::AccountConfig,
     data_key::DataKey,
+    own_secrets::OwnSecrets,
     quota::{Calls, Quotas},
     store::{AccountNumber, Store},
 };
 
 pub use error::{AccountError, StoredAccountError};
+use served::Served;
 use settings::{FACT_PREFIX, Origin, Settings, checked, stored};
 
 /// Accounts added at run time, at most.
@@ -53,7 +55,7 @@ pub struct Account {
 pub struct Accounts {
     /// How often each called the seven.
     pub quotas: Quotas,
-    served: RwLock<HashMap<String, Arc<Account>, foldhash::fast::RandomState>>,
+    served: RwLock<Served>,
     /// One change at a time: each reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
 }
@@ -116,9 +118,12 @@ impl Accounts {
         self.read().values().filter(|account| !account.is_configured).count()
     }
 
-    fn read(
-        &self,
-    ) -> std::sync::RwLockReadGuard<'_, HashMap<String, Arc<Account>, foldhash::fast::RandomState>> {
+    /// The accounts' secrets that WeChat does not know: `look` sees them.
+    pub fn own_secrets<T>(&self, look: impl FnOnce(&OwnSecrets) -> T) -> T {
+        look(self.read().own_secrets())
+    }
+
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Served> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +141,9 @@ impl Accounts {
     /// Serves an account from now on, unless there is one of its appid.
     pub fn put_if_new(&self, account: &Arc<Account>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        served.entry_ref(&account.config.appid).or_insert_with(|| account.clone());
+        if !served.contains_key(&account.config.appid) {
+            served.insert(account.config.appid.clone(), account.clone());
+        }
     }
 
     /// An account of the configuration file, not served yet.

@@ -11,7 +11,7 @@ mod vouched;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError, RwLock, atomic::AtomicUsize},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, atomic::AtomicUsize},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -20,8 +20,9 @@ use tokio::sync::Notify;
 
 use crate::{
     callback::{AccountKeys, KeyError},
-    config::ComponentConfig,
+    config::{ComponentConfig, Role},
     data_key::DataKey,
+    own_secrets::OwnSecrets,
     store::{Change, Store},
 };
 
@@ -62,6 +63,8 @@ pub struct TicketPushes {
 pub struct Components {
     key: DataKey,
     served: RwLock<HashMap<String, Arc<Component>>>,
+    /// Secrets of platforms that only msgcube knows.
+    own_secrets: RwLock<OwnSecrets>,
     /// By platform and account.
     authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
     used: Mutex<UsedCodes>,
@@ -122,8 +125,12 @@ impl Components {
             };
             Ok((config.appid.clone(), Arc::new(component)))
         });
+        let mut own_secrets = OwnSecrets::default();
+        let own = configs.iter().filter(|config| config.role == Role::Serve);
+        own.for_each(|config| own_secrets.add(&config.secret));
         let components = Components {
             key,
+            own_secrets: RwLock::new(own_secrets),
             served: RwLock::new(served.collect::<Result<_, _>>()?),
             authorizations: RwLock::default(),
             used: Mutex::new(UsedCodes::load(store)),
@@ -151,9 +158,22 @@ impl Components {
     pub fn put(&self, component: Component) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let component = Arc::new(component);
-        served.insert(component.config.appid.clone(), component.clone());
+        let former = served.insert(component.config.appid.clone(), component.clone());
+        let mut own_secrets = self.own_secrets.write().unwrap_or_else(PoisonError::into_inner);
+        if component.config.role == Role::Serve {
+            own_secrets.add(&component.config.secret);
+        }
+        if let Some(former) = former.filter(|former| former.config.role == Role::Serve) {
+            own_secrets.remove(&former.config.secret);
+        }
+        drop(own_secrets);
         // Where tickets go to may be another place now.
         component.push_now.notify_one();
+    }
+
+    /// Secrets of platforms that WeChat does not know.
+    pub fn own_secrets(&self) -> RwLockReadGuard<'_, OwnSecrets> {
+        self.own_secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an account gave a platform, unless it took it back.

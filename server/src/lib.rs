@@ -30,6 +30,7 @@ pub mod meanings;
 pub mod metrics;
 pub mod office;
 pub mod outbound;
+pub mod own_secrets;
 pub mod query;
 pub mod quota;
 pub mod random;

@@ -31,6 +31,10 @@ const RENEW_S: i64 = 300;
 /// How long an expired token is known as expired. Source: the contract.
 const REMEMBER_S: i64 = 24 * 3600;
 const FACT_PREFIX: &str = "token/";
+/// What a token begins with.
+const PREFIX: &str = "mc_";
+/// Its length: the prefix, and 32 bytes in base64.
+const TOKEN_BYTES: usize = PREFIX.len() + 43;
 
 /// Which endpoint a token comes from. They know nothing of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,6 +159,17 @@ impl Tokens {
         }
     }
 
+    /// Whether a token that is known here, good or expired, stands anywhere in a text.
+    pub fn stand_in(&self, text: &[u8]) -> bool {
+        let is_written = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_like = |window: &&[u8]| window.starts_with(PREFIX.as_bytes()) && window.iter().all(is_written);
+        let mut alike = text.windows(TOKEN_BYTES).filter(is_like).peekable();
+        alike.peek().is_some() && {
+            let grants = self.read();
+            alike.any(|window| grants.get(&Sha256::digest(window).into()).is_some())
+        }
+    }
+
     /// A new token, as `/cgi-bin/token` gives; the holder's former ones live five minutes longer at most. `along` becomes
     /// durable with it, or neither does.
     pub async fn issue(
@@ -256,7 +271,7 @@ impl Tokens {
 
     fn token(&self, grant: &Grant) -> String {
         let mac = self.key.mac(&["access_token", &grant.holder.appid, &grant.nonce]);
-        format!("mc_{}", URL_SAFE_NO_PAD.encode(mac))
+        format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(mac))
     }
 }
 

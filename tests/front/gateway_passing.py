@@ -98,7 +98,9 @@ def an_answer_arrives_as_it_was(scene):
         assert through is not None, path
         straight = ask(wechat.address, "GET", f"{path}?access_token={real(gateway, wechat)}")
         assert (through.status, through.type, through.body) == (status, straight.type, straight.body), (path, through, straight)
-        dropped = {"connection", "keep-alive", "x-named", "transfer-encoding", "content-length", "date"}
+        sandbox = "sandbox" if (straight.type or "").startswith("text/html") else None
+        assert through.headers.get("Content-Security-Policy") == sandbox, (path, through.headers.items())
+        dropped = {"content-security-policy", "connection", "keep-alive", "x-named", "transfer-encoding", "content-length", "date"}
         listed = lambda answer: sorted((n.lower(), v) for n, v in answer.headers.items() if n.lower() not in dropped)
         assert listed(through) == listed(straight), (path, through.headers.items(), straight.headers.items())
         assert not {"keep-alive", "x-named"} & {name.lower() for name in through.headers}, through.headers.items()
@@ -296,7 +298,8 @@ def an_unreachable_base_gives_502(scene):
     assert errcode(gateway.call(MENU)) == 0
     wechat.close()
     answer = gateway.call(MENU)
-    assert answer is not None and answer.status == 502 and answer.seconds < 10, answer
+    assert answer is not None and answer.status == 502, answer
+    assert json.loads(answer.body)["errcode"] == -1 and b"127.0.0.1" not in answer.body, answer
     answer = gateway.program.ask("GET", "/sns/userinfo?access_token=x")
     assert answer is not None and answer.status == 502, answer
     gateway = Gateway(scene, wechat.url)

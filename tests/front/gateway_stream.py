@@ -14,8 +14,8 @@ from wechat import Gateway, WeChat, as_json
 
 SIZE = 100 << 20
 PIECE = bytes(range(256)) * 256
-# More than any buffer on the way, kernel's included.
-FIRST = 1 << 20
+# More than any buffer on the way, the kernel's and what is read of a body in chunks included.
+FIRST = 4 << 20
 
 
 def connect(gateway):

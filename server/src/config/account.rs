@@ -316,6 +316,12 @@ impl AccountConfig {
         self.upstream_secret.as_ref().unwrap_or(&self.secret)
     }
 
+    /// What callers show, where WeChat knows another secret: it must not get there.
+    pub fn own_secret(&self) -> Option<&Secret> {
+        let is_wechats = |secret: &Secret| secret.is(self.upstream_secret().reveal());
+        Some(&self.secret).filter(|secret| !secret.reveal().is_empty() && !is_wechats(secret))
+    }
+
     /// Things that are allowed and probably not meant.
     pub fn oddities(&self) -> Vec<Oddity> {
         let all = [

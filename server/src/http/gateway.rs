@@ -3,19 +3,26 @@
 
 mod answer_in;
 mod copy;
+mod fields;
 mod head;
 mod held;
+mod hidden;
+mod instead;
+mod ours;
+mod outgoing;
 mod path;
 mod places;
 mod replacing;
+mod spelled;
 mod timely;
+mod unpacked;
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts},
+    http::{Method, Response, StatusCode, header, request::Parts, response},
 };
 use bytes::Bytes;
 use msgcube_client::ErrorCode;
@@ -38,7 +45,9 @@ use crate::{
 
 use answer_in::Looked;
 pub use copy::ALL_BYTES_MAX as COPIES_BYTES_MAX;
-use copy::Copy;
+use hidden::Hidden;
+pub use instead::failed;
+use outgoing::Outgoing;
 pub use places::Places;
 use places::Whose;
 
@@ -64,16 +73,13 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
     let is_wechats = remembered(&app, &parts).is_some();
-    if is_wechats && caller::carries_ours(&app, &parts) {
-        return answer::error(&app, ErrorCode::INVALID_CREDENTIAL, None);
-    }
     if is_of_users || is_wechats {
         return pass(&app, &upstream, None, parts, body).await;
     }
     match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {
         Ok(caller) => {
             let account = caller.in_need_of_token();
-            let call = Call { app: &app, upstream: &upstream, parts, account };
+            let call = Call::new(&app, &upstream, account, parts);
             call.pass(body).await.unwrap_or_else(|response| response)
         }
         Err(failure) => {
@@ -103,7 +109,7 @@ pub async fn pass(
     parts: Parts,
     body: impl Into<Body>,
 ) -> Response<Body> {
-    let call = Call { app, upstream, parts, account };
+    let call = Call::new(app, upstream, account, parts);
     call.pass(body.into()).await.unwrap_or_else(|response| response)
 }
 
@@ -122,7 +128,7 @@ pub async fn uncovered(
     parts: Parts,
     body: Bytes,
 ) -> Response<Body> {
-    let call = Call { app, upstream, parts, account };
+    let call = Call::new(app, upstream, account, parts);
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
             answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));
@@ -139,6 +145,8 @@ struct Call<'a> {
     parts: Parts,
     /// None: it carries no token of ours.
     account: Option<Arc<Account>>,
+    /// WeChat's secret that took the place of the caller's.
+    swapped: ours::Swapped,
 }
 
 /// What a try came to.
@@ -154,9 +162,18 @@ enum Lost {
     TooSlow,
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    fn new(
+        app: &'a Arc<App>,
+        upstream: &'a Arc<Upstream>,
+        account: Option<Arc<Account>>,
+        parts: Parts,
+    ) -> Call<'a> {
+        Call { app, upstream, parts, account, swapped: None }
+    }
+
     /// WeChat's answer, or what is said in its place.
-    async fn pass(&self, body: Body) -> Result<Response<Body>, Response<Body>> {
+    async fn pass(mut self, body: Body) -> Result<Response<Body>, Response<Body>> {
         let whose = self.whose();
         let time_max = (!matches!(whose, Whose::Known(_))).then_some(UNPROVEN_BODY_MAX);
         let Some(place) = self.app.gateway_places.take(whose, self.counted_as()) else {
@@ -165,21 +182,40 @@ impl Call<'_> {
             return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
-        // Only what carries a token is ever sent again.
-        let budget = self.account.as_ref().map(|_| &self.app.gateway_copies);
         let (body, late) = timely::within(body, time_max);
-        let copy = Copy::new(body, budget);
-        let (result, response) = match self.try_twice(&copy).await {
-            Ok(response) => ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX)))),
+        let (result, response) = match self.prepared(body).await {
             Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
-            // The caller's own upload broke off: nobody is there to be told.
-            Err(_) if copy.is_broken() => {
-                ("caller_gone", Err(answer::own_error(StatusCode::BAD_REQUEST, "the body broke off")))
-            }
-            Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
+            Err((result, response)) => (result, Err(response)),
+            Ok(body) => match self.try_twice(&body).await {
+                Ok(mut response) => {
+                    let hint = instead::refuses_chunks(&response, &body);
+                    answer::add_hint(&mut response, hint.as_ref());
+                    ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX))))
+                }
+                Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
+                // The caller's own upload broke off: nobody is there to be told.
+                Err(_) if body.is_broken() => ("caller_gone", Err(instead::lost(outgoing::Lost::Broken))),
+                Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
+            },
         };
         self.app.metrics.passed_on(result, stopwatch.elapsed());
         response
+    }
+
+    /// The body as it goes on, and the head without what stays here.
+    async fn prepared(&mut self, body: Body) -> Result<Outgoing, (&'static str, Response<Body>)> {
+        // Only what carries a token is ever sent again, and holds memory of its callers.
+        let copies = self.account.as_ref().map(|_| &self.app.gateway_copies);
+        let reading = copies.unwrap_or(&self.app.bodies.unproven);
+        let read = outgoing::read(body, reading, copies, IDLE_MAX).await;
+        let mut body = read.map_err(|error| ("caller_gone", instead::lost(error)))?;
+        head::clean(&mut self.parts.headers);
+        if body.is_whole() {
+            self.parts.headers.remove(header::CONTENT_LENGTH);
+        }
+        let kept = ours::keep(self.app, &mut self.parts, body.searched(), self.account.is_some());
+        self.swapped = kept.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
+        Ok(body)
     }
 
     /// Whose place it takes: the account's, also if its token goes on as it is.
@@ -201,12 +237,12 @@ impl Call<'_> {
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
-    async fn try_twice(&self, copy: &Copy) -> Result<Response<Body>, Failure> {
+    async fn try_twice(&self, body: &Outgoing) -> Result<Response<Body>, Failure> {
         let Some(account) = &self.account else {
-            return self.attempt(copy.stream(), None, copy).await.map(Tried::response);
+            return self.attempt(body.stream(), None, body).await.map(Tried::response);
         };
         let token = self.upstream.token(account).await?.token;
-        let refused = match self.attempt(copy.stream(), Some(&token), copy).await? {
+        let refused = match self.attempt(body.stream(), Some(&token), body).await? {
             Tried::Answered(response) => return Ok(response),
             Tried::TokenRefused(response) => response,
         };
@@ -219,36 +255,57 @@ impl Call<'_> {
             }
         };
         let Some(newer) = newer else { return Ok(refused) };
-        match copy.whole(IDLE_MAX).await {
-            Some(again) => self.attempt(Body::from(again), Some(&newer), copy).await.map(Tried::response),
+        match body.whole(IDLE_MAX).await {
+            Some(again) => self.attempt(Body::from(again), Some(&newer), body).await.map(Tried::response),
             None => Ok(refused),
         }
     }
 
-    async fn attempt(&self, body: Body, token: Option<&Secret>, copy: &Copy) -> Result<Tried, Failure> {
-        let request = head::request(&self.parts, self.upstream, token, body).map(|mut request| {
+    async fn attempt(&self, sent: Body, token: Option<&Secret>, body: &Outgoing) -> Result<Tried, Failure> {
+        let request = head::request(&self.parts, self.upstream, token, sent).map(|mut request| {
             request.headers_mut().insert(self.app.via.0.clone(), self.app.via.1.clone());
             request
         });
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        let response = match self.head_of(self.upstream.client.send(request), copy).await {
+        let response = match self.head_of(self.upstream.client.send(request), body).await {
             Ok(response) => response,
             Err(Lost::Unreachable(why)) => return Err(Failure::Unreachable(why)),
-            Err(Lost::TooSlow) => return Ok(Tried::Answered(too_slow())),
+            Err(Lost::TooSlow) => return Ok(Tried::Answered(instead::too_slow(self.app, IDLE_MAX))),
         };
         let (mut parts, content) = response.into_parts();
+        let (hidden, coding) = (self.hidden(token), unpacked::coding(&parts.headers));
         head::strip(&mut parts.headers);
-        self.hide_real_token(&mut parts.headers, token);
+        hidden.in_head(&mut parts);
+        answer_in::sandbox(&mut parts);
         let content = timely::body(Body::new(content), IDLE_MAX);
+        if hidden.is_empty() || answer_in::is_media(&parts) {
+            return self.looked_at(parts, content, token, &Hidden::default()).await;
+        }
+        if parts.status == StatusCode::PARTIAL_CONTENT {
+            return Ok(Tried::Answered(instead::piece(self.app)));
+        }
+        match unpacked::body(&coding, &mut parts, content) {
+            Some(content) => self.looked_at(parts, content, token, &hidden).await,
+            None => Ok(Tried::Answered(instead::packed(self.app, &coding))),
+        }
+    }
+
+    /// Whether the answer refuses the token; what of it is hidden is replaced.
+    async fn looked_at(
+        &self,
+        mut parts: response::Parts,
+        content: Body,
+        token: Option<&Secret>,
+        hidden: &Hidden,
+    ) -> Result<Tried, Failure> {
         let (body, is_refused) = match answer_in::look(&parts, content).await {
             Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
             Looked::Streamed(first, rest) => {
-                let body = timely::rejoined(first, rest);
-                (self.streamed_without_real_token(&mut parts, body, token), false)
+                (hidden.in_stream(&mut parts, timely::rejoined(first, rest)), false)
             }
             Looked::Whole(bytes, code) => {
                 let is_refused = code.is_some_and(answer_in::refuses_token);
-                (Body::from(self.without_real_token(&mut parts, bytes, token)), is_refused)
+                (Body::from(hidden.in_whole(&mut parts, bytes)), is_refused)
             }
         };
         let response = Response::from_parts(parts, body);
@@ -259,119 +316,35 @@ impl Call<'_> {
         })
     }
 
+    /// Some answers repeat the request, the token in it: the caller sees its own again.
+    fn hidden(&self, token: Option<&Secret>) -> Hidden {
+        let mut hidden = Hidden::default();
+        if let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) {
+            let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
+            hidden.add(token, &own);
+        }
+        if let Some((real, own)) = &self.swapped {
+            hidden.add(real, own.reveal());
+        }
+        hidden
+    }
+
     /// Waits for the head of the answer for as long as the body still moves.
     async fn head_of<T>(
         &self,
         sent: impl Future<Output = Result<T, hyper_util::client::legacy::Error>>,
-        copy: &Copy,
+        body: &Outgoing,
     ) -> Result<T, Lost> {
         let mut sent = std::pin::pin!(sent);
         loop {
-            let moved = copy.moved();
+            let moved = body.moved();
             let until = Instant::now() + IDLE_MAX;
             match tokio::time::timeout_at(until, &mut sent).await {
                 Ok(answer) => return answer.map_err(|error| Lost::Unreachable(cause(&error))),
-                Err(_) if copy.moved() == moved => return Err(Lost::TooSlow),
+                Err(_) if body.moved() == moved => return Err(Lost::TooSlow),
                 Err(_) => {}
             }
         }
-    }
-
-    /// Some answers repeat the request, the token in it: the caller sees its own again.
-    fn without_real_token(
-        &self,
-        parts: &mut axum::http::response::Parts,
-        bytes: Bytes,
-        token: Option<&Secret>,
-    ) -> Bytes {
-        match self.callers_own(&bytes, token) {
-            Some(replaced) => {
-                parts.headers.remove(header::CONTENT_LENGTH);
-                replaced
-            }
-            None => bytes,
-        }
-    }
-
-    /// The same of an answer that is not kept.
-    fn streamed_without_real_token(
-        &self,
-        parts: &mut axum::http::response::Parts,
-        body: Body,
-        token: Option<&Secret>,
-    ) -> Body {
-        match token.filter(|_| self.hides_real_token() && answer_in::is_text(parts)) {
-            Some(token) => {
-                parts.headers.remove(header::CONTENT_LENGTH);
-                replacing::body(body, token.clone(), Secret::new(self.own_token()))
-            }
-            None => body,
-        }
-    }
-
-    fn hides_real_token(&self) -> bool {
-        !self.upstream.config.expose_real_token
-    }
-
-    fn own_token(&self) -> Cow<'_, str> {
-        caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default()
-    }
-
-    /// The same in headers, such as where a redirect leads.
-    fn hide_real_token(&self, headers: &mut HeaderMap, token: Option<&Secret>) {
-        for value in headers.values_mut() {
-            if let Some(replaced) = self.callers_own(value.as_bytes(), token) {
-                *value = HeaderValue::from_bytes(&replaced).unwrap_or(HeaderValue::from_static(""));
-            }
-        }
-    }
-
-    /// The bytes with the caller's own token in place of the real one; none if that is not in them.
-    fn callers_own(&self, bytes: &[u8], token: Option<&Secret>) -> Option<Bytes> {
-        let token = token.filter(|_| self.hides_real_token())?;
-        answer_in::replaced(bytes, token.reveal().as_bytes(), self.own_token().as_bytes())
-    }
-}
-
-/// No answer of WeChat's: its refusal of a token as it came, or that it cannot be reached.
-pub fn failed(app: &App, failure: Failure) -> Response<Body> {
-    match failure {
-        Failure::Answered { status, content_type, body } => {
-            if app.refusals.may_log("", "no_real_token", app.clock.now_s()) {
-                let said = String::from_utf8_lossy(&body).into_owned();
-                tracing::warn!(
-                    said,
-                    "WeChat gives no token; check the account's upstream_secret (or secret)"
-                );
-            }
-            let mut response = answer::json(body);
-            *response.status_mut() = status;
-            if let Some(content_type) = content_type {
-                response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-            }
-            response
-        }
-        Failure::Unreachable(why) => {
-            let base = app.upstream().map_or(String::new(), |upstream| upstream.config.base.to_string());
-            if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
-                tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
-            }
-            let error = format!("{base} cannot be reached; see the log of msgcube");
-            answer::own_error(StatusCode::BAD_GATEWAY, error)
-        }
-        Failure::NoToken(why) => {
-            if app.refusals.may_log("", "token_server", app.clock.now_s()) {
-                tracing::warn!(why, "the token server gives no token; calls are answered with 502");
-            }
-            answer::own_error(StatusCode::BAD_GATEWAY, format!("{why}; see [upstream] token_url"))
-        }
-    }
-}
-
-fn outcome(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
-        Failure::Unreachable(_) => "unreachable",
     }
 }
 
@@ -382,9 +355,11 @@ fn upload_too_slow() -> Response<Body> {
     answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
-fn too_slow() -> Response<Body> {
-    let seconds = IDLE_MAX.as_secs();
-    answer::own_error(StatusCode::GATEWAY_TIMEOUT, format!("WeChat did not answer within {seconds} s"))
+fn outcome(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
+        Failure::Unreachable(_) => "unreachable",
+    }
 }
 
 impl Tried {

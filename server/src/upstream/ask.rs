@@ -106,13 +106,28 @@ pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result
         secret: account.upstream_secret().reveal(),
         force_refresh: force,
     };
-    let answer = tokio::time::timeout(TIME_MAX, ask(way, &question)).await;
+    let answer =
+        tokio::time::timeout(TIME_MAX, ask(way, &question)).await.map(|answer| discreet(answer, &question));
     let too_late = |_| Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs())));
     match (answer.unwrap_or_else(too_late), &way.config.token_url) {
         (Err(Failure::Unreachable(why)), Some(server)) => {
             Err(Failure::NoToken(format!("the token server {server} gives no token: {why}")))
         }
         (answer, _) => answer,
+    }
+}
+
+/// An answer that is passed on and logged must not repeat the secret.
+fn discreet(
+    answer: Result<(Secret, i64), Failure>,
+    question: &Question<'_>,
+) -> Result<(Secret, i64), Failure> {
+    let secret = question.secret.as_bytes();
+    match answer {
+        Err(Failure::Answered { body, .. }) if body.windows(secret.len()).any(|part| part == secret) => {
+            Err(Failure::Unreachable("the answer holds no token, and repeats the secret".to_owned()))
+        }
+        answer => answer,
     }
 }
 

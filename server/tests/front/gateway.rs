@@ -134,7 +134,7 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
 }
 
 /// Sends bytes as they are.
-async fn raw(program: &Program, request: &str) -> String {
+pub async fn raw(program: &Program, request: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let address = program.base.trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -285,11 +285,27 @@ async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_l
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", refused.base);
     let answer = refused.http.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, r#"{"errcode":40164,"errmsg":"invalid ip 1.2.3.4, not in whitelist rid: x"}"#);
+    let server = format!("token_url = \"http://127.0.0.1:{}/tokens\"\n", free_port().await);
+    let no_server = program(&upstream, &server);
+    let url = format!("{}/cgi-bin/menu/get?access_token={}", no_server.base, no_server.access_token().await);
+    let response = no_server.http.get(url).send().await.unwrap();
+    let (status, heads) = (response.status(), format!("{:?}", response.headers()));
+    let body = response.text().await.unwrap();
+    assert!(status == 502 && body.contains(r#""errcode":-1"#), "{status} {body}");
+    assert!(!format!("{heads}{body}").contains("127.0.0.1"), "{heads} {body}");
     let top = format!("[upstream]\nbase = \"http://127.0.0.1:{}\"\n", free_port().await);
     let lost = Program::start(&top, "");
     let token = lost.access_token().await;
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", lost.base);
-    assert_eq!(lost.http.get(url).send().await.unwrap().status(), 502);
+    let response = lost.http.get(url).send().await.unwrap();
+    assert_eq!(response.status(), 502);
+    let heads = format!("{:?}", response.headers());
+    let body = response.text().await.unwrap();
+    assert!(body.starts_with(r#"{"errcode":-1,"errmsg":"system error rid: "#), "{body}");
+    assert!(heads.contains("x-msgcube-hint-zh"), "{heads}");
+    for inner in ["127.0.0.1", "refused", "os error"] {
+        assert!(!format!("{heads}{body}").contains(inner), "{inner}: {heads} {body}");
+    }
     assert!(lost.log().contains("WeChat cannot be reached"), "{}", lost.log());
 }
 

@@ -13,6 +13,7 @@ mod callbacks;
 mod component;
 mod copies;
 mod gateway;
+mod gateway_ours;
 mod isolation;
 mod neighbour;
 mod openapi;

@@ -28,11 +28,19 @@ pub struct Answer {
     pub body: Vec<u8>,
     pub after: Duration,
     pub location: Option<String>,
+    pub encoding: Option<&'static str>,
 }
 
 impl Answer {
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Answer {
-        Answer { status, content_type, body: body.into(), after: Duration::ZERO, location: None }
+        Answer {
+            status,
+            content_type,
+            body: body.into(),
+            after: Duration::ZERO,
+            location: None,
+            encoding: None,
+        }
     }
 
     pub fn json(body: impl Into<Vec<u8>>) -> Answer {
@@ -103,6 +111,9 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap();
     if !answer.content_type.is_empty() {
         response.headers_mut().insert("content-type", answer.content_type.parse().unwrap());
+    }
+    if let Some(encoding) = answer.encoding {
+        response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
     }
     if let Some(location) = answer.location {
         response.headers_mut().insert("location", location.parse().unwrap());

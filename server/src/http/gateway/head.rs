@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{HeaderMap, HeaderName, Request, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -25,7 +25,18 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 const NOT_PASSED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::HOST, header::EXPECT, header::ACCEPT_ENCODING];
 
-/// The request as it goes on.
+/// Takes out of a request's headers what is not passed on.
+pub fn clean(headers: &mut HeaderMap) {
+    strip(headers);
+    NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
+    // A page that called with a token names itself with it.
+    let is_telling = |referer: &HeaderValue| referer.as_bytes().windows(12).any(|w| w == b"access_token");
+    if headers.get(header::REFERER).is_some_and(is_telling) {
+        headers.remove(header::REFERER);
+    }
+}
+
+/// The request as it goes on; its headers are clean already.
 pub fn request(
     parts: &Parts,
     upstream: &Upstream,
@@ -42,17 +53,7 @@ pub fn request(
     let mut request = Request::new(body);
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri;
-    let mut headers = parts.headers.clone();
-    strip(&mut headers);
-    NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
-    // A page that called with a token names itself with it.
-    if headers
-        .get(header::REFERER)
-        .is_some_and(|referer| referer.as_bytes().windows(12).any(|w| w == b"access_token"))
-    {
-        headers.remove(header::REFERER);
-    }
-    *request.headers_mut() = headers;
+    *request.headers_mut() = parts.headers.clone();
     Ok(request)
 }
 
@@ -83,7 +84,14 @@ fn with_token(query: &str, token: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-const UNRESERVED: &percent_encoding::AsciiSet =
+/// The query without any token that `with_token` replaces or leaves out.
+pub fn without_token(query: &str) -> String {
+    let is_other = |pair: &&str| !is_access_token(pair.split('=').next().unwrap_or_default());
+    query.split('&').filter(is_other).collect::<Vec<_>>().join("&")
+}
+
+/// All that may stand in a query as it is. Source: RFC 3986.
+pub const UNRESERVED: &percent_encoding::AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn is_access_token(name: &str) -> bool {

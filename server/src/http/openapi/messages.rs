@@ -70,11 +70,9 @@ fn operation(interface: &Interface, config: &Config) -> Operation {
     if config.upstream.is_none() {
         return operation;
     }
-    operation.fails(&[
-        (502, "a question about time that is not covered goes to WeChat, which cannot be reached"),
-        (503, "too many calls wait for WeChat"),
-        (504, "WeChat did not answer in time"),
-    ])
+    let unreachable = "a question about time that is not covered goes to WeChat, which cannot be reached";
+    let operation = operation.fails(&[(503, "too many calls wait for WeChat")]);
+    operation.fails_as_wechat(&[(502, unreachable), (504, "WeChat did not answer in time")])
 }
 
 fn dated_by(granularity: Granularity) -> &'static str {

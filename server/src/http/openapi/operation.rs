@@ -130,6 +130,15 @@ impl Operation {
         errors.iter().fold(self, add)
     }
 
+    /// These statuses, with an error as WeChat writes it.
+    #[must_use]
+    pub fn fails_as_wechat(self, errors: &[(u16, &str)]) -> Operation {
+        let add = |operation: Operation, (status, about): &(u16, &str)| {
+            operation.gives(*status, about, named("AnyError"))
+        };
+        errors.iter().fold(self, add)
+    }
+
     /// Needs an access token.
     #[must_use]
     pub fn with_token(mut self) -> Operation {

@@ -45,7 +45,7 @@ fn operations(config: &Config) -> Vec<Operation> {
     if !is_open {
         return operations;
     }
-    let unreachable = |operation: Operation| operation.fails(&[(502, "WeChat cannot be reached")]);
+    let unreachable = |operation: Operation| operation.fails_as_wechat(&[(502, "WeChat cannot be reached")]);
     operations.into_iter().map(unreachable).collect()
 }
 
