@@ -39,7 +39,10 @@ const SCRIPT: &str =
 
 /// The page of each language as it was drawn last: whoever asks in the same second shares its bytes.
 #[derive(Default)]
-struct Drawn(Mutex<[Option<(i64, Response<Bytes>)>; 2]>);
+struct Drawn(Mutex<[Option<PageOfSecond>; 2]>);
+
+/// In which second it was drawn, and what it is.
+type PageOfSecond = (i64, Response<Bytes>);
 
 pub fn router() -> Router<Arc<App>> {
     let drawn = Arc::new(Drawn::default());
