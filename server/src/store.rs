@@ -21,7 +21,8 @@ pub struct AccountNumber(pub u32);
 impl AccountNumber {
     /// The number of the account at this place of a list that has less than 2^32.
     fn at(place: usize) -> AccountNumber {
-        AccountNumber(u32::try_from(place).unwrap_or(u32::MAX))
+        let Ok(number) = u32::try_from(place) else { unreachable!("2^32 accounts fit into no memory") };
+        AccountNumber(number)
     }
 }
 
@@ -59,6 +60,17 @@ pub enum Outcome {
     Noted,
     /// This change, and only it, could not be taken.
     Failed(String),
+}
+
+/// A number that this store gave no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no account with the number {0}")]
+pub struct UnknownAccount(pub u32);
+
+impl From<UnknownAccount> for Outcome {
+    fn from(error: UnknownAccount) -> Outcome {
+        Outcome::Failed(error.to_string())
+    }
 }
 
 /// A message that is kept and not counted.
@@ -109,6 +121,9 @@ pub enum StoreError {
     /// One question could not be answered.
     #[error("{path}: {source}")]
     Cold { path: PathBuf, source: msgcube_cube::ColdError },
+    /// A question about no account.
+    #[error("{0}")]
+    UnknownAccount(#[from] UnknownAccount),
 }
 
 /// What the own statistics say of one stretch of time.

@@ -103,7 +103,8 @@ impl Run {
 
     fn commit(&mut self, changes: &[Change]) {
         if let Ok(outcomes) = self.store().commit(changes) {
-            let nothing_written = outcomes.iter().all(|outcome| *outcome == Outcome::Repeat);
+            let is_unwritten = |outcome: &Outcome| matches!(outcome, Outcome::Repeat | Outcome::Failed(_));
+            let nothing_written = outcomes.iter().all(is_unwritten);
             assert_eq!(outcomes, self.model.commit(changes));
             if !nothing_written {
                 self.failed.clear();
