@@ -62,6 +62,16 @@ pub enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    /// An error if the change was not taken.
+    pub fn taken(&self) -> Result<(), NotDurable> {
+        match self {
+            Outcome::Counted | Outcome::Repeat | Outcome::Noted => Ok(()),
+            Outcome::Failed(error) => Err(NotDurable(error.clone())),
+        }
+    }
+}
+
 /// A number that this store gave no account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no account with the number {0}")]

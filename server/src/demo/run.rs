@@ -21,7 +21,7 @@ use crate::{
     screen::Screen,
     secret::Secret,
     server::{self, ServerError},
-    store::{Change, NotDurable, StoreError, statistics::Span},
+    store::{Change, NotDurable, Outcome, StoreError, statistics::Span},
 };
 
 /// Messages made durable together.
@@ -148,12 +148,12 @@ async fn fill(
         bar.inc(changes.len() as u64);
         let next = app.ingest.submit_all(changes)?;
         if let Some(before) = pending.replace(next) {
-            before.await?;
+            all_taken(&before.await?)?;
         }
     }
     // Nothing is claimed before the last chunk is durable, too.
     if let Some(last) = pending {
-        last.await?;
+        all_taken(&last.await?)?;
     }
     let now_s = app.clock.now_s();
     let claims = numbers.iter().map(|account| Change::Claim {
@@ -161,9 +161,13 @@ async fn fill(
         from_s: start_of_day_s(first_day),
         to_s: now_s,
     });
-    app.ingest.submit_all(claims.collect())?.await?;
+    all_taken(&app.ingest.submit_all(claims.collect())?.await?)?;
     bar.finish_and_clear();
     Ok(())
+}
+
+fn all_taken(outcomes: &[Outcome]) -> Result<(), NotDurable> {
+    outcomes.iter().try_for_each(Outcome::taken)
 }
 
 fn progress(lang: Lang) -> ProgressBar {

@@ -62,8 +62,9 @@ impl Memory {
         interface: &Interface,
         periods: &[Period],
     ) -> Result<Vec<Row>, StoreError> {
-        let asked: HashSet<_> = periods.iter().map(|period| (period.start(), period.hour_of_day())).collect();
-        let hour_of = |row: &Row| u8::try_from(row.ref_hour.unwrap_or(0) / 100).unwrap_or(0);
+        let asked: HashSet<_> =
+            periods.iter().map(|period| (period.start(), u16::from(period.hour_of_day()))).collect();
+        let hour_of = |row: &Row| row.ref_hour.map_or(0, |hour| hour / 100);
         let mut rows = self.look(account, |account| {
             rollup::rollup(&account.messages, interface.granularity, interface.figures)
         })?;
