@@ -119,6 +119,11 @@ pub enum StoreError {
     /// A file or folder cannot be used.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    /// The log was lost.
+    #[error(
+        "{path} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {folder} && touch {path}"
+    )]
+    LogMissing { path: PathBuf, folder: PathBuf },
     /// What is on disk makes no sense.
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
     Damaged { path: PathBuf, what: String },
@@ -220,6 +225,11 @@ impl Store {
     /// The facts whose key starts so.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         on_each!(self, store => store.facts(prefix))
+    }
+
+    /// True if nothing ever became durable in it.
+    pub fn is_blank(&self) -> bool {
+        on_each!(self, store => store.is_blank())
     }
 
     /// Work that can wait: saves pages so that a restart stays short and memory bounded. `now` saves in any case.

@@ -124,6 +124,11 @@ impl Embedded {
         recover::open(folder, options)
     }
 
+    /// See [`super::Store::is_blank`].
+    pub fn is_blank(&self) -> bool {
+        lock(&self.log).is_blank()
+    }
+
     /// See [`super::Store::account`].
     pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
         let mut log = lock(&self.log);

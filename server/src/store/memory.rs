@@ -55,6 +55,12 @@ impl Memory {
         Ok(changes.iter().map(|change| state.take(change)).collect())
     }
 
+    /// See [`super::Store::is_blank`].
+    pub fn is_blank(&self) -> bool {
+        let state = lock(&self.0);
+        state.accounts.is_empty() && state.facts.is_empty()
+    }
+
     /// See [`super::Store::rows`].
     pub fn rows(
         &self,

@@ -232,7 +232,7 @@ fn a_failed_batch_that_was_gone_after_one_restart_does_not_come_back_after_anoth
     run.disk.plan(Fault { after: 1, times: 1, written: 0, lost: false });
     run.step(Step::Commit(one(1)));
     // The next segment says that it does not count, and holds nothing itself.
-    run.disk.plan(Fault { after: 3, times: 1, written: 0, lost: false });
+    run.disk.plan(Fault { after: 4, times: 1, written: 0, lost: false });
     run.step(Step::Commit(one(2)));
     run.failed.clear();
     run.step(Step::Kill);

@@ -1,7 +1,8 @@
 //! Opening a folder: pages first, then the frames of the log that were not saved into pages.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -15,7 +16,8 @@ use msgcube_cube::{
 };
 
 use super::{
-    Accounts, Cell, Embedded, Options, disk,
+    Accounts, Cell, Embedded, Options,
+    disk::{self, Disk as _, RealDisk},
     log::Log,
     note::Note,
     pages::Pages,
@@ -41,11 +43,13 @@ pub const META_FACTS: &str = "facts";
 /// See [`Embedded::open`].
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
-    let pages = Pages::open(&folder.join("pages.redb"))?;
-    disk::sync_folder_of(&folder.join("pages.redb"))
-        .map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
-    check_format(&pages, folder)?;
     let log_folder = folder.join("log");
+    // The log comes first in a new folder: one that has other files and no log has lost it.
+    if !Log::is_begun(&log_folder)? && !has_data(folder)? {
+        Log::begin(&log_folder, options.disk.as_ref())?;
+    }
+    let pages = open_pages(folder)?;
+    check_format(&pages, folder)?;
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
         None => 0,
@@ -82,6 +86,25 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
         Err(TryLockError::Error(source)) => Err(file_error(source)),
     }
+}
+
+/// True if the folder holds pages, or what other parts of the program keep beside them.
+fn has_data(folder: &Path) -> Result<bool, StoreError> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
+    Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|found| found == "redb")))
+}
+
+/// Makes the file under another name first, so that a kill leaves a whole one or none.
+fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
+    let (path, new) = (folder.join("pages.redb"), folder.join("pages.new"));
+    let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+    if !path.exists() {
+        disk::remove(&new).map_err(file_error)?;
+        drop(Pages::open(&new)?);
+        RealDisk.replace(&new, &path).map_err(file_error)?;
+    }
+    Pages::open(&path)
 }
 
 fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
