@@ -19,6 +19,7 @@ use crate::{
     demo::{self, DemoArgs},
     doctor::{self, Around, DoctorArgs},
     import::{self, ImportArgs},
+    key_binding::OtherKey,
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
@@ -100,6 +101,9 @@ struct ServeArgs {
     /// Let the clock start at this moment, for trying things out
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     now: Option<i64>,
+    /// Go on with another data key than data_dir was made with: all tokens end, and what only the former key opens is lost
+    #[arg(long)]
+    accept_new_data_key: bool,
 }
 
 fn parse_moment(text: &str) -> Result<i64, String> {
@@ -236,7 +240,8 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
-    server::run(config, clock).await?;
+    let other_key = if args.accept_new_data_key { OtherKey::Accept } else { OtherKey::Refuse };
+    server::run(config, clock, other_key).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Flaw},
     http::{self, Listener, Watcher},
     ingest::Writer,
+    key_binding::OtherKey,
     screen::Screen,
     tls::{Tls, TlsError},
 };
@@ -38,9 +39,9 @@ pub enum ServerError {
 }
 
 /// Serves until SIGTERM or SIGINT.
-pub async fn run(config: Config, clock: Clock) -> Result<(), ServerError> {
+pub async fn run(config: Config, clock: Clock, other_key: OtherKey) -> Result<(), ServerError> {
     // Opening replays the log, which takes its time; the runtime has nothing else to do yet.
-    let (app, writer) = App::start(config, clock)?;
+    let (app, writer) = App::start(config, clock, other_key)?;
     let app = Arc::new(app);
     let result = serve(app.clone(), |_| Ok(())).await;
     stop(app, writer).await?;

@@ -49,6 +49,16 @@ pub enum Change {
     Fact { key: String, value: Option<Vec<u8>> },
 }
 
+impl Change {
+    /// A fact as JSON. What cannot be JSON must not pass for a fact that is removed.
+    pub fn fact(key: String, value: &impl Serialize) -> Change {
+        match serde_json::to_vec(value) {
+            Ok(value) => Change::Fact { key, value: Some(value) },
+            Err(error) => unreachable!("{key}: {error}"),
+        }
+    }
+}
+
 /// What became of a [`Change`], durably.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -30,7 +30,8 @@ const OVERLAP_S: i64 = 300;
 const RENEW_S: i64 = 300;
 /// How long an expired token is known as expired. Source: the contract.
 const REMEMBER_S: i64 = 24 * 3600;
-const FACT_PREFIX: &str = "token/";
+/// What facts of this sort begin with.
+pub const FACT_PREFIX: &str = "token/";
 
 /// Which endpoint a token comes from. They know nothing of each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::{AccountConfig, AccountKind, Config, Datacube, Networks},
+    key_binding::OtherKey,
     lang::Lang,
     screen::Screen,
     secret::Secret,
@@ -56,7 +57,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let clock = Clock::real();
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
     let config = config(&args, &year, &folder);
-    let (app, writer) = App::start(config, clock)?;
+    let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
     let app = Arc::new(app);
     let shown = fill_and_show(&app, year, &args, lang).await;
     server::stop(app, writer).await?;
