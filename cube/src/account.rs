@@ -8,7 +8,7 @@ use msgcube_client::{Day, Granularity};
 
 use crate::{
     Content, Damaged, Message, Period,
-    calendar::{day_of, second_of_day},
+    calendar::{day_of, second_of_day, start_of_day_s},
     counters::Counters,
     day::{DayFigures, Entry, OpenDay},
     entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
@@ -82,6 +82,9 @@ impl Account {
         cold: &dyn Cold,
     ) -> Result<Option<Admitted>, ColdError> {
         let day = day_of(message.create_time);
+        if start_of_day_s(day) + i64::from(second_of_day(message.create_time)) != message.create_time {
+            return Err(ColdError::OutsideCalendar(message.create_time));
+        }
         self.open(day, cold)?;
         let known = self.users.find(&message.user);
         let user = match known {
@@ -90,12 +93,19 @@ impl Account {
         };
         let entry = entry_of(message, user, name);
         let added = !self.has_former(day, message, user) && self.admit_entry(day, entry);
+        assert!(added || known.is_some(), "a user's first message is no repeat");
         Ok(added.then_some(Admitted { day, entry, new_user: known.is_none() }))
     }
 
     /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
     pub fn replay(&mut self, day: Day, entry: Entry, cold: &dyn Cold) -> Result<bool, ColdError> {
         self.open(day, cold)?;
+        if entry.user() >= self.users.len() {
+            return Err(ColdError::Damaged(
+                PageKey::DayMessages(day),
+                Damaged("a message of a user that is not known"),
+            ));
+        }
         let added = self.admit_entry(day, entry);
         if added {
             self.apply(&Admitted { day, entry, new_user: false });
@@ -131,40 +141,41 @@ impl Account {
 
     fn admit_entry(&mut self, day: Day, entry: Entry) -> bool {
         self.tick += 1;
-        let tick = self.tick;
-        let Some(page) = self.days.get_mut(&day) else { return false };
-        page.state.used = tick;
-        page.open.as_mut().is_some_and(|open| open.admit(entry))
+        let (open, _, state) = opened_day(&mut self.days, day);
+        state.used = self.tick;
+        open.admit(entry)
     }
 
     /// Counts an admitted message that has become durable. In order of admission.
+    ///
+    /// # Panics
+    /// If it was not admitted, or its pages are gone: it was acknowledged, so going on would be a wrong figure.
     pub fn apply(&mut self, admitted: &Admitted) {
         let Admitted { day, entry, .. } = *admitted;
         let (tick, users) = (self.tick, self.users.len() as usize);
         self.users_applied = self.users_applied.max(entry.user() + 1);
-        if let Some(page) = self.days.get_mut(&day)
-            && let Some(open) = &mut page.open
-        {
-            open.apply(entry, users, &mut page.figures);
-            page.state.changed = tick;
-        }
+        let (open, figures, state) = opened_day(&mut self.days, day);
+        open.apply(entry, users, figures);
+        state.changed = tick;
         for granularity in SPANS {
-            if let Some(page) = self.spans.get_mut(&(granularity, day.start_of(granularity)))
-                && let Some(marks) = &mut page.marks
-            {
-                page.counters.record(marks.slot(entry.user(), users), entry.kind(), entry.event());
-                page.state = PageState { changed: tick, used: tick, ..page.state };
-            }
+            let page = self.spans.get_mut(&(granularity, day.start_of(granularity)));
+            let Some(SpanPage { counters, marks: Some(marks), state }) = page else {
+                unreachable!("{granularity:?} of {day} was let go before its message was counted");
+            };
+            counters.record(marks.slot(entry.user(), users), entry.kind(), entry.event());
+            *state = PageState { changed: tick, used: tick, ..*state };
         }
     }
 
     /// Takes back an admitted message that did not become durable. Newest first.
+    ///
+    /// # Panics
+    /// If it is not the newest, or its day is gone: what is left would be counted or refused as a repeat for ever.
     pub fn revert(&mut self, admitted: &Admitted) {
-        if let Some(open) = self.days.get_mut(&admitted.day).and_then(|page| page.open.as_mut()) {
-            open.revert_last(admitted.entry);
-        }
+        let (open, ..) = opened_day(&mut self.days, admitted.day);
+        open.revert_last(admitted.entry);
         if admitted.new_user {
-            self.users.remove_last();
+            self.users.remove_last(admitted.entry.user());
         }
     }
 
@@ -351,6 +362,14 @@ impl Account {
             .map(|page| 400 + page.marks.as_ref().map_or(0, super::marks::UserMarks::bytes));
         self.users.bytes() + days.sum::<usize>() + spans.sum::<usize>()
     }
+}
+
+/// A day that [`Account::open`] opened.
+fn opened_day(days: &mut Map<Day, DayPage>, day: Day) -> (&mut OpenDay, &mut DayFigures, &mut PageState) {
+    let Some(DayPage { figures, open: Some(open), state }) = days.get_mut(&day) else {
+        unreachable!("{day} was let go while a message of it waits");
+    };
+    (open, figures, state)
 }
 
 fn entry_of(message: &Message, user: u32, name: u16) -> Entry {

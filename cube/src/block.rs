@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use crate::{
     Damaged, Kind,
-    entry::{EventEntry, MessageEntry},
+    entry::{EventEntry, MessageEntry, SECONDS_A_DAY},
     varint,
     varint::Reader,
 };
@@ -37,12 +37,15 @@ pub fn decode(block: &[u8]) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Dama
         return Err(Damaged("a day block of a format that this version does not know"));
     }
     let length: usize = reader.small()?;
-    let compressed = reader.byte()? == 1;
-    let plain = if compressed { decompress(reader.rest(), length)? } else { reader.rest().to_vec() };
+    let plain = match reader.byte()? {
+        0 => reader.rest().to_vec(),
+        1 => decompress(reader.rest(), length)?,
+        _ => return Err(Damaged("a day block of a format that this version does not know")),
+    };
     let mut reader = Reader::new(&plain);
     let messages = take_messages(&mut reader)?;
     let events = take_events(&mut reader)?;
-    Ok((messages, events))
+    if reader.is_empty() { Ok((messages, events)) } else { Err(Damaged("more than a day in a day block")) }
 }
 
 /// Grows with what is really there, so that a damaged length cannot claim memory.
@@ -118,7 +121,7 @@ fn take_deltas(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, Damage
         let delta = reader.small()?;
         value = value
             .checked_add(delta)
-            .filter(|second| *second < 86_400)
+            .filter(|second| *second < SECONDS_A_DAY)
             .ok_or(Damaged("a second past midnight"))?;
         values.push(value);
     }

@@ -84,12 +84,12 @@ pub fn start_of_day_s(day: Day) -> i64 {
 
 /// The hour 0 to 23 of a moment in Unix seconds.
 pub fn hour_of(unix_s: i64) -> u8 {
-    u8::try_from(second_of_day(unix_s) / 3600).unwrap_or(23)
+    (second_of_day(unix_s) / 3600) as u8
 }
 
 /// The second 0 to 86,399 of the Beijing day.
 pub fn second_of_day(unix_s: i64) -> u32 {
-    u32::try_from(unix_s.saturating_add(BEIJING_OFFSET_S).rem_euclid(DAY_S)).unwrap_or(0)
+    unix_s.saturating_add(BEIJING_OFFSET_S).rem_euclid(DAY_S).cast_unsigned() as u32
 }
 
 #[cfg(test)]

@@ -69,7 +69,10 @@ impl Counters {
     fn move_class(&mut self, before: u16, after: u16) {
         match class_of(before) {
             None => self.users_counted += 1,
-            Some(class) if class_of(after) != Some(class) => self.classes[class] -= 1,
+            Some(class) if class_of(after) != Some(class) => {
+                assert!(self.classes[class] > 0, "a user leaves a class that nobody is in");
+                self.classes[class] -= 1;
+            }
             Some(_) => return,
         }
         if let Some(class) = class_of(after) {
@@ -171,7 +174,8 @@ impl Counters {
             }
         }
         let mut counters = Counters::of_fields(&fields);
-        for _ in 0..reader.small::<u16>()? {
+        // One more than a u16 counts: all names, and those that came when all numbers were taken.
+        for _ in 0..reader.small::<u32>()? {
             let name = reader.small()?;
             let count = reader.number()?;
             counters.add_events(name, count);

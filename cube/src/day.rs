@@ -106,6 +106,11 @@ impl OpenDay {
     /// Rebuilds a day from its stored messages, with its figures counted anew. `users`: how many the account has.
     pub fn of_block(block: &[u8], users: usize) -> Result<(OpenDay, DayFigures), Damaged> {
         let (messages, events) = block::decode(block)?;
+        let mut numbers =
+            messages.iter().map(|entry| entry.user).chain(events.iter().map(|entry| entry.user));
+        if numbers.any(|user| user as usize >= users) {
+            return Err(Damaged("a message of a user that is not known"));
+        }
         let mut day = OpenDay::default();
         let mut figures = DayFigures::default();
         messages.iter().for_each(|entry| day.count(Entry::Message(*entry), users, &mut figures));
@@ -131,17 +136,17 @@ impl OpenDay {
     /// Counts the oldest entry that waits, which is the one given.
     pub fn apply(&mut self, entry: Entry, users: usize, figures: &mut DayFigures) {
         match entry {
-            Entry::Message(_) => self.messages.applied_one(),
-            Entry::Event(_) => self.events.applied_one(),
+            Entry::Message(entry) => self.messages.applied_one(&entry),
+            Entry::Event(entry) => self.events.applied_one(&entry),
         }
         self.count(entry, users, figures);
     }
 
-    /// Takes back the newest entry of this sort.
+    /// Takes back the newest entry, which is the one given.
     pub fn revert_last(&mut self, entry: Entry) {
         match entry {
-            Entry::Message(_) => self.messages.revert_last(),
-            Entry::Event(_) => self.events.revert_last(),
+            Entry::Message(entry) => self.messages.revert_last(&entry),
+            Entry::Event(entry) => self.events.revert_last(&entry),
         }
     }
 

@@ -5,6 +5,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{Kind, marks::table_bytes};
 
+/// Seconds of a day.
+pub const SECONDS_A_DAY: u32 = 86_400;
+
 /// A message within its day: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageEntry {
@@ -16,6 +19,7 @@ pub struct MessageEntry {
 
 impl MessageEntry {
     pub fn new(second: u32, user: u32, msg_id: u64, kind: Kind) -> MessageEntry {
+        assert!(second < SECONDS_A_DAY, "a second past midnight");
         MessageEntry { second_and_kind: second << 4 | kind.index() as u32, user, msg_id }
     }
 
@@ -24,7 +28,10 @@ impl MessageEntry {
     }
 
     pub fn kind(&self) -> Kind {
-        Kind::from_index((self.second_and_kind & 15) as usize).unwrap_or(Kind::Other)
+        match Kind::from_index((self.second_and_kind & 15) as usize) {
+            Some(kind) => kind,
+            None => unreachable!("an entry is only made of a kind"),
+        }
     }
 }
 
@@ -115,7 +122,7 @@ impl<T> Default for Entries<T> {
     }
 }
 
-impl<T: Identity> Entries<T> {
+impl<T: Identity + PartialEq> Entries<T> {
     /// Builds the index over entries that are all durable.
     pub fn of_applied(list: Vec<T>) -> Entries<T> {
         let mut index = HashTable::with_capacity(list.len());
@@ -135,22 +142,26 @@ impl<T: Identity> Entries<T> {
         if self.has(&entry) {
             return false;
         }
+        assert!(self.list.len() < u32::MAX as usize, "a day has as many messages as can be numbered");
         let (list, hash) = (&mut self.list, entry.hash());
         self.index.insert_unique(hash, list.len() as u32, |other| list[*other as usize].hash());
         list.push(entry);
         true
     }
 
-    /// Marks the oldest waiting entry as durable.
-    pub fn applied_one(&mut self) {
+    /// Marks the oldest waiting entry, which is the one given, as durable.
+    pub fn applied_one(&mut self, entry: &T) {
+        assert!(self.list.get(self.applied) == Some(entry), "counted in another order than admitted");
         self.applied += 1;
     }
 
-    /// Takes back the newest entry, which is not durable.
-    pub fn revert_last(&mut self) {
-        let Some(last) = self.list.len().checked_sub(1) else { return };
-        if let Ok(found) = self.index.find_entry(self.list[last].hash(), |at| *at as usize == last) {
-            found.remove();
+    /// Takes back the newest entry, which is the one given and not durable.
+    pub fn revert_last(&mut self, entry: &T) {
+        let last = self.list.len().wrapping_sub(1);
+        assert!(self.is_waiting() && self.list[last] == *entry, "taken back in another order than admitted");
+        match self.index.find_entry(entry.hash(), |at| *at as usize == last) {
+            Ok(found) => drop(found.remove()),
+            Err(_) => unreachable!("every entry is in the index"),
         }
         self.list.pop();
     }

@@ -88,6 +88,11 @@ impl Kind {
         self as usize
     }
 
+    /// The same as it is stored.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
     /// The kind at this position, if there is one.
     pub fn from_index(index: usize) -> Option<Kind> {
         Kind::ALL.get(index).copied()

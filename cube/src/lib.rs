@@ -25,7 +25,7 @@ pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_
 pub use counters::Counters;
 pub use coverage::{Coverage, GAPS_MAX};
 pub use day::Entry;
-pub use entry::{EventDigest, EventEntry, MessageEntry, UNNAMED};
+pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
 pub use page::{Cold, ColdError, PageKey, Snapshot, tally_cold};

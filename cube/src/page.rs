@@ -40,6 +40,9 @@ pub enum ColdError {
     /// It could not be read.
     #[error("page {0:?} cannot be read: {1}")]
     Unreadable(PageKey, String),
+    /// Two such messages could be taken for one.
+    #[error("CreateTime {0} lies outside the calendar")]
+    OutsideCalendar(i64),
     /// 2^32 users or 4 GiB of openids: the limit of one account.
     #[error("the account has as many users as can be numbered")]
     TooManyUsers,

@@ -45,12 +45,13 @@ impl Users {
         Some(number)
     }
 
-    /// Takes back the newest number.
-    pub fn remove_last(&mut self) {
-        let Some(last) = self.len().checked_sub(1) else { return };
+    /// Takes back the newest number, which is the one given.
+    pub fn remove_last(&mut self, last: u32) {
+        assert!(self.len() == last + 1, "a user taken back in another order than added");
         let hash = self.hasher.hash_one(self.openid(last));
-        if let Ok(found) = self.numbers.find_entry(hash, |number| *number == last) {
-            found.remove();
+        match self.numbers.find_entry(hash, |number| *number == last) {
+            Ok(found) => drop(found.remove()),
+            Err(_) => unreachable!("every user is in the index"),
         }
         self.ends.pop();
         self.text.truncate(self.ends.last().map_or(0, |end| *end as usize));
@@ -75,9 +76,15 @@ impl Users {
 
     /// Adds the users of the next page.
     pub fn decode_page(&mut self, page: &[u8]) -> Result<(), Damaged> {
+        if !self.len().is_multiple_of(USERS_A_PAGE) {
+            return Err(Damaged("users behind a page that is not full"));
+        }
         let mut reader = Reader::new(page);
         while !reader.is_empty() {
             let openid = reader.text()?;
+            if self.find(openid).is_some() {
+                return Err(Damaged("a user twice"));
+            }
             self.add(openid).ok_or(Damaged("more than 4 GiB of openids"))?;
         }
         Ok(())

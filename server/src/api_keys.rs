@@ -188,8 +188,7 @@ impl ApiKeys {
         let id = random::hexadecimal(6)?;
         let text = format!("{KEY_PREFIX}{id}_{}", random::alphanumeric(40)?);
         let key = ApiKey { id, name, scopes, created_s: now_s, expires_s, hash: hash(&text) };
-        // A key has nothing that JSON cannot say.
-        let fact = Change::Fact { key: fact_key(&key.id), value: serde_json::to_vec(&key).ok() };
+        let fact = Change::fact(fact_key(&key.id), &key);
         ingest.submit_all(vec![fact])?.await?;
         self.write().insert(key.id.clone(), key.clone());
         Ok((key, Secret::new(text)))

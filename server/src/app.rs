@@ -19,9 +19,10 @@ use crate::{
     config::Config,
     copies::Copies,
     current::Current,
-    data_key::{DataKey, DataKeyError},
+    data_key::DataKey,
     http::{self, COPIES_BYTES_MAX, Places, Relay, Tries, Watcher},
     ingest::{Ingest, Writer},
+    key_binding::{self, KeyBindingError, OtherKey},
     metrics::{Levels, Metrics},
     office::Office,
     quota::Quotas,
@@ -117,7 +118,7 @@ pub enum StartError {
     NotDurable(#[from] NotDurable),
     /// The data key.
     #[error("{0}")]
-    DataKey(#[from] DataKeyError),
+    DataKey(#[from] KeyBindingError),
     /// An account's keys.
     #[error("{0}")]
     Keys(#[from] KeyError),
@@ -131,10 +132,11 @@ pub enum StartError {
 
 impl App {
     /// Opens the store in data_dir and starts the writer.
-    pub fn start(config: Config, clock: Clock) -> Result<(App, Writer), StartError> {
-        let key = DataKey::load_or_create(&config.data_key_file)?;
+    pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
         let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
+        // First of all, since it locks the folder.
         let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
+        let key = key_binding::bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         App::start_with(config, clock, store, key)
     }
 

@@ -19,6 +19,7 @@ use crate::{
     demo::{self, DemoArgs},
     doctor::{self, Around, DoctorArgs},
     import::{self, ImportArgs},
+    key_binding::OtherKey,
     lang::Lang,
     manual::{self, CompletionsArgs, ManArgs},
     query::{self, ConfiguredAccount, QueryArgs},
@@ -103,6 +104,9 @@ struct ServeArgs {
     /// Let the clock start at this moment, for trying things out
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     now: Option<i64>,
+    /// Go on with another data key than data_dir was made with: all tokens end, and what only the former key opens is lost
+    #[arg(long)]
+    accept_new_data_key: bool,
 }
 
 fn parse_moment(text: &str) -> Result<i64, String> {
@@ -250,7 +254,8 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
-    server::run(config, clock, Source::new(read), hangup).await?;
+    let other_key = if args.accept_new_data_key { OtherKey::Accept } else { OtherKey::Refuse };
+    server::run(config, clock, other_key, Source::new(read), hangup).await?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -224,8 +224,7 @@ impl Components {
 
 impl Authorization {
     fn fact(&self) -> Change {
-        // It has nothing that JSON cannot say.
-        Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
+        Change::fact(self.fact_key(), self)
     }
 
     fn gone(&self) -> Change {

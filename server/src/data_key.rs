@@ -31,7 +31,7 @@ pub enum DataKeyError {
     File { path: PathBuf, source: io::Error },
     /// It is no key.
     #[error(
-        "{path} has {found} bytes instead of {BYTES}; restore it from a backup. Without it all tokens end and accounts added at run time cannot be read: remove it only if there are none, then a new one is made"
+        "{path} has {found} bytes instead of {BYTES}; restore it from a backup. To go on without it, remove it: the next start says what is lost"
     )]
     Length { path: PathBuf, found: usize },
     /// Others can read it.
@@ -86,16 +86,17 @@ impl DataKey {
         }
     }
 
-    /// Written under another name first, so that a crash leaves a whole key or none.
+    /// Written under another name first, so that a crash leaves a whole key or none. What is left of such a crash goes
+    /// first: whoever made it may have given it another mode, or another owner.
     fn create(path: &Path) -> io::Result<DataKey> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         getrandom::fill(&mut *bytes).map_err(|error| io::Error::other(error.to_string()))?;
         let new = path.with_extension("new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        disk::remove(&new)?;
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
-        fs::rename(&new, path)?;
+        rename_to_new(&new, path)?;
         disk::sync_folder_of(path)?;
         Ok(DataKey(bytes))
     }
@@ -151,9 +152,36 @@ impl fmt::Debug for DataKey {
     }
 }
 
+/// Fails if the name is taken: the key of another start must not be replaced.
+fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::{
+        fs::{CWD, RenameFlags, renameat_with},
+        io::Errno,
+    };
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !to.exists() => fs::rename(from, to),
+        done => Ok(done?),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_key_is_for_its_owner_only_whatever_was_left_over_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, new) = (folder.path().join("msgcube.key"), folder.path().join("msgcube.new"));
+        fs::write(&new, "left over").unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o666)).unwrap();
+        DataKey::load_or_create(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!new.exists());
+        let made = fs::read(&path).unwrap();
+        assert_eq!(DataKey::create(&path).map(drop).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), made);
+    }
 
     #[test]
     fn what_is_sealed_opens_only_under_its_name_and_key_and_unchanged() {

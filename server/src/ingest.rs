@@ -116,7 +116,10 @@ impl Ingest {
             }),
             std::thread::spawn({
                 let shared = shared.clone();
-                move || writer::maintain(&shared)
+                move || {
+                    let _guard = EndOnPanic;
+                    writer::maintain(&shared);
+                }
             }),
         ];
         (Ingest { shared: shared.clone() }, Writer { shared, threads })
@@ -241,7 +244,13 @@ impl Ingest {
             let former: Vec<_> = accounts.iter().map(|(account, is_served)| (*account, !is_served)).collect();
             self.set_all_served(&former);
         }
-        waiting
+        let waiting = waiting?;
+        Ok(async {
+            let outcomes = waiting.await?;
+            // Of whatever else is in there, who waits for it sees to it.
+            outcomes.iter().last().map_or(Ok(()), Outcome::taken)?;
+            Ok(outcomes)
+        })
     }
 
     /// Adds an account to those whose messages are taken, or takes it out, with the next batch.
@@ -310,13 +319,15 @@ fn start_teller() -> Option<mpsc::UnboundedSender<Told>> {
     Some(sender)
 }
 
-/// Without the writer nothing works any more, and only a restart helps.
+/// Without the writer nothing works any more, without saving the log grows for ever; only a restart helps.
 struct EndOnPanic;
 
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            tracing::error!("the writer ended in a panic; ending, so that a restart goes on from the disk");
+            tracing::error!(
+                "a thread of the store panicked; ending, so that a restart goes on from the disk"
+            );
             std::process::abort();
         }
     }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod import;
 pub mod incoming;
 pub mod ingest;
+pub mod key_binding;
 pub mod lang;
 pub mod line;
 pub mod manual;

@@ -194,9 +194,8 @@ impl Calls {
     ) -> Result<(), NotDurable> {
         let names = INTERFACES.iter().map(|interface| interface.name.to_owned());
         let used = names.zip(used).filter(|(_, used)| *used > 0).collect();
-        // It has nothing that JSON cannot say.
-        let value = serde_json::to_vec(&Kept { day, used, cleared }).ok();
-        ingest.submit(Change::Fact { key: format!("{FACT_PREFIX}{}", self.appid), value }).await.map(drop)
+        let fact = Change::fact(format!("{FACT_PREFIX}{}", self.appid), &Kept { day, used, cleared });
+        ingest.submit(fact).await.map(drop)
     }
 
     /// Clears the counts of these interfaces, durably, and uses one of the month's clearings.

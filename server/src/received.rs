@@ -31,6 +31,9 @@ use standing::Standing;
 pub use standing::Status;
 pub use ticket::Ticket;
 
+/// What the facts begin with that are sealed with the data key.
+pub const SEALED_FACTS: [&str; 2] = [standing::FACT_PREFIX, ticket::FACT_PREFIX];
+
 /// All of them.
 #[derive(Debug)]
 pub struct Received {

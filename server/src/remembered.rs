@@ -86,8 +86,7 @@ impl Remembered {
     ) -> impl Future<Output = Result<(), NotDurable>> + use<> {
         let entry = Entry { whom, expires_s: now_s + expires_in_s.clamp(1, LIFE_S_MAX) };
         let hash = hash(token);
-        // An entry has nothing that JSON cannot say.
-        let mut changes = vec![Change::Fact { key: fact_key(&hash), value: serde_json::to_vec(&entry).ok() }];
+        let mut changes = vec![Change::fact(fact_key(&hash), &entry)];
         {
             let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
             known.put(hash, entry);

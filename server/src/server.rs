@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Flaw},
     http::{self, Listener, Watcher},
     ingest::Writer,
+    key_binding::OtherKey,
     reload::Source,
     screen::Screen,
     tls::{Tls, TlsError},
@@ -42,11 +43,12 @@ pub enum ServerError {
 pub async fn run(
     config: Config,
     clock: Clock,
+    other_key: OtherKey,
     source: Source,
     mut hangup: Signal,
 ) -> Result<(), ServerError> {
     // Opening replays the log, which takes its time; the runtime has nothing else to do yet.
-    let (app, writer) = App::start(config, clock)?;
+    let (app, writer) = App::start(config, clock, other_key)?;
     let app = Arc::new(app);
     let _ = app.source.set(source);
     let shared = app.clone();

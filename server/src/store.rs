@@ -21,7 +21,8 @@ pub struct AccountNumber(pub u32);
 impl AccountNumber {
     /// The number of the account at this place of a list that has less than 2^32.
     fn at(place: usize) -> AccountNumber {
-        AccountNumber(u32::try_from(place).unwrap_or(u32::MAX))
+        let Ok(number) = u32::try_from(place) else { unreachable!("2^32 accounts fit into no memory") };
+        AccountNumber(number)
     }
 }
 
@@ -48,6 +49,16 @@ pub enum Change {
     Fact { key: String, value: Option<Vec<u8>> },
 }
 
+impl Change {
+    /// A fact as JSON. What cannot be JSON must not pass for a fact that is removed.
+    pub fn fact(key: String, value: &impl Serialize) -> Change {
+        match serde_json::to_vec(value) {
+            Ok(value) => Change::Fact { key, value: Some(value) },
+            Err(error) => unreachable!("{key}: {error}"),
+        }
+    }
+}
+
 /// What became of a [`Change`], durably.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -59,6 +70,27 @@ pub enum Outcome {
     Noted,
     /// This change, and only it, could not be taken.
     Failed(String),
+}
+
+impl Outcome {
+    /// An error if the change was not taken.
+    pub fn taken(&self) -> Result<(), NotDurable> {
+        match self {
+            Outcome::Counted | Outcome::Repeat | Outcome::Noted => Ok(()),
+            Outcome::Failed(error) => Err(NotDurable(error.clone())),
+        }
+    }
+}
+
+/// A number that this store gave no account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no account with the number {0}")]
+pub struct UnknownAccount(pub u32);
+
+impl From<UnknownAccount> for Outcome {
+    fn from(error: UnknownAccount) -> Outcome {
+        Outcome::Failed(error.to_string())
+    }
 }
 
 /// A message that is kept and not counted.
@@ -105,6 +137,11 @@ pub enum StoreError {
     /// A file or folder cannot be used.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    /// The log was lost.
+    #[error(
+        "{path} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {folder} && touch {path}"
+    )]
+    LogMissing { path: PathBuf, folder: PathBuf },
     /// What is on disk makes no sense.
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
     Damaged { path: PathBuf, what: String },
@@ -117,6 +154,9 @@ pub enum StoreError {
     /// One question could not be answered.
     #[error("{path}: {source}")]
     Cold { path: PathBuf, source: msgcube_cube::ColdError },
+    /// A question about no account.
+    #[error("{0}")]
+    UnknownAccount(#[from] UnknownAccount),
 }
 
 /// What the own statistics say of one stretch of time.
@@ -203,6 +243,11 @@ impl Store {
     /// The facts whose key starts so.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         on_each!(self, store => store.facts(prefix))
+    }
+
+    /// True if nothing ever became durable in it.
+    pub fn is_blank(&self) -> bool {
+        on_each!(self, store => store.is_blank())
     }
 
     /// Work that can wait: saves pages so that a restart stays short and memory bounded. `now` saves in any case.

@@ -30,7 +30,8 @@ const OVERLAP_S: i64 = 300;
 const RENEW_S: i64 = 300;
 /// How long an expired token is known as expired. Source: the contract.
 const REMEMBER_S: i64 = 24 * 3600;
-const FACT_PREFIX: &str = "token/";
+/// What facts of this sort begin with.
+pub const FACT_PREFIX: &str = "token/";
 /// What a token begins with.
 const PREFIX: &str = "mc_";
 /// Its length: the prefix, and 32 bytes in base64.

@@ -30,7 +30,7 @@ use crate::{
 pub use ask::Failure;
 use ask::Way;
 use kept::Forced;
-pub use kept::Kept;
+pub use kept::{FACT_PREFIX, Kept};
 
 /// A connection to WeChat that takes longer has failed.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -101,7 +101,7 @@ impl Upstream {
         let keepers = Arc::default();
         let client = Outbound::new(CONNECT_TIME_MAX);
         let upstream = Upstream { config, client, key, clock, ingest, metrics, keepers };
-        for (fact, sealed) in store.facts(kept::FACT_PREFIX) {
+        for (fact, sealed) in store.facts(FACT_PREFIX) {
             upstream.load(&fact, &sealed);
         }
         upstream
@@ -126,7 +126,7 @@ impl Upstream {
     }
 
     fn load(&self, fact: &str, sealed: &[u8]) {
-        let appid = fact.strip_prefix(kept::FACT_PREFIX).unwrap_or_default();
+        let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default();
         match kept::opened(&self.key, fact, sealed) {
             Ok(record) => {
                 let keeper = self.keeper(appid);

@@ -54,6 +54,7 @@ pub(super) static TEXTS: Texts = &[
     // serve
     ("Address to listen on, instead of the configuration's; port 0 takes a free one", "监听地址，代替配置中的；端口 0 表示任选空闲端口"),
     ("The store's folder, instead of the configuration's", "数据目录，代替配置中的"),
+    ("Go on with another data key than data_dir was made with: all tokens end, and what only the former key opens is lost", "data_dir 的数据密钥已换时仍然启动：所有 token 失效，只有原密钥能解开的内容将丢失"),
     ("Let the clock start at this moment, for trying things out", "让时钟从这一刻开始，供试验用"),
     // doctor
     ("Where WeChat reaches it, such as https://wx.example.com: callbacks are played there", "微信访问的地址，如 https://wx.example.com：模拟的回调发往这里"),

@@ -15,7 +15,8 @@ use crate::{
     store::{Change, Store},
 };
 
-const FACT_PREFIX: &str = "event/";
+/// What facts of this sort begin with.
+pub const FACT_PREFIX: &str = "event/";
 /// What a platform answers. Source: WeChat's pages on its pushes.
 const SUCCESS: &[u8] = b"success";
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -69,9 +70,8 @@ impl Event {
     /// Makes it durable, sealed, together with what it tells of.
     pub fn told_later(&self, key: &DataKey) -> Result<Change, SealError> {
         let fact = self.fact();
-        // Nothing in an event can fail to be written.
-        let text = zeroize::Zeroizing::new(serde_json::to_vec(self).unwrap_or_default());
-        let sealed = key.seal(&fact, &text)?;
+        let Ok(text) = serde_json::to_vec(self) else { unreachable!("an event is JSON") };
+        let sealed = key.seal(&fact, &zeroize::Zeroizing::new(text))?;
         Ok(Change::Fact { key: fact, value: Some(sealed) })
     }
 

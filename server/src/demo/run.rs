@@ -17,11 +17,12 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::{AccountConfig, AccountKind, Config, Datacube, Networks},
+    key_binding::OtherKey,
     lang::Lang,
     screen::Screen,
     secret::Secret,
     server::{self, ServerError},
-    store::{Change, NotDurable, StoreError, statistics::Span},
+    store::{Change, NotDurable, Outcome, StoreError, statistics::Span},
 };
 
 /// Messages made durable together.
@@ -56,7 +57,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let clock = Clock::real();
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
     let config = config(&args, &year, &folder);
-    let (app, writer) = App::start(config, clock)?;
+    let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
     let app = Arc::new(app);
     let shown = fill_and_show(&app, year, &args, lang).await;
     server::stop(app, writer).await?;
@@ -149,12 +150,12 @@ async fn fill(
         bar.inc(changes.len() as u64);
         let next = app.ingest.submit_all(changes)?;
         if let Some(before) = pending.replace(next) {
-            before.await?;
+            all_taken(&before.await?)?;
         }
     }
     // Nothing is claimed before the last chunk is durable, too.
     if let Some(last) = pending {
-        last.await?;
+        all_taken(&last.await?)?;
     }
     let now_s = app.clock.now_s();
     let claims = numbers.iter().map(|account| Change::Claim {
@@ -162,9 +163,13 @@ async fn fill(
         from_s: start_of_day_s(first_day),
         to_s: now_s,
     });
-    app.ingest.submit_all(claims.collect())?.await?;
+    all_taken(&app.ingest.submit_all(claims.collect())?.await?)?;
     bar.finish_and_clear();
     Ok(())
+}
+
+fn all_taken(outcomes: &[Outcome]) -> Result<(), NotDurable> {
+    outcomes.iter().try_for_each(Outcome::taken)
 }
 
 fn progress(lang: Lang) -> ProgressBar {

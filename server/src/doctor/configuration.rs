@@ -114,14 +114,14 @@ fn data_key(scene: &Installation) -> Finding {
             );
             Finding::ok("data_key", found)
         }
-        Ok(None) if scene.config.data_dir.join("pages.redb").exists() => {
+        Ok(None) if has_data(&scene.config.data_dir) => {
             let found = scene.lang.pick(
                 format!("{path} is missing, and there is data that belongs to it"),
                 format!("{path} 不存在，而 data_dir 中已有数据"),
             );
             let remedy = scene.lang.pick(
-                "restore it from its backup; with a new one all tokens end, and accounts added at run time cannot be read",
-                "请从备份恢复；换用新密钥后，所有 token 失效，运行时添加的公众号也无法读取",
+                "restore it from its backup; msgcube serve does not start without it, and says how to go on with another",
+                "请从备份恢复；没有它，msgcube serve 不启动，并会说明怎样换用另一个密钥",
             );
             Finding::problem("data_key", found, remedy)
         }
@@ -134,6 +134,10 @@ fn data_key(scene: &Installation) -> Finding {
         }
         Err(error) => unusable_key(scene.lang, &error),
     }
+}
+
+fn has_data(folder: &Path) -> bool {
+    ["pages.redb", "log"].iter().any(|name| folder.join(name).exists())
 }
 
 fn unusable_key(lang: Lang, error: &DataKeyError) -> Finding {

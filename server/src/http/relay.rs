@@ -204,7 +204,12 @@ fn settle(
     aside: Option<&'static str>,
 ) -> Kept {
     match outcome {
-        Err(_) | Ok(Outcome::Failed(_)) => {
+        Err(_) => {
+            callback::lose_lately(app, account);
+            Kept::Failed
+        }
+        Ok(Outcome::Failed(error)) => {
+            tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
             callback::lose_lately(app, account);
             Kept::Failed
         }

@@ -104,6 +104,13 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     *lock(&shared.committing) = Some(stopwatch);
     let result = shared.store.commit(&changes);
     *lock(&shared.committing) = None;
+    if let Ok(outcomes) = &result {
+        // Before anybody is told: what is short, or what the writer itself says and the store does not take, would be
+        // acknowledged messages that are not there, or time that is wrongly covered.
+        assert_eq!(outcomes.len(), changes.len(), "an outcome for each change");
+        let own = outcomes.iter().take(first);
+        own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
+    }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
     note(shared, serving, batch.losses, result.is_ok());

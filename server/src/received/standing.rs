@@ -63,8 +63,8 @@ impl Standing {
     /// What makes it durable.
     pub fn fact(&self, key: &DataKey, component: &str, appid: &str) -> Result<Change, SealError> {
         let name = fact_key(component, appid);
-        // It has nothing that JSON cannot say.
-        let sealed = key.seal(&name, &serde_json::to_vec(self).unwrap_or_default())?;
+        let Ok(text) = serde_json::to_vec(self) else { unreachable!("a standing is JSON") };
+        let sealed = key.seal(&name, &text)?;
         Ok(Change::Fact { key: name, value: Some(sealed) })
     }
 

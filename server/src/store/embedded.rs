@@ -5,6 +5,7 @@ mod answers;
 pub mod disk;
 mod frame;
 mod log;
+mod note;
 mod pages;
 mod record;
 mod recover;
@@ -22,11 +23,12 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use msgcube_cube::{Account, Admitted, ColdError, Content, Coverage, Message};
+use msgcube_cube::{Account, Admitted, Content, Coverage, Message};
 
-use super::{AccountNumber, Aside, Change, NotDurable, Outcome, StoreError, lock};
+use super::{AccountNumber, Aside, Change, NotDurable, Outcome, StoreError, UnknownAccount, lock};
 use disk::{Disk, RealDisk};
 use log::Log;
+use note::Note;
 use pages::Pages;
 use record::Record;
 use small::Small;
@@ -72,20 +74,21 @@ struct Accounts {
     by_number: Vec<Arc<Cell>>,
     by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
     /// The log does not know them yet; it changes only while the log is locked, but for new ones at its end.
-    unwritten: Vec<AccountNumber>,
+    unwritten: Vec<Arc<Cell>>,
 }
 
 impl Accounts {
-    fn add(&mut self, appid: &str, coverage: Coverage) -> AccountNumber {
+    fn add(&mut self, appid: &str, coverage: Coverage) -> Arc<Cell> {
         let number = AccountNumber::at(self.by_number.len());
-        self.by_appid.insert(appid.to_owned(), number);
-        self.by_number.push(Arc::new(Cell {
+        let cell = Arc::new(Cell {
             number: number.0,
             appid: appid.to_owned(),
             figures: Mutex::default(),
             coverage: Mutex::new(coverage),
-        }));
-        number
+        });
+        self.by_appid.insert(appid.to_owned(), number);
+        self.by_number.push(cell.clone());
+        cell
     }
 }
 
@@ -111,7 +114,7 @@ struct Batch {
 enum Step {
     Entry { cell: Arc<Cell>, admitted: Admitted },
     EventName,
-    Note(Change),
+    Note(Note),
     Aside { key: Vec<u8>, value: Vec<u8> },
 }
 
@@ -119,6 +122,11 @@ impl Embedded {
     /// Opens the folder, replays what was not saved, and is ready for messages.
     pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         recover::open(folder, options)
+    }
+
+    /// See [`super::Store::is_blank`].
+    pub fn is_blank(&self) -> bool {
+        lock(&self.log).is_blank()
     }
 
     /// See [`super::Store::account`].
@@ -138,16 +146,9 @@ impl Embedded {
         if let Some(number) = accounts.by_appid.get(appid) {
             return *number;
         }
-        let number = accounts.add(appid, Coverage::default());
-        accounts.unwritten.push(number);
-        number
-    }
-
-    fn add_account(&self, number: u32, appid: &str, coverage: Coverage) {
-        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
-        if AccountNumber::at(accounts.by_number.len()).0 == number {
-            accounts.add(appid, coverage);
-        }
+        let cell = accounts.add(appid, Coverage::default());
+        accounts.unwritten.push(cell.clone());
+        AccountNumber(cell.number)
     }
 
     /// Writes a frame, if there is anything to write. Accounts that the log does not know yet come before what is about
@@ -170,8 +171,9 @@ impl Embedded {
 
     fn encode_unwritten(&self, frame: &mut Vec<u8>) -> usize {
         let accounts = self.read_accounts();
-        let cells = accounts.unwritten.iter().filter_map(|number| accounts.by_number.get(number.0 as usize));
-        cells.for_each(|cell| Record::Account { number: cell.number, appid: &cell.appid }.encode(frame));
+        for cell in &accounts.unwritten {
+            Record::Account { number: cell.number, appid: &cell.appid }.encode(frame);
+        }
         accounts.unwritten.len()
     }
 
@@ -179,8 +181,9 @@ impl Embedded {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn cell(&self, account: AccountNumber) -> Option<Arc<Cell>> {
-        self.read_accounts().by_number.get(account.0 as usize).cloned()
+    fn cell(&self, account: AccountNumber) -> Result<Arc<Cell>, UnknownAccount> {
+        let accounts = self.read_accounts();
+        accounts.by_number.get(account.0 as usize).cloned().ok_or(UnknownAccount(account.0))
     }
 
     /// See [`super::Store::commit`].
@@ -220,32 +223,48 @@ impl Embedded {
     }
 
     fn admit(&self, change: &Change, batch: &mut Batch) -> Outcome {
-        match change {
-            Change::Message { account, message } => match self.admit_message(*account, message, batch) {
-                Ok(true) => Outcome::Counted,
-                Ok(false) => Outcome::Repeat,
-                Err(error) => Outcome::Failed(error.to_string()),
-            },
-            Change::Aside { account, aside } => self.admit_aside(*account, aside, batch),
-            note => {
-                record_of(note).encode(&mut batch.frame);
-                batch.steps.push(Step::Note(note.clone()));
+        let note = match change {
+            Change::Message { account, message } => return self.admit_message(*account, message, batch),
+            Change::Aside { account, aside } => return self.admit_aside(*account, aside, batch),
+            Change::Lose { account, from_s, to_s } => {
+                self.cell(*account).map(|cell| Note::Lose { cell, from_s: *from_s, to_s: *to_s })
+            }
+            Change::Claim { account, from_s, to_s } => {
+                self.cell(*account).map(|cell| Note::Claim { cell, from_s: *from_s, to_s: *to_s })
+            }
+            Change::Serve { at_s, accounts } => {
+                let cells = accounts.iter().map(|account| self.cell(*account)).collect::<Result<_, _>>();
+                cells.map(|cells| Note::Serve { at_s: *at_s, cells })
+            }
+            Change::Begin { at_s, account } => {
+                self.cell(*account).map(|cell| Note::Begin { cell, at_s: *at_s })
+            }
+            Change::Cease { account } => self.cell(*account).map(|cell| Note::Cease { cell }),
+            Change::Mark { at_s } => Ok(Note::Mark { at_s: *at_s }),
+            Change::Fact { key, value } => Ok(Note::Fact { key: key.clone(), value: value.clone() }),
+        };
+        match note {
+            Ok(note) => {
+                note.record().encode(&mut batch.frame);
+                batch.steps.push(Step::Note(note));
                 Outcome::Noted
             }
+            Err(error) => error.into(),
         }
     }
 
-    fn admit_message(
-        &self,
-        account: AccountNumber,
-        message: &Message,
-        batch: &mut Batch,
-    ) -> Result<bool, ColdError> {
-        // Numbers come from this store, so the account is there.
-        let Some(cell) = self.cell(account) else { return Ok(false) };
+    fn admit_message(&self, account: AccountNumber, message: &Message, batch: &mut Batch) -> Outcome {
+        let cell = match self.cell(account) {
+            Ok(cell) => cell,
+            Err(error) => return error.into(),
+        };
         let name = self.event_name(message, batch);
-        let admitted = lock(&cell.figures).admit(message, name, &self.pages.of_account(cell.number))?;
-        let Some(admitted) = admitted else { return Ok(false) };
+        let admitted = lock(&cell.figures).admit(message, name, &self.pages.of_account(cell.number));
+        let admitted = match admitted {
+            Ok(Some(admitted)) => admitted,
+            Ok(None) => return Outcome::Repeat,
+            Err(error) => return Outcome::Failed(error.to_string()),
+        };
         let Admitted { day, entry, new_user } = admitted;
         if new_user {
             Record::User { account: cell.number, number: entry.user(), openid: &message.user }
@@ -253,7 +272,7 @@ impl Embedded {
         }
         Record::Entry { account: cell.number, day, entry }.encode(&mut batch.frame);
         batch.steps.push(Step::Entry { cell, admitted });
-        Ok(true)
+        Outcome::Counted
     }
 
     fn event_name(&self, message: &Message, batch: &mut Batch) -> u16 {
@@ -268,6 +287,9 @@ impl Embedded {
     }
 
     fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
+        if let Err(error) = self.cell(account) {
+            return error.into();
+        }
         let key = small::aside_key(account.0, aside);
         // What a former version kept has no MsgID.
         let former = aside.without_event_msg_id().map(|aside| small::aside_key(account.0, &aside));
@@ -295,7 +317,7 @@ impl Embedded {
             Step::Entry { cell, admitted } => lock(&cell.figures).apply(&admitted),
             Step::EventName => {}
             Step::Aside { key, value } => drop(lock(&self.small).asides.insert(key, value)),
-            Step::Note(change) => self.note(change),
+            Step::Note(note) => self.note(note),
         }
     }
 
@@ -307,58 +329,5 @@ impl Embedded {
                 Step::Aside { .. } | Step::Note(_) => {}
             }
         }
-    }
-
-    fn note(&self, change: Change) {
-        match change {
-            Change::Lose { account, from_s, to_s } => {
-                self.change_coverage(account, |coverage| coverage.lose(from_s, to_s));
-            }
-            Change::Claim { account, from_s, to_s } => {
-                self.change_coverage(account, |coverage| coverage.claim(from_s, to_s));
-            }
-            Change::Serve { at_s, accounts } => {
-                for cell in &self.read_accounts().by_number {
-                    let served = accounts.contains(&AccountNumber(cell.number));
-                    let mut coverage = lock(&cell.coverage);
-                    if served { coverage.serve(at_s) } else { coverage.stop() }
-                }
-            }
-            Change::Begin { at_s, account } => {
-                self.change_coverage(account, |coverage| coverage.serve(at_s));
-            }
-            Change::Cease { account } => self.change_coverage(account, Coverage::stop),
-            Change::Mark { at_s } => {
-                self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).mark(at_s));
-            }
-            Change::Fact { key, value } => lock(&self.small).set_fact(key, value),
-            Change::Message { .. } | Change::Aside { .. } => {}
-        }
-    }
-
-    fn change_coverage(&self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) {
-        if let Some(cell) = self.cell(account) {
-            change(&mut lock(&cell.coverage));
-        }
-    }
-}
-
-fn record_of(change: &Change) -> Record<'_> {
-    match change {
-        Change::Lose { account, from_s, to_s } => {
-            Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s }
-        }
-        Change::Claim { account, from_s, to_s } => {
-            Record::Claim { account: account.0, from_s: *from_s, to_s: *to_s }
-        }
-        Change::Serve { at_s, accounts } => {
-            Record::Serve { at_s: *at_s, accounts: accounts.iter().map(|account| account.0).collect() }
-        }
-        Change::Begin { at_s, account } => Record::Begin { account: account.0, at_s: *at_s },
-        Change::Cease { account } => Record::Cease { account: account.0 },
-        Change::Mark { at_s } => Record::Mark { at_s: *at_s },
-        Change::Fact { key, value } => Record::Fact { key, value: value.as_deref() },
-        // Admitted on paths of their own.
-        Change::Message { .. } | Change::Aside { .. } => Record::Fact { key: "", value: None },
     }
 }

@@ -9,7 +9,10 @@ use std::{
 use msgcube_client::{Interface, Row};
 use msgcube_cube::{Coverage, Kind, Message, Period, day_of, rollup};
 
-use super::{AccountNumber, Aside, Change, NotDurable, Outcome, Slice, StoreError, lock, statistics::Span};
+use super::{
+    AccountNumber, Aside, Change, NotDurable, Outcome, Slice, StoreError, UnknownAccount, lock,
+    statistics::Span,
+};
 
 /// The plain model.
 #[derive(Debug, Default)]
@@ -52,6 +55,12 @@ impl Memory {
         Ok(changes.iter().map(|change| state.take(change)).collect())
     }
 
+    /// See [`super::Store::is_blank`].
+    pub fn is_blank(&self) -> bool {
+        let state = lock(&self.0);
+        state.accounts.is_empty() && state.facts.is_empty()
+    }
+
     /// See [`super::Store::rows`].
     pub fn rows(
         &self,
@@ -59,11 +68,12 @@ impl Memory {
         interface: &Interface,
         periods: &[Period],
     ) -> Result<Vec<Row>, StoreError> {
-        let asked: HashSet<_> = periods.iter().map(|period| (period.start(), period.hour_of_day())).collect();
-        let hour_of = |row: &Row| u8::try_from(row.ref_hour.unwrap_or(0) / 100).unwrap_or(0);
+        let asked: HashSet<_> =
+            periods.iter().map(|period| (period.start(), u16::from(period.hour_of_day()))).collect();
+        let hour_of = |row: &Row| row.ref_hour.map_or(0, |hour| hour / 100);
         let mut rows = self.look(account, |account| {
             rollup::rollup(&account.messages, interface.granularity, interface.figures)
-        });
+        })?;
         rows.retain(|row| asked.contains(&(row.ref_date, hour_of(row))));
         Ok(rows)
     }
@@ -73,7 +83,7 @@ impl Memory {
         let (from_s, to_s) = span.seconds();
         let inside = |message: &&Message| (from_s..to_s).contains(&message.create_time);
         let messages: Vec<Message> =
-            self.look(account, |account| account.messages.iter().filter(inside).cloned().collect());
+            self.look(account, |account| account.messages.iter().filter(inside).cloned().collect())?;
         let (from, to) = (day_of(from_s), day_of(to_s - 1));
         let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
         Ok(Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted })
@@ -81,12 +91,15 @@ impl Memory {
 
     /// See [`super::Store::coverage`].
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
-        self.look(account, |account| look(&account.coverage))
+        match self.look(account, |account| look(&account.coverage)) {
+            Ok(seen) => seen,
+            Err(error) => unreachable!("{error}"),
+        }
     }
 
     /// See [`super::Store::asides`].
     pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        let mut asides = self.look(account, |account| account.asides.clone());
+        let mut asides = self.look(account, |account| account.asides.clone())?;
         asides.sort_by_key(|aside| std::cmp::Reverse(aside.create_time));
         asides.truncate(limit);
         Ok(asides)
@@ -99,24 +112,17 @@ impl Memory {
         all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    fn look<T>(&self, account: AccountNumber, look: impl FnOnce(&Account) -> T) -> T {
+    fn look<T>(&self, account: AccountNumber, look: impl FnOnce(&Account) -> T) -> Result<T, UnknownAccount> {
         let state = lock(&self.0);
-        match state.accounts.get(account.0 as usize) {
-            Some(account) => look(account),
-            None => look(&Account::default()),
-        }
+        state.accounts.get(account.0 as usize).map(look).ok_or(UnknownAccount(account.0))
     }
 }
 
 impl State {
     fn take(&mut self, change: &Change) -> Outcome {
         match change {
-            Change::Message { account, message } => {
-                self.account(*account).map_or(Outcome::Repeat, |account| account.take(message))
-            }
-            Change::Aside { account, aside } => {
-                self.account(*account).map_or(Outcome::Repeat, |account| account.put_aside(aside))
-            }
+            Change::Message { account, message } => self.change(*account, |account| account.take(message)),
+            Change::Aside { account, aside } => self.change(*account, |account| account.put_aside(aside)),
             Change::Lose { account, from_s, to_s } => {
                 self.cover(*account, |coverage| coverage.lose(*from_s, *to_s))
             }
@@ -124,6 +130,10 @@ impl State {
                 self.cover(*account, |coverage| coverage.claim(*from_s, *to_s))
             }
             Change::Serve { at_s, accounts } => {
+                let known = self.accounts.len();
+                if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= known) {
+                    return UnknownAccount(unknown.0).into();
+                }
                 for (number, account) in self.accounts.iter_mut().enumerate() {
                     let served = accounts.contains(&AccountNumber::at(number));
                     if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
@@ -146,15 +156,15 @@ impl State {
         }
     }
 
-    fn account(&mut self, account: AccountNumber) -> Option<&mut Account> {
-        self.accounts.get_mut(account.0 as usize)
+    fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
+        self.accounts.get_mut(account.0 as usize).map_or_else(|| UnknownAccount(account.0).into(), change)
     }
 
     fn cover(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
-        if let Some(account) = self.account(account) {
+        self.change(account, |account| {
             change(&mut account.coverage);
-        }
-        Outcome::Noted
+            Outcome::Noted
+        })
     }
 }
 

@@ -95,8 +95,7 @@ impl Grant {
 
     /// What makes it durable.
     pub fn fact(&self) -> Change {
-        // A grant has nothing that JSON cannot say.
-        Change::Fact { key: self.fact_key(), value: serde_json::to_vec(self).ok() }
+        Change::fact(self.fact_key(), self)
     }
 
     /// What makes it durable that it is gone.

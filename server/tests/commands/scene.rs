@@ -161,8 +161,14 @@ impl Scene {
 
     /// Starts `serve` and reads its address.
     pub(crate) fn serve(&self) -> Outcome<Server> {
+        self.serve_with(&[])
+    }
+
+    pub(crate) fn serve_with(&self, options: &[&str]) -> Outcome<Server> {
         let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
-        let mut child = self.command(&["serve", "--config", &self.config()]).stderr(log).spawn()?;
+        let config = self.config();
+        let arguments = [&["serve", "--config", &config], options].concat();
+        let mut child = self.command(&arguments).stderr(log).spawn()?;
         let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
         let mut line = String::new();
         output.read_line(&mut line)?;

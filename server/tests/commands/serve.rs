@@ -55,6 +55,36 @@ fn a_port_in_use_is_named_with_the_way_out() -> Outcome<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_data_key_that_was_lost_is_missed_until_another_is_accepted() -> Outcome<()> {
+    let scene = Scene::new()?;
+    let config = scene.config();
+    let server = scene.serve()?;
+    assert_eq!(scene.run(&["send", "--config", &config, "--base", server.base()])?.status, 0);
+    assert_eq!(server.terminate()?, Some(0));
+    let key = scene.path("msgcube.key");
+    std::fs::remove_file(&key)?;
+    for (lang, words) in [("en", "Restore it from its backup"), ("zh", "请从备份恢复")] {
+        let ended = scene.run(&["--lang", lang, "serve", "--config", &config])?;
+        assert_eq!(ended.status, 1, "{ended:?}");
+        let named = [words, "--accept-new-data-key", &key];
+        assert!(named.iter().all(|word| ended.err.contains(word)), "{ended:?}");
+        assert!(!std::path::Path::new(&key).exists(), "none is made");
+    }
+    let server = scene.serve_with(&["--accept-new-data-key"])?;
+    assert_eq!(server.terminate()?, Some(0));
+    let server = scene.serve()?;
+    assert_eq!(server.texts(scene.day(0)?, scene.day(1)?).await?, 1);
+    assert_eq!(server.terminate()?, Some(0));
+    std::fs::remove_dir_all(scene.path("data/log"))?;
+    for (lang, words) in [("en", "whole log folder"), ("zh", "整个 log 目录")] {
+        let ended = scene.run(&["--lang", lang, "serve", "--config", &config])?;
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.err.contains(words) && ended.err.contains("touch "), "{ended:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn an_unknown_key_is_refused_by_name_and_one_of_a_later_version_says_so() -> Outcome<()> {
     let scene = Scene::new()?;

@@ -7,7 +7,10 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use msgcube::store::disk::{Disk, LogFile};
@@ -51,13 +54,14 @@ struct State {
     /// Syncs wait, and how many do.
     gate: Option<usize>,
     /// How much of each file survives a power loss.
-    synced: BTreeMap<PathBuf, u64>,
+    synced: BTreeMap<PathBuf, Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
 struct FaultyFile {
     file: File,
-    path: PathBuf,
+    /// Whatever it is named.
+    synced: Arc<AtomicU64>,
     disk: Arc<Shared>,
 }
 
@@ -129,7 +133,7 @@ impl FaultyDisk {
         state.synced.retain(|path, _| path.exists());
         for (path, synced) in &mut state.synced {
             let mut bytes = fs::read(path).unwrap();
-            let kept = usize::try_from(*synced).unwrap().min(bytes.len());
+            let kept = usize::try_from(synced.load(Ordering::Relaxed)).unwrap().min(bytes.len());
             let unsynced = bytes.len() - kept;
             match tail {
                 Tail::Nothing => bytes.truncate(kept),
@@ -141,7 +145,7 @@ impl FaultyDisk {
                 }
             }
             fs::write(path, &bytes).unwrap();
-            *synced = bytes.len() as u64;
+            synced.store(bytes.len() as u64, Ordering::Relaxed);
         }
     }
 }
@@ -152,8 +156,20 @@ impl Disk for FaultyDisk {
             return Err(full());
         }
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        self.0.state.lock().unwrap().synced.insert(path.to_owned(), 0);
-        Ok(Box::new(FaultyFile { file, path: path.to_owned(), disk: self.0.clone() }))
+        let synced = Arc::<AtomicU64>::default();
+        self.0.state.lock().unwrap().synced.insert(path.to_owned(), synced.clone());
+        Ok(Box::new(FaultyFile { file, synced, disk: self.0.clone() }))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if self.0.step().is_some() {
+            return Err(full());
+        }
+        fs::rename(from, to)?;
+        let synced = &mut self.0.state.lock().unwrap().synced;
+        let bytes = synced.remove(from).unwrap();
+        synced.insert(to.to_owned(), bytes);
+        Ok(())
     }
 
     fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -161,7 +177,8 @@ impl Disk for FaultyDisk {
             return Err(full());
         }
         OpenOptions::new().write(true).open(path)?.write_all_at(bytes, at)?;
-        self.0.state.lock().unwrap().synced.insert(path.to_owned(), at + bytes.len() as u64);
+        let synced = Arc::new(AtomicU64::new(at + bytes.len() as u64));
+        self.0.state.lock().unwrap().synced.insert(path.to_owned(), synced);
         Ok(())
     }
 }
@@ -177,16 +194,14 @@ impl LogFile for FaultyFile {
         self.disk.pass_gate();
         let fault = self.disk.step();
         let length = self.file.metadata()?.len();
-        let mut state = self.disk.state.lock().unwrap();
-        let synced = state.synced.entry(self.path.clone()).or_default();
         match fault {
             None => {
-                *synced = length;
+                self.synced.store(length, Ordering::Relaxed);
                 Ok(())
             }
             Some(fault) => {
                 if fault.lost {
-                    self.file.set_len(*synced)?;
+                    self.file.set_len(self.synced.load(Ordering::Relaxed))?;
                 }
                 Err(full())
             }

@@ -103,7 +103,8 @@ impl Run {
 
     fn commit(&mut self, changes: &[Change]) {
         if let Ok(outcomes) = self.store().commit(changes) {
-            let nothing_written = outcomes.iter().all(|outcome| *outcome == Outcome::Repeat);
+            let is_unwritten = |outcome: &Outcome| matches!(outcome, Outcome::Repeat | Outcome::Failed(_));
+            let nothing_written = outcomes.iter().all(is_unwritten);
             assert_eq!(outcomes, self.model.commit(changes));
             if !nothing_written {
                 self.failed.clear();
@@ -231,7 +232,7 @@ fn a_failed_batch_that_was_gone_after_one_restart_does_not_come_back_after_anoth
     run.disk.plan(Fault { after: 1, times: 1, written: 0, lost: false });
     run.step(Step::Commit(one(1)));
     // The next segment says that it does not count, and holds nothing itself.
-    run.disk.plan(Fault { after: 3, times: 1, written: 0, lost: false });
+    run.disk.plan(Fault { after: 4, times: 1, written: 0, lost: false });
     run.step(Step::Commit(one(2)));
     run.failed.clear();
     run.step(Step::Kill);

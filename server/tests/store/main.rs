@@ -11,6 +11,7 @@ mod changes;
 mod corruption;
 mod disk;
 mod faults;
+mod folder;
 mod format;
 mod ingest;
 mod model;

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use msgcube::store::{AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, statistics::Span};
+use msgcube::store::{
+    AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, UnknownAccount, statistics::Span,
+};
 use msgcube_client::{Day, Granularity, INTERFACES};
 use msgcube_cube::{Coverage, Message, Period, day_of, rollup};
 
@@ -49,38 +51,43 @@ impl Model {
         self.accounts.iter_mut().for_each(|account| account.coverage.stop());
     }
 
-    fn account(&mut self, account: AccountNumber) -> Option<&mut Account> {
-        self.accounts.get_mut(account.0 as usize)
+    /// Every change of an account that is not there fails, alone.
+    fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
+        let known = self.accounts.get_mut(account.0 as usize);
+        known.map_or_else(|| Outcome::from(UnknownAccount(account.0)), change)
+    }
+
+    fn cover(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
+        self.change(account, |account| {
+            change(&mut account.coverage);
+            Outcome::Noted
+        })
     }
 
     fn take(&mut self, change: &Change) -> Outcome {
         match change {
             Change::Message { account, message } => {
-                return self.account(*account).map_or(Outcome::Repeat, |account| account.count(message));
+                return self.change(*account, |account| account.count(message));
             }
-            Change::Aside { account, aside } => {
-                return self.account(*account).map_or(Outcome::Repeat, |account| account.keep(aside));
-            }
+            Change::Aside { account, aside } => return self.change(*account, |account| account.keep(aside)),
             Change::Lose { account, from_s, to_s } => {
-                let account = self.account(*account);
-                account.into_iter().for_each(|account| account.coverage.lose(*from_s, *to_s));
+                return self.cover(*account, |coverage| coverage.lose(*from_s, *to_s));
             }
             Change::Claim { account, from_s, to_s } => {
-                let account = self.account(*account);
-                account.into_iter().for_each(|account| account.coverage.claim(*from_s, *to_s));
+                return self.cover(*account, |coverage| coverage.claim(*from_s, *to_s));
             }
+            Change::Begin { account, at_s } => {
+                return self.cover(*account, |coverage| coverage.serve(*at_s));
+            }
+            Change::Cease { account } => return self.cover(*account, Coverage::stop),
             Change::Serve { at_s, accounts } => {
+                if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= APPIDS.len()) {
+                    return UnknownAccount(unknown.0).into();
+                }
                 for (number, account) in (0..).zip(&mut self.accounts) {
                     let served = accounts.contains(&AccountNumber(number));
                     if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
                 }
-            }
-            Change::Begin { account, at_s } => {
-                let account = self.account(*account);
-                account.into_iter().for_each(|account| account.coverage.serve(*at_s));
-            }
-            Change::Cease { account } => {
-                self.account(*account).into_iter().for_each(|account| account.coverage.stop());
             }
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
@@ -109,11 +116,10 @@ impl Model {
             let expected: Vec<_> = all.map(|(key, value)| (key.clone(), value.clone())).collect();
             equal(&format!("facts {prefix:?}"), &store.facts(prefix), &expected)?;
         }
-        equal(
-            "an unknown account",
-            &slice_of(store, AccountNumber(77), Span::Days(Day::EARLIEST_OFFICIAL, Day::EARLIEST_OFFICIAL))?,
-            &Slice::default(),
-        )
+        let span = Span::Days(Day::EARLIEST_OFFICIAL, Day::EARLIEST_OFFICIAL);
+        let unknown = store.slice(AccountNumber(77), span);
+        let is_refused = matches!(unknown, Err(StoreError::UnknownAccount(UnknownAccount(77))));
+        equal("an unknown account is refused", &is_refused, &true)
     }
 }
 

@@ -16,6 +16,7 @@ use msgcube::{
     data_key::DataKey,
     http::{self, Listener},
     ingest::Writer,
+    key_binding::OtherKey,
     server,
     store::{Memory, Store},
 };
@@ -88,7 +89,7 @@ impl InProcess {
                 let key = DataKey::load_or_create(&config.data_key_file).unwrap();
                 App::start_with(config, clock, Store::Memory(Memory::default()), key).unwrap()
             }
-            _ => App::start(config, clock).unwrap(),
+            _ => App::start(config, clock, OtherKey::Refuse).unwrap(),
         };
         let app = Arc::new(app);
         let (end, _) = watch::channel(false);

@@ -250,7 +250,8 @@ impl<'a> Intake<'a> {
         }
         let to_s = start_of_day_s(to.plus_days(1)).min(self.app.clock.now_s());
         let change = Change::Claim { account: self.account.number, from_s: start_of_day_s(from), to_s };
-        self.app.ingest.submit(change).await.map_err(Failure::NotDurable)?;
+        let outcome = self.app.ingest.submit(change).await;
+        outcome.and_then(|outcome| outcome.taken()).map_err(Failure::NotDurable)?;
         self.report.covers = Some("claimed");
         Ok(())
     }

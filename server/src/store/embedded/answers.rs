@@ -17,7 +17,7 @@ impl Embedded {
         periods: &[Period],
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
-        let Some(cell) = self.cell(account) else { return Ok(rows) };
+        let cell = self.cell(account)?;
         let cold = self.pages.of_account(cell.number);
         let mut figures = lock(&cell.figures);
         for period in periods {
@@ -30,17 +30,17 @@ impl Embedded {
 
     /// See [`crate::store::Store::slice`].
     pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
-        let Some(cell) = self.cell(account) else { return Ok(Slice::default()) };
+        let cell = self.cell(account)?;
         let cold = self.pages.of_account(cell.number);
         match span {
             Span::Period(period) => {
                 let mut figures = lock(&cell.figures);
-                Ok(figures
+                figures
                     .figures(period, &cold)
                     .map_err(|error| self.pages.cold(error))?
-                    .map_or_else(Slice::default, |counters| self.slice_of(counters)))
+                    .map_or_else(|| Ok(Slice::default()), |counters| self.slice_of(counters))
             }
-            Span::Days(from, to) => Ok(self.slice_of(self.tally(&cell, from, to)?.counters())),
+            Span::Days(from, to) => self.slice_of(self.tally(&cell, from, to)?.counters()),
         }
     }
 
@@ -57,35 +57,33 @@ impl Embedded {
         Ok(tally)
     }
 
-    fn slice_of(&self, counters: &Counters) -> Slice {
+    fn slice_of(&self, counters: &Counters) -> Result<Slice, StoreError> {
+        let events = lock(&self.small).names.of_events(counters.events());
+        let events = events.map_err(|damage| self.pages.damaged(damage.0))?;
         let figures_of = |kind| KindFigures {
             users: counters.users(kind),
             messages: counters.messages(kind),
-            events: if kind == Kind::Event {
-                lock(&self.small).names.of_events(counters.events())
-            } else {
-                BTreeMap::new()
-            },
+            events: if kind == Kind::Event { events.clone() } else { BTreeMap::new() },
         };
         let by_kind = Kind::ALL.into_iter().map(|kind| (kind, figures_of(kind)));
-        Slice {
+        Ok(Slice {
             by_kind: by_kind.filter(|(_, figures)| figures.messages > 0).collect(),
             users_counted: counters.users_counted(),
             messages_counted: counters.messages_counted(),
-        }
+        })
     }
 
     /// See [`crate::store::Store::coverage`].
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
         match self.cell(account) {
-            Some(cell) => look(&lock(&cell.coverage)),
-            None => look(&Coverage::default()),
+            Ok(cell) => look(&lock(&cell.coverage)),
+            Err(error) => unreachable!("{error}"),
         }
     }
 
     /// See [`crate::store::Store::asides`].
     pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        let prefix = account.0.to_be_bytes();
+        let prefix = self.cell(account)?.number.to_be_bytes();
         let mut found = self.pages.asides(&prefix, limit)?;
         let pending: Vec<_> = lock(&self.small)
             .asides
@@ -97,7 +95,13 @@ impl Embedded {
         found.sort();
         found.dedup();
         found.reverse();
-        Ok(found.iter().take(limit).filter_map(|(_, value)| serde_json::from_slice(value).ok()).collect())
+        let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            serde_json::from_slice(value).map_err(|error| {
+                self.pages
+                    .damaged(&format!("the message kept aside under {key:02x?} cannot be read: {error}"))
+            })
+        };
+        found.iter().take(limit).map(read).collect()
     }
 
     /// See [`crate::store::Store::facts`].

@@ -16,8 +16,10 @@ pub trait LogFile: Send + std::fmt::Debug {
 
 /// Makes log files.
 pub trait Disk: Send + Sync + std::fmt::Debug {
-    /// A new, empty file; its name is durable.
+    /// A new, empty file. Its name is not durable yet.
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+    /// Gives a file another name, durably and in place of the file that has it. At no moment does none have it.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Writes the end of a file once more, as it was read, and makes it durable. A kill or a failed sync can leave
     /// bytes that can be read and are on no disk; a sync alone might not write those.
     fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
@@ -33,8 +35,12 @@ struct RealFile(File);
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
-        sync_folder_of(path)?;
         Ok(Box::new(RealFile(file)))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        sync_folder_of(to)
     }
 
     fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
@@ -74,6 +80,17 @@ pub fn sync_folder_of(path: &Path) -> io::Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         _ => File::open(".")?.sync_all(),
     }
+}
+
+/// Removes the files of a folder whose names end so.
+pub fn remove_with_extension(folder: &Path, extension: &str) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file that is not needed any more; one that is gone already is fine.

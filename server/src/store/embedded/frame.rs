@@ -38,7 +38,7 @@ pub fn follows(bytes: &[u8], expected: u64) -> bool {
 pub fn encode(number: u64, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(HEADER_BYTES + payload.len());
     frame.extend_from_slice(&MAGIC.to_le_bytes());
-    let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+    let Ok(length) = u32::try_from(payload.len()) else { unreachable!("larger frames are not written") };
     frame.extend_from_slice(&length.to_le_bytes());
     frame.extend_from_slice(&checksum(number, payload).to_le_bytes());
     frame.extend_from_slice(&number.to_le_bytes());

@@ -43,7 +43,38 @@ struct Newest {
     valid_bytes: u64,
 }
 
+/// Where the frames from this number on are.
+pub fn path_of(folder: &Path, first_frame: u64) -> PathBuf {
+    folder.join(format!("{first_frame:020}.log"))
+}
+
+/// Makes a segment without frames, durably, in place of one of the same name. A kill leaves a whole one or none, and
+/// never none where there was one: a log without its segment is a log that was lost.
+fn make_segment(folder: &Path, disk: &dyn Disk, header: Header) -> io::Result<Box<dyn LogFile>> {
+    let path = path_of(folder, header.first_frame);
+    let new = path.with_extension("new");
+    disk::remove(&new)?;
+    let mut segment = disk.create(&new)?;
+    segment.append(&header.encode())?;
+    segment.sync()?;
+    disk.replace(&new, &path)?;
+    Ok(segment)
+}
+
 impl Log {
+    /// Begins the log of a new folder, before anything else is in it.
+    pub fn begin(folder: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
+        let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+        disk::create_folder(folder).map_err(file_error)?;
+        let header = Header { first_frame: 0, previous_valid_bytes: 0 };
+        make_segment(folder, disk, header).map(drop).map_err(file_error)
+    }
+
+    /// True if the folder has a file named as a segment.
+    pub fn is_begun(folder: &Path) -> Result<bool, StoreError> {
+        Ok(folder.exists() && !paths(folder)?.is_empty())
+    }
+
     /// Reads the frames from number `from` on, hands each to `visit`, and prepares for appending.
     pub fn open(
         folder: &Path,
@@ -53,15 +84,21 @@ impl Log {
     ) -> Result<Log, StoreError> {
         let file_error = |source| StoreError::File { path: folder.to_owned(), source };
         disk::create_folder(folder).map_err(file_error)?;
+        // Whatever is saved was saved behind the start of a segment of this number, and a new folder begins with one.
+        if paths(folder)?.iter().filter_map(|path| number_of(path)).all(|number| number < from) {
+            return Err(StoreError::LogMissing { path: path_of(folder, from), folder: folder.to_owned() });
+        }
+        // Left over by a kill.
+        disk::remove_with_extension(folder, "new").map_err(file_error)?;
         let segments = segments(folder)?;
         let mut next_frame = from;
         let mut unsaved_bytes = 0;
         let mut newest =
             Newest { header: Header { first_frame: from, previous_valid_bytes: 0 }, valid_bytes: 0 };
         for (at, segment) in segments.iter().enumerate() {
-            let limit = segments.get(at + 1).map(|next| next.header.previous_valid_bytes);
-            let read = read_segment(segment, limit, &mut next_frame, &mut visit)?;
-            if limit.is_none() {
+            let next = segments.get(at + 1);
+            let read = read_segment(segment, next, &mut next_frame, &mut visit)?;
+            if next.is_none() {
                 settle(segment, &read, disk.as_ref())?;
             }
             newest = Newest { header: segment.header, valid_bytes: read.valid_bytes };
@@ -122,21 +159,12 @@ impl Log {
     }
 
     fn new_segment(&mut self) -> io::Result<Box<dyn LogFile>> {
-        let path = self.folder.join(format!("{:020}.log", self.next_frame));
         let header =
             Header { first_frame: self.next_frame, previous_valid_bytes: self.previous_valid_bytes() };
         // A segment of this name holds no acknowledged frame: it is the remains of a failed start or a failed write.
-        disk::remove(&path)?;
-        let made = self.disk.create(&path).and_then(|mut segment| {
-            segment.append(&header.encode())?;
-            segment.sync()?;
-            Ok(segment)
-        });
-        match &made {
-            Ok(_) => self.newest = Newest { header, valid_bytes: HEADER_BYTES as u64 },
-            Err(_) => drop(disk::remove(&path)),
-        }
-        made
+        let segment = make_segment(&self.folder, self.disk.as_ref(), header)?;
+        self.newest = Newest { header, valid_bytes: HEADER_BYTES as u64 };
+        Ok(segment)
     }
 
     /// What counts of the segment before the one that starts at the next frame.
@@ -152,6 +180,11 @@ impl Log {
             disk::remove(&path).map_err(|source| StoreError::File { path, source })?;
         }
         Ok(())
+    }
+
+    /// True if no frame was ever written.
+    pub fn is_blank(&self) -> bool {
+        self.next_frame == 0
     }
 
     /// Notes that so many bytes of the log are in the pages.

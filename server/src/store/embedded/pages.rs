@@ -72,6 +72,11 @@ impl Pages {
         StoreError::Pages { path: self.path.clone(), what: error.to_string() }
     }
 
+    /// Something in this file makes no sense.
+    pub fn damaged(&self, what: &str) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), what: what.to_owned() }
+    }
+
     /// A question that could not be answered from this file.
     pub fn cold(&self, source: ColdError) -> StoreError {
         StoreError::Cold { path: self.path.clone(), source }
@@ -168,10 +173,7 @@ impl Pages {
         if sum == checksum(key, &sealed).to_le_bytes() {
             return Ok(sealed);
         }
-        Err(StoreError::Damaged {
-            path: self.path.clone(),
-            what: format!("the value of key {key:02x?} is damaged"),
-        })
+        Err(self.damaged(&format!("the value of key {key:02x?} is damaged")))
     }
 
     /// Bytes on disk.

@@ -2,7 +2,7 @@
 
 use msgcube_client::Day;
 use msgcube_cube::{
-    Damaged, Entry, EventEntry, Kind, MessageEntry,
+    Damaged, Entry, EventEntry, Kind, MessageEntry, SECONDS_A_DAY,
     varint::{self, Reader},
 };
 
@@ -144,7 +144,7 @@ fn encode_entry(out: &mut Vec<u8>, account: u32, day: Day, entry: &Entry) {
     varint::put(out, u64::from(entry.second()));
     match entry {
         Entry::Message(message) => {
-            out.push(u8::try_from(message.kind().index()).unwrap_or(u8::MAX));
+            out.push(message.kind().code());
             out.extend_from_slice(&message.msg_id.to_le_bytes());
         }
         Entry::Event(event) => {
@@ -156,8 +156,12 @@ fn encode_entry(out: &mut Vec<u8>, account: u32, day: Day, entry: &Entry) {
 
 fn decode_entry<'a>(tag: u8, reader: &mut Reader<'a>) -> Result<Record<'a>, Damaged> {
     let account = reader.small()?;
-    let day = Day::from_days_since_1970(i64::from(reader.small::<u32>()?.cast_signed()));
+    let days = reader.small::<u32>()?.cast_signed();
+    let day = Day::from_days_since_1970(i64::from(days));
     let (user, second) = (reader.small()?, reader.small()?);
+    if second >= SECONDS_A_DAY || day.days_since_1970() != days {
+        return Err(Damaged("a moment that the calendar does not have"));
+    }
     let entry = if tag == MESSAGE {
         let kind =
             Kind::from_index(usize::from(reader.byte()?)).ok_or(Damaged("a kind that is not known"))?;

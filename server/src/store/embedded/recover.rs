@@ -1,10 +1,11 @@
 //! Opening a folder: pages first, then the frames of the log that were not saved into pages.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, TryLockError},
+    io,
     path::Path,
     sync::{
-        Arc, Mutex, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64},
     },
 };
@@ -15,13 +16,15 @@ use msgcube_cube::{
 };
 
 use super::{
-    Accounts, Embedded, Options, disk,
+    Accounts, Cell, Embedded, Options,
+    disk::{self, Disk as _, RealDisk},
     log::Log,
+    note::Note,
     pages::Pages,
     record::Record,
     small::{Names, Small},
 };
-use crate::store::{AccountNumber, Change, StoreError, lock};
+use crate::store::{AccountNumber, StoreError, lock};
 
 /// The format of the pages; the log has one of its own in each header.
 const FORMAT: u32 = 1;
@@ -40,11 +43,13 @@ pub const META_FACTS: &str = "facts";
 /// See [`Embedded::open`].
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
-    let pages = Pages::open(&folder.join("pages.redb"))?;
-    disk::sync_folder_of(&folder.join("pages.redb"))
-        .map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
-    check_format(&pages, folder)?;
     let log_folder = folder.join("log");
+    // The log comes first in a new folder: one that has other files and no log has lost it.
+    if !Log::is_begun(&log_folder)? && !has_data(folder)? {
+        Log::begin(&log_folder, options.disk.as_ref())?;
+    }
+    let pages = open_pages(folder)?;
+    check_format(&pages, folder)?;
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
         None => 0,
@@ -81,6 +86,25 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
         Err(TryLockError::Error(source)) => Err(file_error(source)),
     }
+}
+
+/// True if the folder holds pages, or what other parts of the program keep beside them.
+fn has_data(folder: &Path) -> Result<bool, StoreError> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
+    Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|found| found == "redb")))
+}
+
+/// Makes the file under another name first, so that a kill leaves a whole one or none.
+fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
+    let (path, new) = (folder.join("pages.redb"), folder.join("pages.new"));
+    let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+    if !path.exists() {
+        disk::remove(&new).map_err(file_error)?;
+        drop(Pages::open(&new)?);
+        RealDisk.replace(&new, &path).map_err(file_error)?;
+    }
+    Pages::open(&path)
 }
 
 fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
@@ -143,13 +167,10 @@ impl Embedded {
     fn load_accounts(&self) -> Result<(), LoadError> {
         let Some(bytes) = self.pages.meta(META_ACCOUNTS)? else { return Ok(()) };
         let mut reader = Reader::new(&bytes);
-        for number in 0.. {
-            if reader.is_empty() {
-                break;
-            }
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        while !reader.is_empty() {
             let appid = reader.text()?;
-            let coverage = Coverage::decode(&mut reader)?;
-            self.add_account(number, appid, coverage);
+            accounts.add(appid, Coverage::decode(&mut reader)?);
         }
         Ok(())
     }
@@ -175,7 +196,7 @@ impl Embedded {
 
     fn replay_record(&self, record: Record<'_>) -> Result<(), LoadError> {
         match record {
-            Record::Account { number, appid } => self.add_account(number, appid, Coverage::default()),
+            Record::Account { number, appid } => self.replay_account(number, appid)?,
             Record::EventName { number, name } => lock(&self.small).names.replay(number, name)?,
             Record::User { account, number, openid } => {
                 self.with_figures(account, |figures, cold| figures.replay_user(number, openid, cold))?;
@@ -187,27 +208,42 @@ impl Embedded {
                 drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec()));
             }
             Record::Lose { account, from_s, to_s } => {
-                self.note(Change::Lose { account: AccountNumber(account), from_s, to_s });
+                self.note(Note::Lose { cell: self.named_cell(account)?, from_s, to_s });
             }
             Record::Claim { account, from_s, to_s } => {
-                self.note(Change::Claim { account: AccountNumber(account), from_s, to_s });
+                self.note(Note::Claim { cell: self.named_cell(account)?, from_s, to_s });
             }
             Record::Serve { at_s, accounts } => {
-                self.note(Change::Serve {
-                    at_s,
-                    accounts: accounts.into_iter().map(AccountNumber).collect(),
-                });
+                let cells = accounts.into_iter().map(|account| self.named_cell(account));
+                self.note(Note::Serve { at_s, cells: cells.collect::<Result<_, _>>()? });
             }
             Record::Begin { account, at_s } => {
-                self.note(Change::Begin { account: AccountNumber(account), at_s });
+                self.note(Note::Begin { cell: self.named_cell(account)?, at_s });
             }
-            Record::Cease { account } => self.note(Change::Cease { account: AccountNumber(account) }),
-            Record::Mark { at_s } => self.note(Change::Mark { at_s }),
+            Record::Cease { account } => self.note(Note::Cease { cell: self.named_cell(account)? }),
+            Record::Mark { at_s } => self.note(Note::Mark { at_s }),
             Record::Fact { key, value } => {
-                self.note(Change::Fact { key: key.to_owned(), value: value.map(<[u8]>::to_vec) });
+                self.note(Note::Fact { key: key.to_owned(), value: value.map(<[u8]>::to_vec) });
             }
         }
         Ok(())
+    }
+
+    /// Takes an account from the log. Doing it again changes nothing.
+    fn replay_account(&self, number: u32, appid: &str) -> Result<(), Damaged> {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        match accounts.by_number.get(number as usize) {
+            Some(known) if known.appid == appid => Ok(()),
+            None if accounts.by_number.len() == number as usize => {
+                accounts.add(appid, Coverage::default());
+                Ok(())
+            }
+            _ => Err(Damaged("an account's number that does not follow")),
+        }
+    }
+
+    fn named_cell(&self, account: u32) -> Result<Arc<Cell>, Damaged> {
+        self.cell(AccountNumber(account)).map_err(|_| Damaged("something of an account that is not known"))
     }
 
     fn with_figures(
@@ -218,8 +254,7 @@ impl Embedded {
             &dyn msgcube_cube::Cold,
         ) -> Result<(), msgcube_cube::ColdError>,
     ) -> Result<(), LoadError> {
-        let cell =
-            self.cell(AccountNumber(account)).ok_or(Damaged("a message of an account that is not known"))?;
+        let cell = self.named_cell(account)?;
         let cold = self.pages.of_account(account);
         let result = call(&mut lock(&cell.figures), &cold);
         Ok(result.map_err(|error| self.pages.cold(error))?)

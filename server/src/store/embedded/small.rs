@@ -60,15 +60,18 @@ impl Names {
 
     /// Takes back the newest name.
     pub fn remove_last(&mut self) {
-        if let Some(name) = self.list.pop() {
-            self.numbers.remove(&name);
-        }
+        let Some(name) = self.list.pop() else { unreachable!("only a name that was added is taken back") };
+        self.numbers.remove(&name);
     }
 
     /// Counts by name instead of number.
-    pub fn of_events(&self, events: &[(u16, u64)]) -> BTreeMap<String, u64> {
-        let name = |number: u16| self.list.get(usize::from(number)).map_or("(other)", |name| name);
-        events.iter().map(|(number, count)| (name(*number).to_owned(), *count)).collect()
+    pub fn of_events(&self, events: &[(u16, u64)]) -> Result<BTreeMap<String, u64>, Damaged> {
+        let name = |number: u16| match self.list.get(usize::from(number)) {
+            Some(name) => Ok(&**name),
+            None if number == UNNAMED => Ok("(other)"),
+            None => Err(Damaged("an event whose name is not known")),
+        };
+        events.iter().map(|(number, count)| Ok((name(*number)?.to_owned(), *count))).collect()
     }
 
     /// All names.
@@ -85,6 +88,9 @@ impl Names {
         for number in 0.. {
             if reader.is_empty() {
                 break;
+            }
+            if number == UNNAMED {
+                return Err(Damaged("more names of events than there are numbers"));
             }
             names.add(number, reader.text()?);
         }

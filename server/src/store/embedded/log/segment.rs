@@ -50,6 +50,14 @@ pub struct Segment {
     pub header: Header,
 }
 
+impl Segment {
+    fn follows_a_gap(&self, from: u64) -> StoreError {
+        let what =
+            format!("the frames from {from} to {} are missing before this file", self.header.first_frame);
+        StoreError::Damaged { path: self.path.clone(), what }
+    }
+}
+
 /// The files of the folder that are named as segments, in order.
 pub fn paths(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
@@ -65,7 +73,8 @@ pub fn number_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// The segments in order. A last one whose header never became durable holds nothing and is removed.
+/// The segments in order. A last one whose header never became durable holds nothing: it is removed, or, if there is no
+/// other, left to be replaced.
 pub fn segments(folder: &Path) -> Result<Vec<Segment>, StoreError> {
     let paths = paths(folder)?;
     let last = paths.len().saturating_sub(1);
@@ -73,7 +82,11 @@ pub fn segments(folder: &Path) -> Result<Vec<Segment>, StoreError> {
     for (at, path) in paths.into_iter().enumerate() {
         match read_header(&path)? {
             Some(header) => segments.push(Segment { path, header }),
-            None if at == last && is_at_most_a_header(&path) => drop(disk::remove(&path)),
+            None if at == last && is_at_most_a_header(&path) => {
+                if !segments.is_empty() {
+                    disk::remove(&path).map_err(|source| StoreError::File { path, source })?;
+                }
+            }
             None => return Err(StoreError::Damaged { path, what: "its header is damaged".to_owned() }),
         }
     }
@@ -114,38 +127,39 @@ pub fn settle(segment: &Segment, read: &Read, disk: &dyn Disk) -> Result<(), Sto
     settled.map_err(|source| StoreError::File { path: segment.path.clone(), source })
 }
 
-/// Reads a segment. `limit`: how many of its bytes are valid, as its successor says.
+/// Reads a segment. `next`: its successor, which says how many of its bytes are valid.
 pub fn read_segment(
     segment: &Segment,
-    limit: Option<u64>,
+    next: Option<&Segment>,
     next_frame: &mut u64,
     visit: &mut impl FnMut(&[u8]) -> Result<(), StoreError>,
 ) -> Result<Read, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: segment.path.clone(), what };
-    let mut bytes =
-        fs::read(&segment.path).map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
-    if let Some(limit) = limit {
+    let file_error = |source| StoreError::File { path: segment.path.clone(), source };
+    let whole = fs::read(&segment.path).map_err(file_error)?;
+    let mut bytes = whole.as_slice();
+    if let Some(next) = next {
         // A limit below the header: the segment before was already removed when this one was made.
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(HEADER_BYTES);
-        if bytes.len() > limit {
-            disk::cut(&segment.path, limit as u64)
-                .map_err(|source| StoreError::File { path: segment.path.clone(), source })?;
-            bytes.truncate(limit);
-        }
+        let limit = usize::try_from(next.header.previous_valid_bytes).unwrap_or(usize::MAX);
+        bytes = &whole[..limit.max(HEADER_BYTES).min(whole.len())];
     }
     let mut expected = segment.header.first_frame;
     if expected > *next_frame {
-        return Err(damaged(format!(
-            "the frames from {next_frame} to {expected} are missing before this file"
-        )));
+        return Err(segment.follows_a_gap(*next_frame));
     }
     let mut at = HEADER_BYTES;
     let mut last = None;
     while at < bytes.len() {
         let Some((number, payload)) = frame::parse(&bytes[at..]) else {
-            if limit.is_some()
+            if let Some(next) = next
+                && frame::parse(&whole[at..]).is_some()
+            {
+                // Its successor speaks of the end of another.
+                return Err(next.follows_a_gap(expected));
+            }
+            if next.is_some()
                 || frame::follows(&bytes[at + 1..], expected)
-                || !frame::is_torn(&bytes, at, expected)
+                || !frame::is_torn(bytes, at, expected)
             {
                 return Err(damaged(format!("the frame at byte {at} is damaged")));
             }
@@ -161,6 +175,15 @@ pub fn read_segment(
         expected += 1;
         last = Some(at);
         at += frame::HEADER_BYTES + payload.len();
+    }
+    if let Some(next) = next {
+        if expected != next.header.first_frame {
+            return Err(next.follows_a_gap(expected));
+        }
+        // Only now it is certain whose end that is.
+        if bytes.len() < whole.len() {
+            disk::cut(&segment.path, bytes.len() as u64).map_err(file_error)?;
+        }
     }
     let last_frame = last.map(|start| (start as u64, bytes[start..at].to_vec()));
     Ok(Read { valid_bytes: at as u64, last_frame })
