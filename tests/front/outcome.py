@@ -23,7 +23,8 @@ class Nobody:
     def __init__(self):
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:{}/".format(self.socket.getsockname()[1])
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def close(self):
         self.socket.close()

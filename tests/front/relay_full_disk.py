@@ -66,7 +66,7 @@ def a_full_disk_lets_the_bot_answer_and_leaves_a_gap(scene):
     assert len(target.exchanges) == sent + len(lost)
     full_until = time.time()
     disk.ballast.unlink()
-    until("no longer degraded", lambda: "degraded" not in program.ready()[1], 60)
+    until("no longer degraded", lambda: "degraded" not in program.ready()[1])
     counted = program.counted(account.appid)["text"]
     assert sent - 1 <= counted <= sent + len(lost), (counted, sent)
     gaps = program.gaps(account.appid)
@@ -93,7 +93,7 @@ def a_full_disk_is_refused_where_that_is_wanted(scene):
     status, ready = program.ready()
     assert status == 503 and "degraded" not in ready, (status, ready)
     disk.ballast.unlink()
-    until("ready again", lambda: program.ready()[0] == 200, 60)
+    until("ready again", lambda: program.ready()[0] == 200)
     counted = program.counted(account.appid)["text"]
     assert acknowledged <= counted <= acknowledged + 4, (acknowledged, counted)
 
