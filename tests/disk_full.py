@@ -77,7 +77,7 @@ class Program:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.process.returncode
+        assert self.process.wait(120) == 0, self.process.returncode
 
 
 def lines(prefix, count, first=1, spread=False):
