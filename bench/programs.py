@@ -88,10 +88,10 @@ class Programs:
         return Server([self.programs / "msgcube", "serve", "--config", file], self.log)
 
     def noop(self):
-        return Server([self.programs / "examples" / "noop"], self.log)
+        return Server([self.programs / "noop"], self.log)
 
     def load(self, server, mode, *options):
-        command = [self.programs / "examples" / "load", mode, "--addr", server.address, "--appid", APPID]
+        command = [self.programs / "load", mode, "--addr", server.address, "--appid", APPID]
         command += ["--pid", str(server.pid), *map(str, options)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --locked --quiet -p msgcube --bin msgcube --example noop --example load >&2
+cargo build --release --locked --quiet -p msgcube -p msgcube-bench --bins >&2
 programs="${CARGO_TARGET_DIR:-target}/release"
 python3 bench/run.py "$programs" "$@"
 echo

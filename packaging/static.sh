@@ -5,19 +5,28 @@
 # part of the library itself; only other sources of /etc/nsswitch.conf (LDAP and the like) would need them.
 # With musl, where its target is installed (rustup target add x86_64-unknown-linux-musl, and musl-gcc for the C parts):
 #   MSGCUBE_TARGET=x86_64-unknown-linux-musl packaging/static.sh
+# With MSGCUBE_PROFILE=dev it is a debug build, to try the scripts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-host="$(rustc -vV | sed -n 's/^host: //p')"
-target="${MSGCUBE_TARGET:-$host}"
-# With --target these flags reach the program only: build scripts and macros must stay loadable.
-# getrandom would look for the C library's function at run time, which a static program cannot, and then for /dev/urandom.
-export RUSTFLAGS="${RUSTFLAGS:-} -C target-feature=+crt-static --cfg getrandom_backend=\"linux_getrandom\""
-# No symbols in what is handed out, and so no debug information worth making.
-export CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_PROFILE_RELEASE_DEBUG=none
-cargo build --release --locked --bin msgcube --target "$target" >&2
+profile="${MSGCUBE_PROFILE:-release}"
+target="${CARGO_TARGET_DIR:-target}"
+usual="$target/${MSGCUBE_TARGET:+$MSGCUBE_TARGET/}${profile/#dev/debug}/msgcube"
+# Says the same as .cargo/config.toml, which cargo does not read then.
+[ -z "${RUSTFLAGS:-}" ] || export RUSTFLAGS="$RUSTFLAGS --cfg getrandom_backend=\"linux_getrandom\""
 
-binary="${CARGO_TARGET_DIR:-target}/$target/release/msgcube"
+# The usual program gets its place back afterwards.
+mkdir -p "$target/static"
+[ ! -e "$usual" ] || ln -f "$usual" "$target/static/usual"
+build=(--profile "$profile" --locked --package msgcube --bin msgcube)
+[ -z "${MSGCUBE_TARGET:-}" ] || build+=(--target "$MSGCUBE_TARGET")
+# Only the last step, linking, differs from the usual build: what that has compiled is used again. No symbols in what is
+# handed out.
+cargo rustc "${build[@]}" -- -C target-feature=+crt-static -C strip=symbols >&2
+binary="$target/static/msgcube"
+cp "$usual" "$binary"
+[ ! -e "$target/static/usual" ] || mv -f "$target/static/usual" "$usual"
+
 # A loader named in the file would have to be there at run time.
 if readelf -lW "$binary" | grep -q INTERP; then
   echo "$binary asks for a loader: it is not static" >&2

@@ -39,7 +39,7 @@ class Program:
 
     def ask(self, method, path, body=None, key=True):
         """Status and text; no answer at all gives None."""
-        connection = http.client.HTTPConnection(self.address, timeout=15)
+        connection = http.client.HTTPConnection(self.address, timeout=120)
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"} if key else {"Content-Type": "text/xml"}
         try:
             connection.request(method, path, body, headers)
@@ -77,7 +77,7 @@ class Program:
 
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0, self.process.returncode
+        assert self.process.wait(120) == 0, self.process.returncode
 
 
 def lines(prefix, count, first=1, spread=False):
@@ -90,7 +90,7 @@ def lines(prefix, count, first=1, spread=False):
     ]
 
 
-def until(what, check, seconds=60):
+def until(what, check, seconds=300):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := check():

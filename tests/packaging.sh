@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything under packaging/, for real: tests/packaging.sh. Wants root (chroot, a tmpfs), and cargo-deb as ./test makes it.
+# Everything under packaging/, for real: tests/packaging.sh. Wants root (chroot, a tmpfs).
 #   - the static binary, in a root with nothing else: starts, finds names, serves, and how fast
 #   - its own certificates, against OpenSSL
 #   - manual pages and completions, by the programs that read them
@@ -10,7 +10,6 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 root="$(cd "$here/.." && pwd)"
 cd "$root"
-PATH="$root/.test-env/cargo/bin:$PATH"
 work="$(mktemp -d)"
 server=
 started=$EPOCHREALTIME
@@ -46,7 +45,7 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 listening() { # FILE: waits for the address that a server prints there
-  for _ in $(seq 200); do
+  for _ in $(seq 2000); do
     base="$(sed -n 's|^listening on \(http://[^ ]*\).*|\1|p' "$1")"
     [ -z "$base" ] || return 0
     kill -0 "$server" 2>/dev/null || break
@@ -167,6 +166,7 @@ quiet() { "$@" >"$work/dpkg" 2>&1 || { cat "$work/dpkg"; fail "$*"; }; }
 rm -rf "$work/copy"/{etc,var/lib}/msgcube{,-key}
 quiet inside dpkg -i /tmp/msgcube.deb
 [ "$(inside stat -c '%a %U:%G' /etc/msgcube)" = "750 root:msgcube" ] || fail "/etc/msgcube is not the service's"
+[ -z "$(inside dpkg --verify msgcube)" ] || fail "the files are not those of md5sums"
 [ ! -L "$work/copy/etc/systemd/system/multi-user.target.wants/msgcube.service" ] || fail "it is enabled without being asked"
 # what systemd makes before a start
 inside install -d -m 700 -o msgcube -g msgcube /var/lib/msgcube /var/lib/msgcube-key

@@ -1,6 +1,7 @@
 //! Kills the real program with SIGKILL under load, again and again, and compares it with the list of what it acknowledged:
 //! all of that is counted exactly once, what was sent unanswered once or not at all, and nothing else. No sleep decides
-//! what is right here: the moments of the kills only vary what is tried. `MSGCUBE_CRASH_ROUNDS` sets how many.
+//! what is right here: the moments of the kills only vary what is tried. `MSGCUBE_CRASH_ROUNDS` sets how many,
+//! `MSGCUBE_BINARY` another build of the program than the one that cargo made with this test.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test from outside: the real clock and the environment are what it tests with"
@@ -60,7 +61,7 @@ async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<
     let over = Arc::new(AtomicBool::new(false));
     let mut senders = Vec::new();
     for number in 0..CALLBACK_SENDERS + BULK_SENDERS {
-        let sender = Sender::new(program.base(), Arc::clone(ledger), Arc::clone(&over), round, number);
+        let sender = Sender::new(&program, Arc::clone(ledger), Arc::clone(&over), round, number);
         senders.push(tokio::spawn(async move {
             if number < CALLBACK_SENDERS { sender.callbacks().await } else { sender.bulk().await }
         }));

@@ -26,7 +26,7 @@ class Tab:
     def __init__(self, page, base, expected):
         self.page, self.base, self.expected = page, base, expected
         self.complaints, self.requests = [], []
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(100_000)
         page.on("console", lambda message: message.type in ("error", "warning") and self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
         page.on("request", lambda request: self.requests.append(request.url))

@@ -546,7 +546,7 @@ class Prefix(http.server.BaseHTTPRequestHandler):
         address = f"http://{self.server.behind}{self.path.removeprefix('/wechat')}"
         request = urllib.request.Request(address, body, method=self.command)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=100) as answer:
                 status, headers, content = answer.status, answer.headers.items(), answer.read()
         except urllib.error.HTTPError as error:
             status, headers, content = error.code, error.headers.items(), error.read()

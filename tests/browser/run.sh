@@ -13,6 +13,6 @@ failed=()
 for file in "${files[@]}"; do
   echo "--- $file"
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here/../front" NO_PROXY=127.0.0.1 \
-    timeout 300 "$python" "$here/$file.py" "$binary" "${3:-}" || failed+=("$file")
+    timeout 1200 "$python" "$here/$file.py" "$binary" "${3:-}" || failed+=("$file")
 done
 [ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }

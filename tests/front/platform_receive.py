@@ -12,6 +12,7 @@ from wechatpy.replies import create_reply
 
 from callbacks import AES_KEY, Account, message
 from cases import case, run
+from outcome import Nobody
 from program import until
 from script import Script
 
@@ -22,10 +23,10 @@ ONE = "wxone0000000000001"
 class Platform(WeChatComponent):
     """wechatpy's component, and the two addresses at which it is told of things."""
 
-    def __init__(self, port=0):
+    def __init__(self, bound=None):
         super().__init__(COMPONENT, SECRET, TOKEN, AES_KEY)
         self.told, self.texts = [], []
-        self.script = Script(self.handle, port)
+        self.script = Script(self.handle, bound=bound)
 
     def handle(self, exchange):
         query = dict(parse_qsl(exchange.query))
@@ -150,14 +151,12 @@ def a_platform_lives_on_and_its_accounts_are_counted(scene):
 @case
 def events_wait_for_a_platform_that_is_away(scene):
     upstream = scene.started(Script(wechat))
-    away = Platform()
-    port = away.script.port
-    away.close()
-    program = scene.msgcube(config(upstream, port))
+    nobody = scene.started(Nobody())
+    program = scene.msgcube(config(upstream, nobody.port))
     assert push(program, "events", event("component_verify_ticket", ComponentVerifyTicket="ticket@@@1")) == b"success"
     program.kill()
     program.start()
-    platform = scene.started(Platform(port))
+    platform = scene.started(Platform(nobody.socket))
     platform.API_BASE_URL = f"http://{program.address}/cgi-bin"
     until("the ticket is there", lambda: platform.component_verify_ticket == "ticket@@@1")
     shown = program.own("GET", f"/v1/components/{COMPONENT}/ticket")

@@ -105,12 +105,14 @@ class Connection:
 
 
 class Script:
-    """`handle(exchange)` answers, or does not; what it raises closes the connection, as does returning False."""
+    """`handle(exchange)` answers, or does not; what it raises closes the connection, as does returning False. On a port, or on a
+    socket that is bound to one already."""
 
-    def __init__(self, handle, port=0, keep_bytes=True):
+    def __init__(self, handle, port=0, keep_bytes=True, bound=None):
         self.handle, self.keep_bytes = handle, keep_bytes
         self.exchanges, self.connections = [], []
-        self.listener = socket.create_server(("127.0.0.1", port), backlog=4096)
+        self.listener = bound or socket.create_server(("127.0.0.1", port), backlog=4096)
+        self.listener.listen(4096)
         self.port = self.listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self.url = f"http://{self.address}"

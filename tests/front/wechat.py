@@ -98,7 +98,7 @@ class Gateway:
         assert "access_token" in found, found
         return found
 
-    def call(self, path, body=None, method=None, headers=(), token=None, timeout=30):
+    def call(self, path, body=None, method=None, headers=(), token=None, timeout=120):
         """With the token as SDKs put it into the query."""
         target = f"{path}{'&' if '?' in path else '?'}access_token={token or self.token}"
         return self.program.ask(method or ("GET" if body is None else "POST"), target, body, headers, timeout)

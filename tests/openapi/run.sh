@@ -17,7 +17,7 @@ trap cleanup EXIT
 cp "$here/msgcube.toml" "$work/"
 "$binary" serve --config "$work/msgcube.toml" --now 2014-12-10T12:00:00+08:00 >"$work/out" 2>"$work/log" &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 1000); do
   base="$(sed -n 's|^listening on \(http://[^ ]*\).*|\1|p' "$work/out")"
   [ -z "$base" ] || break
   kill -0 "$server" 2>/dev/null || { cat "$work/out" "$work/log"; echo "the program ended" >&2; exit 1; }
@@ -51,7 +51,7 @@ curl -sf "$base/openapi.json" >"$work/openapi.json"
 "$bin/openapi-spec-validator" "$work/openapi.json"
 failed=0
 cd "$work" # where it leaves its traces
-PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS="$here/hooks.py" NO_PROXY=127.0.0.1 timeout 300 "$bin/schemathesis" \
+PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS="$here/hooks.py" NO_PROXY=127.0.0.1 timeout 1200 "$bin/schemathesis" \
   --config-file "$here/schemathesis.toml" run "$base/openapi.json" || failed=1
 
 kill -TERM "$server"

@@ -21,7 +21,7 @@ with open(os.environ["MSGCUBE_TEST_CONFIG"], "rb") as file:
 SETTINGS = next(one for one in CONFIG["component"] if one["appid"] == os.environ["MSGCUBE_TEST_COMPONENT"])
 OWN = f"{scenario.BASE}/v1/components/{SETTINGS['appid']}"
 AUTHORIZED = {"Authorization": f"Bearer {CONFIG['admin_key']}"}
-WAIT_S = 30
+WAIT_S = 300
 
 
 class Platform(http.server.BaseHTTPRequestHandler):
@@ -75,14 +75,14 @@ def approve(component, permission_sets):
     """The consent page as the account's operator uses it. Gives the code that the platform's own address is sent."""
     session = requests.Session()
     address = component.get_pre_auth_url("https://platform.example/back?state=1") + f"&auth_type=1&biz_appid={scenario.APPID}"
-    page = session.get(address, headers={"Accept-Language": "zh-CN"}, timeout=10)
+    page = session.get(address, headers={"Accept-Language": "zh-CN"}, timeout=100)
     assert page.status_code == 200 and "platform.example" in page.text, page.text
     form = Form(page.text)
     boxes = [(name, value) for name, value in form.boxes if int(value) in permission_sets]
     fields = {**form.fields, "appid": scenario.APPID, "secret": scenario.SECRET}
-    wrong = session.post(page.url, data=[*{**fields, "secret": "wrong"}.items(), *boxes], timeout=10, allow_redirects=False)
+    wrong = session.post(page.url, data=[*{**fields, "secret": "wrong"}.items(), *boxes], timeout=100, allow_redirects=False)
     assert wrong.status_code != 303 and "location" not in wrong.headers and scenario.SECRET not in wrong.text
-    done = session.post(page.url, data=[*fields.items(), *boxes], timeout=10, allow_redirects=False)
+    done = session.post(page.url, data=[*fields.items(), *boxes], timeout=100, allow_redirects=False)
     assert done.status_code == 303, (done.status_code, done.text)
     back = urllib.parse.urlsplit(done.headers["location"])
     values = dict(urllib.parse.parse_qsl(back.query))
@@ -93,7 +93,7 @@ def approve(component, permission_sets):
 def authorize(permission_sets):
     """The same by the operator of the server."""
     body = {"appid": scenario.APPID, "permission_sets": permission_sets}
-    answer = requests.post(f"{OWN}/authorizations", json=body, headers=AUTHORIZED, timeout=10)
+    answer = requests.post(f"{OWN}/authorizations", json=body, headers=AUTHORIZED, timeout=100)
     assert answer.status_code == 200, answer.text
     return answer.json()["auth_code"]
 
@@ -114,11 +114,11 @@ def main():
     appid, secret = SETTINGS["appid"], SETTINGS["secret"]
     component = WeChatComponent(appid, secret, SETTINGS["token"], SETTINGS["encoding_aes_key"])
     start = {"component_appid": appid, "component_secret": secret}
-    answer = requests.post(f"{scenario.BASE}/cgi-bin/component/api_start_push_ticket", json=start, timeout=10).json()
+    answer = requests.post(f"{scenario.BASE}/cgi-bin/component/api_start_push_ticket", json=start, timeout=100).json()
     assert answer["errcode"] == 0, answer
     next_event(component, "component_verify_ticket")
     pushed = component.component_verify_ticket
-    known = requests.get(f"{OWN}/ticket", headers=AUTHORIZED, timeout=10).json()["component_verify_ticket"]
+    known = requests.get(f"{OWN}/ticket", headers=AUTHORIZED, timeout=100).json()["component_verify_ticket"]
     assert component.fetch_access_token()["expires_in"] == 7200 and pushed and known
 
     code = approve(component, {1, 2})
@@ -148,7 +148,7 @@ def main():
     authorize([1])
     next_event(component, "updateauthorized")
     check_rows(component.get_client_by_appid(scenario.APPID))
-    gone = requests.delete(f"{OWN}/authorizations/{scenario.APPID}", headers=AUTHORIZED, timeout=10)
+    gone = requests.delete(f"{OWN}/authorizations/{scenario.APPID}", headers=AUTHORIZED, timeout=100)
     assert gone.status_code == 200, gone.text
     assert next_event(component, "unauthorized").authorizer_appid == scenario.APPID
     assert refused(lambda: call(client, scenario.SCENARIO["answers"][0]))[0] == 61003

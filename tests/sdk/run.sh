@@ -15,7 +15,20 @@ cleanup() {
 }
 trap cleanup EXIT
 
-free_port() { "$python" -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Where a test listens later. Not one of those that the system gives to connections, so that none gets it meanwhile.
+free_port() {
+  "$python" - <<'END'
+import random, socket
+while True:
+    port = random.randrange(20000, 30000)
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        pass
+print(port)
+END
+}
 
 start() { # NAME PORT_1 PORT_2 OPTION...: sets `base` to the address of a new server, which writes to NAME.out and NAME.log
   local name="$1"
@@ -24,7 +37,7 @@ start() { # NAME PORT_1 PORT_2 OPTION...: sets `base` to the address of a new se
   : >"$work/$name.out" # there before the program is, for the first look
   "$binary" serve --config "$work/$name.toml" --data-dir "$work/$name" "$@" >"$work/$name.out" 2>"$work/$name.log" &
   servers+=($!)
-  for _ in $(seq 100); do
+  for _ in $(seq 1000); do
     base="$(sed -n 's|^listening on \(http://[^ ]*\).*|\1|p' "$work/$name.out")"
     [ -z "$base" ] || return 0
     kill -0 $! 2>/dev/null || { cat "$work/$name.out" "$work/$name.log"; echo "the program ended" >&2; exit 1; }
@@ -57,7 +70,7 @@ drive() { # APPID COMPONENT COMMAND...: with that account and that platform in t
     MSGCUBE_TEST_COMPONENT="$component" MSGCUBE_TEST_COMPONENT_SECRET="$(value "$component" secret)" \
     MSGCUBE_TEST_COMPONENT_TOKEN="$(value "$component" token)" \
     MSGCUBE_TEST_COMPONENT_AES_KEY="$(value "$component" encoding_aes_key)" MSGCUBE_TEST_PUSH_PORT="${push%%/*}" \
-    NODE_PATH="$root/.test-env/node/node_modules" NO_PROXY=127.0.0.1 timeout 120 "$@"; then
+    NODE_PATH="$root/.test-env/node/node_modules" NO_PROXY=127.0.0.1 timeout 1200 "$@"; then
     echo "the program's last lines:" && tail -n 20 "$work"/*.log
     return 1
   fi

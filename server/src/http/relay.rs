@@ -126,7 +126,7 @@ pub async fn keep(
         return close(app, "relay_full");
     };
     let answers_anyway = relay.when_not_durable == WhenNotDurable::Answer;
-    let until = if answers_anyway { deadline.min(Instant::now() + DURABLE_WITHIN) } else { deadline };
+    let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
     let kept = keep_until(app, keeping, until).await;
     match &kept {
         Kept::Durable => {}
@@ -180,6 +180,14 @@ async fn copy(app: &App, behind: &Behind<'_>, incoming: &Incoming, deadline: Ins
     let _ = timeout_at(deadline, app.copies.keep(behind.listening, behind.config, incoming)).await;
 }
 
+/// How long a bot waits for the disk.
+fn disk_until(when_not_durable: WhenNotDurable, now: Instant, deadline: Instant) -> Instant {
+    match when_not_durable {
+        WhenNotDurable::Answer => deadline.min(now + DURABLE_WITHIN),
+        WhenNotDurable::Refuse => deadline,
+    }
+}
+
 /// Waits for the disk for a while; longer than that the wait goes on beside the callback.
 async fn keep_until(app: &Arc<App>, keeping: Keeping, until: Instant) -> Kept {
     let (account, aside) = (keeping.account.clone(), keeping.aside);
@@ -220,15 +228,31 @@ fn settle(
     }
 }
 
-/// What WeChat hears. `success` of our own only for what is durable.
-fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Response<Body> {
+/// What WeChat hears.
+enum Said {
+    Reply(Response<Body>),
+    Success,
+    /// The connection is closed, for this reason.
+    Nothing(&'static str),
+}
+
+/// `success` of our own only for what is durable.
+fn said(on_late: OnLate, passed: Passed, is_durable: bool) -> Said {
     match passed {
-        Passed::Answered(response) => response,
-        Passed::Late if is_durable && on_late == OnLate::Success => answer::success(),
-        Passed::Late => close(app, "relay_late"),
-        Passed::Unreachable if is_durable => answer::success(),
-        Passed::Unreachable => close(app, "relay_unreachable"),
-        Passed::TooLarge => close(app, "relay_reply_too_large"),
+        Passed::Answered(response) => Said::Reply(response),
+        Passed::Late if is_durable && on_late == OnLate::Success => Said::Success,
+        Passed::Late => Said::Nothing("relay_late"),
+        Passed::Unreachable if is_durable => Said::Success,
+        Passed::Unreachable => Said::Nothing("relay_unreachable"),
+        Passed::TooLarge => Said::Nothing("relay_reply_too_large"),
+    }
+}
+
+fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Response<Body> {
+    match said(on_late, passed, is_durable) {
+        Said::Reply(response) => response,
+        Said::Success => answer::success(),
+        Said::Nothing(reason) => close(app, reason),
     }
 }
 
@@ -236,4 +260,49 @@ fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Respon
 fn close(app: &App, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
     answer::no_answer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_delays_a_bot_by_a_second_at_most_unless_it_must_be_durable_first() {
+        let now = Instant::now();
+        let in_ms = |ms| now + Duration::from_millis(ms);
+        assert_eq!(disk_until(WhenNotDurable::Answer, now, in_ms(4900)), in_ms(1000));
+        assert_eq!(
+            disk_until(WhenNotDurable::Answer, now, in_ms(300)),
+            in_ms(300),
+            "the deadline comes first"
+        );
+        assert_eq!(disk_until(WhenNotDurable::Refuse, now, in_ms(4900)), in_ms(4900));
+    }
+
+    #[test]
+    fn success_of_our_own_is_never_said_for_what_is_not_durable() {
+        type Case = (fn() -> Passed, [&'static str; 4]);
+        let heard = |on_late, passed, is_durable| match said(on_late, passed, is_durable) {
+            Said::Reply(_) => "the bot's",
+            Said::Success => "success",
+            Said::Nothing(reason) => reason,
+        };
+        // Durable or not, with on_late = "close"; then the same with "success".
+        let cases: [Case; 4] = [
+            (|| Passed::Answered(Response::default()), ["the bot's"; 4]),
+            (|| Passed::Late, ["relay_late", "relay_late", "success", "relay_late"]),
+            (|| Passed::Unreachable, ["success", "relay_unreachable", "success", "relay_unreachable"]),
+            (|| Passed::TooLarge, ["relay_reply_too_large"; 4]),
+        ];
+        for (passed, wanted) in cases {
+            let found = [
+                (OnLate::Close, true),
+                (OnLate::Close, false),
+                (OnLate::Success, true),
+                (OnLate::Success, false),
+            ]
+            .map(|(on_late, is_durable)| heard(on_late, passed(), is_durable));
+            assert_eq!(found, wanted);
+        }
+    }
 }

@@ -315,6 +315,9 @@ async fn routed(router: Router, public: Option<&Arc<App>>, request: Request) -> 
 }
 
 #[cfg(test)]
+mod deadlines;
+
+#[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -65,7 +65,8 @@ impl Program {
         let data = folder.join("data");
         std::fs::write(&config, configuration(&data))?;
         let started = Timestamp::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_msgcube"))
+        let binary = std::env::var_os("MSGCUBE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_msgcube").into());
+        let mut child = Command::new(binary)
             .args(["serve", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -89,6 +90,11 @@ impl Program {
         Ok(program)
     }
 
+    /// Shared: each connection that is needed at the same time is another one all the same.
+    pub(crate) fn http(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     pub(crate) fn base(&self) -> &str {
         &self.base
     }
@@ -99,13 +105,13 @@ impl Program {
     }
 
     async fn wait_until_ready(&self) -> Outcome<()> {
-        for _ in 0..600 {
+        for _ in 0..60_000 {
             if self.http.get(format!("{}/readyz", self.base)).send().await?.status().is_success() {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        Err("not ready within 30 s".into())
+        Err("not ready within 300 s".into())
     }
 
     /// SIGKILL, at once.
@@ -119,13 +125,13 @@ impl Program {
     /// SIGTERM, and how it ended.
     pub(crate) async fn terminate(mut self) -> Outcome<ExitStatus> {
         Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status()?;
-        for _ in 0..200 {
+        for _ in 0..2000 {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        Err("still there 10 s after SIGTERM".into())
+        Err("still there 100 s after SIGTERM".into())
     }
 
     /// Everything counted, by type, as the own statistics say.

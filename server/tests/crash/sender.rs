@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 
 use crate::Outcome;
 use crate::ledger::{Ledger, Message};
-use crate::program::{ADMIN_KEY, APPID, TOKEN};
+use crate::program::{ADMIN_KEY, APPID, Program, TOKEN};
 
 /// One connection of one round.
 pub(crate) struct Sender {
@@ -22,13 +22,13 @@ pub(crate) struct Sender {
 
 impl Sender {
     pub(crate) fn new(
-        base: &str,
+        program: &Program,
         ledger: Arc<Ledger>,
         over: Arc<AtomicBool>,
         round: u64,
         number: u64,
     ) -> Sender {
-        Sender { http: reqwest::Client::new(), base: base.to_owned(), ledger, over, round, number }
+        Sender { http: program.http(), base: program.base().to_owned(), ledger, over, round, number }
     }
 
     /// Callbacks one after another, now and then one that an earlier round left unanswered.

@@ -282,7 +282,7 @@ async fn send_form(program: &Program, page: &str, entered: &[(&str, &str)]) -> R
     form.extend_pairs(hidden).extend_pairs(entered);
     let request = program.http.post(format!("{}/cgi-bin/componentloginpage", program.base));
     let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.finish());
-    request.timeout(Duration::from_secs(20)).send().await.unwrap()
+    request.timeout(Duration::from_secs(200)).send().await.unwrap()
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! A scripted server: answers what it is told to, and notes all it is sent.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Router,
@@ -8,7 +11,11 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, Method, Response, StatusCode},
 };
-use tokio::{net::TcpListener, task::JoinHandle, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinHandle,
+    time::Duration,
+};
 
 /// What it was sent.
 #[derive(Clone, Debug)]
@@ -69,13 +76,12 @@ pub struct Neighbour {
 
 impl Neighbour {
     pub async fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
-        Neighbour::at(0, script).await
+        Neighbour::at(free_port().await, script).await
     }
 
     /// On a port that is known already.
-    pub async fn at(port: u16, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    pub async fn at(port: FreePort, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+        let listener = TcpListener::bind(("127.0.0.1", port.number)).await.unwrap();
         let shared = Shared { seen: Arc::default(), script: Arc::new(script) };
         let router = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -121,18 +127,33 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
     response
 }
 
-/// A port on which nobody listens.
-pub async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+/// A port on which nobody listens, and that the system gives to nobody else meanwhile.
+pub struct FreePort {
+    pub number: u16,
+    /// Whoever names the port may listen on it all the same.
+    _bound: TcpSocket,
+}
+
+impl fmt::Display for FreePort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number.fmt(f)
+    }
+}
+
+pub async fn free_port() -> FreePort {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    FreePort { number: socket.local_addr().unwrap().port(), _bound: socket }
 }
 
 /// Waits until something holds.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..400 {
+    for _ in 0..4000 {
         if holds().await {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{what} did not come to pass within 20 s");
+    panic!("{what} did not come to pass within 200 s");
 }

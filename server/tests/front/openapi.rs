@@ -92,7 +92,8 @@ async fn a_rid_of_ours_is_answered_here_and_any_other_by_wechat() {
 
 #[tokio::test]
 async fn a_call_on_the_operators_address_is_kept_too_and_no_callback_comes_in_there() {
-    let admin = format!("127.0.0.1:{}", free_port().await);
+    let port = free_port().await;
+    let admin = format!("127.0.0.1:{port}");
     let program = Program::start(&format!("admin_listen = \"{admin}\"\n"), "");
     let token = program.access_token().await;
     let dates = json!({"begin_date": "2020-01-02", "end_date": "2020-01-01"});

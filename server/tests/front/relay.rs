@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt as _, net::TcpListener};
 
 use crate::{
     callbacks::{Heard, Text, now_s, success},
-    neighbour::{Answer, Neighbour, free_port},
+    neighbour::{Answer, Neighbour, free_port, until},
     program::{APPID, Program, TOKEN},
 };
 
@@ -142,16 +142,13 @@ async fn a_slash_behind_a_callback_address_changes_nothing() {
 
 #[tokio::test]
 async fn a_late_bot_closes_the_connection_or_is_answered_for_and_the_message_counts() {
-    let late = |_: &crate::neighbour::Seen| Answer::new(200, "", "late").late(Duration::from_secs(8));
+    let late = |_: &crate::neighbour::Seen| Answer::new(200, "", "late").late(Duration::from_secs(600));
     let bot = Neighbour::start(late).await;
     let closes = behind(&bot.base, "");
     let answers = behind(&bot.base, "on_late = \"success\"\n");
-    let started = std::time::Instant::now();
     let (text, other) = (Text::new("o1", 1).usual(), Text::new("o1", 1).usual());
     let heard = tokio::join!(closes.receive(APPID, &text), answers.receive(APPID, &other));
-    let took = started.elapsed();
     assert_eq!(heard, (Heard::Nothing, success()));
-    assert!(took > Duration::from_millis(4_700) && took < Duration::from_secs(8), "{took:?}");
     assert_eq!((closes.messages(APPID).await, answers.messages(APPID).await), (1, 1));
     assert_eq!(closes.metric("msgcube_relays_total{result=\"late\",status=\"\"}").await, 1);
     let (_, coverage) = closes.own(Method::GET, &format!("/v1/accounts/{APPID}/coverage"), None).await;
@@ -165,7 +162,7 @@ async fn a_bot_that_is_not_there_is_tried_until_it_is() {
     let sealed = Text::new("o1", 1).usual();
     let receive = program.receive(APPID, &sealed);
     let start_bot = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        until("a try failed", async || program.log().contains("could not be passed on")).await;
         Neighbour::at(port, |_| Answer::new(200, "", "here now")).await
     };
     let (heard, bot) = tokio::join!(receive, start_bot);
@@ -182,7 +179,8 @@ async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
             let _ = stream.write_all(b"SSH-2.0-bot\r\n\r\n").await;
         }
     });
-    let away = behind(&format!("http://127.0.0.1:{}", free_port().await), "");
+    let nobody = free_port().await;
+    let away = behind(&format!("http://127.0.0.1:{nobody}"), "");
     let odd = behind(&format!("http://127.0.0.1:{port}"), "");
     let (one, other) = (Text::new("o1", 1).usual(), Text::new("o1", 1).usual());
     let heard = tokio::join!(away.receive(APPID, &one), odd.receive(APPID, &other));
@@ -232,7 +230,7 @@ async fn a_relay_that_leads_back_by_a_name_ends_at_once() {
     let program = Program::start("", &relay.replace("FREE", "x"));
     // It listens elsewhere, so a wire leads there.
     let address = program.base.trim_start_matches("http://").to_owned();
-    let Ok(wire) = TcpListener::bind((name.trim(), port)).await else { return };
+    let Ok(wire) = TcpListener::bind((name.trim(), port.number)).await else { return };
     tokio::spawn(async move {
         while let Ok((mut from, _)) = wire.accept().await {
             let mut to = tokio::net::TcpStream::connect(&address).await.unwrap();

@@ -39,7 +39,13 @@ pub enum Passed {
 /// Sends it until the bot replies or the time is over.
 pub async fn pass_on(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
     let stopwatch = Stopwatch::start();
-    let passed = send_until(app, url, incoming, deadline).await;
+    let begin = || {
+        let mut request = incoming.request(url)?;
+        request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
+        let connection = capture_connection(&mut request);
+        Some((move || is_connected(&connection), exchange(&app.relay.client, request)))
+    };
+    let passed = send_until(deadline, begin, |error| complain(app, url, error)).await;
     let (result, status) = match &passed {
         Passed::Answered(response) => ("answered", status_class(response)),
         Passed::Late => ("late", ""),
@@ -59,19 +65,27 @@ fn status_class(response: &Response<Body>) -> &'static str {
     }
 }
 
-async fn send_until(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
+/// Tries until the bot replies or the time is over. `begin` makes a try, and something that says whether it has got as far
+/// as the bot.
+async fn send_until<C, E>(
+    deadline: Instant,
+    begin: impl Fn() -> Option<(C, E)>,
+    complain: impl Fn(&str),
+) -> Passed
+where
+    C: Fn() -> bool,
+    E: Future<Output = Result<Passed, String>>,
+{
     let (mut retry, mut resend) = (RETRY_FIRST, RESEND_FIRST);
     loop {
-        let Some(mut request) = incoming.request(url) else { return Passed::Unreachable };
-        request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
-        let connection = capture_connection(&mut request);
-        match timeout_at(deadline, exchange(&app.relay.client, request)).await {
+        let Some((is_connected, exchange)) = begin() else { return Passed::Unreachable };
+        match timeout_at(deadline, exchange).await {
             Ok(Ok(passed)) => return passed,
-            Ok(Err(error)) => complain(app, url, &error),
-            Err(_) if is_connected(&connection) => return Passed::Late,
+            Ok(Err(error)) => complain(&error),
+            Err(_) if is_connected() => return Passed::Late,
             Err(_) => return Passed::Unreachable,
         }
-        let pause = if is_connected(&connection) { &mut resend } else { &mut retry };
+        let pause = if is_connected() { &mut resend } else { &mut retry };
         if timeout_at(deadline, tokio::time::sleep(*pause)).await.is_err() {
             return Passed::Unreachable;
         }
@@ -110,5 +124,102 @@ async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, S
         }
         Err(BodyError::TooLarge) => Ok(Passed::TooLarge),
         Err(_) => Err("the reply broke off".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::pending,
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use super::*;
+    use crate::http::relay::DEADLINE;
+
+    /// What a try meets.
+    #[derive(Clone, Copy, Debug)]
+    enum Meets {
+        Nobody,
+        NobodyThatAnswersTheDoor,
+        /// It takes the callback and breaks off.
+        Rude,
+        /// It takes the callback and replies so many milliseconds later.
+        ReplyAfter(u64),
+    }
+
+    /// What came of it, when, and when each try began, in milliseconds. A try takes no time but that.
+    async fn try_it(meets: impl Fn(u64) -> Meets) -> (&'static str, u64, Vec<u64>) {
+        let started = Instant::now();
+        let ms = move || u64::try_from(started.elapsed().as_millis()).unwrap();
+        let tries = Mutex::new(Vec::new());
+        let begin = || {
+            tries.lock().unwrap().push(ms());
+            let met = meets(ms());
+            let is_connected = std::sync::Arc::new(AtomicBool::new(false));
+            let connected = is_connected.clone();
+            let exchange = async move {
+                connected.store(
+                    !matches!(met, Meets::Nobody | Meets::NobodyThatAnswersTheDoor),
+                    Ordering::Relaxed,
+                );
+                match met {
+                    Meets::Nobody | Meets::Rude => Err("no".to_owned()),
+                    Meets::NobodyThatAnswersTheDoor => pending().await,
+                    Meets::ReplyAfter(time) => {
+                        tokio::time::sleep(Duration::from_millis(time)).await;
+                        Ok(Passed::Answered(Response::new(Body::empty())))
+                    }
+                }
+            };
+            Some((move || is_connected.load(Ordering::Relaxed), exchange))
+        };
+        let passed = send_until(started + DEADLINE, begin, |_| {}).await;
+        let outcome = match passed {
+            Passed::Answered(_) => "answered",
+            Passed::Late => "late",
+            Passed::Unreachable => "unreachable",
+            Passed::TooLarge => "too large",
+        };
+        let ended = ms();
+        (outcome, ended, tries.into_inner().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_is_not_there_is_tried_again_until_the_deadline() {
+        let (outcome, ended, tries) = try_it(|_| Meets::Nobody).await;
+        assert_eq!((outcome, ended), ("unreachable", 4900));
+        assert_eq!(tries[..6], [0, 25, 75, 175, 375, 775]);
+        assert!(tries[5..].windows(2).all(|pair| pair[1] - pair[0] == 400), "{tries:?}");
+        assert!(tries.last().unwrap() + 400 >= 4900, "to the end: {tries:?}");
+        assert_eq!(try_it(|_| Meets::NobodyThatAnswersTheDoor).await, ("unreachable", 4900, vec![0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_comes_within_the_deadline_gets_it_at_once() {
+        for comes_at in [1, 2000, 4400] {
+            let there = |now| if now < comes_at { Meets::Nobody } else { Meets::ReplyAfter(0) };
+            let (outcome, ended, _) = try_it(there).await;
+            assert_eq!(outcome, "answered");
+            assert!((comes_at..comes_at + 400).contains(&ended), "{comes_at}: {ended}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_has_it_is_waited_for_until_the_deadline_and_not_sent_it_again() {
+        assert_eq!(try_it(|_| Meets::ReplyAfter(4899)).await, ("answered", 4899, vec![0]));
+        assert_eq!(try_it(|_| Meets::ReplyAfter(7000)).await, ("late", 4900, vec![0]));
+        let late = |now| if now < 2000 { Meets::Nobody } else { Meets::ReplyAfter(7000) };
+        let (outcome, ended, _) = try_it(late).await;
+        assert_eq!((outcome, ended), ("late", 4900), "the deadline is the callback's, not the try's");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_breaks_off_is_sent_it_again_a_few_times_only() {
+        let (outcome, ended, tries) = try_it(|_| Meets::Rude).await;
+        assert_eq!((outcome, ended, tries), ("unreachable", 4900, vec![0, 200, 600, 1400, 3000]));
     }
 }

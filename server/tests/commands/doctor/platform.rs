@@ -158,7 +158,7 @@ fn a_platforms_settings_that_are_not_in_use_are_named() -> Outcome<()> {
 
 /// Waits until what the server says of its platform's tickets is this.
 async fn until(server: &Server, is_so: impl Fn(&serde_json::Value) -> bool) -> Outcome<()> {
-    for _ in 0..200 {
+    for _ in 0..2000 {
         if is_so(&server.own(&format!("/v1/components/{PLATFORM}")).await?["ticket"]) {
             return Ok(());
         }

@@ -108,8 +108,8 @@ impl Stage {
         head::clean(&mut parts.headers);
         keep(&self.app, &mut parts, Some(&mut body), call.has_token).ok()?;
         let real = call.has_token.then(|| Secret::new("REAL-token"));
-        let upstream = self.app.upstream.as_ref().unwrap();
-        let request = head::request(&parts, upstream, real.as_ref(), Body::empty()).unwrap();
+        let upstream = self.app.upstream().unwrap();
+        let request = head::request(&parts, &upstream, real.as_ref(), Body::empty()).unwrap();
         let head = format!("{} {}\n{:?}", request.method(), request.uri(), request.headers());
         Some((head, body.to_vec()))
     }

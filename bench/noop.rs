@@ -1,6 +1,6 @@
 //! The baseline of the benchmarks: the same HTTP stack, the same bodies read, and nothing done with them. It answers
 //! `success` to callbacks and a month's rows to the month interface, so it is a bot behind a relay, too; and it stands for
-//! WeChat behind a gateway, with a token and a user. `cargo run --release --example noop`
+//! WeChat behind a gateway, with a token and a user. `cargo run --release --bin noop`
 
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;

@@ -1,5 +1,5 @@
 //! The benchmarks' load: keep-alive connections over plain TCP with hand-written requests, so that the generator takes as
-//! little of the shared cores as it can. Prints one line of JSON. `cargo run --release --example load -- --help`
+//! little of the shared cores as it can. Prints one line of JSON. `cargo run --release --bin load -- --help`
 #![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
 
 mod connection;
