@@ -41,7 +41,6 @@ pub use serve::{Listener, Peer, Routes, Watcher, connections_max, serve};
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
         .route("/callback/{appid}", get(callback::verify).post(callback::receive_routed))
-        .route("/callback/{appid}/", get(callback::verify).post(callback::receive_routed))
         .route("/cloud/admin", post(cloud::admin))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))

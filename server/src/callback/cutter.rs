@@ -33,6 +33,13 @@ enum Skipped {
     Blanks,
 }
 
+/// What of a document was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    in_cdata: bool,
+    root: bool,
+}
+
 /// How an item begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
@@ -49,8 +56,7 @@ pub struct Cutter {
     /// How far that was looked at.
     at: usize,
     sort: Option<Sort>,
-    in_cdata: bool,
-    root_seen: bool,
+    seen: Seen,
     skipped: Skipped,
     /// Number of the line that `start` lies in, from 1.
     line: u64,
@@ -67,8 +73,7 @@ impl Default for Cutter {
             start: 0,
             at: 0,
             sort: None,
-            in_cdata: false,
-            root_seen: false,
+            seen: Seen::default(),
             skipped: Skipped::Nothing,
             line: 1,
             number: 0,
@@ -147,7 +152,7 @@ impl Cutter {
             None if self.ended || rest.len() > ITEM_BYTES_MAX => Sort::Line,
             None => return None,
         };
-        (self.sort, self.at, self.in_cdata, self.root_seen) = (Some(sort), self.start, false, false);
+        (self.sort, self.at, self.seen) = (Some(sort), self.start, Seen::default());
         Some(sort)
     }
 
@@ -186,13 +191,13 @@ impl Cutter {
     fn scan(&mut self, limit: usize) -> Next {
         loop {
             let rest = &self.buffer[self.at..limit];
-            if self.in_cdata {
+            if self.seen.in_cdata {
                 let Some(end) = rest.windows(3).position(|part| part == b"]]>") else {
                     // The last two may be the first of an end.
                     self.at = self.at.max(limit.saturating_sub(2));
                     return Next::More;
                 };
-                (self.at, self.in_cdata) = (self.at + end + 3, false);
+                (self.at, self.seen.in_cdata) = (self.at + end + 3, false);
                 continue;
             }
             let Some(found) = rest.iter().position(|byte| *byte == b'<') else {
@@ -203,10 +208,10 @@ impl Cutter {
             let rest = &self.buffer[self.at..limit];
             let Some(tag) = tag(rest) else { return Next::More };
             match tag {
-                Tag::CData => self.in_cdata = true,
+                Tag::CData => self.seen.in_cdata = true,
                 Tag::End(length) => return Next::End(self.at + length),
-                Tag::Root if self.root_seen && self.is_first_of_line() => return Next::Other(self.at),
-                Tag::Root => self.root_seen = true,
+                Tag::Root if self.seen.root && self.is_first_of_line() => return Next::Other(self.at),
+                Tag::Root => self.seen.root = true,
                 Tag::Other => {}
             }
             self.at += 1;
@@ -269,8 +274,9 @@ impl Cutter {
     }
 }
 
-fn line_breaks(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+/// How many lines end in these bytes.
+pub fn line_breaks(bytes: &[u8]) -> u64 {
+    bytes.split(|byte| *byte == b'\n').skip(1).count() as u64
 }
 
 /// What begins with `<`, as far as it matters here.

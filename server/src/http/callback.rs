@@ -29,7 +29,7 @@ use crate::{
     store::{Aside, Outcome},
 };
 
-pub use recipient::Keeping;
+pub use recipient::{Keeping, without_slash};
 use recipient::{NotTaken, Recipient};
 
 /// How long a callback waits for its body and the disk, together. WeChat itself waits 5 s.

@@ -42,13 +42,8 @@ pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/cgi-bin/component/{name}", any(call))
         .route("/component/{component}/events", post(events::receive))
-        .route("/component/{component}/events/", post(events::receive))
         .route(
             "/component/{component}/callback/{appid}",
-            get(callback::verify).post(callback::receive_routed),
-        )
-        .route(
-            "/component/{component}/callback/{appid}/",
             get(callback::verify).post(callback::receive_routed),
         )
         .route("/cgi-bin/componentloginpage", any(consent::page))

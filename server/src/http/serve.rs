@@ -286,6 +286,9 @@ async fn respond(
     let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
+    if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
+        *request.uri_mut() = uri;
+    }
     let response = if routes.is_public && callback::is_callback(&request) {
         let response = callback::receive(&routes.app, request, arrived).await;
         note_callback(&routes.app, &share, &response);

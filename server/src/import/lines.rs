@@ -12,7 +12,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use crate::callback::cutter::{Cutter, Item};
+use crate::callback::cutter::{Cutter, Item, line_breaks};
 
 /// Bytes of lines after which a chunk is sent.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
@@ -46,7 +46,7 @@ impl Chunk {
         self.places.push((self.body_lines + 1, number));
         self.body.extend_from_slice(item);
         self.body.push(b'\n');
-        self.body_lines += 1 + item.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.body_lines += 1 + line_breaks(item);
     }
 }
 

@@ -41,7 +41,7 @@ async fn messages(
     body: String,
 ) -> (StatusCode, String) {
     let mut server = server.lock().unwrap();
-    if headers["authorization"] != "Bearer the key" {
+    if !["Bearer the key", "Bearer the-key"].iter().any(|known| headers["authorization"] == *known) {
         return (StatusCode::UNAUTHORIZED, String::new());
     }
     if server.unavailable_from.is_some_and(|from| server.requests.len() >= from) && server.unavailable > 0 {
@@ -196,7 +196,7 @@ async fn a_configuration_names_the_server_the_key_and_the_account() {
     let config = folder.path().join("msgcube.toml");
     let listen = base.trim_start_matches("http://");
     let account = |appid: &str| format!("[[account]]\nappid = \"{appid}\"\nsecret = \"s\"\ntoken = \"t\"\n");
-    let text = |accounts: &str| format!("listen = \"{listen}\"\nadmin_key = \"the key\"\n{accounts}");
+    let text = |accounts: &str| format!("listen = \"{listen}\"\nadmin_key = \"the-key\"\n{accounts}");
     let line = format!("import {} --config {}", file.display(), config.display());
     let run = async |more: &str| imported_by(&format!("{line} {more}"), "admin-key").await;
     std::fs::write(&config, text(&account("wx1"))).unwrap();

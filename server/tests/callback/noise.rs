@@ -97,7 +97,7 @@ fn message(is_event: bool) -> (Message, Vec<(&'static str, &'static str)>) {
     (Message { user: "o-1".into(), create_time: NOW_S - 5, content }, fields)
 }
 
-fn joined<'a>(pieces: &[usize], from: &[&'a [u8]]) -> Vec<u8> {
+fn joined(pieces: &[usize], from: &[&[u8]]) -> Vec<u8> {
     pieces.iter().flat_map(|at| from[at % from.len()]).copied().collect()
 }
 

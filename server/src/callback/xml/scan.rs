@@ -85,13 +85,11 @@ impl<'a> Scanner<'a> {
 
     fn skip(&mut self, rest: &'a [u8], begin: &[u8], end: &[u8], sort: usize) -> Piece<'a> {
         let found = if self.endless[sort] { None } else { find(&rest[begin.len()..], end) };
-        match found {
-            Some(at) => self.take(begin.len() + at + end.len(), Piece::Skipped),
-            None => {
-                self.endless[sort] = true;
-                self.take(1, Piece::Odd)
-            }
+        if let Some(at) = found {
+            return self.take(begin.len() + at + end.len(), Piece::Skipped);
         }
+        self.endless[sort] = true;
+        self.take(1, Piece::Odd)
     }
 
     /// A tag ends at its `>`. A `<` before that shows that it is none: no tag may hold one.

@@ -29,14 +29,26 @@ struct Place<'a> {
 impl Place<'_> {
     fn of(path: &str) -> Option<Place<'_>> {
         let is_one = |part: &&str| !part.is_empty() && !part.contains('/');
-        // Consoles and proxies add it.
-        let path = path.strip_suffix('/').unwrap_or(path);
         if let Some(appid) = path.strip_prefix("/callback/").filter(is_one) {
             return Some(Place { component: None, appid });
         }
         let (component, appid) = path.strip_prefix("/component/")?.split_once("/callback/")?;
         (is_one(&component) && is_one(&appid)).then_some(Place { component: Some(component), appid })
     }
+}
+
+/// The address without the slash at its end, which consoles and proxies add, if WeChat sends something there.
+pub fn without_slash(uri: &Uri) -> Option<Uri> {
+    let path = uri.path().strip_suffix('/')?;
+    let platform = path.strip_prefix("/component/").and_then(|rest| rest.strip_suffix("/events"));
+    let is_platform = platform.is_some_and(|appid| !appid.is_empty() && !appid.contains('/'));
+    if !is_platform && Place::of(path).is_none() {
+        return None;
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(format!("{path}{query}").parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// True for the address of a callback.
