@@ -25,6 +25,7 @@ use crate::{
     screen::Screen,
     send::{self, SendArgs},
     server,
+    sockets::{HandedOver, SocketError},
     tls_ca::{self, TlsCaArgs},
 };
 
@@ -134,11 +135,16 @@ fn run(cli: Cli) -> ExitCode {
     // Openids and keys are for the owner's eyes.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(locale);
+    // It changes the environment, so no other thread may run yet.
+    let sockets = match &cli.command {
+        Command::Serve(_) => HandedOver::take(),
+        _ => Ok(HandedOver::default()),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure(error.to_string()), lang),
     };
-    let done = runtime.block_on(run_command(cli.command, lang));
+    let done = runtime.block_on(run_command(cli.command, lang, sockets));
     // A name that is still being looked up holds nobody up; what matters was waited for.
     runtime.shutdown_background();
     match done {
@@ -159,10 +165,14 @@ fn fail(failure: &Failure, lang: Lang) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> {
+async fn run_command(
+    command: Command,
+    lang: Lang,
+    sockets: Result<HandedOver, SocketError>,
+) -> Result<ExitCode, Failure> {
     let out = &mut Screen::default();
     match command {
-        Command::Serve(args) => serve(args).await,
+        Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
             demo::run(args, lang).await?;
             Ok(ExitCode::SUCCESS)
@@ -222,7 +232,7 @@ fn around(lang: Lang) -> Around {
     Around { lang, clock: Clock::real(), colours: may_colour(), columns: terminal_columns() }
 }
 
-async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure> {
     let mut config = read_config(&args.config)?;
     config.listen = args.listen.unwrap_or(config.listen);
     config.data_dir = args.data_dir.unwrap_or(config.data_dir);
@@ -236,7 +246,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
-    server::run(config, clock).await?;
+    server::run(config, clock, sockets).await?;
     Ok(ExitCode::SUCCESS)
 }
 

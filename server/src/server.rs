@@ -11,9 +11,11 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::{Config, Flaw},
-    http::{self, Listener, Watcher},
+    http::{self, Watcher},
     ingest::Writer,
+    planned_stop::ListeningSocket,
     screen::Screen,
+    sockets::{HandedOver, SocketError},
     tls::{Tls, TlsError},
 };
 
@@ -29,20 +31,20 @@ pub enum ServerError {
     /// HTTPS.
     #[error("{0}")]
     Tls(#[from] TlsError),
-    /// The address cannot be used.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
-    Listen { address: SocketAddr, source: io::Error },
+    /// A listening socket.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// Something of the system.
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub async fn run(config: Config, clock: Clock) -> Result<(), ServerError> {
+/// Serves until SIGTERM or SIGINT, on the sockets that were handed over where there are any.
+pub async fn run(config: Config, clock: Clock, sockets: HandedOver) -> Result<(), ServerError> {
     // Opening replays the log, which takes its time; the runtime has nothing else to do yet.
     let (app, writer) = App::start(config, clock)?;
     let app = Arc::new(app);
-    let result = serve(app.clone(), |_| Ok(())).await;
+    let result = serve(app.clone(), sockets, |_| Ok(())).await;
     stop(app, writer).await?;
     result
 }
@@ -50,15 +52,15 @@ pub async fn run(config: Config, clock: Clock) -> Result<(), ServerError> {
 /// Binds the addresses, says so, and serves until a signal. `ready` is told the public address.
 pub async fn serve(
     app: Arc<App>,
+    sockets: HandedOver,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), ServerError> {
     let tls = app.config.tls.as_ref().map(Tls::start).transpose()?.map(Arc::new);
-    let listener = bind(app.config.listen).await?.with_tls(tls.clone());
-    let admin = match app.config.admin_listen {
-        // On this very machine nobody listens in, and no certificate names it.
-        Some(address) => Some(bind(address).await?.with_tls(tls.filter(|_| !address.ip().is_loopback()))),
-        None => None,
-    };
+    let (listener, admin) = sockets.listeners(app.config.listen, app.config.admin_listen)?;
+    let listener = listener.with_tls(tls.clone());
+    // On this very machine nobody listens in, and no certificate names it.
+    let is_private = app.config.admin_listen.is_some_and(|address| address.ip().is_loopback());
+    let admin = admin.map(|admin| admin.with_tls(tls.filter(|_| !is_private)));
     let address = listener.address()?;
     check_loops(&app, address)?;
     app.copies.start();
@@ -113,6 +115,8 @@ fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
 struct Nobody;
 
 impl Watcher for Nobody {
+    async fn opening(&self, _: ListeningSocket) {}
+
     fn deaf(&self) {}
 
     fn closing(&self) {}
@@ -128,8 +132,4 @@ pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     })
     .await?;
     Ok(())
-}
-
-async fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
-    Listener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
 }

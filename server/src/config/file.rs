@@ -6,8 +6,8 @@ use msgcube_client::DateProfile;
 use serde::Deserialize;
 
 use super::{
-    AccountTable, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles, UpstreamConfig,
-    cloud::CloudTable, component::ComponentTable,
+    AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, SecretFiles, TlsFiles,
+    UpstreamConfig, cloud::CloudTable, component::ComponentTable,
 };
 use crate::{outbound::Address, secret::Secret};
 
@@ -62,7 +62,7 @@ fn default_memory_mib() -> usize {
     512
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DatacubeTable {
     live: bool,
@@ -70,6 +70,20 @@ struct DatacubeTable {
     user_source: bool,
     not_ready_before: String,
     partial: Partial,
+    bridge_s: u32,
+}
+
+impl Default for DatacubeTable {
+    fn default() -> DatacubeTable {
+        DatacubeTable {
+            live: false,
+            date_profile: Profile::default(),
+            user_source: false,
+            not_ready_before: String::new(),
+            partial: Partial::default(),
+            bridge_s: BRIDGE_S,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, Default)]
@@ -202,6 +216,10 @@ impl Place<'_> {
                 )
             })?),
         };
+        if table.bridge_s > BRIDGE_S_MAX {
+            let what = format!("must be at most {BRIDGE_S_MAX} seconds, or 0 so that every stop is a gap");
+            return Err(self.value_error("datacube.bridge_s", what));
+        }
         Ok(Datacube {
             live: table.live,
             date_profile: match table.date_profile {
@@ -211,6 +229,7 @@ impl Place<'_> {
             user_source: table.user_source,
             not_ready_before_minute,
             withhold_partial: table.partial == Partial::Withhold,
+            bridge_s: table.bridge_s,
         })
     }
 

@@ -329,7 +329,8 @@ fn rows(
     let Question { account, dates, .. } = question;
     let mut periods = periods(interface, dates, app.config.datacube.live, now_s);
     let partial = app.store.coverage(account.number, |coverage| {
-        let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s)).copied();
+        let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s));
+        let partial = partial.map(|period| (*period, coverage.why(period.start_s(), period.end_s(), now_s)));
         if app.config.datacube.withhold_partial {
             periods.answered.retain(|period| is_covered(coverage, *period, now_s));
         }
@@ -343,10 +344,10 @@ fn rows(
         list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
     }
     let hint = match (partial, periods.open) {
-        (Some(period), _) if app.config.datacube.withhold_partial => {
-            Some(Hint::withheld(period.start(), &account.config.appid))
+        (Some((period, why)), _) if app.config.datacube.withhold_partial => {
+            Some(Hint::withheld(period.start(), &why, &account.config.appid))
         }
-        (Some(period), _) => Some(Hint::partial(period.start(), &account.config.appid)),
+        (Some((period, why)), _) => Some(Hint::partial(period.start(), &why, &account.config.appid)),
         (None, Some(open)) => Some(Hint::not_over(open.start(), open.last_day().plus_days(1))),
         (None, None) if periods.answered.is_empty() => Hint::no_period(interface, dates.begin, dates.end),
         (None, None) => None,

@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+mod stopping;
+
 use super::{
     activity::{Activity, Idle, Timed},
     callback, datacube, drain,
     record::Asked,
 };
-use crate::{app::App, tls::Tls};
+use crate::{app::App, planned_stop::ListeningSocket, tls::Tls};
 use axum::{
     Router,
     body::Body,
@@ -24,11 +26,12 @@ use axum::{
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
+use stopping::{Follower, LastAnswer, Stopping};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
@@ -64,20 +67,37 @@ const DEAF_EVERY: Duration = Duration::from_millis(400);
 const OTHER_FILES: u64 = 64;
 /// What a connection buffers in each direction; a head has to fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// How long requests in flight may take at the end.
-const END_MAX: Duration = Duration::from_secs(10);
+/// Connections that wait to be accepted, as far as the system allows (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<Tls>>,
+    /// Another process has it open, too, and keeps it open.
+    is_handed_over: bool,
 }
 
 impl Listener {
     /// Binds; port 0 takes any free one.
-    pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
-        TcpListener::bind(address).await.map(|socket| Listener { socket, tls: None })
+    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a process that has just ended do not keep the address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Listener { socket: socket.listen(BACKLOG)?, tls: None, is_handed_over: false })
+    }
+
+    /// A socket that listens already and that somebody else keeps open.
+    pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, is_handed_over: true })
+    }
+
+    fn listening_socket(&self) -> ListeningSocket {
+        let inode = rustix::fs::fstat(&self.socket).ok().map(|status| status.st_ino);
+        ListeningSocket { inode, is_handed_over: self.is_handed_over }
     }
 
     /// The same, speaking HTTPS.
@@ -99,6 +119,8 @@ impl Listener {
 
 /// What happens at the edges of serving.
 pub trait Watcher {
+    /// Connections wait in this socket; the first is taken when this is ready.
+    fn opening(&self, socket: ListeningSocket) -> impl Future<Output = ()> + Send;
     /// A connection could not be taken, or had to wait.
     fn deaf(&self);
     /// No new connection is taken from now on.
@@ -117,25 +139,75 @@ pub async fn serve(
     // And one write of one piece: answers are short.
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    watcher.opening(listener.listening_socket()).await;
     let places = Arc::new(Semaphore::new(connections_max()));
-    let graceful = GracefulShutdown::new();
-    let idle = Idle::start();
+    let Listener { socket, tls, is_handed_over } = listener;
+    let server = Server { builder, routes, tls, idle: Idle::start(), stopping: Stopping::new() };
+    accept_until(end, &socket, &places, watcher, &server).await;
+    accept_until(server.stopping.begin(), &socket, &places, watcher, &server).await;
+    let left = (!is_handed_over).then(|| socket.into_std());
+    if let Some(Ok(left)) = &left {
+        accept_those_left(left, &places, &server);
+    }
+    watcher.closing();
+    drop(left);
+    if !server.stopping.finish().await {
+        tracing::warn!("some requests were still running at the end and were cut off");
+    }
+}
+
+async fn accept_until(
+    end: impl Future<Output = ()>,
+    socket: &TcpListener,
+    places: &Arc<Semaphore>,
+    watcher: &impl Watcher,
+    server: &Server,
+) {
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener.socket, &places, watcher) => accepted,
-            () = &mut end => break,
+            accepted = accept(socket, places, watcher) => accepted,
+            () = &mut end => return,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
+        if let Some((stream, peer, place)) = accepted {
+            server.start(stream, peer, place);
+        }
+    }
+}
+
+/// A socket that nobody else has open is closed now, with all connections that wait in it.
+fn accept_those_left(socket: &std::net::TcpListener, places: &Arc<Semaphore>, server: &Server) {
+    // The runtime may not have heard of them yet, so the system itself is asked.
+    while let Ok(place) = places.clone().try_acquire_owned()
+        && let Ok((stream, peer)) = socket.accept()
+        && stream.set_nonblocking(true).is_ok()
+        && let Ok(stream) = TcpStream::from_std(stream)
+    {
+        let _ = stream.set_nodelay(true);
+        server.start(stream, peer, place);
+    }
+}
+
+/// What connections are served with.
+struct Server {
+    builder: auto::Builder<TokioExecutor>,
+    routes: Routes,
+    tls: Option<Arc<Tls>>,
+    idle: Idle,
+    stopping: Stopping,
+}
+
+impl Server {
+    fn start(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
         let activity = Arc::new(Activity::new());
         let connection = Connection {
-            builder: builder.clone(),
-            routes: routes.clone(),
+            builder: self.builder.clone(),
+            routes: self.routes.clone(),
             activity: activity.clone(),
             peer: Peer(peer),
-            watcher: graceful.watcher(),
+            follower: self.stopping.follower(),
         };
-        let tls = listener.tls.clone();
+        let tls = self.tls.clone();
         let task = tokio::spawn(async move {
             match tls {
                 None => connection.serve(stream).await,
@@ -147,12 +219,7 @@ pub async fn serve(
             }
             drop(place);
         });
-        idle.watch(activity, task.abort_handle());
-    }
-    drop(listener);
-    watcher.closing();
-    if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests were still running after 10 s and were cut off");
+        self.idle.watch(activity, task.abort_handle());
     }
 }
 
@@ -162,19 +229,19 @@ struct Connection {
     routes: Routes,
     activity: Arc<Activity>,
     peer: Peer,
-    watcher: hyper_util::server::graceful::Watcher,
+    follower: Follower,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
-        let Connection { builder, routes, activity, peer, watcher } = self;
+        let Connection { builder, routes, activity, peer, follower } = self;
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
+        let (watched, last_answer) = (activity.clone(), follower.last_answer());
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            respond(routes.clone(), request, peer, arrived, activity.clone())
+            respond(routes.clone(), request, peer, arrived, activity.clone(), last_answer.clone())
         });
-        // An error here is the peer's: a broken connection or no HTTP.
-        let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
+        follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
     }
 }
 
@@ -241,11 +308,12 @@ async fn respond(
     peer: Peer,
     arrived: Instant,
     activity: Arc<Activity>,
+    last_answer: LastAnswer,
 ) -> Result<Response<Body>, Closed> {
     let running = activity.clone().begin();
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
-    let response = if routes.is_public && callback::is_callback(&request) {
+    let mut response = if routes.is_public && callback::is_callback(&request) {
         callback::receive(&routes.app, request, arrived).await
     } else {
         request.extensions_mut().insert(peer);
@@ -255,6 +323,7 @@ async fn respond(
         asked.keep(&routes.app, &response);
         response
     };
+    last_answer.mark(version, &mut response);
     match response.extensions().get::<CloseWithoutAnswer>() {
         None => Ok(running.until_sent(response)),
         Some(CloseWithoutAnswer) => Err(Closed),
@@ -286,6 +355,8 @@ mod tests {
         }
 
         fn closing(&self) {}
+
+        async fn opening(&self, _: ListeningSocket) {}
     }
 
     #[tokio::test]

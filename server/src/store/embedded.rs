@@ -22,7 +22,7 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use msgcube_cube::{Account, Admitted, ColdError, Content, Coverage, Message};
+use msgcube_cube::{Account, Admitted, ColdError, Content, Coverage, Message, Reason};
 
 use super::{AccountNumber, Aside, Change, NotDurable, Outcome, StoreError, lock};
 use disk::{Disk, RealDisk};
@@ -205,7 +205,7 @@ impl Embedded {
     /// What was not taken since the last mark is not covered, until somebody serves anew.
     fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
-        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
+        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
     }
 
     /// The frame, after a record that ends all serving if the log does not know that yet.
@@ -214,7 +214,7 @@ impl Embedded {
             return frame;
         }
         let mut whole = Vec::with_capacity(frame.len() + 16);
-        Record::Serve { at_s: 0, accounts: Vec::new() }.encode(&mut whole);
+        Record::Interrupted.encode(&mut whole);
         whole.extend_from_slice(&frame);
         whole
     }
@@ -307,21 +307,21 @@ impl Embedded {
 
     fn note(&self, change: Change) {
         match change {
-            Change::Lose { account, from_s, to_s } => {
-                self.change_coverage(account, |coverage| coverage.lose(from_s, to_s));
+            Change::Lose { account, from_s, to_s, reason } => {
+                self.change_coverage(account, |coverage| coverage.lose(from_s, to_s, &reason));
             }
             Change::Claim { account, from_s, to_s } => {
                 self.change_coverage(account, |coverage| coverage.claim(from_s, to_s));
             }
-            Change::Serve { at_s, accounts } => {
-                for cell in &self.read_accounts().by_number {
-                    let served = accounts.contains(&AccountNumber(cell.number));
-                    let mut coverage = lock(&cell.coverage);
-                    if served { coverage.serve(at_s) } else { coverage.stop() }
-                }
+            Change::Serve { at_s, accounts, reason } => {
+                self.serve(at_s, &accounts, |coverage| coverage.serve(at_s, &reason));
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((end_s, at_s));
+                self.serve(at_s, &accounts, |coverage| coverage.resume(end_s, at_s, bridged));
             }
             Change::Begin { at_s, account } => {
-                self.change_coverage(account, |coverage| coverage.serve(at_s));
+                self.change_coverage(account, |coverage| coverage.serve(at_s, &Reason::NotRunning));
             }
             Change::Cease { account } => self.change_coverage(account, Coverage::stop),
             Change::Mark { at_s } => {
@@ -329,6 +329,19 @@ impl Embedded {
             }
             Change::Fact { key, value } => lock(&self.small).set_fact(key, value),
             Change::Message { .. } | Change::Aside { .. } => {}
+        }
+    }
+
+    /// Serves these accounts so, and no others.
+    fn serve(&self, at_s: i64, accounts: &[AccountNumber], serve: impl Fn(&mut Coverage)) {
+        for cell in &self.read_accounts().by_number {
+            let mut coverage = lock(&cell.coverage);
+            if accounts.contains(&AccountNumber(cell.number)) {
+                serve(&mut coverage);
+            } else {
+                coverage.stop();
+                coverage.cut(at_s);
+            }
         }
     }
 
@@ -341,15 +354,21 @@ impl Embedded {
 
 fn record_of(change: &Change) -> Record<'_> {
     match change {
-        Change::Lose { account, from_s, to_s } => {
-            Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s }
+        Change::Lose { account, from_s, to_s, reason } => {
+            Record::Lose { account: account.0, from_s: *from_s, to_s: *to_s, reason: reason.clone() }
         }
         Change::Claim { account, from_s, to_s } => {
             Record::Claim { account: account.0, from_s: *from_s, to_s: *to_s }
         }
-        Change::Serve { at_s, accounts } => {
-            Record::Serve { at_s: *at_s, accounts: accounts.iter().map(|account| account.0).collect() }
+        Change::Serve { at_s, accounts, reason } => {
+            Record::Serve { at_s: *at_s, accounts: numbers(accounts), reason: reason.clone() }
         }
+        Change::Resume { end_s, at_s, accounts, is_bridged } => Record::Resume {
+            end_s: *end_s,
+            at_s: *at_s,
+            accounts: numbers(accounts),
+            is_bridged: *is_bridged,
+        },
         Change::Begin { at_s, account } => Record::Begin { account: account.0, at_s: *at_s },
         Change::Cease { account } => Record::Cease { account: account.0 },
         Change::Mark { at_s } => Record::Mark { at_s: *at_s },
@@ -357,4 +376,8 @@ fn record_of(change: &Change) -> Record<'_> {
         // Admitted on paths of their own.
         Change::Message { .. } | Change::Aside { .. } => Record::Fact { key: "", value: None },
     }
+}
+
+fn numbers(accounts: &[AccountNumber]) -> Vec<u32> {
+    accounts.iter().map(|account| account.0).collect()
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use msgcube_client::{Interface, Row};
-use msgcube_cube::{Coverage, Kind, Message, Period, day_of, rollup};
+use msgcube_cube::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
 
 use super::{AccountNumber, Aside, Change, NotDurable, Outcome, Slice, StoreError, lock, statistics::Span};
 
@@ -117,20 +117,22 @@ impl State {
             Change::Aside { account, aside } => {
                 self.account(*account).map_or(Outcome::Repeat, |account| account.put_aside(aside))
             }
-            Change::Lose { account, from_s, to_s } => {
-                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s))
+            Change::Lose { account, from_s, to_s, reason } => {
+                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason))
             }
             Change::Claim { account, from_s, to_s } => {
                 self.cover(*account, |coverage| coverage.claim(*from_s, *to_s))
             }
-            Change::Serve { at_s, accounts } => {
-                for (number, account) in self.accounts.iter_mut().enumerate() {
-                    let served = accounts.contains(&AccountNumber::at(number));
-                    if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
-                }
-                Outcome::Noted
+            Change::Serve { at_s, accounts, reason } => {
+                self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason))
             }
-            Change::Begin { at_s, account } => self.cover(*account, |coverage| coverage.serve(*at_s)),
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged))
+            }
+            Change::Begin { at_s, account } => {
+                self.cover(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning))
+            }
             Change::Cease { account } => self.cover(*account, Coverage::stop),
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
@@ -144,6 +146,18 @@ impl State {
                 Outcome::Noted
             }
         }
+    }
+
+    fn serve(&mut self, at_s: i64, accounts: &[AccountNumber], serve: impl Fn(&mut Coverage)) -> Outcome {
+        for (number, account) in self.accounts.iter_mut().enumerate() {
+            if accounts.contains(&AccountNumber::at(number)) {
+                serve(&mut account.coverage);
+            } else {
+                account.coverage.stop();
+                account.coverage.cut(at_s);
+            }
+        }
+        Outcome::Noted
     }
 
     fn account(&mut self, account: AccountNumber) -> Option<&mut Account> {

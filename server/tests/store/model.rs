@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use msgcube::store::{AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, statistics::Span};
 use msgcube_client::{Day, Granularity, INTERFACES};
-use msgcube_cube::{Coverage, Message, Period, day_of, rollup};
+use msgcube_cube::{Coverage, Message, Period, Reason, day_of, rollup};
 
 use crate::changes::APPIDS;
 
@@ -46,7 +46,18 @@ impl Model {
 
     /// A restart or a fault: nobody is served until somebody says so.
     pub fn interrupt(&mut self) {
-        self.accounts.iter_mut().for_each(|account| account.coverage.stop());
+        self.accounts.iter_mut().for_each(|account| account.coverage.interrupt());
+    }
+
+    fn serve(&mut self, at_s: i64, served: &[AccountNumber], serve: impl Fn(&mut Coverage)) {
+        for (number, Account { coverage, .. }) in (0..).zip(&mut self.accounts) {
+            if served.contains(&AccountNumber(number)) {
+                serve(coverage);
+            } else {
+                coverage.stop();
+                coverage.cut(at_s);
+            }
+        }
     }
 
     fn account(&mut self, account: AccountNumber) -> Option<&mut Account> {
@@ -61,23 +72,24 @@ impl Model {
             Change::Aside { account, aside } => {
                 return self.account(*account).map_or(Outcome::Repeat, |account| account.keep(aside));
             }
-            Change::Lose { account, from_s, to_s } => {
+            Change::Lose { account, from_s, to_s, reason } => {
                 let account = self.account(*account);
-                account.into_iter().for_each(|account| account.coverage.lose(*from_s, *to_s));
+                account.into_iter().for_each(|account| account.coverage.lose(*from_s, *to_s, reason));
             }
             Change::Claim { account, from_s, to_s } => {
                 let account = self.account(*account);
                 account.into_iter().for_each(|account| account.coverage.claim(*from_s, *to_s));
             }
-            Change::Serve { at_s, accounts } => {
-                for (number, account) in (0..).zip(&mut self.accounts) {
-                    let served = accounts.contains(&AccountNumber(number));
-                    if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
-                }
+            Change::Serve { at_s, accounts, reason } => {
+                self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason));
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged));
             }
             Change::Begin { account, at_s } => {
                 let account = self.account(*account);
-                account.into_iter().for_each(|account| account.coverage.serve(*at_s));
+                account.into_iter().for_each(|account| account.coverage.serve(*at_s, &Reason::NotRunning));
             }
             Change::Cease { account } => {
                 self.account(*account).into_iter().for_each(|account| account.coverage.stop());

@@ -255,7 +255,9 @@ fn rows(
     asked.drop_past(&account.config.appid, period, &mut rows);
     let (start_s, end_s) = span.seconds();
     let now_s = app.clock.now_s();
-    let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
-    let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
+    let (covered, bridged) = app.store.coverage(account.number, |known| {
+        (known.holds(start_s, end_s, now_s), known.bridged_within(start_s, end_s))
+    });
+    let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
     Ok(rows.into_iter().map(of_account).collect())
 }

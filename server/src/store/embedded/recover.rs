@@ -23,8 +23,8 @@ use super::{
 };
 use crate::store::{AccountNumber, Change, StoreError, lock};
 
-/// The format of the pages; the log has one of its own in each header.
-const FORMAT: u32 = 1;
+/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons.
+const FORMAT: u32 = 2;
 
 /// Names of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
@@ -43,7 +43,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let pages = Pages::open(&folder.join("pages.redb"))?;
     disk::sync_folder_of(&folder.join("pages.redb"))
         .map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
-    check_format(&pages, folder)?;
+    let format = check_format(&pages, folder)?;
     let log_folder = folder.join("log");
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
@@ -63,7 +63,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         options: options.clone(),
         _folder_lock: folder_lock,
     };
-    store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
+    store.load_accounts(format).map_err(|damage| damage_of(folder, damage))?;
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
     store.log_bytes = log.bytes_to_watch();
@@ -83,13 +83,13 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
-    let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(()) };
+fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
+    let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(FORMAT) };
     match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
         found if found > FORMAT => {
             Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT })
         }
-        _ => Ok(()),
+        found => Ok(found),
     }
 }
 
@@ -140,7 +140,7 @@ fn load_small(pages: &Pages) -> Result<Small, LoadError> {
 }
 
 impl Embedded {
-    fn load_accounts(&self) -> Result<(), LoadError> {
+    fn load_accounts(&self, format: u32) -> Result<(), LoadError> {
         let Some(bytes) = self.pages.meta(META_ACCOUNTS)? else { return Ok(()) };
         let mut reader = Reader::new(&bytes);
         for number in 0.. {
@@ -148,7 +148,10 @@ impl Embedded {
                 break;
             }
             let appid = reader.text()?;
-            let coverage = Coverage::decode(&mut reader)?;
+            let coverage = match format {
+                ..=1 => Coverage::decode_without_reasons(&mut reader)?,
+                _ => Coverage::decode(&mut reader)?,
+            };
             self.add_account(number, appid, coverage);
         }
         Ok(())
@@ -186,17 +189,20 @@ impl Embedded {
             Record::Aside { key, value, .. } => {
                 drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec()));
             }
-            Record::Lose { account, from_s, to_s } => {
-                self.note(Change::Lose { account: AccountNumber(account), from_s, to_s });
+            Record::Lose { account, from_s, to_s, reason } => {
+                self.note(Change::Lose { account: AccountNumber(account), from_s, to_s, reason });
             }
             Record::Claim { account, from_s, to_s } => {
                 self.note(Change::Claim { account: AccountNumber(account), from_s, to_s });
             }
-            Record::Serve { at_s, accounts } => {
-                self.note(Change::Serve {
-                    at_s,
-                    accounts: accounts.into_iter().map(AccountNumber).collect(),
-                });
+            Record::Serve { at_s, accounts, reason } => {
+                self.note(Change::Serve { at_s, accounts: numbers(accounts), reason });
+            }
+            Record::Resume { end_s, at_s, accounts, is_bridged } => {
+                self.note(Change::Resume { end_s, at_s, accounts: numbers(accounts), is_bridged });
+            }
+            Record::Interrupted => {
+                self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
             }
             Record::Begin { account, at_s } => {
                 self.note(Change::Begin { account: AccountNumber(account), at_s });
@@ -224,4 +230,8 @@ impl Embedded {
         let result = call(&mut lock(&cell.figures), &cold);
         Ok(result.map_err(|error| self.pages.cold(error))?)
     }
+}
+
+fn numbers(accounts: Vec<u32>) -> Vec<AccountNumber> {
+    accounts.into_iter().map(AccountNumber).collect()
 }
