@@ -6,7 +6,8 @@ cd "$(dirname "$0")/.."
 binary="$(packaging/static.sh)"
 made=packaging/out
 rm -rf "$made"
-mkdir -p "$made/completions"
+mkdir -p "$made/completions" "$made/units"
+cp packaging/msgcube.service "$made/units/"
 "$binary" man "$made/man" >&2
 "$binary" completions bash >"$made/completions/msgcube"
 "$binary" completions zsh >"$made/completions/_msgcube"

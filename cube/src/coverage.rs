@@ -60,6 +60,7 @@ impl Coverage {
     /// Messages are being taken again after a planned stop in which none was lost. It ended its service at `end_s`, all
     /// marked; whoever was not served until then begins anew at `at_s`. A stop that is bridged is listed as such.
     pub fn resume(&mut self, end_s: i64, at_s: i64, bridged: Option<(i64, i64)>) {
+        self.interrupt();
         // An account that was added at the end begins with the second after it.
         let Some(since_s) = self.stands_since.filter(|since_s| self.is_interrupted && *since_s >= end_s)
         else {
@@ -377,18 +378,16 @@ mod tests {
             match step {
                 Step::Serve => self.serve(now),
                 Step::Interrupt => self.stands_since = self.running_since.take().or(self.stands_since),
-                Step::Resume(after_s, is_bridged) => {
-                    match self.stands_since.filter(|since| *since >= now - after_s) {
-                        None => self.serve(now),
-                        Some(since) => {
-                            self.cut(now.max(since));
-                            (self.running_since, self.stands_since) = (Some(since), None);
-                            if *is_bridged {
-                                self.bridged.extend(now - after_s..now);
-                            }
+                Step::Resume(after_s, is_bridged) => match self.running_since.take().or(self.stands_since) {
+                    Some(since) if since >= now - after_s => {
+                        self.cut(now.max(since));
+                        (self.running_since, self.stands_since) = (Some(since), None);
+                        if *is_bridged {
+                            self.bridged.extend(now - after_s..now);
                         }
                     }
-                }
+                    _ => self.serve(now),
+                },
                 Step::Stop => (self.running_since, self.stands_since) = (None, None),
                 Step::Mark => {
                     if let Some(since) = self.running_since.filter(|since| *since < now) {

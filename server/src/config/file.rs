@@ -217,7 +217,7 @@ impl Place<'_> {
             })?),
         };
         if table.bridge_s > BRIDGE_S_MAX {
-            let what = format!("must be at most {BRIDGE_S_MAX} seconds, or 0 so that every stop is a gap");
+            let what = format!("must be {} to {BRIDGE_S_MAX}", 0);
             return Err(self.value_error("datacube.bridge_s", what));
         }
         Ok(Datacube {

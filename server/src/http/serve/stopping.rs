@@ -195,3 +195,102 @@ async fn goes_on<C: GracefulConnection>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use hyper::service::service_fn;
+    use hyper_util::{
+        rt::{TokioExecutor, TokioIo},
+        server::conn::auto,
+    };
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
+        task::JoinHandle,
+    };
+
+    use super::{super::super::activity::Timed, *};
+
+    /// The client's end of a connection, and its task at the server.
+    fn connect(stopping: &Stopping) -> (DuplexStream, JoinHandle<()>) {
+        let (near, far) = tokio::io::duplex(4096);
+        let (follower, activity) = (stopping.follower(), Arc::new(Activity::new()));
+        let last_answer = follower.last_answer();
+        let task = tokio::spawn(async move {
+            let watched = activity.clone();
+            let service = service_fn(move |request: axum::http::Request<hyper::body::Incoming>| {
+                activity.arrived(&request);
+                let (running, last_answer) = (activity.clone().begin(), last_answer.clone());
+                async move {
+                    let mut response = Response::new(Body::from("success"));
+                    last_answer.mark(request.version(), &mut response);
+                    Ok::<_, Infallible>(running.until_sent(response))
+                }
+            });
+            let io = TokioIo::new(Timed::new(far, watched.clone()));
+            let builder = auto::Builder::new(TokioExecutor::new());
+            follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
+        });
+        (near, task)
+    }
+
+    /// What comes back, and whether the connection ends with it.
+    async fn ask(connection: &mut DuplexStream, request: &str) -> (String, bool) {
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"success") {
+            let read = connection.read_buf(&mut answer).await.unwrap();
+            assert!(read > 0, "closed without an answer");
+        }
+        let text = String::from_utf8(answer).unwrap();
+        let is_last = text.contains("connection: close");
+        if is_last {
+            assert_eq!(connection.read(&mut [0]).await.unwrap(), 0);
+        }
+        (text, is_last)
+    }
+
+    const REQUEST: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    #[tokio::test]
+    async fn each_accepted_connection_gets_one_more_answer_which_says_that_it_is_the_last() {
+        tokio::time::pause();
+        let stopping = Arc::new(Stopping::new());
+        let (mut kept, _) = connect(&stopping);
+        let (mut silent, _) = connect(&stopping);
+        assert!(!ask(&mut kept, REQUEST).await.1, "as long as nobody stops it is kept");
+        let stop = tokio::spawn({
+            let stopping = stopping.clone();
+            async move { stopping.begin().await }
+        });
+        tokio::task::yield_now().await;
+        // Half a head is there; the rest comes when silence is not waited for any more.
+        let (mut slow, _) = connect(&stopping);
+        slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        assert!(ask(&mut kept, REQUEST).await.1 && ask(&mut silent, REQUEST).await.1);
+        stop.await.unwrap();
+        let (mut late, _) = connect(&stopping);
+        let finish = tokio::spawn(Arc::into_inner(stopping).unwrap().finish());
+        assert!(ask(&mut late, REQUEST).await.1 && ask(&mut slow, "Host: x\r\n\r\n").await.1);
+        assert!(finish.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn connections_on_which_nothing_comes_do_not_hold_the_stop_up() {
+        tokio::time::pause();
+        let stopping = Stopping::new();
+        let (mut kept, kept_task) = connect(&stopping);
+        let (_silent, silent_task) = connect(&stopping);
+        let (mut half, half_task) = connect(&stopping);
+        ask(&mut kept, REQUEST).await;
+        half.write_all(b"GET / HT").await.unwrap();
+        let started = Instant::now();
+        stopping.begin().await;
+        kept_task.await.unwrap();
+        silent_task.await.unwrap();
+        assert!(stopping.finish().await);
+        half_task.await.unwrap();
+        assert!(started.elapsed() < ACCEPTING_MAX + END_MAX);
+    }
+}
