@@ -10,6 +10,8 @@ use crate::{
 /// More gaps than this and the shortest covered stretches between them are given up.
 pub const GAPS_MAX: usize = 10_000;
 
+const YEAR_S: i64 = 366 * 86_400;
+
 /// Covered time of one account, in Unix seconds, each stretch `[from, to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -88,8 +90,12 @@ impl Coverage {
         self.is_interrupted = false;
     }
 
-    /// Takes back what lies after this moment: a clock that ran ahead asserted it.
+    /// Takes back what lies after this moment: a clock that ran ahead asserted it. A moment long before the account was
+    /// first served is a clock that lost its time, as machines without a battery do; it takes nothing back.
     pub fn cut(&mut self, at_s: i64) {
+        if self.first_served.is_some_and(|first_s| at_s < first_s.saturating_sub(YEAR_S)) {
+            return;
+        }
         for list in [&mut self.covered, &mut self.lost, &mut self.bridged] {
             list.retain_mut(|stretch| {
                 stretch.1 = stretch.1.min(at_s);
@@ -247,8 +253,11 @@ impl Coverage {
             let stands_since = self.stands_since.or(covered.last().map(|stretch| stretch.1)).unwrap_or(since);
             reasons.add(stands_since, now_s, &self.reason_of_standstill());
         }
-        // Before the account was served at all, there are only claims.
-        self.first_served.into_iter().for_each(|first_s| reasons.add(since, first_s, &Reason::NotRunning));
+        // Before the account was served at all, there are only claims, and what was lost of them.
+        let mut before = Vec::new();
+        reasons.explain(since, self.first_served.unwrap_or(since), &mut before);
+        let unknown = before.iter().filter(|gap| gap.reason == Reason::Unknown);
+        unknown.for_each(|gap| reasons.add(gap.from_s, gap.to_s, &Reason::NotRunning));
         let mut gaps = Vec::new();
         let pieces = ends.zip(starts).filter(|(from_s, to_s)| from_s < to_s);
         pieces.for_each(|(from_s, to_s)| reasons.explain(from_s, to_s, &mut gaps));
@@ -498,6 +507,10 @@ mod tests {
         assert_eq!(coverage.why(25, 35, 40), ["not_durable", "refused"]);
         coverage.claim(0, 36);
         assert_eq!(gaps_of(&coverage, 40), [(37, 38, "too_many")]);
+        coverage.claim(-9, -5);
+        coverage.lose(-8, -7, &Reason::refused("malformed", 0));
+        let expected = [(-8, -7, "refused"), (-5, 0, "not_running"), (37, 38, "too_many")];
+        assert_eq!(gaps_of(&coverage, 40), expected);
     }
 
     #[test]
@@ -513,6 +526,16 @@ mod tests {
         coverage.interrupt();
         coverage.serve(200_000, &Reason::NotRunning);
         assert_eq!(gaps_of(&coverage, 200_000), [(110, 115, "not_running"), (120, 200_000, "not_running")]);
+    }
+
+    #[test]
+    fn a_clock_that_lost_its_time_takes_no_history_back() {
+        let mut coverage = Coverage::default();
+        coverage.serve(1_700_000_000, &Reason::NotRunning);
+        coverage.mark(1_700_000_100);
+        coverage.interrupt();
+        coverage.serve(5, &Reason::NotRunning);
+        assert!(coverage.holds(1_700_000_000, 1_700_000_100, 1_700_000_100));
     }
 
     #[test]

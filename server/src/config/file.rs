@@ -217,7 +217,7 @@ impl Place<'_> {
             })?),
         };
         if table.bridge_s > BRIDGE_S_MAX {
-            let what = format!("must be {} to {BRIDGE_S_MAX}", 0);
+            let what = format!("must be 0 to {BRIDGE_S_MAX}");
             return Err(self.value_error("datacube.bridge_s", what));
         }
         Ok(Datacube {

@@ -12,7 +12,7 @@ use std::{
 
 use sha1::{Digest as _, Sha1};
 
-use crate::scene::{APPID, Outcome, Scene};
+use crate::scene::{APPID, Outcome, Scene, Server};
 
 /// However slow the machine is: what is tried here is the way, not the time.
 const PATIENT: &str = "\n[datacube]\nbridge_s = 300\n";
@@ -96,7 +96,8 @@ impl Load {
                 failures
             })
         });
-        Load { ends, sent: sent.clone(), senders: senders.collect() }
+        let senders = senders.collect();
+        Load { ends, sent, senders }
     }
 
     /// Until so many more were sent.
@@ -138,8 +139,24 @@ async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> Outcome<()> 
     Ok(())
 }
 
+/// Coverage is kept in whole seconds: until one has gone by there is nothing to show.
+fn seconds_pass() {
+    let start_s = jiff::Timestamp::now().as_second();
+    while jiff::Timestamp::now().as_second() <= start_s + 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}
+
+/// Stops as planned after some seconds.
+fn stopped(server: Server) -> Outcome<()> {
+    seconds_pass();
+    assert_eq!(server.terminate()?, Some(0));
+    Ok(())
+}
+
 /// Reasons of the gaps, and how many stops were bridged, once the program has been started again.
-async fn after(scene: &Scene, server: crate::scene::Server) -> Outcome<(Vec<String>, usize)> {
+async fn after(scene: &Scene, server: Server) -> Outcome<(Vec<String>, usize)> {
+    seconds_pass();
     let coverage = server.coverage().await?;
     assert_eq!(server.terminate()?, Some(0), "{}", scene.path("log"));
     let why = |gap: &serde_json::Value| gap[2].as_str().unwrap_or_default().to_owned();
@@ -155,7 +172,7 @@ async fn a_kill_a_long_stop_and_a_closed_socket_are_told_apart() -> Outcome<()> 
 
     let scene = Scene::new()?;
     scene.append_config(PATIENT)?;
-    assert_eq!(scene.serve()?.terminate()?, Some(0));
+    stopped(scene.serve()?)?;
     assert_eq!(after(&scene, scene.serve()?).await?, (none.clone(), 1), "a short stop without the socket");
     assert_eq!(after(&scene, scene.serve_on(&socket, &[])?).await?, (none, 2), "another socket");
     drop(scene.serve_on(&socket, &[])?);
@@ -163,7 +180,7 @@ async fn a_kill_a_long_stop_and_a_closed_socket_are_told_apart() -> Outcome<()> 
 
     let scene = Scene::new()?;
     scene.append_config(PATIENT)?;
-    assert_eq!(scene.serve_on(&socket, noon)?.terminate()?, Some(0));
+    stopped(scene.serve_on(&socket, noon)?)?;
     assert_eq!(
         after(&scene, scene.serve_on(&socket, next_day)?).await?,
         (gap.clone(), 0),
@@ -172,7 +189,7 @@ async fn a_kill_a_long_stop_and_a_closed_socket_are_told_apart() -> Outcome<()> 
 
     let scene = Scene::new()?;
     scene.append_config(&PATIENT.replace("300", "0"))?;
-    assert_eq!(scene.serve_on(&socket, &[])?.terminate()?, Some(0));
+    stopped(scene.serve_on(&socket, &[])?)?;
     assert_eq!(after(&scene, scene.serve_on(&socket, &[])?).await?, (gap, 0), "bridge_s = 0");
     Ok(())
 }

@@ -31,12 +31,12 @@ use super::super::activity::Activity;
 /// milliseconds; one without has nothing to lose.
 const KEPT_MAX: Duration = Duration::from_secs(1);
 /// How long requests from before the stop are waited for while new connections are still accepted.
-const ACCEPTING_MAX: Duration = Duration::from_secs(4);
+const ACCEPTING_MAX: Duration = Duration::from_secs(3);
 /// How long a connection may take to send its request once no new one is accepted.
 const SILENT_MAX: Duration = Duration::from_secs(1);
 /// How long the requests then take at most: callbacks end within 4.9 s by themselves. All in all it is less than the
 /// 10 s after which Docker kills.
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(6);
 /// What has arrived meanwhile is seen after this: the runtime looks at its sockets whenever it looks at its timers.
 const LOOK: Duration = Duration::from_millis(1);
 
