@@ -268,8 +268,8 @@ async fn what_lies_between_two_processes_depends_on_how_the_first_one_ended() {
         run.stop_as_planned();
         // The mark speaks for one start only; and this stop was one of its own.
         let run = begin(folder.path(), after_s + 2 * DAY_S, boot, inode, 100).await;
-        let gaps = [gaps, vec!["not_running"]].concat();
-        assert_eq!(run.report(), (gaps, bridged), "{name}");
+        // Where the second process ran for less than a second, both gaps are one.
+        assert_eq!(run.report(), (vec!["not_running"], bridged), "{name}");
         run.stop();
     }
 }

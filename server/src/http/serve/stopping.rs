@@ -149,8 +149,12 @@ impl Follower {
             }
         }
         connection.as_mut().graceful_shutdown();
-        // An error here is the peer's.
-        let _ = connection.await;
+        // Half a head would be waited for as long as the peer likes.
+        let is_half = !activity.is_running() && !activity.is_http2() && !activity.is_silent();
+        if !is_half {
+            // An error here is the peer's.
+            let _ = connection.await;
+        }
     }
 
     async fn reached(&mut self, phase: Phase) {
