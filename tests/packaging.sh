@@ -126,12 +126,15 @@ for page in packaging/out/man/*.1; do mandoc -T lint -W error "$page" || fail "$
 # --allow-root: it warns only because it usually is not run so
 lintian --allow-root --fail-on error "$deb" || fail "lintian finds errors"
 dpkg -x "$deb" "$work/unpacked"
+[ -f "$work/unpacked/usr/lib/systemd/system/msgcube.socket" ] || fail "the package has no msgcube.socket"
+dpkg-deb --info "$deb" postinst | grep -q "msgcube\.socket" && fail "an upgrade would restart the socket"
 chroot "$work/unpacked" /usr/bin/msgcube --version
 
 part "unit"
 cp packaging/msgcube.service "$work/unpacked/"
 sed -i "s|=/usr/bin/msgcube|=$work/unpacked/usr/bin/msgcube|" "$work/unpacked/msgcube.service"
-systemd-analyze verify --man=no "$work/unpacked/msgcube.service" || fail "systemd does not like the unit"
+cp packaging/msgcube.socket "$work/unpacked/"
+systemd-analyze verify --man=no "$work/unpacked/msgcube.service" "$work/unpacked/msgcube.socket" || fail "systemd does not like the unit"
 systemd-analyze security --offline=true --threshold=20 packaging/msgcube.service >"$work/rating" ||
   { cat "$work/rating"; fail "the unit exposes more than it should"; }
 grep -h "Overall exposure" "$work/rating"

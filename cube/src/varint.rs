@@ -73,6 +73,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The next moment in seconds, eight bytes.
+    pub fn seconds(&mut self) -> Result<i64, Damaged> {
+        let bytes = self.take(8)?.try_into().map_err(|_| Damaged("cut short"))?;
+        Ok(i64::from_le_bytes(bytes))
+    }
+
     /// The bytes behind a length.
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
         let length = self.small()?;

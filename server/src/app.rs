@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::http::{HeaderName, HeaderValue};
+use msgcube_cube::Reason;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
     key_binding::{self, KeyBindingError, OtherKey},
     metrics::{Levels, Metrics},
     office::Office,
+    planned_stop::ListeningSocket,
     quota::Quotas,
     random::{self, RandomError},
     received::{self, Received},
@@ -159,7 +161,7 @@ impl App {
         let all = accounts.all().into_iter();
         let taken = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
         let served = taken.map(|account| account.number).collect();
-        let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), metrics.clone(), served);
+        let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
@@ -263,7 +265,7 @@ impl App {
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
         let gaps = |account: &Arc<crate::accounts::Account>| {
-            self.store.coverage(account.number, |coverage| coverage.report(now_s).1.len())
+            self.store.coverage(account.number, |coverage| coverage.report(now_s).gaps.len())
         };
         Levels {
             queue_depth: self.ingest.depth(),
@@ -284,8 +286,12 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
 
 /// The public address: whoever cannot reach it is lost.
 impl Watcher for App {
+    async fn opening(&self, socket: ListeningSocket) {
+        self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
+    }
+
     fn deaf(&self) {
-        self.ingest.lose_all();
+        self.ingest.lose_all(&Reason::NoConnectionTaken);
     }
 
     fn closing(&self) {

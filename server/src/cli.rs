@@ -26,7 +26,9 @@ use crate::{
     reload::Source,
     screen::{self, Screen},
     send::{self, SendArgs},
-    server, table,
+    server,
+    sockets::{HandedOver, SocketError},
+    table,
     tls_ca::{self, TlsCaArgs},
 };
 
@@ -141,11 +143,16 @@ fn run(cli: Cli) -> ExitCode {
     // Openids and keys are for the owner's eyes.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(locale);
+    // It changes the environment, so no other thread may run yet.
+    let sockets = match &cli.command {
+        Command::Serve(_) => HandedOver::take(),
+        _ => Ok(HandedOver::default()),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&Failure(error.to_string()), lang),
     };
-    let done = runtime.block_on(run_command(cli.command, lang));
+    let done = runtime.block_on(run_command(cli.command, lang, sockets));
     // A name that is still being looked up holds nobody up; what matters was waited for.
     runtime.shutdown_background();
     match done {
@@ -164,10 +171,14 @@ fn fail(failure: &Failure, lang: Lang) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run_command(command: Command, lang: Lang) -> Result<ExitCode, Failure> {
+async fn run_command(
+    command: Command,
+    lang: Lang,
+    sockets: Result<HandedOver, SocketError>,
+) -> Result<ExitCode, Failure> {
     let out = &mut Screen::default();
     match command {
-        Command::Serve(args) => serve(args).await,
+        Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
             demo::run(args, lang).await?;
             Ok(ExitCode::SUCCESS)
@@ -233,7 +244,7 @@ fn around(lang: Lang) -> Around {
     Around { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
-async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
+async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure> {
     // First of all: until then it would end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
@@ -255,7 +266,7 @@ async fn serve(args: ServeArgs) -> Result<ExitCode, Failure> {
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
     let other_key = if args.accept_new_data_key { OtherKey::Accept } else { OtherKey::Refuse };
-    server::run(config, clock, other_key, Source::new(read), hangup).await?;
+    server::run(config, clock, other_key, sockets, Source::new(read), hangup).await?;
     Ok(ExitCode::SUCCESS)
 }
 

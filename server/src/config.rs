@@ -31,6 +31,11 @@ pub use networks::Networks;
 const MEMORY_MIB_MIN: usize = 1;
 const MEMORY_MIB_MAX: usize = 1 << 20;
 
+/// WeChat waits 5 s for an answer: whoever waits in a socket that is kept is answered within that time.
+pub const BRIDGE_S: u32 = 4;
+/// For machines that start slowly, with a proxy in front that waits as long.
+pub const BRIDGE_S_MAX: u32 = 300;
+
 /// A checked configuration. Paths are absolute or relative to the working folder.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -65,7 +70,7 @@ pub struct Config {
 }
 
 /// How the seven interfaces answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datacube {
     /// Open periods are answered, too, and end_date may be today.
     pub live: bool,
@@ -77,6 +82,21 @@ pub struct Datacube {
     pub not_ready_before_minute: Option<u32>,
     /// Periods not fully covered are left out.
     pub withhold_partial: bool,
+    /// How many seconds a planned stop may take without being a gap; 0: every stop is one.
+    pub bridge_s: u32,
+}
+
+impl Default for Datacube {
+    fn default() -> Datacube {
+        Datacube {
+            live: false,
+            date_profile: DateProfile::default(),
+            user_source: false,
+            not_ready_before_minute: None,
+            withhold_partial: false,
+            bridge_s: BRIDGE_S,
+        }
+    }
 }
 
 /// HTTPS by the program itself: where certificate and key stand, in PEM.

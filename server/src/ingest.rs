@@ -1,6 +1,7 @@
 //! The way of a message to the disk: a bounded queue, one writer, one durable commit a batch, then every waiter is
 //! told. Also keeps the durable mark up to which everything was taken.
 
+mod begin;
 mod writer;
 
 use std::{
@@ -14,10 +15,11 @@ use std::{
 };
 
 use hashbrown::HashMap;
+use msgcube_cube::{Gap, Reason};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    clock::{Clock, Stopwatch},
+    clock::{Clock, Moment, Stopwatch},
     metrics::Metrics,
     store::{AccountNumber, Change, NotDurable, Outcome, Store, lock},
 };
@@ -62,7 +64,7 @@ const JOBS_MAX: usize = 4096;
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Of each account, from and until these seconds.
-type Losses = HashMap<AccountNumber, Vec<(i64, i64)>, foldhash::fast::RandomState>;
+type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
 struct Queue {
@@ -71,10 +73,14 @@ struct Queue {
     losses: Losses,
     /// Accounts whose messages are taken.
     served: Vec<AccountNumber>,
-    /// The list changed: it is to be written with the next batch.
-    serve: bool,
-    /// Since when no new connection is taken.
-    deaf_since_s: Option<i64>,
+    /// The list is to be written with the next batch, and why nothing was taken since the last mark.
+    serve: Option<Reason>,
+    /// Messages are taken, or will be as soon as that is durable.
+    has_begun: bool,
+    /// The inode of the socket that they come through.
+    socket: Option<u64>,
+    /// When the last connection was taken, in a planned stop.
+    last_accept: Option<Moment>,
     stopping: bool,
 }
 
@@ -93,7 +99,20 @@ impl Ingest {
         metrics: Arc<Metrics>,
         served: Vec<AccountNumber>,
     ) -> (Ingest, Writer) {
-        let queue = Mutex::new(Queue { served, serve: true, ..Queue::default() });
+        let (ingest, writer) = Ingest::prepare(store, clock, metrics, served);
+        ingest.begin_anew();
+        (ingest, writer)
+    }
+
+    /// Starts the writer. Messages of these accounts are taken as soon as somebody begins, which does not cover the time
+    /// until then.
+    pub fn prepare(
+        store: Arc<Store>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        served: Vec<AccountNumber>,
+    ) -> (Ingest, Writer) {
+        let queue = Mutex::new(Queue { served, ..Queue::default() });
         let shared = Arc::new(Shared {
             store,
             clock,
@@ -169,8 +188,8 @@ impl Ingest {
     }
 
     /// Takes a stretch of time out of an account's coverage, durably with the next mark.
-    pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64) {
-        lock(&self.shared.queue).lose(account, from_s, to_s);
+    pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64, reason: Reason) {
+        lock(&self.shared.queue).lose(account, Gap { from_s, to_s, reason });
     }
 
     /// Why nothing can be made durable at the moment, if so.
@@ -182,22 +201,17 @@ impl Ingest {
         }
     }
 
-    /// Notes that no new connection is taken from now on.
-    pub fn stop_listening(&self) {
-        lock(&self.shared.queue).deaf_since_s.get_or_insert(self.shared.clock.now_s());
-    }
-
     /// Takes this second out of the coverage of all accounts.
-    pub fn lose_all(&self) {
+    pub fn lose_all(&self, reason: &Reason) {
         let now_s = self.shared.clock.now_s();
-        self.lose_all_between(now_s, now_s + 1);
+        self.lose_all_between(now_s, now_s + 1, reason);
     }
 
     /// The same of these seconds.
-    pub fn lose_all_between(&self, from_s: i64, to_s: i64) {
+    pub fn lose_all_between(&self, from_s: i64, to_s: i64, reason: &Reason) {
         let mut queue = lock(&self.shared.queue);
         for account in queue.served.clone() {
-            queue.lose(account, from_s, to_s);
+            queue.lose(account, Gap { from_s, to_s, reason: reason.clone() });
         }
     }
 
@@ -263,7 +277,7 @@ impl Ingest {
         let mut queue = lock(&self.shared.queue);
         queue.set_served(accounts);
         // The writer may have begun anew with the other list meanwhile.
-        queue.serve = true;
+        queue.serve_anew(Reason::NotDurable);
     }
 
     /// How many jobs wait.
@@ -279,12 +293,22 @@ impl Queue {
         self.served.extend(accounts.iter().filter(|(_, is_served)| *is_served).map(|(account, _)| *account));
     }
 
-    fn lose(&mut self, account: AccountNumber, from_s: i64, to_s: i64) {
+    /// Serves all anew with the next batch, unless nobody has begun at all.
+    fn serve_anew(&mut self, reason: Reason) {
+        if self.has_begun {
+            self.serve.get_or_insert(reason);
+        }
+    }
+
+    fn lose(&mut self, account: AccountNumber, lost: Gap) {
         let losses = self.losses.entry(account).or_default();
-        let joined = losses.iter_mut().find(|(from, to)| *from <= to_s && from_s <= *to);
-        match joined {
-            Some((from, to)) => (*from, *to) = ((*from).min(from_s), (*to).max(to_s)),
-            None => losses.push((from_s, to_s)),
+        let touches = |gap: &&mut Gap| gap.from_s <= lost.to_s && lost.from_s <= gap.to_s;
+        match losses.iter_mut().filter(|gap| gap.reason.is_like(&lost.reason)).find(touches) {
+            Some(gap) => {
+                (gap.from_s, gap.to_s) = (gap.from_s.min(lost.from_s), gap.to_s.max(lost.to_s));
+                gap.reason.merge(&lost.reason);
+            }
+            None => losses.push(lost),
         }
     }
 }
@@ -340,7 +364,9 @@ impl Shared {
             Some(error) if !was_faulty => {
                 tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
             }
-            None if was_faulty => tracing::info!("messages are durable again; the time in between is a gap"),
+            None if was_faulty => {
+                tracing::info!("messages are durable again; the time in between is a gap (not_durable)")
+            }
             _ => {}
         }
         if fault.is_some() || was_faulty {

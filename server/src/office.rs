@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use msgcube_cube::Reason;
 use serde_json::Value;
 
 use crate::{
@@ -78,7 +79,7 @@ impl Office<'_> {
         self.ingest.serve(number, true, vec![fact]).await?;
         let account = self.serve(number, config)?;
         // Until this moment its callbacks were answered with 404.
-        self.ingest.lose(number, begun_s, self.clock.now_s() + 1);
+        self.ingest.lose(number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
     }
 
@@ -102,7 +103,7 @@ impl Office<'_> {
             return Err(error.into());
         }
         let account = self.serve(there.number, config)?;
-        self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1);
+        self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
     }
 
@@ -146,7 +147,7 @@ impl Office<'_> {
         gone.extend(revocation.changes());
         let done = self.received.remove(&account, ended_s, gone).await;
         // In any case it was not served for a moment.
-        self.ingest.lose(number, ended_s, self.clock.now_s() + 1);
+        self.ingest.lose(number, ended_s, self.clock.now_s() + 1, Reason::NotRunning);
         done?;
         revocation.complete();
         Ok(ending.complete())

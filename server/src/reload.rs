@@ -3,6 +3,8 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
+use msgcube_cube::Reason;
+
 use crate::{
     accounts::{Account, Accounts},
     clock::Clock,
@@ -191,7 +193,9 @@ impl Reload<'_> {
             moved
         };
         // For a moment a callback of theirs could have been answered with 404.
-        moved.into_iter().for_each(|number| self.ingest.lose(number, begun_s, self.clock.now_s() + 1));
+        let now_s = self.clock.now_s();
+        let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
+        moved.into_iter().for_each(lose);
         components.into_iter().for_each(|component| self.components.put(component));
         self.serve_upstream(&config);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)

@@ -11,11 +11,13 @@ use crate::{
     app::{App, StartError},
     clock::Clock,
     config::{Config, Flaw},
-    http::{self, Listener, Watcher},
+    http::{self, Watcher},
     ingest::Writer,
     key_binding::OtherKey,
+    planned_stop::ListeningSocket,
     reload::Source,
     screen::Screen,
+    sockets::{HandedOver, SocketError},
     tls::{Tls, TlsError},
 };
 
@@ -31,19 +33,20 @@ pub enum ServerError {
     /// HTTPS.
     #[error("{0}")]
     Tls(#[from] TlsError),
-    /// The address cannot be used.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen")]
-    Listen { address: SocketAddr, source: io::Error },
+    /// A listening socket.
+    #[error("{0}")]
+    Socket(#[from] SocketError),
     /// Something of the system.
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT. At each `hangup` the configuration is read again from `source`.
+/// Serves until SIGTERM or SIGINT, on the sockets that were handed over where there are any. At each `hangup` the configuration is read again from `source`.
 pub async fn run(
     config: Config,
     clock: Clock,
     other_key: OtherKey,
+    sockets: HandedOver,
     source: Source,
     mut hangup: Signal,
 ) -> Result<(), ServerError> {
@@ -63,7 +66,7 @@ pub async fn run(
         reloading = Some(tokio::spawn(reload));
         Ok(())
     };
-    let result = serve(app.clone(), ready).await;
+    let result = serve(app.clone(), sockets, ready).await;
     if let Some(reloading) = reloading {
         reloading.abort();
     }
@@ -74,6 +77,7 @@ pub async fn run(
 /// Binds the addresses, says so, and serves until a signal. `ready` is told the public address.
 pub async fn serve(
     app: Arc<App>,
+    sockets: HandedOver,
     ready: impl FnOnce(SocketAddr) -> io::Result<()>,
 ) -> Result<(), ServerError> {
     let config = app.config.get();
@@ -81,12 +85,11 @@ pub async fn serve(
     if let Some(tls) = &tls {
         let _ = app.tls.set(tls.clone());
     }
-    let listener = bind(config.listen).await?.with_tls(tls.clone());
-    let admin = match config.admin_listen {
-        // On this very machine nobody listens in, and no certificate names it.
-        Some(address) => Some(bind(address).await?.with_tls(tls.filter(|_| !address.ip().is_loopback()))),
-        None => None,
-    };
+    let (listener, admin) = sockets.listeners(config.listen, config.admin_listen)?;
+    let listener = listener.with_tls(tls.clone());
+    // On this very machine nobody listens in, and no certificate names it.
+    let is_private = config.admin_listen.is_some_and(|address| address.ip().is_loopback());
+    let admin = admin.map(|admin| admin.with_tls(tls.filter(|_| !is_private)));
     let address = listener.address()?;
     check_loops(&app, address)?;
     app.copies.start();
@@ -141,6 +144,8 @@ fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
 struct Nobody;
 
 impl Watcher for Nobody {
+    async fn opening(&self, _: ListeningSocket) {}
+
     fn deaf(&self) {}
 
     fn closing(&self) {}
@@ -156,8 +161,4 @@ pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     })
     .await?;
     Ok(())
-}
-
-async fn bind(address: SocketAddr) -> Result<Listener, ServerError> {
-    Listener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
 }

@@ -8,7 +8,7 @@ pub mod statistics;
 use std::{collections::BTreeMap, path::PathBuf};
 
 use msgcube_client::{Interface, Row};
-use msgcube_cube::{Coverage, Message, Period, rollup::KindFigures};
+use msgcube_cube::{Coverage, Message, Period, Reason, rollup::KindFigures};
 use serde::{Deserialize, Serialize};
 
 pub use embedded::{Embedded, Options, disk};
@@ -33,12 +33,14 @@ pub enum Change {
     Message { account: AccountNumber, message: Message },
     /// A message to keep without counting it.
     Aside { account: AccountNumber, aside: Aside },
-    /// Something of this stretch of time was not taken.
-    Lose { account: AccountNumber, from_s: i64, to_s: i64 },
+    /// Something of this stretch of time was not taken, for this reason.
+    Lose { account: AccountNumber, from_s: i64, to_s: i64, reason: Reason },
     /// Everything of this stretch of time was taken.
     Claim { account: AccountNumber, from_s: i64, to_s: i64 },
-    /// Messages of these accounts, and of no others, are taken from now on.
-    Serve { at_s: i64, accounts: Vec<AccountNumber> },
+    /// Messages of these accounts, and of no others, are taken from now on; why they were not since the last mark.
+    Serve { at_s: i64, accounts: Vec<AccountNumber>, reason: Reason },
+    /// The same after a planned stop in which none was lost; the mark before it was at `end_s`.
+    Resume { end_s: i64, at_s: i64, accounts: Vec<AccountNumber>, is_bridged: bool },
     /// Messages of this account, too, are taken from now on; nothing changes for the others.
     Begin { at_s: i64, account: AccountNumber },
     /// Messages of this account are not taken any more.

@@ -5,7 +5,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 binary="$(realpath "${1:?usage: tests/front/run.sh BINARY [FILE [CASE]]}")"
 python="$here/../../.test-env/venv/bin/python"
-files=(relay_bots relay_targets relay_disks relay_full_disk gateway_passing gateway_refresh gateway_settings gateway_stream gateway_attacks gateway_sdk platform_receive tap)
+files=(relay_bots relay_targets relay_disks relay_full_disk gateway_passing gateway_refresh gateway_settings gateway_stream gateway_attacks gateway_sdk platform_receive tap restarts)
 [ -z "${2:-}" ] || files=("$(basename "$2" .py)")
 
 # thousands of connections at once, at both ends

@@ -49,6 +49,8 @@ pub(super) static START: Texts = &[
     ("the port must be a number from 0 to 65535, such as in 127.0.0.1:8060", "端口须为 0 到 65535 的数，如 127.0.0.1:8060"),
     ("write an address and a port, such as 127.0.0.1:8060, or 0.0.0.0:8060 for every address of this machine", "请写地址和端口，如 127.0.0.1:8060；监听本机所有地址写 0.0.0.0:8060"),
     ("cannot listen on {}: {}; choose another address with --listen", "无法监听 {0}：{1}；请用 --listen 换一个地址"),
+    ("socket {} of LISTEN_FDS cannot be used: {}; msgcube.socket may have ListenStream= with an address and a port only", "LISTEN_FDS 的第 {0} 个套接字无法使用：{1}；msgcube.socket 中的 ListenStream= 只能写地址加端口"),
+    ("the socket that was handed over listens on {}, but the configuration has {}; make ListenStream= of msgcube.socket and the configuration say the same", "传入的套接字监听 {0}，而配置为 {1}；请让 msgcube.socket 的 ListenStream= 与配置一致"),
     ("{} is in use by another msgcube; stop that one, or give this one a data_dir of its own", "{0} 正被另一个 msgcube 使用；请先停止它，或为这一个另设 data_dir"),
     ("{}: {}. Nothing was changed; restore data_dir from a backup", "{0}：{1}。未作任何改动；请从备份恢复 data_dir"),
     ("{} has format {}, this version reads up to {}; use a newer msgcube", "{0} 的格式为 {1}，本版本最高支持 {2}；请使用更新的 msgcube"),

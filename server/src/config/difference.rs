@@ -128,6 +128,7 @@ impl Difference {
                 user_source: "datacube.user_source",
                 not_ready_before_minute: "datacube.not_ready_before",
                 withhold_partial: "datacube.partial",
+                bridge_s: "datacube.bridge_s",
             },
             old,
             &new

@@ -6,8 +6,8 @@ use msgcube_client::DateProfile;
 use serde::Deserialize;
 
 use super::{
-    AccountTable, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles, TlsFiles, UpstreamConfig,
-    cloud::CloudTable, component::ComponentTable, listen::Listen,
+    AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles,
+    TlsFiles, UpstreamConfig, cloud::CloudTable, component::ComponentTable, listen::Listen,
 };
 use crate::{outbound::Address, secret::Secret};
 
@@ -64,7 +64,7 @@ fn default_memory_mib() -> usize {
     512
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DatacubeTable {
     live: bool,
@@ -72,6 +72,20 @@ struct DatacubeTable {
     user_source: bool,
     not_ready_before: String,
     partial: Partial,
+    bridge_s: u32,
+}
+
+impl Default for DatacubeTable {
+    fn default() -> DatacubeTable {
+        DatacubeTable {
+            live: false,
+            date_profile: Profile::default(),
+            user_source: false,
+            not_ready_before: String::new(),
+            partial: Partial::default(),
+            bridge_s: BRIDGE_S,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize, Default)]
@@ -205,6 +219,10 @@ impl Place<'_> {
                 )
             })?),
         };
+        if table.bridge_s > BRIDGE_S_MAX {
+            let what = format!("must be 0 to {BRIDGE_S_MAX}");
+            return Err(self.value_error("datacube.bridge_s", what));
+        }
         Ok(Datacube {
             live: table.live,
             date_profile: match table.date_profile {
@@ -214,6 +232,7 @@ impl Place<'_> {
             user_source: table.user_source,
             not_ready_before_minute,
             withhold_partial: table.partial == Partial::Withhold,
+            bridge_s: table.bridge_s,
         })
     }
 

@@ -22,6 +22,7 @@ use crate::{
     screen::Screen,
     secret::Secret,
     server::{self, ServerError},
+    sockets::HandedOver,
     store::{Change, NotDurable, Outcome, StoreError, statistics::Span},
 };
 
@@ -65,6 +66,8 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
 }
 
 async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) -> Result<(), DemoError> {
+    // Nobody can send anything yet, so nothing is missing until the sockets are open.
+    app.ingest.begin_anew();
     let (accounts, last_month, first_day) = (year.accounts().to_vec(), year.last_month(), year.first_day());
     fill(app, year, &accounts, first_day, lang).await?;
     let reports = reports(app, &accounts, last_month).await?;
@@ -80,7 +83,7 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
     if args.once {
         return Ok(show(args.listen)?);
     }
-    server::serve(app.clone(), show).await?;
+    server::serve(app.clone(), HandedOver::default(), show).await?;
     Ok(())
 }
 

@@ -42,6 +42,7 @@ pub struct Activity {
     first_byte_us: AtomicU64,
     /// The body of a request is being read: what comes in belongs to it and not to the next head.
     is_in_body: AtomicBool,
+    is_http2: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
     answers: Answers,
@@ -54,6 +55,7 @@ impl Activity {
             opened: Instant::now(),
             first_byte_us: AtomicU64::new(0),
             is_in_body: AtomicBool::new(false),
+            is_http2: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             answers: Answers::new(room),
@@ -73,6 +75,7 @@ impl Activity {
     pub fn arrived(&self, request: &hyper::Request<Incoming>) -> Instant {
         let first_byte_us = self.first_byte_us.swap(0, Ordering::Relaxed);
         if request.version() > Version::HTTP_11 {
+            self.is_http2.store(true, Ordering::Relaxed);
             return Instant::now();
         }
         self.is_in_body.store(!request.body().is_end_stream(), Ordering::Relaxed);
@@ -91,6 +94,21 @@ impl Activity {
     pub fn begin(self: Arc<Self>) -> Running {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Running(self)
+    }
+
+    /// A request came that is not one of HTTP/1.
+    pub fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// A request is being answered.
+    pub fn is_running(&self) -> bool {
+        self.at_rest().is_none()
+    }
+
+    /// Nothing of another request has come.
+    pub fn is_silent(&self) -> bool {
+        self.first_byte_us.load(Ordering::Relaxed) == 0
     }
 
     /// The requests begun, if none is running.

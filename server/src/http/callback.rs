@@ -14,7 +14,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use msgcube_cube::{Content, Message};
+use msgcube_cube::{Content, Message, Reason};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, timeout_at};
 
@@ -218,11 +218,12 @@ fn aside_of(message: &Message, reason: &str) -> Aside {
 fn refuse(app: &App, recipient: &Recipient, refusal: &Refusal, loses: bool) -> Response<Body> {
     let now_s = app.clock.now_s();
     if let Some(account) = recipient.account().filter(|_| refusal.authentic() && loses) {
-        app.ingest.lose(account.number, now_s, now_s + 1);
+        app.ingest.lose(account.number, now_s, now_s + 1, Reason::refused(refusal.reason(), 1));
         // A plain signature proves no content, so a plain body may not say which time is lost.
         if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
             // The time ahead cannot be lost yet.
-            app.ingest.lose(account.number, time, time.saturating_add(1).min(now_s + 1));
+            let to_s = time.saturating_add(1).min(now_s + 1);
+            app.ingest.lose(account.number, time, to_s, Reason::refused(refusal.reason(), 0));
         }
     }
     refused(app, refusal, logged_as(recipient))
@@ -261,15 +262,16 @@ fn too_many(app: &App, recipient: &Recipient) -> Response<Body> {
 /// Closes the connection without an answer: WeChat sends the message again. Until then it is missing.
 pub fn close(app: &App, account: &Account, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
-    lose_lately(app, account);
+    let lost_for = if reason == "too_many_waiting" { Reason::TooMany } else { Reason::NotDurable };
+    lose_lately(app, account, lost_for);
     answer::no_answer()
 }
 
 /// Takes the time since a callback arrived at the earliest out of the coverage.
-pub fn lose_lately(app: &App, account: &Account) {
+pub fn lose_lately(app: &App, account: &Account, reason: Reason) {
     let now_s = app.clock.now_s();
     let arrived_s = now_s - i64::try_from(relay::DEADLINE.as_secs()).unwrap_or(4) - 1;
-    app.ingest.lose(account.number, arrived_s, now_s + 1);
+    app.ingest.lose(account.number, arrived_s, now_s + 1, reason);
 }
 
 /// What we passed on has come back: to pass it on again would never end.

@@ -330,7 +330,8 @@ fn rows(
     let datacube = app.config.get().datacube;
     let mut periods = periods(interface, dates, datacube.live, now_s);
     let partial = app.store.coverage(account.number, |coverage| {
-        let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s)).copied();
+        let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s));
+        let partial = partial.map(|period| (*period, coverage.why(period.start_s(), period.end_s(), now_s)));
         if datacube.withhold_partial {
             periods.answered.retain(|period| is_covered(coverage, *period, now_s));
         }
@@ -344,10 +345,10 @@ fn rows(
         list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
     }
     let hint = match (partial, periods.open) {
-        (Some(period), _) if datacube.withhold_partial => {
-            Some(Hint::withheld(period.start(), &account.config.appid))
+        (Some((period, why)), _) if datacube.withhold_partial => {
+            Some(Hint::withheld(period.start(), &why, &account.config.appid))
         }
-        (Some(period), _) => Some(Hint::partial(period.start(), &account.config.appid)),
+        (Some((period, why)), _) => Some(Hint::partial(period.start(), &why, &account.config.appid)),
         (None, Some(open)) => Some(Hint::not_over(open.start(), open.last_day().plus_days(1))),
         (None, None) if periods.answered.is_empty() => Hint::no_period(interface, dates.begin, dates.end),
         (None, None) => None,

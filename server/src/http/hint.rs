@@ -107,22 +107,26 @@ impl Hint {
     }
 
     /// Rows were left out, since their time is not fully covered.
-    pub fn withheld(start: Day, appid: &str) -> Hint {
+    pub fn withheld(start: Day, why: &[&str], appid: &str) -> Hint {
+        let why = why.join(", ");
         Hint::new(
             format!(
-                "rows of {start} are left out: not all of that time is covered (partial = withhold); see /v1/accounts/{appid}/coverage"
+                "rows of {start} are left out: not all of that time is covered ({why}; partial = withhold); see /v1/accounts/{appid}/coverage"
             ),
-            format!("{start}未完全覆盖，按 partial = withhold 不返回；见 /v1/accounts/{appid}/coverage"),
+            format!(
+                "{start}未完全覆盖（{why}），按 partial = withhold 不返回；见 /v1/accounts/{appid}/coverage"
+            ),
         )
     }
 
     /// The answer touches time that is not covered.
-    pub fn partial(start: Day, appid: &str) -> Hint {
+    pub fn partial(start: Day, why: &[&str], appid: &str) -> Hint {
+        let why = why.join(", ");
         Hint::new(
             format!(
-                "figures of {start} may be too low: not all of that time is covered; see /v1/accounts/{appid}/coverage"
+                "figures of {start} may be too low: not all of that time is covered ({why}); see /v1/accounts/{appid}/coverage"
             ),
-            format!("{start}的数据可能偏少：该时段未完全覆盖，见 /v1/accounts/{appid}/coverage"),
+            format!("{start}的数据可能偏少：该时段未完全覆盖（{why}），见 /v1/accounts/{appid}/coverage"),
         )
     }
 }

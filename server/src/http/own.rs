@@ -21,7 +21,7 @@ use axum::{
     routing::{any, delete, get, post},
 };
 use jiff::{Timestamp, tz};
-use msgcube_cube::BEIJING_OFFSET_S;
+use msgcube_cube::{BEIJING_OFFSET_S, CoverageReport, Gap, Reason};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::answer;
@@ -97,15 +97,40 @@ fn no_account() -> Response<Body> {
 #[derive(Serialize)]
 struct CoverageAnswer {
     since: Option<String>,
-    gaps: Vec<[String; 2]>,
+    gaps: Vec<GapAnswer>,
+    bridged: Vec<[String; 2]>,
+}
+
+/// From, to, and why; of refused callbacks also how many for which reason.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum GapAnswer {
+    Refused(String, String, &'static str, BTreeMap<Box<str>, u64>),
+    Other(String, String, &'static str),
+}
+
+impl GapAnswer {
+    fn of(gap: Gap) -> GapAnswer {
+        let (from, to, why) = (beijing(gap.from_s), beijing(gap.to_s), gap.reason.name());
+        match gap.reason {
+            Reason::Refused(mut counts) => {
+                // One that took time from two gaps is counted in the other.
+                counts.values_mut().for_each(|count| *count = (*count).max(1));
+                GapAnswer::Refused(from, to, why, counts)
+            }
+            _ => GapAnswer::Other(from, to, why),
+        }
+    }
 }
 
 impl CoverageAnswer {
     fn of(app: &App, account: &Account) -> CoverageAnswer {
-        let (since, gaps) = app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s()));
+        let report = app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s()));
+        let CoverageReport { since, gaps, bridged } = report;
         CoverageAnswer {
             since: since.map(beijing),
-            gaps: gaps.into_iter().map(|(from, to)| [beijing(from), beijing(to)]).collect(),
+            gaps: gaps.into_iter().map(GapAnswer::of).collect(),
+            bridged: bridged.into_iter().map(|(from, to)| [beijing(from), beijing(to)]).collect(),
         }
     }
 }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::{body::Body, http::Response};
+use msgcube_cube::Reason;
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
@@ -121,7 +122,7 @@ pub async fn keep(
     let Some(_place) = app.relay.place(behind.waiting, behind.places) else {
         // In the queue it is counted all the same; WeChat sends it again, to be passed on then.
         if keeping.enqueue(app).is_err() {
-            callback::lose_lately(app, &account);
+            callback::lose_lately(app, &account, Reason::TooMany);
         }
         return close(app, "relay_full");
     };
@@ -213,12 +214,12 @@ fn settle(
 ) -> Kept {
     match outcome {
         Err(_) => {
-            callback::lose_lately(app, account);
+            callback::lose_lately(app, account, Reason::NotDurable);
             Kept::Failed
         }
         Ok(Outcome::Failed(error)) => {
             tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
-            callback::lose_lately(app, account);
+            callback::lose_lately(app, account, Reason::NotDurable);
             Kept::Failed
         }
         Ok(outcome) => {

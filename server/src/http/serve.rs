@@ -11,13 +11,15 @@ use std::{
     time::Duration,
 };
 
+mod stopping;
+
 use super::{
     activity::{Activity, Idle, Timed},
     answering::Sent,
     callback, datacube, drain,
     record::Asked,
 };
-use crate::{app::App, tls::Tls};
+use crate::{app::App, planned_stop::ListeningSocket, tls::Tls};
 use axum::{
     Router,
     body::Body,
@@ -27,11 +29,13 @@ use axum::{
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
+use msgcube_cube::Reason;
+use stopping::{Follower, LastAnswer, Stopping};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
@@ -69,20 +73,37 @@ const DEAF_EVERY: Duration = Duration::from_millis(400);
 const OTHER_FILES: u64 = 64;
 /// What a connection buffers in each direction; a head has to fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// How long requests in flight may take at the end.
-const END_MAX: Duration = Duration::from_secs(10);
+/// Connections that wait to be accepted, as far as the system allows (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<Tls>>,
+    /// Another process has it open, too, and keeps it open.
+    is_handed_over: bool,
 }
 
 impl Listener {
     /// Binds; port 0 takes any free one.
-    pub async fn bind(address: SocketAddr) -> io::Result<Listener> {
-        TcpListener::bind(address).await.map(|socket| Listener { socket, tls: None })
+    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a process that has just ended do not keep the address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Listener { socket: socket.listen(BACKLOG)?, tls: None, is_handed_over: false })
+    }
+
+    /// A socket that listens already and that somebody else keeps open.
+    pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, is_handed_over: true })
+    }
+
+    fn listening_socket(&self) -> ListeningSocket {
+        let inode = rustix::fs::fstat(&self.socket).ok().map(|status| status.st_ino);
+        ListeningSocket { inode, is_handed_over: self.is_handed_over }
     }
 
     /// The same, speaking HTTPS.
@@ -104,6 +125,8 @@ impl Listener {
 
 /// What happens at the edges of serving.
 pub trait Watcher {
+    /// Connections wait in this socket; the first is taken when this is ready.
+    fn opening(&self, socket: ListeningSocket) -> impl Future<Output = ()> + Send;
     /// A connection could not be taken, or had to wait.
     fn deaf(&self);
     /// No new connection is taken from now on.
@@ -123,35 +146,96 @@ pub async fn serve(
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     builder.http2().max_send_buf_size(BUFFER_BYTES_MAX);
+    watcher.opening(listener.listening_socket()).await;
     let places = Arc::new(Semaphore::new(connections_max()));
+    let Listener { socket, tls, is_handed_over } = listener;
     let shares = Shares::new(routes.app.config.get().proxies.clone());
-    let graceful = GracefulShutdown::new();
-    let mut idle = Idle::start();
+    let mut server = Server { builder, routes, tls, shares, idle: Idle::start(), stopping: Stopping::new() };
+    accept_until(end, &socket, &places, watcher, &server).await;
+    accept_until(server.stopping.begin(), &socket, &places, watcher, &server).await;
+    let left = (!is_handed_over).then(|| socket.into_std());
+    if let Some(Ok(left)) = &left {
+        accept_those_left(left, &places, watcher, &server);
+    }
+    watcher.closing();
+    drop(left);
+    server.idle.hurry();
+    if !server.stopping.finish().await {
+        tracing::warn!("some requests were still running at the end and were cut off");
+    }
+}
+
+async fn accept_until(
+    end: impl Future<Output = ()>,
+    socket: &TcpListener,
+    places: &Arc<Semaphore>,
+    watcher: &impl Watcher,
+    server: &Server,
+) {
     let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener.socket, &places, watcher) => accepted,
-            () = &mut end => break,
+            accepted = accept(socket, places, watcher) => accepted,
+            () = &mut end => return,
         };
-        let Some((stream, peer, place)) = accepted else { continue };
-        let share = shares.take(peer.ip(), places.available_permits(), routes.app.clock.now_s());
-        let share = match share {
+        if let Some((stream, peer, place)) = accepted {
+            server.start(stream, peer, place, watcher);
+        }
+    }
+}
+
+/// A socket that nobody else has open is closed now, with all connections that wait in it.
+fn accept_those_left(
+    socket: &std::net::TcpListener,
+    places: &Arc<Semaphore>,
+    watcher: &impl Watcher,
+    server: &Server,
+) {
+    // The runtime may not have heard of them yet, so the system itself is asked.
+    while let Ok(place) = places.clone().try_acquire_owned()
+        && let Ok((stream, peer)) = socket.accept()
+        && stream.set_nonblocking(true).is_ok()
+        && let Ok(stream) = TcpStream::from_std(stream)
+    {
+        let _ = stream.set_nodelay(true);
+        server.start(stream, peer, place, watcher);
+    }
+}
+
+/// What connections are served with.
+struct Server {
+    builder: auto::Builder<TokioExecutor>,
+    routes: Routes,
+    tls: Option<Arc<Tls>>,
+    shares: Arc<Shares>,
+    idle: Idle,
+    stopping: Stopping,
+}
+
+impl Server {
+    fn start(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+        watcher: &impl Watcher,
+    ) {
+        let app = &self.routes.app;
+        let free = place.semaphore().available_permits();
+        let share = match self.shares.take(peer.ip(), free, app.clock.now_s()) {
             Ok(share) => Arc::new(share),
-            Err(refused) => {
-                refuse(&routes.app, watcher, Peer(peer), refused);
-                continue;
-            }
+            Err(refused) => return refuse(app, watcher, Peer(peer), refused),
         };
-        let activity = idle.activity();
+        let activity = self.idle.activity();
         let connection = Connection {
-            builder: builder.clone(),
-            routes: routes.clone(),
+            builder: self.builder.clone(),
+            routes: self.routes.clone(),
             activity: activity.clone(),
             peer: Peer(peer),
             share,
-            watcher: graceful.watcher(),
+            follower: self.stopping.follower(),
         };
-        let tls = listener.tls.clone();
+        let tls = self.tls.clone();
         let task = tokio::spawn(async move {
             match tls {
                 None => connection.serve(stream).await,
@@ -163,13 +247,7 @@ pub async fn serve(
             }
             drop(place);
         });
-        idle.watch(activity, task.abort_handle());
-    }
-    drop(listener);
-    watcher.closing();
-    idle.hurry();
-    if tokio::time::timeout(END_MAX, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests were still running after 10 s and were cut off");
+        self.idle.watch(activity, task.abort_handle());
     }
 }
 
@@ -180,19 +258,20 @@ struct Connection {
     activity: Arc<Activity>,
     peer: Peer,
     share: Arc<Share>,
-    watcher: hyper_util::server::graceful::Watcher,
+    follower: Follower,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
-        let Connection { builder, routes, activity, peer, share, watcher } = self;
+        let Connection { builder, routes, activity, peer, share, follower } = self;
         let io = TokioIo::new(Timed::new(stream, activity.clone()));
+        let (watched, last_answer) = (activity.clone(), follower.last_answer());
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
-            respond(routes.clone(), request, peer, arrived, activity.clone(), share.clone())
+            let last_answer = last_answer.clone();
+            respond(routes.clone(), request, peer, arrived, activity.clone(), share.clone(), last_answer)
         });
-        // An error here is the peer's: a broken connection or no HTTP.
-        let _ = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
+        follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
     }
 }
 
@@ -260,7 +339,7 @@ fn note_callback(app: &App, share: &Share, response: &Response<Body>) {
         && response.extensions().get::<CloseWithoutAnswer>().is_none()
         && let Some((from_s, to_s)) = share.prove(app.clock.now_s())
     {
-        app.ingest.lose_all_between(from_s, to_s);
+        app.ingest.lose_all_between(from_s, to_s, &Reason::NoConnectionTaken);
     }
 }
 
@@ -282,6 +361,7 @@ async fn respond(
     arrived: Instant,
     activity: Arc<Activity>,
     share: Arc<Share>,
+    last_answer: LastAnswer,
 ) -> Result<Response<Sent>, Closed> {
     let running = activity.clone().begin();
     let version = request.version();
@@ -289,7 +369,7 @@ async fn respond(
     if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
         *request.uri_mut() = uri;
     }
-    let response = if routes.is_public && callback::is_callback(&request) {
+    let mut response = if routes.is_public && callback::is_callback(&request) {
         let response = callback::receive(&routes.app, request, arrived).await;
         note_callback(&routes.app, &share, &response);
         response
@@ -301,6 +381,7 @@ async fn respond(
         asked.keep(&routes.app, &response);
         response
     };
+    last_answer.mark(version, &mut response);
     match response.extensions().get::<CloseWithoutAnswer>() {
         None => Ok(running.until_sent(response, version).await),
         Some(CloseWithoutAnswer) => Err(Closed),
@@ -342,6 +423,8 @@ mod tests {
         }
 
         fn closing(&self) {}
+
+        async fn opening(&self, _: ListeningSocket) {}
     }
 
     #[tokio::test]

@@ -2,9 +2,12 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use super::{Job, Losses, Queue, Shared};
+use msgcube_cube::{Gap, Reason};
+
+use super::{COMMIT_TIME_MAX, Job, Losses, Queue, Shared};
 use crate::{
     clock::Stopwatch,
+    planned_stop::EndMark,
     store::{Change, NotDurable, Outcome, lock},
 };
 
@@ -29,7 +32,7 @@ const MANY_WAITERS: usize = 8;
 struct Batch {
     jobs: Vec<Job>,
     losses: Losses,
-    serve: Option<Change>,
+    serve: Option<Reason>,
     stopping: bool,
 }
 
@@ -37,6 +40,7 @@ struct Batch {
 pub fn write(shared: &Shared) {
     let mut marked_s = shared.clock.now_s();
     let mut crowded = false;
+    let mut took = Duration::ZERO;
     loop {
         if crowded {
             std::thread::sleep(GATHERING);
@@ -46,16 +50,24 @@ pub fn write(shared: &Shared) {
         let now_s = shared.clock.now_s();
         let since_mark_s = now_s.saturating_sub(marked_s);
         if !(-1..=MARK_HOLE_S_MAX).contains(&since_mark_s) {
-            batch.serve = batch.serve.or(Some(serve(shared, &lock(&shared.queue))));
+            if lock(&shared.queue).has_begun {
+                let reason = if took > COMMIT_TIME_MAX { Reason::NotDurable } else { Reason::NotRunning };
+                let (name, text) =
+                    (reason.name(), "the program stood still or the clock was set; that time is a gap");
+                tracing::warn!(seconds = since_mark_s, reason = name, "{text}");
+                batch.serve.get_or_insert(reason);
+            }
             marked_s = now_s;
         }
         let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
         let nothing_to_do =
             batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
         let stopping = batch.stopping;
+        let stopwatch = Stopwatch::start();
         if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
             marked_s = if mark_due { now_s } else { marked_s };
         }
+        took = stopwatch.elapsed();
         if stopping && lock(&shared.queue).jobs.is_empty() {
             return;
         }
@@ -63,40 +75,52 @@ pub fn write(shared: &Shared) {
 }
 
 /// The second that has begun is not covered as a whole.
-fn serve(shared: &Shared, queue: &Queue) -> Change {
-    Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone() }
+fn serve(shared: &Shared, queue: &Queue, reason: Reason) -> Change {
+    Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
 }
 
 fn next_batch(shared: &Shared) -> Batch {
     let mut queue = lock(&shared.queue);
-    if queue.jobs.is_empty() && !queue.stopping && !queue.serve {
+    if queue.jobs.is_empty() && !queue.stopping && queue.serve.is_none() {
         let waited = shared.wake.wait_timeout(queue, TICK);
         queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
     }
     Batch {
         jobs: std::mem::take(&mut queue.jobs),
         losses: std::mem::take(&mut queue.losses),
-        serve: queue.serve.then(|| serve(shared, &queue)),
+        serve: queue.serve.take(),
         stopping: queue.stopping,
     }
 }
 
 fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
-    let of = |account| move |&(from_s, to_s): &(i64, i64)| Change::Lose { account, from_s, to_s };
-    losses.iter().flat_map(move |(account, stretches)| stretches.iter().map(of(*account)))
+    let of = |account| {
+        move |gap: &Gap| Change::Lose {
+            account,
+            from_s: gap.from_s,
+            to_s: gap.to_s,
+            reason: gap.reason.clone(),
+        }
+    };
+    losses.iter().flat_map(move |(account, gaps)| gaps.iter().map(of(*account)))
 }
 
 /// Commits a batch and answers its waiters; true if it is durable.
 fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
-    let serving = batch.serve.is_some();
-    let mut changes: Vec<Change> = batch.serve.into_iter().collect();
+    let serving = batch.serve.clone();
+    let mut changes: Vec<Change> = Vec::new();
+    changes.extend(batch.serve.map(|reason| serve(shared, &lock(&shared.queue), reason)));
     // Before the mark that would otherwise cover them.
     changes.extend(lost(&batch.losses));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
+        let queue = lock(&shared.queue);
         // Once nobody listens any more, time goes by uncovered.
-        let taken_until_s = lock(&shared.queue).deaf_since_s.unwrap_or(i64::MAX);
-        changes.push(Change::Mark { at_s: (now_s - lag_s).min(taken_until_s) });
+        let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
+        let at_s = (now_s - lag_s).min(taken_until_s);
+        changes.push(Change::Mark { at_s });
+        let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
+        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).written()));
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
@@ -119,14 +143,13 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
 }
 
 /// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: bool, losses: Losses, is_durable: bool) {
+fn note(shared: &Shared, served: Option<Reason>, losses: Losses, is_durable: bool) {
     let mut queue = lock(&shared.queue);
-    if is_durable {
-        queue.serve &= !served;
-    } else {
-        queue.serve = true;
-        for (account, stretches) in losses {
-            stretches.into_iter().for_each(|(from_s, to_s)| queue.lose(account, from_s, to_s));
+    if !is_durable {
+        // Not even the start is durable yet, or what comes after the last mark.
+        queue.serve_anew(served.unwrap_or(Reason::NotDurable));
+        for (account, gaps) in losses {
+            gaps.into_iter().for_each(|gap| queue.lose(account, gap));
         }
     }
     drop(queue);

@@ -208,7 +208,7 @@ impl Embedded {
     /// What was not taken since the last mark is not covered, until somebody serves anew.
     fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
-        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).stop());
+        self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
     }
 
     /// The frame, after a record that ends all serving if the log does not know that yet.
@@ -217,7 +217,7 @@ impl Embedded {
             return frame;
         }
         let mut whole = Vec::with_capacity(frame.len() + 16);
-        Record::Serve { at_s: 0, accounts: Vec::new() }.encode(&mut whole);
+        Record::Interrupted.encode(&mut whole);
         whole.extend_from_slice(&frame);
         whole
     }
@@ -226,15 +226,20 @@ impl Embedded {
         let note = match change {
             Change::Message { account, message } => return self.admit_message(*account, message, batch),
             Change::Aside { account, aside } => return self.admit_aside(*account, aside, batch),
-            Change::Lose { account, from_s, to_s } => {
-                self.cell(*account).map(|cell| Note::Lose { cell, from_s: *from_s, to_s: *to_s })
+            Change::Lose { account, from_s, to_s, reason } => {
+                let lost = |cell| Note::Lose { cell, from_s: *from_s, to_s: *to_s, reason: reason.clone() };
+                self.cell(*account).map(lost)
             }
             Change::Claim { account, from_s, to_s } => {
                 self.cell(*account).map(|cell| Note::Claim { cell, from_s: *from_s, to_s: *to_s })
             }
-            Change::Serve { at_s, accounts } => {
-                let cells = accounts.iter().map(|account| self.cell(*account)).collect::<Result<_, _>>();
-                cells.map(|cells| Note::Serve { at_s: *at_s, cells })
+            Change::Serve { at_s, accounts, reason } => {
+                let served = |cells| Note::Serve { at_s: *at_s, cells, reason: reason.clone() };
+                self.cells(accounts).map(served)
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let (end_s, at_s, is_bridged) = (*end_s, *at_s, *is_bridged);
+                self.cells(accounts).map(|cells| Note::Resume { end_s, at_s, cells, is_bridged })
             }
             Change::Begin { at_s, account } => {
                 self.cell(*account).map(|cell| Note::Begin { cell, at_s: *at_s })
@@ -273,6 +278,10 @@ impl Embedded {
         Record::Entry { account: cell.number, day, entry }.encode(&mut batch.frame);
         batch.steps.push(Step::Entry { cell, admitted });
         Outcome::Counted
+    }
+
+    fn cells(&self, accounts: &[AccountNumber]) -> Result<Vec<Arc<Cell>>, UnknownAccount> {
+        accounts.iter().map(|account| self.cell(*account)).collect()
     }
 
     fn event_name(&self, message: &Message, batch: &mut Batch) -> u16 {

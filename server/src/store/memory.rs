@@ -7,7 +7,7 @@ use std::{
 };
 
 use msgcube_client::{Interface, Row};
-use msgcube_cube::{Coverage, Kind, Message, Period, day_of, rollup};
+use msgcube_cube::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
 
 use super::{
     AccountNumber, Aside, Change, NotDurable, Outcome, Slice, StoreError, UnknownAccount, lock,
@@ -123,24 +123,22 @@ impl State {
         match change {
             Change::Message { account, message } => self.change(*account, |account| account.take(message)),
             Change::Aside { account, aside } => self.change(*account, |account| account.put_aside(aside)),
-            Change::Lose { account, from_s, to_s } => {
-                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s))
+            Change::Lose { account, from_s, to_s, reason } => {
+                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason))
             }
             Change::Claim { account, from_s, to_s } => {
                 self.cover(*account, |coverage| coverage.claim(*from_s, *to_s))
             }
-            Change::Serve { at_s, accounts } => {
-                let known = self.accounts.len();
-                if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= known) {
-                    return UnknownAccount(unknown.0).into();
-                }
-                for (number, account) in self.accounts.iter_mut().enumerate() {
-                    let served = accounts.contains(&AccountNumber::at(number));
-                    if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
-                }
-                Outcome::Noted
+            Change::Serve { at_s, accounts, reason } => {
+                self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason))
             }
-            Change::Begin { at_s, account } => self.cover(*account, |coverage| coverage.serve(*at_s)),
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged))
+            }
+            Change::Begin { at_s, account } => {
+                self.cover(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning))
+            }
             Change::Cease { account } => self.cover(*account, Coverage::stop),
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
@@ -158,6 +156,22 @@ impl State {
 
     fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
         self.accounts.get_mut(account.0 as usize).map_or_else(|| UnknownAccount(account.0).into(), change)
+    }
+
+    fn serve(&mut self, at_s: i64, accounts: &[AccountNumber], serve: impl Fn(&mut Coverage)) -> Outcome {
+        let known = self.accounts.len();
+        if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= known) {
+            return UnknownAccount(unknown.0).into();
+        }
+        for (number, account) in self.accounts.iter_mut().enumerate() {
+            if accounts.contains(&AccountNumber::at(number)) {
+                serve(&mut account.coverage);
+            } else {
+                account.coverage.stop();
+                account.coverage.cut(at_s);
+            }
+        }
+        Outcome::Noted
     }
 
     fn cover(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {

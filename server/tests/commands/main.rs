@@ -7,6 +7,7 @@ mod demo;
 mod doctor;
 mod import;
 mod manual;
+mod restart;
 mod scene;
 mod send;
 mod serve;

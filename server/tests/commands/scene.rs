@@ -99,7 +99,12 @@ impl Scene {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_msgcube"));
-        command.args(args).current_dir(self.folder.path()).env_clear().env("LANG", "C.UTF-8");
+        command.args(args);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
+        command.current_dir(self.folder.path()).env_clear().env("LANG", "C.UTF-8");
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null());
         command
     }
@@ -165,10 +170,28 @@ impl Scene {
     }
 
     pub(crate) fn serve_with(&self, options: &[&str]) -> Outcome<Server> {
-        let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
         let config = self.config();
         let arguments = [&["serve", "--config", &config], options].concat();
-        let mut child = self.command(&arguments).stderr(log).spawn()?;
+        self.started(self.command(&arguments))
+    }
+
+    /// The same on a socket that the test keeps open, as systemd does; it says where that listens.
+    pub(crate) fn serve_on(&self, socket: &std::net::TcpListener, more: &[&str]) -> Outcome<Server> {
+        let mut command = Command::new("/bin/sh");
+        // The number of the process is known only to itself.
+        command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null", "sh"]);
+        let address = socket.local_addr()?.to_string();
+        command.args([env!("CARGO_BIN_EXE_msgcube"), "serve", "--config", &self.config()]);
+        let own = ["--listen", &address];
+        command.args(if more.contains(&"--listen") { &[][..] } else { &own }).args(more);
+        let mut command = self.prepared(command);
+        command.stdin(std::os::fd::OwnedFd::from(socket.try_clone()?));
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Outcome<Server> {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("log"))?;
+        let mut child = command.stderr(log).spawn()?;
         let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
         let mut line = String::new();
         output.read_line(&mut line)?;

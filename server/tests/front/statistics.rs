@@ -70,6 +70,7 @@ async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
             let mut together = rows(&program, query, limit).await;
             for row in &mut together {
                 assert_eq!(row.as_object_mut().unwrap().remove("covered"), Some(json!(false)));
+                assert_eq!(row.as_object_mut().unwrap().remove("bridged"), Some(json!(0)));
             }
             assert_eq!(together, alone, "{query}, {limit} a page");
         }

@@ -1,7 +1,7 @@
 //! Random changes: late, repeated, around midnights, new years and leap days, for a few accounts and users.
 
 use msgcube::store::{AccountNumber, Aside, Change};
-use msgcube_cube::{Content, Kind, Message};
+use msgcube_cube::{Content, Kind, Message, Reason};
 use proptest::prelude::*;
 
 /// Appids of the accounts every run has.
@@ -54,20 +54,41 @@ fn any_aside() -> impl Strategy<Value = Aside> {
     )
 }
 
+fn any_reason() -> impl Strategy<Value = Reason> {
+    prop_oneof![
+        Just(Reason::refused("malformed", 1)),
+        Just(Reason::refused("wrong_to_user", 0)),
+        Just(Reason::TooMany),
+        Just(Reason::NoConnectionTaken),
+        Just(Reason::NotDurable),
+        Just(Reason::NotRunning),
+    ]
+}
+
 fn any_note() -> impl Strategy<Value = Change> {
     let second = 0..400_i64;
     let stretch = || (any_account(), 0..400_i64, -5..60_i64);
     let served = prop::collection::vec(any_account(), 0..4);
     let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..9));
     prop_oneof![
-        (second.clone(), served).prop_map(|(at_s, accounts)| Change::Serve { at_s, accounts }),
+        (second.clone(), served.clone(), any_reason()).prop_map(|(at_s, accounts, reason)| Change::Serve {
+            at_s,
+            accounts,
+            reason
+        }),
+        (second.clone(), 0..60_i64, served, any::<bool>()).prop_map(
+            |(end_s, length, accounts, is_bridged)| {
+                Change::Resume { end_s, at_s: end_s + length, accounts, is_bridged }
+            }
+        ),
         second.clone().prop_map(|at_s| Change::Mark { at_s }),
         (any_account(), second).prop_map(|(account, at_s)| Change::Begin { account, at_s }),
         any_account().prop_map(|account| Change::Cease { account }),
-        stretch().prop_map(|(account, from_s, length)| Change::Lose {
+        (stretch(), any_reason()).prop_map(|((account, from_s, length), reason)| Change::Lose {
             account,
             from_s,
-            to_s: from_s + length
+            to_s: from_s + length,
+            reason
         }),
         stretch().prop_map(|(account, from_s, length)| Change::Claim {
             account,

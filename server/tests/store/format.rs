@@ -1,6 +1,6 @@
 //! The stored formats: `server/tests/data/format-1` was written by the first version and must be read for ever: saved
 //! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps. `format-2` has
-//! records in its log that begin or end the serving of one account.
+//! records in its log that begin or end the serving of one account. `format-3` has reasons of gaps and planned stops.
 //!
 //! `MSGCUBE_WRITE_FORMAT=1 cargo test -p msgcube --test store format` writes the folder anew. Only for a new format,
 //! in a folder of its own; then the old one stays and is still read.
@@ -15,13 +15,13 @@ use msgcube::store::{
     AccountNumber, Aside, Change, Embedded, Options, Outcome, Store, StoreError, statistics::Span,
 };
 use msgcube_client::{Day, INTERFACES};
-use msgcube_cube::{Content, Coverage, Kind, Message, Period, start_of_day_s};
+use msgcube_cube::{Content, CoverageReport, Kind, Message, Period, Reason, start_of_day_s};
 use serde_json::{Value, json};
 
 use crate::{changes::APPIDS, disk};
 
 /// The newest, which can be written.
-const NEWEST: u32 = 2;
+const NEWEST: u32 = 3;
 
 fn data(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
@@ -55,13 +55,19 @@ fn message(day: i32, user: u32, msg_id: u64) -> Message {
 /// Everything of one half: the first is in the pages, the second only in the log.
 fn changes(format: u32, half: i32) -> Vec<Change> {
     let account = |number: i32| AccountNumber(u32::try_from(number % 2).unwrap());
+    let accounts = vec![AccountNumber(0), AccountNumber(1)];
     let mut changes = vec![
-        Change::Serve { at_s: i64::from(half) * 1000, accounts: vec![AccountNumber(0), AccountNumber(1)] },
+        Change::Serve {
+            at_s: i64::from(half) * 1000,
+            accounts: accounts.clone(),
+            reason: Reason::NotRunning,
+        },
         Change::Mark { at_s: i64::from(half) * 1000 + 700 },
         Change::Lose {
             account: AccountNumber(0),
             from_s: i64::from(half) * 1000 + 100,
             to_s: i64::from(half) * 1000 + 200,
+            reason: Reason::refused("malformed", 3),
         },
         Change::Claim { account: AccountNumber(2), from_s: -50 * i64::from(half), to_s: 10 },
         Change::Fact { key: format!("fact/{half}"), value: Some(vec![0, 255]) },
@@ -93,11 +99,35 @@ fn changes(format: u32, half: i32) -> Vec<Change> {
             Change::Mark { at_s: at_s + 50 },
         ]);
     }
+    if format >= 3 {
+        let at_s = i64::from(half) * 1000 + 830;
+        let bridged = |after_s| Change::Resume {
+            end_s: at_s - 30 + after_s,
+            at_s: at_s - 20 + after_s,
+            accounts: accounts.clone(),
+            is_bridged: half == 1,
+        };
+        let lose = |account, reason| Change::Lose {
+            account: AccountNumber(account),
+            from_s: at_s - 15,
+            to_s: at_s - 14,
+            reason,
+        };
+        changes.extend([
+            // Account 0 goes on, the others begin anew.
+            bridged(0),
+            lose(0, Reason::TooMany),
+            lose(1, Reason::NoConnectionTaken),
+            Change::Mark { at_s },
+            Change::Serve { at_s: at_s + 20, accounts: accounts.clone(), reason: Reason::NotDurable },
+            Change::Mark { at_s: at_s + 25 },
+        ]);
+    }
     changes
 }
 
 /// Everything the store answers.
-fn answers(store: &Store) -> Value {
+fn answers(store: &Store, format: u32) -> Value {
     let accounts = (0..).zip(APPIDS).map(|(number, appid)| {
         let account = AccountNumber(number);
         assert_eq!(store.account(appid).unwrap(), account);
@@ -119,11 +149,31 @@ fn answers(store: &Store) -> Value {
             "rows": rows,
             "kinds": kinds.collect::<BTreeMap<String, Value>>(),
             "counted": [slice.users_counted, slice.messages_counted],
-            "coverage": store.coverage(account, |coverage: &Coverage| coverage.report(2700)),
+            "coverage": shown(&report(store, account), format),
             "asides": store.asides(account, 9).unwrap(),
         })
     });
     json!({ "accounts": accounts.collect::<Vec<_>>(), "facts": store.facts("") })
+}
+
+fn report(store: &Store, account: AccountNumber) -> CoverageReport {
+    store.coverage(account, |coverage| coverage.report(2700))
+}
+
+fn shown(report: &CoverageReport, format: u32) -> Value {
+    if format <= 2 {
+        // As the versions showed it that wrote it: pieces for different reasons are one gap.
+        let mut gaps: Vec<(i64, i64)> = Vec::new();
+        for gap in &report.gaps {
+            match gaps.last_mut() {
+                Some(last) if last.1 == gap.from_s => last.1 = gap.to_s,
+                _ => gaps.push((gap.from_s, gap.to_s)),
+            }
+        }
+        return json!([report.since, gaps]);
+    }
+    let gaps = report.gaps.iter().map(|gap| json!([gap.from_s, gap.to_s, format!("{:?}", gap.reason)]));
+    json!([report.since, gaps.collect::<Vec<_>>(), report.bridged])
 }
 
 fn write_fixture() {
@@ -134,7 +184,7 @@ fn write_fixture() {
     store.commit(&changes(NEWEST, 1)).unwrap();
     store.maintain(true).unwrap();
     store.commit(&changes(NEWEST, 2)).unwrap();
-    let expected = serde_json::to_string(&answers(&store)).unwrap();
+    let expected = serde_json::to_string(&answers(&store, NEWEST)).unwrap();
     drop(store);
     fs::create_dir_all(data.join("log")).unwrap();
     fs::write(data.join("expected.json"), expected + "\n").unwrap();
@@ -170,8 +220,20 @@ fn the_newest_format_is_read_as_it_was_written() {
 }
 
 #[test]
-fn format_1_is_read_as_it_was_written() {
+fn formats_of_before_are_read_as_they_were_written() {
     is_read_as_it_was_written(1);
+    is_read_as_it_was_written(2);
+}
+
+#[test]
+fn gaps_from_before_reasons_were_kept_say_unknown() {
+    for format in [1, 2] {
+        let folder = disk::folder();
+        unpack(format, folder.path());
+        let store = open(folder.path()).unwrap();
+        let gaps = report(&store, AccountNumber(0)).gaps;
+        assert!(gaps.len() >= 2 && gaps.iter().all(|gap| gap.reason == Reason::Unknown), "{gaps:?}");
+    }
 }
 
 fn is_read_as_it_was_written(format: u32) {
@@ -180,7 +242,7 @@ fn is_read_as_it_was_written(format: u32) {
     let expected = fs::read(data(format).join("expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
     let store = open(folder.path()).unwrap();
-    assert_eq!(answers(&store), expected);
+    assert_eq!(answers(&store, format), expected);
     let again = [changes(format, 1), changes(format, 2)].concat().into_iter();
     let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
     let messages: Vec<Change> = messages.collect();
@@ -193,7 +255,7 @@ fn is_read_as_it_was_written(format: u32) {
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
     store.maintain(true).unwrap();
     drop(store);
-    assert_eq!(answers(&open(folder.path()).unwrap()), expected, "also after it was saved");
+    assert_eq!(answers(&open(folder.path()).unwrap(), format), expected, "also after it was saved");
 }
 
 fn with_msg_id(change: Change, id: u64) -> Option<Change> {
@@ -231,12 +293,12 @@ fn a_newer_log_is_refused_by_name() {
     unpack(NEWEST, folder.path());
     let path = fs::read_dir(folder.path().join("log")).unwrap().next().unwrap().unwrap().path();
     let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 3;
+    bytes[8] = 4;
     let sum = crc32fast::hash(&bytes[..28]).to_le_bytes();
     bytes[28..32].copy_from_slice(&sum);
     fs::write(&path, bytes).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
 }
 
@@ -248,14 +310,14 @@ fn newer_pages_are_refused() {
     let transaction = database.begin_write().unwrap();
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(b"format");
-    hasher.update(&[2]);
-    let value = [&[2], &hasher.finalize().to_le_bytes()[..]].concat();
+    hasher.update(&[3]);
+    let value = [&[3], &hasher.finalize().to_le_bytes()[..]].concat();
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
     transaction.open_table(table).unwrap().insert("format", value.as_slice()).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

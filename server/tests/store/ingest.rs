@@ -6,9 +6,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use msgcube::{
     clock::Clock,
     ingest::{Ingest, Writer},
+    planned_stop::ListeningSocket,
     store::{AccountNumber, Change, Embedded, Options, Outcome, Store},
 };
-use msgcube_cube::{Content, Coverage, Kind, Message};
+use msgcube_cube::{Content, Coverage, CoverageReport, Kind, Message, Reason};
 
 use crate::disk::{self, FaultyDisk};
 
@@ -90,7 +91,7 @@ async fn nothing_is_acknowledged_on_a_faulty_disk_and_it_recovers_by_itself() {
         mark,
         {
             let mut stopped = mark.clone();
-            stopped.stop();
+            stopped.interrupt();
             stopped
         },
         "nobody is served meanwhile"
@@ -117,10 +118,11 @@ async fn from_the_last_mark_until_recovery_is_a_gap() {
     let (ingest, writer) = Ingest::start(store.clone(), clock.clone(), Arc::default(), vec![ACCOUNT]);
     let run = Run { store, ingest, writer, clock };
     assert_eq!(run.send(1).await, Some(Outcome::Counted));
-    let (since, gaps) = run.coverage().report(START_S + 1_000_000);
+    let CoverageReport { since, gaps, .. } = run.coverage().report(START_S + 1_000_000);
     assert_eq!(since, Some(START_S - 100));
-    let (from_s, to_s) = gaps[0];
+    let (from_s, to_s) = (gaps[0].from_s, gaps[0].to_s);
     assert!((START_S..START_S + 3600).contains(&from_s) && to_s >= START_S + 3600, "{gaps:?}");
+    assert_eq!(gaps[0].reason, Reason::NotRunning, "no write told that it was the disk");
     assert!(!run.holds(0, 3600) && run.holds(-100, 0));
     run.stop();
 }
@@ -163,12 +165,12 @@ async fn losses_are_gaps_also_those_noted_while_a_batch_is_being_written() {
     let run = start(folder.path(), &disk, 0);
     let covers = Change::Claim { account: ACCOUNT, from_s: START_S - 100, to_s: START_S };
     run.ingest.submit(covers).await.unwrap();
-    run.ingest.lose(ACCOUNT, START_S - 90, START_S - 80);
+    run.ingest.lose(ACCOUNT, START_S - 90, START_S - 80, Reason::TooMany);
     disk.close_gate();
     let pending = run.ingest.submit_all(vec![Change::Fact { key: "a".to_owned(), value: None }]).unwrap();
     disk.wait_for_a_sync();
     // Joins the loss that is just being written.
-    run.ingest.lose(ACCOUNT, START_S - 80, START_S - 70);
+    run.ingest.lose(ACCOUNT, START_S - 80, START_S - 70, Reason::TooMany);
     disk.open_gate();
     pending.await.unwrap();
     let store = run.stop();
@@ -216,4 +218,74 @@ async fn a_change_of_who_is_served_that_fails_changes_nothing() {
     run.ingest.serve(ACCOUNT, false, Vec::new()).await.unwrap();
     assert!(is_running(other) && !is_running(ACCOUNT));
     run.stop();
+}
+
+/// A start that begins when its socket is open, on a machine that runs since its boot.
+async fn begin(folder: &Path, after_s: i64, boot: &str, inode: u64, bridge_s: u32) -> Run {
+    let store = Arc::new(Store::Embedded(Box::new(Embedded::open(folder, &Options::default()).unwrap())));
+    store.account("wxone").unwrap();
+    let clock = Clock::starting_at(START_S + after_s).with_boot_id(boot);
+    let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), Arc::default(), vec![ACCOUNT]);
+    ingest.begin(ListeningSocket { inode: Some(inode), is_handed_over: true }, bridge_s).await;
+    Run { store, ingest, writer, clock }
+}
+
+impl Run {
+    /// As planned: no connection is taken any more, and those that were are served.
+    fn stop_as_planned(self) {
+        self.ingest.stop_listening();
+        self.stop();
+    }
+
+    /// Gaps and bridged stops since the second in which the first process began.
+    fn report(&self) -> (Vec<&'static str>, usize) {
+        let report = self.coverage().report(START_S + 1_000_000);
+        (report.gaps.iter().map(|gap| gap.reason.name()).collect(), report.bridged.len())
+    }
+}
+
+#[tokio::test]
+async fn what_lies_between_two_processes_depends_on_how_the_first_one_ended() {
+    const DAY_S: i64 = 86_400;
+    let none: Vec<&str> = Vec::new();
+    for (name, after_s, boot, inode, bridge_s, gaps, bridged) in [
+        ("the same socket", 2, "a", 7, 100, none.clone(), 0),
+        ("another socket", 2, "a", 8, 100, none.clone(), 1),
+        ("another boot", 2, "b", 7, 100, vec!["not_running"], 0),
+        ("too long, with the socket", DAY_S, "a", 7, 300, vec!["not_running"], 0),
+        ("bridge_s = 0", 2, "a", 7, 0, vec!["not_running"], 0),
+    ] {
+        let folder = disk::folder();
+        let run = begin(folder.path(), 0, "a", 7, 100).await;
+        let claim = Change::Claim { account: ACCOUNT, from_s: START_S - 10, to_s: START_S + 1 };
+        run.ingest.submit(claim).await.unwrap();
+        run.send(1).await.unwrap();
+        run.stop_as_planned();
+        // The first process ran for as long as this machine took; the second one's clock goes on from about there.
+        let run = begin(folder.path(), after_s, boot, inode, bridge_s).await;
+        assert_eq!(run.send(1).await, Some(Outcome::Repeat), "{name}");
+        assert_eq!(run.report(), (gaps.clone(), bridged), "{name}");
+        run.stop_as_planned();
+        // The mark speaks for one start only; and this stop was one of its own.
+        let run = begin(folder.path(), after_s + 2 * DAY_S, boot, inode, 100).await;
+        // Where the second process ran for less than a second, both gaps are one.
+        assert_eq!(run.report(), (vec!["not_running"], bridged), "{name}");
+        run.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_kill_after_a_planned_stop_is_a_gap_from_its_end_also_before_the_first_mark() {
+    let folder = disk::folder();
+    begin(folder.path(), 0, "a", 7, 100).await.stop_as_planned();
+    let run = begin(folder.path(), 2, "a", 7, 100).await;
+    assert_eq!(run.report(), (vec![], 0));
+    // As after a kill: what is durable so far is copied away while it runs.
+    let copy = disk::folder();
+    copy_folder(folder.path(), copy.path());
+    run.stop();
+    let after_kill = begin(copy.path(), 4, "a", 7, 100).await;
+    assert_eq!(after_kill.report(), (vec!["not_running"], 0));
+    assert!(!after_kill.coverage().touches(START_S + 2, START_S + 4, START_S + 4));
+    after_kill.stop();
 }

@@ -6,7 +6,7 @@ use msgcube::store::{
     AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, UnknownAccount, statistics::Span,
 };
 use msgcube_client::{Day, Granularity, INTERFACES};
-use msgcube_cube::{Coverage, Message, Period, day_of, rollup};
+use msgcube_cube::{Coverage, Message, Period, Reason, day_of, rollup};
 
 use crate::changes::APPIDS;
 
@@ -48,7 +48,22 @@ impl Model {
 
     /// A restart or a fault: nobody is served until somebody says so.
     pub fn interrupt(&mut self) {
-        self.accounts.iter_mut().for_each(|account| account.coverage.stop());
+        self.accounts.iter_mut().for_each(|account| account.coverage.interrupt());
+    }
+
+    fn serve(&mut self, at_s: i64, served: &[AccountNumber], serve: impl Fn(&mut Coverage)) -> Outcome {
+        if let Some(unknown) = served.iter().find(|account| account.0 as usize >= APPIDS.len()) {
+            return UnknownAccount(unknown.0).into();
+        }
+        for (number, Account { coverage, .. }) in (0..).zip(&mut self.accounts) {
+            if served.contains(&AccountNumber(number)) {
+                serve(coverage);
+            } else {
+                coverage.stop();
+                coverage.cut(at_s);
+            }
+        }
+        Outcome::Noted
     }
 
     /// Every change of an account that is not there fails, alone.
@@ -70,24 +85,22 @@ impl Model {
                 return self.change(*account, |account| account.count(message));
             }
             Change::Aside { account, aside } => return self.change(*account, |account| account.keep(aside)),
-            Change::Lose { account, from_s, to_s } => {
-                return self.cover(*account, |coverage| coverage.lose(*from_s, *to_s));
+            Change::Lose { account, from_s, to_s, reason } => {
+                return self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason));
             }
             Change::Claim { account, from_s, to_s } => {
                 return self.cover(*account, |coverage| coverage.claim(*from_s, *to_s));
             }
             Change::Begin { account, at_s } => {
-                return self.cover(*account, |coverage| coverage.serve(*at_s));
+                return self.cover(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning));
             }
             Change::Cease { account } => return self.cover(*account, Coverage::stop),
-            Change::Serve { at_s, accounts } => {
-                if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= APPIDS.len()) {
-                    return UnknownAccount(unknown.0).into();
-                }
-                for (number, account) in (0..).zip(&mut self.accounts) {
-                    let served = accounts.contains(&AccountNumber(number));
-                    if served { account.coverage.serve(*at_s) } else { account.coverage.stop() }
-                }
+            Change::Serve { at_s, accounts, reason } => {
+                return self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason));
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                return self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged));
             }
             Change::Mark { at_s } => {
                 self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));

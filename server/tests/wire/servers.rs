@@ -95,7 +95,7 @@ impl InProcess {
         let (end, _) = watch::channel(false);
         let mut serving = Vec::new();
         let mut serve = |address, router| {
-            let listener = runtime.block_on(Listener::bind(address)).unwrap();
+            let listener = runtime.block_on(async { Listener::bind(address) }).unwrap();
             let address = listener.address().unwrap();
             let mut ended = end.subscribe();
             let watcher = app.clone();

@@ -68,7 +68,7 @@ fn page() -> Value {
     let date = || json!({ "type": "string", "format": "date" });
     let row = json!({
         "type": "object",
-        "required": ["account", "period", "users", "messages", "covered"],
+        "required": ["account", "period", "users", "messages", "covered", "bridged"],
         "properties": {
             "account": { "type": "string" },
             "period": { "type": "string" },
@@ -76,7 +76,8 @@ fn page() -> Value {
             "users": { "type": "integer", "minimum": 0 },
             "messages": { "type": "integer", "minimum": 0 },
             "events": { "type": "object" },
-            "covered": { "type": "boolean" },
+            "covered": { "type": "boolean", "description": "no gap lies in it" },
+            "bridged": { "type": "integer", "minimum": 0, "description": "short planned stops in it, which are no gaps" },
         },
     });
     json!({

@@ -78,6 +78,23 @@ fn aside() -> Operation {
         .fails(&[NO_ACCOUNT, STORE])
 }
 
+fn gap() -> Value {
+    let why = ["not_running", "not_durable", "refused", "too_many", "no_connection_taken", "unknown"];
+    let moment = json!({ "type": "string", "format": "date-time" });
+    let refused = json!({
+        "type": "object",
+        "description": "with refused: how many callbacks, by the reason that the metrics name",
+        "additionalProperties": { "type": "integer", "minimum": 1 },
+    });
+    json!({
+        "type": "array",
+        "description": "from, to, why",
+        "prefixItems": [moment, moment, { "enum": why }, refused],
+        "minItems": 3,
+        "maxItems": 4,
+    })
+}
+
 fn schemas(_: &Config) -> Value {
     json!({
         "OwnError": {
@@ -88,11 +105,13 @@ fn schemas(_: &Config) -> Value {
         },
         "Coverage": {
             "type": "object",
-            "required": ["since", "gaps"],
+            "required": ["since", "gaps", "bridged"],
             "properties": {
                 "since": { "type": ["string", "null"], "format": "date-time" },
-                "gaps": {
+                "gaps": { "type": "array", "items": gap() },
+                "bridged": {
                     "type": "array",
+                    "description": "planned stops of at most bridge_s seconds, from and to: no gaps, since WeChat repeats what was not answered",
                     "items": { "type": "array", "items": { "type": "string", "format": "date-time" }, "minItems": 2, "maxItems": 2 },
                 },
             },

@@ -18,6 +18,8 @@ pub struct AccountRow {
     pub row: Row,
     /// All of its time that is over was covered: otherwise the figures may be too low.
     pub covered: bool,
+    /// How many short planned stops lie in it that count as covered, since WeChat repeats what was not answered.
+    pub bridged: usize,
 }
 
 impl AccountRow {
@@ -25,8 +27,10 @@ impl AccountRow {
     pub fn all(app: &App, account: &Account, span: Span, rows: Vec<Row>) -> Vec<AccountRow> {
         let (start_s, end_s) = span.seconds();
         let now_s = app.clock.now_s();
-        let covered = app.store.coverage(account.number, |known| known.holds(start_s, end_s, now_s));
-        let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered };
+        let (covered, bridged) = app.store.coverage(account.number, |known| {
+            (known.holds(start_s, end_s, now_s), known.bridged_within(start_s, end_s))
+        });
+        let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
         rows.into_iter().map(of_account).collect()
     }
 }
@@ -112,11 +116,13 @@ fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
 fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let kind = by_type.then_some("type");
-    let heading = ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered"]);
+    let heading =
+        ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered", "bridged"]);
     // Writing to memory does not fail.
     let _ = writer.write_record(heading);
-    for AccountRow { account, row, covered } in rows {
-        let figures = [row.users.to_string(), row.messages.to_string(), covered.to_string()];
+    for AccountRow { account, row, covered, bridged } in rows {
+        let figures =
+            [row.users.to_string(), row.messages.to_string(), covered.to_string(), bridged.to_string()];
         let names = [account.as_str(), &row.period].into_iter().chain(row.kind);
         let _ = writer.write_record(names.chain(figures.iter().map(String::as_str)));
     }

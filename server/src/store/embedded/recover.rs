@@ -26,8 +26,8 @@ use super::{
 };
 use crate::store::{AccountNumber, StoreError, lock};
 
-/// The format of the pages; the log has one of its own in each header.
-const FORMAT: u32 = 1;
+/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons.
+const FORMAT: u32 = 2;
 
 /// Names of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
@@ -49,7 +49,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         Log::begin(&log_folder, options.disk.as_ref())?;
     }
     let pages = open_pages(folder)?;
-    check_format(&pages, folder)?;
+    let format = check_format(&pages, folder)?;
     let first_frame = match pages.meta(META_FIRST_FRAME)? {
         Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
         None => 0,
@@ -68,7 +68,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         options: options.clone(),
         _folder_lock: folder_lock,
     };
-    store.load_accounts().map_err(|damage| damage_of(folder, damage))?;
+    store.load_accounts(format).map_err(|damage| damage_of(folder, damage))?;
     let log =
         Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
     store.log_bytes = log.bytes_to_watch();
@@ -107,13 +107,13 @@ fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
     Pages::open(&path)
 }
 
-fn check_format(pages: &Pages, folder: &Path) -> Result<(), StoreError> {
-    let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(()) };
+fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
+    let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(FORMAT) };
     match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
         found if found > FORMAT => {
             Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT })
         }
-        _ => Ok(()),
+        found => Ok(found),
     }
 }
 
@@ -164,13 +164,17 @@ fn load_small(pages: &Pages) -> Result<Small, LoadError> {
 }
 
 impl Embedded {
-    fn load_accounts(&self) -> Result<(), LoadError> {
+    fn load_accounts(&self, format: u32) -> Result<(), LoadError> {
         let Some(bytes) = self.pages.meta(META_ACCOUNTS)? else { return Ok(()) };
         let mut reader = Reader::new(&bytes);
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         while !reader.is_empty() {
             let appid = reader.text()?;
-            accounts.add(appid, Coverage::decode(&mut reader)?);
+            let coverage = match format {
+                ..=1 => Coverage::decode_without_reasons(&mut reader)?,
+                _ => Coverage::decode(&mut reader)?,
+            };
+            accounts.add(appid, coverage);
         }
         Ok(())
     }
@@ -207,15 +211,21 @@ impl Embedded {
             Record::Aside { key, value, .. } => {
                 drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec()));
             }
-            Record::Lose { account, from_s, to_s } => {
-                self.note(Note::Lose { cell: self.named_cell(account)?, from_s, to_s });
+            Record::Lose { account, from_s, to_s, reason } => {
+                self.note(Note::Lose { cell: self.named_cell(account)?, from_s, to_s, reason });
             }
             Record::Claim { account, from_s, to_s } => {
                 self.note(Note::Claim { cell: self.named_cell(account)?, from_s, to_s });
             }
-            Record::Serve { at_s, accounts } => {
-                let cells = accounts.into_iter().map(|account| self.named_cell(account));
-                self.note(Note::Serve { at_s, cells: cells.collect::<Result<_, _>>()? });
+            Record::Serve { at_s, accounts, reason } => {
+                self.note(Note::Serve { at_s, cells: self.named_cells(accounts)?, reason });
+            }
+            Record::Resume { end_s, at_s, accounts, is_bridged } => {
+                let cells = self.named_cells(accounts)?;
+                self.note(Note::Resume { end_s, at_s, cells, is_bridged });
+            }
+            Record::Interrupted => {
+                self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
             }
             Record::Begin { account, at_s } => {
                 self.note(Note::Begin { cell: self.named_cell(account)?, at_s });
@@ -244,6 +254,10 @@ impl Embedded {
 
     fn named_cell(&self, account: u32) -> Result<Arc<Cell>, Damaged> {
         self.cell(AccountNumber(account)).map_err(|_| Damaged("something of an account that is not known"))
+    }
+
+    fn named_cells(&self, accounts: Vec<u32>) -> Result<Vec<Arc<Cell>>, Damaged> {
+        accounts.into_iter().map(|account| self.named_cell(account)).collect()
     }
 
     fn with_figures(

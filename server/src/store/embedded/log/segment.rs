@@ -12,8 +12,8 @@ use super::super::{
 use crate::store::StoreError;
 
 const MAGIC: &[u8; 8] = b"mcubelog";
-/// 2: records that begin or end the serving of one account.
-const FORMAT: u32 = 2;
+/// 2: records that begin or end the serving of one account. 3: gaps have reasons, planned stops none.
+const FORMAT: u32 = 3;
 pub const HEADER_BYTES: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
