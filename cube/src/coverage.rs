@@ -291,7 +291,7 @@ impl Coverage {
     pub fn decode_without_reasons(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
         let (covered, lost) = (stretches(reader)?, stretches(reader)?);
         let (running_since, first_served) = (moment(reader)?, moment(reader)?);
-        Ok(Coverage { covered, lost, running_since, first_served, ..Coverage::default() })
+        Ok(Coverage { covered, running_since, first_served, lost, ..Coverage::default() })
     }
 }
 
