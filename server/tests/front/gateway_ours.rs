@@ -67,8 +67,10 @@ async fn what_is_ours_and_not_in_its_place_is_refused_with_a_hint_and_never_sent
     let more = format!("{more}encoding_aes_key = \"{}\"\n", "k".repeat(43));
     let program = program(&upstream, &more);
     let token = program.access_token().await;
-    let encoded: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
-    let escaped: String = SECRET.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let encoded: Vec<_> = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = encoded.concat();
+    let escaped: Vec<_> = SECRET.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let escaped = escaped.concat();
     let menu = format!("/cgi-bin/menu/get?access_token={token}");
     let known = format!("/cgi-bin/openapi/quota/get?access_token={token}");
     for (target, body, code) in [

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use super::*;
 use crate::{
     clock::Clock,
-    config::Config,
+    config::{Config, Networks},
     data_key::DataKey,
     http,
     ingest::Writer,
@@ -23,7 +23,7 @@ struct Scene {
     _folder: TempDir,
     app: Arc<App>,
     writer: Writer,
-    graceful: GracefulShutdown,
+    stopping: Stopping,
 }
 
 impl Scene {
@@ -37,7 +37,7 @@ impl Scene {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
-        Scene { _folder: folder, app: Arc::new(app), writer, graceful: GracefulShutdown::new() }
+        Scene { _folder: folder, app: Arc::new(app), writer, stopping: Stopping::new() }
     }
 
     fn connect(&self) -> DuplexStream {
@@ -51,7 +51,7 @@ impl Scene {
             activity: Idle::start().activity(),
             peer: Peer(peer),
             share: Arc::new(Shares::new(Networks::default()).take(peer.ip(), 1, 0).unwrap()),
-            watcher: self.graceful.watcher(),
+            follower: self.stopping.follower(),
         };
         tokio::spawn(connection.serve(server));
         client
