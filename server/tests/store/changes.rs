@@ -68,15 +68,15 @@ fn any_reason() -> impl Strategy<Value = Reason> {
 fn any_note() -> impl Strategy<Value = Change> {
     let second = 0..400_i64;
     let stretch = || (any_account(), 0..400_i64, -5..60_i64);
-    let served = prop::collection::vec(any_account(), 0..4);
+    let served = || prop::collection::vec(any_account(), 0..4);
     let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..9));
     prop_oneof![
-        (second.clone(), served.clone(), any_reason()).prop_map(|(at_s, accounts, reason)| Change::Serve {
+        (second.clone(), served(), any_reason()).prop_map(|(at_s, accounts, reason)| Change::Serve {
             at_s,
             accounts,
             reason
         }),
-        (second.clone(), 0..60_i64, served, any::<bool>()).prop_map(
+        (second.clone(), 0..60_i64, served(), any::<bool>()).prop_map(
             |(end_s, length, accounts, is_bridged)| {
                 Change::Resume { end_s, at_s: end_s + length, accounts, is_bridged }
             }
