@@ -335,7 +335,7 @@ impl Shared {
                 tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
             }
             None if was_faulty => {
-                tracing::info!("messages are durable again; the time in between is a gap (not_durable)")
+                tracing::info!("messages are durable again; the time in between is a gap (not_durable)");
             }
             _ => {}
         }

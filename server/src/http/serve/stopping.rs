@@ -55,7 +55,7 @@ enum Phase {
 #[derive(Debug)]
 pub struct Stopping {
     phase: watch::Sender<Phase>,
-    is_stopping: Arc<AtomicBool>,
+    has_begun: Arc<AtomicBool>,
     /// Every connection from before the stop has a receiver.
     earlier: watch::Sender<()>,
 }
@@ -64,7 +64,7 @@ pub struct Stopping {
 #[derive(Debug)]
 pub struct Follower {
     phase: watch::Receiver<Phase>,
-    is_stopping: Arc<AtomicBool>,
+    has_begun: Arc<AtomicBool>,
     earlier: Option<watch::Receiver<()>>,
 }
 
@@ -75,23 +75,23 @@ pub struct LastAnswer(Arc<AtomicBool>);
 impl Stopping {
     /// Of a server that serves.
     pub fn new() -> Stopping {
-        let is_stopping = Arc::default();
-        Stopping { phase: watch::Sender::new(Phase::Serving), is_stopping, earlier: watch::Sender::new(()) }
+        let has_begun = Arc::default();
+        Stopping { phase: watch::Sender::new(Phase::Serving), has_begun, earlier: watch::Sender::new(()) }
     }
 
     /// For a connection that was just accepted.
     pub fn follower(&self) -> Follower {
-        let is_stopping = self.is_stopping.load(Ordering::Relaxed);
+        let has_begun = self.has_begun.load(Ordering::Relaxed);
         Follower {
             phase: self.phase.subscribe(),
-            is_stopping: self.is_stopping.clone(),
-            earlier: (!is_stopping).then(|| self.earlier.subscribe()),
+            has_begun: self.has_begun.clone(),
+            earlier: (!has_begun).then(|| self.earlier.subscribe()),
         }
     }
 
     /// Begins the stop. Ready when no new connection need be accepted any more.
     pub async fn begin(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
+        self.has_begun.store(true, Ordering::Relaxed);
         self.phase.send_replace(Phase::LastAnswers);
         let until = Instant::now() + ACCEPTING_MAX;
         if timeout(KEPT_MAX, self.earlier.closed()).await.is_err() {
@@ -124,7 +124,7 @@ impl LastAnswer {
 impl Follower {
     /// For the answers of the connection.
     pub fn last_answer(&self) -> LastAnswer {
-        LastAnswer(self.is_stopping.clone())
+        LastAnswer(self.has_begun.clone())
     }
 
     /// Serves the connection to its end, or until the stop ends it.
