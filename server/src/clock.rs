@@ -52,17 +52,15 @@ impl Clock {
 
     /// Now.
     pub fn moment(&self) -> Moment {
-        let boot_ms = if let Some((unix_s, instant)) = self.started {
-            // A clock that was set goes on as its owner set it, from one process to the next.
-            u64::try_from(unix_s)
-                .unwrap_or(0)
-                .saturating_mul(1000)
-                .saturating_add(u64::try_from(instant.elapsed().as_millis()).unwrap_or(u64::MAX))
-        } else {
-            let since_boot = clock_gettime(ClockId::Boottime);
-            let (seconds, nanoseconds) = (since_boot.tv_sec, since_boot.tv_nsec);
-            u64::try_from(seconds).unwrap_or(0) * 1000 + u64::try_from(nanoseconds).unwrap_or(0) / 1_000_000
+        // A clock that was set goes on as its owner set it, from one process to the next.
+        let since_boot = match self.started {
+            Some((unix_s, instant)) => {
+                Some(Duration::from_secs(u64::try_from(unix_s).unwrap_or(0)) + instant.elapsed())
+            }
+            None => Duration::try_from(clock_gettime(ClockId::Boottime)).ok(),
         };
+        let milliseconds = since_boot.unwrap_or_default().as_millis();
+        let boot_ms = u64::try_from(milliseconds).unwrap_or(u64::MAX);
         Moment { unix_s: self.now_s(), boot_ms, boot_id: self.boot_id.clone() }
     }
 

@@ -102,7 +102,7 @@ class Program:
 
     def gaps(self, appid):
         gaps = self.stats(appid)["coverage"]["gaps"]
-        return [[datetime.fromisoformat(moment).timestamp() for moment in gap] for gap in gaps]
+        return [[datetime.fromisoformat(moment).timestamp() for moment in gap[:2]] for gap in gaps]
 
     def aside(self, appid):
         return self.own("GET", f"/v1/accounts/{appid}/aside")["messages"]

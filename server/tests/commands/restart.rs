@@ -22,7 +22,8 @@ fn request(msg_id: u64) -> String {
     let timestamp = jiff::Timestamp::now().as_second().to_string();
     let mut parts = ["commandsToken", &timestamp, "n"];
     parts.sort_unstable();
-    let signature: String = Sha1::digest(parts.concat()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha1::digest(parts.concat());
+    let signature = digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let body = format!(
         "<xml><FromUserName>o{}</FromUserName><CreateTime>{timestamp}</CreateTime><MsgType>text</MsgType><MsgId>{msg_id}</MsgId></xml>",
         msg_id % 50
