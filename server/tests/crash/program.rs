@@ -84,7 +84,7 @@ impl Program {
                     std::fs::read_to_string(folder.join("log")).unwrap_or_default()
                 )
             })?;
-        let program = Program { child, _output: output, base, started, http: reqwest::Client::new() };
+        let program = Program { child, _output: output, base, started, http: http() };
         program.wait_until_ready().await?;
         Ok(program)
     }
@@ -184,4 +184,14 @@ fn configuration(data: &Path) -> String {
          [[account]]\nappid = \"{APPID}\"\nsecret = \"crash-secret\"\ntoken = \"{TOKEN}\"\n",
         data.display()
     )
+}
+
+/// A client for servers on this machine.
+pub(crate) fn http() -> reqwest::Client {
+    local_client().unwrap_or_else(|error| unreachable!("a client with no settings of its own: {error}"))
+}
+
+/// By the library, which chooses the cryptography that reqwest needs.
+fn local_client() -> Outcome<reqwest::Client> {
+    Ok(msgcube_client::http_client(&"http://127.0.0.1".parse()?).build()?)
 }

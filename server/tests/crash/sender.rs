@@ -28,7 +28,7 @@ impl Sender {
         round: u64,
         number: u64,
     ) -> Sender {
-        Sender { http: reqwest::Client::new(), base: base.to_owned(), ledger, over, round, number }
+        Sender { http: crate::program::http(), base: base.to_owned(), ledger, over, round, number }
     }
 
     /// Callbacks one after another, now and then one that an earlier round left unanswered.
