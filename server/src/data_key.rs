@@ -8,14 +8,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use aes_gcm_siv::{
+    Aes256GcmSiv, KeyInit as _, Nonce,
+    aead::{Aead as _, Payload},
+};
+use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::store::disk;
 
 const BYTES: usize = 32;
+const NONCE_BYTES: usize = 12;
 /// The first byte of what is sealed: how it was.
 const SEALED_V1: u8 = 1;
 
@@ -121,28 +125,26 @@ impl DataKey {
 
     /// Encrypts. `name` says what it is, so that nothing sealed can stand in for something else.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
-        let mut content = plain.to_vec();
-        let nonce = self.sealing_key()?.seal_in_place_append_tag(Aad::from(name), &mut content);
-        let nonce = nonce.map_err(|_| SealError::Cipher)?;
-        Ok([&[SEALED_V1], nonce.as_ref().as_slice(), &content].concat())
+        // Random nonces never repeat by chance in one key's life, and with SIV a repeat would do no harm.
+        let mut nonce = [0; NONCE_BYTES];
+        getrandom::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
+        let payload = Payload { msg: plain, aad: name.as_bytes() };
+        let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::Cipher)?;
+        Ok([&[SEALED_V1], nonce.as_slice(), &sealed].concat())
     }
 
     /// Decrypts what [`DataKey::seal`] made under the same name.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let rest = sealed.strip_prefix(&[SEALED_V1]).ok_or(SealError::NotOurs)?;
-        let (nonce, content) = rest.split_at_checked(NONCE_LEN).ok_or(SealError::NotOurs)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::NotOurs)?;
-        let mut content = Zeroizing::new(content.to_vec());
-        let opened = self.sealing_key()?.open_in_place(nonce, Aad::from(name), &mut content);
-        let length = opened.map_err(|_| SealError::NotOurs)?.len();
-        content.truncate(length);
-        Ok(content)
+        let (nonce, content) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::NotOurs)?;
+        let payload = Payload { msg: content, aad: name.as_bytes() };
+        let opened = self.cipher().decrypt(&Nonce::from(*nonce), payload);
+        opened.map(Zeroizing::new).map_err(|_| SealError::NotOurs)
     }
 
-    /// Random nonces never come twice by chance in one key's life, and with SIV it would do no harm if one did.
-    fn sealing_key(&self) -> Result<RandomizedNonceKey, SealError> {
+    fn cipher(&self) -> Aes256GcmSiv {
         let key = Zeroizing::new(self.mac(&["sealing key"]));
-        RandomizedNonceKey::new(&AES_256_GCM_SIV, &*key).map_err(|_| SealError::Cipher)
+        Aes256GcmSiv::new((&*key).into())
     }
 }
 
@@ -205,5 +207,16 @@ mod tests {
             );
             assert!(DataKey::for_test(1).open("account/wx1", &sealed[..at]).is_err(), "{at} bytes");
         }
+    }
+
+    #[test]
+    fn what_another_implementation_sealed_opens() {
+        // RFC 8452, made with Python's `cryptography`: the key is that of `cipher`, the nonce is 00 01 ... 0b.
+        let sealed = [
+            0x01, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0xf9, 0x00, 0xef,
+            0x23, 0xc8, 0x72, 0x4d, 0xa3, 0xee, 0x84, 0x9a, 0x5c, 0x21, 0x67, 0x7d, 0xce, 0x55, 0x6b, 0xfd,
+            0x44, 0x2f, 0x47,
+        ];
+        assert_eq!(DataKey::for_test(1).open("account/wx1", &sealed).unwrap().as_slice(), b"secret");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use rustls::{
     ServerConfig,
-    crypto::aws_lc_rs::default_provider,
+    crypto::ring::default_provider,
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 use msgcube::config::{Config, ConfigError};
 
 const EXAMPLE: &str = include_str!("../../packaging/msgcube.example.toml");
-const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 /// Good for every secret: also 43 characters of an EncodingAESKey.
 const SECRET: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
@@ -61,8 +61,8 @@ fn what_the_example_shows_as_defaults_are_the_defaults() {
 }
 
 #[test]
-fn every_setting_of_the_readme_is_in_the_example() {
-    let rows = README.split("## Configuration").nth(1).expect("the section").split("\n## ").next();
+fn every_setting_of_the_reference_is_in_the_example() {
+    let rows = REFERENCE.split("## Configuration").nth(1).expect("the section").split("\n## ").next();
     let names = rows.expect("its text").lines().filter(|line| line.starts_with("| `"));
     let names = names.flat_map(|line| line.split('|').nth(1).unwrap_or("").split('`').skip(1).step_by(2));
     let settings: Vec<&str> = EXAMPLE.lines().filter_map(|line| setting(line).or(Some(line))).collect();

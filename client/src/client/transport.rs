@@ -35,8 +35,17 @@ pub(super) struct Reply {
 pub fn http_client(to: &Url) -> reqwest::ClientBuilder {
     let host = to.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let is_local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    use_ring();
     let builder = reqwest::Client::builder().redirect(redirect::Policy::none());
     if is_local { builder.no_proxy() } else { builder }
+}
+
+/// reqwest takes the process's provider of cryptography. A program that chose one keeps it.
+fn use_ring() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Fails only if another thread was first, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
 }
 
 impl Transport {

@@ -57,7 +57,7 @@ async fn feed(scene: &Scene, server: &Server) -> Outcome<()> {
         lines.extend((2..8).map(|n| line("oBusy".to_owned(), at_s + 12 * 3_600, "image", id + n)));
     }
     let url = format!("{}/v1/accounts/{APPID}/messages", server.base());
-    let request = reqwest::Client::new().post(url).bearer_auth("commands-admin-key").body(lines);
+    let request = crate::scene::http().post(url).bearer_auth("commands-admin-key").body(lines);
     request.send().await?.error_for_status()?;
     Ok(())
 }
@@ -239,7 +239,7 @@ async fn a_token_alone_leaves_out_what_needs_the_secret() -> Outcome<()> {
 
     let body = format!(r#"{{"grant_type":"client_credential","appid":"{APPID}","secret":"{SECRET}"}}"#);
     let url = format!("{}/cgi-bin/stable_token", server.base());
-    let answer = reqwest::Client::new().post(url).body(body).send().await?.bytes().await?;
+    let answer = crate::scene::http().post(url).body(body).send().await?.bytes().await?;
     let answer: Value = serde_json::from_slice(&answer)?;
     let token = answer["access_token"].as_str().ok_or("no token")?;
     let ended = scene.run_with_variable(&args, "MSGCUBE_ACCESS_TOKEN", token)?;

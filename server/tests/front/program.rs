@@ -36,7 +36,7 @@ impl Program {
         );
         std::fs::write(folder.path().join("msgcube.toml"), text).unwrap();
         // Certificates of a test's own authority are checked by those tests.
-        let http = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = msgcube_client::http_client(&"http://127.0.0.1".parse().unwrap()).build().unwrap();
         let mut program = Program { folder, child: None, output: None, base: String::new(), http };
         program.run();
         program

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use reqwest::{Certificate, Client, Method, StatusCode, Version};
+use reqwest::{Certificate, Method, StatusCode, Version};
 use serde_json::json;
 
 use crate::{
@@ -23,7 +23,7 @@ fn make(folder: &std::path::Path, name: &str) {
 
 fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
-    Client::builder().no_proxy().tls_certs_only([ca])
+    msgcube_client::http_client(&"https://127.0.0.1".parse().unwrap()).tls_certs_only([ca])
 }
 
 #[tokio::test]

@@ -53,11 +53,13 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
     ("", "data_dir", "\"other\"", AtRestart("data_dir")),
     ("", "data_key_file", "\"other\"", AtRestart("data_key_file")),
     ("", "memory_mib", "7", AtRestart("memory_mib")),
+    ("", "proxies", "[\"192.0.2.1\"]", AtRestart("proxies")),
     ("", "admin_key", "\"other\"", AtOnce("admin_key")),
     ("", "callback_max_age_s", "7", AtOnce("callback_max_age_s")),
     ("tls", "cert", "\"other\"", AtOnce("tls.cert")),
     ("tls", "key", "\"other\"", AtOnce("tls.key")),
     ("datacube", "live", "true", AtOnce("datacube.live")),
+    ("datacube", "bridge_s", "7", AtOnce("datacube.bridge_s")),
     ("datacube", "date_profile", "\"strict\"", AtOnce("datacube.date_profile")),
     ("datacube", "user_source", "true", AtOnce("datacube.user_source")),
     ("datacube", "not_ready_before", "\"08:00\"", AtOnce("datacube.not_ready_before")),
@@ -216,10 +218,10 @@ fn which_platforms_there_are_changes_by_a_restart() {
 }
 
 #[test]
-fn the_readme_names_what_needs_a_restart() {
+fn the_pages_name_what_needs_a_restart() {
     let pages = [
-        (include_str!("../../../../README.md"), "**By a restart only**"),
-        (include_str!("../../../../README.zh.md"), "**重启后才生效**"),
+        (include_str!("../../../../docs/operations.md"), "**By a restart only**"),
+        (include_str!("../../../../docs/operations.zh.md"), "**重启后才生效**"),
     ];
     for (page, mark) in pages {
         let (_, rest) = page.split_once(mark).expect("it says so");

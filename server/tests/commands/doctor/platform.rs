@@ -33,7 +33,7 @@ fn examined(scene: &Scene, server: &Server, args: &[&str]) -> Outcome<Report> {
 
 async fn push(server: &Server, path: &str, sealed: Sealed) -> Outcome<String> {
     let url = format!("{}/component/{PLATFORM}/{path}?{}", server.base(), sealed.query);
-    Ok(reqwest::Client::new().post(url).body(sealed.body).send().await?.text().await?)
+    Ok(crate::scene::http().post(url).body(sealed.body).send().await?.text().await?)
 }
 
 async fn push_ticket(server: &Server, create_time: i64) -> Outcome<String> {
