@@ -5,8 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --locked --quiet -p msgcube -p msgcube-bench --bins >&2
-programs="${CARGO_TARGET_DIR:-target}/release"
+profile=dist
+[ "${1:-}" != --quick ] || profile=release
+cargo build --profile "$profile" --locked --quiet -p msgcube -p msgcube-bench --bins >&2
+programs="${CARGO_TARGET_DIR:-target}/$profile"
 python3 bench/run.py "$programs" "$@"
 echo
 exec python3 bench/front.py "$programs" "$@"

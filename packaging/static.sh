@@ -5,11 +5,11 @@
 # part of the library itself; only other sources of /etc/nsswitch.conf (LDAP and the like) would need them.
 # With musl, where its target is installed (rustup target add x86_64-unknown-linux-musl, and musl-gcc for the C parts):
 #   MSGCUBE_TARGET=x86_64-unknown-linux-musl packaging/static.sh
-# With MSGCUBE_PROFILE=dev it is a debug build, to try the scripts.
+# The profile is `dist`, which compiles slowly and runs quickly. MSGCUBE_PROFILE=release, or dev, tries the scripts sooner.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-profile="${MSGCUBE_PROFILE:-release}"
+profile="${MSGCUBE_PROFILE:-dist}"
 target="${CARGO_TARGET_DIR:-target}"
 usual="$target/${MSGCUBE_TARGET:+$MSGCUBE_TARGET/}${profile/#dev/debug}/msgcube"
 # Says the same as .cargo/config.toml, which cargo does not read then.

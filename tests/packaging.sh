@@ -16,6 +16,7 @@ started=$EPOCHREALTIME
 
 cleanup() {
   stop
+  ! mountpoint -q "$work/copy/proc" || umount -l "$work/copy/proc"
   ! mountpoint -q "$work/copy" || umount -l "$work/copy"
   ! mountpoint -q "$work/layer" || umount -l "$work/layer"
   rm -rf "$work"
@@ -127,7 +128,7 @@ for page in packaging/out/man/*.1; do mandoc -T lint -W error "$page" || fail "$
 lintian --allow-root --fail-on error "$deb" || fail "lintian finds errors"
 dpkg -x "$deb" "$work/unpacked"
 [ -f "$work/unpacked/usr/lib/systemd/system/msgcube.socket" ] || fail "the package has no msgcube.socket"
-dpkg-deb --info "$deb" postinst | grep -q "msgcube\.socket" && fail "an upgrade would restart the socket"
+dpkg-deb --info "$deb" postinst | grep -E "(start|stop)[^;]*msgcube\.socket" && fail "an upgrade would restart the socket"
 chroot "$work/unpacked" /usr/bin/msgcube --version
 
 part "unit"
@@ -182,7 +183,20 @@ stop || fail "SIGTERM ended it with status $?"
 # the same again is an upgrade: the changed configuration stays
 quiet inside dpkg -i /tmp/msgcube.deb
 grep -q packagingToken "$work/copy/etc/msgcube/msgcube.toml" || fail "an upgrade took the configuration away"
+printf '\n[datacube]\nbridge_s = 300\n' >>"$work/copy/etc/msgcube/msgcube.toml" # however slow the machine is
+mkdir -p "$work/copy/proc"
+mount --bind /proc "$work/copy/proc"
+python3 "$here/packaging_restart.py" "$work/copy" /tmp/msgcube.deb
+umount "$work/copy/proc"
 quiet inside dpkg --purge msgcube
 [ -f "$work/copy/var/lib/msgcube-key/msgcube.key" ] || fail "a purge took the data key away"
 [ ! -e "$work/copy/usr/bin/msgcube" ] || fail "a purge left the program"
+
+part "release"
+release="$(packaging/release.sh 2>>"$work/build")" || { tail -n 20 "$work/build"; exit 1; }
+(cd "$release" && sha256sum --quiet -c SHA256SUMS && ls) || fail "the checksums are not right"
+mkdir "$work/archive"
+tar -C "$work/archive" -xzf "$release"/*.tar.gz
+"$work"/archive/*/msgcube --version
+tar -tf "$release"/*-container.tar | grep -q '^./usr/bin/msgcube$' || fail "the container's root has no program"
 part "end"

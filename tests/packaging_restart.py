@@ -1,0 +1,66 @@
+"""An upgrade of the package with a restart on a socket that stays open, as systemd does it: packaging_restart.py ROOT DEB
+ROOT is a root with the package installed and configured; a callback is sent before and after, and no gap may be left."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+ROOT, DEB = sys.argv[1:]
+KEY = "packaging-admin-key"
+APPID = "wx0123456789abcdef"
+SERVE = (
+    "LISTEN_PID=$$ LISTEN_FDS=1 exec setpriv --reuid=msgcube --regid=msgcube --clear-groups "
+    '/usr/bin/msgcube serve --config /etc/msgcube/msgcube.toml --listen "$0"'
+)
+
+
+def inside(*command, **settings):
+    return subprocess.run(["chroot", ROOT, *command], check=True, capture_output=True, text=True, **settings)
+
+
+def start(address):
+    command = ["chroot", ROOT, "/bin/sh", "-c", SERVE, address]
+    return subprocess.Popen(command, pass_fds=(3,), stdout=subprocess.DEVNULL, env={**os.environ, "MSGCUBE_ADMIN_KEY": KEY})
+
+
+def ask(address, path):
+    request = urllib.request.Request(f"http://{address}{path}", headers={"Authorization": f"Bearer {KEY}"})
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
+def send(address):
+    sent = inside("/usr/bin/msgcube", "send", "--config", "/etc/msgcube/msgcube.toml", "--safe", "--base", f"http://{address}")
+    assert "200 success" in sent.stdout, sent
+
+
+def main():
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as listening:
+        os.dup2(listening.fileno(), 3, inheritable=True)
+        address = "{}:{}".format(*listening.getsockname())
+        program = start(address)
+        try:
+            send(address)
+            time.sleep(2)  # the first second after a start is never covered; what comes then is
+            inside("dpkg", "-i", DEB)
+            program.send_signal(signal.SIGTERM)
+            # Waits in the socket until the new program takes it.
+            waiting = subprocess.Popen([sys.executable, "-c", f"import urllib.request as u; u.urlopen('http://{address}/healthz')"])
+            assert program.wait() == 0, "SIGTERM ends it with status 0"
+            program = start(address)
+            assert waiting.wait() == 0, "who connected meanwhile is answered"
+            send(address)
+            coverage = ask(address, f"/v1/accounts/{APPID}/coverage")
+            assert coverage["gaps"] == [] and coverage["bridged"] == [], coverage
+        finally:
+            program.send_signal(signal.SIGTERM)
+            program.wait()
+    print("an upgrade with the socket kept leaves no gap")
+
+
+main()
