@@ -64,8 +64,8 @@ fn remedy(lang: Lang, why: &str) -> &'static str {
             "该时段的日志写明了回调被拒的原因与改法",
         ),
         "too_many" | "no_connection_taken" => lang.pick(
-            "more callbacks or connections came than there is room for: see the log and the README's limits",
-            "回调或连接数超过上限：见日志与 README 中的限额",
+            "more callbacks or connections came than there is room for: see the log, and the limits in docs/reference.md",
+            "回调或连接数超过上限：见日志与 docs/reference.zh.md 中的限制",
         ),
         _ => lang.pick("see the server's log of that time", "请查看该时段的服务日志"),
     }

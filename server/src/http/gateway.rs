@@ -61,7 +61,7 @@ const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
     let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
-        return answer::own_error(StatusCode::NOT_FOUND, "no such path; see the README for those there are");
+        return answer::own_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists those there are");
     };
     // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
