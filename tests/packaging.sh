@@ -197,6 +197,6 @@ release="$(packaging/release.sh 2>>"$work/build")" || { tail -n 20 "$work/build"
 (cd "$release" && sha256sum --quiet -c SHA256SUMS && ls) || fail "the checksums are not right"
 mkdir "$work/archive"
 tar -C "$work/archive" -xzf "$release"/*.tar.gz
-"$work"/archive/*/msgcube --version
+for program in "$work"/archive/*/msgcube; do "$program" --version; done
 tar -tf "$release"/*-container.tar | grep -q '^./usr/bin/msgcube$' || fail "the container's root has no program"
 part "end"
