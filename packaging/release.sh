@@ -18,7 +18,9 @@ name="msgcube-$version-linux-$architecture"
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 install -D -m 755 "$binary" "$work/$name/msgcube"
-install -m 644 LICENSE CHANGELOG.md packaging/msgcube.example.toml "$work/$name/"
+install -m 644 LICENSE CHANGELOG.md README.md README.zh.md COMPATIBILITY.md packaging/msgcube.example.toml \
+  packaging/msgcube.service packaging/msgcube.socket "$work/$name/"
+install -D -m 644 -t "$work/$name/docs" docs/*.md
 tar -C "$work" --owner=0 --group=0 -czf "$release/$name.tar.gz" "$name"
 
 packaging/root.sh "$work/root" >&2

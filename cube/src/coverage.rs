@@ -207,21 +207,29 @@ impl Coverage {
         from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
     }
 
-    /// Names of the reasons for which the stretch is not covered.
-    pub fn why(&self, from_s: i64, to_s: i64, now_s: i64) -> Vec<&'static str> {
+    /// True once the account was served, or time was claimed for it.
+    pub fn has_begun(&self) -> bool {
+        self.first_served.is_some() || !self.covered.is_empty()
+    }
+
+    /// The reasons for which the stretch is not covered, each once.
+    pub fn why(&self, from_s: i64, to_s: i64, now_s: i64) -> Vec<Reason> {
         let to_s = to_s.min(now_s);
-        let mut names: Vec<_> =
-            self.reasons.within(from_s, to_s).iter().map(|gap| gap.reason.name()).collect();
+        let mut reasons: Vec<Reason> = Vec::new();
+        let mut add = |reason: &Reason| match reasons.iter_mut().find(|known| known.is_like(reason)) {
+            Some(known) => known.merge(reason),
+            None => reasons.push(reason.clone()),
+        };
+        self.reasons.within(from_s, to_s).iter().for_each(|gap| add(&gap.reason));
         if self.running_since.is_none() && self.covered.last().is_none_or(|stretch| stretch.1 < to_s) {
-            names.push(self.reason_of_standstill().name());
+            add(&self.reason_of_standstill());
         }
-        if names.is_empty() {
+        if reasons.is_empty() {
             let is_before = self.first_served.is_some_and(|first_s| from_s < first_s);
-            names.push(if is_before { Reason::NotRunning } else { Reason::Unknown }.name());
+            reasons.push(if is_before { Reason::NotRunning } else { Reason::Unknown });
         }
-        names.sort_unstable();
-        names.dedup();
-        names
+        reasons.sort_unstable_by_key(Reason::name);
+        reasons
     }
 
     /// Why nothing is being covered at the moment.
@@ -504,7 +512,9 @@ mod tests {
         }));
         let expected = [(20, 30, "not_durable"), (33, 35, "refused"), (37, 38, "too_many")];
         assert_eq!(gaps_of(&coverage, 40), expected);
-        assert_eq!(coverage.why(25, 35, 40), ["not_durable", "refused"]);
+        let why: Vec<String> = coverage.why(25, 35, 40).iter().map(Reason::text).collect();
+        assert_eq!(why.len(), 2, "{why:?}");
+        assert!(why[0] == "not_durable" && why[1].starts_with("refused ("), "{why:?}");
         coverage.claim(0, 36);
         assert_eq!(gaps_of(&coverage, 40), [(37, 38, "too_many")]);
         coverage.claim(-9, -5);

@@ -7,6 +7,9 @@ use crate::{
     varint::{self, Reader},
 };
 
+/// So many of the reasons for which callbacks were refused are shown.
+const REFUSED_SHOWN_MAX: usize = 3;
+
 /// Why messages of some time are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -40,6 +43,15 @@ impl Reason {
             Reason::NotDurable => "not_durable",
             Reason::NotRunning => "not_running",
         }
+    }
+
+    /// The name, and of refused callbacks how many for which of at most three reasons: `refused (malformed: 2)`.
+    pub fn text(&self) -> String {
+        let Reason::Refused(counts) = self else { return self.name().to_owned() };
+        let shown: Vec<String> =
+            counts.iter().take(REFUSED_SHOWN_MAX).map(|(why, count)| format!("{why}: {count}")).collect();
+        let more = if counts.len() > REFUSED_SHOWN_MAX { ", …" } else { "" };
+        format!("refused ({}{more})", shown.join(", "))
     }
 
     /// Of two reasons for the same moment the higher one is given. The ranks are stored.

@@ -264,16 +264,20 @@ impl App {
     /// Sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
-        let gaps = |account: &Arc<crate::accounts::Account>| {
-            self.store.coverage(account.number, |coverage| coverage.report(now_s).gaps.len())
-        };
+        let (mut gaps, mut bridged_stops) = (0, 0);
+        for account in self.accounts.all() {
+            let report = self.store.coverage(account.number, |coverage| coverage.report(now_s));
+            gaps += report.gaps.len();
+            bridged_stops += report.bridged.len();
+        }
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.waiting.load(std::sync::atomic::Ordering::Relaxed),
             copies_bytes: self.copies.waiting_bytes(),
             relays_waiting: self.relay.waiting(),
             sizes: self.store.sizes(),
-            gaps: self.accounts.all().iter().map(gaps).sum(),
+            gaps,
+            bridged_stops,
         }
     }
 }

@@ -22,7 +22,7 @@ pub use fields::Flaw;
 use fields::{Field, Fields, Wanted};
 pub use keys::{AccountKeys, KeyError, KeySettings};
 pub use query::Query;
-pub use refusal::{Cause, Proof, Refusal};
+pub use refusal::{Cause, Proof, Refusal, is_refused_as_plain};
 
 /// Largest callback body. Source: the interface's contract; WeChat's own stay under 4 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;

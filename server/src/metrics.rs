@@ -38,6 +38,7 @@ pub struct Metrics {
     page_bytes: Gauge,
     memory_bytes: Gauge,
     gaps: Gauge,
+    bridged_stops: Gauge,
     registry: Mutex<Registry>,
 }
 
@@ -96,6 +97,8 @@ pub struct Levels {
     pub sizes: crate::store::Sizes,
     /// Gaps in the coverage of all accounts.
     pub gaps: usize,
+    /// Short planned stops of all accounts that count as covered.
+    pub bridged_stops: usize,
 }
 
 impl Default for Metrics {
@@ -130,6 +133,7 @@ impl Default for Metrics {
             page_bytes: Gauge::default(),
             memory_bytes: Gauge::default(),
             gaps: Gauge::default(),
+            bridged_stops: Gauge::default(),
             registry: Mutex::new(Registry::with_prefix("msgcube")),
         };
         metrics.register();
@@ -192,6 +196,8 @@ impl Metrics {
             self.memory_bytes.clone(),
         );
         registry.register("gaps", "Gaps in the coverage of all accounts", self.gaps.clone());
+        let bridged = "Short planned stops of all accounts that WeChat's repeats bridge";
+        registry.register("bridged_stops", bridged, self.bridged_stops.clone());
     }
 
     /// A callback was answered, refused or closed.
@@ -288,6 +294,7 @@ impl Metrics {
         set(&self.page_bytes, levels.sizes.page_bytes);
         set(&self.memory_bytes, levels.sizes.memory_bytes);
         set(&self.gaps, levels.gaps as u64);
+        set(&self.bridged_stops, levels.bridged_stops as u64);
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &crate::store::lock(&self.registry));

@@ -165,7 +165,7 @@ impl Flaw {
             Flaw::Json { complaint, .. } => ("json", complaint),
             Flaw::Missing(field) => ("missing", field),
             Flaw::Repeated(field) => ("repeated", field),
-            Flaw::Invalid(field, _) => ("invalid", field),
+            Flaw::Invalid(field, complaint) => (complaint, field),
         }
     }
 }

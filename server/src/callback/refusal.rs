@@ -242,3 +242,24 @@ impl Refusal {
         self.create_time
     }
 }
+
+/// How refusals of plain callbacks begin for what their signature does not cover.
+const PLAIN: &str = "it is plain and ";
+
+/// Whether the answer to a callback says that it was refused for being plain, or for being plain and too old.
+pub fn is_refused_as_plain(answer: &[u8]) -> bool {
+    answer.starts_with(PLAIN.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_for_being_plain_is_known_by_its_text() {
+        for cause in [Cause::EncryptionRequired, Cause::StaleTimestamp { max_age_s: 9 }] {
+            assert!(is_refused_as_plain(cause.to_string().as_bytes()), "{cause}");
+        }
+        assert!(!is_refused_as_plain(Cause::KeyMissing.to_string().as_bytes()));
+    }
+}

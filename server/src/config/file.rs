@@ -12,7 +12,7 @@ use super::{
 use crate::{outbound::Address, secret::Secret};
 
 /// Keys of things that are still to come.
-const NOT_BUILT_YET: [&str; 1] = ["store"];
+const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

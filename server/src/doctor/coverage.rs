@@ -16,7 +16,7 @@ pub fn check(scene: &Installation, listed: &Value) -> Finding {
     let Some(since) = listed["coverage"]["since"].as_str() else {
         return Finding::note(ID, lang.pick("nothing is covered yet", "尚无覆盖时段"));
     };
-    let gaps: Vec<(i64, i64, &str)> =
+    let gaps: Vec<(i64, i64, &str, &Value)> =
         listed["coverage"]["gaps"].as_array().into_iter().flatten().filter_map(gap).collect();
     let bridged = match listed["coverage"]["bridged"].as_array().map_or(0, Vec::len) {
         0 => String::new(),
@@ -25,7 +25,7 @@ pub fn check(scene: &Installation, listed: &Value) -> Finding {
             format!("；由微信重发弥补的短暂计划停机 {number} 次"),
         ),
     };
-    let Some((from_s, to_s, why)) = gaps.last().copied() else {
+    let Some(&(from_s, to_s, why, counts)) = gaps.last() else {
         return Finding::ok(
             ID,
             lang.pick(format!("since {since}, no gaps{bridged}"), format!("自 {since} 起，无缺口{bridged}")),
@@ -33,9 +33,12 @@ pub fn check(scene: &Installation, listed: &Value) -> Finding {
     };
     let (number, now_s) = (gaps.len(), scene.clock.now_s());
     let (length, age) = (words::span(lang, to_s - from_s), words::span(lang, now_s - to_s));
+    let named = format!("{why}{}", counted(counts));
     let found = lang.pick(
-        format!("since {since}, gaps: {number}; the last took {length} and ended {age} ago: {why}{bridged}"),
-        format!("自 {since} 起，缺口 {number} 个；最近一个持续 {length}，结束于 {age}前：{why}{bridged}"),
+        format!(
+            "since {since}, gaps: {number}; the last took {length} and ended {age} ago: {named}{bridged}"
+        ),
+        format!("自 {since} 起，缺口 {number} 个；最近一个持续 {length}，结束于 {age}前：{named}{bridged}"),
     );
     if now_s - to_s > RECENT_S {
         return Finding::ok(ID, found);
@@ -71,7 +74,15 @@ fn remedy(lang: Lang, why: &str) -> &'static str {
     }
 }
 
-fn gap(gap: &Value) -> Option<(i64, i64, &str)> {
+/// From, to, why, and how many callbacks were refused for which reason.
+fn gap(gap: &Value) -> Option<(i64, i64, &str, &Value)> {
     let moment = |at: usize| gap[at].as_str()?.parse().ok().map(Timestamp::as_second);
-    Some((moment(0)?, moment(1)?, gap[2].as_str().unwrap_or("unknown")))
+    Some((moment(0)?, moment(1)?, gap[2].as_str().unwrap_or("unknown"), &gap[3]))
+}
+
+/// ` (malformed: 2)` of refused callbacks, nothing of other gaps.
+fn counted(counts: &Value) -> String {
+    let Some(counts) = counts.as_object() else { return String::new() };
+    let counts: Vec<String> = counts.iter().map(|(why, count)| format!("{why}: {count}")).collect();
+    format!(" ({})", counts.join(", "))
 }

@@ -45,6 +45,8 @@ pub struct Activity {
     is_http2: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
+    /// Callbacks that are being answered.
+    callbacks: AtomicU64,
     answers: Answers,
 }
 
@@ -58,6 +60,7 @@ impl Activity {
             is_http2: AtomicBool::new(false),
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            callbacks: AtomicU64::new(0),
             answers: Answers::new(room),
         }
     }
@@ -94,6 +97,17 @@ impl Activity {
     pub fn begin(self: Arc<Self>) -> Running {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Running(self)
+    }
+
+    /// The request that is being answered is a callback, until this is dropped.
+    pub fn callback(self: &Arc<Self>) -> RunningCallback {
+        self.callbacks.fetch_add(1, Ordering::Relaxed);
+        RunningCallback(self.clone())
+    }
+
+    /// A callback is being answered.
+    pub fn has_callback(&self) -> bool {
+        self.callbacks.load(Ordering::Relaxed) > 0
     }
 
     /// A request came that is not one of HTTP/1.
@@ -137,6 +151,15 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A callback that is being answered.
+pub struct RunningCallback(Arc<Activity>);
+
+impl Drop for RunningCallback {
+    fn drop(&mut self) {
+        self.0.callbacks.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

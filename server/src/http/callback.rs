@@ -254,7 +254,10 @@ fn too_many(app: &App, recipient: &Recipient) -> Response<Body> {
     app.metrics.callback("closed", "too_many_accounts");
     if app.refusals.may_log("", "too_many_accounts", app.clock.now_s()) {
         let appid = recipient.appid();
-        tracing::error!(appid, "a platform brings more accounts than are taken; see the limits in docs/reference.md");
+        tracing::error!(
+            appid,
+            "a platform brings more accounts than are taken; see the limits in docs/reference.md"
+        );
     }
     answer::no_answer()
 }

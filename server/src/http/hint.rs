@@ -1,6 +1,7 @@
 //! What would be right, in English and in Chinese, short enough for a header.
 
 use msgcube_client::{Day, Granularity, Interface, RangeError};
+use msgcube_cube::Reason;
 
 /// Bytes of a header's value. Source: the contract.
 const BYTES_MAX: usize = 512;
@@ -107,8 +108,8 @@ impl Hint {
     }
 
     /// Rows were left out, since their time is not fully covered.
-    pub fn withheld(start: Day, why: &[&str], appid: &str) -> Hint {
-        let why = why.join(", ");
+    pub fn withheld(start: Day, why: &[Reason], appid: &str) -> Hint {
+        let why = named(why);
         Hint::new(
             format!(
                 "rows of {start} are left out: not all of that time is covered ({why}; partial = withhold); see /v1/accounts/{appid}/coverage"
@@ -120,8 +121,8 @@ impl Hint {
     }
 
     /// The answer touches time that is not covered.
-    pub fn partial(start: Day, why: &[&str], appid: &str) -> Hint {
-        let why = why.join(", ");
+    pub fn partial(start: Day, why: &[Reason], appid: &str) -> Hint {
+        let why = named(why);
         Hint::new(
             format!(
                 "figures of {start} may be too low: not all of that time is covered ({why}); see /v1/accounts/{appid}/coverage"
@@ -129,6 +130,10 @@ impl Hint {
             format!("{start}的数据可能偏少：该时段未完全覆盖（{why}），见 /v1/accounts/{appid}/coverage"),
         )
     }
+}
+
+fn named(why: &[Reason]) -> String {
+    why.iter().map(Reason::text).collect::<Vec<_>>().join(", ")
 }
 
 fn too_long(interface: &Interface, begin: Day, days: i32, span_days: i32) -> Hint {

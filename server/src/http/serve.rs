@@ -153,10 +153,8 @@ pub async fn serve(
     let mut server = Server { builder, routes, tls, shares, idle: Idle::start(), stopping: Stopping::new() };
     accept_until(end, &socket, &places, watcher, &server).await;
     accept_until(server.stopping.begin(), &socket, &places, watcher, &server).await;
-    let left = (!is_handed_over).then(|| socket.into_std());
-    if let Some(Ok(left)) = &left {
-        accept_those_left(left, &places, watcher, &server);
-    }
+    let left = (!is_handed_over).then(|| socket.into_std()).and_then(Result::ok);
+    left.iter().for_each(|left| accept_those_left(left, &places, watcher, &server));
     watcher.closing();
     drop(left);
     server.idle.hurry();
@@ -363,13 +361,14 @@ async fn respond(
     share: Arc<Share>,
     last_answer: LastAnswer,
 ) -> Result<Response<Sent>, Closed> {
-    let running = activity.clone().begin();
+    let (running, watched) = (activity.clone().begin(), activity.clone());
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));
     if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
         *request.uri_mut() = uri;
     }
     let mut response = if routes.is_public && callback::is_callback(&request) {
+        let _callback = watched.callback();
         let response = callback::receive(&routes.app, request, arrived).await;
         note_callback(&routes.app, &share, &response);
         response

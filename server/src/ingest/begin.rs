@@ -36,6 +36,9 @@ impl Ingest {
             queue.served.clone()
         };
         let end = EndMark::of(&self.shared.store);
+        let store = &self.shared.store;
+        // Nothing of theirs can be missing yet.
+        let is_new = accounts.iter().all(|account| store.coverage(*account, |known| !known.has_begun()));
         // What waits for the disk below does not make the stop longer: the socket holds the connections meanwhile.
         let mut stop = self.stop_before(end.as_ref(), socket, bridge_s);
         loop {
@@ -49,7 +52,10 @@ impl Ingest {
             let done = async { self.submit_all(vec![begins, EndMark::removed()])?.await }.await;
             if done.is_ok() {
                 lock(&self.shared.queue).has_begun = true;
-                return log(stop);
+                if !is_new {
+                    log(stop);
+                }
+                return;
             }
             // While a mark stands that a later start could believe, no connection is taken.
             stop = self.stop_before(end.as_ref(), socket, bridge_s);

@@ -4,7 +4,7 @@
 use std::error::Error;
 
 use super::figures::Counting;
-use crate::{chinese, lang::Lang};
+use crate::{callback, chinese, lang::Lang};
 
 /// An answer with what the account's figures say of it.
 pub(super) struct Told {
@@ -55,6 +55,9 @@ impl Answer {
         match &self.outcome {
             Outcome::Answered { status: 200..=299, body } if body == "success" => SUCCESS,
             Outcome::Answered { status: 200..=299, .. } => REPLY,
+            Outcome::Answered { status: 401, body } if callback::is_refused_as_plain(body.as_bytes()) => {
+                REFUSED
+            }
             Outcome::Answered { status: 401, .. } => WRONG_SIGNATURE,
             Outcome::Answered { status: 404, .. } => NOT_FOUND,
             Outcome::Answered { status: 400..=499, .. } => REFUSED,

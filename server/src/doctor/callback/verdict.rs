@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Mode;
 use crate::{
+    callback,
     doctor::finding::Finding,
     lang::Lang,
     line::{Answer, Fault, remarks},
@@ -15,9 +16,6 @@ use crate::{
 const SLOW: Duration = Duration::from_millis(4500);
 /// How msgcube's own refusals begin for an account or a platform that it does not serve.
 const UNKNOWN: [&[u8]; 2] = [b"no account has the appid", b"no [[component]]"];
-
-/// How its refusals of plain callbacks begin for what their signature does not cover.
-const PLAIN: &[u8] = b"it is plain and ";
 
 /// WeChat's check of the address, rightly signed.
 pub fn right_get(
@@ -193,7 +191,7 @@ fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
             format!("the proxy does not pass {below} on to msgcube: correct its paths"),
             format!("代理没有把 {below} 转发给 msgcube：请更正代理的路径设置"),
         ),
-        401 if answer.body.starts_with(PLAIN) => lang
+        401 if callback::is_refused_as_plain(&answer.body) => lang
             .pick(
                 "if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
                  choose safe mode at WeChat, or set require_encryption = false and restart msgcube",

@@ -30,8 +30,20 @@ impl Parameters {
             operation.method.eq_ignore_ascii_case(method) && takes(&operation.path, request.uri().path())
         };
         let known: Vec<&str> = self.0.iter().find(is_it)?.query_names().collect();
-        let mut given = form_urlencoded::parse(query.as_bytes());
-        let (unknown, _) = given.find(|(name, _)| !known.contains(&name.as_ref()))?;
+        let given = form_urlencoded::parse(query.as_bytes());
+        let mut seen = Vec::new();
+        let mut unknown = None;
+        for (name, _) in given {
+            if seen.contains(&name) {
+                return Some(format!("{name}: stands more than once; give it once"));
+            }
+            if known.contains(&name.as_ref()) {
+                seen.push(name);
+            } else {
+                unknown.get_or_insert(name);
+            }
+        }
+        let unknown = unknown?;
         let unknown: String = unknown.chars().take(NAME_CHARACTERS_MAX).collect();
         Some(if known.is_empty() {
             format!("{unknown}: there is no such parameter; this call takes none")

@@ -31,12 +31,15 @@ use super::super::activity::Activity;
 /// milliseconds; one without has nothing to lose.
 const KEPT_MAX: Duration = Duration::from_secs(1);
 /// How long requests from before the stop are waited for while new connections are still accepted.
-const ACCEPTING_MAX: Duration = Duration::from_secs(3);
+const ACCEPTING_MAX: Duration = Duration::from_secs(4);
 /// How long a connection may take to send its request once no new one is accepted.
 const SILENT_MAX: Duration = Duration::from_secs(1);
-/// How long the requests then take at most: callbacks end within 4.9 s by themselves. All in all it is less than the
-/// 10 s after which Docker kills.
-const END_MAX: Duration = Duration::from_secs(6);
+/// How long a request that is no callback may go on after that. Whoever is slow with an upload must not make the stop
+/// longer than `bridge_s`, which would be a gap.
+const OTHERS_MAX: Duration = Duration::from_millis(500);
+/// How long callbacks then take at most: they end within 4.9 s by themselves. All in all it is less than the 10 s after
+/// which Docker kills.
+const END_MAX: Duration = Duration::from_secs(5);
 /// What has arrived meanwhile is seen after this: the runtime looks at its sockets whenever it looks at its timers.
 const LOOK: Duration = Duration::from_millis(1);
 
@@ -58,6 +61,7 @@ pub struct Stopping {
     has_begun: Arc<AtomicBool>,
     /// Every connection from before the stop has a receiver.
     earlier: watch::Sender<()>,
+    has_cut: Arc<AtomicBool>,
 }
 
 /// A connection's view of it.
@@ -66,6 +70,8 @@ pub struct Follower {
     phase: watch::Receiver<Phase>,
     has_begun: Arc<AtomicBool>,
     earlier: Option<watch::Receiver<()>>,
+    /// Set if a request was cut off.
+    has_cut: Arc<AtomicBool>,
 }
 
 /// Whether an answer is the last of its connection.
@@ -75,8 +81,12 @@ pub struct LastAnswer(Arc<AtomicBool>);
 impl Stopping {
     /// Of a server that serves.
     pub fn new() -> Stopping {
-        let has_begun = Arc::default();
-        Stopping { phase: watch::Sender::new(Phase::Serving), has_begun, earlier: watch::Sender::new(()) }
+        Stopping {
+            phase: watch::Sender::new(Phase::Serving),
+            has_begun: Arc::default(),
+            earlier: watch::Sender::new(()),
+            has_cut: Arc::default(),
+        }
     }
 
     /// For a connection that was just accepted.
@@ -86,6 +96,7 @@ impl Stopping {
             phase: self.phase.subscribe(),
             has_begun: self.has_begun.clone(),
             earlier: (!has_begun).then(|| self.earlier.subscribe()),
+            has_cut: self.has_cut.clone(),
         }
     }
 
@@ -103,12 +114,13 @@ impl Stopping {
 
     /// Waits for the connections that there are; false if some had to be cut off.
     pub async fn finish(self) -> bool {
-        let Stopping { phase, .. } = self;
+        let Stopping { phase, has_cut, .. } = self;
         if timeout(SILENT_MAX, phase.closed()).await.is_ok() {
             return true;
         }
         phase.send_replace(Phase::SilentEnd);
-        timeout(END_MAX.saturating_sub(SILENT_MAX), phase.closed()).await.is_ok()
+        let all_ended = timeout(END_MAX.saturating_sub(SILENT_MAX), phase.closed()).await.is_ok();
+        all_ended && !has_cut.load(Ordering::Relaxed)
     }
 }
 
@@ -151,9 +163,15 @@ impl Follower {
         connection.as_mut().graceful_shutdown();
         // Half a head would be waited for as long as the peer likes.
         let is_half = !activity.is_running() && !activity.is_http2() && !activity.is_silent();
-        if !is_half {
-            // An error here is the peer's.
+        if is_half {
+            return;
+        }
+        // An error here is the peer's.
+        let ended = timeout(OTHERS_MAX, connection.as_mut()).await.is_ok();
+        if !ended && activity.has_callback() {
             let _ = connection.await;
+        } else if !ended {
+            self.has_cut.store(true, Ordering::Relaxed);
         }
     }
 
@@ -221,6 +239,11 @@ mod tests {
 
     /// The client's end of a connection, and its task at the server.
     fn connect(stopping: &Stopping) -> (DuplexStream, JoinHandle<()>) {
+        connect_to(stopping, Duration::ZERO, false)
+    }
+
+    /// The same where an answer takes this long.
+    fn connect_to(stopping: &Stopping, takes: Duration, is_callback: bool) -> (DuplexStream, JoinHandle<()>) {
         let (near, far) = tokio::io::duplex(4096);
         let (follower, activity) = (stopping.follower(), Idle::start().activity());
         let last_answer = follower.last_answer();
@@ -229,7 +252,10 @@ mod tests {
             let service = service_fn(move |request: axum::http::Request<hyper::body::Incoming>| {
                 activity.arrived(&request);
                 let (running, last_answer) = (activity.clone().begin(), last_answer.clone());
+                let callback = is_callback.then(|| activity.callback());
                 async move {
+                    sleep(takes).await;
+                    drop(callback);
                     let (version, mut response) = (request.version(), Response::new(Body::from("success")));
                     last_answer.mark(version, &mut response);
                     Ok::<_, Infallible>(running.until_sent(response, version).await)
@@ -299,5 +325,31 @@ mod tests {
         assert!(stopping.finish().await);
         half_task.await.unwrap();
         assert!(started.elapsed() < ACCEPTING_MAX + END_MAX);
+    }
+
+    #[tokio::test]
+    async fn a_slow_request_that_is_no_callback_does_not_make_the_stop_longer() {
+        tokio::time::pause();
+        let stopping = Stopping::new();
+        let (mut early, _) = connect_to(&stopping, Duration::from_secs(60), false);
+        early.write_all(REQUEST.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+        stopping.begin().await;
+        let (mut late, _) = connect_to(&stopping, Duration::from_secs(60), false);
+        late.write_all(REQUEST.as_bytes()).await.unwrap();
+        let last_accept = Instant::now();
+        assert!(!stopping.finish().await, "they were cut off");
+        assert!(last_accept.elapsed() <= SILENT_MAX + OTHERS_MAX + 10 * LOOK, "{:?}", last_accept.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_slow_callback_is_answered() {
+        tokio::time::pause();
+        let stopping = Stopping::new();
+        stopping.begin().await;
+        let (mut late, _) = connect_to(&stopping, Duration::from_millis(4500), true);
+        let finish = tokio::spawn(stopping.finish());
+        assert!(ask(&mut late, REQUEST).await.1);
+        assert!(finish.await.unwrap());
     }
 }
