@@ -150,7 +150,7 @@ fn open_plain(
     // Refused or not, it may say which moment it is about.
     let create_time = read.as_ref().ok().and_then(|fields| fields.create_time().ok());
     let refuse = |cause| Err(Refusal::proven(cause, create_time));
-    // First what the signature cannot vouch for: what is refused for that goes to nobody, whatever it says.
+    // First: a plain signature covers no content, so what is refused for that is never passed on.
     if keys.require_encryption() {
         let refused = refuse(Cause::EncryptionRequired);
         return if is_fresh { refused } else { refused.map_err(Refusal::stale) };

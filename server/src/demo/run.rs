@@ -66,7 +66,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
 }
 
 async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) -> Result<(), DemoError> {
-    // Nobody can send anything yet, so nothing is missing until the sockets are open.
+    // No message can arrive yet, so nothing is missing until the sockets are open.
     app.ingest.begin_anew();
     let (accounts, last_month, first_day) = (year.accounts().to_vec(), year.last_month(), year.first_day());
     fill(app, year, &accounts, first_day, lang).await?;

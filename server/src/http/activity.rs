@@ -206,7 +206,7 @@ impl Idle {
         connections.push(Watched { activity, connection, at_rest: None });
     }
 
-    /// The program ends: nobody waits long for a peer any more.
+    /// The program ends: connections without progress are closed sooner.
     pub fn hurry(&mut self) {
         self.task.abort();
         let looks = look(self.connections.clone(), self.room.clone(), IDLE_AT_END_MAX / 2);

@@ -72,7 +72,7 @@ pub struct Answers {
     open: Mutex<Vec<Weak<Answer>>>,
 }
 
-/// How an answer goes on. It is over when nobody holds it any more.
+/// Progress of an answer. The answer is over once this is dropped by all holders.
 #[derive(Debug)]
 struct Answer {
     room: Arc<Room>,

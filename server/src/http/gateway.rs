@@ -193,7 +193,7 @@ impl<'a> Call<'a> {
                     ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX))))
                 }
                 Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
-                // The caller's own upload broke off: nobody is there to be told.
+                // The caller's own upload broke off, so no answer can reach it.
                 Err(_) if body.is_broken() => ("caller_gone", Err(instead::lost(outgoing::Lost::Broken))),
                 Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
             },

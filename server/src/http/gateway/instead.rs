@@ -73,7 +73,7 @@ pub fn lost(error: Lost) -> Response<Body> {
     answer::own_error(status, text)
 }
 
-/// Nobody asked for it, and nobody can say whether the real token is in it.
+/// The answer is compressed although we did not ask for that, so we cannot search it for the real token.
 pub fn packed(app: &App, coding: &Coding) -> Response<Body> {
     tracing::debug!(?coding, "WeChat's answer is compressed in a way that cannot be read");
     let en = "the answer came compressed although nobody asked for that, and not as gzip or deflate: keep whatever stands between msgcube and WeChat from compressing";

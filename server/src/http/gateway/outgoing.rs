@@ -15,7 +15,7 @@ use crate::budget::{Budget, Share};
 
 /// Larger bodies are not searched. Each call may hold as much without a share of any budget: its place bounds it.
 pub const SEARCHED_BYTES_MAX: usize = 64 << 10;
-/// Bodies whose length nobody said are read up to this, and then go on with one. Source: the contract.
+/// Bodies without a known length are read up to this many bytes, and then go on with `Content-Length`. Source: the contract.
 const WHOLE_BYTES_MAX: usize = 1 << 20;
 
 /// A body that goes on.
