@@ -31,7 +31,7 @@ use crate::{
     random::{self, RandomError},
     received::{self, Received},
     refusals::Refusals,
-    refused_calls::RefusedCalls,
+    refused_calls::{self, RefusedCalls},
     reload::{self, Reload},
     remembered::Remembered,
     rid::Rids,
@@ -139,6 +139,7 @@ impl App {
         // First of all, since it locks the folder.
         let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
         let key = key_binding::bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
+        refused_calls::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
     }
 
@@ -178,7 +179,6 @@ impl App {
         let remembered = Remembered::load(&store);
         let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
-        let refused_calls = RefusedCalls::new(&config.data_dir, key.clone(), clock.clone(), metrics.clone());
         let (bulk_places, statistics_places) =
             (Semaphore::new(BULK_PLACES), Arc::new(Semaphore::new(STATISTICS_PLACES)));
         let app = App {
@@ -210,7 +210,7 @@ impl App {
             statistics_places,
             refusals: Refusals::default(),
             rids: Rids::default(),
-            refused_calls,
+            refused_calls: RefusedCalls::default(),
         };
         Ok((app, writer))
     }

@@ -210,8 +210,8 @@ pub static MEANINGS: &[Meaning] = meanings! {
     76001
         when "rid/get was asked for a rid of the last 7 days of which no call is kept."
              "rid/get 查询的 rid 在最近 7 天内，但没有保存其调用。"
-        do "Only errors of the last 7 days are kept: make the call again and ask for its rid."
-           "只保存最近 7 天的错误：请重新调用，再查询新的 rid。";
+        do "Errors are kept for 7 days at most, and until a restart: make the call again and ask for its rid."
+           "错误最多保存 7 天，重启后不再保留：请重新调用，再查询新的 rid。";
     76002
         when "What rid/get was asked for does not have the form of a rid."
              "rid/get 收到的 rid 格式错误。"

@@ -16,7 +16,6 @@ pub struct Metrics {
     cloud_calls: Family<CallbackLabels, Counter>,
     relays: Family<RelayLabels, Counter>,
     relay_seconds: Histogram,
-    refused_calls: Family<ResultLabels, Counter>,
     copies: Family<ResultLabels, Counter>,
     consents: Family<CallbackLabels, Counter>,
     pushes: Family<PushLabels, Counter>,
@@ -111,7 +110,6 @@ impl Default for Metrics {
             cloud_calls: Family::default(),
             relays: Family::default(),
             relay_seconds: Histogram::new(seconds),
-            refused_calls: Family::default(),
             copies: Family::default(),
             consents: Family::default(),
             pushes: Family::default(),
@@ -150,8 +148,6 @@ impl Metrics {
         registry.register("cloud_calls", cloud, self.cloud_calls.clone());
         let consents = "Decisions on the consent page by result and reason";
         registry.register("consents", consents, self.consents.clone());
-        let refused = "Calls answered with an error and a rid, by whether they could be kept for rid/get";
-        registry.register("refused_calls", refused, self.refused_calls.clone());
         let relays = "Callbacks passed on, by result and class of status";
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
@@ -218,11 +214,6 @@ impl Metrics {
     /// An account's operator decided on a consent page, or could not.
     pub fn consent(&self, result: &'static str, reason: &'static str) {
         self.consents.get_or_create(&CallbackLabels { result, reason }).inc();
-    }
-
-    /// Calls that were refused were kept for `rid/get`, or could not be.
-    pub fn refused_call(&self, result: &'static str, calls: u64) {
-        self.refused_calls.get_or_create(&ResultLabels { result }).inc_by(calls);
     }
 
     /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.

@@ -1,43 +1,30 @@
-//! Calls of WeChat's interfaces that were answered with an error, kept for `rid/get` for seven days: sealed, without
-//! secrets, bounded, in a file of their own. They may be lost; a full disk or a broken file disturbs no answer.
+//! Calls of WeChat's interfaces that were answered with an error, kept in memory for `rid/get`: without secrets, the newest
+//! of each account, for seven days at most. A restart forgets them.
 
-mod book;
 pub mod redaction;
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::JoinHandle,
-    time::Duration,
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::{clock::Clock, data_key::DataKey, metrics::Metrics, rid::Rid, store::lock};
+use crate::{rid::Rid, store::lock};
 
-pub use book::Sort;
-use book::{Book, Entry};
-
-/// How long a call is kept. Source: WeChat's page on rid/get.
+/// How long a call is kept, in seconds. Source: WeChat's page on rid/get.
 pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
-const FILE: &str = "refused.redb";
-/// Calls that wait for the disk; further ones are counted as full.
-const WAITING_MAX: usize = 512;
-/// Of those of one account, or of one platform.
-const WAITING_OF_OWNER_MAX: usize = 64;
-/// Of those whose caller had shown nothing.
-const WAITING_UNPROVEN_MAX: usize = 32;
-/// Calls gather for this long, so that a flood of them costs few syncs of the disk.
-const GATHERING: Duration = Duration::from_millis(500);
-/// How long looking one up may take.
-const FIND_WITHIN: Duration = Duration::from_secs(4);
+const OWNER_LIMITS: Limits = Limits { calls_per_account: 1000, bytes: 56 << 20 };
+const OTHERS_LIMITS: Limits = Limits { calls_per_account: 100, bytes: 8 << 20 };
+/// Bytes that an entry takes beside its texts, at most: the entry, its places in the indexes, what the allocator rounds up.
+const ENTRY_BYTES: usize = 512;
+/// Files in the data folder in which former versions kept these calls.
+const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
 
-/// A call as it is kept, and shown by `rid/get`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A call as `rid/get` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Call {
     /// Unix seconds.
     pub invoke_time: i64,
@@ -45,21 +32,21 @@ pub struct Call {
     pub cost_in_ms: u64,
     /// Path and query.
     pub request_url: String,
-    /// As it came.
+    /// As it came, without secrets.
     pub request_body: String,
-    /// As it went.
+    /// As it was sent.
     pub response_body: String,
     /// The other end of the connection.
     pub client_ip: String,
 }
 
-/// A call as it lies on disk.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    #[serde(flatten)]
-    call: Call,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    platform: Option<String>,
+/// Who made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// The account or platform itself, which proved it.
+    Owner,
+    /// Anybody else. These calls have limits of their own, so that they push out none of the owner's.
+    Others,
 }
 
 /// A call and what it is found by.
@@ -67,239 +54,168 @@ struct Kept {
 pub struct Refused {
     /// Its rid.
     pub rid: Rid,
-    /// Whether its caller had shown that it may speak for the account.
-    pub sort: Sort,
+    /// Who made it.
+    pub made_by: MadeBy,
     /// The account.
     pub appid: String,
-    /// The platform that called in its name, and may see the call, too.
+    /// The platform that called in the account's name, and may see the call, too.
     pub platform: Option<String>,
     /// The call.
     pub call: Call,
 }
 
-impl Refused {
-    /// Who made it.
-    fn caller(&self) -> &str {
-        self.platform.as_deref().unwrap_or(&self.appid)
-    }
-
-    fn is_for(&self, appid: &str) -> bool {
-        self.appid == appid || self.platform.as_deref() == Some(appid)
-    }
-}
-
 /// What is known of a rid.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Found {
     /// The call.
-    Call(Box<Call>),
+    Call(Arc<Refused>),
     /// Another account's.
     OfAnother,
     /// Nothing.
     Nothing,
 }
 
-/// All that is kept.
+/// All calls that are kept.
 #[derive(Debug)]
 pub struct RefusedCalls {
-    shared: Arc<Shared>,
-    /// Begins to write with the first call.
-    writer: Mutex<Option<JoinHandle<()>>>,
+    by_owner: Mutex<Ring>,
+    by_others: Mutex<Ring>,
 }
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    calls_per_account: usize,
+    /// Of all accounts together.
+    bytes: usize,
+}
+
+/// Calls in the order in which they came. Beyond a limit the oldest goes.
 #[derive(Debug)]
-struct Shared {
-    path: PathBuf,
-    key: DataKey,
-    clock: Clock,
-    metrics: Arc<Metrics>,
-    waiting: Mutex<Waiting>,
-    news: Condvar,
-    /// Opened with the first call, and anew after a fault.
-    book: Mutex<Option<Arc<Book>>>,
-    /// Calls cannot be kept, and the log says so already.
-    is_faulty: AtomicBool,
+struct Ring {
+    limits: Limits,
+    /// The number of the next call.
+    next: u64,
+    /// By number.
+    calls: BTreeMap<u64, Arc<Refused>>,
+    numbers: HashMap<Rid, u64>,
+    /// The numbers of each account's calls, oldest first.
+    of_account: HashMap<String, VecDeque<u64>>,
+    bytes: usize,
 }
 
-/// Calls that are not on disk yet, oldest first.
-#[derive(Debug, Default)]
-struct Waiting {
-    calls: Vec<Arc<Refused>>,
-    unproven: usize,
-    is_ending: bool,
+impl Default for RefusedCalls {
+    fn default() -> RefusedCalls {
+        RefusedCalls {
+            by_owner: Mutex::new(Ring::new(OWNER_LIMITS)),
+            by_others: Mutex::new(Ring::new(OTHERS_LIMITS)),
+        }
+    }
 }
 
 impl RefusedCalls {
-    /// Those in this folder.
-    pub fn new(folder: &Path, key: DataKey, clock: Clock, metrics: Arc<Metrics>) -> RefusedCalls {
-        let shared = Shared {
-            path: folder.join(FILE),
-            key,
-            clock,
-            metrics,
-            waiting: Mutex::default(),
-            news: Condvar::new(),
-            book: Mutex::default(),
-            is_faulty: AtomicBool::new(false),
+    /// Keeps a call.
+    pub fn keep(&self, refused: Refused, now_s: i64) {
+        let ring = match refused.made_by {
+            MadeBy::Owner => &self.by_owner,
+            MadeBy::Others => &self.by_others,
         };
-        RefusedCalls { shared: Arc::new(shared), writer: Mutex::default() }
+        lock(ring).add(refused, now_s);
     }
 
-    /// Keeps a call of an account or platform, made only if there is room for it. Waits for nothing.
-    pub fn keep(&self, sort: Sort, caller: &str, make: impl FnOnce() -> Refused) {
-        if !lock(&self.shared.waiting).has_room(sort, caller) {
-            return self.shared.metrics.refused_call("full", 1);
-        }
-        let refused = Arc::new(make());
-        let mut waiting = lock(&self.shared.waiting);
-        if waiting.is_ending {
-            return;
-        }
-        waiting.unproven += usize::from(sort == Sort::Unproven);
-        waiting.calls.push(refused);
-        let is_first = waiting.calls.len() == 1;
-        drop(waiting);
-        if is_first {
-            self.shared.news.notify_all();
-            lock(&self.writer).get_or_insert_with(|| {
-                let shared = self.shared.clone();
-                std::thread::spawn(move || shared.write_on())
-            });
-        }
-    }
-
-    /// Looks a call up.
-    pub async fn find(&self, rid: Rid, appid: &str) -> Result<Found, String> {
-        let waiting = lock(&self.shared.waiting).calls.iter().find(|refused| refused.rid == rid).cloned();
-        if let Some(refused) = waiting {
-            let is_for = refused.is_for(appid);
-            return Ok(if is_for { Found::Call(Box::new(refused.call.clone())) } else { Found::OfAnother });
-        }
-        let (shared, appid) = (self.shared.clone(), appid.to_owned());
-        let found = tokio::task::spawn_blocking(move || shared.find(rid, &appid));
-        match tokio::time::timeout(FIND_WITHIN, found).await {
-            Ok(found) => found.unwrap_or_else(|error| Err(error.to_string())),
-            Err(_) => Err(format!("the disk did not answer within {} s", FIND_WITHIN.as_secs())),
-        }
-    }
-
-    /// Writes what waits, and ends.
-    pub fn stop(&self) {
-        lock(&self.shared.waiting).is_ending = true;
-        self.shared.news.notify_all();
-        if let Some(writer) = lock(&self.writer).take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the thread that keeps refused calls ended in a panic");
-        }
-        // The file is free for the next start.
-        *lock(&self.shared.book) = None;
-    }
-}
-
-impl Waiting {
-    fn has_room(&self, sort: Sort, caller: &str) -> bool {
-        match sort {
-            Sort::Proven => {
-                let of_caller = |call: &&Arc<Refused>| call.sort == sort && call.caller() == caller;
-                self.calls.len() - self.unproven < WAITING_MAX
-                    && self.calls.iter().filter(of_caller).count() < WAITING_OF_OWNER_MAX
-            }
-            Sort::Unproven => self.unproven < WAITING_UNPROVEN_MAX,
-        }
-    }
-}
-
-impl Shared {
-    /// Writes until nothing more can come.
-    fn write_on(&self) {
-        loop {
-            let calls = self.next_calls();
-            if calls.is_empty() {
-                return;
-            }
-            let done = catch_unwind(AssertUnwindSafe(|| self.write(&calls)));
-            let done = done.unwrap_or_else(|_| Err("its pages make no sense".to_owned()));
-            let result = if done.is_ok() { "kept" } else { "failed" };
-            self.metrics.refused_call(result, calls.len() as u64);
-            self.note(done.err());
-            let mut waiting = lock(&self.waiting);
-            waiting.calls.drain(..calls.len());
-            waiting.unproven = waiting.calls.iter().filter(|call| call.sort == Sort::Unproven).count();
-        }
-    }
-
-    /// What waits, once it has gathered; nothing at the end. It goes on waiting, where it is found, until it is written.
-    fn next_calls(&self) -> Vec<Arc<Refused>> {
-        let waiting = lock(&self.waiting);
-        let waiting = self.news.wait_while(waiting, |waiting| waiting.calls.is_empty() && !waiting.is_ending);
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner);
-        let gathered = self.news.wait_timeout_while(waiting, GATHERING, |waiting| !waiting.is_ending);
-        gathered.unwrap_or_else(PoisonError::into_inner).0.calls.clone()
-    }
-
-    fn write(&self, calls: &[Arc<Refused>]) -> Result<(), String> {
-        let entries = calls.iter().map(|refused| self.entry(refused)).collect::<Result<Vec<_>, _>>()?;
-        let book = self.book()?;
-        book.add(&entries, self.clock.now_s()).map_err(|error| error.to_string())
-    }
-
-    /// Once, until it is mended: there may be hundreds a second.
-    fn note(&self, fault: Option<String>) {
-        let Some(error) = fault else { return self.is_faulty.store(false, Ordering::Relaxed) };
-        // Opened anew for the next ones.
-        *lock(&self.book) = None;
-        if !self.is_faulty.swap(true, Ordering::Relaxed) {
-            tracing::error!(path = %self.path.display(), error, "refused calls cannot be kept for rid/get");
-        }
-    }
-
-    fn entry(&self, refused: &Refused) -> Result<Entry, String> {
-        let kept = Kept { call: refused.call.clone(), platform: refused.platform.clone() };
-        let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
-        let sealed = self.key.seal(&seal_name(refused.rid), &text).map_err(|error| error.to_string())?;
-        let owner = self.owner(&refused.appid);
-        Ok(Entry { sort: refused.sort, rid: refused.rid, owner, sealed })
-    }
-
-    /// Stands for an account and does not name it.
-    fn owner(&self, appid: &str) -> [u8; 16] {
-        let mut owner = [0; 16];
-        owner.copy_from_slice(&self.key.mac(&["refused call", appid])[..16]);
-        owner
-    }
-
-    fn find(&self, rid: Rid, appid: &str) -> Result<Found, String> {
-        if !self.path.exists() {
-            return Ok(Found::Nothing);
-        }
+    /// Looks a call up for an account or a platform.
+    pub fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
         let found =
-            catch_unwind(AssertUnwindSafe(|| self.book()?.find(rid).map_err(|error| error.to_string())));
-        let found = found.unwrap_or_else(|_| Err("its pages make no sense".to_owned()))?;
-        let Some((owner, sealed)) = found else { return Ok(Found::Nothing) };
-        let text = self.key.open(&seal_name(rid), &sealed).map_err(|error| error.to_string())?;
-        let kept: Kept = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
-        let is_for = owner == self.owner(appid) || kept.platform.as_deref() == Some(appid);
-        Ok(if is_for { Found::Call(Box::new(kept.call)) } else { Found::OfAnother })
-    }
-
-    fn book(&self) -> Result<Arc<Book>, String> {
-        let mut book = lock(&self.book);
-        if let Some(book) = &*book {
-            return Ok(book.clone());
+            [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
+        match found {
+            Some(refused) if refused.is_for(appid) => Found::Call(refused),
+            Some(_) => Found::OfAnother,
+            None => Found::Nothing,
         }
-        if let Some(folder) = self.path.parent() {
-            // A store that keeps nothing has made none.
-            std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-        }
-        let opened = Arc::new(Book::open(&self.path)?);
-        *book = Some(opened.clone());
-        Ok(opened)
     }
 }
 
-fn seal_name(rid: Rid) -> String {
-    format!("refused call/{rid}")
+impl Refused {
+    fn is_for(&self, appid: &str) -> bool {
+        self.appid == appid || self.platform.as_deref() == Some(appid)
+    }
+
+    fn is_too_old(&self, now_s: i64) -> bool {
+        self.rid.at_s() < now_s - AGE_S_MAX
+    }
+
+    fn bytes(&self) -> usize {
+        let Call { request_url, request_body, response_body, client_ip, .. } = &self.call;
+        let texts = [&self.appid, request_url, request_body, response_body, client_ip];
+        // The appid stands in an index once more.
+        let texts = texts.into_iter().chain([&self.appid]).chain(&self.platform);
+        texts.map(String::capacity).sum::<usize>() + ENTRY_BYTES
+    }
+}
+
+impl Ring {
+    fn new(limits: Limits) -> Ring {
+        let (calls, numbers, of_account) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Ring { limits, next: 0, calls, numbers, of_account, bytes: 0 }
+    }
+
+    fn add(&mut self, refused: Refused, now_s: i64) {
+        self.expire(now_s);
+        let of_account = self.of_account.entry(refused.appid.clone()).or_default();
+        of_account.push_back(self.next);
+        let too_many = (of_account.len() > self.limits.calls_per_account).then(|| of_account[0]);
+        self.numbers.insert(refused.rid, self.next);
+        self.bytes += refused.bytes();
+        self.calls.insert(self.next, Arc::new(refused));
+        self.next += 1;
+        too_many.into_iter().for_each(|oldest| self.remove(oldest));
+        while self.bytes > self.limits.bytes
+            && let Some((oldest, _)) = self.calls.first_key_value()
+        {
+            self.remove(*oldest);
+        }
+    }
+
+    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<Refused>> {
+        self.expire(now_s);
+        self.calls.get(self.numbers.get(&rid)?).filter(|refused| !refused.is_too_old(now_s)).cloned()
+    }
+
+    fn expire(&mut self, now_s: i64) {
+        while let Some((oldest, refused)) = self.calls.first_key_value()
+            && refused.is_too_old(now_s)
+        {
+            self.remove(*oldest);
+        }
+    }
+
+    /// Removes a call, which is the oldest of its account.
+    fn remove(&mut self, number: u64) {
+        let Some(refused) = self.calls.remove(&number) else { return };
+        self.bytes -= refused.bytes();
+        self.numbers.remove(&refused.rid);
+        if let Some(of_account) = self.of_account.get_mut(&refused.appid) {
+            of_account.pop_front();
+            if of_account.is_empty() {
+                self.of_account.remove(&refused.appid);
+            }
+        }
+    }
+}
+
+/// Removes what former versions left in the data folder: sealed calls that nothing reads or lets expire any more.
+pub fn remove_former_files(data_dir: &Path) {
+    for path in FORMER_FILES.map(|name| data_dir.join(name)) {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::info!(path = %path.display(), "removed: refused calls are now kept in memory only");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot be removed; nothing reads it any more");
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -307,92 +223,131 @@ mod tests {
     use super::*;
     use crate::rid::Rids;
 
-    fn calls(folder: &Path) -> RefusedCalls {
-        let key = DataKey::load_or_create(&folder.join("key")).unwrap();
-        RefusedCalls::new(&folder.join("data"), key, Clock::starting_at(1_400_000_000), Arc::default())
-    }
+    const NOW_S: i64 = 1_400_000_000;
 
-    fn refused(rid: Rid) -> Refused {
+    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
         let call = Call {
-            invoke_time: 1_400_000_000,
+            invoke_time: at_s,
             cost_in_ms: 1,
             request_url: "/datacube/getupstreammsg?access_token=***".to_owned(),
-            request_body: "readable-body".to_owned(),
+            request_body: "x".repeat(bytes),
             response_body: "{}".to_owned(),
             client_ip: "192.0.2.1".to_owned(),
         };
-        Refused {
-            rid,
-            sort: Sort::Proven,
-            appid: "wx1".to_owned(),
-            platform: Some("wxPlatform".to_owned()),
-            call,
+        let platform = Some("wxPlatform".to_owned());
+        Refused { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
+    }
+
+    fn is_there(calls: &RefusedCalls, refused: &Refused) -> bool {
+        match calls.find(refused.rid, &refused.appid, NOW_S) {
+            Found::Call(found) => found.call == refused.call,
+            _ => false,
         }
     }
 
-    fn find(calls: &RefusedCalls, rid: Rid, appid: &str) -> Result<Found, String> {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(calls.find(rid, appid))
+    fn keep_all(calls: &RefusedCalls, all: &[Refused]) {
+        all.iter().for_each(|refused| calls.keep(refused.clone(), NOW_S));
+    }
+
+    /// What is counted is what is there.
+    fn is_consistent(calls: &RefusedCalls) -> bool {
+        [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
+            let ring = lock(ring);
+            let numbers: usize = ring.of_account.values().map(VecDeque::len).sum();
+            ring.bytes == ring.calls.values().map(|refused| refused.bytes()).sum::<usize>()
+                && ring.bytes <= ring.limits.bytes
+                && (numbers, ring.numbers.len()) == (ring.calls.len(), ring.calls.len())
+        })
     }
 
     #[test]
-    fn a_call_is_found_at_once_and_after_a_restart_by_its_account_and_its_platform_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = calls(folder.path());
-        let rid = Rids::default().next(1_400_000_000);
-        assert_eq!(find(&first, rid, "wx1"), Ok(Found::Nothing));
-        first.keep(Sort::Proven, "wxPlatform", || refused(rid));
-        for _ in 0..2 {
+    fn a_call_is_found_by_its_account_and_its_platform_alone() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        for made_by in [MadeBy::Owner, MadeBy::Others] {
+            let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
+            assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
+            calls.keep(kept.clone(), NOW_S);
             for appid in ["wx1", "wxPlatform"] {
-                assert_eq!(find(&first, rid, appid), Ok(Found::Call(Box::new(refused(rid).call))));
+                let Found::Call(found) = calls.find(kept.rid, appid, NOW_S) else { panic!("{appid}") };
+                assert_eq!(found.call, kept.call);
             }
-            assert_eq!(find(&first, rid, "wx2"), Ok(Found::OfAnother));
-            // The second time it is on disk.
-            first.stop();
+            assert!(matches!(calls.find(kept.rid, "wx2", NOW_S), Found::OfAnother));
         }
-        let second = calls(folder.path());
-        for appid in ["wx1", "wxPlatform"] {
-            assert_eq!(find(&second, rid, appid), Ok(Found::Call(Box::new(refused(rid).call))));
-        }
-        assert_eq!(find(&second, rid, "wx2"), Ok(Found::OfAnother));
-        let bytes = std::fs::read(folder.path().join("data").join(FILE)).unwrap();
-        assert!(!bytes.windows(13).any(|window| window == b"readable-body"));
     }
 
     #[test]
-    fn a_flood_of_one_callers_calls_leaves_room_for_others() {
-        let mut waiting = Waiting::default();
-        while waiting.has_room(Sort::Proven, "wxPlatform") {
-            waiting.calls.push(Arc::new(refused(Rids::default().next(1_400_000_000))));
+    fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
+        // All of one second: those that came first go first.
+        let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
+        let anyone: Vec<Refused> =
+            (0..150).map(|_| refused(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
+        keep_all(&calls, std::slice::from_ref(&other));
+        keep_all(&calls, &many);
+        keep_all(&calls, &anyone);
+        assert!(is_there(&calls, &other));
+        for (all, gone) in [(many, 3), (anyone, 50)] {
+            assert!(all[..gone].iter().all(|refused| !is_there(&calls, refused)));
+            assert!(all[gone..].iter().all(|refused| is_there(&calls, refused)));
         }
-        assert_eq!(waiting.calls.len(), WAITING_OF_OWNER_MAX);
-        assert!(waiting.has_room(Sort::Proven, "wx1") && waiting.has_room(Sort::Unproven, "wxPlatform"));
+        assert!(is_consistent(&calls));
     }
 
     #[test]
-    fn without_a_disk_nothing_is_kept_and_nobody_is_disturbed() {
+    fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
+        keep_all(&calls, std::slice::from_ref(&owners));
+        let flood: Vec<Refused> =
+            (0..10).map(|n| refused(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
+        keep_all(&calls, &flood);
+        assert!(is_there(&calls, &owners));
+        let kept: Vec<bool> = flood.iter().map(|refused| is_there(&calls, refused)).collect();
+        assert_eq!(kept, [false, false, false, true, true, true, true, true, true, true], "8 MiB hold seven");
+        assert!(is_consistent(&calls));
+    }
+
+    #[test]
+    fn all_calls_together_keep_within_64_mib() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        for n in 0..2000 {
+            for made_by in [MadeBy::Owner, MadeBy::Others] {
+                calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
+            }
+        }
+        // One that is larger than all that may be kept.
+        calls.keep(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
+        assert!(is_consistent(&calls));
+        let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
+        assert!(bytes[0] > 55 << 20 && bytes[1] == 0, "{bytes:?}");
+    }
+
+    #[test]
+    fn after_seven_days_it_is_gone() {
+        for made_by in [MadeBy::Owner, MadeBy::Others] {
+            let (calls, rids) = (RefusedCalls::default(), Rids::default());
+            let old = refused(&rids, made_by, "wx1", NOW_S, 10);
+            calls.keep(old.clone(), NOW_S);
+            calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
+            assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX), Found::Call(_)));
+            assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX + 1), Found::Nothing));
+            let (owner, others) = (lock(&calls.by_owner), lock(&calls.by_others));
+            assert_eq!(owner.calls.len() + others.calls.len() + owner.bytes + others.bytes, 0);
+            assert!(owner.of_account.is_empty() && others.of_account.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_the_files_of_former_versions_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("data"), "a file, no folder").unwrap();
-        let calls = calls(folder.path());
-        let rids = Rids::default();
-        for _ in 0..2000 {
-            let rid = rids.next(1_400_000_000);
-            calls.keep(Sort::Proven, "wxPlatform", || refused(rid));
-        }
-        calls.stop();
-        assert_eq!(find(&calls, rids.next(1), "wx1"), Ok(Found::Nothing));
-        let levels = crate::metrics::Levels::default();
-        let text = calls.shared.metrics.text(levels);
-        let count = |result: &str| -> u64 {
-            let line = format!("msgcube_refused_calls_total{{result=\"{result}\"}} ");
-            text.lines().find_map(|found| found.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
-        };
-        assert!(
-            count("failed") >= WAITING_OF_OWNER_MAX as u64 && count("failed") + count("full") == 2000,
-            "{text}"
-        );
+        let names = ["pages.redb", "refused.damaged", "refused.redb"];
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").unwrap());
+        remove_former_files(folder.path());
+        let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["pages.redb"]);
+        // Nothing left, or something that is no file: the start goes on.
+        std::fs::create_dir(folder.path().join("refused.redb")).unwrap();
+        remove_former_files(folder.path());
     }
 }

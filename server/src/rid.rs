@@ -36,17 +36,6 @@ impl Rid {
         let [a, b, c, d, ..] = self.0;
         i64::from(u32::from_be_bytes([a, b, c, d]))
     }
-
-    /// Twelve bytes that sort by time.
-    pub fn bytes(self) -> [u8; 12] {
-        self.0
-    }
-}
-
-impl From<[u8; 12]> for Rid {
-    fn from(bytes: [u8; 12]) -> Rid {
-        Rid(bytes)
-    }
 }
 
 impl fmt::Display for Rid {

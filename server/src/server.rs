@@ -155,10 +155,6 @@ impl Watcher for Nobody {
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     // Before the writer ends, which writes it.
     app.accounts.quotas.keep(&app.ingest, &app.clock).await;
-    tokio::task::spawn_blocking(move || {
-        writer.stop();
-        app.refused_calls.stop();
-    })
-    .await?;
+    tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Call {
             Call::QuotaGet => quota::get(app, question),
             Call::QuotaClear => quota::clear_one(app, question).await,
             Call::ClearQuota => quota::clear(app, question).await,
-            Call::RidGet => rid::get(app, question).await,
+            Call::RidGet => rid::get(app, question),
         }
     }
 }
@@ -166,7 +166,7 @@ async fn rid_of_platform(app: &Arc<App>, platform: &str, parts: &Parts, body: Bo
     let found = async {
         check_method(call, parts)?;
         let object = object(&read(app, call, body).await?).map_err(|code| call.in_need_of_body(code))?;
-        rid::find(app, object.get("rid").and_then(Value::as_str), platform).await
+        rid::find(app, object.get("rid").and_then(Value::as_str), platform)
     };
     match found.await {
         Ok(Answer::Ours(bytes)) => {

@@ -21,7 +21,7 @@ use crate::{
     accounts::Account,
     app::App,
     components::Component,
-    refused_calls::{Call, Refused, Sort, redaction},
+    refused_calls::{Call, MadeBy, Refused, redaction},
     secret::Secret,
 };
 
@@ -39,11 +39,6 @@ impl Owner {
             Owner::Account(account, _) => &account.config.appid,
             Owner::Platform(component) => &component.config.appid,
         }
-    }
-
-    /// Who called.
-    fn caller(&self) -> &str {
-        self.platform().unwrap_or(self.appid())
     }
 
     fn secrets(&self) -> Vec<&Secret> {
@@ -67,7 +62,7 @@ impl Owner {
 #[derive(Clone, Debug)]
 pub struct Told {
     owner: Option<Owner>,
-    sort: Sort,
+    made_by: MadeBy,
     /// What of the body may be kept, without its secrets.
     pub body: Bytes,
     /// The path that was meant, where the call came by another.
@@ -76,8 +71,8 @@ pub struct Told {
 
 impl Told {
     fn new(owner: Option<Owner>, is_proven: bool, body: Bytes) -> Told {
-        let sort = if is_proven { Sort::Proven } else { Sort::Unproven };
-        Told { owner, sort, body, path: None }
+        let made_by = if is_proven { MadeBy::Owner } else { MadeBy::Others };
+        Told { owner, made_by, body, path: None }
     }
 
     /// Of somebody with a token; of nobody that is known nothing is kept.
@@ -141,14 +136,15 @@ impl Asked {
         let (Some(error), Some(told)) = (extensions.get::<ErrorAnswer>(), extensions.get::<Told>()) else {
             return;
         };
-        if let Told { owner: Some(owner), sort, .. } = told {
-            app.refused_calls.keep(*sort, owner.caller(), || Refused {
+        if let Told { owner: Some(owner), made_by, .. } = told {
+            let refused = Refused {
                 rid: error.rid,
-                sort: *sort,
+                made_by: *made_by,
                 appid: owner.appid().to_owned(),
                 platform: owner.platform().map(ToOwned::to_owned),
                 call: self.call(app, error, told),
-            });
+            };
+            app.refused_calls.keep(refused, app.clock.now_s());
         }
     }
 

@@ -137,13 +137,14 @@ fn left_out(bytes: usize) -> String {
     format!("(left out: {bytes} bytes that may hold a secret)")
 }
 
-/// Cuts between characters, and says so.
-fn cut(text: String) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text;
+/// Cuts between characters, and says so. Takes no more memory than the text needs.
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text = format!("{}… (cut, {} bytes in all)", &text[..end], text.len());
     }
-    let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}… (cut, {} bytes in all)", &text[..end], text.len())
+    text.shrink_to_fit();
+    text
 }
 
 #[cfg(test)]

@@ -185,24 +185,38 @@ async fn a_kill_brings_no_clearing_back_and_a_graceful_end_no_call() {
 }
 
 #[tokio::test]
-async fn refused_calls_disturb_nobody_when_their_file_cannot_be_written_and_hold_no_secret() {
-    let program = Program::start("", "");
+async fn a_refused_call_is_kept_in_memory_alone_and_the_file_of_former_versions_goes() {
+    let mut program = Program::start("", "");
     let token = program.access_token().await;
     let file = program.folder().join("data/refused.redb");
-    std::fs::create_dir(&file).unwrap();
-    let refused = ask(&program, &token, MONTH, json!({})).await;
-    assert_eq!(refused["errcode"], 61500);
-    let failed = "msgcube_refused_calls_total{result=\"failed\"}";
-    until("it is counted", async || program.metric(failed).await == 1).await;
-    assert!(program.log().contains("refused calls cannot be kept"), "{}", program.log());
-    std::fs::remove_dir(&file).unwrap();
+    std::fs::write(&file, "sealed by a former version").unwrap();
     let refused = ask(&program, &token, MONTH, json!({"note": "plain-note", "secret": "hidden-one"})).await;
-    until("it is kept", async || program.metric("msgcube_refused_calls_total{result=\"kept\"}").await == 1)
-        .await;
-    let shown = ask(&program, &token, RID, json!({ "rid": rid_of(&refused) })).await;
+    let rid = rid_of(&refused);
+    let shown = ask(&program, &token, RID, json!({ "rid": rid })).await;
     assert!(shown.to_string().contains("plain-note"), "{shown}");
+    assert!(!shown.to_string().contains("hidden-one"), "{shown}");
+    program.restart("-TERM");
+    assert!(!file.exists());
+    assert!(program.log().contains("refused calls are now kept in memory only"), "{}", program.log());
+    let answer = ask(&program, &token, RID, json!({ "rid": rid })).await;
+    assert_eq!(answer["errcode"], 76001, "{answer}");
+    // Neither the call before the restart nor one after it is on disk.
+    ask(&program, &token, MONTH, json!({"note": "plain-note", "secret": "hidden-one"})).await;
+    program.restart("-TERM");
     let stored = program.stored();
     for text in ["plain-note", "hidden-one", &token] {
         assert!(!stored.windows(text.len()).any(|window| window == text.as_bytes()), "{text} is on disk");
     }
+}
+
+#[tokio::test]
+async fn a_rid_from_before_a_restart_is_asked_of_wechat() {
+    let upstream = wechat(says_so).await;
+    let mut program = program(&upstream, "");
+    let token = program.access_token().await;
+    let dates = json!({"begin_date": "2020-01-02", "end_date": "2020-01-01"});
+    let rid = rid_of(&ask(&program, &token, MONTH, dates).await);
+    program.restart("-TERM");
+    assert_eq!(ask(&program, &token, RID, json!({ "rid": rid })).await, by_wechat(RID));
+    assert_eq!(upstream.asked(RID).len(), 1);
 }

@@ -1,7 +1,5 @@
 //! `openapi/rid/get`: a call that was answered with an error, for whoever has its rid and speaks for its account.
 
-use std::sync::Arc;
-
 use msgcube_client::ErrorCode;
 use serde::Serialize;
 
@@ -13,26 +11,20 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Shown {
-    request: Box<Call>,
+struct Shown<'a> {
+    request: &'a Call,
 }
 
-pub async fn get(app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
-    find(app, question.text("rid"), &question.caller.account.config.appid).await
+pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
+    find(app, question.text("rid"), &question.caller.account.config.appid)
 }
 
 /// The same for a platform about its own calls.
-pub async fn find(app: &Arc<App>, rid: Option<&str>, appid: &str) -> Result<Answer, Failure> {
+pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<Answer, Failure> {
     let rid = rid.and_then(|text| text.parse::<Rid>().ok());
-    let age_s = rid.map(|rid| app.clock.now_s() - rid.at_s());
-    let found = match rid {
-        Some(rid) if age_s <= Some(AGE_S_MAX) => {
-            app.refused_calls.find(rid, appid).await.map_err(|error| unreadable(&error))?
-        }
-        _ => Found::Nothing,
-    };
-    match found {
-        Found::Call(request) => Ok(Answer::Ours(Success::bytes(Shown { request }))),
+    let now_s = app.clock.now_s();
+    match rid.map_or(Found::Nothing, |rid| app.refused_calls.find(rid, appid, now_s)) {
+        Found::Call(refused) => Ok(Answer::Ours(Success::bytes(Shown { request: &refused.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
             "ask with a token of the account, or of the platform, that made the call",
@@ -40,7 +32,7 @@ pub async fn find(app: &Arc<App>, rid: Option<&str>, appid: &str) -> Result<Answ
         )),
         // Only what was given here is known here.
         Found::Nothing if app.upstream().is_some() => Ok(Answer::WeChats),
-        Found::Nothing => Err(nothing(age_s)),
+        Found::Nothing => Err(nothing(rid.map(|rid| now_s - rid.at_s()))),
     }
 }
 
@@ -53,8 +45,8 @@ fn nothing(age_s: Option<i64>) -> Failure {
         ),
         Some(0..=AGE_S_MAX) => failure(
             ErrorCode::RID_NOT_FOUND,
-            "not given by this server, or its call was of nobody known, or newer ones took its place",
-            "并非本服务返回，或调用方未知，或已被更新的记录取代",
+            "not given by this server since its last start, or its caller was unknown, or newer calls replaced it",
+            "并非本服务自上次启动以来返回，或调用方未知，或已被更新的记录取代",
         ),
         Some(_) => failure(
             ErrorCode::RID_TOO_OLD,
@@ -62,9 +54,4 @@ fn nothing(age_s: Option<i64>) -> Failure {
             "记录保留 7 天；rid 的第一段是时间",
         ),
     }
-}
-
-fn unreadable(error: &str) -> Failure {
-    tracing::error!(error, "refused calls cannot be read");
-    failure(ErrorCode::SYSTEM_ERROR, "see the log of the server", "请查看服务日志")
 }
