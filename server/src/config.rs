@@ -7,6 +7,7 @@ mod difference;
 mod file;
 mod listen;
 mod networks;
+mod secrets;
 
 use std::{
     net::SocketAddr,
@@ -18,14 +19,14 @@ use msgcube_client::DateProfile;
 use crate::{outbound::Address, secret::Secret};
 
 pub use account::{
-    AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,
-    has_usual_form,
+    AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, WhenNotDurable, has_usual_form,
 };
 pub use cloud::CloudConfig;
 pub use component::{ComponentConfig, Role};
 pub use difference::{AccountsChanged, ChangedAccount, Difference};
 pub use listen::{ListenError, listen_address};
 pub use networks::Networks;
+pub use secrets::SecretFiles;
 
 /// Bounds of `memory_mib`.
 const MEMORY_MIB_MIN: usize = 1;
@@ -302,9 +303,7 @@ impl Config {
             }
         }
         for account in accounts {
-            let relay = account.relay.iter();
-            let mut targets = relay.flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
-            if targets.any(is_here) {
+            if account.relay.iter().flat_map(RelayConfig::targets).any(is_here) {
                 return Err(Flaw::new(format!("account {}: relay", account.appid), what));
             }
         }
@@ -321,6 +320,20 @@ pub fn check_text(text: &str) -> Result<(), String> {
         return Err("must be at most 128 printable ASCII characters".to_owned());
     }
     Ok(())
+}
+
+/// The same of several settings.
+fn check_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Flaw> {
+    texts.into_iter().try_for_each(|(key, text)| check_text(text).map_err(|what| Flaw::new(key, what)))
+}
+
+fn address(key: &str, text: &str) -> Result<Address, Flaw> {
+    Address::parse(text).map_err(|what| Flaw::new(key, what))
+}
+
+/// Empty: none.
+fn optional_address(key: &str, text: &str) -> Result<Option<Address>, Flaw> {
+    if text.is_empty() { Ok(None) } else { address(key, text).map(Some) }
 }
 
 #[cfg(test)]

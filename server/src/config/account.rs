@@ -1,10 +1,13 @@
 //! One account's settings, the same whether they stand in the configuration file or come in at run time.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Flaw, Networks, check_text};
+use super::{
+    Flaw, Networks, address, check_texts,
+    secrets::{SecretFiles, WechatSecrets, table_with_secrets},
+};
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
     outbound::Address,
@@ -101,6 +104,11 @@ pub struct RelayConfig {
 }
 
 impl RelayConfig {
+    /// Everywhere that it leads.
+    pub fn targets(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.url).chain(&self.listeners)
+    }
+
     /// The same for one account of a platform.
     #[must_use]
     pub fn for_account(&self, appid: &str) -> RelayConfig {
@@ -131,38 +139,27 @@ pub enum OnLate {
     Success,
 }
 
-/// An account as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct AccountTable {
-    appid: String,
-    secret: Option<Secret>,
-    secret_file: Option<PathBuf>,
-    upstream_secret: Option<Secret>,
-    upstream_secret_file: Option<PathBuf>,
-    original_id: Option<String>,
-    token: Option<Secret>,
-    token_file: Option<PathBuf>,
-    token_previous: Option<Secret>,
-    token_previous_file: Option<PathBuf>,
-    encoding_aes_key: Option<Secret>,
-    encoding_aes_key_file: Option<PathBuf>,
-    encoding_aes_key_previous: Option<Secret>,
-    encoding_aes_key_previous_file: Option<PathBuf>,
-    #[serde(default)]
-    require_encryption: bool,
-    #[serde(default)]
-    kind: AccountKind,
-    #[serde(default = "yes")]
-    certified: bool,
-    #[serde(default)]
-    quota_per_day: u32,
-    #[serde(default)]
-    ip_allow: Vec<String>,
-    #[serde(default)]
-    secret_frozen: bool,
-    components: Option<Vec<String>>,
-    relay: Option<RelayTable>,
+table_with_secrets! {
+    /// An account as it is written.
+    pub struct AccountTable {
+        upstream_secret: Option<Secret>,
+        upstream_secret_file: Option<PathBuf>,
+        original_id: Option<String>,
+        #[serde(default)]
+        require_encryption: bool,
+        #[serde(default)]
+        kind: AccountKind,
+        #[serde(default = "yes")]
+        certified: bool,
+        #[serde(default)]
+        quota_per_day: u32,
+        #[serde(default)]
+        ip_allow: Vec<String>,
+        #[serde(default)]
+        secret_frozen: bool,
+        components: Option<Vec<String>>,
+        relay: Option<RelayTable>,
+    }
 }
 
 fn yes() -> bool {
@@ -179,48 +176,6 @@ pub struct RelayTable {
     on_late: OnLate,
     #[serde(default)]
     listeners: Vec<String>,
-}
-
-/// Where secrets may be read from.
-#[derive(Clone, Copy)]
-pub enum SecretFiles<'a> {
-    /// Files, relative to this folder.
-    In(&'a Path),
-    /// Nowhere: whoever calls over the network names no files of this machine.
-    Nowhere,
-}
-
-impl SecretFiles<'_> {
-    /// The secret itself, or what its file holds.
-    pub fn secret(
-        self,
-        key: &str,
-        inline: Option<Secret>,
-        file: Option<PathBuf>,
-    ) -> Result<Option<Secret>, Flaw> {
-        match (inline, file, self) {
-            (Some(_), Some(_), _) => {
-                Err(Flaw::new(key, format!("give either {key} or {key}_file, not both")))
-            }
-            (inline, None, _) => Ok(inline),
-            (None, Some(_), SecretFiles::Nowhere) => {
-                Err(Flaw::new(format!("{key}_file"), format!("files are not read here: give {key} itself")))
-            }
-            (None, Some(file), SecretFiles::In(folder)) => {
-                let path = folder.join(file);
-                let text = std::fs::read_to_string(&path).map_err(|error| {
-                    Flaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
-                })?;
-                Ok(Some(Secret::new(text.trim_end())))
-            }
-        }
-    }
-
-    /// The same for one that must be there.
-    pub fn needed(self, key: &str, inline: Option<Secret>, file: Option<PathBuf>) -> Result<Secret, Flaw> {
-        let secret = self.secret(key, inline, file)?;
-        secret.ok_or_else(|| Flaw::new(key, format!("{key} (or {key}_file) is missing")))
-    }
 }
 
 impl AccountTable {
@@ -240,26 +195,19 @@ impl AccountTable {
         self.read(SecretFiles::Nowhere)
     }
 
-    fn read(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+    fn read(mut self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+        let secrets = self.take_secrets(files)?;
         let account = AccountConfig {
-            secret: files.secret("secret", self.secret, self.secret_file)?.unwrap_or_default(),
+            secret: secrets.secret.unwrap_or_default(),
             upstream_secret: files.secret(
                 "upstream_secret",
                 self.upstream_secret,
                 self.upstream_secret_file,
             )?,
-            token: files.secret("token", self.token, self.token_file)?.unwrap_or_default(),
-            token_previous: files.secret("token_previous", self.token_previous, self.token_previous_file)?,
-            encoding_aes_key: files.secret(
-                "encoding_aes_key",
-                self.encoding_aes_key,
-                self.encoding_aes_key_file,
-            )?,
-            encoding_aes_key_previous: files.secret(
-                "encoding_aes_key_previous",
-                self.encoding_aes_key_previous,
-                self.encoding_aes_key_previous_file,
-            )?,
+            token: secrets.token.unwrap_or_default(),
+            token_previous: secrets.token_previous,
+            encoding_aes_key: secrets.encoding_aes_key,
+            encoding_aes_key_previous: secrets.encoding_aes_key_previous,
             appid: self.appid,
             original_id: self.original_id.filter(|id| !id.is_empty()),
             require_encryption: self.require_encryption,
@@ -279,7 +227,6 @@ impl AccountTable {
 impl RelayTable {
     /// The settings, checked.
     pub fn checked(self) -> Result<RelayConfig, Flaw> {
-        let address = |key: &str, text: &str| Address::parse(text).map_err(|what| Flaw::new(key, what));
         if self.listeners.len() > LISTENERS_MAX {
             return Err(Flaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
         }
@@ -342,16 +289,12 @@ impl AccountConfig {
         let optional = [("secret", self.secret.reveal()), ("token", self.token.reveal())];
         // Whether they must be there depends on where the settings come from.
         let optional = optional.into_iter().filter(|(_, text)| !text.is_empty());
-        for (key, text) in optional.chain([("appid", self.appid.as_str())]).chain(upstream) {
-            check_text(text).map_err(|what| Flaw::new(key, what))?;
-        }
+        check_texts(optional.chain([("appid", self.appid.as_str())]).chain(upstream))?;
         let components = self.components.as_deref().unwrap_or_default();
         if components.len() > COMPONENTS_MAX {
             return Err(Flaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
         }
-        for component in components {
-            check_text(component).map_err(|what| Flaw::new("components", what))?;
-        }
+        check_texts(components.iter().map(|component| ("components", component.as_str())))?;
         self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
         Ok(())
     }

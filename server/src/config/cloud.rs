@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Flaw, Networks, SecretFiles, check_text};
+use super::{
+    Flaw, Networks, check_texts,
+    secrets::{SecretFiles, needed},
+};
 use crate::secret::Secret;
 
 /// One cloud environment.
@@ -39,7 +42,10 @@ impl CloudTable {
     /// The settings, checked.
     pub fn checked(self, files: SecretFiles<'_>) -> Result<CloudConfig, Flaw> {
         let cloud = CloudConfig {
-            secret_key: files.needed("secret_key", self.secret_key, self.secret_key_file)?,
+            secret_key: needed(
+                "secret_key",
+                files.secret("secret_key", self.secret_key, self.secret_key_file)?,
+            )?,
             allow_from: Networks::parse("allow_from", &self.allow_from)?,
             env: self.env,
             secret_id: self.secret_id,
@@ -51,9 +57,7 @@ impl CloudTable {
             ("secret_key", cloud.secret_key.reveal()),
         ];
         let appids = cloud.appids.iter().map(|appid| ("appids", appid.as_str()));
-        for (key, text) in texts.into_iter().chain(appids) {
-            check_text(text).map_err(|what| Flaw::new(key, what))?;
-        }
+        check_texts(texts.into_iter().chain(appids))?;
         if cloud.appids.is_empty() {
             return Err(Flaw::new("appids", "name the accounts that it may ask for"));
         }

@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Flaw, RelayConfig, SecretFiles, account::RelayTable, check_text};
+use super::{
+    Flaw, RelayConfig,
+    account::RelayTable,
+    check_texts, optional_address,
+    secrets::{SecretFiles, WechatSecrets, needed, table_with_secrets},
+};
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
     outbound::Address,
@@ -44,26 +49,15 @@ pub enum Role {
     Receive,
 }
 
-/// A platform as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ComponentTable {
-    appid: String,
-    secret: Option<Secret>,
-    secret_file: Option<PathBuf>,
-    token: Option<Secret>,
-    token_file: Option<PathBuf>,
-    token_previous: Option<Secret>,
-    token_previous_file: Option<PathBuf>,
-    encoding_aes_key: Option<Secret>,
-    encoding_aes_key_file: Option<PathBuf>,
-    encoding_aes_key_previous: Option<Secret>,
-    encoding_aes_key_previous_file: Option<PathBuf>,
-    #[serde(default = "serve")]
-    role: Role,
-    #[serde(default)]
-    push_url: String,
-    relay: Option<RelayTable>,
+table_with_secrets! {
+    /// A platform as it is written.
+    pub struct ComponentTable {
+        #[serde(default = "serve")]
+        role: Role,
+        #[serde(default)]
+        push_url: String,
+        relay: Option<RelayTable>,
+    }
 }
 
 fn serve() -> Role {
@@ -72,29 +66,19 @@ fn serve() -> Role {
 
 impl ComponentTable {
     /// The settings, checked.
-    pub fn checked(self, files: SecretFiles<'_>) -> Result<ComponentConfig, Flaw> {
-        let push_url = match self.push_url.as_str() {
-            "" => None,
-            url => Some(Address::parse(url).map_err(|what| Flaw::new("push_url", what))?),
-        };
+    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<ComponentConfig, Flaw> {
+        let push_url = optional_address("push_url", &self.push_url)?;
         if self.role == Role::Serve && self.relay.is_some() {
             let what = "only role = \"receive\" takes messages; with \"serve\" each [[account]] has a relay of its own";
             return Err(Flaw::new("relay", what));
         }
+        let secrets = self.take_secrets(files)?;
         let component = ComponentConfig {
-            secret: files.needed("secret", self.secret, self.secret_file)?,
-            token: files.needed("token", self.token, self.token_file)?,
-            token_previous: files.secret("token_previous", self.token_previous, self.token_previous_file)?,
-            encoding_aes_key: files.needed(
-                "encoding_aes_key",
-                self.encoding_aes_key,
-                self.encoding_aes_key_file,
-            )?,
-            encoding_aes_key_previous: files.secret(
-                "encoding_aes_key_previous",
-                self.encoding_aes_key_previous,
-                self.encoding_aes_key_previous_file,
-            )?,
+            secret: needed("secret", secrets.secret)?,
+            token: needed("token", secrets.token)?,
+            token_previous: secrets.token_previous,
+            encoding_aes_key: needed("encoding_aes_key", secrets.encoding_aes_key)?,
+            encoding_aes_key_previous: secrets.encoding_aes_key_previous,
             appid: self.appid,
             role: self.role,
             push_url,
@@ -121,19 +105,12 @@ impl ComponentConfig {
 
     /// Where something of it goes.
     pub fn targets(&self) -> impl Iterator<Item = &Address> {
-        let relay = self.relay.iter().flat_map(|relay| std::iter::once(&relay.url).chain(&relay.listeners));
-        self.push_url.iter().chain(relay)
+        self.push_url.iter().chain(self.relay.iter().flat_map(RelayConfig::targets))
     }
 
     fn check(&self) -> Result<(), Flaw> {
-        let texts = [
-            ("appid", self.appid.as_str()),
-            ("secret", self.secret.reveal()),
-            ("token", self.token.reveal()),
-        ];
-        for (key, text) in texts {
-            check_text(text).map_err(|what| Flaw::new(key, what))?;
-        }
+        let (secret, token) = (self.secret.reveal(), self.token.reveal());
+        check_texts([("appid", self.appid.as_str()), ("secret", secret), ("token", token)])?;
         self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{
     AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles,
-    TlsFiles, UpstreamConfig, cloud::CloudTable, component::ComponentTable, listen::Listen,
+    TlsFiles, UpstreamConfig, cloud::CloudTable, component::ComponentTable, listen::Listen, optional_address,
 };
 use crate::{outbound::Address, secret::Secret};
 
@@ -197,13 +197,10 @@ impl Place<'_> {
     fn upstream(&self, table: &UpstreamTable) -> Result<UpstreamConfig, ConfigError> {
         let base =
             Address::parse_base(&table.base).map_err(|what| self.value_error("upstream.base", what))?;
-        let token_url = match table.token_url.as_str() {
-            "" => None,
-            url => Some(Address::parse(url).map_err(|what| self.value_error("upstream.token_url", what))?),
-        };
+        let token_url = optional_address("upstream.token_url", &table.token_url);
         Ok(UpstreamConfig {
             base,
-            token_url,
+            token_url: token_url.map_err(|flaw| self.flawed(flaw))?,
             expose_real_token: table.expose_real_token,
             passes_uncovered: table.uncovered == Uncovered::Upstream,
         })

@@ -25,7 +25,9 @@ fn unknown_keys_are_named_with_their_line() {
     let error = parse("listen = \"127.0.0.1:1\"\nlissten = 1\n").unwrap_err();
     assert!(error.contains("line 2") && error.contains("lissten"), "{error}");
     let error = parse(&format!("{ACCOUNT}requre_encryption = true\n")).unwrap_err();
-    assert!(error.contains("requre_encryption"), "{error}");
+    assert!(error.contains("line 5") && error.contains("requre_encryption"), "{error}");
+    let error = parse("[[component]]\nappid = \"wx1\"\ntokken = \"t\"\n").unwrap_err();
+    assert!(error.contains("line 3") && error.contains("tokken"), "{error}");
 }
 
 #[test]
@@ -72,6 +74,19 @@ fn values_that_cannot_be_are_refused_with_their_place() {
         ("[upstream]\nbase = \"http://user:pass@host\"", "upstream.base"),
         ("[upstream]\nuncovered = \"never\"", "never"),
         ("[tls]\ncert = \"c\"", "key"),
+        (
+            "[[component]]\nappid = \"c\"\nsecret = \"s\"",
+            "component 1: token: token (or token_file) is missing",
+        ),
+        (
+            "[[component]]\nappid = \"c\"\ntoken = \"t\"\ntoken_file = \"f\"",
+            "component 1: token: give either token or token_file, not both",
+        ),
+        (
+            "[[account]]\nappid = \"a\"\ntoken_previous_file = \"no-such-file\"",
+            "account 1: token_previous_file: /etc/msgcube/no-such-file: ",
+        ),
+        ("[[component]]\nappid = \"c\"\npush_url = \"bot:9000\"", "component 1: push_url"),
         ("[[account]]\nappid = \"a b\"\ntoken = \"t\"\nsecret = \"s\"", "printable"),
     ];
     for (text, expected) in cases {
