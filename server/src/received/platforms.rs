@@ -5,7 +5,6 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    removed::Removal,
     standing::{Standing, Status},
     ticket::Ticket,
 };
@@ -36,6 +35,14 @@ pub struct Platform {
     pub ticket: Option<Ticket>,
     /// The ticket is not durable yet.
     pub is_ticket_new: bool,
+}
+
+/// When an account was removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removal {
+    /// Unix seconds; not before what the platform was told last, by WeChat's clock.
+    pub at_s: i64,
+    pub is_durable: bool,
 }
 
 /// One account of a platform.

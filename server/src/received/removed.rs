@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     Received, Waiting,
-    platforms::{Platform, Platforms, Seat},
+    platforms::{Platform, Platforms, Removal, Seat},
     standing::{Status, fact_key, pair_of},
 };
 use crate::{
@@ -16,14 +16,6 @@ use crate::{
 const FACT_PREFIX: &str = "received_removed/";
 /// Removals that are remembered of each platform; the oldest make room.
 const REMOVALS_MAX: usize = 100_000;
-
-/// When an account was removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    /// Unix seconds; not before what the platform was told last, by WeChat's clock.
-    pub at_s: i64,
-    pub is_durable: bool,
-}
 
 /// What memory knew of an account with one platform, should its removal not become durable.
 #[derive(Debug)]
