@@ -21,10 +21,9 @@ use msgcube_client::{Day, Secret};
 use tokio::sync::mpsc;
 
 pub use self::{
-    error::ImportError,
+    error::{ImportError, UploadError},
     summary::{ImportSummary, LineError, Totals},
     target::ReadConfig,
-    upload::UploadError,
 };
 use self::{
     lines::Chunk,

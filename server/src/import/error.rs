@@ -2,8 +2,44 @@
 
 use std::{io, path::PathBuf};
 
-use super::UploadError;
 use crate::lang::Lang;
+
+/// Why a request did not go through.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The server's address or key cannot be used.
+    #[error("--server: {0}")]
+    Server(String),
+    /// No answer, even after repeating.
+    #[error("no answer from the server: {0}")]
+    Lost(String),
+    /// 503, even after repeating: nothing can be made durable there at the moment.
+    #[error(
+        "the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)"
+    )]
+    NotDurable,
+    /// 401
+    #[error("the server refuses the admin key (HTTP status 401)")]
+    Key,
+    /// Any other status.
+    #[error("HTTP status {status}: {text}")]
+    Status {
+        /// The status.
+        status: u16,
+        /// Beginning of the answer.
+        text: String,
+    },
+    /// Not the promised object.
+    #[error("malformed answer: {0}")]
+    Malformed(String),
+}
+
+impl UploadError {
+    /// Whether trying again may help.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, UploadError::Lost(_) | UploadError::NotDurable)
+    }
+}
 
 /// Why an import broke off. For people use [`ImportError::in_lang`], which adds the next step.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{summary::Totals, target::Destination};
+use super::{error::UploadError, summary::Totals, target::Destination};
 use crate::admin::client_of_server;
 
 /// Largest answer taken: 100 errors with room to spare.
@@ -57,43 +57,6 @@ pub struct BulkError {
     pub line: u64,
     /// Why.
     pub error: String,
-}
-
-/// Why a request did not go through.
-#[derive(Debug, thiserror::Error)]
-pub enum UploadError {
-    /// The server's address or key cannot be used.
-    #[error("--server: {0}")]
-    Server(String),
-    /// No answer, even after repeating.
-    #[error("no answer from the server: {0}")]
-    Lost(String),
-    /// 503, even after repeating: nothing can be made durable there at the moment.
-    #[error(
-        "the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)"
-    )]
-    NotDurable,
-    /// 401
-    #[error("the server refuses the admin key (HTTP status 401)")]
-    Key,
-    /// Any other status.
-    #[error("HTTP status {status}: {text}")]
-    Status {
-        /// The status.
-        status: u16,
-        /// Beginning of the answer.
-        text: String,
-    },
-    /// Not the promised object.
-    #[error("malformed answer: {0}")]
-    Malformed(String),
-}
-
-impl UploadError {
-    /// Whether trying again may help.
-    fn is_passing(&self) -> bool {
-        matches!(self, UploadError::Lost(_) | UploadError::NotDurable)
-    }
 }
 
 impl Upload {

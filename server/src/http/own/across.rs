@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     access,
-    statistics::{Question, Row, Values, add_rows, day},
+    parameters::Values,
+    statistics::{Question, add_rows, day},
     store_failed,
-    written::{self, AccountRow, Format, Page},
+    written::{self, AccountRow, Format, Page, Row},
 };
 use crate::{
     accounts::Account,

@@ -1,6 +1,8 @@
 //! Which parameters each route of the own interface takes: those that the OpenAPI document names. Any other is refused, so
 //! that a mistyped one does not silently ask for something else.
 
+use std::{borrow::Cow, collections::BTreeMap};
+
 use axum::{extract::Request, http::Method};
 
 use crate::{
@@ -10,6 +12,9 @@ use crate::{
 
 /// Of an unknown name that is quoted.
 const NAME_CHARACTERS_MAX: usize = 64;
+
+/// What a query names, the last of each name.
+pub type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// The operations of the own interface.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, open periods included. What is asked for, and
 //! what a row is, holds for all accounts together, too.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     body::Body,
@@ -12,8 +12,10 @@ use msgcube_client::Day;
 use serde::Serialize;
 
 use super::{
-    CoverageAnswer, no_account, store_failed,
-    written::{AccountRow, Format, rows_alone},
+    CoverageAnswer, no_account,
+    parameters::Values,
+    store_failed,
+    written::{AccountRow, Format, Row, rows_alone},
 };
 use crate::{
     accounts::Account,
@@ -27,20 +29,6 @@ use crate::{
 
 /// Source: the contract.
 const ROWS_MAX: usize = 10_000;
-
-/// What a query names, the last of each name.
-pub type Values<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Row {
-    pub period: String,
-    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
-    pub kind: Option<&'static str>,
-    pub users: u64,
-    pub messages: u64,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub events: BTreeMap<String, u64>,
-}
 
 #[derive(Serialize)]
 struct Answer {

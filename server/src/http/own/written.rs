@@ -1,5 +1,7 @@
 //! A page of rows as it is written: JSON, NDJSON or CSV.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Response, header},
@@ -7,8 +9,20 @@ use axum::{
 use msgcube_client::Day;
 use serde::Serialize;
 
-use super::statistics::{Row, Values};
+use super::parameters::Values;
 use crate::{accounts::Account, app::App, store::statistics::Span};
+
+/// A row of a period.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    pub period: String,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
+    pub kind: Option<&'static str>,
+    pub users: u64,
+    pub messages: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub events: BTreeMap<String, u64>,
+}
 
 /// A row of one account.
 #[derive(Serialize)]
