@@ -6,7 +6,6 @@ use std::{
 };
 
 use axum::http::{HeaderName, HeaderValue};
-use msgcube_cube::Reason;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -21,12 +20,11 @@ use crate::{
     copies::Copies,
     current::Current,
     data_key::DataKey,
-    http::{self, COPIES_BYTES_MAX, Places, Relay, Tries, Watcher},
+    http::{COPIES_BYTES_MAX, Places, Relay, Tries},
     ingest::{Ingest, Writer},
     key_binding::{self, KeyBindingError, OtherKey},
     metrics::{Levels, Metrics},
     office::Office,
-    planned_stop::ListeningSocket,
     quota::Quotas,
     random::{self, RandomError},
     received::{self, Received},
@@ -35,6 +33,7 @@ use crate::{
     reload::{self, Reload},
     remembered::Remembered,
     rid::Rids,
+    sockets::connections_max,
     store::{Embedded, NotDurable, Options, Store, StoreError},
     tls::Tls,
     token::Tokens,
@@ -197,7 +196,7 @@ impl App {
             consent_tries: Tries::default(),
             api_keys,
             via: via()?,
-            gateway_places: Places::beside(http::connections_max()),
+            gateway_places: Places::beside(connections_max()),
             gateway_copies: Budget::new(COPIES_BYTES_MAX),
             bodies: Budgets::default(),
             copies,
@@ -286,19 +285,4 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
     let value = HeaderValue::try_from(random::hexadecimal(8)?);
     let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
     Ok((HeaderName::from_static("x-msgcube-via"), value))
-}
-
-/// The public address: whoever cannot reach it is lost.
-impl Watcher for App {
-    async fn opening(&self, socket: ListeningSocket) {
-        self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
-    }
-
-    fn deaf(&self) {
-        self.ingest.lose_all(&Reason::NoConnectionTaken);
-    }
-
-    fn closing(&self) {
-        self.ingest.stop_listening();
-    }
 }

@@ -3,15 +3,18 @@
 mod activity;
 mod answer;
 mod answering;
+mod applicant;
 mod callback;
 mod caller;
 mod cloud;
 mod component;
+mod connection;
 mod datacube;
 mod debug;
 mod drain;
 mod gateway;
 mod hint;
+mod limit_call;
 mod limits;
 pub mod openapi;
 mod operation;
@@ -33,9 +36,10 @@ use msgcube_client::INTERFACES;
 use crate::app::App;
 
 pub use component::{Tries, push};
+pub use connection::Peer;
 pub use gateway::{COPIES_BYTES_MAX, Places};
 pub use relay::Relay;
-pub use serve::{Listener, Peer, Routes, Watcher, connections_max, serve};
+pub use serve::{Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {

@@ -1,14 +1,23 @@
 //! Listening sockets: those that systemd (or another parent) opened and keeps open while this process is exchanged, and
-//! those that are opened here.
+//! those that are opened here. How many connections they may take.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
 };
 
 use listenfd::ListenFd;
+use tokio::net::TcpSocket;
 
-use crate::http::Listener;
+use crate::{planned_stop::ListeningSocket, tls::Tls};
+
+/// Connections at the same time; further ones wait in the socket's backlog.
+const CONNECTIONS_MAX: usize = 8192;
+/// Open files that are not connections: the store, the log, sockets.
+const OTHER_FILES: u64 = 64;
+/// Connections that wait to be accepted, as far as the system allows (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +43,75 @@ fn configured(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> String {
         Some(admin_listen) => format!("listen = \"{listen}\" and admin_listen = \"{admin_listen}\""),
         None => format!("listen = \"{listen}\""),
     }
+}
+
+/// A bound socket.
+#[derive(Debug)]
+pub struct Listener {
+    socket: tokio::net::TcpListener,
+    tls: Option<Arc<Tls>>,
+    /// Another process has it open, too, and keeps it open.
+    is_handed_over: bool,
+}
+
+impl Listener {
+    /// Binds; port 0 takes any free one.
+    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Connections of a process that has just ended do not keep the address.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(Listener { socket: socket.listen(BACKLOG)?, tls: None, is_handed_over: false })
+    }
+
+    /// A socket that listens already and that somebody else keeps open.
+    pub fn handed_over(socket: TcpListener) -> io::Result<Listener> {
+        socket.set_nonblocking(true)?;
+        Ok(Listener { socket: tokio::net::TcpListener::from_std(socket)?, tls: None, is_handed_over: true })
+    }
+
+    /// What a stop notes of it, for the next start.
+    pub fn listening_socket(&self) -> ListeningSocket {
+        let inode = rustix::fs::fstat(&self.socket).ok().map(|status| status.st_ino);
+        ListeningSocket { inode, is_handed_over: self.is_handed_over }
+    }
+
+    /// The same, speaking HTTPS.
+    #[must_use]
+    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Listener {
+        Listener { tls, ..self }
+    }
+
+    /// What stands before the address in a URL.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The address in use.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Whether another process keeps it open.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over
+    }
+
+    /// The socket, and what its connections are encrypted with.
+    pub fn into_parts(self) -> (tokio::net::TcpListener, Option<Arc<Tls>>) {
+        (self.socket, self.tls)
+    }
+}
+
+/// How many connections there may be at the same time. Half of the files that may be open stay free for connections to
+/// other servers, after some for the store.
+pub fn connections_max() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let files = if setrlimit(Resource::Nofile, wanted).is_ok() { limit.maximum } else { limit.current };
+    let left = files.map_or(u64::MAX, |files| (files.saturating_sub(OTHER_FILES) / 2).max(1));
+    usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
 /// Sockets that were open before this process began.

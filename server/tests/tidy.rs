@@ -9,6 +9,8 @@ use std::{
 
 const LINES_MAX: usize = 400;
 const CRATES: [&str; 4] = ["bench", "client", "cube", "server"];
+/// Commands that serve.
+const SERVING: [&str; 2] = ["demo", "server"];
 /// In two parts, so that this file does not find itself.
 const UNFINISHED: [&str; 4] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!(")];
@@ -121,15 +123,7 @@ fn the_architecture_names_every_source_file_and_nothing_that_is_not_there() {
 
 #[test]
 fn no_two_modules_of_the_server_use_each_other_not_even_by_way_of_others() {
-    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for source in sources().into_iter().filter(|source| !is_test(&source.path)) {
-        let Some(path) = source.path.strip_prefix("server/src/") else { continue };
-        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
-        let name = module(path);
-        let others = used(code).into_iter().filter(|used| *used != name);
-        uses.entry(name.clone()).or_default().extend(others);
-    }
-    assert!(uses["http"].contains("store"), "no uses were found");
+    let mut uses = uses();
     // What uses none of those that are left is in no ring, nor is what none of them uses.
     let mut left = 0;
     while left != uses.len() {
@@ -141,6 +135,26 @@ fn no_two_modules_of_the_server_use_each_other_not_even_by_way_of_others() {
         uses.retain(|name, _| used.contains(name));
     }
     check("modules use each other", uses.iter().map(|(name, used)| format!("{name} uses {used:?}")));
+}
+
+#[test]
+fn only_commands_that_serve_use_http() {
+    let users = uses().into_iter().filter(|(_, used)| used.contains("http")).map(|(name, _)| name);
+    check("what http is built on uses it", users.filter(|name| !SERVING.contains(&name.as_str())));
+}
+
+/// Which modules of the server each of them uses.
+fn uses() -> BTreeMap<String, BTreeSet<String>> {
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources().into_iter().filter(|source| !is_test(&source.path)) {
+        let Some(path) = source.path.strip_prefix("server/src/") else { continue };
+        let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let name = module(path);
+        let others = used(code).into_iter().filter(|used| *used != name);
+        uses.entry(name.clone()).or_default().extend(others);
+    }
+    assert!(uses["http"].contains("store"), "no uses were found");
+    uses
 }
 
 /// The module below the crate's root that a path in it begins with. Handlers share what the app keeps, some of which is

@@ -9,7 +9,7 @@ use axum::{
 use bytes::Bytes;
 use msgcube_client::ErrorCode;
 
-use super::hint::Hint;
+use super::{connection::CloseWithoutAnswer, hint::Hint};
 use crate::{app::App, rid::Rid};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; encoding=utf-8");
@@ -106,6 +106,6 @@ pub fn success() -> Response<Body> {
 /// Makes the connection close without an answer, so that WeChat sends the message again.
 pub fn no_answer() -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(super::serve::CloseWithoutAnswer);
+    response.extensions_mut().insert(CloseWithoutAnswer);
     response
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use axum::http::request::Parts;
 use msgcube_client::ErrorCode;
 
-use super::{hint::Hint, serve::Peer};
+use super::{connection::Peer, hint::Hint};
 use crate::{
     accounts::Account,
     app::App,
@@ -142,6 +142,34 @@ fn of_platform() -> Failure {
     let en = "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token";
     let zh = "这是第三方平台自己的 token；请使用 authorizer_access_token";
     failure(ErrorCode::COMPONENT_TOKEN, en, zh)
+}
+
+/// The platform of the token in the query, by either of its two names.
+pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
+    let is_token = |name: &str| matches!(name, "component_access_token" | "access_token");
+    let mut values = form_urlencoded::parse(query.as_bytes());
+    let token = values.find(|(name, value)| is_token(name) && !value.is_empty());
+    let (_, token) = token.ok_or_else(|| {
+        let en = "add ?component_access_token=...; it comes from api_component_token";
+        failure(
+            ErrorCode::ACCESS_TOKEN_MISSING,
+            en,
+            "缺少 component_access_token；用 api_component_token 获取",
+        )
+    })?;
+    let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
+        let en = "get a component_access_token from api_component_token of this very server";
+        failure(code, en, "请从本服务的 api_component_token 获取 component_access_token")
+    })?;
+    if holder.endpoint != Endpoint::Component {
+        let en = "this is an account's token; use the component_access_token of api_component_token";
+        return Err(failure(
+            ErrorCode::ACCOUNT_TOKEN,
+            en,
+            "这是公众号的 token；请使用 component_access_token",
+        ));
+    }
+    Ok(holder.appid)
 }
 
 /// Which permission sets it has is WeChat's business: it gave out the token.

@@ -32,7 +32,6 @@ use crate::{
 };
 
 pub use consent::Tries;
-pub use serve::caller as platform;
 
 /// Nobody is known yet when the body is read.
 const BODY_BYTES_MAX: usize = 64 << 10;

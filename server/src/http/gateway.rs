@@ -31,8 +31,8 @@ use tokio::time::Instant;
 use super::{
     answer,
     caller::{self, Caller, caller, failure, remembered},
+    connection::Peer,
     hint::Hint,
-    serve::Peer,
 };
 use crate::{
     accounts::Account,

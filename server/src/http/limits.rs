@@ -21,10 +21,10 @@ use serde_json::{Map, Value};
 
 use super::{
     answer,
-    caller::{Caller, Failure, caller, failure, remembered},
-    component::platform,
+    caller::{Caller, Failure, caller, failure, platform, remembered},
     datacube::check_authorization,
     gateway,
+    limit_call::{CLEAR_BY_SECRET, Call},
     record::Told,
 };
 use crate::{
@@ -36,18 +36,6 @@ use crate::{
 /// Source: the contract for other interfaces; these bodies name one thing.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// `POST /cgi-bin/clear_quota/v2`, which takes a secret in place of a token.
-const CLEAR_BY_SECRET: &str = "/cgi-bin/clear_quota/v2";
-
-/// The calls that take a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
-    QuotaGet,
-    QuotaClear,
-    ClearQuota,
-    RidGet,
-}
 
 /// What was asked, and by whom.
 struct Question {
@@ -62,42 +50,6 @@ enum Answer {
 }
 
 impl Call {
-    const ALL: [Call; 4] = [Call::QuotaGet, Call::QuotaClear, Call::ClearQuota, Call::RidGet];
-
-    fn path(self) -> &'static str {
-        match self {
-            Call::QuotaGet => "/cgi-bin/openapi/quota/get",
-            Call::QuotaClear => "/cgi-bin/openapi/quota/clear",
-            Call::ClearQuota => "/cgi-bin/clear_quota",
-            Call::RidGet => "/cgi-bin/openapi/rid/get",
-        }
-    }
-
-    /// As the metrics name it.
-    fn name(self) -> &'static str {
-        match self {
-            Call::QuotaGet => "quota_get",
-            Call::QuotaClear => "quota_clear",
-            Call::ClearQuota => "clear_quota",
-            Call::RidGet => "rid_get",
-        }
-    }
-
-    /// An error with the body that would be right.
-    fn in_need_of_body(self, code: ErrorCode) -> Failure {
-        let example = self.example();
-        failure(code, format!("POST {example}"), format!("请 POST {example}"))
-    }
-
-    /// What its body is like.
-    fn example(self) -> &'static str {
-        match self {
-            Call::QuotaGet | Call::QuotaClear => r#"{"cgi_path":"/datacube/getupstreammsgmonth"}"#,
-            Call::ClearQuota => r#"{"appid":"..."}"#,
-            Call::RidGet => r#"{"rid":"8hex-8hex-8hex"}"#,
-        }
-    }
-
     async fn answer(self, app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
         match self {
             Call::QuotaGet => quota::get(app, question),
@@ -113,11 +65,6 @@ pub fn router() -> Router<Arc<App>> {
     Call::ALL.into_iter().fold(by_secret, |router, call| {
         router.route(call.path(), any(move |state, request| respond(call, state, request)))
     })
-}
-
-/// The paths that are answered here.
-pub fn paths() -> impl Iterator<Item = &'static str> {
-    Call::ALL.into_iter().map(Call::path).chain([CLEAR_BY_SECRET])
 }
 
 async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> Response<Body> {

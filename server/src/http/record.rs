@@ -13,9 +13,8 @@ use tokio::time::Instant;
 
 use super::{
     answer::ErrorAnswer,
-    caller::{Caller, Failure},
-    component::platform,
-    serve::Peer,
+    caller::{Caller, Failure, platform},
+    connection::Peer,
 };
 use crate::{
     accounts::Account,

@@ -3,23 +3,24 @@
 
 mod shares;
 
-use std::{
-    convert::Infallible,
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 mod stopping;
 
 use super::{
     activity::{Activity, Idle, Timed},
     answering::Sent,
-    callback, datacube, drain,
+    callback,
+    connection::{CloseWithoutAnswer, Peer},
+    datacube, drain,
     record::Asked,
 };
-use crate::{app::App, planned_stop::ListeningSocket, tls::Tls};
+use crate::{
+    app::App,
+    planned_stop::ListeningSocket,
+    sockets::{Listener, connections_max},
+    tls::Tls,
+};
 use axum::{
     Router,
     body::Body,
@@ -35,7 +36,7 @@ use msgcube_cube::Reason;
 use stopping::{Follower, LastAnswer, Stopping};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
@@ -43,85 +44,17 @@ use tower::ServiceExt as _;
 
 use shares::{Refused, Share, Shares};
 
-/// The other end of the connection that a request came by; callbacks do not carry it.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
-
-impl Peer {
-    /// Its address. One of IPv4 stays one however the socket writes it.
-    pub fn address(self) -> IpAddr {
-        self.0.ip().to_canonical()
-    }
-}
-
-/// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
-#[derive(Clone, Copy, Debug)]
-pub struct CloseWithoutAnswer;
-
 /// What hyper is told then. It is expected, so nobody logs it.
 #[derive(Debug, thiserror::Error)]
 #[error("closed without an answer")]
 struct Closed;
 
-/// Connections at the same time; further ones wait in the socket's backlog.
-const CONNECTIONS_MAX: usize = 8192;
 /// Requests at the same time on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 64;
 /// How often it is noted that there is no place: at least once in each second.
 const DEAF_EVERY: Duration = Duration::from_millis(400);
-/// Open files that are not connections: the store, the log, sockets.
-const OTHER_FILES: u64 = 64;
 /// What a connection buffers in each direction; a head has to fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
-/// Connections that wait to be accepted, as far as the system allows (`net.core.somaxconn`).
-const BACKLOG: u32 = 4096;
-
-/// A bound socket.
-#[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    tls: Option<Arc<Tls>>,
-    /// Another process has it open, too, and keeps it open.
-    is_handed_over: bool,
-}
-
-impl Listener {
-    /// Binds; port 0 takes any free one.
-    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Connections of a process that has just ended do not keep the address.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        Ok(Listener { socket: socket.listen(BACKLOG)?, tls: None, is_handed_over: false })
-    }
-
-    /// A socket that listens already and that somebody else keeps open.
-    pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Listener> {
-        socket.set_nonblocking(true)?;
-        Ok(Listener { socket: TcpListener::from_std(socket)?, tls: None, is_handed_over: true })
-    }
-
-    fn listening_socket(&self) -> ListeningSocket {
-        let inode = rustix::fs::fstat(&self.socket).ok().map(|status| status.st_ino);
-        ListeningSocket { inode, is_handed_over: self.is_handed_over }
-    }
-
-    /// The same, speaking HTTPS.
-    #[must_use]
-    pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Listener {
-        Listener { tls, ..self }
-    }
-
-    /// What stands before the address in a URL.
-    pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
-    }
-
-    /// The address in use.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
 
 /// What happens at the edges of serving.
 pub trait Watcher {
@@ -131,6 +64,21 @@ pub trait Watcher {
     fn deaf(&self);
     /// No new connection is taken from now on.
     fn closing(&self);
+}
+
+/// The public address: whoever cannot reach it is lost.
+impl Watcher for App {
+    async fn opening(&self, socket: ListeningSocket) {
+        self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
+    }
+
+    fn deaf(&self) {
+        self.ingest.lose_all(&Reason::NoConnectionTaken);
+    }
+
+    fn closing(&self) {
+        self.ingest.stop_listening();
+    }
 }
 
 /// Serves until `end` is ready, then answers what is in flight.
@@ -148,7 +96,8 @@ pub async fn serve(
     builder.http2().max_send_buf_size(BUFFER_BYTES_MAX);
     watcher.opening(listener.listening_socket()).await;
     let places = Arc::new(Semaphore::new(connections_max()));
-    let Listener { socket, tls, is_handed_over } = listener;
+    let is_handed_over = listener.is_handed_over();
+    let (socket, tls) = listener.into_parts();
     let shares = Shares::new(routes.app.config.get().proxies.clone());
     let mut server = Server { builder, routes, tls, shares, idle: Idle::start(), stopping: Stopping::new() };
     accept_until(end, &socket, &places, watcher, &server).await;
@@ -271,16 +220,6 @@ impl Connection {
         });
         follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
     }
-}
-
-/// As many as there may be open files, with some left for the store, and as many again for what goes on to others.
-pub fn connections_max() -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    let files = if setrlimit(Resource::Nofile, wanted).is_ok() { limit.maximum } else { limit.current };
-    let left = files.map_or(u64::MAX, |files| (files.saturating_sub(OTHER_FILES) / 2).max(1));
-    usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
 async fn accept(
@@ -476,16 +415,5 @@ mod tests {
         refuse(&app, &watcher, peer, refused(now_s));
         assert_eq!(watcher.0.load(Ordering::Relaxed), 1);
         tokio::task::spawn_blocking(|| writer.stop()).await.unwrap();
-    }
-
-    #[test]
-    fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
-        for (socket, shown) in [
-            ("192.0.2.7:1", "192.0.2.7"),
-            ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
-            ("[2001:db8::1]:1", "2001:db8::1"),
-        ] {
-            assert_eq!(Peer(socket.parse().unwrap()).address().to_string(), shown);
-        }
     }
 }

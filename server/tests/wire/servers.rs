@@ -14,10 +14,11 @@ use msgcube::{
     clock::Clock,
     config::Config,
     data_key::DataKey,
-    http::{self, Listener},
+    http,
     ingest::Writer,
     key_binding::OtherKey,
     server,
+    sockets::Listener,
     store::{Memory, Store},
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};

@@ -18,7 +18,7 @@ use axum::{
 use msgcube_client::ErrorCode;
 use reqwest::Url;
 
-use super::super::{answer, page::lang_of, serve::Peer, token};
+use super::super::{answer, applicant, connection::Peer, page::lang_of};
 use super::push;
 use crate::{
     app::App,
@@ -270,7 +270,7 @@ fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -
     let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
     let is_right = right.is(secret.reveal());
     let account = account.filter(|_| is_right).ok_or(Mistake::AccountOrSecret)?;
-    if !token::is_allowed(&account.config, client) {
+    if !applicant::is_allowed(&account.config, client) {
         let address = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::address);
         return Err(Mistake::Address(address));
     }

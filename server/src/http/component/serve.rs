@@ -14,14 +14,14 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     answer,
-    caller::{Failure, failure},
+    caller::{Failure, failure, platform},
     record::Told,
 };
 use crate::{
     app::App,
     components::{Component, ComponentError, Handed, code::CodeKind},
     config::Role,
-    token::{Endpoint, Holder},
+    token::Holder,
 };
 
 type Object = Map<String, Value>;
@@ -75,7 +75,7 @@ pub async fn answer(
 
 /// Whose call it is: the platform of its token, else the one that it names.
 fn told(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> Told {
-    let by_token = caller(app, query).ok().and_then(|appid| app.components.get(&appid));
+    let by_token = platform(app, query).ok().and_then(|appid| app.components.get(&appid));
     let is_proven = by_token.is_some();
     let named = || read.and_then(|(object, _)| component_of(app, object).ok());
     let body = read.map(|(_, body)| body.clone()).unwrap_or_default();
@@ -96,7 +96,7 @@ async fn answered(
             _ => start_push_ticket(&component, &object),
         };
     }
-    let caller = caller(app, query)?;
+    let caller = platform(app, query)?;
     let object = object?;
     let component = component_of(app, &object)?;
     if component.config.appid != caller {
@@ -114,34 +114,6 @@ async fn answered(
         Call::AuthorizerList => authorizer::list(app, &caller, &object),
         _ => create_preauthcode(app, &caller),
     }
-}
-
-/// The platform of the token in the query, by either of its two names.
-pub fn caller(app: &App, query: &str) -> Result<String, Failure> {
-    let is_token = |name: &str| matches!(name, "component_access_token" | "access_token");
-    let mut values = form_urlencoded::parse(query.as_bytes());
-    let token = values.find(|(name, value)| is_token(name) && !value.is_empty());
-    let (_, token) = token.ok_or_else(|| {
-        let en = "add ?component_access_token=...; it comes from api_component_token";
-        failure(
-            ErrorCode::ACCESS_TOKEN_MISSING,
-            en,
-            "缺少 component_access_token；用 api_component_token 获取",
-        )
-    })?;
-    let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
-        let en = "get a component_access_token from api_component_token of this very server";
-        failure(code, en, "请从本服务的 api_component_token 获取 component_access_token")
-    })?;
-    if holder.endpoint != Endpoint::Component {
-        let en = "this is an account's token; use the component_access_token of api_component_token";
-        return Err(failure(
-            ErrorCode::ACCOUNT_TOKEN,
-            en,
-            "这是公众号的 token；请使用 component_access_token",
-        ));
-    }
-    Ok(holder.appid)
 }
 
 /// A text of the body; empty if it is not there, or is no text.

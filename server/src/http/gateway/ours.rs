@@ -17,9 +17,9 @@ use crate::{
     app::App,
     http::{
         answer,
+        applicant::{Applicant, CLIENT_CREDENTIAL},
+        connection::Peer,
         hint::Hint,
-        serve::Peer,
-        token::{Applicant, CLIENT_CREDENTIAL},
     },
     secret::Secret,
 };

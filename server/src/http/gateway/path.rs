@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::http::limits;
+use crate::http::limit_call;
 
 /// Paths, and all below them, that are ours alone.
 const OWN: [&str; 10] = [
@@ -27,7 +27,7 @@ pub fn is_own(path: &str) -> bool {
         |own: &str| meant.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let is_token = matches!(meant.as_str(), "/cgi-bin/token" | "/cgi-bin/stable_token");
     let is_interface = || msgcube_client::INTERFACES.iter().any(|interface| interface.path() == meant);
-    let is_limit = || limits::paths().any(|path| path == meant);
+    let is_limit = || limit_call::paths().any(|path| path == meant);
     meant == "/" || is_token || OWN.into_iter().any(is_below) || is_interface() || is_limit()
 }
 

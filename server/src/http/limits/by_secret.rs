@@ -12,7 +12,7 @@ use msgcube_client::{ErrorCode, INTERFACES};
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::token::{Applicant, CLIENT_CREDENTIAL},
+    super::applicant::{Applicant, CLIENT_CREDENTIAL},
     BODY_BYTES_MAX, BODY_TIME_MAX, BodyError, answer, failure, gateway, object, ok, quota, read_sharing,
     refuse,
 };

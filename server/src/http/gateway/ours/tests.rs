@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     config::Config,
     data_key::DataKey,
-    http::serve::Peer,
+    http::connection::Peer,
     ingest::Writer,
     store::{Memory, Store},
     token::{Endpoint, Holder},
