@@ -1,7 +1,6 @@
 //! Kills the real program with SIGKILL under load, again and again, and compares it with the list of what it acknowledged:
 //! all of that is counted exactly once, what was sent unanswered once or not at all, and nothing else. No sleep decides
-//! what is right here: the moments of the kills only vary what is tried. `MSGCUBE_CRASH_ROUNDS` sets how many,
-//! `MSGCUBE_BINARY` another build of the program than the one that cargo made with this test.
+//! what is right here: the moments of the kills only vary what is tried. `MSGCUBE_CRASH_ROUNDS` sets how many.
 
 mod ledger;
 mod sender;

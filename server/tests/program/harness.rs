@@ -26,7 +26,7 @@ pub fn account(more: &str) -> String {
     )
 }
 
-/// The build that cargo made with these tests, or another one.
+/// The build that cargo made with these tests, or the one that `MSGCUBE_BINARY` names by its whole path.
 pub fn binary() -> OsString {
     std::env::var_os("MSGCUBE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_msgcube").into())
 }
