@@ -7,11 +7,11 @@ use super::{
 
 /// In the order of the table; what ends tokens stands last in its file. Further files are added here.
 static FILES: [&str; 5] = [
-    include_str!("../../tests/wire/cases/anywhere_tokens.toml"),
-    include_str!("../../tests/wire/cases/anywhere_errors.toml"),
-    include_str!("../../tests/wire/cases/anywhere_bodies.toml"),
-    include_str!("../../tests/wire/cases/anywhere_dates.toml"),
-    include_str!("../../tests/wire/cases/anywhere_rows.toml"),
+    include_str!("../../tests/program/wire/cases/anywhere_tokens.toml"),
+    include_str!("../../tests/program/wire/cases/anywhere_errors.toml"),
+    include_str!("../../tests/program/wire/cases/anywhere_bodies.toml"),
+    include_str!("../../tests/program/wire/cases/anywhere_dates.toml"),
+    include_str!("../../tests/program/wire/cases/anywhere_rows.toml"),
 ];
 
 /// Cases about one thing.
