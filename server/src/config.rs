@@ -13,9 +13,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use msgcube_client::DateProfile;
+use msgcube_client::{DateProfile, http::Address};
 
-use crate::{outbound::Address, secret::Secret};
+use crate::secret::Secret;
 
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, SecretFiles, WhenNotDurable,

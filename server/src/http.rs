@@ -17,6 +17,7 @@ pub mod openapi;
 mod operation;
 mod own;
 pub mod page;
+mod pieces;
 mod record;
 mod relay;
 mod serve;

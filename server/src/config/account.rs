@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use msgcube_client::http::Address;
 use serde::Deserialize;
 
 use super::{Flaw, Networks, check_text};
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
-    outbound::Address,
     secret::Secret,
 };
 

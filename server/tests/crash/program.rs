@@ -196,10 +196,13 @@ fn configuration(data: &Path) -> String {
 
 /// A client for servers on this machine.
 pub(crate) fn http() -> reqwest::Client {
-    local_client().unwrap_or_else(|error| unreachable!("a client with no settings of its own: {error}"))
+    let client = local_http().build();
+    client.unwrap_or_else(|error| unreachable!("a client with no settings of its own: {error}"))
 }
 
-/// By the library, which chooses the cryptography that reqwest needs.
-fn local_client() -> Outcome<reqwest::Client> {
-    Ok(msgcube_client::http_client(&"http://127.0.0.1".parse()?).build()?)
+/// Settings of a client for servers on this machine. reqwest leaves the choice of the cryptography to the program.
+fn local_http() -> reqwest::ClientBuilder {
+    // Fails if it was chosen before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
 }

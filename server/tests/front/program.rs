@@ -26,6 +26,13 @@ pub struct Program {
     pub http: Client,
 }
 
+/// Settings of a client for servers on this machine. reqwest leaves the choice of the cryptography to the program.
+pub fn local_http() -> reqwest::ClientBuilder {
+    // Fails if it was chosen before, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
+}
+
 impl Program {
     /// Starts it with one account and what else the configuration says: `top` before the account, `account` within it.
     pub fn start(top: &str, account: &str) -> Program {
@@ -36,7 +43,7 @@ impl Program {
         );
         std::fs::write(folder.path().join("msgcube.toml"), text).unwrap();
         // Certificates of a test's own authority are checked by those tests.
-        let http = msgcube_client::http_client(&"http://127.0.0.1".parse().unwrap()).build().unwrap();
+        let http = local_http().build().unwrap();
         let mut program = Program { folder, child: None, output: None, base: String::new(), http };
         program.run();
         program

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     callbacks::{Heard, Text, success},
     neighbour::until,
-    program::{APPID, Program},
+    program::{APPID, Program, local_http},
 };
 
 /// An authority and a certificate for this machine, made by the program.
@@ -23,7 +23,7 @@ fn make(folder: &std::path::Path, name: &str) {
 
 fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
-    msgcube_client::http_client(&"https://127.0.0.1".parse().unwrap()).tls_certs_only([ca])
+    local_http().tls_certs_only([ca])
 }
 
 #[tokio::test]
