@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-pub use self::transport::http_client;
 pub use self::{
     answer::Answer,
     error::{ClientError, Hint, Refusal},

@@ -12,6 +12,8 @@ mod row;
 
 #[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
+pub mod http;
 
 pub use day::{Day, DayError, Granularity};
 pub use error_code::{ERROR_CODES, ErrorCode};
@@ -20,6 +22,4 @@ pub use range::{RangeError, check_range, windows};
 pub use row::{List, Row};
 
 #[cfg(feature = "client")]
-pub use client::{
-    Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window, http_client,
-};
+pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window};

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     extract::{Path, RawQuery, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
     routing::post,
 };
@@ -79,7 +79,7 @@ async fn datacube(
         json!({"list": [{"ref_date": begin, "msg_type": 1, "msg_user": 2, "msg_count": 3}]}).to_string();
     let (status, text) = wechat.scripted.pop().unwrap_or((200, row));
     let hints = [("x-msgcube-hint", "ask for one day"), ("x-msgcube-hint-zh", "%E4%B8%80%E5%A4%A9")];
-    (axum::http::StatusCode::from_u16(status).unwrap(), hints, text).into_response()
+    (StatusCode::from_u16(status).unwrap(), hints, text).into_response()
 }
 
 /// The server's state and the base URL where it answers.

@@ -14,9 +14,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use msgcube_client::DateProfile;
+use msgcube_client::{DateProfile, http::Address};
 
-use crate::{outbound::Address, secret::Secret};
+use crate::secret::Secret;
 
 pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, WhenNotDurable, has_usual_form,

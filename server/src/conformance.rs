@@ -5,7 +5,6 @@ pub mod case;
 pub mod complaint;
 mod describe;
 mod error;
-pub mod exchange;
 pub mod expected;
 mod kit;
 mod live;
@@ -25,13 +24,13 @@ use std::{
 };
 
 use clap::Args;
+use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
 use self::{case::Case, kit::Group, live::Live, record::Record, report::Report, run::Plan, walk::WhyNot};
 use crate::{
     doctor::Around,
     lang::Lang,
-    outbound::Address,
     query::{CredentialArgs, Credentials, ReadAccount},
     screen,
 };

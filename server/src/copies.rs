@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Body;
+use msgcube_client::http::{Address, HttpClient};
 use tokio::{
     sync::{Notify, Semaphore},
     task::AbortHandle,
@@ -29,7 +31,6 @@ use crate::{
     data_key::DataKey,
     incoming::Incoming,
     metrics::Metrics,
-    outbound::{Address, Outbound},
     store::lock,
 };
 
@@ -95,7 +96,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
     components: Arc<Components>,
-    client: Outbound,
+    client: HttpClient<Body>,
     news: Notify,
 }
 
@@ -132,7 +133,7 @@ impl Copies {
             metrics,
             accounts,
             components,
-            client: Outbound::new(CONNECT_TIME_MAX),
+            client: HttpClient::new(CONNECT_TIME_MAX),
             news: Notify::new(),
         });
         Copies { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }

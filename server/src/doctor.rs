@@ -25,6 +25,7 @@ use std::{
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use msgcube_client::http::Address;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -32,7 +33,6 @@ use crate::{
     config::{AccountConfig, Config},
     lang::Lang,
     line::Lines,
-    outbound::Address,
 };
 use finding::{Finding, Group, Section, State};
 use installation::Installation;

@@ -20,6 +20,7 @@ pub mod openapi;
 mod operation;
 mod own;
 pub mod page;
+mod pieces;
 mod record;
 mod relay;
 mod serve;

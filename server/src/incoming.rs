@@ -5,8 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Request, header},
 };
 use bytes::Bytes;
-
-use crate::outbound::Address;
+use msgcube_client::http::Address;
 
 /// A callback as it came.
 #[derive(Clone, Debug)]

@@ -30,7 +30,6 @@ pub mod manual;
 pub mod meanings;
 pub mod metrics;
 pub mod office;
-pub mod outbound;
 pub mod own_secrets;
 pub mod planned_stop;
 pub mod query;

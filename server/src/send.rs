@@ -9,9 +9,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::http::{Request as HttpRequest, header};
 use clap::Args;
+use http_body_util::Full;
+use msgcube_client::http::{Address, Limits};
 use msgcube_cube::Kind;
-use reqwest::Url;
 
 pub use self::error::SendError;
 use self::figures::{Counting, Figures};
@@ -23,7 +25,7 @@ use crate::config::Config;
 use crate::lang::Lang;
 
 /// WeChat waits 5 s; a little more shows that a server is late rather than gone.
-const TIMEOUT_S: u64 = 6;
+const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
 
 /// What `msgcube send` takes.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
@@ -118,18 +120,21 @@ pub async fn run(
         writeln!(out, "{}", dry_run(args, &request))?;
         return Ok(true);
     }
-    let url =
-        Url::parse(&request.url).map_err(|error| SendError::Url(request.url.clone(), error.to_string()))?;
+    let unusable = |why: String| SendError::Url(request.url.clone(), why);
+    let url = Address::parse(&request.url).map_err(|why| unusable(format!("it {why}")))?;
     let is_configured = args.base.is_none() && args.config.is_some();
-    let client = client_of_server(&url, is_configured).timeout(Duration::from_secs(TIMEOUT_S)).build();
-    let client = client.map_err(SendError::Client)?;
+    let client = client_of_server(&url, is_configured, None);
+    let callback = HttpRequest::post(&request.url)
+        .header(header::CONTENT_TYPE, "text/xml")
+        .body(Full::from(request.body.clone()))
+        .map_err(|error| unusable(error.to_string()))?;
     let create_time = args.create_time.unwrap_or(now_s);
     let figures = figures::of(args, config.as_ref(), &target, create_time)?;
     refuse_gap(args, &target, figures.as_ref()).await?;
     let counting = Counting::before(figures).await;
     let started_ms = elapsed_ms();
-    let sent = client.post(url).header("Content-Type", "text/xml").body(request.body).send().await;
-    let answer = answer::Answer::of(sent, elapsed_ms, started_ms).await;
+    let sent = client.exchange(callback, LIMITS).await;
+    let answer = answer::Answer::of(sent, elapsed_ms().saturating_sub(started_ms));
     let counting = if answer.is_accepted() { counting.after().await } else { Counting::Unasked };
     let told = answer::Told { answer, counting, may_be_repeat: may_be_repeat(args) };
     writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;

@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Body;
 use hashbrown::HashMap;
+use msgcube_client::http::{Address, HttpClient};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
@@ -22,7 +24,6 @@ use crate::{
     data_key::DataKey,
     ingest::Ingest,
     metrics::Metrics,
-    outbound::{Address, Outbound},
     secret::Secret,
     store::{Change, NotDurable, Outcome, Store},
 };
@@ -47,7 +48,7 @@ pub struct Upstream {
     /// The settings.
     pub config: UpstreamConfig,
     /// The way there.
-    pub client: Outbound,
+    pub client: HttpClient<Body>,
     key: DataKey,
     clock: Clock,
     ingest: Ingest,
@@ -83,7 +84,7 @@ struct Fetching {
 
 /// Asks for an account's real token without keeping it, in the mode that takes nobody's: the seconds it has left.
 pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, Failure> {
-    let client = Outbound::new(CONNECT_TIME_MAX);
+    let client = HttpClient::new(CONNECT_TIME_MAX);
     let (_, seconds_left) = ask::token(Way { config, client: &client }, account, false).await?;
     Ok(seconds_left)
 }
@@ -99,7 +100,7 @@ impl Upstream {
         metrics: Arc<Metrics>,
     ) -> Upstream {
         let keepers = Arc::default();
-        let client = Outbound::new(CONNECT_TIME_MAX);
+        let client = HttpClient::new(CONNECT_TIME_MAX);
         let upstream = Upstream { config, client, key, clock, ingest, metrics, keepers };
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             upstream.load(&fact, &sealed);

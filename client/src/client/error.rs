@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{ErrorCode, RangeError};
+use crate::{ErrorCode, RangeError, http::HttpError};
 
 /// Why a call gave no rows. None of the texts holds a token or a secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,13 +14,13 @@ pub enum ClientError {
     #[error(transparent)]
     Range(#[from] RangeError),
     /// No answer: name not found, connection refused or lost, time-out, TLS.
-    #[error("{call}: no answer: {}", causes(.source.as_ref()))]
+    #[error("{call}: no answer: {}", .source.causes())]
     Transport {
         /// Name of the interface, or `stable_token`.
         call: &'static str,
         /// The cause, without the URL, which would show the token.
         #[source]
-        source: Arc<reqwest::Error>,
+        source: Arc<HttpError>,
     },
     /// An HTTP status other than 200. WeChat answers 200 to everything, so this comes from something in between.
     #[error("{call}: HTTP status {status}")]
@@ -100,15 +100,4 @@ pub struct Hint {
     pub english: String,
     /// In Chinese, if it was sent and is UTF-8.
     pub chinese: Option<String>,
-}
-
-/// reqwest's own text leaves out what really happened; that stands further down.
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

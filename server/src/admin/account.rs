@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use axum::http::Method;
 use clap::{Args, Subcommand, ValueEnum};
-use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{

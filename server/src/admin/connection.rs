@@ -6,15 +6,22 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{Method, Request, StatusCode, header};
+use bytes::Bytes;
 use clap::Args;
-use msgcube_client::{Secret, http_client};
-use reqwest::{Method, StatusCode, Url};
+use http_body_util::Full;
+use msgcube_client::{
+    Secret,
+    http::{Address, HttpClient, Limits, Trust},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::ReadConfig;
 use crate::{chinese, lang::Lang};
 
-const TIME_MAX: Duration = Duration::from_secs(30);
+const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
 
 /// Which server, and the key to it.
@@ -137,21 +144,24 @@ impl AdminError {
 
 /// In place of what the server says.
 pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
-const NO_ADDRESS: &str = "it must begin with http:// or https:// and a host";
 
 /// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
 /// very machine, nothing leaves it, and the name is not compared.
-pub fn client_of_server(base: &Url, is_configured: bool) -> reqwest::ClientBuilder {
-    let ip = base.host_str().and_then(|host| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().ok());
-    let stays_here = is_configured && ip.is_some_and(|ip| ip.is_loopback());
-    http_client(base).tls_danger_accept_invalid_certs(stays_here)
+pub fn client_of_server(
+    base: &Address,
+    is_configured: bool,
+    connect_time_max: Option<Duration>,
+) -> HttpClient<Full<Bytes>> {
+    let stays_here = is_configured && base.ip().is_some_and(|ip| ip.is_loopback());
+    let trust = if stays_here { Trust::ThisMachine } else { Trust::Authorities };
+    HttpClient::to(base, trust, connect_time_max)
 }
 
 /// A server and the key to it.
 #[derive(Debug)]
 pub struct Connection {
-    http: reqwest::Client,
-    base: Url,
+    http: HttpClient<Full<Bytes>>,
+    base: Address,
     key: Secret,
 }
 
@@ -175,15 +185,13 @@ impl Connection {
 
     /// To this address with this key; `is_configured`: as it stands in a configuration.
     pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
-        let base: Url = base.parse().map_err(|_| AdminError::Server(NO_ADDRESS.to_owned()))?;
-        let http = client_of_server(&base, is_configured).timeout(TIME_MAX).build();
-        let http = http.map_err(|error| AdminError::Server(error.to_string()))?;
-        Ok(Connection { http, base, key })
+        let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
+        Ok(Connection { http: client_of_server(&base, is_configured, None), base, key })
     }
 
     /// Its address.
-    pub fn base(&self) -> &str {
-        self.base.as_str().trim_end_matches('/')
+    pub fn base(&self) -> String {
+        self.base.uri_text()
     }
 
     /// Sends a request; the answer as JSON.
@@ -199,26 +207,28 @@ impl Connection {
         query: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Value, AdminError> {
-        let mut url = self.base.clone();
-        let segments = url.path_segments_mut();
-        let mut segments = segments.map_err(|()| AdminError::Server(NO_ADDRESS.to_owned()))?;
-        segments.pop_if_empty().push("v1").extend(path);
-        drop(segments);
+        let mut path: String = path.iter().fold("/v1".to_owned(), |path, segment| {
+            format!("{path}/{}", utf8_percent_encode(segment, UNRESERVED))
+        });
         if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+            let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+            path = format!("{path}?{query}");
         }
-        let mut request = self.http.request(method, url).bearer_auth(self.key.expose());
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let lost = |error: reqwest::Error| {
-            let (base, why) = (self.base.to_string(), cause(&error.without_url()));
+        let unusable = |error: axum::http::Error| AdminError::Server(error.to_string());
+        let request = Request::builder().method(method).uri(self.base.below(&path).map_err(unusable)?);
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose()));
+        let request = match body {
+            Some(body) => {
+                request.header(header::CONTENT_TYPE, "application/json").body(Full::from(body.to_string()))
+            }
+            None => request.body(Full::default()),
+        };
+        let answer = self.http.exchange(request.map_err(unusable)?, LIMITS).await.map_err(|error| {
+            let (base, why) = (self.base(), error.root());
             let is_untrusted = why.contains("certificate");
             if is_untrusted { AdminError::Certificate { base, why } } else { AdminError::Lost { base, why } }
-        };
-        let response = request.send().await.map_err(lost)?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(lost)?;
+        })?;
+        let (status, bytes) = (answer.status(), answer.into_body());
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if status.is_success() => Ok(answer),
             Ok(answer) => Err(refused(status, answer["error"].as_str())),
@@ -230,14 +240,6 @@ impl Connection {
 fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
     let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
 }
 
 fn given_key(args: &ServerArgs) -> Result<Option<Secret>, AdminError> {

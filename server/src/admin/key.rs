@@ -1,7 +1,7 @@
 //! `msgcube key`.
 
+use axum::http::Method;
 use clap::Subcommand;
-use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{

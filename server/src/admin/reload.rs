@@ -1,6 +1,6 @@
 //! `msgcube reload`.
 
-use reqwest::Method;
+use axum::http::Method;
 use serde_json::Value;
 
 use super::{

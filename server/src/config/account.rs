@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use msgcube_client::http::Address;
 use serde::Deserialize;
 
 use super::{
@@ -10,7 +11,6 @@ use super::{
 };
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
-    outbound::Address,
     secret::Secret,
 };
 

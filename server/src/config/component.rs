@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use msgcube_client::http::Address;
 use serde::Deserialize;
 
 use super::{
@@ -12,7 +13,6 @@ use super::{
 };
 use crate::{
     callback::{AccountKeys, KeyError, KeySettings},
-    outbound::Address,
     secret::Secret,
 };
 

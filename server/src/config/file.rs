@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use msgcube_client::DateProfile;
+use msgcube_client::{DateProfile, http::Address};
 use serde::Deserialize;
 
 use super::{
     AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles,
     TlsFiles, UpstreamConfig, cloud::CloudTable, component::ComponentTable, listen::Listen, optional_address,
 };
-use crate::{outbound::Address, secret::Secret};
+use crate::secret::Secret;
 
 /// Keys of things that are still to come.
 const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];

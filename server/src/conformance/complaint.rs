@@ -1,7 +1,10 @@
 //! What is wrong with an answer, in both languages.
 
-use super::{exchange::NoAnswer, template::TemplateError};
-use crate::lang::Lang;
+use super::template::TemplateError;
+use crate::{
+    lang::Lang,
+    line::{exchange::NoAnswer, remarks},
+};
 
 /// One thing that is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +86,7 @@ pub enum RowFault {
 impl Complaint {
     pub fn text(&self, lang: Lang) -> String {
         match self {
-            Complaint::NoAnswer(why) => no_answer(*why, lang).to_owned(),
+            Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).to_owned(),
             Complaint::Answered => {
                 lang.pick("it was to be closed without an answer", "连接本应关闭，不作应答").to_owned()
             }
@@ -126,17 +129,6 @@ impl Complaint {
             Complaint::Case(error) => error.to_string(),
             Complaint::UnknownErrcode(code) => format!("{code} is in no table of errors"),
         }
-    }
-}
-
-fn no_answer(why: NoAnswer, lang: Lang) -> &'static str {
-    match why {
-        NoAnswer::Unreached => lang.pick("could not be reached", "无法连接"),
-        NoAnswer::Closed => lang.pick("closed without an answer", "连接被关闭，没有应答"),
-        NoAnswer::BrokenOff => lang.pick("the answer broke off", "应答中断"),
-        NoAnswer::NotHttp => lang.pick("what came is no HTTP/1.1", "应答不是 HTTP/1.1"),
-        NoAnswer::TooLarge => lang.pick("the answer is over 8 MiB", "应答超过 8 MiB"),
-        NoAnswer::Late => lang.pick("no answer in time", "超时没有应答"),
     }
 }
 

@@ -6,11 +6,14 @@ use serde_json::Value;
 use super::{
     case::{Case, Step, Sure},
     complaint::Complaint,
-    exchange::{Answer, Outcome},
     rows,
     walk::{Verdict, Walked, WhyNot, errcode},
 };
-use crate::{lang::Lang, words};
+use crate::{
+    lang::Lang,
+    line::exchange::{Answer, Outcome},
+    words,
+};
 
 /// Of what a server says in place of a known answer.
 const ANSWERED_CHARACTERS_MAX: usize = 48;

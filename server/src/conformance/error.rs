@@ -2,13 +2,14 @@
 
 use std::{io, path::PathBuf};
 
-use super::{
-    complaint::Complaint,
-    exchange::{Answer, NoAnswer},
-};
+use super::complaint::Complaint;
 use crate::{
     lang::Lang,
-    line::{Fault, remarks},
+    line::{
+        Fault,
+        exchange::{Answer, NoAnswer},
+        remarks,
+    },
     query::{CredentialError, of_code},
     words,
 };

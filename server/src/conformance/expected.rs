@@ -6,11 +6,11 @@ use serde_json::Value;
 use super::{
     case::Step,
     complaint::{Complaint, Form},
-    exchange::{Answer, Outcome},
     request::Request,
     rows,
     template::{Known, Moment, Place, TemplateError, fill, fits, is_token},
 };
+use crate::line::exchange::{Answer, Outcome};
 
 /// Bytes of a hint. Source: the contract.
 const HINT_BYTES_MAX: usize = 512;
@@ -39,7 +39,7 @@ pub fn complaints(held: &Held<'_>, outcome: &Outcome) -> Vec<Complaint> {
     let step = held.step;
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(why) if step.closed && *why == super::exchange::NoAnswer::Closed => return Vec::new(),
+        Err(why) if step.closed && *why == crate::line::exchange::NoAnswer::Closed => return Vec::new(),
         Err(why) => return vec![Complaint::NoAnswer(*why)],
     };
     let mut wrong = Vec::new();

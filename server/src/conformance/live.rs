@@ -3,21 +3,17 @@
 use std::{net::IpAddr, path::Path, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
-use msgcube_client::Secret;
+use msgcube_client::{Secret, http::Address};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 
-use super::{
-    error::ConformanceError,
-    exchange::{Answer, Host, NoAnswer, Outcome, exchange},
-    mask::Mask,
-    request::Request,
-    walk::errcode,
-};
+use super::{error::ConformanceError, mask::Mask, request::Request, walk::errcode};
 use crate::{
     clock::Clock,
-    line::{Fault, Lines, Stream},
-    outbound::Address,
+    line::{
+        Fault, Lines, Stream,
+        exchange::{Answer, NoAnswer, Outcome, exchange},
+    },
     query::Credentials,
     words,
 };
@@ -69,9 +65,10 @@ impl Live {
         }
         let stream = self.connect().await?;
         let name = self.uri.authority().map(Authority::as_str).unwrap_or_default();
-        let host = Host { name, base_path: self.uri.path().trim_end_matches('/') };
+        let base_path = self.uri.path().trim_end_matches('/');
+        let requests = (1..=times).map(|n| request.bytes(name, base_path, n == times));
         let at_s = self.clock.now_s();
-        Ok((at_s, exchange(stream, host, request, times, ANSWER_TIME_MAX).await))
+        Ok((at_s, exchange(stream, requests, ANSWER_TIME_MAX).await))
     }
 
     /// A server that restarts, or has no place for a moment, is tried again.

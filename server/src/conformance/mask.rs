@@ -7,11 +7,11 @@ use msgcube_client::ERROR_CODES;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Number, Value};
 
-use super::{
-    exchange::{Answer, Outcome},
-    template::{Place, is_token},
+use super::template::{Place, is_token};
+use crate::{
+    line::exchange::{Answer, Outcome},
+    query::Credentials,
 };
-use crate::query::Credentials;
 
 /// What stands for the account in requests and answers.
 pub const APPID: &str = "APPID";

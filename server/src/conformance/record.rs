@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     case::Case,
     error::ConformanceError,
-    exchange::{Answer, NoAnswer, Outcome},
     kit::Group,
     mask::{APPID, Mask, SECRET, blanked, without_addresses},
     request::Request,
     template::Known,
     walk::{Asked, Verdict, Walked, WhyNot},
 };
+use crate::line::exchange::{Answer, NoAnswer, Outcome};
 
 /// A later one says what it added.
 const FORMAT: u32 = 1;

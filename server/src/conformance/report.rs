@@ -303,9 +303,10 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::{
-        super::{complaint::Complaint, exchange::Answer, kit, request::Request},
+        super::{complaint::Complaint, kit, request::Request},
         *,
     };
+    use crate::line::exchange::Answer;
 
     fn asked(said: &str) -> Asked {
         let answer = Answer { status: 500, headers: Vec::new(), body: said.as_bytes().to_vec() };

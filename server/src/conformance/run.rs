@@ -5,7 +5,6 @@ use msgcube_client::{Secret, WECHAT_BASE};
 use super::{
     case::Case,
     error::ConformanceError,
-    exchange::NoAnswer,
     kit::Group,
     live::Live,
     mask::Mask,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     doctor::Around,
-    line::Fault,
+    line::{Fault, exchange::NoAnswer},
     query::{Credentials, progress_bar},
     screen,
 };

@@ -5,12 +5,12 @@ use msgcube_client::Day;
 use super::{
     case::{Case, Sure},
     complaint::Complaint,
-    exchange::{Answer, NoAnswer, Outcome},
     expected::{self, Held, Rigour},
     request::Request,
     rows,
     template::{Known, Moment},
 };
+use crate::line::exchange::{Answer, NoAnswer, Outcome};
 
 /// A server's clock, and the way to it, may be off by this much.
 const CLOCK_OFF_S: i64 = 300;

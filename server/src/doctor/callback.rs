@@ -141,11 +141,11 @@ async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Find
         "restart msgcube: the configuration is read at the start",
         "请重启 msgcube：配置只在启动时读取",
     );
-    if answer.status == 404 {
+    if answer.said.status == 404 {
         let found = lang.pick("the running server does not know this account", "运行中的服务没有此公众号");
         return Some(Finding::problem("settings_in_use", found, remedy));
     }
-    let said: Value = serde_json::from_slice(&answer.body).ok().filter(|_| answer.status == 200)?;
+    let said: Value = serde_json::from_slice(&answer.said.body).ok().filter(|_| answer.said.status == 200)?;
     let has_key =
         said["secrets"].as_array().is_some_and(|all| all.iter().any(|one| one == "encoding_aes_key"));
     let pairs = [

@@ -1,13 +1,14 @@
 //! The machine's clock against another server's: WeChat's, or whatever stands in for it.
 
+use msgcube_client::http::{Address, Trust};
+
 use super::{
     finding::Finding,
     installation::{Installation, Place},
 };
 use crate::{
     clock::Stopwatch,
-    line::{Answer, Trust, remarks},
-    outbound::Address,
+    line::{Answer, remarks},
     words,
 };
 
@@ -47,7 +48,7 @@ pub async fn check(scene: &Installation) -> Vec<Finding> {
 }
 
 fn moment(answer: &Answer) -> Option<i64> {
-    let date = answer.headers.get("date")?.to_str().ok()?;
+    let date = answer.said.header("date")?;
     let parser = jiff::fmt::rfc2822::DateTimeParser::new();
     parser.parse_timestamp(date).ok().map(jiff::Timestamp::as_second)
 }

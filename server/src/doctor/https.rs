@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use msgcube_client::http::Address;
 use rustls::pki_types::{CertificateDer, ServerName};
 use webpki::EndEntityCert;
 
@@ -11,7 +12,6 @@ use crate::{
     config::TlsFiles,
     lang::Lang,
     line::{Shown, remarks},
-    outbound::Address,
     tls::{self, TlsError},
     words,
 };

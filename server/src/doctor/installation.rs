@@ -1,16 +1,13 @@
 //! What is examined: the configuration, where it is served, and how to get there.
 
-use axum::{
-    body::Body,
-    http::{Method, Request, Uri, header},
-};
+use axum::http::{Method, Request, Uri, header};
+use msgcube_client::http::{Address, Trust};
 
 use crate::{
     clock::Clock,
     config::{AccountConfig, Config},
     lang::Lang,
-    line::{Answer, Fault, Lines, Trust},
-    outbound::Address,
+    line::{Answer, Fault, Lines},
 };
 
 /// What is examined.
@@ -67,7 +64,7 @@ impl Installation {
         self.lines
             .send(
                 place.trust,
-                Request::get(uri(place.base, path)?).body(Body::empty()).map_err(|error| broken(&error))?,
+                Request::get(uri(place.base, path)?).body(String::new()).map_err(|error| broken(&error))?,
             )
             .await
     }
@@ -78,7 +75,7 @@ impl Installation {
         let send = async || {
             let request = Request::get(uri(place.base, path)?);
             let request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
-            self.lines.send(place.trust, request.body(Body::empty()).map_err(|error| broken(&error))?).await
+            self.lines.send(place.trust, request.body(String::new()).map_err(|error| broken(&error))?).await
         };
         Some(send().await)
     }
@@ -86,9 +83,8 @@ impl Installation {
     /// A POST of a callback.
     pub async fn post(&self, place: Place<'_>, path: &str, body: String) -> Result<Answer, Fault> {
         let request = Request::builder().method(Method::POST).uri(uri(place.base, path)?);
-        let request =
-            request.header(header::CONTENT_TYPE, "text/xml").header(header::CONTENT_LENGTH, body.len());
-        self.lines.send(place.trust, request.body(Body::from(body)).map_err(|error| broken(&error))?).await
+        let request = request.header(header::CONTENT_TYPE, "text/xml");
+        self.lines.send(place.trust, request.body(body).map_err(|error| broken(&error))?).await
     }
 }
 

@@ -73,11 +73,12 @@ async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Optio
         );
         Err(Finding::problem("settings_in_use", found, remedy))
     };
-    if answer.status == 404 {
+    if answer.said.status == 404 {
         let found = lang.pick("the running server does not know this platform", "运行中的服务没有此平台");
         return differs(found.to_owned());
     }
-    let Some(state) = serde_json::from_slice::<Value>(&answer.body).ok().filter(|_| answer.status == 200)
+    let Some(state) =
+        serde_json::from_slice::<Value>(&answer.said.body).ok().filter(|_| answer.said.status == 200)
     else {
         return Ok(None);
     };

@@ -7,10 +7,10 @@ use crate::lang::Lang;
 /// What the server has refused since its start, one finding a reason; none if it refused none, or does not say.
 pub async fn check(scene: &Installation) -> Vec<Finding> {
     let Some(Ok(answer)) = scene.get_own("/metrics").await else { return Vec::new() };
-    if answer.status != 200 {
+    if answer.said.status != 200 {
         return Vec::new();
     }
-    let metrics = String::from_utf8_lossy(&answer.body);
+    let metrics = String::from_utf8_lossy(&answer.said.body);
     let lang = scene.lang;
     let found = |reason| refused(&metrics, reason).filter(|count| *count > 0);
     let required = found("encryption_required").map(|count| encryption_required(lang, count));

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::Body,
-    http::{Request, Uri},
-};
+use axum::http::{Request, Uri};
+use msgcube_client::http::{Address, Trust};
 
 use super::{
     callback::unsigned_query,
@@ -16,8 +14,7 @@ use super::{
 use crate::{
     config::RelayConfig,
     lang::Lang,
-    line::{Answer, Fault, Trust, remarks},
-    outbound::Address,
+    line::{Answer, Fault, exchange::NoAnswer, remarks},
     words,
 };
 
@@ -81,7 +78,7 @@ async fn target(scene: &Installation, behind: Behind, url: &Address) -> Vec<Find
 async fn ask(scene: &Installation, uri: Uri) -> Result<Answer, Fault> {
     scene
         .lines
-        .send(Trust::Authorities, Request::get(uri).body(Body::empty()).map_err(|error| broken(&error))?)
+        .send(Trust::Authorities, Request::get(uri).body(String::new()).map_err(|error| broken(&error))?)
         .await
 }
 
@@ -154,15 +151,15 @@ fn answered(lang: Lang, behind: Behind, url: &Address, asked: Result<Answer, Fau
     };
     match asked {
         Ok(answer) => {
-            let (status, took) = (answer.status.as_u16(), words::time(answer.took));
+            let (status, took) = (answer.said.status, words::time(answer.took));
             let found = lang.pick(
                 format!("{url} answers in {took} (status {status} to a wrong signature)"),
                 format!("{url} 在 {took} 内应答（对错误签名返回状态 {status}）"),
             );
             if answer.took > SLOW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }
         }
-        Err(Fault::Late) => {
-            Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &Fault::Late)), remedy)
+        Err(fault @ Fault::Silent(NoAnswer::Late)) => {
+            Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
         }
         Err(fault) => {
             let remedy = lang.pick(

@@ -1,5 +1,6 @@
 //! The running server: whether it is there and takes messages, and what it serves.
 
+use msgcube_client::http::{Address, Trust};
 use serde_json::Value;
 
 use super::{
@@ -9,8 +10,7 @@ use super::{
 };
 use crate::{
     lang::Lang,
-    line::{Fault, Trust, remarks},
-    outbound::Address,
+    line::{Fault, exchange::NoAnswer, remarks},
     words,
 };
 
@@ -57,13 +57,13 @@ pub async fn check(scene: &Installation) -> (Served, Vec<Finding>) {
 async fn alive(scene: &Installation, place: Place<'_>) -> (bool, Finding) {
     let (lang, base) = (scene.lang, place.base);
     match scene.get(place, "/healthz").await {
-        Ok(answer) if answer.status == 200 && answer.body.as_ref() == b"ok\n" => {
+        Ok(answer) if answer.said.status == 200 && answer.said.body == b"ok\n" => {
             let took = words::time(answer.took);
             let found = lang.pick(format!("{base} answers in {took}"), format!("{base} 在 {took} 内应答"));
             (true, Finding::ok("server_alive", found))
         }
         Ok(answer) => {
-            let status = answer.status.as_u16();
+            let status = answer.said.status;
             let found = lang.pick(
                 format!("what answers at {base} is no msgcube (status {status})"),
                 format!("{base} 上应答的不是 msgcube（状态 {status}）"),
@@ -82,7 +82,8 @@ fn not_there(lang: Lang, base: &Address, fault: &Fault) -> Finding {
     let why = remarks::fault(lang, fault);
     let found = lang.pick(format!("{base}: {why}"), format!("{base}：{why}"));
     let remedy = match fault {
-        Fault::Tls(_) | Fault::Silent(_) => lang.pick(
+        Fault::Tls(_)
+        | Fault::Silent(NoAnswer::Closed | NoAnswer::BrokenOff | NoAnswer::NotHttp | NoAnswer::TooLarge) => lang.pick(
             "if [tls] was changed, restart msgcube; else see what listens there",
             "若修改过 [tls]，请重启 msgcube；否则请查看是什么程序在监听",
         ),
@@ -102,10 +103,10 @@ async fn ready(scene: &Installation, place: Place<'_>) -> (bool, Finding) {
     );
     match scene.get(place, "/readyz").await {
         Ok(answer) => {
-            let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let said: Value = serde_json::from_slice(&answer.said.body).unwrap_or_default();
             let reasons = joined(&said["reasons"]);
             let degraded = joined(&said["degraded"]);
-            if answer.status != 200 {
+            if answer.said.status != 200 {
                 let found =
                     lang.pick(format!("takes no messages: {reasons}"), format!("不接收消息：{reasons}"));
                 return (true, Finding::problem("server_ready", found, remedy));
@@ -136,10 +137,10 @@ async fn admin_address(scene: &Installation) -> Option<Finding> {
     let base = format!("{}://{address}", if is_encrypted { "https" } else { "http" });
     let base = Address::parse_base(&base).ok()?;
     Some(match scene.get(Place { base: &base, trust: Trust::ThisMachine }, "/healthz").await {
-        Ok(answer) if answer.status == 200 => {
+        Ok(answer) if answer.said.status == 200 => {
             Finding::ok("admin_listen", lang.pick(format!("{base} answers"), format!("{base} 有应答")))
         }
-        Ok(answer) => not_ours(lang, &base, answer.status.as_u16()),
+        Ok(answer) => not_ours(lang, &base, answer.said.status),
         Err(fault) => {
             let why = remarks::fault(lang, &fault);
             let remedy = lang.pick(
@@ -168,7 +169,7 @@ async fn accounts(scene: &Installation) -> (Option<Vec<Value>>, Finding) {
                 .to_owned(),
         ),
         Some(Err(fault)) => skipped(remarks::fault(lang, &fault)),
-        Some(Ok(answer)) if answer.status == 401 => {
+        Some(Ok(answer)) if answer.said.status == 401 => {
             let found = lang.pick(
                 "the running server has another admin_key than the configuration",
                 "运行中的服务使用的 admin_key 与配置不同",
@@ -179,9 +180,9 @@ async fn accounts(scene: &Installation) -> (Option<Vec<Value>>, Finding) {
             );
             (None, Finding::problem("server_accounts", found, remedy))
         }
-        Some(Ok(answer)) => match serde_json::from_slice::<Value>(&answer.body) {
-            Ok(said) if answer.status == 200 => listed(scene, &said),
-            _ => skipped(format!("GET /v1/accounts: {}", answer.status.as_u16())),
+        Some(Ok(answer)) => match serde_json::from_slice::<Value>(&answer.said.body) {
+            Ok(said) if answer.said.status == 200 => listed(scene, &said),
+            _ => skipped(format!("GET /v1/accounts: {}", answer.said.status)),
         },
     }
 }

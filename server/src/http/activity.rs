@@ -22,7 +22,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::answering::{Answers, Room, Sent};
+use super::answering::{Answers, Room, SentBody};
 use crate::store::lock;
 
 /// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs
@@ -138,13 +138,15 @@ pub struct Running(Arc<Activity>);
 
 impl Running {
     /// The answer as it is sent; until then its connection is not at rest.
-    pub async fn until_sent(self, response: Response<Body>, version: Version) -> Response<Sent> {
+    pub async fn until_sent(
+        self,
+        response: Response<Body>,
+        version: Version,
+    ) -> Response<impl SentBody + use<>> {
         // A short answer is out at once, except on HTTP/2, where the peer says when.
         let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
-        if is_short && version <= Version::HTTP_11 {
-            return response.map(Sent::unwatched);
-        }
-        self.0.answers.watched(response).await
+        let is_out_at_once = is_short && version <= Version::HTTP_11;
+        self.0.answers.sent(response, !is_out_at_once).await
     }
 }
 

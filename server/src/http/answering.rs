@@ -1,19 +1,20 @@
 //! Answers on their way out: which ones their callers do not take, and how many bytes all of them hold in memory.
 
 use std::{
-    pin::Pin,
+    future::poll_fn,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::Response};
 use bytes::{Buf, Bytes};
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::{sync::Notify, time::Instant};
 
+use super::pieces::{Pieces, Polled, pass};
 use crate::store::lock;
 
 /// What is given to hyper at once. A smaller part of an answer does not count as progress.
@@ -96,14 +97,22 @@ impl Answers {
         Answers { room, open: Mutex::default() }
     }
 
-    /// The same answer, looked after until all of it was sent.
-    pub async fn watched(&self, response: axum::http::Response<Body>) -> axum::http::Response<Sent> {
-        let (parts, mut body) = response.into_parts();
-        if body.is_end_stream() {
-            return axum::http::Response::from_parts(parts, Sent::unwatched(body));
+    /// The same answer as hyper gets it. A watched one is looked after until all of it was sent.
+    pub async fn sent(&self, response: Response<Body>, is_watched: bool) -> Response<impl SentBody + use<>> {
+        let (parts, body) = response.into_parts();
+        let mut length = body.size_hint();
+        let mut sent = Sent { body, rest: Bytes::new(), other: None, going: None };
+        if is_watched && !sent.body.is_end_stream() {
+            let is_kept_for_all = parts.extensions.get::<KeptForAll>().is_some();
+            let has_begun = self.begin(&mut sent, is_kept_for_all).await;
+            length = if has_begun { length } else { SizeHint::with_exact(0) };
         }
+        Response::from_parts(parts, Pieces::new(&length, move |context, is_over| sent.next(context, is_over)))
+    }
+
+    /// Looks after an answer, and takes what of it is there already. False if it is empty.
+    async fn begin(&self, sent: &mut Sent, is_kept_for_all: bool) -> bool {
         let answer = Arc::new(Answer::new(&self.room));
-        let is_kept_for_all = parts.extensions.get::<KeptForAll>().is_some();
         let mut going = Going { answer: answer.clone(), bytes: 0, is_kept_for_all };
         {
             let mut open = lock(&self.open);
@@ -111,17 +120,15 @@ impl Answers {
             open.push(Arc::downgrade(&answer));
         }
         going.take(HEAD_BYTES);
+        sent.going = Some(going);
         // What is in memory already is known only by asking.
-        let first =
-            std::future::poll_fn(|context| Poll::Ready(Pin::new(&mut body).poll_frame(context))).await;
-        let mut sent = Sent { body, rest: Bytes::new(), other: None, going: Some(going) };
-        match first {
+        match poll_fn(|context| Poll::Ready(pass(&mut sent.body, context, &mut false))).await {
             Poll::Pending => answer.is_ours.store(true, Ordering::Relaxed),
-            Poll::Ready(None) => sent.body = Body::empty(),
+            Poll::Ready(None) => return false,
             Poll::Ready(Some(Err(error))) => sent.other = Some(Err(error)),
             Poll::Ready(Some(Ok(frame))) => sent.keep(frame),
         }
-        axum::http::Response::from_parts(parts, sent)
+        true
     }
 
     /// Whether there is none.
@@ -188,7 +195,7 @@ impl Answer {
 
 /// The body of an answer as hyper gets it: piece by piece.
 #[derive(Debug)]
-pub struct Sent {
+struct Sent {
     body: Body,
     /// What was taken from the body and not given on yet.
     rest: Bytes,
@@ -232,11 +239,6 @@ impl Drop for Going {
 struct Full;
 
 impl Sent {
-    /// Given to hyper as it is.
-    pub fn unwatched(body: Body) -> Sent {
-        Sent { body, rest: Bytes::new(), other: None, going: None }
-    }
-
     fn keep(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) => {
@@ -257,58 +259,41 @@ impl Sent {
             let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX));
             let piece = match &mut self.going {
                 Some(going) => going.piece(bytes),
-                None => Piece { bytes, _held: None },
+                None => Piece::free(bytes),
             };
             return Some(Ok(Frame::data(piece)));
         }
         let other = self.other.take()?;
         // Nothing is mapped: it is no data.
-        Some(other.map(|frame| frame.map_data(|bytes| Piece { bytes, _held: None })))
+        Some(other.map(|frame| frame.map_data(Piece::free)))
     }
-}
 
-impl hyper::body::Body for Sent {
-    type Data = Piece;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, axum::Error>>> {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled<Piece> {
         if self.going.is_none() {
-            let polled = Pin::new(&mut self.body).poll_frame(context);
-            return polled.map_ok(|frame| frame.map_data(|bytes| Piece { bytes, _held: None }));
+            return pass(&mut self.body, context, is_over).map_ok(|frame| frame.map_data(Piece::free));
         }
         loop {
             if let Some(kept) = self.kept() {
+                *is_over = self.rest.is_empty() && self.other.is_none() && self.body.is_end_stream();
                 return Poll::Ready(Some(kept));
             }
-            let polled = Pin::new(&mut self.body).poll_frame(context);
+            let polled = pass(&mut self.body, context, &mut false);
             if let Some(going) = &self.going {
                 going.answer.is_ours.store(polled.is_pending(), Ordering::Relaxed);
             }
-            match polled {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
-                Poll::Ready(Some(Ok(frame))) => self.keep(frame),
+            match ready!(polled) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => self.keep(frame),
             }
         }
     }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.other.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let (mut hint, rest) = (self.body.size_hint(), self.rest.len() as u64);
-        if let Some(upper) = hint.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint.set_lower(hint.lower() + rest);
-        hint
-    }
 }
+
+/// What hyper gets of an answer: pieces that tell when they were sent.
+pub trait SentBody: hyper::body::Body<Data = Piece, Error = axum::Error> + Send + Unpin + 'static {}
+
+impl<B: hyper::body::Body<Data = Piece, Error = axum::Error> + Send + Unpin + 'static> SentBody for B {}
 
 /// Bytes for hyper, which lets go of them once they were sent.
 #[derive(Debug)]
@@ -330,6 +315,13 @@ impl Drop for Held {
         answer.pieces.fetch_sub(1, Ordering::Relaxed);
         answer.sent.fetch_add(1, Ordering::Relaxed);
         answer.moved_ms.store(answer.room.now_ms(), Ordering::Relaxed);
+    }
+}
+
+impl Piece {
+    /// Counted nowhere.
+    fn free(bytes: Bytes) -> Piece {
+        Piece { bytes, _held: None }
     }
 }
 

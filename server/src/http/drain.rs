@@ -2,16 +2,19 @@
 //! client that is still sending, and the connection would be reset with the answer unread.
 
 use std::{
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use super::activity::Activity;
 use axum::{BoxError, body::Body, http::Version};
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as _, Bytes, Incoming};
+
+use super::{
+    activity::Activity,
+    pieces::{self, Polled, pass},
+};
 
 /// What is read and thrown away at most, after the answer.
 const BYTES_MAX: usize = 64 << 20;
@@ -22,7 +25,9 @@ pub fn body(incoming: Incoming, version: Version, activity: Arc<Activity>) -> Bo
     if incoming.is_end_stream() {
         return Body::empty();
     }
-    Body::new(Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2, activity })
+    let length = incoming.size_hint();
+    let mut drained = Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2, activity };
+    pieces::body(&length, move |context, is_over| drained.next(context, is_over))
 }
 
 struct Drained {
@@ -38,18 +43,11 @@ struct Drained {
 #[error("the body broke off")]
 struct BrokenOff;
 
-impl hyper::body::Body for Drained {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let is_http2 = self.is_http2;
+impl Drained {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled<Bytes, BoxError> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut *incoming).poll_frame(context);
-        let is_broken = is_http2 && matches!(polled, Poll::Ready(None)) && !incoming.is_end_stream();
+        let polled = pass(incoming, context, is_over);
+        let is_broken = self.is_http2 && matches!(polled, Poll::Ready(None)) && !*is_over;
         if let Poll::Ready(None | Some(Err(_))) = &polled {
             self.incoming = None;
             self.activity.body_ended();
@@ -58,14 +56,6 @@ impl hyper::body::Body for Drained {
             return Poll::Ready(Some(Err(BrokenOff.into())));
         }
         polled.map_err(Into::into)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 

@@ -25,7 +25,7 @@ use axum::{
     http::{Method, Response, StatusCode, header, request::Parts, response},
 };
 use bytes::Bytes;
-use msgcube_client::ErrorCode;
+use msgcube_client::{ErrorCode, http::HttpError};
 use tokio::time::Instant;
 
 use super::{
@@ -38,7 +38,6 @@ use crate::{
     accounts::Account,
     app::App,
     clock::Stopwatch,
-    outbound::cause,
     secret::Secret,
     upstream::{Failure, Upstream},
 };
@@ -332,7 +331,7 @@ impl<'a> Call<'a> {
     /// Waits for the head of the answer for as long as the body still moves.
     async fn head_of<T>(
         &self,
-        sent: impl Future<Output = Result<T, hyper_util::client::legacy::Error>>,
+        sent: impl Future<Output = Result<T, HttpError>>,
         body: &Outgoing,
     ) -> Result<T, Lost> {
         let mut sent = std::pin::pin!(sent);
@@ -340,7 +339,7 @@ impl<'a> Call<'a> {
             let moved = body.moved();
             let until = Instant::now() + IDLE_MAX;
             match tokio::time::timeout_at(until, &mut sent).await {
-                Ok(answer) => return answer.map_err(|error| Lost::Unreachable(cause(&error))),
+                Ok(answer) => return answer.map_err(|error| Lost::Unreachable(error.causes())),
                 Err(_) if body.moved() == moved => return Err(Lost::TooSlow),
                 Err(_) => {}
             }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use axum::{body::Body, http::Response};
+use msgcube_client::http::{Address, HttpClient};
 use msgcube_cube::Reason;
 use tokio::{
     task::JoinHandle,
@@ -28,7 +29,6 @@ use crate::{
     config::{OnLate, RelayConfig, WhenNotDurable},
     copies::Listening,
     incoming::Incoming,
-    outbound::{Address, Outbound},
     store::{NotDurable, Outcome},
 };
 use pass_on::{Passed, pass_on};
@@ -49,7 +49,7 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 /// What passing on needs.
 #[derive(Debug)]
 pub struct Relay {
-    client: Outbound,
+    client: HttpClient<Body>,
     waiting: AtomicUsize,
 }
 
@@ -74,13 +74,13 @@ enum Kept {
 
 impl Default for Relay {
     fn default() -> Relay {
-        Relay { client: Outbound::new(CONNECT_TIME_MAX), waiting: AtomicUsize::new(0) }
+        Relay { client: HttpClient::new(CONNECT_TIME_MAX), waiting: AtomicUsize::new(0) }
     }
 }
 
 impl Relay {
     /// The way to other servers.
-    pub fn client(&self) -> &Outbound {
+    pub fn client(&self) -> &HttpClient<Body> {
         &self.client
     }
 

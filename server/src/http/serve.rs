@@ -9,7 +9,7 @@ mod stopping;
 
 use super::{
     activity::{Activity, Idle, Timed},
-    answering::Sent,
+    answering::SentBody,
     callback,
     connection::{CloseWithoutAnswer, Peer},
     datacube, drain,
@@ -299,7 +299,7 @@ async fn respond(
     activity: Arc<Activity>,
     share: Arc<Share>,
     last_answer: LastAnswer,
-) -> Result<Response<Sent>, Closed> {
+) -> Result<Response<impl SentBody + use<>>, Closed> {
     let (running, watched) = (activity.clone().begin(), activity.clone());
     let version = request.version();
     let mut request = request.map(|incoming| drain::body(incoming, version, activity));

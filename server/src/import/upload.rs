@@ -3,18 +3,23 @@
 
 use std::time::Duration;
 
+use axum::http::{Request, StatusCode, Uri, header};
 use bytes::Bytes;
-use msgcube_client::{Day, Secret};
+use http_body_util::Full;
+use msgcube_client::{
+    Day, Secret,
+    http::{Address, HttpClient, HttpError, Limits},
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Response, StatusCode, Url};
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{error::UploadError, summary::Totals, target::Destination};
 use crate::admin::client_of_server;
 
-/// Largest answer taken: 100 errors with room to spare.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+/// The answer has 100 errors at most.
+const LIMITS: Limits = Limits { time: Duration::from_secs(120), bytes: 1024 * 1024 };
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
@@ -30,8 +35,9 @@ pub struct Patience {
 /// Sends to one account of one server.
 #[derive(Debug)]
 pub struct Upload {
-    http: reqwest::Client,
-    url: Url,
+    http: HttpClient<Full<Bytes>>,
+    base: Address,
+    path: String,
     admin_key: Secret,
     patience: Patience,
 }
@@ -62,34 +68,25 @@ pub struct BulkError {
 impl Upload {
     /// Nothing is sent yet.
     pub(super) fn new(to: &Destination, patience: Patience) -> Result<Upload, UploadError> {
-        let (server, admin_key) = (&to.server, to.admin_key.clone());
-        let appid = utf8_percent_encode(&to.appid, NON_ALPHANUMERIC);
-        let url = format!("{}/v1/accounts/{appid}/messages", server.trim_end_matches('/'));
-        let url = Url::parse(&url).map_err(|error| UploadError::Server(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(UploadError::Server("it must begin with http:// or https://".into()));
-        }
-        let http = client_of_server(&url, to.is_configured)
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(120))
-            .build()
-            .map_err(|error| UploadError::Server(error.to_string()))?;
-        Ok(Upload { http, url, admin_key, patience })
+        let base = Address::parse_base(&to.server).map_err(|why| UploadError::Server(format!("it {why}")))?;
+        let path = format!("/v1/accounts/{}/messages", utf8_percent_encode(&to.appid, NON_ALPHANUMERIC));
+        let http = client_of_server(&base, to.is_configured, Some(CONNECT_TIME_MAX));
+        Ok(Upload { http, base, path, admin_key: to.admin_key.clone(), patience })
     }
 
     /// Sends lines.
     pub async fn send(&self, body: Bytes) -> Result<BulkAnswer, UploadError> {
-        self.send_patiently(self.url.clone(), body).await
+        self.send_patiently(&self.path, body).await
     }
 
     /// Claims that everything from the first to the last of these days has been imported.
     pub async fn claim(&self, covers: (Day, Day)) -> Result<BulkAnswer, UploadError> {
-        let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("covers", &format!("{}..{}", covers.0, covers.1));
-        self.send_patiently(url, Bytes::new()).await
+        let path = format!("{}?covers={}..{}", self.path, covers.0, covers.1);
+        self.send_patiently(&path, Bytes::new()).await
     }
 
-    async fn send_patiently(&self, url: Url, body: Bytes) -> Result<BulkAnswer, UploadError> {
+    async fn send_patiently(&self, path: &str, body: Bytes) -> Result<BulkAnswer, UploadError> {
+        let url = self.base.below(path).map_err(|error| UploadError::Server(error.to_string()))?;
         let began = Instant::now();
         let mut pause = self.patience.first_pause;
         let mut repeats = 0;
@@ -105,12 +102,17 @@ impl Upload {
         }
     }
 
-    async fn send_once(&self, url: Url, body: Bytes) -> Result<BulkAnswer, UploadError> {
-        let request = self.http.post(url).bearer_auth(self.admin_key.expose());
-        let request = request.header("Content-Type", "application/x-ndjson").body(body);
-        let response = request.send().await.map_err(lost)?;
-        let status = response.status();
-        let text = text_of(response).await?;
+    async fn send_once(&self, url: Uri, body: Bytes) -> Result<BulkAnswer, UploadError> {
+        let request = Request::post(url)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.admin_key.expose()))
+            .header(header::CONTENT_TYPE, "application/x-ndjson")
+            .body(Full::from(body))
+            .map_err(|error| UploadError::Server(error.to_string()))?;
+        let answer = self.http.exchange(request, LIMITS).await.map_err(|error| match error {
+            HttpError::TooLarge(_) => UploadError::Malformed(error.to_string()),
+            error => UploadError::Lost(error.root()),
+        })?;
+        let (status, text) = (answer.status(), answer.into_body());
         match status {
             StatusCode::OK => {
                 serde_json::from_slice(&text).map_err(|error| UploadError::Malformed(error.to_string()))
@@ -120,27 +122,6 @@ impl Upload {
             _ => Err(UploadError::Status { status: status.as_u16(), text: beginning(&text) }),
         }
     }
-}
-
-async fn text_of(mut response: Response) -> Result<Vec<u8>, UploadError> {
-    let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(lost)? {
-        if text.len() + piece.len() > ANSWER_BYTES_MAX {
-            return Err(UploadError::Malformed(format!("over {ANSWER_BYTES_MAX} bytes")));
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(text)
-}
-
-/// The last cause says what happened; reqwest's own text repeats the URL.
-fn lost(error: reqwest::Error) -> UploadError {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    UploadError::Lost(cause.to_string())
 }
 
 fn beginning(text: &[u8]) -> String {

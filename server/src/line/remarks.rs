@@ -2,7 +2,7 @@
 
 use rustls::CertificateError;
 
-use super::Fault;
+use super::{Fault, exchange::NoAnswer};
 use crate::{chinese, lang::Lang};
 
 /// What went wrong.
@@ -21,13 +21,22 @@ pub fn fault(lang: Lang, fault: &Fault) -> String {
             let why = untrusted(lang, error);
             lang.pick(format!("its certificate is not trusted: {why}"), format!("证书不受信任：{why}"))
         }
-        Fault::Silent(why) => lang.pick(
-            format!("closed without an answer ({why})"),
-            format!("连接被关闭，没有应答（{}）", zh(why)),
-        ),
-        Fault::Late => {
+        Fault::Silent(NoAnswer::Late) => {
             lang.pick("connected, and no answer within 6 s", "已连接，但 6 秒内没有应答").to_owned()
         }
+        Fault::Silent(why) => no_answer(lang, *why).to_owned(),
+    }
+}
+
+/// What became of a request on a connection.
+pub fn no_answer(lang: Lang, why: NoAnswer) -> &'static str {
+    match why {
+        NoAnswer::Unreached => lang.pick("could not be reached", "无法连接"),
+        NoAnswer::Closed => lang.pick("closed without an answer", "连接被关闭，没有应答"),
+        NoAnswer::BrokenOff => lang.pick("the answer broke off", "应答中断"),
+        NoAnswer::NotHttp => lang.pick("what came is no HTTP/1.1", "应答不是 HTTP/1.1"),
+        NoAnswer::TooLarge => lang.pick("the answer is over 8 MiB", "应答超过 8 MiB"),
+        NoAnswer::Late => lang.pick("no answer in time", "超时没有应答"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What came back, and what it means: the next step is named for everything but success. That a message is counted is only
 //! said where the account's figures show it.
 
-use std::error::Error;
+use axum::http::Response;
+use bytes::Bytes;
+use msgcube_client::http::HttpError;
 
 use super::figures::Counting;
 use crate::{callback, chinese, lang::Lang};
@@ -34,17 +36,16 @@ enum Outcome {
 }
 
 impl Answer {
-    pub(super) async fn of(
-        sent: Result<reqwest::Response, reqwest::Error>,
-        elapsed_ms: impl Fn() -> u64,
-        started_ms: u64,
-    ) -> Answer {
+    pub(super) fn of(sent: Result<Response<Bytes>, HttpError>, took_ms: u64) -> Answer {
         let outcome = match sent {
-            Ok(response) => Outcome::read(response).await,
-            Err(error) if error.is_connect() || error.is_builder() => Outcome::Unreachable(root(&error)),
-            Err(error) => Outcome::Silence(root(&error)),
+            Ok(response) => Outcome::Answered {
+                status: response.status().as_u16(),
+                body: String::from_utf8_lossy(response.body()).into_owned(),
+            },
+            Err(error) if error.is_connect() => Outcome::Unreachable(error.root()),
+            Err(error) => Outcome::Silence(error.root()),
         };
-        Answer { outcome, took_ms: elapsed_ms().saturating_sub(started_ms) }
+        Answer { outcome, took_ms }
     }
 
     pub(super) fn is_accepted(&self) -> bool {
@@ -124,25 +125,6 @@ impl Told {
         };
         format!("\n{} {seen}", meaning.text(lang))
     }
-}
-
-impl Outcome {
-    async fn read(response: reqwest::Response) -> Outcome {
-        let status = response.status().as_u16();
-        match response.text().await {
-            Ok(body) => Outcome::Answered { status, body },
-            Err(error) => Outcome::Silence(root(&error)),
-        }
-    }
-}
-
-/// The innermost cause: the outer ones repeat the address.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 /// One meaning in both languages.

@@ -56,9 +56,6 @@ pub enum SendError {
     /// No address.
     #[error("{0} is no URL: {1}; write it like http://127.0.0.1:8060")]
     Url(String, String),
-    /// No HTTP client.
-    #[error("cannot make an HTTP client: {0}")]
-    Client(reqwest::Error),
     /// The admin key cannot be read, or its server not be asked.
     #[error("{0}")]
     Admin(#[from] AdminError),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use msgcube_client::{Day, Secret};
+use axum::http::Method;
+use msgcube_client::{Day, Secret, http::Address};
 use msgcube_cube::{Kind, day_of};
-use reqwest::{Method, Url};
 use serde_json::Value;
 
 use super::{SendArgs, error::SendError, target::Target};
@@ -62,14 +62,11 @@ pub(super) fn of(
 }
 
 fn is_this_machine(origin: &str) -> bool {
-    let url = Url::parse(origin).ok();
-    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    Address::parse(origin).is_ok_and(|address| address.is_this_machine())
 }
 
 fn origin(address: &str) -> String {
-    let Ok(url) = Url::parse(address) else { return address.to_owned() };
-    url.origin().ascii_serialization()
+    Address::parse(address).map_or(address.to_owned(), |address| address.origin())
 }
 
 impl Figures {
@@ -86,7 +83,7 @@ impl Figures {
             Ok(Err(error)) => return Err(error),
             Err(_) => {
                 let why = format!("no answer within {} s", TIME_MAX.as_secs());
-                return Err(AdminError::Lost { base: self.server.base().to_owned(), why });
+                return Err(AdminError::Lost { base: self.server.base(), why });
             }
         };
         let rows = answer["rows"].as_array().into_iter().flatten();
@@ -102,7 +99,7 @@ impl Figures {
         answer.is_ok_and(|answer| answer.is_ok_and(|shown| shown["require_encryption"] == true))
     }
 
-    pub(super) fn server(&self) -> &str {
+    pub(super) fn server(&self) -> String {
         self.server.base()
     }
 

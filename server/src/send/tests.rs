@@ -138,7 +138,7 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
         let args = args(&format!("--config keyed {line}"));
         let target = Target::find(&args, Some(&config)).unwrap();
         let figures = figures::of(&args, Some(&config), &target, NOW_S).unwrap();
-        figures.map(|figures| figures.server().to_owned())
+        figures.map(|figures| figures.server())
     };
     assert_eq!(asked("").as_deref(), Some("http://127.0.0.1:1"));
     assert_eq!(asked("--base http://127.0.0.1:1/").as_deref(), Some("http://127.0.0.1:1"));

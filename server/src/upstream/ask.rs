@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header},
 };
 use bytes::Bytes;
+use msgcube_client::http::HttpClient;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     body,
     config::{AccountConfig, UpstreamConfig},
-    outbound::Outbound,
     secret::Secret,
 };
 
@@ -82,7 +82,7 @@ fn integer(value: &Value) -> Option<i64> {
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
     pub config: &'a UpstreamConfig,
-    pub client: &'a Outbound,
+    pub client: &'a HttpClient<Body>,
 }
 
 impl Failure {
@@ -184,7 +184,7 @@ impl Answered {
 
 async fn send(way: Way<'_>, request: Request<Body>) -> Result<Answered, Failure> {
     let response = way.client.send(request).await;
-    let (parts, content) = response.map_err(|error| broken(crate::outbound::cause(&error)))?.into_parts();
+    let (parts, content) = response.map_err(|error| broken(error.causes()))?.into_parts();
     let body = body::read(Body::new(content), ANSWER_BYTES_MAX).await;
     let body =
         body.map_err(|_| Failure::Unreachable("the answer broke off, or is over 64 KiB".to_owned()))?;

@@ -33,7 +33,14 @@ pub fn binary() -> OsString {
 
 /// A client for servers on this machine, made by the library, which chooses the cryptography that reqwest needs.
 pub fn client() -> reqwest::Client {
-    msgcube_client::http_client(&"http://127.0.0.1".parse().unwrap()).build().unwrap()
+    local_http().build().unwrap()
+}
+
+/// Settings of a client for servers on this machine. reqwest leaves the choice of the cryptography to the program.
+pub fn local_http() -> reqwest::ClientBuilder {
+    // It fails if the choice was made before. That is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
 
 /// A message as a line of the bulk interface.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use msgcube_client::http::Address;
+
 use super::Mode;
 use crate::{
     callback,
     doctor::finding::Finding,
     lang::Lang,
-    line::{Answer, Fault, remarks},
-    outbound::Address,
+    line::{Answer, Fault, exchange::NoAnswer, remarks},
     words,
 };
 
@@ -31,17 +32,17 @@ pub fn right_get(
         Err(fault) => return failed(lang, ID, &fault),
     };
     let took = words::time(answer.connect_took + answer.took);
-    if answer.status == 200 && answer.body.as_ref() == echostr {
+    if answer.said.status == 200 && answer.said.body == echostr {
         let found = lang.pick(
             format!("{base}: WeChat's check of the address passes, {took}"),
             format!("{base}：通过微信的地址校验，{took}"),
         );
         return Finding::ok(ID, found);
     }
-    if answer.status == 200 {
+    if answer.said.status == 200 {
         let found = lang.pick(
-            format!("{base} answers something else than echostr: {}", words::quote(&answer.body)),
-            format!("{base} 返回的不是 echostr：{}", words::quote(&answer.body)),
+            format!("{base} answers something else than echostr: {}", words::quote(&answer.said.body)),
+            format!("{base} 返回的不是 echostr：{}", words::quote(&answer.said.body)),
         );
         let remedy = lang.pick(
             format!(
@@ -57,11 +58,11 @@ pub fn right_get(
 /// The same with a wrong signature: only a server that checks it may be trusted with the rest.
 pub fn wrong_signature(lang: Lang, id: &'static str, below: &str, answer: Result<Answer, Fault>) -> Finding {
     match answer {
-        Ok(answer) if answer.status == 401 => {
+        Ok(answer) if answer.said.status == 401 => {
             Finding::ok(id, lang.pick("a wrong signature is refused (401)", "错误的签名被拒绝（401）"))
         }
         Ok(answer) => {
-            let status = answer.status.as_u16();
+            let status = answer.said.status;
             let found = lang.pick(
                 format!("a wrong signature is answered with {status} instead of 401"),
                 format!("对错误的签名应答 {status}，而不是 401"),
@@ -103,16 +104,19 @@ fn taken(
         Ok(answer) => answer,
         Err(fault) => return failed(lang, id, &fault),
     };
-    if !answer.status.is_success() {
+    if !(200..300).contains(&answer.said.status) {
         return refused(lang, id, below, &answer);
     }
     let took = answer.connect_took + answer.took;
     let time = words::time(took);
-    let is_ours = answer.body.as_ref() == b"success";
+    let is_ours = answer.said.body == b"success";
     if !is_ours && !is_relayed {
         let found = lang.pick(
-            format!("answered in {time} with something else than success: {}", words::quote(&answer.body)),
-            format!("{time} 内应答，但不是 success：{}", words::quote(&answer.body)),
+            format!(
+                "answered in {time} with something else than success: {}",
+                words::quote(&answer.said.body)
+            ),
+            format!("{time} 内应答，但不是 success：{}", words::quote(&answer.said.body)),
         );
         let remedy = lang.pick(
             format!("another server answers: pass {below} on to msgcube"),
@@ -153,13 +157,13 @@ pub fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
             "get a certificate of a public authority for this name, with its whole chain",
             "请为该域名申请公共颁发机构签发的证书，并附完整证书链",
         ),
+        Fault::Silent(NoAnswer::Late) => lang.pick(
+            "WeChat gives up after 5 s: see the server's log and what stands before it",
+            "微信 5 秒后放弃：请查看服务日志，以及前面的代理",
+        ),
         Fault::Silent(_) => lang.pick(
             "the message was not durable in time, or the bot was late: see server_ready, relay_answer and the server's log",
             "消息未能及时落盘，或机器人超时：请查看 server_ready、relay_answer 和服务日志",
-        ),
-        Fault::Late => lang.pick(
-            "WeChat gives up after 5 s: see the server's log and what stands before it",
-            "微信 5 秒后放弃：请查看服务日志，以及前面的代理",
         ),
     };
     Finding::problem(id, remarks::fault(lang, fault), remedy)
@@ -167,7 +171,7 @@ pub fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
 
 /// An answer that WeChat would not take.
 pub fn refused(lang: Lang, id: &'static str, below: &str, answer: &Answer) -> Finding {
-    let (status, said) = (answer.status.as_u16(), words::quote(&answer.body));
+    let (status, said) = (answer.said.status, words::quote(&answer.said.body));
     let found = match location(answer) {
         Some(location) => lang.pick(
             format!("redirected ({status}) to {location}"),
@@ -179,8 +183,8 @@ pub fn refused(lang: Lang, id: &'static str, below: &str, answer: &Answer) -> Fi
 }
 
 fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
-    let is_unknown = UNKNOWN.iter().any(|begin| answer.body.starts_with(begin));
-    match answer.status.as_u16() {
+    let is_unknown = UNKNOWN.iter().any(|begin| answer.said.body.starts_with(begin));
+    match answer.said.status {
         300..=399 => lang.pick(
             format!(
                 "WeChat follows no redirect: enter the final address in the console, or answer {below} right there"
@@ -191,7 +195,7 @@ fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
             format!("the proxy does not pass {below} on to msgcube: correct its paths"),
             format!("代理没有把 {below} 转发给 msgcube：请更正代理的路径设置"),
         ),
-        401 if callback::is_refused_as_plain(&answer.body) => lang
+        401 if callback::is_refused_as_plain(&answer.said.body) => lang
             .pick(
                 "if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
                  choose safe mode at WeChat, or set require_encryption = false and restart msgcube",
@@ -226,7 +230,6 @@ fn against_own_refusal(lang: Lang, status: u16) -> &'static str {
 
 /// Where a redirect leads, without its query.
 fn location(answer: &Answer) -> Option<String> {
-    let location = answer.headers.get("location").filter(|_| answer.status.is_redirection())?;
-    let text = String::from_utf8_lossy(location.as_bytes());
-    Some(words::quote(text.split('?').next().unwrap_or_default().as_bytes()))
+    let location = answer.said.header("location").filter(|_| (300..400).contains(&answer.said.status))?;
+    Some(words::quote(location.split('?').next().unwrap_or_default().as_bytes()))
 }

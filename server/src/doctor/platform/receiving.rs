@@ -132,8 +132,8 @@ async fn is_bound_only(scene: &Installation, appid: &str, original_id: &str) -> 
     let Some(Ok(answer)) = scene.get_own(&format!("/v1/accounts/{}", path_part(appid))).await else {
         return false;
     };
-    let shown: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    answer.status == 200 && (shown["original_id"].is_null() || shown["original_id"] == original_id)
+    let shown: Value = serde_json::from_slice(&answer.said.body).unwrap_or_default();
+    answer.said.status == 200 && (shown["original_id"].is_null() || shown["original_id"] == original_id)
 }
 
 /// Whether tickets come.

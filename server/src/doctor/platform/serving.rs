@@ -30,9 +30,9 @@ fn consent_page(scene: &Installation, place: Place<'_>, answer: Result<Answer, F
         Ok(answer) => answer,
         Err(fault) => return verdict::failed(lang, ID, &fault),
     };
-    let said = String::from_utf8_lossy(&answer.body);
+    let said = String::from_utf8_lossy(&answer.said.body);
     // What the page misses says that it knows the platform.
-    let is_page = answer.status == 400 && said.starts_with("<!doctype html>");
+    let is_page = answer.said.status == 400 && said.starts_with("<!doctype html>");
     if is_page && said.contains("redirect_uri") {
         let found = lang.pick(format!("{base}{PAGE} is there"), format!("{base}{PAGE} 可以访问"));
         return Finding::ok(ID, found);
@@ -46,7 +46,7 @@ fn consent_page(scene: &Installation, place: Place<'_>, answer: Result<Answer, F
         );
         return Finding::problem(ID, found, remedy);
     }
-    let status = answer.status.as_u16();
+    let status = answer.said.status;
     let found = lang.pick(
         format!("what answers at {base}{PAGE} is not the page (status {status})"),
         format!("{base}{PAGE} 上应答的不是授权页（状态 {status}）"),

@@ -11,6 +11,7 @@ use axum::{
     http::{HeaderValue, Method, Request, header},
 };
 use bytes::Bytes;
+use msgcube_client::http::Address;
 use tokio::{sync::Notify, time::timeout};
 
 use crate::{
@@ -23,7 +24,6 @@ use crate::{
     },
     config::Role,
     incoming::Incoming,
-    outbound::{Address, cause},
     store::lock,
 };
 
@@ -117,7 +117,7 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
     let answered = async {
         let (parts, content) =
-            app.relay.client().send(request).await.map_err(|error| cause(&error))?.into_parts();
+            app.relay.client().send(request).await.map_err(|error| error.causes())?.into_parts();
         let is_taken = is_taken(parts.status, content).await;
         if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };

@@ -2,7 +2,6 @@
 
 use std::{
     mem,
-    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::Duration,
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 
+use super::super::pieces::{self, Polled, pass};
 use crate::{
     budget::{Budget, Share},
     store::lock,
@@ -74,7 +74,9 @@ impl Copy {
 
     /// The body as it goes on.
     pub fn stream(&self) -> Body {
-        Body::new(Stream(self.clone()))
+        let length = lock(&self.0).body.as_ref().map_or_else(SizeHint::default, Body::size_hint);
+        let copy = self.clone();
+        pieces::body(&length, move |context, is_over| lock(&copy.0).next(context, is_over))
     }
 
     /// True if the body broke off before its end.
@@ -129,9 +131,28 @@ impl State {
             }
         }
     }
-}
 
-impl State {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled {
+        let Some(body) = &mut self.body else {
+            let taken_back = self.is_taken_back.then(|| Err(axum::Error::new(TakenBack)));
+            return Poll::Ready(taken_back);
+        };
+        let polled = pass(body, context, is_over);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.note(Some(frame));
+                // Whoever knows the length does not ask again after the last piece.
+                if *is_over {
+                    self.note(None);
+                }
+            }
+            Poll::Ready(None) => self.note(None),
+            Poll::Ready(Some(Err(_))) => self.break_off(),
+            Poll::Pending => self.waker = Some(context.waker().clone()),
+        }
+        polled
+    }
+
     fn break_off(&mut self) {
         (self.is_broken, self.is_taken_back) = (true, true);
         (self.kept, self.body) = (None, None);
@@ -144,47 +165,6 @@ impl Kept {
         // Copied, since the piece holds on to the buffer it was read into.
         self.pieces.push(Bytes::copy_from_slice(data));
         (fits && self.share.bytes() <= BYTES_MAX).then_some(self)
-    }
-}
-
-struct Stream(Copy);
-
-impl hyper::body::Body for Stream {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let mut state = lock(&self.0.0);
-        let State { body, is_taken_back, .. } = &mut *state;
-        let Some(body) = body else {
-            let taken_back = is_taken_back.then(|| Err(axum::Error::new(TakenBack)));
-            return Poll::Ready(taken_back);
-        };
-        let polled = Pin::new(&mut *body).poll_frame(context);
-        let ends = body.is_end_stream();
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => state.note(Some(frame)),
-            Poll::Ready(None) => state.note(None),
-            Poll::Ready(Some(Err(_))) => state.break_off(),
-            Poll::Pending => state.waker = Some(context.waker().clone()),
-        }
-        // Whoever knows the length does not ask again after the last piece.
-        if ends && matches!(polled, Poll::Ready(Some(Ok(_)))) {
-            state.note(None);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        let state = lock(&self.0.0);
-        !state.is_taken_back && state.body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        lock(&self.0.0).body.as_ref().map_or_else(SizeHint::default, hyper::body::Body::size_hint)
     }
 }
 
@@ -209,7 +189,7 @@ mod tests {
         struct Ready<I>(I);
         impl<I: Iterator + Unpin> futures_core::Stream for Ready<I> {
             type Item = I::Item;
-            fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
+            fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<I::Item>> {
                 Poll::Ready(self.0.next())
             }
         }

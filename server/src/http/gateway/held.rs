@@ -2,18 +2,19 @@
 //! too long. Nobody asks such a body for a piece, so a task beside it looks at the time.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::Body;
-use bytes::Bytes;
-use hyper::body::{Body as _, Frame, SizeHint};
+use hyper::body::Body as _;
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::places::Place;
+use super::{
+    super::pieces::{self, Polled, pass},
+    places::Place,
+};
 use crate::store::lock;
 
 /// A body that holds its place, and lets go of both when nobody takes a piece for this time.
@@ -21,10 +22,12 @@ pub fn body(body: Body, place: Place, idle_max: Duration) -> Body {
     if body.is_end_stream() {
         return body;
     }
+    let length = body.size_hint();
     let held = Held { going: Some((body, place)), is_waiting: false, asked: Instant::now() };
     let held = Arc::new(Mutex::new(held));
     let watcher = tokio::spawn(watch(held.clone(), idle_max));
-    Body::new(Taken { held, watcher })
+    let taken = Taken { held, watcher };
+    pieces::body(&length, move |context, is_over| taken.next(context, is_over))
 }
 
 #[derive(Debug)]
@@ -64,29 +67,15 @@ struct Taken {
 #[error("nobody took anything for too long")]
 struct NobodyTakes;
 
-impl hyper::body::Body for Taken {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+impl Taken {
+    fn next(&self, context: &mut Context<'_>, is_over: &mut bool) -> Polled {
         let mut held = lock(&self.held);
         let Some((body, _)) = &mut held.going else {
             return Poll::Ready(Some(Err(axum::Error::new(NobodyTakes))));
         };
-        let polled = Pin::new(body).poll_frame(context);
+        let polled = pass(body, context, is_over);
         (held.is_waiting, held.asked) = (polled.is_pending(), Instant::now());
         polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        lock(&self.held).going.as_ref().is_some_and(|(body, _)| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        lock(&self.held).going.as_ref().map_or_else(SizeHint::default, |(body, _)| body.size_hint())
     }
 }
 

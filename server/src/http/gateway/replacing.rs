@@ -2,29 +2,46 @@
 
 use std::{
     mem,
-    pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Poll, ready},
 };
 
 use axum::body::Body;
 use bytes::Bytes;
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
 
-use super::answer_in::replaced;
+use super::{
+    super::pieces::{self, pass},
+    answer_in::replaced,
+};
 use crate::secret::Secret;
 
 /// The body with each `from` made a `to`. Its length changes with it, and what follows the content is not passed on.
-pub fn body(body: Body, from: Secret, to: Secret) -> Body {
-    Body::new(Replacing { body, from, to, kept: Vec::new(), is_over: false })
+pub fn body(mut body: Body, from: Secret, to: Secret) -> Body {
+    let mut replacing = Replacing { from, to, kept: Vec::new() };
+    let mut is_read = false;
+    pieces::body(&SizeHint::default(), move |context, _| {
+        while !is_read {
+            let out = match ready!(pass(&mut body, context, &mut false)) {
+                Some(Ok(frame)) => replacing.next(&frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    is_read = true;
+                    mem::take(&mut replacing.kept).into()
+                }
+            };
+            if !out.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(out))));
+            }
+        }
+        Poll::Ready(None)
+    })
 }
 
 struct Replacing {
-    body: Body,
     from: Secret,
     to: Secret,
     /// The end of what came, as far as `from` may begin in it.
     kept: Vec<u8>,
-    is_over: bool,
 }
 
 impl Replacing {
@@ -38,31 +55,6 @@ impl Replacing {
         let begun = (1..from.len()).rev().find(|length| self.kept.ends_with(&from[..*length]));
         let rest = self.kept.split_off(self.kept.len() - begun.unwrap_or(0));
         mem::replace(&mut self.kept, rest).into()
-    }
-}
-
-impl hyper::body::Body for Replacing {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        while !self.is_over {
-            let out = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => self.next(&frame.into_data().unwrap_or_default()),
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                None => {
-                    self.is_over = true;
-                    mem::take(&mut self.kept).into()
-                }
-            };
-            if !out.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(out))));
-            }
-        }
-        Poll::Ready(None)
     }
 }
 
@@ -81,8 +73,7 @@ mod tests {
                 } else {
                     text.replace(from.reveal(), to.reveal())
                 };
-                let mut replacing =
-                    Replacing { body: Body::empty(), from, to, kept: Vec::new(), is_over: false };
+                let mut replacing = Replacing { from, to, kept: Vec::new() };
                 let mut out = Vec::new();
                 for piece in text.as_bytes().chunks(size) {
                     out.extend_from_slice(&replacing.next(piece));

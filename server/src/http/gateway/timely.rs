@@ -1,32 +1,63 @@
 //! Bodies that break off when nothing moves for too long.
 
 use std::{
-    pin::Pin,
+    future::Future as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::Poll,
     time::Duration,
 };
 
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
+
+use super::super::pieces::{self, pass};
+
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for too long")]
+struct TooSlow;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it took too long in all")]
+struct TooLong;
 
 /// A body whose next piece has to come within this time. While nobody asks for a piece no time counts: that is
 /// the caller's own, which the answer's place counts.
-pub fn body(body: Body, idle_max: Duration) -> Body {
-    Body::new(Timely { body, idle_max, sleep: Box::pin(tokio::time::sleep(idle_max)), is_waiting: false })
+pub fn body(mut body: Body, idle_max: Duration) -> Body {
+    let mut sleep = Box::pin(tokio::time::sleep(idle_max));
+    let mut is_waiting = false;
+    pieces::body(&body.size_hint(), move |context, is_over| {
+        let polled = pass(&mut body, context, is_over);
+        if polled.is_ready() {
+            is_waiting = false;
+            return polled;
+        }
+        if !is_waiting {
+            is_waiting = true;
+            sleep.as_mut().reset(Instant::now() + idle_max);
+        }
+        sleep.as_mut().poll(context).map(|()| Some(Err(axum::Error::new(TooSlow))))
+    })
 }
 
 /// A body that has to come to its end within this time, if there is one.
-pub fn within(body: Body, time_max: Option<Duration>) -> (Body, Late) {
+pub fn within(mut body: Body, time_max: Option<Duration>) -> (Body, Late) {
     let late = Late::default();
     let Some(time_max) = time_max.filter(|_| !body.is_end_stream()) else { return (body, late) };
-    let sleep = Box::pin(tokio::time::sleep(time_max));
-    (Body::new(Within { body, sleep, late: late.clone() }), late)
+    let mut sleep = Box::pin(tokio::time::sleep(time_max));
+    let noted = late.clone();
+    let timed = pieces::body(&body.size_hint(), move |context, is_over| {
+        if sleep.as_mut().poll(context).is_ready() {
+            noted.0.store(true, Ordering::Relaxed);
+            return Poll::Ready(Some(Err(axum::Error::new(TooLong))));
+        }
+        pass(&mut body, context, is_over)
+    });
+    (timed, late)
 }
 
 /// Whether a body took longer than it may.
@@ -39,123 +70,24 @@ impl Late {
     }
 }
 
-/// What was read already, then the rest.
-pub fn rejoined(first: Bytes, rest: Body) -> Body {
-    Body::new(Rejoined { first: Some(first), rest })
-}
-
-struct Timely {
-    body: Body,
-    idle_max: Duration,
-    sleep: Pin<Box<Sleep>>,
-    is_waiting: bool,
-}
-
-impl hyper::body::Body for Timely {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if polled.is_ready() {
-            self.is_waiting = false;
-            return polled;
+/// What was read already, then the rest. The length that the head says is passed on with the head.
+pub fn rejoined(first: Bytes, mut rest: Body) -> Body {
+    let mut first = Some(first).filter(|first| !first.is_empty());
+    pieces::body(&SizeHint::default(), move |context, is_over| match first.take() {
+        Some(first) => {
+            *is_over = rest.is_end_stream();
+            Poll::Ready(Some(Ok(Frame::data(first))))
         }
-        if !self.is_waiting {
-            self.is_waiting = true;
-            let until = Instant::now() + self.idle_max;
-            self.sleep.as_mut().reset(until);
-        }
-        match self.sleep.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Some(Err(axum::Error::new(TooSlow)))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("nothing came for too long")]
-struct TooSlow;
-
-struct Within {
-    body: Body,
-    sleep: Pin<Box<Sleep>>,
-    late: Late,
-}
-
-impl hyper::body::Body for Within {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.sleep.as_mut().poll(context).is_ready() {
-            self.late.0.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err(axum::Error::new(TooLong))));
-        }
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("it took too long in all")]
-struct TooLong;
-
-struct Rejoined {
-    first: Option<Bytes>,
-    rest: Body,
-}
-
-impl hyper::body::Body for Rejoined {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.first.take().filter(|first| !first.is_empty()) {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-
-    // The length that the head says is passed on with the head.
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
+        None => pass(&mut rest, context, is_over),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, pin::Pin, task::Context};
 
     use http_body_util::{BodyExt as _, StreamBody};
+    use tokio::time::Sleep;
 
     use super::*;
 

@@ -4,7 +4,6 @@
 use std::{
     io::{self, Write},
     mem,
-    pin::Pin,
     task::{Context, Poll, ready},
 };
 
@@ -12,9 +11,11 @@ use axum::{
     body::{Body, HttpBody as _},
     http::{HeaderMap, HeaderName, header, response::Parts},
 };
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
+
+use super::super::pieces::{self, Polled, pass};
 
 /// Unpacked at once. It can become a thousand times as much.
 const PIECE_BYTES: usize = 1 << 10;
@@ -58,7 +59,8 @@ pub fn body(coding: &Coding, parts: &mut Parts, body: Body) -> Option<Body> {
     };
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    Some(Body::new(Unpacked { body, decoder, packed: Bytes::new(), is_over: false }))
+    let mut unpacked = Unpacked { body, decoder, packed: Bytes::new(), is_over: false };
+    Some(pieces::body(&SizeHint::default(), move |context, _| unpacked.next(context)))
 }
 
 trait Decoder: Write + Send {
@@ -104,27 +106,11 @@ impl Unpacked {
         }
         Ok(decoder.taken())
     }
-}
 
-/// Deflate means zlib, and some send it without zlib's head. Source: RFC 9110, section 8.4.1.2; RFC 1950.
-fn deflate(first: Option<u8>) -> Box<dyn Decoder> {
-    match first {
-        Some(byte) if byte & 0x8f == 8 => Box::new(ZlibDecoder::new(Vec::new())),
-        _ => Box::new(DeflateDecoder::new(Vec::new())),
-    }
-}
-
-impl hyper::body::Body for Unpacked {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn next(&mut self, context: &mut Context<'_>) -> Polled {
         while !self.is_over {
-            if !self.packed.has_remaining() {
-                match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            if self.packed.is_empty() {
+                match ready!(pass(&mut self.body, context, &mut false)) {
                     Some(Ok(frame)) => {
                         self.packed = frame.into_data().unwrap_or_default();
                         if self.packed.is_empty() {
@@ -145,6 +131,14 @@ impl hyper::body::Body for Unpacked {
             }
         }
         Poll::Ready(None)
+    }
+}
+
+/// Deflate means zlib, and some send it without zlib's head. Source: RFC 9110, section 8.4.1.2; RFC 1950.
+fn deflate(first: Option<u8>) -> Box<dyn Decoder> {
+    match first {
+        Some(byte) if byte & 0x8f == 8 => Box::new(ZlibDecoder::new(Vec::new())),
+        _ => Box::new(DeflateDecoder::new(Vec::new())),
     }
 }
 

@@ -7,6 +7,7 @@ use axum::{
     http::{Request, Response, header},
 };
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use msgcube_client::http::{Address, HttpClient};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     body::{self, BodyError},
     clock::Stopwatch,
     incoming::Incoming,
-    outbound::{Address, Outbound, cause},
 };
 
 /// A bot's reply, in bytes. WeChat takes a few KiB.
@@ -108,8 +108,8 @@ fn is_connected(connection: &CaptureConnection) -> bool {
 }
 
 /// One try. An error is worth another.
-async fn exchange(client: &Outbound, request: Request<Body>) -> Result<Passed, String> {
-    let (parts, content) = client.send(request).await.map_err(|error| cause(&error))?.into_parts();
+async fn exchange(client: &HttpClient<Body>, request: Request<Body>) -> Result<Passed, String> {
+    let (parts, content) = client.send(request).await.map_err(|error| error.causes())?.into_parts();
     if parts.status.is_informational() {
         return Err("an interim answer where a reply belongs".to_owned());
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     front::neighbour::until,
     harness::{
-        APPID, Folder, Program,
+        APPID, Folder, Program, local_http,
         callbacks::{Heard, Text, success},
     },
 };
@@ -20,7 +20,7 @@ fn make(folder: &Folder, name: &str) {
 
 fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
-    msgcube_client::http_client(&"https://127.0.0.1".parse().unwrap()).tls_certs_only([ca])
+    local_http().tls_certs_only([ca])
 }
 
 #[tokio::test]

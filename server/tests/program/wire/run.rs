@@ -6,13 +6,13 @@ use msgcube::{
     conformance::{
         case::{Callback, Case, FeedBy, Step},
         complaint::Complaint,
-        exchange::{Answer, Host, Outcome, exchange},
         expected::{self, Held, Rigour},
         request::Request,
         rows,
         template::{Known, Moment, Place, fill},
     },
     lang::Lang,
+    line::exchange::{Answer, Outcome, exchange},
 };
 use msgcube_cube::day_of;
 use tokio::{net::TcpStream, runtime::Runtime};
@@ -130,10 +130,10 @@ impl Run<'_> {
     }
 
     fn exchange(&self, address: SocketAddr, request: &Request, times: usize) -> Vec<Outcome> {
-        let host = Host { name: "api.weixin.qq.com", base_path: "" };
+        let requests = (1..=times).map(|n| request.bytes("api.weixin.qq.com", "", n == times));
         self.runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
-            exchange(Box::new(stream), host, request, times, WAIT_MAX).await
+            exchange(Box::new(stream), requests, WAIT_MAX).await
         })
     }
 

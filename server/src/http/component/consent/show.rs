@@ -28,13 +28,13 @@ pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
         "Approve only if you know both. To take it back later, ask whoever runs this server.",
         "请确认你认识该平台和跳转地址。如需取消授权，请联系本服务的管理员。",
     );
-    let address = escape(asked.redirect_uri.as_str());
+    let address = escape(&asked.redirect_uri.text());
     let body = format!(
         "{bar}<p>{asks}</p><p class=\"notice\"><strong>{component}</strong></p>\
          <p>{leads} <strong>{host}</strong><br><span class=\"quiet\">{address}</span></p><p>{check}</p>{notice}\
          <form method=\"post\" action=\"/cgi-bin/componentloginpage\" autocomplete=\"off\">{hidden}{fields}{sets}{actions}</form>",
         bar = bar(title, asked),
-        host = escape(&host(asked)),
+        host = escape(&asked.redirect_uri.host()),
         notice = mistake.map(|mistake| notice(mistake, lang)).unwrap_or_default(),
         hidden = hidden(asked),
         fields = fields(asked, mistake),
@@ -46,11 +46,6 @@ pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
     Page { status, lang, title: title.to_owned(), body, script: None }.response()
 }
 
-fn host(asked: &Asked) -> String {
-    let host = asked.redirect_uri.host_str().unwrap_or_default();
-    asked.redirect_uri.port().map_or(host.to_owned(), |port| format!("{host}:{port}"))
-}
-
 /// With a link to the same page in the other language.
 fn bar(title: &str, asked: &Asked) -> String {
     let ticked: Vec<String> = asked.ticked.iter().map(ToString::to_string).collect();
@@ -58,7 +53,7 @@ fn bar(title: &str, asked: &Asked) -> String {
     query
         .append_pair("component_appid", &asked.component.config.appid)
         .append_pair("pre_auth_code", &asked.pre_auth_code)
-        .append_pair("redirect_uri", asked.redirect_uri.as_str())
+        .append_pair("redirect_uri", &asked.redirect_uri.text())
         .append_pair("biz_appid", &asked.appid)
         .append_pair("category_id_list", &ticked.join("|"))
         .append_pair("lang", asked.lang.pick("zh", "en"));
@@ -96,7 +91,7 @@ fn hidden(asked: &Asked) -> String {
     let values = [
         ("component_appid", asked.component.config.appid.as_str()),
         ("pre_auth_code", &asked.pre_auth_code),
-        ("redirect_uri", asked.redirect_uri.as_str()),
+        ("redirect_uri", &asked.redirect_uri.text()),
         ("lang", asked.lang.pick("en", "zh")),
     ];
     let inputs = values

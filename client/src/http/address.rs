@@ -1,50 +1,36 @@
-//! Calls to other servers: the bot behind a callback address, WeChat, a token server. Only to addresses that an operator
-//! chose; no redirect is followed, and no proxy is taken from the environment.
+//! Where another server is: an address that an operator chose, checked once. It is shown without path and query, which may
+//! hold a key.
 
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
-    time::Duration,
 };
 
-use axum::{
-    body::Body,
-    http::{Request, Response, Uri, uri::Scheme},
-};
-use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, Error, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+use http::{
+    Uri,
+    uri::{Authority, Scheme},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::crypto::ring::default_provider;
-
-/// Kept open between calls for this long: below the 60 s or more after which front ends close, so that few calls meet a
-/// connection that is just ending.
-const IDLE_MAX: Duration = Duration::from_secs(15);
-/// Idle connections kept for each address.
-const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// What stands for an account in the address of a platform that is passed on to. Source: WeChat's own for platforms.
 const APPID: &str = "$APPID$";
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// What a connection buffers in each direction.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
-
 /// Where another server is. Shown without path and query, which may hold a key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     scheme: Scheme,
-    authority: axum::http::uri::Authority,
+    authority: Authority,
     /// Without a slash at its end.
     path: String,
     query: Option<String>,
 }
 
 impl Address {
-    /// Reads an address, or says what is wrong with it.
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the end of a sentence: "must end before #".
     pub fn parse(text: &str) -> Result<Address, String> {
         let uri: Uri = text.parse().map_err(|error| format!("is no address: {error}"))?;
         let parts = uri.into_parts();
@@ -64,6 +50,9 @@ impl Address {
     }
 
     /// Reads the address that paths are put behind.
+    ///
+    /// # Errors
+    /// As [`Address::parse`], and for an address with a query.
     pub fn parse_base(text: &str) -> Result<Address, String> {
         let address = Address::parse(text)?;
         if address.query.is_some() {
@@ -74,7 +63,10 @@ impl Address {
     }
 
     /// This address, with another query behind its own.
-    pub fn with_query(&self, query: Option<&str>) -> Result<Uri, axum::http::Error> {
+    ///
+    /// # Errors
+    /// The query is none.
+    pub fn with_query(&self, query: Option<&str>) -> Result<Uri, http::Error> {
         let query = match (self.query.as_deref(), query) {
             (Some(own), Some(other)) => format!("?{own}&{other}"),
             (None, Some(one)) | (Some(one), None) => format!("?{one}"),
@@ -92,24 +84,55 @@ impl Address {
     }
 
     /// A path, with its query, behind this address.
-    pub fn below(&self, path_and_query: &str) -> Result<Uri, axum::http::Error> {
+    ///
+    /// # Errors
+    /// The path is none.
+    pub fn below(&self, path_and_query: &str) -> Result<Uri, http::Error> {
         self.uri(&format!("{}{path_and_query}", self.path))
     }
 
-    fn uri(&self, path_and_query: &str) -> Result<Uri, axum::http::Error> {
+    fn uri(&self, path_and_query: &str) -> Result<Uri, http::Error> {
         let uri = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
         uri.path_and_query(path_and_query).build()
     }
 
     /// True if a server on this socket is what the address names, as far as that shows.
     pub fn leads_to(&self, socket: SocketAddr) -> bool {
-        let host = self.authority.host().trim_matches(['[', ']']);
-        let is_here = match host.parse::<IpAddr>() {
-            Ok(ip) => ip == socket.ip() || (ip.is_loopback() && socket.ip().is_unspecified()),
-            Err(_) => host == "localhost" && (socket.ip().is_loopback() || socket.ip().is_unspecified()),
+        let is_here = match self.ip() {
+            Some(ip) => ip == socket.ip() || (ip.is_loopback() && socket.ip().is_unspecified()),
+            None => self.host() == "localhost" && (socket.ip().is_loopback() || socket.ip().is_unspecified()),
         };
-        let usual_port = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
-        is_here && self.authority.port_u16().unwrap_or(usual_port) == socket.port()
+        is_here && self.port() == socket.port()
+    }
+
+    /// True if it names this machine by a loopback address or as `localhost`.
+    pub fn is_this_machine(&self) -> bool {
+        self.host() == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
+    }
+
+    /// The IP address, if the host is one and no name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.host().parse().ok()
+    }
+
+    /// Scheme, host and port in one spelling: in lower case, and without the port that the scheme implies.
+    pub fn origin(&self) -> String {
+        let host = self.authority.host().to_ascii_lowercase();
+        let port = self.port();
+        let port = if port == self.usual_port() { String::new() } else { format!(":{port}") };
+        format!("{}://{host}{port}", self.scheme)
+    }
+
+    fn host(&self) -> &str {
+        self.authority.host().trim_matches(['[', ']'])
+    }
+
+    fn port(&self) -> u16 {
+        self.authority.port_u16().unwrap_or(self.usual_port())
+    }
+
+    fn usual_port(&self) -> u16 {
+        if self.is_https() { 443 } else { 80 }
     }
 
     /// All of it. Not to be shown: path and query may hold a key.
@@ -133,56 +156,6 @@ impl fmt::Display for Address {
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Address({self})")
-    }
-}
-
-/// Why a call failed, in words: the errors of the layers below say more than the topmost.
-pub fn cause(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
-/// An HTTP/1.1 client with kept connections.
-#[derive(Clone, Debug)]
-pub struct Outbound(Client<HttpsConnector<HttpConnector>, Body>);
-
-impl Outbound {
-    /// A client that gives up connecting after this time. Certificates are checked against the system's authorities
-    /// (or those in `SSL_CERT_FILE`), and where it has none against Mozilla's.
-    pub fn new(connect_time_max: Duration) -> Outbound {
-        let mut http = HttpConnector::new();
-        http.enforce_http(false);
-        http.set_nodelay(true);
-        http.set_connect_timeout(Some(connect_time_max));
-        let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(default_provider());
-        let builder = match builder {
-            Ok(builder) => Ok(builder),
-            Err(error) => {
-                tracing::info!(%error, "the system has no certificate authorities; Mozilla's are used");
-                HttpsConnectorBuilder::new().with_provider_and_webpki_roots(default_provider())
-            }
-        };
-        let https = match builder {
-            Ok(builder) => builder.https_or_http().enable_http1().wrap_connector(http),
-            Err(error) => unreachable!("the provider speaks TLS 1.2 and 1.3: {error}"),
-        };
-        let mut client = Client::builder(TokioExecutor::new());
-        client.pool_timer(TokioTimer::new());
-        client.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
-        // Answers and queries pass as they are.
-        client.http1_max_buf_size(BUFFER_BYTES_MAX);
-        client.set_host(true).http1_title_case_headers(false).retry_canceled_requests(true);
-        Outbound(client.build(https))
-    }
-
-    /// Sends a request; the answer's body is still to come.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        self.0.request(request).await
     }
 }
 
@@ -237,5 +210,13 @@ mod tests {
         assert!(leads("http://localhost:8060", everywhere) && leads("http://127.0.0.1:8060", everywhere));
         assert!(!leads("http://127.0.0.1:8061", local) && !leads("http://bot:8060", local));
         assert!(leads("https://localhost/x", "127.0.0.1:443".parse().unwrap()));
+    }
+
+    #[test]
+    fn two_spellings_of_a_server_have_one_origin() {
+        let origin = |text: &str| Address::parse(text).unwrap().origin();
+        assert_eq!(origin("HTTPS://Host.example:443/a?b"), "https://host.example");
+        assert_eq!(origin("http://[::1]:8060/a"), "http://[::1]:8060");
+        assert_ne!(origin("http://host:443"), origin("https://host"));
     }
 }
