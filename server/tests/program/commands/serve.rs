@@ -1,6 +1,9 @@
 //! `msgcube serve`: how it ends, and why it does not start.
 
-use crate::commands::scene::{APPID, Outcome, Scene};
+use crate::{
+    commands::scene::{APPID, Outcome, Scene},
+    harness::local_http,
+};
 
 #[tokio::test]
 async fn sigterm_ends_it_with_status_0_and_what_was_sent_is_there_afterwards() -> Outcome<()> {
@@ -18,7 +21,7 @@ async fn sigterm_ends_it_with_status_0_and_what_was_sent_is_there_afterwards() -
 async fn an_answer_given_before_the_body_was_read_arrives_and_the_connection_stays() -> Outcome<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
-    let client = msgcube_client::http_client(&server.base.parse()?).pool_max_idle_per_host(1).build()?;
+    let client = local_http().pool_max_idle_per_host(1).build()?;
     let body = "x".repeat(4 << 20);
     for _ in 0..10 {
         let url = format!("{}/datacube/getupstreammsg?access_token=unknown", server.base);

@@ -8,6 +8,7 @@ use crate::{
     harness::{
         APPID, Folder, Program,
         callbacks::{Heard, Text, success},
+        local_http,
     },
 };
 
@@ -20,7 +21,7 @@ fn make(folder: &Folder, name: &str) {
 
 fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
     let ca = Certificate::from_pem(&std::fs::read(ca).unwrap()).unwrap();
-    msgcube_client::http_client(&"https://127.0.0.1".parse().unwrap()).tls_certs_only([ca])
+    local_http().tls_certs_only([ca])
 }
 
 #[tokio::test]
