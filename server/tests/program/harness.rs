@@ -31,16 +31,16 @@ pub fn binary() -> OsString {
     std::env::var_os("MSGCUBE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_msgcube").into())
 }
 
-/// A client for servers on this machine, made by the library, which chooses the cryptography that reqwest needs.
-pub fn client() -> reqwest::Client {
-    local_http().build().unwrap()
-}
-
 /// Settings of a client for servers on this machine. reqwest leaves the choice of the cryptography to the program.
 pub fn local_http() -> reqwest::ClientBuilder {
-    // It fails if the choice was made before. That is as good.
+    // Fails if it was chosen before, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
+}
+
+/// A client for servers on this machine.
+pub fn client() -> reqwest::Client {
+    local_http().build().unwrap()
 }
 
 /// A message as a line of the bulk interface.

@@ -8,6 +8,7 @@ use crate::{
     harness::{
         APPID, Folder, Program, local_http,
         callbacks::{Heard, Text, success},
+        local_http,
     },
 };
 
