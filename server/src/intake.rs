@@ -9,7 +9,7 @@ mod pending_message;
 mod platform_event;
 mod recipient;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use msgcube_cube::Reason;
 use tokio::time::{Instant, timeout_at};
@@ -25,6 +25,7 @@ use crate::{
     metrics::Metrics,
     received::{Admission, Received},
     refusals::Refusals,
+    store::{self, NotDurable},
 };
 
 pub use commit::Commit;
@@ -87,6 +88,9 @@ pub struct PassOn<'a> {
     /// Whether the callback is durable.
     pub commit: Commit,
 }
+
+/// Waits for the disk. The commit does not depend on it: dropping it does not take the message out of the queue.
+type Committed = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
 
 /// Why nothing becomes durable of a callback.
 #[derive(Debug)]
@@ -215,6 +219,50 @@ impl Intake {
             Ok(()) => Outcome::Durable,
             Err(reason) => self.close(reason),
         }
+    }
+
+    /// Puts a message into the queue.
+    fn enqueue(&self, message: PendingMessage) -> Result<Committed, NotDurable> {
+        match message.brought_by {
+            None => Ok(Box::pin(self.ingest.enqueue(message.change)?)),
+            Some(BroughtBy { platform, to_user }) => {
+                self.received.enqueue(&platform, &message.account, &to_user, message.change)
+            }
+        }
+    }
+
+    /// Counts a message that is durable. The time of one that is not is lost; the error says why.
+    fn settle(
+        &self,
+        account: &Account,
+        committed: Result<store::Outcome, NotDurable>,
+        quarantined_for: Option<&'static str>,
+    ) -> Result<(), &'static str> {
+        let reason = quarantined_for.unwrap_or("");
+        let failed = match committed {
+            Ok(store::Outcome::Counted) => {
+                self.metrics.callback("counted", reason);
+                self.metrics.counted(1);
+                return Ok(());
+            }
+            Ok(store::Outcome::Repeat) => {
+                self.metrics.callback("repeat", reason);
+                self.metrics.repeated(1);
+                return Ok(());
+            }
+            Ok(store::Outcome::Noted) => {
+                self.metrics.callback("aside", reason);
+                self.metrics.kept_aside(reason);
+                return Ok(());
+            }
+            Ok(store::Outcome::Failed(error)) => {
+                tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
+                "store"
+            }
+            Err(_) => "not_durable",
+        };
+        self.lose_lately(account, Reason::NotDurable);
+        Err(failed)
     }
 
     /// Makes a message durable, and lets it go on if its relay's `when_not_durable` allows it.
