@@ -2,10 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, OnceLock, atomic::AtomicUsize},
+    sync::{Arc, OnceLock},
 };
 
 use axum::http::{HeaderName, HeaderValue};
+use msgcube_client::http::HttpClient;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -20,8 +21,9 @@ use crate::{
     copies::Copies,
     current::Current,
     data_key::DataKey,
-    http::{COPIES_BYTES_MAX, Places, Relay, Tries},
+    http::{self, COPIES_BYTES_MAX, Places, Tries},
     ingest::{Ingest, Writer},
+    intake::{Intake, Limits},
     key_binding::{self, KeyBindingError, OtherKey},
     metrics::{Levels, Metrics},
     office::Office,
@@ -49,7 +51,7 @@ const STATISTICS_PLACES: usize = 4;
 #[derive(Debug)]
 pub struct App {
     /// The settings.
-    pub config: Current<Config>,
+    pub config: Arc<Current<Config>>,
     /// Reads the configuration again; none without a file.
     pub source: OnceLock<reload::Source>,
     /// The public socket, once it is in use.
@@ -91,17 +93,17 @@ pub struct App {
     /// HTTPS on the public socket, once it is in use.
     pub tls: OnceLock<Arc<Tls>>,
     /// The way to the bots behind callback addresses.
-    pub relay: Relay,
+    pub relay: HttpClient<axum::body::Body>,
+    /// Takes callbacks.
+    pub intake: Arc<Intake>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// Callbacks that wait for the disk.
-    pub waiting: AtomicUsize,
     /// Places for bulk requests; further ones wait.
     pub bulk_places: Semaphore,
     /// Places for statistics that are counted anew; further ones wait.
     pub statistics_places: Arc<Semaphore>,
     /// What of refused callbacks was logged lately.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// Makes rids.
     pub rids: Rids,
     /// Calls that were answered with an error, for `rid/get`.
@@ -150,11 +152,7 @@ impl App {
         key: DataKey,
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
-        let accounts = Arc::new(Accounts::new(Quotas::load(&store)));
-        for account in &config.accounts {
-            accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
-        }
-        accounts.load_stored(&store, &key)?;
+        let accounts = Arc::new(load_accounts(&config, &store, &key)?);
         let components = Arc::new(Components::load(&config.components, key.clone(), &store)?);
         let loaded = received::load(&store, &key, &components, &accounts)?;
         let metrics = Arc::new(Metrics::default());
@@ -175,26 +173,35 @@ impl App {
             components.clone(),
         );
         let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
-        let remembered = Remembered::load(&store);
-        let api_keys = ApiKeys::load(&store);
         let tokens = Tokens::load(key.clone(), &store);
-        let (bulk_places, statistics_places) =
-            (Semaphore::new(BULK_PLACES), Arc::new(Semaphore::new(STATISTICS_PLACES)));
+        let (config, received, refusals) =
+            (Arc::new(Current::new(config)), Arc::new(received), Arc::new(Refusals::default()));
+        let intake = Arc::new(Intake {
+            config: config.clone(),
+            clock: clock.clone(),
+            ingest: ingest.clone(),
+            accounts: accounts.clone(),
+            components: components.clone(),
+            received: received.clone(),
+            metrics: metrics.clone(),
+            refusals: refusals.clone(),
+            limits: Limits::default(),
+        });
         let app = App {
-            config: Current::new(config),
+            config,
             source: OnceLock::new(),
             address: OnceLock::new(),
             clock,
+            remembered: Remembered::load(&store),
+            api_keys: ApiKeys::load(&store),
             store,
             ingest,
             tokens,
             key,
             accounts,
             components,
-            received: Arc::new(received),
-            remembered,
+            received,
             consent_tries: Tries::default(),
-            api_keys,
             via: via()?,
             gateway_places: Places::beside(connections_max()),
             gateway_copies: Budget::new(COPIES_BYTES_MAX),
@@ -202,12 +209,12 @@ impl App {
             copies,
             upstream: Current::new(upstream),
             tls: OnceLock::new(),
-            relay: Relay::default(),
+            relay: http::relay_client(),
+            intake,
             metrics,
-            waiting: AtomicUsize::new(0),
-            bulk_places,
-            statistics_places,
-            refusals: Refusals::default(),
+            bulk_places: Semaphore::new(BULK_PLACES),
+            statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
+            refusals,
             rids: Rids::default(),
             refused_calls: RefusedCalls::default(),
         };
@@ -271,14 +278,24 @@ impl App {
         }
         Levels {
             queue_depth: self.ingest.depth(),
-            waiting: self.waiting.load(std::sync::atomic::Ordering::Relaxed),
+            waiting: self.intake.limits.waiting(),
             copies_bytes: self.copies.waiting_bytes(),
-            relays_waiting: self.relay.waiting(),
+            relays_waiting: self.intake.limits.relays(),
             sizes: self.store.sizes(),
             gaps,
             bridged_stops,
         }
     }
+}
+
+/// The accounts of the configuration, and those that were added at run time.
+fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accounts, StartError> {
+    let accounts = Accounts::new(Quotas::load(store));
+    for account in &config.accounts {
+        accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
+    }
+    accounts.load_stored(store, key)?;
+    Ok(accounts)
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

@@ -29,7 +29,7 @@ use crate::{
     components::{Component, Components},
     config::RelayConfig,
     data_key::DataKey,
-    incoming::Incoming,
+    incoming::RawCallback,
     metrics::Metrics,
     store::lock,
 };
@@ -147,7 +147,7 @@ impl Copies {
     }
 
     /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
-    pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, incoming: &Incoming) {
+    pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, callback: &RawCallback) {
         if relay.listeners.is_empty() {
             return;
         }
@@ -156,27 +156,32 @@ impl Copies {
             Listening::Account(_) => None,
             Listening::Platform(_, appid) => Some(appid.to_owned()),
         };
-        self.keep_for(targets, account, incoming).await;
+        self.keep_for(targets, account, callback).await;
     }
 
     /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
     /// durable.
-    pub async fn keep_passed_on(&self, component: &Component, incoming: &Incoming) -> bool {
+    pub async fn keep_passed_on(&self, component: &Component, callback: &RawCallback) -> bool {
         let Some((target, _)) = self.shared.target_of_events(component) else { return false };
-        self.keep_for(vec![target], None, incoming).await
+        self.keep_for(vec![target], None, callback).await
     }
 
     /// True if there was room for all, and they are durable by now.
-    async fn keep_for(&self, targets: Vec<TargetId>, account: Option<String>, incoming: &Incoming) -> bool {
+    async fn keep_for(
+        &self,
+        targets: Vec<TargetId>,
+        account: Option<String>,
+        callback: &RawCallback,
+    ) -> bool {
         self.deliver();
         let copies = targets.len() as u64;
         let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
             self.shared.metrics.copied("full", copies);
             return false;
         };
-        let (shared, incoming) = (self.shared.clone(), incoming.clone());
+        let (shared, callback) = (self.shared.clone(), callback.clone());
         let kept = tokio::spawn(async move {
-            let entry = Entry { queued_s: shared.clock.now_s(), account, is_event: false, incoming };
+            let entry = Entry { queued_s: shared.clock.now_s(), account, is_event: false, callback };
             let results = shared.keep(&targets, &entry).await;
             results.iter().for_each(|result| shared.metrics.copied(result, 1));
             shared.news.notify_one();
@@ -187,11 +192,11 @@ impl Copies {
     }
 
     /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
-    pub async fn keep_event(&self, component: &str, target: &Address, incoming: Incoming) -> &'static str {
+    pub async fn keep_event(&self, component: &str, target: &Address, callback: RawCallback) -> &'static str {
         self.deliver();
         let targets = vec![self.shared.target("platform", component, target)];
         let queued_s = self.shared.clock.now_s();
-        let entry = Entry { queued_s, account: None, is_event: true, incoming };
+        let entry = Entry { queued_s, account: None, is_event: true, callback };
         let kept = self.shared.keep(&targets, &entry).await;
         self.shared.news.notify_one();
         kept.first().copied().unwrap_or("not_durable")

@@ -34,18 +34,18 @@ use axum::{
 };
 use msgcube_client::INTERFACES;
 
-use crate::app::App;
+use crate::{app::App, intake::path};
 
 pub use component::{Tries, push};
 pub use connection::Peer;
 pub use gateway::{COPIES_BYTES_MAX, Places};
-pub use relay::Relay;
+pub use relay::client as relay_client;
 pub use serve::{Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
-        .route("/callback/{appid}", get(callback::verify).post(callback::receive_routed))
+        .route(&path::of_account("{appid}"), callback::route())
         .route("/cloud/admin", post(cloud::admin))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))

@@ -9,17 +9,17 @@ use msgcube_client::http::Address;
 
 /// A callback as it came.
 #[derive(Clone, Debug)]
-pub struct Incoming {
+pub struct RawCallback {
     pub query: Option<String>,
     pub content_type: Option<HeaderValue>,
     pub user_agent: Option<HeaderValue>,
     pub body: Bytes,
 }
 
-impl Incoming {
+impl RawCallback {
     /// What of a callback is passed on.
-    pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> Incoming {
-        Incoming {
+    pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> RawCallback {
+        RawCallback {
             query: query.map(ToOwned::to_owned),
             content_type: headers.get(header::CONTENT_TYPE).cloned(),
             user_agent: headers.get(header::USER_AGENT).cloned(),

@@ -23,6 +23,7 @@ pub mod http;
 pub mod import;
 pub mod incoming;
 pub mod ingest;
+pub mod intake;
 pub mod key_binding;
 pub mod lang;
 pub mod line;

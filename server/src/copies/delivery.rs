@@ -167,7 +167,7 @@ async fn settle(
     let entry = shared.opened(sealed);
     let request = destination.zip(entry.as_ref()).and_then(|(to, entry)| {
         let address = entry.account.as_ref().map(|appid| to.address.for_account(appid));
-        entry.incoming.request(address.as_ref().unwrap_or(&to.address))
+        entry.callback.request(address.as_ref().unwrap_or(&to.address))
     });
     let is_event = entry.as_ref().is_some_and(|entry| entry.is_event);
     let (Some(entry), Some(request)) = (entry, request) else {

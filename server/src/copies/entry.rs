@@ -4,7 +4,7 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::incoming::Incoming;
+use crate::incoming::RawCallback;
 
 /// A callback that waits to be delivered.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub struct Entry {
     pub account: Option<String>,
     /// It is an event for a third-party platform, which has to say that it took it.
     pub is_event: bool,
-    pub incoming: Incoming,
+    pub callback: RawCallback,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,13 +37,13 @@ impl Entry {
             queued_s: self.queued_s,
             account: self.account.clone(),
             is_event: self.is_event,
-            query: self.incoming.query.clone(),
-            content_type: text(&self.incoming.content_type),
-            user_agent: text(&self.incoming.user_agent),
+            query: self.callback.query.clone(),
+            content_type: text(&self.callback.content_type),
+            user_agent: text(&self.callback.user_agent),
         };
         let head = serde_json::to_vec(&head).unwrap_or_default();
         let length = u32::try_from(head.len()).unwrap_or(0).to_le_bytes();
-        [&length, head.as_slice(), &self.incoming.body].concat()
+        [&length, head.as_slice(), &self.callback.body].concat()
     }
 
     /// Reads what [`Entry::bytes`] wrote.
@@ -52,13 +52,13 @@ impl Entry {
         let (head, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let head: Head = serde_json::from_slice(head).ok()?;
         let value = |text: Option<String>| HeaderValue::try_from(text?).ok();
-        let incoming = Incoming {
+        let callback = RawCallback {
             query: head.query,
             content_type: value(head.content_type),
             user_agent: value(head.user_agent),
             body: Bytes::copy_from_slice(body),
         };
-        Some(Entry { queued_s: head.queued_s, account: head.account, is_event: head.is_event, incoming })
+        Some(Entry { queued_s: head.queued_s, account: head.account, is_event: head.is_event, callback })
     }
 }
 
@@ -68,14 +68,14 @@ mod tests {
 
     #[test]
     fn entries_come_back_as_they_were() {
-        let incoming = Incoming {
+        let callback = RawCallback {
             query: Some("a=%2B&b".to_owned()),
             content_type: Some(HeaderValue::from_static("text/xml")),
             user_agent: None,
             body: Bytes::from_static(b"\x00<xml>\xff"),
         };
         let account = Some("wx1".to_owned());
-        let entry = Entry { queued_s: -3, account, is_event: true, incoming };
+        let entry = Entry { queued_s: -3, account, is_event: true, callback };
         let read = Entry::read(&entry.bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         for length in 0..4 {

@@ -6,7 +6,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use msgcube_client::{Day, Interface, Row};
 
 use super::DemoAccount;
-use crate::lang::Lang;
+use crate::{intake::path, lang::Lang};
 
 /// One account's figures, as the server itself answers them, and a token to ask with.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{url}: {base_url}");
-    let _ = writeln!(text, "{callback}: {base_url}/callback/{appid}  (Token: {token})");
+    let _ = writeln!(text, "{callback}: {base_url}{}  (Token: {token})", path::of_account(appid));
     let _ = writeln!(text, "{page}: {base_url}/debug");
     let _ = writeln!(text, "appid: {appid}  secret: {secret}");
     let _ = writeln!(text, "access_token: {}", report.access_token);

@@ -20,6 +20,7 @@ use crate::{
         signature::sign,
     },
     config::AccountConfig,
+    intake::path,
     random,
     secret::Secret,
 };
@@ -64,8 +65,8 @@ pub struct Entrance<'a> {
 impl Entrance<'_> {
     fn of(account: &AccountConfig) -> Entrance<'_> {
         Entrance {
-            path: format!("/callback/{}", path_part(&account.appid)),
-            below: "/callback/",
+            path: path::of_account(&path_part(&account.appid)),
+            below: path::OF_ACCOUNTS,
             token: &account.token,
             key: account.encoding_aes_key.as_ref(),
             appid: &account.appid,

@@ -14,7 +14,7 @@ use axum::{
     body::Body,
     extract::{Path, Request, State},
     http::{Method, Response},
-    routing::{any, get, post},
+    routing::{any, post},
 };
 use bytes::Bytes;
 use msgcube_client::ErrorCode;
@@ -29,6 +29,7 @@ use crate::{
     app::App,
     body::{BodyError, object, read_sharing},
     config::Role,
+    intake::path,
 };
 
 pub use consent::Tries;
@@ -40,11 +41,8 @@ const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/cgi-bin/component/{name}", any(call))
-        .route("/component/{component}/events", post(events::receive))
-        .route(
-            "/component/{component}/callback/{appid}",
-            get(callback::verify).post(callback::receive_routed),
-        )
+        .route(&path::of_platform_events("{component_appid}"), post(events::receive))
+        .route(&path::through_platform("{component_appid}", "{appid}"), callback::route())
         .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     config::{AccountConfig, ComponentConfig, Config, Role},
+    intake::path,
     secret::Secret,
 };
 
@@ -106,8 +107,11 @@ fn address(args: &SendArgs, config: Option<&Config>, component: Option<&str>, ap
     }
     let base = args.base.clone().or_else(|| config.map(Config::base_url));
     let base = base.as_deref().unwrap_or(BASE_DEFAULT).trim_end_matches('/');
-    let component = component.map(|component| format!("/component/{component}")).unwrap_or_default();
-    format!("{base}{component}/callback/{appid}")
+    let path = match component {
+        Some(platform) => path::through_platform(platform, appid),
+        None => path::of_account(appid),
+    };
+    format!("{base}{path}")
 }
 
 fn copy(secret: &Secret) -> Zeroizing<String> {

@@ -19,11 +19,11 @@ use crate::{
         relay,
         serving::Served,
     },
+    intake::path,
     words,
 };
 
 /// What addresses of platforms begin with.
-const BELOW: &str = "/component/";
 /// Stands for an account where there is none yet. Asking for it makes none.
 const NOBODY: &str = "wxmsgcubedoctor";
 /// Accounts that are looked at for one to play a message to.
@@ -54,8 +54,8 @@ pub async fn check(
 
 fn entrance<'a>(platform: &'a ComponentConfig, appid: &str, to_user: &'a str) -> Entrance<'a> {
     Entrance {
-        path: format!("{BELOW}{}/callback/{}", path_part(&platform.appid), path_part(appid)),
-        below: BELOW,
+        path: path::through_platform(&path_part(&platform.appid), &path_part(appid)),
+        below: path::OF_PLATFORMS,
         token: &platform.token,
         key: Some(&platform.encoding_aes_key),
         appid: &platform.appid,
@@ -80,7 +80,7 @@ fn brought<'a>(
 /// An event with a wrong signature, and a right one.
 async fn events(scene: &Installation, platform: &ComponentConfig, place: Place<'_>) -> Vec<Finding> {
     const ID: &str = "event_taken";
-    let path = format!("{BELOW}{}/events", path_part(&platform.appid));
+    let path = path::of_platform_events(&path_part(&platform.appid));
     let sealed = match probe(scene, platform) {
         Ok(sealed) => sealed,
         Err(why) => return vec![Finding::skipped(ID, why)],
@@ -88,9 +88,9 @@ async fn events(scene: &Installation, platform: &ComponentConfig, place: Place<'
     let unsigned =
         format!("{path}?{}&encrypt_type=aes&msg_signature={}", unsigned_query(scene), "0".repeat(40));
     let wrong = scene.post(place, &unsigned, sealed.body.clone()).await;
-    let wrong = verdict::wrong_signature(scene.lang, "event_wrong_signature", BELOW, wrong);
+    let wrong = verdict::wrong_signature(scene.lang, "event_wrong_signature", path::OF_PLATFORMS, wrong);
     let right = scene.post(place, &format!("{path}?{}", sealed.query), sealed.body).await;
-    vec![wrong, verdict::event(scene.lang, ID, BELOW, right)]
+    vec![wrong, verdict::event(scene.lang, ID, path::OF_PLATFORMS, right)]
 }
 
 fn probe(scene: &Installation, platform: &ComponentConfig) -> Result<Sealed, String> {
@@ -144,7 +144,7 @@ pub fn ticket(scene: &Installation, platform: &ComponentConfig, ticket: &Value) 
         Some(url) => url.to_string(),
         None => lang.pick("https://YOUR_HOST", "https://你的域名").to_owned(),
     };
-    let url = format!("{base}{BELOW}{}/events", platform.appid);
+    let url = format!("{base}{}", path::of_platform_events(&platform.appid));
     let remedy = lang.pick(
         format!(
             "in the open platform's console the URL for authorisation events probably does not lead here: enter {url}, \

@@ -23,7 +23,7 @@ use crate::{
         ticket::SLOT_S,
     },
     config::Role,
-    incoming::Incoming,
+    incoming::RawCallback,
     store::lock,
 };
 
@@ -116,8 +116,7 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/xml"));
     request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
     let answered = async {
-        let (parts, content) =
-            app.relay.client().send(request).await.map_err(|error| error.causes())?.into_parts();
+        let (parts, content) = app.relay.send(request).await.map_err(|error| error.causes())?.into_parts();
         let is_taken = is_taken(parts.status, content).await;
         if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };
@@ -159,13 +158,13 @@ async fn queue(app: &Arc<App>, component: &Component, event: &Event) -> bool {
     };
     let kept = match event.sealed(component, app.clock.now_s()) {
         Ok(sealed) => {
-            let incoming = Incoming {
+            let callback = RawCallback {
                 query: Some(sealed.query),
                 content_type: Some(HeaderValue::from_static("text/xml")),
                 user_agent: None,
                 body: Bytes::from(sealed.body),
             };
-            app.copies.keep_event(&component.config.appid, target, incoming).await
+            app.copies.keep_event(&component.config.appid, target, callback).await
         }
         Err(error) => {
             tracing::error!(error, "an event cannot be sealed");

@@ -2,14 +2,15 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::http::limit_call;
+use crate::{
+    http::limit_call,
+    intake::path::{OF_ACCOUNTS, OF_PLATFORMS},
+};
 
 /// Paths, and all below them, that are ours alone.
-const OWN: [&str; 10] = [
+const OWN: [&str; 8] = [
     "/cgi-bin/componentloginpage",
     "/v1",
-    "/callback",
-    "/component",
     "/cloud",
     "/metrics",
     "/healthz",
@@ -25,10 +26,11 @@ pub fn is_own(path: &str) -> bool {
     let meant = meant(path);
     let is_below =
         |own: &str| meant.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let callbacks = [OF_ACCOUNTS, OF_PLATFORMS].map(|below| below.trim_end_matches('/'));
     let is_token = matches!(meant.as_str(), "/cgi-bin/token" | "/cgi-bin/stable_token");
     let is_interface = || msgcube_client::INTERFACES.iter().any(|interface| interface.path() == meant);
     let is_limit = || limit_call::paths().any(|path| path == meant);
-    meant == "/" || is_token || OWN.into_iter().any(is_below) || is_interface() || is_limit()
+    meant == "/" || is_token || OWN.into_iter().chain(callbacks).any(is_below) || is_interface() || is_limit()
 }
 
 /// True for a call with a user's token, written plainly: any other way of writing it might lead elsewhere.

@@ -7,6 +7,7 @@ use crate::{
     accounts::SECRETS,
     api_keys::{NAME_BYTES_MAX, SCOPES_MAX},
     config::Config,
+    intake::path::OF_ACCOUNTS,
 };
 
 pub const GROUP: Group = Group {
@@ -231,7 +232,7 @@ fn account_shown() -> Value {
         "properties": {
             "appid": text(),
             "origin": { "enum": ["configuration", "run time"] },
-            "callback": { "type": "string", "pattern": "^/callback/" },
+            "callback": { "type": "string", "pattern": format!("^{OF_ACCOUNTS}") },
             "original_id": { "type": ["string", "null"] },
             "kind": { "enum": ["service", "subscription", "other"] },
             "certified": { "type": "boolean" },

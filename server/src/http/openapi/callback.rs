@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Group, Operation};
-use crate::config::Config;
+use crate::{config::Config, intake::path};
 
 pub const GROUP: Group = Group {
     name: "callbacks",
@@ -15,11 +15,12 @@ pub const GROUP: Group = Group {
 const TEXT: &str = "text/plain; charset=utf-8";
 
 fn operations(_: &Config) -> Vec<Operation> {
-    let check = Operation::new("get", "/callback/{appid}", "checkCallback", "WeChat's check of the address")
+    let path = path::of_account("{appid}");
+    let check = Operation::new("get", &path, "checkCallback", "WeChat's check of the address")
         .part("appid", "the account's")
         .query("echostr", true, "comes back byte for byte", json!({ "type": "string" }))
         .answers(200, "echostr", "text/plain", json!({ "type": "string" }));
-    let receive = Operation::new("post", "/callback/{appid}", "receiveCallback", "A message or an event")
+    let receive = Operation::new("post", &path, "receiveCallback", "A message or an event")
         .about(
             "Plain, compatible or safe mode, as XML or JSON, told by content. `success` is said once the message is durable; where it cannot be made durable in time the connection is closed without an answer, and WeChat sends the message again. With a relay the bot's answer goes back, whatever it is.",
         )

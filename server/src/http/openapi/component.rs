@@ -4,7 +4,7 @@ use msgcube_client::ErrorCode;
 use serde_json::{Value, json};
 
 use super::{Group, Operation, named};
-use crate::config::Config;
+use crate::{config::Config, intake::path};
 
 pub const GROUP: Group = Group {
     name: "third-party platforms",
@@ -145,13 +145,14 @@ fn consented() -> Operation {
 }
 
 fn events() -> Operation {
-    push("post", "/component/{component_appid}/events", "receiveComponentEvent", "An event of the platform")
+    let path = path::of_platform_events("{component_appid}");
+    push("post", &path, "receiveComponentEvent", "An event of the platform")
 }
 
 fn callbacks() -> [Operation; 2] {
-    let path = "/component/{component_appid}/callback/{appid}";
-    let check = push("get", path, "checkComponentCallback", "WeChat's check of the address");
-    let receive = push("post", path, "receiveComponentCallback", "A message or an event of an account");
+    let path = path::through_platform("{component_appid}", "{appid}");
+    let check = push("get", &path, "checkComponentCallback", "WeChat's check of the address");
+    let receive = push("post", &path, "receiveComponentCallback", "A message or an event of an account");
     [check, receive].map(|operation| operation.part("appid", "the account's"))
 }
 

@@ -17,6 +17,7 @@ use crate::{
     api_keys::Access,
     app::App,
     http::push,
+    intake::path,
     office::Rotated,
     received::Status,
 };
@@ -70,10 +71,10 @@ fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
 /// Where its callbacks come in: at its own address, or at its platform's.
 fn callback(account: &Account, platforms: &[ShownPlatform]) -> String {
     let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let own = format!("/callback/{}", part(&account.config.appid));
+    let appid = part(&account.config.appid);
     match platforms.first().filter(|_| account.keys.is_none()) {
-        Some(platform) => format!("/component/{}{own}", part(&platform.component)),
-        None => own,
+        Some(platform) => path::through_platform(&part(&platform.component), &appid),
+        None => path::of_account(&appid),
     }
 }
 

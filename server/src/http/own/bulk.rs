@@ -22,7 +22,8 @@ use crate::{
         cutter::{Cutter, Item},
         json::bulk_line,
     },
-    http::{answer, callback::implausible},
+    http::answer,
+    intake::implausible,
     store::{Change, NotDurable, Outcome},
 };
 

@@ -14,7 +14,7 @@ use crate::{
     app::App,
     body::{self, BodyError},
     clock::Stopwatch,
-    incoming::Incoming,
+    incoming::RawCallback,
 };
 
 /// A bot's reply, in bytes. WeChat takes a few KiB.
@@ -37,13 +37,13 @@ pub enum Passed {
 }
 
 /// Sends it until the bot replies or the time is over.
-pub async fn pass_on(app: &App, url: &Address, incoming: &Incoming, deadline: Instant) -> Passed {
+pub async fn pass_on(app: &App, url: &Address, callback: &RawCallback, deadline: Instant) -> Passed {
     let stopwatch = Stopwatch::start();
     let begin = || {
-        let mut request = incoming.request(url)?;
+        let mut request = callback.request(url)?;
         request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
         let connection = capture_connection(&mut request);
-        Some((move || is_connected(&connection), exchange(&app.relay.client, request)))
+        Some((move || is_connected(&connection), exchange(&app.relay, request)))
     };
     let passed = send_until(deadline, begin, |error| complain(app, url, error)).await;
     let (result, status) = match &passed {
@@ -138,7 +138,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::http::relay::DEADLINE;
+    use crate::intake::RELAY_DEADLINE;
 
     /// What a try meets.
     #[derive(Clone, Copy, Debug)]
@@ -177,7 +177,7 @@ mod tests {
             };
             Some((move || is_connected.load(Ordering::Relaxed), exchange))
         };
-        let passed = send_until(started + DEADLINE, begin, |_| {}).await;
+        let passed = send_until(started + RELAY_DEADLINE, begin, |_| {}).await;
         let outcome = match passed {
             Passed::Answered(_) => "answered",
             Passed::Late => "late",

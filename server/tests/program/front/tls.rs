@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{
     front::neighbour::until,
     harness::{
-        APPID, Folder, Program, local_http,
+        APPID, Folder, Program,
         callbacks::{Heard, Text, success},
         local_http,
     },
