@@ -6,10 +6,7 @@
 mod po;
 mod search;
 
-use std::{
-    collections::HashMap,
-    sync::LazyLock,
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use crate::Lang;
 

@@ -29,6 +29,16 @@ impl Lang {
         self.pick("en", "zh")
     }
 
+    /// The language's own name.
+    pub fn name(self) -> &'static str {
+        self.pick("English", "中文")
+    }
+
+    /// The other language.
+    pub fn other(self) -> Lang {
+        self.pick(Lang::Zh, Lang::En)
+    }
+
     /// The one of two values that belongs to this language. For texts use [`text!`](crate::text!).
     pub fn pick<T>(self, en: T, zh: T) -> T {
         match self {

@@ -19,7 +19,11 @@ struct Pattern {
 
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     let parts = [Part::Help, Part::Foreign, Part::Errors];
-    parts.into_iter().flat_map(Part::entries).map(|(english, chinese)| Pattern::new(&english, chinese)).collect()
+    parts
+        .into_iter()
+        .flat_map(Part::entries)
+        .map(|(english, chinese)| Pattern::new(&english, chinese))
+        .collect()
 });
 
 impl Pattern {
@@ -27,7 +31,8 @@ impl Pattern {
         let pieces = template::pieces(english);
         let literals = pieces.iter().filter_map(literal);
         let length = literals.map(str::len).sum();
-        let begin = if pieces.len() == 1 { length } else { pieces.first().and_then(literal).map_or(0, str::len) };
+        let begin =
+            if pieces.len() == 1 { length } else { pieces.first().and_then(literal).map_or(0, str::len) };
         Pattern { pieces, chinese, closeness: (begin, length) }
     }
 }
@@ -62,8 +67,19 @@ pub fn known(english: &str) -> Option<String> {
             Some(known_or_same(value))
         }));
     }
+    behind_place(english).or_else(|| parts(english))
+}
+
+/// `place: cause`, of which the cause is known.
+fn behind_place(english: &str) -> Option<String> {
     let (place, cause) = english.split_once(": ")?;
     known(cause).map(|cause| format!("{}：{cause}", known_or_same(place)))
+}
+
+/// `one; another`, of which the first is known.
+fn parts(english: &str) -> Option<String> {
+    let (first, rest) = english.split_once("; ")?;
+    known(first).map(|first| format!("{first}；{}", known_or_same(rest)))
 }
 
 fn known_or_same(english: &str) -> String {
