@@ -1,0 +1,80 @@
+//! Pages: what an account keeps on disk, where they come from, and when they changed.
+
+use datacube::{Day, Granularity};
+
+use crate::{Damaged, Kind, day::each_of_block, tally::Tally};
+
+/// What an account keeps on disk, one value a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PageKey {
+    /// Openids, [`USERS_A_PAGE`] at a time.
+    Users(u32),
+    /// All messages of a day.
+    DayMessages(Day),
+    /// The figures of a day and its hours.
+    DayFigures(Day),
+    /// The figures of a week.
+    Week(Day),
+    /// The figures of a month.
+    Month(Day),
+}
+
+impl PageKey {
+    pub(crate) fn of_span(granularity: Granularity, start: Day) -> PageKey {
+        if granularity == Granularity::Month { PageKey::Month(start) } else { PageKey::Week(start) }
+    }
+}
+
+/// Where pages come from that are not in memory.
+pub trait Cold {
+    /// The page as it was last saved, none if it never was.
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
+}
+
+/// Why a page could not be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ColdError {
+    /// It is there and makes no sense.
+    #[error("page {0:?} is damaged: {1}")]
+    Damaged(PageKey, Damaged),
+    /// It could not be read.
+    #[error("page {0:?} cannot be read: {1}")]
+    Unreadable(PageKey, String),
+    /// Two such messages could be taken for one.
+    #[error("CreateTime {0} lies outside the calendar")]
+    OutsideCalendar(i64),
+    /// 2^32 users or 4 GiB of openids: the limit of one account.
+    #[error("the account has as many users as can be numbered")]
+    TooManyUsers,
+}
+
+/// When a page was last changed, saved and used, in the account's own count.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PageState {
+    pub changed: u64,
+    pub saved: u64,
+    pub used: u64,
+}
+
+impl PageState {
+    pub fn is_clean(self) -> bool {
+        self.changed == self.saved
+    }
+}
+
+/// Pages to save.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Each page's new value.
+    pub pages: Vec<(PageKey, Vec<u8>)>,
+    pub(crate) tick: u64,
+    pub(crate) users: u32,
+}
+
+/// Adds a stored day's messages to a tally.
+pub fn tally_cold(day: Day, cold: &dyn Cold, tally: &mut Tally) -> Result<(), ColdError> {
+    let key = PageKey::DayMessages(day);
+    let Some(block) = cold.page(key)? else { return Ok(()) };
+    each_of_block(&block, |user, kind: Kind, event| tally.record(user, kind, event))
+        .map_err(|damage| ColdError::Damaged(key, damage))
+}

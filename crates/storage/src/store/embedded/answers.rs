@@ -1,0 +1,121 @@
+//! What the embedded store answers: figures from ready counters, any range of days counted anew, small things.
+
+use std::{collections::BTreeMap, sync::atomic::Ordering};
+
+use counting::{Counters, Coverage, Kind, Period, Tally, rollup::KindFigures, tally_cold};
+use datacube::{Day, Interface, Row};
+use system::sync::lock;
+
+use super::{Cell, Embedded};
+use crate::store::{AccountNumber, Aside, Sizes, Slice, StoreError, statistics::Span};
+
+impl Embedded {
+    /// See [`crate::store::Store::rows`].
+    pub fn rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut rows = Vec::new();
+        let cell = self.cell(account)?;
+        let cold = self.pages.of_account(cell.number);
+        let mut figures = lock(&cell.figures);
+        for period in periods {
+            if let Some(counters) = figures.figures(*period, &cold).map_err(|error| self.pages.cold(error))? {
+                counters.rows(*period, interface.figures, &mut rows);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// See [`crate::store::Store::slice`].
+    pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
+        let cell = self.cell(account)?;
+        let cold = self.pages.of_account(cell.number);
+        match span {
+            Span::Period(period) => {
+                let mut figures = lock(&cell.figures);
+                figures
+                    .figures(period, &cold)
+                    .map_err(|error| self.pages.cold(error))?
+                    .map_or_else(|| Ok(Slice::default()), |counters| self.slice_of(counters))
+            }
+            Span::Days(from, to) => self.slice_of(self.tally(&cell, from, to)?.counters()),
+        }
+    }
+
+    /// Counts days anew, locking the account for one day at a time.
+    fn tally(&self, cell: &Cell, from: Day, to: Day) -> Result<Tally, StoreError> {
+        let cold = self.pages.of_account(cell.number);
+        let mut tally = Tally::new(lock(&cell.figures).users() as usize);
+        for day in (0..=to.days_since(from)).map(|n| from.plus_days(n)) {
+            let in_memory = lock(&cell.figures).tally_in_memory(day, &mut tally);
+            if !in_memory {
+                tally_cold(day, &cold, &mut tally).map_err(|error| self.pages.cold(error))?;
+            }
+        }
+        Ok(tally)
+    }
+
+    fn slice_of(&self, counters: &Counters) -> Result<Slice, StoreError> {
+        let events = lock(&self.small).names.of_events(counters.events());
+        let events = events.map_err(|damage| self.pages.damaged(damage.0))?;
+        let figures_of = |kind| KindFigures {
+            users: counters.users(kind),
+            messages: counters.messages(kind),
+            events: if kind == Kind::Event { events.clone() } else { BTreeMap::new() },
+        };
+        let by_kind = Kind::ALL.into_iter().map(|kind| (kind, figures_of(kind)));
+        Ok(Slice {
+            by_kind: by_kind.filter(|(_, figures)| figures.messages > 0).collect(),
+            users_counted: counters.users_counted(),
+            messages_counted: counters.messages_counted(),
+        })
+    }
+
+    /// See [`crate::store::Store::coverage`].
+    pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
+        match self.cell(account) {
+            Ok(cell) => look(&lock(&cell.coverage)),
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// See [`crate::store::Store::asides`].
+    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
+        let prefix = self.cell(account)?.number.to_be_bytes();
+        let mut found = self.pages.asides(&prefix, limit)?;
+        let pending: Vec<_> = lock(&self.small)
+            .asides
+            .range(prefix.to_vec()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        found.extend(pending);
+        found.sort();
+        found.dedup();
+        found.reverse();
+        let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            serde_json::from_slice(value).map_err(|error| {
+                self.pages
+                    .damaged(&format!("the message kept aside under {key:02x?} cannot be read: {error}"))
+            })
+        };
+        found.iter().take(limit).map(read).collect()
+    }
+
+    /// See [`crate::store::Store::facts`].
+    pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        lock(&self.small).facts(prefix)
+    }
+
+    /// See [`crate::store::Store::sizes`].
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            log_bytes: self.log_bytes.load(Ordering::Relaxed),
+            page_bytes: self.pages.bytes(),
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+        }
+    }
+}

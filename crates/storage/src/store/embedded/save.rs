@@ -1,0 +1,104 @@
+//! Saving pages, so that the log before them can go, and letting go of clean pages, so that memory stays bounded.
+//!
+//! Messages go on being taken meanwhile: each account is saved as it is at its turn, and replaying a frame whose
+//! messages are in the pages already changes nothing.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use counting::{Account, Snapshot, varint};
+use system::sync::lock;
+
+use super::{
+    Cell, Embedded,
+    log::Log,
+    pages::{Save, page_key},
+    recover::{META_ACCOUNTS, META_EVENT_NAMES, META_FACTS, META_FIRST_FRAME, META_FORMAT, format_value},
+};
+use crate::store::StoreError;
+
+/// With less log than this, memory is not worth a save.
+const LOG_BYTES_WORTH_SAVING: u64 = 256 << 10;
+/// Each time half of an account's clean pages goes.
+const EVICTION_ROUNDS: usize = 6;
+
+impl Embedded {
+    /// See [`crate::store::Store::maintain`].
+    pub fn maintain(&self, now: bool) -> Result<(), StoreError> {
+        let log_bytes = self.log_bytes.load(Ordering::Relaxed);
+        let memory_bytes = self.memory_bytes();
+        self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
+        let too_much_memory = memory_bytes > self.options.memory_bytes;
+        let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
+        if (now && log_bytes > 0) || log_bytes > self.options.log_bytes || worth_it {
+            self.save()?;
+        }
+        if too_much_memory {
+            self.evict();
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = lock(&self.saving);
+        let (first_frame, log_bytes, mut save) = self.cut()?;
+        let mut snapshots: Vec<(Arc<Cell>, Snapshot)> = Vec::new();
+        let cells = self.read_accounts().by_number.clone();
+        for cell in cells {
+            let mut figures = lock(&cell.figures);
+            if figures.has_changed() {
+                let mut snapshot = figures.snapshot();
+                drop(figures);
+                let pages = std::mem::take(&mut snapshot.pages).into_iter();
+                save.pages.extend(pages.map(|(key, value)| (page_key(cell.number, key), value)));
+                snapshots.push((cell, snapshot));
+            }
+        }
+        self.pages.save(&save)?;
+        snapshots.iter().for_each(|(cell, snapshot)| lock(&cell.figures).saved(snapshot));
+        let mut small = lock(&self.small);
+        save.asides.iter().for_each(|(key, _)| drop(small.asides.remove(key)));
+        drop(small);
+        lock(&self.log).saved(log_bytes);
+        Log::remove_before(&self.log_folder, first_frame)
+    }
+
+    /// Cuts the log, and takes all small things as they are at the cut.
+    fn cut(&self) -> Result<(u64, u64, Save), StoreError> {
+        let mut log = lock(&self.log);
+        let log_bytes = log.bytes();
+        let file_error = |source| StoreError::File { path: self.log_folder.clone(), source };
+        let first_frame = log.rotate().map_err(file_error)?;
+        let small = lock(&self.small);
+        let mut number = Vec::new();
+        varint::put(&mut number, first_frame);
+        let meta = vec![
+            (META_FORMAT, format_value()),
+            (META_FIRST_FRAME, number),
+            (META_ACCOUNTS, self.encode_accounts()),
+            (META_EVENT_NAMES, small.names.encode()),
+            (META_FACTS, small.encode_facts()),
+        ];
+        let asides = small.asides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok((first_frame, log_bytes, Save { pages: Vec::new(), asides, meta }))
+    }
+
+    /// Users and pages in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.read_accounts().by_number.iter().map(|cell| lock(&cell.figures).bytes()).sum()
+    }
+
+    fn evict(&self) {
+        for _ in 0..EVICTION_ROUNDS {
+            for cell in &self.read_accounts().by_number {
+                let mut figures = lock(&cell.figures);
+                figures.evict();
+                if figures.is_idle() {
+                    *figures = Account::default();
+                }
+            }
+            if self.memory_bytes() <= self.options.memory_bytes {
+                break;
+            }
+        }
+    }
+}
