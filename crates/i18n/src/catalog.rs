@@ -17,7 +17,7 @@ pub enum Part {
     Texts,
     /// Errors, which may come as a whole English text.
     Errors,
-    /// Help of the command line.
+    /// Help of the command line. Not templates: braces are to be read.
     Help,
     /// What the command line's parser, the system and libraries say.
     Foreign,

@@ -35,6 +35,7 @@ impl Lang {
     }
 
     /// The other language.
+    #[must_use]
     pub fn other(self) -> Lang {
         self.pick(Lang::Zh, Lang::En)
     }

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn lists_and_plain_texts_are_shown_as_they_are() {
-        let list = Text::list([Text::plain("a"), text!("{days} days", days = 2)], text!(", "));
-        assert_eq!((list.english().as_str(), list.chinese().as_str()), ("a, 2 days", "a，2 天"));
+        let list = Text::list([Text::plain("a"), text!("{days} days", days = 2)], Text::plain("; "));
+        assert_eq!((list.english().as_str(), list.chinese().as_str()), ("a; 2 days", "a; 2 天"));
     }
 }

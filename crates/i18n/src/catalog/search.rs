@@ -18,12 +18,11 @@ struct Pattern {
 }
 
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
-    let parts = [Part::Help, Part::Foreign, Part::Errors];
-    parts
-        .into_iter()
-        .flat_map(Part::entries)
-        .map(|(english, chinese)| Pattern::new(&english, chinese))
-        .collect()
+    // Help is no template: its braces are to be read.
+    let doubled = |text: String| text.replace('{', "{{").replace('}', "}}");
+    let help = Part::Help.entries().map(|(english, chinese)| (doubled(english), doubled(chinese)));
+    let templates = [Part::Foreign, Part::Errors].into_iter().flat_map(Part::entries);
+    help.chain(templates).map(|(english, chinese)| Pattern::new(&english, chinese)).collect()
 });
 
 impl Pattern {
