@@ -121,7 +121,7 @@ impl ToText for &Text {
 /// as `{name}` only; give `name = format_args!("{name:?}")` for anything else. A value may be a text itself.
 ///
 /// ```
-/// use msgcube_i18n::{Lang, text};
+/// use i18n::{Lang, text};
 ///
 /// let hours = 3;
 /// assert_eq!(text!("{hours} h {minutes} min", hours, minutes = 20).in_lang(Lang::En), "3 h 20 min");
@@ -129,7 +129,7 @@ impl ToText for &Text {
 ///
 /// ```compile_fail
 /// let hours = 3;
-/// msgcube_i18n::text!("{hours} h");
+/// i18n::text!("{hours} h");
 /// ```
 #[macro_export]
 macro_rules! text {

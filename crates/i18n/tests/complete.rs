@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use msgcube_i18n::catalog::Part;
+use i18n::catalog::Part;
 
 /// A string literal of the code.
 struct Literal {
