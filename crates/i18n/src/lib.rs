@@ -9,7 +9,6 @@ pub mod format;
 mod lang;
 mod template;
 mod text;
-pub mod words;
 
 pub use catalog::translated;
 pub use lang::Lang;

@@ -8,9 +8,10 @@ use std::{
 
 use clap::{
     CommandFactory as _, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use i18n::Lang;
+use i18n::text;
 use jiff::Timestamp;
 use server::{
     config::{Config, ConfigError, listen_address},
@@ -165,8 +166,12 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
+/// `--lang`
 fn lang_parser() -> impl TypedValueParser<Value = Lang> {
-    PossibleValuesParser::new(["en", "zh"]).map(|code| Lang::of_code(&code).unwrap_or_default())
+    let values = [("en", "English"), ("zh", "Chinese (simplified)")];
+    let values = values.map(|(code, about)| PossibleValue::new(code).help(about));
+    let parser = PossibleValuesParser::new(values);
+    parser.map(|code| Lang::of_code(&code).unwrap_or_default())
 }
 
 fn locale() -> Lang {
@@ -175,7 +180,7 @@ fn locale() -> Lang {
 }
 
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
-    output::note(format_args!("{}{}", lang.pick("error: ", "错误："), chinese::error(lang, &failure.0)));
+    output::note(format_args!("{}{}", text!("error: ").in_lang(lang), i18n::translated(lang, &failure.0)));
     ExitCode::FAILURE
 }
 

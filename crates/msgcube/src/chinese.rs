@@ -1,95 +1,65 @@
-//! The program's English texts in Chinese, found by the English text as gettext does, so that whatever makes a text need
-//! not know of languages: help, usage errors, errors of commands and of the server that they ask.
+//! Help and usage errors as clap says them, in Chinese, for the width of the terminal.
 
-mod errors;
-mod help;
-mod usage;
+use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
-pub use usage::{show, typed_lang};
+use i18n::{
+    Lang,
+    catalog::{self, Part},
+    format,
+};
+use unicode_width::UnicodeWidthStr as _;
 
-use i18n::Lang;
+/// Longer lines are hard to read.
+const COLUMNS_MAX: usize = 100;
 
-/// English and Chinese. `{}` in English is any text, shown where `{0}`, `{1}` … stand in Chinese.
-type Texts = &'static [(&'static str, &'static str)];
-
-/// Longer lines are not ours. They come from whatever server answers, and each colon in them is a call.
-const LINE_BYTES_MAX: usize = 2048;
-
-static TABLES: &[Texts] =
-    &[help::TEXTS, help::BLOCKS, usage::TEXTS, errors::START, errors::COMMANDS, errors::OWN, errors::FOREIGN];
-
-/// An error in the language of the terminal.
-pub fn error(lang: Lang, english: &str) -> String {
-    match lang {
-        Lang::En => english.to_owned(),
-        Lang::Zh => text(english),
-    }
+/// The language that was typed, whatever else is wrong with the rest.
+pub fn typed_lang(typed: &[OsString]) -> Option<Lang> {
+    let words: Vec<&str> =
+        typed.iter().map_while(|word| word.to_str().filter(|word| *word != "--")).collect();
+    let value = words.iter().enumerate().find_map(|(place, word)| match *word {
+        "--lang" => words.get(place + 1).copied(),
+        other => other.strip_prefix("--lang="),
+    });
+    value.and_then(Lang::of_code)
 }
 
-/// Line by line what is known in Chinese; the rest, such as causes that a library gives, as it is.
-fn text(english: &str) -> String {
-    english.split('\n').map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn line(english: &str) -> String {
-    let text = english.trim_start();
-    let indent = &english[..english.len() - text.len()];
-    known(text).map_or_else(|| english.to_owned(), |chinese| format!("{indent}{chinese}"))
-}
-
-/// The text, or the cause behind the places in front of it. None: nothing of it is known.
-fn known(english: &str) -> Option<String> {
-    if english.len() > LINE_BYTES_MAX {
-        return None;
-    }
-    let entries = TABLES.iter().copied().flatten();
-    let fits = entries.filter_map(|(pattern, chinese)| Some((pattern, chinese, captured(pattern, english)?)));
-    if let Some((_, chinese, captures)) = fits.max_by_key(|(pattern, ..)| closeness(pattern)) {
-        return Some(filled(chinese, &captures.into_iter().map(known_or_same).collect::<Vec<_>>()));
-    }
-    let (place, cause) = english.split_once(": ")?;
-    known(cause).map(|cause| format!("{}：{cause}", known_or_same(place)))
-}
-
-/// What begins like the text comes first: inside it stand causes, which have entries of their own.
-fn closeness(pattern: &str) -> (usize, usize) {
-    (pattern.find("{}").unwrap_or(pattern.len()), pattern.replace("{}", "").len())
-}
-
-fn known_or_same(english: &str) -> String {
-    known(english).unwrap_or_else(|| english.to_owned())
-}
-
-/// What stands for each `{}` of the pattern, if the text fits it.
-fn captured<'text>(pattern: &str, text: &'text str) -> Option<Vec<&'text str>> {
-    let Some((first, patterns)) = pattern.split_once("{}") else {
-        return (pattern == text).then(Vec::new);
+/// Shows help, or what is wrong with the command line.
+pub fn show(said: &clap::Error, columns: Option<usize>) -> ExitCode {
+    let text = in_chinese(&said.to_string(), columns.unwrap_or(COLUMNS_MAX));
+    // Nobody is left to tell if this fails.
+    let _ = if said.use_stderr() {
+        std::io::stderr().write_all(text.as_bytes())
+    } else {
+        std::io::stdout().write_all(text.as_bytes())
     };
-    let mut rest = text.strip_prefix(first)?;
-    let (between, last) = patterns.rsplit_once("{}").unzip();
-    let mut captures = Vec::new();
-    for literal in between.iter().flat_map(|between: &&str| between.split("{}")) {
-        let (capture, behind) = rest.split_once(literal)?;
-        captures.push(capture);
-        rest = behind;
-    }
-    captures.push(rest.strip_suffix(last.unwrap_or(patterns))?);
-    // In front stands a place, such as a file, which has to be split off first.
-    let is_deep = first.is_empty() && captures[0].contains(": ");
-    Some(captures).filter(|_| !is_deep)
+    u8::try_from(said.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn filled(chinese: &str, captures: &[String]) -> String {
-    let mut pieces = chinese.split('{');
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let numbered = piece.split_once('}').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
-        match numbered.and_then(|(number, rest): (usize, _)| Some((captures.get(number)?, rest))) {
-            Some((capture, rest)) => text.extend([capture.as_str(), rest]),
-            None => text.extend(["{", piece]),
-        }
+fn in_chinese(said: &str, columns: usize) -> String {
+    let mut text = said.to_owned();
+    for (english, chinese) in Part::Help.entries().filter(|(english, _)| english.contains('\n')) {
+        text = text.replace(&english, &chinese);
     }
-    text
+    text.split('\n').map(|line| laid_out(line, columns.min(COLUMNS_MAX))).collect::<Vec<_>>().join("\n")
+}
+
+/// A line of which the last column is text, which goes on below itself.
+fn laid_out(line: &str, columns: usize) -> String {
+    let (head, text) = line.split_at(line.rfind("  ").map_or(0, |blanks| blanks + 2));
+    let text = described(text);
+    let beside = columns.saturating_sub(head.width()).max(20);
+    let next_line = format!("\n{}", " ".repeat(head.width()));
+    format!("{head}{}", format::wrap(&text, beside).join(&next_line))
+}
+
+/// A text, with what clap puts in brackets behind it.
+fn described(text: &str) -> String {
+    let bracketed = |(text, bracket): (&str, &str)| {
+        let bracket = format!("[{bracket}");
+        format!("{} {}", described(text), catalog::known(&bracket).unwrap_or(bracket))
+    };
+    let brackets = || text.rsplit_once(" [").filter(|_| text.ends_with(']')).map(bracketed);
+    catalog::known(text).or_else(brackets).unwrap_or_else(|| text.to_owned())
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use std::{
 };
 
 use clap::Args;
+use i18n::text;
 use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
@@ -153,7 +154,7 @@ async fn ask(
     let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, around).await?;
     if let Some(path) = &args.record {
         record.clone().for_others(args.keep_figures).write(path)?;
-        let written = around.lang.pick("written; read it before you send it in", "已写入；提交前请先查看");
+        let written = text!("written; read it before you send it in").in_lang(around.lang);
         output::note(format_args!("{}: {written}", path.display()));
     }
     Ok((record, AskedServer { target: live.address().clone(), plan, broken_off }))
@@ -165,10 +166,14 @@ fn read(path: &Path, groups: &[Group], lang: Lang) -> Result<Record, Conformance
     let unknown = record.unknown(groups).count();
     if unknown > 0 {
         let kit = &record.kit;
-        output::note(lang.pick(
-            format!("{unknown} cases of the record (of version {kit}) are not known to this version"),
-            format!("记录（版本 {kit}）中有 {unknown} 项是此版本没有的"),
-        ));
+        output::note(
+            text!(
+                "{unknown} cases of the record (of version {kit}) are not known to this version",
+                unknown,
+                kit
+            )
+            .in_lang(lang),
+        );
     }
     Ok(record)
 }

@@ -25,6 +25,7 @@ use std::{
 
 use clap::Args;
 use i18n::Lang;
+use i18n::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use msgcube_client::http::Address;
 use server::config::{AccountConfig, Config};
@@ -165,11 +166,10 @@ fn is_loopback(address: &Address) -> bool {
 /// An account that was asked for stands in the configuration, or the running server has it.
 fn unknown_account(scene: &Installation, accounts: &[Section]) -> Option<Finding> {
     let appid = scene.appid.as_deref().filter(|_| accounts.is_empty())?;
-    let found = scene.lang.pick(
-        format!("neither the configuration nor the running server has an account or platform {appid}"),
-        format!("配置和运行中的服务都没有公众号或平台 {appid}"),
-    );
-    let remedy = scene.lang.pick("correct --appid", "请更正 --appid");
+    let found =
+        text!("neither the configuration nor the running server has an account or platform {appid}", appid)
+            .in_lang(scene.lang);
+    let remedy = text!("correct --appid").in_lang(scene.lang);
     Some(Finding::problem("appid", found, remedy))
 }
 
@@ -259,7 +259,7 @@ async fn show_progress(lang: Lang) {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
     }
-    bar.set_message(lang.pick("examining", "正在检查"));
+    bar.set_message(text!("examining").in_lang(lang));
     let bar = Cleared(bar);
     bar.0.enable_steady_tick(Duration::from_millis(100));
     std::future::pending::<()>().await;

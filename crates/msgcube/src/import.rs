@@ -17,6 +17,7 @@ use std::{
 
 use clap::Args;
 use datacube::Day;
+use i18n::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use msgcube_client::Secret;
 use tokio::sync::mpsc;
@@ -32,7 +33,7 @@ use self::{
     target::Destination,
     upload::{BulkAnswer, Patience, Upload},
 };
-use crate::{chinese, output};
+use crate::output;
 use i18n::Lang;
 
 /// Rejected lines shown on stderr; the rest is only counted.
@@ -169,10 +170,8 @@ impl Import<'_> {
 
     fn resumed_note(&self, path: &Path, lines_done: u64) -> String {
         let (path, line) = (path.display(), lines_done + 1);
-        self.lang.pick(
-            format!("{path}: going on at line {line}, where an earlier import broke off."),
-            format!("{path}：从第 {line} 行继续上次中断的导入。"),
-        )
+        text!("{path}: going on at line {line}, where an earlier import broke off.", path, line)
+            .in_lang(self.lang)
     }
 
     async fn chunk(&mut self, path: &Path, state: &mut FileState, chunk: Chunk) -> Result<(), ImportError> {
@@ -193,7 +192,7 @@ impl Import<'_> {
     fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<LineError>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
-                let why = chinese::error(self.lang, &error.error);
+                let why = i18n::translated(self.lang, &error.error);
                 bar.suspend(|| output::note(format_args!("{}:{}: {why}", path.display(), error.line)));
             }
             self.summary.push_error(error);
@@ -207,7 +206,7 @@ impl Import<'_> {
         if let Err(error) = progress_file::save(path, &progress) {
             state.target = None;
             let place = progress_file::place(path);
-            let note = self.lang.pick("progress cannot be kept", "无法保存进度");
+            let note = text!("progress cannot be kept").in_lang(self.lang);
             state.bar.suspend(|| output::note(format_args!("{}: {note}: {error}", place.display())));
         }
     }

@@ -8,6 +8,7 @@ use std::{
 use clap::{Args, Command};
 use clap_complete::Shell;
 use i18n::Lang;
+use i18n::text;
 
 /// What `msgcube completions` takes.
 #[derive(Args)]
@@ -45,7 +46,7 @@ pub fn man(args: &ManArgs, command: Command, lang: Lang, out: &mut impl Write) -
     std::fs::create_dir_all(&args.dir).map_err(error)?;
     clap_mangen::generate_to(command, &args.dir).map_err(error)?;
     let page = first_page(&args.dir);
-    let text = lang.pick("written; read them with", "已写入，可这样阅读");
+    let text = text!("written; read them with").in_lang(lang);
     writeln!(out, "{text}: man -l {}", page.display()).map_err(error)
 }
 

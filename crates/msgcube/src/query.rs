@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser as _};
 use datacube::{Day, Granularity, INTERFACES, Interface, List, Row, windows};
+use i18n::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgcube_client::{Client, ClientError, WECHAT_BASE, Window};
 
@@ -85,10 +86,12 @@ impl QueryError {
         match self {
             QueryError::Client(error) => explain(error, lang),
             QueryError::Credentials(error) => error.in_lang(lang),
-            QueryError::NothingToAsk { from, end } => lang.pick(
-                format!("Nothing to ask for: --from {from} lies after {end}. Choose an earlier --from."),
-                format!("没有可查询的日期：--from {from} 晚于 {end}。请选更早的 --from。"),
-            ),
+            QueryError::NothingToAsk { from, end } => text!(
+                "Nothing to ask for: --from {from} lies after {end}. Choose an earlier --from.",
+                from,
+                end
+            )
+            .in_lang(lang),
             other => other.to_string(),
         }
     }
@@ -154,10 +157,7 @@ async fn ask(
     hints.dedup();
     hints.iter().take(HINTS_SHOWN).for_each(|hint| note(hint));
     if let Some(more @ 1..) = hints.len().checked_sub(HINTS_SHOWN) {
-        note(&lang.pick(
-            format!("({more} more answers came with such a note)"),
-            format!("（另有 {more} 个回答带有类似提示）"),
-        ));
+        note(&text!("({more} more answers came with such a note)", more).in_lang(lang));
     }
     rows
 }
@@ -192,36 +192,36 @@ fn note(text: &str) {
 }
 
 fn clipped_note(end: Day, lang: Lang) -> String {
-    lang.pick(
-        format!("Asked up to {end}, the last day that can be asked for."),
-        format!("查询到 {end} 为止，这是可以查询的最后一天。"),
-    )
+    text!("Asked up to {end}, the last day that can be asked for.", end).in_lang(lang)
 }
 
 /// WeChat answers an empty list to everything it has no figures for, without saying why.
 fn empty_note(interface: &Interface, range: AskedRange, lang: Lang) -> String {
     let mut reasons = Vec::new();
     match interface.granularity {
-        Granularity::Week => reasons.push(lang.pick(
-            "A week is named by its Monday, which must lie inside the range, and appears once it is over.",
-            "周以周一命名，周一须在日期范围内，且该周结束后才有数据。",
-        )),
-        Granularity::Month => reasons.push(lang.pick(
-            "A month is named by its 1st, which must lie inside the range, and appears once it is over.",
-            "月以 1 日命名，1 日须在日期范围内，且该月结束后才有数据。",
-        )),
+        Granularity::Week => reasons.push(
+            text!(
+                "A week is named by its Monday, which must lie inside the range, and appears once it is over."
+            )
+            .in_lang(lang),
+        ),
+        Granularity::Month => reasons.push(
+            text!(
+                "A month is named by its 1st, which must lie inside the range, and appears once it is over."
+            )
+            .in_lang(lang),
+        ),
         Granularity::Hour | Granularity::Day => {}
     }
     if range.begin < Day::EARLIEST_OFFICIAL {
-        reasons
-            .push(lang.pick("WeChat keeps nothing before 2014-12-01.", "微信没有 2014-12-01 之前的数据。"));
+        reasons.push(text!("WeChat keeps nothing before 2014-12-01.").in_lang(lang));
     }
-    reasons.push(lang.pick(
-        "Periods without messages are left out; events (menu clicks, subscriptions) are no messages.",
-        "没有消息的时段不返回；事件（菜单点击、关注）不算消息。",
-    ));
+    reasons.push(
+        text!("Periods without messages are left out; events (menu clicks, subscriptions) are no messages.")
+            .in_lang(lang),
+    );
     let range = format!("{}…{}", range.begin, range.end);
-    format!("{} {range}\n{}", lang.pick("No rows for", "没有数据："), reasons.join("\n"))
+    format!("{} {range}\n{}", text!("No rows for").in_lang(lang), reasons.join("\n"))
 }
 
 #[cfg(test)]

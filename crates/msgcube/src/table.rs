@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use datacube::{Day, Figures, Granularity, Interface, Row};
 use i18n::Lang;
+use i18n::text;
 use unicode_width::UnicodeWidthStr as _;
 use wechat::labels::{interval_name, type_name};
 
@@ -120,18 +121,16 @@ fn tall_table(
             let sum = total(period, interface.figures).to_string();
             let users = matches!(interface.figures, Figures::Totals).then(String::new);
             let cells = users.into_iter().chain([sum]);
-            rows.push(
-                [String::new(), lang.pick("total", "合计").to_owned()].into_iter().chain(cells).collect(),
-            );
+            rows.push([String::new(), text!("total").in_lang(lang)].into_iter().chain(cells).collect());
         }
     }
-    let messages = matches!(interface.figures, Figures::Totals).then(|| lang.pick("messages", "条数"));
+    let messages = matches!(interface.figures, Figures::Totals).then(|| text!("messages").in_lang(lang));
     let kind = match interface.figures {
-        Figures::Totals => lang.pick("type", "类型"),
-        Figures::Distribution => lang.pick("messages a user", "每人条数"),
+        Figures::Totals => text!("type").in_lang(lang),
+        Figures::Distribution => text!("messages a user").in_lang(lang),
     };
     let header =
-        [period_title(interface, lang), kind, lang.pick("users", "人数")].into_iter().chain(messages);
+        [period_title(interface, lang), kind, text!("users").in_lang(lang)].into_iter().chain(messages);
     let mut table = fitted(header, rows, columns);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
@@ -139,29 +138,29 @@ fn tall_table(
     table
 }
 
-fn period_title(interface: &Interface, lang: Lang) -> &'static str {
+fn period_title(interface: &Interface, lang: Lang) -> String {
     match interface.granularity {
-        Granularity::Hour => lang.pick("hour", "小时"),
-        Granularity::Day => lang.pick("day", "日期"),
-        Granularity::Week => lang.pick("week of", "周（周一）"),
-        Granularity::Month => lang.pick("month", "月份"),
+        Granularity::Hour => text!("hour").in_lang(lang),
+        Granularity::Day => text!("day").in_lang(lang),
+        Granularity::Week => text!("week of").in_lang(lang),
+        Granularity::Month => text!("month").in_lang(lang),
     }
 }
 
 fn header(groups: &[u8], interface: &Interface, lang: Lang) -> Vec<String> {
-    let (users, messages) = (lang.pick("users", "人数"), lang.pick("messages", "条数"));
-    let mut header = vec![period_title(interface, lang).to_owned()];
+    let (users, messages) = (text!("users").in_lang(lang), text!("messages").in_lang(lang));
+    let mut header = vec![period_title(interface, lang)];
     for group in groups {
         match interface.figures {
             Figures::Totals => {
-                header.extend([users, messages].map(|what| format!("{}\n{what}", type_name(*group, lang))));
+                header.extend([&users, &messages].map(|what| format!("{}\n{what}", type_name(*group, lang))));
             }
             Figures::Distribution => header.push(interval_name(*group, lang)),
         }
     }
     header.push(match interface.figures {
-        Figures::Totals => format!("{}\n{messages}", lang.pick("total", "合计")),
-        Figures::Distribution => format!("{}\n{users}", lang.pick("total", "合计")),
+        Figures::Totals => format!("{}\n{messages}", text!("total").in_lang(lang)),
+        Figures::Distribution => format!("{}\n{users}", text!("total").in_lang(lang)),
     });
     header
 }
@@ -207,11 +206,11 @@ fn spark_text(
         return String::new();
     }
     let what = match interface.figures {
-        Figures::Totals => lang.pick("messages", "条数"),
-        Figures::Distribution => lang.pick("users", "人数"),
+        Figures::Totals => text!("messages").in_lang(lang),
+        Figures::Distribution => text!("users").in_lang(lang),
     };
     let (first, last) = (period_name(*first, interface), period_name(*last, interface));
-    let beside = [what, &first, &last].map(|text| text.width() + 1).iter().sum();
+    let beside = [&what, &first, &last].map(|text| text.width() + 1).iter().sum();
     let room = columns.saturating_sub(beside).max(SPARKS_MIN);
     let group = series.len().div_ceil(room).max(1);
     let sums: Vec<u64> = series.chunks(group).map(|values| values.iter().sum()).collect();

@@ -1,16 +1,17 @@
 //! What numbers of message types and intervals are called on screen.
 
 use i18n::Lang;
+use i18n::text;
 
 /// What a number of `msg_type` stands for.
 pub fn type_name(msg_type: u8, lang: Lang) -> String {
     let name = match msg_type {
-        1 => lang.pick("text", "文字"),
-        2 => lang.pick("image", "图片"),
-        3 => lang.pick("voice", "语音"),
-        4 => lang.pick("video", "视频"),
-        6 => lang.pick("link", "链接"),
-        other => return format!("{} {other}", lang.pick("type", "类型")),
+        1 => text!("text").in_lang(lang),
+        2 => text!("image").in_lang(lang),
+        3 => text!("voice").in_lang(lang),
+        4 => text!("video").in_lang(lang),
+        6 => text!("link").in_lang(lang),
+        other => return format!("{} {other}", text!("type").in_lang(lang)),
     };
     name.to_owned()
 }
@@ -22,7 +23,7 @@ pub fn interval_name(interval: u8, lang: Lang) -> String {
         1 => "1–5",
         2 => "6–10",
         3 => ">10",
-        other => return format!("{} {other}", lang.pick("interval", "区间")),
+        other => return format!("{} {other}", text!("interval").in_lang(lang)),
     };
-    format!("{name}\n{}", lang.pick("messages", "条"))
+    format!("{name}\n{}", text!("messages").in_lang(lang))
 }

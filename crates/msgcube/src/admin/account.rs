@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use axum::http::Method;
 use clap::{Args, Subcommand, ValueEnum};
 use i18n::Lang;
+use i18n::{Text, text};
 use serde_json::{Map, Value, json};
 use server::config::has_usual_form;
 use system::random;
@@ -13,7 +14,7 @@ use super::{
     connection::{AdminError, Connection, read_file},
     joined, list, moment, text,
 };
-use crate::{chinese, output, table::fitted};
+use crate::{output, table::fitted};
 
 /// Settings that are numbers.
 const NUMBERS: [&str; 1] = ["quota_per_day"];
@@ -114,10 +115,8 @@ pub struct AddArgs {
 }
 
 fn unusual(appid: &str, lang: Lang) -> String {
-    lang.pick(
-        format!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?"),
-        format!("微信的 appid 是 wx 加 16 位十六进制数，{appid} 不是。仍要添加吗？"),
-    )
+    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?", appid)
+        .in_lang(lang)
 }
 
 impl AddArgs {
@@ -197,12 +196,10 @@ impl AccountCommand {
             AccountCommand::Add(_) => added(answer, lang),
             AccountCommand::List => accounts(answer, lang, columns),
             AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang, columns),
-            AccountCommand::Remove { appid } => match lang {
-                Lang::En => {
-                    format!("{appid} is not served any more; what was counted stays, its tokens have ended")
-                }
-                Lang::Zh => format!("{appid} 已停止服务；已统计的数据保留，其 token 已失效"),
-            },
+            AccountCommand::Remove { appid } => {
+                text!("{appid} is not served any more; what was counted stays, its tokens have ended", appid)
+                    .in_lang(lang)
+            }
             AccountCommand::RotateKey { what, .. } => rotated(answer, *what, lang),
         }
     }
@@ -226,12 +223,9 @@ fn setting(text: &str) -> Result<(String, Value), AdminError> {
 }
 
 fn added(answer: &Value, lang: Lang) -> String {
-    let head = match lang {
-        Lang::En => {
-            format!("{} is served. In WeChat's console, server configuration:", text(answer, "appid"))
-        }
-        Lang::Zh => format!("{} 已开始服务。请在微信后台「服务器配置」中填写：", text(answer, "appid")),
-    };
+    let head =
+        text!("{appid} is served. In WeChat's console, server configuration:", appid = text(answer, "appid"))
+            .in_lang(lang);
     let mut lines = vec![head, format!("  URL             https://…{}", text(answer, "callback"))];
     for (name, label) in [("token", "Token"), ("encoding_aes_key", "EncodingAESKey"), ("secret", "secret")] {
         if let Some(value) = answer["made_up"][name].as_str() {
@@ -239,15 +233,12 @@ fn added(answer: &Value, lang: Lang) -> String {
         }
     }
     let made = answer["made_up"].as_object().is_some_and(|made| !made.is_empty());
-    lines.extend(made.then(|| {
-        lang.pick("These were made up now and are not shown again.", "以上为新生成的值，不会再次显示。")
-            .to_owned()
-    }));
+    lines.extend(made.then(|| text!("These were made up now and are not shown again.").in_lang(lang)));
     lines.extend(lacks_upstream_secret(answer).then(|| {
-        lang.pick(
-            "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE",
-            "网关还需要微信的 AppSecret：msgcube account set APPID upstream_secret=@文件",
+        text!(
+            "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE"
         )
+        .in_lang(lang)
         .replace("APPID", text(answer, "appid"))
     }));
     lines.extend(warnings(answer, lang));
@@ -262,15 +253,13 @@ fn lacks_upstream_secret(answer: &Value) -> bool {
 
 fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
     let warnings = list(answer, "warnings").filter_map(Value::as_str);
-    let one = |warning| format!("{}{}", lang.pick("warning: ", "警告："), chinese::error(lang, warning));
+    let one = |warning| format!("{}{}", text!("warning: ").in_lang(lang), i18n::translated(lang, warning));
     warnings.map(one).collect()
 }
 
 fn accounts(answer: &Value, lang: Lang, columns: usize) -> String {
-    let header = match lang {
-        Lang::En => ["appid", "counting since", "gaps", "platforms"],
-        Lang::Zh => ["appid", "统计开始", "缺口", "第三方平台"],
-    };
+    let header = [Text::plain("appid"), text!("counting since"), text!("gaps"), text!("platforms")]
+        .map(|text| text.in_lang(lang));
     let rows = list(answer, "accounts").map(|account| {
         let coverage = &account["coverage"];
         let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
@@ -284,9 +273,9 @@ fn accounts(answer: &Value, lang: Lang, columns: usize) -> String {
 fn platforms(account: &Value, lang: Lang) -> String {
     let one = |platform: &Value| {
         let status = match text(platform, "status") {
-            "pending" => lang.pick("pending", "待授权"),
-            "authorized" => lang.pick("authorized", "已授权"),
-            _ => lang.pick("unauthorized", "已取消授权"),
+            "pending" => text!("pending").in_lang(lang),
+            "authorized" => text!("authorized").in_lang(lang),
+            _ => text!("unauthorized").in_lang(lang),
         };
         let bound = platform["original_id"].as_str().map(|id| format!(", {id}")).unwrap_or_default();
         format!("{} ({status}{bound})", text(platform, "component"))
@@ -296,7 +285,7 @@ fn platforms(account: &Value, lang: Lang) -> String {
 
 fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
     let relay = match &answer["relay"] {
-        Value::Null => lang.pick("none", "无").to_owned(),
+        Value::Null => text!("none").in_lang(lang),
         relay => format!(
             "{} (when_not_durable {}, on_late {})",
             text(relay, "url"),
@@ -305,34 +294,34 @@ fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
         ),
     };
     let yes = |name: &str| match answer[name].as_bool() {
-        Some(true) => lang.pick("yes", "是").to_owned(),
-        _ => lang.pick("no", "否").to_owned(),
+        Some(true) => text!("yes").in_lang(lang),
+        _ => text!("no").in_lang(lang),
     };
     let rows = [
-        (lang.pick("appid", "appid"), text(answer, "appid").to_owned()),
-        (lang.pick("from", "来源"), text(answer, "origin").to_owned()),
-        (lang.pick("callback", "回调路径"), text(answer, "callback").to_owned()),
+        ("appid".to_owned(), text(answer, "appid").to_owned()),
+        (text!("from").in_lang(lang), text(answer, "origin").to_owned()),
+        (text!("callback").in_lang(lang), text(answer, "callback").to_owned()),
         (
-            lang.pick("messages come by", "消息经由平台"),
+            text!("messages come by").in_lang(lang),
             Some(platforms(answer, lang))
                 .filter(|text| !text.is_empty())
-                .unwrap_or_else(|| lang.pick("its own callback", "自己的回调").to_owned()),
+                .unwrap_or_else(|| text!("its own callback").in_lang(lang)),
         ),
-        (lang.pick("platforms allowed", "允许的平台"), components(answer, lang)),
-        (lang.pick("original id", "原始 ID"), text(answer, "original_id").to_owned()),
-        (lang.pick("kind", "类型"), text(answer, "kind").to_owned()),
-        (lang.pick("certified", "已认证"), yes("certified")),
-        (lang.pick("require encryption", "要求加密"), yes("require_encryption")),
-        (lang.pick("calls a day", "每日调用上限"), quota(answer, lang)),
-        (lang.pick("tokens only to", "允许获取 token 的地址"), allowed(answer, lang)),
-        (lang.pick("secret frozen", "secret 已冻结"), yes("secret_frozen")),
-        (lang.pick("secrets", "已设密钥"), joined(&answer["secrets"])),
-        (lang.pick("relay", "转发"), relay),
-        (lang.pick("counting since", "统计开始"), moment(text(&answer["coverage"], "since"))),
+        (text!("platforms allowed").in_lang(lang), components(answer, lang)),
+        (text!("original id").in_lang(lang), text(answer, "original_id").to_owned()),
+        (text!("kind").in_lang(lang), text(answer, "kind").to_owned()),
+        (text!("certified").in_lang(lang), yes("certified")),
+        (text!("require encryption").in_lang(lang), yes("require_encryption")),
+        (text!("calls a day").in_lang(lang), quota(answer, lang)),
+        (text!("tokens only to").in_lang(lang), allowed(answer, lang)),
+        (text!("secret frozen").in_lang(lang), yes("secret_frozen")),
+        (text!("secrets").in_lang(lang), joined(&answer["secrets"])),
+        (text!("relay").in_lang(lang), relay),
+        (text!("counting since").in_lang(lang), moment(text(&answer["coverage"], "since"))),
     ];
     let table = fitted(
-        [lang.pick("setting", "设置"), lang.pick("value", "值")],
-        rows.map(|(name, value)| [name.to_owned(), value]),
+        [text!("setting").in_lang(lang), text!("value").in_lang(lang)],
+        rows.map(|(name, value)| [name, value]),
         columns,
     );
     [vec![table.to_string()], warnings(answer, lang)].concat().join("\n")
@@ -340,35 +329,33 @@ fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
 
 fn quota(answer: &Value, lang: Lang) -> String {
     match answer["quota_per_day"].as_u64() {
-        Some(0) | None => lang.pick("no limit", "不限").to_owned(),
+        Some(0) | None => text!("no limit").in_lang(lang),
         Some(limit) => limit.to_string(),
     }
 }
 
 fn allowed(answer: &Value, lang: Lang) -> String {
     let addresses = joined(&answer["ip_allow"]);
-    if addresses.is_empty() { lang.pick("any address", "不限").to_owned() } else { addresses }
+    if addresses.is_empty() { text!("any address").in_lang(lang) } else { addresses }
 }
 
 /// The platforms that its messages may come through.
 fn components(answer: &Value, lang: Lang) -> String {
     match &answer["components"] {
-        Value::Array(named) if named.is_empty() => lang.pick("none", "无").to_owned(),
+        Value::Array(named) if named.is_empty() => text!("none").in_lang(lang),
         named @ Value::Array(_) => joined(named),
-        _ => lang.pick("the one that brought it", "带来该账号的平台").to_owned(),
+        _ => text!("the one that brought it").in_lang(lang),
     }
 }
 
 fn rotated(answer: &Value, what: What, lang: Lang) -> String {
     let value = text(answer, what.name());
-    let next = match (what, lang) {
-        (What::Secret, Lang::En) => "Callers need it from now on; it is not shown again.",
-        (What::Secret, Lang::Zh) => "调用方从现在起使用新值；不会再次显示。",
-        (_, Lang::En) => {
-            "Enter it in WeChat's console; the former one is still taken. It is not shown again."
-        }
-        (_, Lang::Zh) => "请填入微信后台；旧值仍然有效。不会再次显示。",
+    let next = if what == What::Secret {
+        text!("Callers need it from now on; it is not shown again.")
+    } else {
+        text!("Enter it in WeChat's console; the former one is still taken. It is not shown again.")
     };
+    let next = next.in_lang(lang);
     format!("{} = {value}\n{next}", what.name())
 }
 

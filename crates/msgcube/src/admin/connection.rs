@@ -19,7 +19,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::ReadConfig;
-use crate::chinese;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -120,11 +119,11 @@ impl AdminError {
             }
             AdminError::FormerKey => "服务拒绝了管理密钥（HTTP 状态 401）；如果改的正是 admin_key，请用信号重新加载（systemctl reload msgcube 或 kill -HUP），或用 --admin-key-file 给出旧密钥".to_owned(),
             AdminError::Moved { base, why } => {
-                let why = chinese::error(lang, why);
+                let why = i18n::translated(lang, why);
                 format!("{base} 没有响应：{why}；服务在运行吗？如果文件中的监听地址改了，请用 --server 指定正在使用的地址，或用信号重新加载（systemctl reload msgcube 或 kill -HUP）")
             }
             AdminError::Lost { base, why } => {
-                let why = chinese::error(lang, why);
+                let why = i18n::translated(lang, why);
                 format!(
                     "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
                 )
@@ -136,7 +135,7 @@ impl AdminError {
                 "{appid}：微信的 appid 是 wx 加 16 位十六进制数，如 wx0123456789abcdef；未添加。确实如此请加 --yes"
             ),
             AdminError::Refused { status, text } => {
-                format!("服务拒绝：{}（HTTP 状态 {status}）", chinese::error(lang, text))
+                format!("服务拒绝：{}（HTTP 状态 {status}）", i18n::translated(lang, text))
             }
             other => other.to_string(),
         }

@@ -3,6 +3,7 @@
 use axum::http::Method;
 use clap::Subcommand;
 use i18n::Lang;
+use i18n::{Text, text};
 use serde_json::{Value, json};
 use server::auth::api_keys::Scope;
 
@@ -53,16 +54,14 @@ impl KeyCommand {
     pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
             KeyCommand::Add { .. } => {
-                let note = lang.pick(
-                    "Send it as: Authorization: Bearer KEY. It is not shown again.",
-                    "用法：Authorization: Bearer KEY。不会再次显示。",
-                );
+                let note =
+                    text!("Send it as: Authorization: Bearer KEY. It is not shown again.").in_lang(lang);
                 format!("{}\n{note}", text(answer, "key"))
             }
             KeyCommand::List => keys(answer, lang, columns),
             KeyCommand::Remove { id } => {
                 let id = id_of(id);
-                lang.pick(format!("the key {id} has ended"), format!("密钥 {id} 已失效"))
+                text!("the key {id} has ended", id).in_lang(lang)
             }
         }
     }
@@ -75,14 +74,12 @@ fn id_of(text: &str) -> &str {
 }
 
 fn keys(answer: &Value, lang: Lang, columns: usize) -> String {
-    let header = match lang {
-        Lang::En => ["id", "name", "scopes", "made", "expires"],
-        Lang::Zh => ["id", "名称", "权限", "创建", "到期"],
-    };
+    let header = [Text::plain("id"), text!("name"), text!("scopes"), text!("made"), text!("expires")]
+        .map(|text| text.in_lang(lang));
     let rows = list(answer, "keys").map(|key| {
         let expires = match (key["expires"].as_str(), key["expired"].as_bool()) {
-            (None, _) => lang.pick("never", "永不").to_owned(),
-            (Some(at), Some(true)) => format!("{} {}", moment(at), lang.pick("(over)", "（已到期）")),
+            (None, _) => text!("never").in_lang(lang),
+            (Some(at), Some(true)) => format!("{} {}", moment(at), text!("(over)").in_lang(lang)),
             (Some(at), _) => moment(at),
         };
         let of = |name| text(key, name).to_owned();

@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use i18n::Lang;
+use i18n::text;
 use serde_json::Value;
 
 use super::{
@@ -26,19 +27,19 @@ pub fn shown(answer: &Value, lang: Lang) -> String {
     let changed = list(accounts, "changed")
         .map(|account| format!("{} ({})", text(account, "appid"), joined(&account["keys"])));
     let lines = [
-        (lang.pick("accounts added", "新增公众号"), joined(&accounts["added"])),
-        (lang.pick("accounts changed", "修改的公众号"), changed.collect::<Vec<_>>().join(", ")),
-        (lang.pick("accounts removed", "移除的公众号"), joined(&accounts["removed"])),
-        (lang.pick("settings changed", "修改的设置"), joined(&answer["settings"])),
-        (lang.pick("used only after a restart", "重启后才生效"), joined(&answer["needs_restart"])),
+        (text!("accounts added").in_lang(lang), joined(&accounts["added"])),
+        (text!("accounts changed").in_lang(lang), changed.collect::<Vec<_>>().join(", ")),
+        (text!("accounts removed").in_lang(lang), joined(&accounts["removed"])),
+        (text!("settings changed").in_lang(lang), joined(&answer["settings"])),
+        (text!("used only after a restart").in_lang(lang), joined(&answer["needs_restart"])),
     ];
     let lines = lines.into_iter().filter(|(_, names)| !names.is_empty());
     let lines: Vec<String> =
-        lines.map(|(what, names)| format!("{what}{}{names}", lang.pick(": ", "："))).collect();
+        lines.map(|(what, names)| format!("{what}{}{names}", text!(": ").in_lang(lang))).collect();
     if lines.is_empty() {
-        return lang.pick("reloaded; nothing has changed", "已重新加载；没有变化").to_owned();
+        return text!("reloaded; nothing has changed").in_lang(lang);
     }
-    format!("{}\n{}", lang.pick("reloaded", "已重新加载"), lines.join("\n"))
+    format!("{}\n{}", text!("reloaded").in_lang(lang), lines.join("\n"))
 }
 
 #[cfg(test)]

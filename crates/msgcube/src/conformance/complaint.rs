@@ -1,6 +1,7 @@
 //! What is wrong with an answer, in both languages.
 
 use i18n::Lang;
+use i18n::text;
 
 use super::template::TemplateError;
 use crate::probe::{exchange::NoAnswer, remarks};
@@ -86,44 +87,32 @@ impl Complaint {
     pub fn text(&self, lang: Lang) -> String {
         match self {
             Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).to_owned(),
-            Complaint::Answered => {
-                lang.pick("it was to be closed without an answer", "连接本应关闭，不作应答").to_owned()
+            Complaint::Answered => text!("it was to be closed without an answer").in_lang(lang),
+            Complaint::Status { wanted, found } => {
+                text!("HTTP status {found} instead of {wanted}", found, wanted).in_lang(lang)
             }
-            Complaint::Status { wanted, found } => lang.pick(
-                format!("HTTP status {found} instead of {wanted}"),
-                format!("HTTP 状态为 {found}，应为 {wanted}"),
-            ),
             Complaint::Errcode { wanted, found } => errcode(*wanted, *found, lang),
-            Complaint::Errmsg { wanted } => lang.pick(
-                format!("errmsg does not begin with {wanted:?}"),
-                format!("errmsg 不以 {wanted:?} 开头"),
-            ),
-            Complaint::Body { wanted } => lang.pick(format!("expected {wanted}"), format!("应为 {wanted}")),
-            Complaint::Lacks(part) => lang.pick(format!("lacks {part:?}"), format!("缺少 {part:?}")),
-            Complaint::Has(part) => lang.pick(format!("has {part:?}"), format!("含有 {part:?}")),
+            Complaint::Errmsg { wanted } => {
+                text!("errmsg does not begin with {wanted}", wanted = format_args!("{wanted:?}"))
+                    .in_lang(lang)
+            }
+            Complaint::Body { wanted } => text!("expected {wanted}", wanted).in_lang(lang),
+            Complaint::Lacks(part) => text!("lacks {part}", part = format_args!("{part:?}")).in_lang(lang),
+            Complaint::Has(part) => text!("has {part}", part = format_args!("{part:?}")).in_lang(lang),
             Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref(), lang),
             Complaint::Hint { wanted, found } => format!("hint {found:?} instead of {wanted:?}"),
             Complaint::HintForm => "hints come in two languages, in ASCII, at most 512 bytes each".to_owned(),
-            Complaint::Form(form) => form.text(lang).to_owned(),
+            Complaint::Form(form) => form.text(lang),
             Complaint::Row { number, fault } => {
                 let fault = fault.text(lang);
-                lang.pick(format!("row {number}: {fault}"), format!("第 {number} 行：{fault}"))
+                text!("row {number}: {fault}", number, fault).in_lang(lang)
             }
-            Complaint::NoList => lang
-                .pick(
-                    r#"expected {"list":[…]} and nothing beside it"#,
-                    r#"应为 {"list":[…]}，且没有其他字段"#,
-                )
-                .to_owned(),
-            Complaint::Unseen(Unseen::Rows) => {
-                lang.pick("no row came, so none was seen", "没有数据行，无从判断").to_owned()
+            Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#).in_lang(lang),
+            Complaint::Unseen(Unseen::Rows) => text!("no row came, so none was seen").in_lang(lang),
+            Complaint::Unseen(Unseen::Order) => {
+                text!("there are no two periods, or none with two rows, so their order was not seen")
+                    .in_lang(lang)
             }
-            Complaint::Unseen(Unseen::Order) => lang
-                .pick(
-                    "there are no two periods, or none with two rows, so their order was not seen",
-                    "数据行不足两个周期，或没有一个周期有两行，看不出顺序",
-                )
-                .to_owned(),
             Complaint::NoQuestion => "the case asks none of the seven for days".to_owned(),
             Complaint::Case(error) => error.to_string(),
             Complaint::UnknownErrcode(code) => format!("{code} is in no table of errors"),
@@ -133,41 +122,32 @@ impl Complaint {
 
 fn errcode(wanted: i64, found: Option<i64>, lang: Lang) -> String {
     match found {
-        Some(found) => lang.pick(
-            format!("errcode {found} instead of {wanted}"),
-            format!("errcode 为 {found}，应为 {wanted}"),
-        ),
-        None => lang.pick(
-            format!("no errcode, as an integer, where {wanted} is expected"),
-            format!("没有整数 errcode，应为 {wanted}"),
-        ),
+        Some(found) => text!("errcode {found} instead of {wanted}", found, wanted).in_lang(lang),
+        None => text!("no errcode, as an integer, where {wanted} is expected", wanted).in_lang(lang),
     }
 }
 
 fn header(name: &str, wanted: &str, found: Option<&str>, lang: Lang) -> String {
     let found = match found {
         Some(found) => format!("{found:?}"),
-        None => lang.pick("none", "没有").to_owned(),
+        None => text!("none").in_lang(lang),
     };
     let wanted = match wanted {
-        "" => lang.pick("none", "没有").to_owned(),
-        "*" => lang.pick("any", "任意值").to_owned(),
+        "" => text!("none").in_lang(lang),
+        "*" => text!("any").in_lang(lang),
         wanted => format!("{wanted:?}"),
     };
-    lang.pick(
-        format!("header {name}: {found} instead of {wanted}"),
-        format!("响应头 {name}：{found}，应为 {wanted}"),
-    )
+    text!("header {name}: {found} instead of {wanted}", name, found, wanted).in_lang(lang)
 }
 
 impl Form {
-    fn text(self, lang: Lang) -> &'static str {
+    fn text(self, lang: Lang) -> String {
         match self {
-            Form::Status => lang.pick("is not status 200", "状态不是 200"),
-            Form::OneLine => lang.pick("is not one line", "不是一行"),
-            Form::ContentType => lang.pick("is not JSON by its type", "类型不是 JSON"),
-            Form::Object => lang.pick("is not a JSON object", "不是 JSON 对象"),
-            Form::NoCors => lang.pick("is not without CORS headers", "含有 CORS 响应头"),
+            Form::Status => text!("is not status 200").in_lang(lang),
+            Form::OneLine => text!("is not one line").in_lang(lang),
+            Form::ContentType => text!("is not JSON by its type").in_lang(lang),
+            Form::Object => text!("is not a JSON object").in_lang(lang),
+            Form::NoCors => text!("is not without CORS headers").in_lang(lang),
         }
     }
 }
@@ -175,20 +155,16 @@ impl Form {
 impl RowFault {
     fn text(&self, lang: Lang) -> String {
         match self {
-            RowFault::NoObject => lang.pick("is no object", "不是对象").to_owned(),
-            RowFault::Fields { wanted, found } => lang
-                .pick(format!("has {found} instead of {wanted}"), format!("字段为 {found}，应为 {wanted}")),
-            RowFault::Value { name, found } => {
-                lang.pick(format!("{name} is {found}"), format!("{name} 为 {found}"))
+            RowFault::NoObject => text!("is no object").in_lang(lang),
+            RowFault::Fields { wanted, found } => {
+                text!("has {found} instead of {wanted}", found, wanted).in_lang(lang)
             }
-            RowFault::NotAsked { date } => {
-                lang.pick(format!("{date} was not asked for"), format!("没有查询 {date}"))
+            RowFault::Value { name, found } => text!("{name} is {found}", name, found).in_lang(lang),
+            RowFault::NotAsked { date } => text!("{date} was not asked for", date).in_lang(lang),
+            RowFault::NoPeriod { date } => {
+                text!("{date} is the first day of no such period", date).in_lang(lang)
             }
-            RowFault::NoPeriod { date } => lang.pick(
-                format!("{date} is the first day of no such period"),
-                format!("{date} 不是周期的第一天"),
-            ),
-            RowFault::Order => lang.pick("does not come after the one before", "顺序不对").to_owned(),
+            RowFault::Order => text!("does not come after the one before").in_lang(lang),
         }
     }
 }

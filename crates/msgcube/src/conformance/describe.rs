@@ -1,7 +1,8 @@
 //! What a case expects, and what it was answered, in a few words for a table.
 
 use datacube::ErrorCode;
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use serde_json::Value;
 
 use super::{
@@ -16,11 +17,11 @@ use crate::probe::exchange::{Answer, Outcome};
 const ANSWERED_CHARACTERS_MAX: usize = 48;
 
 /// In the words of COMPATIBILITY.md.
-pub fn sure(sure: Sure, lang: Lang) -> &'static str {
+pub fn sure(sure: Sure, lang: Lang) -> String {
     match sure {
-        Sure::Documented => lang.pick("documented", "有文档"),
-        Sure::Seen => lang.pick("seen", "有实例"),
-        Sure::Assumed => lang.pick("assumed", "推测"),
+        Sure::Documented => text!("documented").in_lang(lang),
+        Sure::Seen => text!("seen").in_lang(lang),
+        Sure::Assumed => text!("assumed").in_lang(lang),
     }
 }
 
@@ -67,7 +68,7 @@ fn expectation(step: &Step) -> Option<String> {
 /// What came, of each step once; of a case that is not met only what is not as expected.
 pub fn answered(walked: &Walked<'_>, lang: Lang) -> String {
     if let Verdict::NotAsked(why) = walked.verdict {
-        return not_asked(why, lang).to_owned();
+        return not_asked(why, lang);
     }
     let is_met = walked.verdict == Verdict::Same;
     let mut outcomes: Vec<&Outcome> = Vec::new();
@@ -79,12 +80,12 @@ pub fn answered(walked: &Walked<'_>, lang: Lang) -> String {
     joined(outcomes.into_iter().map(|outcome| said(outcome, is_met, lang)))
 }
 
-fn not_asked(why: WhyNot, lang: Lang) -> &'static str {
+fn not_asked(why: WhyNot, lang: Lang) -> String {
     match why {
-        WhyNot::Disturbs => lang.pick("not asked: see --disturb", "未查询：见 --disturb"),
-        WhyNot::NeedsSecret => lang.pick("not asked: needs appid and secret", "未查询：需要 appid 和 secret"),
-        WhyNot::NotRecorded => lang.pick("not in the record", "记录中没有"),
-        WhyNot::BrokenOff => lang.pick("not asked: broken off", "未查询：已中断"),
+        WhyNot::Disturbs => text!("not asked: see --disturb").in_lang(lang),
+        WhyNot::NeedsSecret => text!("not asked: needs appid and secret").in_lang(lang),
+        WhyNot::NotRecorded => text!("not in the record").in_lang(lang),
+        WhyNot::BrokenOff => text!("not asked: broken off").in_lang(lang),
     }
 }
 
@@ -97,10 +98,10 @@ fn said(outcome: &Outcome, is_met: bool, lang: Lang) -> String {
         (Some(code), _) if is_met => code.to_string(),
         (Some(code), _) => format!("{code} {}", errmsg(answer)),
         (None, Some(0)) => r#"{"list":[]}"#.to_owned(),
-        (None, Some(1)) => lang.pick("list, 1 row", "list，1 行").to_owned(),
-        (None, Some(rows)) => lang.pick(format!("list, {rows} rows"), format!("list，{rows} 行")),
+        (None, Some(1)) => text!("list, 1 row").in_lang(lang),
+        (None, Some(rows)) => text!("list, {rows} rows", rows).in_lang(lang),
         (None, None) if is_met => "access_token".to_owned(),
-        (None, None) => words::quote(&answer.body),
+        (None, None) => format::quote(&answer.body),
     };
     let text = if answer.status == 200 { text } else { format!("HTTP {} {text}", answer.status) };
     shortened(text)
@@ -113,7 +114,7 @@ fn errmsg(answer: &Answer) -> String {
     let known = errcode(answer).and_then(|code| ErrorCode::by_number(i32::try_from(code).ok()?));
     match known {
         Some(known) if text.starts_with(known.text) => known.text.to_owned(),
-        _ => words::quote(text.split(" rid: ").next().unwrap_or_default().as_bytes()),
+        _ => format::quote(text.split(" rid: ").next().unwrap_or_default().as_bytes()),
     }
 }
 

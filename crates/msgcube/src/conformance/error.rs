@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use i18n::{Lang, words};
+use i18n::{Lang, format};
+use i18n::{Text, text};
 
 use super::complaint::Complaint;
 use crate::{
@@ -14,11 +15,9 @@ use crate::{
     query::{CredentialError, of_code},
 };
 
-const RUNS_EN: &str = "Check --target and whether the server runs.";
-const RUNS_ZH: &str = "检查 --target 以及服务器是否在运行。";
+static RUNS: Text = text!("Check --target and whether the server runs.");
 /// Where SDKs have their base URL, too.
-const BASE_EN: &str = "Give the address in front of /cgi-bin and /datacube.";
-const BASE_ZH: &str = "请给出 /cgi-bin 和 /datacube 前面的地址。";
+static BASE: Text = text!("Give the address in front of /cgi-bin and /datacube.");
 
 /// Why a run came to nothing, or broke off. For people use [`ConformanceError::in_lang`].
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +56,7 @@ impl ConformanceError {
     pub fn in_lang(&self, lang: Lang) -> String {
         match self {
             ConformanceError::Credentials(error) => error.in_lang(lang),
-            ConformanceError::NoTarget => lang.pick(
-                self.to_string(),
-                "没有服务器：请给出 --target，例如 https://api.weixin.qq.com 或 http://127.0.0.1:8060"
-                    .to_owned(),
-            ),
+            ConformanceError::NoTarget => i18n::translated(lang, &self.to_string()),
             ConformanceError::Unreached { target, fault } => unreached(target, fault, lang),
             ConformanceError::Silent { target, call, why } => silent(target, call, *why, lang),
             ConformanceError::Refused { call, code, text } => {
@@ -79,16 +74,12 @@ impl ConformanceError {
 fn unreached(target: &str, fault: &Fault, lang: Lang) -> String {
     let why = remarks::fault(lang, fault);
     let next = match fault {
-        Fault::Name(_) => lang.pick("Check the name in --target.", "检查 --target 中的域名。"),
-        Fault::Tls(_) => lang.pick(
-            "If it speaks plain HTTP there, give http:// in --target.",
-            "若该端口是明文 HTTP，请在 --target 中使用 http://。",
-        ),
-        Fault::Untrusted(_) => lang.pick(
-            "Name it as its certificate does, or give its authority with --ca FILE.",
-            "请使用证书中的域名，或用 --ca 文件 指定其颁发机构。",
-        ),
-        _ => lang.pick(RUNS_EN, RUNS_ZH),
+        Fault::Name(_) => text!("Check the name in --target.").in_lang(lang),
+        Fault::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target.").in_lang(lang),
+        Fault::Untrusted(_) => {
+            text!("Name it as its certificate does, or give its authority with --ca FILE.").in_lang(lang)
+        }
+        _ => RUNS.in_lang(lang),
     };
     format!("{target}: {why}\n{next}")
 }
@@ -96,26 +87,25 @@ fn unreached(target: &str, fault: &Fault, lang: Lang) -> String {
 fn silent(target: &str, call: &str, why: NoAnswer, lang: Lang) -> String {
     let what = Complaint::NoAnswer(why).text(lang);
     let next = match why {
-        NoAnswer::NotHttp | NoAnswer::Closed if target.starts_with("http://") => lang.pick(
-            "If it speaks HTTPS there, give https:// in --target.",
-            "若该端口是 HTTPS，请在 --target 中使用 https://。",
-        ),
-        NoAnswer::Late => lang.pick(RUNS_EN, RUNS_ZH),
-        _ => lang.pick(BASE_EN, BASE_ZH),
+        NoAnswer::NotHttp | NoAnswer::Closed if target.starts_with("http://") => {
+            text!("If it speaks HTTPS there, give https:// in --target.").in_lang(lang)
+        }
+        NoAnswer::Late => RUNS.in_lang(lang),
+        _ => BASE.in_lang(lang),
     };
     format!("{target}: {call}: {what}\n{next}")
 }
 
 fn foreign(call: &str, location: Option<&str>, answer: &Answer, lang: Lang) -> String {
-    let said = words::quote(&answer.body);
+    let said = format::quote(&answer.body);
     let (status, kind) = (answer.status, answer.header("content-type").unwrap_or("-"));
-    let what = lang.pick("something else than the interface answers there", "应答的不是该接口");
+    let what = text!("something else than the interface answers there").in_lang(lang);
     let next = match location {
-        Some(to) => lang.pick(
-            format!("It redirects to {}, which no SDK follows.", words::quote(bare(to).as_bytes())),
-            format!("它重定向到 {}，SDK 不会跟随。", words::quote(bare(to).as_bytes())),
-        ),
-        None => lang.pick(BASE_EN, BASE_ZH).to_owned(),
+        Some(to) => {
+            text!("It redirects to {to}, which no SDK follows.", to = format::quote(bare(to).as_bytes()))
+                .in_lang(lang)
+        }
+        None => BASE.in_lang(lang),
     };
     format!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}")
 }

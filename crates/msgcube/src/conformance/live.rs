@@ -3,7 +3,7 @@
 use std::{net::IpAddr, path::Path, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
-use i18n::words;
+use i18n::format;
 use msgcube_client::{Secret, http::Address};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
@@ -166,7 +166,7 @@ fn refusal(call: &'static str, answer: &Answer, mask: &Mask) -> Result<(), Confo
         Some(code) => {
             // With the caller's address, which 40164 is about.
             let text = mask.text(body["errmsg"].as_str().unwrap_or_default());
-            let text = words::quote(text.as_bytes());
+            let text = format::quote(text.as_bytes());
             Err(ConformanceError::Refused { call, code, text })
         }
     }

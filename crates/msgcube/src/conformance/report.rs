@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::Table;
 use datacube::Day;
-use i18n::{Lang, words};
+use i18n::{Lang, format};
+use i18n::{Text, text};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,15 +28,11 @@ const DETAILS_MAX: usize = 20;
 const COMPLAINTS_MAX: usize = 4;
 
 /// What to do if rows did not come.
-const ROWS_ADVICE: &str = "\
+static ROWS_ADVICE: Text = text!("\
 Rows that did not come were not seen. Ask for an account that had messages of several types on the days before yesterday, in
 the last full week and in the last month: one of `msgcube demo`, or one that is fed with `msgcube import` or
 `msgcube send --create-time`.
-";
-const ROWS_ADVICE_ZH: &str = "\
-没有返回的数据行无法判断。请查询在前天及之前几天、上一整周和上个月都有多种类型消息的账号：例如 `msgcube demo` 的账号，
-或先用 `msgcube import`、`msgcube send --create-time` 送入消息。
-";
+");
 
 /// What was found at whom.
 #[derive(Debug)]
@@ -122,7 +119,7 @@ impl<'a> Report<'a> {
                 ]
             }));
         }
-        fitted(["", what, expected, sure, answered], rows, columns)
+        fitted([String::new(), what, expected, sure, answered], rows, columns)
     }
 
     /// Of what is not as expected, the surest first.
@@ -133,10 +130,7 @@ impl<'a> Report<'a> {
         let mut text: String =
             unmet.iter().take(DETAILS_MAX).map(|walked| details(walked, lang, columns)).collect();
         if let Some(more @ 1..) = unmet.len().checked_sub(DETAILS_MAX) {
-            text.push_str(&lang.pick(
-                format!("\n({more} more: --json has them all)\n"),
-                format!("\n（另有 {more} 项，见 --json）\n"),
-            ));
+            text.push_str(&text!("\n({more} more: --json has them all)\n", more).in_lang(lang));
         }
         text
     }
@@ -144,28 +138,25 @@ impl<'a> Report<'a> {
     /// The last lines: numbers, and what they mean.
     fn summary(&self, lang: Lang) -> String {
         let Totals { same, differ, differ_from_assumed, prevented, not_asked } = self.totals();
-        let mut parts = vec![lang.pick(format!("{same} same"), format!("{same} 项一致"))];
-        let mut add = |number: usize, en: &str, zh: &str| {
+        let mut parts = vec![text!("{same} same", same).in_lang(lang)];
+        let mut add = |number: usize, what: Text| {
             if number > 0 {
-                parts.push(lang.pick(format!("{number} {en}"), format!("{number} {zh}")));
+                parts.push(format!("{number} {}", what.in_lang(lang)));
             }
         };
-        add(differ, "differ from what is documented or seen", "项与文档或实例不一致");
-        add(differ_from_assumed, "differ from what is only assumed", "项与推测不一致");
-        add(prevented, "could not be seen", "项无法判断");
-        add(not_asked, "not asked", "项未查询");
+        add(differ, text!("differ from what is documented or seen"));
+        add(differ_from_assumed, text!("differ from what is only assumed"));
+        add(prevented, text!("could not be seen"));
+        add(not_asked, text!("not asked"));
         let verdict = match (self.agrees(), differ, prevented) {
             (true, ..) => {
-                lang.pick("It is the interface, as far as it was asked.", "就所查询的而言，与该接口一致。")
+                text!("It is the interface, as far as it was asked.").in_lang(lang)
             }
-            (false, 0, 1..) => lang.pick("Not all of it could be seen.", "未能看到全部结果。"),
-            (false, ..) => lang.pick(
-                "It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.",
-                "与该接口不一致。若不带 token 的请求得到了应答，说明本机地址在对方的 allow_from 中，请换一个地址再试。",
-            ),
+            (false, 0, 1..) => text!("Not all of it could be seen.").in_lang(lang),
+            (false, ..) => text!("It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.").in_lang(lang),
         };
-        let advice = if self.lacks_rows() { lang.pick(ROWS_ADVICE, ROWS_ADVICE_ZH) } else { "" };
-        format!("{}\n{verdict}\n{advice}", parts.join(lang.pick(", ", "，")))
+        let advice = if self.lacks_rows() { ROWS_ADVICE.in_lang(lang) } else { String::new() };
+        format!("{}\n{verdict}\n{advice}", parts.join(&text!(", ").in_lang(lang)))
     }
 
     /// A table for a page. What is as expected says so in one word, so that the page stays the same.
@@ -174,18 +165,18 @@ impl<'a> Report<'a> {
             let cells = cells.map(|cell| cell.replace('|', "\\|").replace(['\n', '\r'], " "));
             format!("| {} |\n", cells.join(" | "))
         };
-        let mut text = row(heading(lang)) + "|---|---|---|---|\n";
+        let mut text = row(heading(lang).each_ref().map(String::as_str)) + "|---|---|---|---|\n";
         for (group, walks) in self.grouped() {
             let title = format!("**{}**", lang.pick(&group.title.en, &group.title.zh));
             text.push_str(&row([&title, "", "", ""]));
             for walked in walks {
                 let answered = match walked.verdict {
-                    Verdict::Same => lang.pick("same", "一致").to_owned(),
+                    Verdict::Same => text!("same").in_lang(lang),
                     _ => code(&describe::answered(walked, lang)),
                 };
                 let name = describe::name(walked.case, lang);
                 let expected = code(&describe::expected(walked.case));
-                text.push_str(&row([name, &expected, describe::sure(walked.sure(), lang), &answered]));
+                text.push_str(&row([name, &expected, &describe::sure(walked.sure(), lang), &answered]));
             }
         }
         text
@@ -207,8 +198,9 @@ impl<'a> Report<'a> {
     }
 }
 
-fn heading(lang: Lang) -> [&'static str; 4] {
-    lang.pick(["what is asked", "expected", "how sure", "answered"], ["查询内容", "预期", "依据", "应答"])
+fn heading(lang: Lang) -> [String; 4] {
+    [text!("what is asked"), text!("expected"), text!("how sure"), text!("answered")]
+        .map(|text| text.in_lang(lang))
 }
 
 fn code(text: &str) -> String {
@@ -248,14 +240,14 @@ fn details(walked: &Walked<'_>, lang: Lang, columns: usize) -> String {
     for asked in walked.asked.iter().filter(|asked| !asked.complaints.is_empty()) {
         let mut line = |sign: &str, content: &str| {
             let indent = format!("\n{:1$}", "", sign.chars().count() + 5);
-            let wrapped = words::wrap(&escaped(content), columns.saturating_sub(8)).join(&indent);
+            let wrapped = format::wrap(&escaped(content), columns.saturating_sub(8)).join(&indent);
             // Writing to a String cannot fail.
             let _ = writeln!(text, "    {sign} {wrapped}");
         };
         line(">", &request(asked));
         for answer in asked.outcomes.iter().flatten() {
             let kind = answer.header("content-type").unwrap_or("-");
-            line("<", &format!("{} {kind}: {}", answer.status, words::quote(&answer.body)));
+            line("<", &format!("{} {kind}: {}", answer.status, format::quote(&answer.body)));
         }
         for complaint in asked.complaints.iter().take(COMPLAINTS_MAX) {
             line("→", &complaint.text(lang));
@@ -269,7 +261,7 @@ fn request(asked: &Asked) -> String {
     let headers = asked.request.headers.join("; ");
     let body = asked.request.body.as_deref().unwrap_or_default();
     let parts =
-        [words::quote(shortened(&line).as_bytes()), words::quote(headers.as_bytes()), words::quote(body)];
+        [format::quote(shortened(&line).as_bytes()), format::quote(headers.as_bytes()), format::quote(body)];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
 }
 

@@ -1,5 +1,6 @@
 //! Asks a server all that is to be asked of it, one case after the other, and keeps the record.
 
+use i18n::text;
 use msgcube_client::{Secret, WECHAT_BASE};
 
 use super::{
@@ -136,26 +137,18 @@ fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
     let seconds = live.pause().as_secs_f64() * f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
     let pace = match pause_ms {
         0 => String::new(),
-        _ => lang.pick(
-            format!(", {pause_ms} ms apart: {seconds:.0} s and more"),
-            format!("，间隔 {pause_ms} 毫秒，至少 {seconds:.0} 秒"),
-        ),
+        _ => text!(
+            ", {pause_ms} ms apart: {seconds} s and more",
+            pause_ms,
+            seconds = format_args!("{seconds:.0}")
+        )
+        .in_lang(lang),
     };
     let effect = if disturb {
-        lang.pick("Tokens of others end (--disturb).", "他人正在使用的 token 会失效（--disturb）。")
+        text!("Tokens of others end (--disturb).").in_lang(lang)
     } else {
-        lang.pick(
-            "Nothing else is changed there, and no token ends.",
-            "此外不改动任何内容，也不会使 token 失效。",
-        )
+        text!("Nothing else is changed there, and no token ends.").in_lang(lang)
     };
-    let text = lang.pick(
-        format!(
-            "{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}"
-        ),
-        format!(
-            "{target}：{all} 项中的 {cases} 项，共 {calls} 次调用（有的项要问多次，另需获取 token）{pace}。调用消耗当日额度。{effect}"
-        ),
-    );
+    let text = text!("{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}", target, cases, all, calls, pace, effect).in_lang(lang);
     output::note(text);
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use datacube::{Day, Interface, Row};
 use i18n::Lang;
+use i18n::text;
 use server::intake::path;
 
 use super::DemoAccount;
@@ -56,7 +57,7 @@ fn figures(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let Scene { lang, last_month, .. } = scene;
     let name = lang.pick(report.account.name_en, report.account.name_zh);
     let month = &last_month.to_string()[..7];
-    let label = lang.pick("twelve months", "近十二个月");
+    let label = text!("twelve months").in_lang(lang);
     let (low, high) = (report.months.iter().min(), report.months.iter().max());
     let ends = format!("{} … {}", grouped(low.copied().unwrap_or(0)), grouped(high.copied().unwrap_or(0)));
     format!(
@@ -71,14 +72,16 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
     let total: u64 = report.rows.iter().filter_map(|row| row.msg_count).sum();
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY);
-    table.set_header(lang.pick(["type", "users", "messages", "share"], ["类型", "用户数", "消息数", "占比"]));
+    table.set_header(
+        [text!("type"), text!("users"), text!("messages"), text!("share")].map(|text| text.in_lang(lang)),
+    );
     for row in report.rows {
         let messages = row.msg_count.unwrap_or(0);
         let name = type_name(lang, row.msg_type);
-        table.add_row([name.to_owned(), grouped(row.msg_user), grouped(messages), share(messages, total)]);
+        table.add_row([name, grouped(row.msg_user), grouped(messages), share(messages, total)]);
     }
     let users = report.users.map_or_else(|| "–".to_owned(), grouped);
-    table.add_row([lang.pick("all", "合计").to_owned(), users, grouped(total), share(total, total)]);
+    table.add_row([text!("all").in_lang(lang), users, grouped(total), share(total, total)]);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -88,8 +91,8 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
 fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let Scene { lang, base_url, .. } = scene;
     let DemoAccount { appid, secret, token, .. } = report.account;
-    let names = (["base URL", "callback", "debugging page"], ["接口地址", "回调地址", "调试页面"]);
-    let [url, callback, page] = lang.pick(names.0, names.1);
+    let names = [text!("base URL"), text!("callback"), text!("debugging page")];
+    let [url, callback, page] = names.map(|name| name.in_lang(lang));
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{url}: {base_url}");
@@ -97,7 +100,7 @@ fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let _ = writeln!(text, "{page}: {base_url}/debug");
     let _ = writeln!(text, "appid: {appid}  secret: {secret}");
     let _ = writeln!(text, "access_token: {}", report.access_token);
-    let asked = lang.pick("Last month, through WeChat's own interface:", "用微信自己的接口查上个月：");
+    let asked = text!("Last month, through WeChat's own interface:").in_lang(lang);
     let _ = writeln!(text, "\n{asked}\n{}", curl(scene, report.access_token));
     text
 }
@@ -115,8 +118,8 @@ fn what_next(scene: Scene<'_>, account: &DemoAccount) -> String {
     let to = &last_month.to_string()[..7];
     // 330 days before a 1st lie in the month eleven months back.
     let from = &last_month.plus_days(-330).to_string()[..7];
-    let next = lang.pick("Next, in another terminal:", "接下来，在另一个终端里试试：");
-    let stop = lang.pick("Ctrl-C stops the demo.", "按 Ctrl-C 结束演示。");
+    let next = text!("Next, in another terminal:").in_lang(lang);
+    let stop = text!("Ctrl-C stops the demo.").in_lang(lang);
     let query = format!(
         "{program} query month --from {from} --to {to} --base {base_url} --appid {appid} --secret {secret}"
     );
@@ -127,14 +130,14 @@ fn what_next(scene: Scene<'_>, account: &DemoAccount) -> String {
     format!("\n{next}\n{query}\n{send}\n\n{stop}\n")
 }
 
-fn type_name(lang: Lang, msg_type: Option<u8>) -> &'static str {
+fn type_name(lang: Lang, msg_type: Option<u8>) -> String {
     match msg_type {
-        Some(1) => lang.pick("text", "文本"),
-        Some(2) => lang.pick("image", "图片"),
-        Some(3) => lang.pick("voice", "语音"),
-        Some(4) => lang.pick("video", "视频"),
-        Some(6) => lang.pick("link", "链接"),
-        _ => lang.pick("other", "其他"),
+        Some(1) => text!("text").in_lang(lang),
+        Some(2) => text!("image").in_lang(lang),
+        Some(3) => text!("voice").in_lang(lang),
+        Some(4) => text!("video").in_lang(lang),
+        Some(6) => text!("link").in_lang(lang),
+        _ => text!("other").in_lang(lang),
     }
 }
 

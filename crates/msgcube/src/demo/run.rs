@@ -10,6 +10,7 @@ use std::{
 use counting::{Period, start_of_day_s};
 use datacube::{Day, Granularity, Interface, Row};
 use i18n::Lang;
+use i18n::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use server::{
     accounts::registry::Account,
@@ -184,7 +185,7 @@ fn progress(lang: Lang) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos}") {
         bar.set_style(style);
     }
-    bar.set_message(lang.pick("messages counted:", "已计入消息："));
+    bar.set_message(text!("messages counted:").in_lang(lang));
     bar
 }
 

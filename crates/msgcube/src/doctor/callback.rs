@@ -6,6 +6,7 @@
 pub mod verdict;
 
 use form_urlencoded::Serializer;
+use i18n::text;
 use serde_json::Value;
 use server::{config::AccountConfig, intake::path};
 use system::{random, secret::Secret};
@@ -81,7 +82,7 @@ pub async fn check(
     let lang = scene.lang;
     let Some(place) = scene.callbacks() else { return Vec::new() };
     if scene.url.is_none() && !served.is_alive {
-        let found = lang.pick("the server does not answer", "服务没有应答");
+        let found = text!("the server does not answer").in_lang(lang);
         return vec![Finding::skipped("callback_get", found)];
     }
     let mut findings = Vec::new();
@@ -94,10 +95,8 @@ pub async fn check(
         return findings;
     }
     if differs.is_some() || served.is_unready {
-        let found = lang.pick(
-            "no message is played: refused as things are, it would be noted as a loss",
-            "未模拟消息：以目前状况会被拒绝，并记为缺口",
-        );
+        let found =
+            text!("no message is played: refused as things are, it would be noted as a loss").in_lang(lang);
         findings.push(Finding::skipped("callback_post", found));
         return findings;
     }
@@ -134,12 +133,9 @@ fn modes(account: &AccountConfig) -> Vec<Mode> {
 async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Finding> {
     let answer = scene.get_own(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
     let lang = scene.lang;
-    let remedy = lang.pick(
-        "restart msgcube: the configuration is read at the start",
-        "请重启 msgcube：配置只在启动时读取",
-    );
+    let remedy = text!("restart msgcube: the configuration is read at the start").in_lang(lang);
     if answer.said.status == 404 {
-        let found = lang.pick("the running server does not know this account", "运行中的服务没有此公众号");
+        let found = text!("the running server does not know this account").in_lang(lang);
         return Some(Finding::problem("settings_in_use", found, remedy));
     }
     let said: Value = serde_json::from_slice(&answer.said.body).ok().filter(|_| answer.said.status == 200)?;
@@ -153,10 +149,8 @@ async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Find
     ];
     let names: Vec<&str> = pairs.iter().filter(|(_, is_same)| !is_same).map(|(name, _)| *name).collect();
     let names = names.join(", ");
-    let found = lang.pick(
-        format!("the running server has other settings than the configuration: {names}"),
-        format!("运行中的服务与配置不一致：{names}"),
-    );
+    let found =
+        text!("the running server has other settings than the configuration: {names}", names).in_lang(lang);
     (!names.is_empty()).then(|| Finding::problem("settings_in_use", found, remedy))
 }
 

@@ -1,6 +1,7 @@
 //! The machine's clock against another server's: WeChat's, or whatever stands in for it.
 
-use i18n::words;
+use i18n::format;
+use i18n::text;
 use msgcube_client::http::{Address, Trust};
 use system::clock::Stopwatch;
 
@@ -27,19 +28,13 @@ pub async fn check(scene: &Installation) -> Vec<Finding> {
         Ok(answer) => match moment(&answer) {
             // The answer is at most as old as the whole took.
             Some(moment_s) => compared(scene, base, scene.clock.now_s() - moment_s, elapsed_s),
-            None => Finding::skipped(
-                "clock",
-                lang.pick(format!("{base} answers without a Date"), format!("{base} 的应答没有 Date")),
-            ),
+            None => Finding::skipped("clock", text!("{base} answers without a Date", base).in_lang(lang)),
         },
         Err(fault) => {
             let why = remarks::fault(lang, &fault);
             Finding::skipped(
                 "clock",
-                lang.pick(
-                    format!("not compared: {base} cannot be asked ({why})"),
-                    format!("未比较：无法询问 {base}（{why}）"),
-                ),
+                text!("not compared: {base} cannot be asked ({why})", base, why).in_lang(lang),
             )
         }
     }]
@@ -54,23 +49,16 @@ fn moment(answer: &Answer) -> Option<i64> {
 fn compared(scene: &Installation, base: &Address, ahead_s: i64, elapsed_s: i64) -> Finding {
     let lang = scene.lang;
     let off_s = (ahead_s.abs() - elapsed_s).max(0);
-    let off = words::span(lang, ahead_s.abs());
+    let off = format::span(ahead_s.abs()).in_lang(lang);
     let found = if ahead_s.abs() <= elapsed_s + 1 {
-        lang.pick(format!("as {base} has it, to the second"), format!("与 {base} 一致（精确到秒）"))
+        text!("as {base} has it, to the second", base).in_lang(lang)
     } else if ahead_s > 0 {
-        lang.pick(format!("{off} ahead of {base}"), format!("比 {base} 快 {off}"))
+        text!("{off} ahead of {base}", off, base).in_lang(lang)
     } else {
-        lang.pick(format!("{off} behind {base}"), format!("比 {base} 慢 {off}"))
+        text!("{off} behind {base}", off, base).in_lang(lang)
     };
     let limit_s = scene.config.callback_max_age_s;
-    let remedy = lang.pick(
-        format!(
-            "let NTP set it (timedatectl set-ntp true): periods follow it, and plain callbacks are refused beyond callback_max_age_s = {limit_s}"
-        ),
-        format!(
-            "请启用 NTP 对时（timedatectl set-ntp true）：统计周期以本机时间为准，明文回调偏差超过 callback_max_age_s = {limit_s} 会被拒绝"
-        ),
-    );
+    let remedy = text!("let NTP set it (timedatectl set-ntp true): periods follow it, and plain callbacks are refused beyond callback_max_age_s = {limit_s}", limit_s).in_lang(lang);
     match off_s {
         PROBLEM_S.. => Finding::problem("clock", found, remedy),
         WARNING_S.. => Finding::warning("clock", found, remedy),

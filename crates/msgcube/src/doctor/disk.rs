@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use i18n::{Lang, words};
+use i18n::{Lang, format};
+use i18n::{Text, text};
 use system::clock::Stopwatch;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{finding::Finding, installation::Installation};
-use crate::chinese;
 
 /// A disk that needs longer for all of it is not usable.
 const TIME_MAX: Duration = Duration::from_secs(20);
@@ -71,8 +71,8 @@ pub async fn check(scene: &Installation) -> Vec<Finding> {
     if let Ok(Ok(findings)) = timeout(TIME_MAX, findings).await {
         return findings;
     }
-    let found = lang.pick("the disk does not answer within 20 s", "磁盘 20 秒内没有响应");
-    let remedy = lang.pick("see dmesg, and the machine's storage", "请查看 dmesg 和存储设备");
+    let found = text!("the disk does not answer within 20 s").in_lang(lang);
+    let remedy = text!("see dmesg, and the machine's storage").in_lang(lang);
     vec![Finding::problem("disk_sync", found, remedy)]
 }
 
@@ -85,12 +85,13 @@ fn look(folder: &Path, lang: Lang) -> Vec<Finding> {
     findings.push(match measure(folder) {
         Ok(took) => synced(took, lang),
         Err(error) => {
-            let remedy = lang
-                .pick("run msgcube doctor as the user that serves", "请以运行服务的用户执行 msgcube doctor");
-            let found = lang.pick(
-                format!("nothing can be written to {}: {error}", folder.display()),
-                format!("无法写入 {}：{}", folder.display(), chinese::error(lang, &error.to_string())),
-            );
+            let remedy = text!("run msgcube doctor as the user that serves").in_lang(lang);
+            let found = text!(
+                "nothing can be written to {folder}: {error}",
+                folder = folder.display(),
+                error = Text::of_english(&error)
+            )
+            .in_lang(lang);
             Finding::problem("disk_sync", found, remedy)
         }
     });
@@ -98,10 +99,8 @@ fn look(folder: &Path, lang: Lang) -> Vec<Finding> {
 }
 
 fn missing(folder: &Path, lang: Lang) -> Finding {
-    let found = lang.pick(
-        format!("{} is not there yet; the first start makes it", folder.display()),
-        format!("{} 尚不存在，首次启动时自动创建", folder.display()),
-    );
+    let found =
+        text!("{folder} is not there yet; the first start makes it", folder = folder.display()).in_lang(lang);
     Finding::note("data_dir", found)
 }
 
@@ -110,16 +109,17 @@ fn owner(folder: &Path, uid: u32, lang: Lang) -> Finding {
     let foreign = strangers(folder, uid);
     let shown = folder.display();
     match foreign.first() {
-        None => Finding::ok(
-            "data_dir",
-            lang.pick(format!("{shown}: all of user {uid}"), format!("{shown}：均属于用户 {uid}")),
-        ),
+        None => Finding::ok("data_dir", text!("{shown}: all of user {uid}", shown, uid).in_lang(lang)),
         Some(first) => {
             let (number, first) = (foreign.len(), first.display());
-            let found = lang.pick(
-                format!("{shown} is of user {uid}, and {number} files in it are not: {first}"),
-                format!("{shown} 属于用户 {uid}，其中 {number} 个文件不属于该用户：{first}"),
-            );
+            let found = text!(
+                "{shown} is of user {uid}, and {number} files in it are not: {first}",
+                shown,
+                uid,
+                number,
+                first
+            )
+            .in_lang(lang);
             Finding::problem("data_dir", found, format!("chown -R {uid} {shown}"))
         }
     }
@@ -134,18 +134,17 @@ fn strangers(folder: &Path, uid: u32) -> Vec<PathBuf> {
 fn space(folder: &Path, lang: Lang) -> Option<Finding> {
     let about = rustix::fs::statvfs(folder).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
-    let (size, inodes) = (words::size(free), about.f_favail);
+    let (size, inodes) = (format::size(free), about.f_favail);
     // Some file systems have as many as they like, and say 0.
     let has_inodes = about.f_files > 0;
     let found = if has_inodes {
-        lang.pick(format!("{size} and {inodes} inodes free"), format!("剩余 {size}，inode {inodes} 个"))
+        text!("{size} and {inodes} inodes free", size, inodes).in_lang(lang)
     } else {
-        lang.pick(format!("{size} free"), format!("剩余 {size}"))
+        text!("{size} free", size).in_lang(lang)
     };
-    let remedy = lang.pick(
-        "make room: on a full disk callbacks are not taken (about 15 bytes a message are needed)",
-        "请腾出空间：磁盘写满后不再接收回调（每条消息约占 15 字节）",
-    );
+    let remedy =
+        text!("make room: on a full disk callbacks are not taken (about 15 bytes a message are needed)")
+            .in_lang(lang);
     Some(match free {
         0..FREE_BYTES_MIN => Finding::problem("disk_space", found, remedy),
         FREE_BYTES_MIN..FREE_BYTES_FEW => Finding::warning("disk_space", found, remedy),
@@ -164,22 +163,20 @@ fn durable(name: &str, sort: Sort, lang: Lang) -> Finding {
     let (found, remedy) = match sort {
         Sort::Local => return Finding::ok("file_system", name),
         Sort::Memory => (
-            lang.pick("in memory: all is lost with the machine", "位于内存：关机即全部丢失"),
-            lang.pick("put data_dir on a disk", "请将 data_dir 放在磁盘上"),
+            text!("in memory: all is lost with the machine").in_lang(lang),
+            text!("put data_dir on a disk").in_lang(lang),
         ),
         Sort::Overlay => (
-            lang.pick("a container's own layer: lost with the container", "容器自身的可写层：随容器一起丢失"),
-            lang.pick("mount a volume at data_dir", "请在 data_dir 挂载数据卷"),
+            text!("a container's own layer: lost with the container").in_lang(lang),
+            text!("mount a volume at data_dir").in_lang(lang),
         ),
         Sort::Network => (
-            lang.pick(
-                "not a disk of this machine: what a sync and a lock mean there is another's business",
-                "不是本机磁盘：落盘与加锁取决于对端",
-            ),
-            lang.pick("put data_dir on a local disk", "请将 data_dir 放在本地磁盘上"),
+            text!("not a disk of this machine: what a sync and a lock mean there is another's business")
+                .in_lang(lang),
+            text!("put data_dir on a local disk").in_lang(lang),
         ),
     };
-    Finding::warning("file_system", lang.pick(format!("{name}, {found}"), format!("{name}，{found}")), remedy)
+    Finding::warning("file_system", text!("{name}, {found}", name, found).in_lang(lang), remedy)
 }
 
 /// How long it takes to write and keep a little, many times. The file is removed.
@@ -201,23 +198,23 @@ fn synced(mut took: Vec<Duration>, lang: Lang) -> Finding {
     took.sort_unstable();
     let median = took.get(took.len() / 2).copied().unwrap_or_default();
     let worst = took.last().copied().unwrap_or_default();
-    let (middle, most, rounds) = (words::time(median), words::time(worst), took.len());
-    let found = lang.pick(
-        format!("write and sync: {middle} at the median, {most} at worst ({rounds} rounds)"),
-        format!("写入并落盘：中位数 {middle}，最慢 {most}（{rounds} 次）"),
-    );
+    let (middle, most, rounds) = (format::time(median), format::time(worst), took.len());
+    let found = text!(
+        "write and sync: {middle} at the median, {most} at worst ({rounds} rounds)",
+        middle,
+        most,
+        rounds
+    )
+    .in_lang(lang);
     if median < TOO_FAST {
-        let remedy = lang.pick(
-            "so fast that nothing may be kept: check that the disk (or the virtual machine's) does not ignore syncs",
-            "快得可疑，可能并未真正落盘：请确认磁盘（或虚拟机的磁盘）没有忽略 sync",
-        );
+        let remedy = text!("so fast that nothing may be kept: check that the disk (or the virtual machine's) does not ignore syncs").in_lang(lang);
         return Finding::warning("disk_sync", found, remedy);
     }
     if median > SLOW || worst > SLOWEST {
-        let remedy = lang.pick(
-            "every callback waits for it, 4.5 s at most: use a faster disk, or find what else writes there",
-            "每个回调都要等待落盘（最多 4.5 秒）：请换用更快的磁盘，或查明还有什么在写入",
-        );
+        let remedy = text!(
+            "every callback waits for it, 4.5 s at most: use a faster disk, or find what else writes there"
+        )
+        .in_lang(lang);
         return Finding::warning("disk_sync", found, remedy);
     }
     Finding::ok("disk_sync", found)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use msgcube_client::http::Address;
 use rustls::pki_types::{CertificateDer, ServerName};
 use server::{
@@ -12,10 +13,7 @@ use server::{
 use webpki::EndEntityCert;
 
 use super::{finding::Finding, installation::Installation};
-use crate::{
-    chinese,
-    probe::{Shown, remarks},
-};
+use crate::probe::{Shown, remarks};
 
 const DAY_S: i64 = 86_400;
 /// Renewing usually happens 30 days before the end; this late it did not.
@@ -49,22 +47,18 @@ fn configured(scene: &Installation, files: &TlsFiles) -> Finding {
         );
     };
     let path = files.cert.display().to_string();
-    let remedy = lang.pick(
-        format!("renew {path}: it is read again by itself; `msgcube tls ca` renews one of an own authority"),
-        format!("请续期 {path}，程序会自动重新读取；自建颁发机构的证书用 `msgcube tls ca` 续期"),
-    );
+    let remedy = text!(
+        "renew {path}: it is read again by itself; `msgcube tls ca` renews one of an own authority",
+        path
+    )
+    .in_lang(lang);
     // Behind a proxy it is the proxy that shows the public name.
     match &scene.url {
         Some(url) if !is_for(certificate, &host(url)) && url.is_https() => {
             let (host, names) = (host(url), names(certificate));
-            let found = lang.pick(
-                format!("{path} is for {names}, not for {host}"),
-                format!("{path} 适用于 {names}，不适用于 {host}"),
-            );
-            let remedy = lang.pick(
-                format!("fine behind a proxy that has its own; else get one for {host}"),
-                format!("若前面的代理有自己的证书则无妨；否则请申请适用于 {host} 的证书"),
-            );
+            let found = text!("{path} is for {names}, not for {host}", path, names, host).in_lang(lang);
+            let remedy =
+                text!("fine behind a proxy that has its own; else get one for {host}", host).in_lang(lang);
             Finding::note("tls_files", found).remedied(remedy)
         }
         _ => dated(scene, "tls_files", &path, certificate, &remedy),
@@ -73,13 +67,13 @@ fn configured(scene: &Installation, files: &TlsFiles) -> Finding {
 
 fn unusable(lang: Lang, error: &TlsError) -> Finding {
     let remedy = match error {
-        TlsError::Pair { .. } => lang.pick(
-            "give the key of the first certificate in the file; the server would not start with these",
-            "请使用文件中第一张证书对应的私钥；否则服务无法启动",
-        ),
-        _ => lang.pick("correct cert and key under [tls]", "请更正 [tls] 的 cert 与 key"),
+        TlsError::Pair { .. } => {
+            text!("give the key of the first certificate in the file; the server would not start with these")
+                .in_lang(lang)
+        }
+        _ => text!("correct cert and key under [tls]").in_lang(lang),
     };
-    Finding::problem("tls_files", chinese::error(lang, &error.to_string()), remedy)
+    Finding::problem("tls_files", i18n::translated(lang, &error.to_string()), remedy)
 }
 
 /// How long it still holds.
@@ -92,21 +86,17 @@ fn dated(
 ) -> Finding {
     let lang = scene.lang;
     let Some(end_s) = tls::end_s(der) else {
-        let found = lang.pick(format!("{what}: its end cannot be read"), format!("{what}：无法读取有效期"));
+        let found = text!("{what}: its end cannot be read", what).in_lang(lang);
         return Finding::warning(id, found, remedy);
     };
     let days = (end_s - scene.clock.now_s()).div_euclid(DAY_S);
     let names = names(der);
     if days < 0 {
         let over = -days - 1;
-        let found = lang.pick(
-            format!("{what} ({names}): over since {over} days"),
-            format!("{what}（{names}）：已过期 {over} 天"),
-        );
+        let found = text!("{what} ({names}): over since {over} days", what, names, over).in_lang(lang);
         return Finding::problem(id, found, remedy);
     }
-    let found = lang
-        .pick(format!("{what} ({names}): {days} days left"), format!("{what}（{names}）：剩余 {days} 天"));
+    let found = text!("{what} ({names}): {days} days left", what, names, days).in_lang(lang);
     if days < DAYS_FEW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }
 }
 
@@ -138,24 +128,20 @@ fn host(url: &Address) -> String {
 /// WeChat calls no other ports. Source: its page on the server configuration.
 fn port(lang: Lang, url: &Address) -> Option<Finding> {
     let port = url.below("/").ok()?.port_u16()?;
-    let found = lang.pick(
-        format!("{url}: port {port}, and WeChat calls 80 and 443 only"),
-        format!("{url}：端口 {port}，而微信只访问 80 和 443"),
-    );
-    let remedy = lang.pick("let it be reached on 443", "请改为通过 443 端口提供");
+    let found = text!("{url}: port {port}, and WeChat calls 80 and 443 only", url, port).in_lang(lang);
+    let remedy = text!("let it be reached on 443").in_lang(lang);
     (![80, 443].contains(&port)).then(|| Finding::warning("url_port", found, remedy))
 }
 
 async fn shown(scene: &Installation, url: &Address) -> Finding {
     let lang = scene.lang;
     if !url.is_https() {
-        let found = lang.pick(
-            format!(
-                "{url} is not encrypted: who listens in reads plain callbacks, and tokens of the interfaces"
-            ),
-            format!("{url} 未加密：途中可窃听明文回调和接口 token"),
-        );
-        return Finding::note("url_certificate", found).remedied(lang.pick("use https", "请使用 https"));
+        let found = text!(
+            "{url} is not encrypted: who listens in reads plain callbacks, and tokens of the interfaces",
+            url
+        )
+        .in_lang(lang);
+        return Finding::note("url_certificate", found).remedied(text!("use https").in_lang(lang));
     }
     let connected = match url.below("/") {
         Ok(uri) => scene.lines.connect(&uri).await,
@@ -168,9 +154,8 @@ async fn shown(scene: &Installation, url: &Address) -> Finding {
         ),
         Err(fault) => {
             let why = remarks::fault(lang, &fault);
-            let found = lang.pick(format!("{url}: {why}"), format!("{url}：{why}"));
-            let remedy =
-                lang.pick("see DNS, the firewall, and the proxy in front", "请检查 DNS、防火墙和前面的代理");
+            let found = text!("{url}: {why}", url, why).in_lang(lang);
+            let remedy = text!("see DNS, the firewall, and the proxy in front").in_lang(lang);
             Finding::problem("url_certificate", found, remedy)
         }
     }
@@ -178,26 +163,19 @@ async fn shown(scene: &Installation, url: &Address) -> Finding {
 
 fn judged(scene: &Installation, url: &Address, shown: &Shown, took: Duration) -> Finding {
     let lang = scene.lang;
-    let remedy = lang.pick(
-        "give whoever serves this address a certificate of a public authority, with its whole chain",
-        "请为提供此地址的服务配置公共颁发机构签发的证书，并附完整证书链",
-    );
+    let remedy =
+        text!("give whoever serves this address a certificate of a public authority, with its whole chain")
+            .in_lang(lang);
     match (&shown.verdict, &shown.certificate) {
         (Err(error), _) => {
             let why = remarks::untrusted(lang, error);
-            let found = lang.pick(
-                format!("{url} shows a certificate that is not trusted: {why}"),
-                format!("{url} 出示的证书不受信任：{why}"),
-            );
+            let found = text!("{url} shows a certificate that is not trusted: {why}", url, why).in_lang(lang);
             Finding::problem("url_certificate", found, remedy)
         }
         (Ok(()), Some(certificate)) => {
-            let took = words::time(took);
-            let what = lang.pick(
-                format!("{url}, connected in {took}, trusted"),
-                format!("{url}，{took} 内连接，受信任"),
-            );
-            dated(scene, "url_certificate", &what, certificate, remedy)
+            let took = format::time(took);
+            let what = text!("{url}, connected in {took}, trusted", url, took).in_lang(lang);
+            dated(scene, "url_certificate", &what, certificate, &remedy)
         }
         (Ok(()), None) => Finding::skipped("url_certificate", url.to_string()),
     }

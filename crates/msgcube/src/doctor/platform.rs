@@ -3,7 +3,8 @@
 mod receiving;
 mod serving;
 
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use jiff::Timestamp;
 use serde_json::Value;
 use server::config::{ComponentConfig, Role};
@@ -18,7 +19,7 @@ const EVENT_LATE_S: i64 = 60;
 /// One platform.
 pub async fn check(scene: &Installation, platform: &ComponentConfig, served: &Served) -> Vec<Finding> {
     let Some(place) = scene.callbacks().filter(|_| scene.url.is_some() || served.is_alive) else {
-        let found = scene.lang.pick("the server does not answer", "服务没有应答");
+        let found = text!("the server does not answer").in_lang(scene.lang);
         let skipped = Finding::skipped("platform_state", found);
         return std::iter::once(skipped).chain(push_url(scene, platform).await).collect();
     };
@@ -51,10 +52,7 @@ pub async fn check(scene: &Installation, platform: &ComponentConfig, served: &Se
 }
 
 fn unknown_state(lang: Lang) -> Finding {
-    let found = lang.pick(
-        "the server does not say how it fares (no admin_key, or another one): tickets and events are not known",
-        "服务未提供其状态（没有 admin_key 或不一致），无法得知 ticket 和事件的情况",
-    );
+    let found = text!("the server does not say how it fares (no admin_key, or another one): tickets and events are not known").in_lang(lang);
     Finding::skipped("platform_state", found)
 }
 
@@ -64,14 +62,11 @@ async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Optio
     let Some(Ok(answer)) = scene.get_own(&path).await else { return Ok(None) };
     let lang = scene.lang;
     let differs = |found: String| {
-        let remedy = lang.pick(
-            "restart msgcube: the configuration is read at the start",
-            "请重启 msgcube：配置只在启动时读取",
-        );
+        let remedy = text!("restart msgcube: the configuration is read at the start").in_lang(lang);
         Err(Finding::problem("settings_in_use", found, remedy))
     };
     if answer.said.status == 404 {
-        let found = lang.pick("the running server does not know this platform", "运行中的服务没有此平台");
+        let found = text!("the running server does not know this platform").in_lang(lang);
         return differs(found.to_owned());
     }
     let Some(state) =
@@ -91,10 +86,9 @@ async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Optio
         return Ok(Some(state));
     }
     let names = names.join(", ");
-    differs(lang.pick(
-        format!("the running server has other settings than the configuration: {names}"),
-        format!("运行中的服务与配置不一致：{names}"),
-    ))
+    differs(
+        text!("the running server has other settings than the configuration: {names}", names).in_lang(lang),
+    )
 }
 
 /// Where its events go. It is sent nothing signed, so there is nothing that it could act upon.
@@ -103,14 +97,8 @@ async fn push_url(scene: &Installation, platform: &ComponentConfig) -> Vec<Findi
         return relay::push_url(scene, url).await;
     }
     let found = match platform.role {
-        Role::Serve => scene.lang.pick(
-            "no push_url: neither tickets nor events are pushed; GET /v1/components/{c}/ticket gives the ticket",
-            "未设置 push_url：不推送 ticket 和事件；ticket 可用 GET /v1/components/{c}/ticket 获取",
-        ),
-        Role::Receive => scene.lang.pick(
-            "no push_url: tickets and events end here, and no platform hears of them",
-            "未设置 push_url：ticket 和事件到此为止，不会转给平台",
-        ),
+        Role::Serve => text!("no push_url: neither tickets nor events are pushed; GET /v1/components/{{c}}/ticket gives the ticket").in_lang(scene.lang),
+        Role::Receive => text!("no push_url: tickets and events end here, and no platform hears of them").in_lang(scene.lang),
     };
     vec![Finding::note("push_url", found)]
 }
@@ -127,26 +115,18 @@ fn waiting(scene: &Installation, state: &Value) -> Option<Finding> {
     let lang = scene.lang;
     let number = state["events"]["waiting"].as_u64().filter(|_| !state["push_url"].is_null())?;
     if number == 0 {
-        return Some(Finding::ok(ID, lang.pick("no event waits for push_url", "没有等待推送的事件")));
+        return Some(Finding::ok(ID, text!("no event waits for push_url").in_lang(lang)));
     }
     let age_s = age_s(scene, &state["events"]["oldest"]).unwrap_or_default();
-    let age = words::span(lang, age_s);
-    let found = lang.pick(
-        format!("events that wait for push_url: {number}, the oldest for {age}"),
-        format!("等待推送的事件 {number} 个，最早的已等待 {age}"),
-    );
+    let age = format::span(age_s).in_lang(lang);
+    let found =
+        text!("events that wait for push_url: {number}, the oldest for {age}", number, age).in_lang(lang);
     if age_s <= EVENT_LATE_S {
         return Some(Finding::ok(ID, found));
     }
     let remedy = match state["role"].as_str() {
-        Some("serve") => lang.pick(
-            "the platform has to answer 200 and success: see its log; what is a day old is dropped",
-            "平台须应答 200 和 success，请查看平台日志；超过一天的事件会被丢弃",
-        ),
-        _ => lang.pick(
-            "the platform has to answer, and not with a status from 500 on: see its log; what is a day old is dropped",
-            "平台须作出应答，且状态不得为 5xx，请查看平台日志；超过一天的事件会被丢弃",
-        ),
+        Some("serve") => text!("the platform has to answer 200 and success: see its log; what is a day old is dropped").in_lang(lang),
+        _ => text!("the platform has to answer, and not with a status from 500 on: see its log; what is a day old is dropped").in_lang(lang),
     };
     Some(Finding::warning(ID, found, remedy))
 }
@@ -155,14 +135,14 @@ fn accounts(lang: Lang, state: &Value) -> Finding {
     let number = |status: &str| state["accounts"][status].as_u64().unwrap_or_default();
     let [authorized, pending, unauthorized] = ["authorized", "pending", "unauthorized"].map(number);
     let found = match state["role"].as_str() {
-        Some("serve") => lang.pick(
-            format!("accounts that authorised it: {authorized}"),
-            format!("已授权的公众号 {authorized} 个"),
-        ),
-        _ => lang.pick(
-            format!("accounts: {authorized} authorised, {pending} pending, {unauthorized} withdrew"),
-            format!("公众号：已授权 {authorized} 个，待确认 {pending} 个，已取消授权 {unauthorized} 个"),
-        ),
+        Some("serve") => text!("accounts that authorised it: {authorized}", authorized).in_lang(lang),
+        _ => text!(
+            "accounts: {authorized} authorised, {pending} pending, {unauthorized} withdrew",
+            authorized,
+            pending,
+            unauthorized
+        )
+        .in_lang(lang),
     };
     Finding::ok("platform_accounts", found)
 }

@@ -1,6 +1,7 @@
 //! Whether WeChat gives a token for an account, asked in the mode that takes nobody's. The token itself is dropped.
 
-use i18n::{Lang, words};
+use i18n::{Lang, format};
+use i18n::{Text, text};
 use server::{
     config::{AccountConfig, UpstreamConfig},
     forward::upstream_token::{self, Failure},
@@ -11,50 +12,21 @@ use super::{finding::Finding, installation::Installation};
 const ID: &str = "real_token";
 
 /// What WeChat's codes ask for. Source: its page on stable_token and its list of codes.
-const CODES: [(i64, &str, &str); 11] = [
-    (-1, "WeChat is busy: try again in a minute", "微信系统繁忙：请一分钟后再试"),
-    (
-        40001,
-        "the AppSecret is wrong: copy it from WeChat's console into upstream_secret (or secret)",
-        "AppSecret 错误：请从微信后台复制到 upstream_secret（或 secret）",
-    ),
-    (
-        40002,
-        "the server there knows no stable_token: check [upstream] base",
-        "对端不支持 stable_token：请检查 [upstream] base",
-    ),
-    (40013, "WeChat does not know this appid: correct it", "微信没有此 AppID：请更正"),
-    (
-        40125,
-        "WeChat has another AppSecret: copy it from the console into upstream_secret (or secret)",
-        "AppSecret 与微信的不一致：请从微信后台复制到 upstream_secret（或 secret）",
-    ),
-    (
-        40164,
-        "enter this machine's address in the whitelist of IP addresses in WeChat's console",
-        "请把本机地址加入微信后台的 IP 白名单",
-    ),
-    (
-        40243,
-        "the AppSecret is frozen: unfreeze it in WeChat's console",
-        "AppSecret 已被冻结：请在微信后台解冻",
-    ),
-    (
-        41004,
-        "no AppSecret was sent: set upstream_secret or secret",
-        "缺少 AppSecret：请设置 upstream_secret 或 secret",
-    ),
+static CODES: [(i64, Text); 11] = [
+    (-1, text!("WeChat is busy: try again in a minute")),
+    (40001, text!("the AppSecret is wrong: copy it from WeChat's console into upstream_secret (or secret)")),
+    (40002, text!("the server there knows no stable_token: check [upstream] base")),
+    (40013, text!("WeChat does not know this appid: correct it")),
+    (40125, text!("WeChat has another AppSecret: copy it from the console into upstream_secret (or secret)")),
+    (40164, text!("enter this machine's address in the whitelist of IP addresses in WeChat's console")),
+    (40243, text!("the AppSecret is frozen: unfreeze it in WeChat's console")),
+    (41004, text!("no AppSecret was sent: set upstream_secret or secret")),
     (
         45009,
-        "the day's calls are used up: wait until tomorrow, or clear the quota in WeChat's console",
-        "当日调用次数已用完：请等到明天，或在微信后台清零",
+        text!("the day's calls are used up: wait until tomorrow, or clear the quota in WeChat's console"),
     ),
-    (45011, "asked too often: try again in a minute", "调用过于频繁：请一分钟后再试"),
-    (
-        50004,
-        "WeChat forbids this account the interface: see the account's notices in the console",
-        "该公众号被禁止使用此接口：请查看微信后台的通知",
-    ),
+    (45011, text!("asked too often: try again in a minute")),
+    (50004, text!("WeChat forbids this account the interface: see the account's notices in the console")),
 ];
 
 /// Asks for one account.
@@ -63,11 +35,10 @@ pub async fn check(scene: &Installation, upstream: &UpstreamConfig, account: &Ac
     let asked = upstream.token_url.as_ref().unwrap_or(&upstream.base);
     match upstream_token::probe(upstream, account).await {
         Ok(seconds_left) => {
-            let left = words::span(lang, seconds_left);
-            let found = lang.pick(
-                format!("{asked} gives a token ({left} left), asked without forcing a new one"),
-                format!("{asked} 返回了 token（剩余 {left}），未强制刷新"),
-            );
+            let left = format::span(seconds_left).in_lang(lang);
+            let found =
+                text!("{asked} gives a token ({left} left), asked without forcing a new one", asked, left)
+                    .in_lang(lang);
             Finding::ok(ID, found)
         }
         Err(failure) => refused(lang, &asked.to_string(), &failure),
@@ -76,25 +47,22 @@ pub async fn check(scene: &Installation, upstream: &UpstreamConfig, account: &Ac
 
 fn refused(lang: Lang, asked: &str, failure: &Failure) -> Finding {
     let Some((code, text)) = failure.code() else {
-        let found = lang.pick(format!("{asked}: {failure}"), format!("{asked}：{failure}"));
-        let remedy = lang.pick(
-            "check [upstream], and that this machine gets out to it",
-            "请检查 [upstream]，以及本机能否访问该地址",
-        );
+        let found = text!("{asked}: {failure}", asked, failure).in_lang(lang);
+        let remedy = text!("check [upstream], and that this machine gets out to it").in_lang(lang);
         return Finding::problem(ID, found, remedy);
     };
-    let said = words::quote(text.as_bytes());
-    let found = lang.pick(format!("{asked} answers {code}: {said}"), format!("{asked} 返回 {code}：{said}"));
+    let said = format::quote(text.as_bytes());
+    let found = text!("{asked} answers {code}: {said}", asked, code, said).in_lang(lang);
     let known = CODES.iter().find(|(known, ..)| *known == code);
     let remedy = known.map_or_else(
-        || lang.pick("look the code up in WeChat's list", "请在微信的返回码列表中查询").to_owned(),
-        |(_, en, zh)| lang.pick(*en, *zh).to_owned(),
+        || text!("look the code up in WeChat's list").in_lang(lang),
+        |(_, remedy)| remedy.in_lang(lang),
     );
     let remedy = match refused_address(&text).filter(|_| code == 40164) {
-        Some(address) => lang.pick(
-            format!("enter {address} in the whitelist of IP addresses in WeChat's console"),
-            format!("请把 {address} 加入微信后台的 IP 白名单"),
-        ),
+        Some(address) => {
+            text!("enter {address} in the whitelist of IP addresses in WeChat's console", address)
+                .in_lang(lang)
+        }
         None => remedy,
     };
     if code == -1 { Finding::warning(ID, found, remedy) } else { Finding::problem(ID, found, remedy) }

@@ -2,6 +2,7 @@
 //! metrics say how many, and each reason has its own remedy.
 
 use i18n::Lang;
+use i18n::text;
 
 use super::{finding::Finding, installation::Installation};
 
@@ -20,31 +21,15 @@ pub async fn check(scene: &Installation) -> Vec<Finding> {
 }
 
 fn encryption_required(lang: Lang, count: u64) -> Finding {
-    let found = lang.pick(
-        format!(
-            "since its start it refused plain callbacks: {count}. require_encryption is true, so they are neither counted nor passed on"
-        ),
-        format!("启动以来拒绝了 {count} 次明文回调：require_encryption 为 true，因此既不计数也不转发"),
-    );
-    let remedy = lang.pick(
-        "choose safe mode at WeChat for the account that the server's log names, or set require_encryption = false",
-        "请为日志中写明的公众号在微信后台选择安全模式，或设置 require_encryption = false",
-    );
+    let found = text!("since its start it refused plain callbacks: {count}. require_encryption is true, so they are neither counted nor passed on", count).in_lang(lang);
+    let remedy = text!("choose safe mode at WeChat for the account that the server's log names, or set require_encryption = false").in_lang(lang);
     Finding::warning("plain_refused", found, remedy)
 }
 
 fn stale_timestamp(lang: Lang, count: u64) -> Finding {
-    let found = lang.pick(
-        format!(
-            "since its start it refused plain callbacks with an old timestamp: {count}. They are neither counted nor passed on"
-        ),
-        format!("启动以来拒绝了 {count} 次时间戳过期的明文回调：既不计数也不转发"),
-    );
-    let remedy = lang.pick(
-        "check the server's clock; if a proxy delays them, raise callback_max_age_s; safe mode has no such limit. If \
-         all that is right, somebody sends old ones again",
-        "请检查服务器时钟；若代理造成延迟，请调大 callback_max_age_s；安全模式没有此限制。若都无误，则是有人重放旧回调",
-    );
+    let found = text!("since its start it refused plain callbacks with an old timestamp: {count}. They are neither counted nor passed on", count).in_lang(lang);
+    let remedy = text!("check the server's clock; if a proxy delays them, raise callback_max_age_s; safe mode has no such limit. If \
+         all that is right, somebody sends old ones again").in_lang(lang);
     Finding::warning("stale_refused", found, remedy)
 }
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use axum::http::{Request, Uri};
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use msgcube_client::http::{Address, Trust};
 use server::config::RelayConfig;
 
@@ -91,15 +92,14 @@ async fn connected(scene: &Installation, behind: Behind, url: &Address) -> Findi
     });
     match line {
         Ok(took) => {
-            let time = words::time(took);
-            let found = lang.pick(format!("{url}: connected in {time}"), format!("{url}：{time} 内连接"));
+            let time = format::time(took);
+            let found = text!("{url}: connected in {time}", url, time).in_lang(lang);
             if took <= SLOW_CONNECT {
                 return Finding::ok(id, found);
             }
-            let remedy = lang.pick(
-                "each new connection takes this time: put it nearer, or find what is slow on the way",
-                "每个新连接都要花这么久：请把它放得更近，或查明网络为何缓慢",
-            );
+            let remedy =
+                text!("each new connection takes this time: put it nearer, or find what is slow on the way")
+                    .in_lang(lang);
             Finding::warning(id, found, remedy)
         }
         Err(fault) => unreachable_target(lang, behind, url, &fault),
@@ -108,27 +108,24 @@ async fn connected(scene: &Installation, behind: Behind, url: &Address) -> Findi
 
 fn unreachable_target(lang: Lang, behind: Behind, url: &Address, fault: &Fault) -> Finding {
     let (id, why) = (behind.connect_id(), remarks::fault(lang, fault));
-    let found = lang.pick(format!("{url}: {why}"), format!("{url}：{why}"));
+    let found = text!("{url}: {why}", url, why).in_lang(lang);
     match behind {
         Behind::Listener => {
-            let remedy = lang.pick(
-                "start it, or take it out of relay.listeners; others do not wait for it",
-                "请启动它，或从 relay.listeners 中删除；其他方不会等待它",
-            );
+            let remedy =
+                text!("start it, or take it out of relay.listeners; others do not wait for it").in_lang(lang);
             Finding::warning(id, found, remedy)
         }
         Behind::Bot => {
-            let remedy = lang.pick(
-                "start the bot, or correct relay.url; meanwhile messages are counted, and users get no reply",
-                "请启动机器人，或更正 relay.url；在此期间消息照常计入，但用户收不到回复",
-            );
+            let remedy = text!(
+                "start the bot, or correct relay.url; meanwhile messages are counted, and users get no reply"
+            )
+            .in_lang(lang);
             Finding::problem(id, found, remedy)
         }
         Behind::Platform => {
-            let remedy = lang.pick(
-                "start the platform's server, or correct push_url; events wait for it for a day",
-                "请启动平台的服务器，或更正 push_url；事件最多为它保留一天",
-            );
+            let remedy =
+                text!("start the platform's server, or correct push_url; events wait for it for a day")
+                    .in_lang(lang);
             Finding::problem(id, found, remedy)
         }
     }
@@ -137,32 +134,22 @@ fn unreachable_target(lang: Lang, behind: Behind, url: &Address, fault: &Fault) 
 fn answered(lang: Lang, behind: Behind, url: &Address, asked: Result<Answer, Fault>) -> Finding {
     let id = behind.answer_id();
     let remedy = match behind {
-        Behind::Platform => lang.pick(
-            "make the platform's server answer sooner: success at once, its work afterwards",
-            "请让平台的服务器更快应答：先回 success，再处理",
-        ),
-        Behind::Bot | Behind::Listener => lang.pick(
-            "make the bot answer sooner (success at once, its reply later by a customer service message): WeChat waits 5 s in all",
-            "请让机器人更快应答（先回 success，再用客服消息回复）：微信总共只等 5 秒",
-        ),
+        Behind::Platform => text!("make the platform's server answer sooner: success at once, its work afterwards").in_lang(lang),
+        Behind::Bot | Behind::Listener => text!("make the bot answer sooner (success at once, its reply later by a customer service message): WeChat waits 5 s in all").in_lang(lang),
     };
     match asked {
         Ok(answer) => {
-            let (status, took) = (answer.said.status, words::time(answer.took));
-            let found = lang.pick(
-                format!("{url} answers in {took} (status {status} to a wrong signature)"),
-                format!("{url} 在 {took} 内应答（对错误签名返回状态 {status}）"),
-            );
+            let (status, took) = (answer.said.status, format::time(answer.took));
+            let found =
+                text!("{url} answers in {took} (status {status} to a wrong signature)", url, took, status)
+                    .in_lang(lang);
             if answer.took > SLOW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }
         }
         Err(fault @ Fault::Silent(NoAnswer::Late)) => {
             Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
         }
         Err(fault) => {
-            let remedy = lang.pick(
-                "what listens there speaks no HTTP, or closes: see its log, and its address in the configuration",
-                "该地址不是 HTTP 服务，或主动断开：请查看其日志和配置中的地址",
-            );
+            let remedy = text!("what listens there speaks no HTTP, or closes: see its log, and its address in the configuration").in_lang(lang);
             Finding::problem(id, format!("{url}: {}", remarks::fault(lang, &fault)), remedy)
         }
     }

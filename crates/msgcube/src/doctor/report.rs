@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use serde_json::{Value, json};
 
 use super::finding::{Finding, Group, Section, State};
@@ -64,7 +65,7 @@ pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usi
     let width = width.unwrap_or(0);
     let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(BESIDE_MIN));
     let next_line = format!("\n{:1$}", "", width + 6);
-    let wrapped = |text: &str| words::wrap(&escaped(text), beside).join(&next_line);
+    let wrapped = |text: &str| format::wrap(&escaped(text), beside).join(&next_line);
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.findings.is_empty()) {
         // Writing to a String cannot fail.
@@ -95,25 +96,27 @@ fn mark(state: State) -> (&'static str, &'static str) {
 
 fn title(group: &Group, lang: Lang) -> String {
     match group {
-        Group::Configuration => lang.pick("Configuration", "配置").to_owned(),
-        Group::Clock => lang.pick("Clock", "时钟").to_owned(),
-        Group::Disk => lang.pick("Disk", "磁盘").to_owned(),
-        Group::Https => lang.pick("Public address and certificate", "公网地址与证书").to_owned(),
-        Group::Server => lang.pick("Server", "服务").to_owned(),
-        Group::Account(appid) => lang.pick(format!("Account {appid}"), format!("公众号 {appid}")),
-        Group::Platform(appid) => lang.pick(format!("Platform {appid}"), format!("第三方平台 {appid}")),
+        Group::Configuration => text!("Configuration").in_lang(lang),
+        Group::Clock => text!("Clock").in_lang(lang),
+        Group::Disk => text!("Disk").in_lang(lang),
+        Group::Https => text!("Public address and certificate").in_lang(lang),
+        Group::Server => text!("Server").in_lang(lang),
+        Group::Account(appid) => text!("Account {appid}", appid).in_lang(lang),
+        Group::Platform(appid) => text!("Platform {appid}", appid).in_lang(lang),
     }
 }
 
 fn summary(totals: Totals, lang: Lang, paint: &dyn Fn(&str, &str) -> String) -> String {
     let Totals { problems, warnings, fine, skipped } = totals;
-    let counted =
-        |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
-    let problems_text = lang.pick(counted(problems, "problem", "problems"), format!("{problems} 个问题"));
-    let warnings_text = lang.pick(counted(warnings, "warning", "warnings"), format!("{warnings} 个警告"));
-    let fine = lang.pick(format!("{fine} fine"), format!("{fine} 项正常"));
-    let skipped_text = lang.pick(format!(", {skipped} skipped"), format!("，{skipped} 项跳过"));
-    let comma = lang.pick(", ", "，");
+
+    let problems_text =
+        if problems == 1 { text!("1 problem") } else { text!("{problems} problems", problems) };
+    let warnings_text =
+        if warnings == 1 { text!("1 warning") } else { text!("{warnings} warnings", warnings) };
+    let (problems_text, warnings_text) = (problems_text.in_lang(lang), warnings_text.in_lang(lang));
+    let fine = text!("{fine} fine", fine).in_lang(lang);
+    let skipped_text = text!(", {skipped} skipped", skipped).in_lang(lang);
+    let comma = text!(", ").in_lang(lang);
     let problems_text = paint(if problems > 0 { "1;31" } else { "32" }, &problems_text);
     let warnings_text = paint(if warnings > 0 { "33" } else { "32" }, &warnings_text);
     let skipped_text = if skipped > 0 { skipped_text.as_str() } else { "" };

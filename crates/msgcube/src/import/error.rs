@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf};
 
 use i18n::Lang;
+use i18n::text;
 
 /// Why a request did not go through.
 #[derive(Debug, thiserror::Error)]
@@ -112,30 +113,20 @@ impl ImportError {
             | ImportError::KeyFile { .. }
             | ImportError::Output(_)
             | ImportError::Json(_) => return self.to_string(),
-            ImportError::NoFile(_) => lang.pick(
-                "Name a file that is there, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for \
-                 standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.",
-                "请给出存在的文件，如 `msgcube import messages.ndjson --config msgcube.toml`；- 为标准输入，\
-                 如 `zcat messages.gz | msgcube import - --config msgcube.toml`。",
-            ),
+            ImportError::NoFile(_) => text!("Name a file that is there, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for \
+                 standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),
             ImportError::Folder(path) => {
                 let files = path.join("*").display().to_string();
                 return format!(
                     "{self}\n{}",
-                    lang.pick(
-                        format!("Name its files, such as `msgcube import {files} --config msgcube.toml`."),
-                        format!("请给出其中的文件，如 `msgcube import {files} --config msgcube.toml`。"),
-                    )
+                    text!("Name its files, such as `msgcube import {files} --config msgcube.toml`.", files).in_lang(lang)
                 );
             }
             ImportError::Upload { source: UploadError::Key, .. } | ImportError::Server(UploadError::Key) => {
-                lang.pick("Check the admin key.", "检查管理密钥。")
+                text!("Check the admin key.").in_lang(lang)
             }
-            ImportError::Server(UploadError::Server(_)) => lang.pick("Check --server.", "检查 --server。"),
-            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => lang.pick(
-                "Once that is repaired, run the same command again: it goes on there, and nothing counts twice.",
-                "修复后重新运行同一命令：从该处继续，不会重复计数。",
-            ),
+            ImportError::Server(UploadError::Server(_)) => text!("Check --server.").in_lang(lang),
+            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => text!("Once that is repaired, run the same command again: it goes on there, and nothing counts twice.").in_lang(lang),
         };
         format!("{self}\n{next}")
     }

@@ -1,6 +1,7 @@
 //! What an import did, for people and for programs.
 
 use i18n::Lang;
+use i18n::{Text, text};
 use serde::{Deserialize, Serialize};
 
 /// Errors kept for the summary; the rest is only counted. As many as one answer of the server holds.
@@ -65,26 +66,31 @@ impl ImportSummary {
     /// The totals as text.
     pub fn text(&self, covers_wanted: bool, lang: Lang) -> String {
         let Totals { accepted, duplicate, rejected } = self.totals;
-        let mut lines = vec![lang.pick(
-            format!("{accepted} accepted, {duplicate} known before, {rejected} rejected"),
-            format!("新增 {accepted} 条，已有 {duplicate} 条，拒绝 {rejected} 条"),
-        )];
-        let mut note = |condition: bool, english: &str, chinese: &str| {
+        let mut lines = vec![
+            text!(
+                "{accepted} accepted, {duplicate} known before, {rejected} rejected",
+                accepted,
+                duplicate,
+                rejected
+            )
+            .in_lang(lang),
+        ];
+        let mut note = |condition: bool, text: Text| {
             if condition {
-                lines.push(lang.pick(english, chinese).to_owned());
+                lines.push(text.in_lang(lang));
             }
         };
         note(
             self.repeated_requests > 0,
-            "Some requests were sent again; what their first try had stored shows as known before.",
-            "部分请求重发过，第一次已存入的计入“已有”。",
+            text!("Some requests were sent again; what their first try had stored shows as known before."),
         );
-        note(self.covers_claimed, "Coverage claimed.", "已声明覆盖范围。");
+        note(self.covers_claimed, text!("Coverage claimed."));
         note(
             covers_wanted && !self.covers_claimed,
-            "Coverage not claimed, because lines were rejected. Import the corrected lines, or claim it by \
-             importing an empty file with --covers.",
-            "有行被拒绝，未声明覆盖范围。请导入改正后的行，或用 --covers 导入一个空文件来声明。",
+            text!(
+                "Coverage not claimed, because lines were rejected. Import the corrected lines, or claim it by \
+             importing an empty file with --covers."
+            ),
         );
         lines.join("\n")
     }

@@ -2,36 +2,22 @@
 //! usual remedy.
 
 use i18n::Lang;
+use i18n::{Text, text};
 use msgcube_client::{ClientError, Refusal};
 use wechat::error_guide::Meaning;
 
 /// Where the command line has a nearer remedy than the interface: code, advice in English and in Chinese.
-static ADVICE: &[(i32, &str, &str)] = &[
-    (
-        40001,
-        "Give appid and secret instead of a token, or fetch a new token.",
-        "请改用 appid 和 secret，或重新获取 access_token。",
-    ),
-    (
-        40013,
-        "Check --appid: it begins with wx and must be the account's own.",
-        "检查 --appid：以 wx 开头，必须是该公众号自己的。",
-    ),
-    (
-        42001,
-        "The token has ended: give appid and secret instead, or fetch a new token.",
-        "access_token 已过期：请改用 appid 和 secret，或重新获取。",
-    ),
-    (
-        61500,
-        "This server takes other dates than WeChat: check --base.",
-        "该服务器接受的日期与微信不同：检查 --base。",
-    ),
-    (61501, "Check that --to lies before today in Beijing.", "检查 --to 是否早于北京时间今天。"),
+static ADVICE: &[(i32, Text)] = &[
+    (40001, text!("Give appid and secret instead of a token, or fetch a new token.")),
+    (40013, text!("Check --appid: it begins with wx and must be the account's own.")),
+    (42001, text!("The token has ended: give appid and secret instead, or fetch a new token.")),
+    (61500, text!("This server takes other dates than WeChat: check --base.")),
+    (61501, text!("Check that --to lies before today in Beijing.")),
     (
         61503,
-        "Yesterday's figures come in the morning: try again after 08:00 in Beijing, or end a day earlier.",
-        "昨天的数据上午才有：北京时间 8 点后重试，或把 --to 提前一天。",
+        text!(
+            "Yesterday's figures come in the morning: try again after 08:00 in Beijing, or end a day earlier."
+        ),
     ),
 ];
 
@@ -53,26 +39,23 @@ fn refused(refusal: &Refusal, lang: Lang) -> String {
 }
 
 /// The next step after an error of this code.
-pub fn of_code(code: i32, lang: Lang) -> &'static str {
+pub fn of_code(code: i32, lang: Lang) -> String {
     let nearer = ADVICE.iter().find(|(known, ..)| *known == code);
-    let nearer = nearer.map(|(_, english, chinese)| lang.pick(*english, *chinese));
-    let usual = || Meaning::of(code).map(|meaning| meaning.remedy.in_lang(lang));
-    let list = ("See the code in WeChat's list of return codes.", "请在微信的返回码列表中查找该错误码。");
-    nearer.or_else(usual).unwrap_or(lang.pick(list.0, list.1))
+    let nearer = nearer.map(|(_, advice)| advice.clone());
+    let usual = || Meaning::of(code).map(|meaning| meaning.remedy.clone());
+    let list = text!("See the code in WeChat's list of return codes.");
+    nearer.or_else(usual).unwrap_or(list).in_lang(lang)
 }
 
-fn next_step(error: &ClientError, lang: Lang) -> &'static str {
+fn next_step(error: &ClientError, lang: Lang) -> String {
     match error {
-        ClientError::Setting(_) => lang.pick("Check --base.", "检查 --base。"),
-        ClientError::Range(_) => lang.pick("Let --from lie before --to.", "--from 应早于 --to。"),
-        ClientError::Transport { .. } => lang.pick(
-            "Check --base and whether the server runs, then ask again.",
-            "检查 --base 以及服务器是否在运行，然后重试。",
-        ),
-        _ => lang.pick(
-            "Something else than the interface answers there: check --base and any proxy.",
-            "应答的不是该接口：检查 --base 和代理。",
-        ),
+        ClientError::Setting(_) => text!("Check --base.").in_lang(lang),
+        ClientError::Range(_) => text!("Let --from lie before --to.").in_lang(lang),
+        ClientError::Transport { .. } => {
+            text!("Check --base and whether the server runs, then ask again.").in_lang(lang)
+        }
+        _ => text!("Something else than the interface answers there: check --base and any proxy.")
+            .in_lang(lang),
     }
 }
 

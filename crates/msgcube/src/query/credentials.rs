@@ -7,6 +7,7 @@ use std::{
 
 use clap::Args;
 use i18n::Lang;
+use i18n::text;
 use msgcube_client::{Client, ClientBuilder, Secret};
 
 /// An account as the configuration names it.
@@ -75,14 +76,8 @@ impl CredentialError {
     /// What went wrong and what to do next.
     pub fn in_lang(&self, lang: Lang) -> String {
         match self {
-            CredentialError::None => lang
-                .pick(
-                    "No credentials. Give --config msgcube.toml, or --appid with MSGCUBE_SECRET or --secret-file, \
-                     or MSGCUBE_ACCESS_TOKEN.",
-                    "缺少凭据。请给出 --config msgcube.toml，或 --appid 加 MSGCUBE_SECRET 或 --secret-file，\
-                     或 MSGCUBE_ACCESS_TOKEN。",
-                )
-                .to_owned(),
+            CredentialError::None => text!("No credentials. Give --config msgcube.toml, or --appid with MSGCUBE_SECRET or --secret-file, \
+                     or MSGCUBE_ACCESS_TOKEN.").in_lang(lang),
             other => other.to_string(),
         }
     }

@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use i18n::Lang;
+use i18n::text;
 use server::config::{Config, Role};
 use wechat::callback::cipher::AesKeyError;
 
@@ -118,23 +119,19 @@ impl There {
     fn text(&self, lang: Lang) -> String {
         let mut parts = Vec::new();
         if !self.accounts.is_empty() {
-            parts.push(lang.pick(
-                format!("the accounts {}", self.accounts.join(", ")),
-                format!("账号 {}", self.accounts.join("、")),
-            ));
+            parts.push(text!("the accounts {accounts}", accounts = self.accounts.join(", ")).in_lang(lang));
         }
         parts.extend(self.platforms.iter().map(|platform| {
-            lang.pick(
-                format!("the platform {platform}, for whose accounts: --component {platform} --appid APPID --to gh_…"),
-                format!("平台 {platform}，其账号用 --component {platform} --appid APPID --to gh_…"),
+            text!(
+                "the platform {platform}, for whose accounts: --component {platform} --appid APPID --to gh_…",
+                platform
             )
+            .in_lang(lang)
         }));
-        let none = "neither an [[account]] nor a [[component]] with role = \"receive\"";
-        let none_zh = "既没有 [[account]]，也没有 role = \"receive\" 的 [[component]]";
         if parts.is_empty() {
-            lang.pick(none, none_zh).to_owned()
+            text!("neither an [[account]] nor a [[component]] with role = \"receive\"").in_lang(lang)
         } else {
-            parts.join(lang.pick("; ", "；"))
+            parts.join(&text!("; ").in_lang(lang))
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, path::PathBuf};
 
 use i18n::Lang;
+use i18n::text;
 
 use super::{Made, host, host::Host};
 
@@ -30,27 +31,17 @@ pub fn text(made: &Made, lang: Lang) -> String {
 fn files(made: &Made, lang: Lang) -> String {
     let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority_until);
     let head = if made.renewed {
-        lang.pick(
-            "A new certificate by the authority that was there, for ",
-            "已用原有的证书颁发机构签发新证书：",
-        )
+        text!("A new certificate by the authority that was there, for ").in_lang(lang)
     } else {
-        lang.pick("A new authority and a certificate for ", "已新建证书颁发机构，并签发证书：")
+        text!("A new authority and a certificate for ").in_lang(lang)
     };
-    let lines = lang.pick(
-        [
-            format!("for the clients: they trust it, until {ca_until}; it vouches for these hosts only"),
-            "signs certificates: keep it offline, nobody needs it until the next renewal".to_owned(),
-            format!("the server's certificate with its chain, until {until}"),
-            "the server's key: for msgcube alone".to_owned(),
-        ],
-        [
-            format!("分发给客户端并设为信任，有效期至 {ca_until}；只能为上述主机签发证书"),
-            "签发证书用的私钥：请离线保存，续期前无人需要它".to_owned(),
-            format!("服务器证书及证书链，有效期至 {until}"),
-            "服务器私钥：仅供 msgcube 使用".to_owned(),
-        ],
-    );
+    let lines = [
+        text!("for the clients: they trust it, until {ca_until}; it vouches for these hosts only", ca_until),
+        text!("signs certificates: keep it offline, nobody needs it until the next renewal"),
+        text!("the server's certificate with its chain, until {until}", until),
+        text!("the server's key: for msgcube alone"),
+    ]
+    .map(|text| text.in_lang(lang));
     let folder = &made.folder;
     let paths = [folder.ca(), folder.ca_key(), folder.server(), folder.server_key()];
     let mut text = format!("{head}{hosts}\n\n");
@@ -62,22 +53,9 @@ fn files(made: &Made, lang: Lang) -> String {
 }
 
 fn steps(made: &Made, lang: Lang) -> String {
-    let titles = lang.pick(
-        [
-            "1. Let msgcube serve HTTPS with it, in msgcube.toml:",
-            "2. Let the machines with the SDKs trust ca.pem; one of:",
-            "3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:",
-            "4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.",
-        ],
-        [
-            "1. 让 msgcube 用它提供 HTTPS，在 msgcube.toml 中：",
-            "2. 让运行 SDK 的机器信任 ca.pem，任选其一：",
-            "3. 仅在这些机器上，把域名指向 msgcube（/etc/hosts 或自建 DNS）：",
-            "4. 到期前用同一命令续期，客户端无需改动；msgcube 几秒内自动重读。",
-        ],
-    );
+    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
-    let step = |(title, body): (&str, String)| format!("\n{title}\n{body}");
+    let step = |(title, body): (String, String)| format!("\n{title}\n{body}");
     titles.into_iter().zip(bodies).map(step).collect::<Vec<_>>().concat()
 }
 
@@ -109,11 +87,9 @@ fn trust(made: &Made) -> String {
 }
 
 fn names(made: &Made, lang: Lang) -> String {
-    let address = lang.pick("ADDRESS_OF_MSGCUBE", "msgcube 的地址");
-    let note = lang.pick(
-        "The machine of msgcube itself must still find the real host if [upstream] is used.",
-        "若使用 [upstream]，msgcube 所在机器仍须解析到真实主机。",
-    );
+    let address = text!("ADDRESS_OF_MSGCUBE").in_lang(lang);
+    let note = text!("The machine of msgcube itself must still find the real host if [upstream] is used.")
+        .in_lang(lang);
     let names = made.hosts.iter().filter(|host| matches!(host, Host::Name(_)));
     let lines = names.map(|host| format!("{address} {host}"));
     indented(lines.chain([note.to_owned()]))

@@ -41,7 +41,7 @@ fn the_error_codes_stand_there_with_their_texts_and_no_others() {
 #[test]
 fn when_each_code_is_answered_stands_there_as_people_read_it_elsewhere() {
     for (row, meaning) in table("error codes").iter().zip(MEANINGS) {
-        assert_eq!(row[2].replace('`', ""), meaning.when.en, "{}", meaning.code);
+        assert_eq!(row[2].replace('`', ""), meaning.when.english(), "{}", meaning.code);
     }
 }
 

@@ -10,6 +10,7 @@ use axum::{
 use bytes::Bytes;
 use counting::{Coverage, Period, second_of_day, start_of_day_s};
 use datacube::{Day, ErrorCode, Granularity, Interface, List, Row, check_range};
+use i18n::{Text, text};
 use serde_json::{Map, Value};
 
 use super::{
@@ -167,8 +168,10 @@ async fn question(
     // That an authorisation is over comes after the method, whoever finds it.
     let comes_first = |failure: &Failure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
     if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {
-        let en = "send the dates as a JSON object in the body of a POST";
-        return Err(failure(ErrorCode::REQUIRE_POST, en, "请用 POST，日期以 JSON 放在请求体中"));
+        return Err(failure(
+            ErrorCode::REQUIRE_POST,
+            text!("send the dates as a JSON object in the body of a POST"),
+        ));
     }
     let caller = caller?;
     check_permission(app, &caller)?;
@@ -185,11 +188,11 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
         check_authorization(app.components.permission(component, &account.config.appid, MESSAGES))?;
     }
     if account.config.kind == AccountKind::Other || !account.config.certified {
-        let en = "WeChat answers certified service and subscription accounts only; see kind and certified in the configuration";
         return Err(failure(
             ErrorCode::API_UNAUTHORIZED,
-            en,
-            "仅认证的服务号和订阅号可用，见配置 kind、certified",
+            text!(
+                "WeChat answers certified service and subscription accounts only; see kind and certified in the configuration"
+            ),
         ));
     }
     Ok(())
@@ -199,12 +202,13 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
 fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: i64) -> Result<(), Failure> {
     let limit = account.config.quota_per_day;
     if !account.calls.spend(interface, counting::day_of(now_s), limit) {
-        let en = format!(
-            "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota"
-        );
-        let zh =
-            format!("该账号的 quota_per_day 为 {limit}；北京时间 0 点或调用 /cgi-bin/clear_quota 后重新计算");
-        return Err(failure(ErrorCode::DAILY_QUOTA, en, zh));
+        return Err(failure(
+            ErrorCode::DAILY_QUOTA,
+            text!(
+                "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota",
+                limit
+            ),
+        ));
     }
     if limit > 0 {
         account.calls.keep_soon(&app.ingest, &app.clock);
@@ -218,13 +222,11 @@ pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
         Permission::Granted => Ok(()),
         Permission::NotAuthorized => Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
-            "the account took its authorisation back; it has to authorise the platform again",
-            "公众号已取消授权，需重新授权",
+            text!("the account took its authorisation back; it has to authorise the platform again"),
         )),
         Permission::SetMissing => Err(failure(
             ErrorCode::API_UNAUTHORIZED_TO_COMPONENT,
-            "permission set 1 (messages) was not granted; ask the account to authorise again with it",
-            "公众号未授予权限集 1（消息管理），请重新授权并勾选",
+            text!("permission set 1 (messages) was not granted; ask the account to authorise again with it"),
         )),
     }
 }
@@ -233,11 +235,9 @@ async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
     let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven);
     read.await.map_err(|error| match error {
         BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
-        BodyError::TooLarge => {
-            failure(ErrorCode::DATA_FORMAT, "the body is larger than 1 MiB", "请求体超过 1 MiB")
-        }
+        BodyError::TooLarge => failure(ErrorCode::DATA_FORMAT, text!("the body is larger than 1 MiB")),
         BodyError::TooSlow | BodyError::Broken => {
-            failure(ErrorCode::DATA_FORMAT, "the body did not arrive within 30 s", "请求体未在 30 秒内到达")
+            failure(ErrorCode::DATA_FORMAT, text!("the body did not arrive within 30 s"))
         }
     })
 }
@@ -245,32 +245,26 @@ async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
 fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Result<Dates, Failure> {
     let example = r#"{"begin_date":"2014-12-07","end_date":"2014-12-07"}"#;
     if body.is_empty() {
-        return Err(failure(ErrorCode::EMPTY_BODY, format!("send {example}"), format!("请发送 {example}")));
+        return Err(failure(ErrorCode::EMPTY_BODY, text!("send {example}", example)));
     }
-    let object: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
-        failure(
-            ErrorCode::DATA_FORMAT,
-            format!("send a JSON object: {example}"),
-            format!("请发送 JSON：{example}"),
-        )
-    })?;
+    let object: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|_| failure(ErrorCode::DATA_FORMAT, text!("send a JSON object: {example}", example)))?;
     let dates = Dates { begin: date(&object, "begin_date")?, end: date(&object, "end_date")? };
     check_dates(interface, app, &dates, now_s)?;
     Ok(dates)
 }
 
 fn date(object: &Map<String, Value>, name: &str) -> Result<Day, Failure> {
-    let wrong = |what: &str, zh: &str| {
-        let en = format!("{name} {what}; write it like \"2014-12-07\"");
-        failure(ErrorCode::DATE_FORMAT, en, format!("{name} {zh}，格式如 \"2014-12-07\""))
+    let wrong = |what: Text| {
+        failure(ErrorCode::DATE_FORMAT, text!("{name} {what}; write it like \"2014-12-07\"", name, what))
     };
     match object.get(name) {
-        None => Err(wrong("is missing", "缺失")),
+        None => Err(wrong(text!("is missing"))),
         Some(Value::String(text)) => text.parse().map_err(|error| match error {
-            datacube::DayError::Form => wrong("is not of the form YYYY-MM-DD", "格式错误"),
-            datacube::DayError::NoSuchDay => wrong("is no day of the calendar", "日期不存在"),
+            datacube::DayError::Form => wrong(text!("is not of the form YYYY-MM-DD")),
+            datacube::DayError::NoSuchDay => wrong(text!("is no day of the calendar")),
         }),
-        Some(_) => Err(wrong("is not a string", "不是字符串")),
+        Some(_) => Err(wrong(text!("is not a string"))),
     }
 }
 
@@ -286,10 +280,14 @@ fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> R
     match datacube.not_ready_before_minute {
         Some(ready) if dates.end == yesterday && minute < ready => {
             let time = format!("{:02}:{:02}", ready / 60, ready % 60);
-            let en = format!(
-                "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now"
-            );
-            Err(failure(ErrorCode::NOT_READY, en, format!("{yesterday}的数据{time}（北京时间）后可查")))
+            Err(failure(
+                ErrorCode::NOT_READY,
+                text!(
+                    "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now",
+                    yesterday,
+                    time
+                ),
+            ))
         }
         _ => Ok(()),
     }

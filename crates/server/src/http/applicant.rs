@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, http::Response};
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 
 use super::{answer, connection::Peer, hint::Hint, record::Told};
 use crate::{accounts::registry::Account, config::AccountConfig, http::state::App};
@@ -83,52 +84,43 @@ pub fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> 
 fn secret_hint(account: &Account, shown: &str) -> Hint {
     let config = &account.config;
     let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.is(shown));
-    let (en, zh) = if config.secret.reveal().is_empty() {
-        (
-            "this account has no secret here yet; set one: msgcube account set APPID secret=@FILE",
-            "该账号在此还没有 secret；请设置：msgcube account set APPID secret=@文件",
-        )
+    let hint = if config.secret.reveal().is_empty() {
+        text!("this account has no secret here yet; set one: msgcube account set APPID secret=@FILE")
     } else if has_shown_upstream {
-        (
-            "this is upstream_secret, which WeChat alone is shown; callers of msgcube show the account's secret",
-            "这是 upstream_secret，只用于微信；请用该账号的 secret",
+        text!(
+            "this is upstream_secret, which WeChat alone is shown; callers of msgcube show the account's secret"
         )
     } else if account.is_configured {
-        (
-            "neither secret nor upstream_secret of this account; it must be secret of its [[account]] in the configuration",
-            "既不是该账号的 secret，也不是 upstream_secret；应为配置中 [[account]] 的 secret",
+        text!(
+            "neither secret nor upstream_secret of this account; it must be secret of its [[account]] in the configuration"
         )
     } else {
-        (
-            "neither secret nor upstream_secret of this account; it must be the secret that msgcube account add showed, or rotate-key or set since",
-            "既不是 secret 也不是 upstream_secret；应为 account add（或之后 rotate-key、set）的 secret",
+        text!(
+            "neither secret nor upstream_secret of this account; it must be the secret that msgcube account add showed, or rotate-key or set since"
         )
     };
-    Hint::new(en, zh)
+    Hint::new(hint)
 }
 
 fn hint(code: ErrorCode) -> Option<Hint> {
-    let (en, zh) = match code {
-        ErrorCode::INVALID_APPID => (
-            "no account here has this appid: no [[account]] of the configuration, and none added at run time (msgcube account list)",
-            "没有该 appid 的账号：配置的 [[account]] 和运行时添加的都没有（msgcube account list）",
+    let hint = match code {
+        ErrorCode::INVALID_APPID => text!(
+            "no account here has this appid: no [[account]] of the configuration, and none added at run time (msgcube account list)"
         ),
         ErrorCode::INVALID_GRANT_TYPE => {
-            ("grant_type must be client_credential", "grant_type 须为 client_credential")
+            text!("grant_type must be client_credential")
         }
-        ErrorCode::INVALID_IP => (
-            "add the address to ip_allow of the account; behind a proxy it is the proxy's",
-            "请把该地址加入账号的 ip_allow；经过代理时为代理的地址",
-        ),
+        ErrorCode::INVALID_IP => {
+            text!("add the address to ip_allow of the account; behind a proxy it is the proxy's")
+        }
         ErrorCode::APPSECRET_FROZEN => {
-            ("secret_frozen of the account is true", "该账号的 secret_frozen 为 true")
+            text!("secret_frozen of the account is true")
         }
-        ErrorCode::REQUIRE_POST | ErrorCode::EMPTY_BODY | ErrorCode::DATA_FORMAT => (
-            r#"POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,
-            r#"请 POST {"grant_type":"client_credential","appid":"...","secret":"..."}"#,
-        ),
-        ErrorCode::SYSTEM_ERROR => ("see /readyz and the log of the server", "请查看 /readyz 和服务日志"),
+        ErrorCode::REQUIRE_POST | ErrorCode::EMPTY_BODY | ErrorCode::DATA_FORMAT => {
+            text!(r#"POST {{"grant_type":"client_credential","appid":"...","secret":"..."}}"#)
+        }
+        ErrorCode::SYSTEM_ERROR => text!("see /readyz and the log of the server"),
         _ => return None,
     };
-    Some(Hint::new(en, zh))
+    Some(Hint::new(hint))
 }

@@ -4,6 +4,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
 use axum::http::request::Parts;
 use datacube::ErrorCode;
+use i18n::{Text, text};
 
 use super::{connection::Peer, hint::Hint};
 use crate::{
@@ -30,8 +31,8 @@ impl From<ErrorCode> for Failure {
 }
 
 /// A failure with its remedy.
-pub fn failure(code: ErrorCode, en: impl Into<String>, zh: impl Into<String>) -> Failure {
-    Failure { code, hint: Some(Hint::new(en, zh)) }
+pub fn failure(code: ErrorCode, hint: Text) -> Failure {
+    Failure { code, hint: Some(Hint::new(hint)) }
 }
 
 /// The token in a query, if there is one.
@@ -71,8 +72,10 @@ impl Caller {
 /// Whom the token names: one of ours, or the real one where callers were given it.
 pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
     let token = token_in(parts.uri.query().unwrap_or("")).ok_or_else(|| {
-        let en = "add ?access_token=...; a token comes from /cgi-bin/stable_token";
-        failure(ErrorCode::ACCESS_TOKEN_MISSING, en, "缺少 access_token；用 /cgi-bin/stable_token 获取")
+        failure(
+            ErrorCode::ACCESS_TOKEN_MISSING,
+            text!("add ?access_token=...; a token comes from /cgi-bin/stable_token"),
+        )
     })?;
     match app.tokens.with(&token, |holder| of_holder(app, holder), now_s) {
         Ok(caller) => caller,
@@ -112,24 +115,24 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
     };
     let account = appid.and_then(|appid| app.accounts.get(appid));
     Some(account.map(Caller::account).ok_or_else(|| {
-        let en = "from_appid must be in appids of the [[cloud]] that allows this address, and be served here";
         failure(
             ErrorCode::API_UNAUTHORIZED,
-            en,
-            "from_appid 须在允许此地址的 [[cloud]] 的 appids 中，且为本服务中的公众号",
+            text!(
+                "from_appid must be in appids of the [[cloud]] that allows this address, and be served here"
+            ),
         )
     }))
 }
 
 fn not_from(peer: IpAddr) -> Failure {
     let peer = peer.to_canonical();
-    let en = format!(
-        "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}"
-    );
-    let zh = format!(
-        "缺少 access_token，用 /cgi-bin/stable_token 获取；不带 access_token 的请求须来自 [[cloud]] 的 allow_from，本次来自 {peer}"
-    );
-    failure(ErrorCode::ACCESS_TOKEN_MISSING, en, zh)
+    failure(
+        ErrorCode::ACCESS_TOKEN_MISSING,
+        text!(
+            "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}",
+            peer
+        ),
+    )
 }
 
 fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
@@ -141,9 +144,12 @@ fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
 }
 
 fn of_platform() -> Failure {
-    let en = "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token";
-    let zh = "这是第三方平台自己的 token；请使用 authorizer_access_token";
-    failure(ErrorCode::COMPONENT_TOKEN, en, zh)
+    failure(
+        ErrorCode::COMPONENT_TOKEN,
+        text!(
+            "this is the platform's own token; use the authorizer_access_token of api_query_auth or api_authorizer_token"
+        ),
+    )
 }
 
 /// The platform of the token in the query, by either of its two names.
@@ -152,23 +158,18 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
     let mut values = form_urlencoded::parse(query.as_bytes());
     let token = values.find(|(name, value)| is_token(name) && !value.is_empty());
     let (_, token) = token.ok_or_else(|| {
-        let en = "add ?component_access_token=...; it comes from api_component_token";
         failure(
             ErrorCode::ACCESS_TOKEN_MISSING,
-            en,
-            "缺少 component_access_token；用 api_component_token 获取",
+            text!("add ?component_access_token=...; it comes from api_component_token"),
         )
     })?;
     let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
-        let en = "get a component_access_token from api_component_token of this very server";
-        failure(code, en, "请从本服务的 api_component_token 获取 component_access_token")
+        failure(code, text!("get a component_access_token from api_component_token of this very server"))
     })?;
     if holder.endpoint != Endpoint::Component {
-        let en = "this is an account's token; use the component_access_token of api_component_token";
         return Err(failure(
             ErrorCode::ACCOUNT_TOKEN,
-            en,
-            "这是公众号的 token；请使用 component_access_token",
+            text!("this is an account's token; use the component_access_token of api_component_token"),
         ));
     }
     Ok(holder.appid)
@@ -180,16 +181,16 @@ fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
     let platform = app.components.get(&whom.component);
     let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
     if !is_served || app.received.is_withdrawn(&whom.component, &appid) {
-        let en = "the account took its authorisation back, or its platform is not served here any more";
         return Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
-            en,
-            "公众号已取消授权，或本服务不再接收该平台",
+            text!("the account took its authorisation back, or its platform is not served here any more"),
         ));
     }
     let account = app.accounts.get(&appid).ok_or_else(|| {
-        let en = format!("no message of {appid} was seen yet, nor that it authorised the platform");
-        failure(ErrorCode::INVALID_CREDENTIAL, en, format!("尚未收到 {appid} 的消息或授权事件"))
+        failure(
+            ErrorCode::INVALID_CREDENTIAL,
+            text!("no message of {appid} was seen yet, nor that it authorised the platform", appid),
+        )
     })?;
     Ok(Caller { account, component: None, has_real_token: true })
 }
@@ -212,20 +213,16 @@ pub fn carries_ours(app: &App, parts: &Parts) -> bool {
 
 fn unknown(app: &App, code: ErrorCode) -> Failure {
     let has = |role| app.components.all().iter().any(|component| component.config.role == role);
-    let mut en = "get a token from /cgi-bin/stable_token of this very server".to_owned();
-    let mut zh = "请从本服务的 /cgi-bin/stable_token 获取".to_owned();
+    let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this very server")];
     if has(Role::Serve) {
-        en += ", a platform's authorizer_access_token from api_authorizer_token";
-        zh += "，第三方平台的 authorizer_access_token 用 api_authorizer_token 获取";
+        hint.push(text!(", a platform's authorizer_access_token from api_authorizer_token"));
     }
-    if has(Role::Receive) && app.upstream().is_some() {
-        en += "; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server";
-        zh += "；微信的 token 中，只认经由本服务调用 api_query_auth、api_authorizer_token 所得的";
+    hint.push(if has(Role::Receive) && app.upstream().is_some() {
+        text!("; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server")
     } else {
-        en += "; WeChat's own tokens are not known here";
-        zh += "；微信的 token 在此无效";
-    }
-    failure(code, en, zh)
+        text!("; WeChat's own tokens are not known here")
+    });
+    failure(code, Text::list(hint, Text::plain("")))
 }
 
 #[cfg(test)]

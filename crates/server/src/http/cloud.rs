@@ -192,7 +192,6 @@ fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: Refusal) -> Response<
     };
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    let (en, zh) = refusal.remedy();
-    answer::add_hint(&mut response, Some(&Hint::new(en, zh)));
+    answer::add_hint(&mut response, Some(&Hint::new(refusal.remedy())));
     response
 }

@@ -18,6 +18,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 use serde_json::{Map, Value};
 
 use super::{
@@ -65,7 +66,7 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
 }
 
 async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
-    let wrong = |code| failure(code, "send a JSON object by POST", "请用 POST 发送 JSON");
+    let wrong = |code| failure(code, text!("send a JSON object by POST"));
     if method != Method::POST {
         return Err(wrong(ErrorCode::REQUIRE_POST));
     }

@@ -25,6 +25,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 use msgcube_client::http::HttpError;
 use system::{clock::Stopwatch, secret::Secret};
 use tokio::time::Instant;
@@ -90,9 +91,12 @@ fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
     if caller.component.is_none() {
         return Ok(caller);
     }
-    let en = "a platform's token is good for the interfaces that msgcube answers itself; this path is passed on for accounts' own tokens only";
-    let zh = "第三方平台的 token 只能用于 msgcube 自己应答的接口；此路径仅对公众号自己的 token 转发";
-    Err(failure(ErrorCode::API_UNAUTHORIZED_TO_COMPONENT, en, zh))
+    Err(failure(
+        ErrorCode::API_UNAUTHORIZED_TO_COMPONENT,
+        text!(
+            "a platform's token is good for the interfaces that msgcube answers itself; this path is passed on for accounts' own tokens only"
+        ),
+    ))
 }
 
 /// A call that WeChat is to answer. Of an account whose real token takes the place of ours; or as it is, its token being
@@ -126,7 +130,7 @@ pub async fn uncovered(
     let call = Call::new(app, upstream, account, parts);
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
-            answer::add_hint(&mut response, Some(&Hint::new("answered by WeChat", "由微信返回")));
+            answer::add_hint(&mut response, Some(&Hint::new(text!("answered by WeChat"))));
             response
         }
         Err(response) => response,

@@ -2,6 +2,7 @@
 
 use counting::Reason;
 use datacube::{Day, Granularity, Interface, RangeError};
+use i18n::{Text, text};
 
 /// Bytes of a header's value. Source: the contract.
 const BYTES_MAX: usize = 512;
@@ -25,24 +26,22 @@ const ENCODED: [([u8; 3], usize); 256] = {
 
 /// A remedy in two languages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
-    en: String,
-    zh: String,
-}
+pub struct Hint(Text);
 
 impl Hint {
     /// A hint; English in ASCII.
-    pub fn new(en: impl Into<String>, zh: impl Into<String>) -> Hint {
-        Hint { en: en.into(), zh: zh.into() }
+    pub fn new(text: Text) -> Hint {
+        Hint(text)
     }
 
     /// The English header.
     pub fn header_en(&self) -> String {
         let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
-        if self.en.len() <= BYTES_MAX && self.en.bytes().all(is_plain) {
-            return self.en.clone();
+        let english = self.0.english();
+        if english.len() <= BYTES_MAX && english.bytes().all(is_plain) {
+            return english;
         }
-        let plain = self.en.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
+        let plain = english.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' });
         plain.take(BYTES_MAX).collect()
     }
 
@@ -51,7 +50,7 @@ impl Hint {
         // Each byte is written as three, of which one or three count.
         let mut header = [0; BYTES_MAX + 2];
         let (mut length, mut whole) = (0, 0);
-        for byte in self.zh.bytes() {
+        for byte in self.0.chinese().bytes() {
             let begins_character = byte & 0b1100_0000 != 0b1000_0000;
             if begins_character {
                 whole = length;
@@ -70,15 +69,11 @@ impl Hint {
     /// Why a range of dates is refused, and which one to ask for.
     pub fn of_range(interface: &Interface, error: RangeError, begin: Day, last: Day) -> Hint {
         match error {
-            RangeError::Backwards => {
-                Hint::new("begin_date must not be after end_date", "begin_date 不能晚于 end_date")
-            }
-            RangeError::TooLate { .. } => Hint::new(
-                format!(
-                    "end_date may be {last} at the latest: figures of a day are there once it is over in Beijing"
-                ),
-                format!("end_date 最晚为 {last}（北京时间，当天结束后才有数据）"),
-            ),
+            RangeError::Backwards => Hint::new(text!("begin_date must not be after end_date")),
+            RangeError::TooLate { .. } => Hint::new(text!(
+                "end_date may be {last} at the latest: figures of a day are there once it is over in Beijing",
+                last
+            )),
             RangeError::TooLong { days, span_days } => too_long(interface, begin, days, span_days),
         }
     }
@@ -86,49 +81,49 @@ impl Hint {
     /// Why an answer is empty: no period is named by a day of the range.
     pub fn no_period(interface: &Interface, begin: Day, end: Day) -> Option<Hint> {
         let start = begin.start_of(interface.granularity);
-        let (named_en, named_zh) = match interface.granularity {
-            Granularity::Month => ("month rows carry the 1st of the month", "月数据的日期为当月1日"),
-            Granularity::Week => ("week rows carry the Monday", "周数据的日期为周一"),
+        let named = match interface.granularity {
+            Granularity::Month => text!("month rows carry the 1st of the month"),
+            Granularity::Week => text!("week rows carry the Monday"),
             Granularity::Day | Granularity::Hour => return None,
         };
-        Some(Hint::new(
-            format!("{named_en}, and {begin} to {end} holds none; ask for {start} to {start}"),
-            format!("{named_zh}，{begin}至{end}内没有；请查询{start}"),
-        ))
+        Some(Hint::new(text!(
+            "{named}, and {begin} to {end} holds none; ask for {start} to {start}",
+            named,
+            begin,
+            end,
+            start
+        )))
     }
 
     /// Why an answer is empty: its last period is not over.
     pub fn not_over(start: Day, ends: Day) -> Hint {
-        Hint::new(
-            format!(
-                "the period that starts on {start} is answered from {ends} on, once it is over; live = true answers open periods"
-            ),
-            format!("{start}起的周期{ends}结束后才有数据；配置 live = true 可查未结束的"),
-        )
+        Hint::new(text!(
+            "the period that starts on {start} is answered from {ends} on, once it is over; live = true answers open periods",
+            start,
+            ends
+        ))
     }
 
     /// Rows were left out, since their time is not fully covered.
     pub fn withheld(start: Day, why: &[Reason], appid: &str) -> Hint {
         let why = named(why);
-        Hint::new(
-            format!(
-                "rows of {start} are left out: not all of that time is covered ({why}; partial = withhold); see /v1/accounts/{appid}/coverage"
-            ),
-            format!(
-                "{start}未完全覆盖（{why}），按 partial = withhold 不返回；见 /v1/accounts/{appid}/coverage"
-            ),
-        )
+        Hint::new(text!(
+            "rows of {start} are left out: not all of that time is covered ({why}; partial = withhold); see /v1/accounts/{appid}/coverage",
+            start,
+            why,
+            appid
+        ))
     }
 
     /// The answer touches time that is not covered.
     pub fn partial(start: Day, why: &[Reason], appid: &str) -> Hint {
         let why = named(why);
-        Hint::new(
-            format!(
-                "figures of {start} may be too low: not all of that time is covered ({why}); see /v1/accounts/{appid}/coverage"
-            ),
-            format!("{start}的数据可能偏少：该时段未完全覆盖（{why}），见 /v1/accounts/{appid}/coverage"),
-        )
+        Hint::new(text!(
+            "figures of {start} may be too low: not all of that time is covered ({why}); see /v1/accounts/{appid}/coverage",
+            start,
+            why,
+            appid
+        ))
     }
 }
 
@@ -139,20 +134,21 @@ fn named(why: &[Reason]) -> String {
 fn too_long(interface: &Interface, begin: Day, days: i32, span_days: i32) -> Hint {
     let last = begin.plus_days(span_days - 1);
     if interface.granularity == Granularity::Month && begin == begin.first_of_month() {
-        return Hint::new(
-            format!(
-                "{days} days are asked for and {span_days} are allowed; the row of a month carries its 1st: {begin} to {begin} is enough"
-            ),
-            format!("最多{span_days}天，请求了{days}天；月数据的日期为1日，查询{begin}即可"),
-        );
+        return Hint::new(text!(
+            "{days} days are asked for and {span_days} are allowed; the row of a month carries its 1st: {begin} to {begin} is enough",
+            days,
+            span_days,
+            begin
+        ));
     }
-    Hint::new(
-        format!(
-            "{} takes at most {span_days} days, both ends counted, and {days} are asked for; ask for {begin} to {last}",
-            interface.name
-        ),
-        format!("最多{span_days}天（含首尾），请求了{days}天；可查{begin}至{last}"),
-    )
+    Hint::new(text!(
+        "{name} takes at most {span_days} days, both ends counted, and {days} are asked for; ask for {begin} to {last}",
+        name = interface.name,
+        span_days,
+        days,
+        begin,
+        last
+    ))
 }
 
 #[cfg(test)]
@@ -180,19 +176,20 @@ mod tests {
         for text in ["", "plain ~", "汉字（为什么）", &every, "é", "汉", "😀", "a%\"b"] {
             for ahead in 500..=BYTES_MAX + 1 {
                 for text in [text.to_owned(), format!("{}{text}", "x".repeat(ahead)), text.repeat(ahead)] {
-                    assert_eq!(Hint::new("", &*text).header_zh(), encoded(&text), "{text}");
+                    assert_eq!(Hint::new(Text::plain(text.clone())).header_zh(), encoded(&text), "{text}");
                 }
             }
         }
-        assert_eq!(Hint::new("a\u{7f}é\n~", "").header_en(), "a???~");
-        assert_eq!(Hint::new("y".repeat(513), "").header_en(), "y".repeat(512));
+        assert_eq!(Hint::new(Text::plain("a\u{7f}é\n~")).header_en(), "a???~");
+        assert_eq!(Hint::new(Text::plain("y".repeat(513))).header_en(), "y".repeat(512));
     }
 
     #[test]
     fn headers_stay_short_and_plain_whatever_is_in_them() {
-        let hint = Hint::new("é\n".repeat(600), "汉%\"\n".repeat(600));
-        assert!(hint.header_en().len() <= 512 && hint.header_en().is_ascii());
-        let zh = hint.header_zh();
+        let hint = |text: &str| Hint::new(Text::plain(text.repeat(600)));
+        let en = hint("é\n").header_en();
+        assert!(en.len() <= 512 && en.is_ascii());
+        let zh = hint("汉%\"\n").header_zh();
         assert!(zh.len() <= 512 && zh.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' '));
         assert!(percent_encoding::percent_decode_str(&zh).decode_utf8().unwrap().starts_with("汉%\"\n汉"));
     }

@@ -1,6 +1,7 @@
 //! The calls about quotas and rids: their paths, their names, and what their bodies are like.
 
 use datacube::ErrorCode;
+use i18n::text;
 
 use super::caller::{Failure, failure};
 
@@ -42,7 +43,7 @@ impl Call {
     /// An error with the body that would be right.
     pub fn in_need_of_body(self, code: ErrorCode) -> Failure {
         let example = self.example();
-        failure(code, format!("POST {example}"), format!("请 POST {example}"))
+        failure(code, text!("POST {example}", example))
     }
 
     /// What its body is like.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use i18n::{Lang, words};
+use i18n::text;
+use i18n::{Lang, format};
 use msgcube_client::http::Address;
 use wechat::callback;
 
@@ -30,25 +31,23 @@ pub fn right_get(
         Ok(answer) => answer,
         Err(fault) => return failed(lang, ID, &fault),
     };
-    let took = words::time(answer.connect_took + answer.took);
+    let took = format::time(answer.connect_took + answer.took);
     if answer.said.status == 200 && answer.said.body == echostr {
-        let found = lang.pick(
-            format!("{base}: WeChat's check of the address passes, {took}"),
-            format!("{base}：通过微信的地址校验，{took}"),
-        );
+        let found = text!("{base}: WeChat's check of the address passes, {took}", base, took).in_lang(lang);
         return Finding::ok(ID, found);
     }
     if answer.said.status == 200 {
-        let found = lang.pick(
-            format!("{base} answers something else than echostr: {}", words::quote(&answer.said.body)),
-            format!("{base} 返回的不是 echostr：{}", words::quote(&answer.said.body)),
-        );
-        let remedy = lang.pick(
-            format!(
-                "another server answers, or a proxy changes the query or the answer: pass {below} on unchanged"
-            ),
-            format!("应答的是其他服务，或代理改动了参数或应答：请原样转发 {below}"),
-        );
+        let found = text!(
+            "{base} answers something else than echostr: {body}",
+            base,
+            body = format::quote(&answer.said.body)
+        )
+        .in_lang(lang);
+        let remedy = text!(
+            "another server answers, or a proxy changes the query or the answer: pass {below} on unchanged",
+            below
+        )
+        .in_lang(lang);
         return Finding::problem(ID, found, remedy);
     }
     refused(lang, ID, below, &answer)
@@ -58,18 +57,14 @@ pub fn right_get(
 pub fn wrong_signature(lang: Lang, id: &'static str, below: &str, answer: Result<Answer, Fault>) -> Finding {
     match answer {
         Ok(answer) if answer.said.status == 401 => {
-            Finding::ok(id, lang.pick("a wrong signature is refused (401)", "错误的签名被拒绝（401）"))
+            Finding::ok(id, text!("a wrong signature is refused (401)").in_lang(lang))
         }
         Ok(answer) => {
             let status = answer.said.status;
-            let found = lang.pick(
-                format!("a wrong signature is answered with {status} instead of 401"),
-                format!("对错误的签名应答 {status}，而不是 401"),
-            );
-            let remedy = lang.pick(
-                format!("something before msgcube answers this address: pass {below} on to it"),
-                format!("应答的不是 msgcube：请把 {below} 转发给它"),
-            );
+            let found =
+                text!("a wrong signature is answered with {status} instead of 401", status).in_lang(lang);
+            let remedy = text!("something before msgcube answers this address: pass {below} on to it", below)
+                .in_lang(lang);
             Finding::problem(id, found, remedy)
         }
         Err(fault) => failed(lang, id, &fault),
@@ -107,76 +102,51 @@ fn taken(
         return refused(lang, id, below, &answer);
     }
     let took = answer.connect_took + answer.took;
-    let time = words::time(took);
+    let time = format::time(took);
     let is_ours = answer.said.body == b"success";
     if !is_ours && !is_relayed {
-        let found = lang.pick(
-            format!(
-                "answered in {time} with something else than success: {}",
-                words::quote(&answer.said.body)
-            ),
-            format!("{time} 内应答，但不是 success：{}", words::quote(&answer.said.body)),
-        );
-        let remedy = lang.pick(
-            format!("another server answers: pass {below} on to msgcube"),
-            format!("应答的是其他服务：请把 {below} 转发给 msgcube"),
-        );
+        let found = text!(
+            "answered in {time} with something else than success: {body}",
+            time,
+            body = format::quote(&answer.said.body)
+        )
+        .in_lang(lang);
+        let remedy = text!("another server answers: pass {below} on to msgcube", below).in_lang(lang);
         return Finding::warning(id, found, remedy);
     }
     let found = if is_relayed {
-        lang.pick(
-            format!("answered in {time}, the bot behind included"),
-            format!("{time} 内应答（包括后面的机器人）"),
-        )
+        text!("answered in {time}, the bot behind included", time).in_lang(lang)
     } else {
-        lang.pick(format!("answered success in {time}"), format!("{time} 内应答 success"))
+        text!("answered success in {time}", time).in_lang(lang)
     };
     if took <= SLOW {
         return Finding::ok(id, found);
     }
-    let remedy = lang.pick(
-        "WeChat gives up after 5 s and sends again: see the bot (relay_answer), the disk (disk_sync) and the way there",
-        "微信 5 秒后放弃并重发：请检查机器人（relay_answer）、磁盘（disk_sync）和网络",
-    );
+    let remedy = text!("WeChat gives up after 5 s and sends again: see the bot (relay_answer), the disk (disk_sync) and the way there").in_lang(lang);
     Finding::warning(id, found, remedy)
 }
 
 pub fn failed(lang: Lang, id: &'static str, fault: &Fault) -> Finding {
     let remedy = match fault {
-        Fault::Name(_) => lang.pick("correct the DNS record of this name", "请更正该域名的 DNS 记录"),
-        Fault::Refused => lang.pick(
-            "nothing listens there: start the proxy in front (or msgcube), and open the port",
-            "没有程序在监听：请启动前面的代理（或 msgcube），并开放端口",
-        ),
+        Fault::Name(_) => text!("correct the DNS record of this name").in_lang(lang),
+        Fault::Refused => text!("nothing listens there: start the proxy in front (or msgcube), and open the port").in_lang(lang),
         Fault::Unconnected(_) => {
-            lang.pick("open the port in the firewall, and check the address", "请在防火墙开放端口，并检查地址")
+            text!("open the port in the firewall, and check the address").in_lang(lang)
         }
-        Fault::Tls(_) => lang.pick("see the proxy's TLS settings; is it https at all?", "请检查代理的 TLS 设置；该端口是 https 吗？"),
-        Fault::Untrusted(_) => lang.pick(
-            "get a certificate of a public authority for this name, with its whole chain",
-            "请为该域名申请公共颁发机构签发的证书，并附完整证书链",
-        ),
-        Fault::Silent(NoAnswer::Late) => lang.pick(
-            "WeChat gives up after 5 s: see the server's log and what stands before it",
-            "微信 5 秒后放弃：请查看服务日志，以及前面的代理",
-        ),
-        Fault::Silent(_) => lang.pick(
-            "the message was not durable in time, or the bot was late: see server_ready, relay_answer and the server's log",
-            "消息未能及时落盘，或机器人超时：请查看 server_ready、relay_answer 和服务日志",
-        ),
+        Fault::Tls(_) => text!("see the proxy's TLS settings; is it https at all?").in_lang(lang),
+        Fault::Untrusted(_) => text!("get a certificate of a public authority for this name, with its whole chain").in_lang(lang),
+        Fault::Silent(NoAnswer::Late) => text!("WeChat gives up after 5 s: see the server's log and what stands before it").in_lang(lang),
+        Fault::Silent(_) => text!("the message was not durable in time, or the bot was late: see server_ready, relay_answer and the server's log").in_lang(lang),
     };
     Finding::problem(id, remarks::fault(lang, fault), remedy)
 }
 
 /// An answer that WeChat would not take.
 pub fn refused(lang: Lang, id: &'static str, below: &str, answer: &Answer) -> Finding {
-    let (status, said) = (answer.said.status, words::quote(&answer.said.body));
+    let (status, said) = (answer.said.status, format::quote(&answer.said.body));
     let found = match location(answer) {
-        Some(location) => lang.pick(
-            format!("redirected ({status}) to {location}"),
-            format!("被重定向（{status}）到 {location}"),
-        ),
-        None => lang.pick(format!("answered {status}: {said}"), format!("应答 {status}：{said}")),
+        Some(location) => text!("redirected ({status}) to {location}", status, location).in_lang(lang),
+        None => text!("answered {status}: {said}", status, said).in_lang(lang),
     };
     Finding::problem(id, found, against_refusal(lang, below, answer))
 }
@@ -184,51 +154,26 @@ pub fn refused(lang: Lang, id: &'static str, below: &str, answer: &Answer) -> Fi
 fn against_refusal(lang: Lang, below: &str, answer: &Answer) -> String {
     let is_unknown = UNKNOWN.iter().any(|begin| answer.said.body.starts_with(begin));
     match answer.said.status {
-        300..=399 => lang.pick(
-            format!(
-                "WeChat follows no redirect: enter the final address in the console, or answer {below} right there"
-            ),
-            format!("微信不跟随重定向：请在后台填写最终地址，或直接在此地址应答 {below}"),
-        ),
-        404 | 405 if !is_unknown => lang.pick(
-            format!("the proxy does not pass {below} on to msgcube: correct its paths"),
-            format!("代理没有把 {below} 转发给 msgcube：请更正代理的路径设置"),
-        ),
-        401 if callback::is_refused_as_plain(&answer.said.body) => lang
-            .pick(
-                "if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
-                 choose safe mode at WeChat, or set require_encryption = false and restart msgcube",
-                "若提到 timestamp，则本机与服务器的时钟不一致，请校准；否则请在微信后台选择安全模式，或设置 require_encryption = false 并重启 msgcube",
-            )
-            .to_owned(),
-        status => against_own_refusal(lang, status).to_owned(),
+        300..=399 => text!("WeChat follows no redirect: enter the final address in the console, or answer {below} right there", below).in_lang(lang),
+        404 | 405 if !is_unknown => text!("the proxy does not pass {below} on to msgcube: correct its paths", below).in_lang(lang),
+        401 if callback::is_refused_as_plain(&answer.said.body) => text!("if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
+                 choose safe mode at WeChat, or set require_encryption = false and restart msgcube").in_lang(lang),
+        status => against_own_refusal(lang, status),
     }
 }
 
-fn against_own_refusal(lang: Lang, status: u16) -> &'static str {
+fn against_own_refusal(lang: Lang, status: u16) -> String {
     match status {
-        401 => lang.pick(
-            "the running server has another token, or a proxy changes the query: restart msgcube after changing token",
-            "运行中的服务使用的 token 不同，或代理改动了参数：修改 token 后请重启 msgcube",
-        ),
-        404 => lang.pick(
-            "the running server does not know this appid: restart it after changing the configuration",
-            "运行中的服务没有此 AppID：修改配置后请重启",
-        ),
-        400 | 403 => lang.pick(
-            "if a key does not open it, the running server has another encoding_aes_key: restart it after changing the \
-             key; else something before it refuses",
-            "若是密钥无法解密，则运行中的服务使用的 encoding_aes_key 不同：修改后请重启；否则是前面的代理拒绝了请求",
-        ),
-        _ => lang.pick(
-            "see the log of the server and of the proxy in front",
-            "请查看服务日志和前面代理的日志",
-        ),
+        401 => text!("the running server has another token, or a proxy changes the query: restart msgcube after changing token").in_lang(lang),
+        404 => text!("the running server does not know this appid: restart it after changing the configuration").in_lang(lang),
+        400 | 403 => text!("if a key does not open it, the running server has another encoding_aes_key: restart it after changing the \
+             key; else something before it refuses").in_lang(lang),
+        _ => text!("see the log of the server and of the proxy in front").in_lang(lang),
     }
 }
 
 /// Where a redirect leads, without its query.
 fn location(answer: &Answer) -> Option<String> {
     let location = answer.said.header("location").filter(|_| (300..400).contains(&answer.said.status))?;
-    Some(words::quote(location.split('?').next().unwrap_or_default().as_bytes()))
+    Some(format::quote(location.split('?').next().unwrap_or_default().as_bytes()))
 }

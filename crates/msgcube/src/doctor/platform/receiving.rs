@@ -2,7 +2,8 @@
 //! played says nothing and goes no further; a message is played only where no bot would hear of it, to an account that
 //! is there already, so that none appears.
 
-use i18n::words;
+use i18n::format;
+use i18n::text;
 use serde_json::Value;
 use server::{config::ComponentConfig, intake::path};
 use wechat::callback::{
@@ -108,10 +109,8 @@ async fn message(
     const ID: &str = "callback_safe";
     let lang = scene.lang;
     if platform.relay.is_some() {
-        let found = lang.pick(
-            "no message is played: the server behind would take it for one of its accounts'",
-            "未模拟消息：后面的服务器会把它当作某个公众号的消息",
-        );
+        let found = text!("no message is played: the server behind would take it for one of its accounts'")
+            .in_lang(lang);
         return Finding::skipped(ID, found);
     }
     for (appid, original_id) in brought.iter().take(TRIED_MAX) {
@@ -119,8 +118,7 @@ async fn message(
             return play(scene, place, &entrance(platform, appid, original_id), Mode::Safe, false).await;
         }
     }
-    let found =
-        lang.pick("no message is played: no account has sent one yet", "未模拟消息：还没有公众号的消息");
+    let found = text!("no message is played: no account has sent one yet").in_lang(lang);
     Finding::skipped(ID, found)
 }
 
@@ -139,31 +137,21 @@ pub fn ticket(scene: &Installation, platform: &ComponentConfig, ticket: &Value) 
     let lang = scene.lang;
     let base = match &scene.url {
         Some(url) => url.to_string(),
-        None => lang.pick("https://YOUR_HOST", "https://你的域名").to_owned(),
+        None => text!("https://YOUR_HOST").in_lang(lang),
     };
     let url = format!("{base}{}", path::of_platform_events(&platform.appid));
-    let remedy = lang.pick(
-        format!(
-            "in the open platform's console the URL for authorisation events probably does not lead here: enter {url}, \
-             then call api_start_push_ticket"
-        ),
-        format!(
-            "微信开放平台后台的「授权事件接收 URL」可能没有指向这里：请填写 {url}，再调用 api_start_push_ticket"
-        ),
-    );
+    let remedy = text!("in the open platform's console the URL for authorisation events probably does not lead here: enter {url}, \
+             then call api_start_push_ticket", url).in_lang(lang);
     let Some(age_s) = age_s(scene, &ticket["time"]) else {
-        let found = lang.pick("no ticket has come yet", "尚未收到 ticket");
+        let found = text!("no ticket has come yet").in_lang(lang);
         return Finding::warning(ID, found, remedy);
     };
-    let age = words::span(lang, age_s);
+    let age = format::span(age_s).in_lang(lang);
     if age_s <= TICKET_LATE_S {
-        let found =
-            lang.pick(format!("the newest ticket is {age} old"), format!("最新的 ticket 是 {age}前的"));
+        let found = text!("the newest ticket is {age} old", age).in_lang(lang);
         return Finding::ok(ID, found);
     }
-    let found = lang.pick(
-        format!("the newest ticket is {age} old, and WeChat pushes one every ten minutes"),
-        format!("最新的 ticket 是 {age}前的，而微信每十分钟推送一次"),
-    );
+    let found =
+        text!("the newest ticket is {age} old, and WeChat pushes one every ten minutes", age).in_lang(lang);
     Finding::warning(ID, found, remedy)
 }

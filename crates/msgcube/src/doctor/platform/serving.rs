@@ -1,6 +1,7 @@
 //! A platform that is served as WeChat would: whether it takes its tickets, and whether accounts get to the consent page.
 
-use i18n::words;
+use i18n::format;
+use i18n::text;
 use serde_json::Value;
 use server::config::ComponentConfig;
 
@@ -34,27 +35,20 @@ fn consent_page(scene: &Installation, place: Place<'_>, answer: Result<Answer, F
     // What the page misses says that it knows the platform.
     let is_page = answer.said.status == 400 && said.starts_with("<!doctype html>");
     if is_page && said.contains("redirect_uri") {
-        let found = lang.pick(format!("{base}{PAGE} is there"), format!("{base}{PAGE} 可以访问"));
+        let found = text!("{base}{page} is there", base, page = PAGE).in_lang(lang);
         return Finding::ok(ID, found);
     }
     if is_page {
-        let found = lang
-            .pick(format!("{base}{PAGE} does not know this platform"), format!("{base}{PAGE} 没有此平台"));
-        let remedy = lang.pick(
-            "restart msgcube: the configuration is read at the start",
-            "请重启 msgcube：配置只在启动时读取",
-        );
+        let found = text!("{base}{page} does not know this platform", base, page = PAGE).in_lang(lang);
+        let remedy = text!("restart msgcube: the configuration is read at the start").in_lang(lang);
         return Finding::problem(ID, found, remedy);
     }
     let status = answer.said.status;
-    let found = lang.pick(
-        format!("what answers at {base}{PAGE} is not the page (status {status})"),
-        format!("{base}{PAGE} 上应答的不是授权页（状态 {status}）"),
-    );
-    let remedy = lang.pick(
-        format!("accounts cannot authorise the platform: pass {PAGE} on to msgcube"),
-        format!("公众号无法授权该平台：请把 {PAGE} 转发给 msgcube"),
-    );
+    let found =
+        text!("what answers at {base}{page} is not the page (status {status})", base, page = PAGE, status)
+            .in_lang(lang);
+    let remedy =
+        text!("accounts cannot authorise the platform: pass {page} on to msgcube", page = PAGE).in_lang(lang);
     Finding::problem(ID, found, remedy)
 }
 
@@ -64,24 +58,18 @@ pub fn ticket(scene: &Installation, ticket: &Value) -> Finding {
     let lang = scene.lang;
     let age_s = age_s(scene, &ticket["time"]);
     let is_recent = age_s.is_some_and(|age_s| age_s <= TICKET_LATE_S);
-    let taken = match age_s.map(|age_s| words::span(lang, age_s)) {
-        Some(age) => lang.pick(format!("took a ticket {age} ago"), format!("{age}前收下 ticket")),
-        None => lang.pick("took no ticket since the start", "启动以来未收下 ticket").to_owned(),
+    let taken = match age_s.map(|age_s| format::span(age_s).in_lang(lang)) {
+        Some(age) => text!("took a ticket {age} ago", age).in_lang(lang),
+        None => text!("took no ticket since the start").in_lang(lang),
     };
-    let remedy = lang.pick(
-        "the platform has to answer 200 and success within 10 s: see its log, and whether its token and encoding_aes_key are these",
-        "平台须在 10 秒内应答 200 和 success：请查看平台日志，并核对其 token 与 encoding_aes_key",
-    );
+    let remedy = text!("the platform has to answer 200 and success within 10 s: see its log, and whether its token and encoding_aes_key are these").in_lang(lang);
     match ticket["error"].as_str() {
         None if is_recent => Finding::ok(ID, taken),
         None if age_s.is_none() => Finding::note(ID, taken),
         None => Finding::warning(ID, taken, remedy),
         Some(error) => {
-            let error = words::quote(error.as_bytes());
-            let found = lang.pick(
-                format!("{taken}; the last push failed: {error}"),
-                format!("{taken}；最近一次推送失败：{error}"),
-            );
+            let error = format::quote(error.as_bytes());
+            let found = text!("{taken}; the last push failed: {error}", taken, error).in_lang(lang);
             if is_recent { Finding::warning(ID, found, remedy) } else { Finding::problem(ID, found, remedy) }
         }
     }

@@ -1,22 +1,15 @@
 //! The permission sets that an account can give a platform. Source: WeChat's table of permission sets of accounts; the
 //! English names are ours.
 
-use i18n::Lang;
+use i18n::{Text, text};
 
 /// One set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct PermissionSet {
     /// `funcscope_category.id` on the wire.
     pub id: u32,
-    en: &'static str,
-    zh: &'static str,
-}
-
-impl PermissionSet {
     /// Its name.
-    pub fn name(&self, lang: Lang) -> &'static str {
-        lang.pick(self.en, self.zh)
-    }
+    pub name: Text,
 }
 
 /// The set of this number.
@@ -24,46 +17,40 @@ pub fn permission_set(id: u32) -> Option<&'static PermissionSet> {
     PERMISSION_SETS.iter().find(|set| set.id == id)
 }
 
-macro_rules! permission_sets {
-    ($($id:literal $en:literal $zh:literal;)*) => {
-        /// All of them, by number.
-        pub static PERMISSION_SETS: &[PermissionSet] = &[$(PermissionSet { id: $id, en: $en, zh: $zh }),*];
-    };
-}
-
-permission_sets! {
-    1 "Messages" "消息管理";
-    2 "Users" "用户管理";
-    3 "Account service" "账号服务";
-    4 "Web pages" "网页服务";
-    5 "Shop" "微信小店";
-    6 "Customer service by several agents" "微信多客服";
-    7 "Mass messages and notices" "群发与通知";
-    8 "Cards and coupons" "微信卡券";
-    9 "Scan" "微信扫一扫";
-    10 "Wi-Fi" "微信连WIFI";
-    11 "Material" "素材管理";
-    12 "Shake" "微信摇周边";
-    13 "Stores" "微信门店";
-    15 "Custom menu" "自定义菜单";
-    22 "City services" "城市服务接口";
-    23 "Advertising" "广告管理";
-    24 "Open platform account" "开放平台账号管理";
-    26 "Electronic invoices" "微信电子发票";
-    27 "Quick registration of mini programs" "快速注册小程序";
-    33 "Mini program management" "小程序管理";
-    34 "Set 34" "权限集 34";
-    44 "Set 44" "权限集 44";
-    46 "Set 46" "权限集 46";
-    47 "Set 47" "权限集 47";
-    54 "Set 54" "权限集 54";
-    66 "Set 66" "权限集 66";
-    89 "Set 89" "权限集 89";
-    171 "Debug push 171" "调试推送 171";
-    172 "Debug push of accounts" "公众号调试推送";
-    173 "Debug push 173" "调试推送 173";
-    174 "Debug push 174" "调试推送 174";
-}
+/// All of them, by number.
+pub static PERMISSION_SETS: &[PermissionSet] = &[
+    PermissionSet { id: 1, name: text!("Messages") },
+    PermissionSet { id: 2, name: text!("Users") },
+    PermissionSet { id: 3, name: text!("Account service") },
+    PermissionSet { id: 4, name: text!("Web pages") },
+    PermissionSet { id: 5, name: text!("Shop") },
+    PermissionSet { id: 6, name: text!("Customer service by several agents") },
+    PermissionSet { id: 7, name: text!("Mass messages and notices") },
+    PermissionSet { id: 8, name: text!("Cards and coupons") },
+    PermissionSet { id: 9, name: text!("Scan") },
+    PermissionSet { id: 10, name: text!("Wi-Fi") },
+    PermissionSet { id: 11, name: text!("Material") },
+    PermissionSet { id: 12, name: text!("Shake") },
+    PermissionSet { id: 13, name: text!("Stores") },
+    PermissionSet { id: 15, name: text!("Custom menu") },
+    PermissionSet { id: 22, name: text!("City services") },
+    PermissionSet { id: 23, name: text!("Advertising") },
+    PermissionSet { id: 24, name: text!("Open platform account") },
+    PermissionSet { id: 26, name: text!("Electronic invoices") },
+    PermissionSet { id: 27, name: text!("Quick registration of mini programs") },
+    PermissionSet { id: 33, name: text!("Mini program management") },
+    PermissionSet { id: 34, name: text!("Set 34") },
+    PermissionSet { id: 44, name: text!("Set 44") },
+    PermissionSet { id: 46, name: text!("Set 46") },
+    PermissionSet { id: 47, name: text!("Set 47") },
+    PermissionSet { id: 54, name: text!("Set 54") },
+    PermissionSet { id: 66, name: text!("Set 66") },
+    PermissionSet { id: 89, name: text!("Set 89") },
+    PermissionSet { id: 171, name: text!("Debug push 171") },
+    PermissionSet { id: 172, name: text!("Debug push of accounts") },
+    PermissionSet { id: 173, name: text!("Debug push 173") },
+    PermissionSet { id: 174, name: text!("Debug push 174") },
+];
 
 #[cfg(test)]
 mod tests {
@@ -72,7 +59,7 @@ mod tests {
     #[test]
     fn numbers_are_sorted_and_unique() {
         assert!(PERMISSION_SETS.windows(2).all(|pair| pair[0].id < pair[1].id));
-        assert_eq!(permission_set(1).map(|set| set.name(Lang::Zh)), Some("消息管理"));
+        assert_eq!(permission_set(1).map(|set| set.name.chinese()).as_deref(), Some("消息管理"));
         assert!(permission_set(16).is_none());
     }
 }

@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 use serde::{
     Deserialize,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -78,21 +79,23 @@ pub async fn call(
 /// otherwise than we do; and whose refresh token it is only WeChat knows, so the platform has to be known by its token.
 fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> Result<(), Failure> {
     if serde_json::from_slice::<UniqueNames>(body).is_err() {
-        return Err(caller::failure(
-            ErrorCode::DATA_FORMAT,
-            "a name stands twice in the body",
-            "请求体中有重复的字段",
-        ));
+        return Err(caller::failure(ErrorCode::DATA_FORMAT, text!("a name stands twice in the body")));
     }
     if caller::carries_ours(app, parts) {
-        let en = "this is a token of msgcube's own, which WeChat does not know; use the one that api_component_token gave";
-        let zh = "这是 msgcube 自己的 token，微信不认识；请使用 api_component_token 返回的 token";
-        return Err(caller::failure(ErrorCode::INVALID_CREDENTIAL, en, zh));
+        return Err(caller::failure(
+            ErrorCode::INVALID_CREDENTIAL,
+            text!(
+                "this is a token of msgcube's own, which WeChat does not know; use the one that api_component_token gave"
+            ),
+        ));
     }
     if name == "api_authorizer_token" && !is_known {
-        let en = "no api_component_token with this token went by here; fetch a new component_access_token by this server";
-        let zh = "此 component_access_token 不是经本服务获取的；请通过本服务重新获取";
-        return Err(caller::failure(ErrorCode::INVALID_CREDENTIAL, en, zh));
+        return Err(caller::failure(
+            ErrorCode::INVALID_CREDENTIAL,
+            text!(
+                "no api_component_token with this token went by here; fetch a new component_access_token by this server"
+            ),
+        ));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 use serde_json::{Map, Value, json};
 
 use super::super::{
@@ -100,11 +101,9 @@ async fn answered(
     let object = object?;
     let component = component_of(app, &object)?;
     if component.config.appid != caller {
-        let en = "component_appid is not the platform that the component_access_token belongs to";
         return Err(failure(
             ErrorCode::INVALID_COMPONENT,
-            en,
-            "component_appid 与 component_access_token 不符",
+            text!("component_appid is not the platform that the component_access_token belongs to"),
         ));
     }
     match call {
@@ -124,11 +123,13 @@ fn text<'a>(object: &'a Object, name: &str) -> &'a str {
 fn component_of(app: &App, object: &Object) -> Result<Arc<Component>, Failure> {
     let appid = text(object, "component_appid");
     if appid.is_empty() {
-        return Err(failure(ErrorCode::APPID_MISSING, "component_appid is missing", "缺少 component_appid"));
+        return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
     }
     app.components.get(appid).filter(|component| component.config.role == Role::Serve).ok_or_else(|| {
-        let en = "no [[component]] of the configuration with role = \"serve\" has this appid";
-        failure(ErrorCode::INVALID_APPID, en, "配置中没有该 appid 的 [[component]]（role = \"serve\"）")
+        failure(
+            ErrorCode::INVALID_APPID,
+            text!("no [[component]] of the configuration with role = \"serve\" has this appid"),
+        )
     })
 }
 
@@ -136,12 +137,13 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Component>, Failure> {
 fn check_secret(component: &Component, object: &Object, name: &str) -> Result<(), Failure> {
     let secret = text(object, name);
     if secret.is_empty() {
-        let zh = format!("本接口的参数名为 {name}");
-        return Err(failure(ErrorCode::APPSECRET_MISSING, format!("this call names it {name}"), zh));
+        return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
     }
     if !component.config.secret.is(secret) {
-        let en = "it is the secret of [[component]] in the configuration";
-        return Err(failure(ErrorCode::INVALID_APPSECRET, en, "应为配置中 [[component]] 的 secret"));
+        return Err(failure(
+            ErrorCode::INVALID_APPSECRET,
+            text!("it is the secret of [[component]] in the configuration"),
+        ));
     }
     Ok(())
 }
@@ -151,15 +153,11 @@ async fn component_token(app: &Arc<App>, component: &Component, object: &Object)
     let appid = component.config.appid.clone();
     let ticket = text(object, "component_verify_ticket");
     app.components.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
-        let (en, zh) = match component.config.push_url {
-            Some(_) => ("; it is pushed to push_url, too", "；也会推送到 push_url"),
-            None => ("; with push_url set it is pushed there, too", "；设置 push_url 后也会推送"),
+        let pushed = match component.config.push_url {
+            Some(_) => text!("; it is pushed to push_url, too"),
+            None => text!("; with push_url set it is pushed there, too"),
         };
-        failure(
-            code,
-            format!("the present ticket: GET /v1/components/{appid}/ticket{en}"),
-            format!("当前 ticket：GET /v1/components/{appid}/ticket{zh}"),
-        )
+        failure(code, text!("the present ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
     })?;
     let shared = app.clone();
     let issued = to_its_end(async move {
@@ -185,9 +183,12 @@ fn create_preauthcode(app: &App, component: &str) -> Result<Value, Failure> {
 async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
     let code = text(object, "authorization_code").to_owned();
     if code.is_empty() {
-        let en = "authorization_code is missing: it is the auth_code with which the consent page leads back";
-        let zh = "缺少 authorization_code，即授权页回跳时的 auth_code";
-        return Err(failure(ErrorCode::CODE_INVALID, en, zh));
+        return Err(failure(
+            ErrorCode::CODE_INVALID,
+            text!(
+                "authorization_code is missing: it is the auth_code with which the consent page leads back"
+            ),
+        ));
     }
     let shared = app.clone();
     let handed = to_its_end(async move { shared.components.redeem(&component, &code, shared.desk()).await });
@@ -232,23 +233,17 @@ async fn to_its_end<T: Send + 'static>(
 fn failed(error: &ComponentError) -> Failure {
     let ComponentError::Refused(code) = error else {
         tracing::error!(%error, "a call of a platform failed");
-        return failure(
-            ErrorCode::SYSTEM_ERROR,
-            "see /readyz and the log of the server",
-            "请查看 /readyz 和服务日志",
-        );
+        return failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"));
     };
-    let (en, zh) = match *code {
-        ErrorCode::CODE_INVALID => ("this code was not given to this platform", "该授权码并非发给此平台"),
-        ErrorCode::CODE_EXPIRED => (
-            "a code is good once, for 600 s; ask the account to authorise again",
-            "授权码 600 秒内有效且只能使用一次，请重新授权",
-        ),
-        ErrorCode::REFRESH_TOKEN_INVALID => (
-            "use the newest authorizer_refresh_token; api_get_authorizer_list shows it",
-            "请使用最新的 authorizer_refresh_token；可由 api_get_authorizer_list 查得",
-        ),
+    let hint = match *code {
+        ErrorCode::CODE_INVALID => text!("this code was not given to this platform"),
+        ErrorCode::CODE_EXPIRED => {
+            text!("a code is good once, for 600 s; ask the account to authorise again")
+        }
+        ErrorCode::REFRESH_TOKEN_INVALID => {
+            text!("use the newest authorizer_refresh_token; api_get_authorizer_list shows it")
+        }
         _ => return authorizer::not_authorized(),
     };
-    failure(*code, en, zh)
+    failure(*code, hint)
 }

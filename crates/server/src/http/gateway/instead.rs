@@ -7,6 +7,7 @@ use axum::{
     http::{Response, StatusCode, header},
 };
 use datacube::ErrorCode;
+use i18n::{Text, text};
 
 use super::{
     outgoing::{Lost, Outgoing},
@@ -40,28 +41,30 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
                 let base = app.upstream().map(|upstream| upstream.config.base.to_string());
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
             }
-            let en = "WeChat cannot be reached; see the log of msgcube, and [upstream] base";
             no_answer(
                 app,
                 StatusCode::BAD_GATEWAY,
-                en,
-                "无法连接微信；请查看 msgcube 的日志和配置 [upstream] base",
+                text!("WeChat cannot be reached; see the log of msgcube, and [upstream] base"),
             )
         }
         Failure::NoToken(why) => {
             if app.refusals.may_log("", "token_server", app.clock.now_s()) {
                 tracing::warn!(why, "there is no real token; calls are answered with 502");
             }
-            let en = "there is no real token: set the account's upstream_secret, or see [upstream] token_url and the log of msgcube";
-            let zh = "没有真实 token：请设置该公众号的 upstream_secret，或检查 [upstream] token_url 和 msgcube 的日志";
-            no_answer(app, StatusCode::BAD_GATEWAY, en, zh)
+            no_answer(
+                app,
+                StatusCode::BAD_GATEWAY,
+                text!(
+                    "there is no real token: set the account's upstream_secret, or see [upstream] token_url and the log of msgcube"
+                ),
+            )
         }
     }
 }
 
 /// As SDKs read errors. No address of a machine inside.
-fn no_answer(app: &App, status: StatusCode, en: &str, zh: &str) -> Response<Body> {
-    let mut response = answer::error(app, ErrorCode::SYSTEM_ERROR, Some(&Hint::new(en, zh)));
+fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
+    let mut response = answer::error(app, ErrorCode::SYSTEM_ERROR, Some(&Hint::new(hint)));
     *response.status_mut() = status;
     response
 }
@@ -75,27 +78,34 @@ pub fn lost(error: Lost) -> Response<Body> {
 /// The answer is compressed although we did not ask for that, so we cannot search it for the real token.
 pub fn packed(app: &App, coding: &Coding) -> Response<Body> {
     tracing::debug!(?coding, "WeChat's answer is compressed in a way that cannot be read");
-    let en = "the answer came compressed although nobody asked for that, and not as gzip or deflate: keep whatever stands between msgcube and WeChat from compressing";
-    let zh = "应答被擅自压缩，且不是 gzip 或 deflate；请让 msgcube 与微信之间的代理不要压缩";
-    no_answer(app, StatusCode::BAD_GATEWAY, en, zh)
+    no_answer(
+        app,
+        StatusCode::BAD_GATEWAY,
+        text!(
+            "the answer came compressed although nobody asked for that, and not as gzip or deflate: keep whatever stands between msgcube and WeChat from compressing"
+        ),
+    )
 }
 
 /// Half of the real token may be at its end, and the caller asks for the other half next.
 pub fn piece(app: &App) -> Response<Body> {
-    let en = "a piece of an answer is passed on of media alone: ask without the header Range";
-    no_answer(app, StatusCode::BAD_GATEWAY, en, "只有媒体文件可以分段下载；请去掉请求头 Range")
+    no_answer(
+        app,
+        StatusCode::BAD_GATEWAY,
+        text!("a piece of an answer is passed on of media alone: ask without the header Range"),
+    )
 }
 
 /// What may be wrong if WeChat refuses a body.
 pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<Hint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();
-    let en = "WeChat may take no body in chunks: send one over 1 MiB with Content-Length";
-    is_refused.then(|| Hint::new(en, "微信可能不接受分块传输：超过 1 MiB 的请求体请带 Content-Length 发送"))
+    is_refused.then(|| {
+        Hint::new(text!("WeChat may take no body in chunks: send one over 1 MiB with Content-Length"))
+    })
 }
 
 /// Nothing came for too long.
 pub fn too_slow(app: &App, waited: Duration) -> Response<Body> {
     let seconds = waited.as_secs();
-    let en = format!("WeChat did not answer within {seconds} s");
-    no_answer(app, StatusCode::GATEWAY_TIMEOUT, &en, &format!("微信在 {seconds} 秒内没有应答"))
+    no_answer(app, StatusCode::GATEWAY_TIMEOUT, text!("WeChat did not answer within {seconds} s", seconds))
 }

@@ -7,6 +7,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::ErrorCode;
+use i18n::text;
 use serde_json::Value;
 use system::secret::Secret;
 
@@ -77,24 +78,21 @@ impl Refusal {
         let (code, hint) = match self {
             Refusal::Shows(Ours::Token) => (
                 ErrorCode::INVALID_CREDENTIAL,
-                Hint::new(
-                    "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on",
-                    "msgcube 自己的 token 只能放在查询参数 access_token 中，且不能用于 /sns/（那里用的是用户的 token）；本次请求未转发",
-                ),
+                Hint::new(text!(
+                    "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on"
+                )),
             ),
             Refusal::Shows(Ours::Secret) => (
                 ErrorCode::INVALID_APPSECRET,
-                Hint::new(
-                    "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on",
-                    "请求中出现了 msgcube 自己的 secret（微信不认识）；仅在 /sns/ 下、与该公众号的 appid 同时出现的 secret 字段会换成微信的 AppSecret；本次请求未转发",
-                ),
+                Hint::new(text!(
+                    "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on"
+                )),
             ),
             Refusal::NotAllowed(code, _) => (
                 code,
-                Hint::new(
-                    "this account's ip_allow or secret_frozen does not let its secret be used so",
-                    "该公众号的 ip_allow 或 secret_frozen 不允许这样使用 secret",
-                ),
+                Hint::new(text!(
+                    "this account's ip_allow or secret_frozen does not let its secret be used so"
+                )),
             ),
         };
         match self {

@@ -9,6 +9,7 @@ use axum::{
 };
 use bytes::Bytes;
 use datacube::{ErrorCode, INTERFACES};
+use i18n::Text;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -31,7 +32,7 @@ pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Bo
         Err(ErrorCode::SYSTEM_ERROR) => return refuse(&app, NAME, &ErrorCode::SYSTEM_ERROR.into()),
         Err(code) => {
             let example = r#"POST {"appid":"...","appsecret":"..."}"#;
-            return refuse(&app, NAME, &failure(code, example, example));
+            return refuse(&app, NAME, &failure(code, Text::plain(example)));
         }
     };
     let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();

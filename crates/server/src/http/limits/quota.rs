@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use datacube::{ErrorCode, INTERFACES, Interface};
+use i18n::text;
 use serde::Serialize;
 
 use super::{Answer, Failure, Question, Success, failure, ok};
@@ -63,8 +64,10 @@ pub async fn clear_one(app: &Arc<App>, question: &Question) -> Result<Answer, Fa
 pub async fn clear(app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
     let account = &question.caller.account;
     if question.text("appid") != Some(&account.config.appid) {
-        let en = "appid is to be the one that the access_token belongs to";
-        return Err(failure(ErrorCode::INVALID_APPID, en, "appid 应为 access_token 所属的账号"));
+        return Err(failure(
+            ErrorCode::INVALID_APPID,
+            text!("appid is to be the one that the access_token belongs to"),
+        ));
     }
     clear_these(app, account, &INTERFACES).await?;
     Ok(if app.upstream().is_some() { Answer::WeChats } else { Answer::Ours(ok()) })
@@ -82,10 +85,10 @@ pub async fn clear_these(
         Ok(Ok(())) => Ok(()),
         Ok(Err(ClearError::TooOften)) => Err(failure(
             ErrorCode::CLEARED_TOO_OFTEN,
-            format!(
-                "cleared {CLEARINGS_A_MONTH} times this month; the next one begins on the 1st, Beijing time"
+            text!(
+                "cleared {clearings_a_month} times this month; the next one begins on the 1st, Beijing time",
+                clearings_a_month = CLEARINGS_A_MONTH
             ),
-            format!("本月已清零 {CLEARINGS_A_MONTH} 次；北京时间下月 1 日起重新计算"),
         )),
         Ok(Err(ClearError::NotDurable(error))) => Err(not_durable(&error.to_string())),
         Err(error) => Err(not_durable(&error.to_string())),
@@ -94,7 +97,7 @@ pub async fn clear_these(
 
 fn not_durable(error: &str) -> Failure {
     tracing::error!(error, "a quota was not cleared");
-    failure(ErrorCode::SYSTEM_ERROR, "see /readyz and the log of the server", "请查看 /readyz 和服务日志")
+    failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"))
 }
 
 /// The interface of ours that is asked about; none if WeChat is to say.
@@ -110,8 +113,7 @@ fn interface(app: &App, question: &Question) -> Result<Option<&'static Interface
         (None, Some(path)) => Err(unknown(path)),
         (None, None) => Err(failure(
             ErrorCode::DATA_FORMAT,
-            "cgi_path is missing; write it like \"/datacube/getupstreammsgmonth\"",
-            "缺少 cgi_path，例如 \"/datacube/getupstreammsgmonth\"",
+            text!("cgi_path is missing; write it like \"/datacube/getupstreammsgmonth\""),
         )),
     }
 }
@@ -120,28 +122,28 @@ fn check_account(account: &Account) -> Result<(), Failure> {
     if account.config.kind != AccountKind::Other && account.config.certified {
         return Ok(());
     }
-    let en = "this account may not call it; see kind and certified in the configuration";
-    Err(failure(ErrorCode::CGI_PATH_OF_ANOTHER, en, "该账号无权调用，见配置 kind、certified"))
+    Err(failure(
+        ErrorCode::CGI_PATH_OF_ANOTHER,
+        text!("this account may not call it; see kind and certified in the configuration"),
+    ))
 }
 
 /// Source of which code means what: WeChat's page on quota/get.
 fn unknown(path: &str) -> Failure {
     if !path.starts_with('/') {
-        let en = "cgi_path is a path alone, from its first /; without https://api.weixin.qq.com";
-        return failure(ErrorCode::RID_OF_ANOTHER, en, "cgi_path 只写路径，以 / 开头，不带域名");
-    }
-    if path.starts_with("/sns/") || path.starts_with("/cgi-bin/component/") {
-        let en = "its quota does not belong to the account; msgcube counts the seven message interfaces";
         return failure(
-            ErrorCode::CGI_PATH_OF_ANOTHER,
-            en,
-            "该接口的额度不属于公众号；本服务只统计七个消息接口",
+            ErrorCode::RID_OF_ANOTHER,
+            text!("cgi_path is a path alone, from its first /; without https://api.weixin.qq.com"),
         );
     }
-    let en = "msgcube counts the seven message interfaces; other quotas are WeChat's, see [upstream]";
+    if path.starts_with("/sns/") || path.starts_with("/cgi-bin/component/") {
+        return failure(
+            ErrorCode::CGI_PATH_OF_ANOTHER,
+            text!("its quota does not belong to the account; msgcube counts the seven message interfaces"),
+        );
+    }
     failure(
         ErrorCode::CGI_PATH_NOT_FOUND,
-        en,
-        "本服务只统计七个消息接口；其他接口的额度在微信侧，见配置 [upstream]",
+        text!("msgcube counts the seven message interfaces; other quotas are WeChat's, see [upstream]"),
     )
 }

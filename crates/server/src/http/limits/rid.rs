@@ -1,6 +1,7 @@
 //! `openapi/rid/get`: a call that was answered with an error, for whoever has its rid and speaks for its account.
 
 use datacube::ErrorCode;
+use i18n::text;
 use serde::Serialize;
 use wechat::request_id::Rid;
 
@@ -27,8 +28,7 @@ pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<Answer, Failure
         Found::Call(refused) => Ok(Answer::Ours(Success::bytes(Shown { request: &refused.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
-            "ask with a token of the account, or of the platform, that made the call",
-            "请使用发起该调用的账号（或第三方平台）的 token 查询",
+            text!("ask with a token of the account, or of the platform, that made the call"),
         )),
         // Only what was given here is known here.
         Found::Nothing if app.upstream().is_some() => Ok(Answer::WeChats),
@@ -40,18 +40,17 @@ fn nothing(age_s: Option<i64>) -> Failure {
     match age_s {
         None => failure(
             ErrorCode::RID_INVALID,
-            "rid stands at the end of errmsg; it is like 61725984-6126f6f9-040f19c4",
-            "rid 位于 errmsg 末尾，例如 61725984-6126f6f9-040f19c4",
+            text!("rid stands at the end of errmsg; it is like 61725984-6126f6f9-040f19c4"),
         ),
         Some(0..=AGE_S_MAX) => failure(
             ErrorCode::RID_NOT_FOUND,
-            "not given by this server since its last start, or its caller was unknown, or newer calls replaced it",
-            "并非本服务自上次启动以来返回，或调用方未知，或已被更新的记录取代",
+            text!(
+                "not given by this server since its last start, or its caller was unknown, or newer calls replaced it"
+            ),
         ),
         Some(_) => failure(
             ErrorCode::RID_TOO_OLD,
-            "calls are kept for 7 days; the first group of a rid is its time",
-            "记录保留 7 天；rid 的第一段是时间",
+            text!("calls are kept for 7 days; the first group of a rid is its time"),
         ),
     }
 }

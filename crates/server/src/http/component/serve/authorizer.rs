@@ -1,7 +1,6 @@
 //! What a platform is told of the accounts that authorised it.
 
 use datacube::ErrorCode;
-use i18n::Lang;
 use serde_json::{Value, json};
 
 use super::{Object, text};
@@ -23,21 +22,23 @@ const COUNT_MAX: u64 = 500;
 /// The account that is asked about.
 pub fn appid(object: &Object) -> Result<&str, Failure> {
     match text(object, "authorizer_appid") {
-        "" => Err(failure(ErrorCode::APPID_MISSING, "authorizer_appid is missing", "缺少 authorizer_appid")),
+        "" => Err(failure(ErrorCode::APPID_MISSING, text!("authorizer_appid is missing"))),
         appid => Ok(appid),
     }
 }
 
 /// The same for accounts that there are not, so that nobody can find out which there are.
 pub fn not_authorized() -> Failure {
-    let en = "this account has not authorised this platform, or took it back";
-    failure(ErrorCode::COMPONENT_NOT_AUTHORIZED, en, "该公众号未授权此平台，或已取消授权")
+    failure(
+        ErrorCode::COMPONENT_NOT_AUTHORIZED,
+        text!("this account has not authorised this platform, or took it back"),
+    )
 }
 
 /// `func_info`
 pub fn func_info(authorization: &Authorization) -> Vec<Value> {
     let category = |id: &u32| {
-        let name = permission_set(*id).map_or("", |set| set.name(Lang::Zh));
+        let name = permission_set(*id).map(|set| set.name.chinese()).unwrap_or_default();
         json!({"funcscope_category": {"id": id, "type": 0, "name": name, "desc": ""}})
     };
     authorization.permission_sets.iter().map(category).collect()
@@ -85,8 +86,10 @@ fn authorizer_info(account: &Account) -> Value {
 pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
     let (offset, count) = (number(object, "offset")?, number(object, "count")?);
     if count > COUNT_MAX {
-        let en = format!("count is at most {COUNT_MAX}");
-        return Err(failure(ErrorCode::TOO_MANY_ARGUMENTS, en, format!("count 最大为 {COUNT_MAX}")));
+        return Err(failure(
+            ErrorCode::TOO_MANY_ARGUMENTS,
+            text!("count is at most {count_max}", count_max = COUNT_MAX),
+        ));
     }
     let mut all = app.components.authorizations(component);
     all.retain(|authorization| app.accounts.get(&authorization.account).is_some());
@@ -109,8 +112,5 @@ fn number(object: &Object, name: &str) -> Result<u64, Failure> {
         Some(value) => value.as_u64(),
         None => None,
     };
-    value.ok_or_else(|| {
-        let en = format!("{name} has to be a number from 0 on");
-        failure(ErrorCode::DATA_FORMAT, en, format!("{name} 须为非负整数"))
-    })
+    value.ok_or_else(|| failure(ErrorCode::DATA_FORMAT, text!("{name} has to be a number from 0 on", name)))
 }
