@@ -2,7 +2,7 @@
 //! told. Also keeps the durable mark up to which everything was taken.
 
 mod begin;
-mod writer;
+mod commit_loop;
 
 use std::{
     collections::HashSet,
@@ -133,14 +133,14 @@ impl Ingest {
                 let shared = shared.clone();
                 move || {
                     let _guard = EndOnPanic;
-                    writer::write(&shared);
+                    commit_loop::write(&shared);
                 }
             }),
             std::thread::spawn({
                 let shared = shared.clone();
                 move || {
                     let _guard = EndOnPanic;
-                    writer::maintain(&shared);
+                    commit_loop::maintain(&shared);
                 }
             }),
         ];

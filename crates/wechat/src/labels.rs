@@ -13,7 +13,7 @@ pub fn type_name(msg_type: u8, lang: Lang) -> String {
         6 => text!("link").in_lang(lang),
         other => return format!("{} {other}", text!("type").in_lang(lang)),
     };
-    name.to_owned()
+    name.clone()
 }
 
 /// What a number of `count_interval` stands for, in two lines.

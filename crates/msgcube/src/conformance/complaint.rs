@@ -86,7 +86,7 @@ pub enum RowFault {
 impl Complaint {
     pub fn text(&self, lang: Lang) -> String {
         match self {
-            Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).to_owned(),
+            Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).clone(),
             Complaint::Answered => text!("it was to be closed without an answer").in_lang(lang),
             Complaint::Status { wanted, found } => {
                 text!("HTTP status {found} instead of {wanted}", found, wanted).in_lang(lang)

@@ -114,7 +114,7 @@ impl<'a> Report<'a> {
                     mark(walked).to_owned(),
                     describe::name(walked.case, lang).to_owned(),
                     describe::expected(walked.case),
-                    describe::sure(walked.sure(), lang).to_owned(),
+                    describe::sure(walked.sure(), lang).clone(),
                     describe::answered(walked, lang),
                 ]
             }));

@@ -67,7 +67,7 @@ async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Optio
     };
     if answer.said.status == 404 {
         let found = text!("the running server does not know this platform").in_lang(lang);
-        return differs(found.to_owned());
+        return differs(found.clone());
     }
     let Some(state) =
         serde_json::from_slice::<Value>(&answer.said.body).ok().filter(|_| answer.said.status == 200)

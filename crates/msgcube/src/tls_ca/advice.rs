@@ -92,7 +92,7 @@ fn names(made: &Made, lang: Lang) -> String {
         .in_lang(lang);
     let names = made.hosts.iter().filter(|host| matches!(host, Host::Name(_)));
     let lines = names.map(|host| format!("{address} {host}"));
-    indented(lines.chain([note.to_owned()]))
+    indented(lines.chain([note.clone()]))
 }
 
 fn indented(lines: impl IntoIterator<Item = String>) -> String {

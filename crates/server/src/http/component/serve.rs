@@ -153,9 +153,10 @@ async fn component_token(app: &Arc<App>, component: &Component, object: &Object)
     let appid = component.config.appid.clone();
     let ticket = text(object, "component_verify_ticket");
     app.components.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
-        let pushed = match component.config.push_url {
-            Some(_) => text!("; it is pushed to push_url, too"),
-            None => text!("; with push_url set it is pushed there, too"),
+        let pushed = if component.config.push_url.is_some() {
+            text!("; it is pushed to push_url, too")
+        } else {
+            text!("; with push_url set it is pushed there, too")
         };
         failure(code, text!("the present ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
     })?;

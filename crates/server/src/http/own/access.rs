@@ -102,7 +102,7 @@ pub fn unauthorized(headers: &HeaderMap) -> Response<Body> {
     let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let scheme = shown.and_then(|shown| shown.split_once(' ')).filter(|(_, key)| !key.trim().is_empty());
     let error = match scheme {
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => &REFUSED,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => REFUSED,
         _ => NO_KEY,
     };
     let mut response = answer::own_error(StatusCode::UNAUTHORIZED, error);

@@ -37,7 +37,7 @@ pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
     );
     // What was entered is at fault, and the page is there: a browser shows it whatever the status.
     let status = if mistake.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    Page { status, lang, title: title.to_owned(), body, script: None }.response()
+    Page { status, lang, title: title.clone(), body, script: None }.response()
 }
 
 /// With a link to the same page in the other language.
@@ -134,7 +134,7 @@ pub fn cancelled(asked: &Asked) -> Response<Body> {
     let title = text!("Nothing was granted").in_lang(asked.lang);
     let text = text!("You can close this page.").in_lang(asked.lang);
     let body = format!("<h1>{title}</h1><p>{text}</p>");
-    Page { status: StatusCode::OK, lang: asked.lang, title: title.to_owned(), body, script: None }.response()
+    Page { status: StatusCode::OK, lang: asked.lang, title: title.clone(), body, script: None }.response()
 }
 
 /// What is wrong, and what would be right. No way leads on from here: the address may be anyone's.
@@ -158,5 +158,5 @@ pub fn obstacle(obstacle: Obstacle, lang: Lang) -> Response<Body> {
         _ => StatusCode::BAD_REQUEST,
     };
     let body = format!("<h1>{title}</h1><p class=\"notice bad\">{text}</p>");
-    Page { status, lang, title: title.to_owned(), body, script: None }.response()
+    Page { status, lang, title: title.clone(), body, script: None }.response()
 }
