@@ -21,6 +21,12 @@ use server::{
 };
 use system::clock::{Clock, Stopwatch};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
@@ -327,14 +333,19 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Logs to stderr; `RUST_LOG` chooses what, by default what an operator should know.
+/// Logs to stderr. `RUST_LOG` chooses what, as `LEVEL` or `TARGET=LEVEL,...`; without it, or if it is not of this form,
+/// everything from `info` on.
 fn start_log(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter: Targets = environment("RUST_LOG")
+        .and_then(|directives| directives.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry();
     match format {
-        LogFormat::Text => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-        LogFormat::Json => log.json().init(),
+        LogFormat::Text => {
+            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            registry.with(log.with_ansi(is_terminal).with_filter(filter)).init();
+        }
+        LogFormat::Json => registry.with(log.json().with_filter(filter)).init(),
     }
 }

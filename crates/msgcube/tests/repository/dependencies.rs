@@ -7,7 +7,7 @@ use std::{
 
 /// Crates that the program is built from, also for build scripts and macros. Raise it only if the new crate is worth
 /// its time to compile, and say so in the commit.
-const CRATES_MAX: usize = 200;
+const CRATES_MAX: usize = 202;
 /// Crates that compile C or assembler.
 const BUILD_C: [&str; 3] = ["libmimalloc-sys", "ring", "zstd-sys"];
 

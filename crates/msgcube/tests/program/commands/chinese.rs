@@ -30,7 +30,7 @@ fn errors_name_the_place_the_cause_and_the_remedy_in_chinese() -> Outcome<()> {
         (vec!["account", "list", "--server", free, "--admin-key", "k"], "没有响应：连接被拒绝"),
         (
             vec!["import", "--server", "x", "--appid", "a", "--admin-key", "k", "f"],
-            "--server：缺少 http:// 或 https://",
+            "--server：须以 http:// 或 https:// 加主机名开头",
         ),
         (vec!["conformance", "--replay", &nothing], "没有这个文件或目录"),
     ] {
