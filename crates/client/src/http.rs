@@ -9,7 +9,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -80,28 +80,20 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// An HTTP/1.1 client with kept connections, for requests with bodies of type `B`. Cheap to clone; all clones share the
-/// connections.
-pub struct HttpClient<B>(legacy::Client<HttpsConnector<Connector>, B>);
+/// A request's body of any type. One type for all of them, so that the machinery below is compiled once.
+type AnyBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-impl<B> Clone for HttpClient<B> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
+/// An HTTP/1.1 client with kept connections. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct HttpClient(legacy::Client<HttpsConnector<Connector>, AnyBody>);
 
-impl<B> fmt::Debug for HttpClient<B> {
+impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
     }
 }
 
-impl<B> HttpClient<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+impl HttpClient {
     /// A client that gives up connecting after this time. Certificates are checked against [`authorities`]; the proxy
     /// that the environment names is not used.
     pub fn new(connect_time_max: Duration) -> Self {
@@ -132,7 +124,14 @@ where
     ///
     /// # Errors
     /// [`HttpError::Send`]
-    pub async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, HttpError> {
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, HttpError>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.send_any(request.map(|body| body.map_err(Into::into).boxed_unsync())).await
+    }
+
+    async fn send_any(&self, request: Request<AnyBody>) -> Result<Response<Incoming>, HttpError> {
         Ok(self.0.request(request).await?)
     }
 
@@ -140,9 +139,20 @@ where
     ///
     /// # Errors
     /// Any [`HttpError`].
-    pub async fn exchange(&self, request: Request<B>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
+    pub async fn exchange<B>(&self, request: Request<B>, limits: Limits) -> Result<Response<Bytes>, HttpError>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.exchange_any(request.map(|body| body.map_err(Into::into).boxed_unsync()), limits).await
+    }
+
+    async fn exchange_any(
+        &self,
+        request: Request<AnyBody>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, HttpError> {
         in_time(limits.time, async {
-            let (parts, body) = self.send(request).await?.into_parts();
+            let (parts, body) = self.send_any(request).await?.into_parts();
             Ok(Response::from_parts(parts, read(body, limits.bytes).await?))
         })
         .await

@@ -22,7 +22,7 @@ const USER_AGENT: &str = concat!("msgcube-client/", env!("CARGO_PKG_VERSION"));
 /// Where calls go, and how long they may take.
 #[derive(Debug)]
 pub(super) struct Transport {
-    http: HttpClient<Full<Bytes>>,
+    http: HttpClient,
     base: Address,
     time_max: Duration,
     retry_delay: Duration,

@@ -151,7 +151,7 @@ pub fn client_of_server(
     base: &Address,
     is_configured: bool,
     connect_time_max: Option<Duration>,
-) -> HttpClient<Full<Bytes>> {
+) -> HttpClient {
     let stays_here = is_configured && base.ip().is_some_and(|ip| ip.is_loopback());
     let trust = if stays_here { Trust::ThisMachine } else { Trust::Authorities };
     HttpClient::to(base, trust, connect_time_max)
@@ -160,7 +160,7 @@ pub fn client_of_server(
 /// A server and the key to it.
 #[derive(Debug)]
 pub struct Connection {
-    http: HttpClient<Full<Bytes>>,
+    http: HttpClient,
     base: Address,
     key: Secret,
 }

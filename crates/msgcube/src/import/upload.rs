@@ -36,7 +36,7 @@ pub struct Patience {
 /// Sends to one account of one server.
 #[derive(Debug)]
 pub struct Upload {
-    http: HttpClient<Full<Bytes>>,
+    http: HttpClient,
     base: Address,
     path: String,
     admin_key: Secret,

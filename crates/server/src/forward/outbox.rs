@@ -95,7 +95,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
     components: Arc<Platforms>,
-    client: HttpClient<Body>,
+    client: HttpClient,
     news: Notify,
 }
 

@@ -48,7 +48,7 @@ pub struct UpstreamTokens {
     /// The settings.
     pub config: UpstreamConfig,
     /// The way there.
-    pub client: HttpClient<Body>,
+    pub client: HttpClient,
     key: DataKey,
     clock: Clock,
     ingest: Ingest,

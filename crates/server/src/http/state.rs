@@ -102,7 +102,7 @@ pub struct App {
     /// HTTPS on the public socket, once it is in use.
     pub tls: OnceLock<Arc<Tls>>,
     /// The way to the bots behind callback addresses.
-    pub relay: HttpClient<axum::body::Body>,
+    pub relay: HttpClient,
     /// Takes callbacks.
     pub intake: Arc<Intake>,
     /// The metrics.

@@ -82,7 +82,7 @@ fn integer(value: &Value) -> Option<i64> {
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
     pub config: &'a UpstreamConfig,
-    pub client: &'a HttpClient<Body>,
+    pub client: &'a HttpClient,
 }
 
 impl Failure {

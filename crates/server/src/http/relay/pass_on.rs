@@ -108,7 +108,7 @@ fn is_connected(connection: &CaptureConnection) -> bool {
 }
 
 /// One try. An error is worth another.
-async fn exchange(client: &HttpClient<Body>, request: Request<Body>) -> Result<Passed, String> {
+async fn exchange(client: &HttpClient, request: Request<Body>) -> Result<Passed, String> {
     let (parts, content) = client.send(request).await.map_err(|error| error.causes())?.into_parts();
     if parts.status.is_informational() {
         return Err("an interim answer where a reply belongs".to_owned());
