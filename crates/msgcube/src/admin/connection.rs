@@ -7,7 +7,6 @@ use std::{
 };
 
 use axum::http::{Method, Request, StatusCode, header};
-use bytes::Bytes;
 use clap::Args;
 use http_body_util::Full;
 use i18n::Lang;

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use msgcube_client::http::{Address, HttpClient};
 use storage::metrics::Metrics;
 use system::{clock::Clock, data_key::DataKey, sync::lock};

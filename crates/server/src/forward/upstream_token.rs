@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use hashbrown::HashMap;
 use msgcube_client::http::{Address, HttpClient};
 use storage::{
