@@ -3,18 +3,17 @@
 
 mod answer;
 mod error;
-mod secret;
 mod token;
 mod transport;
 
 use std::{sync::Arc, time::Duration};
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 pub use self::{
     answer::Answer,
-    error::{ClientError, Hint, Refusal},
-    secret::Secret,
+    error::{ApiError, ClientError, Hint},
 };
 use self::{
     token::{TokenKeeper, TokenSource},
@@ -84,12 +83,12 @@ struct DatesRequest {
 
 impl Client {
     /// A client for an account, which gets its tokens from `stable_token` of the same base URL.
-    pub fn builder(appid: impl Into<String>, secret: impl Into<Secret>) -> ClientBuilder {
+    pub fn builder(appid: impl Into<String>, secret: impl Into<SecretString>) -> ClientBuilder {
         ClientBuilder::new(TokenSource::Account { appid: appid.into(), secret: secret.into() })
     }
 
     /// A client with a token that the caller has. It is never renewed: when it ends, calls fail with 42001.
-    pub fn with_token(token: impl Into<Secret>) -> ClientBuilder {
+    pub fn with_token(token: impl Into<SecretString>) -> ClientBuilder {
         ClientBuilder::new(TokenSource::Fixed(token.into()))
     }
 
@@ -130,11 +129,10 @@ impl Client {
     /// A token that is refused (40001, 40014, 42001) is replaced and the call made once more; -1 is tried three
     /// times in all. Everything else, and the second refusal, is the caller's.
     pub async fn window(&self, interface: &Interface, begin: Day, end: Day) -> Result<Answer, ClientError> {
-        let Inner { transport, token } = &*self.0;
-        let carried = token.token(transport).await?;
-        match self.call(interface, begin, end, &carried).await {
-            Err(error) if error.is_about_the_token() => match token.after_refusal(&carried, transport).await?
-            {
+        let Inner { transport, token: keeper } = &*self.0;
+        let token = keeper.token(transport).await?;
+        match self.call(interface, begin, end, &token).await {
+            Err(error) if error.is_token_error() => match keeper.after_refusal(&token, transport).await? {
                 Some(renewed) => self.call(interface, begin, end, &renewed).await,
                 None => Err(error),
             },
@@ -147,7 +145,7 @@ impl Client {
         interface: &Interface,
         begin_date: Day,
         end_date: Day,
-        token: &Secret,
+        token: &SecretString,
     ) -> Result<Answer, ClientError> {
         let transport = &self.0.transport;
         let url = transport.url(&interface.path(), Some(token))?;

@@ -141,7 +141,7 @@ where
     /// # Errors
     /// Any [`HttpError`].
     pub async fn exchange(&self, request: Request<B>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
-        in_time(limits.time, async {
+        with_timeout(limits.time, async {
             let (parts, body) = self.send(request).await?.into_parts();
             Ok(Response::from_parts(parts, read(body, limits.bytes).await?))
         })
@@ -150,7 +150,7 @@ where
 }
 
 /// What comes of this within a time, or [`HttpError::Late`].
-pub(crate) async fn in_time<T>(
+pub(crate) async fn with_timeout<T>(
     time: Duration,
     work: impl Future<Output = Result<T, HttpError>>,
 ) -> Result<T, HttpError> {

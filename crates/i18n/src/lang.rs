@@ -12,7 +12,7 @@ pub enum Lang {
 
 impl Lang {
     /// From the values of `LC_ALL`, `LC_MESSAGES` and `LANG`, in this order: Chinese if the first that is set is.
-    pub fn of_locale<'a>(values: impl IntoIterator<Item = &'a str>) -> Lang {
+    pub fn from_locale<'a>(values: impl IntoIterator<Item = &'a str>) -> Lang {
         match values.into_iter().find(|value| !value.is_empty()) {
             Some(value) if value.starts_with("zh") => Lang::Zh,
             _ => Lang::En,
@@ -20,7 +20,7 @@ impl Lang {
     }
 
     /// The language with this code: `en` or `zh`.
-    pub fn of_code(code: &str) -> Option<Lang> {
+    pub fn from_code(code: &str) -> Option<Lang> {
         [Lang::En, Lang::Zh].into_iter().find(|lang| lang.code() == code)
     }
 
@@ -55,13 +55,13 @@ mod tests {
 
     #[test]
     fn the_first_locale_that_is_set_decides() {
-        assert_eq!(Lang::of_locale(["", "zh_CN.UTF-8", "en_US"]), Lang::Zh);
-        assert_eq!(Lang::of_locale(["C", "zh_CN.UTF-8"]), Lang::En);
-        assert_eq!(Lang::of_locale([]), Lang::En);
+        assert_eq!(Lang::from_locale(["", "zh_CN.UTF-8", "en_US"]), Lang::Zh);
+        assert_eq!(Lang::from_locale(["C", "zh_CN.UTF-8"]), Lang::En);
+        assert_eq!(Lang::from_locale([]), Lang::En);
     }
 
     #[test]
     fn codes_are_read_back() {
-        assert_eq!(["en", "zh", "de"].map(Lang::of_code), [Some(Lang::En), Some(Lang::Zh), None]);
+        assert_eq!(["en", "zh", "de"].map(Lang::from_code), [Some(Lang::En), Some(Lang::Zh), None]);
     }
 }

@@ -47,7 +47,7 @@ fn name(place: &str, unnamed: &mut usize) -> String {
 }
 
 /// The template with its values. A place without a value stays as it is written.
-pub fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
+pub fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
     // Most texts have no value.
     if !template.contains(['{', '}']) {
         return template.to_owned();
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn values_are_filled_in_by_name() {
         let value = |name: &str| (name == "a").then(|| "{b}".to_owned());
-        assert_eq!(filled("{a} {b} {{a}}", value), "{b} {b} {a}");
+        assert_eq!(fill("{a} {b} {{a}}", value), "{b} {b} {a}");
     }
 
     #[test]

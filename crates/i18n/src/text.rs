@@ -8,10 +8,10 @@ use crate::{Lang, catalog, template};
 ///
 /// It implements no `Display`, so that nobody is shown English by accident.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text(Kind);
+pub struct Text(TextKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+enum TextKind {
     /// An English template, whose Chinese is found by it.
     Template { english: &'static str, values: Vec<(&'static str, Text)> },
     /// English that came as a whole, such as the error of a library.
@@ -26,47 +26,47 @@ impl Text {
     /// A template without values.
     #[doc(hidden)]
     pub const fn fixed(english: &'static str) -> Text {
-        Text(Kind::Template { english, values: Vec::new() })
+        Text(TextKind::Template { english, values: Vec::new() })
     }
 
     /// A template with a value for each of its places.
     #[doc(hidden)]
-    pub fn filled<const N: usize>(english: &'static str, values: [(&'static str, Text); N]) -> Text {
-        Text(Kind::Template { english, values: values.into() })
+    pub fn fill<const N: usize>(english: &'static str, values: [(&'static str, Text); N]) -> Text {
+        Text(TextKind::Template { english, values: values.into() })
     }
 
     /// English that was made elsewhere: the error of a library, of the system, or of another msgcube. Chinese is found
     /// for those parts of it that the catalogue has.
-    pub fn of_english(english: impl Display) -> Text {
-        Text(Kind::English(english.to_string()))
+    pub fn from_english(english: impl Display) -> Text {
+        Text(TextKind::English(english.to_string()))
     }
 
     /// The same in every language: a name, a path, a command.
     pub fn plain(text: impl Into<String>) -> Text {
-        Text(Kind::Plain(text.into()))
+        Text(TextKind::Plain(text.into()))
     }
 
     /// Several texts with a separator between each two.
     pub fn list(texts: impl IntoIterator<Item = Text>, separator: Text) -> Text {
-        Text(Kind::List { texts: texts.into_iter().collect(), separator: Box::new(separator) })
+        Text(TextKind::List { texts: texts.into_iter().collect(), separator: Box::new(separator) })
     }
 
     /// The text as people read it.
     pub fn in_lang(&self, lang: Lang) -> String {
         match &self.0 {
-            Kind::Template { english, values } => {
+            TextKind::Template { english, values } => {
                 let template = match lang {
                     Lang::En => english,
                     Lang::Zh => catalog::chinese(english).unwrap_or(english),
                 };
-                template::filled(template, |place| {
+                template::fill(template, |place| {
                     let (_, value) = values.iter().find(|(name, _)| *name == place)?;
                     Some(value.in_lang(lang))
                 })
             }
-            Kind::English(english) => catalog::translated(lang, english),
-            Kind::Plain(text) => text.clone(),
-            Kind::List { texts, separator } => {
+            TextKind::English(english) => catalog::translated(lang, english),
+            TextKind::Plain(text) => text.clone(),
+            TextKind::List { texts, separator } => {
                 let texts: Vec<String> = texts.iter().map(|text| text.in_lang(lang)).collect();
                 texts.join(&separator.in_lang(lang))
             }
@@ -91,7 +91,7 @@ impl From<String> for Text {
     }
 }
 
-/// What a text can be filled with: whatever can be displayed, and other texts.
+/// What a text can be fill with: whatever can be displayed, and other texts.
 pub trait ToText {
     /// The value as a text.
     fn to_text(&self) -> Text;
@@ -142,7 +142,7 @@ macro_rules! text {
         if false {
             let _ = ::std::format_args!(::std::concat!($english), $($name = ""),+);
         }
-        $crate::Text::filled(
+        $crate::Text::fill(
             $english,
             [$((::std::stringify!($name), $crate::ToText::to_text(&$crate::text!(@value $name $(= $value)?)))),+],
         )

@@ -7,7 +7,7 @@ use std::sync::{
 
 /// So many bytes at the same time.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Total>);
+pub struct ByteBudget(Arc<Total>);
 
 #[derive(Debug)]
 struct Total {
@@ -17,20 +17,20 @@ struct Total {
 
 /// What one of them holds; given back when dropped.
 #[derive(Debug)]
-pub struct Share {
-    budget: Budget,
+pub struct BudgetShare {
+    budget: ByteBudget,
     bytes: usize,
 }
 
-impl Budget {
+impl ByteBudget {
     /// A bound in bytes.
-    pub fn new(bytes_max: usize) -> Budget {
-        Budget(Arc::new(Total { bytes: AtomicUsize::new(0), bytes_max }))
+    pub fn new(bytes_max: usize) -> ByteBudget {
+        ByteBudget(Arc::new(Total { bytes: AtomicUsize::new(0), bytes_max }))
     }
 
     /// Of nothing yet.
-    pub fn share(&self) -> Share {
-        Share { budget: self.clone(), bytes: 0 }
+    pub fn new_share(&self) -> BudgetShare {
+        BudgetShare { budget: self.clone(), bytes: 0 }
     }
 
     /// What all hold.
@@ -39,7 +39,7 @@ impl Budget {
     }
 }
 
-impl Share {
+impl BudgetShare {
     /// Takes more. False if all of them now hold more than there may be: what was taken is to be let go.
     #[must_use]
     pub fn take(&mut self, bytes: usize) -> bool {
@@ -54,7 +54,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.budget.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use counting::day_of;
-use datacube::Day;
 use rustix::time::{ClockId, clock_gettime};
 
 /// What Linux calls this run of the machine.
@@ -71,11 +69,6 @@ impl Clock {
             Some((unix_s, instant)) => unix_s.saturating_add(seconds(instant.elapsed())),
             None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, seconds),
         }
-    }
-
-    /// Today in Beijing.
-    pub fn today(&self) -> Day {
-        day_of(self.now_s())
     }
 }
 

@@ -21,7 +21,7 @@ use crate::files;
 const BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 /// The first byte of what is sealed: how it was.
-const SEALED_V1: u8 = 1;
+const SEAL_FORMAT_V1: u8 = 1;
 
 /// The key.
 #[derive(Clone)]
@@ -70,13 +70,13 @@ impl DataKey {
     /// Reads the file; none if it is not there.
     pub fn load(path: &Path) -> Result<Option<DataKey>, DataKeyError> {
         match fs::read(path) {
-            Ok(bytes) => DataKey::of_file(path, &Zeroizing::new(bytes)).map(Some),
+            Ok(bytes) => DataKey::from_file_bytes(path, &Zeroizing::new(bytes)).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DataKeyError::File { path: path.to_owned(), source }),
         }
     }
 
-    fn of_file(path: &Path, bytes: &[u8]) -> Result<DataKey, DataKeyError> {
+    fn from_file_bytes(path: &Path, bytes: &[u8]) -> Result<DataKey, DataKeyError> {
         let mode = fs::metadata(path)
             .map_err(|source| DataKeyError::File { path: path.to_owned(), source })?
             .permissions()
@@ -100,7 +100,7 @@ impl DataKey {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
-        rename_to_new(&new, path)?;
+        rename_without_replacing(&new, path)?;
         files::sync_folder_of(path)?;
         Ok(DataKey(bytes))
     }
@@ -129,12 +129,12 @@ impl DataKey {
         getrandom::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
         let payload = Payload { msg: plain, aad: name.as_bytes() };
         let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::Cipher)?;
-        Ok([&[SEALED_V1], nonce.as_slice(), &sealed].concat())
+        Ok([&[SEAL_FORMAT_V1], nonce.as_slice(), &sealed].concat())
     }
 
     /// Decrypts what [`DataKey::seal`] made under the same name.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let rest = sealed.strip_prefix(&[SEALED_V1]).ok_or(SealError::NotOurs)?;
+        let rest = sealed.strip_prefix(&[SEAL_FORMAT_V1]).ok_or(SealError::NotOurs)?;
         let (nonce, content) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::NotOurs)?;
         let payload = Payload { msg: content, aad: name.as_bytes() };
         let opened = self.cipher().decrypt(&Nonce::from(*nonce), payload);
@@ -154,7 +154,7 @@ impl fmt::Debug for DataKey {
 }
 
 /// Fails if the name is taken: the key of another start must not be replaced.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::{
         fs::{CWD, RenameFlags, renameat_with},
         io::Errno,

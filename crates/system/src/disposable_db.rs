@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, DatabaseError, StorageError};
 
 /// Opens the file, or makes it.
-pub fn open_or_renew(path: &Path, cache_bytes: usize) -> Result<Database, String> {
+pub fn open_or_recreate(path: &Path, cache_bytes: usize) -> Result<Database, String> {
     let open = || Database::builder().set_cache_size(cache_bytes).create(path);
     // redb panics when its own pages make no sense.
     let why = match std::panic::catch_unwind(open) {

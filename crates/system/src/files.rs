@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Cuts off the end of a file that does not count, so that it cannot come back when the file that says so is replaced.
-pub fn cut(path: &Path, bytes: u64) -> io::Result<()> {
+pub fn truncate(path: &Path, bytes: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(bytes)?;
     file.sync_all()

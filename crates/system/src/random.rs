@@ -21,16 +21,16 @@ pub fn hexadecimal(bytes: usize) -> Result<String, RandomError> {
 
 /// Letters and digits.
 pub fn alphanumeric(characters: usize) -> Result<String, RandomError> {
-    (0..characters).map(|_| one_of(ALPHANUMERIC)).collect()
+    (0..characters).map(|_| random_character(ALPHANUMERIC)).collect()
 }
 
 /// An EncodingAESKey: 43 letters and digits.
 pub fn encoding_aes_key() -> Result<String, RandomError> {
-    Ok(alphanumeric(42)? + &one_of(KEY_ENDS)?.to_string())
+    Ok(alphanumeric(42)? + &random_character(KEY_ENDS)?.to_string())
 }
 
 /// Each with the same chance: bytes beyond a multiple of the number are drawn again.
-fn one_of(characters: &[u8]) -> Result<char, RandomError> {
+fn random_character(characters: &[u8]) -> Result<char, RandomError> {
     let fair = 256 - 256 % characters.len();
     let mut byte = [0];
     loop {

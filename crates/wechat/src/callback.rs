@@ -18,8 +18,8 @@ use std::ops::ControlFlow;
 use counting::Message;
 
 pub use event::{Info, PROBE, PlatformEvent, open_event};
-pub use fields::Flaw;
-use fields::{Field, Fields, Wanted};
+pub use fields::BodyError;
+use fields::{CallbackField, CallbackFields, WantedFields};
 pub use keys::{AccountKeys, KeyError, KeySettings};
 pub use query::Query;
 pub use refusal::{Cause, Proof, Refusal, is_refused_as_plain};
@@ -32,7 +32,7 @@ pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Answers WeChat's check of the callback address: the bytes of `echostr`, to be sent back as they are.
 pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refusal> {
-    if !signature::plain_is_right(keys, query) {
+    if !signature::is_plain_signature_valid(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
     let echostr = query.echostr.as_deref().ok_or(Refusal::proven(Cause::EchostrMissing, None))?;
@@ -63,7 +63,7 @@ pub fn open(
 fn has_ciphertext(body: &[u8]) -> bool {
     // Saves most plain bodies from being read twice: only JSON can write the name otherwise, with a backslash.
     let may_have = || body.windows(7).any(|part| part == b"Encrypt") || body.contains(&b'\\');
-    may_have() && read(body, Wanted::OnlyEncrypt).is_ok_and(|fields| fields.has(Field::Encrypt))
+    may_have() && read(body, WantedFields::OnlyEncrypt).is_ok_and(|fields| fields.has(CallbackField::Encrypt))
 }
 
 /// Opens an encrypted body as far as its decrypted content, whatever that is: signature first, then key and appid.
@@ -73,12 +73,13 @@ pub fn open_envelope(
     query: &Query<'_>,
     body: &[u8],
 ) -> Result<cipher::Envelope, Refusal> {
-    let outer = read(body, Wanted::OnlyEncrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?;
-    if !outer.has(Field::Encrypt) {
+    let outer = read(body, WantedFields::OnlyEncrypt).map_err(|error| Refusal::unproven(error.into()))?;
+    if !outer.has(CallbackField::Encrypt) {
         return Err(Refusal::unproven(Cause::NoCiphertext));
     }
-    let encrypt = outer.text(Field::Encrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?.trim_ascii();
-    if !signature::encrypted_is_right(keys, query, encrypt.as_bytes()) {
+    let encrypt =
+        outer.text(CallbackField::Encrypt).map_err(|error| Refusal::unproven(error.into()))?.trim_ascii();
+    if !signature::is_encrypted_signature_valid(keys, query, encrypt.as_bytes()) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: true }));
     }
     decrypt(keys, encrypt.as_bytes())
@@ -86,23 +87,23 @@ pub fn open_envelope(
 
 fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<Message, Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
-    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
+    let fields = read(envelope.message(), WantedFields::Everything);
+    let fields = fields.map_err(|error| Refusal::proven(error.into(), None).decrypted())?;
     accept(keys, &fields).map_err(Refusal::decrypted)
 }
 
 /// Opens a message that came through a third-party platform, always encrypted; with it the `ToUserName`, which alone
 /// says whose message it is: the address is not signed.
-pub fn open_through(
+pub fn open_platform_message(
     keys: &AccountKeys,
     query: &Query<'_>,
     body: &[u8],
 ) -> Result<(Message, Box<str>), Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
-    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
-    let refuse = |flaw: Flaw| Refusal::proven(flaw.into(), fields.create_time().ok()).decrypted();
-    let to_user = fields.name(Field::ToUser).map_err(refuse)?;
+    let fields = read(envelope.message(), WantedFields::Everything);
+    let fields = fields.map_err(|error| Refusal::proven(error.into(), None).decrypted())?;
+    let refuse = |error: BodyError| Refusal::proven(error.into(), fields.create_time().ok()).decrypted();
+    let to_user = fields.name(CallbackField::ToUser).map_err(refuse)?;
     Ok((accept(keys, &fields).map_err(Refusal::decrypted)?, to_user))
 }
 
@@ -142,11 +143,11 @@ fn open_plain(
     body: &[u8],
     freshness: &Freshness,
 ) -> Result<Message, Refusal> {
-    if !signature::plain_is_right(keys, query) {
+    if !signature::is_plain_signature_valid(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
     let is_fresh = freshness.is_fresh(query);
-    let read = read(body, Wanted::Everything);
+    let read = read(body, WantedFields::Everything);
     // Refused or not, it may say which moment it is about.
     let create_time = read.as_ref().ok().and_then(|fields| fields.create_time().ok());
     let refuse = |cause| Err(Refusal::proven(cause, create_time));
@@ -158,27 +159,27 @@ fn open_plain(
     if !is_fresh {
         return refuse(Cause::StaleTimestamp { max_age_s: freshness.max_age_s }).map_err(Refusal::stale);
     }
-    let fields = read.map_err(|flaw| Refusal::proven(flaw.into(), None))?;
-    if fields.has(Field::Encrypt) && !fields.has(Field::FromUser) {
+    let fields = read.map_err(|error| Refusal::proven(error.into(), None))?;
+    if fields.has(CallbackField::Encrypt) && !fields.has(CallbackField::FromUser) {
         return refuse(Cause::KeyMissing);
     }
     accept(keys, &fields)
 }
 
 /// The last step of both ways: the right receiver, and everything that counting needs.
-fn accept(keys: &AccountKeys, fields: &Fields<'_>) -> Result<Message, Refusal> {
+fn accept(keys: &AccountKeys, fields: &CallbackFields<'_>) -> Result<Message, Refusal> {
     let refuse = |cause| Refusal::proven(cause, fields.create_time().ok());
     if let Some(original_id) = keys.original_id() {
-        let to_user = fields.text(Field::ToUser).map_err(|flaw| refuse(flaw.into()))?;
+        let to_user = fields.text(CallbackField::ToUser).map_err(|error| refuse(error.into()))?;
         if to_user != original_id {
             return Err(refuse(Cause::WrongToUser));
         }
     }
-    fields.message().map_err(|flaw| refuse(flaw.into()))
+    fields.message().map_err(|error| refuse(error.into()))
 }
 
 /// Reads XML or JSON, whichever the first character says it is.
-fn read(body: &[u8], wanted: Wanted) -> Result<Fields<'_>, Flaw> {
+fn read(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii_start().starts_with(b"{") {
         json::fields(body, wanted)

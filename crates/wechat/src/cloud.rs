@@ -7,7 +7,7 @@ pub mod signature;
 
 use bytes::Bytes;
 
-pub use refusal::Refusal;
+pub use refusal::CloudRefusal;
 
 /// One field of the form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,15 +20,15 @@ pub struct Field {
 
 /// The fields that a signature covers. No other is ever looked at.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct SignedFields<'a> {
     fields: &'a [Field],
     names: &'a [&'a str],
 }
 
-impl<'a> Signed<'a> {
+impl<'a> SignedFields<'a> {
     /// Those of the fields that are named.
-    pub fn new(fields: &'a [Field], names: &'a [&'a str]) -> Signed<'a> {
-        Signed { fields, names }
+    pub fn new(fields: &'a [Field], names: &'a [&'a str]) -> SignedFields<'a> {
+        SignedFields { fields, names }
     }
 
     /// The value of a field; nothing if it is not there or not signed.

@@ -16,7 +16,7 @@ pub struct Meaning {
 
 impl Meaning {
     /// Of a code, if it is one of WeChat's that are answered here.
-    pub fn of(code: i32) -> Option<&'static Meaning> {
+    pub fn by_code(code: i32) -> Option<&'static Meaning> {
         MEANINGS.iter().find(|meaning| meaning.code == code)
     }
 }

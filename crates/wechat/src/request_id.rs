@@ -14,12 +14,12 @@ pub struct Rid([u8; 12]);
 
 /// Makes rids. The key of its hash is random.
 #[derive(Debug, Default)]
-pub struct Rids {
+pub struct RidGenerator {
     count: AtomicU64,
     hash: RandomState,
 }
 
-impl Rids {
+impl RidGenerator {
     /// The next rid.
     pub fn next(&self, now_s: i64) -> Rid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
@@ -50,22 +50,22 @@ impl fmt::Display for Rid {
 
 /// It is not of a rid's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRid;
+pub struct RidFormatError;
 
 impl FromStr for Rid {
-    type Err = NoRid;
+    type Err = RidFormatError;
 
-    fn from_str(text: &str) -> Result<Rid, NoRid> {
+    fn from_str(text: &str) -> Result<Rid, RidFormatError> {
         let is_hex = |group: &str| {
             group.len() == 8 && group.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         let mut rid = Rid([0; 12]);
         let mut groups = text.split('-');
         for bytes in rid.0.chunks_mut(4) {
-            let group = groups.next().filter(|group| is_hex(group)).ok_or(NoRid)?;
-            bytes.copy_from_slice(&u32::from_str_radix(group, 16).map_err(|_| NoRid)?.to_be_bytes());
+            let group = groups.next().filter(|group| is_hex(group)).ok_or(RidFormatError)?;
+            bytes.copy_from_slice(&u32::from_str_radix(group, 16).map_err(|_| RidFormatError)?.to_be_bytes());
         }
-        if groups.next().is_none() { Ok(rid) } else { Err(NoRid) }
+        if groups.next().is_none() { Ok(rid) } else { Err(RidFormatError) }
     }
 }
 
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_rid_is_read_as_it_is_written_and_nothing_else_is_one() {
-        let rid = Rids::default().next(0x6172_5984);
+        let rid = RidGenerator::default().next(0x6172_5984);
         assert_eq!(rid.to_string().parse(), Ok(rid));
         assert_eq!((rid.at_s(), rid.to_string().len()), (0x6172_5984, 26));
         assert_eq!(
@@ -95,13 +95,13 @@ mod tests {
             " 61725984-6126f6f9-040f19c4",
             "61725984-6126f6f9-040f19cé",
         ] {
-            assert_eq!(text.parse::<Rid>(), Err(NoRid), "{text}");
+            assert_eq!(text.parse::<Rid>(), Err(RidFormatError), "{text}");
         }
     }
 
     #[test]
     fn no_rid_comes_twice_not_even_from_another_process_in_the_same_second() {
-        let processes = [Rids::default(), Rids::default(), Rids::default()];
+        let processes = [RidGenerator::default(), RidGenerator::default(), RidGenerator::default()];
         let rids = processes.iter().flat_map(|rids| (0..1000).map(|_| rids.next(1_000_000)));
         assert_eq!(rids.collect::<HashSet<_>>().len(), 3000);
     }

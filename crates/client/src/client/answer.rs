@@ -2,10 +2,11 @@
 
 use std::fmt;
 
+use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{ClientError, Hint, Refusal, Secret};
+use super::{ApiError, ClientError, Hint};
 use crate::Row;
 
 /// A successful answer to one call.
@@ -18,13 +19,13 @@ pub struct Answer {
 }
 
 /// A token with what is left of its life.
-pub(super) struct Token {
-    pub token: Secret,
+pub(super) struct NewToken {
+    pub token: SecretString,
     pub expires_in_s: u64,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct ErrorFields {
     #[serde(default)]
     errcode: i32,
     #[serde(default)]
@@ -51,21 +52,21 @@ pub(super) fn rows(call: &'static str, body: &[u8], hint: Option<Hint>) -> Resul
 }
 
 /// The token of an answer of `stable_token`.
-pub(super) fn token(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<Token, ClientError> {
+pub(super) fn token(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<NewToken, ClientError> {
     check_errcode(call, body, hint)?;
     let raw: RawToken = parse(call, body)?;
     if raw.access_token.is_empty() {
         return Err(malformed(call, &"access_token is empty"));
     }
-    Ok(Token { token: raw.access_token.into(), expires_in_s: raw.expires_in })
+    Ok(NewToken { token: raw.access_token.into(), expires_in_s: raw.expires_in })
 }
 
 fn check_errcode(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<(), ClientError> {
-    let outcome: Outcome = parse(call, body)?;
-    if outcome.errcode == 0 {
+    let fields: ErrorFields = parse(call, body)?;
+    if fields.errcode == 0 {
         return Ok(());
     }
-    let refusal = Refusal { call, code: outcome.errcode, message: outcome.errmsg, hint: hint.cloned() };
+    let refusal = ApiError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
     Err(ClientError::Refused(refusal.into()))
 }
 

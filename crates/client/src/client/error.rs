@@ -32,7 +32,7 @@ pub enum ClientError {
     },
     /// The server refused: `errcode` other than 0.
     #[error("{0}")]
-    Refused(Arc<Refusal>),
+    Refused(Arc<ApiError>),
     /// The answer is not what the interface promises.
     #[error("{call}: malformed answer: {problem}")]
     Malformed {
@@ -45,7 +45,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// The refusal, if it is one.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    pub fn api_error(&self) -> Option<&ApiError> {
         match self {
             ClientError::Refused(refusal) => Some(refusal),
             _ => None,
@@ -53,19 +53,19 @@ impl ClientError {
     }
 
     /// Whether WeChat's code says that the token is no longer good: 40001, 42001, or 40014 of other interfaces.
-    pub(crate) fn is_about_the_token(&self) -> bool {
-        self.refusal().is_some_and(|refusal| matches!(refusal.code, 40001 | 40014 | 42001))
+    pub(crate) fn is_token_error(&self) -> bool {
+        self.api_error().is_some_and(|refusal| matches!(refusal.code, 40001 | 40014 | 42001))
     }
 
     /// Whether the code is -1, "system error": WeChat asks to try again a little later.
-    pub(crate) fn is_passing(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.code == -1)
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.api_error().is_some_and(|refusal| refusal.code == -1)
     }
 }
 
 /// `{"errcode":…,"errmsg":"…"}` with what the answer's headers say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ApiError {
     /// Name of the interface, or `stable_token`.
     pub call: &'static str,
     /// `errcode`
@@ -76,14 +76,14 @@ pub struct Refusal {
     pub hint: Option<Hint>,
 }
 
-impl Refusal {
+impl ApiError {
     /// The entry of the table of codes, if the interface documents this one.
     pub fn known(&self) -> Option<ErrorCode> {
         ErrorCode::by_number(self.code)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {}", self.call, self.code, self.message)?;
         match &self.hint {

@@ -5,15 +5,16 @@ use std::{
     time::Duration,
 };
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    ClientError, Secret, answer,
+    ClientError, answer,
     transport::{Reply, Transport},
 };
 
-const CALL: &str = "stable_token";
+const CALL_NAME: &str = "stable_token";
 /// A token is asked for anew this long before its end. Below the 300 s in which stable_token starts to hand out
 /// the next one (source: its page), or it would give the same token again and again.
 const MARGIN: Duration = Duration::from_secs(120);
@@ -24,9 +25,9 @@ const FORCE_EVERY: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) enum TokenSource {
     /// `stable_token` with these.
-    Account { appid: String, secret: Secret },
+    Account { appid: String, secret: SecretString },
     /// The caller's, never renewed.
-    Fixed(Secret),
+    Fixed(SecretString),
 }
 
 /// Keeps the token.
@@ -35,19 +36,19 @@ pub(super) struct TokenKeeper {
     source: TokenSource,
     /// Finished fetches, good or bad. Read before waiting for `state`, to learn whether one finished meanwhile.
     fetches: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    kept: Option<Kept>,
+struct TokenState {
+    cached: Option<CachedToken>,
     failure: Option<ClientError>,
     forced_at: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    token: Secret,
+struct CachedToken {
+    token: SecretString,
     good_until: Instant,
 }
 
@@ -64,29 +65,29 @@ impl TokenKeeper {
         Self { source, fetches: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// The kept token, or a new one if there is none or it is about to end.
-    pub async fn token(&self, transport: &Transport) -> Result<Secret, ClientError> {
-        self.other_than(None, transport).await
+    /// The cached token, or a new one if there is none or it is about to end.
+    pub async fn token(&self, transport: &Transport) -> Result<SecretString, ClientError> {
+        self.token_except(None, transport).await
     }
 
     /// A token to repeat a refused request with; none if there can be no other.
     pub async fn after_refusal(
         &self,
-        refused: &Secret,
+        refused: &SecretString,
         transport: &Transport,
-    ) -> Result<Option<Secret>, ClientError> {
+    ) -> Result<Option<SecretString>, ClientError> {
         match &self.source {
             TokenSource::Fixed(_) => Ok(None),
-            TokenSource::Account { .. } => self.other_than(Some(refused), transport).await.map(Some),
+            TokenSource::Account { .. } => self.token_except(Some(refused), transport).await.map(Some),
         }
     }
 
     /// Callers queue at `state`: the first fetches, the others find its token, or share its failure.
-    async fn other_than(
+    async fn token_except(
         &self,
-        refused: Option<&Secret>,
+        refused: Option<&SecretString>,
         transport: &Transport,
-    ) -> Result<Secret, ClientError> {
+    ) -> Result<SecretString, ClientError> {
         let (appid, secret) = match &self.source {
             TokenSource::Fixed(token) => return Ok(token.clone()),
             TokenSource::Account { appid, secret } => (appid, secret),
@@ -107,50 +108,60 @@ impl TokenKeeper {
     }
 }
 
-impl State {
-    fn usable(&self, refused: Option<&Secret>) -> Option<Secret> {
-        let kept = self.kept.as_ref()?;
-        let usable = Instant::now() < kept.good_until && refused != Some(&kept.token);
-        usable.then(|| kept.token.clone())
+impl TokenState {
+    fn usable(&self, refused: Option<&SecretString>) -> Option<SecretString> {
+        let cached = self.cached.as_ref()?;
+        let usable = Instant::now() < cached.good_until && !is_same(refused, &cached.token);
+        usable.then(|| cached.token.clone())
     }
 
     async fn fetch(
         &mut self,
-        refused: Option<&Secret>,
+        refused: Option<&SecretString>,
         appid: &str,
-        secret: &Secret,
+        secret: &SecretString,
         transport: &Transport,
-    ) -> Result<Secret, ClientError> {
-        self.kept = None;
-        let mut kept = ask(appid, secret, false, transport).await?;
+    ) -> Result<SecretString, ClientError> {
+        self.cached = None;
+        let mut cached = request_token(appid, secret, false, transport).await?;
         let force_allowed = self.forced_at.is_none_or(|at| at.elapsed() >= FORCE_EVERY);
-        if refused == Some(&kept.token) && force_allowed {
+        if is_same(refused, &cached.token) && force_allowed {
             self.forced_at = Some(Instant::now());
-            kept = ask(appid, secret, true, transport).await?;
+            cached = request_token(appid, secret, true, transport).await?;
         }
-        let token = kept.token.clone();
-        self.kept = Some(kept);
+        let token = cached.token.clone();
+        self.cached = Some(cached);
         Ok(token)
     }
 }
 
-async fn ask(appid: &str, secret: &Secret, force: bool, transport: &Transport) -> Result<Kept, ClientError> {
+/// The refused token came from a server, so this comparison needs no constant time.
+fn is_same(refused: Option<&SecretString>, token: &SecretString) -> bool {
+    refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret())
+}
+
+async fn request_token(
+    appid: &str,
+    secret: &SecretString,
+    force: bool,
+    transport: &Transport,
+) -> Result<CachedToken, ClientError> {
     let request = TokenRequest {
         grant_type: "client_credential",
         appid,
-        secret: secret.expose(),
+        secret: secret.expose_secret(),
         force_refresh: force,
     };
     let body = serde_json::to_string(&request).map_err(|error| ClientError::Setting(error.to_string()))?;
-    let asked_at = Instant::now();
+    let requested_at = Instant::now();
     let url = transport.url("/cgi-bin/stable_token", None)?;
-    let read = |reply: Reply| answer::token(CALL, &reply.body, reply.hint.as_ref());
-    let answer = transport.post(CALL, url, body, read).await?;
-    Ok(Kept { token: answer.token, good_until: asked_at + kept_for(answer.expires_in_s) })
+    let read = |reply: Reply| answer::token(CALL_NAME, &reply.body, reply.hint.as_ref());
+    let answer = transport.post(CALL_NAME, url, body, read).await?;
+    Ok(CachedToken { token: answer.token, good_until: requested_at + cache_time(answer.expires_in_s) })
 }
 
 /// A short-lived token is used for half its life at least. A day bounds what a server may claim.
-fn kept_for(expires_in_s: u64) -> Duration {
+fn cache_time(expires_in_s: u64) -> Duration {
     let life = Duration::from_secs(expires_in_s.min(86_400));
     life.saturating_sub(MARGIN.min(life / 2))
 }
@@ -162,8 +173,8 @@ mod tests {
     #[test]
     fn a_token_is_given_up_shortly_before_its_end() {
         let cases = [(7200, 7080), (300, 180), (100, 50), (0, 0), (u64::MAX, 86_280)];
-        for (expires_in_s, kept_s) in cases {
-            assert_eq!(kept_for(expires_in_s), Duration::from_secs(kept_s));
+        for (expires_in_s, cached_s) in cases {
+            assert_eq!(cache_time(expires_in_s), Duration::from_secs(cached_s));
         }
     }
 }

@@ -97,7 +97,7 @@ impl Address {
     }
 
     /// True if a server on this socket is what the address names, as far as that shows.
-    pub fn leads_to(&self, socket: SocketAddr) -> bool {
+    pub fn is_served_by(&self, socket: SocketAddr) -> bool {
         let is_here = match self.ip() {
             Some(ip) => ip == socket.ip() || (ip.is_loopback() && socket.ip().is_unspecified()),
             None => self.host() == "localhost" && (socket.ip().is_loopback() || socket.ip().is_unspecified()),
@@ -205,7 +205,7 @@ mod tests {
     fn an_address_of_this_server_is_recognised() {
         let everywhere: SocketAddr = "0.0.0.0:8060".parse().unwrap();
         let local: SocketAddr = "127.0.0.1:8060".parse().unwrap();
-        let leads = |text: &str, socket| Address::parse(text).unwrap().leads_to(socket);
+        let leads = |text: &str, socket| Address::parse(text).unwrap().is_served_by(socket);
         assert!(leads("http://127.0.0.1:8060/callback/wx1", local));
         assert!(leads("http://localhost:8060", everywhere) && leads("http://127.0.0.1:8060", everywhere));
         assert!(!leads("http://127.0.0.1:8061", local) && !leads("http://bot:8060", local));

@@ -69,7 +69,7 @@ impl CertificateCheck {
 
     /// The same check for another connection.
     #[must_use]
-    pub fn anew(&self) -> CertificateCheck {
+    pub fn for_another_connection(&self) -> CertificateCheck {
         CertificateCheck { verifier: self.verifier.clone(), verdict: Mutex::new(Ok(())) }
     }
 

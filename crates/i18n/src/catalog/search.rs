@@ -61,27 +61,27 @@ pub fn known(english: &str) -> Option<String> {
     }
     let fits = PATTERNS.iter().filter_map(|pattern| Some((pattern, values(&pattern.pieces, english)?)));
     if let Some((pattern, values)) = fits.max_by_key(|(pattern, _)| pattern.closeness) {
-        return Some(template::filled(&pattern.chinese, |place| {
+        return Some(template::fill(&pattern.chinese, |place| {
             let (_, value) = values.iter().find(|(name, _)| *name == place)?;
-            Some(known_or_same(value))
+            Some(known_or_unchanged(value))
         }));
     }
-    behind_place(english).or_else(|| parts(english))
+    after_place(english).or_else(|| parts(english))
 }
 
 /// `place: cause`, of which the cause is known.
-fn behind_place(english: &str) -> Option<String> {
+fn after_place(english: &str) -> Option<String> {
     let (place, cause) = english.split_once(": ")?;
-    known(cause).map(|cause| format!("{}：{cause}", known_or_same(place)))
+    known(cause).map(|cause| format!("{}：{cause}", known_or_unchanged(place)))
 }
 
 /// `one; another`, of which the first is known.
 fn parts(english: &str) -> Option<String> {
     let (first, rest) = english.split_once("; ")?;
-    known(first).map(|first| format!("{first}；{}", known_or_same(rest)))
+    known(first).map(|first| format!("{first}；{}", known_or_unchanged(rest)))
 }
 
-fn known_or_same(english: &str) -> String {
+fn known_or_unchanged(english: &str) -> String {
     known(english).unwrap_or_else(|| english.to_owned())
 }
 
@@ -113,8 +113,8 @@ fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a st
     }
     // In front stands a place, such as a file, which has to be split off first.
     let begins_with_place = matches!(pieces.first(), Some(Piece::Place(_)));
-    let is_deep = begins_with_place && values.first().is_some_and(|(_, value)| value.contains(": "));
-    Some(values).filter(|_| !is_deep)
+    let is_ambiguous = begins_with_place && values.first().is_some_and(|(_, value)| value.contains(": "));
+    Some(values).filter(|_| !is_ambiguous)
 }
 
 #[cfg(test)]

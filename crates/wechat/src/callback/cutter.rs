@@ -12,7 +12,7 @@ const NO_END_WITHIN: &str = "an XML document without </xml> within 64 KiB";
 
 /// What was cut out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item<'a> {
+pub enum CutItem<'a> {
     /// A line without its break, which may be blank, or a document.
     Whole(&'a [u8]),
     /// Too long, or without an end: why it is left out.
@@ -35,14 +35,14 @@ enum Skipped {
 
 /// What of a document was looked at.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct DocumentState {
     in_cdata: bool,
     root: bool,
 }
 
 /// How an item begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
+enum ItemKind {
     Line,
     Document,
 }
@@ -55,8 +55,8 @@ pub struct Cutter {
     start: usize,
     /// How far that was looked at.
     at: usize,
-    sort: Option<Sort>,
-    seen: Seen,
+    kind: Option<ItemKind>,
+    document: DocumentState,
     skipped: Skipped,
     /// Number of the line that `start` lies in, from 1.
     line: u64,
@@ -72,8 +72,8 @@ impl Default for Cutter {
             buffer: Vec::new(),
             start: 0,
             at: 0,
-            sort: None,
-            seen: Seen::default(),
+            kind: None,
+            document: DocumentState::default(),
             skipped: Skipped::Nothing,
             line: 1,
             number: 0,
@@ -84,7 +84,7 @@ impl Default for Cutter {
 }
 
 /// How a document goes on.
-enum Next {
+enum DocumentEnd {
     /// It ends here.
     End(usize),
     /// Another one begins here instead.
@@ -123,22 +123,22 @@ impl Cutter {
     }
 
     /// The next item, with the number of its first line. None: more bytes are needed, or there are none.
-    pub fn next_item(&mut self) -> Option<(u64, Item<'_>)> {
+    pub fn next_item(&mut self) -> Option<(u64, CutItem<'_>)> {
         if !self.skip() {
             return None;
         }
-        let sort = match self.sort {
-            Some(sort) => sort,
+        let kind = match self.kind {
+            Some(kind) => kind,
             None => self.begin()?,
         };
-        match sort {
-            Sort::Line => self.line(),
-            Sort::Document => self.document(),
+        match kind {
+            ItemKind::Line => self.next_line(),
+            ItemKind::Document => self.next_document(),
         }
     }
 
     /// Finds out what begins here.
-    fn begin(&mut self) -> Option<Sort> {
+    fn begin(&mut self) -> Option<ItemKind> {
         while self.buffer[self.start..].starts_with(BYTE_ORDER_MARK) {
             self.start += BYTE_ORDER_MARK.len();
             self.at = self.start;
@@ -147,16 +147,16 @@ impl Cutter {
         if rest.is_empty() {
             return None;
         }
-        let sort = match sort_of(rest) {
-            Some(sort) => sort,
-            None if self.ended || rest.len() > ITEM_BYTES_MAX => Sort::Line,
+        let kind = match item_kind(rest) {
+            Some(kind) => kind,
+            None if self.ended || rest.len() > ITEM_BYTES_MAX => ItemKind::Line,
             None => return None,
         };
-        (self.sort, self.at, self.seen) = (Some(sort), self.start, Seen::default());
-        Some(sort)
+        (self.kind, self.at, self.document) = (Some(kind), self.start, DocumentState::default());
+        Some(kind)
     }
 
-    fn line(&mut self) -> Option<(u64, Item<'_>)> {
+    fn next_line(&mut self) -> Option<(u64, CutItem<'_>)> {
         let found = self.buffer[self.at..].iter().position(|byte| *byte == b'\n');
         let end = found.map_or(self.buffer.len(), |found| self.at + found);
         self.at = end;
@@ -166,52 +166,54 @@ impl Cutter {
         }
         self.skipped = if found.is_none() && is_long { Skipped::Line } else { Skipped::Nothing };
         let next = end + usize::from(found.is_some());
-        Some(self.give(end, next, is_long.then_some(TOO_LONG)))
+        Some(self.take_item(end, next, is_long.then_some(TOO_LONG)))
     }
 
-    fn document(&mut self) -> Option<(u64, Item<'_>)> {
+    fn next_document(&mut self) -> Option<(u64, CutItem<'_>)> {
         let limit = self.buffer.len().min(self.start + ITEM_BYTES_MAX);
         match self.scan(limit) {
-            Next::End(end) => {
+            DocumentEnd::End(end) => {
                 self.skipped = Skipped::Blanks;
-                Some(self.give(end, end, None))
+                Some(self.take_item(end, end, None))
             }
-            Next::Other(at) => Some(self.give(at, at, Some(NO_END))),
-            Next::More if limit < self.buffer.len() => {
+            DocumentEnd::Other(at) => Some(self.take_item(at, at, Some(NO_END))),
+            DocumentEnd::More if limit < self.buffer.len() => {
                 let is_at_line = self.buffer[limit - 1] == b'\n';
                 self.skipped = if is_at_line { Skipped::AtLine } else { Skipped::Lines };
-                Some(self.give(limit, limit, Some(NO_END_WITHIN)))
+                Some(self.take_item(limit, limit, Some(NO_END_WITHIN)))
             }
-            Next::More if self.ended => Some(self.give(limit, limit, Some(NO_END))),
-            Next::More => None,
+            DocumentEnd::More if self.ended => Some(self.take_item(limit, limit, Some(NO_END))),
+            DocumentEnd::More => None,
         }
     }
 
     /// Looks for the end of a document. What stands in CDATA is a user's text, whatever it looks like.
-    fn scan(&mut self, limit: usize) -> Next {
+    fn scan(&mut self, limit: usize) -> DocumentEnd {
         loop {
             let rest = &self.buffer[self.at..limit];
-            if self.seen.in_cdata {
+            if self.document.in_cdata {
                 let Some(end) = rest.windows(3).position(|part| part == b"]]>") else {
                     // The last two may be the first of an end.
                     self.at = self.at.max(limit.saturating_sub(2));
-                    return Next::More;
+                    return DocumentEnd::More;
                 };
-                (self.at, self.seen.in_cdata) = (self.at + end + 3, false);
+                (self.at, self.document.in_cdata) = (self.at + end + 3, false);
                 continue;
             }
             let Some(found) = rest.iter().position(|byte| *byte == b'<') else {
                 self.at = limit;
-                return Next::More;
+                return DocumentEnd::More;
             };
             self.at += found;
             let rest = &self.buffer[self.at..limit];
-            let Some(tag) = tag(rest) else { return Next::More };
+            let Some(tag) = tag(rest) else { return DocumentEnd::More };
             match tag {
-                Tag::CData => self.seen.in_cdata = true,
-                Tag::End(length) => return Next::End(self.at + length),
-                Tag::Root if self.seen.root && self.is_first_of_line() => return Next::Other(self.at),
-                Tag::Root => self.seen.root = true,
+                Tag::CData => self.document.in_cdata = true,
+                Tag::End(length) => return DocumentEnd::End(self.at + length),
+                Tag::Root if self.document.root && self.is_first_of_line() => {
+                    return DocumentEnd::Other(self.at);
+                }
+                Tag::Root => self.document.root = true,
                 Tag::Other => {}
             }
             self.at += 1;
@@ -225,16 +227,16 @@ impl Cutter {
     }
 
     /// Gives out what stands before `end`; the next item begins at `next`.
-    fn give(&mut self, end: usize, next: usize, bad: Option<&'static str>) -> (u64, Item<'_>) {
+    fn take_item(&mut self, end: usize, next: usize, bad: Option<&'static str>) -> (u64, CutItem<'_>) {
         let from = self.start;
         self.number = self.line;
-        self.pass(next);
-        (self.start, self.at, self.sort) = (next, next, None);
-        let item = bad.map_or(Item::Whole(&self.buffer[from..end]), Item::Bad);
+        self.advance(next);
+        (self.start, self.at, self.kind) = (next, next, None);
+        let item = bad.map_or(CutItem::Whole(&self.buffer[from..end]), CutItem::Bad);
         (self.number, item)
     }
 
-    fn pass(&mut self, next: usize) {
+    fn advance(&mut self, next: usize) {
         let passed = &self.buffer[self.start..next];
         self.line += line_breaks(passed);
         self.is_in_line = passed.last().map_or(self.is_in_line, |last| *last != b'\n');
@@ -264,7 +266,7 @@ impl Cutter {
                 }
             };
             let passed = bytes.unwrap_or(rest.len());
-            self.pass(self.start + passed);
+            self.advance(self.start + passed);
             self.at = self.start;
             if bytes.is_none() {
                 return false;
@@ -316,7 +318,7 @@ fn begins(rest: &[u8], with: &[u8]) -> Option<bool> {
 }
 
 /// What an item is by how it begins; None: more bytes are needed to tell.
-fn sort_of(rest: &[u8]) -> Option<Sort> {
+fn item_kind(rest: &[u8]) -> Option<ItemKind> {
     if !rest.is_empty() && begins(rest, BYTE_ORDER_MARK).is_none() {
         return None;
     }
@@ -325,18 +327,18 @@ fn sort_of(rest: &[u8]) -> Option<Sort> {
     match rest.first()? {
         b'<' => {
             let is_document = begins_root(rest)? || begins(rest, b"<?xml")?;
-            Some(if is_document { Sort::Document } else { Sort::Line })
+            Some(if is_document { ItemKind::Document } else { ItemKind::Line })
         }
-        _ => Some(Sort::Line),
+        _ => Some(ItemKind::Line),
     }
 }
 
 /// Whether reading resumes with this line.
 fn begins_callback(rest: &[u8]) -> Option<bool> {
     let rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
-    match sort_of(rest)? {
-        Sort::Document => Some(true),
-        Sort::Line => Some(rest.trim_ascii_start().starts_with(b"{")),
+    match item_kind(rest)? {
+        ItemKind::Document => Some(true),
+        ItemKind::Line => Some(rest.trim_ascii_start().starts_with(b"{")),
     }
 }
 

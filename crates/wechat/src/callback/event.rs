@@ -1,10 +1,10 @@
 //! What a third-party platform is told that is no message: its ticket, and who authorises it. Pure, as all of opening.
 
-use system::secret::Secret;
+use secrecy::SecretString;
 
 use super::{
     AccountKeys, Query, Refusal,
-    fields::{Field, Fields, Flaw, Wanted},
+    fields::{BodyError, CallbackField, CallbackFields, WantedFields},
     open_envelope, read,
 };
 
@@ -24,7 +24,7 @@ pub struct PlatformEvent {
 #[derive(Clone, Debug)]
 pub enum Info {
     /// `component_verify_ticket`
-    Ticket(Secret),
+    Ticket(SecretString),
     /// `authorized` or `updateauthorized`, by this account.
     Authorized(String),
     /// `unauthorized`, by this account.
@@ -51,15 +51,17 @@ impl Info {
 /// Opens an event: always encrypted, with the platform's own appid inside.
 pub fn open_event(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<PlatformEvent, Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
+    let fields = read(envelope.message(), WantedFields::Everything);
     let event = fields.and_then(|fields| event(&fields));
-    event.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())
+    event.map_err(|error| Refusal::proven(error.into(), None).decrypted())
 }
 
-fn event(fields: &Fields<'_>) -> Result<PlatformEvent, Flaw> {
-    let appid = || fields.name(Field::AuthorizerAppid).map(String::from);
-    let info = match fields.text(Field::InfoType)? {
-        "component_verify_ticket" => Info::Ticket(Secret::new(fields.text(Field::ComponentVerifyTicket)?)),
+fn event(fields: &CallbackFields<'_>) -> Result<PlatformEvent, BodyError> {
+    let appid = || fields.name(CallbackField::AuthorizerAppid).map(String::from);
+    let info = match fields.text(CallbackField::InfoType)? {
+        "component_verify_ticket" => {
+            Info::Ticket(SecretString::from(fields.text(CallbackField::ComponentVerifyTicket)?))
+        }
         "authorized" | "updateauthorized" => Info::Authorized(appid()?),
         "unauthorized" => Info::Unauthorized(appid()?),
         PROBE => Info::Probe,
@@ -68,7 +70,7 @@ fn event(fields: &Fields<'_>) -> Result<PlatformEvent, Flaw> {
     let create_time = match (fields.create_time(), &info) {
         (Ok(create_time), _) => create_time,
         (Err(_), Info::Probe | Info::Other) => 0,
-        (Err(flaw), _) => return Err(flaw),
+        (Err(error), _) => return Err(error),
     };
     Ok(PlatformEvent { create_time, info })
 }

@@ -29,18 +29,18 @@ pub struct KeySettings<'a> {
 pub struct AccountKeys {
     ciphertext_appid: Box<str>,
     original_id: Option<Box<str>>,
-    tokens: Rotation<Zeroizing<String>>,
-    aes_keys: Option<Rotation<AesKey>>,
+    tokens: RotatedSecret<Zeroizing<String>>,
+    aes_keys: Option<RotatedSecret<AesKey>>,
     require_encryption: bool,
 }
 
 /// A secret and, while it is being changed, the one before it.
-struct Rotation<T> {
+struct RotatedSecret<T> {
     current: T,
     previous: Option<T>,
 }
 
-impl<T> Rotation<T> {
+impl<T> RotatedSecret<T> {
     fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.current).chain(&self.previous)
     }
@@ -80,7 +80,7 @@ impl AccountKeys {
         Ok(AccountKeys {
             ciphertext_appid: settings.appid.into(),
             original_id: settings.original_id.map(Into::into),
-            tokens: Rotation {
+            tokens: RotatedSecret {
                 current: token("token", settings.token)?,
                 previous: settings.token_previous.map(|text| token("token_previous", text)).transpose()?,
             },
@@ -114,7 +114,7 @@ impl AccountKeys {
     }
 
     pub(super) fn aes_keys(&self) -> impl Iterator<Item = &AesKey> {
-        self.aes_keys.iter().flat_map(Rotation::iter)
+        self.aes_keys.iter().flat_map(RotatedSecret::iter)
     }
 }
 
@@ -139,7 +139,7 @@ fn token(setting: &'static str, text: &str) -> Result<Zeroizing<String>, KeyErro
     if text.is_empty() { Err(KeyError::EmptyToken(setting)) } else { Ok(Zeroizing::new(text.to_owned())) }
 }
 
-fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<Rotation<AesKey>>, KeyError> {
+fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<RotatedSecret<AesKey>>, KeyError> {
     let key = |setting, text| AesKey::parse(text).map_err(|error| KeyError::AesKey { setting, error });
     let Some(current) = settings.encoding_aes_key else {
         return if settings.encoding_aes_key_previous.is_some() {
@@ -150,7 +150,7 @@ fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<Rotation<AesKey>>, KeyE
     };
     let previous =
         settings.encoding_aes_key_previous.map(|text| key("encoding_aes_key_previous", text)).transpose()?;
-    Ok(Some(Rotation { current: key("encoding_aes_key", current)?, previous }))
+    Ok(Some(RotatedSecret { current: key("encoding_aes_key", current)?, previous }))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Why a callback is refused, how far it had proved itself, and what an operator can do about it.
 
 use super::cipher::CipherError;
-use super::fields::Flaw;
+use super::fields::BodyError;
 
 /// A refused callback.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,12 +107,12 @@ pub enum Cause {
     },
     /// Not a callback message.
     #[error("the body is no callback message: {0}")]
-    Malformed(Flaw),
+    Malformed(BodyError),
 }
 
-impl From<Flaw> for Cause {
-    fn from(flaw: Flaw) -> Cause {
-        if flaw == Flaw::DocumentType { Cause::DocumentType } else { Cause::Malformed(flaw) }
+impl From<BodyError> for Cause {
+    fn from(error: BodyError) -> Cause {
+        if error == BodyError::DocumentType { Cause::DocumentType } else { Cause::Malformed(error) }
     }
 }
 
@@ -200,9 +200,9 @@ impl Refusal {
     }
 
     /// What tells it apart from others of its reason: a closed set, none of it from outside.
-    pub fn fault(&self) -> (&'static str, &'static str) {
+    pub fn detail(&self) -> (&'static str, &'static str) {
         match &self.cause {
-            Cause::Malformed(flaw) => flaw.sort(),
+            Cause::Malformed(error) => error.kind(),
             Cause::Undecryptable(error) => ("undecryptable", error.name()),
             Cause::WrongSignature { encrypted: true } => ("encrypted", ""),
             _ => ("", ""),
@@ -221,20 +221,20 @@ impl Refusal {
 
     /// Whether the signature (encrypted: msg_signature and appid) was right, and not too old: then a real message was
     /// lost here, which is a gap in what is covered.
-    pub fn authentic(&self) -> bool {
+    pub fn is_authentic(&self) -> bool {
         self.proof == Proof::Full
     }
 
     /// Whether what it says is proven, too: a plain signature proves no content.
-    pub fn content_is_proven(&self) -> bool {
-        self.authentic() && self.decrypted
+    pub fn is_content_authentic(&self) -> bool {
+        self.is_authentic() && self.decrypted
     }
 
     /// Whether an account's relay may still pass it on: rightly signed, and without a document type declaration. A plain
     /// signature covers no content: where it is too old, or encryption is required, whoever saw one address could speak
     /// to the bot.
     pub fn may_be_relayed(&self) -> bool {
-        self.authentic() && !matches!(self.cause, Cause::DocumentType | Cause::EncryptionRequired)
+        self.is_authentic() && !matches!(self.cause, Cause::DocumentType | Cause::EncryptionRequired)
     }
 
     /// `CreateTime` in Unix seconds, if it could be read from an authentic body. Not checked for plausibility.

@@ -29,10 +29,10 @@ impl Draft<'_> {
     pub fn xml(&self) -> String {
         let mut xml = self.head();
         for (name, value) in &self.fields {
-            element(&mut xml, name, value);
+            push_text_element(&mut xml, name, value);
         }
         if let Some(msg_id) = self.msg_id {
-            number(&mut xml, if self.msg_type == "event" { "MsgID" } else { "MsgId" }, msg_id);
+            push_number_element(&mut xml, if self.msg_type == "event" { "MsgID" } else { "MsgId" }, msg_id);
         }
         xml + "</xml>"
     }
@@ -41,28 +41,28 @@ impl Draft<'_> {
     fn compatible_xml(&self, encrypt: &str) -> String {
         let mut xml = self.xml();
         xml.truncate(xml.len() - "</xml>".len());
-        element(&mut xml, "Encrypt", encrypt);
+        push_text_element(&mut xml, "Encrypt", encrypt);
         xml + "</xml>"
     }
 
     fn head(&self) -> String {
         let mut xml = String::from("<xml>");
-        element(&mut xml, "ToUserName", self.to_user);
-        element(&mut xml, "FromUserName", self.from_user);
-        number(&mut xml, "CreateTime", self.create_time);
-        element(&mut xml, "MsgType", self.msg_type);
+        push_text_element(&mut xml, "ToUserName", self.to_user);
+        push_text_element(&mut xml, "FromUserName", self.from_user);
+        push_number_element(&mut xml, "CreateTime", self.create_time);
+        push_text_element(&mut xml, "MsgType", self.msg_type);
         xml
     }
 }
 
-fn element(xml: &mut String, name: &str, text: &str) {
+fn push_text_element(xml: &mut String, name: &str, text: &str) {
     // CDATA cannot hold its own end; two of them can.
     let text = text.replace("]]>", "]]]]><![CDATA[>");
     // Writing to a String cannot fail.
     let _ = write!(xml, "<{name}><![CDATA[{text}]]></{name}>");
 }
 
-fn number(xml: &mut String, name: &str, number: impl std::fmt::Display) {
+fn push_number_element(xml: &mut String, name: &str, number: impl std::fmt::Display) {
     let _ = write!(xml, "<{name}>{number}</{name}>");
 }
 
@@ -83,11 +83,11 @@ pub struct Notice<'a> {
 impl Notice<'_> {
     fn xml(&self) -> String {
         let mut xml = String::from("<xml>");
-        element(&mut xml, "AppId", self.appid);
-        number(&mut xml, "CreateTime", self.create_time);
-        element(&mut xml, "InfoType", self.info_type);
+        push_text_element(&mut xml, "AppId", self.appid);
+        push_number_element(&mut xml, "CreateTime", self.create_time);
+        push_text_element(&mut xml, "InfoType", self.info_type);
         for (name, value) in &self.fields {
-            element(&mut xml, name, value);
+            push_text_element(&mut xml, name, value);
         }
         xml + "</xml>"
     }
@@ -104,7 +104,7 @@ pub struct Sealed {
 
 /// What a callback is signed with and for.
 #[derive(Clone, Copy)]
-pub struct Envelope<'a> {
+pub struct CallbackSigner<'a> {
     /// The account's callback token.
     pub token: &'a str,
     /// Unix seconds.
@@ -126,7 +126,7 @@ pub struct Encryption<'a> {
     pub compatible: bool,
 }
 
-impl Envelope<'_> {
+impl CallbackSigner<'_> {
     /// A plain callback.
     pub fn plain(&self, draft: &Draft<'_>) -> Sealed {
         Sealed { query: self.query(Some(draft)).finish(), body: draft.xml() }
@@ -136,8 +136,8 @@ impl Envelope<'_> {
     pub fn notice(&self, key: &AesKey, random: [u8; 16], notice: &Notice<'_>) -> Sealed {
         let encrypt = cipher::encrypt(key, random, notice.xml().as_bytes(), notice.appid);
         let mut body = String::from("<xml>");
-        element(&mut body, "AppId", notice.appid);
-        element(&mut body, "Encrypt", &encrypt);
+        push_text_element(&mut body, "AppId", notice.appid);
+        push_text_element(&mut body, "Encrypt", &encrypt);
         Sealed { query: self.encrypted_query(None, &encrypt), body: body + "</xml>" }
     }
 
@@ -154,7 +154,7 @@ impl Envelope<'_> {
         let timestamp = self.timestamp.to_string();
         let values = [self.token, &timestamp, self.nonce, encrypt].map(str::as_bytes);
         let mut query = self.query(draft);
-        query.append_pair("encrypt_type", "aes").append_pair("msg_signature", text(&sign(values)));
+        query.append_pair("encrypt_type", "aes").append_pair("msg_signature", signature_text(&sign(values)));
         query.finish()
     }
 
@@ -163,7 +163,7 @@ impl Envelope<'_> {
         let signature = sign([self.token, &timestamp, self.nonce].map(str::as_bytes));
         let mut query = Serializer::new(String::new());
         query
-            .append_pair("signature", text(&signature))
+            .append_pair("signature", signature_text(&signature))
             .append_pair("timestamp", &timestamp)
             .append_pair("nonce", self.nonce);
         if let Some(draft) = draft {
@@ -175,12 +175,12 @@ impl Envelope<'_> {
 
 fn safe_xml(draft: &Draft<'_>, encrypt: &str) -> String {
     let mut xml = String::from("<xml>");
-    element(&mut xml, "ToUserName", draft.to_user);
-    element(&mut xml, "Encrypt", encrypt);
+    push_text_element(&mut xml, "ToUserName", draft.to_user);
+    push_text_element(&mut xml, "Encrypt", encrypt);
     xml + "</xml>"
 }
 
 /// A signature is hexadecimal digits, so it is always text.
-fn text(signature: &Signature) -> &str {
+fn signature_text(signature: &Signature) -> &str {
     std::str::from_utf8(signature).unwrap_or_default()
 }

@@ -30,23 +30,23 @@ fn hex(digest: &[u8; 20]) -> Signature {
 }
 
 /// Whether `signature` is right for one of the account's tokens.
-pub(super) fn plain_is_right(keys: &AccountKeys, query: &Query<'_>) -> bool {
+pub(super) fn is_plain_signature_valid(keys: &AccountKeys, query: &Query<'_>) -> bool {
     let (Some(given), Some(timestamp), Some(nonce)) = (&query.signature, &query.timestamp, &query.nonce)
     else {
         return false;
     };
-    keys.tokens().any(|token| same(&sign([token, timestamp, nonce]), given))
+    keys.tokens().any(|token| is_equal(&sign([token, timestamp, nonce]), given))
 }
 
 /// Whether `msg_signature` is right for one of the account's tokens and this text of `Encrypt`.
-pub(super) fn encrypted_is_right(keys: &AccountKeys, query: &Query<'_>, encrypt: &[u8]) -> bool {
+pub(super) fn is_encrypted_signature_valid(keys: &AccountKeys, query: &Query<'_>, encrypt: &[u8]) -> bool {
     let (Some(given), Some(timestamp), Some(nonce)) = (&query.msg_signature, &query.timestamp, &query.nonce)
     else {
         return false;
     };
-    keys.tokens().any(|token| same(&sign([token, timestamp, nonce, encrypt]), given))
+    keys.tokens().any(|token| is_equal(&sign([token, timestamp, nonce, encrypt]), given))
 }
 
-fn same(right: &Signature, given: &[u8]) -> bool {
+fn is_equal(right: &Signature, given: &[u8]) -> bool {
     right.as_slice().ct_eq(given).into()
 }

@@ -4,7 +4,7 @@ use i18n::{Text, text};
 
 /// Why a cloud call is refused before an interface was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum CloudRefusal {
     BodyTooLarge,
     BodyIncomplete,
     /// All bodies that are being read hold too much memory already.
@@ -25,7 +25,7 @@ pub enum Refusal {
 }
 
 /// What is said of a refusal.
-struct Words {
+struct RefusalTexts {
     /// For the metrics and the log.
     reason: &'static str,
     /// The cloud's code.
@@ -36,14 +36,14 @@ struct Words {
     remedy: Text,
 }
 
-impl Refusal {
+impl CloudRefusal {
     /// Its short name.
     pub fn reason(self) -> &'static str {
         self.words().reason
     }
 
     /// What the caller is told: code and message.
-    pub fn told(self) -> (&'static str, String) {
+    pub fn code_and_message(self) -> (&'static str, String) {
         let words = self.words();
         (words.code, format!("{}; {}", words.text, words.remedy.english()))
     }
@@ -56,53 +56,54 @@ impl Refusal {
     /// The code in place of an answer, where WeChat and not the cloud refuses.
     pub fn error_code(self) -> Option<i32> {
         match self {
-            Refusal::UnknownApi => Some(-604_100),
-            Refusal::NoAnswer | Refusal::Busy => Some(-604_103),
+            CloudRefusal::UnknownApi => Some(-604_100),
+            CloudRefusal::NoAnswer | CloudRefusal::Busy => Some(-604_103),
             _ => None,
         }
     }
 
-    fn words(self) -> Words {
-        let words = |reason, code, text, remedy| Words { reason, code, text, remedy };
+    fn words(self) -> RefusalTexts {
+        let words = |reason, code, text, remedy| RefusalTexts { reason, code, text, remedy };
         match self {
-            Refusal::BodyTooLarge | Refusal::BodyIncomplete | Refusal::Busy | Refusal::NoForm => {
-                self.words_of_body()
-            }
-            Refusal::NoAuthorization
-            | Refusal::UnknownSecretId
-            | Refusal::WrongSignature
-            | Refusal::Clock => self.words_of_signature(),
-            Refusal::UnknownEnv => words(
+            CloudRefusal::BodyTooLarge
+            | CloudRefusal::BodyIncomplete
+            | CloudRefusal::Busy
+            | CloudRefusal::NoForm => self.words_of_body(),
+            CloudRefusal::NoAuthorization
+            | CloudRefusal::UnknownSecretId
+            | CloudRefusal::WrongSignature
+            | CloudRefusal::Clock => self.words_of_signature(),
+            CloudRefusal::UnknownEnv => words(
                 "unknown_env",
                 "INVALID_ENV",
                 "Env invalid",
                 text!("the env given to cloud.init must be env of the [[cloud]] with this secret_id"),
             ),
-            Refusal::UnknownAction => words(
+            CloudRefusal::UnknownAction => words(
                 "unknown_action",
                 "INVALID_ACTION",
                 "invalid action",
                 text!("only cloud.openapi is answered here, not databases, files or functions"),
             ),
-            Refusal::NoMessage => words(
+            CloudRefusal::NoMessage => words(
                 "no_message",
                 "INVALID_PARAM",
                 "requestData is no call",
                 text!("wx-server-sdk sends a CommApiData in protobuf there"),
             ),
-            Refusal::NoJson => words(
+            CloudRefusal::NoJson => words(
                 "no_json",
                 "INVALID_PARAM",
                 "a parameter in requestData is no JSON",
                 text!("each value is a JSON text, like \"2014-12-07\" with its quotes"),
             ),
-            Refusal::AppidNotAllowed => words(
+            CloudRefusal::AppidNotAllowed => words(
                 "appid_not_allowed",
                 "INVALID_COMMON_PARAM",
                 "wx api error: -605108, appid unauthorized",
                 text!("add the appid to appids of this [[cloud]]; it must be an account that is served here"),
             ),
-            Refusal::UnknownApi => words(
+            CloudRefusal::UnknownApi => words(
                 "unknown_api",
                 "",
                 "API not found",
@@ -110,7 +111,7 @@ impl Refusal {
                     "the seven below officialAccount.datacube that begin with getUpstreamMsg are answered here"
                 ),
             ),
-            Refusal::NoAnswer => words(
+            CloudRefusal::NoAnswer => words(
                 "no_answer",
                 "",
                 "call open API system error",
@@ -119,19 +120,19 @@ impl Refusal {
         }
     }
 
-    fn words_of_body(self) -> Words {
-        let words = |reason, code, text, remedy| Words { reason, code, text, remedy };
+    fn words_of_body(self) -> RefusalTexts {
+        let words = |reason, code, text, remedy| RefusalTexts { reason, code, text, remedy };
         match self {
-            Refusal::BodyTooLarge => words(
+            CloudRefusal::BodyTooLarge => words(
                 "body_too_large",
                 "EXCEED_REQUEST_SIZE_LIMIT",
                 "request size exceeds limit",
                 text!("at most 1 MiB"),
             ),
-            Refusal::BodyIncomplete => {
+            CloudRefusal::BodyIncomplete => {
                 words("body_incomplete", "INVALID_PARAM", "the body did not arrive", text!("it has 30 s"))
             }
-            Refusal::Busy => words(
+            CloudRefusal::Busy => words(
                 "busy",
                 "",
                 "call open API system error",
@@ -146,22 +147,22 @@ impl Refusal {
         }
     }
 
-    fn words_of_signature(self) -> Words {
-        let words = |reason, text, remedy| Words { reason, code: "SIGN_PARAM_INVALID", text, remedy };
+    fn words_of_signature(self) -> RefusalTexts {
+        let words = |reason, text, remedy| RefusalTexts { reason, code: "SIGN_PARAM_INVALID", text, remedy };
         match self {
-            Refusal::UnknownSecretId => words(
+            CloudRefusal::UnknownSecretId => words(
                 "unknown_secret_id",
                 "secret id error",
                 text!("the secretId given to cloud.init must be secret_id of a [[cloud]]"),
             ),
-            Refusal::WrongSignature => words(
+            CloudRefusal::WrongSignature => words(
                 "wrong_signature",
                 "signature error",
                 text!(
                     "check secretKey against secret_key of the [[cloud]], and that a proxy passes Host and path on unchanged"
                 ),
             ),
-            Refusal::Clock => words(
+            CloudRefusal::Clock => words(
                 "clock",
                 "signature is expired",
                 text!(
@@ -171,7 +172,7 @@ impl Refusal {
             _ => words(
                 "no_authorization",
                 "no signature",
-                text!("wx-server-sdk signs with TC3-HMAC-SHA256: Authorization and X-Timestamp"),
+                text!("wx-server-sdk signs with TC3-HMAC-SHA256: Tc3Authorization and X-Timestamp"),
             ),
         }
     }

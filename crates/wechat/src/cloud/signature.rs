@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{HeaderMap, header, request::Parts};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -21,7 +21,7 @@ const FORM: &str = "multipart/form-data";
 
 /// What the headers say of the signature.
 #[derive(Debug)]
-pub struct Authorization<'a> {
+pub struct Tc3Authorization<'a> {
     /// The name of the key.
     pub secret_id: &'a str,
     /// The fields that are signed.
@@ -33,9 +33,9 @@ pub struct Authorization<'a> {
     expires_s: i64,
 }
 
-impl<'a> Authorization<'a> {
+impl<'a> Tc3Authorization<'a> {
     /// Reads them; nothing if one is missing, malformed, or signs too little.
-    pub fn read(headers: &'a HeaderMap) -> Option<Authorization<'a>> {
+    pub fn read(headers: &'a HeaderMap) -> Option<Tc3Authorization<'a>> {
         let parts = single(headers, "authorization")?.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
         let value = |name: &str| {
             let mut named = parts.split(',').filter_map(|part| part.trim().split_once('='));
@@ -53,7 +53,7 @@ impl<'a> Authorization<'a> {
         } else {
             SECONDS_MAX
         };
-        let authorization = Authorization {
+        let authorization = Tc3Authorization {
             secret_id,
             fields: names(value("SignedParams")?)?,
             headers: names(value("SignedHeaders")?)?,
@@ -67,13 +67,13 @@ impl<'a> Authorization<'a> {
     }
 
     /// Whether it was signed at a time that is near enough.
-    pub fn is_timely(&self, now_s: i64) -> bool {
+    pub fn is_fresh(&self, now_s: i64) -> bool {
         let age_s = now_s.saturating_sub(self.timestamp_s);
         (-SECONDS_MAX..=self.expires_s).contains(&age_s) && utc_date(self.timestamp_s) == self.date
     }
 
     /// Whether the key made the signature over this request. Takes as long for a wrong signature as for the right one.
-    pub fn is_right(&self, parts: &Parts, fields: &[Field], secret_key: &str) -> bool {
+    pub fn is_valid(&self, parts: &Parts, fields: &[Field], secret_key: &str) -> bool {
         let Some(request) = self.canonical_request(parts, fields) else { return false };
         let scope = format!("{}/{SERVICE}/{TERMINATOR}", self.date);
         let hash = hexadecimal(&Sha256::digest(request));

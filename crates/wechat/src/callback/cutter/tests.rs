@@ -10,8 +10,8 @@ fn cut(bytes: &[u8], piece: usize) -> Vec<(u64, Result<String, &'static str>)> {
     let take = |cutter: &mut Cutter, items: &mut Vec<_>| {
         while let Some((number, item)) = cutter.next_item() {
             items.push(match item {
-                Item::Whole(item) => (number, Ok(String::from_utf8_lossy(item).into_owned())),
-                Item::Bad(why) => (number, Err(why)),
+                CutItem::Whole(item) => (number, Ok(String::from_utf8_lossy(item).into_owned())),
+                CutItem::Bad(why) => (number, Err(why)),
             });
         }
         assert!(cutter.buffer.len() - cutter.start <= ITEM_BYTES_MAX + 1);

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::callback::fields::{Value, text_of};
+use crate::callback::fields::{FieldValue, text_value};
 
 /// What a field says so far.
 #[derive(Default)]
-pub(super) struct Text<'a> {
+pub(super) struct FieldText<'a> {
     so_far: Cow<'a, [u8]>,
     /// Blanks that may be the last.
     blanks: &'a [u8],
@@ -15,8 +15,8 @@ pub(super) struct Text<'a> {
     is_broken: bool,
 }
 
-impl<'a> Text<'a> {
-    /// Text outside CDATA.
+impl<'a> FieldText<'a> {
+    /// FieldText outside CDATA.
     pub(super) fn push(&mut self, piece: &'a [u8]) {
         let is_first = self.so_far.is_empty() && self.exact_to.is_none();
         let piece = if is_first { piece.trim_ascii_start() } else { piece };
@@ -62,16 +62,16 @@ impl<'a> Text<'a> {
     }
 
     /// What the field says.
-    pub(super) fn value(mut self) -> Value<'a> {
+    pub(super) fn value(mut self) -> FieldValue<'a> {
         if self.is_broken {
-            return Value::Broken;
+            return FieldValue::Broken;
         }
         let length = self.so_far.trim_ascii_end().len().max(self.exact_to.unwrap_or(0));
         match &mut self.so_far {
             Cow::Borrowed(text) => *text = &text[..length],
             Cow::Owned(text) => text.truncate(length),
         }
-        text_of(self.so_far)
+        text_value(self.so_far)
     }
 }
 
