@@ -1,5 +1,5 @@
-//! A typed client for WeChat's seven message analysis interfaces. It works against WeChat and against any server of the
-//! same interface. The types of the wire contract are those of the crate `datacube`, which this crate passes on.
+//! A typed client for WeChat's seven message analysis interfaces. It works with WeChat and with any server of the same
+//! interfaces. The types of the wire contract come from the crate `datacube` and are re-exported here.
 
 #![warn(missing_docs)]
 

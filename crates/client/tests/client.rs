@@ -1,4 +1,4 @@
-//! The client against a small real server, which keeps count of what it is requests.
+//! Tests of the client with a small server that records its requests.
 #![allow(clippy::unwrap_used)] // the server's functions belong to the tests, which clippy does not see
 
 use std::{
@@ -18,20 +18,20 @@ use datacube::{Day, ErrorCode, Interface};
 use msgcube_client::{Client, ClientBuilder, ClientError};
 use serde_json::{Value, json};
 
-/// What the server does and what it saw.
+/// The server's behaviour, and the requests it got.
 #[derive(Default)]
 struct Wechat {
-    /// The token in force is `T` with this number.
+    /// The valid token is `T` with this number.
     generation: usize,
-    /// The datacube refuses the token in force, until one is forced.
+    /// The interfaces refuse the valid token until a refresh is forced.
     refuse_until_forced: bool,
-    /// The datacube refuses every token.
+    /// The interfaces refuse every token.
     refuse_always: bool,
-    /// -1 is answered this many times first.
+    /// Number of requests that are answered with -1 first.
     busy: usize,
-    /// Bodies to answer with, instead of one row a call.
+    /// Statuses and bodies to answer with, last one first. Without one, the answer has one row.
     prepared_answers: Vec<(u16, String)>,
-    /// `stable_token` gives this error.
+    /// The body with which `stable_token` answers instead of a token.
     token_error: Option<String>,
     token_calls: usize,
     forced_calls: usize,
@@ -66,8 +66,8 @@ async fn datacube(
     let dates: Value = serde_json::from_str(&body).unwrap();
     let (begin, end) = (dates["begin_date"].as_str().unwrap(), dates["end_date"].as_str().unwrap());
     wechat.requests.push((name, begin.to_owned(), end.to_owned()));
-    let good = query.unwrap() == format!("access_token=T{}", wechat.generation);
-    if !good || wechat.refuse_until_forced || wechat.refuse_always {
+    let is_valid = query.unwrap() == format!("access_token=T{}", wechat.generation);
+    if !is_valid || wechat.refuse_until_forced || wechat.refuse_always {
         return json!({"errcode": 42001, "errmsg": "access_token expired rid: 1-2-3"})
             .to_string()
             .into_response();
@@ -83,7 +83,7 @@ async fn datacube(
     (StatusCode::from_u16(status).unwrap(), hints, text).into_response()
 }
 
-/// The server's state and the base URL where it answers.
+/// Starts the server. Returns its state and its base URL.
 async fn serve(wechat: Wechat) -> (SharedState, String) {
     let shared = Arc::new(Mutex::new(wechat));
     let routes = Router::new().route("/cgi-bin/stable_token", post(stable_token));
@@ -120,7 +120,7 @@ fn code_of(outcome: Result<usize, ClientError>) -> i32 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_token_ends_a_thousand_callers_refresh_it_once() {
+async fn when_the_token_expires_a_thousand_callers_refresh_it_once() {
     let (wechat, base) = serve(Wechat::default()).await;
     let client = client(&base);
     assert_eq!(one_call(&client).await.unwrap(), 1);
@@ -157,7 +157,7 @@ async fn a_refused_token_that_comes_again_is_replaced_by_force() {
     let (wechat, base) = serve(Wechat { refuse_until_forced: true, ..Wechat::default() }).await;
     assert_eq!(one_call(&client(&base)).await.unwrap(), 1);
     let wechat = wechat.lock().unwrap();
-    // the first one, the same again, the forced one
+    // The first token, the same one again, then the forced one.
     assert_eq!((wechat.token_calls, wechat.forced_calls, wechat.requests.len()), (3, 1, 2));
 }
 
@@ -217,8 +217,8 @@ async fn a_long_range_becomes_legal_windows_whose_rows_are_joined() {
         .unwrap();
     assert_eq!(rows.iter().map(|row| row.ref_date.ymd().1).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     assert_eq!(seen, (1..=10).map(|done| (done, 10, true)).collect::<Vec<_>>());
-    let requests = wechat.lock().unwrap().requests[9].clone();
-    assert_eq!(requests, ("getupstreammsgmonth".into(), "2026-10-01".into(), "2026-10-01".into()));
+    let last_request = wechat.lock().unwrap().requests[9].clone();
+    assert_eq!(last_request, ("getupstreammsgmonth".into(), "2026-10-01".into(), "2026-10-01".into()));
     let backwards = client(&base).rows(month, end, begin).await;
     assert!(matches!(backwards, Err(ClientError::Range(_))));
 }

@@ -1,5 +1,5 @@
-//! Opening message callbacks: who sent it, is it allowed, what counts. Pure: bytes and values in, a message or a
-//! refusal out; never a clock, a socket or a file.
+//! Opens message callbacks: checks the signature, decrypts, and reads the fields that count. Pure: uses no clock, socket
+//! or file.
 
 pub mod cipher;
 pub mod cutter;
@@ -24,13 +24,16 @@ pub use keys::{AccountKeys, KeyError, KeySettings};
 pub use query::Query;
 pub use refusal::{Cause, Proof, Refusal, is_refused_as_plain};
 
-/// Largest callback body. Source: the interface's contract; WeChat's own stay under 4 KiB.
+/// Largest accepted callback body in bytes. WeChat's own bodies stay under 4 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What some programs put before UTF-8 text.
+/// The UTF-8 byte order mark, which some programs put before a text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Answers WeChat's check of the callback address: the bytes of `echostr`, to be sent back as they are.
+/// Answers WeChat's check of the callback address. Returns `echostr`, which must be sent back unchanged.
+///
+/// # Errors
+/// The signature is wrong, or `echostr` is missing.
 pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refusal> {
     if !signature::is_plain_signature_valid(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
@@ -41,8 +44,11 @@ pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refu
 
 /// Opens a POSTed callback: plain, compatible or safe mode, XML or JSON.
 ///
-/// `now_s` is Unix seconds; `max_age_s` (none or 0: no limit) holds for plain callbacks only, in both directions.
-/// Whether `CreateTime` is plausible is not checked here.
+/// `now_s` is in Unix seconds. `max_age_s` limits the age of plain callbacks, in both directions; None or 0: no limit.
+/// `CreateTime` may have any value; the caller checks it.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
 pub fn open(
     keys: &AccountKeys,
     query: &Query<'_>,
@@ -59,15 +65,19 @@ pub fn open(
     open_plain(keys, query, body, &Freshness { now_s, max_age_s: max_age_s.unwrap_or(0) })
 }
 
-/// Whether the body's root has `Encrypt`. A body that cannot be read has not; the rules for plain then refuse it.
+/// Whether the body's root has `Encrypt`. False for a body that cannot be parsed; `open_plain` then refuses it.
 fn has_ciphertext(body: &[u8]) -> bool {
-    // Saves most plain bodies from being read twice: only JSON can write the name otherwise, with a backslash.
+    // Most plain bodies are parsed only once thanks to this check. Only JSON can write the name in another way, with a
+    // backslash.
     let may_have = || body.windows(7).any(|part| part == b"Encrypt") || body.contains(&b'\\');
     may_have() && read(body, WantedFields::OnlyEncrypt).is_ok_and(|fields| fields.has(CallbackField::Encrypt))
 }
 
-/// Opens an encrypted body as far as its decrypted content, whatever that is: signature first, then key and appid.
-/// For what a third-party platform is sent that is no message, such as its ticket.
+/// Checks and decrypts an encrypted body without reading its content: first the signature, then key and appid. For bodies
+/// that are not messages, such as a platform's ticket.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
 pub fn open_envelope(
     keys: &AccountKeys,
     query: &Query<'_>,
@@ -92,8 +102,11 @@ fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<
     accept(keys, &fields).map_err(Refusal::decrypted)
 }
 
-/// Opens a message that came through a third-party platform, always encrypted; with it the `ToUserName`, which alone
-/// says whose message it is: the address is not signed.
+/// Opens a message that came through a third-party platform; it is always encrypted. Also returns `ToUserName`. Only this
+/// field proves which account the message belongs to, because the URL is not signed.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
 pub fn open_platform_message(
     keys: &AccountKeys,
     query: &Query<'_>,
@@ -107,20 +120,20 @@ pub fn open_platform_message(
     Ok((accept(keys, &fields).map_err(Refusal::decrypted)?, to_user))
 }
 
-/// Decrypts with the current key, then the previous one; the current key's complaint is the one worth reading,
-/// unless the previous key got as far as the appid.
+/// Decrypts with the current key, then with the previous one. If both fail, returns the error of the current key, unless
+/// the previous key decrypted the body and only the appid is wrong.
 fn decrypt(keys: &AccountKeys, encrypt: &[u8]) -> Result<cipher::Envelope, Refusal> {
     let ciphertext = cipher::decode(encrypt).map_err(|e| Refusal::signed(Cause::Undecryptable(e)))?;
-    let tried = keys.aes_keys().try_fold(None, |complaint, key| match cipher::decrypt(key, &ciphertext) {
+    let tried = keys.aes_keys().try_fold(None, |cause, key| match cipher::decrypt(key, &ciphertext) {
         Ok(envelope) if envelope.appid() == keys.ciphertext_appid().as_bytes() => {
             ControlFlow::Break(envelope)
         }
         Ok(_) => ControlFlow::Continue(Some(Cause::WrongAppid)),
-        Err(error) => ControlFlow::Continue(complaint.or(Some(Cause::Undecryptable(error)))),
+        Err(error) => ControlFlow::Continue(cause.or(Some(Cause::Undecryptable(error)))),
     });
     match tried {
         ControlFlow::Break(envelope) => Ok(envelope),
-        ControlFlow::Continue(complaint) => Err(Refusal::signed(complaint.unwrap_or(Cause::KeyMissing))),
+        ControlFlow::Continue(cause) => Err(Refusal::signed(cause.unwrap_or(Cause::KeyMissing))),
     }
 }
 
@@ -130,7 +143,7 @@ struct Freshness {
 }
 
 impl Freshness {
-    /// A timestamp that is no number is not fresh: nothing shows that it is.
+    /// False for a timestamp that is not a number.
     fn is_fresh(&self, query: &Query<'_>) -> bool {
         let age_s = query.timestamp_s().map(|timestamp_s| timestamp_s.abs_diff(self.now_s));
         self.max_age_s == 0 || age_s.is_some_and(|age_s| age_s <= u64::from(self.max_age_s))
@@ -148,10 +161,10 @@ fn open_plain(
     }
     let is_fresh = freshness.is_fresh(query);
     let read = read(body, WantedFields::Everything);
-    // Refused or not, it may say which moment it is about.
+    // A refusal carries CreateTime if it can be read, so that the time of a lost message is known.
     let create_time = read.as_ref().ok().and_then(|fields| fields.create_time().ok());
     let refuse = |cause| Err(Refusal::proven(cause, create_time));
-    // First: a plain signature covers no content, so what is refused for that is never passed on.
+    // Checked first: a plain signature covers no content, so a callback that is refused for being plain is never passed on.
     if keys.require_encryption() {
         let refused = refuse(Cause::EncryptionRequired);
         return if is_fresh { refused } else { refused.map_err(Refusal::stale) };
@@ -166,7 +179,7 @@ fn open_plain(
     accept(keys, &fields)
 }
 
-/// The last step of both ways: the right receiver, and everything that counting needs.
+/// Checks the receiver and reads the message. The last step for plain and encrypted callbacks.
 fn accept(keys: &AccountKeys, fields: &CallbackFields<'_>) -> Result<Message, Refusal> {
     let refuse = |cause| Refusal::proven(cause, fields.create_time().ok());
     if let Some(original_id) = keys.original_id() {
@@ -178,7 +191,7 @@ fn accept(keys: &AccountKeys, fields: &CallbackFields<'_>) -> Result<Message, Re
     fields.message().map_err(|error| refuse(error.into()))
 }
 
-/// Reads XML or JSON, whichever the first character says it is.
+/// Parses a body that begins with `{` as JSON, any other as XML.
 fn read(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii_start().starts_with(b"{") {

@@ -1,27 +1,27 @@
-//! What each of WeChat's error codes means here and what to do about it, in English and in Chinese: for the debugging
-//! page, the OpenAPI document, `msgcube query` and, word for word, COMPATIBILITY.md.
+//! What each of WeChat's error codes means and what to do about it. Used by the debugging page, the OpenAPI document and
+//! `msgcube query`; COMPATIBILITY.md has the same texts.
 
 use i18n::{Text, text};
 
-/// What a code means.
+/// The meaning of one error code.
 #[derive(Debug)]
 pub struct Meaning {
-    /// `errcode`
+    /// `errcode` on the wire.
     pub code: i32,
-    /// When it is answered.
+    /// When the server answers with this code.
     pub when: Text,
     /// What to do about it.
     pub remedy: Text,
 }
 
 impl Meaning {
-    /// Of a code, if it is one of WeChat's that are answered here.
+    /// The meaning of a code. None if this server never answers with it.
     pub fn by_code(code: i32) -> Option<&'static Meaning> {
         MEANINGS.iter().find(|meaning| meaning.code == code)
     }
 }
 
-/// One for each of the error codes, in their order.
+/// The meanings of all error codes, sorted by code.
 pub static MEANINGS: &[Meaning] = &[
     Meaning {
         code: -1,
@@ -247,13 +247,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_meaning_and_nothing_else_has() {
+    fn exactly_the_known_codes_have_a_meaning() {
         let known: Vec<i32> = ERROR_CODES.iter().map(|error| error.code).collect();
         assert_eq!(MEANINGS.iter().map(|meaning| meaning.code).collect::<Vec<_>>(), known);
     }
 
     #[test]
-    fn people_read_sentences_in_both_languages() {
+    fn each_meaning_is_a_sentence_in_both_languages() {
         for Meaning { code, when, remedy } in MEANINGS {
             for text in [when, remedy] {
                 assert!(text.english().ends_with('.') && text.chinese().ends_with('。'), "{code}: {text:?}");

@@ -1,5 +1,5 @@
-//! Request ids as WeChat's errors carry them: `8hex-8hex-8hex`, the first group being Unix seconds. The rest cannot be
-//! guessed, and is another one after a restart, so that a rid tells nothing and names one call for ever.
+//! Request ids (rid) as in WeChat's errors: three groups of eight hexadecimal digits. The first group is the time in Unix
+//! seconds. The rest is a keyed hash of a counter: it cannot be guessed and does not repeat after a restart.
 
 use std::{
     fmt,
@@ -8,11 +8,11 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// One request.
+/// A request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rid([u8; 12]);
 
-/// Makes rids. The key of its hash is random.
+/// Generates request ids. Each generator has a random hash key.
 #[derive(Debug, Default)]
 pub struct RidGenerator {
     count: AtomicU64,
@@ -20,7 +20,7 @@ pub struct RidGenerator {
 }
 
 impl RidGenerator {
-    /// The next rid.
+    /// A new request id for an answer at `now_s`, in Unix seconds.
     pub fn next(&self, now_s: i64) -> Rid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mut bytes = [0; 12];
@@ -31,7 +31,7 @@ impl RidGenerator {
 }
 
 impl Rid {
-    /// The Unix seconds of its answer.
+    /// When the request was answered, in Unix seconds.
     pub fn at_s(self) -> i64 {
         let [a, b, c, d, ..] = self.0;
         i64::from(u32::from_be_bytes([a, b, c, d]))
@@ -48,7 +48,7 @@ impl fmt::Display for Rid {
     }
 }
 
-/// It is not of a rid's form.
+/// The text does not have the form of a request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RidFormatError;
 
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rid_is_read_as_it_is_written_and_nothing_else_is_one() {
+    fn a_rid_is_parsed_as_it_is_written_and_other_forms_are_refused() {
         let rid = RidGenerator::default().next(0x6172_5984);
         assert_eq!(rid.to_string().parse(), Ok(rid));
         assert_eq!((rid.at_s(), rid.to_string().len()), (0x6172_5984, 26));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rid_comes_twice_not_even_from_another_process_in_the_same_second() {
+    fn rids_do_not_repeat_even_in_another_process_in_the_same_second() {
         let processes = [RidGenerator::default(), RidGenerator::default(), RidGenerator::default()];
         let rids = processes.iter().flat_map(|rids| (0..1000).map(|_| rids.next(1_000_000)));
         assert_eq!(rids.collect::<HashSet<_>>().len(), 3000);

@@ -1,4 +1,4 @@
-//! From the bytes of an answer to rows or an error. Pure.
+//! Parses the bytes of an answer into rows, a token or an error.
 
 use std::fmt;
 
@@ -9,16 +9,16 @@ use serde_json::Value;
 use super::{ApiError, ClientError, Hint};
 use crate::Row;
 
-/// A successful answer to one call.
+/// A successful answer of one of the seven interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The rows as they came.
+    /// The rows in the order in which the server sent them.
     pub rows: Vec<Row>,
-    /// What the server says about them: that a period is not fully covered, or that WeChat answered.
+    /// The server's remark: that a period is not fully covered, or that WeChat answered.
     pub hint: Option<Hint>,
 }
 
-/// A token with what is left of its life.
+/// A token, and the seconds until it expires.
 pub(super) struct NewToken {
     pub token: SecretString,
     pub expires_in_s: u64,
@@ -43,7 +43,7 @@ struct RawToken {
     expires_in: u64,
 }
 
-/// The rows of an answer of one of the seven.
+/// Parses an answer of one of the seven interfaces.
 pub(super) fn rows(call: &'static str, body: &[u8], hint: Option<Hint>) -> Result<Answer, ClientError> {
     check_errcode(call, body, hint.as_ref())?;
     let raw: RawList = parse(call, body)?;
@@ -51,7 +51,7 @@ pub(super) fn rows(call: &'static str, body: &[u8], hint: Option<Hint>) -> Resul
     Ok(Answer { rows: rows.collect::<Result<_, _>>()?, hint })
 }
 
-/// The token of an answer of `stable_token`.
+/// Parses an answer of `stable_token`.
 pub(super) fn token(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<NewToken, ClientError> {
     check_errcode(call, body, hint)?;
     let raw: RawToken = parse(call, body)?;
@@ -66,8 +66,8 @@ fn check_errcode(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result
     if fields.errcode == 0 {
         return Ok(());
     }
-    let refusal = ApiError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
-    Err(ClientError::Refused(refusal.into()))
+    let error = ApiError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
+    Err(ClientError::Refused(error.into()))
 }
 
 fn parse<T: DeserializeOwned>(call: &'static str, body: &[u8]) -> Result<T, ClientError> {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_rows_or_say_where_they_are_wrong() {
+    fn a_malformed_answer_names_the_wrong_place() {
         let row = r#"{"ref_date":"2014-12-07","msg_type":1,"msg_user":282,"msg_count":817}"#;
         let bad_row = r#"{"ref_date":"2014-12-07","msg_type":1,"msg_user":"282"}"#;
         let cases = [
@@ -119,13 +119,13 @@ mod tests {
             (String::new(), "EOF while parsing"),
         ];
         for (body, expected) in cases {
-            let seen = check(&body);
-            assert!(seen.contains(expected), "{body}: {seen}");
+            let result = check(&body);
+            assert!(result.contains(expected), "{body}: {result}");
         }
     }
 
     #[test]
-    fn a_token_answer_needs_a_token_and_its_life() {
+    fn a_token_answer_needs_a_token_and_its_lifetime() {
         let good =
             token("/t", br#"{"access_token":"A","expires_in":7200}"#, None).map(|token| token.expires_in_s);
         assert_eq!(good.unwrap(), 7200);

@@ -1,4 +1,5 @@
-//! The access token: one for all callers, fetched once for all who wait, renewed when a server refuses it.
+//! The access token that all callers share. One request fetches it for all that wait. It is renewed before it expires and
+//! when a server refuses it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -15,26 +16,28 @@ use super::{
 };
 
 const CALL_NAME: &str = "stable_token";
-/// A token is asked for anew this long before its end. Below the 300 s in which stable_token starts to hand out
-/// the next one (source: its page), or it would give the same token again and again.
+/// A token is renewed this long before it expires. Less than 300 s: before that, stable_token returns the same token
+/// again. Source: WeChat's page of stable_token.
 const MARGIN: Duration = Duration::from_secs(120);
-/// A second forced refresh within 30 s changes nothing, and only 20 a day are allowed (source: its page).
+/// Shortest time between two forced refreshes. WeChat ignores a second one within 30 s and allows 20 per day. Source:
+/// WeChat's page of stable_token.
 const FORCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Where tokens come from.
 #[derive(Debug)]
 pub(super) enum TokenSource {
-    /// `stable_token` with these.
+    /// `stable_token`, with the account's credentials.
     Account { appid: String, secret: SecretString },
-    /// The caller's, never renewed.
+    /// The caller's token, which is never renewed.
     Fixed(SecretString),
 }
 
-/// Keeps the token.
+/// Stores the token and renews it.
 #[derive(Debug)]
 pub(super) struct TokenKeeper {
     source: TokenSource,
-    /// Finished fetches, good or bad. Read before waiting for `state`, to learn whether one finished meanwhile.
+    /// Number of finished fetches, failed ones included. A caller reads it before it waits for `state`, to see whether a
+    /// fetch finished meanwhile.
     fetches: AtomicU64,
     state: Mutex<TokenState>,
 }
@@ -65,12 +68,12 @@ impl TokenKeeper {
         Self { source, fetches: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// The cached token, or a new one if there is none or it is about to end.
+    /// The cached token, or a new one if there is none or it expires soon.
     pub async fn token(&self, transport: &Transport) -> Result<SecretString, ClientError> {
         self.token_except(None, transport).await
     }
 
-    /// A token to repeat a refused request with; none if there can be no other.
+    /// Another token, to repeat a refused request. None if the token is fixed.
     pub async fn after_refusal(
         &self,
         refused: &SecretString,
@@ -82,7 +85,8 @@ impl TokenKeeper {
         }
     }
 
-    /// Callers queue at `state`: the first fetches, the others find its token, or share its failure.
+    /// A token other than `refused`. Callers wait for `state` in turn: the first one fetches, the others get its token or
+    /// its error.
     async fn token_except(
         &self,
         refused: Option<&SecretString>,
@@ -135,7 +139,7 @@ impl TokenState {
     }
 }
 
-/// The refused token came from a server, so this comparison needs no constant time.
+/// Both tokens came from the server, so the comparison does not need constant time.
 fn is_same(refused: Option<&SecretString>, token: &SecretString) -> bool {
     refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret())
 }
@@ -160,10 +164,11 @@ async fn request_token(
     Ok(CachedToken { token: answer.token, good_until: requested_at + cache_time(answer.expires_in_s) })
 }
 
-/// A short-lived token is used for half its life at least. A day bounds what a server may claim.
+/// How long a token is used. A short-lived one is used for at least half its lifetime. A lifetime of more than a day is
+/// taken as a day.
 fn cache_time(expires_in_s: u64) -> Duration {
-    let life = Duration::from_secs(expires_in_s.min(86_400));
-    life.saturating_sub(MARGIN.min(life / 2))
+    let lifetime = Duration::from_secs(expires_in_s.min(86_400));
+    lifetime.saturating_sub(MARGIN.min(lifetime / 2))
 }
 
 #[cfg(test)]
@@ -171,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_given_up_shortly_before_its_end() {
+    fn a_token_is_renewed_shortly_before_it_expires() {
         let cases = [(7200, 7080), (300, 180), (100, 50), (0, 0), (u64::MAX, 86_280)];
         for (expires_in_s, cached_s) in cases {
             assert_eq!(cache_time(expires_in_s), Duration::from_secs(cached_s));

@@ -1,4 +1,4 @@
-//! One POST: bounded in number, time and size, and repeated while the server says "system error".
+//! Sends POST requests, with limits on their number, time and size. Repeats them while the server answers "system error".
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use tokio::sync::Semaphore;
 use super::{ClientError, Hint};
 use crate::http::{Address, HttpClient, HttpError, Trust, read, with_timeout};
 
-/// Largest answer taken, in bytes. A legal one of the seven has some 100 KB at most.
+/// Largest accepted answer in bytes. Answers of the seven interfaces have at most about 100 KB.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Requests under way at once; further callers wait. Each needs a connection of its own.
+/// Most requests at the same time; further callers wait. Each request needs its own connection.
 const REQUESTS_MAX: usize = 64;
-/// How often a call is sent while the answer is -1.
+/// How often a call is sent in all while the answer is -1.
 const TRIES_MAX: u32 = 3;
 const USER_AGENT: &str = concat!("msgcube-client/", env!("CARGO_PKG_VERSION"));
 
-/// Where calls go, and how long they may take.
+/// The server that calls go to, and their time limits.
 #[derive(Debug)]
 pub(super) struct Transport {
     http: HttpClient<Full<Bytes>>,
@@ -48,7 +48,7 @@ impl Transport {
         Ok(Self { http, base, time_max: total, retry_delay, free: Semaphore::new(REQUESTS_MAX) })
     }
 
-    /// Sends `body` to `url` until `read` gives something else than -1, at most three times.
+    /// Sends `body` to `url`, up to three times while `read` finds error code -1.
     pub async fn post<T>(
         &self,
         call: &'static str,
@@ -67,7 +67,7 @@ impl Transport {
         self.post_once(call, url, body).await.and_then(read)
     }
 
-    /// The URL of a path below the base, with a token if the call takes one.
+    /// The URL of a path below the base, with the token in its query if there is one.
     pub fn url(&self, path: &str, token: Option<&SecretString>) -> Result<Uri, ClientError> {
         let url = match token {
             Some(token) => {
@@ -80,7 +80,7 @@ impl Transport {
     }
 
     async fn post_once(&self, call: &'static str, url: Uri, body: String) -> Result<Reply, ClientError> {
-        // The semaphore is never closed: without a permit the request is merely not counted.
+        // The semaphore is never closed, so there always is a permit.
         let _permit = self.free.acquire().await.ok();
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/json")
@@ -106,7 +106,7 @@ impl Transport {
     }
 }
 
-/// The URL itself is left out of the error: it may hold a password.
+/// The error does not contain the URL, which may contain a password.
 fn parse_base(base: &str) -> Result<Address, ClientError> {
     Address::parse_base(base).map_err(|why| base_error(&format!("it {why}")))
 }

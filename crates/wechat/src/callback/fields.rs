@@ -1,13 +1,13 @@
-//! The few fields of a callback that are read, and what makes a message of them. The rest is never looked at.
+//! The few fields of a callback that are read, and how they become a message. Other fields are ignored.
 
 use std::borrow::Cow;
 
 use counting::{Content, Kind, Message};
 
-/// Longest name of a user or an event, in bytes.
+/// Longest name of a user, an event or an account, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// A field that is read.
+/// A field of a callback that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallbackField {
     ToUser,
@@ -27,8 +27,7 @@ pub(super) enum CallbackField {
 impl CallbackField {
     const COUNT: usize = 12;
 
-    /// The field of this name, if it is read. Names are compared as WeChat writes them: `MsgID` of events is not
-    /// `MsgId`.
+    /// The field with this name. None if it is not read. Upper and lower case differ: `MsgID` of events is not `MsgId`.
     pub(super) fn from_name(name: &[u8]) -> Option<CallbackField> {
         Some(match name {
             b"ToUserName" => CallbackField::ToUser,
@@ -65,11 +64,11 @@ impl CallbackField {
     }
 }
 
-/// Which fields to read.
+/// Which fields to read from a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WantedFields {
     Everything,
-    /// Before a signature is checked nothing else is read.
+    /// Nothing else is read before the signature is checked.
     OnlyEncrypt,
 }
 
@@ -80,21 +79,21 @@ impl WantedFields {
     }
 }
 
-/// What a field says. Numbers stay integers: a `MsgId` does not survive a float.
+/// The value of a field. Numbers stay integers, because a float cannot hold every `MsgId`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FieldValue<'a> {
     Text(Cow<'a, str>),
     Unsigned(u64),
     Negative(i64),
-    /// A fraction, a list, an object, nested elements: a complaint only if the field is needed.
+    /// A fraction, a list, an object or nested elements. An error only if the field is required.
     Unusable,
-    /// Text that cannot be read: bytes that are not UTF-8, an unknown reference, half a character.
+    /// Text that cannot be decoded: not UTF-8, an unknown reference or half a surrogate pair.
     Broken,
-    /// Twice in one body: readers would disagree which one counts, so neither does.
+    /// The field is in the body twice. Parsers would disagree about which one is valid, so neither is used.
     Repeated,
 }
 
-/// A text, if it is one.
+/// Decodes UTF-8.
 pub(super) fn text_value(bytes: Cow<'_, [u8]>) -> FieldValue<'_> {
     match bytes {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
@@ -103,41 +102,41 @@ pub(super) fn text_value(bytes: Cow<'_, [u8]>) -> FieldValue<'_> {
     .map_or(FieldValue::Broken, FieldValue::Text)
 }
 
-/// What is wrong with a body or a bulk line.
+/// What is wrong with a callback body or a line of a bulk import.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// Invalid UTF-8 where neither XML nor JSON begins.
+    /// A line that is not XML or JSON and not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A document type declaration: never needed, always suspect.
+    /// The body has a document type declaration. WeChat never sends one; it is a way to attack XML parsers.
     #[error("has a document type declaration")]
     DocumentType,
-    /// Not XML.
+    /// The body is not well-formed XML.
     #[error("not well-formed XML: {complaint}{}", near(*.byte))]
     Xml {
-        /// What is wrong. Never quotes the body, which may be long and is nobody's business.
+        /// What is wrong. Does not quote the body, which is private.
         complaint: &'static str,
-        /// Where, in bytes from the start.
+        /// Near which byte, counted from the start of the body.
         byte: Option<usize>,
     },
-    /// JSON, but a list, a number, …
+    /// The body does not begin a JSON object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Not JSON.
+    /// The body is not JSON.
     #[error("not JSON: {complaint}{}", near(*.byte))]
     Json {
-        /// What is wrong. Never quotes the body.
+        /// What is wrong. Does not quote the body.
         complaint: &'static str,
-        /// Where, in bytes from the start.
+        /// Near which byte, counted from the start of the body.
         byte: Option<usize>,
     },
-    /// A needed field is not there.
+    /// A required field is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// A field is there twice.
+    /// A required field is in the body twice.
     #[error("{0} is there twice")]
     Repeated(&'static str),
-    /// A field is not what it should be.
+    /// A required field has a wrong value: the field, and what it should be.
     #[error("{0} is not {1}")]
     Invalid(&'static str, &'static str),
 }
@@ -147,7 +146,7 @@ fn near(byte: Option<usize>) -> String {
 }
 
 impl BodyError {
-    /// The same without the place in the body: whoever names a line has named a place.
+    /// This error without its position. A bulk import names the line instead.
     pub(super) fn without_position(self) -> BodyError {
         match self {
             BodyError::Xml { complaint, .. } => BodyError::Xml { complaint, byte: None },
@@ -156,7 +155,7 @@ impl BodyError {
         }
     }
 
-    /// What sort of error it is, and of which field: a closed set, none of it from outside.
+    /// Kind of error and field, as two names. They are fixed texts and contain nothing of the body.
     pub(super) fn kind(&self) -> (&'static str, &'static str) {
         match self {
             BodyError::NotUtf8 => ("not_utf8", ""),
@@ -171,7 +170,7 @@ impl BodyError {
     }
 }
 
-/// The fields found in one body.
+/// The fields of one body.
 #[derive(Debug, Default)]
 pub(super) struct CallbackFields<'a>([Option<FieldValue<'a>>; CallbackField::COUNT]);
 
@@ -197,7 +196,7 @@ impl<'a> CallbackFields<'a> {
         }
     }
 
-    /// The text of a field that has to be there.
+    /// The text of a required field.
     pub(super) fn text(&self, field: CallbackField) -> Result<&str, BodyError> {
         match self.required(field)? {
             FieldValue::Text(text) => Ok(text),
@@ -205,14 +204,14 @@ impl<'a> CallbackFields<'a> {
         }
     }
 
-    /// The same if it is a name: 1 to 128 bytes.
+    /// The text of a required field that is a name: 1 to 128 bytes long.
     pub(super) fn name(&self, field: CallbackField) -> Result<Box<str>, BodyError> {
         let text = self.text(field)?;
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
         if fits { Ok(text.into()) } else { Err(BodyError::Invalid(field.name(), "1 to 128 bytes long")) }
     }
 
-    /// `CreateTime` in Unix seconds, whether plausible or not.
+    /// `CreateTime` in Unix seconds. May have any value.
     pub(super) fn create_time(&self) -> Result<i64, BodyError> {
         let time = match self.required(CallbackField::CreateTime)? {
             FieldValue::Text(text) => integer(text),
@@ -234,7 +233,7 @@ impl<'a> CallbackFields<'a> {
         id.ok_or(BodyError::Invalid("MsgId", "an unsigned 64-bit number"))
     }
 
-    /// Empty if absent, or if it is nothing that could be told apart.
+    /// `EventKey` as text. Empty if it is missing, a list or an object.
     fn event_key(&self) -> Result<Box<str>, BodyError> {
         if !self.has(CallbackField::EventKey) {
             return Ok("".into());
@@ -247,7 +246,7 @@ impl<'a> CallbackFields<'a> {
         })
     }
 
-    /// `MsgID` of an event. None if absent, empty, or nothing that could be told apart.
+    /// `MsgID` of an event. None if it is missing, empty, a list or an object.
     fn event_msg_id(&self) -> Result<Option<u64>, BodyError> {
         if !self.has(CallbackField::EventMsgId) {
             return Ok(None);
@@ -262,7 +261,7 @@ impl<'a> CallbackFields<'a> {
         id.map(Some).ok_or(BodyError::Invalid("MsgID", "an unsigned 64-bit number"))
     }
 
-    /// The message that these fields make.
+    /// Builds the message from the fields.
     pub(super) fn message(&self) -> Result<Message, BodyError> {
         let user = self.name(CallbackField::FromUser)?;
         let create_time = self.create_time()?;
@@ -282,7 +281,7 @@ impl<'a> CallbackFields<'a> {
     }
 }
 
-/// An integer written as digits alone (blanks around it allowed): no plus sign, fraction or exponent.
+/// Parses an integer, which may have blanks around it. A plus sign, a fraction or an exponent is not accepted.
 fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
     let text = text.trim_ascii();
     if text.starts_with('+') { None } else { text.parse().ok() }

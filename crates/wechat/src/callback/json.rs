@@ -1,5 +1,5 @@
-//! Callbacks as JSON, and the lines of a bulk import. Borrows from the bytes; of fields that are not read only the end is
-//! looked for, whatever they hold.
+//! Parses callbacks in JSON, and the lines of a bulk import. Borrows from the bytes. Values of unread fields are skipped
+//! without being checked.
 
 use std::borrow::Cow;
 
@@ -10,8 +10,10 @@ use super::{
     xml,
 };
 
-/// Reads one line of a bulk import: a callback's JSON object, or an XML document, which may be several lines.
-/// `ToUserName` is not compared.
+/// Parses one item of a bulk import: a callback as a JSON object or an XML document. Does not check `ToUserName`.
+///
+/// # Errors
+/// The item is not a callback message. The error has no position.
 pub fn read_bulk_line(line: &[u8]) -> Result<Message, BodyError> {
     let read = match line.trim_ascii_start().first() {
         Some(b'<') => xml::fields(line, WantedFields::Everything),
@@ -42,7 +44,7 @@ struct JsonScanner<'a> {
 }
 
 impl<'a> JsonScanner<'a> {
-    /// What stands in an object, up to its end.
+    /// Reads the fields of an object, up to its closing brace.
     fn read_members(&mut self, wanted: WantedFields) -> ReadResult<CallbackFields<'a>> {
         let mut fields = CallbackFields::default();
         self.skip_blanks();
@@ -76,7 +78,7 @@ impl<'a> JsonScanner<'a> {
         Ok(())
     }
 
-    /// What stands between quotes, as it is written.
+    /// Reads a string in quotes and returns it with its escapes.
     fn read_string(&mut self, otherwise: &'static str) -> ReadResult<&'a [u8]> {
         self.expect_byte(b'"', otherwise)?;
         let start = self.at;
@@ -87,12 +89,12 @@ impl<'a> JsonScanner<'a> {
             if rest[found] == b'"' {
                 return Ok(&self.body[start..self.at - 1]);
             }
-            // What a backslash stands before is no end.
+            // The byte after a backslash does not end the string.
             self.at += 1;
         }
     }
 
-    /// Passes over a list or an object.
+    /// Skips a list or an object.
     fn skip_nested(&mut self) -> ReadResult<()> {
         let mut open = Vec::new();
         loop {
@@ -113,7 +115,7 @@ impl<'a> JsonScanner<'a> {
         }
     }
 
-    /// A number, or `true`, `false`, `null`.
+    /// Reads a number, `true`, `false` or `null`.
     fn read_bare(&mut self) -> ReadResult<&'a [u8]> {
         let rest = self.body.get(self.at..).unwrap_or_default();
         let ends = |byte: &u8| b",}]\":{[".contains(byte) || byte.is_ascii_whitespace();
@@ -160,7 +162,7 @@ fn field(wanted: WantedFields, name: &[u8]) -> Option<CallbackField> {
     if name.contains(&b'\\') { wanted.field(&unescaped(name)?) } else { wanted.field(name) }
 }
 
-/// A value as it is written.
+/// A value before it is decoded.
 enum JsonValue<'a> {
     String(&'a [u8]),
     Bare(&'a [u8]),
@@ -180,16 +182,16 @@ impl<'a> JsonValue<'a> {
     }
 }
 
-/// An integer; anything else is nothing that is read.
+/// Parses an integer. None for anything else.
 fn number(text: &[u8]) -> Option<FieldValue<'static>> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let is_one =
+    let is_integer =
         digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits.first() != Some(&b'0'));
-    let text = std::str::from_utf8(text).ok().filter(|_| is_one)?;
+    let text = std::str::from_utf8(text).ok().filter(|_| is_integer)?;
     text.parse().map(FieldValue::Unsigned).or_else(|_| text.parse().map(FieldValue::Negative)).ok()
 }
 
-/// None if an escape stands for nothing, or for half a character.
+/// Decodes escapes. None for an unknown escape or half a surrogate pair.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -216,7 +218,7 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What `\u` stands for, both halves of it if it has two.
+/// Decodes the digits after `\u`, and a second `\u` if the first is half a surrogate pair.
 fn character(rest: &mut &[u8]) -> Option<char> {
     let first = utf16_unit(rest)?;
     let mut units = vec![first];

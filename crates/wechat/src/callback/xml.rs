@@ -1,5 +1,5 @@
-//! Callbacks as XML: the direct children of the root, whatever its name. Borrows from the bytes; refuses a document
-//! type declaration, never looks into what stands in CDATA, and lets nothing in a field that is not read stop it.
+//! Parses callbacks in XML: reads the direct children of the root, which may have any name. Borrows from the bytes. Refuses
+//! a document type declaration, does not parse CDATA, and ignores broken markup in fields that are not read.
 
 use super::fields::{BodyError, CallbackFields, FieldValue, WantedFields};
 use scan::{XmlScanner, XmlToken};
@@ -9,12 +9,12 @@ mod scan;
 mod text;
 
 pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
-    let mut walk = XmlReader { scanner: XmlScanner::new(body), wanted, fields: CallbackFields::default() };
-    walk.document().map_err(|stop| stop.at(walk.scanner.at()))?;
-    Ok(walk.fields)
+    let mut reader = XmlReader { scanner: XmlScanner::new(body), wanted, fields: CallbackFields::default() };
+    reader.document().map_err(|error| error.at(reader.scanner.at()))?;
+    Ok(reader.fields)
 }
 
-/// Why reading stops early.
+/// Why parsing stops.
 enum XmlError {
     DocumentType,
     Complaint(&'static str),
@@ -78,7 +78,7 @@ impl<'a> XmlReader<'a> {
                 XmlToken::End { name } if name == root => return Ok(()),
                 XmlToken::End { .. } => return Err(NO_START),
                 XmlToken::EndOfBody => return Err(NO_END),
-                // Between the fields, where nothing is read.
+                // Between the fields. Nothing is read here.
                 XmlToken::Skipped
                 | XmlToken::Odd
                 | XmlToken::Text(_)
@@ -88,8 +88,8 @@ impl<'a> XmlReader<'a> {
         }
     }
 
-    /// What stands up to the end of this field, which is all that has to fit: whatever else is inside, a field that is
-    /// not read ends there.
+    /// Reads a value up to the end tag of its field. Tags inside need not match, so that broken content in a field that is
+    /// not read does no harm.
     fn value(&mut self, field: &[u8]) -> Result<FieldValue<'a>, XmlError> {
         let mut text = FieldText::default();
         let (mut depth, mut is_nested) = (0_usize, false);
@@ -109,7 +109,7 @@ impl<'a> XmlReader<'a> {
                 XmlToken::Text(piece) => text.push(piece),
                 XmlToken::CData(piece) => text.push_exact(piece),
                 XmlToken::Reference(name) => text.push_reference(name),
-                XmlToken::Odd => text.spoil(),
+                XmlToken::Odd => text.mark_broken(),
                 XmlToken::Skipped => {}
                 XmlToken::EndOfBody => return Err(NO_END),
             }

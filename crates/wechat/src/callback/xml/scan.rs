@@ -1,9 +1,9 @@
-//! XML cut into pieces, byte by byte, in time that grows with the length alone. What is no markup is a piece, too: only
-//! who reads the field it stands in can say whether it matters.
+//! Splits XML into tokens, in linear time. Broken markup is a token, too: the caller decides whether it matters in that
+//! field.
 
 use super::XmlError;
 
-/// One piece of a document.
+/// One token of a document.
 pub(super) enum XmlToken<'a> {
     Start {
         name: &'a [u8],
@@ -15,16 +15,16 @@ pub(super) enum XmlToken<'a> {
     },
     Text(&'a [u8]),
     CData(&'a [u8]),
-    /// What stands between `&` and `;`.
+    /// A reference; its name is between `&` and `;`.
     Reference(&'a [u8]),
     /// A comment or a processing instruction.
     Skipped,
-    /// A lone `&`, or a `<` that begins nothing.
+    /// A `&` without a reference or a `<` without a tag.
     Odd,
     EndOfBody,
 }
 
-/// The longest reference; `&#x10FFFF;` has 8 characters inside.
+/// Longest name of a reference. The longest valid one is `#x10FFFF`, 8 bytes.
 const REFERENCE_BYTES_MAX: usize = 16;
 const CDATA: &[u8] = b"<![CDATA[";
 const COMMENT: &[u8] = b"<!--";
@@ -34,7 +34,8 @@ const DECLARATION: &[u8] = b"<!DOCTYPE";
 pub(super) struct XmlScanner<'a> {
     body: &'a [u8],
     at: usize,
-    /// A comment, an instruction without its end was met: none of the sort ends from here on, so none is looked for.
+    /// Whether a comment (0) or an instruction (1) without an end was found. The end is then not searched again, which keeps
+    /// the time linear.
     endless: [bool; 2],
 }
 
@@ -43,7 +44,7 @@ impl<'a> XmlScanner<'a> {
         XmlScanner { body, at: 0, endless: [false; 2] }
     }
 
-    /// How many bytes were read.
+    /// Number of bytes read so far.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -92,7 +93,7 @@ impl<'a> XmlScanner<'a> {
         self.take(1, XmlToken::Odd)
     }
 
-    /// A tag ends at its `>`. A `<` before that shows that it is none: no tag may hold one.
+    /// Reads a tag, which ends at `>`. A `<` before the `>` means that it is not a tag, because tags cannot contain one.
     fn tag(&mut self, rest: &'a [u8]) -> XmlToken<'a> {
         let is_end = rest.get(1) == Some(&b'/');
         let inside = &rest[1 + usize::from(is_end)..];
@@ -122,13 +123,13 @@ impl<'a> XmlScanner<'a> {
     }
 }
 
-/// Also one that is cut off: nothing that begins one is ever called merely malformed.
+/// Also true for an incomplete declaration at the end of the body, so that it is reported as a declaration, too.
 fn is_declaration(rest: &[u8]) -> bool {
     let length = rest.len().min(DECLARATION.len());
     length > b"<!".len() && rest[..length].eq_ignore_ascii_case(&DECLARATION[..length])
 }
 
-/// How long a tag is inside, values of attributes in quotes considered. None: it is no tag.
+/// Length of the text between `<` and `>`. A `>` in a quoted attribute does not end it. None if it is not a tag.
 fn tag_length(inside: &[u8]) -> Option<usize> {
     let mut quote = None;
     for (at, byte) in inside.iter().enumerate() {
