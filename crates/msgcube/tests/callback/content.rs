@@ -93,7 +93,7 @@ fn what_is_no_message_is_malformed_but_authentic() {
 fn refusals_for_content_keep_the_create_time() {
     let refusal = children(&format!("{WHO}<MsgType>text</MsgType>")).unwrap_err();
     assert_eq!((refusal.create_time(), refusal.may_be_relayed()), (Some(5), true));
-    assert_eq!(refusal.to_string(), "the body is no callback message: MsgId is missing");
+    assert_eq!(refusal.to_string(), "the body is not a callback message: MsgId is missing");
 }
 
 /// A bulk line with these two values as they are.
@@ -155,7 +155,7 @@ fn bulk_lines_need_what_counting_needs() {
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"","MsgId":6}"#, "MsgType is missing"),
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"text"}"#, "MsgId is missing"),
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"event"}"#, "Event is missing"),
-        (r#"{"FromUserName":"u","FromUserName":"u","CreateTime":5}"#, "FromUserName is there twice"),
+        (r#"{"FromUserName":"u","FromUserName":"u","CreateTime":5}"#, "FromUserName appears twice"),
     ] {
         assert_eq!(read_bulk_line(line.as_bytes()).unwrap_err().to_string(), complaint, "{line}");
     }

@@ -89,7 +89,7 @@ pub enum CipherError {
     #[error("the padding is wrong, as it is after decrypting with another key")]
     Padding,
     /// The length of the message is larger than the plaintext.
-    #[error("the length inside does not fit the ciphertext")]
+    #[error("the message length inside does not match the ciphertext")]
     Length,
 }
 

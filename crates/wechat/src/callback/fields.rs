@@ -134,7 +134,7 @@ pub enum BodyError {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// A required field is in the body twice.
-    #[error("{0} is there twice")]
+    #[error("{0} appears twice")]
     Repeated(&'static str),
     /// A required field has a wrong value: the field, and what it should be.
     #[error("{0} is not {1}")]

@@ -37,7 +37,7 @@ pub enum Cause {
     BodyTooLarge,
     /// `signature` or `msg_signature` is missing or wrong.
     #[error(
-        "{} does not fit the account's (or platform's) token: set token to the Token of its server configuration \
+        "{} does not match the account's (or platform's) token: set token to the Token of its server configuration \
          (while changing it, keep the former one as token_previous)",
         if *.encrypted { "msg_signature" } else { "signature" }
     )]
@@ -46,18 +46,16 @@ pub enum Cause {
         encrypted: bool,
     },
     /// The request is a GET without `echostr`.
-    #[error(
-        "the query has no echostr: this address answers WeChat's check and takes its POSTs, nothing else"
-    )]
+    #[error("the query has no echostr: this address accepts only WeChat's check and its POSTs")]
     EchostrMissing,
     /// The query says that the body is encrypted, and the body has no `Encrypt`.
     #[error(
-        "the query says encrypted, but the body has no Encrypt: check that a proxy passes both on unchanged"
+        "the query says encrypted, but the body has no Encrypt: check that the proxy passes both on unchanged"
     )]
     NoCiphertext,
     /// `msg_signature` is correct, and no key decrypts the body.
     #[error(
-        "no key of this account opens it ({0}): set encoding_aes_key to the EncodingAESKey of the account's server \
+        "no key of this account decrypts it ({0}): set encoding_aes_key to the EncodingAESKey of the account's server \
          configuration (while changing it, keep the former one as encoding_aes_key_previous)"
     )]
     Undecryptable(CipherError),
@@ -98,15 +96,15 @@ pub enum Cause {
     WrongToUser,
     /// The message came through a platform whose messages this account does not accept.
     #[error(
-        "this account's messages are not taken through the platform {component}, which did not bring it: if they are to \
-         be, name that in components of its [[account]], or by `msgcube account set APPID 'components=[\"{component}\"]'`"
+        "this account does not accept messages through the platform {component}: to accept them, add it to components of \
+         its [[account]], or run `msgcube account set APPID 'components=[\"{component}\"]'`"
     )]
     NotOfPlatform {
         /// The appid of the platform.
         component: String,
     },
     /// The body is not a callback message.
-    #[error("the body is no callback message: {0}")]
+    #[error("the body is not a callback message: {0}")]
     Malformed(BodyError),
 }
 

@@ -101,13 +101,13 @@ impl CloudRefusal {
             CloudRefusal::NoMessage => texts(
                 "no_message",
                 "INVALID_PARAM",
-                "requestData is no call",
+                "requestData is not a call",
                 text!("wx-server-sdk sends a CommApiData in protobuf there"),
             ),
             CloudRefusal::NoJson => texts(
                 "no_json",
                 "INVALID_PARAM",
-                "a parameter in requestData is no JSON",
+                "a parameter in requestData is not JSON",
                 text!("each value is a JSON text, like \"2014-12-07\" with its quotes"),
             ),
             CloudRefusal::AppidNotAllowed => texts(
@@ -121,7 +121,7 @@ impl CloudRefusal {
                 "",
                 "API not found",
                 text!(
-                    "the seven below officialAccount.datacube that begin with getUpstreamMsg are answered here"
+                    "this server has only the seven interfaces whose names begin with officialAccount.datacube.getUpstreamMsg"
                 ),
             ),
             CloudRefusal::NoAnswer => texts(
@@ -142,9 +142,12 @@ impl CloudRefusal {
                 "request size exceeds limit",
                 text!("at most 1 MiB"),
             ),
-            CloudRefusal::BodyIncomplete => {
-                texts("body_incomplete", "INVALID_PARAM", "the body did not arrive", text!("it has 30 s"))
-            }
+            CloudRefusal::BodyIncomplete => texts(
+                "body_incomplete",
+                "INVALID_PARAM",
+                "the body did not arrive",
+                text!("the body must arrive within 30 s"),
+            ),
             CloudRefusal::Busy => texts(
                 "busy",
                 "",
@@ -154,7 +157,7 @@ impl CloudRefusal {
             _ => texts(
                 "no_form",
                 "INVALID_PARAM",
-                "the body is no form",
+                "the body is not a form",
                 text!("send multipart/form-data with each field once, at most 32, as wx-server-sdk does"),
             ),
         }
