@@ -13,7 +13,7 @@ use serde::Serialize;
 
 pub use self::{
     answer::Answer,
-    error::{ApiError, ClientError, Hint},
+    error::{ClientError, Hint, WechatError},
 };
 use self::{
     token::{TokenKeeper, TokenSource},

@@ -11,5 +11,5 @@ pub use datacube::{
     RangeError, Row, check_range, windows,
 };
 
-pub use client::{Answer, ApiError, Client, ClientBuilder, ClientError, Hint, WECHAT_BASE, Window};
+pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, WECHAT_BASE, WechatError, Window};
 pub use secrecy::{ExposeSecret, SecretString};

@@ -2,7 +2,7 @@
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum TemplatePiece {
     /// Text that is shown unchanged.
     Literal(String),
     /// The placeholder of a value. One without a name has its number as its name.
@@ -10,7 +10,7 @@ pub enum Piece {
 }
 
 /// Splits a template. Two literals never follow each other. The format of a value, such as `:?`, is ignored.
-pub fn pieces(template: &str) -> Vec<Piece> {
+pub fn pieces(template: &str) -> Vec<TemplatePiece> {
     let (mut pieces, mut literal, mut unnamed) = (Vec::new(), String::new(), 0);
     let mut rest = template;
     while let Some(at) = rest.find(['{', '}']) {
@@ -22,9 +22,9 @@ pub fn pieces(template: &str) -> Vec<Piece> {
             rest = behind;
         } else if let Some((place, behind)) = rest.split_once('}').filter(|_| brace == "{") {
             if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                pieces.push(TemplatePiece::Literal(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::Placeholder(name(place, &mut unnamed)));
+            pieces.push(TemplatePiece::Placeholder(name(place, &mut unnamed)));
             rest = behind;
         } else {
             literal += brace;
@@ -32,7 +32,7 @@ pub fn pieces(template: &str) -> Vec<Piece> {
     }
     literal += rest;
     if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal));
+        pieces.push(TemplatePiece::Literal(literal));
     }
     pieces
 }
@@ -53,8 +53,8 @@ pub fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
         return template.to_owned();
     }
     let shown = |piece| match piece {
-        Piece::Literal(literal) => literal,
-        Piece::Placeholder(name) => value(&name).unwrap_or_else(|| format!("{{{name}}}")),
+        TemplatePiece::Literal(literal) => literal,
+        TemplatePiece::Placeholder(name) => value(&name).unwrap_or_else(|| format!("{{{name}}}")),
     };
     pieces(template).into_iter().map(shown).collect()
 }
@@ -79,12 +79,12 @@ pub const fn has_placeholder(template: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn literal(text: &str) -> Piece {
-        Piece::Literal(text.to_owned())
+    fn literal(text: &str) -> TemplatePiece {
+        TemplatePiece::Literal(text.to_owned())
     }
 
-    fn place(name: &str) -> Piece {
-        Piece::Placeholder(name.to_owned())
+    fn place(name: &str) -> TemplatePiece {
+        TemplatePiece::Placeholder(name.to_owned())
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 use counting::Message;
 
 pub use event::{Info, PROBE, PlatformEvent, open_event};
-pub use fields::BodyError;
+pub use fields::MalformedBody;
 use fields::{CallbackField, CallbackFields, WantedFields};
 pub use keys::{AccountKeys, KeyError, KeySettings};
 pub use query::Query;
@@ -115,7 +115,7 @@ pub fn open_platform_message(
     let envelope = open_envelope(keys, query, body)?;
     let fields = read(envelope.message(), WantedFields::Everything);
     let fields = fields.map_err(|error| Refusal::proven(error.into(), None).decrypted())?;
-    let refuse = |error: BodyError| Refusal::proven(error.into(), fields.create_time().ok()).decrypted();
+    let refuse = |error: MalformedBody| Refusal::proven(error.into(), fields.create_time().ok()).decrypted();
     let to_user = fields.name(CallbackField::ToUser).map_err(refuse)?;
     Ok((accept(keys, &fields).map_err(Refusal::decrypted)?, to_user))
 }
@@ -192,7 +192,7 @@ fn accept(keys: &AccountKeys, fields: &CallbackFields<'_>) -> Result<Message, Re
 }
 
 /// Parses a body that begins with `{` as JSON, any other as XML.
-fn read(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
+fn read(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii_start().starts_with(b"{") {
         json::fields(body, wanted)

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{ApiError, ClientError, Hint};
+use super::{ClientError, Hint, WechatError};
 use crate::Row;
 
 /// A successful answer of one of the seven interfaces.
@@ -66,7 +66,7 @@ fn check_errcode(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result
     if fields.errcode == 0 {
         return Ok(());
     }
-    let error = ApiError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
+    let error = WechatError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
     Err(ClientError::Refused(error.into()))
 }
 

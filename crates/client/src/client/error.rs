@@ -32,7 +32,7 @@ pub enum ClientError {
     },
     /// The server answered with an `errcode` other than 0.
     #[error("{0}")]
-    Refused(Arc<ApiError>),
+    Refused(Arc<WechatError>),
     /// The answer does not have the documented form.
     #[error("{call}: malformed answer: {problem}")]
     Malformed {
@@ -45,7 +45,7 @@ pub enum ClientError {
 
 impl ClientError {
     /// WeChat's error code and text, if the server sent them.
-    pub fn api_error(&self) -> Option<&ApiError> {
+    pub fn wechat_error(&self) -> Option<&WechatError> {
         match self {
             ClientError::Refused(error) => Some(error),
             _ => None,
@@ -54,18 +54,18 @@ impl ClientError {
 
     /// Whether the code says that the token is not valid: 40001, 40014 or 42001.
     pub(crate) fn is_token_error(&self) -> bool {
-        self.api_error().is_some_and(|error| matches!(error.code, 40001 | 40014 | 42001))
+        self.wechat_error().is_some_and(|error| matches!(error.code, 40001 | 40014 | 42001))
     }
 
     /// Whether the code is -1, "system error". WeChat's documentation asks to try again later.
     pub(crate) fn is_temporary(&self) -> bool {
-        self.api_error().is_some_and(|error| error.code == -1)
+        self.wechat_error().is_some_and(|error| error.code == -1)
     }
 }
 
 /// An error answer, `{"errcode":…,"errmsg":"…"}`, with the hint in its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiError {
+pub struct WechatError {
     /// Name of the interface, or `stable_token`.
     pub call: &'static str,
     /// `errcode` on the wire.
@@ -76,14 +76,14 @@ pub struct ApiError {
     pub hint: Option<Hint>,
 }
 
-impl ApiError {
+impl WechatError {
     /// The entry in the table of error codes. None if the interface does not document this code.
     pub fn known(&self) -> Option<ErrorCode> {
         ErrorCode::by_number(self.code)
     }
 }
 
-impl fmt::Display for ApiError {
+impl fmt::Display for WechatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {}", self.call, self.code, self.message)?;
         match &self.hint {

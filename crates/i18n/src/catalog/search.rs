@@ -4,14 +4,14 @@
 use std::sync::LazyLock;
 
 use super::Part;
-use crate::template::{self, Piece};
+use crate::template::{self, TemplatePiece};
 
 /// Longest line that is translated. Longer lines come from other servers; each colon in them would be one recursive call.
 const LINE_BYTES_MAX: usize = 2048;
 
 /// An English template to match texts against.
 struct Pattern {
-    pieces: Vec<Piece>,
+    pieces: Vec<TemplatePiece>,
     chinese: String,
     /// Bytes of the literal at the beginning, then of all literals. The largest match is used: a template that matches only
     /// later in the text matches a cause, which has its own entry.
@@ -37,10 +37,10 @@ impl Pattern {
     }
 }
 
-fn literal(piece: &Piece) -> Option<&str> {
+fn literal(piece: &TemplatePiece) -> Option<&str> {
     match piece {
-        Piece::Literal(literal) => Some(literal),
-        Piece::Placeholder(_) => None,
+        TemplatePiece::Literal(literal) => Some(literal),
+        TemplatePiece::Placeholder(_) => None,
     }
 }
 
@@ -87,12 +87,12 @@ fn known_or_unchanged(english: &str) -> String {
 }
 
 /// Name and value of each placeholder of a template. None if the text does not match the template.
-fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+fn values<'a>(pieces: &'a [TemplatePiece], text: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
     let (mut values, mut rest, mut open) = (Vec::new(), text, None);
     for (number, piece) in pieces.iter().enumerate() {
         match (piece, open.take()) {
-            (Piece::Literal(literal), None) => rest = rest.strip_prefix(literal.as_str())?,
-            (Piece::Literal(literal), Some(name)) => {
+            (TemplatePiece::Literal(literal), None) => rest = rest.strip_prefix(literal.as_str())?,
+            (TemplatePiece::Literal(literal), Some(name)) => {
                 let is_last = number + 1 == pieces.len();
                 let (value, behind) = if is_last {
                     (rest.strip_suffix(literal.as_str())?, "")
@@ -103,8 +103,8 @@ fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a st
                 rest = behind;
             }
             // Nothing separates the two values.
-            (Piece::Placeholder(_), Some(_)) => return None,
-            (Piece::Placeholder(name), None) => open = Some(name.as_str()),
+            (TemplatePiece::Placeholder(_), Some(_)) => return None,
+            (TemplatePiece::Placeholder(name), None) => open = Some(name.as_str()),
         }
     }
     match open {
@@ -113,7 +113,7 @@ fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a st
         None => {}
     }
     // The first value holds a place, such as a file, in front of a cause. `after_place` splits them.
-    let begins_with_place = matches!(pieces.first(), Some(Piece::Placeholder(_)));
+    let begins_with_place = matches!(pieces.first(), Some(TemplatePiece::Placeholder(_)));
     let is_ambiguous = begins_with_place && values.first().is_some_and(|(_, value)| value.contains(": "));
     Some(values).filter(|_| !is_ambiguous)
 }

@@ -3,7 +3,7 @@
 
 use i18n::Lang;
 use i18n::{Text, text};
-use msgcube_client::{ApiError, ClientError};
+use msgcube_client::{ClientError, WechatError};
 use wechat::error_guide::Meaning;
 
 /// Where the command line has a nearer remedy than the interface: code, advice in English and in Chinese.
@@ -29,7 +29,7 @@ pub fn explain(error: &ClientError, lang: Lang) -> String {
     }
 }
 
-fn refused(refusal: &ApiError, lang: Lang) -> String {
+fn refused(refusal: &WechatError, lang: Lang) -> String {
     let mut text = format!("{}: {} {}", refusal.call, refusal.code, refusal.message);
     if let Some(hint) = &refusal.hint {
         let chinese = hint.chinese.as_deref().unwrap_or(&hint.english);
@@ -69,7 +69,7 @@ mod tests {
     fn a_refusal_shows_the_servers_hint_and_the_next_step_in_one_language() {
         let hint = Hint { english: "ask for one day".into(), chinese: Some("一天".into()) };
         let message = "date range error rid: 1-2-3".to_owned();
-        let refusal = ApiError { call: "getupstreammsg", code: 61501, message, hint: Some(hint) };
+        let refusal = WechatError { call: "getupstreammsg", code: 61501, message, hint: Some(hint) };
         let error = ClientError::Refused(refusal.into());
         let english = explain(&error, Lang::En);
         assert_eq!(
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn codes_without_advice_lead_to_the_list() {
-        let refusal = ApiError { call: "x", code: 12345, message: String::new(), hint: None };
+        let refusal = WechatError { call: "x", code: 12345, message: String::new(), hint: None };
         assert!(explain(&ClientError::Refused(refusal.into()), Lang::En).ends_with("list of return codes."));
     }
 }

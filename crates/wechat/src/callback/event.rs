@@ -5,7 +5,7 @@ use secrecy::SecretString;
 
 use super::{
     AccountKeys, Query, Refusal,
-    fields::{BodyError, CallbackField, CallbackFields, WantedFields},
+    fields::{CallbackField, CallbackFields, MalformedBody, WantedFields},
     open_envelope, read,
 };
 
@@ -60,7 +60,7 @@ pub fn open_event(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<
     event.map_err(|error| Refusal::proven(error.into(), None).decrypted())
 }
 
-fn event(fields: &CallbackFields<'_>) -> Result<PlatformEvent, BodyError> {
+fn event(fields: &CallbackFields<'_>) -> Result<PlatformEvent, MalformedBody> {
     let appid = || fields.name(CallbackField::AuthorizerAppid).map(String::from);
     let info = match fields.text(CallbackField::InfoType)? {
         "component_verify_ticket" => {

@@ -104,7 +104,7 @@ pub(super) fn text_value(bytes: Cow<'_, [u8]>) -> FieldValue<'_> {
 
 /// What is wrong with a callback body or a line of a bulk import.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
+pub enum MalformedBody {
     /// A line that is not XML or JSON and not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
@@ -145,12 +145,12 @@ fn near(byte: Option<usize>) -> String {
     byte.map(|byte| format!(", near byte {byte}")).unwrap_or_default()
 }
 
-impl BodyError {
+impl MalformedBody {
     /// This error without its position. A bulk import names the line instead.
-    pub(super) fn without_position(self) -> BodyError {
+    pub(super) fn without_position(self) -> MalformedBody {
         match self {
-            BodyError::Xml { complaint, .. } => BodyError::Xml { complaint, byte: None },
-            BodyError::Json { complaint, .. } => BodyError::Json { complaint, byte: None },
+            MalformedBody::Xml { complaint, .. } => MalformedBody::Xml { complaint, byte: None },
+            MalformedBody::Json { complaint, .. } => MalformedBody::Json { complaint, byte: None },
             error => error,
         }
     }
@@ -158,14 +158,14 @@ impl BodyError {
     /// Kind of error and field, as two names. They are fixed texts and contain nothing of the body.
     pub(super) fn kind(&self) -> (&'static str, &'static str) {
         match self {
-            BodyError::NotUtf8 => ("not_utf8", ""),
-            BodyError::DocumentType => ("document_type", ""),
-            BodyError::Xml { complaint, .. } => ("xml", complaint),
-            BodyError::NotAnObject => ("not_an_object", ""),
-            BodyError::Json { complaint, .. } => ("json", complaint),
-            BodyError::Missing(field) => ("missing", field),
-            BodyError::Repeated(field) => ("repeated", field),
-            BodyError::Invalid(field, complaint) => (complaint, field),
+            MalformedBody::NotUtf8 => ("not_utf8", ""),
+            MalformedBody::DocumentType => ("document_type", ""),
+            MalformedBody::Xml { complaint, .. } => ("xml", complaint),
+            MalformedBody::NotAnObject => ("not_an_object", ""),
+            MalformedBody::Json { complaint, .. } => ("json", complaint),
+            MalformedBody::Missing(field) => ("missing", field),
+            MalformedBody::Repeated(field) => ("repeated", field),
+            MalformedBody::Invalid(field, complaint) => (complaint, field),
         }
     }
 }
@@ -184,11 +184,11 @@ impl<'a> CallbackFields<'a> {
         self.0[field as usize].is_some()
     }
 
-    fn required(&self, field: CallbackField) -> Result<&FieldValue<'a>, BodyError> {
+    fn required(&self, field: CallbackField) -> Result<&FieldValue<'a>, MalformedBody> {
         match &self.0[field as usize] {
-            None => Err(BodyError::Missing(field.name())),
-            Some(FieldValue::Repeated) => Err(BodyError::Repeated(field.name())),
-            Some(FieldValue::Broken) => Err(BodyError::Invalid(
+            None => Err(MalformedBody::Missing(field.name())),
+            Some(FieldValue::Repeated) => Err(MalformedBody::Repeated(field.name())),
+            Some(FieldValue::Broken) => Err(MalformedBody::Invalid(
                 field.name(),
                 "readable: it holds bytes that are not UTF-8, a lone & or an unknown reference",
             )),
@@ -197,32 +197,32 @@ impl<'a> CallbackFields<'a> {
     }
 
     /// The text of a required field.
-    pub(super) fn text(&self, field: CallbackField) -> Result<&str, BodyError> {
+    pub(super) fn text(&self, field: CallbackField) -> Result<&str, MalformedBody> {
         match self.required(field)? {
             FieldValue::Text(text) => Ok(text),
-            _ => Err(BodyError::Invalid(field.name(), "text")),
+            _ => Err(MalformedBody::Invalid(field.name(), "text")),
         }
     }
 
     /// The text of a required field that is a name: 1 to 128 bytes long.
-    pub(super) fn name(&self, field: CallbackField) -> Result<Box<str>, BodyError> {
+    pub(super) fn name(&self, field: CallbackField) -> Result<Box<str>, MalformedBody> {
         let text = self.text(field)?;
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
-        if fits { Ok(text.into()) } else { Err(BodyError::Invalid(field.name(), "1 to 128 bytes long")) }
+        if fits { Ok(text.into()) } else { Err(MalformedBody::Invalid(field.name(), "1 to 128 bytes long")) }
     }
 
     /// `CreateTime` in Unix seconds. May have any value.
-    pub(super) fn create_time(&self) -> Result<i64, BodyError> {
+    pub(super) fn create_time(&self) -> Result<i64, MalformedBody> {
         let time = match self.required(CallbackField::CreateTime)? {
             FieldValue::Text(text) => integer(text),
             FieldValue::Unsigned(number) => i64::try_from(*number).ok(),
             FieldValue::Negative(number) => Some(*number),
             FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => None,
         };
-        time.ok_or(BodyError::Invalid("CreateTime", "an integer"))
+        time.ok_or(MalformedBody::Invalid("CreateTime", "an integer"))
     }
 
-    fn msg_id(&self) -> Result<u64, BodyError> {
+    fn msg_id(&self) -> Result<u64, MalformedBody> {
         let id = match self.required(CallbackField::MsgId)? {
             FieldValue::Text(text) => integer(text),
             FieldValue::Unsigned(number) => Some(*number),
@@ -230,11 +230,11 @@ impl<'a> CallbackFields<'a> {
                 None
             }
         };
-        id.ok_or(BodyError::Invalid("MsgId", "an unsigned 64-bit number"))
+        id.ok_or(MalformedBody::Invalid("MsgId", "an unsigned 64-bit number"))
     }
 
     /// `EventKey` as text. Empty if it is missing, a list or an object.
-    fn event_key(&self) -> Result<Box<str>, BodyError> {
+    fn event_key(&self) -> Result<Box<str>, MalformedBody> {
         if !self.has(CallbackField::EventKey) {
             return Ok("".into());
         }
@@ -247,7 +247,7 @@ impl<'a> CallbackFields<'a> {
     }
 
     /// `MsgID` of an event. None if it is missing, empty, a list or an object.
-    fn event_msg_id(&self) -> Result<Option<u64>, BodyError> {
+    fn event_msg_id(&self) -> Result<Option<u64>, MalformedBody> {
         if !self.has(CallbackField::EventMsgId) {
             return Ok(None);
         }
@@ -258,16 +258,16 @@ impl<'a> CallbackFields<'a> {
             FieldValue::Negative(_) => None,
             FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => return Ok(None),
         };
-        id.map(Some).ok_or(BodyError::Invalid("MsgID", "an unsigned 64-bit number"))
+        id.map(Some).ok_or(MalformedBody::Invalid("MsgID", "an unsigned 64-bit number"))
     }
 
     /// Builds the message from the fields.
-    pub(super) fn message(&self) -> Result<Message, BodyError> {
+    pub(super) fn message(&self) -> Result<Message, MalformedBody> {
         let user = self.name(CallbackField::FromUser)?;
         let create_time = self.create_time()?;
         let msg_type = self.text(CallbackField::MsgType)?;
         if msg_type.is_empty() {
-            return Err(BodyError::Missing("MsgType"));
+            return Err(MalformedBody::Missing("MsgType"));
         }
         let content = match Kind::of_msg_type(msg_type) {
             Kind::Event => Content::Event {

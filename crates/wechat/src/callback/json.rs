@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use counting::Message;
 
 use super::{
-    fields::{BodyError, CallbackField, CallbackFields, FieldValue, WantedFields, text_value},
+    fields::{CallbackField, CallbackFields, FieldValue, MalformedBody, WantedFields, text_value},
     xml,
 };
 
@@ -14,24 +14,24 @@ use super::{
 ///
 /// # Errors
 /// The item is not a callback message. The error has no position.
-pub fn read_bulk_line(line: &[u8]) -> Result<Message, BodyError> {
+pub fn read_bulk_line(line: &[u8]) -> Result<Message, MalformedBody> {
     let read = match line.trim_ascii_start().first() {
         Some(b'<') => xml::fields(line, WantedFields::Everything),
         Some(b'{') => fields(line, WantedFields::Everything),
-        _ if std::str::from_utf8(line).is_err() => Err(BodyError::NotUtf8),
-        _ => Err(BodyError::NotAnObject),
+        _ if std::str::from_utf8(line).is_err() => Err(MalformedBody::NotUtf8),
+        _ => Err(MalformedBody::NotAnObject),
     };
-    read.and_then(|fields| fields.message()).map_err(BodyError::without_position)
+    read.and_then(|fields| fields.message()).map_err(MalformedBody::without_position)
 }
 
-pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
+pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
     let mut scanner = JsonScanner { body, at: 0 };
     scanner.skip_blanks();
     if !scanner.take_if(b'{') {
-        return Err(BodyError::NotAnObject);
+        return Err(MalformedBody::NotAnObject);
     }
     let fields = scanner.read_members(wanted).and_then(|fields| scanner.expect_end().map(|()| fields));
-    fields.map_err(|complaint| BodyError::Json { complaint, byte: Some(scanner.at) })
+    fields.map_err(|complaint| MalformedBody::Json { complaint, byte: Some(scanner.at) })
 }
 
 type ReadResult<T> = Result<T, &'static str>;

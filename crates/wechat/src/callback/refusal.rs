@@ -1,7 +1,7 @@
 //! Refused callbacks: the cause, whether the callback is authentic, and what an operator can do.
 
 use super::cipher::CipherError;
-use super::fields::BodyError;
+use super::fields::MalformedBody;
 
 /// A refused callback.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -105,12 +105,12 @@ pub enum Cause {
     },
     /// The body is not a callback message.
     #[error("the body is not a callback message: {0}")]
-    Malformed(BodyError),
+    Malformed(MalformedBody),
 }
 
-impl From<BodyError> for Cause {
-    fn from(error: BodyError) -> Cause {
-        if error == BodyError::DocumentType { Cause::DocumentType } else { Cause::Malformed(error) }
+impl From<MalformedBody> for Cause {
+    fn from(error: MalformedBody) -> Cause {
+        if error == MalformedBody::DocumentType { Cause::DocumentType } else { Cause::Malformed(error) }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Parses callbacks in XML: reads the direct children of the root, which may have any name. Borrows from the bytes. Refuses
 //! a document type declaration, does not parse CDATA, and ignores broken markup in fields that are not read.
 
-use super::fields::{BodyError, CallbackFields, FieldValue, WantedFields};
+use super::fields::{CallbackFields, FieldValue, MalformedBody, WantedFields};
 use scan::{XmlScanner, XmlToken};
 use text::FieldText;
 
 mod scan;
 mod text;
 
-pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, BodyError> {
+pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
     let mut reader = XmlReader { scanner: XmlScanner::new(body), wanted, fields: CallbackFields::default() };
     reader.document().map_err(|error| error.at(reader.scanner.at()))?;
     Ok(reader.fields)
@@ -21,10 +21,10 @@ enum XmlError {
 }
 
 impl XmlError {
-    fn at(self, byte: usize) -> BodyError {
+    fn at(self, byte: usize) -> MalformedBody {
         match self {
-            XmlError::DocumentType => BodyError::DocumentType,
-            XmlError::Complaint(complaint) => BodyError::Xml { complaint, byte: Some(byte) },
+            XmlError::DocumentType => MalformedBody::DocumentType,
+            XmlError::Complaint(complaint) => MalformedBody::Xml { complaint, byte: Some(byte) },
         }
     }
 }
