@@ -23,7 +23,7 @@ const TEXT: &str = "text!(";
 const ERROR: &str = "#[error(";
 
 /// Files with errors that need no Chinese. They go to the log or to machines, or `in_lang` shows another text instead.
-const ENGLISH_ERRORS: [&str; 16] = [
+const ENGLISH_ERRORS: [&str; 17] = [
     "crates/counting/src/page.rs",
     "crates/msgcube/src/conformance/error.rs",
     "crates/msgcube/src/conformance/template.rs",
@@ -37,6 +37,7 @@ const ENGLISH_ERRORS: [&str; 16] = [
     "crates/server/src/http/gateway/copy.rs",
     "crates/server/src/http/gateway/held.rs",
     "crates/server/src/http/gateway/timely.rs",
+    "crates/server/src/http/serve.rs",
     "crates/wechat/src/callback/cipher.rs",
     "crates/wechat/src/callback/fields.rs",
     "crates/wechat/src/callback/refusal.rs",
@@ -186,6 +187,8 @@ fn every_text_of_the_code_has_chinese() {
 fn every_error_that_people_see_has_chinese() {
     let literals = literals();
     let errors = literals.iter().filter(|literal| literal.marker == Some(ERROR) && has_words(&literal.value));
+    // The name of a setting in front of a cause stays as it is.
+    let errors = errors.filter(|error| error.value.trim_end_matches(": {0}").contains(' '));
     let missing: Vec<_> = errors.filter(|error| catalog::known(&error.value).is_none()).collect();
     let is_listed = |error: &&&Literal| ENGLISH_ERRORS.contains(&error.path.as_str());
     let unlisted = missing.iter().filter(|error| !is_listed(error));

@@ -188,7 +188,7 @@ impl CloudRefusal {
             _ => texts(
                 "no_authorization",
                 "no signature",
-                text!("wx-server-sdk signs with TC3-HMAC-SHA256: Tc3Authorization and X-Timestamp"),
+                text!("wx-server-sdk signs with TC3-HMAC-SHA256: Authorization and X-Timestamp"),
             ),
         }
     }
