@@ -108,7 +108,7 @@ impl Transport {
 
 /// The error does not contain the URL, which may contain a password.
 fn parse_base(base: &str) -> Result<Address, ClientError> {
-    Address::parse_base(base).map_err(|why| base_error(&format!("it {why}")))
+    Address::parse_base(base).map_err(|why| base_error(&why))
 }
 
 fn base_error(problem: &dyn std::fmt::Display) -> ClientError {
