@@ -1,4 +1,4 @@
-//! The client against a small real server, which keeps count of what it is asked.
+//! Tests of the client with a small server that records its requests.
 #![allow(clippy::unwrap_used)] // the server's functions belong to the tests, which clippy does not see
 
 use std::{
@@ -18,29 +18,29 @@ use datacube::{Day, ErrorCode, Interface};
 use msgcube_client::{Client, ClientBuilder, ClientError};
 use serde_json::{Value, json};
 
-/// What the server does and what it saw.
+/// The server's behaviour, and the requests it got.
 #[derive(Default)]
 struct Wechat {
-    /// The token in force is `T` with this number.
+    /// The valid token is `T` with this number.
     generation: usize,
-    /// The datacube refuses the token in force, until one is forced.
+    /// The interfaces refuse the valid token until a refresh is forced.
     refuse_until_forced: bool,
-    /// The datacube refuses every token.
+    /// The interfaces refuse every token.
     refuse_always: bool,
-    /// -1 is answered this many times first.
+    /// Number of requests that are answered with -1 first.
     busy: usize,
-    /// Bodies to answer with, instead of one row a call.
-    scripted: Vec<(u16, String)>,
-    /// `stable_token` gives this error.
+    /// Statuses and bodies to answer with, last one first. Without one, the answer has one row.
+    prepared_answers: Vec<(u16, String)>,
+    /// The body with which `stable_token` answers instead of a token.
     token_error: Option<String>,
     token_calls: usize,
     forced_calls: usize,
-    asked: Vec<(String, String, String)>,
+    requests: Vec<(String, String, String)>,
 }
 
-type Shared = Arc<Mutex<Wechat>>;
+type SharedState = Arc<Mutex<Wechat>>;
 
-async fn stable_token(State(wechat): State<Shared>, body: String) -> String {
+async fn stable_token(State(wechat): State<SharedState>, body: String) -> String {
     let mut wechat = wechat.lock().unwrap();
     let request: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&request["appid"], &request["secret"]), (&json!("wx1"), &json!("the secret")));
@@ -55,7 +55,7 @@ async fn stable_token(State(wechat): State<Shared>, body: String) -> String {
 }
 
 async fn datacube(
-    State(wechat): State<Shared>,
+    State(wechat): State<SharedState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -65,9 +65,9 @@ async fn datacube(
     assert_eq!(headers["content-type"], "application/json");
     let dates: Value = serde_json::from_str(&body).unwrap();
     let (begin, end) = (dates["begin_date"].as_str().unwrap(), dates["end_date"].as_str().unwrap());
-    wechat.asked.push((name, begin.to_owned(), end.to_owned()));
-    let good = query.unwrap() == format!("access_token=T{}", wechat.generation);
-    if !good || wechat.refuse_until_forced || wechat.refuse_always {
+    wechat.requests.push((name, begin.to_owned(), end.to_owned()));
+    let is_valid = query.unwrap() == format!("access_token=T{}", wechat.generation);
+    if !is_valid || wechat.refuse_until_forced || wechat.refuse_always {
         return json!({"errcode": 42001, "errmsg": "access_token expired rid: 1-2-3"})
             .to_string()
             .into_response();
@@ -78,13 +78,13 @@ async fn datacube(
     }
     let row =
         json!({"list": [{"ref_date": begin, "msg_type": 1, "msg_user": 2, "msg_count": 3}]}).to_string();
-    let (status, text) = wechat.scripted.pop().unwrap_or((200, row));
+    let (status, text) = wechat.prepared_answers.pop().unwrap_or((200, row));
     let hints = [("x-msgcube-hint", "ask for one day"), ("x-msgcube-hint-zh", "%E4%B8%80%E5%A4%A9")];
     (StatusCode::from_u16(status).unwrap(), hints, text).into_response()
 }
 
-/// The server's state and the base URL where it answers.
-async fn serve(wechat: Wechat) -> (Shared, String) {
+/// Starts the server. Returns its state and its base URL.
+async fn serve(wechat: Wechat) -> (SharedState, String) {
     let shared = Arc::new(Mutex::new(wechat));
     let routes = Router::new().route("/cgi-bin/stable_token", post(stable_token));
     let routes = routes.route("/datacube/{name}", post(datacube)).with_state(shared.clone());
@@ -116,11 +116,11 @@ async fn one_call(client: &Client) -> Result<usize, ClientError> {
 }
 
 fn code_of(outcome: Result<usize, ClientError>) -> i32 {
-    outcome.unwrap_err().refusal().unwrap().code
+    outcome.unwrap_err().wechat_error().unwrap().code
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_token_ends_a_thousand_callers_refresh_it_once() {
+async fn when_the_token_expires_a_thousand_callers_refresh_it_once() {
     let (wechat, base) = serve(Wechat::default()).await;
     let client = client(&base);
     assert_eq!(one_call(&client).await.unwrap(), 1);
@@ -136,7 +136,7 @@ async fn when_the_token_ends_a_thousand_callers_refresh_it_once() {
     }
     let wechat = wechat.lock().unwrap();
     assert_eq!((wechat.token_calls, wechat.forced_calls), (2, 0));
-    assert!(wechat.asked.len() <= 2001, "each caller asks at most twice: {}", wechat.asked.len());
+    assert!(wechat.requests.len() <= 2001, "each caller asks at most twice: {}", wechat.requests.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,8 +157,8 @@ async fn a_refused_token_that_comes_again_is_replaced_by_force() {
     let (wechat, base) = serve(Wechat { refuse_until_forced: true, ..Wechat::default() }).await;
     assert_eq!(one_call(&client(&base)).await.unwrap(), 1);
     let wechat = wechat.lock().unwrap();
-    // the first one, the same again, the forced one
-    assert_eq!((wechat.token_calls, wechat.forced_calls, wechat.asked.len()), (3, 1, 2));
+    // The first token, the same one again, then the forced one.
+    assert_eq!((wechat.token_calls, wechat.forced_calls, wechat.requests.len()), (3, 1, 2));
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_second_refusal_goes_to_the_caller_and_force_is_not_repeated() {
     let (wechat, base) = serve(Wechat { refuse_always: true, ..Wechat::default() }).await;
     let client = client(&base);
     assert_eq!(code_of(one_call(&client).await), 42001);
-    assert_eq!(wechat.lock().unwrap().asked.len(), 2);
+    assert_eq!(wechat.lock().unwrap().requests.len(), 2);
     assert_eq!(code_of(one_call(&client).await), 42001);
     assert_eq!(wechat.lock().unwrap().forced_calls, 1);
 }
@@ -177,7 +177,7 @@ async fn a_fixed_token_is_used_as_it_is_and_never_replaced() {
     assert_eq!(one_call(&built(Client::with_token("T0"), &base)).await.unwrap(), 1);
     assert_eq!(code_of(one_call(&built(Client::with_token("old"), &base)).await), 42001);
     let wechat = wechat.lock().unwrap();
-    assert_eq!((wechat.token_calls, wechat.asked.len()), (0, 2));
+    assert_eq!((wechat.token_calls, wechat.requests.len()), (0, 2));
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_failed_token_request_fails_the_call_and_the_next_one_tries_again() {
     let (wechat, base) = serve(Wechat { token_error: Some(error), ..Wechat::default() }).await;
     let client = client(&base);
     let refused = one_call(&client).await.unwrap_err();
-    assert_eq!(refused.refusal().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
+    assert_eq!(refused.wechat_error().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
     assert_eq!(refused.to_string(), "stable_token: 40125 invalid appsecret rid: 1-2-3");
     wechat.lock().unwrap().token_error = None;
     assert_eq!(one_call(&client).await.unwrap(), 1);
@@ -196,11 +196,11 @@ async fn a_failed_token_request_fails_the_call_and_the_next_one_tries_again() {
 async fn system_error_is_tried_three_times() {
     let (wechat, base) = serve(Wechat { busy: 2, ..Wechat::default() }).await;
     assert_eq!(one_call(&client(&base)).await.unwrap(), 1);
-    assert_eq!(wechat.lock().unwrap().asked.len(), 3);
+    assert_eq!(wechat.lock().unwrap().requests.len(), 3);
     wechat.lock().unwrap().busy = 9;
     assert_eq!(code_of(one_call(&client(&base)).await), -1);
     let wechat = wechat.lock().unwrap();
-    assert_eq!((wechat.busy, wechat.asked.len()), (6, 6));
+    assert_eq!((wechat.busy, wechat.requests.len()), (6, 6));
 }
 
 #[tokio::test]
@@ -217,8 +217,8 @@ async fn a_long_range_becomes_legal_windows_whose_rows_are_joined() {
         .unwrap();
     assert_eq!(rows.iter().map(|row| row.ref_date.ymd().1).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
     assert_eq!(seen, (1..=10).map(|done| (done, 10, true)).collect::<Vec<_>>());
-    let asked = wechat.lock().unwrap().asked[9].clone();
-    assert_eq!(asked, ("getupstreammsgmonth".into(), "2026-10-01".into(), "2026-10-01".into()));
+    let last_request = wechat.lock().unwrap().requests[9].clone();
+    assert_eq!(last_request, ("getupstreammsgmonth".into(), "2026-10-01".into(), "2026-10-01".into()));
     let backwards = client(&base).rows(month, end, begin).await;
     assert!(matches!(backwards, Err(ClientError::Range(_))));
 }
@@ -240,7 +240,7 @@ async fn malformed_answers_say_which_call_and_where() {
         (502, "Bad Gateway", "getupstreammsg: HTTP status 502"),
         (302, "", "HTTP status 302"),
     ] {
-        wechat.lock().unwrap().scripted.push((status, body.to_owned()));
+        wechat.lock().unwrap().prepared_answers.push((status, body.to_owned()));
         let error = one_call(&client).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
@@ -250,9 +250,9 @@ async fn malformed_answers_say_which_call_and_where() {
 async fn the_hint_of_a_refusal_is_passed_through_in_both_languages() {
     let (wechat, base) = serve(Wechat::default()).await;
     let refusal = json!({"errcode": 61501, "errmsg": "date range error rid: 1-2-3"}).to_string();
-    wechat.lock().unwrap().scripted.push((200, refusal));
+    wechat.lock().unwrap().prepared_answers.push((200, refusal));
     let error = one_call(&client(&base)).await.unwrap_err();
-    let hint = error.refusal().unwrap().hint.clone().unwrap();
+    let hint = error.wechat_error().unwrap().hint.clone().unwrap();
     assert_eq!((hint.english.as_str(), hint.chinese.as_deref()), ("ask for one day", Some("一天")));
     assert_eq!(error.to_string(), "getupstreammsg: 61501 date range error rid: 1-2-3 (ask for one day)");
 }

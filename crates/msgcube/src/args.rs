@@ -177,12 +177,12 @@ fn lang_parser() -> impl TypedValueParser<Value = Lang> {
     let values = [("en", "English"), ("zh", "Chinese (simplified)")];
     let values = values.map(|(code, about)| PossibleValue::new(code).help(about));
     let parser = PossibleValuesParser::new(values);
-    parser.map(|code| Lang::of_code(&code).unwrap_or_default())
+    parser.map(|code| Lang::from_code(&code).unwrap_or_default())
 }
 
 fn locale() -> Lang {
     let values = ["LC_ALL", "LC_MESSAGES", "LANG"].map(|name| environment(name).unwrap_or_default());
-    Lang::of_locale(values.iter().map(String::as_str))
+    Lang::from_locale(values.iter().map(String::as_str))
 }
 
 fn fail(failure: &Failure, lang: Lang) -> ExitCode {
@@ -208,7 +208,7 @@ async fn run_command(
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
-            let today = Clock::real().today();
+            let today = counting::day_of(Clock::real().now_s());
             let done = query::run(args, lang, columns(), today, &configured_account, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }

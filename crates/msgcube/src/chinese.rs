@@ -20,7 +20,7 @@ pub fn typed_lang(typed: &[OsString]) -> Option<Lang> {
         "--lang" => words.get(place + 1).copied(),
         other => other.strip_prefix("--lang="),
     });
-    value.and_then(Lang::of_code)
+    value.and_then(Lang::from_code)
 }
 
 /// Shows help, or what is wrong with the command line.

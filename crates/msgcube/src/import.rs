@@ -19,7 +19,7 @@ use clap::Args;
 use datacube::Day;
 use i18n::text;
 use indicatif::{ProgressBar, ProgressStyle};
-use msgcube_client::Secret;
+use msgcube_client::SecretString;
 use tokio::sync::mpsc;
 
 pub use self::{
@@ -56,7 +56,7 @@ pub struct ImportArgs {
     pub appid: Option<String>,
     /// The server's admin key. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
     #[arg(long, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<Secret>,
+    pub admin_key: Option<SecretString>,
     /// File with the server's admin key
     #[arg(long, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,

@@ -109,7 +109,7 @@ impl Lines {
 
     async fn encrypt(&self, host: &str, tcp: TcpStream) -> Result<(Box<dyn Stream>, Shown), Fault> {
         let tls = |error: &dyn fmt::Display| Fault::Tls(error.to_string());
-        let check = Arc::new(self.check.as_ref().map_err(|error| tls(error))?.anew());
+        let check = Arc::new(self.check.as_ref().map_err(|error| tls(error))?.for_another_connection());
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_safe_default_protocol_versions().map_err(|error| tls(&error))?;
         let mut config =

@@ -22,7 +22,7 @@ use crate::admin::client_of_server;
 use i18n::Lang;
 use server::config::Config;
 use wechat::callback::cipher::AesKey;
-use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
+use wechat::callback::seal::{CallbackSigner, Draft, Encryption, Sealed};
 
 /// WeChat waits 5 s; a little more shows that a server is late rather than gone.
 const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
@@ -169,14 +169,14 @@ fn prepare(args: &SendArgs, now_s: i64, target: &Target) -> Result<Request, Send
     // WeChat's own fit a signed number.
     let msg_id = args.msg_id.unwrap_or(number >> 1);
     let nonce = (number % 10_000_000_000).to_string();
-    let envelope = Envelope { token: &target.token, timestamp: now_s, nonce: &nonce };
+    let envelope = CallbackSigner { token: &target.token, timestamp: now_s, nonce: &nonce };
     let sealed = seal(target, &envelope, &draft(args, target, now_s, msg_id), random)?;
     Ok(Request { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
 }
 
 fn seal(
     target: &Target,
-    envelope: &Envelope<'_>,
+    envelope: &CallbackSigner<'_>,
     draft: &Draft<'_>,
     random: &[u8],
 ) -> Result<Sealed, SendError> {

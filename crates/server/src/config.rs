@@ -291,7 +291,7 @@ impl Config {
     pub fn check_loops(&self, accounts: &[&AccountConfig], bound: Option<SocketAddr>) -> Result<(), Flaw> {
         let is_here = |address: &Address| {
             let sockets = [Some(self.listen), self.admin_listen, bound];
-            sockets.into_iter().flatten().any(|socket| address.leads_to(socket))
+            sockets.into_iter().flatten().any(|socket| address.is_served_by(socket))
         };
         let what = "leads back to msgcube itself; name the address of the server behind it";
         if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {

@@ -150,7 +150,7 @@ impl Intake {
         match recipient {
             Recipient::Own(account) => self.open_own(account, query, body),
             Recipient::ThroughPlatform { platform, appid, .. } => {
-                self.open_through(platform, appid, query, body)
+                self.open_platform_message(platform, appid, query, body)
             }
         }
     }
@@ -174,7 +174,7 @@ impl Intake {
     }
 
     /// The path is not signed: whose message it is, its `ToUserName` says.
-    fn open_through(
+    fn open_platform_message(
         &self,
         platform: &Platform,
         appid: &str,
@@ -182,7 +182,7 @@ impl Intake {
         body: &[u8],
     ) -> Result<PendingMessage, Rejection> {
         let now_s = self.clock.now_s();
-        let opened = callback::open_through(&platform.keys, query, body);
+        let opened = callback::open_platform_message(&platform.keys, query, body);
         let platform = &platform.config.appid;
         // Whoever knows the platform's token and key could send it to the path of any account.
         let refused =

@@ -11,7 +11,7 @@ use clap::Args;
 use http_body_util::Full;
 use i18n::Lang;
 use msgcube_client::{
-    Secret,
+    ExposeSecret as _, SecretString,
     http::{Address, HttpClient, Limits, Trust},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -34,7 +34,7 @@ pub struct ServerArgs {
     pub server: Option<String>,
     /// A key with the scope admin. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
     #[arg(long, global = true, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<Secret>,
+    pub admin_key: Option<SecretString>,
     /// File with that key
     #[arg(long, global = true, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub struct ConfiguredServer {
     /// Where it listens.
     pub base: String,
     /// Its admin key.
-    pub admin_key: Option<Secret>,
+    pub admin_key: Option<SecretString>,
 }
 
 /// Why a command failed.
@@ -161,7 +161,7 @@ pub fn client_of_server(
 pub struct Connection {
     http: HttpClient,
     base: Address,
-    key: Secret,
+    key: SecretString,
 }
 
 impl Connection {
@@ -183,7 +183,7 @@ impl Connection {
     }
 
     /// To this address with this key; `is_configured`: as it stands in a configuration.
-    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
+    pub fn to(base: &str, key: SecretString, is_configured: bool) -> Result<Connection, AdminError> {
         let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
         Ok(Connection { http: client_of_server(&base, is_configured, None), base, key })
     }
@@ -215,7 +215,7 @@ impl Connection {
         }
         let unusable = |error: http::Error| AdminError::Server(error.to_string());
         let request = Request::builder().method(method).uri(self.base.below(&path).map_err(unusable)?);
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose()));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()));
         let request = match body {
             Some(body) => {
                 request.header(header::CONTENT_TYPE, "application/json").body(Full::from(body.to_string()))
@@ -241,7 +241,7 @@ fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
     AdminError::Refused { status: status.as_u16(), text }
 }
 
-fn given_key(args: &ServerArgs) -> Result<Option<Secret>, AdminError> {
+fn given_key(args: &ServerArgs) -> Result<Option<SecretString>, AdminError> {
     match &args.admin_key_file {
         Some(path) => Ok(Some(read_file(path)?.into())),
         None => Ok(args.admin_key.clone()),

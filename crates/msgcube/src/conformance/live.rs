@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::Path, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
 use i18n::format;
-use msgcube_client::{Secret, http::Address};
+use msgcube_client::{ExposeSecret as _, SecretString, http::Address};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use system::clock::Clock;
@@ -94,7 +94,7 @@ impl Live {
         &mut self,
         credentials: &Credentials,
         mask: &mut Mask,
-    ) -> Result<Secret, ConformanceError> {
+    ) -> Result<SecretString, ConformanceError> {
         match credentials {
             Credentials::Account { appid, secret } => self.stable_token(appid, secret, mask).await,
             Credentials::Token(token) => self.checked(token, mask).await.map(|()| token.clone()),
@@ -104,11 +104,12 @@ impl Live {
     async fn stable_token(
         &mut self,
         appid: &str,
-        secret: &Secret,
+        secret: &SecretString,
         mask: &mut Mask,
-    ) -> Result<Secret, ConformanceError> {
+    ) -> Result<SecretString, ConformanceError> {
         const CALL: &str = "stable_token";
-        let body = json!({ "grant_type": "client_credential", "appid": appid, "secret": secret.expose() });
+        let body =
+            json!({ "grant_type": "client_credential", "appid": appid, "secret": secret.expose_secret() });
         let mut request = Request::new("POST /cgi-bin/stable_token");
         request.headers.push("Content-Type: application/json".to_owned());
         request.body = Some(body.to_string().into_bytes());
@@ -127,11 +128,11 @@ impl Live {
     }
 
     /// A token that is refused would make every case differ.
-    async fn checked(&mut self, token: &Secret, mask: &mut Mask) -> Result<(), ConformanceError> {
+    async fn checked(&mut self, token: &SecretString, mask: &mut Mask) -> Result<(), ConformanceError> {
         const CALL: &str = "getupstreammsg";
-        let token: String = form_urlencoded::byte_serialize(token.expose().as_bytes()).collect();
+        let token: String = form_urlencoded::byte_serialize(token.expose_secret().as_bytes()).collect();
         let mut request = Request::new(format!("POST /datacube/getupstreammsg?access_token={token}"));
-        let day = self.clock.today().plus_days(-2);
+        let day = counting::day_of(self.clock.now_s()).plus_days(-2);
         request.body = Some(format!(r#"{{"begin_date":"{day}","end_date":"{day}"}}"#).into_bytes());
         let answer = self.one(CALL, &request).await?;
         match errcode(&answer) {

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use datacube::ERROR_CODES;
+use msgcube_client::ExposeSecret as _;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Number, Value};
 
@@ -50,9 +51,9 @@ impl Mask {
         match credentials {
             Credentials::Account { appid, secret } => {
                 mask.hide(appid, APPID);
-                mask.hide(secret.expose(), SECRET);
+                mask.hide(secret.expose_secret(), SECRET);
             }
-            Credentials::Token(token) => drop(mask.token(token.expose())),
+            Credentials::Token(token) => drop(mask.token(token.expose_secret())),
         }
         mask
     }

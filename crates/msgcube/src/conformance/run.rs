@@ -1,7 +1,7 @@
 //! Asks a server all that is to be asked of it, one case after the other, and keeps the record.
 
 use i18n::text;
-use msgcube_client::{Secret, WECHAT_BASE};
+use msgcube_client::{ExposeSecret as _, SecretString, WECHAT_BASE};
 
 use super::{
     case::Case,
@@ -71,7 +71,7 @@ pub async fn ask(
     announce(live, extent, plan.disturb, around);
     let mut mask = Mask::new(credentials);
     let mut token = live.token(credentials, &mut mask).await?;
-    let mut record = Record::new(server(live), around.clock.today());
+    let mut record = Record::new(server(live), counting::day_of(around.clock.now_s()));
     let bar = progress_bar(extent.calls);
     let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
@@ -79,7 +79,7 @@ pub async fn ask(
         for case in cases {
             let walked = through(live, case, credentials, &token, around).await;
             let walked = walked.map_err(|fault| live.unreached(fault))?;
-            record.add(&walked, token.expose(), &mut mask).await;
+            record.add(&walked, token.expose_secret(), &mut mask).await;
             bar.inc(u64::try_from(case.calls()).unwrap_or_default());
             silent = if is_late(&walked) { silent + 1 } else { 0 };
             if silent == SILENT_CASES_MAX {
@@ -105,20 +105,20 @@ async fn through<'a>(
     live: &mut Live,
     case: &'a Case,
     credentials: &Credentials,
-    token: &Secret,
+    token: &SecretString,
     around: &Around,
 ) -> Result<Walked<'a>, Fault> {
     loop {
-        let today = around.clock.today();
+        let today = counting::day_of(around.clock.now_s());
         let mut known = Known::on(today);
-        known.insert("token", token.expose());
+        known.insert("token", token.expose_secret());
         if let Credentials::Account { appid, secret } = credentials {
             known.insert("appid", appid);
-            known.insert("secret", secret.expose());
+            known.insert("secret", secret.expose_secret());
         }
         let answer = async |request: &_, times| live.ask(request, times).await;
         let walked = Walked::through(case, today, known, answer).await?;
-        if around.clock.today() == today || case.disturbs {
+        if counting::day_of(around.clock.now_s()) == today || case.disturbs {
             return Ok(walked);
         }
     }

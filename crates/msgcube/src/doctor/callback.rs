@@ -12,7 +12,7 @@ use server::{config::AccountConfig, intake::path};
 use system::{random, secret::Secret};
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Sealed},
     signature::sign,
 };
 
@@ -211,7 +211,8 @@ fn seal(scene: &Installation, entrance: &Entrance<'_>, mode: Mode) -> Result<Sea
         msg_id: Some(MSG_ID),
     };
     let nonce = nonce();
-    let envelope = Envelope { token: entrance.token.reveal(), timestamp: scene.clock.now_s(), nonce: &nonce };
+    let envelope =
+        CallbackSigner { token: entrance.token.reveal(), timestamp: scene.clock.now_s(), nonce: &nonce };
     let (Mode::Safe | Mode::Compatible, Some(key)) = (mode, entrance.key) else {
         return Ok(envelope.plain(&draft));
     };

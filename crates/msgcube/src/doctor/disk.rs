@@ -89,7 +89,7 @@ fn look(folder: &Path, lang: Lang) -> Vec<Finding> {
             let found = text!(
                 "nothing can be written to {folder}: {error}",
                 folder = folder.display(),
-                error = Text::of_english(&error)
+                error = Text::from_english(&error)
             )
             .in_lang(lang);
             Finding::problem("disk_sync", found, remedy)

@@ -11,7 +11,7 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use wechat::callback::cutter::{Cutter, Item, line_breaks};
+use wechat::callback::cutter::{CutItem, Cutter, line_breaks};
 
 /// Bytes of lines after which a chunk is sent.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
@@ -114,9 +114,9 @@ impl<R: BufRead> Lines<R> {
                 }
                 is_empty = false;
                 match item {
-                    Item::Whole(item) if item.trim_ascii().is_empty() => {}
-                    Item::Whole(item) => chunk.add(number, item),
-                    Item::Bad(why) => chunk.bad.push((number, why)),
+                    CutItem::Whole(item) if item.trim_ascii().is_empty() => {}
+                    CutItem::Whole(item) => chunk.add(number, item),
+                    CutItem::Bad(why) => chunk.bad.push((number, why)),
                 }
             }
             let is_full =

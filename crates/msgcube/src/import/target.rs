@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use msgcube_client::Secret;
+use msgcube_client::SecretString;
 use server::config::Config;
 
 use super::{ImportArgs, ImportError};
@@ -19,7 +19,7 @@ pub(super) struct Destination {
     /// The address is the configuration's.
     pub(super) is_configured: bool,
     pub(super) appid: String,
-    pub(super) admin_key: Secret,
+    pub(super) admin_key: SecretString,
 }
 
 impl Destination {
@@ -48,7 +48,7 @@ impl Destination {
     }
 }
 
-fn given_key(args: &ImportArgs) -> Result<Option<Secret>, ImportError> {
+fn given_key(args: &ImportArgs) -> Result<Option<SecretString>, ImportError> {
     let Some(path) = &args.admin_key_file else { return Ok(args.admin_key.clone()) };
     let text = std::fs::read_to_string(path)
         .map_err(|source| ImportError::KeyFile { path: path.clone(), source })?;

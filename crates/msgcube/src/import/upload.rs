@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datacube::Day;
 use http_body_util::Full;
 use msgcube_client::{
-    Secret,
+    ExposeSecret as _, SecretString,
     http::{Address, HttpClient, HttpError, Limits},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -39,7 +39,7 @@ pub struct Upload {
     http: HttpClient,
     base: Address,
     path: String,
-    admin_key: Secret,
+    admin_key: SecretString,
     patience: Patience,
 }
 
@@ -105,7 +105,7 @@ impl Upload {
 
     async fn send_once(&self, url: Uri, body: Bytes) -> Result<BulkAnswer, UploadError> {
         let request = Request::post(url)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.admin_key.expose()))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.admin_key.expose_secret()))
             .header(header::CONTENT_TYPE, "application/x-ndjson")
             .body(Full::from(body))
             .map_err(|error| UploadError::Server(error.to_string()))?;

@@ -9,10 +9,12 @@ use super::{Fault, exchange::NoAnswer};
 /// What went wrong.
 pub fn fault(lang: Lang, fault: &Fault) -> String {
     match fault {
-        Fault::Name(why) => text!("the name leads nowhere: {why}", why = Text::of_english(why)).in_lang(lang),
+        Fault::Name(why) => {
+            text!("the name leads nowhere: {why}", why = Text::from_english(why)).in_lang(lang)
+        }
         Fault::Refused => text!("the connection is refused").in_lang(lang),
-        Fault::Unconnected(why) => text!("no connection: {why}", why = Text::of_english(why)).in_lang(lang),
-        Fault::Tls(why) => text!("no TLS: {why}", why = Text::of_english(why)).in_lang(lang),
+        Fault::Unconnected(why) => text!("no connection: {why}", why = Text::from_english(why)).in_lang(lang),
+        Fault::Tls(why) => text!("no TLS: {why}", why = Text::from_english(why)).in_lang(lang),
         Fault::Untrusted(error) => {
             let why = untrusted(lang, error);
             text!("its certificate is not trusted: {why}", why).in_lang(lang)

@@ -3,7 +3,7 @@
 
 use i18n::Lang;
 use i18n::{Text, text};
-use msgcube_client::{ClientError, Refusal};
+use msgcube_client::{ClientError, WechatError};
 use wechat::error_guide::Meaning;
 
 /// Where the command line has a nearer remedy than the interface: code, advice in English and in Chinese.
@@ -29,7 +29,7 @@ pub fn explain(error: &ClientError, lang: Lang) -> String {
     }
 }
 
-fn refused(refusal: &Refusal, lang: Lang) -> String {
+fn refused(refusal: &WechatError, lang: Lang) -> String {
     let mut text = format!("{}: {} {}", refusal.call, refusal.code, refusal.message);
     if let Some(hint) = &refusal.hint {
         let chinese = hint.chinese.as_deref().unwrap_or(&hint.english);
@@ -42,7 +42,7 @@ fn refused(refusal: &Refusal, lang: Lang) -> String {
 pub fn of_code(code: i32, lang: Lang) -> String {
     let nearer = ADVICE.iter().find(|(known, ..)| *known == code);
     let nearer = nearer.map(|(_, advice)| advice.clone());
-    let usual = || Meaning::of(code).map(|meaning| meaning.remedy.clone());
+    let usual = || Meaning::by_code(code).map(|meaning| meaning.remedy.clone());
     let list = text!("See the code in WeChat's list of return codes.");
     nearer.or_else(usual).unwrap_or(list).in_lang(lang)
 }
@@ -69,7 +69,7 @@ mod tests {
     fn a_refusal_shows_the_servers_hint_and_the_next_step_in_one_language() {
         let hint = Hint { english: "ask for one day".into(), chinese: Some("一天".into()) };
         let message = "date range error rid: 1-2-3".to_owned();
-        let refusal = Refusal { call: "getupstreammsg", code: 61501, message, hint: Some(hint) };
+        let refusal = WechatError { call: "getupstreammsg", code: 61501, message, hint: Some(hint) };
         let error = ClientError::Refused(refusal.into());
         let english = explain(&error, Lang::En);
         assert_eq!(
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn codes_without_advice_lead_to_the_list() {
-        let refusal = Refusal { call: "x", code: 12345, message: String::new(), hint: None };
+        let refusal = WechatError { call: "x", code: 12345, message: String::new(), hint: None };
         assert!(explain(&ClientError::Refused(refusal.into()), Lang::En).ends_with("list of return codes."));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use i18n::Lang;
 use i18n::text;
-use msgcube_client::{Client, ClientBuilder, Secret};
+use msgcube_client::{Client, ClientBuilder, SecretString};
 
 /// An account as the configuration names it.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct ConfiguredAccount {
     /// Its appid.
     pub appid: String,
     /// Its secret.
-    pub secret: Secret,
+    pub secret: SecretString,
     /// Where msgcube listens according to the same configuration, if it can be reached there.
     pub base: Option<String>,
 }
@@ -35,10 +35,10 @@ pub struct CredentialArgs {
     pub secret_file: Option<PathBuf>,
     /// The account's secret. Other users of this machine see it in `ps`: prefer MSGCUBE_SECRET or --secret-file
     #[arg(long, env = "MSGCUBE_SECRET", hide_env_values = true, value_name = "SECRET")]
-    pub secret: Option<Secret>,
+    pub secret: Option<SecretString>,
     /// An access token, used as it is. Shows up in `ps`: prefer MSGCUBE_ACCESS_TOKEN
     #[arg(long, env = "MSGCUBE_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<Secret>,
+    pub token: Option<SecretString>,
     /// Take appid and secret from msgcube's configuration; --appid chooses among several accounts
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -48,9 +48,9 @@ pub struct CredentialArgs {
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// Tokens are fetched with these.
-    Account { appid: String, secret: Secret },
+    Account { appid: String, secret: SecretString },
     /// A token, used as it is.
-    Token(Secret),
+    Token(SecretString),
 }
 
 /// Why there are none. For people use [`CredentialError::in_lang`], which adds the next step.
@@ -117,7 +117,7 @@ fn appid(args: &CredentialArgs) -> Result<String, CredentialError> {
     args.appid.clone().ok_or(CredentialError::None)
 }
 
-fn secret_of(path: &Path) -> Result<Secret, CredentialError> {
+fn secret_of(path: &Path) -> Result<SecretString, CredentialError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| CredentialError::SecretFile { path: path.to_owned(), source })?;
     Ok(text.trim().into())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use counting::{Kind, day_of};
 use datacube::Day;
-use msgcube_client::{Secret, http::Address};
+use msgcube_client::{SecretString, http::Address};
 use serde_json::Value;
 use server::config::Config;
 
@@ -53,7 +53,7 @@ pub(super) fn of(
     let base = own.map_or(sent_to, Config::own_url);
     // Where the system chose the port, the configuration does not know it.
     let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
-    let key = given.or_else(kept).map(Secret::from);
+    let key = given.or_else(kept).map(SecretString::from);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
     let server = Connection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);

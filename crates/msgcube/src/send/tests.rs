@@ -3,7 +3,7 @@
 use clap::Parser;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use wechat::callback::{AccountKeys, KeySettings, Query, open, open_through};
+use wechat::callback::{AccountKeys, KeySettings, Query, open, open_platform_message};
 
 use super::*;
 
@@ -252,7 +252,7 @@ async fn opened_through(line: &str) -> (String, String) {
     };
     let keys = AccountKeys::new(&settings).unwrap();
     let body = request["body"].as_str().unwrap().as_bytes();
-    let (_, to_user) = open_through(&keys, &Query::parse(query), body).unwrap();
+    let (_, to_user) = open_platform_message(&keys, &Query::parse(query), body).unwrap();
     (address.to_owned(), to_user.into())
 }
 

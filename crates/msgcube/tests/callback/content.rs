@@ -1,7 +1,7 @@
 //! What a message has to say: fields, numbers, references; XML, JSON and bulk lines alike.
 
 use counting::{Content, Kind, Message};
-use wechat::callback::{Proof, Refusal, json::bulk_line};
+use wechat::callback::{Proof, Refusal, json::read_bulk_line};
 
 use super::{opened, reason, settings, with_body};
 
@@ -93,7 +93,7 @@ fn what_is_no_message_is_malformed_but_authentic() {
 fn refusals_for_content_keep_the_create_time() {
     let refusal = children(&format!("{WHO}<MsgType>text</MsgType>")).unwrap_err();
     assert_eq!((refusal.create_time(), refusal.may_be_relayed()), (Some(5), true));
-    assert_eq!(refusal.to_string(), "the body is no callback message: MsgId is missing");
+    assert_eq!(refusal.to_string(), "the body is not a callback message: MsgId is missing");
 }
 
 /// A bulk line with these two values as they are.
@@ -101,7 +101,7 @@ fn line(create_time: &str, msg_id: &str) -> Result<Message, String> {
     let line = format!(
         r#"{{"FromUserName":"u","CreateTime":{create_time},"MsgType":"text","MsgId":{msg_id},"Content":null,"y":1e999}}"#
     );
-    bulk_line(line.as_bytes()).map_err(|flaw| flaw.to_string())
+    read_bulk_line(line.as_bytes()).map_err(|flaw| flaw.to_string())
 }
 
 /// The same two values in XML, where everything is text.
@@ -155,13 +155,13 @@ fn bulk_lines_need_what_counting_needs() {
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"","MsgId":6}"#, "MsgType is missing"),
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"text"}"#, "MsgId is missing"),
         (r#"{"FromUserName":"u","CreateTime":5,"MsgType":"event"}"#, "Event is missing"),
-        (r#"{"FromUserName":"u","FromUserName":"u","CreateTime":5}"#, "FromUserName is there twice"),
+        (r#"{"FromUserName":"u","FromUserName":"u","CreateTime":5}"#, "FromUserName appears twice"),
     ] {
-        assert_eq!(bulk_line(line.as_bytes()).unwrap_err().to_string(), complaint, "{line}");
+        assert_eq!(read_bulk_line(line.as_bytes()).unwrap_err().to_string(), complaint, "{line}");
     }
-    assert_eq!(bulk_line(b"\xff").unwrap_err().to_string(), "not UTF-8");
+    assert_eq!(read_bulk_line(b"\xff").unwrap_err().to_string(), "not UTF-8");
     let user = |user: &str| format!(r#"{{"FromUserName":"{user}","CreateTime":5,"MsgType":"x","MsgId":6}}"#);
-    assert_eq!(bulk_line(user(&"a".repeat(128)).as_bytes()).unwrap().kind(), Kind::Other);
-    assert!(bulk_line(user(&"微".repeat(43)).as_bytes()).is_err(), "129 bytes");
-    assert_eq!(&*bulk_line(user("\\u5fae\\n").as_bytes()).unwrap().user, "微\n");
+    assert_eq!(read_bulk_line(user(&"a".repeat(128)).as_bytes()).unwrap().kind(), Kind::Other);
+    assert!(read_bulk_line(user(&"微".repeat(43)).as_bytes()).is_err(), "129 bytes");
+    assert_eq!(&*read_bulk_line(user("\\u5fae\\n").as_bytes()).unwrap().user, "微\n");
 }

@@ -14,7 +14,7 @@ mod properties;
 mod vectors;
 
 use counting::{Content, Kind, Message};
-use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
+use wechat::callback::seal::{CallbackSigner, Draft, Encryption, Sealed};
 use wechat::callback::{AccountKeys, KeySettings, Proof, Query, Refusal, cipher, open, signature::sign};
 
 const NOW_S: i64 = 1_800_000_000;
@@ -47,13 +47,13 @@ fn message() -> Message {
 }
 
 fn plain() -> Sealed {
-    Envelope { token: TOKEN, timestamp: NOW_S, nonce: "7" }.plain(&draft())
+    CallbackSigner { token: TOKEN, timestamp: NOW_S, nonce: "7" }.plain(&draft())
 }
 
 fn encrypted(key: &str, appid: &str, compatible: bool) -> Sealed {
     let key = cipher::AesKey::parse(key).unwrap();
     let encryption = Encryption { key: &key, appid, random: *b"0123456789abcdef", compatible };
-    Envelope { token: TOKEN, timestamp: 1, nonce: "7" }.encrypted(&encryption, &draft())
+    CallbackSigner { token: TOKEN, timestamp: 1, nonce: "7" }.encrypted(&encryption, &draft())
 }
 
 /// Any body, plain, with the right signature.

@@ -1,6 +1,6 @@
 //! Who may send what: modes, signatures, keys, age, receiver.
 
-use wechat::callback::{Cause, json::bulk_line, verify_get};
+use wechat::callback::{Cause, json::read_bulk_line, verify_get};
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn json_is_read_like_xml_outside_and_inside() {
     assert_eq!(opened(settings(), &with_inner(inner, outer)), Ok(message()));
     assert_eq!(opened(settings(), &with_inner(inner, safe)), Ok(message()));
     assert_eq!(opened(settings(), &with_inner(&draft().xml(), outer)), Ok(message()));
-    assert_eq!(bulk_line(inner.as_bytes()), Ok(message()));
+    assert_eq!(read_bulk_line(inner.as_bytes()), Ok(message()));
 }
 
 #[test]
@@ -109,11 +109,11 @@ fn what_a_plain_signature_cannot_vouch_for_goes_to_nobody_and_only_a_fresh_one_i
             let refusal = refusal(keys, body, now_s);
             assert_eq!((refusal.reason(), refusal.status()), (reason, 401), "{body}");
             assert!(!refusal.may_be_relayed(), "{body}");
-            assert_eq!(refusal.authentic(), now_s == NOW_S && reason != "wrong_signature", "{body}");
+            assert_eq!(refusal.is_authentic(), now_s == NOW_S && reason != "wrong_signature", "{body}");
         }
     }
     let malformed = refusal(settings(), "no xml", NOW_S);
-    assert!(malformed.authentic() && malformed.may_be_relayed());
+    assert!(malformed.is_authentic() && malformed.may_be_relayed());
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn document_types_are_refused_outside_and_inside_and_never_relayed() {
         for sealed in [with_body(&declared(declaration)), with_inner(&declared(declaration), safe)] {
             let refusal = opened(settings(), &sealed).unwrap_err();
             assert_eq!(refusal.cause(), &Cause::DocumentType, "{declaration}");
-            assert!(refusal.authentic() && !refusal.may_be_relayed());
+            assert!(refusal.is_authentic() && !refusal.may_be_relayed());
         }
         let outer = |encrypt: &str| format!("{declaration}{}", safe(encrypt));
         let sealed = with_inner(&draft().xml(), outer);

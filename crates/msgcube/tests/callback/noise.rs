@@ -2,7 +2,9 @@
 
 use counting::{Content, Kind, Message};
 use proptest::prelude::*;
-use wechat::callback::{AccountKeys, KeySettings, Query, cipher, json::bulk_line, open, signature::sign};
+use wechat::callback::{
+    AccountKeys, KeySettings, Query, cipher, json::read_bulk_line, open, signature::sign,
+};
 
 use super::{KEY, NOW_S, TOKEN, settings};
 
@@ -162,7 +164,7 @@ proptest! {
         let body = if is_json { json(&fields, &inner, blanks) } else { xml(&fields, &inner, blanks, is_cdata) };
         let shown = String::from_utf8_lossy(&body).into_owned();
         prop_assert_eq!(opens(&settings, &plain_query(), &body), Some(message.clone()), "plain {}", shown);
-        prop_assert_eq!(bulk_line(&body), Ok(message.clone()), "bulk {}", shown);
+        prop_assert_eq!(read_bulk_line(&body), Ok(message.clone()), "bulk {}", shown);
 
         let (query, encrypt) = encrypted(&body);
         let safe = [("ToUserName", "gh_1"), ("Encrypt", encrypt.as_str())];
@@ -225,7 +227,7 @@ fn blanks_in_cdata_and_in_json_strings_belong_to_the_value() {
     message.content = Content::Event { name: "SCAN".into(), key: " a key ".into(), msg_id: Some(7) };
     let body = xml(&fields, &[], "\n", true);
     assert_eq!(opens(&settings(), &plain_query(), &body).as_ref(), Some(&message));
-    assert_eq!(bulk_line(&json(&fields, &[], "")).as_ref(), Ok(&message));
+    assert_eq!(read_bulk_line(&json(&fields, &[], "")).as_ref(), Ok(&message));
     let pieces = String::from_utf8(body).unwrap().replace(
         "<![CDATA[ a key ]]>",
         "<!-- 1 --> <![CDATA[ a]]> <!-- 2 --> k<![CDATA[ey]]>&#32;<!-- 3 --> ",

@@ -2,8 +2,10 @@
 
 use counting::{Content, Kind, Message};
 use proptest::prelude::*;
-use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
-use wechat::callback::{AccountKeys, KeySettings, Query, cipher::AesKey, json::bulk_line, open, verify_get};
+use wechat::callback::seal::{CallbackSigner, Draft, Encryption, Sealed};
+use wechat::callback::{
+    AccountKeys, KeySettings, Query, cipher::AesKey, json::read_bulk_line, open, verify_get,
+};
 
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
@@ -14,7 +16,7 @@ fn keys() -> AccountKeys {
 }
 
 fn seal(draft: &Draft<'_>, nonce: &str, random: [u8; 16], mode: u8) -> Sealed {
-    let envelope = Envelope { token: "token", timestamp: 1_800_000_000, nonce };
+    let envelope = CallbackSigner { token: "token", timestamp: 1_800_000_000, nonce };
     let key = AesKey::parse(KEY).unwrap();
     match mode {
         0 => envelope.plain(draft),
@@ -95,7 +97,7 @@ proptest! {
             for query in [&query, &signed, &encrypted] {
                 let _ = (opens(query, body), verify_get(&keys(), &Query::parse(query)));
             }
-            let _ = bulk_line(body);
+            let _ = read_bulk_line(body);
         }
     }
 

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use counting::{Content, Kind};
+use msgcube_client::ExposeSecret as _;
 use serde_json::Value;
 use wechat::callback::{
-    AccountKeys, Info, KeySettings, Proof, Query, cipher, open, open_envelope, open_event, open_through,
-    signature::sign, verify_get,
+    AccountKeys, Info, KeySettings, Proof, Query, cipher, open, open_envelope, open_event,
+    open_platform_message, signature::sign, verify_get,
 };
 
 fn vectors() -> Vec<Value> {
@@ -160,7 +161,7 @@ fn component_tickets_and_replies_are_authentic_but_no_messages() {
         let query = query(&vector);
         let refusal =
             open(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes(), 0, None).unwrap_err();
-        assert_eq!((refusal.reason(), refusal.authentic()), ("malformed", true), "{id}: {refusal}");
+        assert_eq!((refusal.reason(), refusal.is_authentic()), ("malformed", true), "{id}: {refusal}");
         let envelope =
             open_envelope(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes()).unwrap();
         assert_eq!(envelope.message(), text(&vector, "plaintext").unwrap().as_bytes(), "{id}");
@@ -187,7 +188,7 @@ fn another_nonce_is_refused() {
     vector["nonce"] = "437374424".into();
     let query = query(&vector);
     let refusal = open(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes(), 0, None).unwrap_err();
-    assert_eq!((refusal.reason(), refusal.status(), refusal.authentic()), ("wrong_signature", 401, false));
+    assert_eq!((refusal.reason(), refusal.status(), refusal.is_authentic()), ("wrong_signature", 401, false));
 }
 
 #[test]
@@ -212,7 +213,9 @@ fn published_events_of_a_platform_say_what_they_are() {
     assert!(matches!(&event.info, Info::Unauthorized(appid) if appid == "wx570bc396a51b8ff8"), "{event:?}");
     let event = read("senparc-open-ticket");
     assert_eq!(event.create_time, 1_436_881_222);
-    assert!(matches!(&event.info, Info::Ticket(ticket) if ticket.reveal().starts_with("ticket@@@hXh2446N")));
+    assert!(
+        matches!(&event.info, Info::Ticket(ticket) if ticket.expose_secret().starts_with("ticket@@@hXh2446N"))
+    );
     assert!(!format!("{event:?}").contains("hXh2446N"), "a ticket is not shown");
 }
 
@@ -220,7 +223,7 @@ fn published_events_of_a_platform_say_what_they_are() {
 fn a_message_through_a_platform_says_whose_it_is() {
     let vector = vector("doc-open-safe-push-xml");
     let query = query(&vector);
-    let opened = open_through(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes());
+    let opened = open_platform_message(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes());
     let (message, to_user) = opened.unwrap();
     assert_eq!((&*to_user, &*message.user), ("gh_97417a04a28d", "o9AgO5Kd5ggOC-bXrbNODIiE3bGY"));
     // A message is no event of the platform, and an event no message.

@@ -235,7 +235,9 @@ impl Received {
     ) -> Result<Learnt, EventError> {
         let PlatformEvent { create_time, info } = event;
         match info {
-            Info::Ticket(text) => self.keep_ticket(component, Ticket { text, created_s: create_time }).await,
+            Info::Ticket(text) => {
+                self.keep_ticket(component, Ticket { text: text.into(), created_s: create_time }).await
+            }
             Info::Authorized(appid) => self.decide(component, &appid, Status::Authorized, create_time).await,
             Info::Unauthorized(appid) => {
                 self.decide(component, &appid, Status::Unauthorized, create_time).await

@@ -175,7 +175,7 @@ impl Calls {
         if !self.is_unkept.swap(false, Ordering::SeqCst) {
             return Ok(());
         }
-        let today = clock.today();
+        let today = counting::day_of(clock.now_s());
         let used = INTERFACES.iter().map(|interface| self.used(interface, today));
         let done = self.write(today, used, *cleared, ingest).await;
         if done.is_err() {
@@ -205,7 +205,7 @@ impl Calls {
         clock: &Clock,
     ) -> Result<(), ClearError> {
         let mut cleared = self.cleared.lock().await;
-        let today = clock.today();
+        let today = counting::day_of(clock.now_s());
         let next = cleared.next(today.first_of_month()).ok_or(ClearError::TooOften)?;
         let left = |interface: &Interface| {
             if interfaces.contains(interface) { 0 } else { self.used(interface, today) }

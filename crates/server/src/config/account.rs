@@ -263,7 +263,7 @@ impl AccountConfig {
 
     /// What callers show, where WeChat knows another secret: it must not get there.
     pub fn own_secret(&self) -> Option<&Secret> {
-        let is_wechats = |secret: &Secret| secret.is(self.upstream_secret().reveal());
+        let is_wechats = |secret: &Secret| secret.matches(self.upstream_secret().reveal());
         Some(&self.secret).filter(|secret| !secret.reveal().is_empty() && !is_wechats(secret))
     }
 

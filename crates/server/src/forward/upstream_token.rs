@@ -161,7 +161,7 @@ impl UpstreamTokens {
         refused: &Secret,
     ) -> Result<Option<Secret>, Failure> {
         let kept = self.to_its_end(account, Some(refused)).await?;
-        Ok((!kept.token.is(refused.reveal())).then_some(kept.token))
+        Ok((!kept.token.matches(refused.reveal())).then_some(kept.token))
     }
 
     /// The token of a caller who wants a new one: WeChat's if forcing is allowed, otherwise the one there is.
@@ -235,7 +235,7 @@ impl UpstreamTokens {
         let fetches_before = keeper.fetches.load(Ordering::Acquire);
         let mut fetching = keeper.fetching.lock().await;
         let kept = keeper.good(self, account, self.clock.now_s());
-        let is_refused = |kept: &Kept| refused.is_some_and(|refused| kept.token.is(refused.reveal()));
+        let is_refused = |kept: &Kept| refused.is_some_and(|refused| kept.token.matches(refused.reveal()));
         match kept {
             Some(kept) if !is_refused(&kept) => return Ok(kept),
             Some(kept) if fetching.same_lately(self.clock.now_s()) => return Ok(kept),
@@ -353,7 +353,7 @@ impl Keeper {
 
     fn put(&self, kept: Kept) {
         let mut tokens = self.write();
-        let is_other = tokens.now.as_ref().is_some_and(|now| !now.token.is(kept.token.reveal()));
+        let is_other = tokens.now.as_ref().is_some_and(|now| !now.token.matches(kept.token.reveal()));
         if is_other {
             tokens.before = tokens.now.take().map(|now| now.superseded(kept.fetched_s));
         }

@@ -48,7 +48,7 @@ impl Applicant<'_> {
         if self.secret.is_empty() {
             return Err(ErrorCode::APPSECRET_MISSING);
         }
-        if !config.secret.is(self.secret) {
+        if !config.secret.matches(self.secret) {
             return Err(ErrorCode::INVALID_APPSECRET);
         }
         Ok(account)
@@ -83,7 +83,7 @@ pub fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> 
 /// Which secret it has to be, and whether WeChat's own was shown in its place.
 fn secret_hint(account: &Account, shown: &str) -> Hint {
     let config = &account.config;
-    let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.is(shown));
+    let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.matches(shown));
     let hint = if config.secret.reveal().is_empty() {
         text!("this account has no secret here yet; set one: msgcube account set APPID secret=@FILE")
     } else if has_shown_upstream {

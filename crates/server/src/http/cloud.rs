@@ -13,9 +13,9 @@ use multer::Multipart;
 use prost::Message as _;
 use serde_json::json;
 use wechat::cloud::{
-    Field, Refusal, Signed,
+    CloudRefusal, Field, SignedFields,
     message::{CommApiData, CommOpenApiResp},
-    signature::Authorization,
+    signature::Tc3Authorization,
 };
 
 use super::{answer, caller::Caller, hint::Hint, record::Told};
@@ -52,12 +52,12 @@ struct Call {
 /// Answers a call of wx-server-sdk.
 pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let authorization = Authorization::read(&parts.headers);
+    let authorization = Tc3Authorization::read(&parts.headers);
     let config = app.config.get();
     let cloud = authorization.as_ref().and_then(|authorization| cloud_of(&config, authorization));
     let result = match (&authorization, cloud) {
-        (None, _) => Err(Refusal::NoAuthorization),
-        (Some(_), None) => Err(Refusal::UnknownSecretId),
+        (None, _) => Err(CloudRefusal::NoAuthorization),
+        (Some(_), None) => Err(CloudRefusal::UnknownSecretId),
         (Some(authorization), Some(cloud)) => match call(&app, authorization, cloud, &parts, body).await {
             Ok(call) => ask(&app, call).await,
             Err(refusal) => Err(refusal),
@@ -72,32 +72,32 @@ pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     }
 }
 
-fn cloud_of<'a>(config: &'a Config, authorization: &Authorization<'_>) -> Option<&'a CloudConfig> {
+fn cloud_of<'a>(config: &'a Config, authorization: &Tc3Authorization<'_>) -> Option<&'a CloudConfig> {
     config.clouds.iter().find(|cloud| cloud.secret_id == authorization.secret_id)
 }
 
 async fn call(
     app: &App,
-    authorization: &Authorization<'_>,
+    authorization: &Tc3Authorization<'_>,
     cloud: &CloudConfig,
     parts: &Parts,
     body: Body,
-) -> Result<Call, Refusal> {
+) -> Result<Call, CloudRefusal> {
     // Of what cannot be right any more no body is read.
-    if !authorization.is_timely(app.clock.now_s()) {
-        return Err(Refusal::Clock);
+    if !authorization.is_fresh(app.clock.now_s()) {
+        return Err(CloudRefusal::Clock);
     }
     let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven);
     let body = read.await.map_err(|error| match error {
-        BodyError::Full => Refusal::Busy,
-        BodyError::TooLarge => Refusal::BodyTooLarge,
-        BodyError::TooSlow | BodyError::Broken => Refusal::BodyIncomplete,
+        BodyError::Full => CloudRefusal::Busy,
+        BodyError::TooLarge => CloudRefusal::BodyTooLarge,
+        BodyError::TooSlow | BodyError::Broken => CloudRefusal::BodyIncomplete,
     })?;
-    let fields = fields(parts, body).await.ok_or(Refusal::NoForm)?;
-    if !authorization.is_right(parts, &fields, cloud.secret_key.reveal()) {
-        return Err(Refusal::WrongSignature);
+    let fields = fields(parts, body).await.ok_or(CloudRefusal::NoForm)?;
+    if !authorization.is_valid(parts, &fields, cloud.secret_key.reveal()) {
+        return Err(CloudRefusal::WrongSignature);
     }
-    asked(app, cloud, Signed::new(&fields, &authorization.fields))
+    asked(app, cloud, SignedFields::new(&fields, &authorization.fields))
 }
 
 /// The fields of a form; nothing if it is none, has too many, or one twice.
@@ -128,30 +128,31 @@ fn trimmed(value: &Bytes) -> Bytes {
 }
 
 /// What the signed fields ask for, if they may.
-fn asked(app: &App, cloud: &CloudConfig, signed: Signed<'_>) -> Result<Call, Refusal> {
+fn asked(app: &App, cloud: &CloudConfig, signed: SignedFields<'_>) -> Result<Call, CloudRefusal> {
     // Without a name the SDK means the environment that was made first.
     if signed.text("envname").is_some_and(|env| env != cloud.env) {
-        return Err(Refusal::UnknownEnv);
+        return Err(CloudRefusal::UnknownEnv);
     }
     if signed.text("action") != Some(ACTION) {
-        return Err(Refusal::UnknownAction);
+        return Err(CloudRefusal::UnknownAction);
     }
     let data = signed.value("requestdata").and_then(|data| CommApiData::read(data));
-    let data = data.ok_or(Refusal::NoMessage)?;
+    let data = data.ok_or(CloudRefusal::NoMessage)?;
     let appid = match (data.appid.as_str(), cloud.appids.first()) {
         ("", Some(first)) => first,
         (appid, _) => {
-            cloud.appids.iter().find(|allowed| *allowed == appid).ok_or(Refusal::AppidNotAllowed)?
+            cloud.appids.iter().find(|allowed| *allowed == appid).ok_or(CloudRefusal::AppidNotAllowed)?
         }
     };
-    let account = app.accounts.get(appid).ok_or(Refusal::AppidNotAllowed)?;
-    let interface = signed.text("apiname").and_then(Interface::by_cloud_name).ok_or(Refusal::UnknownApi)?;
-    let body = data.body().ok_or(Refusal::NoJson)?;
+    let account = app.accounts.get(appid).ok_or(CloudRefusal::AppidNotAllowed)?;
+    let interface =
+        signed.text("apiname").and_then(Interface::by_cloud_name).ok_or(CloudRefusal::UnknownApi)?;
+    let body = data.body().ok_or(CloudRefusal::NoJson)?;
     Ok(Call { interface, caller: Caller::account(account), body })
 }
 
 /// Asks one of the seven as if the call had come by HTTP, and wraps what it says.
-async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
+async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, CloudRefusal> {
     let Call { interface, caller, body } = call;
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
@@ -163,7 +164,7 @@ async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
         told.path = Some(interface.path());
     }
     let body = body::read_within(body, ANSWER_BYTES_MAX, ANSWER_TIME_MAX).await;
-    let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(Refusal::NoAnswer) };
+    let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(CloudRefusal::NoAnswer) };
     let content_type = head.headers.insert(header::CONTENT_TYPE, PROTOBUF);
     head.headers.remove(header::CONTENT_LENGTH);
     let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -176,10 +177,10 @@ async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
     Ok(Response::from_parts(head, Body::from(answer.encode_to_vec())))
 }
 
-fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: Refusal) -> Response<Body> {
+fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: CloudRefusal) -> Response<Body> {
     app.metrics.cloud_call("refused", refusal.reason());
     let env = cloud.map_or("", |cloud| cloud.env.as_str());
-    let (code, message) = refusal.told();
+    let (code, message) = refusal.code_and_message();
     if app.refusals.may_log(env, refusal.reason(), app.clock.now_s()) {
         tracing::warn!(env, reason = refusal.reason(), "cloud call refused: {message}");
     }

@@ -93,8 +93,9 @@ fn data(app: &App, lang: Lang, now_s: i64) -> Value {
     };
     let text = |text: &i18n::Text| json!({ "en": text.english(), "zh": text.chinese() });
     let meaning = |meaning: &Meaning| json!({ "when": text(&meaning.when), "remedy": text(&meaning.remedy) });
-    let error =
-        |error: &datacube::ErrorCode| (error.code.to_string(), json!(Meaning::of(error.code).map(meaning)));
+    let error = |error: &datacube::ErrorCode| {
+        (error.code.to_string(), json!(Meaning::by_code(error.code).map(meaning)))
+    };
     json!({
         "lang": lang.pick("en", "zh"),
         "now_s": now_s,

@@ -221,11 +221,11 @@ pub fn remove_former_files(data_dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wechat::request_id::Rids;
+    use wechat::request_id::RidGenerator;
 
     const NOW_S: i64 = 1_400_000_000;
 
-    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
+    fn refused(rids: &RidGenerator, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
         let call = Call {
             invoke_time: at_s,
             cost_in_ms: 1,
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_call_is_found_by_its_account_and_its_platform_alone() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
             assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
         // All of one second: those that came first go first.
         let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
         let flood: Vec<Refused> =
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn all_calls_together_keep_within_64_mib() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for n in 0..2000 {
             for made_by in [MadeBy::Owner, MadeBy::Others] {
                 calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn after_seven_days_it_is_gone() {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
-            let (calls, rids) = (ErrorLog::default(), Rids::default());
+            let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
             let old = refused(&rids, made_by, "wx1", NOW_S, 10);
             calls.keep(old.clone(), NOW_S);
             calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);

@@ -14,14 +14,14 @@ use storage::{
     writer::{Ingest, Writer},
 };
 use system::{
-    byte_budget::Budget,
+    byte_budget::ByteBudget,
     clock::Clock,
     current::Current,
     data_key::DataKey,
     random::{self, RandomError},
 };
 use tokio::sync::Semaphore;
-use wechat::{callback::KeyError, request_id::Rids};
+use wechat::{callback::KeyError, request_id::RidGenerator};
 
 use crate::{
     accounts::{
@@ -92,7 +92,7 @@ pub struct App {
     /// Places for calls that wait for WeChat, or whose answer is on its way.
     pub gateway_places: Arc<ConcurrencyLimit>,
     /// Bytes of requests that may be sent to WeChat once more.
-    pub gateway_copies: Budget,
+    pub gateway_copies: ByteBudget,
     /// Bytes of bodies that are being read.
     pub bodies: Budgets,
     /// Copies for those who only listen.
@@ -114,7 +114,7 @@ pub struct App {
     /// What of refused callbacks was logged lately.
     pub refusals: Arc<LogThrottle>,
     /// Makes rids.
-    pub rids: Rids,
+    pub rids: RidGenerator,
     /// Calls that were answered with an error, for `rid/get`.
     pub refused_calls: ErrorLog,
 }
@@ -213,7 +213,7 @@ impl App {
             consent_tries: Tries::default(),
             via: via()?,
             gateway_places: ConcurrencyLimit::beside(connections_max()),
-            gateway_copies: Budget::new(GATEWAY_COPIES_BYTES_MAX),
+            gateway_copies: ByteBudget::new(GATEWAY_COPIES_BYTES_MAX),
             bodies: Budgets::default(),
             copies,
             upstream: Current::new(upstream),
@@ -224,7 +224,7 @@ impl App {
             bulk_places: Semaphore::new(BULK_PLACES),
             statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
             refusals,
-            rids: Rids::default(),
+            rids: RidGenerator::default(),
             refused_calls: ErrorLog::default(),
         };
         Ok((app, writer))

@@ -11,7 +11,7 @@ impl Intake {
     pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> Outcome<'static> {
         match rejection {
             Rejection::Refused { refusal, is_loss } => {
-                if let Some(account) = recipient.account().filter(|_| is_loss && refusal.authentic()) {
+                if let Some(account) = recipient.account().filter(|_| is_loss && refusal.is_authentic()) {
                     self.lose_refused(account, &refusal);
                 }
                 self.note_refusal(&refusal, logged_as(recipient));
@@ -41,7 +41,7 @@ impl Intake {
         let now_s = self.clock.now_s();
         self.ingest.lose(account.number, now_s, now_s + 1, Reason::refused(refusal.reason(), 1));
         // A plain signature proves no content, so a plain body may not say which time is lost.
-        if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
+        if let Some(time) = refusal.create_time().filter(|_| refusal.is_content_authentic()) {
             // The time ahead cannot be lost yet.
             let to_s = time.saturating_add(1).min(now_s + 1);
             self.ingest.lose(account.number, time, to_s, Reason::refused(refusal.reason(), 0));
@@ -58,7 +58,7 @@ impl Intake {
     /// Counts and logs a refusal.
     pub(super) fn note_refusal(&self, refusal: &Refusal, appid: &str) {
         self.metrics.callback("refused", refusal.reason());
-        if self.refusals.may_log_fault(appid, refusal.reason(), refusal.fault(), self.clock.now_s()) {
+        if self.refusals.may_log_fault(appid, refusal.reason(), refusal.detail(), self.clock.now_s()) {
             tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
         }
     }

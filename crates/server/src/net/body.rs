@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use datacube::ErrorCode;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
-use system::byte_budget::{Budget, Share};
+use system::byte_budget::{BudgetShare, ByteBudget};
 
 /// Bodies that are being read, of all who have proved nothing yet.
 const UNPROVEN_BYTES_MAX: usize = 64 << 20;
@@ -38,13 +38,13 @@ impl BodyError {
 /// read also while somebody keeps the rest busy.
 #[derive(Debug)]
 pub struct Budgets {
-    pub unproven: Budget,
-    pub proven: Budget,
+    pub unproven: ByteBudget,
+    pub proven: ByteBudget,
 }
 
 impl Default for Budgets {
     fn default() -> Budgets {
-        Budgets { unproven: Budget::new(UNPROVEN_BYTES_MAX), proven: Budget::new(PROVEN_BYTES_MAX) }
+        Budgets { unproven: ByteBudget::new(UNPROVEN_BYTES_MAX), proven: ByteBudget::new(PROVEN_BYTES_MAX) }
     }
 }
 
@@ -58,7 +58,7 @@ pub async fn read_sharing(
     body: Body,
     bytes_max: usize,
     time_max: Duration,
-    budget: &Budget,
+    budget: &ByteBudget,
 ) -> Result<Bytes, BodyError> {
     in_time(time_max, gather(body, bytes_max, Some(budget))).await
 }
@@ -86,8 +86,8 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
     gather(body, bytes_max, None).await
 }
 
-async fn gather(mut body: Body, bytes_max: usize, budget: Option<&Budget>) -> Result<Bytes, BodyError> {
-    let mut share: Option<Share> = None;
+async fn gather(mut body: Body, bytes_max: usize, budget: Option<&ByteBudget>) -> Result<Bytes, BodyError> {
+    let mut share: Option<BudgetShare> = None;
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
@@ -98,7 +98,7 @@ async fn gather(mut body: Body, bytes_max: usize, budget: Option<&Budget>) -> Re
             return Err(BodyError::TooLarge);
         }
         if let Some(budget) = budget.filter(|_| !body.is_end_stream())
-            && !share.get_or_insert_with(|| budget.share()).take(data.len())
+            && !share.get_or_insert_with(|| budget.new_share()).take(data.len())
         {
             return Err(BodyError::Full);
         }
@@ -152,19 +152,19 @@ mod tests {
         }
     }
 
-    async fn read_4(body: Body, budget: &Budget) -> Result<Bytes, BodyError> {
+    async fn read_4(body: Body, budget: &ByteBudget) -> Result<Bytes, BodyError> {
         read_sharing(body, 4, Duration::from_secs(60), budget).await
     }
 
     #[tokio::test]
     async fn bodies_in_pieces_share_a_budget_and_give_it_back_and_those_in_one_need_none() {
-        let budget = Budget::new(4);
+        let budget = ByteBudget::new(4);
         for _ in 0..3 {
             assert_eq!(read_4(pieces(&["ab", "cd"]), &budget).await.unwrap(), "abcd");
             assert_eq!(read_4(pieces(&["ab", "cde"]), &budget).await, Err(BodyError::TooLarge));
             assert_eq!(budget.bytes(), 0);
         }
-        let mut others = budget.share();
+        let mut others = budget.new_share();
         assert!(others.take(1));
         assert_eq!(read_4(pieces(&["ab", "cd"]), &budget).await, Err(BodyError::Full));
         assert_eq!(read_4(Body::from("abcd"), &budget).await.unwrap(), "abcd");
@@ -181,7 +181,7 @@ mod tests {
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
         let app = Arc::new(app);
-        let mut others = app.bodies.unproven.share();
+        let mut others = app.bodies.unproven.new_share();
         assert!(others.take(UNPROVEN_BYTES_MAX));
         let now_s = app.clock.now_s();
         let today = jiff::Timestamp::from_second(now_s).unwrap().strftime("%Y-%m-%d");

@@ -9,7 +9,7 @@ use server::{config::PlatformConfig, intake::path};
 use wechat::callback::{
     PROBE,
     cipher::AesKey,
-    seal::{Envelope, Notice, Sealed},
+    seal::{CallbackSigner, Notice, Sealed},
 };
 
 use super::{TICKET_LATE_S, age_s};
@@ -92,7 +92,7 @@ fn probe(scene: &Installation, platform: &PlatformConfig) -> Result<Sealed, Stri
     let key = AesKey::parse(platform.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
     let (now_s, nonce) = (scene.clock.now_s(), nonce());
     let notice = Notice { appid: &platform.appid, create_time: now_s, info_type: PROBE, fields: Vec::new() };
-    let envelope = Envelope { token: platform.token.reveal(), timestamp: now_s, nonce: &nonce };
+    let envelope = CallbackSigner { token: platform.token.reveal(), timestamp: now_s, nonce: &nonce };
     Ok(envelope.notice(&key, random_block()?, &notice))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use tokio::{io::AsyncWriteExt as _, net::TcpListener};
-use wechat::callback::seal::{Draft, Envelope, Sealed};
+use wechat::callback::seal::{CallbackSigner, Draft, Sealed};
 
 use crate::{
     front::neighbour::{Answer, Neighbour, free_port, until},
@@ -92,7 +92,7 @@ async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_l
         msg_id: Some(3),
     };
     // Seen once, long ago; anything can be posted with it.
-    let stale = Envelope { token: TOKEN, timestamp: now_s() - 400 * 86_400, nonce: "n" }.plain(&draft);
+    let stale = CallbackSigner { token: TOKEN, timestamp: now_s() - 400 * 86_400, nonce: "n" }.plain(&draft);
     let fresh = Text::new("o1", 2).plain(TOKEN);
     for when in ["answer", "refuse"] {
         let more = format!("when_not_durable = \"{when}\"\n{listeners}");

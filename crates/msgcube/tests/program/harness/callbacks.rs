@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Sealed},
     signature::sign,
 };
 
@@ -57,13 +57,13 @@ impl<'a> Text<'a> {
     }
 
     pub fn plain(&self, token: &str) -> Sealed {
-        Envelope { token, timestamp: now_s(), nonce: "n1" }.plain(&self.draft())
+        CallbackSigner { token, timestamp: now_s(), nonce: "n1" }.plain(&self.draft())
     }
 
     pub fn safe(&self, token: &str, key: &str, appid: &str) -> Sealed {
         let key = AesKey::parse(key).unwrap();
         let encryption = Encryption { key: &key, appid, random: [7; 16], compatible: false };
-        Envelope { token, timestamp: now_s(), nonce: "n1" }.encrypted(&encryption, &self.draft())
+        CallbackSigner { token, timestamp: now_s(), nonce: "n1" }.encrypted(&encryption, &self.draft())
     }
 
     /// Safe mode, for the program's account.

@@ -4,7 +4,7 @@
 use axum::{body::Body, http::Request};
 use proptest::{prelude::*, sample::Index, test_runner::TestCaseError};
 use serde_json::json;
-use wechat::cloud::signature::Authorization;
+use wechat::cloud::signature::Tc3Authorization;
 
 use crate::cloud::scene::{Answer, Scene};
 
@@ -97,13 +97,13 @@ fn a_call_is_good_for_ten_minutes_either_way_on_the_day_that_it_names() {
     let mut call = Call::read(MONTH);
     let made_s: i64 = call.header("x-timestamp").parse().unwrap();
     let request = call.request().unwrap();
-    let authorization = Authorization::read(request.headers()).unwrap();
+    let authorization = Tc3Authorization::read(request.headers()).unwrap();
     for (age_s, is_timely) in [(600, true), (601, false), (-600, true), (-601, false)] {
-        assert_eq!(authorization.is_timely(made_s + age_s), is_timely, "{age_s}");
+        assert_eq!(authorization.is_fresh(made_s + age_s), is_timely, "{age_s}");
     }
     *call.header("x-timestamp") = (made_s + 86_400).to_string();
     let request = call.request().unwrap();
-    assert!(!Authorization::read(request.headers()).unwrap().is_timely(made_s + 86_400));
+    assert!(!Tc3Authorization::read(request.headers()).unwrap().is_fresh(made_s + 86_400));
 }
 
 #[tokio::test]

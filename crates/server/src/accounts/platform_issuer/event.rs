@@ -9,7 +9,7 @@ use system::{
 };
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Envelope, Notice, Sealed},
+    seal::{CallbackSigner, Notice, Sealed},
 };
 
 use super::{Authorization, Platform, code::CodeKind};
@@ -146,7 +146,7 @@ impl Event {
             info_type: self.info_type.name(),
             fields: self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
-        let envelope = Envelope { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
+        let envelope = CallbackSigner { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
         Ok(envelope.notice(&key, random, &notice))
     }
 }

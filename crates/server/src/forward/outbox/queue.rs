@@ -73,7 +73,7 @@ enum Change {
 impl Queue {
     /// Opens the file, or makes it. One that makes no sense is put aside.
     pub fn open(path: &Path) -> Result<Queue, String> {
-        let database = disposable_db::open_or_renew(path, CACHE_BYTES)?;
+        let database = disposable_db::open_or_recreate(path, CACHE_BYTES)?;
         let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
         let database = std::sync::Arc::new(database);
         let is_broken = std::sync::Arc::new(AtomicBool::new(false));

@@ -64,7 +64,7 @@ pub async fn answer(
 ) -> Response<Body> {
     let query = request.uri().query().unwrap_or("").to_owned();
     let values: Values<'_> = form_urlencoded::parse(query.as_bytes()).collect();
-    let asked = match Asked::parse(&values, request.headers(), app.clock.today()) {
+    let asked = match Asked::parse(&values, request.headers(), counting::day_of(app.clock.now_s())) {
         Ok(asked) => asked,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
@@ -200,7 +200,7 @@ fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<Account>>
 }
 
 fn page(app: &App, accounts: &[Arc<Account>], asked: &Asked) -> Result<Page, StoreError> {
-    let today = app.clock.today();
+    let today = counting::day_of(app.clock.now_s());
     let Question { from, to, .. } = asked.question;
     let mut page = Page { from, to, rows: Vec::new(), next: None };
     let first = asked.cursor.as_ref().map_or("", |cursor| &cursor.account);

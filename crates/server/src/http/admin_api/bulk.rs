@@ -15,8 +15,8 @@ use serde::Serialize;
 use storage::store::{Change, NotDurable, Outcome};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wechat::callback::{
-    cutter::{Cutter, Item},
-    json::bulk_line,
+    cutter::{CutItem, Cutter},
+    json::read_bulk_line,
 };
 
 use super::no_account;
@@ -191,13 +191,13 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    fn take(&mut self, number: u64, item: Item<'_>) {
+    fn take(&mut self, number: u64, item: CutItem<'_>) {
         let taken = match item {
-            Item::Bad(why) => Err(why.to_owned()),
-            Item::Whole(line) if line.trim_ascii().is_empty() => return,
-            Item::Whole(line) => {
+            CutItem::Bad(why) => Err(why.to_owned()),
+            CutItem::Whole(line) if line.trim_ascii().is_empty() => return,
+            CutItem::Whole(line) => {
                 self.chunk_bytes += line.len();
-                bulk_line(line).map_err(|flaw| flaw.to_string())
+                read_bulk_line(line).map_err(|flaw| flaw.to_string())
             }
         };
         match taken.and_then(|message| check_time(message, self.app.clock.now_s())) {

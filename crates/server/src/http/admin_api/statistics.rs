@@ -133,7 +133,7 @@ pub fn day(values: &Values<'_>, name: &str) -> Result<Option<Day>, String> {
 
 fn rows(app: &App, account: &Account, question: &Question) -> Result<Vec<AccountRow>, Failure> {
     let mut all = Vec::new();
-    for (period, span) in question.spans(app.clock.today()) {
+    for (period, span) in question.spans(counting::day_of(app.clock.now_s())) {
         let slice = app.store.slice(account.number, span).map_err(Failure::Store)?;
         let mut rows = Vec::new();
         add_rows(&mut rows, &period, slice, question.by_type);

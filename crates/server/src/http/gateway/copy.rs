@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Frame, SizeHint};
 use system::{
-    byte_budget::{Budget, Share},
+    byte_budget::{BudgetShare, ByteBudget},
     sync::lock,
 };
 
@@ -45,7 +45,7 @@ struct State {
 #[derive(Debug)]
 struct Kept {
     pieces: Vec<Bytes>,
-    share: Share,
+    share: BudgetShare,
 }
 
 /// The body was taken back, to be sent from its beginning.
@@ -55,8 +55,8 @@ struct TakenBack;
 
 impl Copy {
     /// Of a body that can be sent again; without a budget it cannot.
-    pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
-        let kept = budget.map(|budget| Kept { pieces: Vec::new(), share: budget.share() });
+    pub fn new(body: Body, budget: Option<&ByteBudget>) -> Copy {
+        let kept = budget.map(|budget| Kept { pieces: Vec::new(), share: budget.new_share() });
         let is_whole = body.is_end_stream();
         let state = State {
             body: Some(body),
@@ -196,7 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_is_whole_wherever_it_was_taken_back_and_a_large_one_never_is() {
-        let budget = Budget::new(256 << 20);
+        let budget = ByteBudget::new(256 << 20);
         let second = Duration::from_secs(1);
         for went_by in 0..=5 {
             let copy = Copy::new(body(4, 1000), Some(&budget));

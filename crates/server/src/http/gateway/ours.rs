@@ -128,7 +128,7 @@ fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result
     };
     let Some(account) = app.accounts.get(appid) else { return Ok(None) };
     let Some(own) = account.config.own_secret() else { return Ok(None) };
-    let is_shown = |field: &&Field| SECRET_NAMES.contains(&field.name.as_str()) && own.is(&field.value);
+    let is_shown = |field: &&Field| SECRET_NAMES.contains(&field.name.as_str()) && own.matches(&field.value);
     let shown_in_query: Vec<&Field> = in_query.all.iter().filter(is_shown).collect();
     let shown_in_body: Vec<&Field> = in_body.all.iter().filter(is_shown).collect();
     if shown_in_query.is_empty() && shown_in_body.is_empty() {

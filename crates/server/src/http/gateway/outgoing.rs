@@ -9,7 +9,7 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
-use system::byte_budget::{Budget, Share};
+use system::byte_budget::{BudgetShare, ByteBudget};
 
 use super::{copy::Copy, timely};
 
@@ -22,7 +22,7 @@ const WHOLE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 pub enum Outgoing {
     /// All of it is here.
-    Whole { bytes: Bytes, _held: Share },
+    Whole { bytes: Bytes, _held: BudgetShare },
     /// It goes on as it comes, in chunks if nobody said its length.
     Streamed { copy: Copy, is_chunked: bool },
 }
@@ -48,8 +48,8 @@ impl Lost {
 /// stream; without that nothing is.
 pub async fn read(
     mut body: Body,
-    reading: &Budget,
-    copies: Option<&Budget>,
+    reading: &ByteBudget,
+    copies: Option<&ByteBudget>,
     idle_max: Duration,
 ) -> Result<Outgoing, Lost> {
     let said = body.size_hint().exact();
@@ -57,7 +57,7 @@ pub async fn read(
         return Ok(Outgoing::Streamed { copy: Copy::new(body, copies), is_chunked: false });
     }
     let mut read = BytesMut::new();
-    let mut share = reading.share();
+    let mut share = reading.new_share();
     loop {
         let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| Lost::TooSlow)?;
         let Some(frame) = frame else { return Ok(Outgoing::Whole { bytes: read.freeze(), _held: share }) };
@@ -143,7 +143,7 @@ mod tests {
         }
     }
 
-    async fn gone_on(body: Body, budget: &Budget) -> (Outgoing, usize) {
+    async fn gone_on(body: Body, budget: &ByteBudget) -> (Outgoing, usize) {
         let outgoing = read(body, budget, None, Duration::from_secs(60)).await.unwrap();
         let sent = outgoing.stream().collect().await.unwrap().to_bytes().len();
         (outgoing, sent)
@@ -151,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_fits_goes_on_with_a_length_and_the_rest_as_it_comes() {
-        let budget = Budget::new(3 << 20);
+        let budget = ByteBudget::new(3 << 20);
         for (body, bytes, is_whole, is_searched) in [
             (Body::empty(), 0, true, true),
             (Body::from(vec![7; 64 << 10]), 64 << 10, true, true),
@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(outgoing.is_chunked(), bytes == 65 << 14);
         }
         assert_eq!(budget.bytes(), 0, "all is given back");
-        let mut others = budget.share();
+        let mut others = budget.new_share();
         assert!(others.take(3 << 20));
         let (full, sent) = gone_on(Body::from_stream(Pieces(5, 16 << 10)), &budget).await;
         assert!(full.is_chunked() && sent == 80 << 10, "without memory it goes on as it comes");
@@ -189,7 +189,7 @@ mod tests {
                 Poll::Pending
             }
         }
-        let budget = Budget::new(0);
+        let budget = ByteBudget::new(0);
         let lost = read(Body::from_stream(Never), &budget, None, Duration::from_millis(1)).await;
         assert_eq!(lost.unwrap_err(), Lost::TooSlow);
     }

@@ -43,7 +43,7 @@ struct Quotas {
 pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
     let Some(interface) = interface(app, question)? else { return Ok(Answer::WeChats) };
     let account = &question.caller.account;
-    let used = account.calls.used(interface, app.clock.today());
+    let used = account.calls.used(interface, counting::day_of(app.clock.now_s()));
     let daily_limit = match account.config.quota_per_day {
         0 => NO_LIMIT,
         limit => limit,

@@ -169,7 +169,7 @@ impl Operation {
     pub fn answers_as_wechat(mut self, success: Value, codes: &[ErrorCode], is_open: bool) -> Operation {
         self.about.push_str("\n\n| errcode | errmsg | when |\n|---|---|---|\n");
         for code in codes {
-            let when = Meaning::of(code.code).map(|meaning| meaning.when.english()).unwrap_or_default();
+            let when = Meaning::by_code(code.code).map(|meaning| meaning.when.english()).unwrap_or_default();
             let _ = writeln!(self.about, "| {} | {} | {when} |", code.code, code.text);
         }
         let error = if is_open { named("AnyError") } else { error_of(codes) };

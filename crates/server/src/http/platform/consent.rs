@@ -248,7 +248,7 @@ fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -
     let account = app.accounts.get(appid);
     let nobody = Secret::new("0123456789abcdef0123456789abcdef");
     let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
-    let is_right = right.is(secret.reveal());
+    let is_right = right.matches(secret.reveal());
     let account = account.filter(|_| is_right).ok_or(Mistake::AccountOrSecret)?;
     if !applicant::is_allowed(&account.config, client) {
         let address = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::address);

@@ -139,7 +139,7 @@ fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(),
     if secret.is_empty() {
         return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
     }
-    if !component.config.secret.is(secret) {
+    if !component.config.secret.matches(secret) {
         return Err(failure(
             ErrorCode::INVALID_APPSECRET,
             text!("it is the secret of [[component]] in the configuration"),

@@ -2,7 +2,7 @@
 
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Notice, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Notice, Sealed},
 };
 
 use super::{NOBODY, Report, doctor, stub::Stub};
@@ -42,7 +42,7 @@ async fn push(server: &Program, path: &str, sealed: Sealed) -> Outcome<String> {
 async fn push_ticket(server: &Program, create_time: i64) -> Outcome<String> {
     let fields = vec![("ComponentVerifyTicket", "ticket@@@1")];
     let notice = Notice { appid: PLATFORM, create_time, info_type: "component_verify_ticket", fields };
-    let envelope = Envelope { token: TOKEN, timestamp: create_time, nonce: "n1" };
+    let envelope = CallbackSigner { token: TOKEN, timestamp: create_time, nonce: "n1" };
     push(server, "events", envelope.notice(&AesKey::parse(KEY)?, [9; 16], &notice)).await
 }
 
@@ -52,7 +52,7 @@ async fn push_message(server: &Program, create_time: i64) -> Outcome<String> {
         Draft { to_user: "gh_one", from_user: "o1", create_time, msg_type: "text", fields, msg_id: Some(7) };
     let key = AesKey::parse(KEY)?;
     let encryption = Encryption { key: &key, appid: PLATFORM, random: [9; 16], compatible: false };
-    let envelope = Envelope { token: TOKEN, timestamp: create_time, nonce: "n1" };
+    let envelope = CallbackSigner { token: TOKEN, timestamp: create_time, nonce: "n1" };
     push(server, &format!("callback/{ONE}"), envelope.encrypted(&encryption, &draft)).await
 }
 
