@@ -1,5 +1,5 @@
-//! Which data key a data folder belongs to: the folder keeps a fingerprint of it, so that a lost or exchanged key is
-//! noticed before tokens and sealed values die in silence.
+//! Binds the data folder to its data key: the folder keeps a fingerprint of the key. A lost or exchanged key is
+//! reported at the start, before tokens and sealed values silently stop working.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::{
 /// The fact with the fingerprint.
 const FACT: &str = "data_key/fingerprint";
 
-/// Facts that are sealed with the data key, each under its own name.
+/// Prefixes of facts that are sealed with the data key.
 const SEALED: [&str; 5] = [
     registry::settings::FACT_PREFIX,
     platform_receiver::SEALED_FACTS[0],
@@ -24,37 +24,37 @@ const SEALED: [&str; 5] = [
     event::FACT_PREFIX,
 ];
 
-/// What to do about a data key that the data folder does not belong to.
+/// What to do if the data folder belongs to another data key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherKey {
     /// Refuse to start.
     Refuse,
-    /// Go on with it: whatever only the former key opens is given up.
+    /// Continue. Everything that only the former key can open is deleted.
     Accept,
 }
 
-/// Why there is no key to go on with.
+/// Why there is no usable data key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyBindingError {
-    /// The file.
+    /// The key file cannot be read or created.
     #[error("{0}")]
     DataKey(#[from] DataKeyError),
-    /// It is gone.
+    /// The key file is missing.
     #[error(
         "{key} is missing, the data key of {data_dir}. Restore it from its backup. To go on without it, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
     Missing { key: PathBuf, data_dir: PathBuf },
-    /// It is another.
+    /// The key file holds another key.
     #[error(
         "{key} is not the data key of {data_dir}. Restore the right one from its backup. To go on with this one, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
     Other { key: PathBuf, data_dir: PathBuf },
-    /// The disk.
+    /// The disk failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
     NotDurable(#[from] NotDurable),
 }
 
-/// The data key of a store, which holds its folder locked. A new one is made only together with a new folder.
+/// Loads the data key of a store, or creates it for a new data folder. The store has its folder locked.
 pub fn bound_key(
     path: &Path,
     data_dir: &Path,
@@ -97,7 +97,7 @@ pub fn bound_key(
 
 enum Belonging {
     Known,
-    /// A new folder, or one of a version that kept no fingerprint.
+    /// A new folder, or one of a version that stored no fingerprint.
     Unsaid,
     Other,
 }
@@ -107,13 +107,13 @@ fn belonging(key: &DataKey, store: &Store) -> Belonging {
     if let Some((_, fingerprint)) = kept {
         return if fingerprint == fingerprint_bytes(key) { Belonging::Known } else { Belonging::Other };
     }
-    // Without a fingerprint what is sealed says whose it is.
+    // Without a fingerprint, the sealed facts show whether this is their key.
     let mut sealed = sealed_facts(store).peekable();
     let is_other = sealed.peek().is_some() && sealed.all(|(name, sealed)| key.open(&name, &sealed).is_err());
     if is_other { Belonging::Other } else { Belonging::Unsaid }
 }
 
-/// Says nothing of the key, which is random through and through.
+/// A MAC reveals nothing about the key.
 fn fingerprint_bytes(key: &DataKey) -> [u8; 32] {
     key.mac(&["data key fingerprint"])
 }
@@ -169,7 +169,7 @@ mod tests {
         Change::Fact { key: key.to_owned(), value: Some(value) }
     }
 
-    /// What the parts of the program keep.
+    /// Facts as the parts of the program store them.
     fn fill(store: &Store, key: &DataKey) {
         let sealed = SEALED.map(|prefix| {
             let name = format!("{prefix}wx1");

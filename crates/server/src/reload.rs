@@ -1,5 +1,5 @@
-//! Reading the configuration again while serving: a wrong file changes nothing, what needs a restart is named and keeps
-//! its value, everything else holds afterwards as after a start with the file as it is.
+//! Reloads the configuration while serving. A wrong file changes nothing. A setting that needs a restart keeps its
+//! value and is reported. Everything else is then as after a start with the new file.
 
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
@@ -23,16 +23,15 @@ use crate::{
     net::tls::{Pair, Tls},
 };
 
-/// Names of one sort that a line of the log shows.
+/// Limit of names of each kind in a log line.
 const NAMES_MAX: usize = 20;
 
-/// Where the configuration comes from: the file with what the command line says otherwise. An error is what a start
-/// would say.
+/// Reads the configuration: the file, overridden by the command line. An error has the same text as at a start.
 #[derive(Clone)]
 pub struct Source(Arc<dyn Fn() -> Result<Config, String> + Send + Sync>);
 
 impl Source {
-    /// Reads it so.
+    /// `read` is called for each reload.
     pub fn new(read: impl Fn() -> Result<Config, String> + Send + Sync + 'static) -> Source {
         Source(Arc::new(read))
     }
@@ -44,31 +43,31 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Why nothing was changed.
+/// Why the configuration was not reloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The file; the text is that of a start.
+    /// The file is wrong. The text is the same as at a start.
     #[error("{0}")]
     Wrong(String),
-    /// As when an editor has just emptied it.
+    /// The file is empty, for example because an editor is saving it.
     #[error(
         "the configuration has no [[account]] and no [[component]], and {0} of its accounts are served: perhaps the file is being written. Reload once it is complete; if it is meant so, restart"
     )]
     Empty(usize),
-    /// Nothing to read.
+    /// There is no configuration file.
     #[error("this msgcube was started without a configuration file, so there is nothing to reload")]
     NoFile,
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
-/// What reading the configuration again needs.
+/// What a reload needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Reload<'a> {
     pub source: Option<&'a Source>,
     pub config: &'a Current<Config>,
-    /// The socket in use.
+    /// The address that the server listens on.
     pub address: Option<SocketAddr>,
     pub clock: &'a Clock,
     pub store: &'a Arc<Store>,
@@ -83,7 +82,7 @@ pub struct Reload<'a> {
     pub tls: Option<&'a Tls>,
 }
 
-/// All that is needed to serve the new configuration: nothing of it can fail any more but the disk.
+/// Everything needed to serve the new configuration. After this step only the disk can fail.
 struct Prepared {
     config: Config,
     difference: Difference,
@@ -94,7 +93,7 @@ struct Prepared {
 }
 
 impl Reload<'_> {
-    /// Reads the file and serves what it says. What changed, and what did not because it needs a restart.
+    /// Reloads the configuration. Returns what changed, and what needs a restart.
     pub async fn run(self) -> Result<Difference, ReloadError> {
         let done = self.read_and_serve().await;
         match &done {
@@ -107,7 +106,7 @@ impl Reload<'_> {
     }
 
     async fn read_and_serve(self) -> Result<Difference, ReloadError> {
-        // Also against changes of accounts at run time.
+        // Also prevents changes of accounts at run time meanwhile.
         let _one_at_a_time = self.accounts.changing.lock().await;
         let source = self.source.ok_or(ReloadError::NoFile)?.clone();
         let file = blocking(move || (source.0)()).await?;
@@ -127,7 +126,7 @@ impl Reload<'_> {
         difference: Difference,
     ) -> Result<Prepared, ReloadError> {
         let wrong = |error: &dyn fmt::Display| ReloadError::Wrong(error.to_string());
-        // What keeps its former value may not go together with what is new.
+        // A setting that keeps its former value may conflict with a new one.
         config.check_components().map_err(|flaw| wrong(&flaw))?;
         let at_run_time = self.accounts.select(|account| !account.is_configured);
         let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
@@ -159,7 +158,7 @@ impl Reload<'_> {
             |appid: &String| changed.changed.binary_search_by(|account| account.appid.cmp(appid)).is_ok();
         let wanted = configs.iter().filter(|config| is_new(&config.appid) || is_other(&config.appid));
         let accounts = wanted.map(|config| {
-            // The number of a new one becomes durable together with its serving.
+            // The number of a new account becomes durable together with the start of its serving.
             let account = self.accounts.configured(self.store.reserve(&config.appid), config.clone());
             account.map_err(|error| ReloadError::Wrong(error.to_string()))
         });
@@ -179,7 +178,7 @@ impl Reload<'_> {
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
         let begun_s = self.clock.now_s();
-        // Those that are not served otherwise: their tokens end.
+        // Accounts that are not served for another reason. Their tokens end.
         let is_over = |gone: &&Gone| {
             gone.stored.is_none() && self.received.standings(&gone.former.config.appid).is_empty()
         };
@@ -194,7 +193,7 @@ impl Reload<'_> {
             revocation.complete();
             moved
         };
-        // For a moment a callback of theirs could have been answered with 404.
+        // For a moment their callbacks may have been answered with 404.
         let now_s = self.clock.now_s();
         let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
         moved.into_iter().for_each(lose);
@@ -234,7 +233,7 @@ impl Reload<'_> {
     }
 }
 
-/// Files may lie on a disk that takes its time.
+/// A slow disk must not block the runtime.
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, ReloadError> {

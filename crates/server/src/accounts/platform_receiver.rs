@@ -1,5 +1,6 @@
-//! Accounts that third-party platforms bring (role "receive"): made by their first message or by the event that says
-//! they authorised the platform, bound to the `ToUserName` of their first message, durable before anybody is answered.
+//! Accounts that third-party platforms bring (role "receive"). Their first message, or the event that they
+//! authorised the platform, creates them. The first message binds them to its `ToUserName`. All of it is durable
+//! before WeChat gets an answer.
 
 mod belonging;
 mod configured;
@@ -34,10 +35,10 @@ use standing::Standing;
 pub use standing::Status;
 pub use ticket::Ticket;
 
-/// What the facts begin with that are sealed with the data key.
+/// Prefixes of the keys of facts that are sealed with the data key.
 pub const SEALED_FACTS: [&str; 2] = [standing::FACT_PREFIX, ticket::FACT_PREFIX];
 
-/// All of them.
+/// All accounts that platforms bring.
 #[derive(Debug)]
 pub struct Received {
     platforms: Mutex<ReceivedPlatforms>,
@@ -47,55 +48,55 @@ pub struct Received {
     accounts: Arc<Accounts>,
 }
 
-/// Whether a message that came through a platform is taken.
+/// Whether a message that came through a platform is accepted.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// For this account.
+    /// It is accepted for this account.
     Taken(Arc<Account>),
-    /// It is not this account's.
+    /// Its `ToUserName` is not this account's.
     WrongToUser,
-    /// It is known to be another account's of the platform.
+    /// Its `ToUserName` is another account's of the platform.
     OfAnother,
     /// The account's messages do not come through this platform.
     NotOfPlatform,
-    /// It would make an account, and there are too many.
+    /// It would create an account, and the limit is reached.
     TooMany,
 }
 
-/// What an event came to.
+/// Result of applying an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learnt {
-    /// Something new, durably.
+    /// The state changed, durably.
     News,
-    /// Nothing: it was known, or overtaken.
+    /// Nothing changed: the state was known already, or a later event was applied before.
     Replayed,
 }
 
-/// Why what an event says is not known.
+/// Why an event was not applied.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
     /// Too many accounts.
     #[error("the platform brought {} accounts already, which is the most", platforms::ACCOUNTS_MAX)]
     TooMany,
-    /// An operator removed the account later than that was decided.
+    /// The event is older than an operator's removal of the account.
     #[error("the account was removed since")]
     Removed,
-    /// Not what WeChat sends.
+    /// WeChat does not send such an event.
     #[error("it names no appid that could be one")]
     Implausible,
 }
 
-/// How an account stands with a platform, to be shown.
+/// An account's authorization state with a platform, as the API shows it.
 #[derive(Clone, Debug)]
 pub struct Shown {
-    /// The platform.
+    /// The platform's appid.
     pub component: String,
-    /// What it was told last.
+    /// The newest known status.
     pub status: Status,
-    /// `gh_…`, by its first message.
+    /// `gh_…`, from the account's first message.
     pub original_id: Option<String>,
 }
 
@@ -106,13 +107,13 @@ pub fn is_sane(appid: &str) -> bool {
     check_text(appid).is_ok()
 }
 
-/// An account with nothing but its appid.
+/// Makes an account with only its appid.
 fn brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<Account, String> {
     Account::brought(store.reserve(appid), appid, &accounts.quotas).map_err(|error| error.to_string())
 }
 
 impl Received {
-    /// Goes on from what was loaded.
+    /// Continues from what was loaded.
     pub fn new(
         loaded: Loaded,
         store: Arc<Store>,
@@ -128,7 +129,7 @@ impl Received {
         lock(&self.platforms).is_active(appid)
     }
 
-    /// How an account stands with each platform, in order.
+    /// An account's authorization state with each platform, sorted by platform.
     pub fn standings(&self, appid: &str) -> Vec<Shown> {
         let platforms = lock(&self.platforms);
         let seats = platforms.0.iter().filter_map(|(component, platform)| {
@@ -141,8 +142,8 @@ impl Received {
         shown
     }
 
-    /// Whether an account took back what it gave a platform. One that was removed and is there again by a message has given
-    /// nothing yet.
+    /// Whether an account withdrew its authorization of a platform. An account that was removed and brought
+    /// back by a message counts as withdrawn until it authorises again.
     pub fn is_withdrawn(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
         let Some(platform) = platforms.0.get(component) else { return false };
@@ -153,12 +154,12 @@ impl Received {
         })
     }
 
-    /// The newest ticket that a platform was sent.
+    /// The newest ticket that WeChat sent to a platform.
     pub fn ticket(&self, component: &str) -> Option<Ticket> {
         lock(&self.platforms).0.get(component)?.ticket.clone()
     }
 
-    /// How many accounts of a platform stand how.
+    /// How many accounts of a platform have each status.
     pub fn numbers(&self, component: &str) -> BTreeMap<Status, usize> {
         let platforms = lock(&self.platforms);
         let seats = platforms.0.get(component).into_iter().flat_map(|platform| platform.seats.values());
@@ -168,7 +169,7 @@ impl Received {
         numbers
     }
 
-    /// Whether a message is taken. Says nothing durable yet.
+    /// Whether a message is accepted. Changes nothing durable yet.
     pub fn admit(&self, component: &str, appid: &str, to_user: &str) -> Admission {
         let platforms = lock(&self.platforms);
         let account = self.accounts.get(appid);
@@ -185,7 +186,7 @@ impl Received {
         }
     }
 
-    /// The account of an appid, made if there is none.
+    /// Finds the account of an appid, or makes it.
     fn account(
         &self,
         platforms: &ReceivedPlatforms,
@@ -199,7 +200,8 @@ impl Received {
             .map_err(NotDurable)
     }
 
-    /// Puts a message that was admitted into the queue, and with it what it says of its account. The future only waits.
+    /// Puts an accepted message into the queue, together with what it changes about its account. The future
+    /// only waits.
     pub fn enqueue(
         self: &Arc<Self>,
         component: &str,
@@ -214,20 +216,21 @@ impl Received {
                 Ok(Box::pin(waiting))
             }
             Verdict::With(standing) => {
-                // If it was removed since it was admitted, nothing that an operator gave it comes back.
+                // If the account was removed after `admit`, recreate it without the operator's
+                // settings.
                 let account = self.account(&platforms, component, &account.config.appid)?;
                 let outcomes = self.submit(&mut platforms, component, &account, standing, Some(change))?;
                 let none = || NotDurable("no outcome".to_owned());
                 Ok(Box::pin(async move { outcomes.await?.into_iter().nth(1).ok_or_else(none) }))
             }
-            // Another was quicker; WeChat sends it again, and hears why it is refused.
+            // Another message changed the state first. WeChat retries, and gets the reason then.
             Verdict::WrongToUser | Verdict::OfAnother | Verdict::NotOfPlatform | Verdict::TooMany => {
                 Err(NotDurable("another message was quicker to say whose it is".to_owned()))
             }
         }
     }
 
-    /// Acts on an event, durably.
+    /// Applies an event durably.
     pub async fn learn(
         self: &Arc<Self>,
         component: &str,
@@ -244,8 +247,8 @@ impl Received {
         }
     }
 
-    /// WeChat itself gave out a token for an account that nothing was known of: it authorised the platform.
-    /// Any event says more: it has a time of WeChat's.
+    /// WeChat issued a token for an account of unknown status: so it authorised the platform. Any event
+    /// overrides this, since it has a time from WeChat.
     pub fn confirm(self: &Arc<Self>, component: &str, appid: &str) {
         let mut platforms = lock(&self.platforms);
         let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
@@ -294,15 +297,15 @@ impl Received {
         let standing = match former.decided(status, decided_s) {
             Some(standing) => standing,
             None if seat.is_none_or(platforms::PlatformAccount::is_durable) => return Ok(None),
-            // Known in memory only: once more.
+            // Known in memory only: store it again.
             None => former,
         };
         let account = self.account(&platforms, component, appid)?;
         Ok(Some(self.submit(&mut platforms, component, &account, standing, None)?))
     }
 
-    /// Puts a standing into the queue, with the message that says it; memory follows at once, so that the order in the
-    /// queue is that of the decisions.
+    /// Queues an authorization state, with the message that causes it. Memory changes at once, under the lock,
+    /// so that the order in the queue is the order of the decisions.
     fn submit(
         self: &Arc<Self>,
         platforms: &mut ReceivedPlatforms,
@@ -330,7 +333,7 @@ impl Received {
         let version = platform.put(appid, account, standing);
         platform.seats.get_mut(appid).into_iter().for_each(|seat| seat.in_flight += 1);
         let (received, component, appid) = (self.clone(), component.to_owned(), appid.clone());
-        // Runs to its end whoever waits: memory and disk must agree.
+        // Runs to its end even if the caller stops waiting: memory and disk must agree.
         let settled = tokio::spawn(async move {
             let outcomes = waiting.await;
             received.settle(&component, &appid, version, outcomes.is_ok());
@@ -348,7 +351,7 @@ impl Received {
             seat.durable = seat.durable.max(version);
             self.accounts.put_if_new(&seat.account);
         } else if seat.durable == 0 && seat.in_flight == 0 {
-            // Nothing of it is on the disk. What else did not become durable goes there with the next word of it.
+            // Nothing of this account is on disk. Later messages store its state again.
             let seat = platform.remove(appid);
             let is_taken = platforms.is_active(appid);
             if let Some(seat) = seat.filter(|seat| seat.account.keys.is_none() && !is_taken) {

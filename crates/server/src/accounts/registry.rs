@@ -1,4 +1,4 @@
-//! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
+//! The accounts being served: those of the configuration file, and those added at run time, which the store holds
 //! sealed with the data key.
 
 mod error;
@@ -25,40 +25,42 @@ pub use error::{AccountError, StoredAccountError};
 use served::Served;
 use settings::{FACT_PREFIX, Origin, Settings, checked, stored};
 
-/// Accounts added at run time, at most.
+/// Limit of accounts that are not in the configuration file.
 pub const STORED_MAX: usize = 100_000;
-/// Bulk requests of one account that are read at the same time; of all accounts there are four times as many.
+/// Bulk requests of one account that are read at the same time. The limit for all accounts together is four times
+/// this.
 const BULK_PLACES: usize = 4;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
 
-/// One account as it is served.
+/// One account being served.
 #[derive(Debug)]
 pub struct Account {
     /// Its number in the store.
     pub number: AccountNumber,
     /// Its settings.
     pub config: AccountConfig,
-    /// What its callbacks are checked with; none: it has no address of its own, a platform brings its messages.
+    /// The keys that its callbacks are checked with. None if it has no callback path of its own: a platform
+    /// brings its messages.
     pub keys: Option<AccountKeys>,
-    /// It stands in the configuration file, where alone it can be changed.
+    /// It is in the configuration file, and can be changed only there.
     pub is_configured: bool,
-    /// Its callbacks that are being passed on.
+    /// How many of its callbacks are being passed on.
     pub relays_waiting: AtomicUsize,
-    /// Places for its bulk requests.
+    /// Slots for its bulk requests.
     pub bulk_places: Semaphore,
-    /// How often it called the seven.
+    /// How often it called each of the seven interfaces.
     pub calls: Arc<Calls>,
 }
 
-/// All accounts.
+/// All accounts being served.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    /// How often each called the seven.
+    /// Calls of the seven interfaces, by account.
     pub quotas: Quotas,
     served: RwLock<Served>,
-    /// One change at a time: each reads what the one before wrote.
+    /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
 }
 
@@ -80,47 +82,47 @@ impl Account {
         })
     }
 
-    /// An account that a platform brings: it has nothing but its appid until an operator gives it more.
+    /// Makes an account that a platform brings. It has only its appid until an operator adds settings.
     pub fn brought(number: AccountNumber, appid: &str, quotas: &Quotas) -> Result<Account, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
         let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 
-    /// True if an operator set it up, whoever brings its messages: it stands in the configuration file, or has a
-    /// callback of its own.
+    /// True if an operator set it up: it is in the configuration file, or has a callback path of its own. A
+    /// platform may bring its messages all the same.
     pub fn is_own(&self) -> bool {
         self.is_configured || self.keys.is_some()
     }
 }
 
 impl Accounts {
-    /// None yet, with what was called before.
+    /// Starts without accounts, with the calls counted before the restart.
     pub fn new(quotas: Quotas) -> Accounts {
         Accounts { quotas, ..Accounts::default() }
     }
 
-    /// The account of an appid.
+    /// Finds an account by its appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
         self.read().get(appid).cloned()
     }
 
-    /// All of them, in no order.
+    /// All accounts, in no order.
     pub fn all(&self) -> Vec<Arc<Account>> {
         self.read().values().cloned().collect()
     }
 
-    /// Those that are wanted, in no order.
+    /// The accounts for which `is_wanted` is true, in no order.
     pub fn select(&self, is_wanted: impl Fn(&Account) -> bool) -> Vec<Arc<Account>> {
         self.read().values().filter(|account| is_wanted(account)).cloned().collect()
     }
 
-    /// How many do not stand in the configuration file.
+    /// How many are not in the configuration file.
     pub fn stored(&self) -> usize {
         self.read().values().filter(|account| !account.is_configured).count()
     }
 
-    /// The accounts' secrets that WeChat does not know: `look` sees them.
+    /// Calls `look` with the accounts' secrets that WeChat does not know.
     pub fn own_secrets<T>(&self, look: impl FnOnce(&OwnSecrets) -> T) -> T {
         look(self.read().own_secrets())
     }
@@ -129,18 +131,18 @@ impl Accounts {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves an account from now on, in place of the one of its appid.
+    /// Serves an account from now on. Replaces one with the same appid.
     pub fn put(&self, account: Arc<Account>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(account.config.appid.clone(), account);
     }
 
-    /// Serves an account no longer.
+    /// Stops serving an account.
     pub fn take_out(&self, appid: &str) {
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
     }
 
-    /// Serves an account from now on, unless there is one of its appid.
+    /// Serves an account from now on, unless one with its appid is served already.
     pub fn put_if_new(&self, account: &Arc<Account>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         if !served.contains_key(&account.config.appid) {
@@ -148,7 +150,7 @@ impl Accounts {
         }
     }
 
-    /// An account of the configuration file, not served yet.
+    /// Makes an account of the configuration file. It is not served yet.
     pub fn configured(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
         Account::new(number, config, true, &self.quotas).map(Arc::new)
     }
@@ -160,7 +162,7 @@ impl Accounts {
         Ok(account)
     }
 
-    /// Serves the accounts that were added at run time. Of one that stands in the configuration, too, that holds.
+    /// Serves the accounts that were added at run time. An account in the configuration file takes precedence.
     pub fn load_stored(&self, store: &Store, key: &DataKey) -> Result<(), StoredAccountError> {
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default().to_owned();
@@ -173,7 +175,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// The account that was added at run time, not served yet, if there is one.
+    /// Reads the account that was added at run time, if there is one. It is not served yet.
     pub fn added_at_run_time(
         &self,
         appid: &str,

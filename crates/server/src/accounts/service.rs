@@ -1,5 +1,5 @@
-//! Changing accounts at run time: added, given other settings or new secrets, removed. Each change is durable before it
-//! holds, and they come one after the other.
+//! Changes accounts at run time: adds and removes them, changes their settings and secrets. Changes run one at a
+//! time, and each is durable before it takes effect.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,15 +29,15 @@ use crate::{
     config::{AccountConfig, Config},
 };
 
-/// What can be made anew.
+/// A secret that can be replaced with a new random one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotated {
-    /// The key that callbacks are encrypted with.
+    /// The key that encrypts callbacks.
     EncodingAesKey,
-    /// The token that callbacks are signed with.
+    /// The token that signs callbacks.
     Token,
-    /// The secret that callers of msgcube show.
+    /// The secret that callers of msgcube send.
     Secret,
 }
 
@@ -56,7 +56,7 @@ impl Rotated {
 pub struct AccountService<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Current<Config>,
-    /// The socket in use.
+    /// The address that the server listens on.
     pub address: Option<SocketAddr>,
     pub clock: &'a Clock,
     pub store: &'a Store,
@@ -68,7 +68,7 @@ pub struct AccountService<'a> {
 }
 
 impl AccountService<'_> {
-    /// Adds an account, durably, and serves it.
+    /// Adds an account durably and serves it.
     pub async fn add(&self, settings: Settings) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         let config = checked(settings.clone(), Origin::Own)?;
@@ -84,13 +84,14 @@ impl AccountService<'_> {
         let begun_s = self.clock.now_s();
         self.ingest.serve(number, true, vec![fact]).await?;
         let account = self.serve(number, config)?;
-        // Until this moment its callbacks were answered with 404.
+        // Until now its callbacks got 404.
         self.ingest.lose(number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
     }
 
-    /// Adds an account that a platform brought and that nothing says authorised it, in its place: whoever knows the
-    /// platform's token and key could have named any.
+    /// Adds an account that a platform has already brought but that is not known to have authorised it. The
+    /// operator's account takes its place: anyone with the platform's token and key could have named this
+    /// appid.
     async fn take_over(
         &self,
         there: &Account,
@@ -140,8 +141,8 @@ impl AccountService<'_> {
         self.serve(account.number, config)
     }
 
-    /// Stops serving an account that was added at run time. What was counted stays; its tokens end, and what it gave to
-    /// third-party platforms: what they are to be told is returned.
+    /// Removes an account that was added at run time. Its counts stay; its tokens and its authorizations of
+    /// third-party platforms end. Returns the events to send to those platforms.
     pub async fn remove(&self, appid: &str) -> Result<Vec<Event>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         let account = self.changeable(appid)?;
@@ -152,15 +153,15 @@ impl AccountService<'_> {
         gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
         gone.extend(revocation.changes());
         let done = self.received.remove(&account, ended_s, gone).await;
-        // In any case it was not served for a moment.
+        // Whether or not the removal succeeded, the account was not served for a moment.
         self.ingest.lose(number, ended_s, self.clock.now_s() + 1, Reason::NotRunning);
         done?;
         revocation.complete();
         Ok(ending.complete())
     }
 
-    /// Gives an account a new secret, which is returned. The former key or callback token is still taken; a former
-    /// secret stays WeChat's, unless that is another already.
+    /// Replaces a secret and returns its name and the new value. The former key or callback token stays valid.
+    /// The former secret becomes `upstream_secret`, unless that is already set.
     pub async fn rotate(&self, appid: &str, what: Rotated) -> Result<(&'static str, String), AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         self.changeable(appid)?;
@@ -193,7 +194,7 @@ impl AccountService<'_> {
     }
 }
 
-/// Giving a number writes to the disk, which must not hold up the runtime.
+/// Assigning a number writes to the disk, which must not block the runtime.
 fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),

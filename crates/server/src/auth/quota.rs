@@ -1,5 +1,5 @@
-//! Daily quotas: how often each of the seven was called on a day in Beijing, and how often that was cleared in a month.
-//! Counted for every account; of accounts with a quota the counts are kept over a restart.
+//! Daily quotas: how often each of the seven interfaces was called on a day in Beijing, and how often that was
+//! cleared in a month. Counted for every account. For accounts with a quota the counts survive a restart.
 
 use std::{
     collections::BTreeMap,
@@ -19,14 +19,13 @@ use storage::{
 };
 use system::{clock::Clock, sync::lock};
 
-/// Source: WeChat's page on clear_quota.
+/// How often counts may be cleared in a month. Source: WeChat's page on clear_quota.
 pub const CLEARINGS_A_MONTH: u32 = 10;
 const FACT_PREFIX: &str = "quota/";
-/// Counts are written at most this often; what was called since is lost with a kill.
+/// Shortest time between two writes of the counts. A kill loses the calls since the last one.
 const KEEP_EVERY: Duration = Duration::from_millis(100);
 
-/// The calls of all accounts, also of those that are not served at the moment: whoever is removed and added again has
-/// used what was used.
+/// The calls of all accounts, including removed ones: an account that is added again continues its counts.
 #[derive(Debug, Default)]
 pub struct Quotas(Mutex<HashMap<String, Arc<Calls>, foldhash::fast::RandomState>>);
 
@@ -34,25 +33,25 @@ pub struct Quotas(Mutex<HashMap<String, Arc<Calls>, foldhash::fast::RandomState>
 #[derive(Debug)]
 pub struct Calls {
     appid: String,
-    /// For each interface the day (upper half) and how often it was called on it.
+    /// For each interface: the day (upper half), and how often it was called on that day.
     used: [AtomicU64; INTERFACES.len()],
-    /// Held while anything is written, so that what is on disk follows one order.
+    /// Held during each write, so that the disk sees one order.
     cleared: tokio::sync::Mutex<Cleared>,
-    /// Something was counted that is not written yet.
+    /// Calls were counted that are not written yet.
     is_unkept: AtomicBool,
-    /// Somebody sees to it.
+    /// A task is writing the counts.
     is_keeping: AtomicBool,
 }
 
 /// How often the counts were cleared in a month.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Cleared {
-    /// Its first day.
+    /// First day of the month.
     month: Option<Day>,
     times: u32,
 }
 
-/// What is stored of an account.
+/// The counts of an account as they are stored.
 #[derive(Debug, Serialize, Deserialize)]
 struct Kept {
     day: Day,
@@ -64,16 +63,16 @@ struct Kept {
 /// Why counts were not cleared.
 #[derive(Debug, thiserror::Error)]
 pub enum ClearError {
-    /// It was done too often.
+    /// The month has no clearing left.
     #[error("cleared {CLEARINGS_A_MONTH} times this month already")]
     TooOften,
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
 impl Quotas {
-    /// Reads what was counted before.
+    /// Reads the stored counts.
     pub fn load(store: &Store) -> Quotas {
         let quotas = Quotas::default();
         for (fact, value) in store.facts(FACT_PREFIX) {
@@ -90,7 +89,7 @@ impl Quotas {
         lock(&self.0).entry(appid.to_owned()).or_insert_with(|| Arc::new(Calls::new(appid))).clone()
     }
 
-    /// Writes what is not written yet. Once nobody calls any more, nothing is lost.
+    /// Writes all counts that are not written yet. Call it after the last request, so that nothing is lost.
     pub async fn keep(&self, ingest: &Ingest, clock: &Clock) {
         let all: Vec<Arc<Calls>> = lock(&self.0).values().cloned().collect();
         for calls in all {
@@ -122,7 +121,7 @@ impl Calls {
         calls
     }
 
-    /// Counts a call, if there is one left. A limit of 0 is none.
+    /// Counts a call, if one is left. A limit of 0 means no limit.
     pub fn spend(&self, interface: &Interface, today: Day, limit: u32) -> bool {
         let next = |packed| {
             let (day, used) = on(packed, today);
@@ -132,7 +131,7 @@ impl Calls {
         counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
-    /// Calls of an interface on a day.
+    /// How often an interface was called on a day.
     pub fn used(&self, interface: &Interface, today: Day) -> u32 {
         self.counter(interface).map_or(0, |counter| on(counter.load(Ordering::Relaxed), today).1)
     }
@@ -142,7 +141,7 @@ impl Calls {
         number.and_then(|number| self.used.get(number))
     }
 
-    /// Writes the counts soon, without making anybody wait.
+    /// Writes the counts soon. The caller does not wait.
     pub fn keep_soon(self: &Arc<Self>, ingest: &Ingest, clock: &Clock) {
         self.is_unkept.store(true, Ordering::SeqCst);
         if !self.is_keeping.load(Ordering::SeqCst) && !self.is_keeping.swap(true, Ordering::SeqCst) {
@@ -150,17 +149,17 @@ impl Calls {
         }
     }
 
-    /// Until nothing is left to write.
+    /// Writes until nothing is left to write.
     async fn keep_on(self: Arc<Self>, ingest: Ingest, clock: Clock) {
         loop {
-            // The disk's faults are the writer's to report; the next call tries again.
+            // The writer reports disk errors. The next call tries again.
             let is_kept = self.keep(&ingest, &clock).await.is_ok();
             tokio::time::sleep(KEEP_EVERY).await;
             if is_kept && self.is_unkept.load(Ordering::SeqCst) {
                 continue;
             }
             self.is_keeping.store(false, Ordering::SeqCst);
-            // Whoever counted before the line above found somebody seeing to it.
+            // A call that was counted before the line above saw a task at work and started none.
             if !is_kept
                 || !self.is_unkept.load(Ordering::SeqCst)
                 || self.is_keeping.swap(true, Ordering::SeqCst)
@@ -197,7 +196,7 @@ impl Calls {
         ingest.submit(fact).await.map(drop)
     }
 
-    /// Clears the counts of these interfaces, durably, and uses one of the month's clearings.
+    /// Clears the counts of these interfaces, durably. Uses one of the month's clearings.
     pub async fn clear(
         &self,
         interfaces: &[Interface],
@@ -220,7 +219,7 @@ impl Calls {
 }
 
 impl Cleared {
-    /// One more, if the month has one left.
+    /// One more clearing, if the month has one left.
     fn next(self, month: Day) -> Option<Cleared> {
         let times = if self.month == Some(month) { self.times } else { 0 };
         (times < CLEARINGS_A_MONTH).then_some(Cleared { month: Some(month), times: times + 1 })
@@ -231,8 +230,8 @@ fn pack(day: Day, used: u32) -> u64 {
     u64::from(day.days_since_1970().cast_unsigned()) << 32 | u64::from(used)
 }
 
-/// The day that a call of today counts for, and what was used on it. That is tomorrow, if somebody called at midnight and
-/// was faster; but not a day far ahead, which a clock set wrong has left behind.
+/// The day that a call counts for, and the calls on it so far. That is tomorrow if a call after midnight was
+/// counted first. A day further ahead comes from a wrong clock and is ignored.
 fn on(packed: u64, today: Day) -> (Day, u32) {
     let tomorrow = today.plus_days(1);
     let used = u32::try_from(packed & u64::from(u32::MAX)).unwrap_or(u32::MAX);

@@ -1,5 +1,5 @@
-//! WeChat's own tokens of third-party platforms and their accounts, as they went by in answers: only their hashes, for as
-//! long as they live. By them such a caller is known, and its token passes as it is.
+//! Hashes of WeChat's own tokens of third-party platforms and their accounts, collected from answers that pass
+//! through. They tell who a caller with such a token is; its token is passed on unchanged.
 
 use std::{
     collections::BTreeSet,
@@ -16,21 +16,21 @@ use storage::{
 };
 
 const FACT_PREFIX: &str = "remembered/";
-/// Tokens at the same time, two for each of 100,000 accounts; further ones push out those that end first.
+/// Limit of tokens, two for each of 100,000 accounts. A further one removes the one that expires first.
 const TOKENS_MAX: usize = 200_000;
-/// No token of WeChat's lives longer; a former one five minutes beyond the next.
+/// Longest life of a WeChat token in seconds. A former token may live five minutes after the next is issued.
 const LIFE_S_MAX: i64 = 7200 + 300;
-/// Tokens that ended, or have to make room, taken out with each that comes.
+/// Limit of expired tokens removed with each new one.
 const ENDED_TOGETHER: usize = 64;
 
 type Hash = [u8; 32];
 
-/// Whom a token stands for.
+/// The owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Whom {
-    /// The platform.
+    /// The platform's appid.
     pub component: String,
-    /// The account that it acts for; none: it is the platform's own.
+    /// The account that the platform acts for. None: the token is the platform's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
 }
@@ -42,7 +42,7 @@ struct Entry {
     expires_s: i64,
 }
 
-/// All of them.
+/// All such tokens.
 #[derive(Debug, Default)]
 pub struct UpstreamTokenIndex(RwLock<Known>);
 
@@ -53,7 +53,7 @@ struct Known {
 }
 
 impl UpstreamTokenIndex {
-    /// Reads what was remembered before.
+    /// Reads the stored hashes.
     pub fn load(store: &Store) -> UpstreamTokenIndex {
         let mut known = Known::default();
         for (fact, value) in store.facts(FACT_PREFIX) {
@@ -66,15 +66,15 @@ impl UpstreamTokenIndex {
         UpstreamTokenIndex(RwLock::new(known))
     }
 
-    /// Whom a token stands for.
+    /// The owner of a token. None if it is unknown or expired.
     pub fn whom(&self, token: &str, now_s: i64) -> Option<Whom> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        // One that seems to live longer than any can was remembered before the clock was set back.
+        // A token with more time left than possible was stored before the clock was set back.
         let is_good = |entry: &&Entry| (1..=LIFE_S_MAX).contains(&(entry.expires_s - now_s));
         known.by_hash.get(&hash(token)).filter(is_good).map(|entry| entry.whom.clone())
     }
 
-    /// Remembers a token, in memory at once. The future waits for the disk.
+    /// Adds a token, in memory at once. The future waits for the disk.
     pub fn remember(
         &self,
         token: &str,
@@ -108,7 +108,7 @@ impl Known {
         }
     }
 
-    /// Takes out a few that ended, and so many that the rest fits.
+    /// Removes some expired tokens, and as many as needed to stay within the limit.
     fn make_room(&mut self, now_s: i64) -> impl Iterator<Item = Hash> + use<> {
         let over = self.by_hash.len().saturating_sub(TOKENS_MAX);
         let ended = self.by_end.iter().take_while(|(expires_s, _)| *expires_s <= now_s);
@@ -124,7 +124,7 @@ fn fact_key(hash: &Hash) -> String {
     format!("{FACT_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash))
 }
 
-/// Tokens are random through and through, so a plain hash cannot be guessed back.
+/// A token is random, so its hash cannot be reversed by guessing.
 fn hash(token: &str) -> Hash {
     Sha256::digest(token.as_bytes()).into()
 }

@@ -1,4 +1,4 @@
-//! The configuration as it is written: TOML, secrets inline or in files of their own.
+//! The format of the configuration file: TOML, with secrets inline or in separate files.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::{
     TlsFiles, UpstreamConfig, cloud::CloudTable, listen::Listen, optional_address, platform::PlatformTable,
 };
 
-/// Keys of things that are still to come.
+/// Keys that are planned but not supported yet.
 const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ enum Uncovered {
     Counted,
 }
 
-/// Where a configuration is read from, for paths and errors.
+/// The file that is being read, for relative paths and errors.
 struct Place<'a> {
     path: &'a Path,
     folder: &'a Path,
@@ -175,7 +175,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
 }
 
 impl Place<'_> {
-    /// Line and message only: the line itself may hold a secret.
+    /// Line and message only: the content of the line may be a secret.
     fn toml_error(&self, text: &str, error: &toml::de::Error) -> ConfigError {
         let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(text));
         let line = before.matches('\n').count() + 1;
@@ -234,7 +234,7 @@ impl Place<'_> {
         })
     }
 
-    /// What is wrong with a table of a list, with its place in it.
+    /// Adds the list and the position in it to an error.
     fn of<T>(&self, list: &str, at: usize, checked: Result<T, Flaw>) -> Result<T, ConfigError> {
         checked.map_err(|flaw| self.flawed(Flaw::new(format!("{list} {at}: {}", flaw.key), flaw.what)))
     }

@@ -1,4 +1,4 @@
-//! Secrets in the tables of accounts and platforms: written themselves, or in files of their own.
+//! Secrets in the tables of accounts and platforms: written in the table, or in separate files.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use super::Flaw;
 /// Where secrets may be read from.
 #[derive(Clone, Copy)]
 pub enum SecretFiles<'a> {
-    /// Files, relative to this folder.
+    /// From files, relative to this folder.
     In(&'a Path),
-    /// Nowhere: whoever calls over the network names no files of this machine.
+    /// Not from files: a request from the network must not name files of this machine.
     Nowhere,
 }
 
 impl SecretFiles<'_> {
-    /// The secret itself, or what its file holds.
+    /// The secret in the table, or the content of its file.
     pub fn secret(
         self,
         key: &str,
@@ -42,12 +42,12 @@ impl SecretFiles<'_> {
     }
 }
 
-/// A secret that must be there.
+/// Requires a secret.
 pub fn needed(key: &str, secret: Option<Secret>) -> Result<Secret, Flaw> {
     secret.ok_or_else(|| Flaw::new(key, format!("{key} (or {key}_file) is missing")))
 }
 
-/// What accounts and platforms have alike, read from the table or its files.
+/// The secrets that accounts and platforms have in common.
 pub struct WechatSecrets {
     pub secret: Option<Secret>,
     pub token: Option<Secret>,
@@ -56,8 +56,8 @@ pub struct WechatSecrets {
     pub encoding_aes_key_previous: Option<Secret>,
 }
 
-/// A table with an appid, these secrets, and fields of its own. A macro, since serde's `flatten` loses the line of an error
-/// and accepts unknown keys.
+/// Defines a table with an appid, these secrets, and further fields. A macro, because serde's `flatten` loses the
+/// line of an error and accepts unknown keys.
 macro_rules! table_with_secrets {
     ($(#[$attribute:meta])* pub struct $name:ident { $($fields:tt)* }) => {
         $(#[$attribute])*

@@ -1,6 +1,6 @@
-//! Copies of callbacks for targets that only listen, and events for third-party platforms, our own or WeChat's: kept in a
-//! queue on disk, bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they
-//! are sealed, and gone once delivered or a day old.
+//! Copies of callbacks for listeners, and events for third-party platforms, made here or received from WeChat. They
+//! wait in a bounded queue on disk and are sent in the background until they are accepted. They hold users'
+//! messages or codes, so they are sealed, and deleted once delivered or a day old.
 
 mod delivery;
 mod entry;
@@ -36,43 +36,43 @@ use crate::{
 use entry::Entry;
 use queue::{Queue, Room, TargetId};
 
-/// A connection to a listener that takes longer has failed.
+/// Longest time to connect to a listener.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
-/// Callbacks whose copies are being kept at the same time; of further ones no copies are kept.
+/// Limit of callbacks whose copies are being stored at the same time. Further ones get no copies.
 const PLACES: usize = 4096;
 /// How long a callback waits for its copies to be durable.
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// After the file could not be opened it is tried again this much later.
+/// Time before another attempt to open the file after a failure.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// Undelivered copies are dropped after this time.
+/// Undelivered copies are dropped at this age, in seconds.
 const AGE_S_MAX: i64 = 24 * 3600;
 
-/// Whose callback is copied.
+/// Where the callback to copy came from.
 #[derive(Clone, Copy, Debug)]
 pub enum Listening<'a> {
-    /// An account's own.
+    /// An account's own path.
     Account(&'a Account),
-    /// One that came through a platform, for an account.
+    /// A platform, for the account with this appid.
     Platform(&'a Platform, &'a str),
 }
 
-/// What waits for a platform.
+/// Events that wait for a platform.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitingEvents {
     pub number: usize,
-    /// Since when the oldest does, Unix seconds.
+    /// When the oldest was queued, Unix seconds.
     pub oldest_s: Option<i64>,
 }
 
-/// Where copies go.
+/// Where copies are sent to.
 #[derive(Clone, Debug)]
 struct Destination {
     address: Address,
-    /// One after the other.
+    /// Sent one after another, not at the same time.
     is_in_order: bool,
 }
 
-/// The queue and those who deliver from it.
+/// The queue and the tasks that deliver from it.
 #[derive(Debug)]
 pub struct Outbox {
     shared: Arc<Shared>,
@@ -84,11 +84,11 @@ pub struct Outbox {
 struct Shared {
     path: PathBuf,
     opened: Mutex<Opened>,
-    /// Told when opening has come to an end, well or not.
+    /// Notified when an attempt to open the file has ended, successful or not.
     settled: Notify,
-    /// Copies cannot be kept, and the log says so already.
+    /// Copies cannot be stored, and this was logged.
     is_faulty: AtomicBool,
-    /// Callbacks whose copies are being kept.
+    /// Slots for callbacks whose copies are being stored.
     places: Arc<Semaphore>,
     key: DataKey,
     clock: Clock,
@@ -99,11 +99,11 @@ struct Shared {
     news: Notify,
 }
 
-/// The queue is made with the first copy, so that nobody has a file who has no listeners. Opening reads all of it, so it
-/// happens on a thread of its own.
+/// The file is created with the first copy, so that a server without listeners has none. Opening reads the whole
+/// file, so it runs on its own thread.
 #[derive(Debug)]
 enum Opened {
-    /// Not opened yet, or that failed; not before then again.
+    /// Not open. After a failure it is not tried again before `retry`.
     No {
         retry: Option<Instant>,
     },
@@ -112,7 +112,7 @@ enum Opened {
 }
 
 impl Outbox {
-    /// A queue in this folder.
+    /// An outbox in this folder.
     pub fn new(
         folder: &Path,
         key: DataKey,
@@ -138,14 +138,15 @@ impl Outbox {
         Outbox { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }
     }
 
-    /// Begins to deliver what was left over, if anything was.
+    /// Starts to deliver entries left from before the start, if there are any.
     pub fn start(&self) {
         if self.shared.path.exists() {
             self.deliver();
         }
     }
 
-    /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
+    /// Stores a copy for each listener. Waits up to [`DURABLE_WITHIN`] for the disk; then the work continues in
+    /// the background.
     pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, callback: &RawCallback) {
         if relay.listeners.is_empty() {
             return;
@@ -158,14 +159,13 @@ impl Outbox {
         self.keep_for(targets, account, callback).await;
     }
 
-    /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
-    /// durable.
+    /// Stores an event from WeChat for the server behind a platform. False if it is not durable.
     pub async fn keep_passed_on(&self, component: &Platform, callback: &RawCallback) -> bool {
         let Some((target, _)) = self.shared.target_of_events(component) else { return false };
         self.keep_for(vec![target], None, callback).await
     }
 
-    /// True if there was room for all, and they are durable by now.
+    /// True if there was room for all copies and they are durable by now.
     async fn keep_for(
         &self,
         targets: Vec<TargetId>,
@@ -190,7 +190,8 @@ impl Outbox {
         matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(true)))
     }
 
-    /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
+    /// Stores an event for a third-party platform. Waits for the disk. Returns the result as the metrics name
+    /// it.
     pub async fn keep_event(&self, component: &str, target: &Address, callback: RawCallback) -> &'static str {
         self.deliver();
         let targets = vec![self.shared.target("platform", component, target)];
@@ -201,7 +202,7 @@ impl Outbox {
         kept.first().copied().unwrap_or("not_durable")
     }
 
-    /// What waits for a platform's `push_url`. None if it cannot be known.
+    /// The events that wait for a platform's `push_url`. None if the file cannot be read.
     pub async fn waiting_events(&self, component: &Platform) -> Option<WaitingEvents> {
         let Some((target, _)) = self.shared.target_of_events(component).filter(|_| self.shared.path.exists())
         else {
@@ -219,7 +220,7 @@ impl Outbox {
         read.await.ok()?
     }
 
-    /// Bytes of copies that wait.
+    /// Bytes of all copies that wait.
     pub fn waiting_bytes(&self) -> u64 {
         match &*lock(&self.shared.opened) {
             Opened::Yes(queue) => queue.bytes(),
@@ -244,10 +245,10 @@ impl Drop for Outbox {
 }
 
 impl Shared {
-    /// The queue, opened or made. None if that failed; it is tried again a little later.
+    /// The open queue. None if it could not be opened; a later call tries again.
     async fn queue(self: &Arc<Self>) -> Option<Arc<Queue>> {
         loop {
-            // Registered before looking, so that nothing is missed in between.
+            // Registered before the check, so that no notification is missed.
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
             match self.queue_now() {
@@ -263,7 +264,7 @@ impl Shared {
             Opened::Yes(queue) if !queue.is_broken() => return Ok(Some(queue.clone())),
             Opened::No { retry: Some(retry) } if Instant::now() < *retry => return Ok(None),
             Opened::Opening => return Err(IsOpening),
-            // The former one lets go of the file.
+            // Dropping the former queue closes its file.
             Opened::Yes(_) | Opened::No { .. } => *opened = Opened::Opening,
         }
         drop(opened);
@@ -284,14 +285,14 @@ impl Shared {
         self.settled.notify_waiters();
     }
 
-    /// Once, until it is mended: there may be thousands a second.
+    /// Logs a failure once until a copy is stored again: there may be thousands a second.
     fn complain(&self, error: &str) {
         if !self.is_faulty.swap(true, Ordering::Relaxed) {
             tracing::error!(path = %self.path.display(), error, "copies for listeners cannot be kept");
         }
     }
 
-    /// Keeps an entry for each target, with one sync; what became of each.
+    /// Stores an entry for each target, with one sync. Returns a result for each, as the metrics name it.
     async fn keep(self: &Arc<Self>, targets: &[TargetId], entry: &Entry) -> Vec<&'static str> {
         let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
             return vec!["not_durable"; targets.len()];
@@ -309,12 +310,12 @@ impl Shared {
         }
     }
 
-    /// An entry of the queue. None if the data key was changed.
+    /// Opens a sealed entry. None if the data key was changed.
     fn opened(&self, sealed: &[u8]) -> Option<Entry> {
         Entry::read(&self.key.open("copy", sealed).ok()?)
     }
 
-    /// Which target an entry is for. Shows nothing of its address.
+    /// Identifies a target without revealing its address.
     fn target(&self, kind: &str, appid: &str, address: &Address) -> TargetId {
         let code = self.key.mac(&[kind, appid, &address.uri_text()]);
         let mut target = TargetId::default();
@@ -322,7 +323,8 @@ impl Shared {
         target
     }
 
-    /// Those who listen. All accounts of a platform share them, so their addresses still want an account.
+    /// The listeners for a callback. A platform's listeners serve all its accounts; `$APPID$` in their
+    /// addresses is still to be replaced.
     fn targets_of<'a>(&'a self, of: Listening<'a>) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
         let (kind, appid, relay) = match of {
             Listening::Account(account) => ("listener", &account.config.appid, &account.config.relay),
@@ -343,7 +345,7 @@ impl Shared {
         Some((target, Destination { address: address.clone(), is_in_order: true }))
     }
 
-    /// All targets there are.
+    /// All configured targets.
     fn targets(&self) -> Vec<(TargetId, Destination)> {
         let with_listeners = self
             .accounts
@@ -360,5 +362,5 @@ impl Shared {
     }
 }
 
-/// The queue is being opened.
+/// The file is being opened.
 struct IsOpening;

@@ -1,5 +1,6 @@
-//! The real tokens: one for each account, fetched once for all callers, renewed before its end and when WeChat refuses
-//! it. Forcing a new one takes the token from every other process, so it is rare (the contract, section 7).
+//! WeChat's real tokens: one for each account, fetched once for all callers, renewed before it expires and when
+//! WeChat refuses it. Forcing a new token invalidates the old one for every other process, so it is rare (the
+//! contract, section 7).
 
 mod ask;
 mod kept;
@@ -33,21 +34,21 @@ use ask::Way;
 use kept::Forced;
 pub use kept::{FACT_PREFIX, Kept};
 
-/// A connection to WeChat that takes longer has failed.
+/// Longest time to connect to WeChat.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a caller waits for the disk to know that a token is forced.
+/// How long a caller waits until the record of a forced token is durable.
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// After a renewal failed while the token is still good, the next is tried this much later.
+/// After a failed renewal of a token that is still valid, seconds until the next attempt.
 const RETRY_S: i64 = 5;
-/// While forcing is not allowed and the same token came back, nobody asks again for this long.
+/// While forcing is not allowed and WeChat returned the same token, seconds until it is asked again.
 const SAME_S: i64 = 1;
 
-/// WeChat's side: where it is, and the token of each account there.
+/// The connection to WeChat and the real token of each account.
 #[derive(Debug)]
 pub struct UpstreamTokens {
-    /// The settings.
+    /// The settings of `[upstream]`.
     pub config: UpstreamConfig,
-    /// The way there.
+    /// The HTTP client for WeChat.
     pub client: HttpClient<Body>,
     key: DataKey,
     clock: Clock,
@@ -59,11 +60,11 @@ pub struct UpstreamTokens {
 /// The real token of one account.
 #[derive(Debug, Default)]
 struct Keeper {
-    /// What callers read; the one before it is known for a while, for callers that were given it.
+    /// The current token, and the previous one for callers that still have it.
     tokens: RwLock<Tokens>,
-    /// Held while a token is fetched, so that one fetch serves all who wait.
+    /// Held while a token is fetched, so that one fetch serves all waiting callers.
     fetching: Mutex<Fetching>,
-    /// Finished fetches, good or bad: whoever waited while one finished shares its outcome.
+    /// Number of finished fetches. A caller that waited while one finished shares its result.
     fetches: AtomicU64,
     is_renewing: AtomicBool,
 }
@@ -78,11 +79,12 @@ struct Tokens {
 struct Fetching {
     failure: Option<Failure>,
     forced: Forced,
-    /// The same token came back then, and forcing was not allowed.
+    /// When WeChat last returned the same token while forcing was not allowed, Unix seconds.
     same_at_s: Option<i64>,
 }
 
-/// Asks for an account's real token without keeping it, in the mode that takes nobody's: the seconds it has left.
+/// Fetches an account's real token in normal mode, which invalidates no token, and does not store it. Returns the
+/// seconds that it has left.
 pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, Failure> {
     let client = HttpClient::new(CONNECT_TIME_MAX);
     let (_, seconds_left) = ask::token(Way { config, client: &client }, account, false).await?;
@@ -90,7 +92,7 @@ pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i
 }
 
 impl UpstreamTokens {
-    /// Reads what was kept before.
+    /// Reads the stored tokens.
     pub fn new(
         config: UpstreamConfig,
         store: &Store,
@@ -108,7 +110,7 @@ impl UpstreamTokens {
         upstream
     }
 
-    /// The same with other settings: the tokens that are kept stay, each for the WeChat that it comes from.
+    /// The same tokens with new settings. A token is used only with the settings that it was fetched with.
     #[must_use]
     pub fn with(&self, config: UpstreamConfig) -> UpstreamTokens {
         UpstreamTokens {
@@ -142,7 +144,7 @@ impl UpstreamTokens {
         }
     }
 
-    /// The account's real token. While one is good nobody waits: it is renewed beside the callers.
+    /// The account's real token. While it is valid, no caller waits: it is renewed in the background.
     pub async fn token(self: &Arc<Self>, account: &Arc<Account>) -> Result<Kept, Failure> {
         let keeper = self.keeper(&account.config.appid);
         let now_s = self.clock.now_s();
@@ -155,7 +157,7 @@ impl UpstreamTokens {
         self.to_its_end(account, None).await
     }
 
-    /// A token to send a refused request with once more; none if there can be no other.
+    /// A token for a second attempt after WeChat refused one. None if there is no other.
     pub async fn after_refusal(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -165,19 +167,21 @@ impl UpstreamTokens {
         Ok((!kept.token.is(refused.reveal())).then_some(kept.token))
     }
 
-    /// The token of a caller who wants a new one: WeChat's if forcing is allowed, otherwise the one there is.
+    /// The token for a caller that asks for a new one: a forced one if that is allowed, otherwise the current
+    /// one.
     pub async fn forced(self: &Arc<Self>, account: &Arc<Account>) -> Result<Kept, Failure> {
         let kept = self.token(account).await?;
         self.to_its_end(account, Some(&kept.token)).await
     }
 
-    /// The appid of a real token that was handed out to callers.
+    /// The account of a real token that was handed out to callers.
     pub fn appid_of(&self, token: &str, now_s: i64) -> Option<String> {
         if !self.config.expose_real_token {
             return None;
         }
         let keepers = self.keepers.read().unwrap_or_else(PoisonError::into_inner);
-        // Hashes, so that looking at thousands takes little time and tells nothing.
+        // Compares hashes, so that a scan of thousands is fast and its time reveals nothing about the
+        // tokens.
         let hash = kept::hash(token);
         let known = |keeper: &Keeper| {
             let tokens = keeper.read();
@@ -187,7 +191,7 @@ impl UpstreamTokens {
         keepers.iter().find(|(_, keeper)| known(keeper)).map(|(appid, _)| appid.clone())
     }
 
-    /// Forgets the token of an account that is gone, durably. When it was forced is still known, for should it return.
+    /// Deletes the token of a removed account, durably. The times of forcing stay, in case it is added again.
     pub async fn forget(&self, appid: &str) {
         let keeper = self.keeper(appid);
         let fetching = keeper.fetching.lock().await;
@@ -218,7 +222,8 @@ impl UpstreamTokens {
         keeper.is_renewing.store(false, Ordering::Release);
     }
 
-    /// Runs also if the caller hangs up: a forced token that nobody kept would be lost to all.
+    /// Completes the fetch even if the caller disconnects: a forced token that is not stored would be lost to
+    /// all.
     async fn to_its_end(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -230,7 +235,7 @@ impl UpstreamTokens {
         joined.unwrap_or_else(|error| Err(Failure::Unreachable(error.to_string())))
     }
 
-    /// Callers queue at `fetching`: the first fetches, the others find its token, or share its failure.
+    /// Callers queue at `fetching`. The first fetches; the others get its token or its failure.
     async fn other_than(&self, account: &Account, refused: Option<&Secret>) -> Result<Kept, Failure> {
         let keeper = self.keeper(&account.config.appid);
         let fetches_before = keeper.fetches.load(Ordering::Acquire);
@@ -248,7 +253,7 @@ impl UpstreamTokens {
         }
         let fetched = self.fetch(account, &keeper, &mut fetching, false).await?;
         if refused.is_some() {
-            // What WeChat refused is not known as a token any more, to anybody.
+            // WeChat refused this token, so it is no longer accepted from any caller.
             keeper.write().before = None;
         }
         if !is_refused(&fetched) {
@@ -270,7 +275,7 @@ impl UpstreamTokens {
             return Ok(same);
         }
         fetching.forced.note(now_s);
-        // Before it happens, so that a restart cannot force more often.
+        // Recorded before the request, so that a restart does not allow more forcing.
         let noted = self.keep(&account.config.appid, Some(&same), &fetching.forced);
         if tokio::time::timeout(DURABLE_WITHIN, noted).await.is_err() {
             tracing::warn!("the disk is slow to take that a real token is forced");
@@ -280,7 +285,7 @@ impl UpstreamTokens {
         Ok(forced)
     }
 
-    /// Asks for a token and keeps it.
+    /// Fetches a token and stores it.
     async fn fetch(
         &self,
         account: &Account,
@@ -296,12 +301,12 @@ impl UpstreamTokens {
         let (token, expires_in_s) = asked?;
         let kept = Kept::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
         keeper.put(kept.clone());
-        // Nobody waits for the disk: without it the token serves from memory.
+        // No caller waits for the disk: the token works from memory.
         tokio::spawn(self.keep(&account.config.appid, Some(&kept), &fetching.forced));
         Ok(kept)
     }
 
-    /// Makes the record durable; it is in the queue already when this returns.
+    /// Queues the record before it returns. The future waits for the disk.
     fn keep(
         &self,
         appid: &str,
@@ -328,7 +333,8 @@ impl UpstreamTokens {
         self.ingest.enqueue(change).map_err(|error| error.to_string())
     }
 
-    /// What a token comes from: another secret, or another WeChat, means another token.
+    /// Identifies the settings that a token was fetched with. With another secret or another server it is not
+    /// used.
     fn origin(&self, account: &Account) -> [u8; 32] {
         let (base, server) =
             (self.config.base.uri_text(), self.config.token_url.as_ref().map(Address::uri_text));
@@ -346,7 +352,7 @@ impl Keeper {
         self.tokens.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The token, if it can be sent now.
+    /// The current token, if it is valid and was fetched with the present settings.
     fn good(&self, upstream: &UpstreamTokens, account: &Account, now_s: i64) -> Option<Kept> {
         let kept = self.read().now.clone()?;
         (kept.is_good(now_s) && kept.origin == upstream.origin(account)).then_some(kept)

@@ -1,27 +1,28 @@
-//! How often a refused callback is worth a line in the log: anyone can send one, and the log shares the disk.
+//! Limits how often a refused callback is logged. Anyone can send one, and the log shares the disk with the data.
 
 use std::sync::Mutex;
 
 use hashbrown::HashMap;
 use system::sync::lock;
 
-/// Seconds between two lines about the same account, reason and fault; the metrics count them all.
+/// Seconds between two log lines about the same account, reason and detail. The metrics count every refusal.
 const PAUSE_S: i64 = 60;
 
-/// What tells refusals of one reason apart, such as `("missing", "MsgId")`. Written in the program, so they are few.
+/// Tells refusals with the same reason apart, such as `("missing", "MsgId")`. All are written in the program, so
+/// they are few.
 pub type Fault = (&'static str, &'static str);
 
-/// When each account, reason and fault was last logged. As many entries as accounts times faults at most.
+/// When each account, reason and detail was last logged. At most accounts times details entries.
 #[derive(Debug, Default)]
 pub struct LogThrottle(Mutex<HashMap<(String, &'static str, Fault), i64, foldhash::fast::RandomState>>);
 
 impl LogThrottle {
-    /// True if nothing of the sort was logged in the last minute; notes that it is now.
+    /// True if this account and reason were not logged in the last minute. Records that they are logged now.
     pub fn may_log(&self, appid: &str, reason: &'static str, now_s: i64) -> bool {
         self.may_log_fault(appid, reason, ("", ""), now_s)
     }
 
-    /// The same where one reason has several faults, which do not hide each other.
+    /// Like [`Self::may_log`], for a reason with several details. One detail does not hide another.
     pub fn may_log_fault(&self, appid: &str, reason: &'static str, fault: Fault, now_s: i64) -> bool {
         let mut logged = lock(&self.0);
         let last = logged.entry((appid.to_owned(), reason, fault)).or_insert(i64::MIN);

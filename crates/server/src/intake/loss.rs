@@ -1,5 +1,5 @@
-//! Callbacks that are refused or closed: counted, logged at most once a minute, and the time they were about taken out
-//! of the coverage if one that WeChat really sent is lost.
+//! Callbacks that are refused or closed. Each is counted, and logged at most once a minute. If a callback that
+//! WeChat really sent is lost, its time becomes a gap.
 
 use counting::Reason;
 use wechat::callback::Refusal;
@@ -36,19 +36,20 @@ impl Intake {
         Outcome::Unanswered
     }
 
-    /// An authentic callback was refused: both the time it arrived and the time it is about are not covered.
+    /// Records an authentic callback that was refused. The time it arrived and its CreateTime both become gaps.
     fn lose_refused(&self, account: &Account, refusal: &Refusal) {
         let now_s = self.clock.now_s();
         self.ingest.lose(account.number, now_s, now_s + 1, Reason::refused(refusal.reason(), 1));
-        // A plain signature proves no content, so a plain body may not say which time is lost.
+        // A plain signature does not cover the body, so the body of a plain callback may not say which time
+        // is lost.
         if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
-            // The time ahead cannot be lost yet.
+            // Time in the future cannot be lost yet.
             let to_s = time.saturating_add(1).min(now_s + 1);
             self.ingest.lose(account.number, time, to_s, Reason::refused(refusal.reason(), 0));
         }
     }
 
-    /// A callback is not durable: the time in which it may have arrived is not covered.
+    /// Records a callback that is not durable. The time in which it may have arrived becomes a gap.
     pub(super) fn lose_lately(&self, account: &Account, reason: Reason) {
         let now_s = self.clock.now_s();
         let arrived_s = now_s - i64::try_from(RELAY_DEADLINE.as_secs()).unwrap_or(4) - 1;
@@ -64,7 +65,7 @@ impl Intake {
     }
 }
 
-/// The appid under which refusals are logged: never one from outside, as there is no end of those.
+/// The appid to log a refusal under. Never an unknown one from a path: anyone could send any number of them.
 fn logged_as(recipient: &Recipient) -> &str {
     match recipient {
         Recipient::ThroughPlatform { platform, account: None, .. } => &platform.config.appid,

@@ -1,5 +1,5 @@
-//! What WeChat tells a third-party platform (role "receive"): its ticket, and which accounts authorise it. Opened, and
-//! applied durably.
+//! Events that WeChat sends to a third-party platform (role "receive"): its ticket, and which accounts authorise
+//! it. They are opened and applied durably.
 
 use tokio::time::{Instant, timeout_at};
 use wechat::callback::{self, Info, PlatformEvent, Query, Refusal};
@@ -10,21 +10,21 @@ use crate::accounts::{
     platform_receiver::{EventError, Learnt},
 };
 
-/// What became of an event.
+/// What happened to an event.
 #[derive(Debug)]
 pub enum EventOutcome {
-    /// It only asks whether somebody is here. Only who has the platform's key can make one.
+    /// It only checks that the server is there. Only a holder of the platform's key can make one.
     Probe,
-    /// What it says is durable, or does not matter to us.
+    /// Its effect is durable, or it has none here.
     Applied,
-    /// It is refused, and WeChat hears why.
+    /// It is refused. The answer gives the reason.
     Refused(Refusal),
-    /// What it says did not become durable in time.
+    /// Its effect did not become durable in time.
     NotDurable,
 }
 
 impl Intake {
-    /// Takes an event to its outcome.
+    /// Handles an event. WeChat must have its answer by `deadline`.
     pub async fn receive_event(
         &self,
         platform: &Platform,
@@ -49,7 +49,7 @@ impl Intake {
         }
     }
 
-    /// False if something was to become durable and could not.
+    /// Applies an event. False if its effect could not be made durable.
     async fn apply(&self, platform: &Platform, event: PlatformEvent) -> bool {
         let (component, name, now_s) = (&platform.config.appid, event.info.name(), self.clock.now_s());
         if let Some(reason) = implausible(event.create_time, now_s).filter(|_| name != "other") {

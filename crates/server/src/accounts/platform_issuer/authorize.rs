@@ -1,5 +1,5 @@
-//! What changes authorizations: given, taken back, exchanged for tokens. Each change is durable before it holds, and they
-//! come one after the other.
+//! Changes authorizations: grants them, withdraws them, exchanges codes and refresh tokens. Changes run one at a
+//! time, and each is durable before it takes effect.
 
 use std::sync::{Arc, PoisonError};
 
@@ -38,37 +38,37 @@ pub struct AuthorizationContext<'a> {
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlatformError {
-    /// What was shown is not good for it.
+    /// A code, token or appid was not accepted.
     #[error("{0:?}")]
     Refused(ErrorCode),
-    /// Too many codes are kept.
+    /// Too many used codes are stored.
     #[error("too many authorisation codes were used in the last half hour; try again later")]
     TooMany,
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
-    /// The system.
+    /// The system gave no random numbers.
     #[error("{0}")]
     Random(#[from] RandomError),
-    /// The cipher.
+    /// Encryption failed.
     #[error("what the platform is told cannot be sealed: {0}")]
     Seal(#[from] SealError),
-    /// It ended early.
+    /// The task of the change ended early.
     #[error("it broke off: {0}")]
     Broken(String),
 }
 
-/// An account's yes to a platform. Not shown: it holds a code.
+/// An account's approval of a platform. No Debug: it holds a code.
 #[derive(Clone)]
 pub struct Approval {
     pub component: String,
     pub account: String,
     pub permission_sets: Vec<u32>,
-    /// What the page was opened with; none where no page was.
+    /// The code that the approval page was opened with. None if there was no page.
     pub pre_auth_code: Option<String>,
 }
 
-/// What a platform gets for a code or a refresh token. Not shown: it holds tokens.
+/// What a platform gets for a code or a refresh token. No Debug: it holds tokens.
 #[derive(Clone)]
 pub struct Handed {
     pub authorization: Arc<Authorization>,
@@ -76,7 +76,8 @@ pub struct Handed {
     pub refresh_token: String,
 }
 
-/// Authorizations that are about to end, with others' changes. Until it is dropped nothing is authorised.
+/// Authorizations that are about to end, as part of a larger change. Until it is dropped, no other authorization
+/// changes.
 #[derive(Debug)]
 pub struct Ending<'a> {
     components: &'a Platforms,
@@ -86,14 +87,14 @@ pub struct Ending<'a> {
 }
 
 impl Ending<'_> {
-    /// What makes it durable.
+    /// The changes that make the end durable.
     pub fn changes(&self) -> Result<Vec<Change>, SealError> {
         let told = self.events().map(|event| event.told_later(&self.components.key));
         let gone = self.authorizations.iter().map(|authorization| Ok(authorization.gone()));
         gone.chain(told).collect()
     }
 
-    /// Once it is durable; what the platforms are told.
+    /// Applies the end once it is durable. Returns the events for the platforms.
     pub fn complete(self) -> Vec<Event> {
         self.authorizations.iter().for_each(|authorization| self.components.forget(authorization));
         self.events().collect()
@@ -106,23 +107,23 @@ impl Ending<'_> {
 }
 
 impl Platforms {
-    /// A new pre-auth code of a platform.
+    /// Makes a new pre-auth code for a platform.
     pub fn pre_auth_code(&self, component: &str, now_s: i64) -> Result<String, RandomError> {
         let code = Code::new(CodeKind::PreAuth, "", "", now_s)?;
         Ok(code.text(CodeKind::PreAuth, component, &self.key))
     }
 
-    /// The present ticket of a platform.
+    /// The current ticket of a platform.
     pub fn ticket(&self, component: &str, now_s: i64) -> String {
         super::ticket::ticket(component, &self.key, now_s)
     }
 
-    /// Whether a ticket is good.
+    /// Checks a ticket.
     pub fn check_ticket(&self, ticket: &str, component: &str, now_s: i64) -> Result<(), ErrorCode> {
         super::ticket::check(ticket, component, &self.key, now_s)
     }
 
-    /// A code of this platform that was not used and is not too old.
+    /// Checks a code of this platform: authentic, not used, not expired.
     pub fn check_code(
         &self,
         kind: CodeKind,
@@ -134,8 +135,8 @@ impl Platforms {
         if lock(&self.used).has(component, &code) { Err(ErrorCode::CODE_EXPIRED) } else { Ok(code) }
     }
 
-    /// Gives a platform an account's permission sets, durably. What the platform is told of it comes back, too, unless
-    /// nothing changed.
+    /// Grants permission sets of an account to a platform, durably. Returns an authorization code, and the
+    /// event for the platform if anything changed.
     pub async fn authorize(
         &self,
         approval: Approval,
@@ -178,7 +179,7 @@ impl Platforms {
         changes.push(authorization.fact());
         let event = event.filter(|event| self.are_told(event));
         changes.extend(event.as_ref().map(|event| event.told_later(&self.key)).transpose()?);
-        // Tokens from before it was taken back do not come to life again.
+        // Tokens from before a withdrawal must not become valid again.
         let holder = Holder::authorizer(&authorization.account, &authorization.component);
         let is_renewed = former.is_none();
         let revocation = desk.tokens.revocation(|other| is_renewed && *other == holder).await;
@@ -190,7 +191,7 @@ impl Platforms {
         Ok((codes.pop().unwrap_or_default(), event))
     }
 
-    /// Takes back what an account gave a platform, durably.
+    /// Withdraws what an account granted to a platform, durably.
     pub async fn withdraw(
         &self,
         component: &str,
@@ -212,7 +213,7 @@ impl Platforms {
         self.get(&event.component).is_some_and(|component| component.config.push_url.is_some())
     }
 
-    /// The end of all that an account gave to anyone.
+    /// Prepares the end of everything that an account granted.
     pub async fn ending(&self, account: &str, now_s: i64) -> Ending<'_> {
         let changing = self.changing.lock().await;
         let all = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
@@ -220,7 +221,7 @@ impl Platforms {
         Ending { components: self, authorizations: authorizations.collect(), now_s, _changing: changing }
     }
 
-    /// Exchanges an authorization code for tokens. Of two that show it at the same time one gets them.
+    /// Exchanges an authorization code for tokens. If two requests use it at the same time, one succeeds.
     pub async fn redeem(
         &self,
         component: &str,
@@ -279,7 +280,7 @@ impl Platforms {
         authorization.ok_or(PlatformError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED))
     }
 
-    /// Adds what makes a code's use durable.
+    /// Adds the changes that record the use of a code.
     fn using(
         &self,
         component: &str,

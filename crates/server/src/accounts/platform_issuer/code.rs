@@ -1,4 +1,4 @@
-//! Pre-auth codes and authorization codes: they hold what they stand for, and only that they were used is kept.
+//! Pre-auth codes and authorization codes. A code carries its data; only its use is stored.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,20 +13,20 @@ use system::{
 use super::vouched::Purpose;
 
 const FACT_PREFIX: &str = "component-code/";
-/// Used codes of a platform that are not too old yet, at most.
+/// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;
 
-/// Which code. Neither stands in for the other.
+/// The kind of a code. One kind is not accepted as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeKind {
-    /// What an account's operator comes to the page with.
+    /// Opens the approval page.
     PreAuth,
-    /// What the platform gets for an approval.
+    /// The platform gets it for an approval.
     Auth,
 }
 
 impl CodeKind {
-    /// How long it is good. Source: WeChat's pages on api_create_preauthcode and on the authorisation.
+    /// How long it is valid, in seconds. Source: WeChat's pages on api_create_preauthcode and on authorisation.
     pub fn life_s(self) -> i64 {
         match self {
             CodeKind::PreAuth => 1800,
@@ -43,23 +43,23 @@ impl CodeKind {
     }
 }
 
-/// What a code holds.
+/// The data in a code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     #[serde(rename = "e")]
     pub expires_s: i64,
     #[serde(rename = "n")]
     pub nonce: String,
-    /// The account that approved; none in a pre-auth code.
+    /// The account that approved. Empty in a pre-auth code.
     #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]
     pub account: String,
-    /// Which authorization of it: one that was taken back and given again is another.
+    /// The `id` of the authorization. It changes when an authorization is withdrawn and granted again.
     #[serde(rename = "i", default, skip_serializing_if = "String::is_empty")]
     pub authorization: String,
 }
 
 impl Code {
-    /// A new one.
+    /// Makes a new code.
     pub fn new(kind: CodeKind, account: &str, authorization: &str, now_s: i64) -> Result<Code, RandomError> {
         Ok(Code {
             expires_s: now_s + kind.life_s(),
@@ -69,13 +69,13 @@ impl Code {
         })
     }
 
-    /// The code as it is given out.
+    /// The signed text of the code.
     pub fn text(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
-        // Texts and a number always are JSON.
+        // A struct of strings and a number always becomes JSON.
         kind.purpose(component).text(&serde_json::to_vec(self).unwrap_or_default(), key)
     }
 
-    /// Reads a code of this platform that is not too old. It may have been used.
+    /// Reads a code of this platform that has not expired. It may have been used.
     pub fn read(
         kind: CodeKind,
         text: &str,
@@ -89,15 +89,15 @@ impl Code {
     }
 }
 
-/// Codes that were used and are not too old yet, by platform: end and nonce.
+/// Codes that were used and have not expired, by platform: expiry and nonce.
 #[derive(Debug, Default)]
 pub struct UsedCodes(HashMap<String, BTreeSet<(i64, String)>>);
 
-/// Whose a used code is, where that was not kept.
+/// Stands for the platform in old facts, which do not name one.
 const NOBODY: &str = "used";
 
 impl UsedCodes {
-    /// Those of a store.
+    /// Reads the used codes of a store.
     pub fn load(store: &Store) -> UsedCodes {
         let mut used = UsedCodes::default();
         for (key, component) in store.facts(FACT_PREFIX) {
@@ -115,20 +115,20 @@ impl UsedCodes {
         codes.any(|codes| codes.contains(&(code.expires_s, code.nonce.clone())))
     }
 
-    /// Whether further ones of a platform can be noted: those that are too old go with the next.
+    /// Whether another used code of a platform can be stored. The next use removes expired ones.
     pub fn has_room(&self, component: &str, now_s: i64) -> bool {
         let Some(codes) = self.0.get(component) else { return true };
         codes.len() < USED_MAX || codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s)
     }
 
-    /// What makes it durable that a code was used; those that are too old by now go.
+    /// The changes that store the use of a code and delete expired ones.
     pub fn changes(&self, component: &str, code: &Code, now_s: i64) -> Vec<Change> {
         let old = self.0.values().flat_map(|codes| codes.range(..(now_s, String::new())));
         let old = old.map(|(expires_s, nonce)| fact(*expires_s, nonce, None));
         old.chain([fact(code.expires_s, &code.nonce, Some(component.into()))]).collect()
     }
 
-    /// Once it is durable.
+    /// Records the use of a code once it is durable.
     pub fn note(&mut self, component: &str, code: &Code, now_s: i64) {
         for codes in self.0.values_mut() {
             while codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s) {

@@ -1,18 +1,19 @@
-//! Which refresh tokens of an authorization are good. Pure: nonces and moments in, a new state out. A rotation never
-//! locks anybody out: a former token stays good until its successor was used, and for ten minutes in any case.
+//! Which refresh tokens of an authorization are valid. Pure: takes nonces and times, returns the new state. A
+//! rotation never locks a platform out: a former token stays valid until its successor is used, and for at least
+//! ten minutes.
 
 use serde::{Deserialize, Serialize};
 
-/// How long a former token is good at least.
+/// Seconds for which a former token stays valid at least.
 pub const GRACE_S: i64 = 600;
-/// Former tokens that are good at the same time; with as many there is no further rotation.
+/// Limit of former tokens that are valid at the same time. At the limit tokens are not rotated.
 pub const FORMER_MAX: usize = 64;
 
 /// The nonces that an authorization's refresh tokens are made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefreshTokens {
     current: String,
-    /// The current one was used, and could not be replaced.
+    /// The current token was used, but could not be replaced.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     current_was_used: bool,
     /// Oldest first.
@@ -27,17 +28,17 @@ struct Former {
 }
 
 impl RefreshTokens {
-    /// Those of a new authorization.
+    /// The refresh tokens of a new authorization.
     pub fn new(nonce: String) -> RefreshTokens {
         RefreshTokens { current: nonce, current_was_used: false, former: Vec::new() }
     }
 
-    /// The one that is given out.
+    /// The nonce of the token that is given out.
     pub fn current(&self) -> &str {
         &self.current
     }
 
-    /// All that are good.
+    /// The nonces of all valid tokens.
     pub fn good(&self, now_s: i64) -> impl Iterator<Item = &str> {
         let former = self.former.iter().enumerate().filter(move |(at, former)| {
             let waits = at + 1 == self.former.len() && !self.current_was_used;
@@ -46,7 +47,7 @@ impl RefreshTokens {
         former.map(|(_, former)| former.nonce.as_str()).chain([self.current.as_str()])
     }
 
-    /// What is good after one that is good was used. `fresh` is the next current one, if there is a rotation.
+    /// The state after a valid token was used. `fresh` becomes the current nonce if the token is rotated.
     #[must_use]
     pub fn used(&self, nonce: &str, fresh: String, now_s: i64) -> RefreshTokens {
         let mut next = self.clone();
@@ -73,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// The rule, written down from the outside: each token ever given out, when it was replaced, whether it was used.
+    /// The rule as callers see it: each token ever given out, when it was replaced, whether it was used.
     #[derive(Default)]
     struct Model {
         tokens: Vec<(Option<i64>, bool)>,
@@ -118,7 +119,7 @@ mod tests {
                     .collect();
                 prop_assert_eq!(&good, &expected);
                 prop_assert!(good.len() <= FORMER_MAX + 1);
-                // Mostly the newest ones, sometimes one that is long gone.
+                // Mostly the newest ones, sometimes an expired one.
                 let shown = model.tokens.len().saturating_sub(back + 1);
                 if model.is_good(shown, now_s) {
                     tokens = tokens.used(&shown.to_string(), model.tokens.len().to_string(), now_s);

@@ -1,5 +1,6 @@
-//! Which platform an account's messages come through: whoever knows one platform's token and key could send messages and
-//! events of any account through it, so nothing that comes through it takes an account from others.
+//! Which platform an account's messages come through. Anyone with one platform's token and key could send messages
+//! and events of any account through it, so nothing that comes through one platform takes an account away from
+//! another.
 
 use storage::store::Change;
 use system::{data_key::SealError, sync::lock};
@@ -12,7 +13,7 @@ use super::{
 use crate::accounts::registry::Account;
 
 impl Received {
-    /// Whether an account's messages are known to come through a platform: then one that is refused is a loss.
+    /// Whether an account's messages are known to come through a platform. If so, a refused one is a loss.
     pub fn brings(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
         let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
@@ -20,8 +21,8 @@ impl Received {
         seat.is_some_and(is_bound) && platforms.takes(component, appid, self.accounts.get(appid).as_deref())
     }
 
-    /// An operator adds an account that nothing says authorised a platform: its messages do not come through one any
-    /// more. What makes that durable; none if anything says otherwise.
+    /// An operator adds an account that is not known to have authorised a platform. Its messages no longer come
+    /// through one. Returns the changes that make this durable; None if the account has decided otherwise.
     pub fn leave_to_operator(&self, appid: &str) -> Result<Option<Vec<Change>>, SealError> {
         let mut platforms = lock(&self.platforms);
         let seats = platforms.0.iter_mut();
@@ -38,7 +39,7 @@ impl Received {
         facts.collect::<Result<_, _>>().map(Some)
     }
 
-    /// It did not become durable: all is as before.
+    /// Undoes [`Self::leave_to_operator`] if it did not become durable.
     pub fn stay_with_platforms(&self, appid: &str) {
         let mut platforms = lock(&self.platforms);
         let seats = platforms.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
@@ -47,7 +48,7 @@ impl Received {
 }
 
 impl ReceivedPlatforms {
-    /// What is to happen with a message that came through a platform; `account` is what is known of it by now.
+    /// Decides about a message that came through a platform. `account` is the account as it is served now.
     pub fn judge(&self, component: &str, appid: &str, to_user: &str, account: Option<&Account>) -> Verdict {
         let Some(platform) = self.0.get(component) else { return Verdict::NotOfPlatform };
         if !self.takes(component, appid, account) {
@@ -56,7 +57,7 @@ impl ReceivedPlatforms {
         platform.judge(appid, to_user, account.and_then(|account| account.config.original_id.as_deref()))
     }
 
-    /// Whether an account's messages are taken through a platform.
+    /// Whether an account's messages are accepted through a platform.
     pub fn takes(&self, component: &str, appid: &str, account: Option<&Account>) -> bool {
         if let Some(named) = account.and_then(|account| account.config.components.as_ref()) {
             return named.iter().any(|named| named == component);
@@ -74,7 +75,7 @@ impl ReceivedPlatforms {
             Some(here) if here.original_id.is_some() => here.is_active() || !is_held,
             None if account.is_some_and(Account::is_own) => false,
             here if !others.is_empty() => {
-                // It moved: away from all others, and here.
+                // It moved: it left all other platforms and authorised this one.
                 !is_held && here.is_some_and(|here| here.status == Status::Authorized)
             }
             _ => true,
@@ -90,7 +91,7 @@ mod tests {
     use crate::{auth::quota::Quotas, config::AccountConfig};
     use storage::store::AccountNumber;
 
-    /// As an older version kept it: without `is_beside`.
+    /// As an older version stored it: without `is_beside`.
     fn kept(status: &str, original_id: Option<&str>) -> Standing {
         let kept = serde_json::json!({"status": status, "decided_s": 1, "original_id": original_id});
         serde_json::from_value(kept).unwrap()

@@ -1,5 +1,5 @@
-//! Accounts of the configuration file that change while platforms bring messages: in the order of the queue, as all that
-//! is decided of accounts.
+//! Changes to accounts of the configuration file while platforms bring messages. They happen in the order of the
+//! queue, as all decisions about accounts do.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::accounts::registry::Account;
 /// An account that is no longer in the file.
 #[derive(Debug)]
 pub struct Gone {
-    /// As it was served.
+    /// The account as it was served.
     pub former: Arc<Account>,
-    /// The one that was added at run time, if there is one: it is served in its place.
+    /// The account with this appid that was added at run time, if there is one. It is served instead.
     pub stored: Option<Arc<Account>>,
 }
 
@@ -23,11 +23,11 @@ struct Step {
     appid: String,
     former: Option<Arc<Account>>,
     next: Option<Arc<Account>>,
-    /// What a platform is to know of it from now on.
+    /// The account that platforms refer to from now on.
     seated: Option<Arc<Account>>,
 }
 
-/// An exchange in the queue.
+/// An exchange that is in the queue.
 struct Enqueued {
     steps: Vec<Step>,
     moved: Vec<AccountNumber>,
@@ -35,9 +35,9 @@ struct Enqueued {
 }
 
 impl Received {
-    /// Serves these accounts, and others no longer, durably together with these changes; or nothing of it holds. What is
-    /// served afterwards is what a start with the changed file serves. Returned are those whose messages are taken from
-    /// now on, and those whose are no longer.
+    /// Serves the accounts in `put` and stops serving those in `gone`, durably together with `changes`; on
+    /// failure nothing changes. The result equals a start with the changed file. Returns the accounts whose
+    /// messages are newly accepted or no longer accepted.
     pub async fn exchange(
         &self,
         put: Vec<Arc<Account>>,
@@ -95,7 +95,7 @@ impl Received {
         Step { appid, former: Some(former), next, seated }
     }
 
-    /// An account as platforms know it, and as it is served if nobody else knows it.
+    /// The account as platforms refer to it, and the account that is served if only platforms know it.
     fn brought_of(
         &self,
         platforms: &ReceivedPlatforms,
@@ -106,7 +106,7 @@ impl Received {
             return (None, None);
         }
         let account = brought(&self.store, &self.accounts, appid).ok().map(Arc::new);
-        // What is not durable yet may come to nothing.
+        // What is not durable yet may still fail.
         let is_durable = seats.any(|seat| seat.durable > 0);
         (account.clone(), account.filter(|_| is_durable))
     }
@@ -132,7 +132,7 @@ impl Received {
 }
 
 impl Step {
-    /// Whether its messages are taken from now on, if that changes.
+    /// Whether the account's messages are accepted from now on. None if that does not change.
     fn change_of_serving(&self, platforms: &ReceivedPlatforms) -> Option<(AccountNumber, bool)> {
         let is_brought = platforms.is_active(&self.appid);
         let has_keys =
@@ -145,7 +145,7 @@ impl Step {
 }
 
 impl ReceivedPlatforms {
-    /// What platforms know of an account, wherever they know it.
+    /// Sets the account in every platform that knows it.
     fn seat(&mut self, appid: &str, account: Option<&Arc<Account>>) {
         let seats = self.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
         for (seat, account) in seats.zip(std::iter::repeat(account)) {

@@ -1,4 +1,4 @@
-//! What the store knows of the accounts that platforms bring, read at the start.
+//! Reads the stored state of the accounts that platforms bring, at the start.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::{
     config::Role,
 };
 
-/// What is on disk, before anybody is served.
+/// The stored state, before connections are accepted.
 #[derive(Debug)]
 pub struct Loaded(pub(super) ReceivedPlatforms);
 
-/// Reads what the platforms of the configuration brought, and serves those accounts beside the others.
+/// Reads the accounts that the configured platforms brought, and serves them.
 pub fn load(
     store: &Store,
     key: &DataKey,
@@ -58,7 +58,7 @@ fn load_tickets(store: &Store, key: &DataKey, platforms: &mut ReceivedPlatforms)
         let Some(platform) = platforms.0.get_mut(component) else { continue };
         match Ticket::opened(key, &fact, &sealed) {
             Ok(ticket) => platform.ticket = Some(ticket),
-            // The next one comes within ten minutes.
+            // WeChat sends the next one within ten minutes.
             Err(error) => tracing::warn!(component, error, "the kept ticket cannot be read"),
         }
     }

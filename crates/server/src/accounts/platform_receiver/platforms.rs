@@ -10,8 +10,8 @@ use super::{
 };
 use crate::accounts::registry::Account;
 
-/// Accounts that one platform brings, at most; and of these, those that it was not told of yet. Anyone whom a platform
-/// serves could be the first message of an account, so these are fewer.
+/// Limits of the accounts that one platform brings: of all, and of those that are not known to have authorised it.
+/// The second is lower, since any user of the platform could send the first message of an account.
 pub const ACCOUNTS_MAX: usize = 100_000;
 pub const PENDING_MAX: usize = 10_000;
 
@@ -25,12 +25,12 @@ pub struct ReceivedPlatforms(pub ByName<ReceivedPlatform>);
 #[derive(Debug, Default)]
 pub struct ReceivedPlatform {
     pub seats: ByName<PlatformAccount>,
-    /// Whose each `ToUserName` is.
+    /// The account that each `ToUserName` belongs to.
     bound: ByName<String>,
     pending: usize,
-    /// The newest of all its accounts.
+    /// The highest version of its accounts.
     pub versions: u64,
-    /// When accounts were removed, also those that were brought again.
+    /// When accounts were removed. Includes those that were brought back.
     pub removals: ByName<Removal>,
     pub ticket: Option<Ticket>,
     /// The ticket is not durable yet.
@@ -40,7 +40,7 @@ pub struct ReceivedPlatform {
 /// When an account was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Removal {
-    /// Unix seconds; not before what the platform was told last, by WeChat's clock.
+    /// Unix seconds. Not before the last event of the account, by WeChat's clock.
     pub at_s: i64,
     pub is_durable: bool,
 }
@@ -50,29 +50,29 @@ pub struct Removal {
 pub struct PlatformAccount {
     pub standing: Standing,
     pub account: Arc<Account>,
-    /// Grows with each change; `durable` follows once it is on the disk, and is 0 before anything was.
+    /// Grows with each change. `durable` is the newest version on disk; 0 if none is.
     pub version: u64,
     pub durable: u64,
-    /// The first version: what is settled of an earlier one was of an account that is removed since.
+    /// The first version. Results of earlier versions belong to an account that was removed since.
     pub born: u64,
-    /// Changes on their way to the disk.
+    /// Changes that wait for the disk.
     pub in_flight: u32,
 }
 
-/// What is to happen with a message.
+/// Decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It counts, and nothing else changes.
     Known,
-    /// This becomes durable with it.
+    /// It counts, and this state becomes durable with it.
     With(Standing),
-    /// Its `ToUserName` is another's than this account's.
+    /// Its `ToUserName` is not this account's.
     WrongToUser,
-    /// And known to be another account's.
+    /// Its `ToUserName` is another account's.
     OfAnother,
     /// The account's messages do not come through this platform.
     NotOfPlatform,
-    /// There are too many accounts.
+    /// It would create an account, and the limit is reached.
     TooMany,
 }
 
@@ -83,7 +83,7 @@ impl ReceivedPlatforms {
         seats.any(|seat| seat.standing.is_active())
     }
 
-    /// The same, but for one platform.
+    /// Whether any other platform brings messages of this account.
     pub fn is_active_beside(&self, component: &str, appid: &str) -> bool {
         let others = self.0.iter().filter(|(other, _)| *other != component);
         let mut seats = others.filter_map(|(_, platform)| platform.seats.get(appid));
@@ -92,7 +92,7 @@ impl ReceivedPlatforms {
 }
 
 impl ReceivedPlatform {
-    /// What is to happen with a message to this `ToUserName`; `original_id` is what an operator says it must be.
+    /// Decides about a message with this `ToUserName`. `original_id` is the one that an operator configured.
     pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> Verdict {
         let is_of_another = self.bound.get(to_user).is_some_and(|owner| owner != appid);
         match original_id {
@@ -116,12 +116,12 @@ impl ReceivedPlatform {
         self.has_no_room() || self.pending >= PENDING_MAX
     }
 
-    /// True if no further account can be brought, not even one that authorised the platform.
+    /// True if no further account fits, not even one that authorised the platform.
     pub fn has_no_room(&self) -> bool {
         self.seats.len() >= ACCOUNTS_MAX
     }
 
-    /// Puts a standing in place; returns its version.
+    /// Sets an account's state. Returns its version.
     pub fn put(&mut self, appid: &str, account: &Arc<Account>, standing: Standing) -> u64 {
         let former = self.seats.get(appid).map(|seat| seat.standing.clone());
         self.count(former.as_ref(), Some(&standing));
@@ -146,7 +146,7 @@ impl ReceivedPlatform {
         seat.version
     }
 
-    /// Takes an account out.
+    /// Removes an account.
     pub fn remove(&mut self, appid: &str) -> Option<PlatformAccount> {
         let seat = self.seats.remove(appid)?;
         self.count(Some(&seat.standing), None);
@@ -171,7 +171,7 @@ impl ReceivedPlatform {
 }
 
 impl PlatformAccount {
-    /// True if the disk knows all of it.
+    /// True if its newest version is on disk.
     pub fn is_durable(&self) -> bool {
         self.durable == self.version
     }

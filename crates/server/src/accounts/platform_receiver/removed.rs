@@ -1,5 +1,5 @@
-//! Accounts that an operator removes: forgotten in the order of the queue, as all that is decided of them. When each was
-//! removed is kept, so that what was said of it before does not bring it back.
+//! Accounts that an operator removes. They are removed in the order of the queue, as all decisions about accounts
+//! are. The time of each removal is stored, so that an older event does not bring the account back.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::{
 use crate::accounts::registry::{Account, AccountError};
 
 const FACT_PREFIX: &str = "received_removed/";
-/// Removals that are remembered of each platform; the oldest make room.
+/// Limit of stored removals of each platform. The oldest make room.
 const REMOVALS_MAX: usize = 100_000;
 
-/// What memory knew of an account with one platform, should its removal not become durable.
+/// What memory held of an account and one platform. Restored if the removal does not become durable.
 #[derive(Debug)]
 struct Forgotten {
     component: String,
@@ -25,10 +25,10 @@ struct Forgotten {
     former: Option<Removal>,
 }
 
-/// A removal in the queue.
+/// A removal that is in the queue.
 struct Enqueued {
     forgotten: Vec<Forgotten>,
-    /// Messages of the account were taken before.
+    /// The account's messages were accepted before.
     was_taken: bool,
     done: Waiting<Vec<Outcome>>,
 }
@@ -38,7 +38,7 @@ fn fact_of(component: &str, appid: &str) -> String {
 }
 
 impl Received {
-    /// Removes an account, durably together with these changes. Refused while it is authorised: its messages go on
+    /// Removes an account, durably together with `changes`. Refused while it is authorised: its messages keep
     /// coming, and would bring it back.
     pub async fn remove(
         &self,
@@ -87,7 +87,7 @@ impl Received {
         }
         let done = self.ingest.enqueue_serving(account.number, false, changes);
         let done = done.inspect_err(|_| self.ingest.set_served(account.number, was_taken))?;
-        // Nothing of it is taken any more, nor brought back by what was decided before.
+        // From here on no message of it is accepted, and no earlier decision brings it back.
         self.accounts.take_out(appid);
         let forgotten = platforms.0.iter_mut().filter_map(|(component, platform)| {
             platform.forget(appid, now_s).map(|(seat, former)| Forgotten {
@@ -101,7 +101,7 @@ impl Received {
 }
 
 impl ReceivedPlatforms {
-    /// Reads what was removed before.
+    /// Reads the stored removals.
     pub fn load_removals(&mut self, store: &Store) {
         for (fact, written) in store.facts(FACT_PREFIX) {
             let Some((component, appid)) = pair_of(FACT_PREFIX, &fact) else { continue };
@@ -120,7 +120,8 @@ impl ReceivedPlatforms {
             None => drop(platform.removals.remove(appid)),
         }
         if let Some(seat) = platform.seats.get_mut(appid) {
-            // A message brought it back meanwhile. Something of it is on the disk still, and not all of it.
+            // A message brought the account back meanwhile. The disk holds an older version of it, so it
+            // is durable but not up to date.
             platform.versions += 1;
             seat.version = platform.versions;
             seat.durable = seat.durable.max(1);
@@ -135,7 +136,7 @@ impl ReceivedPlatforms {
 }
 
 impl ReceivedPlatform {
-    /// When a seat is removed. None if there is none.
+    /// When an account is removed, Unix seconds. None if the platform does not know it.
     fn removed_s(&self, appid: &str, now_s: i64) -> Option<i64> {
         Some(now_s.max(self.seats.get(appid)?.standing.decided_s))
     }
@@ -151,7 +152,7 @@ impl ReceivedPlatform {
         [gone, removed].into_iter().chain(oldest).collect()
     }
 
-    /// The removal that makes room for another one.
+    /// The oldest removal, if it must make room for another one.
     fn oldest_beside(&self, appid: &str) -> Option<&str> {
         if self.removals.len() < REMOVALS_MAX || self.removals.contains_key(appid) {
             return None;

@@ -1,63 +1,63 @@
-//! How an account stands with a third-party platform, and how that is kept: sealed, one fact an account.
+//! The authorization state of an account with a third-party platform. Stored sealed, one fact for each account.
 
 use serde::{Deserialize, Serialize};
 use storage::store::Change;
 use system::data_key::{DataKey, SealError};
 
-/// What facts of this sort begin with.
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "received/";
 
-/// What the platform was told of an account.
+/// Whether an account authorised a platform, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Its messages come, and nothing says yet that it authorised the platform.
+    /// Its messages arrive, but it is not known to have authorised the platform.
     Pending,
-    /// It did.
+    /// It authorised the platform.
     Authorized,
-    /// It took that back.
+    /// It withdrew the authorization.
     Unauthorized,
 }
 
-/// An account as a platform brings it.
+/// The authorization state of an account with a platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// What it was told last.
+    /// The newest known status.
     pub status: Status,
-    /// When that was decided, by WeChat's clock. An event that was decided earlier changes nothing.
+    /// When WeChat decided the status, Unix seconds. An event that was decided earlier changes nothing.
     pub decided_s: i64,
-    /// The `ToUserName` of its first message, and so of all.
+    /// The `ToUserName` of its first message, and so of all its messages.
     pub original_id: Option<String>,
-    /// The account was an operator's own before the platform spoke of it, so the platform did not bring it.
+    /// The account was an operator's own before the platform named it, so the platform did not bring it.
     #[serde(default)]
     pub is_beside: bool,
 }
 
 impl Standing {
-    /// Nothing is known of it but that it is there.
+    /// The state before any event.
     pub fn pending() -> Standing {
         Standing { status: Status::Pending, decided_s: i64::MIN, original_id: None, is_beside: false }
     }
 
-    /// True while its messages are to come.
+    /// True unless the authorization was withdrawn.
     pub fn is_active(&self) -> bool {
         self.status != Status::Unauthorized
     }
 
-    /// The same once this was decided then; none if it was overtaken, or is known. Of one second `unauthorized` holds:
-    /// what is sent anew must not authorise anew.
+    /// The state after a decision. None if the state is newer or the same. Within one second `unauthorized`
+    /// takes precedence: a retried event must not authorise again.
     pub fn decided(&self, status: Status, decided_s: i64) -> Option<Standing> {
         let rank = |status: Status| status == Status::Unauthorized;
         let is_later = (decided_s, rank(status)) > (self.decided_s, rank(self.status));
         is_later.then(|| Standing { status, decided_s, ..self.clone() })
     }
 
-    /// The same with its `ToUserName`.
+    /// The state with its `ToUserName` set.
     pub fn bound_to(&self, original_id: &str) -> Standing {
         Standing { original_id: Some(original_id.to_owned()), ..self.clone() }
     }
 
-    /// What makes it durable.
+    /// The change that stores the state, sealed.
     pub fn fact(&self, key: &DataKey, component: &str, appid: &str) -> Result<Change, SealError> {
         let name = fact_key(component, appid);
         let Ok(text) = serde_json::to_vec(self) else { unreachable!("a standing is JSON") };
@@ -72,12 +72,12 @@ impl Standing {
     }
 }
 
-/// No appid has a blank, so no two pairs share a name.
+/// An appid has no space, so different pairs have different keys.
 pub fn fact_key(component: &str, appid: &str) -> String {
     format!("{FACT_PREFIX}{component} {appid}")
 }
 
-/// Platform and account of a fact.
+/// Splits the key of a fact into platform and account.
 pub fn pair_of<'a>(prefix: &str, fact: &'a str) -> Option<(&'a str, &'a str)> {
     fact.strip_prefix(prefix)?.split_once(' ')
 }

@@ -1,4 +1,4 @@
-//! Random events, messages, replays, removals and restarts against a plain model of how accounts stand.
+//! Random events, messages, replays, removals and restarts, compared with a plain model of authorization states.
 #![allow(clippy::disallowed_methods, reason = "a test on a real folder, with a real clock")]
 
 use std::{collections::BTreeMap, path::Path};
@@ -93,7 +93,7 @@ enum Step {
 
 fn any_step() -> impl Strategy<Value = Step> {
     let status = prop_oneof![Just(Status::Authorized), Just(Status::Unauthorized)];
-    // Mostly to itself; now and then with another's ToUserName.
+    // Mostly its own ToUserName, sometimes another account's.
     let message = (0..3_usize, prop_oneof![5 => Just(0_usize), 1 => 1..4_usize], 0..4_u64);
     prop_oneof![
         4 => (0..3_usize, status, 0..5_i64).prop_map(|(account, status, at_s)| Step::Event { account, status, at_s }),
@@ -103,10 +103,10 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// An account, plainly.
+/// The plain model of an account.
 #[derive(Clone, Debug, Default)]
 struct Plain {
-    /// Every event since it was removed last: when, and whether it took the authorisation back.
+    /// Each event since the last removal: its time, and whether it withdrew the authorization.
     events: Vec<(i64, bool)>,
     removed_s: Option<i64>,
     original_id: Option<String>,

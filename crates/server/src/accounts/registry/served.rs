@@ -1,4 +1,4 @@
-//! The accounts by their appids, and with them the secrets of theirs that must not reach WeChat.
+//! The accounts by appid, and the hashes of their secrets that must not reach WeChat.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::auth::own_secrets::OwnSecrets;
 
 type ByAppid = HashMap<String, Arc<Account>, foldhash::fast::RandomState>;
 
-/// Read as a map. Changed only so that both sides agree.
+/// Dereferences to the map. Its own methods alone change it, so that map and secrets always agree.
 #[derive(Debug, Default)]
 pub struct Served {
     by_appid: ByAppid,
@@ -17,7 +17,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Puts an account there, in place of the one of its appid.
+    /// Adds an account. Replaces one with the same appid.
     pub fn insert(&mut self, appid: String, account: Arc<Account>) {
         if let Some(secret) = account.config.own_secret() {
             self.own_secrets.add(secret);
@@ -27,14 +27,14 @@ impl Served {
         }
     }
 
-    /// Takes an account out.
+    /// Removes an account.
     pub fn remove(&mut self, appid: &str) {
         if let Some(former) = self.by_appid.remove(appid) {
             self.forget(&former);
         }
     }
 
-    /// Secrets that WeChat does not know.
+    /// The accounts' secrets that WeChat does not know.
     pub fn own_secrets(&self) -> &OwnSecrets {
         &self.own_secrets
     }

@@ -1,4 +1,4 @@
-//! Tokens against the rules as they are written down, and what one more of them costs.
+//! Tokens compared with a model of the documented rules, and the cost of issuing one.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::*;
 
 const START_S: i64 = 1_400_000_000;
 
-/// Tokens on a store, at a moment that is set.
+/// Tokens on a store, at a time that the test sets.
 struct Run {
     tokens: Tokens,
     store: Arc<Store>,
@@ -39,7 +39,7 @@ impl Run {
         self.tokens.issue_stable(appid, force, &self.ingest, &clock).await.unwrap().access_token
     }
 
-    /// What checking a token gives, with its holder if it is good.
+    /// The result of checking a token, with its holder if it is valid.
     fn check(&self, token: &str) -> Result<Holder, ErrorCode> {
         self.tokens.with(token, Holder::clone, self.now_s)
     }
@@ -48,7 +48,7 @@ impl Run {
         self.store.facts(FACT_PREFIX).len()
     }
 
-    /// How many of a holder's tokens one more looks at, those before it included that go with it.
+    /// How many of a holder's tokens issuing one more looks at, including those it removes.
     fn looked_at(&self, holder: &Holder) -> usize {
         let grants = self.tokens.read();
         grants.good_until(holder, self.now_s + OVERLAP_S + 1..=i64::MAX).count()
@@ -100,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does one step to both, every token of the model compared afterwards.
+/// Does one step to both, then compares every token of the model.
 async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
     let (holder, end_s, newest) = match step {
         Step::Wait(seconds) => return run.now_s += seconds,
@@ -161,7 +161,7 @@ async fn one_more_token_looks_at_one_former_one_however_many_there_are_and_takes
         run.issue(&holder).await;
     }
     assert_eq!(run.facts(), count);
-    // All but the newest are over: they go with the next ones, of whichever holder, not all with the first.
+    // All but the newest are forgotten. The next tokens remove them, of any holder, a few at a time.
     run.now_s += OVERLAP_S;
     for number in 1..=9 {
         assert_eq!(run.looked_at(&holder), GONE_TOGETHER + 1);
@@ -207,7 +207,7 @@ async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for
     run.writer.stop();
 }
 
-/// Whether it has nothing yet.
+/// Whether it holds nothing.
 async fn is_pending<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }

@@ -1,4 +1,4 @@
-//! The counters against a plain model.
+//! The counters compared with a plain model.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Delivering copies: for each target one worker, oldest first, with growing pauses while the target takes nothing.
+//! Delivers copies. Each target has one worker, which sends the oldest first, with growing pauses after failures.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -10,26 +10,26 @@ use super::{
 };
 use crate::accounts::platform_issuer::event;
 
-/// How often the manager looks, if nothing tells it to.
+/// How often the manager checks the queue without a notification.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Copies sent to one target at the same time.
+/// Limit of copies sent to one target at the same time.
 const TOGETHER: usize = 16;
-/// One delivery.
+/// Longest time of one delivery.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// The pause after a pass in which some were refused; each further one is twice as long.
+/// First pause after a pass in which the target refused some copies. Each further pause is twice as long.
 const PAUSE_REFUSED: Duration = Duration::from_secs(5);
-/// The pause after nobody answered; each further one is twice as long.
+/// First pause after a pass without any answer. Each further pause is twice as long.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
-/// How a target fares.
+/// When a failing target is tried again.
 #[derive(Debug)]
 struct Fare {
     pause: Duration,
     next: Instant,
 }
 
-/// Looks after all targets for as long as the program runs.
+/// Runs the workers of all targets, as long as the program runs.
 pub async fn manage(shared: Arc<Shared>) {
     let mut fares: HashMap<TargetId, Fare> = HashMap::new();
     let mut workers: JoinSet<(TargetId, Pass)> = JoinSet::new();
@@ -66,16 +66,16 @@ pub async fn manage(shared: Arc<Shared>) {
     }
 }
 
-/// How a pass over all that waits for a target ended.
+/// Result of a pass over all copies of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pass {
     AllTaken,
-    /// The target is there, and refused some.
+    /// The target answered, but did not accept some.
     SomeRefused,
     NobodyAnswers,
 }
 
-/// Says once that a target takes nothing, until it does again.
+/// Logs that a target accepts nothing. Called once until it accepts copies again.
 fn warn_of(shared: &Shared, target: TargetId, pass: Pass) {
     let Some((_, to)) = shared.targets().into_iter().find(|(id, _)| *id == target) else { return };
     let why = match pass {
@@ -95,19 +95,19 @@ fn note(fares: &mut HashMap<TargetId, Fare>, target: TargetId, pass: Pass) {
     fares.insert(target, Fare { pause, next: Instant::now() + pause });
 }
 
-/// What became of an entry.
+/// Result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Settled {
-    /// Taken, or nobody wants it any more.
+    /// Delivered, or not wanted any more.
     Over,
-    /// The target answered that it is in trouble: the others may fare better.
+    /// The target answered with an error. It may accept other copies.
     Refused,
-    /// Nobody answered.
+    /// There was no answer.
     Lost,
 }
 
-/// Delivers all that waits for the target, oldest first; what it refuses is tried again the next time. Ends early when
-/// nobody answers.
+/// Delivers all copies that wait for the target, oldest first. Refused ones wait for the next pass. Ends early if there
+/// is no answer.
 async fn work(
     shared: Arc<Shared>,
     queue: Arc<Queue>,
@@ -135,7 +135,7 @@ async fn work(
     }
 }
 
-/// Sends entries at the same time.
+/// Sends entries concurrently.
 async fn deliver(
     shared: &Arc<Shared>,
     destination: Option<&Destination>,
@@ -158,7 +158,7 @@ async fn deliver(
     sending.join_all().await
 }
 
-/// What became of an entry, as in the metrics, and whether it is an event.
+/// Delivers an entry. Returns the result as the metrics name it, and whether the entry is an event.
 async fn settle(
     shared: &Shared,
     destination: Option<&Destination>,
@@ -171,7 +171,7 @@ async fn settle(
     });
     let is_event = entry.as_ref().is_some_and(|entry| entry.is_event);
     let (Some(entry), Some(request)) = (entry, request) else {
-        // The data key was changed, or the target is not configured any more.
+        // The data key was changed, or the target is no longer configured.
         return ("dropped", is_event, Settled::Over);
     };
     if shared.clock.now_s() - entry.queued_s > AGE_S_MAX {
@@ -179,7 +179,7 @@ async fn settle(
     }
     let answered = async {
         let (parts, content) = shared.client.send(request).await.ok()?.into_parts();
-        // A server in trouble gets it again; any other answer of a listener is its business.
+        // A server error is retried. Any other answer of a listener counts as delivered.
         Some(if is_event {
             event::is_taken(parts.status, content).await
         } else {

@@ -1,4 +1,4 @@
-//! A callback or an event that waits to be delivered, and its bytes.
+//! An entry of the outbox: a callback or an event that waits for delivery, and its format on disk.
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::forward::raw_callback::RawCallback;
 
-/// A callback that waits to be delivered.
+/// A callback or an event that waits for delivery.
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub queued_s: i64,
-    /// The account, where one address stands for all of a platform.
+    /// The account, if the target's address serves all accounts of a platform.
     pub account: Option<String>,
-    /// It is an event for a third-party platform, which has to say that it took it.
+    /// An event for a third-party platform. It is repeated until the platform answers that it accepted it.
     pub is_event: bool,
     pub callback: RawCallback,
 }
@@ -30,7 +30,7 @@ struct Head {
 }
 
 impl Entry {
-    /// The entry as it is sealed: the length of its head, the head as JSON, the body.
+    /// The bytes to seal: length of the head, the head as JSON, the body.
     pub fn bytes(&self) -> Vec<u8> {
         let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
         let head = Head {

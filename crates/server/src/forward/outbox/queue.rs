@@ -1,5 +1,5 @@
-//! The queue on disk: a B-tree file (redb), entries in order for each target. One thread writes: all that waits becomes
-//! durable with one sync.
+//! The queue on disk: a B-tree file (redb), with the entries of each target in order. One thread writes: all
+//! waiting changes become durable with one sync.
 
 use std::{
     collections::BTreeMap,
@@ -17,18 +17,18 @@ use tokio::sync::oneshot;
 
 const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
 const CACHE_BYTES: usize = 4 << 20;
-/// Copies that wait for one target, in bytes; and for all together.
+/// Limits of bytes that wait for one target, and for all targets together.
 const TARGET_BYTES_MAX: u64 = 64 << 20;
 const BYTES_MAX: u64 = 1 << 30;
-/// Changes that become durable together.
+/// Limit of changes in one transaction.
 const BATCH_MAX: usize = 1024;
 
-/// Names a target.
+/// Identifies a target.
 pub type TargetId = [u8; 16];
-/// Target and number.
+/// Target (16 bytes), then the number of the entry (big-endian).
 pub type EntryKey = [u8; 24];
 
-/// Whether there was room.
+/// Whether an entry was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
     Kept,
@@ -42,26 +42,26 @@ pub struct Queue {
     changes: Mutex<mpsc::Sender<Change>>,
     waiting: Mutex<BTreeMap<TargetId, Waiting>>,
     next: AtomicU64,
-    /// After a fault of the disk the file has to be opened anew.
+    /// After a disk error the file must be opened again.
     is_broken: std::sync::Arc<AtomicBool>,
 }
 
-/// Bytes for one target.
+/// Bytes that wait for one target.
 #[derive(Clone, Copy, Debug, Default)]
 struct Waiting {
-    /// With those that are not durable yet.
+    /// Includes entries that are not durable yet.
     bytes: u64,
     durable: u64,
 }
 
-/// The first or last key of a target.
+/// The first (0) or last (255) key of a target.
 fn edge(target: &TargetId, filled_with: u8) -> EntryKey {
     let mut key = [filled_with; 24];
     key[..16].copy_from_slice(target);
     key
 }
 
-/// A sealed entry.
+/// Key and sealed bytes of an entry.
 pub type Row = (EntryKey, Vec<u8>);
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ enum Change {
 }
 
 impl Queue {
-    /// Opens the file, or makes it. One that makes no sense is put aside.
+    /// Opens the file, or creates it. A damaged file is set aside.
     pub fn open(path: &Path) -> Result<Queue, String> {
         let database = disposable_db::open_or_renew(path, CACHE_BYTES)?;
         let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
@@ -86,7 +86,7 @@ impl Queue {
         Ok(Queue { database, changes, waiting, next: AtomicU64::new(last + 1), is_broken })
     }
 
-    /// True after a fault of the disk.
+    /// True after a disk error.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Acquire)
     }
@@ -96,7 +96,7 @@ impl Queue {
         lock(&self.waiting).values().map(|waiting| waiting.bytes).sum()
     }
 
-    /// Keeps a sealed entry for each target where there is room, durably.
+    /// Stores a sealed entry durably for each target that has room.
     pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<Room>, String> {
         let bytes = sealed.len() as u64;
         let rooms: Vec<Room> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
@@ -125,7 +125,7 @@ impl Queue {
         key
     }
 
-    /// The oldest entries of a target behind this one, still sealed.
+    /// The oldest entries of a target after `behind`, still sealed.
     pub fn oldest(
         &self,
         target: &TargetId,
@@ -153,7 +153,7 @@ impl Queue {
         Ok(transaction.open_table(COPIES)?.range(first.as_slice()..=last.as_slice())?.count())
     }
 
-    /// Takes entries out.
+    /// Removes entries.
     pub async fn remove(&self, entries: Vec<(EntryKey, u64)>) -> Result<(), String> {
         let (sender, receiver) = oneshot::channel();
         let keys = entries.iter().map(|(key, _)| *key).collect();
@@ -166,7 +166,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Targets that have entries.
+    /// Targets that have durable entries.
     pub fn targets(&self) -> Vec<TargetId> {
         let waiting = lock(&self.waiting);
         waiting.iter().filter(|(_, waiting)| waiting.durable > 0).map(|(target, _)| *target).collect()
@@ -205,7 +205,7 @@ impl Queue {
     }
 }
 
-/// Bytes for each target, and the largest number in use.
+/// Reads the bytes of each target, and the highest number in use.
 fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), redb::Error> {
     let transaction = database.begin_write()?;
     let (mut waiting, mut last) = (BTreeMap::new(), 0);
@@ -224,7 +224,7 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), red
     Ok((waiting, last))
 }
 
-/// Writes until nobody can ask any more.
+/// Writes until the queue is dropped.
 fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &AtomicBool) {
     while let Ok(first) = changes.recv() {
         let rest = changes.try_iter().take(BATCH_MAX - 1);
@@ -235,7 +235,7 @@ fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &Atom
         }
         for change in batch {
             let (Change::Add(_, sender) | Change::Remove(_, sender)) = change;
-            // Whoever asked may be gone.
+            // The caller may have stopped waiting.
             let _ = sender.send(done.clone());
         }
     }
@@ -294,7 +294,7 @@ mod tests {
         });
         runtime().block_on(async {
             let queue = loop {
-                // The thread of the first lets go of the file in its own time.
+                // The thread of the first queue closes the file at some later time.
                 match Queue::open(&path) {
                     Ok(queue) => break queue,
                     Err(_) => std::thread::yield_now(),

@@ -1,4 +1,4 @@
-//! Asking for a real token: `stable_token` of WeChat, or a token server in its place.
+//! Fetches a real token: from WeChat's `stable_token`, or from a token server instead.
 
 use std::{fmt, time::Duration};
 
@@ -17,20 +17,20 @@ use crate::{
     net::body,
 };
 
-/// A whole question. Source of nothing but patience: WeChat answers in well under a second.
+/// Longest time of a request. Our choice: WeChat answers in well under a second.
 const TIME_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// What a token server's token is taken for if it does not say how long it lives.
+/// Assumed life, in seconds, of a token whose server does not state one.
 const LIFE_UNSAID_S: i64 = 60;
 
 /// Why there is no token.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The answer, to be passed on as it is: an error code that names the cause.
+    /// WeChat's answer, to be passed on unchanged: its error code names the cause.
     Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },
-    /// Nobody answered, or nothing that makes sense.
+    /// There was no answer, or none that can be read.
     Unreachable(String),
-    /// The same of a token server, which it names.
+    /// The token server gave none. The text names the server.
     NoToken(String),
 }
 
@@ -71,14 +71,14 @@ struct Answer {
     errmsg: Option<String>,
 }
 
-/// Some token servers write numbers as text, or with a fraction.
+/// Reads a number. Some token servers write it as text or with a fraction.
 fn integer(value: &Value) -> Option<i64> {
     let rounded = || value.as_f64().map(|number| format!("{number:.0}"));
     let text = || value.as_str().map(ToOwned::to_owned).or_else(rounded);
     value.as_i64().or_else(|| text()?.trim().parse().ok())
 }
 
-/// Whom to ask, and how to get there.
+/// Where tokens are fetched from, and the client to use.
 #[derive(Clone, Copy, Debug)]
 pub struct Way<'a> {
     pub config: &'a UpstreamConfig,
@@ -86,7 +86,7 @@ pub struct Way<'a> {
 }
 
 impl Failure {
-    /// WeChat's code and text, if that is what came back.
+    /// WeChat's error code and text, if it answered with them.
     pub fn code(&self) -> Option<(i64, String)> {
         let Failure::Answered { body, .. } = self else { return None };
         let answer: Answer = serde_json::from_slice(body).ok()?;
@@ -94,7 +94,7 @@ impl Failure {
     }
 }
 
-/// A token and the seconds it has left.
+/// Fetches a token. Returns it and the seconds it has left.
 pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result<(Secret, i64), Failure> {
     if account.upstream_secret().reveal().is_empty() {
         let why = format!("{} has no secret; set upstream_secret to WeChat's", account.appid);
@@ -117,7 +117,7 @@ pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result
     }
 }
 
-/// An answer that is passed on and logged must not repeat the secret.
+/// Replaces an answer that repeats the secret: answers are passed on and logged.
 fn discreet(
     answer: Result<(Secret, i64), Failure>,
     question: &Question<'_>,
@@ -136,7 +136,7 @@ async fn ask(way: Way<'_>, question: &Question<'_>) -> Result<(Secret, i64), Fai
         let uri = way.config.base.below("/cgi-bin/stable_token");
         return read(send(way, post(uri.map_err(broken)?, question)?).await?);
     };
-    // A token server is asked as stable_token is; one that takes no POST, by GET and without the secret.
+    // A token server is asked like stable_token. If it accepts no POST, it is asked by GET without the secret.
     let posted = send(way, post(server.with_query(None).map_err(broken)?, question)?).await?;
     if !posted.wants_get() {
         return read(posted);
@@ -174,7 +174,8 @@ struct Answered {
 }
 
 impl Answered {
-    /// No POST is taken there: HTTP's ways to say so, and WeChat's, 43001. Source: its list of return codes.
+    /// Whether the server refuses POST: by HTTP status, or by WeChat's code 43001. Source: WeChat's list of
+    /// return codes.
     fn wants_get(&self) -> bool {
         let refusals = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
         let code = || integer(&serde_json::from_slice::<Answer>(&self.body).ok()?.errcode?);
@@ -211,8 +212,8 @@ fn read(answered: Answered) -> Result<(Secret, i64), Failure> {
     }
 }
 
-/// What can stand in a query, and is no page of a login portal. WeChat's have up to 512 characters. Source: its page on
-/// access_token.
+/// True for text that fits in a query, which excludes the page of a login portal. WeChat's tokens have up to 512
+/// characters. Source: WeChat's page on access_token.
 fn is_token(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! A real token as it is kept, in memory and, sealed, in the store.
+//! A real token, in memory and as it is stored, sealed.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -10,15 +10,16 @@ use system::{
 use zeroize::{Zeroize as _, Zeroizing};
 
 pub const FACT_PREFIX: &str = "upstream/";
-/// A token is renewed this long before its end: from then on `stable_token` gives another. Source: its page.
+/// A token is renewed this many seconds before it expires: from then on `stable_token` returns another. Source:
+/// WeChat's page on stable_token.
 const RENEW_BEFORE_S: i64 = 300;
-/// How long a former token is good for those who have it. Source: WeChat's page on access_token.
+/// Seconds for which a former token stays valid. Source: WeChat's page on access_token.
 const OVERLAP_S: i64 = 300;
-/// No token of WeChat's lives longer, whatever a server says.
+/// Longest life of a WeChat token in seconds. A longer one from a server is shortened.
 const LIFE_S_MAX: i64 = 7200;
-/// Forcing is allowed once in this time. Source: the contract.
+/// Least seconds between two forced tokens. Source: the contract.
 const FORCE_EVERY_S: i64 = 30;
-/// And as often as this in any 24 hours. Source: the contract.
+/// Limit of forced tokens in 24 hours. Source: the contract.
 const FORCED_MAX: usize = 10;
 const DAY_S: i64 = 24 * 3600;
 
@@ -28,24 +29,24 @@ pub struct Kept {
     pub token: Secret,
     pub fetched_s: i64,
     pub expires_s: i64,
-    /// From then on another is fetched.
+    /// From this Unix second on it is renewed.
     pub renew_s: i64,
-    /// A code of what it was fetched with.
+    /// MAC of the settings that it was fetched with.
     pub origin: [u8; 32],
-    /// Of the token.
+    /// SHA-256 of the token.
     pub hash: [u8; 32],
 }
 
-/// What a token is looked up by.
+/// The hash by which a token is looked up.
 pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// When tokens were forced, oldest first.
+/// When tokens were forced, Unix seconds, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forced(Vec<i64>);
 
-/// Both as they are stored.
+/// The token of an account and the times of forcing.
 #[derive(Debug, Default)]
 pub struct Record {
     pub kept: Option<Kept>,
@@ -61,7 +62,7 @@ struct Written {
     forced: Forced,
 }
 
-/// Why a record cannot be read.
+/// Why a stored record cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     #[error("{0}")]
@@ -71,24 +72,24 @@ pub enum RecordError {
 }
 
 impl Kept {
-    /// A token that was just given, for so many seconds.
+    /// A token that was just received and has `expires_in_s` seconds left.
     pub fn new(token: Secret, expires_in_s: i64, now_s: i64, origin: [u8; 32]) -> Kept {
         let life_s = expires_in_s.clamp(1, LIFE_S_MAX);
         Kept::until(token, now_s, now_s + life_s, origin)
     }
 
     fn until(token: Secret, fetched_s: i64, expires_s: i64, origin: [u8; 32]) -> Kept {
-        // A short life is used for half of it at least.
+        // A token with a short life is used for at least half of it.
         let renew_s = expires_s - RENEW_BEFORE_S.min((expires_s - fetched_s) / 2);
         Kept { hash: hash(token.reveal()), token, fetched_s, expires_s, renew_s, origin }
     }
 
-    /// False after its end, and if the clock was set back.
+    /// False after it expired, and if the clock was set back.
     pub fn is_good(&self, now_s: i64) -> bool {
         (1..=LIFE_S_MAX).contains(&(self.expires_s - now_s))
     }
 
-    /// Another took its place.
+    /// The token after another replaced it.
     #[must_use]
     pub fn superseded(self, now_s: i64) -> Kept {
         Kept { expires_s: self.expires_s.min(now_s + OVERLAP_S), ..self }
@@ -96,20 +97,21 @@ impl Kept {
 }
 
 impl Forced {
-    /// Whether forcing is allowed now. What seems to lie ahead was noted before the clock was set back, and counts.
+    /// Whether forcing is allowed now. Times in the future were recorded before the clock was set back; they
+    /// count.
     pub fn may_force(&self, now_s: i64) -> bool {
         let lately = self.0.iter().filter(|at_s| now_s - **at_s < DAY_S).count();
         lately < FORCED_MAX && self.0.last().is_none_or(|last_s| now_s - last_s >= FORCE_EVERY_S)
     }
 
-    /// Notes that it happens.
+    /// Records that a token is forced.
     pub fn note(&mut self, now_s: i64) {
         self.0.retain(|at_s| now_s - at_s < DAY_S);
         self.0.push(now_s);
     }
 }
 
-/// What makes a record durable.
+/// The change that stores a record, sealed.
 pub fn fact(key: &DataKey, appid: &str, kept: Option<&Kept>, forced: &Forced) -> Result<Change, RecordError> {
     let name = format!("{FACT_PREFIX}{appid}");
     let mut written = Written {
@@ -125,7 +127,7 @@ pub fn fact(key: &DataKey, appid: &str, kept: Option<&Kept>, forced: &Forced) ->
     Ok(Change::Fact { key: name, value: Some(sealed) })
 }
 
-/// Reads a record.
+/// Opens a stored record.
 pub fn opened(key: &DataKey, name: &str, sealed: &[u8]) -> Result<Record, RecordError> {
     let text = key.open(name, sealed)?;
     let written: Written = serde_json::from_slice(&text)?;
