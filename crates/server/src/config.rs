@@ -126,16 +126,16 @@ pub struct UpstreamConfig {
 /// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {what}")]
-pub struct Flaw {
+pub struct ConfigFlaw {
     /// The name of the setting.
     pub key: String,
     /// What is wrong and how to fix it. Never contains a secret.
     pub what: String,
 }
 
-impl Flaw {
-    fn new(key: impl Into<String>, what: impl Into<String>) -> Flaw {
-        Flaw { key: key.into(), what: what.into() }
+impl ConfigFlaw {
+    fn new(key: impl Into<String>, what: impl Into<String>) -> ConfigFlaw {
+        ConfigFlaw { key: key.into(), what: what.into() }
     }
 }
 
@@ -153,7 +153,7 @@ pub enum ConfigError {
     NotBuiltYet { path: PathBuf, key: String },
     /// A value is invalid.
     #[error("{path}: {flaw}")]
-    Value { path: PathBuf, flaw: Flaw },
+    Value { path: PathBuf, flaw: ConfigFlaw },
 }
 
 impl Config {
@@ -230,7 +230,7 @@ impl Config {
     }
 
     /// Checks that the data key is not in the data folder, even through links.
-    pub fn check_key_place(&self) -> Result<(), String> {
+    pub fn check_key_location(&self) -> Result<(), String> {
         let real = |path: &Path| {
             path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned())
         };
@@ -244,45 +244,49 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let flawed = |flaw: Flaw| ConfigError::Value { path: path.to_owned(), flaw };
-        self.check_key_place().map_err(|what| flawed(Flaw::new("data_key_file", what)))?;
+        let flawed = |flaw: ConfigFlaw| ConfigError::Value { path: path.to_owned(), flaw };
+        self.check_key_location().map_err(|what| flawed(ConfigFlaw::new("data_key_file", what)))?;
         if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
             let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
-            return Err(flawed(Flaw::new("memory_mib", what)));
+            return Err(flawed(ConfigFlaw::new("memory_mib", what)));
         }
         if let Some(key) = &self.admin_key {
-            check_text(key.reveal()).map_err(|what| flawed(Flaw::new("admin_key", what)))?;
+            check_text(key.reveal()).map_err(|what| flawed(ConfigFlaw::new("admin_key", what)))?;
         }
         self.check_loops(&self.accounts.iter().collect::<Vec<_>>(), None).map_err(flawed)?;
         for (at, account) in self.accounts.iter().enumerate() {
-            let of_account =
-                |flaw: Flaw| flawed(Flaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what));
+            let of_account = |flaw: ConfigFlaw| {
+                flawed(ConfigFlaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what))
+            };
             if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
-                return Err(of_account(Flaw::new("appid", format!("{} is there already", account.appid))));
+                return Err(of_account(ConfigFlaw::new(
+                    "appid",
+                    format!("{} is there already", account.appid),
+                )));
             }
         }
         self.check_components().and_then(|()| self.check_clouds()).map_err(flawed)
     }
 
     /// Checks that each appid is used once, by an account or by a platform.
-    pub fn check_components(&self) -> Result<(), Flaw> {
+    pub fn check_components(&self) -> Result<(), ConfigFlaw> {
         for (at, component) in self.components.iter().enumerate() {
             let accounts = self.accounts.iter().map(|account| &account.appid);
             let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
             if others.any(|appid| *appid == component.appid) {
                 let what = format!("{} is there already", component.appid);
-                return Err(Flaw::new(format!("component {}: appid", at + 1), what));
+                return Err(ConfigFlaw::new(format!("component {}: appid", at + 1), what));
             }
         }
         Ok(())
     }
 
-    fn check_clouds(&self) -> Result<(), Flaw> {
+    fn check_clouds(&self) -> Result<(), ConfigFlaw> {
         for (at, cloud) in self.clouds.iter().enumerate() {
             let is_same = |other: &CloudConfig| other.env == cloud.env || other.secret_id == cloud.secret_id;
             if self.clouds[..at].iter().any(is_same) {
                 let what = format!("{} with {} is there already", cloud.env, cloud.secret_id);
-                return Err(Flaw::new(format!("cloud {}: env and secret_id", at + 1), what));
+                return Err(ConfigFlaw::new(format!("cloud {}: env and secret_id", at + 1), what));
             }
         }
         Ok(())
@@ -290,23 +294,30 @@ impl Config {
 
     /// Checks that nothing is passed on to this server itself, which would repeat forever. `bound` is the
     /// address that it listens on, if known.
-    pub fn check_loops(&self, accounts: &[&AccountConfig], bound: Option<SocketAddr>) -> Result<(), Flaw> {
+    pub fn check_loops(
+        &self,
+        accounts: &[&AccountConfig],
+        bound: Option<SocketAddr>,
+    ) -> Result<(), ConfigFlaw> {
         let is_here = |address: &Address| {
             let sockets = [Some(self.listen), self.admin_listen, bound];
             sockets.into_iter().flatten().any(|socket| address.leads_to(socket))
         };
         let what = "leads back to msgcube itself; name the address of the server behind it";
         if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
-            return Err(Flaw::new("upstream.base", what));
+            return Err(ConfigFlaw::new("upstream.base", what));
         }
         for component in &self.components {
             if component.targets().any(is_here) {
-                return Err(Flaw::new(format!("component {}: push_url or relay", component.appid), what));
+                return Err(ConfigFlaw::new(
+                    format!("component {}: push_url or relay", component.appid),
+                    what,
+                ));
             }
         }
         for account in accounts {
             if account.relay.iter().flat_map(RelayConfig::targets).any(is_here) {
-                return Err(Flaw::new(format!("account {}: relay", account.appid), what));
+                return Err(ConfigFlaw::new(format!("account {}: relay", account.appid), what));
             }
         }
         Ok(())
@@ -325,16 +336,16 @@ pub fn check_text(text: &str) -> Result<(), String> {
 }
 
 /// Checks several texts. The error names the setting.
-fn check_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Flaw> {
-    texts.into_iter().try_for_each(|(key, text)| check_text(text).map_err(|what| Flaw::new(key, what)))
+fn check_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), ConfigFlaw> {
+    texts.into_iter().try_for_each(|(key, text)| check_text(text).map_err(|what| ConfigFlaw::new(key, what)))
 }
 
-fn address(key: &str, text: &str) -> Result<Address, Flaw> {
-    Address::parse(text).map_err(|what| Flaw::new(key, what))
+fn address(key: &str, text: &str) -> Result<Address, ConfigFlaw> {
+    Address::parse(text).map_err(|what| ConfigFlaw::new(key, what))
 }
 
 /// Parses an address. An empty text means none.
-fn optional_address(key: &str, text: &str) -> Result<Option<Address>, Flaw> {
+fn optional_address(key: &str, text: &str) -> Result<Option<Address>, ConfigFlaw> {
     if text.is_empty() { Ok(None) } else { address(key, text).map(Some) }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     accounts::{
         platform_issuer::{Platform, Platforms},
         platform_receiver::{Admission, Received},
-        registry::{Account, Accounts},
+        registry::{Accounts, ServedAccount},
     },
     config::{Config, RelayConfig, WhenNotDurable},
 };
@@ -58,20 +58,20 @@ pub struct Intake {
     /// The accounts being served.
     pub accounts: Arc<Accounts>,
     /// The third-party platforms.
-    pub components: Arc<Platforms>,
+    pub platforms: Arc<Platforms>,
     /// The accounts that platforms bring.
     pub received: Arc<Received>,
     /// Counts what happens to callbacks.
     pub metrics: Arc<Metrics>,
     /// Limits repeated log lines about refusals.
-    pub refusals: Arc<LogThrottle>,
+    pub log_throttle: Arc<LogThrottle>,
     /// Limits on concurrent callbacks.
     pub limits: Limits,
 }
 
 /// What happened to a callback. The handlers make WeChat's answer of it.
 #[derive(Debug)]
-pub enum Outcome<'a> {
+pub enum IntakeOutcome<'a> {
     /// It is durable, as a message, a repeat or a quarantined message. The answer is `success`.
     Durable,
     /// It is refused. The answer gives the reason.
@@ -94,7 +94,7 @@ pub struct PassOn<'a> {
 }
 
 /// Waits for the commit. Dropping it does not take the message out of the queue.
-type Committed = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
+type CommitFuture = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
 
 /// Why a callback is not stored.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Intake {
         query: &str,
         body: &[u8],
         deadline: Instant,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let opened = self.open(recipient, &Query::parse(query), body);
         match (opened, recipient.relay()) {
             (Ok(message), None) => self.record(message, deadline).await,
@@ -157,7 +157,7 @@ impl Intake {
 
     fn open_own(
         &self,
-        account: &Arc<Account>,
+        account: &Arc<ServedAccount>,
         query: &Query<'_>,
         body: &[u8],
     ) -> Result<PendingMessage, Rejection> {
@@ -190,7 +190,7 @@ impl Intake {
         let (message, to_user) = opened.map_err(refused)?;
         let create_time = message.create_time;
         match self.received.admit(platform, appid, &to_user) {
-            Admission::Taken(account) => {
+            Admission::Accepted(account) => {
                 let brought_by = BroughtBy { platform: platform.clone(), to_user };
                 Ok(PendingMessage::new(account, message, Some(brought_by), now_s))
             }
@@ -208,25 +208,25 @@ impl Intake {
     }
 
     /// Makes a message durable.
-    async fn record(&self, message: PendingMessage, deadline: Instant) -> Outcome<'static> {
+    async fn record(&self, message: PendingMessage, deadline: Instant) -> IntakeOutcome<'static> {
         let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
-        let Some(_slot) = self.limits.wait() else {
-            self.lose_lately(&account, Reason::TooMany);
+        let Some(_slot) = self.limits.waiting_slot() else {
+            self.lose_recent(&account, Reason::TooMany);
             return self.close("too_many_waiting");
         };
         let commit = async { self.enqueue(message)?.await };
         let Ok(committed) = timeout_at(deadline, commit).await else {
-            self.lose_lately(&account, Reason::NotDurable);
+            self.lose_recent(&account, Reason::NotDurable);
             return self.close("late");
         };
-        match self.settle(&account, committed, quarantined_for) {
-            Ok(()) => Outcome::Durable,
+        match self.count_commit(&account, committed, quarantined_for) {
+            Ok(()) => IntakeOutcome::Durable,
             Err(reason) => self.close(reason),
         }
     }
 
     /// Puts a message into the queue.
-    fn enqueue(&self, message: PendingMessage) -> Result<Committed, NotDurable> {
+    fn enqueue(&self, message: PendingMessage) -> Result<CommitFuture, NotDurable> {
         match message.brought_by {
             None => Ok(Box::pin(self.ingest.enqueue(message.change)?)),
             Some(BroughtBy { platform, to_user }) => {
@@ -237,9 +237,9 @@ impl Intake {
 
     /// Counts the result of a commit in the metrics. A failed one becomes a gap; the error is the reason of the
     /// metric.
-    fn settle(
+    fn count_commit(
         &self,
-        account: &Account,
+        account: &ServedAccount,
         committed: Result<store::Outcome, NotDurable>,
         quarantined_for: Option<&'static str>,
     ) -> Result<(), &'static str> {
@@ -266,7 +266,7 @@ impl Intake {
             }
             Err(_) => "not_durable",
         };
-        self.lose_lately(account, Reason::NotDurable);
+        self.lose_recent(account, Reason::NotDurable);
         Err(failed)
     }
 
@@ -277,23 +277,23 @@ impl Intake {
         recipient: &'a Recipient,
         relay: &'a RelayConfig,
         deadline: Instant,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let account = message.account.clone();
-        let Some(slot) = self.limits.relay(recipient) else {
+        let Some(slot) = self.limits.relay_slot(recipient) else {
             // The message is counted all the same. WeChat sends it again, and that one may be passed on.
             if self.enqueue(message).is_err() {
-                self.lose_lately(&account, Reason::TooMany);
+                self.lose_recent(&account, Reason::TooMany);
             }
             return self.close("relay_full");
         };
         let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
         match (self.commit_until(message, until).await, relay.when_not_durable) {
             (commit @ Commit::Durable, _) | (commit, WhenNotDurable::Answer) => {
-                Outcome::PassOn(PassOn { relay, slot, commit })
+                IntakeOutcome::PassOn(PassOn { relay, slot, commit })
             }
             (Commit::Failed, WhenNotDurable::Refuse) => self.close("not_durable"),
             (Commit::Pending(_), WhenNotDurable::Refuse) => {
-                self.lose_lately(&account, Reason::NotDurable);
+                self.lose_recent(&account, Reason::NotDurable);
                 self.close("late")
             }
         }
@@ -306,7 +306,7 @@ impl Intake {
         rejection: Rejection,
         recipient: &'a Recipient,
         relay: &'a RelayConfig,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let goes_on = match &rejection {
             Rejection::Refused { refusal, .. } => refusal.may_be_relayed(),
             Rejection::TooManyAccounts => relay.when_not_durable == WhenNotDurable::Answer,
@@ -315,8 +315,8 @@ impl Intake {
         if !goes_on {
             return outcome;
         }
-        match self.limits.relay(recipient) {
-            Some(slot) => Outcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
+        match self.limits.relay_slot(recipient) {
+            Some(slot) => IntakeOutcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
             None => self.close("relay_full"),
         }
     }

@@ -14,13 +14,13 @@ use system::{clock::Clock, current::Current, data_key::DataKey};
 use crate::{
     accounts::{
         platform_issuer::{Platform, Platforms},
-        platform_receiver::{Gone, Received},
-        registry::{Account, Accounts},
+        platform_receiver::{Received, RemovedAccount},
+        registry::{Accounts, ServedAccount},
     },
     auth::access_token::Tokens,
     config::{AccountConfig, AccountsChanged, Config, Difference},
     forward::upstream_token::UpstreamTokens,
-    net::tls::{Pair, Tls},
+    net::tls::{CertificateAndKey, Tls},
 };
 
 /// Limit of names of each kind in a log line.
@@ -76,7 +76,7 @@ pub struct Reload<'a> {
     pub key: &'a DataKey,
     pub metrics: &'a Arc<Metrics>,
     pub accounts: &'a Accounts,
-    pub components: &'a Platforms,
+    pub platforms: &'a Platforms,
     pub received: &'a Received,
     pub upstream: &'a Current<Option<Arc<UpstreamTokens>>>,
     pub tls: Option<&'a Tls>,
@@ -86,9 +86,9 @@ pub struct Reload<'a> {
 struct Prepared {
     config: Config,
     difference: Difference,
-    certificate: Option<Pair>,
-    accounts: Vec<Arc<Account>>,
-    gone: Vec<Gone>,
+    certificate: Option<CertificateAndKey>,
+    accounts: Vec<Arc<ServedAccount>>,
+    gone: Vec<RemovedAccount>,
     components: Vec<Platform>,
 }
 
@@ -97,7 +97,7 @@ impl Reload<'_> {
     pub async fn run(self) -> Result<Difference, ReloadError> {
         let done = self.read_and_serve().await;
         match &done {
-            Ok(difference) => say(difference),
+            Ok(difference) => log_difference(difference),
             Err(error) => {
                 tracing::error!(%error, "the configuration was not reloaded, and nothing was changed");
             }
@@ -132,14 +132,13 @@ impl Reload<'_> {
         let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
         config.check_loops(&all.collect::<Vec<_>>(), self.address).map_err(|flaw| wrong(&flaw))?;
         let certificate = match (config.tls.clone(), &former.tls) {
-            (Some(files), Some(_)) => {
-                Some(blocking(move || Pair::read(&files).map_err(|error| error.to_string())).await?)
-            }
+            (Some(files), Some(_)) => Some(
+                blocking(move || CertificateAndKey::read(&files).map_err(|error| error.to_string())).await?,
+            ),
             _ => None,
         };
         let changed = config.components.iter().filter_map(|component| {
-            let served =
-                self.components.get(&component.appid).filter(|served| served.config != *component)?;
+            let served = self.platforms.get(&component.appid).filter(|served| served.config != *component)?;
             Some(served.with(component.clone()))
         });
         let components = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
@@ -152,7 +151,7 @@ impl Reload<'_> {
         self,
         configs: &[AccountConfig],
         changed: &AccountsChanged,
-    ) -> Result<Vec<Arc<Account>>, ReloadError> {
+    ) -> Result<Vec<Arc<ServedAccount>>, ReloadError> {
         let is_new = |appid: &String| changed.added.binary_search(appid).is_ok();
         let is_other =
             |appid: &String| changed.changed.binary_search_by(|account| account.appid.cmp(appid)).is_ok();
@@ -165,12 +164,12 @@ impl Reload<'_> {
         accounts.collect()
     }
 
-    fn accounts_gone(self, changed: &AccountsChanged) -> Result<Vec<Gone>, ReloadError> {
+    fn accounts_gone(self, changed: &AccountsChanged) -> Result<Vec<RemovedAccount>, ReloadError> {
         let served = changed.removed.iter().filter_map(|appid| self.accounts.get(appid));
         let gone = served.map(|former| {
             let stored = self.accounts.added_at_run_time(&former.config.appid, self.store, self.key);
             let stored = stored.map_err(|error| ReloadError::Wrong(error.to_string()))?;
-            Ok(Gone { former, stored })
+            Ok(RemovedAccount { former, stored })
         });
         gone.collect()
     }
@@ -179,8 +178,8 @@ impl Reload<'_> {
         let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
         let begun_s = self.clock.now_s();
         // Accounts that are not served for another reason. Their tokens end.
-        let is_over = |gone: &&Gone| {
-            gone.stored.is_none() && self.received.standings(&gone.former.config.appid).is_empty()
+        let is_over = |gone: &&RemovedAccount| {
+            gone.stored.is_none() && self.received.authorization_states(&gone.former.config.appid).is_empty()
         };
         let removed: Vec<String> =
             gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
@@ -197,7 +196,7 @@ impl Reload<'_> {
         let now_s = self.clock.now_s();
         let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
         moved.into_iter().for_each(lose);
-        components.into_iter().for_each(|component| self.components.put(component));
+        components.into_iter().for_each(|component| self.platforms.put(component));
         self.serve_upstream(&config);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)
             && tls.serve(certificate)
@@ -241,24 +240,24 @@ async fn blocking<T: Send + 'static>(
     read.map_err(ReloadError::Wrong)
 }
 
-fn say(difference: &Difference) {
+fn log_difference(difference: &Difference) {
     let AccountsChanged { added, changed, removed } = &difference.accounts;
     let changed: Vec<String> =
         changed.iter().map(|account| format!("{} ({})", account.appid, account.keys.join(", "))).collect();
     tracing::info!(
-        added = some(added),
-        changed = some(&changed),
-        removed = some(removed),
-        settings = some(&difference.settings),
+        added = names_text(added),
+        changed = names_text(&changed),
+        removed = names_text(removed),
+        settings = names_text(&difference.settings),
         "the configuration was reloaded"
     );
     if !difference.needs_restart.is_empty() {
-        let settings = some(&difference.needs_restart);
+        let settings = names_text(&difference.needs_restart);
         tracing::warn!(settings, "changed in the configuration file, and used only after a restart");
     }
 }
 
-fn some(names: &[String]) -> String {
+fn names_text(names: &[String]) -> String {
     let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown,

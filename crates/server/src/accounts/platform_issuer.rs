@@ -6,8 +6,8 @@ pub mod code;
 pub mod event;
 pub mod permission_set;
 mod refresh;
+mod signed_text;
 pub mod ticket;
-mod vouched;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,7 +26,7 @@ use crate::{
     config::{PlatformConfig, Role},
 };
 
-pub use authorize::{Approval, AuthorizationContext, Handed, PlatformError};
+pub use authorize::{Approval, AuthorizationContext, IssuedTokens, PlatformError};
 use code::UsedCodes;
 use refresh::RefreshTokens;
 
@@ -66,7 +66,7 @@ pub struct Platforms {
     /// Secrets of platforms that only msgcube knows.
     own_secrets: RwLock<OwnSecrets>,
     /// By platform, then by account.
-    authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
+    authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<AccountAuthorization>>>>,
     used: Mutex<UsedCodes>,
     /// Allows one change at a time: each change reads what the one before wrote.
     changing: tokio::sync::Mutex<()>,
@@ -74,7 +74,7 @@ pub struct Platforms {
 
 /// What an account granted to a platform, as it is stored: without tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Authorization {
+pub struct AccountAuthorization {
     /// The platform's appid.
     pub component: String,
     /// The account's appid.
@@ -137,7 +137,7 @@ impl Platforms {
             changing: tokio::sync::Mutex::new(()),
         };
         for (_, value) in store.facts(FACT_PREFIX) {
-            if let Ok(authorization) = serde_json::from_slice::<Authorization>(&value) {
+            if let Ok(authorization) = serde_json::from_slice::<AccountAuthorization>(&value) {
                 components.remember(authorization);
             }
         }
@@ -177,13 +177,13 @@ impl Platforms {
     }
 
     /// What an account granted to a platform. None if it withdrew it.
-    pub fn authorization(&self, component: &str, account: &str) -> Option<Arc<Authorization>> {
+    pub fn authorization(&self, component: &str, account: &str) -> Option<Arc<AccountAuthorization>> {
         let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
         authorizations.get(component)?.get(account).cloned()
     }
 
     /// What all accounts granted to a platform, sorted by appid.
-    pub fn authorizations(&self, component: &str) -> Vec<Arc<Authorization>> {
+    pub fn authorizations(&self, component: &str) -> Vec<Arc<AccountAuthorization>> {
         let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
         authorizations.get(component).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
@@ -198,23 +198,23 @@ impl Platforms {
     }
 
     /// The current refresh token of an authorization.
-    pub fn refresh_token(&self, authorization: &Authorization) -> String {
+    pub fn refresh_token(&self, authorization: &AccountAuthorization) -> String {
         self.refresh_token_of(authorization, authorization.refresh.current())
     }
 
-    fn refresh_token_of(&self, authorization: &Authorization, nonce: &str) -> String {
-        let Authorization { component, account, .. } = authorization;
+    fn refresh_token_of(&self, authorization: &AccountAuthorization, nonce: &str) -> String {
+        let AccountAuthorization { component, account, .. } = authorization;
         let mac = self.key.mac(&["refresh_token", component, account, nonce]);
         format!("refreshtoken@@@{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
-    fn remember(&self, authorization: Authorization) {
+    fn remember(&self, authorization: AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
         let of_component = authorizations.entry(authorization.component.clone()).or_default();
         of_component.insert(authorization.account.clone(), Arc::new(authorization));
     }
 
-    fn forget(&self, authorization: &Authorization) {
+    fn forget(&self, authorization: &AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(of_component) = authorizations.get_mut(&authorization.component) {
             of_component.remove(&authorization.account);
@@ -222,12 +222,12 @@ impl Platforms {
     }
 }
 
-impl Authorization {
+impl AccountAuthorization {
     fn fact(&self) -> Change {
         Change::fact(self.fact_key(), self)
     }
 
-    fn gone(&self) -> Change {
+    fn deletion(&self) -> Change {
         Change::Fact { key: self.fact_key(), value: None }
     }
 

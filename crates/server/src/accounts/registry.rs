@@ -1,8 +1,8 @@
 //! The accounts being served: those of the configuration file, and those added at run time, which the store holds
 //! sealed with the data key.
 
+mod account_map;
 mod error;
-mod served;
 pub mod settings;
 
 use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
@@ -16,27 +16,27 @@ use wechat::callback::{AccountKeys, KeyError};
 use crate::{
     auth::{
         own_secrets::OwnSecrets,
-        quota::{Calls, Quotas},
+        quota::{CallCounts, CallQuotas},
     },
     config::AccountConfig,
 };
 
+use account_map::AccountMap;
 pub use error::{AccountError, StoredAccountError};
-use served::Served;
-use settings::{FACT_PREFIX, Origin, Settings, checked, stored};
+use settings::{FACT_PREFIX, Origin, Settings, open_settings, parse_settings};
 
 /// Limit of accounts that are not in the configuration file.
 pub const STORED_MAX: usize = 100_000;
 /// Bulk requests of one account that are read at the same time. The limit for all accounts together is four times
 /// this.
-const BULK_PLACES: usize = 4;
+const BULK_SLOTS: usize = 4;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
 
 /// One account being served.
 #[derive(Debug)]
-pub struct Account {
+pub struct ServedAccount {
     /// Its number in the store.
     pub number: AccountNumber,
     /// Its settings.
@@ -49,43 +49,47 @@ pub struct Account {
     /// How many of its callbacks are being passed on.
     pub relays_waiting: AtomicUsize,
     /// Slots for its bulk requests.
-    pub bulk_places: Semaphore,
+    pub bulk_slots: Semaphore,
     /// How often it called each of the seven interfaces.
-    pub calls: Arc<Calls>,
+    pub calls: Arc<CallCounts>,
 }
 
 /// All accounts being served.
 #[derive(Debug, Default)]
 pub struct Accounts {
     /// Calls of the seven interfaces, by account.
-    pub quotas: Quotas,
-    served: RwLock<Served>,
+    pub quotas: CallQuotas,
+    served: RwLock<AccountMap>,
     /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
 }
 
-impl Account {
+impl ServedAccount {
     fn new(
         number: AccountNumber,
         config: AccountConfig,
         is_configured: bool,
-        quotas: &Quotas,
-    ) -> Result<Account, KeyError> {
-        Ok(Account {
+        quotas: &CallQuotas,
+    ) -> Result<ServedAccount, KeyError> {
+        Ok(ServedAccount {
             number,
             keys: config.keys()?,
             calls: quotas.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
-            bulk_places: Semaphore::new(BULK_PLACES),
+            bulk_slots: Semaphore::new(BULK_SLOTS),
         })
     }
 
     /// Makes an account that a platform brings. It has only its appid until an operator adds settings.
-    pub fn brought(number: AccountNumber, appid: &str, quotas: &Quotas) -> Result<Account, AccountError> {
+    pub fn brought(
+        number: AccountNumber,
+        appid: &str,
+        quotas: &CallQuotas,
+    ) -> Result<ServedAccount, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
-        let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
+        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, quotas);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 
@@ -98,27 +102,27 @@ impl Account {
 
 impl Accounts {
     /// Starts without accounts, with the calls counted before the restart.
-    pub fn new(quotas: Quotas) -> Accounts {
+    pub fn new(quotas: CallQuotas) -> Accounts {
         Accounts { quotas, ..Accounts::default() }
     }
 
     /// Finds an account by its appid.
-    pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
+    pub fn get(&self, appid: &str) -> Option<Arc<ServedAccount>> {
         self.read().get(appid).cloned()
     }
 
     /// All accounts, in no order.
-    pub fn all(&self) -> Vec<Arc<Account>> {
+    pub fn all(&self) -> Vec<Arc<ServedAccount>> {
         self.read().values().cloned().collect()
     }
 
     /// The accounts for which `is_wanted` is true, in no order.
-    pub fn select(&self, is_wanted: impl Fn(&Account) -> bool) -> Vec<Arc<Account>> {
+    pub fn select(&self, is_wanted: impl Fn(&ServedAccount) -> bool) -> Vec<Arc<ServedAccount>> {
         self.read().values().filter(|account| is_wanted(account)).cloned().collect()
     }
 
     /// How many are not in the configuration file.
-    pub fn stored(&self) -> usize {
+    pub fn stored_count(&self) -> usize {
         self.read().values().filter(|account| !account.is_configured).count()
     }
 
@@ -127,23 +131,23 @@ impl Accounts {
         look(self.read().own_secrets())
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Served> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, AccountMap> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Serves an account from now on. Replaces one with the same appid.
-    pub fn put(&self, account: Arc<Account>) {
+    pub fn put(&self, account: Arc<ServedAccount>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(account.config.appid.clone(), account);
     }
 
     /// Stops serving an account.
-    pub fn take_out(&self, appid: &str) {
+    pub fn remove(&self, appid: &str) {
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
     }
 
     /// Serves an account from now on, unless one with its appid is served already.
-    pub fn put_if_new(&self, account: &Arc<Account>) {
+    pub fn put_if_new(&self, account: &Arc<ServedAccount>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         if !served.contains_key(&account.config.appid) {
             served.insert(account.config.appid.clone(), account.clone());
@@ -151,13 +155,21 @@ impl Accounts {
     }
 
     /// Makes an account of the configuration file. It is not served yet.
-    pub fn configured(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
-        Account::new(number, config, true, &self.quotas).map(Arc::new)
+    pub fn configured(
+        &self,
+        number: AccountNumber,
+        config: AccountConfig,
+    ) -> Result<Arc<ServedAccount>, KeyError> {
+        ServedAccount::new(number, config, true, &self.quotas).map(Arc::new)
     }
 
     /// Serves an account that was added at run time.
-    pub fn put_stored(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
-        let account = Arc::new(Account::new(number, config, false, &self.quotas)?);
+    pub fn put_stored(
+        &self,
+        number: AccountNumber,
+        config: AccountConfig,
+    ) -> Result<Arc<ServedAccount>, KeyError> {
+        let account = Arc::new(ServedAccount::new(number, config, false, &self.quotas)?);
         self.put(account.clone());
         Ok(account)
     }
@@ -181,7 +193,7 @@ impl Accounts {
         appid: &str,
         store: &Store,
         key: &DataKey,
-    ) -> Result<Option<Arc<Account>>, StoredAccountError> {
+    ) -> Result<Option<Arc<ServedAccount>>, StoredAccountError> {
         let name = format!("{FACT_PREFIX}{appid}");
         let facts = store.facts(&name);
         let fact = facts.iter().find(|(fact, _)| *fact == name);
@@ -194,13 +206,13 @@ impl Accounts {
         (fact, sealed): (&str, &[u8]),
         store: &Store,
         key: &DataKey,
-    ) -> Result<Arc<Account>, StoredAccountError> {
-        let read = stored(fact, sealed, key)
+    ) -> Result<Arc<ServedAccount>, StoredAccountError> {
+        let read = open_settings(fact, sealed, key)
             .map_err(|error| error.to_string())
-            .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
+            .and_then(|settings| parse_settings(settings, Origin::Brought).map_err(|error| error.to_string()))
             .and_then(|config| {
                 let number = store.account(appid).map_err(|error| error.to_string())?;
-                Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
+                ServedAccount::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
             });
         read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
     }

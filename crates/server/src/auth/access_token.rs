@@ -18,7 +18,7 @@ use storage::{
 };
 use system::{clock::Clock, data_key::DataKey};
 
-use grants::{Grant, Grants, Hash};
+use grants::{Grant, Grants, TokenHash};
 
 /// Life of a token in seconds. Source: WeChat's page on access_token.
 pub const LIFE_S: i64 = 7200;
@@ -128,7 +128,7 @@ pub struct Revocation<'a> {
 impl Revocation<'_> {
     /// The changes that make it durable.
     pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        self.grants.iter().map(Grant::no_fact)
+        self.grants.iter().map(Grant::deletion)
     }
 
     /// Applies it once it is durable.
@@ -150,7 +150,12 @@ impl Tokens {
     }
 
     /// Checks a token. If it is valid, `look` is called with its holder.
-    pub fn with<T>(&self, token: &str, look: impl FnOnce(&Holder) -> T, now_s: i64) -> Result<T, ErrorCode> {
+    pub fn look_up<T>(
+        &self,
+        token: &str,
+        look: impl FnOnce(&Holder) -> T,
+        now_s: i64,
+    ) -> Result<T, ErrorCode> {
         let grants = self.read();
         let grant = grants.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
         match now_s {
@@ -161,7 +166,7 @@ impl Tokens {
     }
 
     /// Whether a known token, valid or expired, occurs anywhere in a text.
-    pub fn stand_in(&self, text: &[u8]) -> bool {
+    pub fn occur_in(&self, text: &[u8]) -> bool {
         let is_written = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_like = |window: &&[u8]| window.starts_with(PREFIX.as_bytes()) && window.iter().all(is_written);
         let mut alike = text.windows(TOKEN_BYTES).filter(is_like).peekable();
@@ -176,14 +181,16 @@ impl Tokens {
     pub async fn issue(
         &self,
         holder: Holder,
-        along: Vec<Change>,
+        extra_changes: Vec<Change>,
         ingest: &Ingest,
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
         let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
         let ended = self.ended(&holder, now_s + OVERLAP_S);
-        self.replace(holder, ended, along, ingest, now_s).await.map(|grant| self.issued(&grant, now_s))
+        self.replace(holder, ended, extra_changes, ingest, now_s)
+            .await
+            .map(|grant| self.issued(&grant, now_s))
     }
 
     /// Issues a token as `/cgi-bin/stable_token` does: the current one while it has enough time left. With
@@ -205,7 +212,7 @@ impl Tokens {
         }
         // A token with more time left than possible was issued before the clock was set back.
         let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
-        let newest = self.read().good_until(&holder, long_enough).next_back().cloned();
+        let newest = self.read().valid_until(&holder, long_enough).next_back().cloned();
         let grant = match newest {
             Some(grant) => grant,
             None => self.replace(holder, Vec::new(), Vec::new(), ingest, now_s).await?,
@@ -233,7 +240,7 @@ impl Tokens {
         &self,
         holder: Holder,
         ended: Vec<Grant>,
-        along: Vec<Change>,
+        extra_changes: Vec<Change>,
         ingest: &Ingest,
         now_s: i64,
     ) -> Result<Grant, NotDurable> {
@@ -241,8 +248,8 @@ impl Tokens {
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
         let grant = Grant { holder, nonce, expires_s, valid_until_s: expires_s };
         let gone: Vec<Grant> = self.read().gone(now_s).cloned().collect();
-        let mut changes = along;
-        changes.extend(gone.iter().map(Grant::no_fact));
+        let mut changes = extra_changes;
+        changes.extend(gone.iter().map(Grant::deletion));
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
         ingest.submit_all(changes)?.await?;
         gone.iter().for_each(|grant| self.forget(grant));
@@ -254,7 +261,7 @@ impl Tokens {
     /// newest alone: the others end earlier already.
     fn ended(&self, holder: &Holder, end_s: i64) -> Vec<Grant> {
         let grants = self.read();
-        let later = grants.good_until(holder, end_s + 1..=i64::MAX);
+        let later = grants.valid_until(holder, end_s + 1..=i64::MAX);
         later.map(|grant| Grant { valid_until_s: end_s, ..grant.clone() }).collect()
     }
 
@@ -299,7 +306,7 @@ impl Holder {
     }
 }
 
-fn hash(token: &str) -> Hash {
+fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 

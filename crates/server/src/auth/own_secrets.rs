@@ -10,13 +10,13 @@ use system::secret::Secret;
 /// Shorter secrets are found only as whole values: inside a longer text they may occur by chance.
 pub const INSIDE_BYTES_MIN: usize = 16;
 
-type Hash = [u8; 32];
+type SecretHash = [u8; 32];
 
 /// All such secrets.
 #[derive(Debug, Default)]
 pub struct OwnSecrets {
     /// How many accounts or platforms have the secret, by its hash.
-    holders: HashMap<Hash, usize, foldhash::fast::RandomState>,
+    holders: HashMap<SecretHash, usize, foldhash::fast::RandomState>,
     /// How many secrets there are of each length, by the hash of their first bytes.
     beginnings: HashMap<u64, BTreeMap<usize, usize>, foldhash::fast::RandomState>,
     beginning: foldhash::fast::RandomState,
@@ -62,7 +62,7 @@ impl OwnSecrets {
     }
 
     /// Whether a secret of at least [`INSIDE_BYTES_MIN`] bytes occurs in a text.
-    pub fn stand_in(&self, text: &[u8]) -> bool {
+    pub fn occur_in(&self, text: &[u8]) -> bool {
         if self.beginnings.is_empty() {
             return false;
         }
@@ -78,7 +78,7 @@ impl OwnSecrets {
     }
 }
 
-fn hash(text: &[u8]) -> Hash {
+fn hash(text: &[u8]) -> SecretHash {
     Sha256::digest(text).into()
 }
 
@@ -95,21 +95,21 @@ mod tests {
         }
         for text in &texts {
             assert!(
-                secrets.has(text.as_bytes()) && secrets.stand_in(format!("xx{text}yy").as_bytes()),
+                secrets.has(text.as_bytes()) && secrets.occur_in(format!("xx{text}yy").as_bytes()),
                 "{text}"
             );
-            assert!(!secrets.stand_in(&text.as_bytes()[1..]) && !secrets.stand_in(&text.as_bytes()[..21]));
+            assert!(!secrets.occur_in(&text.as_bytes()[1..]) && !secrets.occur_in(&text.as_bytes()[..21]));
         }
         assert!(
-            secrets.has(b"short") && !secrets.stand_in(b"short"),
+            secrets.has(b"short") && !secrets.occur_in(b"short"),
             "too short to be looked for inside texts"
         );
-        assert!(!secrets.has(b"") && !secrets.stand_in(b""));
+        assert!(!secrets.has(b"") && !secrets.occur_in(b""));
         secrets.remove(&Secret::new(&texts[7]));
         assert!(secrets.has(texts[7].as_bytes()), "another holds it still");
         for text in texts.iter().chain([&"short".to_owned()]) {
             secrets.remove(&Secret::new(text));
-            assert!(!secrets.has(text.as_bytes()) && !secrets.stand_in(text.as_bytes()));
+            assert!(!secrets.has(text.as_bytes()) && !secrets.occur_in(text.as_bytes()));
         }
         assert!(secrets.is_empty() && secrets.beginnings.is_empty());
     }

@@ -8,7 +8,7 @@ use system::secret::Secret;
 use wechat::callback::{AccountKeys, KeyError, KeySettings};
 
 use super::{
-    Flaw, Networks, address, check_texts,
+    ConfigFlaw, Networks, address, check_texts,
     secrets::{SecretFiles, WechatSecrets, table_with_secrets},
 };
 
@@ -180,11 +180,11 @@ pub struct RelayTable {
 
 impl AccountTable {
     /// Checks the settings.
-    pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, ConfigFlaw> {
         let account = self.read(files)?;
         for (key, secret) in [("secret", &account.secret), ("token", &account.token)] {
             if secret.reveal().is_empty() {
-                return Err(Flaw::new(key, format!("{key} (or {key}_file) is missing, or empty")));
+                return Err(ConfigFlaw::new(key, format!("{key} (or {key}_file) is missing, or empty")));
             }
         }
         Ok(account)
@@ -192,11 +192,11 @@ impl AccountTable {
 
     /// Checks the settings of an account that a third-party platform brought. It needs neither secret nor
     /// token.
-    pub fn checked_brought(self) -> Result<AccountConfig, Flaw> {
+    pub fn checked_brought(self) -> Result<AccountConfig, ConfigFlaw> {
         self.read(SecretFiles::Nowhere)
     }
 
-    fn read(mut self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+    fn read(mut self, files: SecretFiles<'_>) -> Result<AccountConfig, ConfigFlaw> {
         let secrets = self.take_secrets(files)?;
         let account = AccountConfig {
             secret: secrets.secret.unwrap_or_default(),
@@ -227,9 +227,9 @@ impl AccountTable {
 
 impl RelayTable {
     /// Checks the settings.
-    pub fn checked(self) -> Result<RelayConfig, Flaw> {
+    pub fn checked(self) -> Result<RelayConfig, ConfigFlaw> {
         if self.listeners.len() > LISTENERS_MAX {
-            return Err(Flaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
+            return Err(ConfigFlaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
         }
         let listeners = self.listeners.iter().map(|url| address("relay.listeners", url));
         Ok(RelayConfig {
@@ -285,7 +285,7 @@ impl AccountConfig {
         self.oddities().iter().map(|oddity| format!("account {}: {oddity}", self.appid)).collect()
     }
 
-    fn check(&self) -> Result<(), Flaw> {
+    fn check(&self) -> Result<(), ConfigFlaw> {
         let upstream = self.upstream_secret.as_ref().map(|secret| ("upstream_secret", secret.reveal()));
         let optional = [("secret", self.secret.reveal()), ("token", self.token.reveal())];
         // Whether they are required depends on the source of the settings; see `checked`.
@@ -293,10 +293,10 @@ impl AccountConfig {
         check_texts(optional.chain([("appid", self.appid.as_str())]).chain(upstream))?;
         let components = self.components.as_deref().unwrap_or_default();
         if components.len() > COMPONENTS_MAX {
-            return Err(Flaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
+            return Err(ConfigFlaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
         }
         check_texts(components.iter().map(|component| ("components", component.as_str())))?;
-        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        self.keys().map_err(|error| ConfigFlaw::new("keys", error.to_string()))?;
         Ok(())
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use system::secret::Secret;
 
 use super::{
-    Flaw, Networks, check_texts,
+    ConfigFlaw, Networks, check_texts,
     secrets::{SecretFiles, needed},
 };
 
@@ -40,7 +40,7 @@ pub struct CloudTable {
 
 impl CloudTable {
     /// Checks the settings.
-    pub fn checked(self, files: SecretFiles<'_>) -> Result<CloudConfig, Flaw> {
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<CloudConfig, ConfigFlaw> {
         let cloud = CloudConfig {
             secret_key: needed(
                 "secret_key",
@@ -59,7 +59,7 @@ impl CloudTable {
         let appids = cloud.appids.iter().map(|appid| ("appids", appid.as_str()));
         check_texts(texts.into_iter().chain(appids))?;
         if cloud.appids.is_empty() {
-            return Err(Flaw::new("appids", "name the accounts that it may ask for"));
+            return Err(ConfigFlaw::new("appids", "name the accounts that it may ask for"));
         }
         Ok(cloud)
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::Flaw;
+use super::ConfigFlaw;
 
 /// Limit of entries in a list.
 const NETWORKS_MAX: usize = 1024;
@@ -15,16 +15,16 @@ pub struct Networks(Vec<IpNet>);
 
 impl Networks {
     /// Parses texts such as `192.0.2.1`, `192.0.2.0/24` and `2001:db8::/32`.
-    pub fn parse(key: &str, texts: &[String]) -> Result<Networks, Flaw> {
+    pub fn parse(key: &str, texts: &[String]) -> Result<Networks, ConfigFlaw> {
         if texts.len() > NETWORKS_MAX {
-            return Err(Flaw::new(key, format!("at most {NETWORKS_MAX} addresses or networks")));
+            return Err(ConfigFlaw::new(key, format!("at most {NETWORKS_MAX} addresses or networks")));
         }
         let network = |text: &String| {
             let single = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
             text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
                 let what =
                     format!("{text:?} is no address or network; write it like 192.0.2.1 or 192.0.2.0/24");
-                Flaw::new(key, what)
+                ConfigFlaw::new(key, what)
             })
         };
         texts.iter().map(network).collect::<Result<_, _>>().map(Networks)
@@ -69,7 +69,7 @@ impl Networks {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Result<Networks, Flaw> {
+    fn networks(texts: &[&str]) -> Result<Networks, ConfigFlaw> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         Networks::parse("ip_allow", &texts)
     }

@@ -8,7 +8,7 @@ use system::secret::Secret;
 use wechat::callback::{AccountKeys, KeyError, KeySettings};
 
 use super::{
-    Flaw, RelayConfig,
+    ConfigFlaw, RelayConfig,
     account::RelayTable,
     check_texts, optional_address,
     secrets::{SecretFiles, WechatSecrets, needed, table_with_secrets},
@@ -64,11 +64,11 @@ fn serve() -> Role {
 
 impl PlatformTable {
     /// Checks the settings.
-    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<PlatformConfig, Flaw> {
+    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<PlatformConfig, ConfigFlaw> {
         let push_url = optional_address("push_url", &self.push_url)?;
         if self.role == Role::Serve && self.relay.is_some() {
             let what = "only role = \"receive\" takes messages; with \"serve\" each [[account]] has a relay of its own";
-            return Err(Flaw::new("relay", what));
+            return Err(ConfigFlaw::new("relay", what));
         }
         let secrets = self.take_secrets(files)?;
         let component = PlatformConfig {
@@ -106,10 +106,10 @@ impl PlatformConfig {
         self.push_url.iter().chain(self.relay.iter().flat_map(RelayConfig::targets))
     }
 
-    fn check(&self) -> Result<(), Flaw> {
+    fn check(&self) -> Result<(), ConfigFlaw> {
         let (secret, token) = (self.secret.reveal(), self.token.reveal());
         check_texts([("appid", self.appid.as_str()), ("secret", secret), ("token", token)])?;
-        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        self.keys().map_err(|error| ConfigFlaw::new("keys", error.to_string()))?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use system::secret::Secret;
 
-use super::Flaw;
+use super::ConfigFlaw;
 
 /// Where secrets may be read from.
 #[derive(Clone, Copy)]
@@ -22,19 +22,20 @@ impl SecretFiles<'_> {
         key: &str,
         inline: Option<Secret>,
         file: Option<PathBuf>,
-    ) -> Result<Option<Secret>, Flaw> {
+    ) -> Result<Option<Secret>, ConfigFlaw> {
         match (inline, file, self) {
             (Some(_), Some(_), _) => {
-                Err(Flaw::new(key, format!("give either {key} or {key}_file, not both")))
+                Err(ConfigFlaw::new(key, format!("give either {key} or {key}_file, not both")))
             }
             (inline, None, _) => Ok(inline),
-            (None, Some(_), SecretFiles::Nowhere) => {
-                Err(Flaw::new(format!("{key}_file"), format!("files are not read here: give {key} itself")))
-            }
+            (None, Some(_), SecretFiles::Nowhere) => Err(ConfigFlaw::new(
+                format!("{key}_file"),
+                format!("files are not read here: give {key} itself"),
+            )),
             (None, Some(file), SecretFiles::In(folder)) => {
                 let path = folder.join(file);
                 let text = std::fs::read_to_string(&path).map_err(|error| {
-                    Flaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
+                    ConfigFlaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
                 })?;
                 Ok(Some(Secret::new(text.trim_end())))
             }
@@ -43,8 +44,8 @@ impl SecretFiles<'_> {
 }
 
 /// Requires a secret.
-pub fn needed(key: &str, secret: Option<Secret>) -> Result<Secret, Flaw> {
-    secret.ok_or_else(|| Flaw::new(key, format!("{key} (or {key}_file) is missing")))
+pub fn needed(key: &str, secret: Option<Secret>) -> Result<Secret, ConfigFlaw> {
+    secret.ok_or_else(|| ConfigFlaw::new(key, format!("{key} (or {key}_file) is missing")))
 }
 
 /// The secrets that accounts and platforms have in common.
@@ -79,7 +80,7 @@ macro_rules! table_with_secrets {
         }
 
         impl $name {
-            fn take_secrets(&mut self, files: SecretFiles<'_>) -> Result<WechatSecrets, Flaw> {
+            fn take_secrets(&mut self, files: SecretFiles<'_>) -> Result<WechatSecrets, ConfigFlaw> {
                 macro_rules! take {
                     ($key:ident, $file:ident) => {
                         files.secret(stringify!($key), self.$key.take(), self.$file.take())?

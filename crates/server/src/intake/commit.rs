@@ -38,14 +38,14 @@ impl Intake {
         let settled = |settled| if settled { Commit::Durable } else { Commit::Failed };
         let mut commit = match self.enqueue(message) {
             Ok(commit) => commit,
-            Err(error) => return settled(self.settle(&account, Err(error), quarantined_for).is_ok()),
+            Err(error) => return settled(self.count_commit(&account, Err(error), quarantined_for).is_ok()),
         };
         if let Ok(committed) = timeout_at(until, &mut commit).await {
-            return settled(self.settle(&account, committed, quarantined_for).is_ok());
+            return settled(self.count_commit(&account, committed, quarantined_for).is_ok());
         }
         let intake = self.clone();
         Commit::Pending(tokio::spawn(async move {
-            intake.settle(&account, commit.await, quarantined_for).is_ok()
+            intake.count_commit(&account, commit.await, quarantined_for).is_ok()
         }))
     }
 }

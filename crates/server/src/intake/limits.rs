@@ -44,24 +44,24 @@ impl Limits {
     }
 
     /// Takes a slot to wait for the disk. None if all are in use.
-    pub fn wait(&self) -> Option<Slot<'_>> {
+    pub fn waiting_slot(&self) -> Option<Slot<'_>> {
         Slot::take(&self.waiting, WAITING_MAX)
     }
 
     /// Takes a slot to pass a callback on. None if all are in use.
-    pub fn relay<'a>(&'a self, recipient: &'a Recipient) -> Option<RelaySlot<'a>> {
+    pub fn relay_slot<'a>(&'a self, recipient: &'a Recipient) -> Option<RelaySlot<'a>> {
         match recipient {
-            Recipient::Own(account) => self.relay_slot(&account.relays_waiting, RELAYS_OF_ACCOUNT_MAX),
-            Recipient::ThroughPlatform { platform, .. } => self.relay_of_platform(platform),
+            Recipient::Own(account) => self.slots(&account.relays_waiting, RELAYS_OF_ACCOUNT_MAX),
+            Recipient::ThroughPlatform { platform, .. } => self.platform_relay_slot(platform),
         }
     }
 
     /// Takes a slot to pass on a platform's own event. None if all are in use.
-    pub fn relay_of_platform<'a>(&'a self, platform: &'a Platform) -> Option<RelaySlot<'a>> {
-        self.relay_slot(&platform.relays_waiting, RELAYS_OF_PLATFORM_MAX)
+    pub fn platform_relay_slot<'a>(&'a self, platform: &'a Platform) -> Option<RelaySlot<'a>> {
+        self.slots(&platform.relays_waiting, RELAYS_OF_PLATFORM_MAX)
     }
 
-    fn relay_slot<'a>(&'a self, of_bot: &'a AtomicUsize, max: usize) -> Option<RelaySlot<'a>> {
+    fn slots<'a>(&'a self, of_bot: &'a AtomicUsize, max: usize) -> Option<RelaySlot<'a>> {
         let (of_bot, of_all) = (Slot::take(of_bot, max)?, Slot::take(&self.relays, RELAYS_MAX)?);
         Some(RelaySlot { _of_bot: of_bot, _of_all: of_all })
     }

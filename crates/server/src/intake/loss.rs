@@ -4,21 +4,21 @@
 use counting::Reason;
 use wechat::callback::Refusal;
 
-use super::{Intake, Outcome, RELAY_DEADLINE, Recipient, Rejection};
-use crate::accounts::registry::Account;
+use super::{Intake, IntakeOutcome, RELAY_DEADLINE, Recipient, Rejection};
+use crate::accounts::registry::ServedAccount;
 
 impl Intake {
-    pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> Outcome<'static> {
+    pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> IntakeOutcome<'static> {
         match rejection {
             Rejection::Refused { refusal, is_loss } => {
                 if let Some(account) = recipient.account().filter(|_| is_loss && refusal.authentic()) {
                     self.lose_refused(account, &refusal);
                 }
-                self.note_refusal(&refusal, logged_as(recipient));
-                Outcome::Refused(refusal)
+                self.record_refusal(&refusal, logged_appid(recipient));
+                IntakeOutcome::Refused(refusal)
             }
             Rejection::TooManyAccounts => {
-                if self.refusals.may_log("", "too_many_accounts", self.clock.now_s()) {
+                if self.log_throttle.may_log("", "too_many_accounts", self.clock.now_s()) {
                     let appid = recipient.appid();
                     tracing::error!(
                         appid,
@@ -31,13 +31,13 @@ impl Intake {
     }
 
     /// Leaves a callback unanswered.
-    pub(super) fn close(&self, reason: &'static str) -> Outcome<'static> {
+    pub(super) fn close(&self, reason: &'static str) -> IntakeOutcome<'static> {
         self.metrics.callback("closed", reason);
-        Outcome::Unanswered
+        IntakeOutcome::Unanswered
     }
 
     /// Records an authentic callback that was refused. The time it arrived and its CreateTime both become gaps.
-    fn lose_refused(&self, account: &Account, refusal: &Refusal) {
+    fn lose_refused(&self, account: &ServedAccount, refusal: &Refusal) {
         let now_s = self.clock.now_s();
         self.ingest.lose(account.number, now_s, now_s + 1, Reason::refused(refusal.reason(), 1));
         // A plain signature does not cover the body, so the body of a plain callback may not say which time
@@ -50,23 +50,23 @@ impl Intake {
     }
 
     /// Records a callback that is not durable. The time in which it may have arrived becomes a gap.
-    pub(super) fn lose_lately(&self, account: &Account, reason: Reason) {
+    pub(super) fn lose_recent(&self, account: &ServedAccount, reason: Reason) {
         let now_s = self.clock.now_s();
         let arrived_s = now_s - i64::try_from(RELAY_DEADLINE.as_secs()).unwrap_or(4) - 1;
         self.ingest.lose(account.number, arrived_s, now_s + 1, reason);
     }
 
     /// Counts and logs a refusal.
-    pub(super) fn note_refusal(&self, refusal: &Refusal, appid: &str) {
+    pub(super) fn record_refusal(&self, refusal: &Refusal, appid: &str) {
         self.metrics.callback("refused", refusal.reason());
-        if self.refusals.may_log_fault(appid, refusal.reason(), refusal.fault(), self.clock.now_s()) {
+        if self.log_throttle.may_log_detail(appid, refusal.reason(), refusal.fault(), self.clock.now_s()) {
             tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
         }
     }
 }
 
 /// The appid to log a refusal under. Never an unknown one from a path: anyone could send any number of them.
-fn logged_as(recipient: &Recipient) -> &str {
+fn logged_appid(recipient: &Recipient) -> &str {
     match recipient {
         Recipient::ThroughPlatform { platform, account: None, .. } => &platform.config.appid,
         _ => recipient.appid(),

@@ -8,7 +8,7 @@ use counting::{Content, Message};
 use sha2::{Digest as _, Sha256};
 use storage::store::{Aside, Change};
 
-use crate::accounts::registry::Account;
+use crate::accounts::registry::ServedAccount;
 
 /// Earliest plausible CreateTime, Unix seconds: 2011-01-01 in Beijing. Source: the contract.
 const EARLIEST_S: i64 = 1_293_811_200;
@@ -18,7 +18,7 @@ const AHEAD_S_MAX: i64 = 24 * 3600;
 /// A message that is to become durable.
 #[derive(Debug)]
 pub(super) struct PendingMessage {
-    pub account: Arc<Account>,
+    pub account: Arc<ServedAccount>,
     /// The change to store.
     pub change: Change,
     /// Why it is quarantined: stored but not counted.
@@ -36,7 +36,7 @@ pub(super) struct BroughtBy {
 
 impl PendingMessage {
     pub fn new(
-        account: Arc<Account>,
+        account: Arc<ServedAccount>,
         message: Message,
         brought_by: Option<BroughtBy>,
         now_s: i64,

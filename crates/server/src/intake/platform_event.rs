@@ -7,7 +7,7 @@ use wechat::callback::{self, Info, PlatformEvent, Query, Refusal};
 use super::{Intake, implausible};
 use crate::accounts::{
     platform_issuer::Platform,
-    platform_receiver::{EventError, Learnt},
+    platform_receiver::{EventEffect, EventError},
 };
 
 /// What happened to an event.
@@ -35,7 +35,7 @@ impl Intake {
         let event = match callback::open_event(&platform.keys, &Query::parse(query), body) {
             Ok(event) => event,
             Err(refusal) => {
-                self.note_refusal(&refusal, &platform.config.appid);
+                self.record_refusal(&refusal, &platform.config.appid);
                 return EventOutcome::Refused(refusal);
             }
         };
@@ -43,26 +43,26 @@ impl Intake {
             self.metrics.callback("event", info.name());
             return EventOutcome::Probe;
         }
-        match timeout_at(deadline, self.apply(platform, event)).await {
+        match timeout_at(deadline, self.apply_event(platform, event)).await {
             Ok(true) => EventOutcome::Applied,
             Ok(false) | Err(_) => EventOutcome::NotDurable,
         }
     }
 
     /// Applies an event. False if its effect could not be made durable.
-    async fn apply(&self, platform: &Platform, event: PlatformEvent) -> bool {
+    async fn apply_event(&self, platform: &Platform, event: PlatformEvent) -> bool {
         let (component, name, now_s) = (&platform.config.appid, event.info.name(), self.clock.now_s());
         if let Some(reason) = implausible(event.create_time, now_s).filter(|_| name != "other") {
             self.metrics.callback("event", reason);
             return true;
         }
-        let result = match self.received.learn(component, event).await {
-            Ok(Learnt::News) => name,
-            Ok(Learnt::Replayed) => "replayed",
+        let result = match self.received.apply_event(component, event).await {
+            Ok(EventEffect::Changed) => name,
+            Ok(EventEffect::Unchanged) => "replayed",
             Err(EventError::Removed) => "before_removal",
             Err(EventError::Implausible) => "implausible",
             Err(error @ (EventError::TooMany | EventError::NotDurable(_))) => {
-                if self.refusals.may_log(component, "event_not_kept", self.clock.now_s()) {
+                if self.log_throttle.may_log(component, "event_not_kept", self.clock.now_s()) {
                     tracing::error!(%error, component, name, "an event could not be kept");
                 }
                 return false;

@@ -8,7 +8,7 @@ use wechat::callback::AccountKeys;
 
 use super::{DEADLINE, Intake, RELAY_DEADLINE, path::CallbackPath};
 use crate::{
-    accounts::{platform_issuer::Platform, platform_receiver::is_sane, registry::Account},
+    accounts::{platform_issuer::Platform, platform_receiver::is_sane, registry::ServedAccount},
     config::{RelayConfig, Role},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Recipient {
     /// It came to the account's own path.
-    Own(Arc<Account>),
+    Own(Arc<ServedAccount>),
     /// It came through a platform.
     ThroughPlatform {
         /// The platform in the path.
@@ -24,7 +24,7 @@ pub enum Recipient {
         /// The appid in the path.
         appid: String,
         /// The account. None before its first message.
-        account: Option<Arc<Account>>,
+        account: Option<Arc<ServedAccount>>,
         /// The platform's relay, with this account's appid in its addresses.
         relay: Option<RelayConfig>,
     },
@@ -41,7 +41,7 @@ impl Intake {
             return account.filter(|account| account.keys.is_some()).map(Recipient::Own);
         };
         let platform = self.receiving_platform(&decoded(platform))?;
-        if !is_sane(&appid) || self.components.get(&appid).is_some() {
+        if !is_sane(&appid) || self.platforms.get(&appid).is_some() {
             return None;
         }
         let relay = platform.config.relay.as_ref().map(|relay| relay.for_account(&appid));
@@ -50,7 +50,7 @@ impl Intake {
 
     /// The platform with this appid, if its role is "receive".
     pub fn receiving_platform(&self, appid: &str) -> Option<Arc<Platform>> {
-        self.components.get(appid).filter(|platform| platform.config.role == Role::Receive)
+        self.platforms.get(appid).filter(|platform| platform.config.role == Role::Receive)
     }
 }
 
@@ -64,7 +64,7 @@ impl Recipient {
     }
 
     /// The account. None before the first message that a platform brings.
-    pub fn account(&self) -> Option<&Arc<Account>> {
+    pub fn account(&self) -> Option<&Arc<ServedAccount>> {
         match self {
             Recipient::Own(account) => Some(account),
             Recipient::ThroughPlatform { account, .. } => account.as_ref(),

@@ -137,12 +137,12 @@ mod tests {
     fn pieces(pieces: &[&'static str]) -> Body {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(*piece)))).collect();
-        Body::new(StreamBody::new(Pieces(pieces.into_iter())))
+        Body::new(StreamBody::new(BodyPieces(pieces.into_iter())))
     }
 
-    struct Pieces<I>(I);
+    struct BodyPieces<I>(I);
 
-    impl<I: Iterator + Unpin> futures_core::Stream for Pieces<I> {
+    impl<I: Iterator + Unpin> futures_core::Stream for BodyPieces<I> {
         type Item = I::Item;
         fn poll_next(
             mut self: std::pin::Pin<&mut Self>,

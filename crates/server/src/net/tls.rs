@@ -48,29 +48,29 @@ pub enum TlsError {
 /// Accepts TLS connections with the current certificate.
 pub struct Tls {
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
-    seen: Arc<Mutex<Seen>>,
+    current: Arc<CurrentCertificate>,
+    seen: Arc<Mutex<WatchedFiles>>,
     watch: AbortHandle,
 }
 
 /// Certificate and key as they were read.
-pub struct Pair {
-    seen: Seen,
+pub struct CertificateAndKey {
+    seen: WatchedFiles,
     key: CertifiedKey,
 }
 
-impl Pair {
+impl CertificateAndKey {
     /// Reads both files.
-    pub fn read(files: &TlsFiles) -> Result<Pair, TlsError> {
-        let state = FileState::of(files);
-        Ok(Pair { key: read(files)?, seen: Seen { files: files.clone(), state } })
+    pub fn read(files: &TlsFiles) -> Result<CertificateAndKey, TlsError> {
+        let state = FileStamps::of(files);
+        Ok(CertificateAndKey { key: read(files)?, seen: WatchedFiles { files: files.clone(), state } })
     }
 }
 
 /// The files in use, and their state when they were read.
-struct Seen {
+struct WatchedFiles {
     files: TlsFiles,
-    state: FileState,
+    state: FileStamps,
 }
 
 impl fmt::Debug for Tls {
@@ -81,9 +81,9 @@ impl fmt::Debug for Tls {
 
 /// The current certificate.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
@@ -92,8 +92,9 @@ impl ResolvesServerCert for Current {
 impl Tls {
     /// Reads the files, and starts the task that checks them for changes.
     pub fn start(files: &TlsFiles) -> Result<Tls, TlsError> {
-        let Pair { seen, key } = Pair::read(files)?;
-        let (current, seen) = (Arc::new(Current(RwLock::new(Arc::new(key)))), Arc::new(Mutex::new(seen)));
+        let CertificateAndKey { seen, key } = CertificateAndKey::read(files)?;
+        let (current, seen) =
+            (Arc::new(CurrentCertificate(RwLock::new(Arc::new(key)))), Arc::new(Mutex::new(seen)));
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth();
@@ -104,7 +105,7 @@ impl Tls {
     }
 
     /// Uses this certificate from now on, and watches its files. True if it differs from the former one.
-    pub fn serve(&self, Pair { seen, key }: Pair) -> bool {
+    pub fn serve(&self, CertificateAndKey { seen, key }: CertificateAndKey) -> bool {
         let mut looked_at = lock(&self.seen);
         *looked_at = seen;
         let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -161,23 +162,23 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 /// Modification time, length and inode of both files. If they are unchanged, so are the files.
 #[derive(Clone, PartialEq, Eq)]
-struct FileState([Option<(SystemTime, u64, u64)>; 2]);
+struct FileStamps([Option<(SystemTime, u64, u64)>; 2]);
 
-impl FileState {
-    fn of(files: &TlsFiles) -> FileState {
+impl FileStamps {
+    fn of(files: &TlsFiles) -> FileStamps {
         use std::os::unix::fs::MetadataExt as _;
-        FileState([&files.cert, &files.key].map(|path| {
+        FileStamps([&files.cert, &files.key].map(|path| {
             let about = fs::metadata(path).ok()?;
             Some((about.modified().ok()?, about.len(), about.ino()))
         }))
     }
 }
 
-async fn watch(seen: Arc<Mutex<Seen>>, current: Arc<Current>) {
+async fn watch(seen: Arc<Mutex<WatchedFiles>>, current: Arc<CurrentCertificate>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let mut seen = lock(&seen);
-        let state = FileState::of(&seen.files);
+        let state = FileStamps::of(&seen.files);
         if state == seen.state {
             continue;
         }

@@ -10,7 +10,7 @@ use system::{
     random::{self, RandomError},
 };
 
-use super::vouched::Purpose;
+use super::signed_text::Purpose;
 
 const FACT_PREFIX: &str = "component-code/";
 /// Limit of used codes of a platform that have not expired.
@@ -70,20 +70,20 @@ impl Code {
     }
 
     /// The signed text of the code.
-    pub fn text(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
+    pub fn encode(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
         // A struct of strings and a number always becomes JSON.
-        kind.purpose(component).text(&serde_json::to_vec(self).unwrap_or_default(), key)
+        kind.purpose(component).sign(&serde_json::to_vec(self).unwrap_or_default(), key)
     }
 
     /// Reads a code of this platform that has not expired. It may have been used.
-    pub fn read(
+    pub fn decode(
         kind: CodeKind,
         text: &str,
         component: &str,
         key: &DataKey,
         now_s: i64,
     ) -> Result<Code, ErrorCode> {
-        let payload = kind.purpose(component).read(text, key).ok_or(ErrorCode::CODE_INVALID)?;
+        let payload = kind.purpose(component).verify(text, key).ok_or(ErrorCode::CODE_INVALID)?;
         let code: Code = serde_json::from_slice(&payload).map_err(|_| ErrorCode::CODE_INVALID)?;
         if now_s < code.expires_s { Ok(code) } else { Err(ErrorCode::CODE_EXPIRED) }
     }
@@ -94,7 +94,7 @@ impl Code {
 pub struct UsedCodes(HashMap<String, BTreeSet<(i64, String)>>);
 
 /// Stands for the platform in old facts, which do not name one.
-const NOBODY: &str = "used";
+const UNKNOWN_PLATFORM: &str = "used";
 
 impl UsedCodes {
     /// Reads the used codes of a store.
@@ -111,7 +111,8 @@ impl UsedCodes {
 
     /// Whether a code was used.
     pub fn has(&self, component: &str, code: &Code) -> bool {
-        let mut codes = [component, NOBODY].into_iter().filter_map(|component| self.0.get(component));
+        let mut codes =
+            [component, UNKNOWN_PLATFORM].into_iter().filter_map(|component| self.0.get(component));
         codes.any(|codes| codes.contains(&(code.expires_s, code.nonce.clone())))
     }
 
@@ -129,7 +130,7 @@ impl UsedCodes {
     }
 
     /// Records the use of a code once it is durable.
-    pub fn note(&mut self, component: &str, code: &Code, now_s: i64) {
+    pub fn record_use(&mut self, component: &str, code: &Code, now_s: i64) {
         for codes in self.0.values_mut() {
             while codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s) {
                 codes.pop_first();
@@ -152,8 +153,8 @@ mod tests {
     fn a_code_is_read_only_as_what_it_was_given_out_as() {
         let key = DataKey::from_bytes([1; 32]);
         let code = Code::new(CodeKind::Auth, "wx1", "id", 1_000).unwrap();
-        let text = code.text(CodeKind::Auth, "wxc", &key);
-        let read = |kind, text: &str, component, now_s| Code::read(kind, text, component, &key, now_s);
+        let text = code.encode(CodeKind::Auth, "wxc", &key);
+        let read = |kind, text: &str, component, now_s| Code::decode(kind, text, component, &key, now_s);
         assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_599), Ok(code.clone()));
         assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_600), Err(ErrorCode::CODE_EXPIRED));
         assert_eq!(read(CodeKind::Auth, &text, "wxd", 1_000), Err(ErrorCode::CODE_INVALID));
@@ -173,11 +174,11 @@ mod tests {
             authorization: String::new(),
         };
         let young = Code { expires_s: 50, nonce: "b".to_owned(), ..old.clone() };
-        used.note("wxc", &old, 0);
+        used.record_use("wxc", &old, 0);
         assert!(used.has("wxc", &old) && !used.has("wxc", &young));
         assert_eq!(used.changes("wxc", &young, 10).len(), 1);
         assert_eq!(used.changes("wxc", &young, 11).len(), 2, "the old one goes");
-        used.note("wxc", &young, 11);
+        used.record_use("wxc", &young, 11);
         assert!(!used.has("wxc", &old) && used.has("wxc", &young));
     }
 
@@ -186,7 +187,7 @@ mod tests {
         let mut used = UsedCodes::default();
         let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
         for number in 0..USED_MAX {
-            used.note("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
+            used.record_use("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
         }
         assert!(!used.has_room("wxfull", 600) && used.has_room("wxother", 600));
         assert!(used.has_room("wxfull", 601));

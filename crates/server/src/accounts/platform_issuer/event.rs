@@ -12,7 +12,7 @@ use wechat::callback::{
     seal::{Envelope, Notice, Sealed},
 };
 
-use super::{Authorization, Platform, code::CodeKind};
+use super::{AccountAuthorization, Platform, code::CodeKind};
 use crate::net::body;
 
 /// Prefix of the keys of these facts.
@@ -55,7 +55,7 @@ impl InfoType {
 }
 
 /// Reads the events that became durable but may not have reached the queue before the stop.
-pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
+pub fn undelivered(store: &Store, key: &DataKey) -> Vec<Event> {
     let read = |(fact, sealed): (String, Vec<u8>)| {
         let event = serde_json::from_slice(&key.open(&fact, &sealed).ok()?).ok();
         if event.is_none() {
@@ -68,7 +68,7 @@ pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
 
 impl Event {
     /// The change that stores the event, sealed, together with what it reports.
-    pub fn told_later(&self, key: &DataKey) -> Result<Change, SealError> {
+    pub fn pending_fact(&self, key: &DataKey) -> Result<Change, SealError> {
         let fact = self.fact();
         let Ok(text) = serde_json::to_vec(self) else { unreachable!("an event is JSON") };
         let sealed = key.seal(&fact, &zeroize::Zeroizing::new(text))?;
@@ -76,7 +76,7 @@ impl Event {
     }
 
     /// The change that deletes the stored event, once it is in the queue.
-    pub fn told(&self) -> Change {
+    pub fn delivered_fact(&self) -> Change {
         Change::Fact { key: self.fact(), value: None }
     }
 
@@ -102,8 +102,8 @@ impl Event {
 
     /// An account authorised the platform, or changed what it grants. None if nothing changed.
     pub fn of_approval(
-        former: Option<&Authorization>,
-        authorization: &Authorization,
+        former: Option<&AccountAuthorization>,
+        authorization: &AccountAuthorization,
         code: Option<String>,
         pre_auth_code: Option<String>,
         now_s: i64,
@@ -124,7 +124,7 @@ impl Event {
     }
 
     /// An account withdrew its authorization.
-    pub fn unauthorized(authorization: &Authorization, now_s: i64) -> Event {
+    pub fn unauthorized(authorization: &AccountAuthorization, now_s: i64) -> Event {
         Event {
             component: authorization.component.clone(),
             info_type: InfoType::Unauthorized,
@@ -152,7 +152,7 @@ impl Event {
 }
 
 /// Whether a platform's answer says that it accepted a push.
-pub async fn is_taken(status: StatusCode, content: hyper::body::Incoming) -> bool {
+pub async fn is_accepted(status: StatusCode, content: hyper::body::Incoming) -> bool {
     let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
     status == StatusCode::OK && text.trim_ascii() == SUCCESS
 }

@@ -39,23 +39,23 @@ impl RefreshTokens {
     }
 
     /// The nonces of all valid tokens.
-    pub fn good(&self, now_s: i64) -> impl Iterator<Item = &str> {
+    pub fn valid(&self, now_s: i64) -> impl Iterator<Item = &str> {
         let former = self.former.iter().enumerate().filter(move |(at, former)| {
             let waits = at + 1 == self.former.len() && !self.current_was_used;
-            waits || is_young(former, now_s)
+            waits || is_in_grace(former, now_s)
         });
         former.map(|(_, former)| former.nonce.as_str()).chain([self.current.as_str()])
     }
 
     /// The state after a valid token was used. `fresh` becomes the current nonce if the token is rotated.
     #[must_use]
-    pub fn used(&self, nonce: &str, fresh: String, now_s: i64) -> RefreshTokens {
+    pub fn after_use(&self, nonce: &str, fresh: String, now_s: i64) -> RefreshTokens {
         let mut next = self.clone();
         if nonce != self.current {
             return next;
         }
         next.current_was_used = true;
-        next.former.retain(|former| is_young(former, now_s));
+        next.former.retain(|former| is_in_grace(former, now_s));
         if next.former.len() < FORMER_MAX {
             next.former.push(Former { nonce: next.current, replaced_s: now_s });
             (next.current, next.current_was_used) = (fresh, false);
@@ -64,7 +64,7 @@ impl RefreshTokens {
     }
 }
 
-fn is_young(former: &Former, now_s: i64) -> bool {
+fn is_in_grace(former: &Former, now_s: i64) -> bool {
     now_s.saturating_sub(former.replaced_s) < GRACE_S
 }
 
@@ -112,7 +112,7 @@ mod tests {
             let mut now_s = 1_000_000;
             for (back, pause_s) in steps {
                 now_s += pause_s;
-                let good: Vec<String> = tokens.good(now_s).map(str::to_owned).collect();
+                let good: Vec<String> = tokens.valid(now_s).map(str::to_owned).collect();
                 let expected: Vec<String> = (0..model.tokens.len())
                     .filter(|at| model.is_good(*at, now_s))
                     .map(|at| at.to_string())
@@ -122,7 +122,7 @@ mod tests {
                 // Mostly the newest ones, sometimes an expired one.
                 let shown = model.tokens.len().saturating_sub(back + 1);
                 if model.is_good(shown, now_s) {
-                    tokens = tokens.used(&shown.to_string(), model.tokens.len().to_string(), now_s);
+                    tokens = tokens.after_use(&shown.to_string(), model.tokens.len().to_string(), now_s);
                     model.use_one(shown, now_s);
                 }
                 prop_assert_eq!(tokens.current(), (model.tokens.len() - 1).to_string());
@@ -137,8 +137,8 @@ mod tests {
             tokens = tokens.used(tokens.current(), next.to_string(), 0);
         }
         assert_eq!(tokens.current(), FORMER_MAX.to_string(), "the last one did not rotate");
-        assert_eq!(tokens.good(GRACE_S - 1).count(), FORMER_MAX + 1);
-        let tokens = tokens.used(&FORMER_MAX.to_string(), "next".to_owned(), GRACE_S);
-        assert_eq!(tokens.good(GRACE_S).collect::<Vec<_>>(), [FORMER_MAX.to_string().as_str(), "next"]);
+        assert_eq!(tokens.valid(GRACE_S - 1).count(), FORMER_MAX + 1);
+        let tokens = tokens.after_use(&FORMER_MAX.to_string(), "next".to_owned(), GRACE_S);
+        assert_eq!(tokens.valid(GRACE_S).collect::<Vec<_>>(), [FORMER_MAX.to_string().as_str(), "next"]);
     }
 }

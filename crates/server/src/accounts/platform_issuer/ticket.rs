@@ -3,7 +3,7 @@
 use datacube::ErrorCode;
 use system::data_key::DataKey;
 
-use super::vouched::Purpose;
+use super::signed_text::Purpose;
 
 /// Seconds between two tickets. Source: WeChat's page on component_verify_ticket.
 pub const SLOT_S: i64 = 600;
@@ -16,12 +16,12 @@ fn purpose(component: &str) -> Purpose<'_> {
 
 /// The current ticket of a platform.
 pub fn ticket(component: &str, key: &DataKey, now_s: i64) -> String {
-    purpose(component).text(&now_s.div_euclid(SLOT_S).to_be_bytes(), key)
+    purpose(component).sign(&now_s.div_euclid(SLOT_S).to_be_bytes(), key)
 }
 
 /// Checks a ticket.
 pub fn check(ticket: &str, component: &str, key: &DataKey, now_s: i64) -> Result<(), ErrorCode> {
-    let payload = purpose(component).read(ticket, key).and_then(|payload| payload.try_into().ok());
+    let payload = purpose(component).verify(ticket, key).and_then(|payload| payload.try_into().ok());
     let slot = i64::from_be_bytes(payload.ok_or(ErrorCode::COMPONENT_TICKET_INVALID)?);
     match now_s.div_euclid(SLOT_S).checked_sub(slot) {
         Some(0..=LIFE_SLOTS) => Ok(()),

@@ -6,9 +6,9 @@ use storage::store::Store;
 use system::data_key::DataKey;
 
 use super::{
-    brought,
+    authorization_state::{self, AuthorizationState, pair_of},
+    new_brought,
     platforms::ReceivedPlatforms,
-    standing::{self, Standing, pair_of},
     ticket::{self, Ticket},
 };
 use crate::{
@@ -34,20 +34,24 @@ pub fn load(
     for component in components.all().into_iter().filter(|component| component.config.role == Role::Receive) {
         platforms.0.entry(component.config.appid.clone()).or_default();
     }
-    for (fact, sealed) in store.facts(standing::FACT_PREFIX) {
-        let Some((component, appid)) = pair_of(standing::FACT_PREFIX, &fact) else { continue };
+    for (fact, sealed) in store.facts(authorization_state::FACT_PREFIX) {
+        let Some((component, appid)) = pair_of(authorization_state::FACT_PREFIX, &fact) else { continue };
         let Some(platform) = platforms.0.get_mut(component) else { continue };
-        let read = Standing::opened(key, &fact, &sealed).and_then(|standing| {
+        let read = AuthorizationState::opened(key, &fact, &sealed).and_then(|state| {
             let account =
-                accounts.get(appid).map_or_else(|| brought(store, accounts, appid).map(Arc::new), Ok)?;
-            Ok((standing, account))
+                accounts.get(appid).map_or_else(|| new_brought(store, accounts, appid).map(Arc::new), Ok)?;
+            Ok((state, account))
         });
-        let (standing, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
+        let (state, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
         accounts.put_if_new(&account);
-        platform.put(appid, &account, standing);
-        platform.seats.get_mut(appid).into_iter().for_each(|seat| seat.durable = seat.version);
+        platform.put(appid, &account, state);
+        platform
+            .accounts
+            .get_mut(appid)
+            .into_iter()
+            .for_each(|platform_account| platform_account.durable = platform_account.version);
     }
-    platforms.load_removals(store);
+    platforms.load_tombstones(store);
     load_tickets(store, key, &mut platforms);
     Ok(Loaded(platforms))
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    standing::{Standing, Status},
+    authorization_state::{AuthorizationState, Status},
     ticket::Ticket,
 };
-use crate::accounts::registry::Account;
+use crate::accounts::registry::ServedAccount;
 
 /// Limits of the accounts that one platform brings: of all, and of those that are not known to have authorised it.
 /// The second is lower, since any user of the platform could send the first message of an account.
@@ -24,14 +24,14 @@ pub struct ReceivedPlatforms(pub ByName<ReceivedPlatform>);
 /// One platform.
 #[derive(Debug, Default)]
 pub struct ReceivedPlatform {
-    pub seats: ByName<PlatformAccount>,
+    pub accounts: ByName<PlatformAccount>,
     /// The account that each `ToUserName` belongs to.
     bound: ByName<String>,
     pending: usize,
     /// The highest version of its accounts.
     pub versions: u64,
     /// When accounts were removed. Includes those that were brought back.
-    pub removals: ByName<Removal>,
+    pub tombstones: ByName<Tombstone>,
     pub ticket: Option<Ticket>,
     /// The ticket is not durable yet.
     pub is_ticket_new: bool,
@@ -39,7 +39,7 @@ pub struct ReceivedPlatform {
 
 /// When an account was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
+pub struct Tombstone {
     /// Unix seconds. Not before the last event of the account, by WeChat's clock.
     pub at_s: i64,
     pub is_durable: bool,
@@ -48,8 +48,8 @@ pub struct Removal {
 /// One account of a platform.
 #[derive(Debug)]
 pub struct PlatformAccount {
-    pub standing: Standing,
-    pub account: Arc<Account>,
+    pub state: AuthorizationState,
+    pub account: Arc<ServedAccount>,
     /// Grows with each change. `durable` is the newest version on disk; 0 if none is.
     pub version: u64,
     pub durable: u64,
@@ -61,11 +61,11 @@ pub struct PlatformAccount {
 
 /// Decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MessageVerdict {
     /// It counts, and nothing else changes.
-    Known,
+    Unchanged,
     /// It counts, and this state becomes durable with it.
-    With(Standing),
+    WithState(AuthorizationState),
     /// Its `ToUserName` is not this account's.
     WrongToUser,
     /// Its `ToUserName` is another account's.
@@ -79,35 +79,35 @@ pub enum Verdict {
 impl ReceivedPlatforms {
     /// Whether any platform brings messages of this account.
     pub fn is_active(&self, appid: &str) -> bool {
-        let mut seats = self.0.values().filter_map(|platform| platform.seats.get(appid));
-        seats.any(|seat| seat.standing.is_active())
+        let mut accounts = self.0.values().filter_map(|platform| platform.accounts.get(appid));
+        accounts.any(|platform_account| platform_account.state.is_active())
     }
 
     /// Whether any other platform brings messages of this account.
-    pub fn is_active_beside(&self, component: &str, appid: &str) -> bool {
+    pub fn is_active_elsewhere(&self, component: &str, appid: &str) -> bool {
         let others = self.0.iter().filter(|(other, _)| *other != component);
-        let mut seats = others.filter_map(|(_, platform)| platform.seats.get(appid));
-        seats.any(|seat| seat.standing.is_active())
+        let mut accounts = others.filter_map(|(_, platform)| platform.accounts.get(appid));
+        accounts.any(|platform_account| platform_account.state.is_active())
     }
 }
 
 impl ReceivedPlatform {
     /// Decides about a message with this `ToUserName`. `original_id` is the one that an operator configured.
-    pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> Verdict {
+    pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> MessageVerdict {
         let is_of_another = self.bound.get(to_user).is_some_and(|owner| owner != appid);
         match original_id {
             Some(original_id) if original_id == to_user => {}
-            _ if is_of_another => return Verdict::OfAnother,
-            Some(_) => return Verdict::WrongToUser,
+            _ if is_of_another => return MessageVerdict::OfAnother,
+            Some(_) => return MessageVerdict::WrongToUser,
             None => {}
         }
-        match self.seats.get(appid) {
-            None if self.is_full() => Verdict::TooMany,
-            None => Verdict::With(Standing::pending().bound_to(to_user)),
-            Some(seat) => match &seat.standing.original_id {
-                Some(bound) if bound == to_user && seat.is_durable() => Verdict::Known,
-                Some(bound) if bound != to_user && original_id.is_none() => Verdict::WrongToUser,
-                _ => Verdict::With(seat.standing.bound_to(to_user)),
+        match self.accounts.get(appid) {
+            None if self.is_full() => MessageVerdict::TooMany,
+            None => MessageVerdict::WithState(AuthorizationState::pending().bound_to(to_user)),
+            Some(platform_account) => match &platform_account.state.original_id {
+                Some(bound) if bound == to_user && platform_account.is_durable() => MessageVerdict::Unchanged,
+                Some(bound) if bound != to_user && original_id.is_none() => MessageVerdict::WrongToUser,
+                _ => MessageVerdict::WithState(platform_account.state.bound_to(to_user)),
             },
         }
     }
@@ -118,42 +118,42 @@ impl ReceivedPlatform {
 
     /// True if no further account fits, not even one that authorised the platform.
     pub fn has_no_room(&self) -> bool {
-        self.seats.len() >= ACCOUNTS_MAX
+        self.accounts.len() >= ACCOUNTS_MAX
     }
 
     /// Sets an account's state. Returns its version.
-    pub fn put(&mut self, appid: &str, account: &Arc<Account>, standing: Standing) -> u64 {
-        let former = self.seats.get(appid).map(|seat| seat.standing.clone());
-        self.count(former.as_ref(), Some(&standing));
+    pub fn put(&mut self, appid: &str, account: &Arc<ServedAccount>, state: AuthorizationState) -> u64 {
+        let former = self.accounts.get(appid).map(|platform_account| platform_account.state.clone());
+        self.count(former.as_ref(), Some(&state));
         if let Some(former) = former.and_then(|former| former.original_id)
-            && standing.original_id.as_ref() != Some(&former)
+            && state.original_id.as_ref() != Some(&former)
         {
             self.unbind(&former, appid);
         }
-        if let Some(original_id) = &standing.original_id {
+        if let Some(original_id) = &state.original_id {
             self.bound.insert(original_id.clone(), appid.to_owned());
         }
         self.versions += 1;
-        let seat = self.seats.entry_ref(appid).or_insert_with(|| PlatformAccount {
-            standing: standing.clone(),
+        let platform_account = self.accounts.entry_ref(appid).or_insert_with(|| PlatformAccount {
+            state: state.clone(),
             account: account.clone(),
             version: self.versions,
             durable: 0,
             born: self.versions,
             in_flight: 0,
         });
-        (seat.standing, seat.version) = (standing, self.versions);
-        seat.version
+        (platform_account.state, platform_account.version) = (state, self.versions);
+        platform_account.version
     }
 
     /// Removes an account.
     pub fn remove(&mut self, appid: &str) -> Option<PlatformAccount> {
-        let seat = self.seats.remove(appid)?;
-        self.count(Some(&seat.standing), None);
-        if let Some(original_id) = &seat.standing.original_id {
+        let platform_account = self.accounts.remove(appid)?;
+        self.count(Some(&platform_account.state), None);
+        if let Some(original_id) = &platform_account.state.original_id {
             self.unbind(original_id, appid);
         }
-        Some(seat)
+        Some(platform_account)
     }
 
     fn unbind(&mut self, original_id: &str, appid: &str) {
@@ -162,9 +162,9 @@ impl ReceivedPlatform {
         }
     }
 
-    fn count(&mut self, former: Option<&Standing>, now: Option<&Standing>) {
+    fn count(&mut self, former: Option<&AuthorizationState>, now: Option<&AuthorizationState>) {
         let is_pending =
-            |standing: Option<&Standing>| standing.is_some_and(|one| one.status == Status::Pending);
+            |state: Option<&AuthorizationState>| state.is_some_and(|one| one.status == Status::Pending);
         self.pending -= usize::from(is_pending(former));
         self.pending += usize::from(is_pending(now));
     }

@@ -4,14 +4,14 @@ use storage::store::NotDurable;
 use system::{data_key::SealError, random::RandomError};
 
 use super::STORED_MAX;
-use crate::config::Flaw;
+use crate::config::ConfigFlaw;
 
 /// Why an account could not be added, changed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// A setting is wrong.
     #[error("{0}")]
-    Flaw(#[from] Flaw),
+    Flaw(#[from] ConfigFlaw),
     /// The settings have the wrong form.
     #[error("the settings cannot be read: {0}")]
     Unreadable(String),

@@ -23,7 +23,7 @@ pub enum Origin {
 }
 
 /// Checks the settings of an account.
-pub fn checked(settings: Settings, origin: Origin) -> Result<AccountConfig, AccountError> {
+pub fn parse_settings(settings: Settings, origin: Origin) -> Result<AccountConfig, AccountError> {
     let table: AccountTable = serde_json::from_value(Value::Object(settings))
         .map_err(|error| AccountError::Unreadable(error.to_string()))?;
     Ok(match origin {
@@ -33,7 +33,7 @@ pub fn checked(settings: Settings, origin: Origin) -> Result<AccountConfig, Acco
 }
 
 /// Applies changes to settings. A null removes a setting.
-pub fn merged(mut settings: Settings, changes: Settings) -> Settings {
+pub fn merge_settings(mut settings: Settings, changes: Settings) -> Settings {
     for (name, value) in changes {
         if value.is_null() { drop(settings.remove(&name)) } else { drop(settings.insert(name, value)) }
     }
@@ -41,7 +41,7 @@ pub fn merged(mut settings: Settings, changes: Settings) -> Settings {
 }
 
 /// The change that stores the settings, sealed.
-pub fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, AccountError> {
+pub fn settings_fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, AccountError> {
     let name = format!("{FACT_PREFIX}{appid}");
     let text = zeroize::Zeroizing::new(Value::Object(settings.clone()).to_string());
     let sealed = key.seal(&name, text.as_bytes())?;
@@ -49,19 +49,19 @@ pub fn fact(appid: &str, settings: &Settings, key: &DataKey) -> Result<Change, A
 }
 
 /// Reads the stored settings of an account.
-pub fn kept(appid: &str, store: &Store, key: &DataKey) -> Result<Settings, AccountError> {
+pub fn stored_settings(appid: &str, store: &Store, key: &DataKey) -> Result<Settings, AccountError> {
     let name = format!("{FACT_PREFIX}{appid}");
     let facts = store.facts(&name);
     let sealed = facts.iter().find(|(fact, _)| *fact == name);
     match sealed {
-        Some((fact, sealed)) => stored(fact, sealed, key),
+        Some((fact, sealed)) => open_settings(fact, sealed, key),
         // A platform brought it, and no operator added settings yet.
         None => Ok(Settings::from_iter([("appid".to_owned(), Value::from(appid))])),
     }
 }
 
-/// Opens what [`fact`] sealed.
-pub fn stored(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {
+/// Opens what [`settings_fact`] sealed.
+pub fn open_settings(fact: &str, sealed: &[u8], key: &DataKey) -> Result<Settings, AccountError> {
     let text = key.open(fact, sealed)?;
     serde_json::from_slice(&text).map_err(|error| AccountError::Unreadable(error.to_string()))
 }

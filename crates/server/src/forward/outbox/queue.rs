@@ -30,8 +30,8 @@ pub type EntryKey = [u8; 24];
 
 /// Whether an entry was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    Kept,
+pub enum AppendResult {
+    Stored,
     Full,
 }
 
@@ -39,8 +39,8 @@ pub enum Room {
 #[derive(Debug)]
 pub struct Queue {
     database: std::sync::Arc<Database>,
-    changes: Mutex<mpsc::Sender<Change>>,
-    waiting: Mutex<BTreeMap<TargetId, Waiting>>,
+    changes: Mutex<mpsc::Sender<QueueChange>>,
+    waiting: Mutex<BTreeMap<TargetId, WaitingBytes>>,
     next: AtomicU64,
     /// After a disk error the file must be opened again.
     is_broken: std::sync::Arc<AtomicBool>,
@@ -48,7 +48,7 @@ pub struct Queue {
 
 /// Bytes that wait for one target.
 #[derive(Clone, Copy, Debug, Default)]
-struct Waiting {
+struct WaitingBytes {
     /// Includes entries that are not durable yet.
     bytes: u64,
     durable: u64,
@@ -62,11 +62,11 @@ fn edge(target: &TargetId, filled_with: u8) -> EntryKey {
 }
 
 /// Key and sealed bytes of an entry.
-pub type Row = (EntryKey, Vec<u8>);
+pub type EntryRow = (EntryKey, Vec<u8>);
 
 #[derive(Debug)]
-enum Change {
-    Add(Vec<Row>, oneshot::Sender<Result<(), String>>),
+enum QueueChange {
+    Add(Vec<EntryRow>, oneshot::Sender<Result<(), String>>),
     Remove(Vec<EntryKey>, oneshot::Sender<Result<(), String>>),
 }
 
@@ -74,7 +74,7 @@ impl Queue {
     /// Opens the file, or creates it. A damaged file is set aside.
     pub fn open(path: &Path) -> Result<Queue, String> {
         let database = disposable_db::open_or_renew(path, CACHE_BYTES)?;
-        let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
+        let (waiting, last) = read_totals(&database).map_err(|error| error.to_string())?;
         let database = std::sync::Arc::new(database);
         let is_broken = std::sync::Arc::new(AtomicBool::new(false));
         let (changes, received) = mpsc::channel();
@@ -97,24 +97,30 @@ impl Queue {
     }
 
     /// Stores a sealed entry durably for each target that has room.
-    pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<Room>, String> {
+    pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<AppendResult>, String> {
         let bytes = sealed.len() as u64;
-        let rooms: Vec<Room> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
-        let kept =
-            || targets.iter().zip(&rooms).filter(|(_, room)| **room == Room::Kept).map(|(target, _)| target);
-        let rows: Vec<Row> = kept().map(|target| (self.next_key(target), sealed.to_vec())).collect();
+        let results: Vec<AppendResult> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
+        let stored_targets = || {
+            targets
+                .iter()
+                .zip(&results)
+                .filter(|(_, result)| **result == AppendResult::Stored)
+                .map(|(target, _)| target)
+        };
+        let rows: Vec<EntryRow> =
+            stored_targets().map(|target| (self.next_key(target), sealed.to_vec())).collect();
         if rows.is_empty() {
-            return Ok(rooms);
+            return Ok(results);
         }
         let (sender, receiver) = oneshot::channel();
-        let done = self.change(Change::Add(rows, sender), receiver).await;
-        for target in kept() {
+        let done = self.change(QueueChange::Add(rows, sender), receiver).await;
+        for target in stored_targets() {
             match &done {
                 Ok(()) => lock(&self.waiting).entry(*target).or_default().durable += bytes,
                 Err(_) => self.release(target, bytes, 0),
             }
         }
-        done.map(|()| rooms)
+        done.map(|()| results)
     }
 
     fn next_key(&self, target: &TargetId) -> EntryKey {
@@ -125,16 +131,16 @@ impl Queue {
         key
     }
 
-    /// The oldest entries of a target after `behind`, still sealed.
+    /// The oldest entries of a target after `after`, still sealed.
     pub fn oldest(
         &self,
         target: &TargetId,
-        behind: Option<EntryKey>,
+        after: Option<EntryKey>,
         limit: usize,
-    ) -> Result<Vec<Row>, redb::Error> {
+    ) -> Result<Vec<EntryRow>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(COPIES)?;
-        let first = behind.unwrap_or_else(|| edge(target, 0));
+        let first = after.unwrap_or_else(|| edge(target, 0));
         let last = edge(target, u8::MAX);
         let rows = table.range(first.as_slice()..=last.as_slice())?;
         let rows = rows.map(|row| {
@@ -143,7 +149,7 @@ impl Queue {
             copy.copy_from_slice(key.value());
             Ok((copy, value.value().to_vec()))
         });
-        rows.filter(|row| row.as_ref().map_or(true, |(key, _)| behind != Some(*key))).take(limit).collect()
+        rows.filter(|row| row.as_ref().map_or(true, |(key, _)| after != Some(*key))).take(limit).collect()
     }
 
     /// How many entries wait for a target.
@@ -157,7 +163,7 @@ impl Queue {
     pub async fn remove(&self, entries: Vec<(EntryKey, u64)>) -> Result<(), String> {
         let (sender, receiver) = oneshot::channel();
         let keys = entries.iter().map(|(key, _)| *key).collect();
-        self.change(Change::Remove(keys, sender), receiver).await?;
+        self.change(QueueChange::Remove(keys, sender), receiver).await?;
         for (key, bytes) in entries {
             let mut target = TargetId::default();
             target.copy_from_slice(&key[..16]);
@@ -174,7 +180,7 @@ impl Queue {
 
     async fn change(
         &self,
-        change: Change,
+        change: QueueChange,
         receiver: oneshot::Receiver<Result<(), String>>,
     ) -> Result<(), String> {
         let stopped = || "the thread that writes copies has ended".to_owned();
@@ -182,15 +188,15 @@ impl Queue {
         receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    fn reserve(&self, target: TargetId, bytes: u64) -> Room {
+    fn reserve(&self, target: TargetId, bytes: u64) -> AppendResult {
         let mut waiting = lock(&self.waiting);
         let all: u64 = waiting.values().map(|waiting| waiting.bytes).sum();
         let of_target = waiting.get(&target).map_or(0, |waiting| waiting.bytes);
         if of_target + bytes > TARGET_BYTES_MAX || all + bytes > BYTES_MAX {
-            return Room::Full;
+            return AppendResult::Full;
         }
         waiting.entry(target).or_default().bytes += bytes;
-        Room::Kept
+        AppendResult::Stored
     }
 
     fn release(&self, target: &TargetId, bytes: u64, durable: u64) {
@@ -206,7 +212,7 @@ impl Queue {
 }
 
 /// Reads the bytes of each target, and the highest number in use.
-fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), redb::Error> {
+fn read_totals(database: &Database) -> Result<(BTreeMap<TargetId, WaitingBytes>, u64), redb::Error> {
     let transaction = database.begin_write()?;
     let (mut waiting, mut last) = (BTreeMap::new(), 0);
     {
@@ -215,8 +221,8 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), red
             let (key, value) = row?;
             let Some((target, number)) = key.value().split_first_chunk::<16>() else { continue };
             let bytes = value.value().len() as u64;
-            let of_target: &mut Waiting = waiting.entry(*target).or_default();
-            *of_target = Waiting { bytes: of_target.bytes + bytes, durable: of_target.durable + bytes };
+            let of_target: &mut WaitingBytes = waiting.entry(*target).or_default();
+            *of_target = WaitingBytes { bytes: of_target.bytes + bytes, durable: of_target.durable + bytes };
             last = last.max(number.try_into().map_or(0, u64::from_be_bytes));
         }
     }
@@ -225,34 +231,34 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), red
 }
 
 /// Writes until the queue is dropped.
-fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &AtomicBool) {
+fn write(database: &Database, changes: &mpsc::Receiver<QueueChange>, is_broken: &AtomicBool) {
     while let Ok(first) = changes.recv() {
         let rest = changes.try_iter().take(BATCH_MAX - 1);
-        let batch: Vec<Change> = std::iter::once(first).chain(rest).collect();
+        let batch: Vec<QueueChange> = std::iter::once(first).chain(rest).collect();
         let done = commit(database, &batch).map_err(|error| error.to_string());
         if done.is_err() {
             is_broken.store(true, Ordering::Release);
         }
         for change in batch {
-            let (Change::Add(_, sender) | Change::Remove(_, sender)) = change;
+            let (QueueChange::Add(_, sender) | QueueChange::Remove(_, sender)) = change;
             // The caller may have stopped waiting.
             let _ = sender.send(done.clone());
         }
     }
 }
 
-fn commit(database: &Database, batch: &[Change]) -> Result<(), redb::Error> {
+fn commit(database: &Database, batch: &[QueueChange]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(COPIES)?;
         for change in batch {
             match change {
-                Change::Add(rows, _) => {
+                QueueChange::Add(rows, _) => {
                     for (key, value) in rows {
                         table.insert(key.as_slice(), value.as_slice())?;
                     }
                 }
-                Change::Remove(keys, _) => {
+                QueueChange::Remove(keys, _) => {
                     for key in keys {
                         table.remove(key.as_slice())?;
                     }
@@ -283,12 +289,16 @@ mod tests {
             for number in 0..10_u8 {
                 let mut sealed = eighth.clone();
                 sealed[0] = number;
-                let room = queue.append(&[TARGET], &sealed).await.unwrap()[0];
-                assert_eq!(room, if number < 8 { Room::Kept } else { Room::Full }, "{number}");
+                let result = queue.append(&[TARGET], &sealed).await.unwrap()[0];
+                assert_eq!(
+                    result,
+                    if number < 8 { AppendResult::Stored } else { AppendResult::Full },
+                    "{number}"
+                );
             }
             assert_eq!(
                 queue.append(&[[8; 16]], &[1]).await.unwrap()[0],
-                Room::Kept,
+                AppendResult::Stored,
                 "another target has room"
             );
         });
@@ -301,15 +311,15 @@ mod tests {
                 }
             };
             assert_eq!(queue.bytes(), (64 << 20) + 1);
-            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Full);
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], AppendResult::Full);
             let oldest = queue.oldest(&TARGET, None, 3).unwrap();
             assert_eq!(oldest.iter().map(|(_, value)| value[0]).collect::<Vec<_>>(), [0, 1, 2]);
-            let behind = queue.oldest(&TARGET, Some(oldest[1].0), 1).unwrap();
-            assert_eq!(behind[0].1[0], 2);
+            let after = queue.oldest(&TARGET, Some(oldest[1].0), 1).unwrap();
+            assert_eq!(after[0].1[0], 2);
             let taken = oldest.into_iter().map(|(key, value)| (key, value.len() as u64)).collect();
             queue.remove(taken).await.unwrap();
             assert_eq!(queue.oldest(&TARGET, None, 1).unwrap()[0].1[0], 3);
-            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Kept);
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], AppendResult::Stored);
         });
     }
 

@@ -4,21 +4,21 @@ use std::{ops::Deref, sync::Arc};
 
 use hashbrown::HashMap;
 
-use super::Account;
+use super::ServedAccount;
 use crate::auth::own_secrets::OwnSecrets;
 
-type ByAppid = HashMap<String, Arc<Account>, foldhash::fast::RandomState>;
+type ByAppid = HashMap<String, Arc<ServedAccount>, foldhash::fast::RandomState>;
 
 /// Dereferences to the map. Its own methods alone change it, so that map and secrets always agree.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct AccountMap {
     by_appid: ByAppid,
     own_secrets: OwnSecrets,
 }
 
-impl Served {
+impl AccountMap {
     /// Adds an account. Replaces one with the same appid.
-    pub fn insert(&mut self, appid: String, account: Arc<Account>) {
+    pub fn insert(&mut self, appid: String, account: Arc<ServedAccount>) {
         if let Some(secret) = account.config.own_secret() {
             self.own_secrets.add(secret);
         }
@@ -39,14 +39,14 @@ impl Served {
         &self.own_secrets
     }
 
-    fn forget(&mut self, former: &Account) {
+    fn forget(&mut self, former: &ServedAccount) {
         if let Some(secret) = former.config.own_secret() {
             self.own_secrets.remove(secret);
         }
     }
 }
 
-impl Deref for Served {
+impl Deref for AccountMap {
     type Target = ByAppid;
 
     fn deref(&self) -> &ByAppid {

@@ -20,13 +20,13 @@ pub struct Purpose<'a> {
 
 impl Purpose<'_> {
     /// Makes the text of a payload.
-    pub fn text(self, payload: &[u8], key: &DataKey) -> String {
+    pub fn sign(self, payload: &[u8], key: &DataKey) -> String {
         let mac = self.mac(payload, key);
         format!("{}{}", self.prefix, URL_SAFE_NO_PAD.encode([payload, &mac].concat()))
     }
 
     /// Reads the payload of a text. None if we did not sign it for this purpose.
-    pub fn read(self, text: &str, key: &DataKey) -> Option<Vec<u8>> {
+    pub fn verify(self, text: &str, key: &DataKey) -> Option<Vec<u8>> {
         let encoded = text.strip_prefix(self.prefix).filter(|encoded| encoded.len() <= TEXT_BYTES_MAX)?;
         let mut payload = URL_SAFE_NO_PAD.decode(encoded).ok()?;
         let mac = payload.split_off(payload.len().checked_sub(MAC_BYTES)?);

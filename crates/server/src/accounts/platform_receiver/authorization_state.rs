@@ -21,7 +21,7 @@ pub enum Status {
 
 /// The authorization state of an account with a platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct AuthorizationState {
     /// The newest known status.
     pub status: Status,
     /// When WeChat decided the status, Unix seconds. An event that was decided earlier changes nothing.
@@ -29,14 +29,19 @@ pub struct Standing {
     /// The `ToUserName` of its first message, and so of all its messages.
     pub original_id: Option<String>,
     /// The account was an operator's own before the platform named it, so the platform did not bring it.
-    #[serde(default)]
-    pub is_beside: bool,
+    #[serde(default, rename = "is_beside")]
+    pub is_operators: bool,
 }
 
-impl Standing {
+impl AuthorizationState {
     /// The state before any event.
-    pub fn pending() -> Standing {
-        Standing { status: Status::Pending, decided_s: i64::MIN, original_id: None, is_beside: false }
+    pub fn pending() -> AuthorizationState {
+        AuthorizationState {
+            status: Status::Pending,
+            decided_s: i64::MIN,
+            original_id: None,
+            is_operators: false,
+        }
     }
 
     /// True unless the authorization was withdrawn.
@@ -46,27 +51,27 @@ impl Standing {
 
     /// The state after a decision. None if the state is newer or the same. Within one second `unauthorized`
     /// takes precedence: a retried event must not authorise again.
-    pub fn decided(&self, status: Status, decided_s: i64) -> Option<Standing> {
+    pub fn decided(&self, status: Status, decided_s: i64) -> Option<AuthorizationState> {
         let rank = |status: Status| status == Status::Unauthorized;
         let is_later = (decided_s, rank(status)) > (self.decided_s, rank(self.status));
-        is_later.then(|| Standing { status, decided_s, ..self.clone() })
+        is_later.then(|| AuthorizationState { status, decided_s, ..self.clone() })
     }
 
     /// The state with its `ToUserName` set.
-    pub fn bound_to(&self, original_id: &str) -> Standing {
-        Standing { original_id: Some(original_id.to_owned()), ..self.clone() }
+    pub fn bound_to(&self, original_id: &str) -> AuthorizationState {
+        AuthorizationState { original_id: Some(original_id.to_owned()), ..self.clone() }
     }
 
     /// The change that stores the state, sealed.
     pub fn fact(&self, key: &DataKey, component: &str, appid: &str) -> Result<Change, SealError> {
         let name = fact_key(component, appid);
-        let Ok(text) = serde_json::to_vec(self) else { unreachable!("a standing is JSON") };
+        let Ok(text) = serde_json::to_vec(self) else { unreachable!("a state is JSON") };
         let sealed = key.seal(&name, &text)?;
         Ok(Change::Fact { key: name, value: Some(sealed) })
     }
 
-    /// Reads what [`Standing::fact`] wrote.
-    pub fn opened(key: &DataKey, fact: &str, sealed: &[u8]) -> Result<Standing, String> {
+    /// Reads what [`AuthorizationState::fact`] wrote.
+    pub fn opened(key: &DataKey, fact: &str, sealed: &[u8]) -> Result<AuthorizationState, String> {
         let text = key.open(fact, sealed).map_err(|error| error.to_string())?;
         serde_json::from_slice(&text).map_err(|error| error.to_string())
     }
@@ -88,7 +93,7 @@ mod tests {
 
     #[test]
     fn what_was_decided_later_holds_in_whatever_order_it_is_heard() {
-        let mut standing = Standing::pending();
+        let mut state = AuthorizationState::pending();
         let heard = [
             (Status::Authorized, 5, Status::Authorized),
             (Status::Unauthorized, 9, Status::Unauthorized),
@@ -99,8 +104,8 @@ mod tests {
             (Status::Unauthorized, 10, Status::Unauthorized),
         ];
         for (status, decided_s, holds) in heard {
-            standing = standing.decided(status, decided_s).unwrap_or(standing);
-            assert_eq!(standing.status, holds, "{status:?} of {decided_s}");
+            state = state.decided(status, decided_s).unwrap_or(state);
+            assert_eq!(state.status, holds, "{status:?} of {decided_s}");
         }
     }
 }

@@ -7,73 +7,85 @@ use system::{data_key::SealError, sync::lock};
 
 use super::{
     Received, Status,
-    platforms::{PlatformAccount, ReceivedPlatform, ReceivedPlatforms, Verdict},
-    standing::Standing,
+    authorization_state::AuthorizationState,
+    platforms::{MessageVerdict, PlatformAccount, ReceivedPlatform, ReceivedPlatforms},
 };
-use crate::accounts::registry::Account;
+use crate::accounts::registry::ServedAccount;
 
 impl Received {
     /// Whether an account's messages are known to come through a platform. If so, a refused one is a loss.
     pub fn brings(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
-        let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
-        let is_bound = |seat: &PlatformAccount| seat.durable > 0 && seat.standing.original_id.is_some();
-        seat.is_some_and(is_bound) && platforms.takes(component, appid, self.accounts.get(appid).as_deref())
+        let platform_account = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
+        let is_bound = |platform_account: &PlatformAccount| {
+            platform_account.durable > 0 && platform_account.state.original_id.is_some()
+        };
+        platform_account.is_some_and(is_bound)
+            && platforms.accepts(component, appid, self.accounts.get(appid).as_deref())
     }
 
     /// An operator adds an account that is not known to have authorised a platform. Its messages no longer come
     /// through one. Returns the changes that make this durable; None if the account has decided otherwise.
     pub fn leave_to_operator(&self, appid: &str) -> Result<Option<Vec<Change>>, SealError> {
         let mut platforms = lock(&self.platforms);
-        let seats = platforms.0.iter_mut();
-        let mut seats: Vec<_> = seats
-            .filter_map(|(component, platform)| Some((component, platform.seats.get_mut(appid)?)))
+        let accounts = platforms.0.iter_mut();
+        let mut accounts: Vec<_> = accounts
+            .filter_map(|(component, platform)| Some((component, platform.accounts.get_mut(appid)?)))
             .collect();
-        if seats.is_empty() || seats.iter().any(|(_, seat)| seat.standing.status != Status::Pending) {
+        if accounts.is_empty()
+            || accounts.iter().any(|(_, platform_account)| platform_account.state.status != Status::Pending)
+        {
             return Ok(None);
         }
-        let facts = seats.iter_mut().map(|(component, seat)| {
-            seat.standing.is_beside = true;
-            seat.standing.fact(&self.key, component, appid)
+        let facts = accounts.iter_mut().map(|(component, platform_account)| {
+            platform_account.state.is_operators = true;
+            platform_account.state.fact(&self.key, component, appid)
         });
         facts.collect::<Result<_, _>>().map(Some)
     }
 
     /// Undoes [`Self::leave_to_operator`] if it did not become durable.
-    pub fn stay_with_platforms(&self, appid: &str) {
+    pub fn undo_leave_to_operator(&self, appid: &str) {
         let mut platforms = lock(&self.platforms);
-        let seats = platforms.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
-        seats.for_each(|seat| seat.standing.is_beside = false);
+        let accounts = platforms.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
+        accounts.for_each(|platform_account| platform_account.state.is_operators = false);
     }
 }
 
 impl ReceivedPlatforms {
     /// Decides about a message that came through a platform. `account` is the account as it is served now.
-    pub fn judge(&self, component: &str, appid: &str, to_user: &str, account: Option<&Account>) -> Verdict {
-        let Some(platform) = self.0.get(component) else { return Verdict::NotOfPlatform };
-        if !self.takes(component, appid, account) {
-            return Verdict::NotOfPlatform;
+    pub fn judge(
+        &self,
+        component: &str,
+        appid: &str,
+        to_user: &str,
+        account: Option<&ServedAccount>,
+    ) -> MessageVerdict {
+        let Some(platform) = self.0.get(component) else { return MessageVerdict::NotOfPlatform };
+        if !self.accepts(component, appid, account) {
+            return MessageVerdict::NotOfPlatform;
         }
         platform.judge(appid, to_user, account.and_then(|account| account.config.original_id.as_deref()))
     }
 
     /// Whether an account's messages are accepted through a platform.
-    pub fn takes(&self, component: &str, appid: &str, account: Option<&Account>) -> bool {
+    pub fn accepts(&self, component: &str, appid: &str, account: Option<&ServedAccount>) -> bool {
         if let Some(named) = account.and_then(|account| account.config.components.as_ref()) {
             return named.iter().any(|named| named == component);
         }
-        let standing =
-            |platform: &'_ ReceivedPlatform| platform.seats.get(appid).map(|seat| seat.standing.clone());
-        let here = self.0.get(component).and_then(standing).filter(|standing| !standing.is_beside);
+        let state = |platform: &'_ ReceivedPlatform| {
+            platform.accounts.get(appid).map(|platform_account| platform_account.state.clone())
+        };
+        let here = self.0.get(component).and_then(state).filter(|state| !state.is_operators);
         let others = self.0.iter().filter(|(other, _)| *other != component);
-        let others: Vec<Standing> = others
-            .filter_map(|(_, platform)| standing(platform))
-            .filter(|standing| standing.original_id.is_some())
+        let others: Vec<AuthorizationState> = others
+            .filter_map(|(_, platform)| state(platform))
+            .filter(|state| state.original_id.is_some())
             .collect();
-        let is_held = others.iter().any(Standing::is_active);
+        let is_held = others.iter().any(AuthorizationState::is_active);
         match here {
             Some(here) if here.original_id.is_some() => here.is_active() || !is_held,
-            None if account.is_some_and(Account::is_own) => false,
+            None if account.is_some_and(ServedAccount::is_own) => false,
             here if !others.is_empty() => {
                 // It moved: it left all other platforms and authorised this one.
                 !is_held && here.is_some_and(|here| here.status == Status::Authorized)
@@ -88,30 +100,30 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{auth::quota::Quotas, config::AccountConfig};
+    use crate::{auth::quota::CallQuotas, config::AccountConfig};
     use storage::store::AccountNumber;
 
-    /// As an older version stored it: without `is_beside`.
-    fn kept(status: &str, original_id: Option<&str>) -> Standing {
+    /// As an older version stored it: without `is_operators`.
+    fn kept(status: &str, original_id: Option<&str>) -> AuthorizationState {
         let kept = serde_json::json!({"status": status, "decided_s": 1, "original_id": original_id});
         serde_json::from_value(kept).unwrap()
     }
 
     #[test]
     fn whose_messages_are_taken_through_which_platform() {
-        let brought = Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap();
-        let own = || Account {
+        let brought = ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap();
+        let own = || ServedAccount {
             is_configured: true,
-            ..Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap()
+            ..ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap()
         };
         let named = |component: &str| {
             let components = Some(vec![component.to_owned()]);
-            Account { config: AccountConfig { components, ..brought.config.clone() }, ..own() }
+            ServedAccount { config: AccountConfig { components, ..brought.config.clone() }, ..own() }
         };
-        let beside = |standing: Standing| Standing { is_beside: true, ..standing };
+        let beside = |state: AuthorizationState| AuthorizationState { is_operators: true, ..state };
         let (bound, gone) = (kept("pending", Some("gh")), kept("unauthorized", Some("gh")));
         let (told, left) = (kept("authorized", None), kept("unauthorized", None));
-        let seats = [
+        let accounts = [
             ("a first message", None, None, None, true),
             ("it was brought here", Some(&bound), None, Some(&brought), true),
             ("it left, and messages are late", Some(&gone), None, Some(&brought), true),
@@ -136,16 +148,17 @@ mod tests {
             ("it names this one", None, Some(&bound), Some(&named("wxhere")), true),
             ("it names another", Some(&bound), None, Some(&named("wxother")), false),
         ];
-        for (case, here, other, account, expected) in seats {
+        for (case, here, other, account, expected) in accounts {
             let mut platforms = ReceivedPlatforms::default();
-            for (component, standing) in [("wxhere", here), ("wxother", other)] {
+            for (component, state) in [("wxhere", here), ("wxother", other)] {
                 let platform = platforms.0.entry(component.to_owned()).or_default();
-                let seat = Arc::new(Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap());
-                if let Some(standing) = standing {
-                    platform.put("wx", &seat, standing.clone());
+                let platform_account =
+                    Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap());
+                if let Some(state) = state {
+                    platform.put("wx", &platform_account, state.clone());
                 }
             }
-            assert_eq!(platforms.takes("wxhere", "wx", account), expected, "{case}");
+            assert_eq!(platforms.accepts("wxhere", "wx", account), expected, "{case}");
         }
     }
 }

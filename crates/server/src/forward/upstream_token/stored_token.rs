@@ -25,7 +25,7 @@ const DAY_S: i64 = 24 * 3600;
 
 /// A real token.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct UpstreamToken {
     pub token: Secret,
     pub fetched_s: i64,
     pub expires_s: i64,
@@ -44,22 +44,22 @@ pub fn hash(token: &str) -> [u8; 32] {
 
 /// When tokens were forced, Unix seconds, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forced(Vec<i64>);
+pub struct ForcedTimes(Vec<i64>);
 
 /// The token of an account and the times of forcing.
 #[derive(Debug, Default)]
-pub struct Record {
-    pub kept: Option<Kept>,
-    pub forced: Forced,
+pub struct TokenRecord {
+    pub token: Option<UpstreamToken>,
+    pub forced: ForcedTimes,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct StoredRecord {
     token: String,
     fetched_s: i64,
     expires_s: i64,
     origin: [u8; 32],
-    forced: Forced,
+    forced: ForcedTimes,
 }
 
 /// Why a stored record cannot be read.
@@ -71,17 +71,17 @@ pub enum RecordError {
     Json(#[from] serde_json::Error),
 }
 
-impl Kept {
+impl UpstreamToken {
     /// A token that was just received and has `expires_in_s` seconds left.
-    pub fn new(token: Secret, expires_in_s: i64, now_s: i64, origin: [u8; 32]) -> Kept {
+    pub fn new(token: Secret, expires_in_s: i64, now_s: i64, origin: [u8; 32]) -> UpstreamToken {
         let life_s = expires_in_s.clamp(1, LIFE_S_MAX);
-        Kept::until(token, now_s, now_s + life_s, origin)
+        UpstreamToken::until(token, now_s, now_s + life_s, origin)
     }
 
-    fn until(token: Secret, fetched_s: i64, expires_s: i64, origin: [u8; 32]) -> Kept {
+    fn until(token: Secret, fetched_s: i64, expires_s: i64, origin: [u8; 32]) -> UpstreamToken {
         // A token with a short life is used for at least half of it.
         let renew_s = expires_s - RENEW_BEFORE_S.min((expires_s - fetched_s) / 2);
-        Kept { hash: hash(token.reveal()), token, fetched_s, expires_s, renew_s, origin }
+        UpstreamToken { hash: hash(token.reveal()), token, fetched_s, expires_s, renew_s, origin }
     }
 
     /// False after it expired, and if the clock was set back.
@@ -91,12 +91,12 @@ impl Kept {
 
     /// The token after another replaced it.
     #[must_use]
-    pub fn superseded(self, now_s: i64) -> Kept {
-        Kept { expires_s: self.expires_s.min(now_s + OVERLAP_S), ..self }
+    pub fn superseded(self, now_s: i64) -> UpstreamToken {
+        UpstreamToken { expires_s: self.expires_s.min(now_s + OVERLAP_S), ..self }
     }
 }
 
-impl Forced {
+impl ForcedTimes {
     /// Whether forcing is allowed now. Times in the future were recorded before the clock was set back; they
     /// count.
     pub fn may_force(&self, now_s: i64) -> bool {
@@ -105,20 +105,25 @@ impl Forced {
     }
 
     /// Records that a token is forced.
-    pub fn note(&mut self, now_s: i64) {
+    pub fn record(&mut self, now_s: i64) {
         self.0.retain(|at_s| now_s - at_s < DAY_S);
         self.0.push(now_s);
     }
 }
 
 /// The change that stores a record, sealed.
-pub fn fact(key: &DataKey, appid: &str, kept: Option<&Kept>, forced: &Forced) -> Result<Change, RecordError> {
+pub fn fact(
+    key: &DataKey,
+    appid: &str,
+    token: Option<&UpstreamToken>,
+    forced: &ForcedTimes,
+) -> Result<Change, RecordError> {
     let name = format!("{FACT_PREFIX}{appid}");
-    let mut written = Written {
-        token: kept.map_or_else(String::new, |kept| kept.token.reveal().to_owned()),
-        fetched_s: kept.map_or(0, |kept| kept.fetched_s),
-        expires_s: kept.map_or(0, |kept| kept.expires_s),
-        origin: kept.map_or([0; 32], |kept| kept.origin),
+    let mut written = StoredRecord {
+        token: token.map_or_else(String::new, |token| token.token.reveal().to_owned()),
+        fetched_s: token.map_or(0, |token| token.fetched_s),
+        expires_s: token.map_or(0, |token| token.expires_s),
+        origin: token.map_or([0; 32], |token| token.origin),
         forced: forced.clone(),
     };
     let text = Zeroizing::new(serde_json::to_vec(&written)?);
@@ -128,12 +133,17 @@ pub fn fact(key: &DataKey, appid: &str, kept: Option<&Kept>, forced: &Forced) ->
 }
 
 /// Opens a stored record.
-pub fn opened(key: &DataKey, name: &str, sealed: &[u8]) -> Result<Record, RecordError> {
+pub fn open(key: &DataKey, name: &str, sealed: &[u8]) -> Result<TokenRecord, RecordError> {
     let text = key.open(name, sealed)?;
-    let written: Written = serde_json::from_slice(&text)?;
+    let written: StoredRecord = serde_json::from_slice(&text)?;
     let is_there = !written.token.is_empty();
-    let kept = Kept::until(Secret::new(written.token), written.fetched_s, written.expires_s, written.origin);
-    Ok(Record { kept: is_there.then_some(kept), forced: written.forced })
+    let token = UpstreamToken::until(
+        Secret::new(written.token),
+        written.fetched_s,
+        written.expires_s,
+        written.origin,
+    );
+    Ok(TokenRecord { token: is_there.then_some(token), forced: written.forced })
 }
 
 #[cfg(test)]
@@ -143,8 +153,8 @@ mod tests {
     #[test]
     fn a_token_is_renewed_before_its_end_and_never_trusted_beyond_two_hours() {
         let renewed = |expires_in_s| {
-            let kept = Kept::new(Secret::new("t"), expires_in_s, 1000, [0; 32]);
-            (kept.renew_s - 1000, kept.expires_s - 1000)
+            let token = UpstreamToken::new(Secret::new("t"), expires_in_s, 1000, [0; 32]);
+            (token.renew_s - 1000, token.expires_s - 1000)
         };
         let cases = [
             (7200, (6900, 7200)),
@@ -156,13 +166,13 @@ mod tests {
         for (expires_in_s, expected) in cases {
             assert_eq!(renewed(expires_in_s), expected, "{expires_in_s}");
         }
-        let kept = Kept::new(Secret::new("t"), 7200, 1000, [0; 32]);
-        assert!(kept.is_good(1000) && kept.is_good(8199) && !kept.is_good(8200) && !kept.is_good(900));
+        let token = UpstreamToken::new(Secret::new("t"), 7200, 1000, [0; 32]);
+        assert!(token.is_good(1000) && token.is_good(8199) && !token.is_good(8200) && !token.is_good(900));
     }
 
     #[test]
     fn forcing_is_allowed_once_in_thirty_seconds_and_ten_times_a_day() {
-        let mut forced = Forced::default();
+        let mut forced = ForcedTimes::default();
         let mut times = 0;
         for now_s in 0..DAY_S {
             if forced.may_force(now_s) {
