@@ -261,7 +261,7 @@ impl Config {
             if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
                 return Err(of_account(ConfigFlaw::new(
                     "appid",
-                    format!("{} is there already", account.appid),
+                    format!("{} exists already", account.appid),
                 )));
             }
         }
@@ -274,7 +274,7 @@ impl Config {
             let accounts = self.accounts.iter().map(|account| &account.appid);
             let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
             if others.any(|appid| *appid == component.appid) {
-                let what = format!("{} is there already", component.appid);
+                let what = format!("{} exists already", component.appid);
                 return Err(ConfigFlaw::new(format!("component {}: appid", at + 1), what));
             }
         }
@@ -285,7 +285,7 @@ impl Config {
         for (at, cloud) in self.clouds.iter().enumerate() {
             let is_same = |other: &CloudConfig| other.env == cloud.env || other.secret_id == cloud.secret_id;
             if self.clouds[..at].iter().any(is_same) {
-                let what = format!("{} with {} is there already", cloud.env, cloud.secret_id);
+                let what = format!("{} with {} exists already", cloud.env, cloud.secret_id);
                 return Err(ConfigFlaw::new(format!("cloud {}: env and secret_id", at + 1), what));
             }
         }

@@ -86,7 +86,7 @@ pub fn load_bound_key(
         tracing::warn!(
             given_up =
                 changes.iter().filter(|change| matches!(change, Change::Fact { value: None, .. })).count(),
-            "what another data key made is given up; start without --accept-new-data-key from now on"
+            "facts of another data key were deleted; start without --accept-new-data-key from now on"
         );
     }
     if !changes.is_empty() {

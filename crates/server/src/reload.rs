@@ -99,7 +99,7 @@ impl Reload<'_> {
         match &done {
             Ok(difference) => log_difference(difference),
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded, and nothing was changed");
+                tracing::error!(%error, "the configuration was not reloaded; nothing was changed");
             }
         }
         done

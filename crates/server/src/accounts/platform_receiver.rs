@@ -79,7 +79,7 @@ pub enum EventError {
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
     /// Too many accounts.
-    #[error("the platform brought {} accounts already, which is the most", platforms::ACCOUNTS_MAX)]
+    #[error("the limit of {} accounts of the platform is reached", platforms::ACCOUNTS_MAX)]
     TooMany,
     /// The event is older than an operator's removal of the account.
     #[error("the account was removed since")]
@@ -133,9 +133,8 @@ impl Received {
     pub fn authorization_states(&self, appid: &str) -> Vec<PlatformStatus> {
         let platforms = lock(&self.platforms);
         let accounts = platforms.0.iter().filter_map(|(component, platform)| {
-            let platform_account =
-                platform.accounts.get(appid).filter(|platform_account| platform_account.durable > 0)?;
-            let AuthorizationState { status, original_id, .. } = platform_account.state.clone();
+            let member = platform.accounts.get(appid).filter(|member| member.durable > 0)?;
+            let AuthorizationState { status, original_id, .. } = member.state.clone();
             Some(PlatformStatus { component: component.clone(), status, original_id })
         });
         let mut shown: Vec<PlatformStatus> = accounts.collect();
@@ -148,7 +147,7 @@ impl Received {
     pub fn is_withdrawn(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
         let Some(platform) = platforms.0.get(component) else { return false };
-        platform.accounts.get(appid).is_some_and(|platform_account| match platform_account.state.status {
+        platform.accounts.get(appid).is_some_and(|member| match member.state.status {
             Status::Unauthorized => true,
             Status::Pending => platform.tombstones.contains_key(appid),
             Status::Authorized => false,
@@ -164,9 +163,7 @@ impl Received {
     pub fn numbers(&self, component: &str) -> BTreeMap<Status, usize> {
         let platforms = lock(&self.platforms);
         let accounts = platforms.0.get(component).into_iter().flat_map(|platform| platform.accounts.values());
-        let statuses = accounts
-            .filter(|platform_account| platform_account.durable > 0)
-            .map(|platform_account| platform_account.state.status);
+        let statuses = accounts.filter(|member| member.durable > 0).map(|member| member.state.status);
         let mut numbers = BTreeMap::new();
         statuses.for_each(|status| *numbers.entry(status).or_default() += 1);
         numbers
@@ -196,8 +193,8 @@ impl Received {
         component: &str,
         appid: &str,
     ) -> Result<Arc<ServedAccount>, NotDurable> {
-        let platform_account = || Some(platforms.0.get(component)?.accounts.get(appid)?.account.clone());
-        let known = self.accounts.get(appid).or_else(platform_account);
+        let member = || Some(platforms.0.get(component)?.accounts.get(appid)?.account.clone());
+        let known = self.accounts.get(appid).or_else(member);
         known
             .map_or_else(|| new_brought(&self.store, &self.accounts, appid).map(Arc::new), Ok)
             .map_err(NotDurable)
@@ -259,17 +256,15 @@ impl Received {
     /// overrides this, since it has a time from WeChat.
     pub fn confirm(self: &Arc<Self>, component: &str, appid: &str) {
         let mut platforms = lock(&self.platforms);
-        let platform_account = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
-        let Some(platform_account) =
-            platform_account.filter(|platform_account| platform_account.state.status == Status::Pending)
-        else {
+        let member = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
+        let Some(member) = member.filter(|member| member.state.status == Status::Pending) else {
             return;
         };
-        let account = self.accounts.get(appid).unwrap_or_else(|| platform_account.account.clone());
-        if let Some(state) = platform_account.state.decided(Status::Authorized, i64::MIN + 1)
+        let account = self.accounts.get(appid).unwrap_or_else(|| member.account.clone());
+        if let Some(state) = member.state.decided(Status::Authorized, i64::MIN + 1)
             && let Err(error) = self.submit(&mut platforms, component, &account, state, None)
         {
-            tracing::warn!(%error, appid, "that an account authorised a platform could not be kept");
+            tracing::warn!(%error, appid, "an account's authorization of a platform could not be stored");
         }
     }
 
@@ -301,15 +296,14 @@ impl Received {
             Some(_) => return Err(NotDurable("its removal is not durable yet".to_owned()).into()),
             None => {}
         }
-        let platform_account = platform.accounts.get(appid);
-        if platform_account.is_none() && platform.has_no_room() {
+        let member = platform.accounts.get(appid);
+        if member.is_none() && platform.has_no_room() {
             return Err(EventError::TooMany);
         }
-        let former = platform_account
-            .map_or_else(AuthorizationState::pending, |platform_account| platform_account.state.clone());
+        let former = member.map_or_else(AuthorizationState::pending, |member| member.state.clone());
         let state = match former.decided(status, decided_s) {
             Some(state) => state,
-            None if platform_account.is_none_or(platforms::PlatformAccount::is_durable) => return Ok(None),
+            None if member.is_none_or(platforms::PlatformAccount::is_durable) => return Ok(None),
             // Known in memory only: store it again.
             None => former,
         };
@@ -344,11 +338,7 @@ impl Received {
         };
         let Some(platform) = platforms.0.get_mut(component) else { return Ok(waiting) };
         let version = platform.put(appid, account, state);
-        platform
-            .accounts
-            .get_mut(appid)
-            .into_iter()
-            .for_each(|platform_account| platform_account.in_flight += 1);
+        platform.accounts.get_mut(appid).into_iter().for_each(|member| member.in_flight += 1);
         let (received, component, appid) = (self.clone(), component.to_owned(), appid.clone());
         // Runs to its end even if the caller stops waiting: memory and disk must agree.
         let settled = tokio::spawn(async move {
@@ -362,23 +352,19 @@ impl Received {
     fn settle(&self, component: &str, appid: &str, version: u64, is_durable: bool) {
         let mut platforms = lock(&self.platforms);
         let Some(platform) = platforms.0.get_mut(component) else { return };
-        let Some(platform_account) =
-            platform.accounts.get_mut(appid).filter(|platform_account| version >= platform_account.born)
-        else {
+        let Some(member) = platform.accounts.get_mut(appid).filter(|member| version >= member.born) else {
             return;
         };
-        platform_account.in_flight = platform_account.in_flight.saturating_sub(1);
+        member.in_flight = member.in_flight.saturating_sub(1);
         if is_durable {
-            platform_account.durable = platform_account.durable.max(version);
-            self.accounts.put_if_new(&platform_account.account);
-        } else if platform_account.durable == 0 && platform_account.in_flight == 0 {
+            member.durable = member.durable.max(version);
+            self.accounts.put_if_new(&member.account);
+        } else if member.durable == 0 && member.in_flight == 0 {
             // Nothing of this account is on disk. Later messages store its state again.
-            let platform_account = platform.remove(appid);
+            let member = platform.remove(appid);
             let is_taken = platforms.is_active(appid);
-            if let Some(platform_account) = platform_account
-                .filter(|platform_account| platform_account.account.keys.is_none() && !is_taken)
-            {
-                self.ingest.set_served(platform_account.account.number, false);
+            if let Some(member) = member.filter(|member| member.account.keys.is_none() && !is_taken) {
+                self.ingest.set_served(member.account.number, false);
             }
         }
     }

@@ -179,7 +179,10 @@ impl Accounts {
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default().to_owned();
             if self.get(&appid).is_some() {
-                tracing::warn!(appid, "added at run time and in the configuration file, which holds");
+                tracing::warn!(
+                    appid,
+                    "added at run time and in the configuration file, which takes precedence"
+                );
                 continue;
             }
             self.put(self.stored_account(&appid, (&fact, &sealed), store, key)?);

@@ -135,7 +135,7 @@ pub struct ApiKeys {
 #[derive(Debug, thiserror::Error)]
 pub enum ApiKeyError {
     /// The limit is reached.
-    #[error("{KEYS_MAX} keys exist already, which is the most; remove some")]
+    #[error("the limit of {KEYS_MAX} keys is reached; remove some")]
     TooMany,
     /// There is no such key.
     #[error("no key has the id {0}; GET /v1/keys lists them")]

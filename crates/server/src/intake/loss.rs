@@ -22,7 +22,7 @@ impl Intake {
                     let appid = recipient.appid();
                     tracing::error!(
                         appid,
-                        "a platform brings more accounts than are taken; see the limits in docs/reference.md"
+                        "a platform brings more accounts than the limit; see the limits in docs/reference.md"
                     );
                 }
                 self.close("too_many_accounts")

@@ -63,7 +63,7 @@ impl Intake {
             Err(EventError::Implausible) => "implausible",
             Err(error @ (EventError::TooMany | EventError::NotDurable(_))) => {
                 if self.log_throttle.may_log(component, "event_not_kept", self.clock.now_s()) {
-                    tracing::error!(%error, component, name, "an event could not be kept");
+                    tracing::error!(%error, component, name, "an event could not be stored");
                 }
                 return false;
             }

@@ -190,7 +190,7 @@ async fn watch(seen: Arc<Mutex<WatchedFiles>>, current: Arc<CurrentCertificate>)
             }
             // A renewal writes the files one after another, so the next check may find a matching pair.
             Err(error) => {
-                tracing::warn!(%error, "the certificate changed and cannot be used; the former one is kept");
+                tracing::warn!(%error, "the changed certificate cannot be used; the former one stays in use");
             }
         }
     }

@@ -51,10 +51,10 @@ pub enum PlatformError {
     #[error("{0}")]
     Random(#[from] RandomError),
     /// Encryption failed.
-    #[error("what the platform is told cannot be sealed: {0}")]
+    #[error("the event for the platform cannot be sealed: {0}")]
     Seal(#[from] SealError),
     /// The task of the change ended early.
-    #[error("it broke off: {0}")]
+    #[error("the request ended early: {0}")]
     Broken(String),
 }
 

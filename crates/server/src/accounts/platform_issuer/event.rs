@@ -59,7 +59,7 @@ pub fn undelivered(store: &Store, key: &DataKey) -> Vec<Event> {
     let read = |(fact, sealed): (String, Vec<u8>)| {
         let event = serde_json::from_slice(&key.open(&fact, &sealed).ok()?).ok();
         if event.is_none() {
-            tracing::error!(fact, "an event for a platform cannot be read, and is not pushed");
+            tracing::error!(fact, "a stored event for a platform cannot be read and is not pushed");
         }
         event
     };

@@ -112,7 +112,7 @@ impl Received {
         }
         let account = new_brought(&self.store, &self.accounts, appid).ok().map(Arc::new);
         // What is not durable yet may still fail.
-        let is_durable = accounts.any(|platform_account| platform_account.durable > 0);
+        let is_durable = accounts.any(|member| member.durable > 0);
         (account.clone(), account.filter(|_| is_durable))
     }
 
@@ -154,8 +154,8 @@ impl ReceivedPlatforms {
     /// Sets the account in every platform that knows it.
     fn set_account(&mut self, appid: &str, account: Option<&Arc<ServedAccount>>) {
         let accounts = self.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
-        for (platform_account, account) in accounts.zip(std::iter::repeat(account)) {
-            platform_account.account = account.unwrap_or(&platform_account.account).clone();
+        for (member, account) in accounts.zip(std::iter::repeat(account)) {
+            member.account = account.unwrap_or(&member.account).clone();
         }
     }
 }

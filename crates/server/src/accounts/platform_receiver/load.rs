@@ -45,11 +45,7 @@ pub fn load(
         let (state, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
         accounts.put_if_new(&account);
         platform.put(appid, &account, state);
-        platform
-            .accounts
-            .get_mut(appid)
-            .into_iter()
-            .for_each(|platform_account| platform_account.durable = platform_account.version);
+        platform.accounts.get_mut(appid).into_iter().for_each(|member| member.durable = member.version);
     }
     platforms.load_tombstones(store);
     load_tickets(store, key, &mut platforms);
@@ -63,7 +59,7 @@ fn load_tickets(store: &Store, key: &DataKey, platforms: &mut ReceivedPlatforms)
         match Ticket::opened(key, &fact, &sealed) {
             Ok(ticket) => platform.ticket = Some(ticket),
             // WeChat sends the next one within ten minutes.
-            Err(error) => tracing::warn!(component, error, "the kept ticket cannot be read"),
+            Err(error) => tracing::warn!(component, error, "the stored ticket cannot be read"),
         }
     }
 }

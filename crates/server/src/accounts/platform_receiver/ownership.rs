@@ -16,11 +16,9 @@ impl Received {
     /// Whether an account's messages are known to come through a platform. If so, a refused one is a loss.
     pub fn brings(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
-        let platform_account = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
-        let is_bound = |platform_account: &PlatformAccount| {
-            platform_account.durable > 0 && platform_account.state.original_id.is_some()
-        };
-        platform_account.is_some_and(is_bound)
+        let member = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
+        let is_bound = |member: &PlatformAccount| member.durable > 0 && member.state.original_id.is_some();
+        member.is_some_and(is_bound)
             && platforms.accepts(component, appid, self.accounts.get(appid).as_deref())
     }
 
@@ -32,14 +30,12 @@ impl Received {
         let mut accounts: Vec<_> = accounts
             .filter_map(|(component, platform)| Some((component, platform.accounts.get_mut(appid)?)))
             .collect();
-        if accounts.is_empty()
-            || accounts.iter().any(|(_, platform_account)| platform_account.state.status != Status::Pending)
-        {
+        if accounts.is_empty() || accounts.iter().any(|(_, member)| member.state.status != Status::Pending) {
             return Ok(None);
         }
-        let facts = accounts.iter_mut().map(|(component, platform_account)| {
-            platform_account.state.is_operators = true;
-            platform_account.state.fact(&self.key, component, appid)
+        let facts = accounts.iter_mut().map(|(component, member)| {
+            member.state.is_operators = true;
+            member.state.fact(&self.key, component, appid)
         });
         facts.collect::<Result<_, _>>().map(Some)
     }
@@ -48,7 +44,7 @@ impl Received {
     pub fn undo_leave_to_operator(&self, appid: &str) {
         let mut platforms = lock(&self.platforms);
         let accounts = platforms.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
-        accounts.for_each(|platform_account| platform_account.state.is_operators = false);
+        accounts.for_each(|member| member.state.is_operators = false);
     }
 }
 
@@ -73,9 +69,8 @@ impl ReceivedPlatforms {
         if let Some(named) = account.and_then(|account| account.config.components.as_ref()) {
             return named.iter().any(|named| named == component);
         }
-        let state = |platform: &'_ ReceivedPlatform| {
-            platform.accounts.get(appid).map(|platform_account| platform_account.state.clone())
-        };
+        let state =
+            |platform: &'_ ReceivedPlatform| platform.accounts.get(appid).map(|member| member.state.clone());
         let here = self.0.get(component).and_then(state).filter(|state| !state.is_operators);
         let others = self.0.iter().filter(|(other, _)| *other != component);
         let others: Vec<AuthorizationState> = others
@@ -152,10 +147,10 @@ mod tests {
             let mut platforms = ReceivedPlatforms::default();
             for (component, state) in [("wxhere", here), ("wxother", other)] {
                 let platform = platforms.0.entry(component.to_owned()).or_default();
-                let platform_account =
+                let member =
                     Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap());
                 if let Some(state) = state {
-                    platform.put("wx", &platform_account, state.clone());
+                    platform.put("wx", &member, state.clone());
                 }
             }
             assert_eq!(platforms.accepts("wxhere", "wx", account), expected, "{case}");

@@ -80,14 +80,14 @@ impl ReceivedPlatforms {
     /// Whether any platform brings messages of this account.
     pub fn is_active(&self, appid: &str) -> bool {
         let mut accounts = self.0.values().filter_map(|platform| platform.accounts.get(appid));
-        accounts.any(|platform_account| platform_account.state.is_active())
+        accounts.any(|member| member.state.is_active())
     }
 
     /// Whether any other platform brings messages of this account.
     pub fn is_active_elsewhere(&self, component: &str, appid: &str) -> bool {
         let others = self.0.iter().filter(|(other, _)| *other != component);
         let mut accounts = others.filter_map(|(_, platform)| platform.accounts.get(appid));
-        accounts.any(|platform_account| platform_account.state.is_active())
+        accounts.any(|member| member.state.is_active())
     }
 }
 
@@ -104,10 +104,10 @@ impl ReceivedPlatform {
         match self.accounts.get(appid) {
             None if self.is_full() => MessageVerdict::TooMany,
             None => MessageVerdict::WithState(AuthorizationState::pending().bound_to(to_user)),
-            Some(platform_account) => match &platform_account.state.original_id {
-                Some(bound) if bound == to_user && platform_account.is_durable() => MessageVerdict::Unchanged,
+            Some(member) => match &member.state.original_id {
+                Some(bound) if bound == to_user && member.is_durable() => MessageVerdict::Unchanged,
                 Some(bound) if bound != to_user && original_id.is_none() => MessageVerdict::WrongToUser,
-                _ => MessageVerdict::WithState(platform_account.state.bound_to(to_user)),
+                _ => MessageVerdict::WithState(member.state.bound_to(to_user)),
             },
         }
     }
@@ -123,7 +123,7 @@ impl ReceivedPlatform {
 
     /// Sets an account's state. Returns its version.
     pub fn put(&mut self, appid: &str, account: &Arc<ServedAccount>, state: AuthorizationState) -> u64 {
-        let former = self.accounts.get(appid).map(|platform_account| platform_account.state.clone());
+        let former = self.accounts.get(appid).map(|member| member.state.clone());
         self.count(former.as_ref(), Some(&state));
         if let Some(former) = former.and_then(|former| former.original_id)
             && state.original_id.as_ref() != Some(&former)
@@ -134,7 +134,7 @@ impl ReceivedPlatform {
             self.bound.insert(original_id.clone(), appid.to_owned());
         }
         self.versions += 1;
-        let platform_account = self.accounts.entry_ref(appid).or_insert_with(|| PlatformAccount {
+        let member = self.accounts.entry_ref(appid).or_insert_with(|| PlatformAccount {
             state: state.clone(),
             account: account.clone(),
             version: self.versions,
@@ -142,18 +142,18 @@ impl ReceivedPlatform {
             born: self.versions,
             in_flight: 0,
         });
-        (platform_account.state, platform_account.version) = (state, self.versions);
-        platform_account.version
+        (member.state, member.version) = (state, self.versions);
+        member.version
     }
 
     /// Removes an account.
     pub fn remove(&mut self, appid: &str) -> Option<PlatformAccount> {
-        let platform_account = self.accounts.remove(appid)?;
-        self.count(Some(&platform_account.state), None);
-        if let Some(original_id) = &platform_account.state.original_id {
+        let member = self.accounts.remove(appid)?;
+        self.count(Some(&member.state), None);
+        if let Some(original_id) = &member.state.original_id {
             self.unbind(original_id, appid);
         }
-        Some(platform_account)
+        Some(member)
     }
 
     fn unbind(&mut self, original_id: &str, appid: &str) {

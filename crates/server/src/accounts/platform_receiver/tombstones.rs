@@ -21,7 +21,7 @@ const TOMBSTONES_MAX: usize = 100_000;
 #[derive(Debug)]
 struct Forgotten {
     component: String,
-    platform_account: PlatformAccount,
+    member: PlatformAccount,
     former: Option<Tombstone>,
 }
 
@@ -78,7 +78,7 @@ impl Received {
         let appid = &account.config.appid;
         let mut platforms = lock(&self.platforms);
         let mut accounts = platforms.0.values().filter_map(|platform| platform.accounts.get(appid));
-        if accounts.any(|platform_account| platform_account.state.status == Status::Authorized) {
+        if accounts.any(|member| member.state.status == Status::Authorized) {
             return Err(AccountError::Authorized(appid.clone()));
         }
         let was_taken = account.keys.is_some() || platforms.is_active(appid);
@@ -90,9 +90,9 @@ impl Received {
         // From here on no message of it is accepted, and no earlier decision brings it back.
         self.accounts.remove(appid);
         let forgotten = platforms.0.iter_mut().filter_map(|(component, platform)| {
-            platform.forget(appid, now_s).map(|(platform_account, former)| Forgotten {
+            platform.forget(appid, now_s).map(|(member, former)| Forgotten {
                 component: component.clone(),
-                platform_account,
+                member,
                 former,
             })
         });
@@ -119,16 +119,16 @@ impl ReceivedPlatforms {
             Some(former) => drop(platform.tombstones.insert(appid.to_owned(), former)),
             None => drop(platform.tombstones.remove(appid)),
         }
-        if let Some(platform_account) = platform.accounts.get_mut(appid) {
+        if let Some(member) = platform.accounts.get_mut(appid) {
             // A message brought the account back meanwhile. The disk holds an older version of it, so it
             // is durable but not up to date.
             platform.versions += 1;
-            platform_account.version = platform.versions;
-            platform_account.durable = platform_account.durable.max(1);
+            member.version = platform.versions;
+            member.durable = member.durable.max(1);
             return;
         }
-        let was_durable = forgotten.platform_account.is_durable();
-        let PlatformAccount { account, state, .. } = forgotten.platform_account;
+        let was_durable = forgotten.member.is_durable();
+        let PlatformAccount { account, state, .. } = forgotten.member;
         let version = platform.put(appid, &account, state);
         let durable = if was_durable { version } else { 1 };
         platform.accounts.get_mut(appid).into_iter().for_each(|put| put.durable = durable);

@@ -16,24 +16,24 @@ pub enum AccountError {
     #[error("the settings cannot be read: {0}")]
     Unreadable(String),
     /// An account with this appid exists already.
-    #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
+    #[error("{0} exists already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
     Exists(String),
     /// It is in the configuration file, so it can be changed only there.
-    #[error("{0} stands in the configuration file: change it there and run `msgcube reload`")]
+    #[error("{0} is in the configuration file: change it there and run `msgcube reload`")]
     Configured(String),
     /// There is no such account.
     #[error("no account has the appid {0}; GET /v1/accounts lists them")]
     Unknown(String),
     /// A platform brings its messages. The next one would bring it back.
     #[error(
-        "{0} authorised a third-party platform, which brings its messages: take that back at WeChat first; with its next message it would come back"
+        "{0} authorised a third-party platform, which brings its messages. Withdraw the authorisation at WeChat first; otherwise its next message brings it back"
     )]
     Authorized(String),
     /// An account keeps its appid.
     #[error("the appid of an account cannot be changed: add another account")]
     AppidChanges,
     /// The limit is reached.
-    #[error("{STORED_MAX} accounts were added already, which is the most")]
+    #[error("the limit of {STORED_MAX} accounts is reached")]
     TooMany,
     /// The disk failed.
     #[error("{0}")]
@@ -49,7 +49,7 @@ pub enum AccountError {
 /// Why an account that was added at run time cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration: that holds then"
+    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration, which takes precedence"
 )]
 pub struct StoredAccountError {
     appid: String,
