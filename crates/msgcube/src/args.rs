@@ -271,7 +271,7 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure
         let mut config = read_config(&path).map_err(|error| error.to_string())?;
         config.listen = listen.unwrap_or(config.listen);
         config.data_dir = data_dir.clone().unwrap_or(config.data_dir);
-        config.check_key_place()?;
+        config.check_key_location()?;
         Ok(config)
     };
     let config = read().map_err(Failure)?;

@@ -3,7 +3,7 @@
 use std::{io, io::Write as _, net::SocketAddr, sync::Arc};
 
 use server::{
-    config::{Config, Flaw},
+    config::{Config, ConfigFlaw},
     http::{
         self, Watcher,
         state::{App, StartError},
@@ -32,7 +32,7 @@ pub enum ServerError {
     Start(#[from] StartError),
     /// Calls would come back to us.
     #[error("{0}")]
-    Loop(#[from] Flaw),
+    Loop(#[from] ConfigFlaw),
     /// HTTPS.
     #[error("{0}")]
     Tls(#[from] TlsError),
@@ -136,7 +136,7 @@ pub async fn serve(
 }
 
 /// Only now the port is known for certain.
-fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
+fn check_loops(app: &App, address: SocketAddr) -> Result<(), ConfigFlaw> {
     let _ = app.address.set(address);
     let accounts = app.accounts.all();
     let configs: Vec<_> = accounts.iter().map(|account| &account.config).collect();

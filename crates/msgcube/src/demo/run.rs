@@ -13,7 +13,7 @@ use i18n::Lang;
 use i18n::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use server::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     config::{AccountConfig, AccountKind, Config, Datacube, Networks},
     http::state::{App, StartError},
     key_binding::OtherKey,
@@ -218,7 +218,12 @@ async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result
     Ok(reports)
 }
 
-fn report(app: &App, account: &Account, last_month: Day, access_token: String) -> Result<Report, DemoError> {
+fn report(
+    app: &App,
+    account: &ServedAccount,
+    last_month: Day,
+    access_token: String,
+) -> Result<Report, DemoError> {
     let mut months: Vec<Day> =
         std::iter::successors(Some(last_month), |month| Some(month.plus_days(-1).first_of_month()))
             .take(12)

@@ -4,7 +4,7 @@ use i18n::{Lang, format};
 use i18n::{Text, text};
 use server::{
     config::{AccountConfig, UpstreamConfig},
-    forward::upstream_token::{self, Failure},
+    forward::upstream_token::{self, TokenFailure},
 };
 
 use super::{finding::Finding, installation::Installation};
@@ -45,7 +45,7 @@ pub async fn check(scene: &Installation, upstream: &UpstreamConfig, account: &Ac
     }
 }
 
-fn refused(lang: Lang, asked: &str, failure: &Failure) -> Finding {
+fn refused(lang: Lang, asked: &str, failure: &TokenFailure) -> Finding {
     let Some((code, text)) = failure.code() else {
         let found = text!("{asked}: {failure}", asked, failure).in_lang(lang);
         let remedy = text!("check [upstream], and that this machine gets out to it").in_lang(lang);

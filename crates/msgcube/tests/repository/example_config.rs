@@ -36,7 +36,7 @@ fn the_example_holds_as_it_stands() {
     let folder = Path::new("/nowhere");
     let config = Config::parse(EXAMPLE, &folder.join("msgcube.toml"), |_| None).expect("it holds");
     assert_eq!(config.data_dir, Path::new("/var/lib/msgcube"));
-    assert_eq!(config.check_key_place(), Ok(()));
+    assert_eq!(config.check_key_location(), Ok(()));
     assert!(config.accounts.is_empty() && config.admin_key.is_none());
 }
 

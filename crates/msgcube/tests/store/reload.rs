@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use server::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     config::Config,
     http::state::App,
     reload::{ReloadError, Source},
@@ -19,7 +19,7 @@ fn account(appid: &str, secret: &str) -> String {
     format!("[[account]]\nappid = \"{appid}\"\nsecret = \"{secret}\"\ntoken = \"t\"\n")
 }
 
-fn served(app: &App) -> Vec<Arc<Account>> {
+fn served(app: &App) -> Vec<Arc<ServedAccount>> {
     let mut all = app.accounts.all();
     all.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
     all

@@ -25,7 +25,7 @@ use jiff::{Timestamp, tz};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::answer;
-use crate::{accounts::registry::Account, http::state::App, net::body::read_within};
+use crate::{accounts::registry::ServedAccount, http::state::App, net::body::read_within};
 use access::{Need, guarded};
 use parameters::Parameters;
 
@@ -124,7 +124,7 @@ impl GapAnswer {
 }
 
 impl CoverageAnswer {
-    fn of(app: &App, account: &Account) -> CoverageAnswer {
+    fn of(app: &App, account: &ServedAccount) -> CoverageAnswer {
         let report = app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s()));
         let CoverageReport { since, gaps, bridged } = report;
         CoverageAnswer {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     accounts::{
         platform_issuer::{MESSAGES, Permission},
-        registry::Account,
+        registry::ServedAccount,
     },
     config::AccountKind,
     http::state::App,
@@ -130,7 +130,7 @@ fn bytes_of(list: &List) -> Vec<u8> {
 
 /// A valid request.
 struct Question {
-    account: Arc<Account>,
+    account: Arc<ServedAccount>,
     /// The caller's token is WeChat's own.
     has_real_token: bool,
     dates: Dates,
@@ -199,7 +199,12 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
 }
 
 /// Uses one call of the day, whatever becomes of it.
-fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: i64) -> Result<(), Failure> {
+fn check_quota(
+    interface: &Interface,
+    app: &App,
+    account: &Arc<ServedAccount>,
+    now_s: i64,
+) -> Result<(), Failure> {
     let limit = account.config.quota_per_day;
     if !account.calls.spend(interface, counting::day_of(now_s), limit) {
         return Err(failure(
@@ -211,7 +216,7 @@ fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: 
         ));
     }
     if limit > 0 {
-        account.calls.keep_soon(&app.ingest, &app.clock);
+        account.calls.write_soon(&app.ingest, &app.clock);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use datacube::ErrorCode;
 use i18n::text;
 
 use super::{answer, connection::Peer, hint::Hint, record::Told};
-use crate::{accounts::registry::Account, config::AccountConfig, http::state::App};
+use crate::{accounts::registry::ServedAccount, config::AccountConfig, http::state::App};
 
 /// The only `grant_type`.
 pub const CLIENT_CREDENTIAL: &str = "client_credential";
@@ -30,7 +30,7 @@ pub fn is_allowed(config: &AccountConfig, client: Option<Peer>) -> bool {
 
 impl Applicant<'_> {
     /// Whose secret it is. The order is the contract's.
-    pub fn check(&self, app: &App) -> Result<Arc<Account>, ErrorCode> {
+    pub fn check(&self, app: &App) -> Result<Arc<ServedAccount>, ErrorCode> {
         if self.appid.is_empty() {
             return Err(ErrorCode::APPID_MISSING);
         }
@@ -81,7 +81,7 @@ pub fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> 
 }
 
 /// Which secret it has to be, and whether WeChat's own was shown in its place.
-fn secret_hint(account: &Account, shown: &str) -> Hint {
+fn secret_hint(account: &ServedAccount, shown: &str) -> Hint {
     let config = &account.config;
     let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.matches(shown));
     let hint = if config.secret.reveal().is_empty() {

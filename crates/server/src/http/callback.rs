@@ -17,7 +17,7 @@ use crate::{
     forward::raw_callback::RawCallback,
     http::state::App,
     intake::{
-        Outcome,
+        IntakeOutcome,
         path::{self, CallbackPath},
     },
     net::body::{self, BodyError},
@@ -72,10 +72,10 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     };
     let query = parts.uri.query();
     match app.intake.receive(&recipient, query.unwrap_or(""), &body, deadline).await {
-        Outcome::Durable => answer::success(),
-        Outcome::Refused(refusal) => refused(&refusal),
-        Outcome::Unanswered => answer::no_answer(),
-        Outcome::PassOn(pass_on) => {
+        IntakeOutcome::Durable => answer::success(),
+        IntakeOutcome::Refused(refusal) => refused(&refusal),
+        IntakeOutcome::Unanswered => answer::no_answer(),
+        IntakeOutcome::PassOn(pass_on) => {
             let callback = RawCallback::new(query, &parts.headers, body);
             Box::pin(relay::answer(app, &recipient, pass_on, &callback, deadline)).await
         }

@@ -8,10 +8,10 @@ use i18n::{Text, text};
 
 use super::{connection::Peer, hint::Hint};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::{
         access_token::{Endpoint, Holder},
-        upstream_token_index::Whom,
+        upstream_token_index::TokenOwner,
     },
     config::Role,
     http::state::App,
@@ -50,7 +50,7 @@ pub fn token_in(query: &str) -> Option<Cow<'_, str>> {
 #[derive(Debug)]
 pub struct Caller {
     /// The account that is asked for.
-    pub account: Arc<Account>,
+    pub account: Arc<ServedAccount>,
     /// The third-party platform that asks in its name.
     pub component: Option<String>,
     /// The token is WeChat's own, and passes as it is.
@@ -59,12 +59,12 @@ pub struct Caller {
 
 impl Caller {
     /// The account itself.
-    pub fn account(account: Arc<Account>) -> Caller {
+    pub fn account(account: Arc<ServedAccount>) -> Caller {
         Caller { account, component: None, has_real_token: false }
     }
 
     /// The account whose real token takes the place of the one in the query; none if that is WeChat's own.
-    pub fn in_need_of_token(self) -> Option<Arc<Account>> {
+    pub fn in_need_of_token(self) -> Option<Arc<ServedAccount>> {
         Some(self.account).filter(|_| !self.has_real_token)
     }
 }
@@ -77,10 +77,10 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
             text!("add ?access_token=...; a token comes from /cgi-bin/stable_token"),
         )
     })?;
-    match app.tokens.with(&token, |holder| of_holder(app, holder), now_s) {
+    match app.tokens.look_up(&token, |holder| of_holder(app, holder), now_s) {
         Ok(caller) => caller,
         Err(code) => {
-            if let Some(whom) = app.remembered.whom(&token, now_s) {
+            if let Some(whom) = app.remembered.owner_of(&token, now_s) {
                 return of_remembered(app, whom);
             }
             let real = app.upstream().and_then(|upstream| upstream.appid_of(&token, now_s));
@@ -163,7 +163,7 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
             text!("add ?component_access_token=...; it comes from api_component_token"),
         )
     })?;
-    let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
+    let holder = app.tokens.look_up(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
         failure(code, text!("get a component_access_token from api_component_token of this very server"))
     })?;
     if holder.endpoint != Endpoint::Platform {
@@ -176,7 +176,7 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
 }
 
 /// Which permission sets it has is WeChat's business: it gave out the token.
-fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
+fn of_remembered(app: &App, whom: TokenOwner) -> Result<Caller, Failure> {
     let appid = whom.account.ok_or_else(of_platform)?;
     let platform = app.components.get(&whom.component);
     let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
@@ -196,19 +196,19 @@ fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
 }
 
 /// Whom WeChat's own token in a query stands for, if it went by here. Some calls of platforms have another name for it.
-pub fn remembered(app: &App, parts: &Parts) -> Option<Whom> {
+pub fn remembered(app: &App, parts: &Parts) -> Option<TokenOwner> {
     let query = parts.uri.query().unwrap_or("");
     let of_platform =
         || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "component_access_token");
     let token = token_in(query).or_else(|| of_platform().map(|(_, token)| token))?;
-    app.remembered.whom(&token, app.clock.now_s())
+    app.remembered.owner_of(&token, app.clock.now_s())
 }
 
 /// Whether a token that was given out here stands in a query: it never goes to WeChat.
 pub fn carries_ours(app: &App, parts: &Parts) -> bool {
     let now_s = app.clock.now_s();
     let values = form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
-    values.into_iter().any(|(_, value)| app.tokens.with(&value, |_| (), now_s).is_ok())
+    values.into_iter().any(|(_, value)| app.tokens.look_up(&value, |_| (), now_s).is_ok())
 }
 
 fn unknown(app: &App, code: ErrorCode) -> Failure {

@@ -38,8 +38,8 @@ use super::{
 };
 use crate::http::concurrency_limit::Whose;
 use crate::{
-    accounts::registry::Account,
-    forward::upstream_token::{Failure, UpstreamTokens},
+    accounts::registry::ServedAccount,
+    forward::upstream_token::{TokenFailure, UpstreamTokens},
     http::state::App,
 };
 use answer_in::Looked;
@@ -104,7 +104,7 @@ fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
 pub async fn pass(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
-    account: Option<Arc<Account>>,
+    account: Option<Arc<ServedAccount>>,
     parts: Parts,
     body: impl Into<Body>,
 ) -> Response<Body> {
@@ -123,7 +123,7 @@ pub fn loop_detected() -> Response<Body> {
 pub async fn uncovered(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
-    account: Option<Arc<Account>>,
+    account: Option<Arc<ServedAccount>>,
     parts: Parts,
     body: Bytes,
 ) -> Response<Body> {
@@ -143,7 +143,7 @@ struct Call<'a> {
     upstream: &'a Arc<UpstreamTokens>,
     parts: Parts,
     /// None: it carries no token of ours.
-    account: Option<Arc<Account>>,
+    account: Option<Arc<ServedAccount>>,
     /// WeChat's secret that took the place of the caller's.
     swapped: ours::Swapped,
 }
@@ -165,7 +165,7 @@ impl<'a> Call<'a> {
     fn new(
         app: &'a Arc<App>,
         upstream: &'a Arc<UpstreamTokens>,
-        account: Option<Arc<Account>>,
+        account: Option<Arc<ServedAccount>>,
         parts: Parts,
     ) -> Call<'a> {
         Call { app, upstream, parts, account, swapped: None }
@@ -236,7 +236,7 @@ impl<'a> Call<'a> {
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
-    async fn try_twice(&self, body: &Outgoing) -> Result<Response<Body>, Failure> {
+    async fn try_twice(&self, body: &Outgoing) -> Result<Response<Body>, TokenFailure> {
         let Some(account) = &self.account else {
             return self.attempt(body.stream(), None, body).await.map(Tried::response);
         };
@@ -260,15 +260,20 @@ impl<'a> Call<'a> {
         }
     }
 
-    async fn attempt(&self, sent: Body, token: Option<&Secret>, body: &Outgoing) -> Result<Tried, Failure> {
+    async fn attempt(
+        &self,
+        sent: Body,
+        token: Option<&Secret>,
+        body: &Outgoing,
+    ) -> Result<Tried, TokenFailure> {
         let request = head::request(&self.parts, self.upstream, token, sent).map(|mut request| {
             request.headers_mut().insert(self.app.via.0.clone(), self.app.via.1.clone());
             request
         });
-        let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
+        let request = request.map_err(|error| TokenFailure::Unreachable(error.to_string()))?;
         let response = match self.head_of(self.upstream.client.send(request), body).await {
             Ok(response) => response,
-            Err(Lost::Unreachable(why)) => return Err(Failure::Unreachable(why)),
+            Err(Lost::Unreachable(why)) => return Err(TokenFailure::Unreachable(why)),
             Err(Lost::TooSlow) => return Ok(Tried::Answered(instead::too_slow(self.app, IDLE_MAX))),
         };
         let (mut parts, content) = response.into_parts();
@@ -296,9 +301,9 @@ impl<'a> Call<'a> {
         content: Body,
         token: Option<&Secret>,
         hidden: &Hidden,
-    ) -> Result<Tried, Failure> {
+    ) -> Result<Tried, TokenFailure> {
         let (body, is_refused) = match answer_in::look(&parts, content).await {
-            Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
+            Looked::Broken => return Err(TokenFailure::Unreachable("the answer broke off".to_owned())),
             Looked::Streamed(first, rest) => {
                 (hidden.in_stream(&mut parts, timely::rejoined(first, rest)), false)
             }
@@ -354,10 +359,10 @@ fn upload_too_slow() -> Response<Body> {
     answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
-fn outcome(failure: &Failure) -> &'static str {
+fn outcome(failure: &TokenFailure) -> &'static str {
     match failure {
-        Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
-        Failure::Unreachable(_) => "unreachable",
+        TokenFailure::Answered { .. } | TokenFailure::NoToken(_) => "no_real_token",
+        TokenFailure::Unreachable(_) => "unreachable",
     }
 }
 

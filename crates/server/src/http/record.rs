@@ -18,7 +18,7 @@ use super::{
     connection::Peer,
 };
 use crate::{
-    accounts::{platform_issuer::Platform, registry::Account},
+    accounts::{platform_issuer::Platform, registry::ServedAccount},
     http::{
         error_log::{Call, MadeBy, Refused, redaction},
         state::App,
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Debug)]
 enum Owner {
     /// With the platform that calls in its name.
-    Account(Arc<Account>, Option<String>),
+    Account(Arc<ServedAccount>, Option<String>),
     Platform(Arc<Platform>),
 }
 
@@ -94,12 +94,12 @@ impl Told {
     }
 
     /// Of somebody who names an account and has shown nothing.
-    pub fn unproven(account: Option<Arc<Account>>, body: Bytes) -> Told {
+    pub fn unproven(account: Option<Arc<ServedAccount>>, body: Bytes) -> Told {
         Told::new(account.map(|account| Owner::Account(account, None)), false, body)
     }
 
     /// The same once it is shown.
-    pub fn proven(account: Arc<Account>, body: Bytes) -> Told {
+    pub fn proven(account: Arc<ServedAccount>, body: Bytes) -> Told {
         Told::new(Some(Owner::Account(account, None)), true, body)
     }
 

@@ -11,7 +11,7 @@ use super::answer;
 use crate::{
     accounts::platform_issuer::Platform,
     config::{OnLate, RelayConfig},
-    forward::{outbox::Listening, raw_callback::RawCallback},
+    forward::{outbox::CallbackSource, raw_callback::RawCallback},
     http::state::App,
     intake::{PassOn, Recipient},
 };
@@ -41,7 +41,9 @@ pub async fn answer_event(
     event: &RawCallback,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_slot) = app.intake.limits.relay_of_platform(platform) else { return close(app, "relay_full") };
+    let Some(_slot) = app.intake.limits.platform_relay_slot(platform) else {
+        return close(app, "relay_full");
+    };
     let passed = pass_on(app, url, event, deadline).await;
     reply(app, OnLate::Close, passed, false)
 }
@@ -55,11 +57,11 @@ async fn copy(
     deadline: Instant,
 ) {
     let listening = match recipient {
-        Recipient::Own(account) => Listening::Account(account),
-        Recipient::ThroughPlatform { platform, appid, .. } => Listening::Platform(platform, appid),
+        Recipient::Own(account) => CallbackSource::Account(account),
+        Recipient::ThroughPlatform { platform, appid, .. } => CallbackSource::Platform(platform, appid),
     };
     // After the deadline they are still queued, if there is room.
-    let _ = timeout_at(deadline, app.copies.keep(listening, relay, callback)).await;
+    let _ = timeout_at(deadline, app.copies.store_copies(listening, relay, callback)).await;
 }
 
 /// What WeChat hears.

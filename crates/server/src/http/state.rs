@@ -31,7 +31,7 @@ use crate::{
         service::AccountService,
     },
     auth::{
-        access_token::Tokens, api_keys::ApiKeys, quota::Quotas, upstream_token_index::UpstreamTokenIndex,
+        access_token::Tokens, api_keys::ApiKeys, quota::CallQuotas, upstream_token_index::UpstreamTokenIndex,
     },
     config::Config,
     forward::{outbox::Outbox, upstream_token::UpstreamTokens},
@@ -148,7 +148,7 @@ impl App {
         let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
         // First of all, since it locks the folder.
         let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
-        let key = key_binding::bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
+        let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         error_log::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
     }
@@ -190,10 +190,10 @@ impl App {
             clock: clock.clone(),
             ingest: ingest.clone(),
             accounts: accounts.clone(),
-            components: components.clone(),
+            platforms: components.clone(),
             received: received.clone(),
             metrics: metrics.clone(),
-            refusals: refusals.clone(),
+            log_throttle: refusals.clone(),
             limits: Limits::default(),
         });
         let app = App {
@@ -240,7 +240,7 @@ impl App {
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
-            components: &self.components,
+            platforms: &self.components,
             key: &self.key,
             received: &self.received,
         }
@@ -264,7 +264,7 @@ impl App {
             key: &self.key,
             metrics: &self.metrics,
             accounts: &self.accounts,
-            components: &self.components,
+            platforms: &self.components,
             received: &self.received,
             upstream: &self.upstream,
             tls: self.tls.get().map(AsRef::as_ref),
@@ -304,7 +304,7 @@ impl App {
 
 /// The accounts of the configuration, and those that were added at run time.
 fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accounts, StartError> {
-    let accounts = Accounts::new(Quotas::load(store));
+    let accounts = Accounts::new(CallQuotas::load(store));
     for account in &config.accounts {
         accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
     }

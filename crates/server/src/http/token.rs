@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::access_token::{Endpoint, Holder, Issued},
-    forward::upstream_token::{Failure, Kept, UpstreamTokens},
+    forward::upstream_token::{TokenFailure, UpstreamToken, UpstreamTokens},
     http::state::App,
     net::body::{self, BodyError},
 };
@@ -102,7 +102,7 @@ fn exposing(app: &App) -> Option<Arc<UpstreamTokens>> {
 }
 
 /// The kept real token with the seconds it has left: whoever asks, nobody's is taken.
-fn finish_real(app: &App, name: &'static str, kept: Result<Kept, Failure>) -> Response<Body> {
+fn finish_real(app: &App, name: &'static str, kept: Result<UpstreamToken, TokenFailure>) -> Response<Body> {
     match kept {
         Ok(kept) => {
             let expires_in = (kept.expires_s - app.clock.now_s()).max(0);

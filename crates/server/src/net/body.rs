@@ -1,4 +1,4 @@
-//! Reading request bodies, with a limit in bytes and one in time.
+//! Reads request bodies, with a limit in bytes and in time.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
 use system::byte_budget::{BudgetShare, ByteBudget};
 
-/// Bodies that are being read, of all who have proved nothing yet.
+/// Limit in bytes of all unauthenticated bodies that are being read.
 const UNPROVEN_BYTES_MAX: usize = 64 << 20;
-/// The same of those whose token is right.
+/// Limit in bytes of all bodies with a valid token that are being read.
 const PROVEN_BYTES_MAX: usize = 256 << 20;
 
 /// Why a body was not read.
@@ -23,19 +23,19 @@ pub enum BodyError {
     TooSlow,
     /// The connection broke.
     Broken,
-    /// All that are being read hold too much memory already.
+    /// The bodies being read hold too much memory already.
     Full,
 }
 
 impl BodyError {
-    /// As WeChat's interfaces say it.
+    /// The error code that WeChat's interfaces answer.
     pub fn code(self) -> ErrorCode {
         if self == BodyError::Full { ErrorCode::SYSTEM_ERROR } else { ErrorCode::DATA_FORMAT }
     }
 }
 
-/// What bodies may hold in memory while they are being read. Those that come in one piece hold nothing, so that they are
-/// read also while somebody keeps the rest busy.
+/// Limits of the memory of bodies that are being read. A body in one piece takes nothing of it, so small requests
+/// work even if someone uses it up.
 #[derive(Debug)]
 pub struct Budgets {
     pub unproven: ByteBudget,
@@ -53,7 +53,7 @@ pub async fn read_within(body: Body, bytes_max: usize, time_max: Duration) -> Re
     in_time(time_max, read(body, bytes_max)).await
 }
 
-/// The same within what all such bodies may hold.
+/// Reads a body within the limits and within a budget shared with other bodies.
 pub async fn read_sharing(
     body: Body,
     bytes_max: usize,
@@ -73,7 +73,7 @@ async fn in_time(
     }
 }
 
-/// What was read is to be a JSON object; WeChat's errors if it is none.
+/// Parses a JSON object. The errors are those of WeChat.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, ErrorCode> {
     if bytes.is_empty() {
         return Err(ErrorCode::EMPTY_BODY);
@@ -103,7 +103,7 @@ async fn gather(mut body: Body, bytes_max: usize, budget: Option<&ByteBudget>) -
             return Err(BodyError::Full);
         }
         match &first {
-            // Nearly every body is one piece; it is not copied.
+            // Nearly every body is one piece. It is not copied.
             None => first = Some(data),
             Some(start) => {
                 if rest.is_empty() {
@@ -133,16 +133,16 @@ mod tests {
     use storage::store::{Memory, Store};
     use system::{clock::Clock, data_key::DataKey};
 
-    /// A body in pieces, whose end is not known with the last one.
+    /// A body in pieces that does not say which piece is the last.
     fn pieces(pieces: &[&'static str]) -> Body {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(*piece)))).collect();
-        Body::new(StreamBody::new(Pieces(pieces.into_iter())))
+        Body::new(StreamBody::new(BodyPieces(pieces.into_iter())))
     }
 
-    struct Pieces<I>(I);
+    struct BodyPieces<I>(I);
 
-    impl<I: Iterator + Unpin> futures_core::Stream for Pieces<I> {
+    impl<I: Iterator + Unpin> futures_core::Stream for BodyPieces<I> {
         type Item = I::Item;
         fn poll_next(
             mut self: std::pin::Pin<&mut Self>,

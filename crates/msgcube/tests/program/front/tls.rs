@@ -53,7 +53,7 @@ async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
     assert!(plain.is_err(), "plain HTTP is not answered");
     // A broken pair is not taken; the right one is.
     std::fs::copy(of("two").join("server.pem"), live.join("server.pem")).unwrap();
-    until("the log complains", async || program.log().contains("the former one is kept")).await;
+    until("the log complains", async || program.log().contains("the former one stays in use")).await;
     let again = client(&of("one").join("ca.pem")).build().unwrap();
     assert_eq!(again.get(&health).send().await.unwrap().status(), StatusCode::OK);
     install("two");

@@ -13,7 +13,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{answer, parameters::Parameters};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
     http::state::App,
 };
@@ -46,8 +46,8 @@ impl Need {
 }
 
 /// The accounts that a key may read, in order.
-pub fn readable(app: &App, access: &Access) -> Vec<Arc<Account>> {
-    let may_read = |account: &Account| access.allows(&Scope::Read(Some(account.config.appid.clone())));
+pub fn readable(app: &App, access: &Access) -> Vec<Arc<ServedAccount>> {
+    let may_read = |account: &ServedAccount| access.allows(&Scope::Read(Some(account.config.appid.clone())));
     let mut accounts = app.accounts.select(may_read);
     accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
     accounts

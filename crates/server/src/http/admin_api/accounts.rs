@@ -15,7 +15,7 @@ use super::{CoverageAnswer, access::readable, answer, read};
 use crate::{
     accounts::{
         platform_receiver::Status,
-        registry::{Account, AccountError, SECRETS, settings::Settings},
+        registry::{AccountError, SECRETS, ServedAccount, settings::Settings},
         service::Rotated,
     },
     auth::api_keys::Access,
@@ -58,9 +58,9 @@ struct ShownPlatform {
     original_id: Option<String>,
 }
 
-fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
-    let standings = app.received.standings(&account.config.appid).into_iter();
-    standings
+fn platforms(app: &App, account: &ServedAccount) -> Vec<ShownPlatform> {
+    let states = app.received.authorization_states(&account.config.appid).into_iter();
+    states
         .map(|shown| ShownPlatform {
             component: shown.component,
             status: shown.status,
@@ -70,7 +70,7 @@ fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
 }
 
 /// Where its callbacks come in: at its own address, or at its platform's.
-fn callback(account: &Account, platforms: &[ShownPlatform]) -> String {
+fn callback(account: &ServedAccount, platforms: &[ShownPlatform]) -> String {
     let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let appid = part(&account.config.appid);
     match platforms.first().filter(|_| account.keys.is_none()) {
@@ -89,7 +89,7 @@ struct ShownRelay {
 }
 
 impl Shown {
-    fn of(app: &App, account: &Account) -> Shown {
+    fn of(app: &App, account: &ServedAccount) -> Shown {
         let config = &account.config;
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         let platforms = platforms(app, account);
@@ -124,7 +124,7 @@ impl Shown {
     }
 }
 
-fn secrets(account: &Account) -> Vec<&'static str> {
+fn secrets(account: &ServedAccount) -> Vec<&'static str> {
     let config = &account.config;
     let is_there = [
         !config.secret.reveal().is_empty(),

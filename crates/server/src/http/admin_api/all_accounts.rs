@@ -24,7 +24,7 @@ use super::{
     store_failed,
 };
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
     http::{answer, state::App},
 };
@@ -177,7 +177,7 @@ impl Refused {
 }
 
 /// Those asked for, sorted. Whoever may not read an account does not learn whether there is one.
-fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<Account>>, Refused> {
+fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<ServedAccount>>, Refused> {
     let scope = |appid: &str| Scope::Read(Some(appid.to_owned()));
     let mut accounts = access::readable(app, access);
     if asked == "*" {
@@ -199,8 +199,8 @@ fn accounts(app: &App, access: &Access, asked: &str) -> Result<Vec<Arc<Account>>
     }
 }
 
-fn page(app: &App, accounts: &[Arc<Account>], asked: &Asked) -> Result<Page, StoreError> {
-    let today = counting::day_of(app.clock.now_s());
+fn page(app: &App, accounts: &[Arc<ServedAccount>], asked: &Asked) -> Result<Page, StoreError> {
+    let today = app.clock.today();
     let Question { from, to, .. } = asked.question;
     let mut page = Page { from, to, rows: Vec::new(), next: None };
     let first = asked.cursor.as_ref().map_or("", |cursor| &cursor.account);
@@ -231,7 +231,7 @@ fn page(app: &App, accounts: &[Arc<Account>], asked: &Asked) -> Result<Page, Sto
 /// What one stretch of time adds to a page.
 fn rows(
     app: &App,
-    account: &Account,
+    account: &ServedAccount,
     period: &str,
     span: Span,
     asked: &Asked,

@@ -21,7 +21,7 @@ use wechat::callback::{
 
 use super::no_account;
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     http::{answer, state::App},
     intake::implausible,
 };
@@ -67,7 +67,7 @@ pub async fn receive(
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
-    let Some(_places) = places(&account.bulk_places, &app.bulk_places, PLACE_WITHIN).await else {
+    let Some(_places) = places(&account.bulk_slots, &app.bulk_places, PLACE_WITHIN).await else {
         return answer::own(StatusCode::SERVICE_UNAVAILABLE, &Report::no_place());
     };
     let mut intake = Intake::new(&app, &account);
@@ -138,7 +138,7 @@ type Durable<'a> = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, NotDurable>>
 /// One request's lines on their way to the disk.
 struct Intake<'a> {
     app: &'a App,
-    account: &'a Account,
+    account: &'a ServedAccount,
     report: Report,
     chunk: Vec<Change>,
     chunk_bytes: usize,
@@ -151,7 +151,7 @@ struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    fn new(app: &'a App, account: &'a Account) -> Intake<'a> {
+    fn new(app: &'a App, account: &'a ServedAccount) -> Intake<'a> {
         let (chunk, chunk_lines, pending) = (Vec::new(), Vec::new(), None);
         let (report, chunk_bytes, durable_lines) = (Report::default(), 0, 0);
         Intake { app, account, report, chunk, chunk_bytes, chunk_lines, pending, durable_lines }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use storage::store::statistics::Span;
 
 use super::parameters::Values;
-use crate::{accounts::registry::Account, http::state::App};
+use crate::{accounts::registry::ServedAccount, http::state::App};
 
 /// A row of a period.
 #[derive(Clone, Debug, Serialize)]
@@ -39,7 +39,7 @@ pub struct AccountRow {
 
 impl AccountRow {
     /// The rows of one stretch of time.
-    pub fn all(app: &App, account: &Account, span: Span, rows: Vec<Row>) -> Vec<AccountRow> {
+    pub fn all(app: &App, account: &ServedAccount, span: Span, rows: Vec<Row>) -> Vec<AccountRow> {
         let (start_s, end_s) = span.seconds();
         let now_s = app.clock.now_s();
         let (covered, bridged) = app.store.coverage(account.number, |known| {

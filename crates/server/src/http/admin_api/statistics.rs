@@ -22,7 +22,7 @@ use super::{
     store_failed,
 };
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     http::{answer, state::App},
 };
 
@@ -131,7 +131,7 @@ pub fn day(values: &Values<'_>, name: &str) -> Result<Option<Day>, String> {
     day.transpose()
 }
 
-fn rows(app: &App, account: &Account, question: &Question) -> Result<Vec<AccountRow>, Failure> {
+fn rows(app: &App, account: &ServedAccount, question: &Question) -> Result<Vec<AccountRow>, Failure> {
     let mut all = Vec::new();
     for (period, span) in question.spans(counting::day_of(app.clock.now_s())) {
         let slice = app.store.slice(account.number, span).map_err(Failure::Store)?;

@@ -14,14 +14,14 @@ use super::{
     unpacked::Coding,
 };
 use crate::{
-    forward::upstream_token::Failure,
+    forward::upstream_token::TokenFailure,
     http::{answer, hint::Hint, state::App},
 };
 
 /// No answer of WeChat's: its refusal of a token as it came, or that it cannot be reached.
-pub fn failed(app: &App, failure: Failure) -> Response<Body> {
+pub fn failed(app: &App, failure: TokenFailure) -> Response<Body> {
     match failure {
-        Failure::Answered { status, content_type, body } => {
+        TokenFailure::Answered { status, content_type, body } => {
             if app.refusals.may_log("", "no_real_token", app.clock.now_s()) {
                 let said = String::from_utf8_lossy(&body).into_owned();
                 tracing::warn!(
@@ -36,7 +36,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             }
             response
         }
-        Failure::Unreachable(why) => {
+        TokenFailure::Unreachable(why) => {
             if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
                 let base = app.upstream().map(|upstream| upstream.config.base.to_string());
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
@@ -47,7 +47,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
                 text!("WeChat cannot be reached; see the log of msgcube, and [upstream] base"),
             )
         }
-        Failure::NoToken(why) => {
+        TokenFailure::NoToken(why) => {
             if app.refusals.may_log("", "token_server", app.clock.now_s()) {
                 tracing::warn!(why, "there is no real token; calls are answered with 502");
             }

@@ -227,11 +227,11 @@ fn texts(value: Value) -> Vec<String> {
 fn in_text(app: &App, text: &[u8]) -> Option<Ours> {
     let secrets_of_platforms = app.components.own_secrets();
     spelled::readings(text).iter().find_map(|reading| {
-        if app.tokens.stand_in(reading) {
+        if app.tokens.occur_in(reading) {
             return Some(Ours::Token);
         }
-        let is_secret = app.accounts.own_secrets(|secrets| secrets.stand_in(reading))
-            || secrets_of_platforms.stand_in(reading);
+        let is_secret = app.accounts.own_secrets(|secrets| secrets.occur_in(reading))
+            || secrets_of_platforms.occur_in(reading);
         is_secret.then_some(Ours::Secret)
     })
 }

@@ -18,7 +18,7 @@ use super::{
     refuse,
 };
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     http::{record::Told, state::App},
 };
 
@@ -66,7 +66,7 @@ async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String
 }
 
 /// The secret is ours and stays here: WeChat is asked the same with the real token.
-async fn cleared(app: &Arc<App>, account: Arc<Account>) -> Response<Body> {
+async fn cleared(app: &Arc<App>, account: Arc<ServedAccount>) -> Response<Body> {
     let Some(upstream) = app.upstream() else {
         app.metrics.call(NAME, 0);
         return answer::json(ok());

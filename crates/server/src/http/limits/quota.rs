@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Answer, Failure, Question, Success, failure, ok};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::quota::{CLEARINGS_A_MONTH, ClearError},
     config::AccountKind,
     http::state::App,
@@ -33,7 +33,7 @@ struct RateLimit {
 }
 
 #[derive(Serialize)]
-struct Quotas {
+struct CallQuotas {
     quota: Quota,
     rate_limit: RateLimit,
     component_rate_limit: RateLimit,
@@ -50,7 +50,7 @@ pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
     };
     let quota = Quota { daily_limit, used, remain: daily_limit.saturating_sub(used) };
     let (rate_limit, component_rate_limit) = (RateLimit::default(), RateLimit::default());
-    Ok(Answer::Ours(Success::bytes(Quotas { quota, rate_limit, component_rate_limit })))
+    Ok(Answer::Ours(Success::bytes(CallQuotas { quota, rate_limit, component_rate_limit })))
 }
 
 /// Clears the quota of one interface.
@@ -76,7 +76,7 @@ pub async fn clear(app: &Arc<App>, question: &Question) -> Result<Answer, Failur
 /// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
 pub async fn clear_these(
     app: &Arc<App>,
-    account: &Arc<Account>,
+    account: &Arc<ServedAccount>,
     interfaces: &'static [Interface],
 ) -> Result<(), Failure> {
     let (app, account) = (app.clone(), account.clone());
@@ -118,7 +118,7 @@ fn interface(app: &App, question: &Question) -> Result<Option<&'static Interface
     }
 }
 
-fn check_account(account: &Account) -> Result<(), Failure> {
+fn check_account(account: &ServedAccount) -> Result<(), Failure> {
     if account.config.kind != AccountKind::Other && account.config.certified {
         return Ok(());
     }

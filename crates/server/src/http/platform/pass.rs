@@ -17,7 +17,7 @@ use serde::{
 use serde_json::{Map, Value};
 
 use crate::{
-    auth::upstream_token_index::Whom,
+    auth::upstream_token_index::TokenOwner,
     forward::upstream_token::UpstreamTokens,
     http::{
         answer,
@@ -137,7 +137,7 @@ async fn pass(app: &Arc<App>, upstream: &Arc<UpstreamTokens>, parts: Parts, body
 /// A token in an answer.
 struct Given {
     token: String,
-    whom: Whom,
+    whom: TokenOwner,
     expires_in_s: i64,
 }
 
@@ -157,7 +157,7 @@ impl Given {
         let said = expires_in.as_i64().or_else(|| expires_in.as_str()?.parse().ok());
         Some(Given {
             token: text(&held[token])?,
-            whom: Whom { component: component.to_owned(), account },
+            whom: TokenOwner { component: component.to_owned(), account },
             expires_in_s: said.unwrap_or(LIFE_S),
         })
     }

@@ -19,7 +19,7 @@ use wechat::callback::seal::Sealed;
 use crate::{
     accounts::platform_issuer::{
         Approval, Platform, PlatformError,
-        event::{self, Event, is_taken},
+        event::{self, Event, is_accepted},
         ticket::SLOT_S,
     },
     config::Role,
@@ -39,7 +39,7 @@ const AGE_S_MAX: i64 = 24 * 3600;
 
 /// Begins to push tickets, for as long as the program runs, and the events that an early end left untold.
 pub fn start(app: &Arc<App>) {
-    let left_over = event::left_over(&app.store, &app.key);
+    let left_over = event::undelivered(&app.store, &app.key);
     if !left_over.is_empty() {
         let app = app.clone();
         tokio::spawn(async move {
@@ -117,8 +117,8 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
     let answered = async {
         let (parts, content) = app.relay.send(request).await.map_err(|error| error.causes())?.into_parts();
-        let is_taken = is_taken(parts.status, content).await;
-        if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
+        let is_accepted = is_accepted(parts.status, content).await;
+        if is_accepted { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };
     timeout(TIME_MAX, answered).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
 }
@@ -145,7 +145,7 @@ pub async fn tell(app: &Arc<App>, event: Event) {
         // Nobody waits for it any more.
         _ => true,
     };
-    if is_over && app.ingest.enqueue(event.told()).is_err() {
+    if is_over && app.ingest.enqueue(event.delivered_fact()).is_err() {
         tracing::warn!(component = event.component, "an event may be pushed once more after the next start");
     }
 }
@@ -164,7 +164,7 @@ async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
                 user_agent: None,
                 body: Bytes::from(sealed.body),
             };
-            app.copies.keep_event(&component.config.appid, target, callback).await
+            app.copies.store_event(&component.config.appid, target, callback).await
         }
         Err(error) => {
             tracing::error!(error, "an event cannot be sealed");

@@ -19,7 +19,7 @@ use super::super::{
     record::Told,
 };
 use crate::{
-    accounts::platform_issuer::{Handed, Platform, PlatformError, code::CodeKind},
+    accounts::platform_issuer::{IssuedTokens, Platform, PlatformError, code::CodeKind},
     auth::access_token::Holder,
     config::Role,
     http::state::App,
@@ -193,7 +193,7 @@ async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Resul
     }
     let shared = app.clone();
     let handed = to_its_end(async move { shared.components.redeem(&component, &code, shared.desk()).await });
-    let Handed { authorization, access_token, refresh_token } = handed.await?;
+    let IssuedTokens { authorization, access_token, refresh_token } = handed.await?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": authorization.account,
         "authorizer_access_token": access_token.access_token,
@@ -210,7 +210,7 @@ async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) ->
     let handed = to_its_end(async move {
         shared.components.refresh(&component, &account, &refresh_token, shared.desk()).await
     });
-    let Handed { access_token, refresh_token, .. } = handed.await?;
+    let IssuedTokens { access_token, refresh_token, .. } = handed.await?;
     Ok(json!({
         "authorizer_access_token": access_token.access_token,
         "expires_in": access_token.expires_in,

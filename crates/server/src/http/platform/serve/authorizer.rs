@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::{Object, text};
 use crate::{
     accounts::{
-        platform_issuer::{Authorization, permission_set::permission_set},
-        registry::Account,
+        platform_issuer::{AccountAuthorization, permission_set::permission_set},
+        registry::ServedAccount,
     },
     config::{AccountConfig, AccountKind},
     http::{
@@ -36,7 +36,7 @@ pub fn not_authorized() -> Failure {
 }
 
 /// `func_info`
-pub fn func_info(authorization: &Authorization) -> Vec<Value> {
+pub fn func_info(authorization: &AccountAuthorization) -> Vec<Value> {
     let category = |id: &u32| {
         let name = permission_set(*id).map(|set| set.name.chinese()).unwrap_or_default();
         json!({"funcscope_category": {"id": id, "type": 0, "name": name, "desc": ""}})
@@ -60,7 +60,7 @@ pub fn info(app: &App, component: &str, object: &Object) -> Result<Value, Failur
 }
 
 /// What is not known here is empty, and the name is the appid.
-fn authorizer_info(account: &Account) -> Value {
+fn authorizer_info(account: &ServedAccount) -> Value {
     let AccountConfig { appid, original_id, kind, certified, .. } = &account.config;
     let service_type = match kind {
         AccountKind::Subscription => 0,

@@ -1,31 +1,32 @@
-//! Texts that we give out and know again without keeping them: a payload, and a code over it that only the data key makes.
+//! Signed texts: a payload and a MAC that only the data key can make. They are recognised later without being
+//! stored.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq as _;
 use system::data_key::DataKey;
 
 const MAC_BYTES: usize = 32;
-/// Longer than anything that is ever given out.
+/// Longer than any text that is given out.
 const TEXT_BYTES_MAX: usize = 2048;
 
-/// What a text is for, and whom: nothing stands in for anything else.
+/// What a text is for, and for which platform. A text for one purpose is not accepted for another.
 #[derive(Clone, Copy, Debug)]
 pub struct Purpose<'a> {
-    /// What the text begins with.
+    /// Prefix of the text.
     pub prefix: &'static str,
-    /// The platform.
+    /// The platform's appid.
     pub component: &'a str,
 }
 
 impl Purpose<'_> {
-    /// The text that holds this.
-    pub fn text(self, payload: &[u8], key: &DataKey) -> String {
+    /// Makes the text of a payload.
+    pub fn sign(self, payload: &[u8], key: &DataKey) -> String {
         let mac = self.mac(payload, key);
         format!("{}{}", self.prefix, URL_SAFE_NO_PAD.encode([payload, &mac].concat()))
     }
 
-    /// What a text holds, if we gave it out for this.
-    pub fn read(self, text: &str, key: &DataKey) -> Option<Vec<u8>> {
+    /// Reads the payload of a text. None if we did not sign it for this purpose.
+    pub fn verify(self, text: &str, key: &DataKey) -> Option<Vec<u8>> {
         let encoded = text.strip_prefix(self.prefix).filter(|encoded| encoded.len() <= TEXT_BYTES_MAX)?;
         let mut payload = URL_SAFE_NO_PAD.decode(encoded).ok()?;
         let mac = payload.split_off(payload.len().checked_sub(MAC_BYTES)?);
