@@ -1,11 +1,11 @@
 //! HTTP: which path is answered by whom. The only place, with the modules below it, that knows status codes.
 
-mod activity;
 mod admin_api;
 mod analysis;
 mod answer;
-mod answering;
+mod answer_progress;
 mod applicant;
+mod body_reader;
 mod callback;
 mod caller;
 mod cloud;
@@ -13,18 +13,18 @@ mod concurrency_limit;
 mod connection;
 mod consent_tries;
 mod debug;
-mod drain;
 pub mod error_log;
+mod error_recorder;
 mod gateway;
 mod hint;
+mod idle_timeout;
 mod limit_call;
 mod limits;
 pub mod openapi;
 mod operation;
 pub mod page;
-mod pieces;
 mod platform;
-mod record;
+mod poll_body;
 mod relay;
 mod serve;
 pub mod state;

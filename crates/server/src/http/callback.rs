@@ -108,7 +108,7 @@ pub fn is_loop(app: &App, headers: &HeaderMap) -> bool {
 fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
     app.metrics.callback("refused", "loop");
     let error = "relay.url leads back to msgcube itself; name the address of the server behind it";
-    if app.refusals.may_log("", "loop", app.clock.now_s()) {
+    if app.log_throttle.may_log("", "loop", app.clock.now_s()) {
         tracing::warn!(appid, error);
     }
     answer::text(StatusCode::LOOP_DETECTED, error)

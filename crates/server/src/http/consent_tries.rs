@@ -9,31 +9,31 @@ use system::sync::lock;
 
 use crate::accounts::platform_issuer::code::Code;
 
-/// Tries with one code.
+/// ConsentTries with one code.
 const TRIES_MAX: u32 = 10;
 /// Codes of a platform that are counted at the same time; beyond that nobody tries anything on its page.
 const CODES_MAX: usize = 100_000;
 
 /// By the code's end and nonce, so that the oldest go first.
-type OfPlatform = BTreeMap<(i64, String), u32>;
+type PlatformTries = BTreeMap<(i64, String), u32>;
 
 /// By platform. In memory only: whoever tries cannot restart the program, and ten more tries within a code's half hour find
 /// no secret.
 #[derive(Debug, Default)]
-pub struct Tries(Mutex<HashMap<String, OfPlatform>>);
+pub struct ConsentTries(Mutex<HashMap<String, PlatformTries>>);
 
-impl Tries {
+impl ConsentTries {
     /// Whether no further try is allowed.
-    pub fn are_used_up(&self, component: &str, code: &Code) -> bool {
+    pub fn are_used_up(&self, platform: &str, code: &Code) -> bool {
         let tries = lock(&self.0);
-        let of_code = tries.get(component).and_then(|tries| tries.get(&key(code)));
+        let of_code = tries.get(platform).and_then(|tries| tries.get(&key(code)));
         of_code.is_some_and(|tries| *tries >= TRIES_MAX)
     }
 
     /// Counts a try; false if it is one too many.
-    pub fn take(&self, component: &str, code: &Code, now_s: i64) -> bool {
+    pub fn take(&self, platform: &str, code: &Code, now_s: i64) -> bool {
         let mut tries = lock(&self.0);
-        let tries = tries.entry(component.to_owned()).or_default();
+        let tries = tries.entry(platform.to_owned()).or_default();
         while let Some(oldest) = tries.first_entry().filter(|oldest| oldest.key().0 < now_s) {
             oldest.remove();
         }
@@ -46,9 +46,9 @@ impl Tries {
     }
 
     /// A try that was none: the secret was right.
-    pub fn give_back(&self, component: &str, code: &Code) {
+    pub fn give_back(&self, platform: &str, code: &Code) {
         let mut tries = lock(&self.0);
-        if let Some(of_code) = tries.get_mut(component).and_then(|tries| tries.get_mut(&key(code))) {
+        if let Some(of_code) = tries.get_mut(platform).and_then(|tries| tries.get_mut(&key(code))) {
             *of_code = of_code.saturating_sub(1);
         }
     }
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn ten_tries_a_code_and_no_other_suffers() {
-        let tries = Tries::default();
+        let tries = ConsentTries::default();
         let [one, other] = [0, 0].map(|now_s| Code::new(CodeKind::PreAuth, "", "", now_s).unwrap());
         for _ in 0..20 {
             assert!(tries.take("wxc", &one, 1));
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_platform_whose_codes_are_all_tried_shuts_only_its_own_page() {
-        let tries = Tries::default();
+        let tries = ConsentTries::default();
         let code = |number: usize| Code {
             nonce: number.to_string(),
             ..Code::new(CodeKind::PreAuth, "", "", 0).unwrap()

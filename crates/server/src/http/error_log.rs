@@ -16,8 +16,8 @@ use wechat::request_id::Rid;
 
 /// How long a call is kept, in seconds. Source: WeChat's page on rid/get.
 pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
-const OWNER_LIMITS: Limits = Limits { calls_per_account: 1000, bytes: 56 << 20 };
-const OTHERS_LIMITS: Limits = Limits { calls_per_account: 100, bytes: 8 << 20 };
+const OWNER_LIMITS: RingLimits = RingLimits { calls_per_account: 1000, bytes: 56 << 20 };
+const OTHERS_LIMITS: RingLimits = RingLimits { calls_per_account: 100, bytes: 8 << 20 };
 /// Bytes that an entry takes beside its texts, at most: the entry, its places in the indexes, what the allocator rounds up.
 const ENTRY_BYTES: usize = 512;
 /// Files in the data folder in which former versions kept these calls.
@@ -25,7 +25,7 @@ const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
 
 /// A call as `rid/get` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Call {
+pub struct LoggedCall {
     /// Unix seconds.
     pub invoke_time: i64,
     /// Milliseconds until the answer.
@@ -51,7 +51,7 @@ pub enum MadeBy {
 
 /// A call and what it is found by.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct LoggedError {
     /// Its rid.
     pub rid: Rid,
     /// Who made it.
@@ -61,14 +61,14 @@ pub struct Refused {
     /// The platform that called in the account's name, and may see the call, too.
     pub platform: Option<String>,
     /// The call.
-    pub call: Call,
+    pub call: LoggedCall,
 }
 
 /// What is known of a rid.
 #[derive(Clone, Debug)]
 pub enum Found {
     /// The call.
-    Call(Arc<Refused>),
+    Call(Arc<LoggedError>),
     /// Another account's.
     OfAnother,
     /// Nothing.
@@ -84,7 +84,7 @@ pub struct ErrorLog {
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct RingLimits {
     calls_per_account: usize,
     /// Of all accounts together.
     bytes: usize,
@@ -93,11 +93,11 @@ struct Limits {
 /// Calls in the order in which they came. Beyond a limit the oldest goes.
 #[derive(Debug)]
 struct Ring {
-    limits: Limits,
+    limits: RingLimits,
     /// The number of the next call.
     next: u64,
     /// By number.
-    calls: BTreeMap<u64, Arc<Refused>>,
+    calls: BTreeMap<u64, Arc<LoggedError>>,
     numbers: HashMap<Rid, u64>,
     /// The numbers of each account's calls, oldest first.
     of_account: HashMap<String, VecDeque<u64>>,
@@ -115,7 +115,7 @@ impl Default for ErrorLog {
 
 impl ErrorLog {
     /// Keeps a call.
-    pub fn keep(&self, refused: Refused, now_s: i64) {
+    pub fn add(&self, refused: LoggedError, now_s: i64) {
         let ring = match refused.made_by {
             MadeBy::Owner => &self.by_owner,
             MadeBy::Others => &self.by_others,
@@ -135,7 +135,7 @@ impl ErrorLog {
     }
 }
 
-impl Refused {
+impl LoggedError {
     fn is_for(&self, appid: &str) -> bool {
         self.appid == appid || self.platform.as_deref() == Some(appid)
     }
@@ -145,7 +145,7 @@ impl Refused {
     }
 
     fn bytes(&self) -> usize {
-        let Call { request_url, request_body, response_body, client_ip, .. } = &self.call;
+        let LoggedCall { request_url, request_body, response_body, client_ip, .. } = &self.call;
         let texts = [&self.appid, request_url, request_body, response_body, client_ip];
         // The appid stands in an index once more.
         let texts = texts.into_iter().chain([&self.appid]).chain(&self.platform);
@@ -154,12 +154,12 @@ impl Refused {
 }
 
 impl Ring {
-    fn new(limits: Limits) -> Ring {
+    fn new(limits: RingLimits) -> Ring {
         let (calls, numbers, of_account) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         Ring { limits, next: 0, calls, numbers, of_account, bytes: 0 }
     }
 
-    fn add(&mut self, refused: Refused, now_s: i64) {
+    fn add(&mut self, refused: LoggedError, now_s: i64) {
         self.expire(now_s);
         let of_account = self.of_account.entry(refused.appid.clone()).or_default();
         of_account.push_back(self.next);
@@ -176,7 +176,7 @@ impl Ring {
         }
     }
 
-    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<Refused>> {
+    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<LoggedError>> {
         self.expire(now_s);
         self.calls.get(self.numbers.get(&rid)?).filter(|refused| !refused.is_too_old(now_s)).cloned()
     }
@@ -225,8 +225,8 @@ mod tests {
 
     const NOW_S: i64 = 1_400_000_000;
 
-    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
-        let call = Call {
+    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> LoggedError {
+        let call = LoggedCall {
             invoke_time: at_s,
             cost_in_ms: 1,
             request_url: "/datacube/getupstreammsg?access_token=***".to_owned(),
@@ -235,18 +235,18 @@ mod tests {
             client_ip: "192.0.2.1".to_owned(),
         };
         let platform = Some("wxPlatform".to_owned());
-        Refused { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
+        LoggedError { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
     }
 
-    fn is_there(calls: &ErrorLog, refused: &Refused) -> bool {
+    fn is_there(calls: &ErrorLog, refused: &LoggedError) -> bool {
         match calls.find(refused.rid, &refused.appid, NOW_S) {
             Found::Call(found) => found.call == refused.call,
             _ => false,
         }
     }
 
-    fn keep_all(calls: &ErrorLog, all: &[Refused]) {
-        all.iter().for_each(|refused| calls.keep(refused.clone(), NOW_S));
+    fn keep_all(calls: &ErrorLog, all: &[LoggedError]) {
+        all.iter().for_each(|refused| calls.add(refused.clone(), NOW_S));
     }
 
     /// What is counted is what is there.
@@ -266,7 +266,7 @@ mod tests {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
             assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
-            calls.keep(kept.clone(), NOW_S);
+            calls.add(kept.clone(), NOW_S);
             for appid in ["wx1", "wxPlatform"] {
                 let Found::Call(found) = calls.find(kept.rid, appid, NOW_S) else { panic!("{appid}") };
                 assert_eq!(found.call, kept.call);
@@ -280,8 +280,9 @@ mod tests {
         let (calls, rids) = (ErrorLog::default(), Rids::default());
         let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
         // All of one second: those that came first go first.
-        let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
-        let anyone: Vec<Refused> =
+        let many: Vec<LoggedError> =
+            (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
+        let anyone: Vec<LoggedError> =
             (0..150).map(|_| refused(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
         keep_all(&calls, std::slice::from_ref(&other));
         keep_all(&calls, &many);
@@ -299,7 +300,7 @@ mod tests {
         let (calls, rids) = (ErrorLog::default(), Rids::default());
         let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
-        let flood: Vec<Refused> =
+        let flood: Vec<LoggedError> =
             (0..10).map(|n| refused(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
         keep_all(&calls, &flood);
         assert!(is_there(&calls, &owners));
@@ -313,11 +314,11 @@ mod tests {
         let (calls, rids) = (ErrorLog::default(), Rids::default());
         for n in 0..2000 {
             for made_by in [MadeBy::Owner, MadeBy::Others] {
-                calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
+                calls.add(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
             }
         }
         // One that is larger than all that may be kept.
-        calls.keep(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
+        calls.add(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
         assert!(is_consistent(&calls));
         let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
         assert!(bytes[0] > 55 << 20 && bytes[1] == 0, "{bytes:?}");
@@ -328,8 +329,8 @@ mod tests {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let (calls, rids) = (ErrorLog::default(), Rids::default());
             let old = refused(&rids, made_by, "wx1", NOW_S, 10);
-            calls.keep(old.clone(), NOW_S);
-            calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
+            calls.add(old.clone(), NOW_S);
+            calls.add(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX), Found::Call(_)));
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX + 1), Found::Nothing));
             let (owner, others) = (lock(&calls.by_owner), lock(&calls.by_others));

@@ -1,20 +1,20 @@
 //! The gateway: every path of WeChat's interface that is not answered here goes on to WeChat, with the real token in
-//! place of ours, streamed both ways (the contract, section 7).
+//! permit of ours, streamed both ways (the contract, section 7).
 
-mod answer_in;
-mod copy;
+mod answer_inspection;
+mod credential_rewrite;
+mod decodings;
+mod decompression;
+mod failure_answers;
 mod fields;
 mod head;
-mod held;
-mod hidden;
-mod instead;
-mod ours;
-mod outgoing;
+mod idle_timeout_body;
+mod outgoing_body;
+mod own_credentials;
 mod path;
-mod replacing;
-mod spelled;
-mod timely;
-mod unpacked;
+mod retry_copy;
+mod token_rewriting_body;
+mod write_timeout_body;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -36,16 +36,16 @@ use super::{
     connection::Peer,
     hint::Hint,
 };
-use crate::http::concurrency_limit::Whose;
+use crate::http::concurrency_limit::CallOwner;
 use crate::{
     accounts::registry::Account,
     forward::upstream_token::{Failure, UpstreamTokens},
     http::state::App,
 };
-use answer_in::Looked;
-use hidden::Hidden;
-pub use instead::failed;
-use outgoing::Outgoing;
+use answer_inspection::InspectedAnswer;
+use credential_rewrite::CredentialRewrite;
+pub use failure_answers::failed;
+use outgoing_body::OutgoingBody;
 
 /// How long nothing may move in either direction.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -75,7 +75,7 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {
         Ok(caller) => {
             let account = caller.in_need_of_token();
-            let call = Call::new(&app, &upstream, account, parts);
+            let call = GatewayCall::new(&app, &upstream, account, parts);
             call.pass(body).await.unwrap_or_else(|response| response)
         }
         Err(failure) => {
@@ -99,7 +99,7 @@ fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
     ))
 }
 
-/// A call that WeChat is to answer. Of an account whose real token takes the place of ours; or as it is, its token being
+/// A call that WeChat is to answer. Of an account whose real token takes the permit of ours; or as it is, its token being
 /// WeChat's own, or a user's.
 pub async fn pass(
     app: &Arc<App>,
@@ -108,7 +108,7 @@ pub async fn pass(
     parts: Parts,
     body: impl Into<Body>,
 ) -> Response<Body> {
-    let call = Call::new(app, upstream, account, parts);
+    let call = GatewayCall::new(app, upstream, account, parts);
     call.pass(body.into()).await.unwrap_or_else(|response| response)
 }
 
@@ -119,7 +119,7 @@ pub fn loop_detected() -> Response<Body> {
 }
 
 /// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
-/// the place of ours, or with the caller's own.
+/// the permit of ours, or with the caller's own.
 pub async fn uncovered(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
@@ -127,7 +127,7 @@ pub async fn uncovered(
     parts: Parts,
     body: Bytes,
 ) -> Response<Body> {
-    let call = Call::new(app, upstream, account, parts);
+    let call = GatewayCall::new(app, upstream, account, parts);
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
             answer::add_hint(&mut response, Some(&Hint::new(text!("answered by WeChat"))));
@@ -138,62 +138,64 @@ pub async fn uncovered(
 }
 
 /// A call on its way.
-struct Call<'a> {
+struct GatewayCall<'a> {
     app: &'a Arc<App>,
     upstream: &'a Arc<UpstreamTokens>,
     parts: Parts,
     /// None: it carries no token of ours.
     account: Option<Arc<Account>>,
-    /// WeChat's secret that took the place of the caller's.
-    swapped: ours::Swapped,
+    /// WeChat's secret that took the permit of the caller's.
+    swapped: own_credentials::SwappedSecret,
 }
 
 /// What a try came to.
-enum Tried {
+enum AttemptResult {
     Answered(Response<Body>),
     /// WeChat refuses the token.
     TokenRefused(Response<Body>),
 }
 
 /// Why there is no answer.
-enum Lost {
+enum NoAnswer {
     Unreachable(String),
     TooSlow,
 }
 
-impl<'a> Call<'a> {
+impl<'a> GatewayCall<'a> {
     fn new(
         app: &'a Arc<App>,
         upstream: &'a Arc<UpstreamTokens>,
         account: Option<Arc<Account>>,
         parts: Parts,
-    ) -> Call<'a> {
-        Call { app, upstream, parts, account, swapped: None }
+    ) -> GatewayCall<'a> {
+        GatewayCall { app, upstream, parts, account, swapped: None }
     }
 
-    /// WeChat's answer, or what is said in its place.
+    /// WeChat's answer, or what is said in its permit.
     async fn pass(mut self, body: Body) -> Result<Response<Body>, Response<Body>> {
         let whose = self.whose();
-        let time_max = (!matches!(whose, Whose::Known(_))).then_some(UNPROVEN_BODY_MAX);
-        let Some(place) = self.app.gateway_places.take(whose, self.counted_as()) else {
+        let time_max = (!matches!(whose, CallOwner::Known(_))).then_some(UNPROVEN_BODY_MAX);
+        let Some(permit) = self.app.gateway_limit.take(whose, self.counted_as()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
             let error = "too many calls wait for WeChat already; try again later";
             return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
-        let (body, late) = timely::within(body, time_max);
+        let (body, late) = idle_timeout_body::with_deadline(body, time_max);
         let (result, response) = match self.prepared(body).await {
             Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
             Err((result, response)) => (result, Err(response)),
             Ok(body) => match self.try_twice(&body).await {
                 Ok(mut response) => {
-                    let hint = instead::refuses_chunks(&response, &body);
+                    let hint = failure_answers::refuses_chunks(&response, &body);
                     answer::add_hint(&mut response, hint.as_ref());
-                    ("answered", Ok(response.map(|body| held::body(body, place, IDLE_MAX))))
+                    ("answered", Ok(response.map(|body| write_timeout_body::body(body, permit, IDLE_MAX))))
                 }
                 Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
                 // The caller's own upload broke off, so no answer can reach it.
-                Err(_) if body.is_broken() => ("caller_gone", Err(instead::lost(outgoing::Lost::Broken))),
+                Err(_) if body.is_broken() => {
+                    ("caller_gone", Err(failure_answers::lost(outgoing_body::BodyFailure::Broken)))
+                }
                 Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
             },
         };
@@ -202,30 +204,30 @@ impl<'a> Call<'a> {
     }
 
     /// The body as it goes on, and the head without what stays here.
-    async fn prepared(&mut self, body: Body) -> Result<Outgoing, (&'static str, Response<Body>)> {
+    async fn prepared(&mut self, body: Body) -> Result<OutgoingBody, (&'static str, Response<Body>)> {
         // Only what carries a token is ever sent again, and holds memory of its callers.
-        let copies = self.account.as_ref().map(|_| &self.app.gateway_copies);
+        let copies = self.account.as_ref().map(|_| &self.app.gateway_copy_budget);
         let reading = copies.unwrap_or(&self.app.bodies.unproven);
-        let read = outgoing::read(body, reading, copies, IDLE_MAX).await;
-        let mut body = read.map_err(|error| ("caller_gone", instead::lost(error)))?;
+        let read = outgoing_body::read(body, reading, copies, IDLE_MAX).await;
+        let mut body = read.map_err(|error| ("caller_gone", failure_answers::lost(error)))?;
         head::clean(&mut self.parts.headers);
         if body.is_whole() {
             self.parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let kept = ours::keep(self.app, &mut self.parts, body.searched(), self.account.is_some());
+        let kept = own_credentials::keep(self.app, &mut self.parts, body.searched(), self.account.is_some());
         self.swapped = kept.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
         Ok(body)
     }
 
-    /// Whose place it takes: the account's, also if its token goes on as it is.
-    fn whose(&self) -> Whose {
+    /// CallOwner permit it takes: the account's, also if its token goes on as it is.
+    fn whose(&self) -> CallOwner {
         let (app, parts) = (self.app, &self.parts);
         let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
         match account.or_else(|| remembered(app, parts).map(|whom| whom.component)) {
-            Some(appid) => Whose::Known(appid),
-            None if path::is_of_users(parts.uri.path()) => Whose::User,
-            None => Whose::Unknown,
+            Some(appid) => CallOwner::Known(appid),
+            None if path::is_of_users(parts.uri.path()) => CallOwner::User,
+            None => CallOwner::Unknown,
         }
     }
 
@@ -236,14 +238,14 @@ impl<'a> Call<'a> {
     }
 
     /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
-    async fn try_twice(&self, body: &Outgoing) -> Result<Response<Body>, Failure> {
+    async fn try_twice(&self, body: &OutgoingBody) -> Result<Response<Body>, Failure> {
         let Some(account) = &self.account else {
-            return self.attempt(body.stream(), None, body).await.map(Tried::response);
+            return self.attempt(body.stream(), None, body).await.map(AttemptResult::response);
         };
         let token = self.upstream.token(account).await?.token;
         let refused = match self.attempt(body.stream(), Some(&token), body).await? {
-            Tried::Answered(response) => return Ok(response),
-            Tried::TokenRefused(response) => response,
+            AttemptResult::Answered(response) => return Ok(response),
+            AttemptResult::TokenRefused(response) => response,
         };
         // An older token was refused while another came: the newer one is tried, and nothing is fetched.
         let newer = match self.upstream.after_refusal(account, &token).await {
@@ -255,12 +257,19 @@ impl<'a> Call<'a> {
         };
         let Some(newer) = newer else { return Ok(refused) };
         match body.whole(IDLE_MAX).await {
-            Some(again) => self.attempt(Body::from(again), Some(&newer), body).await.map(Tried::response),
+            Some(again) => {
+                self.attempt(Body::from(again), Some(&newer), body).await.map(AttemptResult::response)
+            }
             None => Ok(refused),
         }
     }
 
-    async fn attempt(&self, sent: Body, token: Option<&Secret>, body: &Outgoing) -> Result<Tried, Failure> {
+    async fn attempt(
+        &self,
+        sent: Body,
+        token: Option<&Secret>,
+        body: &OutgoingBody,
+    ) -> Result<AttemptResult, Failure> {
         let request = head::request(&self.parts, self.upstream, token, sent).map(|mut request| {
             request.headers_mut().insert(self.app.via.0.clone(), self.app.via.1.clone());
             request
@@ -268,24 +277,26 @@ impl<'a> Call<'a> {
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
         let response = match self.head_of(self.upstream.client.send(request), body).await {
             Ok(response) => response,
-            Err(Lost::Unreachable(why)) => return Err(Failure::Unreachable(why)),
-            Err(Lost::TooSlow) => return Ok(Tried::Answered(instead::too_slow(self.app, IDLE_MAX))),
+            Err(NoAnswer::Unreachable(why)) => return Err(Failure::Unreachable(why)),
+            Err(NoAnswer::TooSlow) => {
+                return Ok(AttemptResult::Answered(failure_answers::too_slow(self.app, IDLE_MAX)));
+            }
         };
         let (mut parts, content) = response.into_parts();
-        let (hidden, coding) = (self.hidden(token), unpacked::coding(&parts.headers));
+        let (hidden, coding) = (self.hidden(token), decompression::coding(&parts.headers));
         head::strip(&mut parts.headers);
         hidden.in_head(&mut parts);
-        answer_in::sandbox(&mut parts);
-        let content = timely::body(Body::new(content), IDLE_MAX);
-        if hidden.is_empty() || answer_in::is_media(&parts) {
-            return self.looked_at(parts, content, token, &Hidden::default()).await;
+        answer_inspection::sandbox(&mut parts);
+        let content = idle_timeout_body::body(Body::new(content), IDLE_MAX);
+        if hidden.is_empty() || answer_inspection::is_media(&parts) {
+            return self.looked_at(parts, content, token, &CredentialRewrite::default()).await;
         }
         if parts.status == StatusCode::PARTIAL_CONTENT {
-            return Ok(Tried::Answered(instead::piece(self.app)));
+            return Ok(AttemptResult::Answered(failure_answers::piece(self.app)));
         }
-        match unpacked::body(&coding, &mut parts, content) {
+        match decompression::body(&coding, &mut parts, content) {
             Some(content) => self.looked_at(parts, content, token, &hidden).await,
-            None => Ok(Tried::Answered(instead::packed(self.app, &coding))),
+            None => Ok(AttemptResult::Answered(failure_answers::packed(self.app, &coding))),
         }
     }
 
@@ -295,29 +306,29 @@ impl<'a> Call<'a> {
         mut parts: response::Parts,
         content: Body,
         token: Option<&Secret>,
-        hidden: &Hidden,
-    ) -> Result<Tried, Failure> {
-        let (body, is_refused) = match answer_in::look(&parts, content).await {
-            Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
-            Looked::Streamed(first, rest) => {
-                (hidden.in_stream(&mut parts, timely::rejoined(first, rest)), false)
+        hidden: &CredentialRewrite,
+    ) -> Result<AttemptResult, Failure> {
+        let (body, is_refused) = match answer_inspection::look(&parts, content).await {
+            InspectedAnswer::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
+            InspectedAnswer::Streamed(first, rest) => {
+                (hidden.in_stream(&mut parts, idle_timeout_body::chained(first, rest)), false)
             }
-            Looked::Whole(bytes, code) => {
-                let is_refused = code.is_some_and(answer_in::refuses_token);
+            InspectedAnswer::Whole(bytes, code) => {
+                let is_refused = code.is_some_and(answer_inspection::refuses_token);
                 (Body::from(hidden.in_whole(&mut parts, bytes)), is_refused)
             }
         };
         let response = Response::from_parts(parts, body);
         Ok(if is_refused && token.is_some() {
-            Tried::TokenRefused(response)
+            AttemptResult::TokenRefused(response)
         } else {
-            Tried::Answered(response)
+            AttemptResult::Answered(response)
         })
     }
 
     /// Some answers repeat the request, the token in it: the caller sees its own again.
-    fn hidden(&self, token: Option<&Secret>) -> Hidden {
-        let mut hidden = Hidden::default();
+    fn hidden(&self, token: Option<&Secret>) -> CredentialRewrite {
+        let mut hidden = CredentialRewrite::default();
         if let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) {
             let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
             hidden.add(token, &own);
@@ -332,15 +343,15 @@ impl<'a> Call<'a> {
     async fn head_of<T>(
         &self,
         sent: impl Future<Output = Result<T, HttpError>>,
-        body: &Outgoing,
-    ) -> Result<T, Lost> {
+        body: &OutgoingBody,
+    ) -> Result<T, NoAnswer> {
         let mut sent = std::pin::pin!(sent);
         loop {
             let moved = body.moved();
             let until = Instant::now() + IDLE_MAX;
             match tokio::time::timeout_at(until, &mut sent).await {
-                Ok(answer) => return answer.map_err(|error| Lost::Unreachable(error.causes())),
-                Err(_) if body.moved() == moved => return Err(Lost::TooSlow),
+                Ok(answer) => return answer.map_err(|error| NoAnswer::Unreachable(error.causes())),
+                Err(_) if body.moved() == moved => return Err(NoAnswer::TooSlow),
                 Err(_) => {}
             }
         }
@@ -361,10 +372,10 @@ fn outcome(failure: &Failure) -> &'static str {
     }
 }
 
-impl Tried {
+impl AttemptResult {
     fn response(self) -> Response<Body> {
         match self {
-            Tried::Answered(response) | Tried::TokenRefused(response) => response,
+            AttemptResult::Answered(response) | AttemptResult::TokenRefused(response) => response,
         }
     }
 }

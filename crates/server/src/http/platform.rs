@@ -3,7 +3,7 @@
 
 mod consent;
 mod events;
-mod pass;
+mod forward_call;
 pub mod push;
 mod serve;
 
@@ -48,18 +48,18 @@ pub fn router() -> Router<Arc<App>> {
 /// `/cgi-bin/component/{name}`: a call that names its platform in its body.
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
     // Without platforms of ours these are paths of WeChat's like others.
-    if app.upstream().is_some() && app.components.all().is_empty() {
+    if app.upstream().is_some() && app.platforms.all().is_empty() {
         return gateway::fallback(State(app), request).await;
     }
     let (parts, body) = request.into_parts();
     let read = read_object(&app, &parts.method, body).await;
     let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
-    let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
-    let component = appid.and_then(|appid| app.components.get(&appid));
+    let appid = named.map(ToOwned::to_owned).or_else(|| forward_call::platform_of(&app, &parts));
+    let component = appid.and_then(|appid| app.platforms.get(&appid));
     // Each role has its own module.
     match (component.filter(|component| component.config.role == Role::Receive), read) {
         (Some(component), Ok((object, body))) => {
-            pass::call(&app, &component.config.appid, parts, &object, body).await
+            forward_call::call(&app, &component.config.appid, parts, &object, body).await
         }
         (_, read) => serve::answer(&app, &name, &parts, read).await,
     }

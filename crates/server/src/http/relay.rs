@@ -15,7 +15,7 @@ use crate::{
     http::state::App,
     intake::{PassOn, Recipient},
 };
-use pass_on::{Passed, pass_on};
+use pass_on::{RelayResult, pass_on};
 
 /// The bot's answer to a callback.
 pub async fn answer(
@@ -28,7 +28,7 @@ pub async fn answer(
     let PassOn { relay, slot: _slot, commit } = to;
     let (passed, ()) = tokio::join!(
         pass_on(app, &relay.url, callback, deadline),
-        copy(app, recipient, relay, callback, deadline)
+        queue_copies(app, recipient, relay, callback, deadline)
     );
     reply(app, relay.on_late, passed, commit.is_durable().await)
 }
@@ -47,7 +47,7 @@ pub async fn answer_event(
 }
 
 /// Queues copies for those who only listen, while the bot is being asked.
-async fn copy(
+async fn queue_copies(
     app: &App,
     recipient: &Recipient,
     relay: &RelayConfig,
@@ -59,11 +59,11 @@ async fn copy(
         Recipient::ThroughPlatform { platform, appid, .. } => Listening::Platform(platform, appid),
     };
     // After the deadline they are still queued, if there is room.
-    let _ = timeout_at(deadline, app.copies.keep(listening, relay, callback)).await;
+    let _ = timeout_at(deadline, app.outbox.keep(listening, relay, callback)).await;
 }
 
 /// What WeChat hears.
-enum Said {
+enum WechatReply {
     Reply(Response<Body>),
     Success,
     /// The connection is closed, for this reason.
@@ -71,22 +71,22 @@ enum Said {
 }
 
 /// We answer `success` only if the callback is durable.
-fn said(on_late: OnLate, passed: Passed, is_durable: bool) -> Said {
+fn reply_to_wechat(on_late: OnLate, passed: RelayResult, is_durable: bool) -> WechatReply {
     match passed {
-        Passed::Answered(response) => Said::Reply(response),
-        Passed::Late if is_durable && on_late == OnLate::Success => Said::Success,
-        Passed::Late => Said::Nothing("relay_late"),
-        Passed::Unreachable if is_durable => Said::Success,
-        Passed::Unreachable => Said::Nothing("relay_unreachable"),
-        Passed::TooLarge => Said::Nothing("relay_reply_too_large"),
+        RelayResult::Answered(response) => WechatReply::Reply(response),
+        RelayResult::Late if is_durable && on_late == OnLate::Success => WechatReply::Success,
+        RelayResult::Late => WechatReply::Nothing("relay_late"),
+        RelayResult::Unreachable if is_durable => WechatReply::Success,
+        RelayResult::Unreachable => WechatReply::Nothing("relay_unreachable"),
+        RelayResult::TooLarge => WechatReply::Nothing("relay_reply_too_large"),
     }
 }
 
-fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Response<Body> {
-    match said(on_late, passed, is_durable) {
-        Said::Reply(response) => response,
-        Said::Success => answer::success(),
-        Said::Nothing(reason) => close(app, reason),
+fn reply(app: &App, on_late: OnLate, passed: RelayResult, is_durable: bool) -> Response<Body> {
+    match reply_to_wechat(on_late, passed, is_durable) {
+        WechatReply::Reply(response) => response,
+        WechatReply::Success => answer::success(),
+        WechatReply::Nothing(reason) => close(app, reason),
     }
 }
 
@@ -102,18 +102,18 @@ mod tests {
 
     #[test]
     fn success_is_never_said_for_what_is_not_durable() {
-        type Case = (fn() -> Passed, [&'static str; 4]);
-        let heard = |on_late, passed, is_durable| match said(on_late, passed, is_durable) {
-            Said::Reply(_) => "the bot's",
-            Said::Success => "success",
-            Said::Nothing(reason) => reason,
+        type ReplyCase = (fn() -> RelayResult, [&'static str; 4]);
+        let heard = |on_late, passed, is_durable| match reply_to_wechat(on_late, passed, is_durable) {
+            WechatReply::Reply(_) => "the bot's",
+            WechatReply::Success => "success",
+            WechatReply::Nothing(reason) => reason,
         };
         // Durable or not, with on_late = "close"; then the same with "success".
-        let cases: [Case; 4] = [
-            (|| Passed::Answered(Response::default()), ["the bot's"; 4]),
-            (|| Passed::Late, ["relay_late", "relay_late", "success", "relay_late"]),
-            (|| Passed::Unreachable, ["success", "relay_unreachable", "success", "relay_unreachable"]),
-            (|| Passed::TooLarge, ["relay_reply_too_large"; 4]),
+        let cases: [ReplyCase; 4] = [
+            (|| RelayResult::Answered(Response::default()), ["the bot's"; 4]),
+            (|| RelayResult::Late, ["relay_late", "relay_late", "success", "relay_late"]),
+            (|| RelayResult::Unreachable, ["success", "relay_unreachable", "success", "relay_unreachable"]),
+            (|| RelayResult::TooLarge, ["relay_reply_too_large"; 4]),
         ];
         for (passed, wanted) in cases {
             let found = [

@@ -1,19 +1,18 @@
 //! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
 //! without an answer, which a router alone cannot.
 
-mod shares;
+mod connection_shares;
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 mod stopping;
 
 use super::{
-    activity::{Activity, Idle, Timed},
-    answering::SentBody,
-    callback,
+    answer_progress::SentBody,
+    body_reader, callback,
     connection::{CloseWithoutAnswer, Peer},
-    drain,
-    record::Asked,
+    error_recorder::ReceivedRequest,
+    idle_timeout::{Activity, IdleTimeout, TimedStream},
 };
 use crate::http::analysis;
 use crate::{
@@ -45,7 +44,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use shares::{Refused, Share, Shares};
+use connection_shares::{ConnectionShare, ConnectionShares, ShareExceeded};
 
 /// What hyper is told then. It is expected, so nobody logs it.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +54,7 @@ struct Closed;
 /// Requests at the same time on a connection of HTTP/2.
 const STREAMS_MAX: u32 = 64;
 /// How often it is noted that there is no place: at least once in each second.
-const DEAF_EVERY: Duration = Duration::from_millis(400);
+const ACCEPT_BLOCKED_EVERY: Duration = Duration::from_millis(400);
 /// What a connection buffers in each direction; a head has to fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
@@ -64,7 +63,7 @@ pub trait Watcher {
     /// Connections wait in this socket; the first is taken when this is ready.
     fn opening(&self, socket: ListeningSocket) -> impl Future<Output = ()> + Send;
     /// A connection could not be taken, or had to wait.
-    fn deaf(&self);
+    fn accept_blocked(&self);
     /// No new connection is taken from now on.
     fn closing(&self);
 }
@@ -75,7 +74,7 @@ impl Watcher for App {
         self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
     }
 
-    fn deaf(&self) {
+    fn accept_blocked(&self) {
         self.ingest.lose_all(&Reason::NoConnectionTaken);
     }
 
@@ -92,7 +91,7 @@ pub async fn serve(
     end: impl Future<Output = ()>,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Idle` looks now and then.
+    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `IdleTimeout` looks now and then.
     // And one write of one piece: answers are short.
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
@@ -101,15 +100,22 @@ pub async fn serve(
     let places = Arc::new(Semaphore::new(connections_max()));
     let is_handed_over = listener.is_handed_over();
     let (socket, tls) = listener.into_parts();
-    let shares = Shares::new(routes.app.config.get().proxies.clone());
-    let mut server = Server { builder, routes, tls, shares, idle: Idle::start(), stopping: Stopping::new() };
+    let shares = ConnectionShares::new(routes.app.config.get().proxies.clone());
+    let mut server = HttpServer {
+        builder,
+        routes,
+        tls,
+        shares,
+        idle_timeout: IdleTimeout::start(),
+        stopping: Stopping::new(),
+    };
     accept_until(end, &socket, &places, watcher, &server).await;
     accept_until(server.stopping.begin(), &socket, &places, watcher, &server).await;
     let left = (!is_handed_over).then(|| socket.into_std()).and_then(Result::ok);
     left.iter().for_each(|left| accept_those_left(left, &places, watcher, &server));
     watcher.closing();
     drop(left);
-    server.idle.hurry();
+    server.idle_timeout.shorten();
     if !server.stopping.finish().await {
         tracing::warn!("some requests were still running at the end and were cut off");
     }
@@ -120,7 +126,7 @@ async fn accept_until(
     socket: &TcpListener,
     places: &Arc<Semaphore>,
     watcher: &impl Watcher,
-    server: &Server,
+    server: &HttpServer,
 ) {
     let mut end = std::pin::pin!(end);
     loop {
@@ -139,7 +145,7 @@ fn accept_those_left(
     socket: &std::net::TcpListener,
     places: &Arc<Semaphore>,
     watcher: &impl Watcher,
-    server: &Server,
+    server: &HttpServer,
 ) {
     // The runtime may not have heard of them yet, so the system itself is asked.
     while let Ok(place) = places.clone().try_acquire_owned()
@@ -153,16 +159,16 @@ fn accept_those_left(
 }
 
 /// What connections are served with.
-struct Server {
+struct HttpServer {
     builder: auto::Builder<TokioExecutor>,
     routes: Routes,
     tls: Option<Arc<Tls>>,
-    shares: Arc<Shares>,
-    idle: Idle,
+    shares: Arc<ConnectionShares>,
+    idle_timeout: IdleTimeout,
     stopping: Stopping,
 }
 
-impl Server {
+impl HttpServer {
     fn start(
         &self,
         stream: TcpStream,
@@ -176,7 +182,7 @@ impl Server {
             Ok(share) => Arc::new(share),
             Err(refused) => return refuse(app, watcher, Peer(peer), refused),
         };
-        let activity = self.idle.activity();
+        let activity = self.idle_timeout.activity();
         let connection = Connection {
             builder: self.builder.clone(),
             routes: self.routes.clone(),
@@ -197,7 +203,7 @@ impl Server {
             }
             drop(place);
         });
-        self.idle.watch(activity, task.abort_handle());
+        self.idle_timeout.watch(activity, task.abort_handle());
     }
 }
 
@@ -207,14 +213,14 @@ struct Connection {
     routes: Routes,
     activity: Arc<Activity>,
     peer: Peer,
-    share: Arc<Share>,
+    share: Arc<ConnectionShare>,
     follower: Follower,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
         let Connection { builder, routes, activity, peer, share, follower } = self;
-        let io = TokioIo::new(Timed::new(stream, activity.clone()));
+        let io = TokioIo::new(TimedStream::new(stream, activity.clone()));
         let (watched, last_answer) = (activity.clone(), follower.last_answer());
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
@@ -238,7 +244,7 @@ async fn accept(
             Some((stream, peer, place))
         }
         Err(error) => {
-            watcher.deaf();
+            watcher.accept_blocked();
             tracing::warn!(%error, "a connection could not be accepted; raise the limit of open files if this goes on");
             tokio::time::sleep(Duration::from_millis(500)).await;
             None
@@ -253,9 +259,9 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
     }
     let mut freed = std::pin::pin!(places.clone().acquire_owned());
     loop {
-        watcher.deaf();
-        if let Ok(place) = tokio::time::timeout(DEAF_EVERY, &mut freed).await {
-            watcher.deaf();
+        watcher.accept_blocked();
+        if let Ok(place) = tokio::time::timeout(ACCEPT_BLOCKED_EVERY, &mut freed).await {
+            watcher.accept_blocked();
             return place.ok();
         }
     }
@@ -263,21 +269,21 @@ async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedS
 
 /// A connection of an address that holds as many as are free for all others. It might have brought a callback only if
 /// some come from there.
-fn refuse(app: &App, watcher: &impl Watcher, peer: Peer, refused: Refused) {
+fn refuse(app: &App, watcher: &impl Watcher, peer: Peer, refused: ShareExceeded) {
     if refused.may_be_wechat {
-        watcher.deaf();
+        watcher.accept_blocked();
     }
-    if app.refusals.may_log("", "connections_of_an_address", app.clock.now_s()) {
+    if app.log_throttle.may_log("", "connections_of_an_address", app.clock.now_s()) {
         let address = peer.address();
         tracing::warn!(%address, "connections are closed: this address holds as many as are left for all others; if it is a proxy, name it in proxies");
     }
 }
 
 /// Only an authentic callback is answered with 200, by us or by the bot behind.
-fn note_callback(app: &App, share: &Share, response: &Response<Body>) {
+fn record_callback(app: &App, share: &ConnectionShare, response: &Response<Body>) {
     if response.status() == StatusCode::OK
         && response.extensions().get::<CloseWithoutAnswer>().is_none()
-        && let Some((from_s, to_s)) = share.prove(app.clock.now_s())
+        && let Some((from_s, to_s)) = share.record_authentic_callback(app.clock.now_s())
     {
         app.ingest.lose_all_between(from_s, to_s, &Reason::NoConnectionTaken);
     }
@@ -300,26 +306,26 @@ async fn respond(
     peer: Peer,
     arrived: Instant,
     activity: Arc<Activity>,
-    share: Arc<Share>,
+    share: Arc<ConnectionShare>,
     last_answer: LastAnswer,
 ) -> Result<Response<impl SentBody + use<>>, Closed> {
     let (running, watched) = (activity.clone().begin(), activity.clone());
     let version = request.version();
-    let mut request = request.map(|incoming| drain::body(incoming, version, activity));
+    let mut request = request.map(|incoming| body_reader::body(incoming, version, activity));
     if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
         *request.uri_mut() = uri;
     }
     let mut response = if routes.is_public && callback::is_callback(&request) {
         let _callback = watched.callback();
         let response = callback::receive(&routes.app, request, arrived).await;
-        note_callback(&routes.app, &share, &response);
+        record_callback(&routes.app, &share, &response);
         response
     } else {
         request.extensions_mut().insert(peer);
-        let asked = Asked::new(&request, peer, arrived);
+        let received = ReceivedRequest::new(&request, peer, arrived);
         let public = routes.is_public.then_some(&routes.app);
         let response = routed(routes.router, public, request).await;
-        asked.keep(&routes.app, &response);
+        received.record_error(&routes.app, &response);
         response
     };
     last_answer.mark(version, &mut response);
@@ -352,10 +358,10 @@ mod tests {
     use system::{clock::Clock, data_key::DataKey};
 
     #[derive(Default)]
-    struct Counting(AtomicUsize);
+    struct CountingWatcher(AtomicUsize);
 
-    impl Watcher for Counting {
-        fn deaf(&self) {
+    impl Watcher for CountingWatcher {
+        fn accept_blocked(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
 
@@ -366,19 +372,19 @@ mod tests {
 
     #[tokio::test]
     async fn while_all_places_are_taken_time_is_lost_again_and_again_and_once_more_at_the_end() {
-        let (places, watcher) = (Arc::new(Semaphore::new(1)), Counting::default());
+        let (places, watcher) = (Arc::new(Semaphore::new(1)), CountingWatcher::default());
         let taken = place(&places, &watcher).await.unwrap();
         let noted = || watcher.0.load(Ordering::Relaxed);
         assert_eq!(noted(), 0);
         let give_back = async {
             while noted() < 3 {
-                tokio::time::sleep(DEAF_EVERY / 4).await;
+                tokio::time::sleep(ACCEPT_BLOCKED_EVERY / 4).await;
             }
             let before = noted();
             drop(taken);
             before
         };
-        let waiting = tokio::time::timeout(DEAF_EVERY * 100, give_back);
+        let waiting = tokio::time::timeout(ACCEPT_BLOCKED_EVERY * 100, give_back);
         let (found, before) = tokio::join!(place(&places, &watcher), waiting);
         assert!(found.is_some() && before.unwrap() < noted());
     }
@@ -394,22 +400,22 @@ mod tests {
         let account = app.accounts.all().first().unwrap().number;
         let (app, now_s) = (Arc::new(app), Clock::real().now_s());
         let peer = Peer("192.0.2.7:1".parse().unwrap());
-        let shares = Shares::new(app.config.get().proxies.clone());
+        let shares = ConnectionShares::new(app.config.get().proxies.clone());
         let share = shares.take(peer.address(), 0, now_s).unwrap();
         let covers = Change::Claim { account, from_s: now_s - 100, to_s: now_s };
         app.ingest.submit(covers).await.unwrap();
-        let watcher = Counting::default();
+        let watcher = CountingWatcher::default();
         let refused = |at_s| shares.take(peer.address(), 0, at_s).unwrap_err();
         refuse(&app, &watcher, peer, refused(now_s - 50));
-        note_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
-        note_callback(&app, &share, &answer::no_answer());
+        record_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
+        record_callback(&app, &share, &answer::no_answer());
         assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "nothing says yet that it is WeChat's");
         let lost = async || {
             app.ingest.submit(Change::Fact { key: "a".to_owned(), value: None }).await.unwrap();
             !app.store.coverage(account, |coverage| coverage.touches(now_s - 50, now_s - 49, now_s))
         };
         assert!(!lost().await);
-        note_callback(&app, &share, &answer::success());
+        record_callback(&app, &share, &answer::success());
         assert!(lost().await, "the callback shows that it was");
         refuse(&app, &watcher, peer, refused(now_s));
         assert_eq!(watcher.0.load(Ordering::Relaxed), 1);

@@ -37,7 +37,7 @@ use crate::{
     forward::{outbox::Outbox, upstream_token::UpstreamTokens},
     http::{
         concurrency_limit::ConcurrencyLimit,
-        consent_tries::Tries,
+        consent_tries::ConsentTries,
         error_log::{self, ErrorLog},
     },
     intake::{Intake, Limits, log_throttle::LogThrottle},
@@ -50,11 +50,11 @@ use crate::{
 const RELAY_CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
 /// Copies of requests and answers that the gateway holds in memory at the same time. Beyond it a body is not kept, so the
 /// call is not sent twice.
-const GATEWAY_COPIES_BYTES_MAX: usize = 256 << 20;
+const GATEWAY_COPY_BYTES_MAX: usize = 256 << 20;
 /// Bulk requests read at the same time; each holds two chunks of messages at most.
-const BULK_PLACES: usize = 16;
+const BULK_PERMITS: usize = 16;
 /// Questions that read days from disk at the same time.
-const STATISTICS_PLACES: usize = 4;
+const STATISTICS_PERMITS: usize = 4;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -78,25 +78,25 @@ pub struct App {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
-    pub components: Arc<Platforms>,
+    pub platforms: Arc<Platforms>,
     /// The accounts that they bring.
-    pub received: Arc<Received>,
+    pub platform_receiver: Arc<Received>,
     /// WeChat's own tokens that went by, of platforms.
-    pub remembered: UpstreamTokenIndex,
-    /// Tries of secrets on the consent page.
-    pub consent_tries: Tries,
+    pub upstream_token_index: UpstreamTokenIndex,
+    /// ConsentTries of secrets on the consent page.
+    pub consent_tries: ConsentTries,
     /// Keys for the own interface.
     pub api_keys: ApiKeys,
     /// The header, and its value of this process, by which what is passed on is known should it come back.
     pub via: (HeaderName, HeaderValue),
     /// Places for calls that wait for WeChat, or whose answer is on its way.
-    pub gateway_places: Arc<ConcurrencyLimit>,
+    pub gateway_limit: Arc<ConcurrencyLimit>,
     /// Bytes of requests that may be sent to WeChat once more.
-    pub gateway_copies: Budget,
+    pub gateway_copy_budget: Budget,
     /// Bytes of bodies that are being read.
     pub bodies: Budgets,
     /// Copies for those who only listen.
-    pub copies: Outbox,
+    pub outbox: Outbox,
     /// WeChat itself, if calls are passed on.
     pub upstream: Current<Option<Arc<UpstreamTokens>>>,
     /// HTTPS on the public socket, once it is in use.
@@ -108,15 +108,15 @@ pub struct App {
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// Places for bulk requests; further ones wait.
-    pub bulk_places: Semaphore,
+    pub bulk_permits: Semaphore,
     /// Places for statistics that are counted anew; further ones wait.
-    pub statistics_places: Arc<Semaphore>,
+    pub statistics_permits: Arc<Semaphore>,
     /// What of refused callbacks was logged lately.
-    pub refusals: Arc<LogThrottle>,
+    pub log_throttle: Arc<LogThrottle>,
     /// Makes rids.
     pub rids: Rids,
     /// Calls that were answered with an error, for `rid/get`.
-    pub refused_calls: ErrorLog,
+    pub error_log: ErrorLog,
 }
 
 /// Why the program cannot start.
@@ -162,38 +162,39 @@ impl App {
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
-        let components = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
-        let loaded = platform_receiver::load(&store, &key, &components, &accounts)?;
+        let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
+        let loaded = platform_receiver::load(&store, &key, &platforms, &accounts)?;
         let metrics = Arc::new(Metrics::default());
         let all = accounts.all().into_iter();
-        let taken = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
-        let served = taken.map(|account| account.number).collect();
+        let active = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
+        let served = active.map(|account| account.number).collect();
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(UpstreamTokens::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies = Outbox::new(
+        let outbox = Outbox::new(
             &config.data_dir,
             key.clone(),
             clock.clone(),
             metrics.clone(),
             accounts.clone(),
-            components.clone(),
+            platforms.clone(),
         );
-        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let platform_receiver =
+            Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
         let tokens = Tokens::load(key.clone(), &store);
-        let (config, received, refusals) =
-            (Arc::new(Current::new(config)), Arc::new(received), Arc::new(LogThrottle::default()));
+        let (config, platform_receiver, log_throttle) =
+            (Arc::new(Current::new(config)), Arc::new(platform_receiver), Arc::new(LogThrottle::default()));
         let intake = Arc::new(Intake {
             config: config.clone(),
             clock: clock.clone(),
             ingest: ingest.clone(),
             accounts: accounts.clone(),
-            components: components.clone(),
-            received: received.clone(),
+            components: platforms.clone(),
+            received: platform_receiver.clone(),
             metrics: metrics.clone(),
-            refusals: refusals.clone(),
+            refusals: log_throttle.clone(),
             limits: Limits::default(),
         });
         let app = App {
@@ -201,37 +202,37 @@ impl App {
             source: OnceLock::new(),
             address: OnceLock::new(),
             clock,
-            remembered: UpstreamTokenIndex::load(&store),
+            upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
             store,
             ingest,
             tokens,
             key,
             accounts,
-            components,
-            received,
-            consent_tries: Tries::default(),
+            platforms,
+            platform_receiver,
+            consent_tries: ConsentTries::default(),
             via: via()?,
-            gateway_places: ConcurrencyLimit::beside(connections_max()),
-            gateway_copies: Budget::new(GATEWAY_COPIES_BYTES_MAX),
+            gateway_limit: ConcurrencyLimit::beside(connections_max()),
+            gateway_copy_budget: Budget::new(GATEWAY_COPY_BYTES_MAX),
             bodies: Budgets::default(),
-            copies,
+            outbox,
             upstream: Current::new(upstream),
             tls: OnceLock::new(),
             relay: HttpClient::new(RELAY_CONNECT_TIME_MAX),
             intake,
             metrics,
-            bulk_places: Semaphore::new(BULK_PLACES),
-            statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
-            refusals,
+            bulk_permits: Semaphore::new(BULK_PERMITS),
+            statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
+            log_throttle,
             rids: Rids::default(),
-            refused_calls: ErrorLog::default(),
+            error_log: ErrorLog::default(),
         };
         Ok((app, writer))
     }
 
     /// What changing accounts needs.
-    pub fn office(&self) -> AccountService<'_> {
+    pub fn account_service(&self) -> AccountService<'_> {
         AccountService {
             accounts: &self.accounts,
             config: &self.config,
@@ -240,9 +241,9 @@ impl App {
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
-            components: &self.components,
+            components: &self.platforms,
             key: &self.key,
-            received: &self.received,
+            received: &self.platform_receiver,
         }
     }
 
@@ -264,15 +265,15 @@ impl App {
             key: &self.key,
             metrics: &self.metrics,
             accounts: &self.accounts,
-            components: &self.components,
-            received: &self.received,
+            components: &self.platforms,
+            received: &self.platform_receiver,
             upstream: &self.upstream,
             tls: self.tls.get().map(AsRef::as_ref),
         }
     }
 
     /// What changing authorizations needs.
-    pub fn desk(&self) -> AuthorizationContext<'_> {
+    pub fn authorization_context(&self) -> AuthorizationContext<'_> {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
@@ -293,7 +294,7 @@ impl App {
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.intake.limits.waiting(),
-            copies_bytes: self.copies.waiting_bytes(),
+            copies_bytes: self.outbox.waiting_bytes(),
             relays_waiting: self.intake.limits.relays(),
             sizes: self.store.sizes(),
             gaps,

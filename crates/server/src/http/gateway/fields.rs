@@ -14,7 +14,7 @@ use super::head::UNRESERVED;
 
 /// One field.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct InputField {
     pub name: String,
     /// Decoded. Of JSON only texts are fields.
     pub value: String,
@@ -24,14 +24,14 @@ pub struct Field {
 
 /// All of them, in their order.
 #[derive(Debug)]
-pub struct Fields {
-    pub all: Vec<Field>,
+pub struct InputFields {
+    pub all: Vec<InputField>,
     is_json: bool,
 }
 
-impl Fields {
+impl InputFields {
     /// Of a query, or of a body that is a form.
-    pub fn of_form(text: &[u8]) -> Fields {
+    pub fn of_form(text: &[u8]) -> InputFields {
         let mut all = Vec::new();
         let mut at = 0;
         for pair in text.split(|byte| *byte == b'&') {
@@ -39,15 +39,15 @@ impl Fields {
             let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let value = (at + equals + 1).min(end)..end;
             let (name, written) = (decoded(&pair[..equals]), decoded(&text[value.clone()]));
-            all.push(Field { name, value: written, place: value });
+            all.push(InputField { name, value: written, place: value });
             at = end + 1;
         }
-        Fields { all, is_json: false }
+        InputFields { all, is_json: false }
     }
 
     /// Of a body: a JSON object, or else a form.
-    pub fn of_body(text: &[u8]) -> Fields {
-        let Ok(Texts(texts)) = serde_json::from_slice(text) else { return Fields::of_form(text) };
+    pub fn of_body(text: &[u8]) -> InputFields {
+        let Ok(JsonMembers(texts)) = serde_json::from_slice(text) else { return InputFields::of_form(text) };
         // A raw value is a part of what was read.
         let place = |raw: &RawValue| {
             let at = raw.get().as_ptr().addr() - text.as_ptr().addr();
@@ -55,13 +55,13 @@ impl Fields {
         };
         let field = |(name, raw): (String, &RawValue)| {
             let value = serde_json::from_str(raw.get()).ok()?;
-            Some(Field { name, value, place: place(raw) })
+            Some(InputField { name, value, place: place(raw) })
         };
-        Fields { all: texts.into_iter().filter_map(field).collect(), is_json: true }
+        InputFields { all: texts.into_iter().filter_map(field).collect(), is_json: true }
     }
 
     /// The text with another value in those fields.
-    pub fn with(&self, text: &[u8], fields: &[&Field], value: &str) -> Vec<u8> {
+    pub fn with(&self, text: &[u8], fields: &[&InputField], value: &str) -> Vec<u8> {
         let written = if self.is_json {
             serde_json::Value::from(value).to_string()
         } else {
@@ -85,24 +85,24 @@ fn decoded(text: &[u8]) -> String {
 }
 
 /// The members of a JSON object, also those whose name stands twice.
-struct Texts<'a>(Vec<(String, &'a RawValue)>);
+struct JsonMembers<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'de> Deserialize<'de> for Texts<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Texts<'de>, D::Error> {
+impl<'de> Deserialize<'de> for JsonMembers<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<JsonMembers<'de>, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Texts<'de>;
+            type Value = JsonMembers<'de>;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<JsonMembers<'de>, A::Error> {
                 let mut all = Vec::new();
                 while let Some(member) = map.next_entry()? {
                     all.push(member);
                 }
-                Ok(Texts(all))
+                Ok(JsonMembers(all))
             }
         }
         deserializer.deserialize_map(Members)
@@ -113,8 +113,8 @@ impl<'de> Deserialize<'de> for Texts<'de> {
 mod tests {
     use super::*;
 
-    fn replaced(fields: &Fields, text: &str) -> String {
-        let secrets: Vec<&Field> = fields.all.iter().filter(|field| field.name == "secret").collect();
+    fn replaced(fields: &InputFields, text: &str) -> String {
+        let secrets: Vec<&InputField> = fields.all.iter().filter(|field| field.name == "secret").collect();
         String::from_utf8(fields.with(text.as_bytes(), &secrets, "N&\"w")).unwrap()
     }
 
@@ -126,14 +126,14 @@ mod tests {
             ("", ""),
             ("xsecret=1", "xsecret=1"),
         ] {
-            assert_eq!(replaced(&Fields::of_form(form.as_bytes()), form), expected);
+            assert_eq!(replaced(&InputFields::of_form(form.as_bytes()), form), expected);
         }
         let json = " {\"x\": [1, {\"secret\":\"in\"}],\n\"s\\u0065cret\" : \"a\\/b\" ,\"secret\":7,\"secret\":\"b\"} ";
-        let fields = Fields::of_body(json.as_bytes());
+        let fields = InputFields::of_body(json.as_bytes());
         assert_eq!(fields.all[0].value, "a/b");
         let expected = " {\"x\": [1, {\"secret\":\"in\"}],\n\"s\\u0065cret\" : \"N&\\\"w\" ,\"secret\":7,\"secret\":\"N&\\\"w\"} ";
         assert_eq!(replaced(&fields, json), expected);
-        assert_eq!(Fields::of_body(b"a=b&c=d+e").all[1].value, "d e");
-        assert_eq!(Fields::of_body(b"").all[0].value, "");
+        assert_eq!(InputFields::of_body(b"a=b&c=d+e").all[1].value, "d e");
+        assert_eq!(InputFields::of_body(b"").all[0].value, "");
     }
 }

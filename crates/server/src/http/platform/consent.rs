@@ -1,8 +1,8 @@
 //! The page on which an account's operator lets a platform act for the account. The account's own secret proves who
-//! decides; a right pre-auth code proves that the platform asked.
+//! decides; a right pre-auth code proves that the platform consent.
 
-mod show;
-mod target;
+mod redirect_target;
+mod view;
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -19,7 +19,7 @@ use datacube::ErrorCode;
 use i18n::Lang;
 use system::secret::Secret;
 
-use self::target::Target;
+use self::redirect_target::RedirectTarget;
 use super::super::{answer, applicant, connection::Peer, page::lang_of};
 use super::push;
 use crate::{
@@ -94,9 +94,9 @@ impl Mistake {
 }
 
 /// What the page is about: from the query, and later from the form. Not shown: it holds a code.
-struct Asked {
+struct ConsentRequest {
     component: Arc<Platform>,
-    redirect_uri: Target,
+    redirect_uri: RedirectTarget,
     pre_auth_code: String,
     code: Code,
     /// The account, as far as it is known.
@@ -106,11 +106,11 @@ struct Asked {
 }
 
 /// Names and values of a query or form, a secret among them.
-struct Values(Vec<(String, String)>);
+struct FormValues(Vec<(String, String)>);
 
-impl Values {
-    fn parse(text: &[u8]) -> Values {
-        Values(form_urlencoded::parse(text).into_owned().collect())
+impl FormValues {
+    fn parse(text: &[u8]) -> FormValues {
+        FormValues(form_urlencoded::parse(text).into_owned().collect())
     }
 
     fn get(&self, name: &str) -> &str {
@@ -126,7 +126,7 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     match parts.method {
         Method::GET | Method::HEAD => open(&app, query, lang),
         Method::POST => match read_sharing(body, FORM_BYTES_MAX, FORM_TIME_MAX, &app.bodies.unproven).await {
-            Ok(form) => decide(&app, &Values::parse(&form), &parts).await,
+            Ok(form) => decide(&app, &FormValues::parse(&form), &parts).await,
             Err(BodyError::Full) => obstacle(&app, Obstacle::Busy, lang),
             Err(_) => obstacle(&app, Obstacle::Form, lang),
         },
@@ -140,24 +140,24 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
 }
 
 fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
-    let values = Values::parse(query.as_bytes());
-    let component = app.components.get(values.get("component_appid"));
+    let values = FormValues::parse(query.as_bytes());
+    let component = app.platforms.get(values.get("component_appid"));
     if component.is_some_and(|component| component.config.role == Role::Receive) {
         return redirect(StatusCode::FOUND, &format!("{REAL_PAGE}?{query}"));
     }
-    match asked(app, &values, lang) {
-        Ok(mut asked) => {
-            values.get("biz_appid").clone_into(&mut asked.appid);
+    match consent_request(app, &values, lang) {
+        Ok(mut consent) => {
+            values.get("biz_appid").clone_into(&mut consent.appid);
             let wished = values.get("category_id_list").split('|').filter_map(|id| id.trim().parse().ok());
-            asked.ticked = known(wished.chain([MESSAGES]));
-            show::form(&asked, None)
+            consent.ticked = known_sets(wished.chain([MESSAGES]));
+            view::form(&consent, None)
         }
         Err(found) => obstacle(app, found, lang),
     }
 }
 
 /// Sets that there are, each once.
-fn known(ids: impl Iterator<Item = u32>) -> Vec<u32> {
+fn known_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut ids: Vec<u32> =
         ids.filter(|id| permission_set(*id).is_some()).take(PERMISSION_SETS.len() * 2).collect();
     ids.sort_unstable();
@@ -165,51 +165,59 @@ fn known(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     ids
 }
 
-fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
-    let component = app.components.get(values.get("component_appid"));
+fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<ConsentRequest, Obstacle> {
+    let component = app.platforms.get(values.get("component_appid"));
     let component = component.filter(|component| component.config.role == Role::Serve);
     let component = component.ok_or(Obstacle::UnknownPlatform)?;
-    let redirect_uri = Target::parse(values.get("redirect_uri"))?;
+    let redirect_uri = RedirectTarget::parse(values.get("redirect_uri"))?;
     let pre_auth_code = values.get("pre_auth_code").to_owned();
     let (appid, now_s) = (&component.config.appid, app.clock.now_s());
-    let code = app.components.check_code(CodeKind::PreAuth, &pre_auth_code, appid, now_s);
+    let code = app.platforms.check_code(CodeKind::PreAuth, &pre_auth_code, appid, now_s);
     let code = code.map_err(|code| {
         if code == ErrorCode::CODE_EXPIRED { Obstacle::CodeExpired } else { Obstacle::CodeInvalid }
     })?;
     if app.consent_tries.are_used_up(appid, &code) {
         return Err(Obstacle::TooManyTries);
     }
-    Ok(Asked { component, redirect_uri, pre_auth_code, code, appid: String::new(), ticked: Vec::new(), lang })
+    Ok(ConsentRequest {
+        component,
+        redirect_uri,
+        pre_auth_code,
+        code,
+        appid: String::new(),
+        ticked: Vec::new(),
+        lang,
+    })
 }
 
-async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body> {
+async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<Body> {
     let lang = lang_of(&format!("lang={}", values.get("lang")), &parts.headers);
-    let mut asked = match asked(app, values, lang) {
-        Ok(asked) => asked,
+    let mut consent = match consent_request(app, values, lang) {
+        Ok(consent) => consent,
         Err(found) => return obstacle(app, found, lang),
     };
     if values.get("decision") == "cancel" {
         app.metrics.consent("cancelled", "");
-        return show::cancelled(&asked);
+        return view::cancelled(&consent);
     }
-    values.get("appid").trim().clone_into(&mut asked.appid);
+    values.get("appid").trim().clone_into(&mut consent.appid);
     let ticked = values.0.iter().filter(|(name, _)| name == "permission_set");
-    asked.ticked = known(ticked.filter_map(|(_, id)| id.parse().ok()));
-    if asked.ticked.is_empty() {
-        return show::form(&asked, Some(Mistake::NothingTicked));
+    consent.ticked = known_sets(ticked.filter_map(|(_, id)| id.parse().ok()));
+    if consent.ticked.is_empty() {
+        return view::form(&consent, Some(Mistake::NothingTicked));
     }
     // Counted before it is looked at, so that tries at the same time are counted, too.
-    if !app.consent_tries.take(&asked.component.config.appid, &asked.code, app.clock.now_s()) {
+    if !app.consent_tries.take(&consent.component.config.appid, &consent.code, app.clock.now_s()) {
         return obstacle(app, Obstacle::TooManyTries, lang);
     }
     let client = parts.extensions.get().copied();
-    match check_secret(app, &asked.appid, &Secret::new(values.get("secret").trim()), client) {
-        Ok(()) => approve(app, asked).await,
+    match check_secret(app, &consent.appid, &Secret::new(values.get("secret").trim()), client) {
+        Ok(()) => approve(app, consent).await,
         Err(mistake) => {
             if mistake != Mistake::AccountOrSecret {
-                app.consent_tries.give_back(&asked.component.config.appid, &asked.code);
+                app.consent_tries.give_back(&consent.component.config.appid, &consent.code);
             }
-            refused(app, &asked, mistake)
+            refused(app, &consent, mistake)
         }
     }
 }
@@ -217,29 +225,29 @@ async fn decide(app: &Arc<App>, values: &Values, parts: &Parts) -> Response<Body
 /// What cannot go on, counted.
 fn obstacle(app: &App, obstacle: Obstacle, lang: Lang) -> Response<Body> {
     app.metrics.consent("refused", obstacle.reason());
-    show::obstacle(obstacle, lang)
+    view::obstacle(obstacle, lang)
 }
 
 /// The page again, counted and logged.
-fn refused(app: &App, asked: &Asked, mistake: Mistake) -> Response<Body> {
-    let (component, reason) = (&asked.component.config.appid, mistake.reason());
+fn refused(app: &App, consent: &ConsentRequest, mistake: Mistake) -> Response<Body> {
+    let (component, reason) = (&consent.component.config.appid, mistake.reason());
     app.metrics.consent("refused", reason);
-    if app.refusals.may_log(component, reason, app.clock.now_s()) {
+    if app.log_throttle.may_log(component, reason, app.clock.now_s()) {
         // Anybody can enter anything as AppID; only with the right secret it is one of ours.
         match mistake {
             Mistake::Address(address) => tracing::warn!(
-                component, account = asked.appid, %address,
+                component, account = consent.appid, %address,
                 "on the consent page a secret was right, and its address is not in ip_allow of the account"
             ),
             Mistake::Frozen => tracing::warn!(
                 component,
-                account = asked.appid,
+                account = consent.appid,
                 "on the consent page a secret was right, and the account has secret_frozen = true"
             ),
             _ => tracing::warn!(component, "on the consent page an AppID or AppSecret was wrong"),
         }
     }
-    show::form(asked, Some(mistake))
+    view::form(consent, Some(mistake))
 }
 
 /// An account that there is not takes as long as a wrong secret. What limits the secret elsewhere limits it here, and only
@@ -257,27 +265,27 @@ fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -
     if account.config.secret_frozen { Err(Mistake::Frozen) } else { Ok(()) }
 }
 
-async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
+async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
     let approval = Approval {
-        component: asked.component.config.appid.clone(),
-        account: asked.appid.clone(),
-        permission_sets: asked.ticked.clone(),
-        pre_auth_code: Some(asked.pre_auth_code.clone()),
+        component: consent.component.config.appid.clone(),
+        account: consent.appid.clone(),
+        permission_sets: consent.ticked.clone(),
+        pre_auth_code: Some(consent.pre_auth_code.clone()),
     };
     match push::authorize(app, approval).await {
         Ok(auth_code) => {
             let expires_in = CodeKind::Auth.life_s().to_string();
             let answer = [("auth_code", auth_code.as_str()), ("expires_in", expires_in.as_str())];
             app.metrics.consent("approved", "");
-            redirect(StatusCode::SEE_OTHER, &asked.redirect_uri.with(answer))
+            redirect(StatusCode::SEE_OTHER, &consent.redirect_uri.with(answer))
         }
         Err(PlatformError::Refused(ErrorCode::INVALID_APPID)) => {
-            refused(app, &asked, Mistake::AccountOrSecret)
+            refused(app, &consent, Mistake::AccountOrSecret)
         }
-        Err(PlatformError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, asked.lang),
+        Err(PlatformError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, consent.lang),
         Err(error) => {
             tracing::error!(%error, "an approval could not be kept");
-            obstacle(app, Obstacle::NotDurable, asked.lang)
+            obstacle(app, Obstacle::NotDurable, consent.lang)
         }
     }
 }

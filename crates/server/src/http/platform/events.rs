@@ -68,7 +68,7 @@ pub async fn receive(
 /// once.
 async fn hand_on(app: &App, platform: &Platform, event: &RawCallback, deadline: Instant) -> Response<Body> {
     let Some(url) = &platform.config.push_url else { return answer::success() };
-    if app.copies.keep_passed_on(platform, event).await {
+    if app.outbox.keep_passed_on(platform, event).await {
         return answer::success();
     }
     relay::answer_event(app, platform, url, event, deadline).await

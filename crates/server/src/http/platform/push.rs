@@ -44,11 +44,11 @@ pub fn start(app: &Arc<App>) {
         let app = app.clone();
         tokio::spawn(async move {
             for event in left_over {
-                tell(&app, event).await;
+                deliver_event(&app, event).await;
             }
         });
     }
-    let all = app.components.all().into_iter();
+    let all = app.platforms.all().into_iter();
     for component in all.filter(|component| component.config.role == Role::Serve) {
         let appid = component.config.appid.clone();
         tokio::spawn(push_tickets(Arc::downgrade(app), appid, component.push_now.clone()));
@@ -60,7 +60,7 @@ async fn push_tickets(app: Weak<App>, component: String, push_now: Arc<Notify>) 
     let mut pushed = None;
     loop {
         let Some(running) = app.upgrade() else { return };
-        let Some(component) = running.components.get(&component) else { return };
+        let Some(component) = running.platforms.get(&component) else { return };
         let now_s = running.clock.now_s();
         let slot = now_s.div_euclid(SLOT_S);
         if pushed != Some(slot) {
@@ -87,22 +87,22 @@ async fn push_ticket(app: &App, component: &Platform) {
     for pause in PAUSES {
         let now_s = app.clock.now_s();
         let appid = &component.config.appid;
-        let event = Event::ticket(appid, app.components.ticket(appid, now_s), now_s);
+        let event = Event::ticket(appid, app.platforms.ticket(appid, now_s), now_s);
         let result = match event.sealed(component, now_s) {
             Ok(sealed) => push_once(app, target, &sealed).await,
             Err(error) => Err(error),
         };
         app.metrics.pushed(event.info_type.name(), if result.is_ok() { "delivered" } else { "failed" });
-        note(component, &result, now_s);
+        record_ticket_push(component, &result, now_s);
         let Err(error) = result else { return };
-        if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
+        if app.log_throttle.may_log(appid, "ticket_not_pushed", now_s) {
             tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; it is tried again soon, and in ten minutes");
         }
         tokio::time::sleep(pause).await;
     }
 }
 
-fn note(component: &Platform, result: &Result<(), String>, now_s: i64) {
+fn record_ticket_push(component: &Platform, result: &Result<(), String>, now_s: i64) {
     let mut pushes = lock(&component.ticket_pushes);
     pushes.taken_s = if result.is_ok() { Some(now_s) } else { pushes.taken_s };
     pushes.error = result.as_ref().err().cloned();
@@ -127,9 +127,9 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
 pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, PlatformError> {
     let shared = app.clone();
     let authorized = tokio::spawn(async move {
-        let (code, event) = shared.components.authorize(approval, shared.desk()).await?;
+        let (code, event) = shared.platforms.authorize(approval, shared.authorization_context()).await?;
         if let Some(event) = event {
-            tell(&shared, event).await;
+            deliver_event(&shared, event).await;
         }
         Ok(code)
     });
@@ -137,10 +137,10 @@ pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, Pla
 }
 
 /// Keeps an event, which is durable with what it tells of, for the platform's address, from where it is delivered.
-pub async fn tell(app: &Arc<App>, event: Event) {
-    let is_over = match app.components.get(&event.component) {
+pub async fn deliver_event(app: &Arc<App>, event: Event) {
+    let is_over = match app.platforms.get(&event.component) {
         Some(component) if event.age_s(app.clock.now_s()) <= AGE_S_MAX => {
-            queue(app, &component, &event).await
+            queue_event(app, &component, &event).await
         }
         // Nobody waits for it any more.
         _ => true,
@@ -151,7 +151,7 @@ pub async fn tell(app: &Arc<App>, event: Event) {
 }
 
 /// Whether nothing is left to do for an event.
-async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
+async fn queue_event(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
     let Some(target) = component.config.push_url.as_ref().filter(|_| component.config.role == Role::Serve)
     else {
         return true;
@@ -164,7 +164,7 @@ async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
                 user_agent: None,
                 body: Bytes::from(sealed.body),
             };
-            app.copies.keep_event(&component.config.appid, target, callback).await
+            app.outbox.keep_event(&component.config.appid, target, callback).await
         }
         Err(error) => {
             tracing::error!(error, "an event cannot be sealed");

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::super::{
     answer,
     caller::{Failure, failure, platform},
-    record::Told,
+    error_recorder::CallContext,
 };
 use crate::{
     accounts::platform_issuer::{Handed, Platform, PlatformError, code::CodeKind},
@@ -29,7 +29,7 @@ type Object = Map<String, Value>;
 
 /// What can be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+enum PlatformCall {
     ComponentToken,
     StartPushTicket,
     CreatePreauthcode,
@@ -39,14 +39,14 @@ enum Call {
     AuthorizerList,
 }
 
-const CALLS: [(&str, Call); 7] = [
-    ("api_component_token", Call::ComponentToken),
-    ("api_start_push_ticket", Call::StartPushTicket),
-    ("api_create_preauthcode", Call::CreatePreauthcode),
-    ("api_query_auth", Call::QueryAuth),
-    ("api_authorizer_token", Call::AuthorizerToken),
-    ("api_get_authorizer_info", Call::AuthorizerInfo),
-    ("api_get_authorizer_list", Call::AuthorizerList),
+const CALLS: [(&str, PlatformCall); 7] = [
+    ("api_component_token", PlatformCall::ComponentToken),
+    ("api_start_push_ticket", PlatformCall::StartPushTicket),
+    ("api_create_preauthcode", PlatformCall::CreatePreauthcode),
+    ("api_query_auth", PlatformCall::QueryAuth),
+    ("api_authorizer_token", PlatformCall::AuthorizerToken),
+    ("api_get_authorizer_info", PlatformCall::AuthorizerInfo),
+    ("api_get_authorizer_list", PlatformCall::AuthorizerList),
 ];
 
 /// Answers a call by its name.
@@ -61,39 +61,39 @@ pub async fn answer(
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };
     let query = parts.uri.query().unwrap_or_default();
-    let told = told(app, query, read.as_ref().ok());
-    match answered(app, *call, query, read.map(|(object, _)| object)).await {
+    let context = call_context(app, query, read.as_ref().ok());
+    match dispatch(app, *call, query, read.map(|(object, _)| object)).await {
         Ok(value) => {
             app.metrics.call(name, 0);
             answer::json(value.to_string())
         }
         Err(failure) => {
             app.metrics.call(name, failure.code.code);
-            told.beside(answer::error(app, failure.code, failure.hint.as_ref()))
+            context.attach_to(answer::error(app, failure.code, failure.hint.as_ref()))
         }
     }
 }
 
 /// Whose call it is: the platform of its token, else the one that it names.
-fn told(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> Told {
-    let by_token = platform(app, query).ok().and_then(|appid| app.components.get(&appid));
+fn call_context(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> CallContext {
+    let by_token = platform(app, query).ok().and_then(|appid| app.platforms.get(&appid));
     let is_proven = by_token.is_some();
     let named = || read.and_then(|(object, _)| component_of(app, object).ok());
     let body = read.map(|(_, body)| body.clone()).unwrap_or_default();
-    Told::platform(by_token.or_else(named), is_proven, body)
+    CallContext::platform(by_token.or_else(named), is_proven, body)
 }
 
-async fn answered(
+async fn dispatch(
     app: &Arc<App>,
-    call: Call,
+    call: PlatformCall,
     query: &str,
     object: Result<Object, Failure>,
 ) -> Result<Value, Failure> {
-    if matches!(call, Call::ComponentToken | Call::StartPushTicket) {
+    if matches!(call, PlatformCall::ComponentToken | PlatformCall::StartPushTicket) {
         let object = object?;
         let component = component_of(app, &object)?;
         return match call {
-            Call::ComponentToken => component_token(app, &component, &object).await,
+            PlatformCall::ComponentToken => component_token(app, &component, &object).await,
             _ => start_push_ticket(&component, &object),
         };
     }
@@ -107,25 +107,25 @@ async fn answered(
         ));
     }
     match call {
-        Call::QueryAuth => query_auth(app, caller, &object).await,
-        Call::AuthorizerToken => authorizer_token(app, caller, &object).await,
-        Call::AuthorizerInfo => authorizer::info(app, &caller, &object),
-        Call::AuthorizerList => authorizer::list(app, &caller, &object),
+        PlatformCall::QueryAuth => query_auth(app, caller, &object).await,
+        PlatformCall::AuthorizerToken => authorizer_token(app, caller, &object).await,
+        PlatformCall::AuthorizerInfo => authorizer::info(app, &caller, &object),
+        PlatformCall::AuthorizerList => authorizer::list(app, &caller, &object),
         _ => create_preauthcode(app, &caller),
     }
 }
 
 /// A text of the body; empty if it is not there, or is no text.
-fn text<'a>(object: &'a Object, name: &str) -> &'a str {
+fn text_field<'a>(object: &'a Object, name: &str) -> &'a str {
     object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
-    let appid = text(object, "component_appid");
+    let appid = text_field(object, "component_appid");
     if appid.is_empty() {
         return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
     }
-    app.components.get(appid).filter(|component| component.config.role == Role::Serve).ok_or_else(|| {
+    app.platforms.get(appid).filter(|component| component.config.role == Role::Serve).ok_or_else(|| {
         failure(
             ErrorCode::INVALID_APPID,
             text!("no [[component]] of the configuration with role = \"serve\" has this appid"),
@@ -135,7 +135,7 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
 
 /// The two calls name the secret differently. Source: WeChat's pages on them.
 fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
-    let secret = text(object, name);
+    let secret = text_field(object, name);
     if secret.is_empty() {
         return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
     }
@@ -151,8 +151,8 @@ fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(),
 async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) -> Result<Value, Failure> {
     check_secret(component, object, "component_appsecret")?;
     let appid = component.config.appid.clone();
-    let ticket = text(object, "component_verify_ticket");
-    app.components.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
+    let ticket = text_field(object, "component_verify_ticket");
+    app.platforms.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
         let pushed = if component.config.push_url.is_some() {
             text!("; it is pushed to push_url, too")
         } else {
@@ -176,13 +176,13 @@ fn start_push_ticket(component: &Platform, object: &Object) -> Result<Value, Fai
 }
 
 fn create_preauthcode(app: &App, component: &str) -> Result<Value, Failure> {
-    let code = app.components.pre_auth_code(component, app.clock.now_s());
+    let code = app.platforms.pre_auth_code(component, app.clock.now_s());
     let code = code.map_err(|error| failed(&error.into()))?;
     Ok(json!({"pre_auth_code": code, "expires_in": CodeKind::PreAuth.life_s()}))
 }
 
 async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
-    let code = text(object, "authorization_code").to_owned();
+    let code = text_field(object, "authorization_code").to_owned();
     if code.is_empty() {
         return Err(failure(
             ErrorCode::CODE_INVALID,
@@ -192,7 +192,9 @@ async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Resul
         ));
     }
     let shared = app.clone();
-    let handed = to_its_end(async move { shared.components.redeem(&component, &code, shared.desk()).await });
+    let handed = to_its_end(async move {
+        shared.platforms.redeem(&component, &code, shared.authorization_context()).await
+    });
     let Handed { authorization, access_token, refresh_token } = handed.await?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": authorization.account,
@@ -205,10 +207,10 @@ async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Resul
 
 async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
     let account = authorizer::appid(object)?.to_owned();
-    let refresh_token = text(object, "authorizer_refresh_token").to_owned();
+    let refresh_token = text_field(object, "authorizer_refresh_token").to_owned();
     let shared = app.clone();
     let handed = to_its_end(async move {
-        shared.components.refresh(&component, &account, &refresh_token, shared.desk()).await
+        shared.platforms.refresh(&component, &account, &refresh_token, shared.authorization_context()).await
     });
     let Handed { access_token, refresh_token, .. } = handed.await?;
     Ok(json!({

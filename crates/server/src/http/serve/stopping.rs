@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::super::activity::Activity;
+use super::super::idle_timeout::Activity;
 
 /// How long a connection from before the stop may wait for its next request. A proxy with traffic uses it again within
 /// milliseconds; one without has nothing to lose.
@@ -233,7 +233,7 @@ mod tests {
     };
 
     use super::{
-        super::super::activity::{Idle, Timed},
+        super::super::idle_timeout::{IdleTimeout, TimedStream},
         *,
     };
 
@@ -245,7 +245,7 @@ mod tests {
     /// The same where an answer takes this long.
     fn connect_to(stopping: &Stopping, takes: Duration, is_callback: bool) -> (DuplexStream, JoinHandle<()>) {
         let (near, far) = tokio::io::duplex(4096);
-        let (follower, activity) = (stopping.follower(), Idle::start().activity());
+        let (follower, activity) = (stopping.follower(), IdleTimeout::start().activity());
         let last_answer = follower.last_answer();
         let task = tokio::spawn(async move {
             let watched = activity.clone();
@@ -261,7 +261,7 @@ mod tests {
                     Ok::<_, Infallible>(running.until_sent(response, version).await)
                 }
             });
-            let io = TokioIo::new(Timed::new(far, watched.clone()));
+            let io = TokioIo::new(TimedStream::new(far, watched.clone()));
             let builder = auto::Builder::new(TokioExecutor::new());
             follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
         });

@@ -1,9 +1,10 @@
 //! What a platform is told of the accounts that authorised it.
 
 use datacube::ErrorCode;
+use i18n::text;
 use serde_json::{Value, json};
 
-use super::{Object, text};
+use super::{Object, text_field};
 use crate::{
     accounts::{
         platform_issuer::{Authorization, permission_set::permission_set},
@@ -21,7 +22,7 @@ const COUNT_MAX: u64 = 500;
 
 /// The account that is asked about.
 pub fn appid(object: &Object) -> Result<&str, Failure> {
-    match text(object, "authorizer_appid") {
+    match text_field(object, "authorizer_appid") {
         "" => Err(failure(ErrorCode::APPID_MISSING, text!("authorizer_appid is missing"))),
         appid => Ok(appid),
     }
@@ -47,13 +48,13 @@ pub fn func_info(authorization: &Authorization) -> Vec<Value> {
 /// `api_get_authorizer_info`
 pub fn info(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
     let appid = appid(object)?;
-    let given = app.components.authorization(component, appid).zip(app.accounts.get(appid));
+    let given = app.platforms.authorization(component, appid).zip(app.accounts.get(appid));
     let (authorization, account) = given.ok_or_else(not_authorized)?;
     Ok(json!({
         "authorizer_info": authorizer_info(&account),
         "authorization_info": {
             "authorizer_appid": appid,
-            "authorizer_refresh_token": app.components.refresh_token(&authorization),
+            "authorizer_refresh_token": app.platforms.refresh_token(&authorization),
             "func_info": func_info(&authorization),
         },
     }))
@@ -91,14 +92,14 @@ pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failur
             text!("count is at most {count_max}", count_max = COUNT_MAX),
         ));
     }
-    let mut all = app.components.authorizations(component);
+    let mut all = app.platforms.authorizations(component);
     all.retain(|authorization| app.accounts.get(&authorization.account).is_some());
     let (offset, count) =
         (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(0));
     let list = all.iter().skip(offset).take(count).map(|authorization| {
         json!({
             "authorizer_appid": authorization.account,
-            "refresh_token": app.components.refresh_token(authorization),
+            "refresh_token": app.platforms.refresh_token(authorization),
             "auth_time": authorization.authorized_s,
         })
     });

@@ -1,4 +1,4 @@
-//! Answers on their way out: which ones their callers do not take, and how many bytes all of them hold in memory.
+//! ConnectionAnswers on their way out: which ones their callers do not take, and how many bytes all of them hold in memory.
 
 use std::{
     future::poll_fn,
@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Frame, SizeHint};
 use system::sync::lock;
 use tokio::{sync::Notify, time::Instant};
 
-use super::pieces::{Pieces, Polled, pass};
+use super::poll_body::{PollBody, PolledFrame, poll_frame_of};
 
 /// What is given to hyper at once. A smaller part of an answer does not count as progress.
 const PIECE_BYTES_MAX: usize = 16 << 10;
@@ -24,24 +24,28 @@ const HEAD_BYTES: usize = 6 << 10;
 /// What all answers of an address may hold; beyond it the connections that have waited longest end.
 const BYTES_MAX: usize = 64 << 20;
 /// Beyond this, no answer gets more, until those connections have ended.
-const BYTES_NEVER: usize = 2 * BYTES_MAX;
+const BYTES_LIMIT: usize = 2 * BYTES_MAX;
 
 /// Marks an answer whose bytes are kept for everybody: to hold it costs no memory.
 #[derive(Clone, Copy, Debug)]
-pub struct KeptForAll;
+pub struct CachedAnswer;
 
 /// The memory of all answers.
 #[derive(Debug)]
-pub struct Room {
+pub struct AnswerMemory {
     started: Instant,
     bytes: AtomicUsize,
     exceeded: Notify,
 }
 
-impl Room {
+impl AnswerMemory {
     /// Nothing is in it.
-    pub fn new() -> Arc<Room> {
-        Arc::new(Room { started: Instant::now(), bytes: AtomicUsize::new(0), exceeded: Notify::new() })
+    pub fn new() -> Arc<AnswerMemory> {
+        Arc::new(AnswerMemory {
+            started: Instant::now(),
+            bytes: AtomicUsize::new(0),
+            exceeded: Notify::new(),
+        })
     }
 
     /// Waits until there is more in it than there may be.
@@ -68,61 +72,64 @@ impl Room {
 
 /// The answers of a connection that have not been sent to their end.
 #[derive(Debug)]
-pub struct Answers {
-    room: Arc<Room>,
-    open: Mutex<Vec<Weak<Answer>>>,
+pub struct ConnectionAnswers {
+    memory: Arc<AnswerMemory>,
+    open: Mutex<Vec<Weak<AnswerState>>>,
 }
 
 /// Progress of an answer. The answer is over once this is dropped by all holders.
 #[derive(Debug)]
-struct Answer {
-    room: Arc<Room>,
+struct AnswerState {
+    memory: Arc<AnswerMemory>,
     /// What it holds in memory.
     bytes: AtomicUsize,
-    /// Pieces that hyper has and that are not sent.
+    /// PollBody that hyper has and that are not sent.
     pieces: AtomicUsize,
-    /// Pieces that were sent.
+    /// PollBody that were sent.
     sent: AtomicU64,
     /// The next piece is still to be made here.
     is_ours: AtomicBool,
-    /// When the last piece was sent, in milliseconds since the room was made.
+    /// When the last piece was sent, in milliseconds since the memory was made.
     moved_ms: AtomicU64,
     /// `sent` when last looked at, and 1; 0 if it did not wait for the peer then.
     seen: AtomicU64,
 }
 
-impl Answers {
+impl ConnectionAnswers {
     /// None yet.
-    pub fn new(room: Arc<Room>) -> Answers {
-        Answers { room, open: Mutex::default() }
+    pub fn new(memory: Arc<AnswerMemory>) -> ConnectionAnswers {
+        ConnectionAnswers { memory, open: Mutex::default() }
     }
 
     /// The same answer as hyper gets it. A watched one is looked after until all of it was sent.
     pub async fn sent(&self, response: Response<Body>, is_watched: bool) -> Response<impl SentBody + use<>> {
         let (parts, body) = response.into_parts();
         let mut length = body.size_hint();
-        let mut sent = Sent { body, rest: Bytes::new(), other: None, going: None };
+        let mut sent = AnswerBody { body, rest: Bytes::new(), other: None, unsent: None };
         if is_watched && !sent.body.is_end_stream() {
-            let is_kept_for_all = parts.extensions.get::<KeptForAll>().is_some();
-            let has_begun = self.begin(&mut sent, is_kept_for_all).await;
+            let is_cached = parts.extensions.get::<CachedAnswer>().is_some();
+            let has_begun = self.begin(&mut sent, is_cached).await;
             length = if has_begun { length } else { SizeHint::with_exact(0) };
         }
-        Response::from_parts(parts, Pieces::new(&length, move |context, is_over| sent.next(context, is_over)))
+        Response::from_parts(
+            parts,
+            PollBody::new(&length, move |context, is_over| sent.next(context, is_over)),
+        )
     }
 
     /// Looks after an answer, and takes what of it is there already. False if it is empty.
-    async fn begin(&self, sent: &mut Sent, is_kept_for_all: bool) -> bool {
-        let answer = Arc::new(Answer::new(&self.room));
-        let mut going = Going { answer: answer.clone(), bytes: 0, is_kept_for_all };
+    async fn begin(&self, sent: &mut AnswerBody, is_cached: bool) -> bool {
+        let answer = Arc::new(AnswerState::new(&self.memory));
+        let mut unsent = UnsentBytes { answer: answer.clone(), bytes: 0, is_cached };
         {
             let mut open = lock(&self.open);
             open.retain(|answer| answer.strong_count() > 0);
             open.push(Arc::downgrade(&answer));
         }
-        going.take(HEAD_BYTES);
-        sent.going = Some(going);
+        unsent.take(HEAD_BYTES);
+        sent.unsent = Some(unsent);
         // What is in memory already is known only by asking.
-        match poll_fn(|context| Poll::Ready(pass(&mut sent.body, context, &mut false))).await {
+        match poll_fn(|context| Poll::Ready(poll_frame_of(&mut sent.body, context, &mut false))).await {
             Poll::Pending => answer.is_ours.store(true, Ordering::Relaxed),
             Poll::Ready(None) => return false,
             Poll::Ready(Some(Err(error))) => sent.other = Some(Err(error)),
@@ -137,14 +144,14 @@ impl Answers {
     }
 
     /// Whether the peer took nothing of one of them since this was asked last.
-    pub fn is_one_stuck(&self) -> bool {
+    pub fn has_stuck(&self) -> bool {
         let mut open = lock(&self.open);
         open.retain(|answer| answer.strong_count() > 0);
         // Each one is to be looked at.
         open.iter().filter_map(Weak::upgrade).filter(|answer| answer.is_stuck()).count() > 0
     }
 
-    /// Since when the peer has let one of them wait, in milliseconds since the room was made; and what all hold. None if it
+    /// Since when the peer has let one of them wait, in milliseconds since the memory was made; and what all hold. None if it
     /// lets none wait.
     pub fn waiting_since_ms(&self) -> Option<(u64, usize)> {
         let open = lock(&self.open);
@@ -155,15 +162,15 @@ impl Answers {
     }
 }
 
-impl Answer {
-    fn new(room: &Arc<Room>) -> Answer {
-        Answer {
-            room: room.clone(),
+impl AnswerState {
+    fn new(memory: &Arc<AnswerMemory>) -> AnswerState {
+        AnswerState {
+            memory: memory.clone(),
             bytes: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             is_ours: AtomicBool::new(false),
-            moved_ms: AtomicU64::new(room.now_ms()),
+            moved_ms: AtomicU64::new(memory.now_ms()),
             seen: AtomicU64::new(0),
         }
     }
@@ -177,43 +184,43 @@ impl Answer {
         found > 0 && self.seen.swap(found, Ordering::Relaxed) == found
     }
 
-    /// False if there is no room for it at all.
+    /// False if there is no memory for it at all.
     fn take(&self, bytes: usize) -> bool {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let all = self.room.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.memory.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if all > BYTES_MAX {
-            self.room.exceeded.notify_one();
+            self.memory.exceeded.notify_one();
         }
-        all <= BYTES_NEVER
+        all <= BYTES_LIMIT
     }
 
     fn give_back(&self, bytes: usize) {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.room.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.memory.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 /// The body of an answer as hyper gets it: piece by piece.
 #[derive(Debug)]
-struct Sent {
+struct AnswerBody {
     body: Body,
     /// What was taken from the body and not given on yet.
     rest: Bytes,
     /// What comes after it that is no data.
     other: Option<Result<Frame<Bytes>, axum::Error>>,
     /// None: nobody looks after it.
-    going: Option<Going>,
+    unsent: Option<UnsentBytes>,
 }
 
 /// What an answer holds that hyper does not have yet.
 #[derive(Debug)]
-struct Going {
-    answer: Arc<Answer>,
+struct UnsentBytes {
+    answer: Arc<AnswerState>,
     bytes: usize,
-    is_kept_for_all: bool,
+    is_cached: bool,
 }
 
-impl Going {
+impl UnsentBytes {
     fn take(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
         self.answer.take(bytes)
@@ -221,14 +228,14 @@ impl Going {
 
     /// A piece of it for hyper.
     fn piece(&mut self, bytes: Bytes) -> Piece {
-        let held = if self.is_kept_for_all { 0 } else { bytes.len().min(self.bytes) };
-        self.bytes -= held;
+        let counted = if self.is_cached { 0 } else { bytes.len().min(self.bytes) };
+        self.bytes -= counted;
         self.answer.pieces.fetch_add(1, Ordering::Relaxed);
-        Piece { bytes, _held: Some(Held { answer: self.answer.clone(), bytes: held }) }
+        Piece { bytes, _sent_notifier: Some(SentNotifier { answer: self.answer.clone(), bytes: counted }) }
     }
 }
 
-impl Drop for Going {
+impl Drop for UnsentBytes {
     fn drop(&mut self) {
         self.answer.give_back(self.bytes);
     }
@@ -236,17 +243,17 @@ impl Drop for Going {
 
 #[derive(Debug, thiserror::Error)]
 #[error("answers that nobody takes hold too much memory")]
-struct Full;
+struct MemoryExceeded;
 
-impl Sent {
+impl AnswerBody {
     fn keep(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) => {
-                let going = self.going.as_mut().filter(|going| !going.is_kept_for_all);
-                if going.is_none_or(|going| going.take(data.len())) {
+                let unsent = self.unsent.as_mut().filter(|unsent| !unsent.is_cached);
+                if unsent.is_none_or(|unsent| unsent.take(data.len())) {
                     self.rest = data;
                 } else {
-                    self.other = Some(Err(axum::Error::new(Full)));
+                    self.other = Some(Err(axum::Error::new(MemoryExceeded)));
                 }
             }
             Err(frame) => self.other = Some(Ok(frame)),
@@ -257,8 +264,8 @@ impl Sent {
     fn kept(&mut self) -> Option<Result<Frame<Piece>, axum::Error>> {
         if !self.rest.is_empty() {
             let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX));
-            let piece = match &mut self.going {
-                Some(going) => going.piece(bytes),
+            let piece = match &mut self.unsent {
+                Some(unsent) => unsent.piece(bytes),
                 None => Piece::free(bytes),
             };
             return Some(Ok(Frame::data(piece)));
@@ -268,18 +275,19 @@ impl Sent {
         Some(other.map(|frame| frame.map_data(Piece::free)))
     }
 
-    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled<Piece> {
-        if self.going.is_none() {
-            return pass(&mut self.body, context, is_over).map_ok(|frame| frame.map_data(Piece::free));
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame<Piece> {
+        if self.unsent.is_none() {
+            return poll_frame_of(&mut self.body, context, is_over)
+                .map_ok(|frame| frame.map_data(Piece::free));
         }
         loop {
             if let Some(kept) = self.kept() {
                 *is_over = self.rest.is_empty() && self.other.is_none() && self.body.is_end_stream();
                 return Poll::Ready(Some(kept));
             }
-            let polled = pass(&mut self.body, context, &mut false);
-            if let Some(going) = &self.going {
-                going.answer.is_ours.store(polled.is_pending(), Ordering::Relaxed);
+            let polled = poll_frame_of(&mut self.body, context, &mut false);
+            if let Some(unsent) = &self.unsent {
+                unsent.answer.is_ours.store(polled.is_pending(), Ordering::Relaxed);
             }
             match ready!(polled) {
                 None => return Poll::Ready(None),
@@ -299,29 +307,29 @@ impl<B: hyper::body::Body<Data = Piece, Error = axum::Error> + Send + Unpin + 's
 #[derive(Debug)]
 pub struct Piece {
     bytes: Bytes,
-    _held: Option<Held>,
+    _sent_notifier: Option<SentNotifier>,
 }
 
 #[derive(Debug)]
-struct Held {
-    answer: Arc<Answer>,
+struct SentNotifier {
+    answer: Arc<AnswerState>,
     bytes: usize,
 }
 
-impl Drop for Held {
+impl Drop for SentNotifier {
     fn drop(&mut self) {
         let answer = &self.answer;
         answer.give_back(self.bytes);
         answer.pieces.fetch_sub(1, Ordering::Relaxed);
         answer.sent.fetch_add(1, Ordering::Relaxed);
-        answer.moved_ms.store(answer.room.now_ms(), Ordering::Relaxed);
+        answer.moved_ms.store(answer.memory.now_ms(), Ordering::Relaxed);
     }
 }
 
 impl Piece {
     /// Counted nowhere.
     fn free(bytes: Bytes) -> Piece {
-        Piece { bytes, _held: None }
+        Piece { bytes, _sent_notifier: None }
     }
 }
 

@@ -20,14 +20,14 @@ const ADDRESSES_MAX: usize = 16_384;
 
 /// Who holds how many connections.
 #[derive(Debug)]
-pub struct Shares {
+pub struct ConnectionShares {
     proxies: Networks,
-    addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
+    addresses: Mutex<HashMap<IpAddr, Arc<PeerConnections>>>,
 }
 
 /// An address of IPv4, or a network of IPv6.
 #[derive(Debug, Default)]
-struct Address {
+struct PeerConnections {
     /// Changed only while the map is locked.
     connections: AtomicUsize,
     /// When the last authentic callback came from it; 0: none did.
@@ -39,29 +39,34 @@ struct Address {
 
 /// A connection's part of the share of its address; given back when dropped.
 #[derive(Debug)]
-pub struct Share {
-    shares: Arc<Shares>,
+pub struct ConnectionShare {
+    shares: Arc<ConnectionShares>,
     /// None: its address has no bound.
-    address: Option<(IpAddr, Arc<Address>)>,
+    address: Option<(IpAddr, Arc<PeerConnections>)>,
 }
 
 /// The address holds its share already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct ShareExceeded {
     /// An authentic callback came from it lately, so this connection might have brought one, too.
     pub may_be_wechat: bool,
 }
 
-impl Shares {
+impl ConnectionShares {
     /// Nobody holds any. Proxies have no bound: one stands for many callers.
-    pub fn new(proxies: Networks) -> Arc<Shares> {
-        Arc::new(Shares { proxies, addresses: Mutex::default() })
+    pub fn new(proxies: Networks) -> Arc<ConnectionShares> {
+        Arc::new(ConnectionShares { proxies, addresses: Mutex::default() })
     }
 
     /// A connection from there, while so many further ones are free.
-    pub fn take(self: &Arc<Shares>, peer: IpAddr, free: usize, now_s: i64) -> Result<Share, Refused> {
+    pub fn take(
+        self: &Arc<ConnectionShares>,
+        peer: IpAddr,
+        free: usize,
+        now_s: i64,
+    ) -> Result<ConnectionShare, ShareExceeded> {
         let Some(key) = self.proxies.counted_as(peer) else {
-            return Ok(Share { shares: self.clone(), address: None });
+            return Ok(ConnectionShare { shares: self.clone(), address: None });
         };
         let mut addresses = lock(&self.addresses);
         if addresses.len() > ADDRESSES_MAX {
@@ -73,12 +78,12 @@ impl Shares {
         }
         address.connections.fetch_add(1, Ordering::Relaxed);
         drop(addresses);
-        Ok(Share { shares: self.clone(), address: Some((key, address)) })
+        Ok(ConnectionShare { shares: self.clone(), address: Some((key, address)) })
     }
 }
 
-impl Address {
-    fn refuse(&self, now_s: i64) -> Refused {
+impl PeerConnections {
+    fn refuse(&self, now_s: i64) -> ShareExceeded {
         let proved_s = self.proved_s.load(Ordering::Relaxed);
         let may_be_wechat = proved_s > 0 && now_s - proved_s < PROVED_S;
         if !may_be_wechat {
@@ -87,7 +92,7 @@ impl Address {
             *refused = Some((lately.map_or(now_s, |(first_s, _)| first_s), now_s));
             self.is_refused.store(true, Ordering::Relaxed);
         }
-        Refused { may_be_wechat }
+        ShareExceeded { may_be_wechat }
     }
 
     fn is_remembered(&self) -> bool {
@@ -95,10 +100,10 @@ impl Address {
     }
 }
 
-impl Share {
+impl ConnectionShare {
     /// An authentic callback came by this connection. If others of its address were refused shortly before: from which
     /// second to which.
-    pub fn prove(&self, now_s: i64) -> Option<(i64, i64)> {
+    pub fn record_authentic_callback(&self, now_s: i64) -> Option<(i64, i64)> {
         let (_, address) = self.address.as_ref()?;
         // Written once a second only: all cores read it.
         if address.proved_s.load(Ordering::Relaxed) != now_s {
@@ -114,7 +119,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for ConnectionShare {
     fn drop(&mut self) {
         let Some((key, address)) = &self.address else { return };
         let mut addresses = lock(&self.shares.addresses);
@@ -128,13 +133,13 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn shares(proxies: &[&str]) -> Arc<Shares> {
+    fn shares(proxies: &[&str]) -> Arc<ConnectionShares> {
         let proxies: Vec<String> = proxies.iter().map(|text| (*text).to_owned()).collect();
-        Shares::new(Networks::parse("proxies", &proxies).unwrap())
+        ConnectionShares::new(Networks::parse("proxies", &proxies).unwrap())
     }
 
     /// All that an address gets of so many places, some of which are taken.
-    fn all(shares: &Arc<Shares>, peer: &str, free: &mut usize) -> Vec<Share> {
+    fn all(shares: &Arc<ConnectionShares>, peer: &str, free: &mut usize) -> Vec<ConnectionShare> {
         let mut taken = Vec::new();
         while *free > 0
             && let Ok(share) = shares.take(peer.parse().unwrap(), *free - 1, 1)
@@ -176,13 +181,13 @@ mod tests {
         let shares = shares(&[]);
         let take = |free, now_s| shares.take("198.51.100.1".parse().unwrap(), free, now_s);
         let share = take(0, 1_000).unwrap();
-        assert_eq!(take(0, 1_001).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(take(0, 1_003).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(share.prove(1_005), Some((1_001, 1_004)));
-        assert_eq!(share.prove(1_006), None, "said once");
-        assert_eq!(take(0, 1_007).unwrap_err(), Refused { may_be_wechat: true });
-        assert_eq!(take(0, 1_006 + PROVED_S).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(share.prove(1_006 + 2 * PROVED_S), None, "too long ago");
+        assert_eq!(take(0, 1_001).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(take(0, 1_003).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(share.record_authentic_callback(1_005), Some((1_001, 1_004)));
+        assert_eq!(share.record_authentic_callback(1_006), None, "said once");
+        assert_eq!(take(0, 1_007).unwrap_err(), ShareExceeded { may_be_wechat: true });
+        assert_eq!(take(0, 1_006 + PROVED_S).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(share.record_authentic_callback(1_006 + 2 * PROVED_S), None, "too long ago");
     }
 
     #[test]
@@ -190,7 +195,7 @@ mod tests {
         let shares = shares(&[]);
         for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 10 {
             let share = shares.take(std::net::Ipv4Addr::from_bits(number).into(), 9, 1).unwrap();
-            share.prove(1);
+            share.record_authentic_callback(1);
         }
         assert!(lock(&shares.addresses).len() <= ADDRESSES_MAX);
     }

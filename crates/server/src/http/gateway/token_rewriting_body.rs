@@ -11,22 +11,22 @@ use hyper::body::{Frame, SizeHint};
 use system::secret::Secret;
 
 use super::{
-    super::pieces::{self, pass},
-    answer_in::replaced,
+    super::poll_body::{self, poll_frame_of},
+    answer_inspection::replaced,
 };
 
 /// The body with each `from` made a `to`. Its length changes with it, and what follows the content is not passed on.
 pub fn body(mut body: Body, from: Secret, to: Secret) -> Body {
-    let mut replacing = Replacing { from, to, kept: Vec::new() };
+    let mut rewriter = Rewriter { from, to, kept: Vec::new() };
     let mut is_read = false;
-    pieces::body(&SizeHint::default(), move |context, _| {
+    poll_body::body(&SizeHint::default(), move |context, _| {
         while !is_read {
-            let out = match ready!(pass(&mut body, context, &mut false)) {
-                Some(Ok(frame)) => replacing.next(&frame.into_data().unwrap_or_default()),
+            let out = match ready!(poll_frame_of(&mut body, context, &mut false)) {
+                Some(Ok(frame)) => rewriter.next(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
                     is_read = true;
-                    mem::take(&mut replacing.kept).into()
+                    mem::take(&mut rewriter.kept).into()
                 }
             };
             if !out.is_empty() {
@@ -37,14 +37,14 @@ pub fn body(mut body: Body, from: Secret, to: Secret) -> Body {
     })
 }
 
-struct Replacing {
+struct Rewriter {
     from: Secret,
     to: Secret,
     /// The end of what came, as far as `from` may begin in it.
     kept: Vec<u8>,
 }
 
-impl Replacing {
+impl Rewriter {
     /// What can go on.
     fn next(&mut self, data: &[u8]) -> Bytes {
         let (from, to) = (self.from.reveal().as_bytes(), self.to.reveal().as_bytes());
@@ -73,12 +73,12 @@ mod tests {
                 } else {
                     text.replace(from.reveal(), to.reveal())
                 };
-                let mut replacing = Replacing { from, to, kept: Vec::new() };
+                let mut rewriter = Rewriter { from, to, kept: Vec::new() };
                 let mut out = Vec::new();
                 for piece in text.as_bytes().chunks(size) {
-                    out.extend_from_slice(&replacing.next(piece));
+                    out.extend_from_slice(&rewriter.next(piece));
                 }
-                out.extend_from_slice(&replacing.kept);
+                out.extend_from_slice(&rewriter.kept);
                 assert_eq!(String::from_utf8(out).unwrap(), expected, "{size}");
             }
         }

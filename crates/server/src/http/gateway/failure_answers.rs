@@ -10,8 +10,8 @@ use datacube::ErrorCode;
 use i18n::{Text, text};
 
 use super::{
-    outgoing::{Lost, Outgoing},
-    unpacked::Coding,
+    decompression::Coding,
+    outgoing_body::{BodyFailure, OutgoingBody},
 };
 use crate::{
     forward::upstream_token::Failure,
@@ -22,7 +22,7 @@ use crate::{
 pub fn failed(app: &App, failure: Failure) -> Response<Body> {
     match failure {
         Failure::Answered { status, content_type, body } => {
-            if app.refusals.may_log("", "no_real_token", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "no_real_token", app.clock.now_s()) {
                 let said = String::from_utf8_lossy(&body).into_owned();
                 tracing::warn!(
                     said,
@@ -37,7 +37,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             response
         }
         Failure::Unreachable(why) => {
-            if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "upstream_unreachable", app.clock.now_s()) {
                 let base = app.upstream().map(|upstream| upstream.config.base.to_string());
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
             }
@@ -48,7 +48,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
             )
         }
         Failure::NoToken(why) => {
-            if app.refusals.may_log("", "token_server", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "token_server", app.clock.now_s()) {
                 tracing::warn!(why, "there is no real token; calls are answered with 502");
             }
             no_answer(
@@ -70,8 +70,8 @@ fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
 }
 
 /// What the caller hears if its body cannot go on.
-pub fn lost(error: Lost) -> Response<Body> {
-    let (status, text) = error.said();
+pub fn lost(error: BodyFailure) -> Response<Body> {
+    let (status, text) = error.answer();
     answer::own_error(status, text)
 }
 
@@ -97,7 +97,7 @@ pub fn piece(app: &App) -> Response<Body> {
 }
 
 /// What may be wrong if WeChat refuses a body.
-pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<Hint> {
+pub fn refuses_chunks(response: &Response<Body>, body: &OutgoingBody) -> Option<Hint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();
     is_refused.then(|| {
         Hint::new(text!("WeChat may take no body in chunks: send one over 1 MiB with Content-Length"))

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::body::{Frame, SizeHint};
 
-use super::super::pieces::{self, Polled, pass};
+use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 
 /// Unpacked at once. It can become a thousand times as much.
 const PIECE_BYTES: usize = 1 << 10;
@@ -60,7 +60,7 @@ pub fn body(coding: &Coding, parts: &mut Parts, body: Body) -> Option<Body> {
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
     let mut unpacked = Unpacked { body, decoder, packed: Bytes::new(), is_over: false };
-    Some(pieces::body(&SizeHint::default(), move |context, _| unpacked.next(context)))
+    Some(poll_body::body(&SizeHint::default(), move |context, _| unpacked.next(context)))
 }
 
 trait Decoder: Write + Send {
@@ -107,10 +107,10 @@ impl Unpacked {
         Ok(decoder.taken())
     }
 
-    fn next(&mut self, context: &mut Context<'_>) -> Polled {
+    fn next(&mut self, context: &mut Context<'_>) -> PolledFrame {
         while !self.is_over {
             if self.packed.is_empty() {
-                match ready!(pass(&mut self.body, context, &mut false)) {
+                match ready!(poll_frame_of(&mut self.body, context, &mut false)) {
                     Some(Ok(frame)) => {
                         self.packed = frame.into_data().unwrap_or_default();
                         if self.packed.is_empty() {

@@ -12,14 +12,14 @@ const NO_URL: &AsciiSet =
 
 /// An address that a browser may be sent to: nothing that runs in the page, nothing that looks like another host.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct RedirectTarget {
     uri: Uri,
     /// What follows `#`.
     fragment: Option<String>,
 }
 
-impl Target {
-    pub fn parse(text: &str) -> Result<Target, Obstacle> {
+impl RedirectTarget {
+    pub fn parse(text: &str) -> Result<RedirectTarget, Obstacle> {
         let is_plain = text.len() <= BYTES_MAX && !text.chars().any(|c| c.is_control() || c == '\\');
         let (scheme, rest) = text.split_once("://").ok_or(Obstacle::RedirectUri)?;
         let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
@@ -47,7 +47,7 @@ impl Target {
         {
             return Err(Obstacle::RedirectAnswer);
         }
-        Ok(Target { uri, fragment })
+        Ok(RedirectTarget { uri, fragment })
     }
 
     /// All of it.
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_browser_is_sent_to_web_addresses_only() {
         for good in ["http://a.example/back?x=1#y", "https://127.0.0.1:8443/", "HTTPS://A.example/%20"] {
-            assert!(Target::parse(good).is_ok(), "{good}");
+            assert!(RedirectTarget::parse(good).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -112,13 +112,13 @@ mod tests {
             "ftp://a.example/",
             "ftp://user@a.example/",
         ] {
-            assert_eq!(Target::parse(bad), Err(Obstacle::RedirectUri), "{bad}");
+            assert_eq!(RedirectTarget::parse(bad), Err(Obstacle::RedirectUri), "{bad}");
         }
         for bad in ["https://user@a.example/", "https://u:p@a.example/", "http://:p@a.example/?auth_code=x"] {
-            assert_eq!(Target::parse(bad), Err(Obstacle::RedirectUser), "{bad}");
+            assert_eq!(RedirectTarget::parse(bad), Err(Obstacle::RedirectUser), "{bad}");
         }
         for bad in ["https://a.example/?auth_code=x", "https://a.example/?a=1&expires%5Fin="] {
-            assert_eq!(Target::parse(bad), Err(Obstacle::RedirectAnswer), "{bad}");
+            assert_eq!(RedirectTarget::parse(bad), Err(Obstacle::RedirectAnswer), "{bad}");
         }
     }
 
@@ -133,7 +133,7 @@ mod tests {
                 "http://[::1]:8060/b?x=%E4%B8%80%20%E4%BA%8C&auth_code=c%26&expires_in=1#y",
             ),
         ] {
-            let target = Target::parse(text).unwrap();
+            let target = RedirectTarget::parse(text).unwrap();
             assert_eq!(target.with([("auth_code", "c&"), ("expires_in", "1")]), seen);
             assert_eq!(target.host(), host);
         }

@@ -10,56 +10,56 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 
 /// What became of asking for a piece: none yet, a piece, why there is none, or the end.
-pub type Polled<D = Bytes, E = axum::Error> = Poll<Option<Result<Frame<D>, E>>>;
+pub type PolledFrame<D = Bytes, E = axum::Error> = Poll<Option<Result<Frame<D>, E>>>;
 
 /// The body. The function captures what it keeps from piece to piece, and says with each piece whether it was the last.
 #[derive(Debug)]
-pub struct Pieces<F> {
+pub struct PollBody<F> {
     next: F,
     /// Bytes still to come, as far as that is known.
     left: Option<u64>,
     is_over: bool,
 }
 
-impl<F> Pieces<F> {
+impl<F> PollBody<F> {
     /// As long as this hint says.
-    pub fn new<D, E>(length: &SizeHint, next: F) -> Pieces<F>
+    pub fn new<D, E>(length: &SizeHint, next: F) -> PollBody<F>
     where
-        F: FnMut(&mut Context<'_>, &mut bool) -> Polled<D, E> + Unpin,
+        F: FnMut(&mut Context<'_>, &mut bool) -> PolledFrame<D, E> + Unpin,
     {
         let left = length.exact();
-        Pieces { next, left, is_over: left == Some(0) }
+        PollBody { next, left, is_over: left == Some(0) }
     }
 }
 
 /// The same as a body for handlers and requests.
 pub fn body<E: Into<BoxError> + 'static>(
     length: &SizeHint,
-    next: impl FnMut(&mut Context<'_>, &mut bool) -> Polled<Bytes, E> + Send + Unpin + 'static,
+    next: impl FnMut(&mut Context<'_>, &mut bool) -> PolledFrame<Bytes, E> + Send + Unpin + 'static,
 ) -> Body {
-    Body::new(Pieces::new(length, next))
+    Body::new(PollBody::new(length, next))
 }
 
 /// The next piece of another body, passed on as it is.
-pub fn pass<B: hyper::body::Body + Unpin>(
+pub fn poll_frame_of<B: hyper::body::Body + Unpin>(
     body: &mut B,
     context: &mut Context<'_>,
     is_over: &mut bool,
-) -> Polled<B::Data, B::Error> {
+) -> PolledFrame<B::Data, B::Error> {
     let polled = Pin::new(&mut *body).poll_frame(context);
     *is_over = body.is_end_stream();
     polled
 }
 
-impl<D: Buf, E, F> hyper::body::Body for Pieces<F>
+impl<D: Buf, E, F> hyper::body::Body for PollBody<F>
 where
-    F: FnMut(&mut Context<'_>, &mut bool) -> Polled<D, E> + Unpin,
+    F: FnMut(&mut Context<'_>, &mut bool) -> PolledFrame<D, E> + Unpin,
 {
     type Data = D;
     type Error = E;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Polled<D, E> {
-        let Pieces { next, left, is_over } = &mut *self;
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> PolledFrame<D, E> {
+        let PollBody { next, left, is_over } = &mut *self;
         let polled = next(context, is_over);
         match &polled {
             Poll::Ready(None) => *is_over = true,

@@ -23,14 +23,14 @@ use tokio::{
     time::Instant,
 };
 
-use super::answering::{Answers, Room, SentBody};
+use super::answer_progress::{AnswerMemory, ConnectionAnswers, SentBody};
 
 /// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs
 /// open between calls. The same holds for one on which the peer takes nothing of an answer.
 const IDLE_MAX: Duration = Duration::from_secs(90);
 /// The same while the program ends.
 const IDLE_AT_END_MAX: Duration = Duration::from_secs(2);
-/// Answers up to this many bytes are out as soon as they are made.
+/// ConnectionAnswers up to this many bytes are out as soon as they are made.
 const SHORT_BYTES: u64 = 16 << 10;
 
 /// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
@@ -47,12 +47,12 @@ pub struct Activity {
     ended: AtomicU64,
     /// Callbacks that are being answered.
     callbacks: AtomicU64,
-    answers: Answers,
+    answers: ConnectionAnswers,
 }
 
 impl Activity {
     /// Of a connection that was just accepted.
-    fn new(room: Arc<Room>) -> Activity {
+    fn new(memory: Arc<AnswerMemory>) -> Activity {
         Activity {
             opened: Instant::now(),
             first_byte_us: AtomicU64::new(0),
@@ -61,7 +61,7 @@ impl Activity {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             callbacks: AtomicU64::new(0),
-            answers: Answers::new(room),
+            answers: ConnectionAnswers::new(memory),
         }
     }
 
@@ -167,31 +167,31 @@ impl Drop for RunningCallback {
 
 /// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
 #[derive(Debug)]
-pub struct Idle {
-    connections: Arc<Mutex<Vec<Watched>>>,
-    room: Arc<Room>,
+pub struct IdleTimeout {
+    connections: Arc<Mutex<Vec<WatchedConnection>>>,
+    memory: Arc<AnswerMemory>,
     task: AbortHandle,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedConnection {
     activity: Arc<Activity>,
     connection: AbortHandle,
     /// What it was at when last looked at, if it was at rest.
     at_rest: Option<u64>,
 }
 
-impl Idle {
+impl IdleTimeout {
     /// Starts looking.
-    pub fn start() -> Idle {
-        let (connections, room) = (Arc::new(Mutex::new(Vec::new())), Room::new());
-        let task = tokio::spawn(look(connections.clone(), room.clone(), IDLE_MAX / 2));
-        Idle { connections, room, task: task.abort_handle() }
+    pub fn start() -> IdleTimeout {
+        let (connections, memory) = (Arc::new(Mutex::new(Vec::new())), AnswerMemory::new());
+        let task = tokio::spawn(check_repeatedly(connections.clone(), memory.clone(), IDLE_MAX / 2));
+        IdleTimeout { connections, memory, task: task.abort_handle() }
     }
 
     /// What happens on a connection that was just accepted.
     pub fn activity(&self) -> Arc<Activity> {
-        Arc::new(Activity::new(self.room.clone()))
+        Arc::new(Activity::new(self.memory.clone()))
     }
 
     /// Looks after a connection, too.
@@ -205,38 +205,42 @@ impl Idle {
                 connections.reserve(open);
             }
         }
-        connections.push(Watched { activity, connection, at_rest: None });
+        connections.push(WatchedConnection { activity, connection, at_rest: None });
     }
 
     /// The program ends: connections without progress are closed sooner.
-    pub fn hurry(&mut self) {
+    pub fn shorten(&mut self) {
         self.task.abort();
-        let looks = look(self.connections.clone(), self.room.clone(), IDLE_AT_END_MAX / 2);
+        let looks = check_repeatedly(self.connections.clone(), self.memory.clone(), IDLE_AT_END_MAX / 2);
         self.task = tokio::spawn(looks).abort_handle();
     }
 }
 
-impl Drop for Idle {
+impl Drop for IdleTimeout {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
 /// Looks at all of them again and again, and ends some at once if their answers hold too much memory.
-async fn look(connections: Arc<Mutex<Vec<Watched>>>, room: Arc<Room>, pause: Duration) {
+async fn check_repeatedly(
+    connections: Arc<Mutex<Vec<WatchedConnection>>>,
+    memory: Arc<AnswerMemory>,
+    pause: Duration,
+) {
     loop {
         let until = Instant::now() + pause;
-        while tokio::time::timeout_at(until, room.exceeded()).await.is_ok() {
-            make_room(&lock(&connections), room.excess_bytes());
+        while tokio::time::timeout_at(until, memory.exceeded()).await.is_ok() {
+            free_memory(&lock(&connections), memory.excess_bytes());
             // Those that end give their memory back only once they run.
             tokio::task::yield_now().await;
         }
-        lock(&connections).retain_mut(Watched::goes_on);
+        lock(&connections).retain_mut(WatchedConnection::check);
     }
 }
 
 /// Ends the connections whose peers have let answers wait longest, until so many bytes are free.
-fn make_room(connections: &[Watched], mut excess_bytes: usize) {
+fn free_memory(connections: &[WatchedConnection], mut excess_bytes: usize) {
     let waiting = connections.iter().filter_map(|watched| {
         let (since_ms, bytes) = watched.activity.answers.waiting_since_ms()?;
         Some((since_ms, bytes, &watched.connection))
@@ -252,11 +256,11 @@ fn make_room(connections: &[Watched], mut excess_bytes: usize) {
     }
 }
 
-impl Watched {
+impl WatchedConnection {
     /// Ends the connection if nothing happened on it since the last look, or on one of its answers; false once it is over.
-    fn goes_on(&mut self) -> bool {
+    fn check(&mut self) -> bool {
         let at_rest = self.activity.at_rest();
-        let is_stuck = self.activity.answers.is_one_stuck();
+        let is_stuck = self.activity.answers.has_stuck();
         if is_stuck || at_rest.is_some() && at_rest == self.at_rest {
             self.connection.abort();
         }
@@ -267,19 +271,19 @@ impl Watched {
 
 /// A connection that notes when requests begin to arrive.
 #[derive(Debug)]
-pub struct Timed<T> {
+pub struct TimedStream<T> {
     io: T,
     activity: Arc<Activity>,
 }
 
-impl<T> Timed<T> {
+impl<T> TimedStream<T> {
     /// Notes it there.
-    pub fn new(io: T, activity: Arc<Activity>) -> Timed<T> {
-        Timed { io, activity }
+    pub fn new(io: T, activity: Arc<Activity>) -> TimedStream<T> {
+        TimedStream { io, activity }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -295,7 +299,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,30 +9,30 @@ use i18n::text;
 
 use super::{
     super::super::page::{Page, escape},
-    Asked, Mistake, Obstacle,
+    ConsentRequest, Mistake, Obstacle,
 };
 use crate::accounts::platform_issuer::permission_set::{PERMISSION_SETS, PermissionSet};
 
 /// The form, with what was entered wrongly.
-pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
-    let lang = asked.lang;
-    let component = escape(&asked.component.config.appid);
+pub fn form(consent: &ConsentRequest, mistake: Option<Mistake>) -> Response<Body> {
+    let lang = consent.lang;
+    let component = escape(&consent.component.config.appid);
     let title = text!("Let a platform act for your account").in_lang(lang);
     let asks = text!("This platform asks to act for an Official Account of yours:").in_lang(lang);
     let leads = text!("Afterwards your browser goes to").in_lang(lang);
     let check = text!("Approve only if you know both. To take it back later, ask whoever runs this server.")
         .in_lang(lang);
-    let address = escape(&asked.redirect_uri.text());
+    let address = escape(&consent.redirect_uri.text());
     let body = format!(
         "{bar}<p>{asks}</p><p class=\"notice\"><strong>{component}</strong></p>\
          <p>{leads} <strong>{host}</strong><br><span class=\"quiet\">{address}</span></p><p>{check}</p>{notice}\
          <form method=\"post\" action=\"/cgi-bin/componentloginpage\" autocomplete=\"off\">{hidden}{fields}{sets}{actions}</form>",
-        bar = bar(&title, asked),
-        host = escape(&asked.redirect_uri.host()),
+        bar = bar(&title, consent),
+        host = escape(&consent.redirect_uri.host()),
         notice = mistake.map(|mistake| notice(mistake, lang)).unwrap_or_default(),
-        hidden = hidden(asked),
-        fields = fields(asked, mistake),
-        sets = sets(asked),
+        hidden = hidden(consent),
+        fields = fields(consent, mistake),
+        sets = sets(consent),
         actions = actions(lang),
     );
     // What was entered is at fault, and the page is there: a browser shows it whatever the status.
@@ -41,17 +41,17 @@ pub fn form(asked: &Asked, mistake: Option<Mistake>) -> Response<Body> {
 }
 
 /// With a link to the same page in the other language.
-fn bar(title: &str, asked: &Asked) -> String {
-    let ticked: Vec<String> = asked.ticked.iter().map(ToString::to_string).collect();
+fn bar(title: &str, consent: &ConsentRequest) -> String {
+    let ticked: Vec<String> = consent.ticked.iter().map(ToString::to_string).collect();
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
-        .append_pair("component_appid", &asked.component.config.appid)
-        .append_pair("pre_auth_code", &asked.pre_auth_code)
-        .append_pair("redirect_uri", &asked.redirect_uri.text())
-        .append_pair("biz_appid", &asked.appid)
+        .append_pair("component_appid", &consent.component.config.appid)
+        .append_pair("pre_auth_code", &consent.pre_auth_code)
+        .append_pair("redirect_uri", &consent.redirect_uri.text())
+        .append_pair("biz_appid", &consent.appid)
         .append_pair("category_id_list", &ticked.join("|"))
-        .append_pair("lang", asked.lang.pick("zh", "en"));
-    let (name, code) = (asked.lang.other().name(), asked.lang.pick("zh-CN", "en"));
+        .append_pair("lang", consent.lang.pick("zh", "en"));
+    let (name, code) = (consent.lang.other().name(), consent.lang.pick("zh-CN", "en"));
     let query = escape(&query.finish());
     let link = format!("<a href=\"?{query}\" lang=\"{code}\" hreflang=\"{code}\">{name}</a>");
     format!("<header class=\"bar\"><h1>{title}</h1>{link}</header>")
@@ -68,20 +68,20 @@ fn notice(mistake: Mistake, lang: Lang) -> String {
     format!("<p class=\"notice bad\" role=\"alert\">{text}</p>")
 }
 
-fn hidden(asked: &Asked) -> String {
+fn hidden(consent: &ConsentRequest) -> String {
     let values = [
-        ("component_appid", asked.component.config.appid.as_str()),
-        ("pre_auth_code", &asked.pre_auth_code),
-        ("redirect_uri", &asked.redirect_uri.text()),
-        ("lang", asked.lang.pick("en", "zh")),
+        ("component_appid", consent.component.config.appid.as_str()),
+        ("pre_auth_code", &consent.pre_auth_code),
+        ("redirect_uri", &consent.redirect_uri.text()),
+        ("lang", consent.lang.pick("en", "zh")),
     ];
     let inputs = values
         .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escape(value)));
     inputs.concat()
 }
 
-fn fields(asked: &Asked, mistake: Option<Mistake>) -> String {
-    let lang = asked.lang;
+fn fields(consent: &ConsentRequest, mistake: Option<Mistake>) -> String {
+    let lang = consent.lang;
     let appid = text!("AppID of your account").in_lang(lang);
     let secret = text!("AppSecret of your account").in_lang(lang);
     let why = text!("The one that this server knows for the account. It proves that the account is yours, and the platform does not get it.").in_lang(lang);
@@ -92,16 +92,16 @@ fn fields(asked: &Asked, mistake: Option<Mistake>) -> String {
          <label for=\"secret\">{secret}</label>\
          <input id=\"secret\" name=\"secret\" type=\"password\" maxlength=\"128\" required autocomplete=\"off\" aria-describedby=\"why\"{invalid}>\
          <p id=\"why\" class=\"quiet\">{why}</p>",
-        escape(&asked.appid),
+        escape(&consent.appid),
     )
 }
 
-fn sets(asked: &Asked) -> String {
-    let legend = text!("Permission sets").in_lang(asked.lang);
+fn sets(consent: &ConsentRequest) -> String {
+    let legend = text!("Permission sets").in_lang(consent.lang);
     let (ticked, others): (Vec<_>, Vec<_>) =
-        PERMISSION_SETS.iter().partition(|set| asked.ticked.contains(&set.id));
+        PERMISSION_SETS.iter().partition(|set| consent.ticked.contains(&set.id));
     let choice = |set: &&PermissionSet, tick: &str| {
-        let (id, name) = (set.id, set.name.in_lang(asked.lang));
+        let (id, name) = (set.id, set.name.in_lang(consent.lang));
         // Sets without a name of their own have their number as one.
         let number = if name.ends_with(&id.to_string()) {
             String::new()
@@ -114,7 +114,7 @@ fn sets(asked: &Asked) -> String {
     };
     let ticked: String = ticked.iter().map(|set| choice(set, " checked")).collect();
     let others: String = others.iter().map(|set| choice(set, "")).collect();
-    let more = text!("Further permission sets").in_lang(asked.lang);
+    let more = text!("Further permission sets").in_lang(consent.lang);
     format!(
         "<fieldset><legend>{legend}</legend><div class=\"row\">{ticked}</div>\
          <details><summary>{more}</summary><div class=\"row\">{others}</div></details></fieldset>"
@@ -130,11 +130,11 @@ fn actions(lang: Lang) -> String {
 }
 
 /// Nothing was granted, as was wished.
-pub fn cancelled(asked: &Asked) -> Response<Body> {
-    let title = text!("Nothing was granted").in_lang(asked.lang);
-    let text = text!("You can close this page.").in_lang(asked.lang);
+pub fn cancelled(consent: &ConsentRequest) -> Response<Body> {
+    let title = text!("Nothing was granted").in_lang(consent.lang);
+    let text = text!("You can close this page.").in_lang(consent.lang);
     let body = format!("<h1>{title}</h1><p>{text}</p>");
-    Page { status: StatusCode::OK, lang: asked.lang, title: title.clone(), body, script: None }.response()
+    Page { status: StatusCode::OK, lang: consent.lang, title: title.clone(), body, script: None }.response()
 }
 
 /// What is wrong, and what would be right. No way leads on from here: the address may be anyone's.

@@ -12,8 +12,8 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 
 use super::{
-    activity::Activity,
-    pieces::{self, Polled, pass},
+    idle_timeout::Activity,
+    poll_body::{self, PolledFrame, poll_frame_of},
 };
 
 /// What is read and thrown away at most, after the answer.
@@ -27,7 +27,7 @@ pub fn body(incoming: Incoming, version: Version, activity: Arc<Activity>) -> Bo
     }
     let length = incoming.size_hint();
     let mut drained = Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2, activity };
-    pieces::body(&length, move |context, is_over| drained.next(context, is_over))
+    poll_body::body(&length, move |context, is_over| drained.next(context, is_over))
 }
 
 struct Drained {
@@ -44,9 +44,9 @@ struct Drained {
 struct BrokenOff;
 
 impl Drained {
-    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled<Bytes, BoxError> {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame<Bytes, BoxError> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = pass(incoming, context, is_over);
+        let polled = poll_frame_of(incoming, context, is_over);
         let is_broken = self.is_http2 && matches!(polled, Poll::Ready(None)) && !*is_over;
         if let Poll::Ready(None | Some(Err(_))) = &polled {
             self.incoming = None;

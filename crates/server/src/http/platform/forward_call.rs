@@ -69,7 +69,7 @@ pub async fn call(
     let Ok(content) = body::read_within(content, ANSWER_BYTES_MAX, gateway::IDLE_MAX).await else {
         return answer::own_error(StatusCode::BAD_GATEWAY, "WeChat's answer broke off");
     };
-    if let Some(given) = Given::find(&name, component, object, &content) {
+    if let Some(given) = IssuedToken::find(&name, component, object, &content) {
         given.remember(app).await;
     }
     Response::from_parts(parts, Body::from(content))
@@ -105,8 +105,8 @@ struct UniqueNames;
 
 impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<UniqueNames, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
+        struct NamesVisitor;
+        impl<'de> Visitor<'de> for NamesVisitor {
             type Value = UniqueNames;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -123,7 +123,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
                 Ok(UniqueNames)
             }
         }
-        deserializer.deserialize_map(Names)
+        deserializer.deserialize_map(NamesVisitor)
     }
 }
 
@@ -135,14 +135,14 @@ async fn pass(app: &Arc<App>, upstream: &Arc<UpstreamTokens>, parts: Parts, body
 }
 
 /// A token in an answer.
-struct Given {
+struct IssuedToken {
     token: String,
     whom: Whom,
     expires_in_s: i64,
 }
 
-impl Given {
-    fn find(name: &str, component: &str, asked: &Map<String, Value>, content: &[u8]) -> Option<Given> {
+impl IssuedToken {
+    fn find(name: &str, component: &str, asked: &Map<String, Value>, content: &[u8]) -> Option<IssuedToken> {
         let answer: Value = serde_json::from_slice(content).ok()?;
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
         let (held, token, account) = match name {
@@ -155,7 +155,7 @@ impl Given {
         };
         let expires_in = &held["expires_in"];
         let said = expires_in.as_i64().or_else(|| expires_in.as_str()?.parse().ok());
-        Some(Given {
+        Some(IssuedToken {
             token: text(&held[token])?,
             whom: Whom { component: component.to_owned(), account },
             expires_in_s: said.unwrap_or(LIFE_S),
@@ -166,9 +166,10 @@ impl Given {
     async fn remember(self, app: &Arc<App>) {
         let now_s = app.clock.now_s();
         if let Some(account) = &self.whom.account {
-            app.received.confirm(&self.whom.component, account);
+            app.platform_receiver.confirm(&self.whom.component, account);
         }
-        let kept = app.remembered.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
+        let kept =
+            app.upstream_token_index.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
         // Goes on also if the caller hangs up.
         let kept = tokio::spawn(kept);
         if !matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(Ok(())))) {

@@ -16,21 +16,21 @@ use system::{
     sync::lock,
 };
 
-use super::super::pieces::{self, Polled, pass};
+use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 
 /// A larger body is not sent twice. Source: the contract.
 const BYTES_MAX: usize = 1 << 20;
 
 /// A body that goes on, and what of it went by so far.
 #[derive(Clone, Debug)]
-pub struct Copy(Arc<Mutex<State>>);
+pub struct RetryCopy(Arc<Mutex<CopyState>>);
 
 #[derive(Debug)]
-struct State {
+struct CopyState {
     /// None once it was read to its end, or taken back.
     body: Option<Body>,
     /// None if it is not kept, or not any more.
-    kept: Option<Kept>,
+    kept: Option<RememberedBody>,
     is_whole: bool,
     /// The rest is read for a second request; the first must not take that for the end.
     is_taken_back: bool,
@@ -43,7 +43,7 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RememberedBody {
     pieces: Vec<Bytes>,
     share: Share,
 }
@@ -53,12 +53,12 @@ struct Kept {
 #[error("the request is sent anew")]
 struct TakenBack;
 
-impl Copy {
+impl RetryCopy {
     /// Of a body that can be sent again; without a budget it cannot.
-    pub fn new(body: Body, budget: Option<&Budget>) -> Copy {
-        let kept = budget.map(|budget| Kept { pieces: Vec::new(), share: budget.share() });
+    pub fn new(body: Body, budget: Option<&Budget>) -> RetryCopy {
+        let kept = budget.map(|budget| RememberedBody { pieces: Vec::new(), share: budget.share() });
         let is_whole = body.is_end_stream();
-        let state = State {
+        let state = CopyState {
             body: Some(body),
             kept,
             is_whole,
@@ -67,14 +67,14 @@ impl Copy {
             moved: 0,
             waker: None,
         };
-        Copy(Arc::new(Mutex::new(state)))
+        RetryCopy(Arc::new(Mutex::new(state)))
     }
 
     /// The body as it goes on.
     pub fn stream(&self) -> Body {
         let length = lock(&self.0).body.as_ref().map_or_else(SizeHint::default, Body::size_hint);
         let copy = self.clone();
-        pieces::body(&length, move |context, is_over| lock(&copy.0).next(context, is_over))
+        poll_body::body(&length, move |context, is_over| lock(&copy.0).next(context, is_over))
     }
 
     /// True if the body broke off before its end.
@@ -92,10 +92,10 @@ impl Copy {
         let mut rest = self.take_back()?;
         while !lock(&self.0).is_whole {
             match tokio::time::timeout(idle_max, rest.frame()).await {
-                Ok(Some(Ok(frame))) => lock(&self.0).note(Some(&frame)),
-                Ok(None) => lock(&self.0).note(None),
+                Ok(Some(Ok(frame))) => lock(&self.0).record_frame(Some(&frame)),
+                Ok(None) => lock(&self.0).record_frame(None),
                 _ => {
-                    lock(&self.0).break_off();
+                    lock(&self.0).mark_broken();
                     return None;
                 }
             }
@@ -118,8 +118,8 @@ impl Copy {
     }
 }
 
-impl State {
-    fn note(&mut self, frame: Option<&Frame<Bytes>>) {
+impl CopyState {
+    fn record_frame(&mut self, frame: Option<&Frame<Bytes>>) {
         self.moved += 1;
         match frame {
             None => self.is_whole = true,
@@ -130,35 +130,35 @@ impl State {
         }
     }
 
-    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame {
         let Some(body) = &mut self.body else {
             let taken_back = self.is_taken_back.then(|| Err(axum::Error::new(TakenBack)));
             return Poll::Ready(taken_back);
         };
-        let polled = pass(body, context, is_over);
+        let polled = poll_frame_of(body, context, is_over);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                self.note(Some(frame));
+                self.record_frame(Some(frame));
                 // Whoever knows the length does not ask again after the last piece.
                 if *is_over {
-                    self.note(None);
+                    self.record_frame(None);
                 }
             }
-            Poll::Ready(None) => self.note(None),
-            Poll::Ready(Some(Err(_))) => self.break_off(),
+            Poll::Ready(None) => self.record_frame(None),
+            Poll::Ready(Some(Err(_))) => self.mark_broken(),
             Poll::Pending => self.waker = Some(context.waker().clone()),
         }
         polled
     }
 
-    fn break_off(&mut self) {
+    fn mark_broken(&mut self) {
         (self.is_broken, self.is_taken_back) = (true, true);
         (self.kept, self.body) = (None, None);
     }
 }
 
-impl Kept {
-    fn with(mut self, data: &[u8]) -> Option<Kept> {
+impl RememberedBody {
+    fn with(mut self, data: &[u8]) -> Option<RememberedBody> {
         let fits = self.share.take(data.len());
         // Copied, since the piece holds on to the buffer it was read into.
         self.pieces.push(Bytes::copy_from_slice(data));
@@ -170,7 +170,7 @@ impl Kept {
 mod tests {
     use super::*;
 
-    async fn pass(copy: &Copy, pieces: usize) {
+    async fn pass(copy: &RetryCopy, pieces: usize) {
         let mut stream = copy.stream();
         for _ in 0..pieces {
             stream.frame().await;
@@ -199,7 +199,7 @@ mod tests {
         let budget = Budget::new(256 << 20);
         let second = Duration::from_secs(1);
         for went_by in 0..=5 {
-            let copy = Copy::new(body(4, 1000), Some(&budget));
+            let copy = RetryCopy::new(body(4, 1000), Some(&budget));
             pass(&copy, went_by).await;
             assert_eq!(copy.whole(second).await.map(|whole| whole.len()), Some(4000), "{went_by}");
             if went_by < 4 {
@@ -207,11 +207,15 @@ mod tests {
             }
         }
         for (pieces, bytes) in [(1, BYTES_MAX + 1), (1025, 1024)] {
-            let copy = Copy::new(body(pieces, bytes), Some(&budget));
+            let copy = RetryCopy::new(body(pieces, bytes), Some(&budget));
             pass(&copy, 1).await;
             assert_eq!(copy.whole(second).await, None);
         }
-        assert_eq!(Copy::new(body(1, 1), None).whole(second).await, None, "without a budget nothing is kept");
+        assert_eq!(
+            RetryCopy::new(body(1, 1), None).whole(second).await,
+            None,
+            "without a budget nothing is kept"
+        );
         assert_eq!(budget.bytes(), 0, "all is given back");
     }
 }

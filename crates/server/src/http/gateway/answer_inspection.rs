@@ -14,7 +14,7 @@ use serde::Deserialize;
 const BYTES_MAX: usize = 64 << 10;
 
 /// An answer after the look.
-pub enum Looked {
+pub enum InspectedAnswer {
     /// Too large, or of another type: what was read of it, and the rest.
     Streamed(Bytes, Body),
     /// All of it, and its error code if it has one.
@@ -29,27 +29,27 @@ pub fn refuses_token(code: i64) -> bool {
 }
 
 /// Reads an answer if it may hold an error code, or is small and no media. What is read and too large goes on as a stream.
-pub async fn look(parts: &Parts, mut body: Body) -> Looked {
+pub async fn look(parts: &Parts, mut body: Body) -> InspectedAnswer {
     let (is_text, size) = (is_text(parts), body.size_hint());
     let is_small = size.lower() <= BYTES_MAX as u64;
     let is_read = is_text || (size.exact().is_some() && !is_media(parts));
     if !is_small || !is_read {
-        return Looked::Streamed(Bytes::new(), body);
+        return InspectedAnswer::Streamed(Bytes::new(), body);
     }
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) => read.extend_from_slice(&data),
             Ok(Err(_)) => {}
-            Err(_) => return Looked::Broken,
+            Err(_) => return InspectedAnswer::Broken,
         }
         if read.len() > BYTES_MAX {
-            return Looked::Streamed(read.freeze(), body);
+            return InspectedAnswer::Streamed(read.freeze(), body);
         }
     }
     let whole = read.freeze();
     let code = if is_text { code_in(&whole) } else { None };
-    Looked::Whole(whole, code)
+    InspectedAnswer::Whole(whole, code)
 }
 
 /// Whether an answer is JSON or text that can be read as it is.

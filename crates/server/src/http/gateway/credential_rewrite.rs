@@ -10,13 +10,13 @@ use hyper::ext::ReasonPhrase;
 use percent_encoding::utf8_percent_encode;
 use system::secret::Secret;
 
-use super::{answer_in::replaced, head::UNRESERVED, replacing};
+use super::{answer_inspection::replaced, head::UNRESERVED, token_rewriting_body};
 
 /// Texts of WeChat's, each with the caller's.
 #[derive(Debug, Default)]
-pub struct Hidden(Vec<(Secret, Secret)>);
+pub struct CredentialRewrite(Vec<(Secret, Secret)>);
 
-impl Hidden {
+impl CredentialRewrite {
     /// One more, however an answer may write it.
     pub fn add(&mut self, real: &Secret, own: &str) {
         let encoded = utf8_percent_encode(real.reveal(), UNRESERVED).to_string();
@@ -67,7 +67,9 @@ impl Hidden {
         if !self.is_empty() {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
-        self.0.iter().fold(body, |body, (real, own)| replacing::body(body, real.clone(), own.clone()))
+        self.0
+            .iter()
+            .fold(body, |body, (real, own)| token_rewriting_body::body(body, real.clone(), own.clone()))
     }
 
     fn in_bytes(&self, bytes: &[u8]) -> Option<Bytes> {
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_real_text_is_found_however_it_is_written_and_another_never() {
-        let mut hidden = Hidden::default();
+        let mut hidden = CredentialRewrite::default();
         hidden.add(&Secret::new("R/e+AL"), "mine");
         hidden.add(&Secret::new("secret"), "own");
         let (mut parts, ()) = http::Response::new(()).into_parts();

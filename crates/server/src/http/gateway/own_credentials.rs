@@ -12,8 +12,9 @@ use serde_json::Value;
 use system::secret::Secret;
 
 use super::{
-    fields::{Field, Fields},
-    head, path, spelled,
+    decodings,
+    fields::{InputField, InputFields},
+    head, path,
 };
 use crate::http::{
     answer,
@@ -38,22 +39,22 @@ const ADDRESS_HEADERS: [&str; 7] = [
 
 /// Something of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ours {
+pub enum OwnCredential {
     Token,
     Secret,
 }
 
 /// Why a call does not go on.
 #[derive(Clone, Copy, Debug)]
-pub enum Refusal {
+pub enum GatewayRefusal {
     /// Something of ours is not in its place.
-    Shows(Ours),
+    Shows(OwnCredential),
     /// Who shows a secret of ours is bound by what its account allows.
     NotAllowed(ErrorCode, Option<Peer>),
 }
 
 /// A secret of WeChat's that took the place of the caller's.
-pub type Swapped = Option<(Secret, Secret)>;
+pub type SwappedSecret = Option<(Secret, Secret)>;
 
 /// Keeps what is ours here: puts WeChat's secret in place of ours, or says why the call does not go on. `body` is all of
 /// it if it is small enough to be searched. `has_token`: the real token will take the place of ours in the query.
@@ -62,33 +63,33 @@ pub fn keep(
     parts: &mut Parts,
     mut body: Option<&mut Bytes>,
     has_token: bool,
-) -> Result<Swapped, Refusal> {
+) -> Result<SwappedSecret, GatewayRefusal> {
     leave_out_addresses(app, &mut parts.headers);
     let swapped = swap_secret(app, parts, body.as_deref_mut())?;
     let body = body.map_or_else(Bytes::new, |body| body.clone());
     match in_head(app, parts, has_token).or_else(|| in_body(app, &body)) {
         None => Ok(swapped),
-        Some(ours) => Err(Refusal::Shows(ours)),
+        Some(ours) => Err(GatewayRefusal::Shows(ours)),
     }
 }
 
-impl Refusal {
+impl GatewayRefusal {
     /// What the caller hears.
     pub fn answer(self, app: &App) -> Response<Body> {
         let (code, hint) = match self {
-            Refusal::Shows(Ours::Token) => (
+            GatewayRefusal::Shows(OwnCredential::Token) => (
                 ErrorCode::INVALID_CREDENTIAL,
                 Hint::new(text!(
                     "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on"
                 )),
             ),
-            Refusal::Shows(Ours::Secret) => (
+            GatewayRefusal::Shows(OwnCredential::Secret) => (
                 ErrorCode::INVALID_APPSECRET,
                 Hint::new(text!(
                     "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on"
                 )),
             ),
-            Refusal::NotAllowed(code, _) => (
+            GatewayRefusal::NotAllowed(code, _) => (
                 code,
                 Hint::new(text!(
                     "this account's ip_allow or secret_frozen does not let its secret be used so"
@@ -96,7 +97,7 @@ impl Refusal {
             ),
         };
         match self {
-            Refusal::NotAllowed(ErrorCode::INVALID_IP, Some(client)) => {
+            GatewayRefusal::NotAllowed(ErrorCode::INVALID_IP, Some(client)) => {
                 answer::invalid_ip(app, client.address(), Some(&hint))
             }
             _ => answer::error(app, code, Some(&hint)),
@@ -114,13 +115,17 @@ fn leave_out_addresses(app: &App, headers: &mut HeaderMap) {
 }
 
 /// Only where WeChat takes a secret: anywhere else it might show up again where others read it.
-fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result<Swapped, Refusal> {
+fn swap_secret(
+    app: &App,
+    parts: &mut Parts,
+    body: Option<&mut Bytes>,
+) -> Result<SwappedSecret, GatewayRefusal> {
     if !path::is_of_users(parts.uri.path()) {
         return Ok(None);
     }
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let in_query = Fields::of_form(query.as_bytes());
-    let in_body = Fields::of_body(body.as_ref().map_or(&[][..], |body| body));
+    let in_query = InputFields::of_form(query.as_bytes());
+    let in_body = InputFields::of_body(body.as_ref().map_or(&[][..], |body| body));
     let named = in_query.all.iter().chain(&in_body.all).filter(|field| field.name == "appid");
     let mut appids = named.map(|field| field.value.as_str());
     let Some(appid) = appids.next().filter(|first| appids.all(|other| other == *first)) else {
@@ -128,15 +133,15 @@ fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result
     };
     let Some(account) = app.accounts.get(appid) else { return Ok(None) };
     let Some(own) = account.config.own_secret() else { return Ok(None) };
-    let is_shown = |field: &&Field| SECRET_NAMES.contains(&field.name.as_str()) && own.is(&field.value);
-    let shown_in_query: Vec<&Field> = in_query.all.iter().filter(is_shown).collect();
-    let shown_in_body: Vec<&Field> = in_body.all.iter().filter(is_shown).collect();
+    let is_shown = |field: &&InputField| SECRET_NAMES.contains(&field.name.as_str()) && own.is(&field.value);
+    let shown_in_query: Vec<&InputField> = in_query.all.iter().filter(is_shown).collect();
+    let shown_in_body: Vec<&InputField> = in_body.all.iter().filter(is_shown).collect();
     if shown_in_query.is_empty() && shown_in_body.is_empty() {
         return Ok(None);
     }
     let client = parts.extensions.get().copied();
     let applicant = Applicant { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
-    applicant.check(app).map_err(|code| Refusal::NotAllowed(code, client))?;
+    applicant.check(app).map_err(|code| GatewayRefusal::NotAllowed(code, client))?;
     let real = account.config.upstream_secret();
     if !shown_in_query.is_empty() {
         let query = in_query.with(query.as_bytes(), &shown_in_query, real.reveal());
@@ -161,7 +166,7 @@ fn put_query(parts: &mut Parts, query: &[u8]) {
 }
 
 /// In all that goes on before the body.
-fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<Ours> {
+fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
     let query = parts.uri.query().unwrap_or_default();
     let query = if has_token { head::without_token(query) } else { query.to_owned() };
     let method = Some(&parts.method).filter(|method| !is_usual(method)).map_or("", Method::as_str);
@@ -173,7 +178,7 @@ fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<Ours> {
         text.extend_from_slice(value.as_bytes());
     }
     let values = || {
-        let fields = Fields::of_form(query.as_bytes()).all;
+        let fields = InputFields::of_form(query.as_bytes()).all;
         let segments = parts.uri.path().split('/').map(decoded);
         let headers =
             parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -199,12 +204,12 @@ fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn in_body(app: &App, body: &[u8]) -> Option<Ours> {
+fn in_body(app: &App, body: &[u8]) -> Option<OwnCredential> {
     if body.is_empty() {
         return None;
     }
     let values = || {
-        let fields = Fields::of_form(body).all.into_iter().flat_map(|field| [field.name, field.value]);
+        let fields = InputFields::of_form(body).all.into_iter().flat_map(|field| [field.name, field.value]);
         fields.chain(serde_json::from_slice(body).map_or_else(|_| Vec::new(), texts))
     };
     in_text(app, body).or_else(|| whole(app, values))
@@ -224,27 +229,27 @@ fn texts(value: Value) -> Vec<String> {
 }
 
 /// Anywhere in a text, however it is written.
-fn in_text(app: &App, text: &[u8]) -> Option<Ours> {
-    let secrets_of_platforms = app.components.own_secrets();
-    spelled::readings(text).iter().find_map(|reading| {
+fn in_text(app: &App, text: &[u8]) -> Option<OwnCredential> {
+    let secrets_of_platforms = app.platforms.own_secrets();
+    decodings::readings(text).iter().find_map(|reading| {
         if app.tokens.stand_in(reading) {
-            return Some(Ours::Token);
+            return Some(OwnCredential::Token);
         }
         let is_secret = app.accounts.own_secrets(|secrets| secrets.stand_in(reading))
             || secrets_of_platforms.stand_in(reading);
-        is_secret.then_some(Ours::Secret)
+        is_secret.then_some(OwnCredential::Secret)
     })
 }
 
 /// Secrets that are too short to be looked for inside longer texts.
-fn whole<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<Ours> {
-    let of_platforms = app.components.own_secrets();
+fn whole<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<OwnCredential> {
+    let of_platforms = app.platforms.own_secrets();
     let is_found = app.accounts.own_secrets(|of_accounts| {
         let is_needed = !of_accounts.is_empty() || !of_platforms.is_empty();
         let is_ours = |value: String| of_accounts.has(value.as_bytes()) || of_platforms.has(value.as_bytes());
         is_needed && values().any(is_ours)
     });
-    is_found.then_some(Ours::Secret)
+    is_found.then_some(OwnCredential::Secret)
 }
 
 #[cfg(test)]
