@@ -1,4 +1,4 @@
-//! ConnectionAnswers on their way out: which ones their callers do not take, and how many bytes all of them hold in memory.
+//! Progress of answers: which ones their peers do not read, and how many bytes all of them hold in memory.
 
 use std::{
     future::poll_fn,
@@ -17,20 +17,20 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::poll_body::{PollBody, PolledFrame, poll_frame_of};
 
-/// What is given to hyper at once. A smaller part of an answer does not count as progress.
+/// Bytes given to hyper at once. Sending less than this does not count as progress.
 const PIECE_BYTES_MAX: usize = 16 << 10;
-/// What an answer holds besides its body, about: its stream, its task, its head.
+/// Estimated memory of an answer besides its body: stream, task and head.
 const HEAD_BYTES: usize = 6 << 10;
-/// What all answers of an address may hold; beyond it the connections that have waited longest end.
+/// Bytes that all answers of a server socket may hold. Beyond it, the connections that have waited longest are closed.
 const BYTES_MAX: usize = 64 << 20;
-/// Beyond this, no answer gets more, until those connections have ended.
+/// Beyond this, no answer gets more memory until those connections have ended.
 const BYTES_LIMIT: usize = 2 * BYTES_MAX;
 
-/// Marks an answer whose bytes are kept for everybody: to hold it costs no memory.
+/// Marks an answer whose bytes are shared by all callers, so holding it costs no memory.
 #[derive(Clone, Copy, Debug)]
 pub struct CachedAnswer;
 
-/// The memory of all answers.
+/// Counts the memory of all answers of a server socket.
 #[derive(Debug)]
 pub struct AnswerMemory {
     started: Instant,
@@ -39,7 +39,7 @@ pub struct AnswerMemory {
 }
 
 impl AnswerMemory {
-    /// Nothing is in it.
+    /// Starts at 0 bytes.
     pub fn new() -> Arc<AnswerMemory> {
         Arc::new(AnswerMemory {
             started: Instant::now(),
@@ -48,18 +48,18 @@ impl AnswerMemory {
         })
     }
 
-    /// Waits until there is more in it than there may be.
+    /// Waits until the answers hold too much.
     pub async fn exceeded(&self) {
         self.exceeded.notified().await;
     }
 
-    /// What has to go: down to three quarters of the bound, so that it is not exceeded again at once.
+    /// Bytes to free: down to three quarters of the limit, so that it is not exceeded again at once.
     pub fn excess_bytes(&self) -> usize {
         let bytes = self.bytes.load(Ordering::Relaxed);
         if bytes > BYTES_MAX { bytes - BYTES_MAX / 4 * 3 } else { 0 }
     }
 
-    /// What is in it.
+    /// Bytes held now.
     #[cfg(test)]
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
@@ -70,38 +70,38 @@ impl AnswerMemory {
     }
 }
 
-/// The answers of a connection that have not been sent to their end.
+/// The answers of a connection that are not completely sent.
 #[derive(Debug)]
 pub struct ConnectionAnswers {
     memory: Arc<AnswerMemory>,
     open: Mutex<Vec<Weak<AnswerState>>>,
 }
 
-/// Progress of an answer. The answer is over once this is dropped by all holders.
+/// Progress of one answer. The answer is complete once all holders have dropped this.
 #[derive(Debug)]
 struct AnswerState {
     memory: Arc<AnswerMemory>,
-    /// What it holds in memory.
+    /// Bytes held in memory.
     bytes: AtomicUsize,
-    /// PollBody that hyper has and that are not sent.
+    /// Pieces that hyper holds and has not sent.
     pieces: AtomicUsize,
-    /// PollBody that were sent.
+    /// Number of pieces sent.
     sent: AtomicU64,
-    /// The next piece is still to be made here.
-    is_ours: AtomicBool,
-    /// When the last piece was sent, in milliseconds since the memory was made.
+    /// Whether the answer waits for its own next piece, not for the peer.
+    waits_for_body: AtomicBool,
+    /// When the last piece was sent, in milliseconds since `AnswerMemory::started`.
     moved_ms: AtomicU64,
-    /// `sent` when last looked at, and 1; 0 if it did not wait for the peer then.
+    /// `sent` at the last check, plus 1. 0 if the answer did not wait for the peer then.
     seen: AtomicU64,
 }
 
 impl ConnectionAnswers {
-    /// None yet.
+    /// A connection without answers.
     pub fn new(memory: Arc<AnswerMemory>) -> ConnectionAnswers {
         ConnectionAnswers { memory, open: Mutex::default() }
     }
 
-    /// The same answer as hyper gets it. A watched one is looked after until all of it was sent.
+    /// Wraps an answer for hyper. If `is_watched`, its progress is tracked until all of it is sent.
     pub async fn sent(&self, response: Response<Body>, is_watched: bool) -> Response<impl SentBody + use<>> {
         let (parts, body) = response.into_parts();
         let mut length = body.size_hint();
@@ -117,7 +117,7 @@ impl ConnectionAnswers {
         )
     }
 
-    /// Looks after an answer, and takes what of it is there already. False if it is empty.
+    /// Begins to track an answer and takes its first piece if that is ready. False if the answer is empty.
     async fn begin(&self, sent: &mut AnswerBody, is_cached: bool) -> bool {
         let answer = Arc::new(AnswerState::new(&self.memory));
         let mut unsent = UnsentBytes { answer: answer.clone(), bytes: 0, is_cached };
@@ -128,31 +128,31 @@ impl ConnectionAnswers {
         }
         unsent.take(HEAD_BYTES);
         sent.unsent = Some(unsent);
-        // What is in memory already is known only by asking.
+        // Polling once shows whether the body is in memory already.
         match poll_fn(|context| Poll::Ready(poll_frame_of(&mut sent.body, context, &mut false))).await {
-            Poll::Pending => answer.is_ours.store(true, Ordering::Relaxed),
+            Poll::Pending => answer.waits_for_body.store(true, Ordering::Relaxed),
             Poll::Ready(None) => return false,
             Poll::Ready(Some(Err(error))) => sent.other = Some(Err(error)),
-            Poll::Ready(Some(Ok(frame))) => sent.keep(frame),
+            Poll::Ready(Some(Ok(frame))) => sent.store(frame),
         }
         true
     }
 
-    /// Whether there is none.
+    /// Whether all answers are completely sent.
     pub fn are_over(&self) -> bool {
         lock(&self.open).iter().all(|answer| answer.strong_count() == 0)
     }
 
-    /// Whether the peer took nothing of one of them since this was asked last.
+    /// Whether the peer read nothing of one answer since the last call.
     pub fn has_stuck(&self) -> bool {
         let mut open = lock(&self.open);
         open.retain(|answer| answer.strong_count() > 0);
-        // Each one is to be looked at.
+        // `count` and not `any`: each answer must be checked.
         open.iter().filter_map(Weak::upgrade).filter(|answer| answer.is_stuck()).count() > 0
     }
 
-    /// Since when the peer has let one of them wait, in milliseconds since the memory was made; and what all hold. None if it
-    /// lets none wait.
+    /// Since when the oldest answer has waited for the peer, in milliseconds since `AnswerMemory::started`, and the bytes that
+    /// all answers hold. None if no answer waits for the peer.
     pub fn waiting_since_ms(&self) -> Option<(u64, usize)> {
         let open = lock(&self.open);
         let answers = || open.iter().filter_map(Weak::upgrade);
@@ -169,14 +169,14 @@ impl AnswerState {
             bytes: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
-            is_ours: AtomicBool::new(false),
+            waits_for_body: AtomicBool::new(false),
             moved_ms: AtomicU64::new(memory.now_ms()),
             seen: AtomicU64::new(0),
         }
     }
 
     fn waits_for_peer(&self) -> bool {
-        self.pieces.load(Ordering::Relaxed) > 0 || !self.is_ours.load(Ordering::Relaxed)
+        self.pieces.load(Ordering::Relaxed) > 0 || !self.waits_for_body.load(Ordering::Relaxed)
     }
 
     fn is_stuck(&self) -> bool {
@@ -184,7 +184,7 @@ impl AnswerState {
         found > 0 && self.seen.swap(found, Ordering::Relaxed) == found
     }
 
-    /// False if there is no memory for it at all.
+    /// Counts bytes. False if this exceeds `BYTES_LIMIT`.
     fn take(&self, bytes: usize) -> bool {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let all = self.memory.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
@@ -200,19 +200,19 @@ impl AnswerState {
     }
 }
 
-/// The body of an answer as hyper gets it: piece by piece.
+/// The body of an answer as hyper gets it, piece by piece.
 #[derive(Debug)]
 struct AnswerBody {
     body: Body,
-    /// What was taken from the body and not given on yet.
+    /// Bytes taken from the body and not yet given to hyper.
     rest: Bytes,
-    /// What comes after it that is no data.
+    /// An error or trailers that come after `rest`.
     other: Option<Result<Frame<Bytes>, axum::Error>>,
-    /// None: nobody looks after it.
+    /// None if the answer is not tracked.
     unsent: Option<UnsentBytes>,
 }
 
-/// What an answer holds that hyper does not have yet.
+/// Counts the bytes of an answer that hyper does not have yet.
 #[derive(Debug)]
 struct UnsentBytes {
     answer: Arc<AnswerState>,
@@ -226,7 +226,7 @@ impl UnsentBytes {
         self.answer.take(bytes)
     }
 
-    /// A piece of it for hyper.
+    /// Makes a piece for hyper.
     fn piece(&mut self, bytes: Bytes) -> Piece {
         let counted = if self.is_cached { 0 } else { bytes.len().min(self.bytes) };
         self.bytes -= counted;
@@ -242,11 +242,11 @@ impl Drop for UnsentBytes {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("answers that nobody takes hold too much memory")]
+#[error("unread answers hold too much memory")]
 struct MemoryExceeded;
 
 impl AnswerBody {
-    fn keep(&mut self, frame: Frame<Bytes>) {
+    fn store(&mut self, frame: Frame<Bytes>) {
         match frame.into_data() {
             Ok(data) => {
                 let unsent = self.unsent.as_mut().filter(|unsent| !unsent.is_cached);
@@ -260,50 +260,50 @@ impl AnswerBody {
         }
     }
 
-    /// What is to be given on before the body is asked again.
-    fn kept(&mut self) -> Option<Result<Frame<Piece>, axum::Error>> {
+    /// What must go to hyper before the body is polled again.
+    fn next_ready(&mut self) -> Option<Result<Frame<Piece>, axum::Error>> {
         if !self.rest.is_empty() {
             let bytes = self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX));
             let piece = match &mut self.unsent {
                 Some(unsent) => unsent.piece(bytes),
-                None => Piece::free(bytes),
+                None => Piece::untracked(bytes),
             };
             return Some(Ok(Frame::data(piece)));
         }
         let other = self.other.take()?;
-        // Nothing is mapped: it is no data.
-        Some(other.map(|frame| frame.map_data(Piece::free)))
+        // This frame holds trailers, so the function is never called.
+        Some(other.map(|frame| frame.map_data(Piece::untracked)))
     }
 
     fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame<Piece> {
         if self.unsent.is_none() {
             return poll_frame_of(&mut self.body, context, is_over)
-                .map_ok(|frame| frame.map_data(Piece::free));
+                .map_ok(|frame| frame.map_data(Piece::untracked));
         }
         loop {
-            if let Some(kept) = self.kept() {
+            if let Some(ready) = self.next_ready() {
                 *is_over = self.rest.is_empty() && self.other.is_none() && self.body.is_end_stream();
-                return Poll::Ready(Some(kept));
+                return Poll::Ready(Some(ready));
             }
             let polled = poll_frame_of(&mut self.body, context, &mut false);
             if let Some(unsent) = &self.unsent {
-                unsent.answer.is_ours.store(polled.is_pending(), Ordering::Relaxed);
+                unsent.answer.waits_for_body.store(polled.is_pending(), Ordering::Relaxed);
             }
             match ready!(polled) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
-                Some(Ok(frame)) => self.keep(frame),
+                Some(Ok(frame)) => self.store(frame),
             }
         }
     }
 }
 
-/// What hyper gets of an answer: pieces that tell when they were sent.
+/// The type of body that hyper gets: pieces that record when they were sent.
 pub trait SentBody: hyper::body::Body<Data = Piece, Error = axum::Error> + Send + Unpin + 'static {}
 
 impl<B: hyper::body::Body<Data = Piece, Error = axum::Error> + Send + Unpin + 'static> SentBody for B {}
 
-/// Bytes for hyper, which lets go of them once they were sent.
+/// Bytes for hyper, which drops them once they are sent.
 #[derive(Debug)]
 pub struct Piece {
     bytes: Bytes,
@@ -327,8 +327,8 @@ impl Drop for SentNotifier {
 }
 
 impl Piece {
-    /// Counted nowhere.
-    fn free(bytes: Bytes) -> Piece {
+    /// A piece that is not tracked.
+    fn untracked(bytes: Bytes) -> Piece {
         Piece { bytes, _sent_notifier: None }
     }
 }

@@ -1,4 +1,4 @@
-//! Places for calls on their way to WeChat: nobody's calls keep all others out.
+//! Limits the concurrent calls to WeChat, so that the calls of one owner cannot block all others.
 
 use std::{
     collections::HashMap,
@@ -9,28 +9,28 @@ use std::{
 
 use system::sync::lock;
 
-/// CallOwner a call is.
+/// The owner that a call is counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallOwner {
-    /// The account's, or the platform's, that its token names.
+    /// The account or platform that the token names, by appid.
     Known(String),
-    /// A user's, owner token only WeChat knows.
+    /// A user, whose token only WeChat knows.
     User,
-    /// A platform's that shows no token known here.
+    /// A caller whose token is not known here, such as a platform's.
     Unknown,
 }
 
-/// How many calls there may be at the same time.
+/// How many calls may run at the same time.
 #[derive(Clone, Copy, Debug)]
 struct Maximums {
-    all_known: usize,
-    of_each_known: usize,
-    /// Of users, and of unknown platforms: no token of ours is needed for either, so of these an address has at maximums as many
-    /// limit as are free for all others.
+    known_in_all: usize,
+    each_known: usize,
+    /// For users and for unknown callers each. They need no token of ours, so an address gets at most as many permits as are
+    /// free for all others.
     others: usize,
 }
 
-/// All of them.
+/// Counts the running calls and gives out permits.
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
     maximums: Maximums,
@@ -39,13 +39,13 @@ pub struct ConcurrencyLimit {
 
 #[derive(Debug, Default)]
 struct RunningCalls {
-    all_known: usize,
-    of: HashMap<CallOwner, usize>,
-    /// Those of users and of unknown platforms, by owner they are and where they come from.
-    from: HashMap<(CallOwner, IpAddr), usize>,
+    known_in_all: usize,
+    by_owner: HashMap<CallOwner, usize>,
+    /// Calls of users and of unknown callers, by owner and address.
+    by_address: HashMap<(CallOwner, IpAddr), usize>,
 }
 
-/// One of them; given back when dropped.
+/// Permits one call until it is dropped.
 #[derive(Debug)]
 pub struct CallPermit {
     limit: Arc<ConcurrencyLimit>,
@@ -54,33 +54,33 @@ pub struct CallPermit {
 }
 
 impl ConcurrencyLimit {
-    /// As many as the connections of callers leave open files for.
-    pub fn beside(connections: usize) -> Arc<ConcurrencyLimit> {
+    /// Limits that leave enough open files for `connections` of callers.
+    pub fn for_connections(connections: usize) -> Arc<ConcurrencyLimit> {
         let part = |divisor: usize| (connections / divisor).max(1);
-        let maximums = Maximums { all_known: part(2), of_each_known: part(8), others: part(16) };
+        let maximums = Maximums { known_in_all: part(2), each_known: part(8), others: part(16) };
         Arc::new(ConcurrencyLimit { maximums, running: Mutex::default() })
     }
 
-    /// A place, if there is one, for a call from there; from nowhere if addresses do not count.
+    /// A permit for a call from this address, if one is free. Without an address, only the owner's limit counts.
     pub fn take(self: &Arc<ConcurrencyLimit>, owner: CallOwner, from: Option<IpAddr>) -> Option<CallPermit> {
         let mut running = lock(&self.running);
-        let of_these = running.of.get(&owner).copied().unwrap_or_default();
+        let of_owner = running.by_owner.get(&owner).copied().unwrap_or_default();
         let is_known = matches!(owner, CallOwner::Known(_));
         let from = from.filter(|_| !is_known);
-        let of_address = from.and_then(|from| running.from.get(&(owner.clone(), from)).copied());
+        let of_address = from.and_then(|from| running.by_address.get(&(owner.clone(), from)).copied());
         let is_free = if is_known {
-            of_these < self.maximums.of_each_known && running.all_known < self.maximums.all_known
+            of_owner < self.maximums.each_known && running.known_in_all < self.maximums.known_in_all
         } else {
-            of_these < self.maximums.others
-                && of_address.unwrap_or_default() < self.maximums.others - of_these
+            of_owner < self.maximums.others
+                && of_address.unwrap_or_default() < self.maximums.others - of_owner
         };
         if !is_free {
             return None;
         }
-        running.of.insert(owner.clone(), of_these + 1);
-        running.all_known += usize::from(is_known);
+        running.by_owner.insert(owner.clone(), of_owner + 1);
+        running.known_in_all += usize::from(is_known);
         if let Some(from) = from {
-            *running.from.entry((owner.clone(), from)).or_default() += 1;
+            *running.by_address.entry((owner.clone(), from)).or_default() += 1;
         }
         drop(running);
         Some(CallPermit { limit: self.clone(), owner, from })
@@ -90,10 +90,10 @@ impl ConcurrencyLimit {
 impl Drop for CallPermit {
     fn drop(&mut self) {
         let mut running = lock(&self.limit.running);
-        running.all_known -= usize::from(matches!(self.owner, CallOwner::Known(_)));
-        give_back(&mut running.of, &self.owner);
+        running.known_in_all -= usize::from(matches!(self.owner, CallOwner::Known(_)));
+        give_back(&mut running.by_owner, &self.owner);
         if let Some(from) = self.from {
-            give_back(&mut running.from, &(self.owner.clone(), from));
+            give_back(&mut running.by_address, &(self.owner.clone(), from));
         }
     }
 }
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_takes_the_places_of_others_and_all_are_given_back() {
-        let limit = ConcurrencyLimit::beside(64);
+    fn no_owner_takes_the_permits_of_others_and_all_are_given_back() {
+        let limit = ConcurrencyLimit::for_connections(64);
         let known = |appid: &str| CallOwner::Known(appid.to_owned());
         for _ in 0..2 {
             let take = |owner: &CallOwner| {
@@ -121,14 +121,14 @@ mod tests {
             let users = take(&CallOwner::User);
             assert_eq!((one.len(), users.len(), take(&CallOwner::Unknown).len()), (8, 4, 4));
             let more: Vec<_> = (2..9).flat_map(|number| take(&known(&format!("wx{number}")))).collect();
-            assert_eq!((more.len(), take(&known("wx2")).len()), (24, 0), "all that are known together");
+            assert_eq!((more.len(), take(&known("wx2")).len()), (24, 0), "all known owners share one limit");
         }
-        assert!(lock(&limit.running).of.is_empty() && lock(&limit.running).all_known == 0);
+        assert!(lock(&limit.running).by_owner.is_empty() && lock(&limit.running).known_in_all == 0);
     }
 
     #[test]
-    fn no_addresses_together_take_all_places_of_users() {
-        let limit = ConcurrencyLimit::beside(1024);
+    fn no_addresses_together_take_all_permits_of_users() {
+        let limit = ConcurrencyLimit::for_connections(1024);
         let take = |owner: CallOwner, from: [u8; 4]| {
             let from = Some(IpAddr::from(from));
             std::iter::from_fn(|| limit.take(owner.clone(), from)).collect::<Vec<CallPermit>>()
@@ -137,11 +137,11 @@ mod tests {
         let two = take(CallOwner::User, [192, 0, 2, 2]);
         let three = take(CallOwner::User, [192, 0, 2, 3]);
         assert_eq!((one.len(), two.len(), three.len()), (32, 16, 8));
-        assert_eq!(take(CallOwner::Unknown, [192, 0, 2, 1]).len(), 32, "users' limit are their own");
+        assert_eq!(take(CallOwner::Unknown, [192, 0, 2, 1]).len(), 32, "users have a limit of their own");
         let known = take(CallOwner::Known("wx1".to_owned()), [192, 0, 2, 1]);
-        assert_eq!(known.len(), 128, "owner token is right is not counted by address");
+        assert_eq!(known.len(), 128, "known owners are not counted by address");
         drop((one, two, three, known));
         let proxy: Vec<_> = std::iter::from_fn(|| limit.take(CallOwner::User, None)).collect();
-        assert!(proxy.len() == 64 && lock(&limit.running).from.is_empty());
+        assert!(proxy.len() == 64 && lock(&limit.running).by_address.is_empty());
     }
 }

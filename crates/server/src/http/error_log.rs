@@ -1,5 +1,5 @@
-//! Calls of WeChat's interfaces that were answered with an error, kept in memory for `rid/get`: without secrets, the newest
-//! of each account, for seven days at most. A restart forgets them.
+//! Calls answered with an error, kept in memory for `rid/get`: without secrets, the newest of each account, for at most
+//! seven days. A restart loses them.
 
 pub mod redaction;
 
@@ -18,85 +18,85 @@ use wechat::request_id::Rid;
 pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
 const OWNER_LIMITS: RingLimits = RingLimits { calls_per_account: 1000, bytes: 56 << 20 };
 const OTHERS_LIMITS: RingLimits = RingLimits { calls_per_account: 100, bytes: 8 << 20 };
-/// Bytes that an entry takes beside its texts, at most: the entry, its places in the indexes, what the allocator rounds up.
+/// Upper bound of an entry's bytes besides its strings: the entry, its index entries, and what the allocator rounds up.
 const ENTRY_BYTES: usize = 512;
-/// Files in the data folder in which former versions kept these calls.
+/// Files in the data folder that earlier versions used for these calls.
 const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
 
-/// A call as `rid/get` shows it.
+/// A call as `rid/get` returns it. The field names are WeChat's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LoggedCall {
-    /// Unix seconds.
+    /// When the call came, in Unix seconds.
     pub invoke_time: i64,
     /// Milliseconds until the answer.
     pub cost_in_ms: u64,
-    /// Path and query.
+    /// Path and query, without secrets.
     pub request_url: String,
-    /// As it came, without secrets.
+    /// The request body, without secrets.
     pub request_body: String,
-    /// As it was sent.
+    /// The response body.
     pub response_body: String,
-    /// The other end of the connection.
+    /// The peer's address.
     pub client_ip: String,
 }
 
 /// Who made a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
-    /// The account or platform itself, which proved it.
+    /// The account or platform itself, proven by its token or secret.
     Owner,
-    /// Anybody else. These calls have limits of their own, so that they push out none of the owner's.
+    /// Anyone else. These calls have their own limits, so that they cannot displace the owner's calls.
     Others,
 }
 
-/// A call and what it is found by.
+/// A logged call, and the keys to find it.
 #[derive(Clone, Debug)]
 pub struct LoggedError {
-    /// Its rid.
+    /// The request id in the error answer.
     pub rid: Rid,
-    /// Who made it.
+    /// Which limits apply.
     pub made_by: MadeBy,
-    /// The account.
+    /// The account or platform that owns the call.
     pub appid: String,
-    /// The platform that called in the account's name, and may see the call, too.
+    /// The platform that called for the account and may also read the call.
     pub platform: Option<String>,
-    /// The call.
+    /// Request and response.
     pub call: LoggedCall,
 }
 
-/// What is known of a rid.
+/// Result of looking up a request id.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// The call.
+    /// The call, which this caller may read.
     Call(Arc<LoggedError>),
-    /// Another account's.
+    /// The call belongs to another account.
     OfAnother,
-    /// Nothing.
+    /// No call with this request id is kept.
     Nothing,
 }
 
-/// All calls that are kept.
+/// The logged calls of all accounts.
 #[derive(Debug)]
 pub struct ErrorLog {
     by_owner: Mutex<Ring>,
     by_others: Mutex<Ring>,
 }
 
-/// How much is kept.
+/// How many calls a ring keeps.
 #[derive(Clone, Copy, Debug)]
 struct RingLimits {
     calls_per_account: usize,
-    /// Of all accounts together.
+    /// For all accounts together.
     bytes: usize,
 }
 
-/// Calls in the order in which they came. Beyond a limit the oldest goes.
+/// Calls in the order of arrival. Beyond a limit the oldest one is removed.
 #[derive(Debug)]
 struct Ring {
     limits: RingLimits,
     /// The number of the next call.
     next: u64,
-    /// By number.
+    /// Calls by number.
     calls: BTreeMap<u64, Arc<LoggedError>>,
     numbers: HashMap<Rid, u64>,
     /// The numbers of each account's calls, oldest first.
@@ -114,7 +114,7 @@ impl Default for ErrorLog {
 }
 
 impl ErrorLog {
-    /// Keeps a call.
+    /// Logs a call.
     pub fn add(&self, refused: LoggedError, now_s: i64) {
         let ring = match refused.made_by {
             MadeBy::Owner => &self.by_owner,
@@ -123,7 +123,7 @@ impl ErrorLog {
         lock(ring).add(refused, now_s);
     }
 
-    /// Looks a call up for an account or a platform.
+    /// Looks up a call for the account or platform `appid`.
     pub fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
         let found =
             [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
@@ -147,7 +147,7 @@ impl LoggedError {
     fn bytes(&self) -> usize {
         let LoggedCall { request_url, request_body, response_body, client_ip, .. } = &self.call;
         let texts = [&self.appid, request_url, request_body, response_body, client_ip];
-        // The appid stands in an index once more.
+        // The index `of_account` holds the appid again.
         let texts = texts.into_iter().chain([&self.appid]).chain(&self.platform);
         texts.map(String::capacity).sum::<usize>() + ENTRY_BYTES
     }
@@ -189,7 +189,7 @@ impl Ring {
         }
     }
 
-    /// Removes a call, which is the oldest of its account.
+    /// Removes a call. It must be the oldest of its account.
     fn remove(&mut self, number: u64) {
         let Some(refused) = self.calls.remove(&number) else { return };
         self.bytes -= refused.bytes();
@@ -203,16 +203,16 @@ impl Ring {
     }
 }
 
-/// Removes what former versions left in the data folder: sealed calls that nothing reads or lets expire any more.
+/// Removes the files of earlier versions: sealed calls that this version does not read.
 pub fn remove_former_files(data_dir: &Path) {
     for path in FORMER_FILES.map(|name| data_dir.join(name)) {
         match std::fs::remove_file(&path) {
             Ok(()) => {
-                tracing::info!(path = %path.display(), "removed: refused calls are now kept in memory only");
+                tracing::info!(path = %path.display(), "removed the error log of an earlier version; it is now in memory only");
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot be removed; nothing reads it any more");
+                tracing::warn!(path = %path.display(), %error, "the error log of an earlier version cannot be removed; nothing reads it");
             }
         }
     }
@@ -249,7 +249,7 @@ mod tests {
         all.iter().for_each(|refused| calls.add(refused.clone(), NOW_S));
     }
 
-    /// What is counted is what is there.
+    /// Whether the indexes and the byte count match the calls.
     fn is_consistent(calls: &ErrorLog) -> bool {
         [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
             let ring = lock(ring);
@@ -276,10 +276,10 @@ mod tests {
     }
 
     #[test]
-    fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
+    fn an_account_keeps_its_newest_thousand_calls_and_other_accounts_keep_theirs() {
         let (calls, rids) = (ErrorLog::default(), Rids::default());
         let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
-        // All of one second: those that came first go first.
+        // All calls have the same second: those that came first are removed first.
         let many: Vec<LoggedError> =
             (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
         let anyone: Vec<LoggedError> =
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
+    fn calls_of_others_never_displace_calls_of_the_owner() {
         let (calls, rids) = (ErrorLog::default(), Rids::default());
         let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
@@ -317,7 +317,7 @@ mod tests {
                 calls.add(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
             }
         }
-        // One that is larger than all that may be kept.
+        // A call that is larger than the limit of all calls together.
         calls.add(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
         assert!(is_consistent(&calls));
         let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn after_seven_days_it_is_gone() {
+    fn a_call_is_removed_after_seven_days() {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let (calls, rids) = (ErrorLog::default(), Rids::default());
             let old = refused(&rids, made_by, "wx1", NOW_S, 10);
@@ -347,7 +347,7 @@ mod tests {
         remove_former_files(folder.path());
         let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(left.collect::<Vec<_>>(), ["pages.redb"]);
-        // Nothing left, or something that is no file: the start goes on.
+        // A folder of that name, or nothing: the start continues.
         std::fs::create_dir(folder.path().join("refused.redb")).unwrap();
         remove_former_files(folder.path());
     }

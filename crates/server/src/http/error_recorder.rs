@@ -1,5 +1,5 @@
-//! Keeps calls that were answered with an error, for `rid/get`. A handler says whose call it was and what its body held
-//! (see [`CallContext`]); all else is seen at the edge, so no handler writes anything.
+//! Records calls that were answered with an error, for `rid/get`. A handler attaches a [`CallContext`] to its answer:
+//! the owner of the call and its body. The server records the rest.
 
 use std::sync::Arc;
 
@@ -25,10 +25,10 @@ use crate::{
     },
 };
 
-/// Whose a call is, and who may see it later.
+/// The owner of a call, who may read it later.
 #[derive(Clone, Debug)]
 enum ErrorOwner {
-    /// With the platform that calls in its name.
+    /// An account, and the platform that calls for it.
     Account(Arc<Account>, Option<String>),
     Platform(Arc<Platform>),
 }
@@ -58,14 +58,14 @@ impl ErrorOwner {
     }
 }
 
-/// What a handler knows of a call. Goes with the response of a call that is refused.
+/// What a handler knows of a call. It is attached to the error answer.
 #[derive(Clone, Debug)]
 pub struct CallContext {
     owner: Option<ErrorOwner>,
     made_by: MadeBy,
-    /// What of the body may be kept, without its secrets.
+    /// The request body; secrets are removed when the call is recorded.
     pub body: Bytes,
-    /// The path that was meant, where the call came by another.
+    /// The path to record, if the call came on another path, such as a cloud call.
     pub path: Option<String>,
 }
 
@@ -75,11 +75,11 @@ impl CallContext {
         CallContext { owner, made_by, body, path: None }
     }
 
-    /// Of somebody with a token; of nobody that is known nothing is kept.
+    /// Context of a caller with a token. Calls of unknown callers are not recorded.
     pub fn of_caller(app: &App, caller: &Result<Caller, Failure>, parts: &Parts) -> CallContext {
         match caller {
             Ok(caller) => {
-                // A platform, whose authorisation may be over, must not push out what the account itself asks for.
+                // Calls of a platform, whose authorisation may have ended, must not displace the account's own calls.
                 let is_account = caller.component.is_none() && !caller.has_real_token;
                 let owner = ErrorOwner::Account(caller.account.clone(), caller.component.clone());
                 CallContext::new(Some(owner), is_account, Bytes::new())
@@ -93,22 +93,22 @@ impl CallContext {
         }
     }
 
-    /// Of somebody who names an account and has shown nothing.
+    /// Context of a caller who names an account and has proven nothing.
     pub fn unproven(account: Option<Arc<Account>>, body: Bytes) -> CallContext {
         CallContext::new(account.map(|account| ErrorOwner::Account(account, None)), false, body)
     }
 
-    /// The same once it is shown.
+    /// Context of a caller who has proven to be the account.
     pub fn proven(account: Arc<Account>, body: Bytes) -> CallContext {
         CallContext::new(Some(ErrorOwner::Account(account, None)), true, body)
     }
 
-    /// Of a platform, as soon as the call names one; proven by its token.
+    /// Context of a call of a platform. It is proven if the call has the platform's token.
     pub fn platform(platform: Option<Arc<Platform>>, is_proven: bool, body: Bytes) -> CallContext {
         CallContext::new(platform.map(ErrorOwner::Platform), is_proven, body)
     }
 
-    /// Lays it beside the answer.
+    /// Attaches the context to an error answer.
     pub fn attach_to(self, mut response: Response<Body>) -> Response<Body> {
         if self.owner.is_some() {
             response.extensions_mut().insert(self);
@@ -117,7 +117,7 @@ impl CallContext {
     }
 }
 
-/// A request as it came in.
+/// The parts of a request that are needed after its answer.
 #[derive(Debug)]
 pub struct ReceivedRequest {
     uri: Uri,
@@ -126,11 +126,12 @@ pub struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
+    /// `arrived` is when the first byte of the request arrived.
     pub fn new<T>(request: &Request<T>, peer: Peer, arrived: Instant) -> ReceivedRequest {
         ReceivedRequest { uri: request.uri().clone(), peer, arrived }
     }
 
-    /// Keeps the call, if it was answered with an error and its account is known.
+    /// Records the call if it was answered with an error and its owner is known.
     pub fn record_error(self, app: &App, response: &Response<Body>) {
         let extensions = response.extensions();
         let (Some(error), Some(context)) = (extensions.get::<ErrorAnswer>(), extensions.get::<CallContext>())

@@ -1,5 +1,5 @@
-//! The gateway: every path of WeChat's interface that is not answered here goes on to WeChat, with the real token in
-//! permit of ours, streamed both ways (the contract, section 7).
+//! The gateway: each path of WeChat's interface that msgcube does not answer itself goes on to WeChat, with the real token
+//! in place of ours, streamed both ways (the contract, section 7).
 
 mod answer_inspection;
 mod credential_rewrite;
@@ -44,22 +44,22 @@ use crate::{
 };
 use answer_inspection::InspectedAnswer;
 use credential_rewrite::CredentialRewrite;
-pub use failure_answers::failed;
+pub use failure_answers::unavailable;
 use outgoing_body::OutgoingBody;
 
-/// How long nothing may move in either direction.
+/// How long no byte may move in either direction.
 pub const IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// How long the body of a call may take in all if no token of ours is needed for it.
+/// Time limit for the whole body of a call without a token of ours.
 const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 
-/// Anything that no other route takes.
+/// Answers each request that no other route takes.
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
     let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
-        return answer::own_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists those there are");
+        return answer::own_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists the paths");
     };
-    // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
+    // WeChat's interface uses neither. TRACE returns the request with its token, CONNECT opens a tunnel.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return answer::own_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
     }
@@ -72,7 +72,7 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     if is_of_users || is_wechats {
         return pass(&app, &upstream, None, parts, body).await;
     }
-    match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {
+    match caller(&app, &parts, app.clock.now_s()).and_then(require_own_token) {
         Ok(caller) => {
             let account = caller.in_need_of_token();
             let call = GatewayCall::new(&app, &upstream, account, parts);
@@ -85,22 +85,22 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     }
 }
 
-/// Which permission set a path of WeChat's belongs to is not known here, so no platform gets further with what an account
-/// gave it: the account's real token opens everything.
-fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
+/// Refuses a platform's token for an account. msgcube does not know which permission set a path of WeChat's needs, and the
+/// account's real token would allow all of them.
+fn require_own_token(caller: Caller) -> Result<Caller, caller::Failure> {
     if caller.component.is_none() {
         return Ok(caller);
     }
     Err(failure(
         ErrorCode::API_UNAUTHORIZED_TO_COMPONENT,
         text!(
-            "a platform's token is good for the interfaces that msgcube answers itself; this path is passed on for accounts' own tokens only"
+            "a platform's token works only on interfaces that msgcube answers itself; this path is passed on only for an account's own token"
         ),
     ))
 }
 
-/// A call that WeChat is to answer. Of an account whose real token takes the permit of ours; or as it is, its token being
-/// WeChat's own, or a user's.
+/// Passes a call on to WeChat. With an account, its real token replaces ours. Without one the call goes on unchanged,
+/// because its token is WeChat's or a user's.
 pub async fn pass(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
@@ -112,14 +112,14 @@ pub async fn pass(
     call.pass(body.into()).await.unwrap_or_else(|response| response)
 }
 
-/// What we passed on has come back: to pass it on again would never end.
+/// The answer to a request that this process itself sent. Passing it on again would never end.
 pub fn loop_detected() -> Response<Body> {
-    let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
+    let error = "[upstream] base leads back to msgcube itself; set it to WeChat's address";
     answer::own_error(StatusCode::LOOP_DETECTED, error)
 }
 
-/// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
-/// the permit of ours, or with the caller's own.
+/// Passes on a call of the seven interfaces whose time msgcube does not cover, so that WeChat answers with its own figures.
+/// The arguments are those of [`pass`].
 pub async fn uncovered(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
@@ -137,25 +137,25 @@ pub async fn uncovered(
     }
 }
 
-/// A call on its way.
+/// A call that goes on to WeChat.
 struct GatewayCall<'a> {
     app: &'a Arc<App>,
     upstream: &'a Arc<UpstreamTokens>,
     parts: Parts,
-    /// None: it carries no token of ours.
+    /// None if the call has no token of ours.
     account: Option<Arc<Account>>,
-    /// WeChat's secret that took the permit of the caller's.
+    /// WeChat's secret that replaced the caller's.
     swapped: own_credentials::SwappedSecret,
 }
 
-/// What a try came to.
+/// Result of one attempt.
 enum AttemptResult {
     Answered(Response<Body>),
     /// WeChat refuses the token.
     TokenRefused(Response<Body>),
 }
 
-/// Why there is no answer.
+/// Why an attempt got no answer.
 enum NoAnswer {
     Unreachable(String),
     TooSlow,
@@ -171,13 +171,16 @@ impl<'a> GatewayCall<'a> {
         GatewayCall { app, upstream, parts, account, swapped: None }
     }
 
-    /// WeChat's answer, or what is said in its permit.
+    /// Passes the call on. Returns WeChat's answer.
+    ///
+    /// # Errors
+    /// The answer that msgcube gives in place of WeChat's.
     async fn pass(mut self, body: Body) -> Result<Response<Body>, Response<Body>> {
-        let whose = self.whose();
-        let time_max = (!matches!(whose, CallOwner::Known(_))).then_some(UNPROVEN_BODY_MAX);
-        let Some(permit) = self.app.gateway_limit.take(whose, self.counted_as()) else {
+        let owner = self.call_owner();
+        let time_max = (!matches!(owner, CallOwner::Known(_))).then_some(UNPROVEN_BODY_MAX);
+        let Some(permit) = self.app.gateway_limit.take(owner, self.caller_address()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
-            let error = "too many calls wait for WeChat already; try again later";
+            let error = "too many calls are waiting for WeChat; try again later";
             return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
@@ -185,42 +188,47 @@ impl<'a> GatewayCall<'a> {
         let (result, response) = match self.prepared(body).await {
             Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
             Err((result, response)) => (result, Err(response)),
-            Ok(body) => match self.try_twice(&body).await {
+            Ok(body) => match self.send_with_retry(&body).await {
                 Ok(mut response) => {
-                    let hint = failure_answers::refuses_chunks(&response, &body);
+                    let hint = failure_answers::chunk_hint(&response, &body);
                     answer::add_hint(&mut response, hint.as_ref());
                     ("answered", Ok(response.map(|body| write_timeout_body::body(body, permit, IDLE_MAX))))
                 }
                 Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
-                // The caller's own upload broke off, so no answer can reach it.
+                // The caller's upload broke off, so no answer can reach the caller.
                 Err(_) if body.is_broken() => {
-                    ("caller_gone", Err(failure_answers::lost(outgoing_body::BodyFailure::Broken)))
+                    ("caller_gone", Err(failure_answers::body_failed(outgoing_body::BodyFailure::Broken)))
                 }
-                Err(failure) => (outcome(&failure), Err(failed(self.app, failure))),
+                Err(failure) => (failure_metric(&failure), Err(unavailable(self.app, failure))),
             },
         };
         self.app.metrics.passed_on(result, stopwatch.elapsed());
         response
     }
 
-    /// The body as it goes on, and the head without what stays here.
+    /// Reads or wraps the body, and removes from the head what must not go on.
     async fn prepared(&mut self, body: Body) -> Result<OutgoingBody, (&'static str, Response<Body>)> {
-        // Only what carries a token is ever sent again, and holds memory of its callers.
+        // Only calls with a token of ours are ever resent, so only they use the budget for copies.
         let copies = self.account.as_ref().map(|_| &self.app.gateway_copy_budget);
         let reading = copies.unwrap_or(&self.app.bodies.unproven);
         let read = outgoing_body::read(body, reading, copies, IDLE_MAX).await;
-        let mut body = read.map_err(|error| ("caller_gone", failure_answers::lost(error)))?;
+        let mut body = read.map_err(|error| ("caller_gone", failure_answers::body_failed(error)))?;
         head::clean(&mut self.parts.headers);
         if body.is_whole() {
             self.parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let kept = own_credentials::keep(self.app, &mut self.parts, body.searched(), self.account.is_some());
+        let kept = own_credentials::check_and_swap(
+            self.app,
+            &mut self.parts,
+            body.searched(),
+            self.account.is_some(),
+        );
         self.swapped = kept.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
         Ok(body)
     }
 
-    /// CallOwner permit it takes: the account's, also if its token goes on as it is.
-    fn whose(&self) -> CallOwner {
+    /// The owner whose permit the call takes. It is the account, even if its token goes on unchanged.
+    fn call_owner(&self) -> CallOwner {
         let (app, parts) = (self.app, &self.parts);
         let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
@@ -231,14 +239,14 @@ impl<'a> GatewayCall<'a> {
         }
     }
 
-    /// What the share of the caller's address is counted by.
-    fn counted_as(&self) -> Option<IpAddr> {
+    /// The address or network that the caller is counted by. None if its address has no limit.
+    fn caller_address(&self) -> Option<IpAddr> {
         let peer = self.parts.extensions.get::<Peer>()?;
         self.app.config.get().proxies.counted_as(peer.address())
     }
 
-    /// Once, and again with another token if WeChat refuses the first and the body was small enough to be kept.
-    async fn try_twice(&self, body: &OutgoingBody) -> Result<Response<Body>, Failure> {
+    /// Sends the call once, and again with a newer token if WeChat refuses the first one and a copy of the body was kept.
+    async fn send_with_retry(&self, body: &OutgoingBody) -> Result<Response<Body>, Failure> {
         let Some(account) = &self.account else {
             return self.attempt(body.stream(), None, body).await.map(AttemptResult::response);
         };
@@ -247,11 +255,11 @@ impl<'a> GatewayCall<'a> {
             AttemptResult::Answered(response) => return Ok(response),
             AttemptResult::TokenRefused(response) => response,
         };
-        // An older token was refused while another came: the newer one is tried, and nothing is fetched.
+        // If a newer token came in the meantime, this returns it without fetching another.
         let newer = match self.upstream.after_refusal(account, &token).await {
             Ok(newer) => newer,
             Err(failure) => {
-                tracing::warn!(appid = account.config.appid, %failure, "WeChat refuses the real token, and gives no other");
+                tracing::warn!(appid = account.config.appid, %failure, "WeChat refuses the real token and gives no new one");
                 None
             }
         };
@@ -283,39 +291,39 @@ impl<'a> GatewayCall<'a> {
             }
         };
         let (mut parts, content) = response.into_parts();
-        let (hidden, coding) = (self.hidden(token), decompression::coding(&parts.headers));
+        let (rewrite, coding) = (self.rewrite(token), decompression::coding(&parts.headers));
         head::strip(&mut parts.headers);
-        hidden.in_head(&mut parts);
+        rewrite.rewrite_head(&mut parts);
         answer_inspection::sandbox(&mut parts);
         let content = idle_timeout_body::body(Body::new(content), IDLE_MAX);
-        if hidden.is_empty() || answer_inspection::is_media(&parts) {
-            return self.looked_at(parts, content, token, &CredentialRewrite::default()).await;
+        if rewrite.is_empty() || answer_inspection::is_media(&parts) {
+            return self.inspected(parts, content, token, &CredentialRewrite::default()).await;
         }
         if parts.status == StatusCode::PARTIAL_CONTENT {
-            return Ok(AttemptResult::Answered(failure_answers::piece(self.app)));
+            return Ok(AttemptResult::Answered(failure_answers::partial_content(self.app)));
         }
         match decompression::body(&coding, &mut parts, content) {
-            Some(content) => self.looked_at(parts, content, token, &hidden).await,
-            None => Ok(AttemptResult::Answered(failure_answers::packed(self.app, &coding))),
+            Some(content) => self.inspected(parts, content, token, &rewrite).await,
+            None => Ok(AttemptResult::Answered(failure_answers::unsupported_coding(self.app, &coding))),
         }
     }
 
-    /// Whether the answer refuses the token; what of it is hidden is replaced.
-    async fn looked_at(
+    /// Checks whether the answer refuses the token, and replaces WeChat's credentials in it.
+    async fn inspected(
         &self,
         mut parts: response::Parts,
         content: Body,
         token: Option<&Secret>,
-        hidden: &CredentialRewrite,
+        rewrite: &CredentialRewrite,
     ) -> Result<AttemptResult, Failure> {
-        let (body, is_refused) = match answer_inspection::look(&parts, content).await {
+        let (body, is_refused) = match answer_inspection::inspect(&parts, content).await {
             InspectedAnswer::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
             InspectedAnswer::Streamed(first, rest) => {
-                (hidden.in_stream(&mut parts, idle_timeout_body::chained(first, rest)), false)
+                (rewrite.rewrite_stream(&mut parts, idle_timeout_body::chained(first, rest)), false)
             }
             InspectedAnswer::Whole(bytes, code) => {
                 let is_refused = code.is_some_and(answer_inspection::refuses_token);
-                (Body::from(hidden.in_whole(&mut parts, bytes)), is_refused)
+                (Body::from(rewrite.rewrite_bytes(&mut parts, bytes)), is_refused)
             }
         };
         let response = Response::from_parts(parts, body);
@@ -326,20 +334,20 @@ impl<'a> GatewayCall<'a> {
         })
     }
 
-    /// Some answers repeat the request, the token in it: the caller sees its own again.
-    fn hidden(&self, token: Option<&Secret>) -> CredentialRewrite {
-        let mut hidden = CredentialRewrite::default();
+    /// Some answers repeat the request with its token. The caller must see its own token there.
+    fn rewrite(&self, token: Option<&Secret>) -> CredentialRewrite {
+        let mut rewrite = CredentialRewrite::default();
         if let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) {
             let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
-            hidden.add(token, &own);
+            rewrite.add(token, &own);
         }
         if let Some((real, own)) = &self.swapped {
-            hidden.add(real, own.reveal());
+            rewrite.add(real, own.reveal());
         }
-        hidden
+        rewrite
     }
 
-    /// Waits for the head of the answer for as long as the body still moves.
+    /// Waits for the head of the answer while the request body still moves.
     async fn head_of<T>(
         &self,
         sent: impl Future<Output = Result<T, HttpError>>,
@@ -360,12 +368,13 @@ impl<'a> GatewayCall<'a> {
 
 fn upload_too_slow() -> Response<Body> {
     let seconds = UNPROVEN_BODY_MAX.as_secs();
-    let error =
-        format!("the body did not arrive within {seconds} s, as it has to without a token of msgcube's");
+    let error = format!(
+        "the body did not arrive within {seconds} s, the limit for calls without a token of msgcube's"
+    );
     answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
-fn outcome(failure: &Failure) -> &'static str {
+fn failure_metric(failure: &Failure) -> &'static str {
     match failure {
         Failure::Answered { .. } | Failure::NoToken(_) => "no_real_token",
         Failure::Unreachable(_) => "unreachable",

@@ -1,4 +1,5 @@
-//! A body whose pieces come from a function. All bodies here that look at what goes by, or change it, are made with it.
+//! A body whose frames come from a function, like `std::future::poll_fn`. All bodies here that watch or change their
+//! content are built with it.
 
 use std::{
     pin::Pin,
@@ -9,20 +10,20 @@ use axum::{BoxError, body::Body};
 use bytes::{Buf, Bytes};
 use hyper::body::{Frame, SizeHint};
 
-/// What became of asking for a piece: none yet, a piece, why there is none, or the end.
+/// Result of polling a body for its next frame.
 pub type PolledFrame<D = Bytes, E = axum::Error> = Poll<Option<Result<Frame<D>, E>>>;
 
-/// The body. The function captures what it keeps from piece to piece, and says with each piece whether it was the last.
+/// A body made from a function. The function also says with each frame whether it was the last.
 #[derive(Debug)]
 pub struct PollBody<F> {
     next: F,
-    /// Bytes still to come, as far as that is known.
+    /// Bytes still to come, if known.
     left: Option<u64>,
     is_over: bool,
 }
 
 impl<F> PollBody<F> {
-    /// As long as this hint says.
+    /// A body of this length.
     pub fn new<D, E>(length: &SizeHint, next: F) -> PollBody<F>
     where
         F: FnMut(&mut Context<'_>, &mut bool) -> PolledFrame<D, E> + Unpin,
@@ -32,7 +33,7 @@ impl<F> PollBody<F> {
     }
 }
 
-/// The same as a body for handlers and requests.
+/// Like [`PollBody::new`], as a body for handlers and requests.
 pub fn body<E: Into<BoxError> + 'static>(
     length: &SizeHint,
     next: impl FnMut(&mut Context<'_>, &mut bool) -> PolledFrame<Bytes, E> + Send + Unpin + 'static,
@@ -40,7 +41,7 @@ pub fn body<E: Into<BoxError> + 'static>(
     Body::new(PollBody::new(length, next))
 }
 
-/// The next piece of another body, passed on as it is.
+/// Polls another body for its next frame and passes it on unchanged.
 pub fn poll_frame_of<B: hyper::body::Body + Unpin>(
     body: &mut B,
     context: &mut Context<'_>,

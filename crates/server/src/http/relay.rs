@@ -1,5 +1,5 @@
-//! The relay: callbacks are passed on to the bot behind msgcube, and its reply goes back to WeChat, all within one
-//! deadline. What WeChat hears when something is missing is the contract's (section 6).
+//! The relay: passes callbacks on to the bot and returns its reply to WeChat, within one deadline. What WeChat gets if
+//! the bot fails is in the contract, section 6.
 
 mod pass_on;
 
@@ -17,7 +17,7 @@ use crate::{
 };
 use pass_on::{RelayResult, pass_on};
 
-/// The bot's answer to a callback.
+/// Answers a callback with the bot's reply.
 pub async fn answer(
     app: &App,
     recipient: &Recipient,
@@ -33,7 +33,7 @@ pub async fn answer(
     reply(app, relay.on_late, passed, commit.is_durable().await)
 }
 
-/// The answer of the server behind a third-party platform to an event that could not be queued for it.
+/// Answers an event with the reply of the platform's own server, because the event could not be queued.
 pub async fn answer_event(
     app: &App,
     platform: &Platform,
@@ -46,7 +46,7 @@ pub async fn answer_event(
     reply(app, OnLate::Close, passed, false)
 }
 
-/// Queues copies for those who only listen, while the bot is being asked.
+/// Queues copies for the listeners while the bot is working.
 async fn queue_copies(
     app: &App,
     recipient: &Recipient,
@@ -58,19 +58,19 @@ async fn queue_copies(
         Recipient::Own(account) => Listening::Account(account),
         Recipient::ThroughPlatform { platform, appid, .. } => Listening::Platform(platform, appid),
     };
-    // After the deadline they are still queued, if there is room.
+    // After the deadline the outbox still queues them if it has room.
     let _ = timeout_at(deadline, app.outbox.keep(listening, relay, callback)).await;
 }
 
-/// What WeChat hears.
+/// What WeChat gets.
 enum WechatReply {
     Reply(Response<Body>),
     Success,
-    /// The connection is closed, for this reason.
+    /// Close the connection. The reason is for the metrics.
     Nothing(&'static str),
 }
 
-/// We answer `success` only if the callback is durable.
+/// Decides the answer. It is `success` only if the callback is durable.
 fn reply_to_wechat(on_late: OnLate, passed: RelayResult, is_durable: bool) -> WechatReply {
     match passed {
         RelayResult::Answered(response) => WechatReply::Reply(response),
@@ -90,7 +90,7 @@ fn reply(app: &App, on_late: OnLate, passed: RelayResult, is_durable: bool) -> R
     }
 }
 
-/// Closes the connection. Nothing is lost by that: what counts is durable, or noted as lost already.
+/// Closes the connection. This loses nothing: the message is durable, or already recorded as lost.
 fn close(app: &App, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
     answer::no_answer()
@@ -108,7 +108,7 @@ mod tests {
             WechatReply::Success => "success",
             WechatReply::Nothing(reason) => reason,
         };
-        // Durable or not, with on_late = "close"; then the same with "success".
+        // Durable, not durable with on_late = "close"; then both with on_late = "success".
         let cases: [ReplyCase; 4] = [
             (|| RelayResult::Answered(Response::default()), ["the bot's"; 4]),
             (|| RelayResult::Late, ["relay_late", "relay_late", "success", "relay_late"]),

@@ -110,7 +110,7 @@ fn finish_real(app: &App, name: &'static str, kept: Result<Kept, Failure>) -> Re
         }
         Err(failure) => {
             app.metrics.call(name, ErrorCode::SYSTEM_ERROR.code);
-            gateway::failed(app, failure)
+            gateway::unavailable(app, failure)
         }
     }
 }

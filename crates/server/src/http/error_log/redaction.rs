@@ -1,28 +1,28 @@
-//! What of a call is kept: its query and body without secrets, cut to a length. Pure.
+//! Removes secrets from the query and body of a logged call, and cuts long texts. Pure.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// Bytes of a URL or a body that are kept.
+/// Bytes kept of a URL or a body.
 const TEXT_BYTES_MAX: usize = 4 << 10;
-/// A longer body is not read as JSON.
+/// A longer body is not parsed as JSON.
 const JSON_BYTES_MAX: usize = 64 << 10;
 const HIDDEN: &str = "***";
-/// A shorter value is hidden by its name alone: it may well stand in other words.
+/// A shorter value is hidden only under a secret's name, because other words may contain it by chance.
 const VALUE_BYTES_MIN: usize = 8;
-/// In lower case; a name that holds one of them is one of a secret.
+/// A name that contains one of these names a secret. Lower case.
 const SECRETS: [&str; 7] =
     ["token", "secret", "ticket", "auth_code", "authorization_code", "signature", "aes_key"];
-/// Names that are secrets as a whole, in lower case.
+/// A name that equals one of these names a secret. Lower case.
 const SECRETS_WHOLE: [&str; 3] = ["code", "key", "authorization"];
 
-/// Secrets that a call itself shows, and those of whoever calls: hidden under whatever name they come again.
+/// Values of secrets: those in the call and those of its caller. They are hidden wherever they appear.
 #[derive(Default)]
 pub struct KnownSecrets(Vec<String>);
 
 impl KnownSecrets {
-    /// What a query and a body hold under the name of a secret, and what else is known.
+    /// Collects the values under a secret's name in query and body, and adds `others`.
     pub fn new<'a>(query: Option<&str>, body: &[u8], others: impl Iterator<Item = &'a str>) -> KnownSecrets {
         let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         let named = pairs.filter(|(name, _)| is_secret(name)).map(|(_, value)| value.into_owned());
@@ -45,7 +45,7 @@ impl KnownSecrets {
         }
     }
 
-    /// Whether a text holds one of them, speaks of a secret, or holds what looks like a token of ours.
+    /// Whether a text contains a known secret, the name of a secret, or something like a token of ours.
     fn found_in(&self, text: &str) -> bool {
         let decoded = percent_encoding::percent_decode_str(text).decode_utf8_lossy();
         holds_secret(&decoded)
@@ -55,7 +55,7 @@ impl KnownSecrets {
     }
 }
 
-/// Access tokens, API keys, and a platform's tickets, codes and refresh tokens.
+/// Access tokens, API keys, and tickets, codes and refresh tokens of platforms.
 fn looks_like_own_token(text: &str) -> bool {
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let has_long = |prefix: &str| {
@@ -65,7 +65,7 @@ fn looks_like_own_token(text: &str) -> bool {
     text.contains("@@@") || ["mc_", "mk_"].into_iter().any(has_long)
 }
 
-/// Path and query, the values of secrets hidden; the rest byte for byte.
+/// Path and query with the values of secrets hidden. The rest stays byte for byte.
 pub fn url(path: &str, query: Option<&str>, known: &KnownSecrets) -> String {
     let pairs =
         query.map(|query| query.split('&').map(|text| pair(text, known)).collect::<Vec<_>>().join("&"));
@@ -83,8 +83,8 @@ fn pair<'a>(pair: &'a str, known: &KnownSecrets) -> Cow<'a, str> {
     Cow::Owned(format!("{}={HIDDEN}", pair.split('=').next().unwrap_or_default()))
 }
 
-/// A request's body. JSON loses the values of secrets, at whatever depth; any other text is left out if it speaks of one,
-/// or holds one.
+/// A request's body. In JSON the values of secrets are hidden at any depth. Any other text is left out if it contains or
+/// names a secret.
 pub fn request_body(body: &[u8], known: &KnownSecrets) -> String {
     if let Some(mut value) = json(body) {
         hide(&mut value, known);
@@ -98,7 +98,7 @@ fn json(body: &[u8]) -> Option<Value> {
     (body.len() <= JSON_BYTES_MAX).then(|| serde_json::from_slice(body).ok()).flatten()
 }
 
-/// An answer's body: WeChat's texts speak of secrets and hold none.
+/// A response body. Error texts may name secrets but never contain one.
 pub fn response_body(body: &[u8]) -> String {
     cut(String::from_utf8_lossy(body).into_owned())
 }
@@ -117,7 +117,7 @@ fn hide(value: &mut Value, known: &KnownSecrets) {
             }
         }
         Value::Array(values) => values.iter_mut().for_each(|value| hide(value, known)),
-        // Such as JSON within JSON.
+        // For example JSON within JSON.
         Value::String(text) if known.found_in(text) => *value = HIDDEN.into(),
         _ => {}
     }
@@ -137,7 +137,7 @@ fn left_out(bytes: usize) -> String {
     format!("(left out: {bytes} bytes that may hold a secret)")
 }
 
-/// Cuts between characters, and says so. Takes no more memory than the text needs.
+/// Cuts a long text between characters and notes its full length. Frees unused memory.
 fn cut(mut text: String) -> String {
     if text.len() > TEXT_BYTES_MAX {
         let end = (0..=TEXT_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_kept_unless_it_speaks_of_a_secret() {
+    fn other_text_than_json_is_kept_unless_it_names_a_secret() {
         assert_eq!(
             request_body(b"begin_date=2014-12-07&end_date=x", &KnownSecrets::default()),
             "begin_date=2014-12-07&end_date=x"
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_hidden_under_whatever_name_it_comes_again() {
+    fn a_secret_is_hidden_wherever_it_appears() {
         let token = "mc_abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
         let query = "access_token=WECHATS1&x=WECHATS1&debug=my%2Dsecre&y=aWECHATS1b&WECHATS1=1&ok=1";
         let body = r#"{"secret":"ownsecre","note":"ownsecre","WECHATS1":[{"ok":"my-secre"}],"n":["a WECHATS1"],"ok":"x"}"#;

@@ -1,5 +1,5 @@
-//! The fields of a query, a form or a JSON object, and where their values stand, so that one can be replaced and the rest
-//! stays byte for byte.
+//! The fields of a query, a form or a JSON object, with the positions of their values. So a value can be replaced and the
+//! rest stays byte for byte.
 
 use std::ops::Range;
 
@@ -12,17 +12,17 @@ use serde_json::value::RawValue;
 
 use super::head::UNRESERVED;
 
-/// One field.
+/// A field with its position.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InputField {
     pub name: String,
-    /// Decoded. Of JSON only texts are fields.
+    /// Decoded. In JSON only strings are fields.
     pub value: String,
-    /// Where the value is written.
-    place: Range<usize>,
+    /// The byte range of the written value.
+    position: Range<usize>,
 }
 
-/// All of them, in their order.
+/// All fields in order.
 #[derive(Debug)]
 pub struct InputFields {
     pub all: Vec<InputField>,
@@ -30,7 +30,7 @@ pub struct InputFields {
 }
 
 impl InputFields {
-    /// Of a query, or of a body that is a form.
+    /// Fields of a query or of a form body.
     pub fn of_form(text: &[u8]) -> InputFields {
         let mut all = Vec::new();
         let mut at = 0;
@@ -39,28 +39,28 @@ impl InputFields {
             let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let value = (at + equals + 1).min(end)..end;
             let (name, written) = (decoded(&pair[..equals]), decoded(&text[value.clone()]));
-            all.push(InputField { name, value: written, place: value });
+            all.push(InputField { name, value: written, position: value });
             at = end + 1;
         }
         InputFields { all, is_json: false }
     }
 
-    /// Of a body: a JSON object, or else a form.
+    /// Fields of a body, which is a JSON object or else a form.
     pub fn of_body(text: &[u8]) -> InputFields {
         let Ok(JsonMembers(texts)) = serde_json::from_slice(text) else { return InputFields::of_form(text) };
-        // A raw value is a part of what was read.
-        let place = |raw: &RawValue| {
+        // A raw value borrows from `text`, so its address gives its position.
+        let position = |raw: &RawValue| {
             let at = raw.get().as_ptr().addr() - text.as_ptr().addr();
             at..at + raw.get().len()
         };
         let field = |(name, raw): (String, &RawValue)| {
             let value = serde_json::from_str(raw.get()).ok()?;
-            Some(InputField { name, value, place: place(raw) })
+            Some(InputField { name, value, position: position(raw) })
         };
         InputFields { all: texts.into_iter().filter_map(field).collect(), is_json: true }
     }
 
-    /// The text with another value in those fields.
+    /// The text with `value` in the given fields. They must be in order.
     pub fn with(&self, text: &[u8], fields: &[&InputField], value: &str) -> Vec<u8> {
         let written = if self.is_json {
             serde_json::Value::from(value).to_string()
@@ -70,9 +70,9 @@ impl InputFields {
         let mut out = Vec::with_capacity(text.len() + fields.len() * written.len());
         let mut at = 0;
         for field in fields {
-            out.extend_from_slice(&text[at..field.place.start]);
+            out.extend_from_slice(&text[at..field.position.start]);
             out.extend_from_slice(written.as_bytes());
-            at = field.place.end;
+            at = field.position.end;
         }
         out.extend_from_slice(&text[at..]);
         out
@@ -84,7 +84,7 @@ fn decoded(text: &[u8]) -> String {
     percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
 
-/// The members of a JSON object, also those whose name stands twice.
+/// The members of a JSON object, including repeated names.
 struct JsonMembers<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for JsonMembers<'de> {

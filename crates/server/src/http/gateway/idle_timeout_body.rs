@@ -1,4 +1,4 @@
-//! Bodies that break off when nothing moves for too long.
+//! Bodies that fail when they make no progress for too long, or take too long in all.
 
 use std::{
     future::Future as _,
@@ -18,15 +18,15 @@ use tokio::time::Instant;
 use super::super::poll_body::{self, poll_frame_of};
 
 #[derive(Debug, thiserror::Error)]
-#[error("nothing came for too long")]
+#[error("no data came for too long")]
 struct IdleTooLong;
 
 #[derive(Debug, thiserror::Error)]
-#[error("it took too long in all")]
+#[error("the body took too long in all")]
 struct TotalTooLong;
 
-/// A body whose next piece has to come within this time. While nobody asks for a piece no time counts: that is
-/// the caller's own, which the answer's place counts.
+/// A body whose next piece must come within this time. Time does not count while the reader does not poll;
+/// `write_timeout_body` limits that time.
 pub fn body(mut body: Body, idle_max: Duration) -> Body {
     let mut sleep = Box::pin(tokio::time::sleep(idle_max));
     let mut is_waiting = false;
@@ -44,7 +44,7 @@ pub fn body(mut body: Body, idle_max: Duration) -> Body {
     })
 }
 
-/// A body that has to come to its end within this time, if there is one.
+/// A body that must end within this time, if one is given.
 pub fn with_deadline(mut body: Body, time_max: Option<Duration>) -> (Body, Late) {
     let late = Late::default();
     let Some(time_max) = time_max.filter(|_| !body.is_end_stream()) else { return (body, late) };
@@ -60,7 +60,7 @@ pub fn with_deadline(mut body: Body, time_max: Option<Duration>) -> (Body, Late)
     (timed, late)
 }
 
-/// Whether a body took longer than it may.
+/// Says whether a body exceeded its time.
 #[derive(Clone, Debug, Default)]
 pub struct Late(Arc<AtomicBool>);
 
@@ -70,7 +70,7 @@ impl Late {
     }
 }
 
-/// What was read already, then the rest. The length that the head says is passed on with the head.
+/// A body of the bytes already read and the rest. The head still carries the length.
 pub fn chained(first: Bytes, mut rest: Body) -> Body {
     let mut first = Some(first).filter(|first| !first.is_empty());
     poll_body::body(&SizeHint::default(), move |context, is_over| match first.take() {
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// A piece each second, for ever.
+    /// One piece each second, for ever.
     struct Steady(Pin<Box<Sleep>>);
 
     impl futures_core::Stream for Steady {

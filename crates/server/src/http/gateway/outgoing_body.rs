@@ -1,5 +1,5 @@
-//! Bodies on their way to WeChat. Small ones are read whole: they are searched for what is ours, go on with their length,
-//! and can be sent once more. All others stream.
+//! Request bodies for WeChat. Small ones are read whole: they are searched for our credentials, sent with their length,
+//! and can be sent again. All others stream.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use system::byte_budget::{Budget, Share};
 
 use super::{idle_timeout_body, retry_copy::RetryCopy};
 
-/// Larger bodies are not searched. Each call may hold as much without a share of any budget: its place bounds it.
+/// Larger bodies are not searched. Each call may hold this much without a budget, because permits limit the calls.
 pub const SEARCHED_BYTES_MAX: usize = 64 << 10;
-/// Bodies without a known length are read up to this many bytes, and then go on with `Content-Length`. Source: the contract.
+/// Bodies of unknown length up to this size are read whole and sent with `Content-Length`. Source: the contract.
 const WHOLE_BYTES_MAX: usize = 1 << 20;
 
-/// A body that goes on.
+/// A body to send.
 #[derive(Debug)]
 pub enum OutgoingBody {
-    /// All of it is here.
+    /// The body was read whole.
     Whole { bytes: Bytes, _held: Share },
-    /// It goes on as it comes, in chunks if nobody said its length.
+    /// The body streams, in chunks if its length is unknown.
     Streamed { copy: RetryCopy, is_chunked: bool },
 }
 
-/// Why a body cannot go on.
+/// Why a body cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyFailure {
     Broken,
@@ -35,7 +35,7 @@ pub enum BodyFailure {
 }
 
 impl BodyFailure {
-    /// What its caller hears, should it still be there.
+    /// The answer to the caller, if it is still connected.
     pub fn answer(self) -> (StatusCode, &'static str) {
         match self {
             BodyFailure::Broken => (StatusCode::BAD_REQUEST, "the body broke off"),
@@ -44,8 +44,11 @@ impl BodyFailure {
     }
 }
 
-/// Reads a body if it is small. `reading` bounds what all hold that are being read, `copies` what is kept of those that
-/// stream; without that nothing is.
+/// Reads a body if it is small. `reading` limits the memory of all bodies being read. `copies` limits the copies of
+/// streaming bodies; without it no copy is kept.
+///
+/// # Errors
+/// If the body breaks off or comes too slowly while it is read.
 pub async fn read(
     mut body: Body,
     reading: &Budget,
@@ -76,7 +79,7 @@ pub async fn read(
 }
 
 impl OutgoingBody {
-    /// All of the body, if it is to be searched.
+    /// The whole body, if it is small enough to be searched.
     pub fn searched(&mut self) -> Option<&mut Bytes> {
         match self {
             OutgoingBody::Whole { bytes, .. } if bytes.len() <= SEARCHED_BYTES_MAX => Some(bytes),
@@ -84,17 +87,17 @@ impl OutgoingBody {
         }
     }
 
-    /// Whether its length goes on with it anew.
+    /// Whether the body was read whole, so hyper sets its length.
     pub fn is_whole(&self) -> bool {
         matches!(self, OutgoingBody::Whole { .. })
     }
 
-    /// Whether it goes on in chunks.
+    /// Whether the body is sent in chunks.
     pub fn is_chunked(&self) -> bool {
         matches!(self, OutgoingBody::Streamed { is_chunked: true, .. })
     }
 
-    /// The body as it goes on.
+    /// The body for a request.
     pub fn stream(&self) -> Body {
         match self {
             OutgoingBody::Whole { bytes, .. } => Body::from(bytes.clone()),
@@ -107,7 +110,7 @@ impl OutgoingBody {
         matches!(self, OutgoingBody::Streamed { copy, .. } if copy.is_broken())
     }
 
-    /// A count that changes while the body moves.
+    /// A number that changes while the body moves.
     pub fn moved(&self) -> u64 {
         match self {
             OutgoingBody::Whole { .. } => 0,
@@ -115,7 +118,7 @@ impl OutgoingBody {
         }
     }
 
-    /// All of the body, to be sent once more, if it is small.
+    /// The whole body, to be sent again, if it is small.
     pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
         match self {
             OutgoingBody::Whole { bytes, .. } => Some(bytes.clone()),
@@ -133,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// A body in pieces, whose end is not known with the last one.
+    /// A body of this many pieces of this many bytes. It does not tell its end with the last piece.
     struct ChunkStream(usize, usize);
 
     impl futures_core::Stream for ChunkStream {

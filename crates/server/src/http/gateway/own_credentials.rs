@@ -1,5 +1,5 @@
-//! What of ours stands in a call on its way to WeChat: tokens that msgcube gave out, and secrets that only msgcube knows.
-//! A secret in its place gives way to WeChat's own. Anything else of ours stops the call.
+//! Finds msgcube's own credentials in calls to WeChat: tokens that msgcube gave out, and secrets that only msgcube knows.
+//! A secret in its proper place is replaced by WeChat's. Any other credential of ours stops the call.
 
 use axum::{
     body::Body,
@@ -24,9 +24,9 @@ use crate::http::{
     state::App,
 };
 
-/// What an account's secret is called where WeChat takes it. Source: its pages on /sns/ and on clear_quota/v2.
+/// Names of an account's secret where WeChat takes it. Source: WeChat's pages on /sns/ and on clear_quota/v2.
 const SECRET_NAMES: [&str; 2] = ["secret", "appsecret"];
-/// In these, proxies and browsers repeat the address that was called, token and all. They are left out where they do.
+/// Headers in which proxies and browsers repeat the called address with its token. They are removed in this case.
 const ADDRESS_HEADERS: [&str; 7] = [
     "referer",
     "x-original-uri",
@@ -37,28 +37,28 @@ const ADDRESS_HEADERS: [&str; 7] = [
     "x-request-uri",
 ];
 
-/// Something of ours.
+/// A kind of credential that must not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OwnCredential {
     Token,
     Secret,
 }
 
-/// Why a call does not go on.
+/// Why a call is not passed on.
 #[derive(Clone, Copy, Debug)]
 pub enum GatewayRefusal {
-    /// Something of ours is not in its place.
+    /// The call shows a credential of ours in the wrong place.
     Shows(OwnCredential),
-    /// Who shows a secret of ours is bound by what its account allows.
+    /// The account's settings do not allow its secret here. With the error code, and the caller.
     NotAllowed(ErrorCode, Option<Peer>),
 }
 
-/// A secret of WeChat's that took the place of the caller's.
+/// WeChat's secret and the caller's secret that it replaced.
 pub type SwappedSecret = Option<(Secret, Secret)>;
 
-/// Keeps what is ours here: puts WeChat's secret in place of ours, or says why the call does not go on. `body` is all of
-/// it if it is small enough to be searched. `has_token`: the real token will take the place of ours in the query.
-pub fn keep(
+/// Replaces our secret by WeChat's, and refuses a call that shows any other credential of ours. `body` is the whole body if
+/// it is small enough to be searched. `has_token`: the real token will replace ours in the query.
+pub fn check_and_swap(
     app: &App,
     parts: &mut Parts,
     mut body: Option<&mut Bytes>,
@@ -74,25 +74,25 @@ pub fn keep(
 }
 
 impl GatewayRefusal {
-    /// What the caller hears.
+    /// The answer to the caller.
     pub fn answer(self, app: &App) -> Response<Body> {
         let (code, hint) = match self {
             GatewayRefusal::Shows(OwnCredential::Token) => (
                 ErrorCode::INVALID_CREDENTIAL,
                 Hint::new(text!(
-                    "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on"
+                    "a token of msgcube's own works only as access_token in the query, and not under /sns/, where tokens belong to users; the call was not passed on"
                 )),
             ),
             GatewayRefusal::Shows(OwnCredential::Secret) => (
                 ErrorCode::INVALID_APPSECRET,
                 Hint::new(text!(
-                    "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on"
+                    "this call contains a secret of msgcube's own, which WeChat does not know. It is replaced by WeChat's only under /sns/, as secret together with the account's appid; the call was not passed on"
                 )),
             ),
             GatewayRefusal::NotAllowed(code, _) => (
                 code,
                 Hint::new(text!(
-                    "this account's ip_allow or secret_frozen does not let its secret be used so"
+                    "this account's ip_allow or secret_frozen does not allow this use of its secret"
                 )),
             ),
         };
@@ -114,7 +114,7 @@ fn leave_out_addresses(app: &App, headers: &mut HeaderMap) {
     }
 }
 
-/// Only where WeChat takes a secret: anywhere else it might show up again where others read it.
+/// Replaces our secret only where WeChat takes one. Elsewhere an answer or a log could show it to others.
 fn swap_secret(
     app: &App,
     parts: &mut Parts,
@@ -153,7 +153,7 @@ fn swap_secret(
     Ok(Some((real.clone(), own.clone())))
 }
 
-/// What cannot be a query stays as it was, and is found there.
+/// Sets the query. If it is not valid the old one stays, and the check below finds our secret in it.
 fn put_query(parts: &mut Parts, query: &[u8]) {
     let query = String::from_utf8_lossy(query);
     let mut pieces = parts.uri.clone().into_parts();
@@ -165,7 +165,7 @@ fn put_query(parts: &mut Parts, query: &[u8]) {
     }
 }
 
-/// In all that goes on before the body.
+/// Searches everything that is sent before the body.
 fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
     let query = parts.uri.query().unwrap_or_default();
     let query = if has_token { head::without_token(query) } else { query.to_owned() };
@@ -184,7 +184,7 @@ fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
             parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         segments.chain(headers).chain(fields.into_iter().flat_map(|field| [field.name, field.value]))
     };
-    in_text(app, &text).or_else(|| whole(app, values))
+    in_text(app, &text).or_else(|| in_values(app, values))
 }
 
 fn is_usual(method: &Method) -> bool {
@@ -212,10 +212,10 @@ fn in_body(app: &App, body: &[u8]) -> Option<OwnCredential> {
         let fields = InputFields::of_form(body).all.into_iter().flat_map(|field| [field.name, field.value]);
         fields.chain(serde_json::from_slice(body).map_or_else(|_| Vec::new(), texts))
     };
-    in_text(app, body).or_else(|| whole(app, values))
+    in_text(app, body).or_else(|| in_values(app, values))
 }
 
-/// All texts in a JSON value, names among them.
+/// All strings in a JSON value, including names.
 fn texts(value: Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text],
@@ -228,21 +228,21 @@ fn texts(value: Value) -> Vec<String> {
     }
 }
 
-/// Anywhere in a text, however it is written.
+/// Searches a text in all its decodings.
 fn in_text(app: &App, text: &[u8]) -> Option<OwnCredential> {
     let secrets_of_platforms = app.platforms.own_secrets();
-    decodings::readings(text).iter().find_map(|reading| {
-        if app.tokens.stand_in(reading) {
+    decodings::decodings(text).iter().find_map(|decoding| {
+        if app.tokens.stand_in(decoding) {
             return Some(OwnCredential::Token);
         }
-        let is_secret = app.accounts.own_secrets(|secrets| secrets.stand_in(reading))
-            || secrets_of_platforms.stand_in(reading);
+        let is_secret = app.accounts.own_secrets(|secrets| secrets.stand_in(decoding))
+            || secrets_of_platforms.stand_in(decoding);
         is_secret.then_some(OwnCredential::Secret)
     })
 }
 
-/// Secrets that are too short to be looked for inside longer texts.
-fn whole<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<OwnCredential> {
+/// Compares whole values. Some secrets are too short to be searched for inside longer texts.
+fn in_values<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<OwnCredential> {
     let of_platforms = app.platforms.own_secrets();
     let is_found = app.accounts.own_secrets(|of_accounts| {
         let is_needed = !of_accounts.is_empty() || !of_platforms.is_empty();

@@ -1,4 +1,4 @@
-//! A copy of a request's body, kept while it is small, so that the request can be sent once more.
+//! Keeps a copy of a small request body while it streams, so that the request can be sent again.
 
 use std::{
     mem,
@@ -18,27 +18,27 @@ use system::{
 
 use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 
-/// A larger body is not sent twice. Source: the contract.
+/// A larger body is not kept. Source: the contract.
 const BYTES_MAX: usize = 1 << 20;
 
-/// A body that goes on, and what of it went by so far.
+/// A streaming body and a copy of the bytes that went by.
 #[derive(Clone, Debug)]
 pub struct RetryCopy(Arc<Mutex<CopyState>>);
 
 #[derive(Debug)]
 struct CopyState {
-    /// None once it was read to its end, or taken back.
+    /// None once the body ended or was taken back.
     body: Option<Body>,
-    /// None if it is not kept, or not any more.
+    /// None if the body is not kept, or no longer.
     kept: Option<RememberedBody>,
     is_whole: bool,
-    /// The rest is read for a second request; the first must not take that for the end.
+    /// The second request reads the rest. The first must not take this for the end of the body.
     is_taken_back: bool,
-    /// It broke off: what went by must not pass for all of it.
+    /// The body broke off, so the copy is incomplete.
     is_broken: bool,
-    /// Pieces that went by, kept or not.
+    /// Number of pieces that went by, kept or not.
     moved: u64,
-    /// Of whoever waits for the next piece.
+    /// Wakes the task that waits for the next piece.
     waker: Option<Waker>,
 }
 
@@ -48,13 +48,13 @@ struct RememberedBody {
     share: Share,
 }
 
-/// The body was taken back, to be sent from its beginning.
+/// The body was taken back, to be sent again from its beginning.
 #[derive(Debug, thiserror::Error)]
-#[error("the request is sent anew")]
+#[error("the request is sent again")]
 struct TakenBack;
 
 impl RetryCopy {
-    /// Of a body that can be sent again; without a budget it cannot.
+    /// Wraps a body. Without a budget nothing is kept.
     pub fn new(body: Body, budget: Option<&Budget>) -> RetryCopy {
         let kept = budget.map(|budget| RememberedBody { pieces: Vec::new(), share: budget.share() });
         let is_whole = body.is_end_stream();
@@ -70,7 +70,7 @@ impl RetryCopy {
         RetryCopy(Arc::new(Mutex::new(state)))
     }
 
-    /// The body as it goes on.
+    /// The body for the first request.
     pub fn stream(&self) -> Body {
         let length = lock(&self.0).body.as_ref().map_or_else(SizeHint::default, Body::size_hint);
         let copy = self.clone();
@@ -82,12 +82,12 @@ impl RetryCopy {
         lock(&self.0).is_broken
     }
 
-    /// A count that changes while the body moves.
+    /// A number that changes while the body moves.
     pub fn moved(&self) -> u64 {
         lock(&self.0).moved
     }
 
-    /// All of the body if it is small: what went by, and the rest, which WeChat did not wait for.
+    /// The whole body if it is small: the copy, and the rest that WeChat did not read.
     pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
         let mut rest = self.take_back()?;
         while !lock(&self.0).is_whole {
@@ -106,7 +106,7 @@ impl RetryCopy {
         Some(mem::take(&mut kept.pieces).concat().into())
     }
 
-    /// The rest of a body that is kept.
+    /// Takes the rest of a kept body from the first request.
     fn take_back(&self) -> Option<Body> {
         let mut state = lock(&self.0);
         state.kept.as_ref()?;
@@ -139,7 +139,7 @@ impl CopyState {
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.record_frame(Some(frame));
-                // Whoever knows the length does not ask again after the last piece.
+                // A reader that knows the length does not poll again after the last piece.
                 if *is_over {
                     self.record_frame(None);
                 }
@@ -160,7 +160,7 @@ impl CopyState {
 impl RememberedBody {
     fn with(mut self, data: &[u8]) -> Option<RememberedBody> {
         let fits = self.share.take(data.len());
-        // Copied, since the piece holds on to the buffer it was read into.
+        // Copied, because the piece would keep its whole read buffer in memory.
         self.pieces.push(Bytes::copy_from_slice(data));
         (fits && self.share.bytes() <= BYTES_MAX).then_some(self)
     }
@@ -182,7 +182,7 @@ mod tests {
         Body::from_stream(tokio_stream(pieces))
     }
 
-    /// An iterator as a stream that is always ready.
+    /// Makes a stream of an iterator.
     fn tokio_stream<I: Iterator + Unpin>(iterator: I) -> impl futures_core::Stream<Item = I::Item> {
         struct Ready<I>(I);
         impl<I: Iterator + Unpin> futures_core::Stream for Ready<I> {

@@ -1,5 +1,5 @@
-//! Answers on their way back: each keeps its permit until it has ended, and ends when its caller takes nothing of it for
-//! too long. Nobody asks such a body for a piece, so a task beside it looks at the time.
+//! The body of an answer to a caller. It holds the permit of its call until it ends, and fails if the caller reads nothing
+//! for too long. Such a body is not polled, so a task watches the time.
 
 use std::{
     sync::{Arc, Mutex},
@@ -15,13 +15,13 @@ use tokio::{task::JoinHandle, time::Instant};
 use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 use crate::http::concurrency_limit::CallPermit;
 
-/// A body that holds its permit, and lets go of both when nobody takes a piece for this time.
+/// A body that holds a permit. Both are dropped if the body is not polled for `idle_max`.
 pub fn body(body: Body, permit: CallPermit, idle_max: Duration) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let length = body.size_hint();
-    let held = HeldAnswer { answer: Some((body, permit)), is_waiting: false, asked: Instant::now() };
+    let held = HeldAnswer { answer: Some((body, permit)), is_waiting: false, polled: Instant::now() };
     let held = Arc::new(Mutex::new(held));
     let watcher = tokio::spawn(watch(held.clone(), idle_max));
     let watched = WatchedBody { held, watcher };
@@ -30,26 +30,26 @@ pub fn body(body: Body, permit: CallPermit, idle_max: Duration) -> Body {
 
 #[derive(Debug)]
 struct HeldAnswer {
-    /// None once it was let go.
+    /// None once the body was dropped.
     answer: Option<(Body, CallPermit)>,
-    /// The caller waits for WeChat, whose time is counted elsewhere.
+    /// The caller waits for WeChat. `idle_timeout_body` limits that time.
     is_waiting: bool,
-    asked: Instant,
+    polled: Instant,
 }
 
 async fn watch(held: Arc<Mutex<HeldAnswer>>, idle_max: Duration) {
-    while let Some(until) = looked_at(&held, idle_max) {
+    while let Some(until) = next_check(&held, idle_max) {
         tokio::time::sleep_until(until).await;
     }
 }
 
-/// When to look again; nothing if it was let go.
-fn looked_at(held: &Mutex<HeldAnswer>, idle_max: Duration) -> Option<Instant> {
+/// When to check again. None if the answer was dropped.
+fn next_check(held: &Mutex<HeldAnswer>, idle_max: Duration) -> Option<Instant> {
     let (mut held, now) = (lock(held), Instant::now());
     if held.is_waiting {
-        held.asked = now;
+        held.polled = now;
     }
-    let until = held.asked + idle_max;
+    let until = held.polled + idle_max;
     if until <= now {
         held.answer = None;
     }
@@ -62,7 +62,7 @@ struct WatchedBody {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("nobody took anything for too long")]
+#[error("the caller read nothing for too long")]
 struct WriteTimeout;
 
 impl WatchedBody {
@@ -72,7 +72,7 @@ impl WatchedBody {
             return Poll::Ready(Some(Err(axum::Error::new(WriteTimeout))));
         };
         let polled = poll_frame_of(body, context, is_over);
-        (held.is_waiting, held.asked) = (polled.is_pending(), Instant::now());
+        (held.is_waiting, held.polled) = (polled.is_pending(), Instant::now());
         polled
     }
 }
@@ -92,9 +92,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_place_is_given_back_with_the_end_of_the_answer_or_when_nobody_takes_it() {
+    async fn the_permit_is_given_back_when_the_answer_ends_or_is_not_read() {
         // One permit of users.
-        let limit = ConcurrencyLimit::beside(1);
+        let limit = ConcurrencyLimit::for_connections(1);
         let permit = || limit.take(CallOwner::User, None);
         let read = body(Body::from("answer"), permit().unwrap(), Duration::from_secs(3600));
         assert!(permit().is_none());

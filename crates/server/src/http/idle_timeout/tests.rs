@@ -1,4 +1,4 @@
-//! Connections on a paused clock: which ones end, and when; and what answers hold in memory.
+//! Tests on a paused clock: which connections are closed, when, and how much memory answers hold.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ use crate::http::answer_progress::CachedAnswer;
 const SECOND: Duration = Duration::from_secs(1);
 const REQUEST_1: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
-/// A connection with as small a buffer between both ends; every request on it gets this answer after this time.
+/// Opens a connection with a buffer of 4 KiB. Each request on it gets `answer` after the time `after`.
 fn connect(
     idle: &IdleTimeout,
     after: Duration,
@@ -55,7 +55,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The start of a connection of HTTP/2 whose streams have such a window.
+/// The start of an HTTP/2 connection whose streams have this flow-control window.
 fn preface(window: u32) -> Vec<u8> {
     let settings = [&[0_u8, 4][..], &window.to_be_bytes()].concat();
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &frame(4, 0, 0, &settings)[..]].concat()
@@ -80,7 +80,7 @@ fn short() -> Body {
     Body::from("short")
 }
 
-/// An answer in two pieces, the second of which is made long after the first.
+/// An answer in two pieces. The second one is made 300 s after the first.
 fn paused() -> Body {
     let mut sent = 0;
     let mut sleep = Box::pin(tokio::time::sleep(SECOND * 300));
@@ -104,14 +104,14 @@ impl<F: FnMut(&mut Context<'_>) -> Poll<Option<T>> + Unpin, T> futures_core::Str
     }
 }
 
-/// Reads until the connection is closed; what came.
+/// Reads until the connection is closed. Returns all bytes.
 async fn until_closed(client: &mut DuplexStream) -> Vec<u8> {
     let mut all = Vec::new();
     let _ = tokio::time::timeout(SECOND * 1000, client.read_to_end(&mut all)).await.expect("it is closed");
     all
 }
 
-/// Waits until the other end is gone, sending it nothing that counts and taking nothing of what it sends.
+/// Waits until the server closes the connection. Sends only bytes that are no request, and reads nothing.
 async fn until_gone(client: &mut DuplexStream, nothing: &[u8]) {
     for _ in 0..1000 {
         if client.write_all(nothing).await.is_err() {
@@ -137,7 +137,7 @@ async fn whoever_gives_no_window_is_closed_after_45_to_90_s_whatever_the_length_
         assert!(is_in_time(since), "{:?}", since.elapsed());
     }
     tokio::time::sleep(SECOND).await;
-    assert_eq!(idle.memory.bytes(), 0, "nothing is held any more");
+    assert_eq!(idle.memory.bytes(), 0, "all memory is freed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,7 +149,7 @@ async fn single_bytes_of_window_pings_and_other_streams_do_not_keep_a_connection
     let (mut reader, mut writer) = tokio::io::split(&mut client);
     let little = async {
         let mut stream = 3;
-        // Two short requests with window enough, and a byte for the first one, every 5 s.
+        // Every 5 s: one more byte of window for the first request, and a second request with enough window.
         while writer.write_all(&[more_window(1, 1), frame(6, 0, 0, &[0; 8])].concat()).await.is_ok() {
             if writer
                 .write_all(
@@ -202,7 +202,7 @@ async fn slow_work_and_answers_with_pauses_go_on() {
     }
 }
 
-/// Bytes of all DATA frames.
+/// The number of bytes in all DATA frames.
 fn data_bytes(mut frames: &[u8]) -> usize {
     let mut bytes = 0;
     while let [a, b, c, kind, rest @ ..] = frames {

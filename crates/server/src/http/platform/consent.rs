@@ -1,5 +1,5 @@
-//! The page on which an account's operator lets a platform act for the account. The account's own secret proves who
-//! decides; a right pre-auth code proves that the platform consent.
+//! The page on which an account's operator lets a platform act for the account. The account's secret proves the operator's
+//! right to decide. The pre-auth code proves that the platform asked.
 
 mod redirect_target;
 mod view;
@@ -35,10 +35,10 @@ use crate::{
 
 const FORM_BYTES_MAX: usize = 64 << 10;
 const FORM_TIME_MAX: Duration = Duration::from_secs(30);
-/// WeChat's own page, for platforms of its.
+/// WeChat's page, for platforms with role "receive".
 const REAL_PAGE: &str = "https://mp.weixin.qq.com/cgi-bin/componentloginpage";
 
-/// Why the page cannot be used.
+/// Why the page cannot be used with this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
     UnknownPlatform,
@@ -54,7 +54,7 @@ enum Obstacle {
 }
 
 impl Obstacle {
-    /// In the metrics.
+    /// The reason in the metrics.
     fn reason(self) -> &'static str {
         match self {
             Obstacle::UnknownPlatform => "unknown_component",
@@ -69,20 +69,20 @@ impl Obstacle {
     }
 }
 
-/// Why what was entered was not taken; the page stays.
+/// What is wrong with the entered values. The form is shown again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mistake {
-    /// Which of the two it is, nobody is told.
+    /// AppID or AppSecret is wrong. The page must not say which.
     AccountOrSecret,
-    /// The secret is right, and is not taken from there: `ip_allow`.
+    /// The secret is right, but `ip_allow` excludes this address.
     Address(IpAddr),
-    /// The secret is right, and `secret_frozen`.
+    /// The secret is right, but `secret_frozen` is set.
     Frozen,
     NothingTicked,
 }
 
 impl Mistake {
-    /// In the metrics and the log.
+    /// The reason in the metrics and the log.
     fn reason(self) -> &'static str {
         match self {
             Mistake::AccountOrSecret => "account_or_secret",
@@ -93,19 +93,19 @@ impl Mistake {
     }
 }
 
-/// What the page is about: from the query, and later from the form. Not shown: it holds a code.
+/// A request for consent, from the query or the form. It has no `Debug`, because it holds a code.
 struct ConsentRequest {
-    component: Arc<Platform>,
+    platform: Arc<Platform>,
     redirect_uri: RedirectTarget,
     pre_auth_code: String,
     code: Code,
-    /// The account, as far as it is known.
+    /// The account as entered, or as the platform proposes it. May be empty.
     appid: String,
     ticked: Vec<u32>,
     lang: Lang,
 }
 
-/// Names and values of a query or form, a secret among them.
+/// Names and values of a query or form. They may include a secret, so there is no `Debug`.
 struct FormValues(Vec<(String, String)>);
 
 impl FormValues {
@@ -118,7 +118,7 @@ impl FormValues {
     }
 }
 
-/// `/cgi-bin/componentloginpage`
+/// Answers `/cgi-bin/componentloginpage`.
 pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
@@ -141,8 +141,8 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
 
 fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
     let values = FormValues::parse(query.as_bytes());
-    let component = app.platforms.get(values.get("component_appid"));
-    if component.is_some_and(|component| component.config.role == Role::Receive) {
+    let platform = app.platforms.get(values.get("component_appid"));
+    if platform.is_some_and(|platform| platform.config.role == Role::Receive) {
         return redirect(StatusCode::FOUND, &format!("{REAL_PAGE}?{query}"));
     }
     match consent_request(app, &values, lang) {
@@ -156,7 +156,7 @@ fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
     }
 }
 
-/// Sets that there are, each once.
+/// The permission sets that exist, each once.
 fn known_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut ids: Vec<u32> =
         ids.filter(|id| permission_set(*id).is_some()).take(PERMISSION_SETS.len() * 2).collect();
@@ -166,12 +166,12 @@ fn known_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
 }
 
 fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<ConsentRequest, Obstacle> {
-    let component = app.platforms.get(values.get("component_appid"));
-    let component = component.filter(|component| component.config.role == Role::Serve);
-    let component = component.ok_or(Obstacle::UnknownPlatform)?;
+    let platform = app.platforms.get(values.get("component_appid"));
+    let platform = platform.filter(|platform| platform.config.role == Role::Serve);
+    let platform = platform.ok_or(Obstacle::UnknownPlatform)?;
     let redirect_uri = RedirectTarget::parse(values.get("redirect_uri"))?;
     let pre_auth_code = values.get("pre_auth_code").to_owned();
-    let (appid, now_s) = (&component.config.appid, app.clock.now_s());
+    let (appid, now_s) = (&platform.config.appid, app.clock.now_s());
     let code = app.platforms.check_code(CodeKind::PreAuth, &pre_auth_code, appid, now_s);
     let code = code.map_err(|code| {
         if code == ErrorCode::CODE_EXPIRED { Obstacle::CodeExpired } else { Obstacle::CodeInvalid }
@@ -180,7 +180,7 @@ fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<Consent
         return Err(Obstacle::TooManyTries);
     }
     Ok(ConsentRequest {
-        component,
+        platform,
         redirect_uri,
         pre_auth_code,
         code,
@@ -206,8 +206,8 @@ async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<
     if consent.ticked.is_empty() {
         return view::form(&consent, Some(Mistake::NothingTicked));
     }
-    // Counted before it is looked at, so that tries at the same time are counted, too.
-    if !app.consent_tries.take(&consent.component.config.appid, &consent.code, app.clock.now_s()) {
+    // Count the try before checking the secret, so that concurrent tries are limited too.
+    if !app.consent_tries.take(&consent.platform.config.appid, &consent.code, app.clock.now_s()) {
         return obstacle(app, Obstacle::TooManyTries, lang);
     }
     let client = parts.extensions.get().copied();
@@ -215,43 +215,43 @@ async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<
         Ok(()) => approve(app, consent).await,
         Err(mistake) => {
             if mistake != Mistake::AccountOrSecret {
-                app.consent_tries.give_back(&consent.component.config.appid, &consent.code);
+                app.consent_tries.give_back(&consent.platform.config.appid, &consent.code);
             }
             refused(app, &consent, mistake)
         }
     }
 }
 
-/// What cannot go on, counted.
+/// Counts an obstacle and shows it.
 fn obstacle(app: &App, obstacle: Obstacle, lang: Lang) -> Response<Body> {
     app.metrics.consent("refused", obstacle.reason());
     view::obstacle(obstacle, lang)
 }
 
-/// The page again, counted and logged.
+/// Counts and logs a mistake, and shows the form again.
 fn refused(app: &App, consent: &ConsentRequest, mistake: Mistake) -> Response<Body> {
-    let (component, reason) = (&consent.component.config.appid, mistake.reason());
+    let (platform, reason) = (&consent.platform.config.appid, mistake.reason());
     app.metrics.consent("refused", reason);
-    if app.log_throttle.may_log(component, reason, app.clock.now_s()) {
-        // Anybody can enter anything as AppID; only with the right secret it is one of ours.
+    if app.log_throttle.may_log(platform, reason, app.clock.now_s()) {
+        // Anyone can enter any AppID. It is logged only if the secret was right.
         match mistake {
             Mistake::Address(address) => tracing::warn!(
-                component, account = consent.appid, %address,
-                "on the consent page a secret was right, and its address is not in ip_allow of the account"
+                component = platform, account = consent.appid, %address,
+                "consent page: the secret is right, but the address is not in the account's ip_allow"
             ),
             Mistake::Frozen => tracing::warn!(
-                component,
+                component = platform,
                 account = consent.appid,
-                "on the consent page a secret was right, and the account has secret_frozen = true"
+                "consent page: the secret is right, but the account has secret_frozen = true"
             ),
-            _ => tracing::warn!(component, "on the consent page an AppID or AppSecret was wrong"),
+            _ => tracing::warn!(component = platform, "consent page: an AppID or AppSecret is wrong"),
         }
     }
     view::form(consent, Some(mistake))
 }
 
-/// An account that there is not takes as long as a wrong secret. What limits the secret elsewhere limits it here, and only
-/// who has it is told.
+/// Checks the account's secret, `ip_allow` and `secret_frozen`. An unknown account takes as long as a wrong secret. Only a
+/// caller with the right secret learns about the limits.
 fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -> Result<(), Mistake> {
     let account = app.accounts.get(appid);
     let nobody = Secret::new("0123456789abcdef0123456789abcdef");
@@ -267,7 +267,7 @@ fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -
 
 async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
     let approval = Approval {
-        component: consent.component.config.appid.clone(),
+        component: consent.platform.config.appid.clone(),
         account: consent.appid.clone(),
         permission_sets: consent.ticked.clone(),
         pre_auth_code: Some(consent.pre_auth_code.clone()),
@@ -277,14 +277,14 @@ async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
             let expires_in = CodeKind::Auth.life_s().to_string();
             let answer = [("auth_code", auth_code.as_str()), ("expires_in", expires_in.as_str())];
             app.metrics.consent("approved", "");
-            redirect(StatusCode::SEE_OTHER, &consent.redirect_uri.with(answer))
+            redirect(StatusCode::SEE_OTHER, &consent.redirect_uri.url_with(answer))
         }
         Err(PlatformError::Refused(ErrorCode::INVALID_APPID)) => {
             refused(app, &consent, Mistake::AccountOrSecret)
         }
         Err(PlatformError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, consent.lang),
         Err(error) => {
-            tracing::error!(%error, "an approval could not be kept");
+            tracing::error!(%error, "an approval could not be stored");
             obstacle(app, Obstacle::NotDurable, consent.lang)
         }
     }
@@ -292,7 +292,7 @@ async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
 
 fn redirect(status: StatusCode, target: &str) -> Response<Body> {
     let Ok(location) = HeaderValue::try_from(target) else {
-        return answer::text(StatusCode::BAD_REQUEST, "the address cannot stand in a header");
+        return answer::text(StatusCode::BAD_REQUEST, "the address cannot be written in a header");
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

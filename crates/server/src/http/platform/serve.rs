@@ -1,4 +1,4 @@
-//! A third-party platform's calls, as WeChat answers them. The order of the checks is COMPATIBILITY.md's.
+//! Answers the calls of a third-party platform as WeChat does. COMPATIBILITY.md gives the order of the checks.
 
 mod authorizer;
 
@@ -27,7 +27,7 @@ use crate::{
 
 type Object = Map<String, Value>;
 
-/// What can be called.
+/// The calls that are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PlatformCall {
     ComponentToken,
@@ -57,7 +57,7 @@ pub async fn answer(
     read: Result<(Object, Bytes), Failure>,
 ) -> Response<Body> {
     let Some((name, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
-        let error = "no such call of a third-party platform; COMPATIBILITY.md lists those there are";
+        let error = "no such call of a third-party platform; COMPATIBILITY.md lists the calls";
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };
     let query = parts.uri.query().unwrap_or_default();
@@ -74,7 +74,7 @@ pub async fn answer(
     }
 }
 
-/// Whose call it is: the platform of its token, else the one that it names.
+/// Context of a call: the platform of its token, or else the one that the body names.
 fn call_context(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> CallContext {
     let by_token = platform(app, query).ok().and_then(|appid| app.platforms.get(&appid));
     let is_proven = by_token.is_some();
@@ -91,16 +91,16 @@ async fn dispatch(
 ) -> Result<Value, Failure> {
     if matches!(call, PlatformCall::ComponentToken | PlatformCall::StartPushTicket) {
         let object = object?;
-        let component = component_of(app, &object)?;
+        let platform = component_of(app, &object)?;
         return match call {
-            PlatformCall::ComponentToken => component_token(app, &component, &object).await,
-            _ => start_push_ticket(&component, &object),
+            PlatformCall::ComponentToken => component_token(app, &platform, &object).await,
+            _ => start_push_ticket(&platform, &object),
         };
     }
     let caller = platform(app, query)?;
     let object = object?;
-    let component = component_of(app, &object)?;
-    if component.config.appid != caller {
+    let platform = component_of(app, &object)?;
+    if platform.config.appid != caller {
         return Err(failure(
             ErrorCode::INVALID_COMPONENT,
             text!("component_appid is not the platform that the component_access_token belongs to"),
@@ -115,7 +115,7 @@ async fn dispatch(
     }
 }
 
-/// A text of the body; empty if it is not there, or is no text.
+/// A string of the body. Empty if it is missing or not a string.
 fn text_field<'a>(object: &'a Object, name: &str) -> &'a str {
     object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
@@ -125,7 +125,7 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
     if appid.is_empty() {
         return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
     }
-    app.platforms.get(appid).filter(|component| component.config.role == Role::Serve).ok_or_else(|| {
+    app.platforms.get(appid).filter(|platform| platform.config.role == Role::Serve).ok_or_else(|| {
         failure(
             ErrorCode::INVALID_APPID,
             text!("no [[component]] of the configuration with role = \"serve\" has this appid"),
@@ -133,32 +133,35 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
     })
 }
 
-/// The two calls name the secret differently. Source: WeChat's pages on them.
-fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
+/// Checks the secret in the field `name`. The two calls name the field differently. Source: WeChat's pages on them.
+fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
     let secret = text_field(object, name);
     if secret.is_empty() {
-        return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
+        return Err(failure(
+            ErrorCode::APPSECRET_MISSING,
+            text!("the secret is missing; this call expects it in {name}", name),
+        ));
     }
-    if !component.config.secret.is(secret) {
+    if !platform.config.secret.is(secret) {
         return Err(failure(
             ErrorCode::INVALID_APPSECRET,
-            text!("it is the secret of [[component]] in the configuration"),
+            text!("use the secret of [[component]] in the configuration"),
         ));
     }
     Ok(())
 }
 
-async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, object, "component_appsecret")?;
-    let appid = component.config.appid.clone();
+async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -> Result<Value, Failure> {
+    check_secret(platform, object, "component_appsecret")?;
+    let appid = platform.config.appid.clone();
     let ticket = text_field(object, "component_verify_ticket");
     app.platforms.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
-        let pushed = if component.config.push_url.is_some() {
-            text!("; it is pushed to push_url, too")
+        let pushed = if platform.config.push_url.is_some() {
+            text!("; it is also pushed to push_url")
         } else {
-            text!("; with push_url set it is pushed there, too")
+            text!("; with push_url set it is also pushed there")
         };
-        failure(code, text!("the present ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
+        failure(code, text!("the current ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
     })?;
     let shared = app.clone();
     let issued = to_its_end(async move {
@@ -169,32 +172,33 @@ async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) 
     Ok(json!({"component_access_token": issued.access_token, "expires_in": issued.expires_in}))
 }
 
-fn start_push_ticket(component: &Platform, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, object, "component_secret")?;
-    component.push_now.notify_one();
+fn start_push_ticket(platform: &Platform, object: &Object) -> Result<Value, Failure> {
+    check_secret(platform, object, "component_secret")?;
+    platform.push_now.notify_one();
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
 }
 
-fn create_preauthcode(app: &App, component: &str) -> Result<Value, Failure> {
-    let code = app.platforms.pre_auth_code(component, app.clock.now_s());
+fn create_preauthcode(app: &App, platform: &str) -> Result<Value, Failure> {
+    let code = app.platforms.pre_auth_code(platform, app.clock.now_s());
     let code = code.map_err(|error| failed(&error.into()))?;
     Ok(json!({"pre_auth_code": code, "expires_in": CodeKind::PreAuth.life_s()}))
 }
 
-async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
+async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, Failure> {
     let code = text_field(object, "authorization_code").to_owned();
     if code.is_empty() {
         return Err(failure(
             ErrorCode::CODE_INVALID,
             text!(
-                "authorization_code is missing: it is the auth_code with which the consent page leads back"
+                "authorization_code is missing; it is the auth_code that the consent page adds to redirect_uri"
             ),
         ));
     }
     let shared = app.clone();
-    let handed = to_its_end(async move {
-        shared.platforms.redeem(&component, &code, shared.authorization_context()).await
-    });
+    let handed =
+        to_its_end(
+            async move { shared.platforms.redeem(&platform, &code, shared.authorization_context()).await },
+        );
     let Handed { authorization, access_token, refresh_token } = handed.await?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": authorization.account,
@@ -205,12 +209,12 @@ async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Resul
     }}))
 }
 
-async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
+async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, Failure> {
     let account = authorizer::appid(object)?.to_owned();
     let refresh_token = text_field(object, "authorizer_refresh_token").to_owned();
     let shared = app.clone();
     let handed = to_its_end(async move {
-        shared.platforms.refresh(&component, &account, &refresh_token, shared.authorization_context()).await
+        shared.platforms.refresh(&platform, &account, &refresh_token, shared.authorization_context()).await
     });
     let Handed { access_token, refresh_token, .. } = handed.await?;
     Ok(json!({
@@ -220,14 +224,14 @@ async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) ->
     }))
 }
 
-/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
+/// Completes a change even if the caller hangs up, so that disk and memory agree.
 async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::spawn(change).await {
         Ok(done) => done.map_err(|error| failed(&error)),
         Err(error) => {
-            tracing::error!(%error, "a call of a platform broke off");
+            tracing::error!(%error, "the task of a platform's call failed");
             Err(ErrorCode::SYSTEM_ERROR.into())
         }
     }
@@ -241,7 +245,7 @@ fn failed(error: &PlatformError) -> Failure {
     let hint = match *code {
         ErrorCode::CODE_INVALID => text!("this code was not given to this platform"),
         ErrorCode::CODE_EXPIRED => {
-            text!("a code is good once, for 600 s; ask the account to authorise again")
+            text!("a code works once, within 600 s; ask the account to authorise again")
         }
         ErrorCode::REFRESH_TOKEN_INVALID => {
             text!("use the newest authorizer_refresh_token; api_get_authorizer_list shows it")

@@ -1,5 +1,4 @@
-//! When a callback that does not come to its end is closed, on a connection within the process and a clock that stands
-//! still while anything is left to do.
+//! Tests of the deadlines of callbacks that do not arrive completely, on an in-process connection and a paused clock.
 
 use storage::{
     store::{Memory, Store},
@@ -17,7 +16,7 @@ use crate::{
 
 const RELAYED: &str = "wx00000000000000a1";
 const ALONE: &str = "wx00000000000000a2";
-/// What timers round up to.
+/// Timers round up to this.
 const STEP: Duration = Duration::from_millis(2);
 
 struct DeadlineTest {
@@ -28,7 +27,7 @@ struct DeadlineTest {
 }
 
 impl DeadlineTest {
-    /// One account with a bot behind it, which is never reached, and one without.
+    /// One account with a relay that is never reached, and one without a relay.
     fn start() -> DeadlineTest {
         let folder = tempfile::tempdir().unwrap();
         let account = |appid| format!("[[account]]\nappid = \"{appid}\"\nsecret = \"s\"\ntoken = \"t\"\n");
@@ -69,7 +68,7 @@ fn head(appid: &str) -> String {
     )
 }
 
-/// Waits until the other side closes, which must have said nothing.
+/// Waits until the server closes the connection without an answer.
 async fn closed_after(started: Instant, client: &mut DuplexStream) -> Duration {
     let mut said = Vec::new();
     client.read_to_end(&mut said).await.unwrap();
@@ -86,7 +85,7 @@ fn assert_is(found: Duration, wanted_ms: u64) {
 async fn the_deadline_of_a_relayed_callback_counts_from_its_first_byte() {
     let scene = DeadlineTest::start();
     let mut client = scene.connect();
-    // Nor from when the connection was opened.
+    // The time since the connection was opened does not count.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let started = Instant::now();
     let (begin, end) = (&head(RELAYED)[..20], &head(RELAYED)[20..]);
@@ -112,7 +111,7 @@ async fn a_callback_without_a_relay_has_4500_ms_from_its_head() {
 #[tokio::test(start_paused = true)]
 async fn each_callback_on_a_kept_connection_has_its_own_deadline() {
     let scene = DeadlineTest::start();
-    // The blank line is one that some clients send behind a body.
+    // Some clients send a blank line after a body.
     for behind in ["", "\r\n"] {
         let mut client = scene.connect();
         for _ in 0..2 {

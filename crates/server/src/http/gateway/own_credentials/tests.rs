@@ -1,4 +1,4 @@
-//! Nothing of ours leaves, wherever it stands and however it is written; and what is not ours passes untouched.
+//! Tests that no credential of ours leaves, in any place and any encoding, and that everything else passes unchanged.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -97,7 +97,7 @@ impl Fixture {
         tokio::task::spawn_blocking(|| self.writer.stop()).await.unwrap();
     }
 
-    /// What WeChat would get; nothing if the call is refused, or cannot be written so.
+    /// The head and body that WeChat would get. None if the call is refused or is no valid request.
     fn sent(&self, call: &TestCall) -> Option<(String, Vec<u8>)> {
         let mut request = Request::builder().method(call.method.as_str()).uri(&call.target);
         for (name, value) in &call.headers {
@@ -107,7 +107,7 @@ impl Fixture {
         parts.extensions.insert(Peer("127.0.0.1:1".parse::<SocketAddr>().unwrap()));
         let mut body = Bytes::from(call.body.clone());
         head::clean(&mut parts.headers);
-        keep(&self.app, &mut parts, Some(&mut body), call.has_token).ok()?;
+        check_and_swap(&self.app, &mut parts, Some(&mut body), call.has_token).ok()?;
         let real = call.has_token.then(|| Secret::new("REAL-token"));
         let upstream = self.app.upstream().unwrap();
         let request = head::request(&parts, &upstream, real.as_ref(), Body::empty()).unwrap();
@@ -125,7 +125,7 @@ struct TestCall {
     has_token: bool,
 }
 
-/// One layer of writing: which of the characters (by a bit of the mask) become what.
+/// One layer of encoding. The bits of the mask choose the characters.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
     Percent(u64),
@@ -137,7 +137,7 @@ impl Layer {
     fn write(self, text: &str) -> String {
         let (Layer::Percent(mask) | Layer::PercentLower(mask) | Layer::Json(mask)) = self;
         let write = |(at, byte): (usize, u8)| match self {
-            // What an escape is made of has to stay one.
+            // Other characters are always encoded, so that escapes stay intact.
             _ if mask >> (at % 64) & 1 == 0 && byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
             Layer::Percent(_) => format!("%{byte:02X}"),
             Layer::PercentLower(_) => format!("%{byte:02x}"),
@@ -202,8 +202,8 @@ fn call(
     call
 }
 
-/// Every escape undone, as often as there is one.
-fn undone(text: &[u8]) -> String {
+/// Decodes all escapes, again and again.
+fn fully_decoded(text: &[u8]) -> String {
     let mut text: String = text.iter().map(|byte| char::from(*byte)).collect();
     loop {
         let mut next = String::new();
@@ -245,7 +245,7 @@ async fn nothing_of_ours_leaves_wherever_it_stands_and_however_it_is_written() {
         let call = call(path, place, &written, times, has_token, &fixture.tokens[0], appid);
         if let Some((head, body)) = fixture.sent(&call) {
             sent.set(sent.get() + 1);
-            let all = undone(head.as_bytes()) + "\n" + &undone(&body);
+            let all = fully_decoded(head.as_bytes()) + "\n" + &fully_decoded(&body);
             for text in &ours {
                 prop_assert!(!all.contains(text.as_str()), "{text} leaves: {head} {body:?} of {call:?}");
             }

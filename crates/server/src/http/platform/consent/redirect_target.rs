@@ -1,4 +1,4 @@
-//! The address to which a browser goes after the consent page: checked, and spelled so that it fits into a header.
+//! The address that a browser goes to after the consent page: checked, and encoded so that it fits into a header.
 
 use axum::http::{Uri, uri::Scheme};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -6,19 +6,23 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::Obstacle;
 
 const BYTES_MAX: usize = 2048;
-/// What no URL holds. Browsers encode it as this does.
+/// Characters that a URL cannot contain. Browsers encode the same ones.
 const NO_URL: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'|').add(b'^');
 
-/// An address that a browser may be sent to: nothing that runs in the page, nothing that looks like another host.
+/// An address that a browser may be sent to. It cannot run a script in the page or look like another host.
 #[derive(Debug, PartialEq, Eq)]
 pub struct RedirectTarget {
     uri: Uri,
-    /// What follows `#`.
+    /// The part after `#`.
     fragment: Option<String>,
 }
 
 impl RedirectTarget {
+    /// Checks an address.
+    ///
+    /// # Errors
+    /// The part of the address that is not allowed.
     pub fn parse(text: &str) -> Result<RedirectTarget, Obstacle> {
         let is_plain = text.len() <= BYTES_MAX && !text.chars().any(|c| c.is_control() || c == '\\');
         let (scheme, rest) = text.split_once("://").ok_or(Obstacle::RedirectUri)?;
@@ -26,7 +30,7 @@ impl RedirectTarget {
         if !is_plain || !is_web {
             return Err(Obstacle::RedirectUri);
         }
-        // A host with other signs than these is none that all readers understand alike.
+        // Readers disagree about the host when there is a user name or an encoded character.
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
             return Err(Obstacle::RedirectUser);
@@ -40,7 +44,7 @@ impl RedirectTarget {
         if uri.host().is_none_or(|host| host.is_empty() || host.contains('%')) {
             return Err(Obstacle::RedirectUri);
         }
-        // What msgcube adds must be all that the platform finds.
+        // The platform must find only the values that msgcube adds.
         let query = uri.query().unwrap_or_default();
         if form_urlencoded::parse(query.as_bytes())
             .any(|(name, _)| matches!(&*name, "auth_code" | "expires_in"))
@@ -50,19 +54,19 @@ impl RedirectTarget {
         Ok(RedirectTarget { uri, fragment })
     }
 
-    /// All of it.
-    pub fn text(&self) -> String {
+    /// The whole address.
+    pub fn url(&self) -> String {
         self.with_query(self.uri.query().unwrap_or_default())
     }
 
-    /// All of it, with these names and values behind its own query.
-    pub fn with(&self, values: [(&str, &str); 2]) -> String {
+    /// The whole address with these names and values added to its query.
+    pub fn url_with(&self, values: [(&str, &str); 2]) -> String {
         let own = self.uri.query().unwrap_or_default();
         let query = form_urlencoded::Serializer::for_suffix(own.to_owned(), 0).extend_pairs(values).finish();
         self.with_query(&query)
     }
 
-    /// The host, and the port unless the scheme implies it.
+    /// The host, and the port unless it is the scheme's default.
     pub fn host(&self) -> String {
         let usual = if self.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         let host = self.uri.host().unwrap_or_default().to_ascii_lowercase();
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_stands_behind_its_own_query_and_before_the_fragment() {
+    fn values_are_added_after_the_query_and_before_the_fragment() {
         for (text, host, seen) in [
             ("https://a.example", "a.example", "https://a.example/?auth_code=c%26&expires_in=1"),
             ("HTTPS://A.example:443/b?", "a.example", "https://a.example/b?auth_code=c%26&expires_in=1"),
@@ -134,7 +138,7 @@ mod tests {
             ),
         ] {
             let target = RedirectTarget::parse(text).unwrap();
-            assert_eq!(target.with([("auth_code", "c&"), ("expires_in", "1")]), seen);
+            assert_eq!(target.url_with([("auth_code", "c&"), ("expires_in", "1")]), seen);
             assert_eq!(target.host(), host);
         }
     }
