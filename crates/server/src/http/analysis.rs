@@ -102,7 +102,7 @@ pub async fn answer_to(
     {
         let account = Some(question.account).filter(|_| !question.has_real_token);
         // WeChat's room is not taken for what is answered here.
-        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
+        return Box::pin(gateway::pass_uncovered(app, &upstream, account, parts, question.body)).await;
     }
     match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {

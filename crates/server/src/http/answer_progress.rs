@@ -102,7 +102,7 @@ impl ConnectionAnswers {
     }
 
     /// Wraps an answer for hyper. If `is_watched`, its progress is tracked until all of it is sent.
-    pub async fn sent(&self, response: Response<Body>, is_watched: bool) -> Response<impl SentBody + use<>> {
+    pub async fn track(&self, response: Response<Body>, is_watched: bool) -> Response<impl SentBody + use<>> {
         let (parts, body) = response.into_parts();
         let mut length = body.size_hint();
         let mut sent = AnswerBody { body, rest: Bytes::new(), other: None, unsent: None };
@@ -144,7 +144,7 @@ impl ConnectionAnswers {
     }
 
     /// Whether the peer read nothing of one answer since the last call.
-    pub fn has_stuck(&self) -> bool {
+    pub fn has_stuck_answer(&self) -> bool {
         let mut open = lock(&self.open);
         open.retain(|answer| answer.strong_count() > 0);
         // `count` and not `any`: each answer must be checked.
@@ -310,6 +310,7 @@ pub struct Piece {
     _sent_notifier: Option<SentNotifier>,
 }
 
+/// Records that its piece was sent when hyper drops it.
 #[derive(Debug)]
 struct SentNotifier {
     answer: Arc<AnswerState>,

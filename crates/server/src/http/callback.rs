@@ -66,14 +66,14 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
         return refuse_loop(app, recipient.appid());
     }
     let deadline = recipient.deadline(arrived);
-    let body = match read(app, body, deadline).await {
+    let body = match read_body(app, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     let query = parts.uri.query();
     match app.intake.receive(&recipient, query.unwrap_or(""), &body, deadline).await {
         Outcome::Durable => answer::success(),
-        Outcome::Refused(refusal) => refused(&refusal),
+        Outcome::Refused(refusal) => refusal_answer(&refusal),
         Outcome::Unanswered => answer::no_answer(),
         Outcome::PassOn(pass_on) => {
             let callback = RawCallback::new(query, &parts.headers, body);
@@ -86,7 +86,7 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
 ///
 /// # Errors
 /// The answer to send if the body is too large or incomplete.
-pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
+pub async fn read_body(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
     let body = timeout_at(deadline, body::read(body, BODY_BYTES_MAX)).await;
     body.unwrap_or(Err(BodyError::TooSlow)).map_err(|error| match error {
         BodyError::TooLarge => refuse_large(app),
@@ -98,7 +98,7 @@ pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Res
 }
 
 /// The answer that says why a callback is refused.
-pub fn refused(refusal: &Refusal) -> Response<Body> {
+pub fn refusal_answer(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     answer::text(status, refusal.to_string())
 }

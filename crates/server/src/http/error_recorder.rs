@@ -139,14 +139,14 @@ impl ReceivedRequest {
             return;
         };
         if let CallContext { owner: Some(owner), made_by, .. } = context {
-            let refused = LoggedError {
+            let logged = LoggedError {
                 rid: error.rid,
                 made_by: *made_by,
                 appid: owner.appid().to_owned(),
                 platform: owner.platform().map(ToOwned::to_owned),
                 call: self.call(app, error, context),
             };
-            app.error_log.add(refused, app.clock.now_s());
+            app.error_log.add(logged, app.clock.now_s());
         }
     }
 

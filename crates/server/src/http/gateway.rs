@@ -66,10 +66,10 @@ pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response
     if request.headers().get(&app.via.0) == Some(&app.via.1) {
         return loop_detected();
     }
-    let is_of_users = path::is_of_users(path);
+    let is_user_path = path::is_user_path(path);
     let (parts, body) = request.into_parts();
-    let is_wechats = remembered(&app, &parts).is_some();
-    if is_of_users || is_wechats {
+    let has_wechat_token = remembered(&app, &parts).is_some();
+    if is_user_path || has_wechat_token {
         return pass(&app, &upstream, None, parts, body).await;
     }
     match caller(&app, &parts, app.clock.now_s()).and_then(require_own_token) {
@@ -120,7 +120,7 @@ pub fn loop_detected() -> Response<Body> {
 
 /// Passes on a call of the seven interfaces whose time msgcube does not cover, so that WeChat answers with its own figures.
 /// The arguments are those of [`pass`].
-pub async fn uncovered(
+pub async fn pass_uncovered(
     app: &Arc<App>,
     upstream: &Arc<UpstreamTokens>,
     account: Option<Arc<Account>>,
@@ -185,7 +185,7 @@ impl<'a> GatewayCall<'a> {
         };
         let stopwatch = Stopwatch::start();
         let (body, late) = idle_timeout_body::with_deadline(body, time_max);
-        let (result, response) = match self.prepared(body).await {
+        let (result, response) = match self.prepare(body).await {
             Err(_) if late.is_late() => ("too_slow", Err(upload_too_slow())),
             Err((result, response)) => (result, Err(response)),
             Ok(body) => match self.send_with_retry(&body).await {
@@ -207,7 +207,7 @@ impl<'a> GatewayCall<'a> {
     }
 
     /// Reads or wraps the body, and removes from the head what must not go on.
-    async fn prepared(&mut self, body: Body) -> Result<OutgoingBody, (&'static str, Response<Body>)> {
+    async fn prepare(&mut self, body: Body) -> Result<OutgoingBody, (&'static str, Response<Body>)> {
         // Only calls with a token of ours are ever resent, so only they use the budget for copies.
         let copies = self.account.as_ref().map(|_| &self.app.gateway_copy_budget);
         let reading = copies.unwrap_or(&self.app.bodies.unproven);
@@ -217,13 +217,13 @@ impl<'a> GatewayCall<'a> {
         if body.is_whole() {
             self.parts.headers.remove(header::CONTENT_LENGTH);
         }
-        let kept = own_credentials::check_and_swap(
+        let swapped = own_credentials::check_and_swap(
             self.app,
             &mut self.parts,
             body.searched(),
             self.account.is_some(),
         );
-        self.swapped = kept.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
+        self.swapped = swapped.map_err(|refusal| ("refused", refusal.answer(self.app)))?;
         Ok(body)
     }
 
@@ -234,7 +234,7 @@ impl<'a> GatewayCall<'a> {
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
         match account.or_else(|| remembered(app, parts).map(|whom| whom.component)) {
             Some(appid) => CallOwner::Known(appid),
-            None if path::is_of_users(parts.uri.path()) => CallOwner::User,
+            None if path::is_user_path(parts.uri.path()) => CallOwner::User,
             None => CallOwner::Unknown,
         }
     }
@@ -283,7 +283,7 @@ impl<'a> GatewayCall<'a> {
             request
         });
         let request = request.map_err(|error| Failure::Unreachable(error.to_string()))?;
-        let response = match self.head_of(self.upstream.client.send(request), body).await {
+        let response = match self.wait_for_head(self.upstream.client.send(request), body).await {
             Ok(response) => response,
             Err(NoAnswer::Unreachable(why)) => return Err(Failure::Unreachable(why)),
             Err(NoAnswer::TooSlow) => {
@@ -291,25 +291,25 @@ impl<'a> GatewayCall<'a> {
             }
         };
         let (mut parts, content) = response.into_parts();
-        let (rewrite, coding) = (self.rewrite(token), decompression::coding(&parts.headers));
+        let (rewrite, coding) = (self.credential_rewrite(token), decompression::coding(&parts.headers));
         head::strip(&mut parts.headers);
         rewrite.rewrite_head(&mut parts);
         answer_inspection::sandbox(&mut parts);
         let content = idle_timeout_body::body(Body::new(content), IDLE_MAX);
         if rewrite.is_empty() || answer_inspection::is_media(&parts) {
-            return self.inspected(parts, content, token, &CredentialRewrite::default()).await;
+            return self.inspect_answer(parts, content, token, &CredentialRewrite::default()).await;
         }
         if parts.status == StatusCode::PARTIAL_CONTENT {
             return Ok(AttemptResult::Answered(failure_answers::partial_content(self.app)));
         }
         match decompression::body(&coding, &mut parts, content) {
-            Some(content) => self.inspected(parts, content, token, &rewrite).await,
+            Some(content) => self.inspect_answer(parts, content, token, &rewrite).await,
             None => Ok(AttemptResult::Answered(failure_answers::unsupported_coding(self.app, &coding))),
         }
     }
 
     /// Checks whether the answer refuses the token, and replaces WeChat's credentials in it.
-    async fn inspected(
+    async fn inspect_answer(
         &self,
         mut parts: response::Parts,
         content: Body,
@@ -335,7 +335,7 @@ impl<'a> GatewayCall<'a> {
     }
 
     /// Some answers repeat the request with its token. The caller must see its own token there.
-    fn rewrite(&self, token: Option<&Secret>) -> CredentialRewrite {
+    fn credential_rewrite(&self, token: Option<&Secret>) -> CredentialRewrite {
         let mut rewrite = CredentialRewrite::default();
         if let Some(token) = token.filter(|_| !self.upstream.config.expose_real_token) {
             let own = caller::token_in(self.parts.uri.query().unwrap_or("")).unwrap_or_default();
@@ -348,7 +348,7 @@ impl<'a> GatewayCall<'a> {
     }
 
     /// Waits for the head of the answer while the request body still moves.
-    async fn head_of<T>(
+    async fn wait_for_head<T>(
         &self,
         sent: impl Future<Output = Result<T, HttpError>>,
         body: &OutgoingBody,

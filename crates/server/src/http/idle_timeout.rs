@@ -144,7 +144,7 @@ impl Running {
         // On HTTP/2 even a short answer may have to wait for the peer's flow-control window.
         let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
         let is_out_at_once = is_short && version <= Version::HTTP_11;
-        self.0.answers.sent(response, !is_out_at_once).await
+        self.0.answers.track(response, !is_out_at_once).await
     }
 }
 
@@ -209,8 +209,8 @@ impl IdleTimeout {
     /// Shortens the timeout, because the program stops.
     pub fn shorten(&mut self) {
         self.task.abort();
-        let looks = check_repeatedly(self.connections.clone(), self.memory.clone(), IDLE_AT_END_MAX / 2);
-        self.task = tokio::spawn(looks).abort_handle();
+        let checks = check_repeatedly(self.connections.clone(), self.memory.clone(), IDLE_AT_END_MAX / 2);
+        self.task = tokio::spawn(checks).abort_handle();
     }
 }
 
@@ -258,7 +258,7 @@ impl WatchedConnection {
     /// Closes the connection if it, or one of its answers, made no progress since the last check. False once it has ended.
     fn check(&mut self) -> bool {
         let at_rest = self.activity.at_rest();
-        let is_stuck = self.activity.answers.has_stuck();
+        let is_stuck = self.activity.answers.has_stuck_answer();
         if is_stuck || at_rest.is_some() && at_rest == self.at_rest {
             self.connection.abort();
         }

@@ -293,6 +293,7 @@ fn record_callback(app: &App, share: &ConnectionShare, response: &Response<Body>
 /// The routes of one address.
 #[derive(Clone, Debug)]
 pub struct Routes {
+    /// All routes, including the fallback.
     pub router: Router,
     /// State of the handlers.
     pub app: Arc<App>,

@@ -64,7 +64,7 @@ pub fn body(coding: &Coding, parts: &mut Parts, body: Body) -> Option<Body> {
 
 trait Decoder: Write + Send {
     fn end(&mut self) -> io::Result<()>;
-    fn taken(&mut self) -> Vec<u8>;
+    fn take_output(&mut self) -> Vec<u8>;
 }
 
 macro_rules! decoder {
@@ -74,7 +74,7 @@ macro_rules! decoder {
                 self.try_finish()
             }
 
-            fn taken(&mut self) -> Vec<u8> {
+            fn take_output(&mut self) -> Vec<u8> {
                 mem::take(self.get_mut())
             }
         }
@@ -103,7 +103,7 @@ impl Decompressed {
         } else {
             decoder.write_all(&piece)?;
         }
-        Ok(decoder.taken())
+        Ok(decoder.take_output())
     }
 
     fn next(&mut self, context: &mut Context<'_>) -> PolledFrame {

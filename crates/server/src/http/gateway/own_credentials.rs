@@ -64,10 +64,10 @@ pub fn check_and_swap(
     mut body: Option<&mut Bytes>,
     has_token: bool,
 ) -> Result<SwappedSecret, GatewayRefusal> {
-    leave_out_addresses(app, &mut parts.headers);
+    remove_address_headers(app, &mut parts.headers);
     let swapped = swap_secret(app, parts, body.as_deref_mut())?;
     let body = body.map_or_else(Bytes::new, |body| body.clone());
-    match in_head(app, parts, has_token).or_else(|| in_body(app, &body)) {
+    match find_in_head(app, parts, has_token).or_else(|| find_in_body(app, &body)) {
         None => Ok(swapped),
         Some(ours) => Err(GatewayRefusal::Shows(ours)),
     }
@@ -105,9 +105,9 @@ impl GatewayRefusal {
     }
 }
 
-fn leave_out_addresses(app: &App, headers: &mut HeaderMap) {
+fn remove_address_headers(app: &App, headers: &mut HeaderMap) {
     for name in ADDRESS_HEADERS {
-        let shows = |value: &HeaderValue| in_text(app, value.as_bytes()).is_some();
+        let shows = |value: &HeaderValue| find_in_text(app, value.as_bytes()).is_some();
         if headers.get_all(name).iter().any(shows) {
             headers.remove(name);
         }
@@ -120,7 +120,7 @@ fn swap_secret(
     parts: &mut Parts,
     body: Option<&mut Bytes>,
 ) -> Result<SwappedSecret, GatewayRefusal> {
-    if !path::is_of_users(parts.uri.path()) {
+    if !path::is_user_path(parts.uri.path()) {
         return Ok(None);
     }
     let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -145,7 +145,7 @@ fn swap_secret(
     let real = account.config.upstream_secret();
     if !shown_in_query.is_empty() {
         let query = in_query.with(query.as_bytes(), &shown_in_query, real.reveal());
-        put_query(parts, &query);
+        set_query(parts, &query);
     }
     if let Some(body) = body.filter(|_| !shown_in_body.is_empty()) {
         *body = in_body.with(body, &shown_in_body, real.reveal()).into();
@@ -154,7 +154,7 @@ fn swap_secret(
 }
 
 /// Sets the query. If it is not valid the old one stays, and the check below finds our secret in it.
-fn put_query(parts: &mut Parts, query: &[u8]) {
+fn set_query(parts: &mut Parts, query: &[u8]) {
     let query = String::from_utf8_lossy(query);
     let mut pieces = parts.uri.clone().into_parts();
     if let Ok(path_and_query) = format!("{}?{query}", parts.uri.path()).parse() {
@@ -166,10 +166,10 @@ fn put_query(parts: &mut Parts, query: &[u8]) {
 }
 
 /// Searches everything that is sent before the body.
-fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
+fn find_in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
     let query = parts.uri.query().unwrap_or_default();
     let query = if has_token { head::without_token(query) } else { query.to_owned() };
-    let method = Some(&parts.method).filter(|method| !is_usual(method)).map_or("", Method::as_str);
+    let method = Some(&parts.method).filter(|method| !is_standard_method(method)).map_or("", Method::as_str);
     let mut text = format!("{method}\n{}\n{query}", parts.uri.path()).into_bytes();
     for (name, value) in &parts.headers {
         text.push(b'\n');
@@ -184,11 +184,11 @@ fn in_head(app: &App, parts: &Parts, has_token: bool) -> Option<OwnCredential> {
             parts.headers.values().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
         segments.chain(headers).chain(fields.into_iter().flat_map(|field| [field.name, field.value]))
     };
-    in_text(app, &text).or_else(|| in_values(app, values))
+    find_in_text(app, &text).or_else(|| find_in_values(app, values))
 }
 
-fn is_usual(method: &Method) -> bool {
-    let usual = [
+fn is_standard_method(method: &Method) -> bool {
+    let standard = [
         Method::GET,
         Method::POST,
         Method::PUT,
@@ -197,31 +197,31 @@ fn is_usual(method: &Method) -> bool {
         Method::HEAD,
         Method::OPTIONS,
     ];
-    usual.contains(method)
+    standard.contains(method)
 }
 
 fn decoded(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-fn in_body(app: &App, body: &[u8]) -> Option<OwnCredential> {
+fn find_in_body(app: &App, body: &[u8]) -> Option<OwnCredential> {
     if body.is_empty() {
         return None;
     }
     let values = || {
         let fields = InputFields::of_form(body).all.into_iter().flat_map(|field| [field.name, field.value]);
-        fields.chain(serde_json::from_slice(body).map_or_else(|_| Vec::new(), texts))
+        fields.chain(serde_json::from_slice(body).map_or_else(|_| Vec::new(), strings_in))
     };
-    in_text(app, body).or_else(|| in_values(app, values))
+    find_in_text(app, body).or_else(|| find_in_values(app, values))
 }
 
 /// All strings in a JSON value, including names.
-fn texts(value: Value) -> Vec<String> {
+fn strings_in(value: Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text],
-        Value::Array(values) => values.into_iter().flat_map(texts).collect(),
+        Value::Array(values) => values.into_iter().flat_map(strings_in).collect(),
         Value::Object(members) => {
-            let both = members.into_iter().flat_map(|(name, value)| [vec![name], texts(value)]);
+            let both = members.into_iter().flat_map(|(name, value)| [vec![name], strings_in(value)]);
             both.flatten().collect()
         }
         _ => Vec::new(),
@@ -229,7 +229,7 @@ fn texts(value: Value) -> Vec<String> {
 }
 
 /// Searches a text in all its decodings.
-fn in_text(app: &App, text: &[u8]) -> Option<OwnCredential> {
+fn find_in_text(app: &App, text: &[u8]) -> Option<OwnCredential> {
     let secrets_of_platforms = app.platforms.own_secrets();
     decodings::decodings(text).iter().find_map(|decoding| {
         if app.tokens.stand_in(decoding) {
@@ -242,7 +242,7 @@ fn in_text(app: &App, text: &[u8]) -> Option<OwnCredential> {
 }
 
 /// Compares whole values. Some secrets are too short to be searched for inside longer texts.
-fn in_values<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<OwnCredential> {
+fn find_in_values<I: Iterator<Item = String>>(app: &App, values: impl Fn() -> I) -> Option<OwnCredential> {
     let of_platforms = app.platforms.own_secrets();
     let is_found = app.accounts.own_secrets(|of_accounts| {
         let is_needed = !of_accounts.is_empty() || !of_platforms.is_empty();

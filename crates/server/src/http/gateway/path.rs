@@ -19,7 +19,7 @@ const OWN: [&str; 8] = [
     "/openapi.json",
 ];
 /// Calls with users' tokens. They pass unchanged.
-const OF_USERS: &str = "/sns/";
+const USER_PATHS: &str = "/sns/";
 
 /// True if some server could read this path as one of ours. Then it is not passed on.
 pub fn is_own(path: &str) -> bool {
@@ -34,8 +34,8 @@ pub fn is_own(path: &str) -> bool {
 }
 
 /// True for the plain spelling of a call with a user's token. Another spelling might reach another path.
-pub fn is_of_users(path: &str) -> bool {
-    path.starts_with(OF_USERS) && normalised(path) == path.trim_end_matches('/').to_ascii_lowercase()
+pub fn is_user_path(path: &str) -> bool {
+    path.starts_with(USER_PATHS) && normalised(path) == path.trim_end_matches('/').to_ascii_lowercase()
 }
 
 /// The path decoded once, in lower case, without empty and dot segments. No server normalises more than this.
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn only_a_plain_path_of_users_needs_no_token_of_ours() {
         for path in ["/sns/userinfo", "/sns/oauth2/access_token", "/sns/userinfo/"] {
-            assert!(is_of_users(path), "{path}");
+            assert!(is_user_path(path), "{path}");
         }
         for path in [
             "/sns/../cgi-bin/menu/get",
@@ -106,7 +106,7 @@ mod tests {
             "/snsx/y",
             "/sns/%75serinfo",
         ] {
-            assert!(!is_of_users(path), "{path}");
+            assert!(!is_user_path(path), "{path}");
         }
     }
 }

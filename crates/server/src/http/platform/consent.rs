@@ -124,7 +124,7 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let query = parts.uri.query().unwrap_or_default();
     let lang = lang_of(query, &parts.headers);
     match parts.method {
-        Method::GET | Method::HEAD => open(&app, query, lang),
+        Method::GET | Method::HEAD => show_form(&app, query, lang),
         Method::POST => match read_sharing(body, FORM_BYTES_MAX, FORM_TIME_MAX, &app.bodies.unproven).await {
             Ok(form) => decide(&app, &FormValues::parse(&form), &parts).await,
             Err(BodyError::Full) => obstacle(&app, Obstacle::Busy, lang),
@@ -139,7 +139,7 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     }
 }
 
-fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
+fn show_form(app: &App, query: &str, lang: Lang) -> Response<Body> {
     let values = FormValues::parse(query.as_bytes());
     let platform = app.platforms.get(values.get("component_appid"));
     if platform.is_some_and(|platform| platform.config.role == Role::Receive) {
@@ -149,7 +149,7 @@ fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
         Ok(mut consent) => {
             values.get("biz_appid").clone_into(&mut consent.appid);
             let wished = values.get("category_id_list").split('|').filter_map(|id| id.trim().parse().ok());
-            consent.ticked = known_sets(wished.chain([MESSAGES]));
+            consent.ticked = existing_sets(wished.chain([MESSAGES]));
             view::form(&consent, None)
         }
         Err(found) => obstacle(app, found, lang),
@@ -157,7 +157,7 @@ fn open(app: &App, query: &str, lang: Lang) -> Response<Body> {
 }
 
 /// The permission sets that exist, each once.
-fn known_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
+fn existing_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     let mut ids: Vec<u32> =
         ids.filter(|id| permission_set(*id).is_some()).take(PERMISSION_SETS.len() * 2).collect();
     ids.sort_unstable();
@@ -202,7 +202,7 @@ async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<
     }
     values.get("appid").trim().clone_into(&mut consent.appid);
     let ticked = values.0.iter().filter(|(name, _)| name == "permission_set");
-    consent.ticked = known_sets(ticked.filter_map(|(_, id)| id.parse().ok()));
+    consent.ticked = existing_sets(ticked.filter_map(|(_, id)| id.parse().ok()));
     if consent.ticked.is_empty() {
         return view::form(&consent, Some(Mistake::NothingTicked));
     }
@@ -217,7 +217,7 @@ async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<
             if mistake != Mistake::AccountOrSecret {
                 app.consent_tries.give_back(&consent.platform.config.appid, &consent.code);
             }
-            refused(app, &consent, mistake)
+            show_mistake(app, &consent, mistake)
         }
     }
 }
@@ -229,7 +229,7 @@ fn obstacle(app: &App, obstacle: Obstacle, lang: Lang) -> Response<Body> {
 }
 
 /// Counts and logs a mistake, and shows the form again.
-fn refused(app: &App, consent: &ConsentRequest, mistake: Mistake) -> Response<Body> {
+fn show_mistake(app: &App, consent: &ConsentRequest, mistake: Mistake) -> Response<Body> {
     let (platform, reason) = (&consent.platform.config.appid, mistake.reason());
     app.metrics.consent("refused", reason);
     if app.log_throttle.may_log(platform, reason, app.clock.now_s()) {
@@ -280,7 +280,7 @@ async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
             redirect(StatusCode::SEE_OTHER, &consent.redirect_uri.url_with(answer))
         }
         Err(PlatformError::Refused(ErrorCode::INVALID_APPID)) => {
-            refused(app, &consent, Mistake::AccountOrSecret)
+            show_mistake(app, &consent, Mistake::AccountOrSecret)
         }
         Err(PlatformError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, consent.lang),
         Err(error) => {

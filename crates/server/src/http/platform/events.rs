@@ -15,7 +15,7 @@ use crate::{
     forward::raw_callback::RawCallback,
     http::{
         answer,
-        callback::{is_loop, read, refused},
+        callback::{is_loop, read_body, refusal_answer},
         relay,
         state::App,
     },
@@ -39,7 +39,7 @@ pub async fn receive(
         app.metrics.callback("refused", "loop");
         return answer::text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
     }
-    let body = match read(&app, body, deadline).await {
+    let body = match read_body(&app, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -53,7 +53,7 @@ pub async fn receive(
         EventOutcome::Refused(refusal) if refusal.may_be_relayed() && platform.config.push_url.is_some() => {
             forward_event(&app, &platform, &event, deadline).await
         }
-        EventOutcome::Refused(refusal) => refused(&refusal),
+        EventOutcome::Refused(refusal) => refusal_answer(&refusal),
         EventOutcome::NotDurable => {
             if let Some(url) = &platform.config.push_url {
                 drop(relay::answer_event(&app, &platform, url, &event, deadline).await);

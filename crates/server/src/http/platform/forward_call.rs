@@ -69,8 +69,8 @@ pub async fn call(
     let Ok(content) = body::read_within(content, ANSWER_BYTES_MAX, gateway::IDLE_MAX).await else {
         return answer::own_error(StatusCode::BAD_GATEWAY, "WeChat's answer broke off");
     };
-    if let Some(given) = IssuedToken::find(&name, platform, object, &content) {
-        given.remember(app).await;
+    if let Some(issued) = IssuedToken::find(&name, platform, object, &content) {
+        issued.remember(app).await;
     }
     Response::from_parts(parts, Body::from(content))
 }
