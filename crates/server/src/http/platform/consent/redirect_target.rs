@@ -41,7 +41,7 @@ impl RedirectTarget {
             None => (encoded.as_str(), None),
         };
         let uri: Uri = before.parse().map_err(|_| Obstacle::RedirectUri)?;
-        if uri.host().is_none_or(|host| host.is_empty() || host.contains('%')) {
+        if !is_host_and_port(&uri) {
             return Err(Obstacle::RedirectUri);
         }
         // The platform must find only the values that msgcube adds.
@@ -86,6 +86,17 @@ impl RedirectTarget {
             }
         }
         text
+    }
+}
+
+/// Whether an address has a plain host and, if it names a port, a valid one. Parsing a `Uri` does not check the port.
+fn is_host_and_port(uri: &Uri) -> bool {
+    let Some(host) = uri.host().filter(|host| !host.is_empty() && !host.contains('%')) else { return false };
+    let port = uri.authority().and_then(|authority| authority.as_str().strip_prefix(host));
+    match port.map(|port| port.strip_prefix(':').unwrap_or(port)) {
+        Some("") => true,
+        Some(port) => port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok(),
+        None => false,
     }
 }
 
