@@ -95,7 +95,7 @@ pub async fn serve(
     let admin = admin.map(|admin| admin.with_tls(tls.filter(|_| !is_private)));
     let address = listener.address()?;
     check_loops(&app, address)?;
-    app.copies.start();
+    app.outbox.start();
     http::push::start(&app);
     // Before the address is said: whoever reads it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -149,7 +149,7 @@ struct Nobody;
 impl Watcher for Nobody {
     async fn opening(&self, _: ListeningSocket) {}
 
-    fn deaf(&self) {}
+    fn accept_blocked(&self) {}
 
     fn closing(&self) {}
 }

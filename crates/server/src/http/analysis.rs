@@ -16,9 +16,9 @@ use serde_json::{Map, Value};
 use super::{
     answer,
     caller::{Caller, Failure, caller, failure, from_hosting},
+    error_recorder::CallContext,
     gateway,
     hint::Hint,
-    record::Told,
 };
 use crate::{
     accounts::{
@@ -91,10 +91,10 @@ pub async fn answer_to(
     body: Body,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let mut told = Told::of(app, &caller, &parts);
+    let mut told = CallContext::of_caller(app, &caller, &parts);
     let question = match question(interface, app, caller, &parts, body, &mut told, now_s).await {
         Ok(question) => question,
-        Err(failure) => return told.beside(refuse(interface, app, &failure)),
+        Err(failure) => return told.attach_to(refuse(interface, app, &failure)),
     };
     if let Some(upstream) = app.upstream()
         && upstream.config.passes_uncovered
@@ -102,7 +102,7 @@ pub async fn answer_to(
     {
         let account = Some(question.account).filter(|_| !question.has_real_token);
         // WeChat's room is not taken for what is answered here.
-        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
+        return Box::pin(gateway::pass_uncovered(app, &upstream, account, parts, question.body)).await;
     }
     match rows(interface, app, &question, now_s) {
         Ok((list, hint)) => {
@@ -111,7 +111,7 @@ pub async fn answer_to(
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => told.beside(refuse(interface, app, &failure)),
+        Err(failure) => told.attach_to(refuse(interface, app, &failure)),
     }
 }
 
@@ -155,7 +155,7 @@ async fn question(
     caller: Result<Caller, Failure>,
     parts: &Parts,
     body: Body,
-    told: &mut Told,
+    told: &mut CallContext,
     now_s: i64,
 ) -> Result<Question, Failure> {
     // Read before it is needed, so that rid/get can show it whatever is wrong; what is wrong with it comes in its turn.
@@ -185,7 +185,7 @@ async fn question(
 fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
     let account = &caller.account;
     if let Some(component) = &caller.component {
-        check_authorization(app.components.permission(component, &account.config.appid, MESSAGES))?;
+        check_authorization(app.platforms.permission(component, &account.config.appid, MESSAGES))?;
     }
     if account.config.kind == AccountKind::Other || !account.config.certified {
         return Err(failure(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use datacube::ErrorCode;
 use i18n::text;
 
-use super::{answer, connection::Peer, hint::Hint, record::Told};
+use super::{answer, connection::Peer, error_recorder::CallContext, hint::Hint};
 use crate::{accounts::registry::ServedAccount, config::AccountConfig, http::state::App};
 
 /// The only `grant_type`.
@@ -59,8 +59,8 @@ impl Applicant<'_> {
         let account = app.accounts.get(self.appid);
         let wrong_secret = account.as_ref().filter(|_| code == ErrorCode::INVALID_APPSECRET);
         let secret = wrong_secret.map(|account| secret_hint(account, self.secret));
-        let told = Told::unproven(account, body);
-        told.beside(match self.client {
+        let told = CallContext::unproven(account, body);
+        told.attach_to(match self.client {
             Some(client) if code == ErrorCode::INVALID_IP => {
                 app.metrics.call(name, code.code);
                 answer::invalid_ip(app, client.address(), hint(code).as_ref())

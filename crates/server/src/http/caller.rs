@@ -80,7 +80,7 @@ pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
     match app.tokens.look_up(&token, |holder| of_holder(app, holder), now_s) {
         Ok(caller) => caller,
         Err(code) => {
-            if let Some(whom) = app.remembered.owner_of(&token, now_s) {
+            if let Some(whom) = app.upstream_token_index.owner_of(&token, now_s) {
                 return of_remembered(app, whom);
             }
             let real = app.upstream().and_then(|upstream| upstream.appid_of(&token, now_s));
@@ -178,9 +178,9 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
 /// Which permission sets it has is WeChat's business: it gave out the token.
 fn of_remembered(app: &App, whom: TokenOwner) -> Result<Caller, Failure> {
     let appid = whom.account.ok_or_else(of_platform)?;
-    let platform = app.components.get(&whom.component);
+    let platform = app.platforms.get(&whom.component);
     let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
-    if !is_served || app.received.is_withdrawn(&whom.component, &appid) {
+    if !is_served || app.platform_receiver.is_withdrawn(&whom.component, &appid) {
         return Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
             text!("the account took its authorisation back, or its platform is not served here any more"),
@@ -201,7 +201,7 @@ pub fn remembered(app: &App, parts: &Parts) -> Option<TokenOwner> {
     let of_platform =
         || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "component_access_token");
     let token = token_in(query).or_else(|| of_platform().map(|(_, token)| token))?;
-    app.remembered.owner_of(&token, app.clock.now_s())
+    app.upstream_token_index.owner_of(&token, app.clock.now_s())
 }
 
 /// Whether a token that was given out here stands in a query: it never goes to WeChat.
@@ -212,7 +212,7 @@ pub fn carries_ours(app: &App, parts: &Parts) -> bool {
 }
 
 fn unknown(app: &App, code: ErrorCode) -> Failure {
-    let has = |role| app.components.all().iter().any(|component| component.config.role == role);
+    let has = |role| app.platforms.all().iter().any(|component| component.config.role == role);
     let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this very server")];
     if has(Role::Serve) {
         hint.push(text!(", a platform's authorizer_access_token from api_authorizer_token"));

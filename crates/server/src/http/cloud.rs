@@ -18,7 +18,7 @@ use wechat::cloud::{
     signature::Tc3Authorization,
 };
 
-use super::{answer, caller::Caller, hint::Hint, record::Told};
+use super::{answer, caller::Caller, error_recorder::CallContext, hint::Hint};
 use crate::http::analysis;
 use crate::{
     config::{CloudConfig, Config},
@@ -160,7 +160,7 @@ async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, CloudRefusal>
     let (parts, ()) = request.into_parts();
     let response = analysis::answer_to(interface, app, Ok(caller), parts, Body::from(body)).await;
     let (mut head, body) = response.into_parts();
-    if let Some(told) = head.extensions.get_mut::<Told>() {
+    if let Some(told) = head.extensions.get_mut::<CallContext>() {
         told.path = Some(interface.path());
     }
     let body = body::read_within(body, ANSWER_BYTES_MAX, ANSWER_TIME_MAX).await;
@@ -181,7 +181,7 @@ fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: CloudRefusal) -> Resp
     app.metrics.cloud_call("refused", refusal.reason());
     let env = cloud.map_or("", |cloud| cloud.env.as_str());
     let (code, message) = refusal.code_and_message();
-    if app.refusals.may_log(env, refusal.reason(), app.clock.now_s()) {
+    if app.log_throttle.may_log(env, refusal.reason(), app.clock.now_s()) {
         tracing::warn!(env, reason = refusal.reason(), "cloud call refused: {message}");
     }
     let (content_type, body) = if let Some(error_code) = refusal.error_code() {

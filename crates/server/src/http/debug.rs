@@ -27,7 +27,7 @@ use wechat::{
 };
 
 use super::{
-    answering::KeptForAll,
+    answer_progress::CachedAnswer,
     page::{Page, lang_of},
 };
 use crate::http::state::App;
@@ -63,7 +63,7 @@ impl Drawn {
         let last = drawn[place].take().filter(|(drawn_s, _)| *drawn_s == now_s);
         let (_, page) = drawn[place].insert(last.unwrap_or_else(|| (now_s, draw(app, lang, now_s))));
         let mut response = page.clone().map(Body::from);
-        response.extensions_mut().insert(KeptForAll);
+        response.extensions_mut().insert(CachedAnswer);
         response
     }
 }

@@ -22,9 +22,9 @@ use serde_json::{Map, Value};
 use super::{
     answer,
     caller::{Caller, Failure, caller, failure, platform, remembered},
+    error_recorder::CallContext,
     gateway,
     limit_call::{CLEAR_BY_SECRET, Call},
-    record::Told,
 };
 use crate::http::analysis::check_authorization;
 use crate::{
@@ -79,7 +79,7 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
     {
         return rid_of_platform(&app, &platform, &parts, body).await;
     }
-    let mut told = Told::of(&app, &caller, &parts);
+    let mut told = CallContext::of_caller(&app, &caller, &parts);
     let answered = match question(call, &app, caller, &parts, body, &mut told).await {
         Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
         Err(failure) => Err(failure),
@@ -95,15 +95,15 @@ async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> R
                 app.metrics.call(call.name(), 0);
                 answer::json(ok())
             }
-            _ => told.beside(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into())),
+            _ => told.attach_to(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into())),
         },
         (Ok((Answer::WeChats, caller)), Some(upstream)) => {
             gateway::pass(&app, &upstream, caller.in_need_of_token(), parts, told.body).await
         }
         (Ok((Answer::WeChats, _)), None) => {
-            told.beside(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
+            told.attach_to(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
         }
-        (Err(failure), _) => told.beside(refuse(&app, call.name(), &failure)),
+        (Err(failure), _) => told.attach_to(refuse(&app, call.name(), &failure)),
     }
 }
 
@@ -143,13 +143,13 @@ async fn question(
     caller: Result<Caller, Failure>,
     parts: &Parts,
     body: Body,
-    told: &mut Told,
+    told: &mut CallContext,
 ) -> Result<Question, Failure> {
     let caller = caller?;
     check_method(call, parts)?;
     // Any permission set will do. Source: WeChat's pages on these interfaces.
     if let Some(component) = &caller.component {
-        let permission = app.components.permission(component, &caller.account.config.appid, 0);
+        let permission = app.platforms.permission(component, &caller.account.config.appid, 0);
         let is_authorized = permission != Permission::NotAuthorized;
         check_authorization(if is_authorized { Permission::Granted } else { permission })?;
     }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use system::sync::lock;
 
-use super::answering::KeptForAll;
+use super::answer_progress::CachedAnswer;
 use crate::{config::Config, http::state::App};
 
 pub use operation::Operation;
@@ -75,7 +75,7 @@ pub fn router(app: &App) -> Router<Arc<App>> {
         }
         let mut response = Response::new(Body::from(made.1.clone()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.extensions_mut().insert(KeptForAll);
+        response.extensions_mut().insert(CachedAnswer);
         response
     };
     Router::new().route("/openapi.json", get(answer))

@@ -58,7 +58,7 @@ fn every_bot_answers(app: &App) -> bool {
     };
     // A platform's accounts have its bot.
     let accounts = app.accounts.select(|account| account.keys.is_some());
-    let platforms = app.components.all();
+    let platforms = app.platforms.all();
     let platforms = platforms.iter().filter(|component| component.config.role == Role::Receive);
     let mut relays = platforms.map(|component| component.config.relay.as_ref()).collect::<Vec<_>>();
     relays.extend(accounts.iter().map(|account| account.config.relay.as_ref()));

@@ -15,8 +15,8 @@ use storage::store::NotDurable;
 use super::{
     answer,
     applicant::{Applicant, refuse},
+    error_recorder::CallContext,
     gateway,
-    record::Told,
 };
 use crate::{
     auth::access_token::{Endpoint, Holder, Issued},
@@ -52,7 +52,7 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
             let holder = Holder::account(&account.config.appid, Endpoint::Token);
             let issued =
                 async move { shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await };
-            let told = Told::proven(account, Bytes::new());
+            let told = CallContext::proven(account, Bytes::new());
             finish(&app, "token", to_its_end(issued).await, told)
         }
         Err(code) => applicant.refuse(&app, "token", code, Bytes::new()),
@@ -79,7 +79,7 @@ pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Resp
             let (shared, appid) = (app.clone(), account.config.appid.clone());
             let issued =
                 async move { shared.tokens.issue_stable(&appid, force, &shared.ingest, &shared.clock).await };
-            finish(&app, "stable_token", to_its_end(issued).await, Told::proven(account, body))
+            finish(&app, "stable_token", to_its_end(issued).await, CallContext::proven(account, body))
         }
         Err(code) => applicant.refuse(&app, "stable_token", code, body),
     }
@@ -110,7 +110,7 @@ fn finish_real(app: &App, name: &'static str, kept: Result<UpstreamToken, TokenF
         }
         Err(failure) => {
             app.metrics.call(name, ErrorCode::SYSTEM_ERROR.code);
-            gateway::failed(app, failure)
+            gateway::unavailable(app, failure)
         }
     }
 }
@@ -122,12 +122,17 @@ async fn to_its_end(
     tokio::spawn(issued).await.unwrap_or_else(|error| Err(NotDurable(error.to_string())))
 }
 
-fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>, told: Told) -> Response<Body> {
+fn finish(
+    app: &App,
+    name: &'static str,
+    issued: Result<Issued, NotDurable>,
+    told: CallContext,
+) -> Response<Body> {
     match issued {
         Ok(issued) => give(app, name, &issued),
         Err(error) => {
             tracing::error!(%error, "no token was given out");
-            told.beside(refuse(app, name, ErrorCode::SYSTEM_ERROR))
+            told.attach_to(refuse(app, name, ErrorCode::SYSTEM_ERROR))
         }
     }
 }

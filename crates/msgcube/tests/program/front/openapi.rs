@@ -190,7 +190,7 @@ async fn a_refused_call_is_kept_in_memory_alone_and_the_file_of_former_versions_
     assert!(!shown.to_string().contains("hidden-one"), "{shown}");
     program.restart("-TERM");
     assert!(!file.exists());
-    assert!(program.log().contains("refused calls are now kept in memory only"), "{}", program.log());
+    assert!(program.log().contains("removed the error log of an earlier version"), "{}", program.log());
     let answer = program.ask(&token, RID, json!({ "rid": rid })).await;
     assert_eq!(answer["errcode"], 76001, "{answer}");
     // Neither the call before the restart nor one after it is on disk.

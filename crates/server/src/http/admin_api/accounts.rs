@@ -59,7 +59,7 @@ struct ShownPlatform {
 }
 
 fn platforms(app: &App, account: &ServedAccount) -> Vec<ShownPlatform> {
-    let states = app.received.authorization_states(&account.config.appid).into_iter();
+    let states = app.platform_receiver.authorization_states(&account.config.appid).into_iter();
     states
         .map(|shown| ShownPlatform {
             component: shown.component,
@@ -162,7 +162,7 @@ pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
         Err(response) => return response,
     };
     let shared = app.clone();
-    let added = to_its_end(async move { shared.office().add(settings).await }).await;
+    let added = to_its_end(async move { shared.account_service().add(settings).await }).await;
     match added {
         Ok(account) => answer::own(StatusCode::CREATED, &Shown::of(&app, &account)),
         Err(error) => failed(&error),
@@ -184,7 +184,7 @@ pub async fn change(State(app): State<Arc<App>>, Path(appid): Path<String>, body
         Err(response) => return response,
     };
     let shared = app.clone();
-    let changed = to_its_end(async move { shared.office().change(&appid, changes).await }).await;
+    let changed = to_its_end(async move { shared.account_service().change(&appid, changes).await }).await;
     match changed {
         Ok(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
         Err(error) => failed(&error),
@@ -195,8 +195,8 @@ pub async fn change(State(app): State<Arc<App>>, Path(appid): Path<String>, body
 pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
     let done = to_its_end(async move {
-        for event in shared.office().remove(&removed).await? {
-            push::tell(&shared, event).await;
+        for event in shared.account_service().remove(&removed).await? {
+            push::deliver_event(&shared, event).await;
         }
         if let Some(upstream) = shared.upstream() {
             upstream.forget(&removed).await;
@@ -222,7 +222,7 @@ pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body
         Err(response) => return response,
     };
     let rotated = to_its_end(async move {
-        let (name, new) = app.office().rotate(&appid, what).await?;
+        let (name, new) = app.account_service().rotate(&appid, what).await?;
         Ok(BTreeMap::from([("appid", appid), (name, new)]))
     });
     match rotated.await {

@@ -74,7 +74,7 @@ pub async fn answer(
     };
     let (format, by_type) = (asked.format, asked.question.by_type);
     // Never closed, so there is always a place in the end.
-    let place = app.statistics_places.clone().acquire_owned().await;
+    let place = app.statistics_permits.clone().acquire_owned().await;
     let shared = app.clone();
     // The place is held for as long as it counts, also if the caller hangs up.
     let counted = tokio::task::spawn_blocking(move || {

@@ -67,7 +67,7 @@ pub async fn receive(
         Ok(covers) => covers,
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
-    let Some(_places) = places(&account.bulk_slots, &app.bulk_places, PLACE_WITHIN).await else {
+    let Some(_places) = places(&account.bulk_slots, &app.bulk_permits, PLACE_WITHIN).await else {
         return answer::own(StatusCode::SERVICE_UNAVAILABLE, &Report::no_place());
     };
     let mut intake = Intake::new(&app, &account);

@@ -55,7 +55,7 @@ struct Authorized {
 
 /// Why nothing can be asked of a platform, if so.
 fn refusal(app: &App, appid: &str) -> Option<Response<Body>> {
-    let Some(component) = app.components.get(appid) else { return Some(unknown()) };
+    let Some(component) = app.platforms.get(appid) else { return Some(unknown()) };
     let error = "this [[component]] has role = \"receive\": its tickets and authorisations come from WeChat";
     (component.config.role == Role::Receive).then(|| answer::own_error(StatusCode::CONFLICT, error))
 }
@@ -66,7 +66,7 @@ fn unknown() -> Response<Body> {
 
 /// `GET /v1/components/{c}/ticket`
 pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let role = app.components.get(&appid).map(|component| component.config.role);
+    let role = app.platforms.get(&appid).map(|component| component.config.role);
     if let Some(response) = refusal(&app, &appid).filter(|_| role != Some(Role::Receive)) {
         return response;
     }
@@ -74,13 +74,13 @@ pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
         |ticket: &str| answer::own(StatusCode::OK, &BTreeMap::from([("component_verify_ticket", ticket)]));
     match role {
         Some(Role::Receive) => received_ticket(&app, &appid).map_or_else(no_ticket, |ticket| shown(&ticket)),
-        _ => shown(&app.components.ticket(&appid, app.clock.now_s())),
+        _ => shown(&app.platforms.ticket(&appid, app.clock.now_s())),
     }
 }
 
 /// The newest ticket that WeChat pushed to a platform.
 fn received_ticket(app: &App, component: &str) -> Option<String> {
-    app.received.ticket(component).map(|ticket| ticket.text.reveal().to_owned())
+    app.platform_receiver.ticket(component).map(|ticket| ticket.text.reveal().to_owned())
 }
 
 fn no_ticket() -> Response<Body> {
@@ -112,7 +112,7 @@ pub async fn authorizations(
     if count > COUNT_MAX {
         return bad(format!("count: at most {COUNT_MAX}; offset shows further ones"));
     }
-    let all = app.components.authorizations(&appid);
+    let all = app.platforms.authorizations(&appid);
     let shown = all.iter().skip(offset).take(count).map(|authorization| Listed {
         appid: &authorization.account,
         permission_sets: &authorization.permission_sets,
@@ -174,8 +174,10 @@ pub async fn withdraw(
     }
     let (shared, removed) = (app.clone(), account.clone());
     let done = tokio::spawn(async move {
-        if let Some(event) = shared.components.withdraw(&appid, &removed, shared.desk()).await? {
-            push::tell(&shared, event).await;
+        if let Some(event) =
+            shared.platforms.withdraw(&appid, &removed, shared.authorization_context()).await?
+        {
+            push::deliver_event(&shared, event).await;
         }
         Ok::<_, PlatformError>(())
     });

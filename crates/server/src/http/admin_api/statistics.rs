@@ -63,7 +63,7 @@ pub async fn answer(
         Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
     };
     // Never closed, so there is always a place in the end.
-    let place = app.statistics_places.clone().acquire_owned().await;
+    let place = app.statistics_permits.clone().acquire_owned().await;
     // Counting a range anew reads days from disk.
     let counted = tokio::task::spawn_blocking({
         let (app, account) = (app.clone(), account.clone());

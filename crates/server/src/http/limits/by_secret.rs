@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accounts::registry::ServedAccount,
-    http::{record::Told, state::App},
+    http::{error_recorder::CallContext, state::App},
 };
 
 const NAME: &str = "clear_quota_v2";
@@ -45,7 +45,7 @@ pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     };
     match quota::clear_these(&app, &account, &INTERFACES).await {
         Ok(()) => cleared(&app, account).await,
-        Err(failure) => Told::proven(account, body).beside(refuse(&app, NAME, &failure)),
+        Err(failure) => CallContext::proven(account, body).attach_to(refuse(&app, NAME, &failure)),
     }
 }
 

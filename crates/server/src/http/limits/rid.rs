@@ -7,13 +7,13 @@ use wechat::request_id::Rid;
 
 use super::{Answer, Failure, Question, Success, failure};
 use crate::http::{
-    error_log::{AGE_S_MAX, Call, Found},
+    error_log::{AGE_S_MAX, Found, LoggedCall},
     state::App,
 };
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    request: &'a Call,
+    request: &'a LoggedCall,
 }
 
 pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
@@ -24,7 +24,7 @@ pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
 pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<Answer, Failure> {
     let rid = rid.and_then(|text| text.parse::<Rid>().ok());
     let now_s = app.clock.now_s();
-    match rid.map_or(Found::Nothing, |rid| app.refused_calls.find(rid, appid, now_s)) {
+    match rid.map_or(Found::Nothing, |rid| app.error_log.find(rid, appid, now_s)) {
         Found::Call(refused) => Ok(Answer::Ours(Success::bytes(Shown { request: &refused.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,

@@ -52,8 +52,8 @@ struct ShownEvents {
 
 /// `GET /v1/components/{c}`
 pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let Some(component) = app.components.get(&appid) else { return unknown() };
-    let events = app.copies.waiting_events(&component).await;
+    let Some(component) = app.platforms.get(&appid) else { return unknown() };
+    let events = app.outbox.waiting_events(&component).await;
     let shown = Shown {
         appid: &appid,
         role: match component.config.role {
@@ -76,7 +76,7 @@ fn ticket(app: &App, component: &Platform) -> ShownTicket {
             ShownTicket { time: taken_s.map(beijing), error }
         }
         Role::Receive => {
-            let ticket = app.received.ticket(&component.config.appid);
+            let ticket = app.platform_receiver.ticket(&component.config.appid);
             ShownTicket { time: ticket.map(|ticket| beijing(ticket.created_s)), error: None }
         }
     }
@@ -85,7 +85,7 @@ fn ticket(app: &App, component: &Platform) -> ShownTicket {
 fn accounts(app: &App, component: &Platform) -> BTreeMap<Status, usize> {
     let appid = &component.config.appid;
     match component.config.role {
-        Role::Serve => BTreeMap::from([(Status::Authorized, app.components.authorizations(appid).len())]),
-        Role::Receive => app.received.numbers(appid),
+        Role::Serve => BTreeMap::from([(Status::Authorized, app.platforms.authorizations(appid).len())]),
+        Role::Receive => app.platform_receiver.numbers(appid),
     }
 }

@@ -1,20 +1,20 @@
-//! What a text may be read as: as it is written, percent-decoded, without the escapes of JSON, and one within the other.
+//! The ways to decode a text: percent-decoding, JSON escapes, and both in any order.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// So many layers are taken off.
+/// Layers of encoding that are decoded.
 const LAYERS_MAX: usize = 3;
 
-/// All that a text may be read as, itself first.
-pub fn readings(text: &[u8]) -> Vec<Cow<'_, [u8]>> {
+/// All decodings of a text. The first is the text itself.
+pub fn decodings(text: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut all = vec![Cow::Borrowed(text)];
     let mut newest = 0;
     for _ in 0..LAYERS_MAX {
         let mut further: Vec<Cow<'_, [u8]>> = Vec::new();
-        for reading in &all[newest..] {
-            let decoded = [percent_decoded(reading), unescaped(reading)].into_iter().flatten();
+        for decoding in &all[newest..] {
+            let decoded = [percent_decoded(decoding), unescaped(decoding)].into_iter().flatten();
             decoded.for_each(|bytes| further.push(Cow::Owned(bytes)));
         }
         further.dedup();
@@ -28,7 +28,7 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     text.contains(&b'%').then(|| percent_decode(text).collect()).filter(|decoded: &Vec<u8>| decoded != text)
 }
 
-/// Without JSON's escapes, wherever they stand: whether a text is JSON at all is the reader's business.
+/// Decodes JSON escapes anywhere, also outside JSON strings, because a reader may treat any part as JSON.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     if !text.contains(&b'\\') {
         return None;
@@ -46,7 +46,7 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(plain).filter(|plain| plain != text)
 }
 
-/// The character that an escape at the beginning stands for, and the length of the escape. What is none stays.
+/// The character of the escape at the start, and the length of the escape. A backslash that begins no escape stays.
 fn escape(text: &[u8]) -> (char, usize) {
     match text.get(1) {
         Some(b'u') => {
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_read_in_every_way_that_it_may_be_meant() {
+    fn a_text_is_decoded_in_all_ways() {
         for written in [
             "a/Z",
             "%61/%5A",
@@ -79,11 +79,11 @@ mod tests {
             "%zz%61/Z%",
             "\\u00\\q\\a/Z\\",
         ] {
-            let found = readings(written.as_bytes());
+            let found = decodings(written.as_bytes());
             assert_eq!(found[0].as_ref(), written.as_bytes());
-            assert!(found.iter().any(|reading| reading.windows(3).any(|part| part == b"a/Z")), "{written}");
+            assert!(found.iter().any(|decoding| decoding.windows(3).any(|part| part == b"a/Z")), "{written}");
         }
-        assert_eq!(readings(b"plain + text").len(), 1);
-        assert!(readings("%25\\\\".repeat(99).as_bytes()).len() <= 15);
+        assert_eq!(decodings(b"plain + text").len(), 1);
+        assert!(decodings("%25\\\\".repeat(99).as_bytes()).len() <= 15);
     }
 }

@@ -1,5 +1,5 @@
-//! Calls of a third-party platform whose accounts' messages come here (role "receive"): they go on to WeChat as they are.
-//! The tokens in the answers are remembered, so that whoever shows one later is known.
+//! Calls of a third-party platform (role "receive") go on to WeChat unchanged. The tokens in the answers are remembered,
+//! so that later calls with them are recognised.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,23 +28,23 @@ use crate::{
     net::body,
 };
 
-/// A larger answer holds no token.
+/// A larger answer does not contain a token.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// How long an answer waits for the disk to know its token.
+/// How long an answer waits until its token is durable.
 const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// What a token lives if the answer does not say so. Source: WeChat's pages of these calls.
+/// Lifetime of a token in seconds if the answer does not name one. Source: WeChat's pages on these calls.
 const LIFE_S: i64 = 7200;
 
-/// The platform that a remembered token of its own names: some calls have no `component_appid` in the body.
+/// The platform of a remembered token. Some calls have no `component_appid` in the body.
 pub fn platform_of(app: &App, parts: &Parts) -> Option<String> {
     let whom = caller::remembered(app, parts)?;
     whom.account.is_none().then_some(whom.component)
 }
 
-/// Passes a call on, and remembers what its answer gives out.
+/// Passes a call on and remembers the token in its answer.
 pub async fn call(
     app: &Arc<App>,
-    component: &str,
+    platform: &str,
     parts: Parts,
     object: &Map<String, Value>,
     body: Bytes,
@@ -54,7 +54,7 @@ pub async fn call(
         return answer::own_error(StatusCode::NOT_FOUND, error);
     };
     let name = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
-    let is_known = platform_of(app, &parts).is_some_and(|known| known == component);
+    let is_known = platform_of(app, &parts).is_some_and(|known| known == platform);
     if let Err(failure) = check(app, &name, &parts, &body, is_known) {
         return answer::error(app, failure.code, failure.hint.as_ref());
     }
@@ -69,23 +69,23 @@ pub async fn call(
     let Ok(content) = body::read_within(content, ANSWER_BYTES_MAX, gateway::IDLE_MAX).await else {
         return answer::own_error(StatusCode::BAD_GATEWAY, "WeChat's answer broke off");
     };
-    if let Some(given) = Given::find(&name, component, object, &content) {
-        given.remember(app).await;
+    if let Some(issued) = IssuedToken::find(&name, platform, object, &content) {
+        issued.remember(app).await;
     }
     Response::from_parts(parts, Body::from(content))
 }
 
-/// What would let an answer be taken for another platform's or account's. WeChat may read a body with a name twice
-/// otherwise than we do; and whose refresh token it is only WeChat knows, so the platform has to be known by its token.
+/// Refuses calls whose answer could be recorded for the wrong platform or account. If a name occurs twice, WeChat may read
+/// another value than we do. Only WeChat knows the owner of a refresh token, so there the platform's token must be known.
 fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> Result<(), Failure> {
     if serde_json::from_slice::<UniqueNames>(body).is_err() {
-        return Err(caller::failure(ErrorCode::DATA_FORMAT, text!("a name stands twice in the body")));
+        return Err(caller::failure(ErrorCode::DATA_FORMAT, text!("a name occurs twice in the body")));
     }
     if caller::carries_ours(app, parts) {
         return Err(caller::failure(
             ErrorCode::INVALID_CREDENTIAL,
             text!(
-                "this is a token of msgcube's own, which WeChat does not know; use the one that api_component_token gave"
+                "this is a token of msgcube's own, which WeChat does not know; use the one from api_component_token"
             ),
         ));
     }
@@ -93,37 +93,37 @@ fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> R
         return Err(caller::failure(
             ErrorCode::INVALID_CREDENTIAL,
             text!(
-                "no api_component_token with this token went by here; fetch a new component_access_token by this server"
+                "this component_access_token was not fetched through this server; fetch a new one through this server"
             ),
         ));
     }
     Ok(())
 }
 
-/// A JSON object in which no name stands twice.
+/// A JSON object in which no name occurs twice.
 struct UniqueNames;
 
 impl<'de> Deserialize<'de> for UniqueNames {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<UniqueNames, D::Error> {
-        struct Names;
-        impl<'de> Visitor<'de> for Names {
+        struct NamesVisitor;
+        impl<'de> Visitor<'de> for NamesVisitor {
             type Value = UniqueNames;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object in which no name stands twice")
+                f.write_str("an object in which no name occurs twice")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueNames, A::Error> {
                 let mut seen = std::collections::HashSet::new();
                 while let Some((name, IgnoredAny)) = map.next_entry::<String, IgnoredAny>()? {
                     if !seen.insert(name.to_ascii_lowercase()) {
-                        return Err(serde::de::Error::custom("a name stands twice"));
+                        return Err(serde::de::Error::custom("a name occurs twice"));
                     }
                 }
                 Ok(UniqueNames)
             }
         }
-        deserializer.deserialize_map(Names)
+        deserializer.deserialize_map(NamesVisitor)
     }
 }
 
@@ -134,15 +134,15 @@ async fn pass(app: &Arc<App>, upstream: &Arc<UpstreamTokens>, parts: Parts, body
     gateway::pass(app, upstream, None, parts, body).await
 }
 
-/// A token in an answer.
-struct Given {
+/// A token that WeChat issued in an answer.
+struct IssuedToken {
     token: String,
     whom: TokenOwner,
     expires_in_s: i64,
 }
 
-impl Given {
-    fn find(name: &str, component: &str, asked: &Map<String, Value>, content: &[u8]) -> Option<Given> {
+impl IssuedToken {
+    fn find(name: &str, platform: &str, asked: &Map<String, Value>, content: &[u8]) -> Option<IssuedToken> {
         let answer: Value = serde_json::from_slice(content).ok()?;
         let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(ToOwned::to_owned);
         let (held, token, account) = match name {
@@ -155,24 +155,25 @@ impl Given {
         };
         let expires_in = &held["expires_in"];
         let said = expires_in.as_i64().or_else(|| expires_in.as_str()?.parse().ok());
-        Some(Given {
+        Some(IssuedToken {
             token: text(&held[token])?,
-            whom: TokenOwner { component: component.to_owned(), account },
+            whom: TokenOwner { component: platform.to_owned(), account },
             expires_in_s: said.unwrap_or(LIFE_S),
         })
     }
 
-    /// WeChat's answer does not wait long for our disk: in memory the token is known already.
+    /// Remembers the token in memory at once, and waits a short time until it is durable.
     async fn remember(self, app: &Arc<App>) {
         let now_s = app.clock.now_s();
         if let Some(account) = &self.whom.account {
-            app.received.confirm(&self.whom.component, account);
+            app.platform_receiver.confirm(&self.whom.component, account);
         }
-        let kept = app.remembered.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
-        // Goes on also if the caller hangs up.
+        let kept =
+            app.upstream_token_index.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
+        // The task continues if the caller hangs up.
         let kept = tokio::spawn(kept);
         if !matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(Ok(())))) {
-            tracing::warn!("a platform's token is only known in memory yet");
+            tracing::warn!("a platform's token is not durable yet; it is only in memory");
         }
     }
 }

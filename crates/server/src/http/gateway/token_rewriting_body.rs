@@ -1,4 +1,4 @@
-//! An answer in which one text is replaced while it goes by, also where two pieces share it.
+//! A body in which one text is replaced while it streams, even across pieces.
 
 use std::{
     mem,
@@ -11,22 +11,22 @@ use hyper::body::{Frame, SizeHint};
 use system::secret::Secret;
 
 use super::{
-    super::pieces::{self, pass},
-    answer_in::replaced,
+    super::poll_body::{self, poll_frame_of},
+    answer_inspection::replace_all,
 };
 
-/// The body with each `from` made a `to`. Its length changes with it, and what follows the content is not passed on.
+/// The body with each `from` replaced by `to`. Its length may change. Trailers are not passed on.
 pub fn body(mut body: Body, from: Secret, to: Secret) -> Body {
-    let mut replacing = Replacing { from, to, kept: Vec::new() };
+    let mut rewriter = Rewriter { from, to, pending: Vec::new() };
     let mut is_read = false;
-    pieces::body(&SizeHint::default(), move |context, _| {
+    poll_body::body(&SizeHint::default(), move |context, _| {
         while !is_read {
-            let out = match ready!(pass(&mut body, context, &mut false)) {
-                Some(Ok(frame)) => replacing.next(&frame.into_data().unwrap_or_default()),
+            let out = match ready!(poll_frame_of(&mut body, context, &mut false)) {
+                Some(Ok(frame)) => rewriter.next(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => {
                     is_read = true;
-                    mem::take(&mut replacing.kept).into()
+                    mem::take(&mut rewriter.pending).into()
                 }
             };
             if !out.is_empty() {
@@ -37,24 +37,24 @@ pub fn body(mut body: Body, from: Secret, to: Secret) -> Body {
     })
 }
 
-struct Replacing {
+struct Rewriter {
     from: Secret,
     to: Secret,
-    /// The end of what came, as far as `from` may begin in it.
-    kept: Vec<u8>,
+    /// The end of the bytes so far, if `from` may begin in it.
+    pending: Vec<u8>,
 }
 
-impl Replacing {
-    /// What can go on.
+impl Rewriter {
+    /// Adds bytes. Returns the bytes that can be sent.
     fn next(&mut self, data: &[u8]) -> Bytes {
         let (from, to) = (self.from.reveal().as_bytes(), self.to.reveal().as_bytes());
-        self.kept.extend_from_slice(data);
-        if let Some(replaced) = replaced(&self.kept, from, to) {
-            self.kept = replaced.into();
+        self.pending.extend_from_slice(data);
+        if let Some(replaced) = replace_all(&self.pending, from, to) {
+            self.pending = replaced.into();
         }
-        let begun = (1..from.len()).rev().find(|length| self.kept.ends_with(&from[..*length]));
-        let rest = self.kept.split_off(self.kept.len() - begun.unwrap_or(0));
-        mem::replace(&mut self.kept, rest).into()
+        let begun = (1..from.len()).rev().find(|length| self.pending.ends_with(&from[..*length]));
+        let rest = self.pending.split_off(self.pending.len() - begun.unwrap_or(0));
+        mem::replace(&mut self.pending, rest).into()
     }
 }
 
@@ -73,12 +73,12 @@ mod tests {
                 } else {
                     text.replace(from.reveal(), to.reveal())
                 };
-                let mut replacing = Replacing { from, to, kept: Vec::new() };
+                let mut rewriter = Rewriter { from, to, pending: Vec::new() };
                 let mut out = Vec::new();
                 for piece in text.as_bytes().chunks(size) {
-                    out.extend_from_slice(&replacing.next(piece));
+                    out.extend_from_slice(&rewriter.next(piece));
                 }
-                out.extend_from_slice(&replacing.kept);
+                out.extend_from_slice(&rewriter.pending);
                 assert_eq!(String::from_utf8(out).unwrap(), expected, "{size}");
             }
         }

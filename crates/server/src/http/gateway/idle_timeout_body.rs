@@ -1,4 +1,4 @@
-//! Bodies that break off when nothing moves for too long.
+//! Bodies that fail when they make no progress for too long, or take too long in all.
 
 use std::{
     future::Future as _,
@@ -15,23 +15,23 @@ use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::super::pieces::{self, pass};
+use super::super::poll_body::{self, poll_frame_of};
 
 #[derive(Debug, thiserror::Error)]
-#[error("nothing came for too long")]
-struct TooSlow;
+#[error("no data came for too long")]
+struct IdleTooLong;
 
 #[derive(Debug, thiserror::Error)]
-#[error("it took too long in all")]
-struct TooLong;
+#[error("the body took too long in all")]
+struct TotalTooLong;
 
-/// A body whose next piece has to come within this time. While nobody asks for a piece no time counts: that is
-/// the caller's own, which the answer's place counts.
+/// A body whose next piece must come within this time. Time does not count while the reader does not poll;
+/// `write_timeout_body` limits that time.
 pub fn body(mut body: Body, idle_max: Duration) -> Body {
     let mut sleep = Box::pin(tokio::time::sleep(idle_max));
     let mut is_waiting = false;
-    pieces::body(&body.size_hint(), move |context, is_over| {
-        let polled = pass(&mut body, context, is_over);
+    poll_body::body(&body.size_hint(), move |context, is_over| {
+        let polled = poll_frame_of(&mut body, context, is_over);
         if polled.is_ready() {
             is_waiting = false;
             return polled;
@@ -40,27 +40,27 @@ pub fn body(mut body: Body, idle_max: Duration) -> Body {
             is_waiting = true;
             sleep.as_mut().reset(Instant::now() + idle_max);
         }
-        sleep.as_mut().poll(context).map(|()| Some(Err(axum::Error::new(TooSlow))))
+        sleep.as_mut().poll(context).map(|()| Some(Err(axum::Error::new(IdleTooLong))))
     })
 }
 
-/// A body that has to come to its end within this time, if there is one.
-pub fn within(mut body: Body, time_max: Option<Duration>) -> (Body, Late) {
+/// A body that must end within this time, if one is given.
+pub fn with_deadline(mut body: Body, time_max: Option<Duration>) -> (Body, Late) {
     let late = Late::default();
     let Some(time_max) = time_max.filter(|_| !body.is_end_stream()) else { return (body, late) };
     let mut sleep = Box::pin(tokio::time::sleep(time_max));
     let noted = late.clone();
-    let timed = pieces::body(&body.size_hint(), move |context, is_over| {
+    let timed = poll_body::body(&body.size_hint(), move |context, is_over| {
         if sleep.as_mut().poll(context).is_ready() {
             noted.0.store(true, Ordering::Relaxed);
-            return Poll::Ready(Some(Err(axum::Error::new(TooLong))));
+            return Poll::Ready(Some(Err(axum::Error::new(TotalTooLong))));
         }
-        pass(&mut body, context, is_over)
+        poll_frame_of(&mut body, context, is_over)
     });
     (timed, late)
 }
 
-/// Whether a body took longer than it may.
+/// Says whether a body exceeded its time.
 #[derive(Clone, Debug, Default)]
 pub struct Late(Arc<AtomicBool>);
 
@@ -70,15 +70,15 @@ impl Late {
     }
 }
 
-/// What was read already, then the rest. The length that the head says is passed on with the head.
-pub fn rejoined(first: Bytes, mut rest: Body) -> Body {
+/// A body of the bytes already read and the rest. The head still carries the length.
+pub fn chained(first: Bytes, mut rest: Body) -> Body {
     let mut first = Some(first).filter(|first| !first.is_empty());
-    pieces::body(&SizeHint::default(), move |context, is_over| match first.take() {
+    poll_body::body(&SizeHint::default(), move |context, is_over| match first.take() {
         Some(first) => {
             *is_over = rest.is_end_stream();
             Poll::Ready(Some(Ok(Frame::data(first))))
         }
-        None => pass(&mut rest, context, is_over),
+        None => poll_frame_of(&mut rest, context, is_over),
     })
 }
 
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// A piece each second, for ever.
+    /// One piece each second, for ever.
     struct Steady(Pin<Box<Sleep>>);
 
     impl futures_core::Stream for Steady {
@@ -107,13 +107,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_goes_on_and_on_ends_when_its_time_is_over_and_a_whole_one_does_not() {
         let steady = || Body::new(StreamBody::new(Steady(Box::pin(tokio::time::sleep(Duration::ZERO)))));
-        let (mut endless, late) = within(steady(), Some(Duration::from_secs(60)));
+        let (mut endless, late) = with_deadline(steady(), Some(Duration::from_secs(60)));
         let mut pieces = 0;
         while let Some(Ok(_)) = endless.frame().await {
             pieces += 1;
         }
         assert!((59..=61).contains(&pieces) && late.is_late(), "{pieces}");
-        let (whole, late) = within(Body::from("ab"), Some(Duration::from_secs(60)));
+        let (whole, late) = with_deadline(Body::from("ab"), Some(Duration::from_secs(60)));
         tokio::time::sleep(Duration::from_secs(50)).await;
         assert_eq!(whole.collect().await.unwrap().to_bytes(), "ab");
         assert!(!late.is_late());

@@ -1,5 +1,4 @@
-//! An answer that came compressed although nobody asked for that: unpacked piece by piece, so that what it holds can be
-//! replaced.
+//! Decompresses an answer that came compressed although msgcube did not ask for it, so that its text can be searched.
 
 use std::{
     io::{self, Write},
@@ -15,22 +14,22 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use hyper::body::{Frame, SizeHint};
 
-use super::super::pieces::{self, Polled, pass};
+use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 
-/// Unpacked at once. It can become a thousand times as much.
+/// Compressed bytes per step. They can expand a thousandfold.
 const PIECE_BYTES: usize = 1 << 10;
 
-/// How an answer is written on the way.
+/// The compression of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Coding {
     Plain,
     Gzip,
     Deflate,
-    /// One that cannot be read here, or several.
+    /// A compression that is not supported, or several.
     Other(String),
 }
 
-/// The coding of an answer. Looks at both ways to name it, so it has to see the headers of the connection, too.
+/// The coding of an answer. It may be named in two headers, one of which `head::strip` removes, so call this first.
 pub fn coding(headers: &HeaderMap) -> Coding {
     let named = |name: &HeaderName| {
         let values = headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
@@ -48,7 +47,7 @@ pub fn coding(headers: &HeaderMap) -> Coding {
     }
 }
 
-/// The body unpacked; none if that cannot be done.
+/// The decompressed body. None if the coding is not supported.
 pub fn body(coding: &Coding, parts: &mut Parts, body: Body) -> Option<Body> {
     let decoder: Option<Box<dyn Decoder>> = match coding {
         _ if body.is_end_stream() => return Some(body),
@@ -59,13 +58,13 @@ pub fn body(coding: &Coding, parts: &mut Parts, body: Body) -> Option<Body> {
     };
     parts.headers.remove(header::CONTENT_ENCODING);
     parts.headers.remove(header::CONTENT_LENGTH);
-    let mut unpacked = Unpacked { body, decoder, packed: Bytes::new(), is_over: false };
-    Some(pieces::body(&SizeHint::default(), move |context, _| unpacked.next(context)))
+    let mut decompressed = Decompressed { body, decoder, compressed: Bytes::new(), is_over: false };
+    Some(poll_body::body(&SizeHint::default(), move |context, _| decompressed.next(context)))
 }
 
 trait Decoder: Write + Send {
     fn end(&mut self) -> io::Result<()>;
-    fn taken(&mut self) -> Vec<u8>;
+    fn take_output(&mut self) -> Vec<u8>;
 }
 
 macro_rules! decoder {
@@ -75,7 +74,7 @@ macro_rules! decoder {
                 self.try_finish()
             }
 
-            fn taken(&mut self) -> Vec<u8> {
+            fn take_output(&mut self) -> Vec<u8> {
                 mem::take(self.get_mut())
             }
         }
@@ -86,34 +85,34 @@ decoder!(MultiGzDecoder<Vec<u8>>);
 decoder!(ZlibDecoder<Vec<u8>>);
 decoder!(DeflateDecoder<Vec<u8>>);
 
-struct Unpacked {
+struct Decompressed {
     body: Body,
-    /// None: the first byte shows which one it is.
+    /// None until the first byte shows which kind of deflate it is.
     decoder: Option<Box<dyn Decoder>>,
-    packed: Bytes,
+    compressed: Bytes,
     is_over: bool,
 }
 
-impl Unpacked {
-    /// What the next piece, or the end, becomes.
-    fn unpack(&mut self) -> io::Result<Vec<u8>> {
-        let piece = self.packed.split_to(PIECE_BYTES.min(self.packed.len()));
+impl Decompressed {
+    /// Decompresses the next piece, or finishes at the end.
+    fn decompress(&mut self) -> io::Result<Vec<u8>> {
+        let piece = self.compressed.split_to(PIECE_BYTES.min(self.compressed.len()));
         let decoder = self.decoder.get_or_insert_with(|| deflate(piece.first().copied()));
         if piece.is_empty() {
             decoder.end()?;
         } else {
             decoder.write_all(&piece)?;
         }
-        Ok(decoder.taken())
+        Ok(decoder.take_output())
     }
 
-    fn next(&mut self, context: &mut Context<'_>) -> Polled {
+    fn next(&mut self, context: &mut Context<'_>) -> PolledFrame {
         while !self.is_over {
-            if self.packed.is_empty() {
-                match ready!(pass(&mut self.body, context, &mut false)) {
+            if self.compressed.is_empty() {
+                match ready!(poll_frame_of(&mut self.body, context, &mut false)) {
                     Some(Ok(frame)) => {
-                        self.packed = frame.into_data().unwrap_or_default();
-                        if self.packed.is_empty() {
+                        self.compressed = frame.into_data().unwrap_or_default();
+                        if self.compressed.is_empty() {
                             continue;
                         }
                     }
@@ -121,7 +120,7 @@ impl Unpacked {
                     None => self.is_over = true,
                 }
             }
-            match self.unpack() {
+            match self.decompress() {
                 Ok(plain) if plain.is_empty() => {}
                 Ok(plain) => return Poll::Ready(Some(Ok(Frame::data(plain.into())))),
                 Err(error) => {
@@ -134,7 +133,7 @@ impl Unpacked {
     }
 }
 
-/// Deflate means zlib, and some send it without zlib's head. Source: RFC 9110, section 8.4.1.2; RFC 1950.
+/// Deflate means zlib, but some servers send it without the zlib header. Source: RFC 9110, section 8.4.1.2; RFC 1950.
 fn deflate(first: Option<u8>) -> Box<dyn Decoder> {
     match first {
         Some(byte) if byte & 0x8f == 8 => Box::new(ZlibDecoder::new(Vec::new())),
@@ -152,17 +151,17 @@ mod tests {
 
     use super::*;
 
-    async fn unpacked(name: &str, packed: Vec<u8>) -> Option<Vec<u8>> {
+    async fn decompressed(name: &str, compressed: Vec<u8>) -> Option<Vec<u8>> {
         let (mut parts, ()) = http::Response::new(()).into_parts();
         parts.headers.insert(header::CONTENT_ENCODING, name.parse().unwrap());
-        parts.headers.insert(header::CONTENT_LENGTH, packed.len().into());
-        let body = body(&coding(&parts.headers), &mut parts, Body::from(packed))?;
+        parts.headers.insert(header::CONTENT_LENGTH, compressed.len().into());
+        let body = body(&coding(&parts.headers), &mut parts, Body::from(compressed))?;
         assert!(parts.headers.is_empty());
         body.collect().await.ok().map(|collected| collected.to_bytes().to_vec())
     }
 
     #[tokio::test]
-    async fn what_was_packed_comes_out_whole_or_as_an_error() {
+    async fn compressed_bodies_come_out_whole_or_as_an_error() {
         let text: Vec<u8> = (0..300_000_u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
         let level = Compression::fast();
         let mut gzip = GzEncoder::new(Vec::new(), level);
@@ -172,20 +171,21 @@ mod tests {
         zlib.write_all(&text).unwrap();
         raw.write_all(&text).unwrap();
         let gzip = gzip.finish().unwrap();
-        let packed = [("gzip", gzip.clone()), ("X-GZIP, identity", gzip.clone()), ("gzip", gzip.repeat(2))];
+        let compressed =
+            [("gzip", gzip.clone()), ("X-GZIP, identity", gzip.clone()), ("gzip", gzip.repeat(2))];
         let deflated = [("deflate", zlib.finish().unwrap()), ("deflate", raw.finish().unwrap())];
-        for (name, packed) in packed.into_iter().chain(deflated) {
-            let length = packed.len();
+        for (name, compressed) in compressed.into_iter().chain(deflated) {
+            let length = compressed.len();
             let times = if length == 2 * gzip.len() { 2 } else { 1 };
-            assert_eq!(unpacked(name, packed).await, Some(text.repeat(times)), "{name} {length}");
+            assert_eq!(decompressed(name, compressed).await, Some(text.repeat(times)), "{name} {length}");
         }
-        for (name, packed) in [
+        for (name, compressed) in [
             ("gzip", gzip[..gzip.len() / 2].to_vec()),
             ("gzip", b"no gzip".to_vec()),
             ("br", gzip.clone()),
             ("gzip, gzip", gzip),
         ] {
-            assert_eq!(unpacked(name, packed).await, None, "{name}");
+            assert_eq!(decompressed(name, compressed).await, None, "{name}");
         }
     }
 

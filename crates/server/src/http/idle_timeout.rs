@@ -1,4 +1,4 @@
-//! What happens on connections: when a request began to arrive, and which connections are idle and are closed.
+//! Watches connections: when a request began to arrive, and which connections are idle and must be closed.
 
 use std::{
     io,
@@ -23,36 +23,35 @@ use tokio::{
     time::Instant,
 };
 
-use super::answering::{Answers, Room, SentBody};
+use super::answer_progress::{AnswerMemory, ConnectionAnswers, SentBody};
 
-/// A connection that is silent for this long, at most, is closed; for half of it, at least, it is not. Clients keep theirs
-/// open between calls. The same holds for one on which the peer takes nothing of an answer.
+/// A connection is closed when it was silent for 45 to 90 s, or when its peer read nothing of an answer for as long.
+/// Clients keep connections open between calls.
 const IDLE_MAX: Duration = Duration::from_secs(90);
-/// The same while the program ends.
+/// `IDLE_MAX` while the program stops.
 const IDLE_AT_END_MAX: Duration = Duration::from_secs(2);
-/// Answers up to this many bytes are out as soon as they are made.
+/// Answers up to this size fit into the socket's buffer and are sent at once.
 const SHORT_BYTES: u64 = 16 << 10;
 
-/// Whether anything happens on a connection. A request is only counted once its head is there, so a peer that sends
-/// its head drop by drop is idle, too.
+/// Progress of one connection. A request counts only once its head is complete, so a peer that sends its head byte by
+/// byte is idle too.
 #[derive(Debug)]
 pub struct Activity {
     opened: Instant,
-    /// Microseconds from `opened` to the first byte of the head that is being read, and 1; 0: none came yet.
+    /// Microseconds from `opened` to the first byte of the head being read, plus 1. 0: no byte came yet.
     first_byte_us: AtomicU64,
-    /// The body of a request is being read: what comes in belongs to it and not to the next head.
+    /// Whether a request body is being read. Then incoming bytes belong to it, not to the next head.
     is_in_body: AtomicBool,
     is_http2: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Callbacks that are being answered.
+    /// Number of callbacks being answered.
     callbacks: AtomicU64,
-    answers: Answers,
+    answers: ConnectionAnswers,
 }
 
 impl Activity {
-    /// Of a connection that was just accepted.
-    fn new(room: Arc<Room>) -> Activity {
+    fn new(memory: Arc<AnswerMemory>) -> Activity {
         Activity {
             opened: Instant::now(),
             first_byte_us: AtomicU64::new(0),
@@ -61,20 +60,19 @@ impl Activity {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             callbacks: AtomicU64::new(0),
-            answers: Answers::new(room),
+            answers: ConnectionAnswers::new(memory),
         }
     }
 
-    /// Bytes came in.
-    fn read(&self) {
+    fn record_read(&self) {
         if !self.is_in_body.load(Ordering::Relaxed) && self.first_byte_us.load(Ordering::Relaxed) == 0 {
             let since_opened = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(u64::MAX - 1);
             self.first_byte_us.store(since_opened + 1, Ordering::Relaxed);
         }
     }
 
-    /// The head of a request is complete: when its first byte arrived. On HTTP/2, where requests share their bytes, it
-    /// is now.
+    /// Records that a request head is complete. Returns when its first byte arrived; on HTTP/2, where requests share bytes,
+    /// this is now.
     pub fn arrived(&self, request: &hyper::Request<Incoming>) -> Instant {
         let first_byte_us = self.first_byte_us.swap(0, Ordering::Relaxed);
         if request.version() > Version::HTTP_11 {
@@ -88,65 +86,65 @@ impl Activity {
         }
     }
 
-    /// The body of the request was read to its end, or nobody reads it any more.
+    /// Records that the request body was read to its end or given up.
     pub fn body_ended(&self) {
         self.is_in_body.store(false, Ordering::Relaxed);
     }
 
-    /// A request begins to be answered.
+    /// Records that a request is being answered, until the result is dropped.
     pub fn begin(self: Arc<Self>) -> Running {
         self.begun.fetch_add(1, Ordering::Relaxed);
         Running(self)
     }
 
-    /// The request that is being answered is a callback, until this is dropped.
+    /// Records that a callback is being answered, until the result is dropped.
     pub fn callback(self: &Arc<Self>) -> RunningCallback {
         self.callbacks.fetch_add(1, Ordering::Relaxed);
         RunningCallback(self.clone())
     }
 
-    /// A callback is being answered.
+    /// Whether a callback is being answered.
     pub fn has_callback(&self) -> bool {
         self.callbacks.load(Ordering::Relaxed) > 0
     }
 
-    /// A request came that is not one of HTTP/1.
+    /// Whether an HTTP/2 request has come.
     pub fn is_http2(&self) -> bool {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// A request is being answered.
+    /// Whether a request is being answered.
     pub fn is_running(&self) -> bool {
         self.at_rest().is_none()
     }
 
-    /// Nothing of another request has come.
+    /// Whether no byte of a further request has come.
     pub fn is_silent(&self) -> bool {
         self.first_byte_us.load(Ordering::Relaxed) == 0
     }
 
-    /// The requests begun, if none is running.
+    /// The number of requests begun, if none is running.
     fn at_rest(&self) -> Option<u64> {
         let begun = self.begun.load(Ordering::Relaxed);
         (self.ended.load(Ordering::Relaxed) == begun && self.answers.are_over()).then_some(begun)
     }
 }
 
-/// A request that is being answered, until its answer is made. It is over when this is dropped, also if its stream was
-/// reset: otherwise its connection would never be at rest again.
+/// A request that is being answered. Dropping it ends the request, also if its stream was reset. Otherwise the connection
+/// would never be at rest again.
 pub struct Running(Arc<Activity>);
 
 impl Running {
-    /// The answer as it is sent; until then its connection is not at rest.
+    /// Wraps the answer, so that the connection is not at rest until the answer is sent.
     pub async fn until_sent(
         self,
         response: Response<Body>,
         version: Version,
     ) -> Response<impl SentBody + use<>> {
-        // A short answer is out at once, except on HTTP/2, where the peer says when.
+        // On HTTP/2 even a short answer may have to wait for the peer's flow-control window.
         let is_short = response.body().size_hint().exact().is_some_and(|bytes| bytes <= SHORT_BYTES);
         let is_out_at_once = is_short && version <= Version::HTTP_11;
-        self.0.answers.sent(response, !is_out_at_once).await
+        self.0.answers.track(response, !is_out_at_once).await
     }
 }
 
@@ -156,7 +154,7 @@ impl Drop for Running {
     }
 }
 
-/// A callback that is being answered.
+/// A callback that is being answered, until this is dropped.
 pub struct RunningCallback(Arc<Activity>);
 
 impl Drop for RunningCallback {
@@ -165,78 +163,82 @@ impl Drop for RunningCallback {
     }
 }
 
-/// Closes connections on which nothing happens. One task looks at all of them, so that none has a timer of its own.
+/// Closes idle connections. One task checks all of them, so that no connection needs its own timer.
 #[derive(Debug)]
-pub struct Idle {
-    connections: Arc<Mutex<Vec<Watched>>>,
-    room: Arc<Room>,
+pub struct IdleTimeout {
+    connections: Arc<Mutex<Vec<WatchedConnection>>>,
+    memory: Arc<AnswerMemory>,
     task: AbortHandle,
 }
 
 #[derive(Debug)]
-struct Watched {
+struct WatchedConnection {
     activity: Arc<Activity>,
     connection: AbortHandle,
-    /// What it was at when last looked at, if it was at rest.
+    /// The number of requests begun at the last check, if the connection was at rest.
     at_rest: Option<u64>,
 }
 
-impl Idle {
-    /// Starts looking.
-    pub fn start() -> Idle {
-        let (connections, room) = (Arc::new(Mutex::new(Vec::new())), Room::new());
-        let task = tokio::spawn(look(connections.clone(), room.clone(), IDLE_MAX / 2));
-        Idle { connections, room, task: task.abort_handle() }
+impl IdleTimeout {
+    /// Starts the task that checks the connections.
+    pub fn start() -> IdleTimeout {
+        let (connections, memory) = (Arc::new(Mutex::new(Vec::new())), AnswerMemory::new());
+        let task = tokio::spawn(check_repeatedly(connections.clone(), memory.clone(), IDLE_MAX / 2));
+        IdleTimeout { connections, memory, task: task.abort_handle() }
     }
 
-    /// What happens on a connection that was just accepted.
+    /// The progress of a connection that was just accepted.
     pub fn activity(&self) -> Arc<Activity> {
-        Arc::new(Activity::new(self.room.clone()))
+        Arc::new(Activity::new(self.memory.clone()))
     }
 
-    /// Looks after a connection, too.
+    /// Adds a connection to those that are checked.
     pub fn watch(&self, activity: Arc<Activity>, connection: AbortHandle) {
         let mut connections = lock(&self.connections);
         if connections.len() == connections.capacity() {
-            // Those that are over hold memory until they are let go, and the next look may be far.
+            // Ended connections would hold memory until the next check.
             connections.retain(|watched| !watched.connection.is_finished());
             let open = connections.len();
             if open > connections.capacity() / 2 {
                 connections.reserve(open);
             }
         }
-        connections.push(Watched { activity, connection, at_rest: None });
+        connections.push(WatchedConnection { activity, connection, at_rest: None });
     }
 
-    /// The program ends: connections without progress are closed sooner.
-    pub fn hurry(&mut self) {
+    /// Shortens the timeout, because the program stops.
+    pub fn shorten(&mut self) {
         self.task.abort();
-        let looks = look(self.connections.clone(), self.room.clone(), IDLE_AT_END_MAX / 2);
-        self.task = tokio::spawn(looks).abort_handle();
+        let checks = check_repeatedly(self.connections.clone(), self.memory.clone(), IDLE_AT_END_MAX / 2);
+        self.task = tokio::spawn(checks).abort_handle();
     }
 }
 
-impl Drop for Idle {
+impl Drop for IdleTimeout {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Looks at all of them again and again, and ends some at once if their answers hold too much memory.
-async fn look(connections: Arc<Mutex<Vec<Watched>>>, room: Arc<Room>, pause: Duration) {
+/// Checks all connections again and again. Closes some at once when their answers hold too much memory.
+async fn check_repeatedly(
+    connections: Arc<Mutex<Vec<WatchedConnection>>>,
+    memory: Arc<AnswerMemory>,
+    pause: Duration,
+) {
     loop {
         let until = Instant::now() + pause;
-        while tokio::time::timeout_at(until, room.exceeded()).await.is_ok() {
-            make_room(&lock(&connections), room.excess_bytes());
-            // Those that end give their memory back only once they run.
+        while tokio::time::timeout_at(until, memory.exceeded()).await.is_ok() {
+            free_memory(&lock(&connections), memory.excess_bytes());
+            // An aborted task frees its memory only when it runs.
             tokio::task::yield_now().await;
         }
-        lock(&connections).retain_mut(Watched::goes_on);
+        lock(&connections).retain_mut(WatchedConnection::check);
     }
 }
 
-/// Ends the connections whose peers have let answers wait longest, until so many bytes are free.
-fn make_room(connections: &[Watched], mut excess_bytes: usize) {
+/// Closes the connections whose answers have waited longest for the peer, until `excess_bytes` are freed.
+fn free_memory(connections: &[WatchedConnection], mut excess_bytes: usize) {
     let waiting = connections.iter().filter_map(|watched| {
         let (since_ms, bytes) = watched.activity.answers.waiting_since_ms()?;
         Some((since_ms, bytes, &watched.connection))
@@ -252,11 +254,11 @@ fn make_room(connections: &[Watched], mut excess_bytes: usize) {
     }
 }
 
-impl Watched {
-    /// Ends the connection if nothing happened on it since the last look, or on one of its answers; false once it is over.
-    fn goes_on(&mut self) -> bool {
+impl WatchedConnection {
+    /// Closes the connection if it, or one of its answers, made no progress since the last check. False once it has ended.
+    fn check(&mut self) -> bool {
         let at_rest = self.activity.at_rest();
-        let is_stuck = self.activity.answers.is_one_stuck();
+        let is_stuck = self.activity.answers.has_stuck_answer();
         if is_stuck || at_rest.is_some() && at_rest == self.at_rest {
             self.connection.abort();
         }
@@ -265,21 +267,21 @@ impl Watched {
     }
 }
 
-/// A connection that notes when requests begin to arrive.
+/// A stream that records when requests begin to arrive.
 #[derive(Debug)]
-pub struct Timed<T> {
+pub struct TimedStream<T> {
     io: T,
     activity: Arc<Activity>,
 }
 
-impl<T> Timed<T> {
-    /// Notes it there.
-    pub fn new(io: T, activity: Arc<Activity>) -> Timed<T> {
-        Timed { io, activity }
+impl<T> TimedStream<T> {
+    /// Wraps a stream; `activity` gets the times.
+    pub fn new(io: T, activity: Arc<Activity>) -> TimedStream<T> {
+        TimedStream { io, activity }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for TimedStream<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -287,15 +289,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
     ) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(context, buffer);
-        // Line breaks between requests belong to none.
+        // Line breaks between requests do not begin a request.
         if buffer.filled()[filled..].iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
-            self.activity.read();
+            self.activity.record_read();
         }
         polled
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for TimedStream<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,5 +1,5 @@
-//! Looking at an answer on its way back: small ones of type JSON or text for an error that refuses the token, and what
-//! counts as media, which nothing is looked for in.
+//! Inspects WeChat's answers: small JSON and text answers for an error code that refuses the token. Decides which answers
+//! are media, which are not searched.
 
 use axum::{
     body::{Body, HttpBody as _},
@@ -10,55 +10,55 @@ use http_body_util::BodyExt as _;
 use hyper::body::Frame;
 use serde::Deserialize;
 
-/// Answers up to this many bytes are looked at. Source: the contract.
+/// Answers up to this size are searched for an error code. Source: the contract.
 const BYTES_MAX: usize = 64 << 10;
 
-/// An answer after the look.
-pub enum Looked {
-    /// Too large, or of another type: what was read of it, and the rest.
+/// An answer after inspection.
+pub enum InspectedAnswer {
+    /// The answer is too large or of another type: the bytes read so far, and the rest.
     Streamed(Bytes, Body),
-    /// All of it, and its error code if it has one.
+    /// The whole answer, and its error code if it has one.
     Whole(Bytes, Option<i64>),
-    /// It broke off.
+    /// The answer broke off.
     Broken,
 }
 
-/// True for the codes by which WeChat refuses a token. Source: the contract.
+/// True for the codes with which WeChat refuses a token. Source: the contract.
 pub fn refuses_token(code: i64) -> bool {
     matches!(code, 40001 | 40014 | 42001)
 }
 
-/// Reads an answer if it may hold an error code, or is small and no media. What is read and too large goes on as a stream.
-pub async fn look(parts: &Parts, mut body: Body) -> Looked {
+/// Reads an answer if it may hold an error code, or if it is small and not media. A larger answer stays a stream.
+pub async fn inspect(parts: &Parts, mut body: Body) -> InspectedAnswer {
     let (is_text, size) = (is_text(parts), body.size_hint());
     let is_small = size.lower() <= BYTES_MAX as u64;
     let is_read = is_text || (size.exact().is_some() && !is_media(parts));
     if !is_small || !is_read {
-        return Looked::Streamed(Bytes::new(), body);
+        return InspectedAnswer::Streamed(Bytes::new(), body);
     }
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) => read.extend_from_slice(&data),
             Ok(Err(_)) => {}
-            Err(_) => return Looked::Broken,
+            Err(_) => return InspectedAnswer::Broken,
         }
         if read.len() > BYTES_MAX {
-            return Looked::Streamed(read.freeze(), body);
+            return InspectedAnswer::Streamed(read.freeze(), body);
         }
     }
     let whole = read.freeze();
     let code = if is_text { code_in(&whole) } else { None };
-    Looked::Whole(whole, code)
+    InspectedAnswer::Whole(whole, code)
 }
 
-/// Whether an answer is JSON or text that can be read as it is.
+/// Whether an answer is uncompressed JSON or text.
 fn is_text(parts: &Parts) -> bool {
     let is_plain = parts.headers.get(header::CONTENT_ENCODING).is_none_or(|encoding| encoding == "identity");
-    is_plain && kind(parts).is_some_and(|kind| kind.contains("json") || kind.starts_with("text/"))
+    is_plain && content_type(parts).is_some_and(|kind| kind.contains("json") || kind.starts_with("text/"))
 }
 
-/// Downloads whose bytes no browser and no SDK reads as text. Everything else is searched.
+/// Types of downloads that no browser and no SDK reads as text. All other types are searched.
 const MEDIA: [&str; 13] = [
     "application/octet-stream",
     "binary/octet-stream",
@@ -74,30 +74,30 @@ const MEDIA: [&str; 13] = [
     "application/vnd.ms-excel",
     "application/vnd.ms-powerpoint",
 ];
-/// The same of all types that begin so.
+/// Types that begin like this are media too.
 const MEDIA_BEGINNINGS: [&str; 5] =
     ["image/", "audio/", "video/", "font/", "application/vnd.openxmlformats-officedocument."];
 
-/// Whether an answer is media, which streams as it is.
+/// Whether an answer is media, which streams unchanged.
 pub fn is_media(parts: &Parts) -> bool {
-    kind(parts).is_some_and(|kind| {
+    content_type(parts).is_some_and(|kind| {
         let is_known = MEDIA.contains(&kind.as_str())
             || MEDIA_BEGINNINGS.iter().any(|beginning| kind.starts_with(beginning));
-        // Such as image/svg+xml.
+        // XML types such as image/svg+xml are text.
         is_known && !kind.ends_with("xml")
     })
 }
 
-/// The type of an answer without its parameters, in small letters; none if it has none, or several.
-fn kind(parts: &Parts) -> Option<String> {
+/// The content type without parameters, in lower case. None if there is none or more than one.
+fn content_type(parts: &Parts) -> Option<String> {
     let mut all = parts.headers.get_all(header::CONTENT_TYPE).iter();
     let only = all.next().filter(|_| all.next().is_none())?.to_str().ok()?;
     Some(only.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
 }
 
-/// Keeps scripts of WeChat's pages from acting as pages of ours: whoever opens one has it from our address.
+/// Sandboxes WeChat's pages. Browsers load them from our address, so their scripts could act as ours.
 pub fn sandbox(parts: &mut Parts) {
-    let is_page = kind(parts).is_some_and(|kind| kind == "text/html" || kind.ends_with("xml"));
+    let is_page = content_type(parts).is_some_and(|kind| kind == "text/html" || kind.ends_with("xml"));
     if is_page {
         parts.headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
@@ -111,8 +111,8 @@ fn code_in(bytes: &[u8]) -> Option<i64> {
     serde_json::from_slice::<WithCode>(bytes).ok().map(|with| with.errcode)
 }
 
-/// The bytes with each `from` made a `to`; none if there is no `from`.
-pub fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Bytes> {
+/// The bytes with each `from` replaced by `to`. None if `from` does not occur.
+pub fn replace_all(bytes: &[u8], from: &[u8], to: &[u8]) -> Option<Bytes> {
     let mut out = Vec::new();
     let mut rest = bytes;
     while let Some(at) = find(rest, from) {
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn each_token_in_an_answer_is_replaced() {
-        assert_eq!(replaced(b"a TOK b TOK", b"TOK", b"mine").unwrap(), "a mine b mine");
-        assert_eq!(replaced(b"a b", b"TOK", b"mine"), None);
-        assert_eq!(replaced(b"a b", b"", b"mine"), None);
+        assert_eq!(replace_all(b"a TOK b TOK", b"TOK", b"mine").unwrap(), "a mine b mine");
+        assert_eq!(replace_all(b"a b", b"TOK", b"mine"), None);
+        assert_eq!(replace_all(b"a b", b"", b"mine"), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Bodies on their way to WeChat. Small ones are read whole: they are searched for what is ours, go on with their length,
-//! and can be sent once more. All others stream.
+//! Request bodies for WeChat. Small ones are read whole: they are searched for our credentials, sent with their length,
+//! and can be sent again. All others stream.
 
 use std::time::Duration;
 
@@ -11,113 +11,118 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use system::byte_budget::{BudgetShare, ByteBudget};
 
-use super::{copy::Copy, timely};
+use super::{idle_timeout_body, retry_copy::RetryCopy};
 
-/// Larger bodies are not searched. Each call may hold as much without a share of any budget: its place bounds it.
+/// Larger bodies are not searched. Each call may hold this much without a budget, because permits limit the calls.
 pub const SEARCHED_BYTES_MAX: usize = 64 << 10;
-/// Bodies without a known length are read up to this many bytes, and then go on with `Content-Length`. Source: the contract.
+/// Bodies of unknown length up to this size are read whole and sent with `Content-Length`. Source: the contract.
 const WHOLE_BYTES_MAX: usize = 1 << 20;
 
-/// A body that goes on.
+/// A body to send.
 #[derive(Debug)]
-pub enum Outgoing {
-    /// All of it is here.
+pub enum OutgoingBody {
+    /// The body was read whole.
     Whole { bytes: Bytes, _held: BudgetShare },
-    /// It goes on as it comes, in chunks if nobody said its length.
-    Streamed { copy: Copy, is_chunked: bool },
+    /// The body streams, in chunks if its length is unknown.
+    Streamed { copy: RetryCopy, is_chunked: bool },
 }
 
-/// Why a body cannot go on.
+/// Why a body cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum BodyFailure {
     Broken,
     TooSlow,
 }
 
-impl Lost {
-    /// What its caller hears, should it still be there.
-    pub fn said(self) -> (StatusCode, &'static str) {
+impl BodyFailure {
+    /// The answer to the caller, if it is still connected.
+    pub fn answer(self) -> (StatusCode, &'static str) {
         match self {
-            Lost::Broken => (StatusCode::BAD_REQUEST, "the body broke off"),
-            Lost::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+            BodyFailure::Broken => (StatusCode::BAD_REQUEST, "the body broke off"),
+            BodyFailure::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
         }
     }
 }
 
-/// Reads a body if it is small. `reading` bounds what all hold that are being read, `copies` what is kept of those that
-/// stream; without that nothing is.
+/// Reads a body if it is small. `reading` limits the memory of all bodies being read. `copies` limits the copies of
+/// streaming bodies; without it no copy is kept.
+///
+/// # Errors
+/// If the body breaks off or comes too slowly while it is read.
 pub async fn read(
     mut body: Body,
     reading: &ByteBudget,
     copies: Option<&ByteBudget>,
     idle_max: Duration,
-) -> Result<Outgoing, Lost> {
+) -> Result<OutgoingBody, BodyFailure> {
     let said = body.size_hint().exact();
     if said.is_some_and(|bytes| bytes > SEARCHED_BYTES_MAX as u64) {
-        return Ok(Outgoing::Streamed { copy: Copy::new(body, copies), is_chunked: false });
+        return Ok(OutgoingBody::Streamed { copy: RetryCopy::new(body, copies), is_chunked: false });
     }
     let mut read = BytesMut::new();
     let mut share = reading.new_share();
     loop {
-        let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| Lost::TooSlow)?;
-        let Some(frame) = frame else { return Ok(Outgoing::Whole { bytes: read.freeze(), _held: share }) };
-        let Ok(data) = frame.map_err(|_| Lost::Broken)?.into_data() else { continue };
+        let frame = tokio::time::timeout(idle_max, body.frame()).await.map_err(|_| BodyFailure::TooSlow)?;
+        let Some(frame) = frame else {
+            return Ok(OutgoingBody::Whole { bytes: read.freeze(), _held: share });
+        };
+        let Ok(data) = frame.map_err(|_| BodyFailure::Broken)?.into_data() else { continue };
         read.extend_from_slice(&data);
         let is_small = read.len() <= SEARCHED_BYTES_MAX;
         let more = read.len() - share.bytes();
         let is_kept = is_small || (read.len() <= WHOLE_BYTES_MAX && share.take(more));
         if !is_kept {
-            let body = timely::rejoined(read.freeze(), body);
-            return Ok(Outgoing::Streamed { copy: Copy::new(body, copies), is_chunked: true });
+            let body = idle_timeout_body::chained(read.freeze(), body);
+            return Ok(OutgoingBody::Streamed { copy: RetryCopy::new(body, copies), is_chunked: true });
         }
     }
 }
 
-impl Outgoing {
-    /// All of the body, if it is to be searched.
+impl OutgoingBody {
+    /// The whole body, if it is small enough to be searched.
     pub fn searched(&mut self) -> Option<&mut Bytes> {
         match self {
-            Outgoing::Whole { bytes, .. } if bytes.len() <= SEARCHED_BYTES_MAX => Some(bytes),
+            OutgoingBody::Whole { bytes, .. } if bytes.len() <= SEARCHED_BYTES_MAX => Some(bytes),
             _ => None,
         }
     }
 
-    /// Whether its length goes on with it anew.
+    /// Whether the body was read whole, so hyper sets its length.
     pub fn is_whole(&self) -> bool {
-        matches!(self, Outgoing::Whole { .. })
+        matches!(self, OutgoingBody::Whole { .. })
     }
 
-    /// Whether it goes on in chunks.
+    /// Whether the body is sent in chunks.
     pub fn is_chunked(&self) -> bool {
-        matches!(self, Outgoing::Streamed { is_chunked: true, .. })
+        matches!(self, OutgoingBody::Streamed { is_chunked: true, .. })
     }
 
-    /// The body as it goes on.
+    /// The body for a request.
     pub fn stream(&self) -> Body {
         match self {
-            Outgoing::Whole { bytes, .. } => Body::from(bytes.clone()),
-            Outgoing::Streamed { copy, .. } => copy.stream(),
+            OutgoingBody::Whole { bytes, .. } => Body::from(bytes.clone()),
+            OutgoingBody::Streamed { copy, .. } => copy.stream(),
         }
     }
 
     /// True if the body broke off before its end.
     pub fn is_broken(&self) -> bool {
-        matches!(self, Outgoing::Streamed { copy, .. } if copy.is_broken())
+        matches!(self, OutgoingBody::Streamed { copy, .. } if copy.is_broken())
     }
 
-    /// A count that changes while the body moves.
+    /// A number that changes while the body moves.
     pub fn moved(&self) -> u64 {
         match self {
-            Outgoing::Whole { .. } => 0,
-            Outgoing::Streamed { copy, .. } => copy.moved(),
+            OutgoingBody::Whole { .. } => 0,
+            OutgoingBody::Streamed { copy, .. } => copy.moved(),
         }
     }
 
-    /// All of the body, to be sent once more, if it is small.
+    /// The whole body, to be sent again, if it is small.
     pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
         match self {
-            Outgoing::Whole { bytes, .. } => Some(bytes.clone()),
-            Outgoing::Streamed { copy, .. } => copy.whole(idle_max).await,
+            OutgoingBody::Whole { bytes, .. } => Some(bytes.clone()),
+            OutgoingBody::Streamed { copy, .. } => copy.whole(idle_max).await,
         }
     }
 }
@@ -131,10 +136,10 @@ mod tests {
 
     use super::*;
 
-    /// A body in pieces, whose end is not known with the last one.
-    struct Pieces(usize, usize);
+    /// A body of this many pieces of this many bytes. It does not tell its end with the last piece.
+    struct ChunkStream(usize, usize);
 
-    impl futures_core::Stream for Pieces {
+    impl futures_core::Stream for ChunkStream {
         type Item = Result<Bytes, std::io::Error>;
         fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
             let piece = (self.0 > 0).then(|| Ok(Bytes::from(vec![7; self.1])));
@@ -143,7 +148,7 @@ mod tests {
         }
     }
 
-    async fn gone_on(body: Body, budget: &ByteBudget) -> (Outgoing, usize) {
+    async fn gone_on(body: Body, budget: &ByteBudget) -> (OutgoingBody, usize) {
         let outgoing = read(body, budget, None, Duration::from_secs(60)).await.unwrap();
         let sent = outgoing.stream().collect().await.unwrap().to_bytes().len();
         (outgoing, sent)
@@ -156,10 +161,10 @@ mod tests {
             (Body::empty(), 0, true, true),
             (Body::from(vec![7; 64 << 10]), 64 << 10, true, true),
             (Body::from(vec![7; (64 << 10) + 1]), (64 << 10) + 1, false, false),
-            (Body::from_stream(Pieces(4, 16 << 10)), 64 << 10, true, true),
-            (Body::from_stream(Pieces(5, 16 << 10)), 80 << 10, true, false),
-            (Body::from_stream(Pieces(64, 16 << 10)), 1 << 20, true, false),
-            (Body::from_stream(Pieces(65, 16 << 10)), 65 << 14, false, false),
+            (Body::from_stream(ChunkStream(4, 16 << 10)), 64 << 10, true, true),
+            (Body::from_stream(ChunkStream(5, 16 << 10)), 80 << 10, true, false),
+            (Body::from_stream(ChunkStream(64, 16 << 10)), 1 << 20, true, false),
+            (Body::from_stream(ChunkStream(65, 16 << 10)), 65 << 14, false, false),
         ] {
             let (mut outgoing, sent) = gone_on(body, &budget).await;
             assert_eq!(
@@ -172,10 +177,10 @@ mod tests {
         assert_eq!(budget.bytes(), 0, "all is given back");
         let mut others = budget.new_share();
         assert!(others.take(3 << 20));
-        let (full, sent) = gone_on(Body::from_stream(Pieces(5, 16 << 10)), &budget).await;
+        let (full, sent) = gone_on(Body::from_stream(ChunkStream(5, 16 << 10)), &budget).await;
         assert!(full.is_chunked() && sent == 80 << 10, "without memory it goes on as it comes");
         assert!(
-            gone_on(Body::from_stream(Pieces(4, 16 << 10)), &budget).await.0.is_whole(),
+            gone_on(Body::from_stream(ChunkStream(4, 16 << 10)), &budget).await.0.is_whole(),
             "a place is enough"
         );
     }
@@ -191,6 +196,6 @@ mod tests {
         }
         let budget = ByteBudget::new(0);
         let lost = read(Body::from_stream(Never), &budget, None, Duration::from_millis(1)).await;
-        assert_eq!(lost.unwrap_err(), Lost::TooSlow);
+        assert_eq!(lost.unwrap_err(), BodyFailure::TooSlow);
     }
 }

@@ -1,4 +1,4 @@
-//! Fair shares of the places for connections: an address has at most as many as are free for all others.
+//! Fair shares of connections: an address may hold at most as many connections as are free for all others.
 
 use std::{
     collections::HashMap,
@@ -13,55 +13,63 @@ use system::sync::lock;
 
 use crate::config::Networks;
 
-/// How long an address may be WeChat's after a callback of WeChat's came from it.
-const PROVED_S: i64 = 600;
-/// Addresses without a connection that are remembered.
+/// How long an address counts as WeChat's after its last authentic callback.
+const PROVEN_S: i64 = 600;
+/// Addresses remembered in memory. Beyond this, those without a connection are forgotten.
 const ADDRESSES_MAX: usize = 16_384;
 
-/// Who holds how many connections.
+/// How many connections each address holds.
 #[derive(Debug)]
-pub struct Shares {
+pub struct ConnectionShares {
     proxies: Networks,
-    addresses: Mutex<HashMap<IpAddr, Arc<Address>>>,
+    addresses: Mutex<HashMap<IpAddr, Arc<PeerConnections>>>,
 }
 
-/// An address of IPv4, or a network of IPv6.
+/// State of one IPv4 address or one IPv6 network.
 #[derive(Debug, Default)]
-struct Address {
+struct PeerConnections {
     /// Changed only while the map is locked.
     connections: AtomicUsize,
-    /// When the last authentic callback came from it; 0: none did.
-    proved_s: AtomicI64,
+    /// When the last authentic callback came from it, in Unix seconds. 0: never.
+    callback_s: AtomicI64,
     is_refused: AtomicBool,
-    /// The first and the last second in which a connection was refused while no authentic callback had come from it.
+    /// The first and the last second in which a connection was refused before any authentic callback came from it.
     refused: Mutex<Option<(i64, i64)>>,
 }
 
-/// A connection's part of the share of its address; given back when dropped.
+/// One connection counted for its address, until this is dropped.
 #[derive(Debug)]
-pub struct Share {
-    shares: Arc<Shares>,
-    /// None: its address has no bound.
-    address: Option<(IpAddr, Arc<Address>)>,
+pub struct ConnectionShare {
+    shares: Arc<ConnectionShares>,
+    /// None: the address is a proxy or local and has no limit.
+    address: Option<(IpAddr, Arc<PeerConnections>)>,
 }
 
-/// The address holds its share already.
+/// The address already holds its share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// An authentic callback came from it lately, so this connection might have brought one, too.
+pub struct ShareExceeded {
+    /// An authentic callback came from this address recently, so this connection could have brought one too.
     pub may_be_wechat: bool,
 }
 
-impl Shares {
-    /// Nobody holds any. Proxies have no bound: one stands for many callers.
-    pub fn new(proxies: Networks) -> Arc<Shares> {
-        Arc::new(Shares { proxies, addresses: Mutex::default() })
+impl ConnectionShares {
+    /// Starts without connections. Proxies have no limit, because one proxy stands for many callers.
+    pub fn new(proxies: Networks) -> Arc<ConnectionShares> {
+        Arc::new(ConnectionShares { proxies, addresses: Mutex::default() })
     }
 
-    /// A connection from there, while so many further ones are free.
-    pub fn take(self: &Arc<Shares>, peer: IpAddr, free: usize, now_s: i64) -> Result<Share, Refused> {
+    /// Counts a connection from `peer`, while `free` further ones are free.
+    ///
+    /// # Errors
+    /// If the address already holds more than `free` connections.
+    pub fn take(
+        self: &Arc<ConnectionShares>,
+        peer: IpAddr,
+        free: usize,
+        now_s: i64,
+    ) -> Result<ConnectionShare, ShareExceeded> {
         let Some(key) = self.proxies.counted_as(peer) else {
-            return Ok(Share { shares: self.clone(), address: None });
+            return Ok(ConnectionShare { shares: self.clone(), address: None });
         };
         let mut addresses = lock(&self.addresses);
         if addresses.len() > ADDRESSES_MAX {
@@ -73,36 +81,36 @@ impl Shares {
         }
         address.connections.fetch_add(1, Ordering::Relaxed);
         drop(addresses);
-        Ok(Share { shares: self.clone(), address: Some((key, address)) })
+        Ok(ConnectionShare { shares: self.clone(), address: Some((key, address)) })
     }
 }
 
-impl Address {
-    fn refuse(&self, now_s: i64) -> Refused {
-        let proved_s = self.proved_s.load(Ordering::Relaxed);
-        let may_be_wechat = proved_s > 0 && now_s - proved_s < PROVED_S;
+impl PeerConnections {
+    fn refuse(&self, now_s: i64) -> ShareExceeded {
+        let callback_s = self.callback_s.load(Ordering::Relaxed);
+        let may_be_wechat = callback_s > 0 && now_s - callback_s < PROVEN_S;
         if !may_be_wechat {
             let mut refused = lock(&self.refused);
-            let lately = refused.filter(|(_, last_s)| now_s - last_s < PROVED_S);
+            let lately = refused.filter(|(_, last_s)| now_s - last_s < PROVEN_S);
             *refused = Some((lately.map_or(now_s, |(first_s, _)| first_s), now_s));
             self.is_refused.store(true, Ordering::Relaxed);
         }
-        Refused { may_be_wechat }
+        ShareExceeded { may_be_wechat }
     }
 
     fn is_remembered(&self) -> bool {
-        self.proved_s.load(Ordering::Relaxed) > 0 || self.is_refused.load(Ordering::Relaxed)
+        self.callback_s.load(Ordering::Relaxed) > 0 || self.is_refused.load(Ordering::Relaxed)
     }
 }
 
-impl Share {
-    /// An authentic callback came by this connection. If others of its address were refused shortly before: from which
-    /// second to which.
-    pub fn prove(&self, now_s: i64) -> Option<(i64, i64)> {
+impl ConnectionShare {
+    /// Records that an authentic callback came on this connection. Returns the range of seconds (end exclusive) in which
+    /// other connections of its address were refused shortly before, once.
+    pub fn record_authentic_callback(&self, now_s: i64) -> Option<(i64, i64)> {
         let (_, address) = self.address.as_ref()?;
-        // Written once a second only: all cores read it.
-        if address.proved_s.load(Ordering::Relaxed) != now_s {
-            address.proved_s.store(now_s, Ordering::Relaxed);
+        // Written at most once a second, because all cores read it.
+        if address.callback_s.load(Ordering::Relaxed) != now_s {
+            address.callback_s.store(now_s, Ordering::Relaxed);
         }
         if !address.is_refused.load(Ordering::Relaxed) {
             return None;
@@ -110,11 +118,11 @@ impl Share {
         let mut refused = lock(&address.refused);
         address.is_refused.store(false, Ordering::Relaxed);
         let (from_s, last_s) = refused.take()?;
-        (now_s - last_s < PROVED_S).then_some((from_s, last_s + 1))
+        (now_s - last_s < PROVEN_S).then_some((from_s, last_s + 1))
     }
 }
 
-impl Drop for Share {
+impl Drop for ConnectionShare {
     fn drop(&mut self) {
         let Some((key, address)) = &self.address else { return };
         let mut addresses = lock(&self.shares.addresses);
@@ -128,13 +136,13 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn shares(proxies: &[&str]) -> Arc<Shares> {
+    fn shares(proxies: &[&str]) -> Arc<ConnectionShares> {
         let proxies: Vec<String> = proxies.iter().map(|text| (*text).to_owned()).collect();
-        Shares::new(Networks::parse("proxies", &proxies).unwrap())
+        ConnectionShares::new(Networks::parse("proxies", &proxies).unwrap())
     }
 
-    /// All that an address gets of so many places, some of which are taken.
-    fn all(shares: &Arc<Shares>, peer: &str, free: &mut usize) -> Vec<Share> {
+    /// Takes connections for an address until it is refused.
+    fn all(shares: &Arc<ConnectionShares>, peer: &str, free: &mut usize) -> Vec<ConnectionShare> {
         let mut taken = Vec::new();
         while *free > 0
             && let Ok(share) = shares.take(peer.parse().unwrap(), *free - 1, 1)
@@ -146,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn no_addresses_together_take_all_places_except_proxies_and_this_machine() {
+    fn no_addresses_together_take_all_connections_except_proxies_and_this_machine() {
         let (shares, mut free) = (shares(&["192.0.2.0/24"]), 64);
         let one = all(&shares, "198.51.100.1", &mut free);
         let two = all(&shares, "2001:db8::1", &mut free);
@@ -167,7 +175,7 @@ mod tests {
             lock(&shares.addresses).keys().all(|key| *key == "198.51.100.1".parse::<IpAddr>().unwrap()
                 || key.is_ipv6()
                 || *key == "198.51.100.2".parse::<IpAddr>().unwrap()),
-            "only those refused stay"
+            "only refused addresses stay"
         );
     }
 
@@ -176,21 +184,21 @@ mod tests {
         let shares = shares(&[]);
         let take = |free, now_s| shares.take("198.51.100.1".parse().unwrap(), free, now_s);
         let share = take(0, 1_000).unwrap();
-        assert_eq!(take(0, 1_001).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(take(0, 1_003).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(share.prove(1_005), Some((1_001, 1_004)));
-        assert_eq!(share.prove(1_006), None, "said once");
-        assert_eq!(take(0, 1_007).unwrap_err(), Refused { may_be_wechat: true });
-        assert_eq!(take(0, 1_006 + PROVED_S).unwrap_err(), Refused { may_be_wechat: false });
-        assert_eq!(share.prove(1_006 + 2 * PROVED_S), None, "too long ago");
+        assert_eq!(take(0, 1_001).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(take(0, 1_003).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(share.record_authentic_callback(1_005), Some((1_001, 1_004)));
+        assert_eq!(share.record_authentic_callback(1_006), None, "returned once");
+        assert_eq!(take(0, 1_007).unwrap_err(), ShareExceeded { may_be_wechat: true });
+        assert_eq!(take(0, 1_006 + PROVEN_S).unwrap_err(), ShareExceeded { may_be_wechat: false });
+        assert_eq!(share.record_authentic_callback(1_006 + 2 * PROVEN_S), None, "too long ago");
     }
 
     #[test]
-    fn what_is_remembered_of_addresses_is_bounded() {
+    fn the_number_of_remembered_addresses_is_bounded() {
         let shares = shares(&[]);
         for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() + 10 {
             let share = shares.take(std::net::Ipv4Addr::from_bits(number).into(), 9, 1).unwrap();
-            share.prove(1);
+            share.record_authentic_callback(1);
         }
         assert!(lock(&shares.addresses).len() <= ADDRESSES_MAX);
     }

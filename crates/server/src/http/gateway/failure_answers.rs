@@ -1,4 +1,4 @@
-//! What is said in place of WeChat's answer, and why.
+//! Answers that msgcube gives in place of WeChat's.
 
 use std::time::Duration;
 
@@ -10,23 +10,24 @@ use datacube::ErrorCode;
 use i18n::{Text, text};
 
 use super::{
-    outgoing::{Lost, Outgoing},
-    unpacked::Coding,
+    decompression::Coding,
+    outgoing_body::{BodyFailure, OutgoingBody},
 };
 use crate::{
     forward::upstream_token::TokenFailure,
     http::{answer, hint::Hint, state::App},
 };
 
-/// No answer of WeChat's: its refusal of a token as it came, or that it cannot be reached.
-pub fn failed(app: &App, failure: TokenFailure) -> Response<Body> {
+/// The answer if there is no real token, or if WeChat cannot be reached. WeChat's refusal of a token is passed on
+/// unchanged.
+pub fn unavailable(app: &App, failure: TokenFailure) -> Response<Body> {
     match failure {
         TokenFailure::Answered { status, content_type, body } => {
-            if app.refusals.may_log("", "no_real_token", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "no_real_token", app.clock.now_s()) {
                 let said = String::from_utf8_lossy(&body).into_owned();
                 tracing::warn!(
                     said,
-                    "WeChat gives no token; check the account's upstream_secret (or secret)"
+                    "WeChat refuses to give a token; check the account's upstream_secret (or secret)"
                 );
             }
             let mut response = answer::json(body);
@@ -37,74 +38,74 @@ pub fn failed(app: &App, failure: TokenFailure) -> Response<Body> {
             response
         }
         TokenFailure::Unreachable(why) => {
-            if app.refusals.may_log("", "upstream_unreachable", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "upstream_unreachable", app.clock.now_s()) {
                 let base = app.upstream().map(|upstream| upstream.config.base.to_string());
                 tracing::warn!(base, why, "WeChat cannot be reached; calls are answered with 502");
             }
             no_answer(
                 app,
                 StatusCode::BAD_GATEWAY,
-                text!("WeChat cannot be reached; see the log of msgcube, and [upstream] base"),
+                text!("WeChat cannot be reached; see the log of msgcube and check [upstream] base"),
             )
         }
         TokenFailure::NoToken(why) => {
-            if app.refusals.may_log("", "token_server", app.clock.now_s()) {
+            if app.log_throttle.may_log("", "token_server", app.clock.now_s()) {
                 tracing::warn!(why, "there is no real token; calls are answered with 502");
             }
             no_answer(
                 app,
                 StatusCode::BAD_GATEWAY,
                 text!(
-                    "there is no real token: set the account's upstream_secret, or see [upstream] token_url and the log of msgcube"
+                    "there is no real token; set the account's upstream_secret, or check [upstream] token_url and the log of msgcube"
                 ),
             )
         }
     }
 }
 
-/// As SDKs read errors. No address of a machine inside.
+/// An error in the form that SDKs expect. It must not contain an internal address.
 fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
     let mut response = answer::error(app, ErrorCode::SYSTEM_ERROR, Some(&Hint::new(hint)));
     *response.status_mut() = status;
     response
 }
 
-/// What the caller hears if its body cannot go on.
-pub fn lost(error: Lost) -> Response<Body> {
-    let (status, text) = error.said();
+/// The answer if the caller's body cannot be passed on.
+pub fn body_failed(error: BodyFailure) -> Response<Body> {
+    let (status, text) = error.answer();
     answer::own_error(status, text)
 }
 
-/// The answer is compressed although we did not ask for that, so we cannot search it for the real token.
-pub fn packed(app: &App, coding: &Coding) -> Response<Body> {
-    tracing::debug!(?coding, "WeChat's answer is compressed in a way that cannot be read");
+/// The answer if WeChat's answer has a compression that cannot be searched for the real token.
+pub fn unsupported_coding(app: &App, coding: &Coding) -> Response<Body> {
+    tracing::debug!(?coding, "WeChat's answer has a compression that is not supported");
     no_answer(
         app,
         StatusCode::BAD_GATEWAY,
         text!(
-            "the answer came compressed although nobody asked for that, and not as gzip or deflate: keep whatever stands between msgcube and WeChat from compressing"
+            "WeChat's answer came compressed although msgcube did not ask for it, and not as gzip or deflate; turn off compression in the proxy between msgcube and WeChat"
         ),
     )
 }
 
-/// Half of the real token may be at its end, and the caller asks for the other half next.
-pub fn piece(app: &App) -> Response<Body> {
+/// The answer if WeChat sends a part of a body. Half of the real token could be in each part, so it cannot be searched.
+pub fn partial_content(app: &App) -> Response<Body> {
     no_answer(
         app,
         StatusCode::BAD_GATEWAY,
-        text!("a piece of an answer is passed on of media alone: ask without the header Range"),
+        text!("parts of an answer are passed on only for media; send the request without the header Range"),
     )
 }
 
-/// What may be wrong if WeChat refuses a body.
-pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<Hint> {
+/// A hint for a chunked body that WeChat refuses.
+pub fn chunk_hint(response: &Response<Body>, body: &OutgoingBody) -> Option<Hint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();
     is_refused.then(|| {
-        Hint::new(text!("WeChat may take no body in chunks: send one over 1 MiB with Content-Length"))
+        Hint::new(text!("WeChat may not accept chunked bodies; send bodies over 1 MiB with Content-Length"))
     })
 }
 
-/// Nothing came for too long.
+/// The answer if WeChat did not answer in time.
 pub fn too_slow(app: &App, waited: Duration) -> Response<Body> {
     let seconds = waited.as_secs();
     no_answer(app, StatusCode::GATEWAY_TIMEOUT, text!("WeChat did not answer within {seconds} s", seconds))

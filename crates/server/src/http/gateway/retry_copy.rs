@@ -1,4 +1,4 @@
-//! A copy of a request's body, kept while it is small, so that the request can be sent once more.
+//! Keeps a copy of a small request body while it streams, so that the request can be sent again.
 
 use std::{
     mem,
@@ -16,49 +16,49 @@ use system::{
     sync::lock,
 };
 
-use super::super::pieces::{self, Polled, pass};
+use super::super::poll_body::{self, PolledFrame, poll_frame_of};
 
-/// A larger body is not sent twice. Source: the contract.
+/// A larger body is not kept. Source: the contract.
 const BYTES_MAX: usize = 1 << 20;
 
-/// A body that goes on, and what of it went by so far.
+/// A streaming body and a copy of the bytes that went by.
 #[derive(Clone, Debug)]
-pub struct Copy(Arc<Mutex<State>>);
+pub struct RetryCopy(Arc<Mutex<CopyState>>);
 
 #[derive(Debug)]
-struct State {
-    /// None once it was read to its end, or taken back.
+struct CopyState {
+    /// None once the body ended or was taken back.
     body: Option<Body>,
-    /// None if it is not kept, or not any more.
-    kept: Option<Kept>,
+    /// None if the body is not kept, or no longer.
+    kept: Option<RememberedBody>,
     is_whole: bool,
-    /// The rest is read for a second request; the first must not take that for the end.
+    /// The second request reads the rest. The first must not take this for the end of the body.
     is_taken_back: bool,
-    /// It broke off: what went by must not pass for all of it.
+    /// The body broke off, so the copy is incomplete.
     is_broken: bool,
-    /// Pieces that went by, kept or not.
+    /// Number of pieces that went by, kept or not.
     moved: u64,
-    /// Of whoever waits for the next piece.
+    /// Wakes the task that waits for the next piece.
     waker: Option<Waker>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RememberedBody {
     pieces: Vec<Bytes>,
     share: BudgetShare,
 }
 
-/// The body was taken back, to be sent from its beginning.
+/// The body was taken back, to be sent again from its beginning.
 #[derive(Debug, thiserror::Error)]
-#[error("the request is sent anew")]
+#[error("the request is sent again")]
 struct TakenBack;
 
-impl Copy {
-    /// Of a body that can be sent again; without a budget it cannot.
-    pub fn new(body: Body, budget: Option<&ByteBudget>) -> Copy {
-        let kept = budget.map(|budget| Kept { pieces: Vec::new(), share: budget.new_share() });
+impl RetryCopy {
+    /// Wraps a body. Without a budget nothing is kept.
+    pub fn new(body: Body, budget: Option<&ByteBudget>) -> RetryCopy {
+        let kept = budget.map(|budget| RememberedBody { pieces: Vec::new(), share: budget.new_share() });
         let is_whole = body.is_end_stream();
-        let state = State {
+        let state = CopyState {
             body: Some(body),
             kept,
             is_whole,
@@ -67,14 +67,14 @@ impl Copy {
             moved: 0,
             waker: None,
         };
-        Copy(Arc::new(Mutex::new(state)))
+        RetryCopy(Arc::new(Mutex::new(state)))
     }
 
-    /// The body as it goes on.
+    /// The body for the first request.
     pub fn stream(&self) -> Body {
         let length = lock(&self.0).body.as_ref().map_or_else(SizeHint::default, Body::size_hint);
         let copy = self.clone();
-        pieces::body(&length, move |context, is_over| lock(&copy.0).next(context, is_over))
+        poll_body::body(&length, move |context, is_over| lock(&copy.0).next(context, is_over))
     }
 
     /// True if the body broke off before its end.
@@ -82,20 +82,20 @@ impl Copy {
         lock(&self.0).is_broken
     }
 
-    /// A count that changes while the body moves.
+    /// A number that changes while the body moves.
     pub fn moved(&self) -> u64 {
         lock(&self.0).moved
     }
 
-    /// All of the body if it is small: what went by, and the rest, which WeChat did not wait for.
+    /// The whole body if it is small: the copy, and the rest that WeChat did not read.
     pub async fn whole(&self, idle_max: Duration) -> Option<Bytes> {
         let mut rest = self.take_back()?;
         while !lock(&self.0).is_whole {
             match tokio::time::timeout(idle_max, rest.frame()).await {
-                Ok(Some(Ok(frame))) => lock(&self.0).note(Some(&frame)),
-                Ok(None) => lock(&self.0).note(None),
+                Ok(Some(Ok(frame))) => lock(&self.0).record_frame(Some(&frame)),
+                Ok(None) => lock(&self.0).record_frame(None),
                 _ => {
-                    lock(&self.0).break_off();
+                    lock(&self.0).mark_broken();
                     return None;
                 }
             }
@@ -106,7 +106,7 @@ impl Copy {
         Some(mem::take(&mut kept.pieces).concat().into())
     }
 
-    /// The rest of a body that is kept.
+    /// Takes the rest of a kept body from the first request.
     fn take_back(&self) -> Option<Body> {
         let mut state = lock(&self.0);
         state.kept.as_ref()?;
@@ -118,8 +118,8 @@ impl Copy {
     }
 }
 
-impl State {
-    fn note(&mut self, frame: Option<&Frame<Bytes>>) {
+impl CopyState {
+    fn record_frame(&mut self, frame: Option<&Frame<Bytes>>) {
         self.moved += 1;
         match frame {
             None => self.is_whole = true,
@@ -130,37 +130,37 @@ impl State {
         }
     }
 
-    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame {
         let Some(body) = &mut self.body else {
             let taken_back = self.is_taken_back.then(|| Err(axum::Error::new(TakenBack)));
             return Poll::Ready(taken_back);
         };
-        let polled = pass(body, context, is_over);
+        let polled = poll_frame_of(body, context, is_over);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                self.note(Some(frame));
-                // Whoever knows the length does not ask again after the last piece.
+                self.record_frame(Some(frame));
+                // A reader that knows the length does not poll again after the last piece.
                 if *is_over {
-                    self.note(None);
+                    self.record_frame(None);
                 }
             }
-            Poll::Ready(None) => self.note(None),
-            Poll::Ready(Some(Err(_))) => self.break_off(),
+            Poll::Ready(None) => self.record_frame(None),
+            Poll::Ready(Some(Err(_))) => self.mark_broken(),
             Poll::Pending => self.waker = Some(context.waker().clone()),
         }
         polled
     }
 
-    fn break_off(&mut self) {
+    fn mark_broken(&mut self) {
         (self.is_broken, self.is_taken_back) = (true, true);
         (self.kept, self.body) = (None, None);
     }
 }
 
-impl Kept {
-    fn with(mut self, data: &[u8]) -> Option<Kept> {
+impl RememberedBody {
+    fn with(mut self, data: &[u8]) -> Option<RememberedBody> {
         let fits = self.share.take(data.len());
-        // Copied, since the piece holds on to the buffer it was read into.
+        // Copied, because the piece would keep its whole read buffer in memory.
         self.pieces.push(Bytes::copy_from_slice(data));
         (fits && self.share.bytes() <= BYTES_MAX).then_some(self)
     }
@@ -170,7 +170,7 @@ impl Kept {
 mod tests {
     use super::*;
 
-    async fn pass(copy: &Copy, pieces: usize) {
+    async fn pass(copy: &RetryCopy, pieces: usize) {
         let mut stream = copy.stream();
         for _ in 0..pieces {
             stream.frame().await;
@@ -182,7 +182,7 @@ mod tests {
         Body::from_stream(tokio_stream(pieces))
     }
 
-    /// An iterator as a stream that is always ready.
+    /// Makes a stream of an iterator.
     fn tokio_stream<I: Iterator + Unpin>(iterator: I) -> impl futures_core::Stream<Item = I::Item> {
         struct Ready<I>(I);
         impl<I: Iterator + Unpin> futures_core::Stream for Ready<I> {
@@ -199,7 +199,7 @@ mod tests {
         let budget = ByteBudget::new(256 << 20);
         let second = Duration::from_secs(1);
         for went_by in 0..=5 {
-            let copy = Copy::new(body(4, 1000), Some(&budget));
+            let copy = RetryCopy::new(body(4, 1000), Some(&budget));
             pass(&copy, went_by).await;
             assert_eq!(copy.whole(second).await.map(|whole| whole.len()), Some(4000), "{went_by}");
             if went_by < 4 {
@@ -207,11 +207,15 @@ mod tests {
             }
         }
         for (pieces, bytes) in [(1, BYTES_MAX + 1), (1025, 1024)] {
-            let copy = Copy::new(body(pieces, bytes), Some(&budget));
+            let copy = RetryCopy::new(body(pieces, bytes), Some(&budget));
             pass(&copy, 1).await;
             assert_eq!(copy.whole(second).await, None);
         }
-        assert_eq!(Copy::new(body(1, 1), None).whole(second).await, None, "without a budget nothing is kept");
+        assert_eq!(
+            RetryCopy::new(body(1, 1), None).whole(second).await,
+            None,
+            "without a budget nothing is kept"
+        );
         assert_eq!(budget.bytes(), 0, "all is given back");
     }
 }

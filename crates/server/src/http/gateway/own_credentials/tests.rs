@@ -1,4 +1,4 @@
-//! Nothing of ours leaves, wherever it stands and however it is written; and what is not ours passes untouched.
+//! Tests that no credential of ours leaves, in any place and any encoding, and that everything else passes unchanged.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -48,14 +48,14 @@ const PLACES: [&str; 12] = [
     "parts",
 ];
 
-struct Stage {
+struct TestApp {
     app: Arc<App>,
     writer: Writer,
     _folder: tempfile::TempDir,
     tokens: Vec<String>,
 }
 
-async fn stage() -> Stage {
+async fn test() -> TestApp {
     let folder = tempfile::tempdir().unwrap();
     let account = |appid: &str, secret: &str, more: &str| {
         format!("[[account]]\nappid = '{appid}'\nsecret = '{secret}'\ntoken = 't'\n{more}\n")
@@ -89,16 +89,16 @@ async fn stage() -> Stage {
         tokens
             .push(app.tokens.issue(holder, Vec::new(), &app.ingest, &app.clock).await.unwrap().access_token);
     }
-    Stage { app: Arc::new(app), writer, _folder: folder, tokens }
+    TestApp { app: Arc::new(app), writer, _folder: folder, tokens }
 }
 
-impl Stage {
+impl TestApp {
     async fn end(self) {
         tokio::task::spawn_blocking(|| self.writer.stop()).await.unwrap();
     }
 
-    /// What WeChat would get; nothing if the call is refused, or cannot be written so.
-    fn sent(&self, call: &Call) -> Option<(String, Vec<u8>)> {
+    /// The head and body that WeChat would get. None if the call is refused or is no valid request.
+    fn sent(&self, call: &TestCall) -> Option<(String, Vec<u8>)> {
         let mut request = Request::builder().method(call.method.as_str()).uri(&call.target);
         for (name, value) in &call.headers {
             request = request.header(*name, value.as_str());
@@ -107,7 +107,7 @@ impl Stage {
         parts.extensions.insert(Peer("127.0.0.1:1".parse::<SocketAddr>().unwrap()));
         let mut body = Bytes::from(call.body.clone());
         head::clean(&mut parts.headers);
-        keep(&self.app, &mut parts, Some(&mut body), call.has_token).ok()?;
+        check_and_swap(&self.app, &mut parts, Some(&mut body), call.has_token).ok()?;
         let real = call.has_token.then(|| Secret::new("REAL-token"));
         let upstream = self.app.upstream().unwrap();
         let request = head::request(&parts, &upstream, real.as_ref(), Body::empty()).unwrap();
@@ -117,7 +117,7 @@ impl Stage {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Call {
+struct TestCall {
     method: String,
     target: String,
     headers: Vec<(&'static str, String)>,
@@ -125,7 +125,7 @@ struct Call {
     has_token: bool,
 }
 
-/// One layer of writing: which of the characters (by a bit of the mask) become what.
+/// One layer of encoding. The bits of the mask choose the characters.
 #[derive(Clone, Copy, Debug)]
 enum Layer {
     Percent(u64),
@@ -137,7 +137,7 @@ impl Layer {
     fn write(self, text: &str) -> String {
         let (Layer::Percent(mask) | Layer::PercentLower(mask) | Layer::Json(mask)) = self;
         let write = |(at, byte): (usize, u8)| match self {
-            // What an escape is made of has to stay one.
+            // Other characters are always encoded, so that escapes stay intact.
             _ if mask >> (at % 64) & 1 == 0 && byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
             Layer::Percent(_) => format!("%{byte:02X}"),
             Layer::PercentLower(_) => format!("%{byte:02x}"),
@@ -166,14 +166,14 @@ fn call(
     has_token: bool,
     token: &str,
     appid: Option<&str>,
-) -> Call {
+) -> TestCall {
     let mut query =
         if has_token { format!("access_token={token}&a=b") } else { "access_token=users&a=b".to_owned() };
     if let Some(appid) = appid {
         query = format!("{query}&appid={appid}");
     }
     let mut path = path.to_owned();
-    let mut call = Call { method: "POST".to_owned(), has_token, ..Call::default() };
+    let mut call = TestCall { method: "POST".to_owned(), has_token, ..TestCall::default() };
     let name = ["secret", "appsecret", "access%5Ftoken", "copy"][text.len() % 4];
     for _ in 0..times {
         match place {
@@ -202,8 +202,8 @@ fn call(
     call
 }
 
-/// Every escape undone, as often as there is one.
-fn undone(text: &[u8]) -> String {
+/// Decodes all escapes, again and again.
+fn fully_decoded(text: &[u8]) -> String {
     let mut text: String = text.iter().map(|byte| char::from(*byte)).collect();
     loop {
         let mut next = String::new();
@@ -229,9 +229,9 @@ fn undone(text: &[u8]) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_ours_leaves_wherever_it_stands_and_however_it_is_written() {
-    let stage = stage().await;
+    let test = test().await;
     let own = [OWN, PLATFORM, "frozen-secret-of-ours", "secret-of-one-network"].map(str::to_owned);
-    let ours: Vec<String> = stage.tokens.iter().cloned().chain(own).collect();
+    let ours: Vec<String> = test.tokens.iter().cloned().chain(own).collect();
     let appids = [None, Some("wxOwn"), Some("wxShared"), Some("wxFrozen"), Some("wxBound"), Some("wxNobody")];
     let strategy = (
         (select(PATHS.to_vec()), select(PLACES.to_vec()), select(ours.clone()), layers()),
@@ -242,24 +242,24 @@ async fn nothing_of_ours_leaves_wherever_it_stands_and_however_it_is_written() {
     let sent = std::cell::Cell::new(0);
     let checked = runner.run(&strategy, |((path, place, text, layers), (times, has_token, appid))| {
         let written = layers.iter().fold(text, |text, layer| layer.write(&text));
-        let call = call(path, place, &written, times, has_token, &stage.tokens[0], appid);
-        if let Some((head, body)) = stage.sent(&call) {
+        let call = call(path, place, &written, times, has_token, &test.tokens[0], appid);
+        if let Some((head, body)) = test.sent(&call) {
             sent.set(sent.get() + 1);
-            let all = undone(head.as_bytes()) + "\n" + &undone(&body);
+            let all = fully_decoded(head.as_bytes()) + "\n" + &fully_decoded(&body);
             for text in &ours {
                 prop_assert!(!all.contains(text.as_str()), "{text} leaves: {head} {body:?} of {call:?}");
             }
         }
         Ok(())
     });
-    stage.end().await;
+    test.end().await;
     checked.unwrap();
     assert!(sent.get() > 0, "some are replaced, or were never sent");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_ours_passes_untouched() {
-    let stage = stage().await;
+    let test = test().await;
     let strategy = (select(PATHS.to_vec()), "[ -~]{0,80}", any::<bool>());
     let mut runner =
         TestRunner::new(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) });
@@ -267,14 +267,14 @@ async fn what_is_not_ours_passes_untouched() {
         let query: String =
             text.chars().filter(|c| c.is_ascii_alphanumeric() || "%&=+;,/?".contains(*c)).collect();
         let target = format!("{path}?{query}&appid=wxOwn&secret={SHARED}");
-        let call = Call {
+        let call = TestCall {
             method: "POST".to_owned(),
             target: target.clone(),
             body: text.clone().into_bytes(),
             has_token,
-            ..Call::default()
+            ..TestCall::default()
         };
-        let (head, body) = stage.sent(&call).expect("not ours");
+        let (head, body) = test.sent(&call).expect("not ours");
         prop_assert_eq!(body, text.into_bytes());
         prop_assert!(head.contains(&format!("http://127.0.0.1:9/below{target}\n")), "{}", head);
         Ok(())
@@ -289,22 +289,22 @@ async fn what_is_not_ours_passes_untouched() {
         ),
         ("/sns/x?note=another-short+secret-here".to_owned(), String::new()),
     ] {
-        let call = Call {
+        let call = TestCall {
             method: "GET".to_owned(),
             target: target.clone(),
             body: body.clone().into_bytes(),
-            ..Call::default()
+            ..TestCall::default()
         };
-        let (head, sent) = stage.sent(&call).unwrap();
+        let (head, sent) = test.sent(&call).unwrap();
         assert!(head.contains(&target) && sent == body.into_bytes(), "{head}");
     }
-    stage.end().await;
+    test.end().await;
     checked.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_in_its_place_gives_way_to_wechats_and_elsewhere_stops_the_call() {
-    let stage = stage().await;
+    let test = test().await;
     let short = SHORT.replace('+', "%2B");
     let odd = percent_encoding::utf8_percent_encode(ODD, head::UNRESERVED).to_string();
     let odd_json = Value::from(ODD).to_string();
@@ -359,41 +359,41 @@ async fn a_secret_in_its_place_gives_way_to_wechats_and_elsewhere_stops_the_call
         ("appid=wxBound&secret=secret-of-one-network".to_owned(), String::new(), None),
         ("a".to_owned(), format!("{{\"appid\":\"wxOwn\",\"in\":{{\"secret\":\"{OWN}\"}}}}"), None),
     ] {
-        let call = Call {
+        let call = TestCall {
             method: "POST".to_owned(),
             target: format!("/sns/x?{target}"),
             body: body.into_bytes(),
-            ..Call::default()
+            ..TestCall::default()
         };
-        let sent = stage.sent(&call).map(|(head, body)| {
+        let sent = test.sent(&call).map(|(head, body)| {
             let query = head.split(['?', '\n']).nth(1).unwrap().to_owned();
             (query, String::from_utf8(body).unwrap())
         });
         assert_eq!(sent, expected, "{call:?}");
-        let elsewhere = Call { target: format!("/cgi-bin/x?{target}"), ..call };
-        assert_eq!(stage.sent(&elsewhere), None, "only WeChat's calls with a secret take one: {elsewhere:?}");
+        let elsewhere = TestCall { target: format!("/cgi-bin/x?{target}"), ..call };
+        assert_eq!(test.sent(&elsewhere), None, "not replaced elsewhere: {elsewhere:?}");
     }
-    stage.end().await;
+    test.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn headers_that_repeat_the_address_are_left_out_and_others_stop_the_call() {
-    let stage = stage().await;
-    let token = &stage.tokens[0];
-    let with = |name: &'static str| Call {
+    let test = test().await;
+    let token = &test.tokens[0];
+    let with = |name: &'static str| TestCall {
         method: "GET".to_owned(),
         target: format!("/cgi-bin/x?access_token={token}"),
         headers: vec![(name, format!("/cgi-bin/x?access_token={token}")), ("x-kept", "1".to_owned())],
         has_token: true,
-        ..Call::default()
+        ..TestCall::default()
     };
     for name in ADDRESS_HEADERS {
-        let (head, _) = stage.sent(&with(name)).unwrap();
+        let (head, _) = test.sent(&with(name)).unwrap();
         assert!(!head.contains(name) && head.contains("x-kept"), "{head}");
     }
-    assert!(stage.sent(&with("authorization")).is_some(), "not passed on anyway");
+    assert!(test.sent(&with("authorization")).is_some(), "not passed on anyway");
     for name in ["cookie", "x-any", "user-agent"] {
-        assert!(stage.sent(&with(name)).is_none(), "{name}");
+        assert!(test.sent(&with(name)).is_none(), "{name}");
     }
-    stage.end().await;
+    test.end().await;
 }

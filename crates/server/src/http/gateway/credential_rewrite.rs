@@ -1,5 +1,5 @@
-//! What of WeChat's own no caller sees: the real token, and a secret that took the place of ours. Answers that repeat
-//! them show the caller's own instead.
+//! Rewrites answers that repeat WeChat's credentials: the real token, or a secret that replaced ours. The caller sees its
+//! own credentials in their place.
 
 use axum::{
     body::Body,
@@ -10,14 +10,14 @@ use hyper::ext::ReasonPhrase;
 use percent_encoding::utf8_percent_encode;
 use system::secret::Secret;
 
-use super::{answer_in::replaced, head::UNRESERVED, replacing};
+use super::{answer_inspection::replace_all, head::UNRESERVED, token_rewriting_body};
 
-/// Texts of WeChat's, each with the caller's.
+/// WeChat's credentials in all spellings, each with the caller's.
 #[derive(Debug, Default)]
-pub struct Hidden(Vec<(Secret, Secret)>);
+pub struct CredentialRewrite(Vec<(Secret, Secret)>);
 
-impl Hidden {
-    /// One more, however an answer may write it.
+impl CredentialRewrite {
+    /// Adds a credential in all spellings that an answer may use.
     pub fn add(&mut self, real: &Secret, own: &str) {
         let encoded = utf8_percent_encode(real.reveal(), UNRESERVED).to_string();
         let slashed = real.reveal().replace('/', "\\/");
@@ -28,18 +28,18 @@ impl Hidden {
                 spellings.push(spelling);
             }
         }
-        // The longest first: a shorter one may be a part of it.
+        // The longest first, because a shorter one may be a part of it.
         spellings.sort_by_key(|spelling| std::cmp::Reverse(spelling.len()));
         self.0.extend(spellings.into_iter().map(|spelling| (Secret::new(spelling), Secret::new(own))));
     }
 
-    /// Whether any answer may be seen as it is.
+    /// Whether there is nothing to rewrite.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The head of an answer, such as where a redirect leads.
-    pub fn in_head(&self, parts: &mut Parts) {
+    /// Rewrites the head of an answer, for example the target of a redirect.
+    pub fn rewrite_head(&self, parts: &mut Parts) {
         for value in parts.headers.values_mut() {
             if let Some(replaced) = self.in_bytes(value.as_bytes()) {
                 *value = HeaderValue::from_bytes(&replaced).unwrap_or(HeaderValue::from_static(""));
@@ -51,8 +51,8 @@ impl Hidden {
         }
     }
 
-    /// All of an answer's body.
-    pub fn in_whole(&self, parts: &mut Parts, bytes: Bytes) -> Bytes {
+    /// Rewrites a whole body.
+    pub fn rewrite_bytes(&self, parts: &mut Parts, bytes: Bytes) -> Bytes {
         match self.in_bytes(&bytes) {
             Some(replaced) => {
                 parts.headers.remove(header::CONTENT_LENGTH);
@@ -62,23 +62,25 @@ impl Hidden {
         }
     }
 
-    /// A body that is not kept.
-    pub fn in_stream(&self, parts: &mut Parts, body: Body) -> Body {
+    /// Rewrites a body while it streams.
+    pub fn rewrite_stream(&self, parts: &mut Parts, body: Body) -> Body {
         if !self.is_empty() {
             parts.headers.remove(header::CONTENT_LENGTH);
         }
-        self.0.iter().fold(body, |body, (real, own)| replacing::body(body, real.clone(), own.clone()))
+        self.0
+            .iter()
+            .fold(body, |body, (real, own)| token_rewriting_body::body(body, real.clone(), own.clone()))
     }
 
     fn in_bytes(&self, bytes: &[u8]) -> Option<Bytes> {
         self.0.iter().fold(None, |found: Option<Bytes>, (real, own)| {
             let so_far = found.as_deref().unwrap_or(bytes);
-            replaced(so_far, real.reveal().as_bytes(), own.reveal().as_bytes()).or(found)
+            replace_all(so_far, real.reveal().as_bytes(), own.reveal().as_bytes()).or(found)
         })
     }
 }
 
-/// Percent-encoded with small letters.
+/// The same percent-encoding with lower-case digits.
 fn lower_escapes(encoded: &str) -> String {
     let mut left = 0;
     let lower = encoded.chars().map(|character| {
@@ -93,17 +95,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_real_text_is_found_however_it_is_written_and_another_never() {
-        let mut hidden = Hidden::default();
-        hidden.add(&Secret::new("R/e+AL"), "mine");
-        hidden.add(&Secret::new("secret"), "own");
+    fn a_credential_is_found_in_each_spelling_and_other_text_is_unchanged() {
+        let mut rewrite = CredentialRewrite::default();
+        rewrite.add(&Secret::new("R/e+AL"), "mine");
+        rewrite.add(&Secret::new("secret"), "own");
         let (mut parts, ()) = http::Response::new(()).into_parts();
         let text = "R/e+AL R%2Fe%2BAL R%2fe%2bAL R\\/e+AL secret r/e+al";
-        let shown = hidden.in_whole(&mut parts, Bytes::from(text));
+        let shown = rewrite.rewrite_bytes(&mut parts, Bytes::from(text));
         assert_eq!(shown, "mine mine mine mine own r/e+al");
-        assert_eq!(hidden.in_whole(&mut parts, Bytes::from("nothing")), "nothing");
+        assert_eq!(rewrite.rewrite_bytes(&mut parts, Bytes::from("nothing")), "nothing");
         parts.headers.insert("location", "/x?secret".parse().unwrap());
-        hidden.in_head(&mut parts);
+        rewrite.rewrite_head(&mut parts);
         assert_eq!(parts.headers["location"], "/x?own");
     }
 }

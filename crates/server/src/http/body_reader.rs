@@ -1,5 +1,5 @@
-//! Request bodies that are read to their end even if the handler did not: an answer given before that would meet a
-//! client that is still sending, and the connection would be reset with the answer unread.
+//! Reads each request body to its end, even if the handler does not. Otherwise the answer would meet a client that still
+//! sends, and the connection would be reset before the client reads the answer.
 
 use std::{
     sync::Arc,
@@ -12,41 +12,41 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Bytes, Incoming};
 
 use super::{
-    activity::Activity,
-    pieces::{self, Polled, pass},
+    idle_timeout::Activity,
+    poll_body::{self, PolledFrame, poll_frame_of},
 };
 
-/// What is read and thrown away at most, after the answer.
+/// Bytes that are read and discarded at most after the answer.
 const BYTES_MAX: usize = 64 << 20;
 const TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The body for a handler.
+/// The body as the handler gets it.
 pub fn body(incoming: Incoming, version: Version, activity: Arc<Activity>) -> Body {
     if incoming.is_end_stream() {
         return Body::empty();
     }
     let length = incoming.size_hint();
     let mut drained = Drained { incoming: Some(incoming), is_http2: version == Version::HTTP_2, activity };
-    pieces::body(&length, move |context, is_over| drained.next(context, is_over))
+    poll_body::body(&length, move |context, is_over| drained.next(context, is_over))
 }
 
 struct Drained {
-    /// None once its end was read.
+    /// None once the end was read.
     incoming: Option<Incoming>,
     is_http2: bool,
-    /// Is told when the body is over.
+    /// Gets told when the body ended.
     activity: Arc<Activity>,
 }
 
-/// On HTTP/2 a stream may be reset with "no error", which hyper takes for the end of its body.
+/// An HTTP/2 stream may be reset with "no error", which hyper reports as the end of the body.
 #[derive(Debug, thiserror::Error)]
 #[error("the body broke off")]
 struct BrokenOff;
 
 impl Drained {
-    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> Polled<Bytes, BoxError> {
+    fn next(&mut self, context: &mut Context<'_>, is_over: &mut bool) -> PolledFrame<Bytes, BoxError> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
-        let polled = pass(incoming, context, is_over);
+        let polled = poll_frame_of(incoming, context, is_over);
         let is_broken = self.is_http2 && matches!(polled, Poll::Ready(None)) && !*is_over;
         if let Poll::Ready(None | Some(Err(_))) = &polled {
             self.incoming = None;
@@ -65,7 +65,7 @@ impl Drop for Drained {
         match (self.incoming.take(), tokio::runtime::Handle::try_current()) {
             (Some(incoming), Ok(runtime)) if !incoming.is_end_stream() => {
                 runtime.spawn(async move {
-                    // Out of time or not, what comes next belongs to another request or to none.
+                    // After the timeout too, the next bytes belong to another request or to none.
                     let _ = tokio::time::timeout(TIME_MAX, drain(incoming)).await;
                     activity.body_ended();
                 });
