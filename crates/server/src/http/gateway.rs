@@ -32,9 +32,9 @@ use tokio::time::Instant;
 
 use super::{
     answer,
-    caller::{self, Caller, caller, failure, remembered},
+    caller::{self, Caller, caller, failure, upstream_token_owner},
     connection::Peer,
-    hint::Hint,
+    hint::AnswerHint,
 };
 use crate::http::concurrency_limit::Whose;
 use crate::{
@@ -57,37 +57,37 @@ const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
     let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
-        return answer::own_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists those there are");
+        return answer::api_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists those there are");
     };
     // Neither belongs to WeChat's interface; the one repeats the request, token and all, the other opens a tunnel.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
-        return answer::own_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
+        return answer::api_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
     }
     if request.headers().get(&app.via.0) == Some(&app.via.1) {
         return loop_detected();
     }
     let is_of_users = path::is_of_users(path);
     let (parts, body) = request.into_parts();
-    let is_wechats = remembered(&app, &parts).is_some();
+    let is_wechats = upstream_token_owner(&app, &parts).is_some();
     if is_of_users || is_wechats {
         return pass(&app, &upstream, None, parts, body).await;
     }
     match caller(&app, &parts, app.clock.now_s()).and_then(by_itself) {
         Ok(caller) => {
-            let account = caller.in_need_of_token();
+            let account = caller.account_for_real_token();
             let call = Call::new(&app, &upstream, account, parts);
             call.pass(body).await.unwrap_or_else(|response| response)
         }
         Err(failure) => {
             app.metrics.passed_on("refused", Duration::ZERO);
-            answer::error(&app, failure.code, failure.hint.as_ref())
+            answer::wechat_error(&app, failure.code, failure.hint.as_ref())
         }
     }
 }
 
 /// Which permission set a path of WeChat's belongs to is not known here, so no platform gets further with what an account
 /// gave it: the account's real token opens everything.
-fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
+fn by_itself(caller: Caller) -> Result<Caller, caller::CallFailure> {
     if caller.component.is_none() {
         return Ok(caller);
     }
@@ -115,7 +115,7 @@ pub async fn pass(
 /// What we passed on has come back: to pass it on again would never end.
 pub fn loop_detected() -> Response<Body> {
     let error = "[upstream] base leads back to msgcube itself: name WeChat's address";
-    answer::own_error(StatusCode::LOOP_DETECTED, error)
+    answer::api_error(StatusCode::LOOP_DETECTED, error)
 }
 
 /// One of the seven about time of which nothing was counted: WeChat's own figures. Of an account whose real token takes
@@ -130,7 +130,7 @@ pub async fn uncovered(
     let call = Call::new(app, upstream, account, parts);
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
-            answer::add_hint(&mut response, Some(&Hint::new(text!("answered by WeChat"))));
+            answer::add_hint(&mut response, Some(&AnswerHint::new(text!("answered by WeChat"))));
             response
         }
         Err(response) => response,
@@ -178,7 +178,7 @@ impl<'a> Call<'a> {
         let Some(place) = self.app.gateway_places.take(whose, self.counted_as()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
             let error = "too many calls wait for WeChat already; try again later";
-            return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
+            return Err(answer::api_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
         let (body, late) = timely::within(body, time_max);
@@ -222,7 +222,7 @@ impl<'a> Call<'a> {
         let (app, parts) = (self.app, &self.parts);
         let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
-        match account.or_else(|| remembered(app, parts).map(|whom| whom.component)) {
+        match account.or_else(|| upstream_token_owner(app, parts).map(|whom| whom.component)) {
             Some(appid) => Whose::Known(appid),
             None if path::is_of_users(parts.uri.path()) => Whose::User,
             None => Whose::Unknown,
@@ -351,7 +351,7 @@ fn upload_too_slow() -> Response<Body> {
     let seconds = UNPROVEN_BODY_MAX.as_secs();
     let error =
         format!("the body did not arrive within {seconds} s, as it has to without a token of msgcube's");
-    answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
+    answer::api_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
 fn outcome(failure: &Failure) -> &'static str {

@@ -1,6 +1,7 @@
 //! `GET /openapi.json`: OpenAPI 3.1 of everything that is answered here, made from the tables of interfaces and of error
 //! codes and from one small file for each group of paths. A test holds it to the router.
 
+mod account_statistics;
 mod accounts;
 mod all_accounts;
 mod callback;
@@ -8,7 +9,6 @@ mod cloud;
 mod messages;
 mod operation;
 mod operator;
-mod own;
 mod page;
 mod platform;
 mod quota;
@@ -37,7 +37,7 @@ pub use operation::Operation;
 
 /// Paths that belong together.
 #[derive(Clone, Copy, Debug)]
-pub struct Group {
+pub struct PathGroup {
     /// Its tag.
     pub name: &'static str,
     /// What they are for.
@@ -49,14 +49,14 @@ pub struct Group {
 }
 
 /// All of them, in the order of the document.
-pub static GROUPS: [Group; 11] = [
+pub static GROUPS: [PathGroup; 11] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
     callback::GROUP,
     platform::GROUP,
     cloud::GROUP,
-    own::GROUP,
+    account_statistics::GROUP,
     all_accounts::GROUP,
     accounts::GROUP,
     operator::GROUP,
@@ -86,7 +86,7 @@ fn text(config: &Config) -> Bytes {
 }
 
 /// The document of some groups.
-pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a Group>) -> Value {
+pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a PathGroup>) -> Value {
     let (mut tags, mut schemas) = (Vec::new(), Map::new());
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for group in groups {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     answer::ErrorAnswer,
-    caller::{Caller, Failure, platform},
+    caller::{CallFailure, Caller, calling_platform},
     connection::Peer,
 };
 use crate::{
@@ -76,7 +76,7 @@ impl Told {
     }
 
     /// Of somebody with a token; of nobody that is known nothing is kept.
-    pub fn of(app: &App, caller: &Result<Caller, Failure>, parts: &Parts) -> Told {
+    pub fn of(app: &App, caller: &Result<Caller, CallFailure>, parts: &Parts) -> Told {
         match caller {
             Ok(caller) => {
                 // A platform, whose authorisation may be over, must not push out what the account itself asks for.
@@ -85,7 +85,7 @@ impl Told {
                 Told::new(Some(owner), is_account, Bytes::new())
             }
             Err(failure) if failure.code == ErrorCode::COMPONENT_TOKEN => {
-                let appid = platform(app, parts.uri.query().unwrap_or_default()).ok();
+                let appid = calling_platform(app, parts.uri.query().unwrap_or_default()).ok();
                 let component = appid.and_then(|appid| app.components.get(&appid));
                 Told::platform(component, true, Bytes::new())
             }

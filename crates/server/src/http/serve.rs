@@ -401,7 +401,7 @@ mod tests {
         let watcher = Counting::default();
         let refused = |at_s| shares.take(peer.address(), 0, at_s).unwrap_err();
         refuse(&app, &watcher, peer, refused(now_s - 50));
-        note_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
+        note_callback(&app, &share, &answer::plain_text(StatusCode::UNAUTHORIZED, "wrong signature"));
         note_callback(&app, &share, &answer::no_answer());
         assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "nothing says yet that it is WeChat's");
         let lost = async || {

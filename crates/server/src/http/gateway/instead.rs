@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     forward::upstream_token::Failure,
-    http::{answer, hint::Hint, state::App},
+    http::{answer, hint::AnswerHint, state::App},
 };
 
 /// No answer of WeChat's: its refusal of a token as it came, or that it cannot be reached.
@@ -29,7 +29,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
                     "WeChat gives no token; check the account's upstream_secret (or secret)"
                 );
             }
-            let mut response = answer::json(body);
+            let mut response = answer::wechat_json(body);
             *response.status_mut() = status;
             if let Some(content_type) = content_type {
                 response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -64,7 +64,7 @@ pub fn failed(app: &App, failure: Failure) -> Response<Body> {
 
 /// As SDKs read errors. No address of a machine inside.
 fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
-    let mut response = answer::error(app, ErrorCode::SYSTEM_ERROR, Some(&Hint::new(hint)));
+    let mut response = answer::wechat_error(app, ErrorCode::SYSTEM_ERROR, Some(&AnswerHint::new(hint)));
     *response.status_mut() = status;
     response
 }
@@ -72,7 +72,7 @@ fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
 /// What the caller hears if its body cannot go on.
 pub fn lost(error: Lost) -> Response<Body> {
     let (status, text) = error.said();
-    answer::own_error(status, text)
+    answer::api_error(status, text)
 }
 
 /// The answer is compressed although we did not ask for that, so we cannot search it for the real token.
@@ -97,10 +97,10 @@ pub fn piece(app: &App) -> Response<Body> {
 }
 
 /// What may be wrong if WeChat refuses a body.
-pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<Hint> {
+pub fn refuses_chunks(response: &Response<Body>, body: &Outgoing) -> Option<AnswerHint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();
     is_refused.then(|| {
-        Hint::new(text!("WeChat may take no body in chunks: send one over 1 MiB with Content-Length"))
+        AnswerHint::new(text!("WeChat may take no body in chunks: send one over 1 MiB with Content-Length"))
     })
 }
 

@@ -17,9 +17,9 @@ use super::{
 };
 use crate::http::{
     answer,
-    applicant::{Applicant, CLIENT_CREDENTIAL},
+    client_credentials::{CLIENT_CREDENTIAL, ClientCredentials},
     connection::Peer,
-    hint::Hint,
+    hint::AnswerHint,
     state::App,
 };
 
@@ -78,19 +78,19 @@ impl Refusal {
         let (code, hint) = match self {
             Refusal::Shows(Ours::Token) => (
                 ErrorCode::INVALID_CREDENTIAL,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "a token of msgcube's own is good in the query's access_token alone, and not under /sns/, where tokens are users': nothing was passed on"
                 )),
             ),
             Refusal::Shows(Ours::Secret) => (
                 ErrorCode::INVALID_APPSECRET,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "a secret of msgcube's own, which WeChat does not know, stands in this call. WeChat's takes its place only under /sns/, as secret beside the account's own appid: nothing was passed on"
                 )),
             ),
             Refusal::NotAllowed(code, _) => (
                 code,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "this account's ip_allow or secret_frozen does not let its secret be used so"
                 )),
             ),
@@ -99,7 +99,7 @@ impl Refusal {
             Refusal::NotAllowed(ErrorCode::INVALID_IP, Some(client)) => {
                 answer::invalid_ip(app, client.address(), Some(&hint))
             }
-            _ => answer::error(app, code, Some(&hint)),
+            _ => answer::wechat_error(app, code, Some(&hint)),
         }
     }
 }
@@ -135,8 +135,9 @@ fn swap_secret(app: &App, parts: &mut Parts, body: Option<&mut Bytes>) -> Result
         return Ok(None);
     }
     let client = parts.extensions.get().copied();
-    let applicant = Applicant { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
-    applicant.check(app).map_err(|code| Refusal::NotAllowed(code, client))?;
+    let credentials =
+        ClientCredentials { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
+    credentials.check(app).map_err(|code| Refusal::NotAllowed(code, client))?;
     let real = account.config.upstream_secret();
     if !shown_in_query.is_empty() {
         let query = in_query.with(query.as_bytes(), &shown_in_query, real.reveal());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::{
     accounts::registry::SECRETS,
     auth::api_keys::{NAME_BYTES_MAX, SCOPES_MAX},
@@ -10,7 +10,7 @@ use crate::{
     intake::path::OF_ACCOUNTS,
 };
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "accounts and keys",
     about: "Accounts and keys that are added, changed and removed while the server runs.",
     operations,

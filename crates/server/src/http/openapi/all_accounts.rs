@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "statistics of several accounts",
     about: "The own statistics of some or all accounts.",
     operations,

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::{config::Config, intake::path};
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "callbacks",
     about: "What WeChat sends to an account's server URL: messages and events of its users.",
     operations,

@@ -4,10 +4,10 @@ use counting::{COUNT_INTERVALS, COUNTED_TYPES};
 use datacube::{ErrorCode, Figures, Granularity, INTERFACES, Interface};
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "message analysis",
     about: "WeChat's seven interfaces: users and messages by type, and users by how many messages they sent.",
     operations,

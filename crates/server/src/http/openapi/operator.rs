@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "operation",
     about: "Whether the server is alive and ready, and its metrics. On admin_listen the metrics need no key.",
     operations,

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "pages",
     about: "For people in front of a browser, and for tools.",
     operations,

@@ -3,10 +3,10 @@
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::{config::Config, intake::path};
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "third-party platforms",
     about: "What a third-party platform asks WeChat: its token, authorisations of accounts, and their tokens.",
     operations,
@@ -44,9 +44,9 @@ const BY_TOKEN: [ErrorCode; 10] = [
 ];
 
 /// A call: its name, its operationId, what it gives, the fields of its body besides component_appid, and its answer.
-type Call = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
+type PlatformCall = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
 
-const CALLS: [Call; 7] = [
+const CALLS: [PlatformCall; 7] = [
     (
         "api_component_token",
         "getComponentToken",
@@ -85,7 +85,7 @@ fn operations(config: &Config) -> Vec<Operation> {
     calls.chain([consent(), consented(), events()]).chain(callbacks()).chain(own()).collect()
 }
 
-fn of_call((name, id, summary, fields, answer): &Call, config: &Config) -> Operation {
+fn of_call((name, id, summary, fields, answer): &PlatformCall, config: &Config) -> Operation {
     let is_by_secret = fields.iter().any(|field| field.ends_with("secret"));
     let schema = |field: &str| match field {
         "offset" => json!({ "type": "integer", "minimum": 0 }),

@@ -3,10 +3,10 @@
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "quotas and rids",
     about: "How many calls an account has left today, and what became of a single one.",
     operations,

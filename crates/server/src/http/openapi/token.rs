@@ -3,10 +3,10 @@
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "access tokens",
     about: "Tokens for the interfaces above, in exchange for an account's appid and secret.",
     operations,

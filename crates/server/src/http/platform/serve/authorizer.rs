@@ -11,7 +11,7 @@ use crate::{
     },
     config::{AccountConfig, AccountKind},
     http::{
-        caller::{Failure, failure},
+        caller::{CallFailure, failure},
         state::App,
     },
 };
@@ -20,7 +20,7 @@ use crate::{
 const COUNT_MAX: u64 = 500;
 
 /// The account that is asked about.
-pub fn appid(object: &Object) -> Result<&str, Failure> {
+pub fn appid(object: &Object) -> Result<&str, CallFailure> {
     match text(object, "authorizer_appid") {
         "" => Err(failure(ErrorCode::APPID_MISSING, text!("authorizer_appid is missing"))),
         appid => Ok(appid),
@@ -28,7 +28,7 @@ pub fn appid(object: &Object) -> Result<&str, Failure> {
 }
 
 /// The same for accounts that there are not, so that nobody can find out which there are.
-pub fn not_authorized() -> Failure {
+pub fn not_authorized() -> CallFailure {
     failure(
         ErrorCode::COMPONENT_NOT_AUTHORIZED,
         text!("this account has not authorised this platform, or took it back"),
@@ -45,7 +45,7 @@ pub fn func_info(authorization: &Authorization) -> Vec<Value> {
 }
 
 /// `api_get_authorizer_info`
-pub fn info(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
+pub fn info(app: &App, component: &str, object: &Object) -> Result<Value, CallFailure> {
     let appid = appid(object)?;
     let given = app.components.authorization(component, appid).zip(app.accounts.get(appid));
     let (authorization, account) = given.ok_or_else(not_authorized)?;
@@ -83,7 +83,7 @@ fn authorizer_info(account: &Account) -> Value {
 }
 
 /// `api_get_authorizer_list`
-pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
+pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, CallFailure> {
     let (offset, count) = (number(object, "offset")?, number(object, "count")?);
     if count > COUNT_MAX {
         return Err(failure(
@@ -106,7 +106,7 @@ pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failur
 }
 
 /// As a number, or as a text of digits.
-fn number(object: &Object, name: &str) -> Result<u64, Failure> {
+fn number(object: &Object, name: &str) -> Result<u64, CallFailure> {
     let value = match object.get(name) {
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(value) => value.as_u64(),

@@ -1,9 +1,9 @@
-//! What the debugging page says: each piece by its name, in English and in Chinese. `{…}` stands for a value.
+//! The texts of the debugging page. The script finds each by its name and puts values in place of `{…}`.
 
 use i18n::{Text, text};
 
-/// Name, English, Chinese.
-pub static WORDS: &[(&str, Text)] = &[
+/// Names and texts.
+pub static TEXTS: &[(&str, Text)] = &[
     ("title", text!("Debugging")),
     ("clock", text!("Beijing time {{now}}; figures can be asked for up to {{last}}.")),
     ("account", text!("Account")),

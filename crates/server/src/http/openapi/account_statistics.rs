@@ -3,10 +3,10 @@
 use counting::Kind;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, named};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "messages and statistics",
     about: "msgcube's own interface about an account: messages in bulk, exact figures of any range, and since when all of them are there.",
     operations,
