@@ -12,7 +12,7 @@ use server::{
     config::Config,
     http::{
         self,
-        openapi::{GROUPS, Group, Operation, document},
+        openapi::{GROUPS, Operation, PathGroup, document},
         state::App,
     },
     intake::path::CallbackPath,
@@ -58,7 +58,7 @@ fn paths(router: &Router) -> BTreeSet<String> {
     paths
 }
 
-fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a Group>) -> Vec<Operation> {
+fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a PathGroup>) -> Vec<Operation> {
     groups.flat_map(|group| (group.operations)(config)).collect()
 }
 

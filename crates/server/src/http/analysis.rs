@@ -213,7 +213,7 @@ fn check_quota(
         return Err(failure(
             ErrorCode::DAILY_QUOTA,
             text!(
-                "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota",
+                "quota_per_day of this account is {limit}; it is reset at 00:00 Beijing time, or by /cgi-bin/clear_quota",
                 limit
             ),
         ));
@@ -270,7 +270,7 @@ fn date(object: &Map<String, Value>, name: &str) -> Result<Day, CallFailure> {
         None => Err(wrong(text!("is missing"))),
         Some(Value::String(text)) => text.parse().map_err(|error| match error {
             datacube::DayError::Form => wrong(text!("is not of the form YYYY-MM-DD")),
-            datacube::DayError::NoSuchDay => wrong(text!("is no day of the calendar")),
+            datacube::DayError::NoSuchDay => wrong(text!("is not a day of the calendar")),
         }),
         Some(_) => Err(wrong(text!("is not a string"))),
     }
@@ -293,7 +293,7 @@ fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> R
             Err(failure(
                 ErrorCode::NOT_READY,
                 text!(
-                    "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now",
+                    "figures of {yesterday} are ready at {time} Beijing time; an earlier end_date works now",
                     yesterday,
                     time
                 ),

@@ -137,7 +137,7 @@ fn address_not_allowed(peer: IpAddr) -> CallFailure {
     failure(
         ErrorCode::ACCESS_TOKEN_MISSING,
         text!(
-            "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}",
+            "add ?access_token=... from /cgi-bin/stable_token; calls without a token are accepted only from addresses in allow_from of a [[cloud]], and this one came from {peer}",
             peer
         ),
     )
@@ -176,7 +176,7 @@ pub fn calling_platform(app: &App, query: &str) -> Result<String, CallFailure> {
         )
     })?;
     let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
-        failure(code, text!("get a component_access_token from api_component_token of this very server"))
+        failure(code, text!("get a component_access_token from api_component_token of this server"))
     })?;
     if holder.endpoint != Endpoint::Platform {
         return Err(failure(
@@ -195,13 +195,16 @@ fn caller_of_upstream_token(app: &App, owner: Whom) -> Result<Caller, CallFailur
     if !is_served || app.received.is_withdrawn(&owner.component, &appid) {
         return Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
-            text!("the account took its authorisation back, or its platform is not served here any more"),
+            text!("the account took its authorisation back, or this server no longer serves its platform"),
         ));
     }
     let account = app.accounts.get(&appid).ok_or_else(|| {
         failure(
             ErrorCode::INVALID_CREDENTIAL,
-            text!("no message of {appid} was seen yet, nor that it authorised the platform", appid),
+            text!(
+                "this server has not seen a message of {appid}, nor an event that it authorised the platform",
+                appid
+            ),
         )
     })?;
     Ok(Caller { account, component: None, has_real_token: true })
@@ -227,12 +230,12 @@ pub fn contains_own_token(app: &App, parts: &Parts) -> bool {
 /// The error of a token that is not known, with the ways to get one on this server.
 fn unknown_token(app: &App, code: ErrorCode) -> CallFailure {
     let has = |role| app.components.all().iter().any(|component| component.config.role == role);
-    let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this very server")];
+    let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this server")];
     if has(Role::Serve) {
         hint.push(text!(", a platform's authorizer_access_token from api_authorizer_token"));
     }
     hint.push(if has(Role::Receive) && app.upstream().is_some() {
-        text!("; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server")
+        text!("; of WeChat's own tokens, this server knows those that api_query_auth and api_authorizer_token issued through it")
     } else {
         text!("; WeChat's own tokens are not known here")
     });

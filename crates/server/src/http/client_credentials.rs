@@ -98,15 +98,15 @@ fn secret_hint(account: &Account, given: &str) -> AnswerHint {
         text!("this account has no secret here yet; set one: msgcube account set APPID secret=@FILE")
     } else if is_upstream_secret {
         text!(
-            "this is upstream_secret, which WeChat alone is shown; callers of msgcube show the account's secret"
+            "this is upstream_secret, which is only for WeChat; callers of msgcube use the account's secret"
         )
     } else if account.is_configured {
         text!(
-            "neither secret nor upstream_secret of this account; it must be secret of its [[account]] in the configuration"
+            "this is neither secret nor upstream_secret of the account; use secret of its [[account]] in the configuration"
         )
     } else {
         text!(
-            "neither secret nor upstream_secret of this account; it must be the secret that msgcube account add showed, or rotate-key or set since"
+            "this is neither secret nor upstream_secret of the account; use the secret of msgcube account add, or of a later rotate-key or set"
         )
     };
     AnswerHint::new(hint)
@@ -115,13 +115,13 @@ fn secret_hint(account: &Account, given: &str) -> AnswerHint {
 fn hint(code: ErrorCode) -> Option<AnswerHint> {
     let hint = match code {
         ErrorCode::INVALID_APPID => text!(
-            "no account here has this appid: no [[account]] of the configuration, and none added at run time (msgcube account list)"
+            "no account here has this appid: none in the configuration, and none added at run time (see msgcube account list)"
         ),
         ErrorCode::INVALID_GRANT_TYPE => {
             text!("grant_type must be client_credential")
         }
         ErrorCode::INVALID_IP => {
-            text!("add the address to ip_allow of the account; behind a proxy it is the proxy's")
+            text!("add the address to ip_allow of the account; behind a proxy, add the proxy's address")
         }
         ErrorCode::APPSECRET_FROZEN => {
             text!("secret_frozen of the account is true")

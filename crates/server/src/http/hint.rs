@@ -71,7 +71,7 @@ impl AnswerHint {
         match error {
             RangeError::Backwards => AnswerHint::new(text!("begin_date must not be after end_date")),
             RangeError::TooLate { .. } => AnswerHint::new(text!(
-                "end_date may be {last} at the latest: figures of a day are there once it is over in Beijing",
+                "end_date may be {last} at the latest: figures of a day exist after it is over in Beijing",
                 last
             )),
             RangeError::TooLong { days, span_days } => too_long(interface, begin, days, span_days),
@@ -82,12 +82,12 @@ impl AnswerHint {
     pub fn no_period(interface: &Interface, begin: Day, end: Day) -> Option<AnswerHint> {
         let start = begin.start_of(interface.granularity);
         let rule = match interface.granularity {
-            Granularity::Month => text!("month rows carry the 1st of the month"),
-            Granularity::Week => text!("week rows carry the Monday"),
+            Granularity::Month => text!("rows of months have the date of the 1st"),
+            Granularity::Week => text!("rows of weeks have the date of the Monday"),
             Granularity::Day | Granularity::Hour => return None,
         };
         Some(AnswerHint::new(text!(
-            "{named}, and {begin} to {end} holds none; ask for {start} to {start}",
+            "{named}, and {begin} to {end} contains none; ask for {start} to {start}",
             named = rule,
             begin,
             end,
@@ -98,7 +98,7 @@ impl AnswerHint {
     /// Why a row is missing: its period is not over. `ends` is the first day after it.
     pub fn not_over(start: Day, ends: Day) -> AnswerHint {
         AnswerHint::new(text!(
-            "the period that starts on {start} is answered from {ends} on, once it is over; live = true answers open periods",
+            "the period that starts on {start} has figures from {ends} on, after it is over; with live = true, open periods have figures too",
             start,
             ends
         ))
@@ -135,7 +135,7 @@ fn too_long(interface: &Interface, begin: Day, days: i32, span_days: i32) -> Ans
     let last = begin.plus_days(span_days - 1);
     if interface.granularity == Granularity::Month && begin == begin.first_of_month() {
         return AnswerHint::new(text!(
-            "{days} days are asked for and {span_days} are allowed; the row of a month carries its 1st: {begin} to {begin} is enough",
+            "{days} days are asked for and {span_days} are allowed; the row of a month has the date of its 1st: {begin} to {begin} is enough",
             days,
             span_days,
             begin

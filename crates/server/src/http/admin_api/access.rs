@@ -19,7 +19,7 @@ use crate::{
 };
 
 const NO_KEY: &str = "send the header: Authorization: Bearer KEY (admin_key of the configuration, or a key of `msgcube key add`)";
-const INVALID_KEY: &str = "the key is refused: it is neither the admin_key that the server was started with nor a key of `msgcube key add` that holds (ended, expired, or mistyped?)";
+const INVALID_KEY: &str = "the key is refused: it is neither the server's admin_key nor a valid key of `msgcube key add`; it may be revoked, expired or mistyped";
 
 /// What the caller's key must allow for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

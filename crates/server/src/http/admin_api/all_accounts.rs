@@ -87,7 +87,9 @@ pub async fn answer(
     match counted {
         Ok(Ok(page)) => page_format::response(&page, format, by_type, &query),
         Ok(Err(error)) => store_failed(&error),
-        Err(_) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
+        Err(_) => {
+            answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
+        }
     }
 }
 
@@ -101,13 +103,13 @@ impl PageRequest {
             (from.unwrap_or(default_from.min(to.unwrap_or(default_from))), to.unwrap_or(default_to))
         })?;
         if cursor.as_ref().is_some_and(|cursor| (cursor.from, cursor.to) != (query.from, query.to)) {
-            return Err("the cursor belongs to other days; leave cursor out to begin anew".to_owned());
+            return Err("the cursor belongs to other days; leave cursor out to start again".to_owned());
         }
         let format = Format::choose(values, headers)?;
         let default = if format == Format::Json { ROWS } else { ROWS_MAX };
         let limit = values.get("limit").map_or(Some(default), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=ROWS_MAX).contains(limit));
-        let limit = limit.ok_or(format!("limit: 1 to {ROWS_MAX} rows a page"))?;
+        let limit = limit.ok_or(format!("limit: 1 to {ROWS_MAX} rows per page"))?;
         Ok(PageRequest { query, limit, cursor, format })
     }
 
@@ -149,7 +151,7 @@ impl Cursor {
     fn parse(text: &str) -> Result<Cursor, String> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok();
         let cursor = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        cursor.ok_or("cursor: take it from next of the former page, or leave it out".to_owned())
+        cursor.ok_or("cursor: copy it from next of the previous page, or leave it out".to_owned())
     }
 
     fn encode(&self) -> String {

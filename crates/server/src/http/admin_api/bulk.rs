@@ -276,9 +276,7 @@ impl<'a> BulkReader<'a> {
 fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
     match implausible(message.create_time, now_s) {
         None => Ok(message),
-        Some(_) => {
-            Err(format!("CreateTime {} lies before 2011 or more than a day ahead", message.create_time))
-        }
+        Some(_) => Err(format!("CreateTime {} is before 2011 or more than a day ahead", message.create_time)),
     }
 }
 
@@ -286,7 +284,7 @@ impl BulkReport {
     fn no_permit() -> BulkReport {
         let seconds = PERMIT_WAIT_MAX.as_secs();
         let error = format!(
-            "other imports, 4 of an account and 16 in all at most, did not end within {seconds} s; send everything again later"
+            "too many imports run (at most 4 of an account and 16 in all), and none ended within {seconds} s; send everything again later"
         );
         BulkReport { error: Some(error), durable_lines: Some(0), ..BulkReport::default() }
     }

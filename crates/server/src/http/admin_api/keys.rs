@@ -103,7 +103,7 @@ fn new_key_error(new: &NewKey) -> Option<String> {
     }
     let is_out_of_range = new.expires_in_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days));
     is_out_of_range
-        .then(|| format!("expires_in_days: 1 to {DAYS_MAX}, or left out for a key that does not expire"))
+        .then(|| format!("expires_in_days: 1 to {DAYS_MAX}; leave it out for a key that does not expire"))
 }
 
 /// `DELETE /v1/keys/{id}`: `{"removed":"<id>"}`.

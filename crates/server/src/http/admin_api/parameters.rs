@@ -42,7 +42,7 @@ impl Parameters {
         let mut unknown = None;
         for (name, _) in given {
             if seen.contains(&name) {
-                return Some(format!("{name}: stands more than once; give it once"));
+                return Some(format!("{name}: given more than once; give it once"));
             }
             if known.contains(&name.as_ref()) {
                 seen.push(name);
@@ -53,9 +53,9 @@ impl Parameters {
         let unknown = unknown?;
         let unknown: String = unknown.chars().take(NAME_CHARACTERS_MAX).collect();
         Some(if known.is_empty() {
-            format!("{unknown}: there is no such parameter; this call takes none")
+            format!("{unknown}: there is no such parameter; this call takes no parameters")
         } else {
-            format!("{unknown}: there is no such parameter; there are {}", known.join(", "))
+            format!("{unknown}: there is no such parameter; use {}", known.join(", "))
         })
     }
 }

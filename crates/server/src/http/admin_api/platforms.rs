@@ -95,7 +95,8 @@ fn received_ticket(app: &App, platform: &str) -> Option<String> {
 }
 
 fn no_ticket() -> Response<Body> {
-    let error = "no ticket came yet; WeChat pushes one every ten minutes, or on api_start_push_ticket";
+    let error =
+        "no ticket has arrived yet; WeChat pushes one every ten minutes, or after api_start_push_ticket";
     answer::api_error(StatusCode::NOT_FOUND, error)
 }
 
@@ -117,11 +118,11 @@ pub async fn authorizations(
         };
         match value.parse() {
             Ok(number) => *parameter = number,
-            Err(_) => return bad_request(format!("{name}: {value} is not a number from 0 on")),
+            Err(_) => return bad_request(format!("{name}: {value} is not a whole number")),
         }
     }
     if count > COUNT_MAX {
-        return bad_request(format!("count: at most {COUNT_MAX}; offset shows further ones"));
+        return bad_request(format!("count: at most {COUNT_MAX}; use offset for the others"));
     }
     let all = app.components.authorizations(&appid);
     let page = all.iter().skip(offset).take(count).map(|authorization| ListedAuthorization {
@@ -149,12 +150,12 @@ pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, b
         return no_account();
     }
     if new.permission_sets.is_empty() {
-        return bad_request("permission_sets: name at least one, such as 1 (messages); DELETE of the authorisation takes all of them back".to_owned());
+        return bad_request("permission_sets: name at least one, such as 1 (messages); to take all of them back, DELETE the authorisation".to_owned());
     }
     if let Some(unknown) = new.permission_sets.iter().find(|id| permission_set(**id).is_none()) {
         let known: Vec<String> = PERMISSION_SETS.iter().map(|set| set.id.to_string()).collect();
         return bad_request(format!(
-            "permission_sets: {unknown} is no permission set of accounts; those are {}",
+            "permission_sets: {unknown} is not a permission set of accounts; use {}",
             known.join(", ")
         ));
     }

@@ -91,7 +91,9 @@ pub async fn answer(
         }),
         Ok(Err(StatisticsError::TooManyRows(error))) => answer::api_error(StatusCode::BAD_REQUEST, error),
         Ok(Err(StatisticsError::Store(error))) => store_failed(&error),
-        Err(_) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
+        Err(_) => {
+            answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
+        }
     }
 }
 

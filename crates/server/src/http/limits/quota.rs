@@ -67,7 +67,7 @@ pub async fn clear(app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer
     if request.text("appid") != Some(&account.config.appid) {
         return Err(failure(
             ErrorCode::INVALID_APPID,
-            text!("appid is to be the one that the access_token belongs to"),
+            text!("appid must be the one that the access_token belongs to"),
         ));
     }
     clear_these(app, account, &INTERFACES).await?;
@@ -87,7 +87,7 @@ pub async fn clear_these(
         Ok(Err(ClearError::TooOften)) => Err(failure(
             ErrorCode::CLEARED_TOO_OFTEN,
             text!(
-                "cleared {clearings_a_month} times this month; the next one begins on the 1st, Beijing time",
+                "cleared {clearings_a_month} times this month, which is the limit; the next month begins on the 1st, Beijing time",
                 clearings_a_month = CLEARINGS_A_MONTH
             ),
         )),
@@ -134,7 +134,7 @@ fn unknown_path(path: &str) -> CallFailure {
     if !path.starts_with('/') {
         return failure(
             ErrorCode::RID_OF_ANOTHER,
-            text!("cgi_path is a path alone, from its first /; without https://api.weixin.qq.com"),
+            text!("cgi_path must be a path that begins with /, without https://api.weixin.qq.com"),
         );
     }
     if path.starts_with("/sns/") || path.starts_with("/cgi-bin/component/") {

@@ -48,12 +48,12 @@ fn not_found(age_s: Option<i64>) -> CallFailure {
     match age_s {
         None => failure(
             ErrorCode::RID_INVALID,
-            text!("rid stands at the end of errmsg; it is like 61725984-6126f6f9-040f19c4"),
+            text!("the rid is at the end of errmsg, such as 61725984-6126f6f9-040f19c4"),
         ),
         Some(0..=AGE_S_MAX) => failure(
             ErrorCode::RID_NOT_FOUND,
             text!(
-                "not given by this server since its last start, or its caller was unknown, or newer calls replaced it"
+                "this server did not give this rid since its last start, or its caller was unknown, or newer calls replaced it"
             ),
         ),
         Some(_) => failure(
