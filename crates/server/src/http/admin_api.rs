@@ -171,8 +171,8 @@ async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
 /// `{"messages":[{"reason","user","create_time","msg_type",…}]}`.
 ///
 /// `reason` is named as in the metrics, `user` is `FromUserName`, `create_time` is in Unix seconds, and `msg_type` is
-/// `MsgType`. `msg_id` is missing if the message has no id. `event` and `event_digest` are missing for messages that are
-/// no events. At most 1,000 messages are listed, and there is no next page.
+/// `MsgType`. `msg_id` is missing if the message has no id. `event` and `event_digest` are missing for messages that
+/// are no events. At most 1,000 messages are listed, and there is no next page.
 async fn quarantined(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
     match app.store.asides(account.number, QUARANTINED_MAX) {

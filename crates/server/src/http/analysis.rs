@@ -34,7 +34,8 @@ use crate::{
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// A header that Cloud Hosting adds to answers of calls without a token. Programs look for it to see that theirs needed none.
+/// A header that Cloud Hosting adds to answers of calls without a token. Programs look for it to see that theirs needed
+/// none.
 const SEQUENCE: HeaderName = HeaderName::from_static("x-openapi-seqid");
 
 /// The days of a request, both included.
@@ -78,8 +79,8 @@ pub fn interface_at(path: &str) -> Option<&'static Interface> {
     Interface::by_name(path.strip_prefix("/datacube/")?)
 }
 
-/// The address for a call that came without a token. Its `access_token` is empty: when the call is passed on to WeChat, the
-/// gateway puts the real token there.
+/// The address for a call that came without a token. Its `access_token` is empty: when the call is passed on to WeChat,
+/// the gateway puts the real token there.
 pub fn uri_without_token(interface: &Interface) -> Uri {
     format!("{}?access_token=", interface.path()).parse().unwrap_or_default()
 }
@@ -160,8 +161,8 @@ async fn check_request(
     told: &mut Told,
     now_s: i64,
 ) -> Result<AnalysisRequest, CallFailure> {
-    // The body is read first, so that rid/get can show it after any error. Errors of the body itself are reported later, in
-    // the order of the contract.
+    // The body is read first, so that rid/get can show it after any error. Errors of the body itself are reported
+    // later, in the order of the contract.
     let body = match &caller {
         Ok(_) => read_body(app, body).await,
         // No body is read from unknown callers.

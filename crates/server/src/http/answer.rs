@@ -1,5 +1,5 @@
-//! Builds answers. WeChat's interfaces answer HTTP 200 with one line of JSON, errors with a rid and a hint. The admin API
-//! uses status codes.
+//! Builds answers. WeChat's interfaces answer HTTP 200 with one line of JSON, errors with a rid and a hint. The admin
+//! API uses status codes.
 
 use std::net::IpAddr;
 

@@ -187,7 +187,8 @@ pub fn calling_platform(app: &App, query: &str) -> Result<String, CallFailure> {
     Ok(holder.appid)
 }
 
-/// The caller of a token that WeChat issued to a platform. Its permission sets are not checked here: WeChat checks them.
+/// The caller of a token that WeChat issued to a platform. Its permission sets are not checked here: WeChat checks
+/// them.
 fn caller_of_upstream_token(app: &App, owner: Whom) -> Result<Caller, CallFailure> {
     let appid = owner.account.ok_or_else(platform_token_failure)?;
     let platform = app.components.get(&owner.component);

@@ -1,5 +1,5 @@
-//! `GET /debug`: a page that calls the seven interfaces, explains their answers, and proposes valid dates. It can do only
-//! what any caller can do, with the secret or token that the user enters.
+//! `GET /debug`: a page that calls the seven interfaces, explains their answers, and proposes valid dates. It can do
+//! only what any caller can do, with the secret or token that the user enters.
 
 mod texts;
 

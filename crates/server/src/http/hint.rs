@@ -6,8 +6,8 @@ use i18n::{Text, text};
 
 /// Most bytes of a header's value. Source: the contract.
 const BYTES_MAX: usize = 512;
-/// Each byte as it is written in a header, and how many bytes that takes. A table, because each answer that touches a gap
-/// has hints: one pass is enough, and no cache is needed.
+/// Each byte as it is written in a header, and how many bytes that takes. A table, because each answer that touches a
+/// gap has hints: one pass is enough, and no cache is needed.
 const ENCODED: [([u8; 3], usize); 256] = {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     let mut encoded = [([0; 3], 1); 256];

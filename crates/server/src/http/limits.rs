@@ -1,5 +1,5 @@
-//! WeChat's interfaces about quotas and request ids. Calls about interfaces that only WeChat has are passed on to WeChat
-//! (section 7 of the contract).
+//! WeChat's interfaces about quotas and request ids. Calls about interfaces that only WeChat has are passed on to
+//! WeChat (section 7 of the contract).
 
 mod by_secret;
 mod quota;

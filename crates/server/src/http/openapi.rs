@@ -1,5 +1,5 @@
-//! `GET /openapi.json`: an OpenAPI 3.1 document of all paths. It is built from the tables of interfaces and of error codes,
-//! and from one file for each group of paths. A test compares it with the router.
+//! `GET /openapi.json`: an OpenAPI 3.1 document of all paths. It is built from the tables of interfaces and of error
+//! codes, and from one file for each group of paths. A test compares it with the router.
 
 mod account_statistics;
 mod accounts;

@@ -41,7 +41,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/readyz", get(ready))
 }
 
-/// Answers 503 with the reason while messages cannot be made durable. Answers 200 if all bots still reply to users then.
+/// Answers 503 with the reason while messages cannot be made durable. Answers 200 if all bots still reply to users
+/// then.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let none = Vec::new;
     let (status, ready) = match app.ingest.fault() {

@@ -59,7 +59,8 @@ impl Page {
     }
 }
 
-/// The Content-Security-Policy of a page. It has no `form-action`: with it, browsers do not follow redirects after a form.
+/// The Content-Security-Policy of a page. It has no `form-action`: with it, browsers do not follow redirects after a
+/// form.
 fn policy(script: Option<&str>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
     let script = script.map_or("'none'".to_owned(), hash);

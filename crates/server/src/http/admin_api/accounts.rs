@@ -30,8 +30,8 @@ use crate::{
 #[derive(Serialize)]
 struct AccountAnswer {
     appid: String,
-    /// Where its settings come from: `configuration` (the file), `run time` (added by this API), or `platform` (created by
-    /// a platform's callbacks).
+    /// Where its settings come from: `configuration` (the file), `run time` (added by this API), or `platform` (created
+    /// by a platform's callbacks).
     origin: &'static str,
     /// Its authorization state at each platform whose callbacks carry its messages. Missing if there is no platform.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -196,8 +196,8 @@ pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
     }
 }
 
-/// `PATCH /v1/accounts/{appid}`: changes the settings that the body names; `null` removes one. Gives the changed account
-/// as [`AccountAnswer`].
+/// `PATCH /v1/accounts/{appid}`: changes the settings that the body names; `null` removes one. Gives the changed
+/// account as [`AccountAnswer`].
 pub async fn change(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
     let changes: Settings = match read_json(body).await {
         Ok(changes) => changes,

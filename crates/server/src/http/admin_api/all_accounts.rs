@@ -180,7 +180,8 @@ impl AccountsError {
     }
 }
 
-/// The accounts that `list` names, sorted by appid. A key without the scope for an account does not learn whether it exists.
+/// The accounts that `list` names, sorted by appid. A key without the scope for an account does not learn whether it
+/// exists.
 fn accounts(app: &App, access: &Access, list: &str) -> Result<Vec<Arc<Account>>, AccountsError> {
     let scope = |appid: &str| Scope::Read(Some(appid.to_owned()));
     let mut accounts = access::readable(app, access);

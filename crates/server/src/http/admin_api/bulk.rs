@@ -55,7 +55,8 @@ struct BulkReport {
     /// Why the import ended early. Missing otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
-    /// Whether the days of `covers` were recorded as complete. Missing if the query has no `covers`, or the import ended early.
+    /// Whether the days of `covers` were recorded as complete. Missing if the query has no `covers`, or the import
+    /// ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     covers: Option<&'static str>,
 }
@@ -160,7 +161,8 @@ struct BulkReader<'a> {
     chunk_bytes: usize,
     /// The line number of each message of the chunk.
     chunk_lines: Vec<u64>,
-    /// The chunk in the queue: its future outcomes, its line numbers, and the last line that was read before it was sent.
+    /// The chunk in the queue: its future outcomes, its line numbers, and the last line that was read before it was
+    /// sent.
     pending: Option<(OutcomesFuture<'a>, Vec<u64>, u64)>,
     /// All lines up to this one are durable, repeats or rejected. The first line of an XML document.
     durable_lines: u64,

@@ -16,8 +16,8 @@ use crate::{accounts::registry::Account, http::state::App};
 /// The figures of one period. Periods without messages have no row.
 #[derive(Clone, Debug, Serialize)]
 pub struct StatisticsRow {
-    /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its Monday,
-    /// a month its 1st, a total the first day that was asked for.
+    /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its
+    /// Monday, a month its 1st, a total the first day that was asked for.
     pub period: String,
     /// The kind of message, such as `text`. Only with `by=type`; without it a row holds the five types of the seven
     /// interfaces together.
@@ -31,7 +31,8 @@ pub struct StatisticsRow {
     pub events: BTreeMap<String, u64>,
 }
 
-/// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside these.
+/// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside
+/// these.
 #[derive(Serialize)]
 pub struct AccountRow {
     /// The appid.

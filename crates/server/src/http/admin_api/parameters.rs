@@ -1,5 +1,5 @@
-//! The query parameters of each route of the admin API, taken from the OpenAPI document. Unknown parameters are refused:
-//! a mistyped name must not change the meaning of a call in silence.
+//! The query parameters of each route of the admin API, taken from the OpenAPI document. Unknown parameters are
+//! refused: a mistyped name must not change the meaning of a call in silence.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -27,8 +27,8 @@ impl Parameters {
         Parameters(operations.filter(|operation| operation.path.starts_with("/v1/")).collect())
     }
 
-    /// What is wrong with the query of a request: a parameter that is unknown, or given twice. None for an unknown method
-    /// or path, which the router answers.
+    /// What is wrong with the query of a request: a parameter that is unknown, or given twice. None for an unknown
+    /// method or path, which the router answers.
     pub fn error(&self, request: &Request) -> Option<String> {
         let query = request.uri().query()?;
         let method = if request.method() == Method::HEAD { "GET" } else { request.method().as_str() };

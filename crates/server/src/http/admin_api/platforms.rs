@@ -1,4 +1,5 @@
-//! `/v1/components`: the state of third-party platforms, their current ticket, and authorisations without the consent page.
+//! `/v1/components`: the state of third-party platforms, their current ticket, and authorisations without the consent
+//! page.
 
 mod state;
 

@@ -88,7 +88,7 @@ pub static TEXTS: &[(&str, Text)] = &[
     ("raw", text!("Raw answer")),
     ("token_request", text!("Fetching the token: {{ms}} ms")),
     ("ask_rid", text!("Ask rid/get")),
-    ("rid_of_nobody", text!("rid/get does not have this call: calls of unknown callers are not stored.")),
+    ("rid_not_stored", text!("rid/get does not have this call: calls of unknown callers are not stored.")),
     ("rid_needs", text!("rid/get shows this call, with a valid access_token of the account.")),
     ("rid_answer", text!("Answer of rid/get: HTTP {{status}}, {{ms}} ms")),
     ("ref_date", text!("date")),

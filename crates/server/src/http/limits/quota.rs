@@ -1,5 +1,5 @@
-//! `openapi/quota/get`, `openapi/quota/clear` and `clear_quota`: the quotas of the seven interfaces. Quotas of other paths
-//! are WeChat's.
+//! `openapi/quota/get`, `openapi/quota/clear` and `clear_quota`: the quotas of the seven interfaces. Quotas of other
+//! paths are WeChat's.
 
 use std::sync::Arc;
 

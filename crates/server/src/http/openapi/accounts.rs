@@ -7,7 +7,6 @@ use crate::{
     accounts::registry::SECRETS,
     auth::api_keys::{NAME_BYTES_MAX, SCOPES_MAX},
     config::Config,
-    intake::path::OF_ACCOUNTS,
 };
 
 /// The paths of this file.
@@ -33,7 +32,11 @@ fn accounts() -> Vec<Operation> {
         "properties": { "accounts": { "type": "array", "items": {
             "type": "object",
             "required": ["appid", "coverage"],
-            "properties": { "appid": { "type": "string" }, "coverage": schema_ref("Coverage") },
+            "properties": {
+                "appid": { "type": "string" },
+                "platforms": account_platforms(),
+                "coverage": schema_ref("Coverage"),
+            },
             "additionalProperties": false,
         } } },
         "additionalProperties": false,
@@ -140,7 +143,7 @@ fn schemas(_: &Config) -> Value {
         },
         "AccountChanges": { "type": "object", "properties": changes, "additionalProperties": false },
         "Relay": relay(),
-        "Account": account_shown(),
+        "Account": account_answer(),
         "NewKey": {
             "type": "object",
             "required": ["scopes"],
@@ -221,19 +224,40 @@ fn relay() -> Value {
     })
 }
 
-fn account_shown() -> Value {
+/// The platforms whose callbacks carry an account's messages. Missing if there is none.
+fn account_platforms() -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["component", "status", "original_id"],
+            "properties": {
+                "component": { "type": "string", "description": "appid of the platform" },
+                "status": { "enum": ["pending", "authorized", "unauthorized"] },
+                "original_id": { "type": ["string", "null"], "description": "gh_…; null before the first message" },
+            },
+            "additionalProperties": false,
+        },
+    })
+}
+
+fn account_answer() -> Value {
     let text = || json!({ "type": "string" });
     json!({
         "type": "object",
         "required": ["appid", "origin", "callback", "original_id", "kind", "certified", "require_encryption", "secrets", "relay", "upstream", "warnings", "coverage"],
         "properties": {
             "appid": text(),
-            "origin": { "enum": ["configuration", "run time"] },
-            "callback": { "type": "string", "pattern": format!("^{OF_ACCOUNTS}") },
+            "origin": { "enum": ["configuration", "run time", "platform"] },
+            "platforms": account_platforms(),
+            "callback": { "type": "string", "pattern": "^/(callback|component)/" },
             "original_id": { "type": ["string", "null"] },
             "kind": { "enum": ["service", "subscription", "other"] },
             "certified": { "type": "boolean" },
             "require_encryption": { "type": "boolean" },
+            "quota_per_day": { "type": "integer", "minimum": 0, "description": "calls of each interface in a day of Beijing time; 0: no limit" },
+            "ip_allow": { "type": "array", "items": text() },
+            "secret_frozen": { "type": "boolean" },
             "components": { "type": ["array", "null"], "items": text() },
             "secrets": { "type": "array", "items": { "enum": SECRETS }, "description": "the secrets that are set" },
             "relay": { "anyOf": [schema_ref("Relay"), { "type": "null" }] },

@@ -163,8 +163,8 @@ impl Operation {
         .fails(&[(403, "the key does not have the scope")])
     }
 
-    /// Adds a response in WeChat's format: HTTP 200 with the result, or with one of these error codes. With `is_open` any
-    /// other code may come too, because WeChat itself may have answered.
+    /// Adds a response in WeChat's format: HTTP 200 with the result, or with one of these error codes. With `is_open`
+    /// any other code may come too, because WeChat itself may have answered.
     #[must_use]
     pub fn answers_as_wechat(mut self, success: Value, codes: &[ErrorCode], is_open: bool) -> Operation {
         self.about.push_str("\n\n| errcode | errmsg | when |\n|---|---|---|\n");

@@ -32,16 +32,16 @@ struct PlatformAnswer<'a> {
     /// Missing if the outbox cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     events: Option<EventsAnswer>,
-    /// How many accounts are in each authorization state: `authorized`, `pending`, `unauthorized`. States without accounts may be
-    /// missing.
+    /// How many accounts are in each authorization state: `authorized`, `pending`, `unauthorized`. States without
+    /// accounts may be missing.
     accounts: BTreeMap<Status, usize>,
 }
 
 /// The last ticket.
 #[derive(Serialize)]
 struct TicketAnswer {
-    /// RFC 3339 in Beijing time. Role `serve`: when `push_url` last accepted a ticket since the start. Role `receive`: when
-    /// WeChat made the newest ticket that arrived. `null` if there is none.
+    /// RFC 3339 in Beijing time. Role `serve`: when `push_url` last accepted a ticket since the start. Role `receive`:
+    /// when WeChat made the newest ticket that arrived. `null` if there is none.
     time: Option<String>,
     /// Why `push_url` did not accept the newest ticket. Missing if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
