@@ -48,7 +48,7 @@ pub use serve::{Routes, Watcher, serve};
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
         .route(&path::of_account("{appid}"), callback::route())
-        .route("/cloud/admin", post(cloud::admin))
+        .route("/cloud/admin", post(cloud::answer))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))
         .merge(platform::router());

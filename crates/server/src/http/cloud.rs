@@ -51,7 +51,7 @@ struct CloudCall {
 }
 
 /// Answers a call of wx-server-sdk.
-pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+pub async fn answer(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let authorization = Authorization::read(&parts.headers);
     let config = app.config.get();
