@@ -61,7 +61,7 @@ fn notice(mistake: Mistake, lang: Lang) -> String {
     let text = match mistake {
         Mistake::AccountOrSecret => text!("AppID or AppSecret is wrong. Nothing was granted.").in_lang(lang),
         // As the token endpoints say it, to whoever has the secret.
-        Mistake::Address(address) => text!("The AppSecret is right, and is not taken from the address {address} (40164). Nothing was granted. Have whoever runs this server add the address to ip_allow of the account; behind a proxy, add the proxy's address.", address).in_lang(lang),
+        Mistake::Address(address) => text!("The AppSecret is right, and is not taken from the address {address} (40164). Nothing was granted. Have whoever runs this server add the address to ip_allow of the account; behind a proxy it is the proxy's.", address).in_lang(lang),
         Mistake::Frozen => text!("The AppSecret is right, and frozen (40243). Nothing was granted. Have whoever runs this server set secret_frozen = false for the account.").in_lang(lang),
         Mistake::NothingTicked => text!("Tick at least one permission set.").in_lang(lang),
     };
