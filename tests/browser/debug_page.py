@@ -224,9 +224,9 @@ def dates_that_do_not_fit_are_corrected_before_they_are_sent(scene):
         ("getupstreammsghour", "2014-12-08 2014-12-09", "61501", "2014-12-08 2014-12-08"),
         ("getupstreammsgmonth", "2014-11-01 2014-11-30", "", ""),
         ("getupstreammsgmonth", "2014-11-01 2014-12-01", "61501", "2014-11-01 2014-11-01"),
-        ("getupstreammsgmonth", "2014-12-07 2014-12-08", "No row will come", "2014-11-01 2014-11-01"),
-        ("getupstreammsgdistweek", "2014-12-08 2014-12-09", "No row will come", "2014-12-01 2014-12-01"),
-        ("getupstreammsgweek", "2014-12-02 2014-12-05", "No row will come", "2014-12-01 2014-12-01"),
+        ("getupstreammsgmonth", "2014-12-07 2014-12-08", "No rows:", "2014-11-01 2014-11-01"),
+        ("getupstreammsgdistweek", "2014-12-08 2014-12-09", "No rows:", "2014-12-01 2014-12-01"),
+        ("getupstreammsgweek", "2014-12-02 2014-12-05", "No rows:", "2014-12-01 2014-12-01"),
     ]
     with tab(base(program)) as shown:
         shown.open("/debug")
@@ -241,7 +241,7 @@ def dates_that_do_not_fit_are_corrected_before_they_are_sent(scene):
             send(shown)
             answer, _, _ = interface(program, name, *chosen.split())
             assert ("61501" in said) == (answer.get("errcode") == 61501), f"{name} {chosen}: {answer}"
-            assert said != "No row will come" or answer == {"list": []}, f"{name} {chosen}: {answer}"
+            assert said != "No rows:" or answer == {"list": []}, f"{name} {chosen}: {answer}"
             if right:
                 shown.page.click("#use")
                 assert dates(shown) == right, f"{name} {chosen}: {dates(shown)}"

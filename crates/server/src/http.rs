@@ -4,10 +4,10 @@ mod admin_api;
 mod analysis;
 mod answer;
 mod answer_progress;
-mod applicant;
 mod body_reader;
 mod callback;
 mod caller;
+mod client_credentials;
 mod cloud;
 mod concurrency_limit;
 mod connection;
@@ -48,7 +48,7 @@ pub use serve::{Routes, Watcher, serve};
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
         .route(&path::of_account("{appid}"), callback::route())
-        .route("/cloud/admin", post(cloud::admin))
+        .route("/cloud/admin", post(cloud::answer))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(shared_routes(&app))
         .merge(platform::router());

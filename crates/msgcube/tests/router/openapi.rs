@@ -12,7 +12,7 @@ use server::{
     config::Config,
     http::{
         self,
-        openapi::{GROUPS, Group, Operation, document},
+        openapi::{GROUPS, Operation, PathGroup, document},
         state::App,
     },
     intake::path::CallbackPath,
@@ -58,7 +58,7 @@ fn paths(router: &Router) -> BTreeSet<String> {
     paths
 }
 
-fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a Group>) -> Vec<Operation> {
+fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a PathGroup>) -> Vec<Operation> {
     groups.flat_map(|group| (group.operations)(config)).collect()
 }
 
@@ -150,7 +150,7 @@ async fn the_own_interface_refuses_parameters_that_there_are_not() {
             let error = body["error"].as_str().unwrap();
             assert!(error.contains("there is no such parameter"), "{}: {error}", named(&path));
             let names: Vec<&str> = operation.query_names().collect();
-            let told = if names.is_empty() { "takes none".to_owned() } else { names.join(", ") };
+            let told = if names.is_empty() { "takes no parameters".to_owned() } else { names.join(", ") };
             assert!(error.contains(&told), "{}: {error}", named(&path));
         }
         // Those that there are do not fail for their name.

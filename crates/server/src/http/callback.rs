@@ -52,9 +52,9 @@ pub fn without_slash(uri: &Uri) -> Option<Uri> {
 async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let Some(recipient) = app.intake.recipient(request.uri().path()) else { return unknown_account(&app) };
     match app.intake.verify(&recipient, request.uri().query().unwrap_or("")) {
-        Ok(echostr) => answer::text(StatusCode::OK, echostr),
+        Ok(echostr) => answer::plain_text(StatusCode::OK, echostr),
         // Any mistake of the caller is answered with 401, not only a wrong signature.
-        Err(refusal) => answer::text(StatusCode::UNAUTHORIZED, refusal.to_string()),
+        Err(refusal) => answer::plain_text(StatusCode::UNAUTHORIZED, refusal.to_string()),
     }
 }
 
@@ -100,7 +100,7 @@ pub async fn read_body(app: &App, body: Body, deadline: Instant) -> Result<Bytes
 /// The answer that says why a callback is refused.
 pub fn refusal_answer(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    answer::text(status, refusal.to_string())
+    answer::plain_text(status, refusal.to_string())
 }
 
 /// Whether this process itself sent the request. Passing it on again would never end.
@@ -114,19 +114,19 @@ fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
     if app.log_throttle.may_log("", "loop", app.clock.now_s()) {
         tracing::warn!(appid, error);
     }
-    answer::text(StatusCode::LOOP_DETECTED, error)
+    answer::plain_text(StatusCode::LOOP_DETECTED, error)
 }
 
 fn refuse_large(app: &App) -> Response<Body> {
     app.metrics.callback("refused", "body_too_large");
-    let mut response = answer::text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
+    let mut response = answer::plain_text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 fn unknown_account(app: &App) -> Response<Body> {
     app.metrics.callback("refused", "unknown_account");
-    answer::text(
+    answer::plain_text(
         StatusCode::NOT_FOUND,
         "no account has the appid in this URL; `msgcube account list` shows the accounts",
     )

@@ -32,9 +32,9 @@ use tokio::time::Instant;
 
 use super::{
     answer,
-    caller::{self, Caller, caller, failure, remembered},
+    caller::{self, Caller, caller, failure, upstream_token_owner},
     connection::Peer,
-    hint::Hint,
+    hint::AnswerHint,
 };
 use crate::http::concurrency_limit::CallOwner;
 use crate::{
@@ -57,37 +57,37 @@ const UNPROVEN_BODY_MAX: Duration = Duration::from_secs(60);
 pub async fn fallback(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let path = request.uri().path();
     let Some(upstream) = app.upstream().filter(|_| !path::is_own(path)) else {
-        return answer::own_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists the paths");
+        return answer::api_error(StatusCode::NOT_FOUND, "no such path; /openapi.json lists the paths");
     };
     // WeChat's interface uses neither. TRACE returns the request with its token, CONNECT opens a tunnel.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
-        return answer::own_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
+        return answer::api_error(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not passed on");
     }
     if request.headers().get(&app.via.0) == Some(&app.via.1) {
         return loop_detected();
     }
     let is_user_path = path::is_user_path(path);
     let (parts, body) = request.into_parts();
-    let has_wechat_token = remembered(&app, &parts).is_some();
+    let has_wechat_token = upstream_token_owner(&app, &parts).is_some();
     if is_user_path || has_wechat_token {
         return pass(&app, &upstream, None, parts, body).await;
     }
     match caller(&app, &parts, app.clock.now_s()).and_then(require_own_token) {
         Ok(caller) => {
-            let account = caller.in_need_of_token();
+            let account = caller.account_for_real_token();
             let call = GatewayCall::new(&app, &upstream, account, parts);
             call.pass(body).await.unwrap_or_else(|response| response)
         }
         Err(failure) => {
             app.metrics.passed_on("refused", Duration::ZERO);
-            answer::error(&app, failure.code, failure.hint.as_ref())
+            answer::wechat_error(&app, failure.code, failure.hint.as_ref())
         }
     }
 }
 
 /// Refuses a platform's token for an account. msgcube does not know which permission set a path of WeChat's needs, and the
 /// account's real token would allow all of them.
-fn require_own_token(caller: Caller) -> Result<Caller, caller::Failure> {
+fn require_own_token(caller: Caller) -> Result<Caller, caller::CallFailure> {
     if caller.component.is_none() {
         return Ok(caller);
     }
@@ -115,7 +115,7 @@ pub async fn pass(
 /// The answer to a request that this process itself sent. Passing it on again would never end.
 pub fn loop_detected() -> Response<Body> {
     let error = "[upstream] base leads back to msgcube itself; set it to WeChat's address";
-    answer::own_error(StatusCode::LOOP_DETECTED, error)
+    answer::api_error(StatusCode::LOOP_DETECTED, error)
 }
 
 /// Passes on a call of the seven interfaces whose time msgcube does not cover, so that WeChat answers with its own figures.
@@ -130,7 +130,7 @@ pub async fn pass_uncovered(
     let call = GatewayCall::new(app, upstream, account, parts);
     match call.pass(Body::from(body)).await {
         Ok(mut response) => {
-            answer::add_hint(&mut response, Some(&Hint::new(text!("answered by WeChat"))));
+            answer::add_hint(&mut response, Some(&AnswerHint::new(text!("answered by WeChat"))));
             response
         }
         Err(response) => response,
@@ -181,7 +181,7 @@ impl<'a> GatewayCall<'a> {
         let Some(permit) = self.app.gateway_limit.take(owner, self.caller_address()) else {
             self.app.metrics.passed_on("full", Duration::ZERO);
             let error = "too many calls are waiting for WeChat; try again later";
-            return Err(answer::own_error(StatusCode::SERVICE_UNAVAILABLE, error));
+            return Err(answer::api_error(StatusCode::SERVICE_UNAVAILABLE, error));
         };
         let stopwatch = Stopwatch::start();
         let (body, late) = idle_timeout_body::with_deadline(body, time_max);
@@ -232,7 +232,7 @@ impl<'a> GatewayCall<'a> {
         let (app, parts) = (self.app, &self.parts);
         let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
-        match account.or_else(|| remembered(app, parts).map(|whom| whom.component)) {
+        match account.or_else(|| upstream_token_owner(app, parts).map(|whom| whom.component)) {
             Some(appid) => CallOwner::Known(appid),
             None if path::is_user_path(parts.uri.path()) => CallOwner::User,
             None => CallOwner::Unknown,
@@ -371,7 +371,7 @@ fn upload_too_slow() -> Response<Body> {
     let error = format!(
         "the body did not arrive within {seconds} s, the limit for calls without a token of msgcube's"
     );
-    answer::own_error(StatusCode::REQUEST_TIMEOUT, error)
+    answer::api_error(StatusCode::REQUEST_TIMEOUT, error)
 }
 
 fn failure_metric(failure: &TokenFailure) -> &'static str {

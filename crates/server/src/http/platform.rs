@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::{
     callback,
-    caller::{Failure, failure},
+    caller::{CallFailure, failure},
     gateway,
 };
 use crate::{
@@ -66,7 +66,11 @@ async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Re
     }
 }
 
-async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+async fn read_object(
+    app: &App,
+    method: &Method,
+    body: Body,
+) -> Result<(Map<String, Value>, Bytes), CallFailure> {
     let wrong = |code| failure(code, text!("send a JSON object by POST"));
     if method != Method::POST {
         return Err(wrong(ErrorCode::REQUIRE_POST));

@@ -409,7 +409,7 @@ mod tests {
         let watcher = CountingWatcher::default();
         let refused = |at_s| shares.take(peer.address(), 0, at_s).unwrap_err();
         refuse(&app, &watcher, peer, refused(now_s - 50));
-        record_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
+        record_callback(&app, &share, &answer::plain_text(StatusCode::UNAUTHORIZED, "wrong signature"));
         record_callback(&app, &share, &answer::no_answer());
         assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "no authentic callback came from the address yet");
         let lost = async || {

@@ -18,9 +18,9 @@ use super::{
 };
 use crate::http::{
     answer,
-    applicant::{Applicant, CLIENT_CREDENTIAL},
+    client_credentials::{CLIENT_CREDENTIAL, ClientCredentials},
     connection::Peer,
-    hint::Hint,
+    hint::AnswerHint,
     state::App,
 };
 
@@ -79,19 +79,19 @@ impl GatewayRefusal {
         let (code, hint) = match self {
             GatewayRefusal::Shows(OwnCredential::Token) => (
                 ErrorCode::INVALID_CREDENTIAL,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "a token of msgcube's own works only as access_token in the query, and not under /sns/, where tokens belong to users; the call was not passed on"
                 )),
             ),
             GatewayRefusal::Shows(OwnCredential::Secret) => (
                 ErrorCode::INVALID_APPSECRET,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "this call contains a secret of msgcube's own, which WeChat does not know. It is replaced by WeChat's only under /sns/, as secret together with the account's appid; the call was not passed on"
                 )),
             ),
             GatewayRefusal::NotAllowed(code, _) => (
                 code,
-                Hint::new(text!(
+                AnswerHint::new(text!(
                     "this account's ip_allow or secret_frozen does not allow this use of its secret"
                 )),
             ),
@@ -100,7 +100,7 @@ impl GatewayRefusal {
             GatewayRefusal::NotAllowed(ErrorCode::INVALID_IP, Some(client)) => {
                 answer::invalid_ip(app, client.address(), Some(&hint))
             }
-            _ => answer::error(app, code, Some(&hint)),
+            _ => answer::wechat_error(app, code, Some(&hint)),
         }
     }
 }
@@ -140,8 +140,9 @@ fn swap_secret(
         return Ok(None);
     }
     let client = parts.extensions.get().copied();
-    let applicant = Applicant { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
-    applicant.check(app).map_err(|code| GatewayRefusal::NotAllowed(code, client))?;
+    let credentials =
+        ClientCredentials { appid, grant_type: CLIENT_CREDENTIAL, secret: own.reveal(), client };
+    credentials.check(app).map_err(|code| GatewayRefusal::NotAllowed(code, client))?;
     let real = account.config.upstream_secret();
     if !shown_in_query.is_empty() {
         let query = in_query.with(query.as_bytes(), &shown_in_query, real.reveal());

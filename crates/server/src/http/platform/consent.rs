@@ -20,7 +20,7 @@ use i18n::Lang;
 use system::secret::Secret;
 
 use self::redirect_target::RedirectTarget;
-use super::super::{answer, applicant, connection::Peer, page::lang_of};
+use super::super::{answer, client_credentials, connection::Peer, page::lang_of};
 use super::push;
 use crate::{
     accounts::platform_issuer::{
@@ -132,7 +132,7 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
         },
         _ => {
             let mut response =
-                answer::text(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST of the page's form");
+                answer::plain_text(StatusCode::METHOD_NOT_ALLOWED, "GET, or POST of the page's form");
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
             response
         }
@@ -258,7 +258,7 @@ fn check_secret(app: &App, appid: &str, secret: &Secret, client: Option<Peer>) -
     let right = account.as_ref().map_or(&nobody, |account| &account.config.secret);
     let is_right = right.matches(secret.reveal());
     let account = account.filter(|_| is_right).ok_or(Mistake::AccountOrSecret)?;
-    if !applicant::is_allowed(&account.config, client) {
+    if !client_credentials::is_allowed(&account.config, client) {
         let address = client.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Peer::address);
         return Err(Mistake::Address(address));
     }
@@ -292,7 +292,7 @@ async fn approve(app: &Arc<App>, consent: ConsentRequest) -> Response<Body> {
 
 fn redirect(status: StatusCode, target: &str) -> Response<Body> {
     let Ok(location) = HeaderValue::try_from(target) else {
-        return answer::text(StatusCode::BAD_REQUEST, "the address cannot be written in a header");
+        return answer::plain_text(StatusCode::BAD_REQUEST, "the address cannot be written in a header");
     };
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

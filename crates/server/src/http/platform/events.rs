@@ -31,13 +31,13 @@ pub async fn receive(
     let Some(platform) = app.intake.receiving_platform(&appid) else {
         app.metrics.callback("refused", "unknown_component");
         let error = "no [[component]] with role = \"receive\" has the appid in this URL";
-        return answer::text(StatusCode::NOT_FOUND, error);
+        return answer::plain_text(StatusCode::NOT_FOUND, error);
     };
     let deadline = Instant::now() + DEADLINE;
     let (parts, body) = request.into_parts();
     if is_loop(&app, &parts.headers) {
         app.metrics.callback("refused", "loop");
-        return answer::text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
+        return answer::plain_text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
     }
     let body = match read_body(&app, body, deadline).await {
         Ok(body) => body,

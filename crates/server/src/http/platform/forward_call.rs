@@ -21,7 +21,7 @@ use crate::{
     forward::upstream_token::UpstreamTokens,
     http::{
         answer,
-        caller::{self, Failure},
+        caller::{self, CallFailure},
         gateway,
         state::App,
     },
@@ -37,7 +37,7 @@ const LIFE_S: i64 = 7200;
 
 /// The platform of a remembered token. Some calls have no `component_appid` in the body.
 pub fn platform_of(app: &App, parts: &Parts) -> Option<String> {
-    let whom = caller::remembered(app, parts)?;
+    let whom = caller::upstream_token_owner(app, parts)?;
     whom.account.is_none().then_some(whom.component)
 }
 
@@ -51,12 +51,12 @@ pub async fn call(
 ) -> Response<Body> {
     let Some(upstream) = app.upstream() else {
         let error = "this platform has role = \"receive\", so its calls go on to WeChat: set [upstream]";
-        return answer::own_error(StatusCode::NOT_FOUND, error);
+        return answer::api_error(StatusCode::NOT_FOUND, error);
     };
     let name = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
     let is_known = platform_of(app, &parts).is_some_and(|known| known == platform);
     if let Err(failure) = check(app, &name, &parts, &body, is_known) {
-        return answer::error(app, failure.code, failure.hint.as_ref());
+        return answer::wechat_error(app, failure.code, failure.hint.as_ref());
     }
     let response = pass(app, &upstream, parts, body).await;
     if !matches!(name.as_str(), "api_component_token" | "api_query_auth" | "api_authorizer_token") {
@@ -67,7 +67,7 @@ pub async fn call(
         return Response::from_parts(parts, content);
     }
     let Ok(content) = body::read_within(content, ANSWER_BYTES_MAX, gateway::IDLE_MAX).await else {
-        return answer::own_error(StatusCode::BAD_GATEWAY, "WeChat's answer broke off");
+        return answer::api_error(StatusCode::BAD_GATEWAY, "WeChat's answer broke off");
     };
     if let Some(issued) = IssuedToken::find(&name, platform, object, &content) {
         issued.remember(app).await;
@@ -77,11 +77,11 @@ pub async fn call(
 
 /// Refuses calls whose answer could be recorded for the wrong platform or account. If a name occurs twice, WeChat may read
 /// another value than we do. Only WeChat knows the owner of a refresh token, so there the platform's token must be known.
-fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> Result<(), Failure> {
+fn check(app: &App, name: &str, parts: &Parts, body: &[u8], is_known: bool) -> Result<(), CallFailure> {
     if serde_json::from_slice::<UniqueNames>(body).is_err() {
         return Err(caller::failure(ErrorCode::DATA_FORMAT, text!("a name occurs twice in the body")));
     }
-    if caller::carries_ours(app, parts) {
+    if caller::contains_own_token(app, parts) {
         return Err(caller::failure(
             ErrorCode::INVALID_CREDENTIAL,
             text!(

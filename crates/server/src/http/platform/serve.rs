@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     answer,
-    caller::{Failure, failure, platform},
+    caller::{CallFailure, calling_platform, failure},
     error_recorder::CallContext,
 };
 use crate::{
@@ -54,29 +54,29 @@ pub async fn answer(
     app: &Arc<App>,
     name: &str,
     parts: &Parts,
-    read: Result<(Object, Bytes), Failure>,
+    read: Result<(Object, Bytes), CallFailure>,
 ) -> Response<Body> {
     let Some((name, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
         let error = "no such call of a third-party platform; COMPATIBILITY.md lists the calls";
-        return answer::own_error(StatusCode::NOT_FOUND, error);
+        return answer::api_error(StatusCode::NOT_FOUND, error);
     };
     let query = parts.uri.query().unwrap_or_default();
     let context = call_context(app, query, read.as_ref().ok());
     match dispatch(app, *call, query, read.map(|(object, _)| object)).await {
         Ok(value) => {
             app.metrics.call(name, 0);
-            answer::json(value.to_string())
+            answer::wechat_json(value.to_string())
         }
         Err(failure) => {
             app.metrics.call(name, failure.code.code);
-            context.attach_to(answer::error(app, failure.code, failure.hint.as_ref()))
+            context.attach_to(answer::wechat_error(app, failure.code, failure.hint.as_ref()))
         }
     }
 }
 
 /// Context of a call: the platform of its token, or else the one that the body names.
 fn call_context(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> CallContext {
-    let by_token = platform(app, query).ok().and_then(|appid| app.platforms.get(&appid));
+    let by_token = calling_platform(app, query).ok().and_then(|appid| app.platforms.get(&appid));
     let is_proven = by_token.is_some();
     let named = || read.and_then(|(object, _)| component_of(app, object).ok());
     let body = read.map(|(_, body)| body.clone()).unwrap_or_default();
@@ -87,8 +87,8 @@ async fn dispatch(
     app: &Arc<App>,
     call: PlatformCall,
     query: &str,
-    object: Result<Object, Failure>,
-) -> Result<Value, Failure> {
+    object: Result<Object, CallFailure>,
+) -> Result<Value, CallFailure> {
     if matches!(call, PlatformCall::ComponentToken | PlatformCall::StartPushTicket) {
         let object = object?;
         let platform = component_of(app, &object)?;
@@ -97,7 +97,7 @@ async fn dispatch(
             _ => start_push_ticket(&platform, &object),
         };
     }
-    let caller = platform(app, query)?;
+    let caller = calling_platform(app, query)?;
     let object = object?;
     let platform = component_of(app, &object)?;
     if platform.config.appid != caller {
@@ -120,7 +120,7 @@ fn text_field<'a>(object: &'a Object, name: &str) -> &'a str {
     object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
+fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, CallFailure> {
     let appid = text_field(object, "component_appid");
     if appid.is_empty() {
         return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
@@ -134,7 +134,7 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
 }
 
 /// Checks the secret in the field `name`. The two calls name the field differently. Source: WeChat's pages on them.
-fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
+fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), CallFailure> {
     let secret = text_field(object, name);
     if secret.is_empty() {
         return Err(failure(
@@ -151,7 +151,11 @@ fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), 
     Ok(())
 }
 
-async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -> Result<Value, Failure> {
+async fn component_token(
+    app: &Arc<App>,
+    platform: &Platform,
+    object: &Object,
+) -> Result<Value, CallFailure> {
     check_secret(platform, object, "component_appsecret")?;
     let appid = platform.config.appid.clone();
     let ticket = text_field(object, "component_verify_ticket");
@@ -172,19 +176,19 @@ async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -
     Ok(json!({"component_access_token": issued.access_token, "expires_in": issued.expires_in}))
 }
 
-fn start_push_ticket(platform: &Platform, object: &Object) -> Result<Value, Failure> {
+fn start_push_ticket(platform: &Platform, object: &Object) -> Result<Value, CallFailure> {
     check_secret(platform, object, "component_secret")?;
     platform.push_now.notify_one();
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
 }
 
-fn create_preauthcode(app: &App, platform: &str) -> Result<Value, Failure> {
+fn create_preauthcode(app: &App, platform: &str) -> Result<Value, CallFailure> {
     let code = app.platforms.pre_auth_code(platform, app.clock.now_s());
     let code = code.map_err(|error| failed(&error.into()))?;
     Ok(json!({"pre_auth_code": code, "expires_in": CodeKind::PreAuth.life_s()}))
 }
 
-async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, Failure> {
+async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, CallFailure> {
     let code = text_field(object, "authorization_code").to_owned();
     if code.is_empty() {
         return Err(failure(
@@ -209,7 +213,7 @@ async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result
     }}))
 }
 
-async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, Failure> {
+async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, CallFailure> {
     let account = authorizer::appid(object)?.to_owned();
     let refresh_token = text_field(object, "authorizer_refresh_token").to_owned();
     let shared = app.clone();
@@ -227,7 +231,7 @@ async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> 
 /// Completes a change even if the caller hangs up, so that disk and memory agree.
 async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, CallFailure> {
     match tokio::spawn(change).await {
         Ok(done) => done.map_err(|error| failed(&error)),
         Err(error) => {
@@ -237,7 +241,7 @@ async fn to_its_end<T: Send + 'static>(
     }
 }
 
-fn failed(error: &PlatformError) -> Failure {
+fn failed(error: &PlatformError) -> CallFailure {
     let PlatformError::Refused(code) = error else {
         tracing::error!(%error, "a call of a platform failed");
         return failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"));

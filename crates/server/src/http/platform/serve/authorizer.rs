@@ -12,7 +12,7 @@ use crate::{
     },
     config::{AccountConfig, AccountKind},
     http::{
-        caller::{Failure, failure},
+        caller::{CallFailure, failure},
         state::App,
     },
 };
@@ -24,7 +24,7 @@ const COUNT_MAX: u64 = 500;
 ///
 /// # Errors
 /// If `authorizer_appid` is missing.
-pub fn appid(object: &Object) -> Result<&str, Failure> {
+pub fn appid(object: &Object) -> Result<&str, CallFailure> {
     match text_field(object, "authorizer_appid") {
         "" => Err(failure(ErrorCode::APPID_MISSING, text!("authorizer_appid is missing"))),
         appid => Ok(appid),
@@ -32,7 +32,7 @@ pub fn appid(object: &Object) -> Result<&str, Failure> {
 }
 
 /// Unknown accounts get the same error, so that a caller cannot find out which accounts exist.
-pub fn not_authorized() -> Failure {
+pub fn not_authorized() -> CallFailure {
     failure(
         ErrorCode::COMPONENT_NOT_AUTHORIZED,
         text!("this account has not authorised this platform, or has withdrawn the authorisation"),
@@ -49,7 +49,7 @@ pub fn func_info(authorization: &AccountAuthorization) -> Vec<Value> {
 }
 
 /// Answers `api_get_authorizer_info`.
-pub fn info(app: &App, platform: &str, object: &Object) -> Result<Value, Failure> {
+pub fn info(app: &App, platform: &str, object: &Object) -> Result<Value, CallFailure> {
     let appid = appid(object)?;
     let given = app.platforms.authorization(platform, appid).zip(app.accounts.get(appid));
     let (authorization, account) = given.ok_or_else(not_authorized)?;
@@ -87,7 +87,7 @@ fn authorizer_info(account: &ServedAccount) -> Value {
 }
 
 /// Answers `api_get_authorizer_list`.
-pub fn list(app: &App, platform: &str, object: &Object) -> Result<Value, Failure> {
+pub fn list(app: &App, platform: &str, object: &Object) -> Result<Value, CallFailure> {
     let (offset, count) = (number(object, "offset")?, number(object, "count")?);
     if count > COUNT_MAX {
         return Err(failure(
@@ -110,7 +110,7 @@ pub fn list(app: &App, platform: &str, object: &Object) -> Result<Value, Failure
 }
 
 /// A number, written as a JSON number or as a string of digits.
-fn number(object: &Object, name: &str) -> Result<u64, Failure> {
+fn number(object: &Object, name: &str) -> Result<u64, CallFailure> {
     let value = match object.get(name) {
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(value) => value.as_u64(),

@@ -1,4 +1,4 @@
-//! Whoever shows an account's secret, at a token endpoint or elsewhere. The order of the checks is the contract's.
+//! Checks an account's appid and secret, at the token endpoints and elsewhere.
 
 use std::sync::Arc;
 
@@ -7,29 +7,33 @@ use bytes::Bytes;
 use datacube::ErrorCode;
 use i18n::text;
 
-use super::{answer, connection::Peer, error_recorder::CallContext, hint::Hint};
+use super::{answer, connection::Peer, error_recorder::CallContext, hint::AnswerHint};
 use crate::{accounts::registry::ServedAccount, config::AccountConfig, http::state::App};
 
-/// The only `grant_type`.
+/// The only valid `grant_type`.
 pub const CLIENT_CREDENTIAL: &str = "client_credential";
 
-/// Whoever shows an account's secret.
+/// The credentials of a call. A missing value is an empty text.
 #[derive(Clone, Copy, Debug)]
-pub struct Applicant<'a> {
+pub struct ClientCredentials<'a> {
     pub appid: &'a str,
     pub grant_type: &'a str,
     pub secret: &'a str,
-    /// Where the connection comes from; what a proxy says of others is not believed.
+    /// The address of the connection. Headers of proxies are not trusted.
     pub client: Option<Peer>,
 }
 
-/// Whether an account's secret is taken from there.
+/// Whether the account accepts its secret from this address.
 pub fn is_allowed(config: &AccountConfig, client: Option<Peer>) -> bool {
     config.ip_allow.is_empty() || client.is_some_and(|client| config.ip_allow.contain(client.address()))
 }
 
-impl Applicant<'_> {
-    /// Whose secret it is. The order is the contract's.
+impl ClientCredentials<'_> {
+    /// The account of the credentials. The order of the checks is the contract's.
+    ///
+    /// # Errors
+    ///
+    /// The code of the first check that fails.
     pub fn check(&self, app: &App) -> Result<Arc<ServedAccount>, ErrorCode> {
         if self.appid.is_empty() {
             return Err(ErrorCode::APPID_MISSING);
@@ -54,64 +58,70 @@ impl Applicant<'_> {
         Ok(account)
     }
 
-    /// The answer to whoever did not pass. Anybody can name an account.
-    pub fn refuse(&self, app: &App, name: &'static str, code: ErrorCode, body: Bytes) -> Response<Body> {
+    /// The answer to credentials that failed a check. The account counts as not proven: anybody can send its appid.
+    pub fn error_answer(
+        &self,
+        app: &App,
+        name: &'static str,
+        code: ErrorCode,
+        body: Bytes,
+    ) -> Response<Body> {
         let account = app.accounts.get(self.appid);
         let wrong_secret = account.as_ref().filter(|_| code == ErrorCode::INVALID_APPSECRET);
-        let secret = wrong_secret.map(|account| secret_hint(account, self.secret));
+        let secret_hint = wrong_secret.map(|account| secret_hint(account, self.secret));
         let told = CallContext::unproven(account, body);
         told.attach_to(match self.client {
             Some(client) if code == ErrorCode::INVALID_IP => {
                 app.metrics.call(name, code.code);
                 answer::invalid_ip(app, client.address(), hint(code).as_ref())
             }
-            _ if secret.is_some() => {
+            _ if secret_hint.is_some() => {
                 app.metrics.call(name, code.code);
-                answer::error(app, code, secret.as_ref())
+                answer::wechat_error(app, code, secret_hint.as_ref())
             }
-            _ => refuse(app, name, code),
+            _ => error_answer(app, name, code),
         })
     }
 }
 
-/// An error of a call that shows a secret, with what would be right.
-pub fn refuse(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
+/// An error of a call with credentials, with a hint.
+pub fn error_answer(app: &App, name: &'static str, code: ErrorCode) -> Response<Body> {
     app.metrics.call(name, code.code);
-    answer::error(app, code, hint(code).as_ref())
+    answer::wechat_error(app, code, hint(code).as_ref())
 }
 
-/// Which secret it has to be, and whether WeChat's own was shown in its place.
-fn secret_hint(account: &ServedAccount, shown: &str) -> Hint {
+/// Says which secret the account needs, and whether the caller sent `upstream_secret` instead.
+fn secret_hint(account: &ServedAccount, given: &str) -> AnswerHint {
     let config = &account.config;
-    let has_shown_upstream = config.upstream_secret.as_ref().is_some_and(|secret| secret.matches(shown));
+    let is_upstream_secret = config.upstream_secret.as_ref().is_some_and(|secret| secret.matches(given));
     let hint = if config.secret.reveal().is_empty() {
         text!("this account has no secret here yet; set one: msgcube account set APPID secret=@FILE")
-    } else if has_shown_upstream {
+    } else if is_upstream_secret {
         text!(
-            "this is upstream_secret, which WeChat alone is shown; callers of msgcube show the account's secret"
+            "this is upstream_secret, which is only for WeChat; callers of msgcube use the account's secret"
         )
     } else if account.is_configured {
         text!(
-            "neither secret nor upstream_secret of this account; it must be secret of its [[account]] in the configuration"
+            "this is neither secret nor upstream_secret of the account; use secret of its [[account]] in the configuration"
         )
     } else {
         text!(
-            "neither secret nor upstream_secret of this account; it must be the secret that msgcube account add showed, or rotate-key or set since"
+            "this is neither secret nor upstream_secret of the account; use the secret of msgcube account add, or of a later rotate-key or set"
         )
     };
-    Hint::new(hint)
+    AnswerHint::new(hint)
 }
 
-fn hint(code: ErrorCode) -> Option<Hint> {
+fn hint(code: ErrorCode) -> Option<AnswerHint> {
     let hint = match code {
         ErrorCode::INVALID_APPID => text!(
-            "no account here has this appid: no [[account]] of the configuration, and none added at run time (msgcube account list)"
+            "no account here has this appid: none in the configuration, and none added at run time (see msgcube account list)"
         ),
         ErrorCode::INVALID_GRANT_TYPE => {
             text!("grant_type must be client_credential")
         }
         ErrorCode::INVALID_IP => {
-            text!("add the address to ip_allow of the account; behind a proxy it is the proxy's")
+            text!("add the address to ip_allow of the account; behind a proxy, add the proxy's address")
         }
         ErrorCode::APPSECRET_FROZEN => {
             text!("secret_frozen of the account is true")
@@ -122,5 +132,5 @@ fn hint(code: ErrorCode) -> Option<Hint> {
         ErrorCode::SYSTEM_ERROR => text!("see /readyz and the log of the server"),
         _ => return None,
     };
-    Some(Hint::new(hint))
+    Some(AnswerHint::new(hint))
 }
