@@ -77,7 +77,7 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let options = Options { memory_bytes: 1, log_bytes: 600, disk: Arc::new(self.disk.clone_message()) };
+        let options = Options { memory_bytes: 1, log_bytes: 600, disk: Arc::new(self.disk.clone()) };
         self.store = Some(Store::Embedded(Box::new(Embedded::open(self.folder.path(), &options).unwrap())));
     }
 
@@ -111,7 +111,7 @@ impl Run {
                 self.with_failed.clear();
             }
         } else {
-            let mut turned_up = self.model.clone_message();
+            let mut turned_up = self.model.clone();
             turned_up.commit(changes);
             self.with_failed.push(turned_up);
             self.model.fail(changes);
@@ -126,13 +126,13 @@ impl Run {
             self.with_failed.clear();
             return;
         };
-        let times = self.model.times.clone_message();
+        let times = self.model.times.clone();
         let mut with_one = std::mem::take(&mut self.with_failed).into_iter().map(|mut model| {
             model.interrupt();
             model.times.clone_from(&times);
             model
         });
-        let matching = with_one.find(|model| model.difference(self.store()).is_none_message());
+        let matching = with_one.find(|model| model.difference(self.store()).is_none());
         self.model =
             matching.unwrap_or_else(|| panic!("the store differs from what was acknowledged: {difference}"));
     }

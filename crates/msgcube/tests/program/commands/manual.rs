@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use crate::commands::scene::{Outcome, Scene};
 
 #[test]
-fn every_shell_gets_a_script_and_bash_reads_its_own() -> Outcome<()> {
+fn every_shell_has_a_completion_script_and_bash_accepts_its_own() -> Outcome<()> {
     let scene = Scene::new()?;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = scene.run(&["completions", shell])?;
@@ -24,7 +24,7 @@ fn every_shell_gets_a_script_and_bash_reads_its_own() -> Outcome<()> {
 }
 
 #[test]
-fn there_is_a_manual_page_for_the_program_and_each_of_its_commands() -> Outcome<()> {
+fn the_program_and_each_command_have_a_manual_page() -> Outcome<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["man", "pages"])?;
     assert_eq!(ended.status, 0, "{ended:?}");
@@ -46,7 +46,7 @@ fn there_is_a_manual_page_for_the_program_and_each_of_its_commands() -> Outcome<
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() -> Outcome<()> {
+fn the_error_names_a_folder_that_cannot_be_written() -> Outcome<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["man", "msgcube.toml"])?;
     assert_eq!(ended.status, 1, "{ended:?}");

@@ -1,4 +1,4 @@
-//! Kills, and what the program says of its figures and gaps after them.
+//! Kills, and the figures and gaps that the program shows afterwards.
 
 use jiff::Timestamp;
 
@@ -7,7 +7,7 @@ use crate::{
     harness::{APPID, Folder, Outcome, Program},
 };
 
-/// A kill, and when the program was started again.
+/// The times of a kill and of the start after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     killed: Timestamp,
@@ -15,7 +15,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Kills it, at once.
+    /// Kills the program.
     pub(crate) fn kill(program: Program) -> Stop {
         let killed = Timestamp::now();
         program.end("-KILL");
@@ -23,14 +23,14 @@ impl Stop {
     }
 }
 
-/// Starts it after these kills, on the last of which this is noted.
+/// Starts the program, and notes the time in the last of the kills.
 pub(crate) async fn start_after(stops: &mut [Stop], folder: &Folder) -> Outcome<Program> {
     if let Some(stop) = stops.last_mut() {
         stop.started_again = Some(Timestamp::now());
     }
     let program = folder.serve()?;
     let ready = program.http.get(format!("{}/readyz", program.base)).send().await?;
-    assert!(ready.status().is_success(), "it listens before it is ready: {ready:?}");
+    assert!(ready.status().is_success(), "the program listens but is not ready: {ready:?}");
     Ok(program)
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct BulkAnswer {
 }
 
 impl Program {
-    /// Everything counted, by type.
+    /// All figures, by type.
     pub(crate) async fn totals(&self) -> Totals {
         let answer = self.stats(APPID, "2011-01-01", "2040-01-01").await;
         let number = |value: &serde_json::Value| value.as_u64().unwrap();
@@ -59,7 +59,7 @@ impl Program {
         Ok(serde_json::from_value(self.bulk(APPID, lines).await)?)
     }
 
-    /// Every kill lies in a gap, from the kill until the program was started again, give or take a second of rounding.
+    /// Checks that a gap covers the time from each kill to the next start, within a second of rounding.
     pub(crate) async fn assert_gaps(&self, stops: &[Stop]) -> Outcome<()> {
         let coverage = self.coverage(APPID).await;
         let gaps = coverage["gaps"].as_array().ok_or("no gaps")?;

@@ -1,4 +1,4 @@
-//! Accounts and keys at run time.
+//! Accounts and keys that are added and changed at run time.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn gaps(program: &Program, appid: &str) -> usize {
 }
 
 #[tokio::test]
-async fn an_added_account_counts_at_once_and_after_a_kill_and_disturbs_no_other() {
+async fn an_added_account_counts_at_once_and_after_a_kill_and_does_not_affect_others() {
     let mut program = Program::start("", "");
     let callback = Text::new("o1", 1).safe("newToken", AES_KEY, NEW);
     assert!(matches!(program.receive(NEW, &callback).await, Heard::Reply(404, _)));
@@ -54,7 +54,7 @@ async fn an_added_account_counts_at_once_and_after_a_kill_and_disturbs_no_other(
 }
 
 #[tokio::test]
-async fn a_removed_account_is_gone_with_its_tokens_and_its_figures_return_with_it() {
+async fn removing_an_account_revokes_its_tokens_and_adding_it_again_restores_its_figures() {
     let mut program = Program::start("", "");
     program.own(Method::POST, "/v1/accounts", Some(settings())).await;
     program.receive(NEW, &Text::new("o1", 1).safe("newToken", AES_KEY, NEW)).await;
@@ -70,7 +70,7 @@ async fn a_removed_account_is_gone_with_its_tokens_and_its_figures_return_with_i
     program.own(Method::POST, "/v1/accounts", Some(settings())).await;
     let url = format!("{}/datacube/getupstreammsg?access_token={token}", program.base);
     let answer: Value = program.http.post(url).body("{}").send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer["errcode"], 40001, "its tokens ended for good");
+    assert_eq!(answer["errcode"], 40001, "its tokens stay revoked");
     assert_eq!(program.messages(NEW).await, 1);
     for path in [format!("/v1/accounts/{APPID}"), "/v1/accounts/wx-unknown".to_owned()] {
         let (status, answer) = program.own(Method::DELETE, &path, None).await;
@@ -79,7 +79,7 @@ async fn a_removed_account_is_gone_with_its_tokens_and_its_figures_return_with_i
 }
 
 #[tokio::test]
-async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
+async fn settings_change_and_keys_rotate_while_the_previous_keys_still_work() {
     let program = Program::start("", "");
     program.own(Method::POST, "/v1/accounts", Some(settings())).await;
     let path = format!("/v1/accounts/{NEW}");
@@ -108,11 +108,11 @@ async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
         assert!(status == 400 && answer["error"].as_str().unwrap().contains(word), "{status} {answer}");
     }
     let (_, shown) = program.own(Method::GET, &path, None).await;
-    assert_eq!(shown["certified"], false, "a bad change changed nothing");
+    assert_eq!(shown["certified"], false, "an invalid change changes nothing");
 }
 
 #[tokio::test]
-async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() {
+async fn rotating_our_secret_keeps_wechats_secret_and_works_repeatedly() {
     let upstream = Neighbour::start(|seen| match seen.target.as_str() {
         "/cgi-bin/stable_token"
             if String::from_utf8_lossy(&seen.body).contains("new-secret-of-an-account") =>
@@ -142,11 +142,11 @@ async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() 
             program.receive(NEW, &Text::new("o1", id).safe(token, AES_KEY, NEW)).await == success(),
         );
     }
-    assert_eq!(accepted, 2, "the newest and the one before it");
+    assert_eq!(accepted, 2, "the newest secret and the previous one");
 }
 
 #[tokio::test]
-async fn an_appid_of_any_form_keeps_its_own_figures() {
+async fn an_appid_of_any_form_has_its_own_figures() {
     let mut program = Program::start("", "");
     for appid in ["wxq", "account/wxq", "upstream/wxq"] {
         let settings =
@@ -164,7 +164,7 @@ async fn an_appid_of_any_form_keeps_its_own_figures() {
 }
 
 #[tokio::test]
-async fn a_key_may_do_what_its_scopes_say_until_it_ends() {
+async fn an_api_key_allows_exactly_its_scopes_until_it_is_revoked() {
     let mut program = Program::start("", "");
     program.own(Method::POST, "/v1/accounts", Some(settings())).await;
     let mut keys = Vec::new();

@@ -1,4 +1,4 @@
-//! Targets that only listen.
+//! Copies of callbacks to listeners, whose answers are not used.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_copy_that_is_refused_again_and_again_holds_up_no_other() {
+async fn a_copy_that_is_always_refused_does_not_delay_others() {
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let listener = Neighbour::start(|seen| {
         let is_poison = String::from_utf8_lossy(&seen.body).contains("<MsgId>1</MsgId>");
@@ -31,7 +31,7 @@ async fn a_copy_that_is_refused_again_and_again_holds_up_no_other() {
 }
 
 #[tokio::test]
-async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed() {
+async fn copies_are_stored_sealed_and_reach_a_listener_that_was_down_even_after_a_kill() {
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let port = free_port().await;
     let listeners = format!("listeners = [\"http://127.0.0.1:{port}/copy\"]\n");
@@ -58,6 +58,6 @@ async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed(
     assert!(listener.seen().iter().all(|seen| seen.target.starts_with("/copy?signature=")));
     until("nothing waits any more", async || program.metric("msgcube_copies_waiting_bytes").await == 0).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(listener.seen().len(), 20, "each once");
+    assert_eq!(listener.seen().len(), 20, "each copy arrives once");
     assert_eq!(program.messages(APPID).await, 20);
 }

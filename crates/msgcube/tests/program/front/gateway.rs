@@ -15,7 +15,8 @@ use crate::{
 
 pub const REAL: &str = "90_REALreal";
 
-/// WeChat, as far as tokens go: `stable_token` gives REAL0; forced, the next one; other paths answer by `others`.
+/// A fake WeChat. `stable_token` gives REAL0, and the next token after each forced refresh. `others` answers all other
+/// paths.
 pub async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
     let forced = AtomicU64::new(0);
     Neighbour::start(move |seen| {
@@ -45,7 +46,7 @@ fn tokens(upstream: &Neighbour) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_call_goes_on_with_the_real_token_and_its_answer_comes_back_unchanged() {
+async fn a_call_is_sent_with_the_real_token_and_its_answer_returns_unchanged() {
     let upstream = wechat(|_| Answer::new(202, "application/json", " {\"menu\":{} }\n")).await;
     let program = program(&upstream, "");
     let token = program.access_token().await;
@@ -70,13 +71,13 @@ async fn a_call_goes_on_with_the_real_token_and_its_answer_comes_back_unchanged(
     for seen in upstream.seen() {
         assert!(
             !format!("{seen:?}{}", String::from_utf8_lossy(&seen.body)).contains(&token),
-            "ours stays here"
+            "our token is not sent"
         );
     }
 }
 
 #[tokio::test]
-async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
+async fn calls_without_a_valid_token_and_our_own_paths_are_answered_here() {
     let upstream = wechat(|_| Answer::json("{}")).await;
     let program = program(&upstream, "");
     for (query, code) in [
@@ -133,7 +134,7 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
     assert_eq!(without.http.get(url).send().await.unwrap().status(), 404, "without [upstream]");
 }
 
-/// Sends bytes as they are.
+/// Sends these bytes and returns the answer.
 pub async fn raw(program: &Program, request: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let address = program.base.trim_start_matches("http://");
@@ -169,7 +170,7 @@ async fn the_real_token_is_in_no_header() {
 }
 
 #[tokio::test]
-async fn the_real_token_is_in_no_text_however_long_and_media_pass_as_they_are() {
+async fn the_real_token_is_in_no_text_of_any_length_and_media_pass_unchanged() {
     let length = 200_000;
     let upstream = wechat(move |seen| {
         let content_type = if seen.target.contains("media") { "image/png" } else { "application/json" };
@@ -188,7 +189,7 @@ async fn the_real_token_is_in_no_text_however_long_and_media_pass_as_they_are() 
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once() {
+async fn a_refused_token_is_refreshed_by_force_once_and_the_call_is_repeated_once() {
     let refuse = |seen: &Seen| {
         if seen.target.contains("REALreal0") {
             return Answer::json(r#"{"errcode":40001,"errmsg":"invalid credential"}"#);
@@ -202,7 +203,7 @@ async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once()
     let answer = program.http.post(&url).body("hello").send().await.unwrap().text().await.unwrap();
     assert_eq!((answer.as_str(), tokens(&upstream)), ("5 bytes", (2, 1)));
     assert_eq!(upstream.asked("/cgi-bin/message").len(), 2);
-    // A restart knows the token still, and when it was forced.
+    // After a restart the token and the time of the forced refresh are still known.
     let mut program = program;
     program.restart("-TERM");
     let url = format!("{}/cgi-bin/message/custom/send?access_token={token}", program.base);
@@ -216,7 +217,7 @@ async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once()
 }
 
 #[tokio::test]
-async fn a_loop_of_refusals_ends_with_the_caller_and_forces_once_in_30_seconds() {
+async fn repeated_refusals_go_to_the_caller_and_force_one_refresh_in_30_seconds() {
     let upstream = wechat(|_| Answer::json(r#"{"errcode":42001,"errmsg":"expired"}"#)).await;
     let program = program(&upstream, "");
     let token = program.access_token().await;
@@ -243,7 +244,7 @@ async fn a_body_over_a_mebibyte_is_sent_once() {
             program.http.post(&url).body(vec![7; bytes]).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], 40014);
         let asked = upstream.asked("/cgi-bin/media");
-        // The second size meets the pause in which nothing is forced: once, too, unless the token changed since.
+        // The second size falls into the pause between forced refreshes. It is also sent once.
         assert!(
             asked.len() - before <= times && asked.iter().skip(before).all(|seen| seen.body.len() == bytes)
         );
@@ -251,7 +252,7 @@ async fn a_body_over_a_mebibyte_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_make_one_fetch_and_share_its_failure() {
+async fn a_thousand_callers_share_one_token_request_and_its_failure() {
     let upstream = wechat(|_| Answer::json("{\"ok\":1}")).await;
     let program = Arc::new(program(&upstream, ""));
     let token = program.access_token().await;
@@ -267,7 +268,7 @@ async fn a_thousand_callers_make_one_fetch_and_share_its_failure() {
 }
 
 #[tokio::test]
-async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_log() {
+async fn errors_of_wechat_are_passed_on_and_an_unreachable_wechat_gives_502_and_a_log_line() {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
     let upstream = Neighbour::start(move |seen| {
@@ -311,7 +312,7 @@ async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_l
 }
 
 #[tokio::test]
-async fn history_that_was_never_counted_comes_from_wechat() {
+async fn queries_about_time_without_coverage_are_answered_by_wechat() {
     let upstream = wechat(|_| Answer::json(r#"{"list":[{"ref_date":"2020-01-01"}]}"#)).await;
     for (more, is_passed) in [("", true), ("uncovered = \"counted\"\n", false)] {
         let program = program(&upstream, more);
@@ -339,13 +340,13 @@ async fn history_that_was_never_counted_comes_from_wechat() {
         let covers = format!("/v1/accounts/{APPID}/messages?covers=2020-01-05..2020-01-06");
         assert_eq!(program.own(Method::POST, &covers, None).await.0, 200);
         let (body, _) = ask(r#"{"begin_date": "2020-01-01", "end_date": "2020-01-01"}"#).await;
-        assert_eq!(body, r#"{"list":[]}"#, "a day of that month was covered");
+        assert_eq!(body, r#"{"list":[]}"#, "one day of that month is covered");
         assert_eq!(upstream.asked("/datacube").len(), before + usize::from(is_passed));
     }
 }
 
 #[tokio::test]
-async fn the_real_token_is_handed_out_only_where_that_is_wanted_and_never_taken_from_anyone() {
+async fn the_real_token_is_given_out_only_if_configured_and_never_accepted_from_callers() {
     let upstream = wechat(|seen| Answer::json(format!("{{\"request_url\":\"{}\"}}", seen.target))).await;
     let exposing = program(&upstream, "expose_real_token = true\n");
     let url =
@@ -370,7 +371,7 @@ async fn the_real_token_is_handed_out_only_where_that_is_wanted_and_never_taken_
 }
 
 #[tokio::test]
-async fn a_token_server_is_asked_in_place_of_wechat() {
+async fn a_token_server_replaces_wechat_for_tokens() {
     let upstream = Neighbour::start(|seen| Answer::json(format!("{{\"saw\":\"{}\"}}", seen.target))).await;
     for takes_post in [true, false] {
         let server = Neighbour::start(move |seen| match (seen.method == Method::POST, takes_post) {

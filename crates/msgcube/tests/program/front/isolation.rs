@@ -1,4 +1,4 @@
-//! Two accounts never see each other, whatever is sent to whom with whose keys.
+//! Accounts never see or change each other, whatever is sent to which account with whose keys.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::harness::{
     callbacks::{Heard, Text, success},
 };
 
-/// A step: of which account the callback address or path is, and whose keys are used.
+/// A request: to which account it goes, and whose keys it uses.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Plain {
@@ -28,11 +28,11 @@ enum Step {
         user: u8,
         id: u8,
     },
-    /// The seven with the token of one account.
+    /// The seven interfaces, with the token of one account.
     Ask {
         account: usize,
     },
-    /// The own statistics with the key of one account.
+    /// The statistics of the admin API, with the key of one account.
     Read {
         of: usize,
         key_of: usize,
@@ -42,7 +42,7 @@ enum Step {
         key_of: usize,
         id: u8,
     },
-    /// A token by the secret of another account.
+    /// A token request with the secret of another account.
     Token {
         of: usize,
         secret_of: usize,
@@ -87,11 +87,11 @@ struct Account {
     aes_key: String,
     former_aes_key: Option<String>,
     api_key: String,
-    /// User and MsgId of what counts.
+    /// User and MsgId of each message that counts.
     counted: BTreeSet<(String, u64)>,
 }
 
-/// One server for all cases, with three new accounts for each.
+/// One server for all cases. Each case adds three accounts.
 struct World {
     runtime: tokio::runtime::Runtime,
     program: Program,
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Exactly its own users and messages.
+    /// Checks that the seven interfaces show exactly the users and messages of this account.
     async fn check_the_seven(&self, account: &Account) {
         let token = self.program.token(&account.appid, &account.secret).await["access_token"]
             .as_str()
@@ -211,9 +211,9 @@ impl World {
 }
 
 #[test]
-fn no_account_sees_or_touches_another() {
+fn no_account_sees_or_changes_another() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // Old timestamps of plain callbacks are not what this is about.
+    // Old timestamps must not be the reason for a refusal here.
     let program = runtime.block_on(async { Program::start("callback_max_age_s = 0", "") });
     let world = World { runtime, program, cases: RefCell::new(0) };
     let config = ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() };

@@ -1,4 +1,4 @@
-//! A third-party platform whose pushes come here (role "receive"), between WeChat and the platform that was there before.
+//! A third-party platform in the role "receive": WeChat pushes to msgcube, which passes everything on to the real platform.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub const TOKEN: &str = "platformToken";
 const ONE: &str = "wxone0000000000001";
 const TWO: &str = "wxtwo0000000000002";
 
-/// The program with a platform: `more` is of the platform, `top` of all.
+/// The program with a platform. `more` are settings of the platform, `top` general settings.
 fn program(top: &str, more: &str) -> Program {
     let platform = format!(
         "[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"{TOKEN}\"\n\
@@ -103,7 +103,7 @@ impl Program {
 }
 
 #[tokio::test]
-async fn an_account_appears_with_its_first_message_and_outlives_a_kill() {
+async fn an_account_is_added_by_its_first_message_and_survives_a_kill() {
     let mut program = program("", "");
     let first = message("gh_one", 1);
     assert_eq!(program.bring(ONE, &first).await, success());
@@ -120,12 +120,12 @@ async fn an_account_appears_with_its_first_message_and_outlives_a_kill() {
     let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
     assert!(listed.to_string().contains("\"status\":\"authorized\""), "{listed}");
     let other = program.receive(ONE, &Text::new("o1", 9).plain("")).await;
-    assert!(matches!(other, Heard::Reply(404, _)), "it has no address of its own: {other:?}");
+    assert!(matches!(other, Heard::Reply(404, _)), "it has no callback address of its own: {other:?}");
     assert_eq!(program.token(ONE, "anything").await["errcode"], 40125);
 }
 
 #[tokio::test]
-async fn an_operator_gives_such_an_account_a_secret_and_a_callback_of_its_own() {
+async fn an_operator_can_give_such_an_account_a_secret_and_its_own_callback() {
     let mut program = program("", "");
     program.bring(ONE, &message("gh_one", 1)).await;
     let path = format!("/v1/accounts/{ONE}");
@@ -139,17 +139,21 @@ async fn an_operator_gives_such_an_account_a_secret_and_a_callback_of_its_own() 
     assert_eq!(program.bring(ONE, &message("gh_one", 3)).await, success());
     assert_eq!(program.messages(ONE).await, 3);
     program.tell(&authorized(ONE, now_s())).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 409, "its messages go on coming");
+    assert_eq!(
+        program.own(Method::DELETE, &path, None).await.0,
+        409,
+        "it cannot be removed while messages arrive"
+    );
     program.tell(&unauthorized(ONE, now_s() + 1)).await;
     assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
     program.restart("-KILL");
     assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
     assert_eq!(program.bring(ONE, &message("gh_one", 4)).await, success());
-    assert_eq!(program.messages(ONE).await, 4, "its figures were kept");
+    assert_eq!(program.messages(ONE).await, 4, "its figures are kept");
 }
 
 #[tokio::test]
-async fn whose_a_message_is_stands_in_it_and_not_in_its_address() {
+async fn the_account_of_a_message_is_decided_by_the_message_and_not_by_the_address() {
     let mut program = program("", "");
     program.bring(ONE, &message("gh_one", 1)).await;
     let refused = |heard: Heard| assert!(matches!(heard, Heard::Reply(403, _)), "{heard:?}");
@@ -164,8 +168,8 @@ async fn whose_a_message_is_stands_in_it_and_not_in_its_address() {
     refused(program.bring(ONE, &message("gh_other", 3)).await);
     assert_eq!((program.messages(ONE).await, program.messages(TWO).await), (1, 1));
     until("what may be its own and was refused is a gap", async || program.gaps(ONE).await > one).await;
-    assert_eq!(program.gaps(TWO).await, two, "what is another's is no gap of this one");
-    // What an operator says holds.
+    assert_eq!(program.gaps(TWO).await, two, "a message of another account is no gap of this one");
+    // The settings of an operator are decisive.
     let told = json!({"original_id": "gh_other"});
     assert_eq!(program.own(Method::PATCH, &format!("/v1/accounts/{ONE}"), Some(told)).await.0, 200);
     assert_eq!(program.bring(ONE, &message("gh_other", 4)).await, success());
@@ -174,13 +178,13 @@ async fn whose_a_message_is_stands_in_it_and_not_in_its_address() {
         assert!(matches!(program.bring(appid, &message("gh_x", 1)).await, Heard::Reply(404, _)), "{appid}");
     }
     let plain = Text::new("o1", 6).plain(TOKEN);
-    assert!(matches!(program.bring(ONE, &plain).await, Heard::Reply(400, _)), "nothing plain");
+    assert!(matches!(program.bring(ONE, &plain).await, Heard::Reply(400, _)), "plain callbacks are refused");
     let foreign = Text::new("o1", 6).safe(TOKEN, AES_KEY, ONE);
     refused(program.bring(ONE, &foreign).await);
 }
 
 #[tokio::test]
-async fn what_was_decided_later_holds_and_replays_are_counted() {
+async fn the_latest_event_is_decisive_and_replayed_messages_count_once() {
     let mut program = program("", "");
     let now_s = now_s();
     let first = authorized(ONE, now_s - 100);
@@ -191,7 +195,7 @@ async fn what_was_decided_later_holds_and_replays_are_counted() {
     program.restart("-KILL");
     assert_eq!(program.tell(&first).await, success());
     assert_eq!(program.status(ONE).await, "unauthorized");
-    assert_eq!(program.bring(ONE, &message("gh_one", 1)).await, success(), "late, and counted");
+    assert_eq!(program.bring(ONE, &message("gh_one", 1)).await, success(), "late but counted");
     assert_eq!(program.messages(ONE).await, 1);
     program.tell(&ticket("ticket@@@2", now_s - 10)).await;
     program.tell(&ticket("ticket@@@1", now_s - 700)).await;
@@ -210,7 +214,7 @@ async fn what_was_decided_later_holds_and_replays_are_counted() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_an_account_was_removed_does_not_bring_it_back() {
+async fn events_from_before_the_removal_of_an_account_do_not_bring_it_back() {
     let behind = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
     let mut program = program("", &format!("push_url = \"{}/events\"\n", behind.base));
     let path = format!("/v1/accounts/{ONE}");
@@ -230,9 +234,9 @@ async fn what_was_said_before_an_account_was_removed_does_not_bring_it_back() {
         let metric = "msgcube_callbacks_total{result=\"event\",reason=\"before_removal\"}";
         assert_eq!(program.metric(metric).await, 3);
     }
-    // One that was on its way when the program was killed goes once more.
+    // A push that was being sent at the kill is sent again.
     until("all of them went on", async || behind.asked("/events").len() >= 8).await;
-    // A message brings it back as one of which nothing is known, and what was said before still says nothing.
+    // A message brings the account back without a known state. Earlier events still do not count.
     assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
     program.restart("-KILL");
     program.tell(&first).await;
@@ -243,7 +247,7 @@ async fn what_was_said_before_an_account_was_removed_does_not_bring_it_back() {
 }
 
 #[tokio::test]
-async fn every_event_goes_on_unchanged_also_while_the_platform_is_away_and_over_a_kill() {
+async fn every_event_is_passed_on_unchanged_even_if_the_platform_is_down_or_msgcube_is_killed() {
     let port = free_port().await;
     let mut program = program("", &format!("push_url = \"http://127.0.0.1:{port}/events?k=1\"\n"));
     let now_s = now_s();
@@ -274,7 +278,7 @@ async fn every_event_goes_on_unchanged_also_while_the_platform_is_away_and_over_
 }
 
 #[tokio::test]
-async fn callbacks_of_all_accounts_go_on_to_one_server_by_appid() {
+async fn callbacks_of_all_accounts_are_passed_to_one_server_with_the_appid_in_the_path() {
     let platform = Neighbour::start(|_| Answer::new(200, "text/xml", "<xml>reply</xml>")).await;
     let listener = Neighbour::start(|_| Answer::new(200, "", "")).await;
     let relay = format!(
@@ -286,7 +290,7 @@ async fn callbacks_of_all_accounts_go_on_to_one_server_by_appid() {
     let sent = message("gh_one", 1);
     assert_eq!(program.bring(ONE, &sent).await, from_platform);
     assert_eq!(program.bring("wx%2Fodd", &message("gh_odd", 1)).await, from_platform);
-    assert_eq!(program.bring(TWO, &message("gh_one", 2)).await, from_platform, "refused, and passed on");
+    assert_eq!(program.bring(TWO, &message("gh_one", 2)).await, from_platform, "refused but passed on");
     let seen = platform.seen();
     assert_eq!(seen[0].target, format!("/{ONE}/msg?a={ONE}&{}", sent.query));
     assert!(seen[1].target.starts_with("/wx%2Fodd/msg?a=wx%2Fodd&"), "{}", seen[1].target);
@@ -296,7 +300,7 @@ async fn callbacks_of_all_accounts_go_on_to_one_server_by_appid() {
     assert!(copied, "{:?}", listener.seen());
 }
 
-/// WeChat, as far as a platform goes.
+/// A fake WeChat that answers the calls of a platform.
 async fn wechat() -> Neighbour {
     Neighbour::start(|seen| match seen.target.split('?').next().unwrap() {
         "/cgi-bin/component/api_component_token" => {
@@ -321,7 +325,7 @@ impl Program {
         let mut body = json!({ "component_appid": PLATFORM });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let url = format!("{}/cgi-bin/component/{name}", self.base);
-        // Some SDKs send no type.
+        // Some SDKs send no content type.
         self.http.post(url).body(body.to_string()).send().await.unwrap().json().await.unwrap()
     }
 
@@ -332,7 +336,7 @@ impl Program {
 }
 
 #[tokio::test]
-async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
+async fn calls_of_a_platform_are_passed_on_and_its_tokens_are_still_known_after_a_kill() {
     let upstream = wechat().await;
     let mut program = program(&format!("[upstream]\nbase = \"{}\"\n", upstream.base), "");
     let call = "api_component_token?x=%2B";
@@ -368,9 +372,9 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
         assert!(!passes || seen.last().unwrap().target == target, "unchanged: {target}");
     }
     let refused = program.post_text("/cgi-bin/refused?access_token=ONE1", "{}").await;
-    assert_eq!(refused["errcode"], 40001, "the caller's own business");
-    assert_eq!(upstream.asked("/cgi-bin/stable_token").len(), fetched, "nothing is fetched for it");
-    assert_eq!(upstream.asked("/cgi-bin/refused").len(), 1, "and nothing sent twice");
+    assert_eq!(refused["errcode"], 40001, "the refusal goes to the caller");
+    assert_eq!(upstream.asked("/cgi-bin/stable_token").len(), fetched, "no new token is requested");
+    assert_eq!(upstream.asked("/cgi-bin/refused").len(), 1, "the call is not repeated");
     // A call without component_appid.
     let form = "/cgi-bin/component/fastregisterweapp?action=create&component_access_token=COMPONENT";
     assert_eq!(program.post_text(form, "{\"name\":\"x\"}").await, json!({"ok": 1}));
@@ -381,7 +385,7 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
 }
 
 #[tokio::test]
-async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_none() {
+async fn an_authorizer_token_reads_its_account_and_a_platform_token_reads_none() {
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
@@ -400,20 +404,20 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     };
     assert_eq!(ask("ONE1", &today).await["list"][0]["msg_count"], 1);
     assert_eq!(ask("COMPONENT", &today).await["errcode"], 61015);
-    assert_eq!(ask("TWO1", &today).await["errcode"], 40001, "an account that was never seen");
+    assert_eq!(ask("TWO1", &today).await["errcode"], 40001, "an unknown account");
     assert_eq!(ask("ONE1", "2020-02-02").await, json!({"ok": 1}), "not covered, so WeChat answers");
     let seen = upstream.asked("/datacube/").pop().unwrap();
     assert_eq!(seen.target, "/datacube/getupstreammsg?access_token=ONE1", "with the caller's own token");
 }
 
 #[tokio::test]
-async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
+async fn naming_an_account_in_a_call_of_another_platform_gives_no_access_to_it() {
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
     program.bring(ONE, &message("gh_one", 1)).await;
     program.bring(TWO, &message("gh_two", 2)).await;
-    // Its own token is none that api_component_token gave here.
+    // This platform token did not come from api_component_token through msgcube.
     let call = "api_authorizer_token?component_access_token=FOREIGN";
     let answer = program.wechats_component_call(call, json!({"authorizer_appid": TWO})).await;
     assert_eq!(answer["errcode"], 40001);
@@ -424,9 +428,9 @@ async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
         let answer = program.http.post(url).body(twice.clone()).send().await.unwrap();
         assert_eq!(answer.json::<Value>().await.unwrap()["errcode"], 47001, "{call}");
     }
-    assert_eq!(upstream.seen().len(), 0, "nothing went on");
+    assert_eq!(upstream.seen().len(), 0, "nothing was sent to WeChat");
     assert_eq!(program.status(TWO).await, "pending");
-    // A token of ours is nothing for WeChat, wherever it stands.
+    // A token of ours is never sent to WeChat, in any field.
     let own = program.access_token().await;
     let call = format!("api_query_auth?component_access_token=COMPONENT&x={own}");
     assert_eq!(program.wechats_component_call(&call, json!({})).await["errcode"], 40001);
@@ -437,7 +441,7 @@ async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
 }
 
 #[tokio::test]
-async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
+async fn an_account_that_revoked_its_authorization_can_no_longer_be_read() {
     let upstream = wechat().await;
     let top = format!("[upstream]\nbase = \"{}\"\nuncovered = \"counted\"\n", upstream.base);
     let program = program(&top, "");
@@ -453,7 +457,7 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
             .await
     };
     assert_eq!(ask().await, json!({"list": []}));
-    // What msgcube saw says nothing of WeChat's clock: whatever WeChat tells later holds.
+    // Our clock may differ from WeChat's. A later event of WeChat is decisive.
     let heard = program
         .tell(&event("unauthorized", 1_500_000_000, &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>")))
         .await;
@@ -462,7 +466,7 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
     let url = format!("{}/datacube/getupstreammsg?access_token=ONE1", program.base);
     let by_get: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(by_get["errcode"], 43002, "the method comes first");
-    // Removed, and there again by a message, it has given nothing until WeChat gives out a token again.
+    // After a removal and a new message, the account is not authorized until WeChat gives out a token again.
     assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
     assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
     assert_eq!((ask().await["errcode"].clone(), program.status(ONE).await), (json!(61003), json!("pending")));
@@ -471,15 +475,15 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
 }
 
 #[tokio::test]
-async fn without_wechat_behind_a_platforms_call_says_so() {
+async fn a_platform_call_without_an_upstream_gives_an_error_that_names_the_setting() {
     let program = program("", "");
     let answer = program.wechats_component_call("api_component_token", json!({})).await;
     assert!(answer["error"].as_str().unwrap().contains("[upstream]"), "{answer}");
 }
 
-/// Five thousand accounts whose first messages come at once: each becomes an account with one message.
+/// The first messages of five thousand accounts arrive at the same time. Each becomes an account with one message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_accounts_appear_at_once_and_none_is_lost_by_a_kill() {
+async fn thousands_of_accounts_that_appear_at_once_all_survive_a_kill() {
     let mut program = program("", "");
     let accounts: usize = 5000;
     let next = std::sync::atomic::AtomicUsize::new(0);

@@ -19,7 +19,7 @@ fn behind(bot: &str, more: &str) -> Program {
 }
 
 #[tokio::test]
-async fn the_bots_reply_goes_back_and_the_bot_sees_what_came() {
+async fn the_reply_of_the_bot_is_returned_and_the_bot_gets_the_unchanged_callback() {
     let bot = Neighbour::start(|seen| {
         Answer::new(if seen.body.is_empty() { 500 } else { 203 }, "application/xml", "<xml>reply</xml>")
     })
@@ -36,7 +36,7 @@ async fn the_bots_reply_goes_back_and_the_bot_sees_what_came() {
         );
         assert_eq!(program.messages(APPID).await, id);
     }
-    // A repeat is passed on again and counted once.
+    // A repeat is passed on again but counted once.
     program.receive(APPID, &Text::new("o1", 2).plain(TOKEN)).await;
     assert_eq!((bot.seen().len(), program.messages(APPID).await), (3, 2));
     assert_eq!(program.metric("msgcube_relays_total{result=\"answered\",status=\"2xx\"}").await, 3);
@@ -44,16 +44,16 @@ async fn the_bots_reply_goes_back_and_the_bot_sees_what_came() {
 }
 
 #[tokio::test]
-async fn what_proved_itself_is_passed_on_also_if_it_does_not_count() {
+async fn an_authenticated_callback_is_passed_on_even_if_it_does_not_count() {
     let bot = Neighbour::start(|_| Answer::new(200, "text/plain", "from the bot")).await;
     let program = behind(&bot.base, "");
     let from_bot = Heard::Reply(200, "from the bot".to_owned());
     let mut old = Text::new("o1", 1);
     old.create_time = 1;
-    assert_eq!(program.receive(APPID, &old.usual()).await, from_bot, "kept aside");
+    assert_eq!(program.receive(APPID, &old.usual()).await, from_bot, "quarantined");
     let mut broken = Text::new("o1", 2).plain(TOKEN);
     broken.body = "<xml>no message".to_owned();
-    assert_eq!(program.receive(APPID, &broken).await, from_bot, "not a message at all");
+    assert_eq!(program.receive(APPID, &broken).await, from_bot, "no message");
     let refused = [
         Text::new("o1", 4).plain("another token"),
         Text::new("o1", 5).safe(TOKEN, crate::harness::AES_KEY, "wx0000000000000fff"),
@@ -79,7 +79,7 @@ async fn what_proved_itself_is_passed_on_also_if_it_does_not_count() {
 }
 
 #[tokio::test]
-async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_listeners() {
+async fn a_body_that_a_plain_signature_does_not_prove_reaches_no_bot_and_no_listener() {
     let bot = Neighbour::start(|_| Answer::new(200, "text/plain", "from the bot")).await;
     let listener = Neighbour::start(|_| Answer::new(200, "", "")).await;
     let listeners = format!("listeners = [\"{}/copy\"]\n", listener.base);
@@ -91,7 +91,7 @@ async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_l
         fields: vec![],
         msg_id: Some(3),
     };
-    // Seen once, long ago; anything can be posted with it.
+    // An old query that somebody recorded. Any body can be posted with it.
     let stale = Envelope { token: TOKEN, timestamp: now_s() - 400 * 86_400, nonce: "n" }.plain(&draft);
     let fresh = Text::new("o1", 2).plain(TOKEN);
     for when in ["answer", "refuse"] {
@@ -113,13 +113,13 @@ async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_l
                 assert!(why.contains(remedy), "{why}");
             }
         }
-        // What goes on afterwards shows that nothing is still on its way.
+        // A later callback arrives, so no earlier one is still being sent.
         assert_eq!(
             strict.receive(APPID, &Text::new("o1", 4).usual()).await,
             Heard::Reply(200, "from the bot".to_owned())
         );
         let (_, coverage) = open.own(Method::GET, &format!("/v1/accounts/{APPID}/coverage"), None).await;
-        assert_eq!(coverage["gaps"].as_array().unwrap().len(), 0, "nothing of WeChat's is lost: {coverage}");
+        assert_eq!(coverage["gaps"].as_array().unwrap().len(), 0, "no message of WeChat is lost: {coverage}");
     }
     assert!(bot.seen().iter().all(|seen| seen.target.contains("encrypt_type=aes")), "{:?}", bot.seen());
     assert_eq!(bot.seen().len(), 2);
@@ -127,7 +127,7 @@ async fn what_a_plain_signature_does_not_vouch_for_reaches_neither_the_bot_nor_l
 }
 
 #[tokio::test]
-async fn a_slash_behind_a_callback_address_changes_nothing() {
+async fn a_slash_at_the_end_of_a_callback_address_is_accepted() {
     let program = Program::start("", "");
     for (id, slash) in [(1, ""), (2, "/")] {
         let path = format!("callback/{APPID}{slash}");
@@ -143,7 +143,7 @@ async fn a_slash_behind_a_callback_address_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_late_bot_closes_the_connection_or_is_answered_for_and_the_message_counts() {
+async fn if_the_bot_is_too_late_the_connection_is_closed_or_success_is_sent_and_the_message_counts() {
     let late =
         |_: &crate::front::neighbour::Seen| Answer::new(200, "", "late").late(Duration::from_secs(600));
     let bot = Neighbour::start(late).await;
@@ -155,11 +155,15 @@ async fn a_late_bot_closes_the_connection_or_is_answered_for_and_the_message_cou
     assert_eq!((closes.messages(APPID).await, answers.messages(APPID).await), (1, 1));
     assert_eq!(closes.metric("msgcube_relays_total{result=\"late\",status=\"\"}").await, 1);
     let (_, coverage) = closes.own(Method::GET, &format!("/v1/accounts/{APPID}/coverage"), None).await;
-    assert_eq!(coverage["gaps"].as_array().unwrap().len(), 0, "it counts, so nothing is missing: {coverage}");
+    assert_eq!(
+        coverage["gaps"].as_array().unwrap().len(),
+        0,
+        "the message counts, so there is no gap: {coverage}"
+    );
 }
 
 #[tokio::test]
-async fn a_bot_that_is_not_there_is_tried_until_it_is() {
+async fn connecting_to_a_bot_that_is_down_is_retried_until_it_is_up() {
     let port = free_port().await;
     let program = behind(&format!("http://127.0.0.1:{port}"), "");
     let sealed = Text::new("o1", 1).usual();
@@ -174,7 +178,7 @@ async fn a_bot_that_is_not_there_is_tried_until_it_is() {
 }
 
 #[tokio::test]
-async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
+async fn a_bot_that_stays_down_or_answers_nonsense_ends_in_success() {
     let nonsense = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = nonsense.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -193,14 +197,14 @@ async fn a_bot_that_stays_away_or_talks_nonsense_ends_in_success() {
 }
 
 #[tokio::test]
-async fn a_callback_on_a_used_connection_has_its_whole_time() {
+async fn a_callback_on_a_reused_connection_has_its_full_time() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let program = behind(&bot.base, "");
     let address = program.base.trim_start_matches("http://");
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let mut answer = [0; 4096];
-    // Answered before its body, whose end comes later.
+    // This request is answered before its body ends.
     stream
         .write_all(b"POST /datacube/getupstreammsg HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234")
         .await
@@ -225,13 +229,13 @@ async fn a_callback_on_a_used_connection_has_its_whole_time() {
 }
 
 #[tokio::test]
-async fn a_relay_that_leads_back_by_a_name_ends_at_once() {
+async fn a_relay_that_leads_back_to_msgcube_by_a_host_name_ends_at_once() {
     let port = free_port().await;
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let url = format!("http://{}:{port}/callback/{APPID}", name.trim());
     let relay = format!("[account.relay]\nurl = \"{url}\"\n");
     let program = Program::start("", &relay.replace("FREE", "x"));
-    // It listens elsewhere, so a wire leads there.
+    // msgcube listens on another port, so this forwards there.
     let address = program.base.trim_start_matches("http://").to_owned();
     let Ok(wire) = TcpListener::bind((name.trim(), port.number)).await else { return };
     tokio::spawn(async move {
@@ -246,7 +250,7 @@ async fn a_relay_that_leads_back_by_a_name_ends_at_once() {
 }
 
 #[tokio::test]
-async fn no_redirect_is_followed_and_a_reply_beyond_all_measure_is_not_passed_back() {
+async fn redirects_are_not_followed_and_replies_that_are_too_large_are_not_returned() {
     let elsewhere = Neighbour::start(|_| Answer::new(200, "", "never asked")).await;
     let bot = Neighbour::start(|seen| {
         if seen.target.contains("big") {

@@ -1,4 +1,4 @@
-//! The figures of all accounts: pages of any size hold the same rows, and a key shows only what it may read.
+//! Statistics of all accounts: every page size gives the same rows, and a key shows only the accounts it may read.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::harness::{ADMIN_KEY, APPID, Program};
 
 const KINDS: [&str; 4] = ["text", "image", "location", "event"];
 
-/// Seven accounts with messages on different days; the last two have none.
+/// Seven accounts with messages on different days. The last two have none.
 async fn program() -> Program {
     let program = Program::start("", "");
     for n in 0..7_usize {
@@ -27,7 +27,7 @@ async fn program() -> Program {
     program
 }
 
-/// All rows, `limit` a page.
+/// All rows, read in pages of `limit` rows.
 async fn rows(program: &Program, query: &str, limit: usize) -> Vec<Value> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -45,7 +45,7 @@ async fn rows(program: &Program, query: &str, limit: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
+async fn every_page_size_gives_the_same_rows_as_each_account_alone() {
     let program = program().await;
     for query in [
         "from=2014-10-01&to=2014-12-31&period=day&by=type",
@@ -76,7 +76,7 @@ async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
 }
 
 #[tokio::test]
-async fn one_account_is_written_as_all_of_them_are() {
+async fn one_account_and_all_accounts_use_the_same_formats() {
     let program = program().await;
     let days = "from=2014-10-01&to=2014-12-31&period=day&by=type";
     for (format, content_type) in [("csv", "text/csv; charset=utf-8"), ("ndjson", "application/x-ndjson")] {
@@ -98,7 +98,7 @@ async fn one_account_is_written_as_all_of_them_are() {
 }
 
 #[tokio::test]
-async fn a_key_shows_the_accounts_that_it_may_read_and_says_nothing_of_others() {
+async fn a_key_shows_only_the_accounts_that_it_may_read() {
     let program = program().await;
     let new = json!({"name": "two", "scopes": ["read:wx-2", "read:wx-4"]});
     let (_, key) = program.own(Method::POST, "/v1/keys", Some(new)).await;

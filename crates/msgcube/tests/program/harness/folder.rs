@@ -1,4 +1,4 @@
-//! A folder of its own: the configuration, the data key, the data, and the program's log. Removed when nobody uses it.
+//! A temporary folder with the configuration, the data key, the data and the log of the program.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{ADMIN_KEY, Outcome, Program, account, binary};
 
-/// The folder, also while a program runs on it.
+/// The folder. It is removed when no test and no program uses it any more.
 #[derive(Clone)]
 pub struct Folder(Arc<TempDir>);
 
@@ -26,7 +26,7 @@ pub struct Ended {
 }
 
 impl Folder {
-    /// With the usual account: `top` stands before it, `more` within it.
+    /// With the usual account. `top` comes before the account, `more` belongs to it.
     pub fn new(top: &str, more: &str) -> Folder {
         let general = format!("listen = \"127.0.0.1:0\"\nadmin_key = \"{ADMIN_KEY}\"\n{top}\n");
         Folder::holding(&(general + &account(more)))
@@ -58,7 +58,7 @@ impl Folder {
         Ok(path)
     }
 
-    /// What `serve` wrote to its log, over all starts.
+    /// The log of `serve`, of all starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
@@ -84,7 +84,7 @@ impl Folder {
         self.change_config("\n[[account]]", &format!("{text}\n[[account]]"))
     }
 
-    /// A command in this folder. It sees nothing of the tests' environment.
+    /// A command in this folder. It does not inherit the environment of the tests.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(args);
@@ -102,25 +102,25 @@ impl Folder {
         Ended::of(self.command(args).spawn()?)
     }
 
-    /// Runs a command with a variable of the environment.
+    /// Runs a command with an environment variable.
     pub fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
         Ended::of(self.command(args).env(name, value).spawn()?)
     }
 
-    /// Runs a command that reads this.
+    /// Runs a command with this standard input.
     pub fn run_with_input(&self, args: &[&str], input: &[u8]) -> Outcome<Ended> {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn()?;
-        // dropped at the end of the statement: the command sees the end of its input
+        // The pipe is closed at the end of this statement, so the command sees the end of its input.
         child.stdin.take().ok_or("no input")?.write_all(input)?;
         Ended::of(child)
     }
 
-    /// Runs a command whose standard output nobody reads, nor its standard error if `is_heard` is false.
-    pub fn run_unread(&self, args: &[&str], is_heard: bool) -> Outcome<Ended> {
+    /// Runs a command whose standard output is closed. Standard error is closed too if `is_stderr_read` is false.
+    pub fn run_unread(&self, args: &[&str], is_stderr_read: bool) -> Outcome<Ended> {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         let mut command = self.command(args);
-        if !is_heard {
+        if !is_stderr_read {
             command.stderr(writer.try_clone()?);
         }
         Ended::of(command.stdout(writer).spawn()?)
@@ -144,7 +144,7 @@ impl Folder {
     /// Starts `serve` on a socket that the test keeps open, as systemd does.
     pub fn serve_on(&self, socket: &TcpListener, options: &[&str]) -> Outcome<Program> {
         let mut command = Command::new("/bin/sh");
-        // The number of the process is known only to itself.
+        // LISTEN_PID must be the id of the new process, which only the process itself knows.
         command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null", "sh"]);
         let address = socket.local_addr()?.to_string();
         command.arg(binary()).args(["serve", "--config", "msgcube.toml"]);
