@@ -1,6 +1,6 @@
-"""Fills the disk under the program: nothing is acknowledged while it is full, /readyz says why, and when there is room it
-recovers by itself, with the gap recorded and everything that was acknowledged counted exactly once. First the log runs out
-of room, then the pages do, while they are being saved.  disk_full.py BINARY FOLDER log|pages"""
+"""Fills the disk of the program. While it is full nothing is acknowledged, and /readyz says why. When there is room again, the
+program recovers by itself, the gap is recorded, and every acknowledged message counts exactly once. The disk is filled once
+for the log and once while the pages are saved.  disk_full.py BINARY FOLDER log|pages"""
 
 import atexit
 import hashlib

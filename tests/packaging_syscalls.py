@@ -1,7 +1,7 @@
 """Compares a trace of the running program with the filter of the unit: packaging_syscalls.py UNIT TRACE.
 
-The filter's groups are systemd's own; a call outside them would end or hinder the service. Memory that is both writable
-and executable is looked for as well, since the unit forbids it."""
+The groups of the filter come from systemd. A call outside them would stop or disturb the service. Also looks for memory that
+is both writable and executable, because the unit forbids it."""
 
 import re
 import subprocess

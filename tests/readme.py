@@ -1,12 +1,12 @@
-"""Runs the commands of pages as a reader would, one page after the other in one fresh clone: tests/readme.py README.md PAGE.md...
+"""Runs the commands of pages as a reader would, one page after the other in a fresh clone: tests/readme.py README.md PAGE.md...
 
-A comment on the line before a ```sh block, invisible when rendered, says that it is run:
-  <!-- run -->              in order, all in one bash that stops at the first failure
-  <!-- run shows TEXT -->   the same, and its output must hold TEXT
-  <!-- run until TEXT -->   on its own: once its output holds TEXT the curl lines that it printed must answer with rows,
-                            then it gets Ctrl-C, and must end with status 0
-PAGE.zh.md must have the same commands; their comments (from "  # " on) may differ. Python and its packages are those of
-.test-env/, where it is there."""
+A comment on the line before a ```sh block says that it is run:
+  <!-- run -->              in order, all in one bash, which stops at the first failure
+  <!-- run shows TEXT -->   the same, and its output must contain TEXT
+  <!-- run until TEXT -->   separately: when its output contains TEXT, the curl lines that it printed must answer with rows;
+                            then it gets Ctrl-C and must end with status 0
+PAGE.zh.md must have the same commands; their comments (from "  # " on) may differ. Uses Python and the packages in .test-env/,
+if it exists."""
 
 import os
 import pathlib
