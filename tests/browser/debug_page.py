@@ -137,7 +137,7 @@ def a_month_shows_the_figures_of_the_interface(scene):
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
-        assert dates(shown) == "2014-11-01 2014-11-01", "the 1st of last month is there already"
+        assert dates(shown) == "2014-11-01 2014-11-01", "the 1st of last month is filled in"
         send(shown)
         said, _, _ = interface(program, "getupstreammsgmonth", "2014-11-01", "2014-11-01")
         assert len(said["list"]) == 5 and rows(shown) == said["list"], rows(shown)

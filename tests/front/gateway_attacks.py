@@ -192,7 +192,7 @@ def http_2_and_expect_work(scene):
     assert not [name for name, _ in seen.headers if name.startswith(":")]
     with connect(gateway) as connection:
         connection.sendall(post(gateway, "Content-Length: 7", "Expect: 100-continue"))
-        assert connection.recv(4096).startswith(b"HTTP/1.1 100"), "who expects it is told to go on"
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100"), "a caller with Expect gets 100"
         connection.sendall(b'{"b":1}')
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert wechat.exchanges[-1].body() == b'{"b":1}'

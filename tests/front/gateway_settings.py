@@ -132,7 +132,7 @@ def history_before_the_first_message_comes_from_wechat(scene):
     forced = {"grant_type": "client_credential", "appid": past.appid, "secret": REAL_SECRET, "force_refresh": True}
     wechat.ask("POST", "/cgi-bin/stable_token", json.dumps(forced).encode())
     answer = gateway.call("/datacube/getupstreammsgmonth", dates)
-    assert json.loads(answer.body)["list"][0]["msg_count"] == 1, ("WeChat's token was taken by somebody else", answer)
+    assert json.loads(answer.body)["list"][0]["msg_count"] == 1, ("another process replaced WeChat's token", answer)
 
     for body, wanted in ((b"", 44002), (b"x", 47001), (b"{}", 61500), (dates.replace(b'end_date": "2', b'end_date": "3'), 61501)):
         answer = gateway.call("/datacube/getupstreammsgmonth", body)

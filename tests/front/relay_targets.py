@@ -105,7 +105,7 @@ def a_callback_in_pieces_is_closed_if_its_target_is_late(scene):
             connection.sendall(piece)
             time.sleep(0.2)
         assert connection.recv(4096) == b""
-    assert program.counted(account.appid) == {"text": 1}, "it is durable before the target hears of it"
+    assert program.counted(account.appid) == {"text": 1}, "it is durable before the target gets it"
     assert len(target.exchanges) == 1
 
 

@@ -116,7 +116,7 @@ def nginx_copies_to_msgcube_and_the_bot_does_not_notice(scene):
     until("all copies count, repeats once", lambda: program.counted(account.appid) == {"text": 50})
     refused = ask(nginx.address, "POST", "/wechat?signature=x&timestamp=1&nonce=2", b"<xml/>")
     assert refused.status == 403, "the bot's answer to a wrong signature comes back, too"
-    assert ask(nginx.address, "POST", "/copy-for-msgcube?x=1", b"x").status == 404, "nobody else reaches it through nginx"
+    assert ask(nginx.address, "POST", "/copy-for-msgcube?x=1", b"x").status == 404, "other clients cannot reach it through nginx"
 
     program.process.send_signal(signal.SIGSTOP)
     for number in range(50, 55):

@@ -2,7 +2,7 @@
 // signs with the clock of the machine, so the server uses that clock too. A server with another clock must refuse the call.
 // Then plain calls of Cloud Hosting, which need no token from an allowed address.
 'use strict';
-process.env.TENCENTCLOUD = 'true'; // outside the cloud the SDK would ask for the cloud's own services first
+process.env.TENCENTCLOUD = 'true'; // otherwise the SDK would first call services of the cloud
 const assert = require('node:assert/strict');
 const http = require('node:http');
 const { readFileSync } = require('node:fs');

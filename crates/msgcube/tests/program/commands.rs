@@ -134,7 +134,11 @@ fn a_closed_output_pipe_is_no_error() -> Outcome<()> {
         assert!(!read.out.is_empty(), "{args:?} prints: {read:?}");
         assert_eq!(unread.status, read.status, "{args:?}: {unread:?}");
         assert!(!unread.err.contains("pipe"), "{args:?}: {unread:?}");
-        assert_eq!(scene.run_unread(args, false)?.status, read.status, "{args:?}, and nobody hears it");
+        assert_eq!(
+            scene.run_unread(args, false)?.status,
+            read.status,
+            "{args:?}, with closed standard error"
+        );
     }
     Ok(())
 }

@@ -69,10 +69,10 @@ async fn the_table_in_compatibility_md_is_the_result_for_msgcube() -> Outcome<()
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../COMPATIBILITY.md");
     let page = std::fs::read_to_string(page)?;
     let (_, after) = page.split_once("<!-- table: conformance -->\n\n").ok_or("the table is marked")?;
-    let (table, _) = after.split_once("\n<!-- end -->").ok_or("the table's end is marked")?;
+    let (table, _) = after.split_once("\n<!-- end -->").ok_or("the end of the table is marked")?;
     assert!(
         table == ended.out,
-        "COMPATIBILITY.md says above its table how it is made. Now it would be:\n{}",
+        "the table in COMPATIBILITY.md is outdated; the text above it says how it is made. The new table:\n{}",
         ended.out
     );
     Ok(())
@@ -100,7 +100,7 @@ async fn a_replayed_record_gives_the_same_result_as_its_server_and_holds_no_secr
     let host = server.base.trim_start_matches("http://");
     for text in [&blank, &kept] {
         for hidden in [SECRET, APPID, host, "mc_"] {
-            assert!(!text.contains(hidden), "{hidden} stands in a record");
+            assert!(!text.contains(hidden), "a record contains {hidden}");
         }
     }
     for figure in ["2355", "2356"] {

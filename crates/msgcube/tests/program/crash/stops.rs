@@ -72,7 +72,7 @@ impl Program {
                 covering |= from.as_second() <= stop.killed.as_second() + 1
                     && to.as_second() + 1 >= again.as_second();
             }
-            assert!(covering, "{stop:?} lies in none of the gaps {gaps:?}");
+            assert!(covering, "{stop:?} is in none of the gaps {gaps:?}");
         }
         Ok(())
     }

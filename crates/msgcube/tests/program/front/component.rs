@@ -9,7 +9,7 @@ use wechat::callback::{AccountKeys, KeySettings, Query, open_envelope};
 use crate::{
     front::{
         gateway,
-        neighbour::{Answer, Neighbour, Seen, free_port, until},
+        neighbour::{Answer, Neighbour, ReceivedRequest, free_port, until},
     },
     harness::{AES_KEY, APPID, Program, SECRET},
 };
@@ -31,7 +31,7 @@ fn authorizations() -> String {
 }
 
 /// Checks the signature and the appid of a push, and returns its decrypted content.
-fn open_push(seen: &Seen) -> String {
+fn open_push(seen: &ReceivedRequest) -> String {
     let keys = AccountKeys::new(&KeySettings {
         appid: COMPONENT,
         token: COMPONENT_TOKEN,
@@ -53,8 +53,8 @@ fn element<'a>(xml: &'a str, name: &str) -> &'a str {
 
 /// All pushes of one InfoType.
 fn pushes_of(platform: &Neighbour, info_type: &str) -> Vec<String> {
-    let pushes = platform.seen();
-    let open_push = pushes.iter().map(opened);
+    let pushes = platform.requests();
+    let opened = pushes.iter().map(open_push);
     opened.filter(|xml| element(xml, "InfoType") == info_type).collect()
 }
 
@@ -76,13 +76,14 @@ impl Program {
 
     /// A component token for the ticket that the admin API shows.
     async fn usual_component_token(&self) -> String {
-        let (_, shown) = self.own(Method::GET, &format!("/v1/components/{COMPONENT}/ticket"), None).await;
+        let (_, shown) =
+            self.admin_call(Method::GET, &format!("/v1/components/{COMPONENT}/ticket"), None).await;
         self.component_token(shown["component_verify_ticket"].as_str().unwrap()).await
     }
 
     async fn authorize(&self, appid: &str, sets: &[u32]) -> String {
         let body = json!({"appid": appid, "permission_sets": sets});
-        let (status, answer) = self.own(Method::POST, &authorizations(), Some(body)).await;
+        let (status, answer) = self.admin_call(Method::POST, &authorizations(), Some(body)).await;
         assert_eq!((status, &answer["expires_in"]), (200, &json!(600)), "{answer}");
         answer["auth_code"].as_str().unwrap().to_owned()
     }
@@ -113,7 +114,7 @@ async fn a_platform_works_with_nothing_but_what_is_pushed_to_it() {
     let program = Program::start(&component(&format!("{}/events?own=1", platform.base)), "");
     until("the first ticket comes", async || !pushes_of(&platform, "component_verify_ticket").is_empty())
         .await;
-    let first = &platform.seen()[0];
+    let first = &platform.requests()[0];
     assert!(
         first.target.starts_with("/events?own=1&signature=")
             && first.target.contains("&encrypt_type=aes&msg_signature=")
@@ -137,7 +138,8 @@ async fn a_platform_works_with_nothing_but_what_is_pushed_to_it() {
     }
     program.authorize(APPID, &[2, 1]).await;
     program.authorize(APPID, &[1]).await;
-    let (status, _) = program.own(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
+    let (status, _) =
+        program.admin_call(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
     assert_eq!(status, 200);
     until("the withdrawal comes", async || pushes_of(&platform, "unauthorized").len() == 1).await;
     assert_eq!(
@@ -160,7 +162,7 @@ async fn events_are_pushed_until_the_platform_answers_success_even_after_a_kill(
     let port = free_port().await;
     let mut program = Program::start(&component(&format!("http://127.0.0.1:{port}/events")), "");
     program.authorize(APPID, &[1]).await;
-    program.own(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
+    program.admin_call(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
     program.restart("-KILL");
     let stored = program.stored();
     let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
@@ -177,7 +179,7 @@ async fn events_are_pushed_until_the_platform_answers_success_even_after_a_kill(
     .await;
     let told = || {
         platform
-            .seen()
+            .requests()
             .iter()
             .map(|seen| element(&open_push(seen), "InfoType").to_owned())
             .collect::<Vec<_>>()
@@ -260,19 +262,19 @@ async fn removing_an_account_removes_its_authorizations() {
     let mut program = Program::start(&component(&format!("{}/events", platform.base)), "");
     let new = "wx00000000000000c3";
     let settings = json!({"appid": new, "secret": "s", "token": "t", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings.clone())).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings.clone())).await.0, 201);
     let token = program.usual_component_token().await;
     let code = program.authorize(new, &[1]).await;
     let given = program.query_auth(&token, &code).await;
     let account = text(&given, "/authorization_info/authorizer_access_token");
     let left = program.authorize(new, &[1]).await;
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{new}"), None).await.0, 200);
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{new}"), None).await.0, 200);
     until("the platform is told", async || pushes_of(&platform, "unauthorized").len() == 1).await;
     assert_eq!(program.month(&account).await["errcode"], 40001);
     assert_eq!(program.query_auth(&token, &left).await["errcode"], 61003);
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
     program.restart("-TERM");
-    let (_, listed) = program.own(Method::GET, &authorizations(), None).await;
+    let (_, listed) = program.admin_call(Method::GET, &authorizations(), None).await;
     assert_eq!(listed, json!({"total": 0, "authorizations": []}));
     let body = json!({
         "component_appid": COMPONENT,
@@ -362,5 +364,5 @@ async fn calls_of_a_platform_are_answered_here_and_never_sent_to_wechat() {
         let answer: Value = program.http.post(url).json(&body).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], errcode, "{call}: {answer}");
     }
-    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(upstream.requests().len(), 0);
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     front::{
         gateway::{REAL, program, raw, wechat},
-        neighbour::{Answer, Neighbour, Seen},
+        neighbour::{Answer, Neighbour, ReceivedRequest},
     },
     harness::{APPID, Program, SECRET},
 };
@@ -19,7 +19,7 @@ const REAL_SECRET: &str = "real-secret";
 
 /// Whether any request to WeChat contains one of these texts.
 fn has_seen(upstream: &Neighbour, texts: &[&str]) -> bool {
-    let all = upstream.seen();
+    let all = upstream.requests();
     let written = all.iter().map(|seen| format!("{seen:?} {}", String::from_utf8_lossy(&seen.body)));
     written.into_iter().any(|seen| texts.iter().any(|text| seen.contains(text)))
 }
@@ -33,7 +33,9 @@ async fn code_and_hints(response: Response) -> (i64, bool) {
 
 #[tokio::test]
 async fn a_login_with_our_secret_is_sent_with_wechats_secret_and_answered_with_ours() {
-    let echo = |seen: &Seen| Answer::json(format!("{} {}", seen.target, String::from_utf8_lossy(&seen.body)));
+    let echo = |seen: &ReceivedRequest| {
+        Answer::json(format!("{} {}", seen.target, String::from_utf8_lossy(&seen.body)))
+    };
     let upstream = wechat(echo).await;
     let program = program(&upstream, "");
     let queries = [
@@ -45,7 +47,7 @@ async fn a_login_with_our_secret_is_sent_with_wechats_secret_and_answered_with_o
     for target in queries {
         let answer = program.http.get(format!("{}{target}", program.base)).send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), format!("{target} "));
-        assert_eq!(upstream.seen().pop().unwrap().target, target.replace(SECRET, REAL_SECRET));
+        assert_eq!(upstream.requests().pop().unwrap().target, target.replace(SECRET, REAL_SECRET));
     }
     let bodies = [
         format!("appid={APPID}&secret={SECRET}&x=%2f"),
@@ -55,7 +57,7 @@ async fn a_login_with_our_secret_is_sent_with_wechats_secret_and_answered_with_o
         let url = format!("{}/sns/oauth2/access_token", program.base);
         let answer = program.http.post(url).body(body.clone()).send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), format!("/sns/oauth2/access_token {body}"));
-        let seen = upstream.seen().pop().unwrap();
+        let seen = upstream.requests().pop().unwrap();
         let expected = body.replace(SECRET, REAL_SECRET);
         assert_eq!(seen.headers["content-length"], expected.len().to_string().as_str());
         assert_eq!(String::from_utf8(seen.body).unwrap(), expected);
@@ -116,7 +118,7 @@ async fn a_secret_or_token_of_ours_in_the_wrong_place_is_refused_with_a_hint_and
     let with_cookie =
         program.http.get(format!("{}{menu}", program.base)).header("cookie", format!("a={token}"));
     assert_eq!(code_and_hints(with_cookie.send().await.unwrap()).await, (40001, true));
-    assert!(upstream.asked("/sns").is_empty() && upstream.asked("/cgi-bin/menu").is_empty());
+    assert!(upstream.requests_to("/sns").is_empty() && upstream.requests_to("/cgi-bin/menu").is_empty());
     assert!(!has_seen(&upstream, &[&token, &encoded, SECRET, &escaped]));
 }
 
@@ -127,14 +129,17 @@ async fn the_secret_of_an_account_is_kept_from_wechat_until_the_account_is_remov
     let (appid, own, real) =
         ("wx00000000000000a2", "own-secret-of-the-second-account", "wechats-secret-of-the-second");
     let settings = json!({"appid": appid, "secret": own, "upstream_secret": real, "token": "second"});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
     let url = format!("{}/sns/jscode2session?appid={appid}&secret={own}", program.base);
     program.http.get(&url).send().await.unwrap();
-    assert!(upstream.seen().pop().unwrap().target.ends_with(real) && !has_seen(&upstream, &[own]));
+    assert!(upstream.requests().pop().unwrap().target.ends_with(real) && !has_seen(&upstream, &[own]));
     let path = format!("/v1/accounts/{appid}");
-    assert_eq!(program.own(Method::PATCH, &path, Some(json!({"upstream_secret": own}))).await.0, 200);
+    assert_eq!(program.admin_call(Method::PATCH, &path, Some(json!({"upstream_secret": own}))).await.0, 200);
     program.http.get(&url).send().await.unwrap();
-    assert!(upstream.seen().pop().unwrap().target.ends_with(own), "the text is no secret of ours any more");
+    assert!(
+        upstream.requests().pop().unwrap().target.ends_with(own),
+        "the text is no secret of ours any more"
+    );
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -229,7 +234,7 @@ async fn a_refused_token_is_recognised_in_a_compressed_answer_and_partial_text_i
             program.http.get(format!("{}{path}?access_token={token}", program.base)).send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{path}");
     }
-    assert_eq!(upstream.asked("/cgi-bin/x").len(), 2, "sent once more with a new token");
+    assert_eq!(upstream.requests_to("/cgi-bin/x").len(), 2, "sent once more with a new token");
 }
 
 async fn in_chunks(program: &Program, target: &str, bytes: usize) -> String {
@@ -256,7 +261,7 @@ async fn a_chunked_body_is_sent_with_a_length_if_it_fits_and_otherwise_wechats_4
                 answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("{bytes} bytes")),
                 "{answer}"
             );
-            let seen = upstream.seen().pop().unwrap();
+            let seen = upstream.requests().pop().unwrap();
             assert_eq!(seen.headers["content-length"], bytes.to_string().as_str());
         }
         let answer = in_chunks(&program, &path, (1 << 20) + 1).await;

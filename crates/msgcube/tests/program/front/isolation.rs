@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::{
     Program,
-    callbacks::{Heard, Text, success},
+    callbacks::{CallbackReply, Text, success},
 };
 
 /// A request: to which account it goes, and whose keys it uses.
@@ -112,10 +112,10 @@ impl World {
         let (secret, token) = (format!("secret-{case}-{number}"), format!("token{case}x{number}"));
         let aes_key = format!("{:0>41}AA", format!("{case}x{number}"));
         let settings = json!({"appid": appid, "secret": secret, "token": token, "encoding_aes_key": aes_key});
-        let (status, answer) = self.program.own(Method::POST, "/v1/accounts", Some(settings)).await;
+        let (status, answer) = self.program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await;
         assert_eq!(status, 201, "{answer}");
         let scopes = json!({"scopes": [format!("read:{appid}"), format!("write:{appid}")]});
-        let (_, key) = self.program.own(Method::POST, "/v1/keys", Some(scopes)).await;
+        let (_, key) = self.program.admin_call(Method::POST, "/v1/keys", Some(scopes)).await;
         let api_key = key["key"].as_str().unwrap().to_owned();
         Account { appid, secret, token, aes_key, former_aes_key: None, api_key, counted: BTreeSet::new() }
     }
@@ -150,8 +150,10 @@ impl World {
             }
             Step::Rotate { account } => {
                 let path = format!("/v1/accounts/{}/rotate", accounts[account].appid);
-                let (_, new) =
-                    self.program.own(Method::POST, &path, Some(json!({"what": "encoding_aes_key"}))).await;
+                let (_, new) = self
+                    .program
+                    .admin_call(Method::POST, &path, Some(json!({"what": "encoding_aes_key"})))
+                    .await;
                 let new = new["encoding_aes_key"].as_str().unwrap().to_owned();
                 accounts[account].former_aes_key =
                     Some(std::mem::replace(&mut accounts[account].aes_key, new));
@@ -167,12 +169,12 @@ impl World {
         user: &str,
         id: u8,
     ) {
-        let heard = self.program.receive(&account.appid, sealed).await;
+        let reply = self.program.receive(&account.appid, sealed).await;
         if is_right {
-            assert_eq!(heard, success());
+            assert_eq!(reply, success());
             account.counted.insert((user.to_owned(), id.into()));
         } else {
-            assert!(matches!(heard, Heard::Reply(400..=499, _)), "{heard:?}");
+            assert!(matches!(reply, CallbackReply::Reply(400..=499, _)), "{reply:?}");
         }
     }
 

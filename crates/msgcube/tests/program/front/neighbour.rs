@@ -19,7 +19,7 @@ use tokio::{
 
 /// A request that the server received.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedRequest {
     pub method: Method,
     /// Path and query.
     pub target: String,
@@ -59,11 +59,11 @@ impl Answer {
     }
 }
 
-type Script = dyn Fn(&Seen) -> Answer + Send + Sync;
+type Script = dyn Fn(&ReceivedRequest) -> Answer + Send + Sync;
 
 #[derive(Clone)]
 struct NeighbourState {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     script: Arc<Script>,
 }
 
@@ -75,12 +75,15 @@ pub struct Neighbour {
 }
 
 impl Neighbour {
-    pub async fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+    pub async fn start(script: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static) -> Neighbour {
         Neighbour::at(free_port().await, script).await
     }
 
     /// Starts on a port that was reserved before.
-    pub async fn at(port: FreePort, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+    pub async fn at(
+        port: FreePort,
+        script: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static,
+    ) -> Neighbour {
         let listener = TcpListener::bind(("127.0.0.1", port.number)).await.unwrap();
         let shared = NeighbourState { seen: Arc::default(), script: Arc::new(script) };
         let router = Router::new().fallback(answer).with_state(shared.clone());
@@ -89,13 +92,13 @@ impl Neighbour {
     }
 
     /// All requests so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.seen.lock().unwrap().clone()
     }
 
     /// All requests whose path starts with this.
-    pub fn asked(&self, path: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| seen.target.starts_with(path)).collect()
+    pub fn requests_to(&self, path: &str) -> Vec<ReceivedRequest> {
+        self.requests().into_iter().filter(|seen| seen.target.starts_with(path)).collect()
     }
 }
 
@@ -109,7 +112,7 @@ async fn answer(State(shared): State<NeighbourState>, request: Request) -> Respo
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.unwrap_or_default().to_vec();
     let target = parts.uri.to_string();
-    let seen = Seen { method: parts.method, target, headers: parts.headers, body };
+    let seen = ReceivedRequest { method: parts.method, target, headers: parts.headers, body };
     let answer = (shared.script)(&seen);
     shared.seen.lock().unwrap().push(seen);
     tokio::time::sleep(answer.after).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     front::{
         gateway::{REAL, program, wechat},
-        neighbour::{Answer, Seen, free_port, until},
+        neighbour::{Answer, ReceivedRequest, free_port, until},
     },
     harness::{APPID, Program, SECRET},
 };
@@ -16,7 +16,7 @@ const RID: &str = "/cgi-bin/openapi/rid/get";
 const MONTH: &str = "/datacube/getupstreammsgmonth";
 
 /// Answers with a text that names WeChat and the path.
-fn answer_as_wechat(seen: &Seen) -> Answer {
+fn answer_as_wechat(seen: &ReceivedRequest) -> Answer {
     let path = seen.target.split('?').next().unwrap_or_default();
     Answer::json(json!({"errcode": 0, "by": "WeChat", "path": path}).to_string())
 }
@@ -38,14 +38,14 @@ async fn quotas_of_the_seven_interfaces_are_answered_here_and_others_by_wechat()
         for question in
             [json!({"cgi_path": "/cgi-bin/message/custom/send"}), json!({"cgi_path": "nonsense"}), json!({})]
         {
-            let before = upstream.asked(path).len();
+            let before = upstream.requests_to(path).len();
             assert_eq!(program.ask(&token, path, question.clone()).await, by_wechat(path));
-            let asked = upstream.asked(path).split_off(before);
+            let asked = upstream.requests_to(path).split_off(before);
             assert_eq!(asked[0].target, format!("{path}?access_token={REAL}0"));
             assert_eq!(serde_json::from_slice::<Value>(&asked[0].body).unwrap(), question);
         }
     }
-    let before = upstream.seen().len();
+    let before = upstream.requests().len();
     let ours = program.ask(&token, QUOTA, json!({"cgi_path": MONTH})).await;
     assert_eq!((&ours["errcode"], &ours["quota"]["used"]), (&json!(0), &json!(0)), "{ours}");
     assert_eq!(program.ask("unknown", QUOTA, json!({"cgi_path": "/x"})).await["errcode"], 40001);
@@ -54,7 +54,7 @@ async fn quotas_of_the_seven_interfaces_are_answered_here_and_others_by_wechat()
         let answer: Value = program.http.post(&url).body(body).send().await.unwrap().json().await.unwrap();
         assert!(matches!(answer["errcode"].as_i64(), Some(44002 | 47001)), "{answer}");
     }
-    assert_eq!(upstream.seen().len(), before, "nothing was sent to WeChat");
+    assert_eq!(upstream.requests().len(), before, "nothing was sent to WeChat");
 }
 
 #[tokio::test]
@@ -66,21 +66,21 @@ async fn our_request_ids_are_answered_here_and_others_by_wechat() {
     let rid = rid_of(&program.ask(&token, MONTH, dates).await);
     let shown = program.ask(&token, RID, json!({ "rid": rid })).await;
     assert_eq!(shown["request"]["request_url"], format!("{MONTH}?access_token=***"), "{shown}");
-    assert!(upstream.asked(RID).is_empty());
+    assert!(upstream.requests_to(RID).is_empty());
     let now = &rid[..8];
     for other in ["61725984-6126f6f9-040f19c4", &format!("{now}-6126f6f9-040f19c4"), "ffffffff-1-1", "x"] {
         assert_eq!(program.ask(&token, RID, json!({ "rid": other })).await, by_wechat(RID), "{other}");
-        let sent: Value = serde_json::from_slice(&upstream.asked(RID).pop().unwrap().body).unwrap();
+        let sent: Value = serde_json::from_slice(&upstream.requests_to(RID).pop().unwrap().body).unwrap();
         assert_eq!(sent["rid"], *other);
     }
     // A request id of another account is refused.
     let new = json!({"appid": "wx00000000000000c3", "secret": "third-secret", "token": "thirdToken"});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(new)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(new)).await.0, 201);
     let third = program.token("wx00000000000000c3", "third-secret").await;
-    let before = upstream.asked(RID).len();
+    let before = upstream.requests_to(RID).len();
     let answer = program.ask(third["access_token"].as_str().unwrap(), RID, json!({ "rid": rid })).await;
     assert_eq!(answer["errcode"], 76003, "{answer}");
-    assert_eq!(upstream.asked(RID).len(), before);
+    assert_eq!(upstream.requests_to(RID).len(), before);
 }
 
 #[tokio::test]
@@ -110,11 +110,11 @@ async fn clearing_a_quota_also_clears_wechats_and_never_sends_our_secrets() {
     let dates = json!({"begin_date": "2020-01-01", "end_date": "2020-01-01"});
     let clear = "/cgi-bin/clear_quota";
     assert_eq!(program.ask(&token, clear, json!({"appid": "wx1"})).await["errcode"], 40013);
-    assert!(upstream.asked(clear).is_empty(), "a call with the appid of another account is not sent");
+    assert!(upstream.requests_to(clear).is_empty(), "a call with the appid of another account is not sent");
     for by_secret in [false, true] {
         assert_eq!(program.ask(&token, MONTH, dates.clone()).await, json!({"list": []}));
         assert_eq!(program.ask(&token, MONTH, dates.clone()).await["errcode"], 45009);
-        let before = upstream.asked(clear).len();
+        let before = upstream.requests_to(clear).len();
         let answer = if by_secret {
             let path = "/cgi-bin/clear_quota/v2";
             program.post(path, &json!({"appid": APPID, "appsecret": SECRET})).await
@@ -122,7 +122,7 @@ async fn clearing_a_quota_also_clears_wechats_and_never_sends_our_secrets() {
             program.ask(&token, clear, json!({"appid": APPID})).await
         };
         assert_eq!(answer, by_wechat(clear));
-        let asked = upstream.asked(clear).split_off(before);
+        let asked = upstream.requests_to(clear).split_off(before);
         assert_eq!((asked.len(), &asked[0].target), (1, &format!("{clear}?access_token={REAL}0")));
         assert_eq!(serde_json::from_slice::<Value>(&asked[0].body).unwrap(), json!({"appid": APPID}));
         assert_eq!(asked[0].headers["content-length"], asked[0].body.len().to_string().as_str());
@@ -130,7 +130,7 @@ async fn clearing_a_quota_also_clears_wechats_and_never_sends_our_secrets() {
     for _ in 2..10 {
         assert_eq!(program.ask(&token, clear, json!({"appid": APPID})).await, by_wechat(clear));
     }
-    let before = upstream.asked(clear).len();
+    let before = upstream.requests_to(clear).len();
     assert_eq!(program.ask(&token, clear, json!({"appid": APPID})).await["errcode"], 48006);
     let wrong = program.post("/cgi-bin/clear_quota/v2", &json!({"appid": APPID, "appsecret": "x"})).await;
     assert_eq!(wrong["errcode"], 40125);
@@ -138,8 +138,8 @@ async fn clearing_a_quota_also_clears_wechats_and_never_sends_our_secrets() {
     let odd = format!("{}/cgi-bin/clear_quota//v2?access_token={token}", program.base);
     let status = program.http.post(odd).json(&json!({"appsecret": SECRET})).send().await.unwrap().status();
     assert_eq!(status, 404);
-    assert_eq!(upstream.asked(clear).len(), before);
-    for seen in upstream.seen() {
+    assert_eq!(upstream.requests_to(clear).len(), before);
+    for seen in upstream.requests() {
         assert!(!String::from_utf8_lossy(&seen.body).contains(SECRET));
     }
 }
@@ -211,5 +211,5 @@ async fn a_request_id_from_before_a_restart_is_looked_up_at_wechat() {
     let rid = rid_of(&program.ask(&token, MONTH, dates).await);
     program.restart("-TERM");
     assert_eq!(program.ask(&token, RID, json!({ "rid": rid })).await, by_wechat(RID));
-    assert_eq!(upstream.asked(RID).len(), 1);
+    assert_eq!(upstream.requests_to(RID).len(), 1);
 }

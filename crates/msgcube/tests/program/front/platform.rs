@@ -12,7 +12,7 @@ use crate::{
     front::neighbour::{Answer, Neighbour, free_port, until},
     harness::{
         AES_KEY, APPID, Program,
-        callbacks::{Heard, Text, now_s, success, written_day},
+        callbacks::{CallbackReply, Text, now_s, success, written_day},
     },
 };
 
@@ -76,19 +76,19 @@ fn message(to: &str, id: u64) -> Sealed {
 }
 
 impl Program {
-    async fn push(&self, path: &str, sealed: &Sealed) -> Heard {
+    async fn push(&self, path: &str, sealed: &Sealed) -> CallbackReply {
         self.push_to(PLATFORM, path, sealed).await
     }
 
-    pub async fn push_to(&self, platform: &str, path: &str, sealed: &Sealed) -> Heard {
+    pub async fn push_to(&self, platform: &str, path: &str, sealed: &Sealed) -> CallbackReply {
         self.post_sealed(&format!("component/{platform}/{path}"), sealed).await
     }
 
-    async fn tell(&self, event: &Sealed) -> Heard {
+    async fn push_event(&self, event: &Sealed) -> CallbackReply {
         self.push("events", event).await
     }
 
-    async fn bring(&self, appid: &str, message: &Sealed) -> Heard {
+    async fn push_message(&self, appid: &str, message: &Sealed) -> CallbackReply {
         self.push(&format!("callback/{appid}"), message).await
     }
 
@@ -97,7 +97,7 @@ impl Program {
     }
 
     async fn status(&self, appid: &str) -> Value {
-        let (_, shown) = self.own(Method::GET, &format!("/v1/accounts/{appid}"), None).await;
+        let (_, shown) = self.admin_call(Method::GET, &format!("/v1/accounts/{appid}"), None).await;
         shown["platforms"][0]["status"].clone()
     }
 }
@@ -106,81 +106,91 @@ impl Program {
 async fn an_account_is_added_by_its_first_message_and_survives_a_kill() {
     let mut program = program("", "");
     let first = message("gh_one", 1);
-    assert_eq!(program.bring(ONE, &first).await, success());
+    assert_eq!(program.push_message(ONE, &first).await, success());
     program.restart("-KILL");
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (1, json!("pending")));
-    assert_eq!(program.bring(ONE, &first).await, success(), "a repeat");
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
-    assert_eq!(program.tell(&authorized(ONE, now_s())).await, success());
+    assert_eq!(program.push_message(ONE, &first).await, success(), "a repeat");
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!(program.push_event(&authorized(ONE, now_s())).await, success());
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (2, json!("authorized")));
-    let (_, shown) = program.own(Method::GET, &format!("/v1/accounts/{ONE}"), None).await;
+    let (_, shown) = program.admin_call(Method::GET, &format!("/v1/accounts/{ONE}"), None).await;
     assert_eq!((&shown["origin"], &shown["secrets"]), (&json!("platform"), &json!([])));
     assert_eq!(shown["platforms"][0]["original_id"], "gh_one");
     assert_eq!(shown["callback"], format!("/component/{PLATFORM}/callback/{ONE}"));
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     assert!(listed.to_string().contains("\"status\":\"authorized\""), "{listed}");
     let other = program.receive(ONE, &Text::new("o1", 9).plain("")).await;
-    assert!(matches!(other, Heard::Reply(404, _)), "it has no callback address of its own: {other:?}");
+    assert!(
+        matches!(other, CallbackReply::Reply(404, _)),
+        "it has no callback address of its own: {other:?}"
+    );
     assert_eq!(program.token(ONE, "anything").await["errcode"], 40125);
 }
 
 #[tokio::test]
 async fn an_operator_can_give_such_an_account_a_secret_and_its_own_callback() {
     let mut program = program("", "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     let path = format!("/v1/accounts/{ONE}");
-    let (status, shown) = program.own(Method::PATCH, &path, Some(json!({"secret": "s3cret-of-one"}))).await;
+    let (status, shown) =
+        program.admin_call(Method::PATCH, &path, Some(json!({"secret": "s3cret-of-one"}))).await;
     assert_eq!((status, &shown["secrets"]), (200, &json!(["secret"])), "{shown}");
     let more = json!({"token": "ownToken", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::PATCH, &path, Some(more)).await.0, 200);
+    assert_eq!(program.admin_call(Method::PATCH, &path, Some(more)).await.0, 200);
     program.restart("-KILL");
     assert!(program.token(ONE, "s3cret-of-one").await["access_token"].is_string());
     assert_eq!(program.receive(ONE, &Text::new("o1", 2).safe("ownToken", AES_KEY, ONE)).await, success());
-    assert_eq!(program.bring(ONE, &message("gh_one", 3)).await, success());
+    assert_eq!(program.push_message(ONE, &message("gh_one", 3)).await, success());
     assert_eq!(program.messages(ONE).await, 3);
-    program.tell(&authorized(ONE, now_s())).await;
+    program.push_event(&authorized(ONE, now_s())).await;
     assert_eq!(
-        program.own(Method::DELETE, &path, None).await.0,
+        program.admin_call(Method::DELETE, &path, None).await.0,
         409,
         "it cannot be removed while messages arrive"
     );
-    program.tell(&unauthorized(ONE, now_s() + 1)).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
+    program.push_event(&unauthorized(ONE, now_s() + 1)).await;
+    assert_eq!(program.admin_call(Method::DELETE, &path, None).await.0, 200);
     program.restart("-KILL");
-    assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
-    assert_eq!(program.bring(ONE, &message("gh_one", 4)).await, success());
+    assert_eq!(program.admin_call(Method::GET, &path, None).await.0, 404);
+    assert_eq!(program.push_message(ONE, &message("gh_one", 4)).await, success());
     assert_eq!(program.messages(ONE).await, 4, "its figures are kept");
 }
 
 #[tokio::test]
 async fn the_account_of_a_message_is_decided_by_the_message_and_not_by_the_address() {
     let mut program = program("", "");
-    program.bring(ONE, &message("gh_one", 1)).await;
-    let refused = |heard: Heard| assert!(matches!(heard, Heard::Reply(403, _)), "{heard:?}");
-    refused(program.bring(TWO, &message("gh_one", 1)).await);
-    assert_eq!(program.own(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0, 404);
-    program.bring(TWO, &message("gh_two", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    let refused = |reply: CallbackReply| assert!(matches!(reply, CallbackReply::Reply(403, _)), "{reply:?}");
+    refused(program.push_message(TWO, &message("gh_one", 1)).await);
+    assert_eq!(program.admin_call(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0, 404);
+    program.push_message(TWO, &message("gh_two", 1)).await;
     program.restart("-KILL");
     let restarted_s = now_s();
     until("both are covered again", async || now_s() > restarted_s + 2).await;
     let (one, two) = (program.gaps(ONE).await, program.gaps(TWO).await);
-    refused(program.bring(TWO, &message("gh_one", 2)).await);
-    refused(program.bring(ONE, &message("gh_other", 3)).await);
+    refused(program.push_message(TWO, &message("gh_one", 2)).await);
+    refused(program.push_message(ONE, &message("gh_other", 3)).await);
     assert_eq!((program.messages(ONE).await, program.messages(TWO).await), (1, 1));
     until("what may be its own and was refused is a gap", async || program.gaps(ONE).await > one).await;
     assert_eq!(program.gaps(TWO).await, two, "a message of another account is no gap of this one");
     // The settings of an operator are decisive.
     let told = json!({"original_id": "gh_other"});
-    assert_eq!(program.own(Method::PATCH, &format!("/v1/accounts/{ONE}"), Some(told)).await.0, 200);
-    assert_eq!(program.bring(ONE, &message("gh_other", 4)).await, success());
-    refused(program.bring(ONE, &message("gh_one", 5)).await);
+    assert_eq!(program.admin_call(Method::PATCH, &format!("/v1/accounts/{ONE}"), Some(told)).await.0, 200);
+    assert_eq!(program.push_message(ONE, &message("gh_other", 4)).await, success());
+    refused(program.push_message(ONE, &message("gh_one", 5)).await);
     for appid in ["wx%20x", "wx%00", PLATFORM, &"x".repeat(129)] {
-        assert!(matches!(program.bring(appid, &message("gh_x", 1)).await, Heard::Reply(404, _)), "{appid}");
+        assert!(
+            matches!(program.push_message(appid, &message("gh_x", 1)).await, CallbackReply::Reply(404, _)),
+            "{appid}"
+        );
     }
     let plain = Text::new("o1", 6).plain(TOKEN);
-    assert!(matches!(program.bring(ONE, &plain).await, Heard::Reply(400, _)), "plain callbacks are refused");
+    assert!(
+        matches!(program.push_message(ONE, &plain).await, CallbackReply::Reply(400, _)),
+        "plain callbacks are refused"
+    );
     let foreign = Text::new("o1", 6).safe(TOKEN, AES_KEY, ONE);
-    refused(program.bring(ONE, &foreign).await);
+    refused(program.push_message(ONE, &foreign).await);
 }
 
 #[tokio::test]
@@ -188,28 +198,28 @@ async fn the_latest_event_is_decisive_and_replayed_messages_count_once() {
     let mut program = program("", "");
     let now_s = now_s();
     let first = authorized(ONE, now_s - 100);
-    program.tell(&first).await;
-    program.tell(&unauthorized(ONE, now_s - 50)).await;
-    assert_eq!(program.tell(&first).await, success());
+    program.push_event(&first).await;
+    program.push_event(&unauthorized(ONE, now_s - 50)).await;
+    assert_eq!(program.push_event(&first).await, success());
     assert_eq!(program.status(ONE).await, "unauthorized");
     program.restart("-KILL");
-    assert_eq!(program.tell(&first).await, success());
+    assert_eq!(program.push_event(&first).await, success());
     assert_eq!(program.status(ONE).await, "unauthorized");
-    assert_eq!(program.bring(ONE, &message("gh_one", 1)).await, success(), "late but counted");
+    assert_eq!(program.push_message(ONE, &message("gh_one", 1)).await, success(), "late but counted");
     assert_eq!(program.messages(ONE).await, 1);
-    program.tell(&ticket("ticket@@@2", now_s - 10)).await;
-    program.tell(&ticket("ticket@@@1", now_s - 700)).await;
+    program.push_event(&ticket("ticket@@@2", now_s - 10)).await;
+    program.push_event(&ticket("ticket@@@1", now_s - 700)).await;
     program.restart("-KILL");
     let path = format!("/v1/components/{PLATFORM}/ticket");
-    let (_, shown) = program.own(Method::GET, &path, None).await;
+    let (_, shown) = program.admin_call(Method::GET, &path, None).await;
     assert_eq!(shown, json!({"component_verify_ticket": "ticket@@@2"}));
-    assert_eq!(program.tell(&ticket("ticket@@@2", now_s - 10)).await, success());
+    assert_eq!(program.push_event(&ticket("ticket@@@2", now_s - 10)).await, success());
     assert_eq!(program.metric("msgcube_callbacks_total{result=\"event\",reason=\"replayed\"}").await, 1);
     let stored = program.stored();
     for text in ["ticket@@@2", "gh_one"] {
         assert!(!stored.windows(text.len()).any(|part| part == text.as_bytes()), "{text} is on disk");
     }
-    program.tell(&authorized(ONE, now_s)).await;
+    program.push_event(&authorized(ONE, now_s)).await;
     assert_eq!(program.status(ONE).await, "authorized");
 }
 
@@ -219,29 +229,29 @@ async fn events_from_before_the_removal_of_an_account_do_not_bring_it_back() {
     let mut program = program("", &format!("push_url = \"{}/events\"\n", behind.base));
     let path = format!("/v1/accounts/{ONE}");
     let (first, taken_back) = (authorized(ONE, now_s() - 60), unauthorized(ONE, now_s() - 30));
-    program.tell(&first).await;
-    program.bring(ONE, &message("gh_one", 1)).await;
-    program.tell(&taken_back).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
+    program.push_event(&first).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    program.push_event(&taken_back).await;
+    assert_eq!(program.admin_call(Method::DELETE, &path, None).await.0, 200);
     for kill in [false, true] {
         if kill {
             program.restart("-KILL");
         }
         for old in [&first, &taken_back, &event("updateauthorized", now_s() - 40, &named(ONE))] {
-            assert_eq!(program.tell(old).await, success());
-            assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
+            assert_eq!(program.push_event(old).await, success());
+            assert_eq!(program.admin_call(Method::GET, &path, None).await.0, 404);
         }
         let metric = "msgcube_callbacks_total{result=\"event\",reason=\"before_removal\"}";
         assert_eq!(program.metric(metric).await, 3);
     }
     // A push that was being sent at the kill is sent again.
-    until("all of them went on", async || behind.asked("/events").len() >= 8).await;
+    until("all of them went on", async || behind.requests_to("/events").len() >= 8).await;
     // A message brings the account back without a known state. Earlier events still do not count.
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
     program.restart("-KILL");
-    program.tell(&first).await;
+    program.push_event(&first).await;
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (2, json!("pending")));
-    program.tell(&authorized(ONE, now_s() + 1)).await;
+    program.push_event(&authorized(ONE, now_s() + 1)).await;
     program.restart("-KILL");
     assert_eq!(program.status(ONE).await, "authorized");
 }
@@ -258,12 +268,12 @@ async fn every_event_is_passed_on_unchanged_even_if_the_platform_is_down_or_msgc
         authorized(ONE, now_s),
     ];
     for event in &events {
-        assert_eq!(program.tell(event).await, success());
+        assert_eq!(program.push_event(event).await, success());
     }
     program.restart("-KILL");
     let platform = Neighbour::at(port, |_| Answer::new(200, "", "success")).await;
-    until("all events are there", async || platform.seen().len() == 4).await;
-    for (seen, sent) in platform.seen().iter().zip(&events) {
+    until("all events are there", async || platform.requests().len() == 4).await;
+    for (seen, sent) in platform.requests().iter().zip(&events) {
         assert_eq!(
             (&seen.target, &seen.body),
             (&format!("/events?k=1&{}", sent.query), &sent.body.clone().into())
@@ -272,9 +282,9 @@ async fn every_event_is_passed_on_unchanged_even_if_the_platform_is_down_or_msgc
     }
     let mut wrong = ticket("ticket@@@2", now_s);
     wrong.query = wrong.query.replace("msg_signature=", "msg_signature=0");
-    assert!(matches!(program.tell(&wrong).await, Heard::Reply(401, _)));
-    let heard = program.receive(APPID, &Text::new("o1", 1).usual()).await;
-    assert_eq!((heard, platform.seen().len()), (success(), 4));
+    assert!(matches!(program.push_event(&wrong).await, CallbackReply::Reply(401, _)));
+    let reply = program.receive(APPID, &Text::new("o1", 1).usual()).await;
+    assert_eq!((reply, platform.requests().len()), (success(), 4));
 }
 
 #[tokio::test]
@@ -286,18 +296,22 @@ async fn callbacks_of_all_accounts_are_passed_to_one_server_with_the_appid_in_th
         platform.base, listener.base
     );
     let program = program("", &relay);
-    let from_platform = Heard::Reply(200, "<xml>reply</xml>".to_owned());
+    let from_platform = CallbackReply::Reply(200, "<xml>reply</xml>".to_owned());
     let sent = message("gh_one", 1);
-    assert_eq!(program.bring(ONE, &sent).await, from_platform);
-    assert_eq!(program.bring("wx%2Fodd", &message("gh_odd", 1)).await, from_platform);
-    assert_eq!(program.bring(TWO, &message("gh_one", 2)).await, from_platform, "refused but passed on");
-    let seen = platform.seen();
+    assert_eq!(program.push_message(ONE, &sent).await, from_platform);
+    assert_eq!(program.push_message("wx%2Fodd", &message("gh_odd", 1)).await, from_platform);
+    assert_eq!(
+        program.push_message(TWO, &message("gh_one", 2)).await,
+        from_platform,
+        "refused but passed on"
+    );
+    let seen = platform.requests();
     assert_eq!(seen[0].target, format!("/{ONE}/msg?a={ONE}&{}", sent.query));
     assert!(seen[1].target.starts_with("/wx%2Fodd/msg?a=wx%2Fodd&"), "{}", seen[1].target);
     assert_eq!((program.messages(ONE).await, program.messages("wx%2Fodd").await), (1, 1));
-    until("the listener has its copies", async || listener.seen().len() == 3).await;
-    let copied = listener.seen().iter().any(|seen| seen.target.starts_with(&format!("/copy/{ONE}?")));
-    assert!(copied, "{:?}", listener.seen());
+    until("the listener has its copies", async || listener.requests().len() == 3).await;
+    let copied = listener.requests().iter().any(|seen| seen.target.starts_with(&format!("/copy/{ONE}?")));
+    assert!(copied, "{:?}", listener.requests());
 }
 
 /// A fake WeChat that answers the calls of a platform.
@@ -342,18 +356,18 @@ async fn calls_of_a_platform_are_passed_on_and_its_tokens_are_still_known_after_
     let call = "api_component_token?x=%2B";
     let given = program.wechats_component_call(call, json!({"component_appsecret": "s"})).await;
     assert_eq!(given["component_access_token"], "COMPONENT");
-    let seen = upstream.seen().pop().unwrap();
+    let seen = upstream.requests().pop().unwrap();
     assert_eq!(seen.target, "/cgi-bin/component/api_component_token?x=%2B");
     let asked: Value = serde_json::from_slice(&seen.body).unwrap();
     assert_eq!(asked, json!({"component_appid": PLATFORM, "component_appsecret": "s"}));
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     let query_auth = "api_query_auth?component_access_token=COMPONENT";
     program.wechats_component_call(query_auth, json!({"authorization_code": "c"})).await;
     assert_eq!(program.status(ONE).await, "authorized", "WeChat gave out a token for it");
     let authorizer_token = "api_authorizer_token?component_access_token=COMPONENT";
     program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     program.restart("-KILL");
-    let fetched = upstream.asked("/cgi-bin/stable_token").len();
+    let fetched = upstream.requests_to("/cgi-bin/stable_token").len();
     for (target, passes) in [
         ("/cgi-bin/menu/get?access_token=ONE1", true),
         ("/cgi-bin/menu/get?access_token=TWO1", true),
@@ -364,17 +378,17 @@ async fn calls_of_a_platform_are_passed_on_and_its_tokens_are_still_known_after_
         ("/cgi-bin/menu/get?access_token=ONE2", false),
         ("/cgi-bin/menu/get?access_token=nonsense&component_access_token=COMPONENT", false),
     ] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let answer = program.post_text(target, "{}").await;
         assert_eq!(answer == json!({"ok": 1}), passes, "{target}: {answer}");
-        let seen = upstream.seen();
+        let seen = upstream.requests();
         assert_eq!(seen.len() - before, usize::from(passes), "{target}");
         assert!(!passes || seen.last().unwrap().target == target, "unchanged: {target}");
     }
     let refused = program.post_text("/cgi-bin/refused?access_token=ONE1", "{}").await;
     assert_eq!(refused["errcode"], 40001, "the refusal goes to the caller");
-    assert_eq!(upstream.asked("/cgi-bin/stable_token").len(), fetched, "no new token is requested");
-    assert_eq!(upstream.asked("/cgi-bin/refused").len(), 1, "the call is not repeated");
+    assert_eq!(upstream.requests_to("/cgi-bin/stable_token").len(), fetched, "no new token is requested");
+    assert_eq!(upstream.requests_to("/cgi-bin/refused").len(), 1, "the call is not repeated");
     // A call without component_appid.
     let form = "/cgi-bin/component/fastregisterweapp?action=create&component_access_token=COMPONENT";
     assert_eq!(program.post_text(form, "{\"name\":\"x\"}").await, json!({"ok": 1}));
@@ -389,14 +403,14 @@ async fn an_authorizer_token_reads_its_account_and_a_platform_token_reads_none()
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     program.wechats_component_call("api_component_token", json!({})).await;
     program.wechats_component_call("api_query_auth", json!({})).await;
     let authorizer_token = "api_authorizer_token?access_token=COMPONENT";
     program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     let today = written_day();
     let claim = format!("/v1/accounts/{ONE}/messages?covers={today}..{today}");
-    assert_eq!(program.own(Method::POST, &claim, None).await.0, 200);
+    assert_eq!(program.admin_call(Method::POST, &claim, None).await.0, 200);
     let ask = async |token: &str, day: &str| -> Value {
         let url = format!("{}/datacube/getupstreammsg?access_token={token}", program.base);
         let body = json!({"begin_date": day, "end_date": day});
@@ -406,7 +420,7 @@ async fn an_authorizer_token_reads_its_account_and_a_platform_token_reads_none()
     assert_eq!(ask("COMPONENT", &today).await["errcode"], 61015);
     assert_eq!(ask("TWO1", &today).await["errcode"], 40001, "an unknown account");
     assert_eq!(ask("ONE1", "2020-02-02").await, json!({"ok": 1}), "not covered, so WeChat answers");
-    let seen = upstream.asked("/datacube/").pop().unwrap();
+    let seen = upstream.requests_to("/datacube/").pop().unwrap();
     assert_eq!(seen.target, "/datacube/getupstreammsg?access_token=ONE1", "with the caller's own token");
 }
 
@@ -415,8 +429,8 @@ async fn naming_an_account_in_a_call_of_another_platform_gives_no_access_to_it()
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
-    program.bring(ONE, &message("gh_one", 1)).await;
-    program.bring(TWO, &message("gh_two", 2)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    program.push_message(TWO, &message("gh_two", 2)).await;
     // This platform token did not come from api_component_token through msgcube.
     let call = "api_authorizer_token?component_access_token=FOREIGN";
     let answer = program.wechats_component_call(call, json!({"authorizer_appid": TWO})).await;
@@ -428,7 +442,7 @@ async fn naming_an_account_in_a_call_of_another_platform_gives_no_access_to_it()
         let answer = program.http.post(url).body(twice.clone()).send().await.unwrap();
         assert_eq!(answer.json::<Value>().await.unwrap()["errcode"], 47001, "{call}");
     }
-    assert_eq!(upstream.seen().len(), 0, "nothing was sent to WeChat");
+    assert_eq!(upstream.requests().len(), 0, "nothing was sent to WeChat");
     assert_eq!(program.status(TWO).await, "pending");
     // A token of ours is never sent to WeChat, in any field.
     let own = program.access_token().await;
@@ -437,7 +451,7 @@ async fn naming_an_account_in_a_call_of_another_platform_gives_no_access_to_it()
     program.wechats_component_call("api_component_token", json!({})).await;
     let target = format!("/cgi-bin/menu/get?access_token=COMPONENT&access_token={own}");
     assert_eq!(program.post_text(&target, "{}").await["errcode"], 40001);
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -445,7 +459,7 @@ async fn an_account_that_revoked_its_authorization_can_no_longer_be_read() {
     let upstream = wechat().await;
     let top = format!("[upstream]\nbase = \"{}\"\nuncovered = \"counted\"\n", upstream.base);
     let program = program(&top, "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     program.wechats_component_call("api_component_token", json!({})).await;
     program.wechats_component_call("api_query_auth", json!({})).await;
     let ask = async || {
@@ -458,17 +472,21 @@ async fn an_account_that_revoked_its_authorization_can_no_longer_be_read() {
     };
     assert_eq!(ask().await, json!({"list": []}));
     // Our clock may differ from WeChat's. A later event of WeChat is decisive.
-    let heard = program
-        .tell(&event("unauthorized", 1_500_000_000, &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>")))
+    let reply = program
+        .push_event(&event(
+            "unauthorized",
+            1_500_000_000,
+            &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>"),
+        ))
         .await;
-    assert_eq!((heard, program.status(ONE).await), (success(), json!("unauthorized")));
+    assert_eq!((reply, program.status(ONE).await), (success(), json!("unauthorized")));
     assert_eq!(ask().await["errcode"], 61003);
     let url = format!("{}/datacube/getupstreammsg?access_token=ONE1", program.base);
     let by_get: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(by_get["errcode"], 43002, "the method comes first");
     // After a removal and a new message, the account is not authorized until WeChat gives out a token again.
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
     assert_eq!((ask().await["errcode"].clone(), program.status(ONE).await), (json!(61003), json!("pending")));
     program.wechats_component_call("api_query_auth", json!({})).await;
     assert_eq!((ask().await, program.status(ONE).await), (json!({"list": []}), json!("authorized")));
@@ -493,8 +511,9 @@ async fn thousands_of_accounts_that_appear_at_once_all_survive_a_kill() {
         if number >= accounts {
             return;
         }
-        let heard = program.bring(&format!("wxmany{number}"), &message(&format!("gh_{number}"), 1)).await;
-        assert_eq!(heard, success(), "{number}");
+        let reply =
+            program.push_message(&format!("wxmany{number}"), &message(&format!("gh_{number}"), 1)).await;
+        assert_eq!(reply, success(), "{number}");
     };
     let senders: Vec<_> = (0..16).map(|_| sender()).collect();
     let mut senders: Vec<_> = senders.into_iter().map(Box::pin).collect();
@@ -506,7 +525,7 @@ async fn thousands_of_accounts_that_appear_at_once_all_survive_a_kill() {
     drop(senders);
     println!("{accounts} accounts in {:?}", started.elapsed());
     program.restart("-KILL");
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     assert_eq!(listed["accounts"].as_array().unwrap().len(), accounts + 1);
     assert_eq!(listed.to_string().matches("\"pending\"").count(), accounts);
     for number in (0..accounts).step_by(501) {

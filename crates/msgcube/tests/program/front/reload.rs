@@ -12,7 +12,7 @@ use crate::{
     front::neighbour::{Answer, Neighbour, until},
     harness::{
         ADMIN_KEY, AES_KEY, APPID, Folder, Program, SECRET, TOKEN,
-        callbacks::{Heard, Text, now_s, success},
+        callbacks::{CallbackReply, Text, now_s, success},
     },
 };
 
@@ -31,8 +31,8 @@ fn message(appid: &str, id: u64) -> wechat::callback::seal::Sealed {
     Text::new("o1", id).safe("newToken", AES_KEY, appid)
 }
 
-fn gone(heard: &Heard) -> bool {
-    matches!(heard, Heard::Reply(404, _))
+fn is_not_found(reply: &CallbackReply) -> bool {
+    matches!(reply, CallbackReply::Reply(404, _))
 }
 
 impl Program {
@@ -45,7 +45,7 @@ impl Program {
     }
 
     async fn reload(&self) -> (u16, Value) {
-        self.own(Method::POST, "/v1/reload", None).await
+        self.admin_call(Method::POST, "/v1/reload", None).await
     }
 
     /// Writes this file, reloads, and returns what changed.
@@ -61,7 +61,7 @@ impl Program {
     }
 
     /// The errcode of a query with this token.
-    async fn asked(&self, token: &str) -> Value {
+    async fn query_errcode(&self, token: &str) -> Value {
         let body = json!({"begin_date": "2026-01-01", "end_date": "2026-01-01"});
         let answer = self.ask(token, "/datacube/getupstreammsg", body).await;
         answer.get("errcode").unwrap_or(&Value::Null).clone()
@@ -77,7 +77,7 @@ impl Program {
 async fn accounts_in_the_file_are_added_changed_and_removed() {
     let program = Program::start("", "");
     let file = program.file();
-    assert!(gone(&program.receive(NEW, &message(NEW, 1)).await));
+    assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await));
     let answer = program.reload_with(&format!("{file}{}", account(NEW))).await;
     assert_eq!(answer["accounts"], json!({"added": [NEW], "changed": [], "removed": []}));
     assert_eq!((&answer["settings"], &answer["needs_restart"]), (&json!([]), &json!([])));
@@ -96,19 +96,19 @@ async fn accounts_in_the_file_are_added_changed_and_removed() {
     assert_eq!(program.receive(NEW, &other).await, success());
     assert_eq!(program.token(NEW, &format!("secret-of-{NEW}")).await["errcode"], 40125);
     program.own_token(NEW, &format!("other-secret-of-{NEW}")).await;
-    assert_ne!(program.asked(&token).await, 40001, "issued access tokens stay valid");
+    assert_ne!(program.query_errcode(&token).await, 40001, "issued access tokens stay valid");
     // Removed: it takes no callbacks, its tokens are revoked and coverage ends. Its figures stay.
     let answer = program.reload_with(&file).await;
     assert_eq!(answer["accounts"]["removed"], json!([NEW]));
-    assert!(gone(&program.receive(NEW, &other).await));
-    assert_eq!(program.asked(&token).await, 40001);
+    assert!(is_not_found(&program.receive(NEW, &other).await));
+    assert_eq!(program.query_errcode(&token).await, 40001);
     assert_eq!(program.token(NEW, &format!("other-secret-of-{NEW}")).await["errcode"], 40013);
     assert_eq!(program.reload().await.1["accounts"], json!({"added": [], "changed": [], "removed": []}));
     let away_s = now_s();
     until("a second of it is over", async || now_s() > away_s + 1).await;
     program.reload_with(&format!("{file}{}", account(NEW))).await;
     assert_eq!(program.messages(NEW).await, 2);
-    assert_eq!(program.asked(&token).await, 40001, "its tokens stay revoked");
+    assert_eq!(program.query_errcode(&token).await, 40001, "its tokens stay revoked");
     assert_eq!(Program::gaps_of(&program.coverage(NEW).await), 1, "the time out of service");
     assert_eq!(program.receive(NEW, &message(NEW, 4)).await, success());
     let log = program.log();
@@ -142,7 +142,7 @@ async fn an_invalid_file_changes_nothing_and_gives_the_same_error_as_a_start() {
         assert!(said.contains(&format!("error: {error}\n")), "{error}: {said}");
         let (is_fine, said) = program.command(&["reload"]);
         assert!(!is_fine && said.contains(&error), "{said}");
-        assert!(gone(&program.receive(NEW, &message(NEW, 1)).await), "{text}");
+        assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await), "{text}");
     }
     // A valid file, but with a relay to the socket in use.
     program.write(&format!("{added}[account.relay]\nurl = \"http://{address}/x\"\n"));
@@ -159,7 +159,7 @@ async fn an_invalid_file_changes_nothing_and_gives_the_same_error_as_a_start() {
     program.signal("-HUP");
     until("the log says so", async || program.log().matches("nothing was changed").count() == 13).await;
     assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
-    assert!(gone(&program.receive(NEW, &message(NEW, 1)).await));
+    assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await));
     program.reload_with(&added).await;
     assert_eq!(program.receive(NEW, &message(NEW, 1)).await, success());
 }
@@ -242,22 +242,22 @@ async fn the_command_says_what_changed_in_both_languages_and_as_json() {
 
 /// The state of accounts and tokens, as the HTTP interfaces show it.
 async fn visible_state(program: &Program, tokens: &[&str], secrets: &[(&str, &str)]) -> Value {
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     let mut accounts = listed["accounts"].clone();
     for account in accounts.as_array_mut().unwrap() {
         account.as_object_mut().unwrap().remove("coverage");
     }
     let (mut answers, mut given, mut callbacks) = (Vec::new(), Vec::new(), Vec::new());
     for token in tokens {
-        answers.push(program.asked(token).await);
+        answers.push(program.query_errcode(token).await);
     }
     for (appid, secret) in secrets {
         let answer = program.token(appid, secret).await;
         given.push(json!([answer["errcode"], answer["access_token"]]));
     }
     for appid in [APPID, NEW, THIRD] {
-        let heard = program.receive(appid, &message(appid, 9)).await;
-        callbacks.push(format!("{heard:?}"));
+        let reply = program.receive(appid, &message(appid, 9)).await;
+        callbacks.push(format!("{reply:?}"));
     }
     json!([accounts, answers, given, callbacks])
 }
@@ -268,7 +268,7 @@ async fn a_reload_has_the_same_result_as_a_restart_with_the_same_file() {
     let file = program.file();
     let at_run_time =
         json!({"appid": THIRD, "secret": "run-time", "token": "newToken", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(at_run_time)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(at_run_time)).await.0, 201);
     program.reload_with(&format!("{file}{}", account(NEW))).await;
     let of_file = format!("secret-of-{THIRD}");
     let tokens = [
@@ -320,11 +320,11 @@ async fn a_reload_changes_wechats_address_and_the_bots_and_keeps_stored_tokens()
     assert_eq!(call().await["from"], "one");
     program.reload_with(&format!("callback_max_age_s = 7\n{file}")).await;
     assert_eq!(call().await["from"], "one");
-    assert_eq!(one.asked("/cgi-bin/stable_token").len(), 1, "the real token is kept");
+    assert_eq!(one.requests_to("/cgi-bin/stable_token").len(), 1, "the real token is kept");
     let answer = program.reload_with(&file.replace(&one.base, &two.base)).await;
     assert_eq!(answer["settings"], json!(["callback_max_age_s", "upstream.base"]));
     assert_eq!(call().await["from"], "two");
-    assert_eq!(two.asked("/cgi-bin/stable_token").len(), 1, "another upstream needs its own token");
+    assert_eq!(two.requests_to("/cgi-bin/stable_token").len(), 1, "another upstream needs its own token");
     let answer = program.reload_with(&file.replace(&top, "")).await;
     assert_eq!(answer["settings"], json!(["upstream"]));
     assert!(call().await["from"].is_null());
@@ -333,13 +333,13 @@ async fn a_reload_changes_wechats_address_and_the_bots_and_keeps_stored_tokens()
     // Now the bot.
     assert_eq!(
         program.receive(APPID, &Text::new("o1", 1).usual()).await,
-        Heard::Reply(200, "first".to_owned())
+        CallbackReply::Reply(200, "first".to_owned())
     );
     let answer = program.reload_with(&file.replace(&bots[0].base, &bots[1].base)).await;
     assert_eq!(answer["accounts"]["changed"], json!([{"appid": APPID, "keys": ["relay"]}]));
     assert_eq!(
         program.receive(APPID, &Text::new("o1", 2).usual()).await,
-        Heard::Reply(200, "second".to_owned())
+        CallbackReply::Reply(200, "second".to_owned())
     );
     program.reload_with(&file.replace(&relay, "")).await;
     assert_eq!(program.receive(APPID, &Text::new("o1", 3).usual()).await, success());
@@ -360,14 +360,14 @@ async fn tickets_of_a_platform_go_to_the_reloaded_push_url() {
         |target: &Neighbour| file.replace(&platform, &format!("{platform}push_url = \"{}/\"\n", target.base));
     let answer = program.reload_with(&with(&one)).await;
     assert_eq!(answer["settings"], json!(["component wxplatform00000001: push_url"]));
-    until("the first is told", async || !one.seen().is_empty()).await;
+    until("the first is told", async || !one.requests().is_empty()).await;
     program.reload_with(&with(&two)).await;
-    until("the second is told", async || !two.seen().is_empty()).await;
-    let told = one.seen().len();
+    until("the second is told", async || !two.requests().is_empty()).await;
+    let told = one.requests().len();
     program.reload_with(&format!("callback_max_age_s = 7\n{}", with(&two))).await;
     program.reload_with(&file).await;
     assert_eq!(
-        (one.seen().len(), two.seen().len()),
+        (one.requests().len(), two.requests().len()),
         (told, 1),
         "only a changed push_url sends a ticket at once"
     );

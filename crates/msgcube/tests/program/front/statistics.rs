@@ -14,7 +14,7 @@ async fn program() -> Program {
         let appid = format!("wx-{n}");
         let settings =
             json!({"appid": appid, "secret": format!("secret-{n}"), "token": format!("token-{n}")});
-        assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+        assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
         let line = |day: usize, user: usize| {
             let (kind, second) = (KINDS[(n + day + user) % 4], 1_414_807_200 + day * 86_400 + user);
             let message = json!({"FromUserName": format!("o{user}"), "CreateTime": second, "MsgType": kind, "MsgId": second, "Event": "CLICK", "EventKey": ""});
@@ -32,7 +32,7 @@ async fn rows(program: &Program, query: &str, limit: usize) -> Vec<Value> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/v1/stats?{query}&limit={limit}{cursor}");
-        let (status, page) = program.own(Method::GET, &path, None).await;
+        let (status, page) = program.admin_call(Method::GET, &path, None).await;
         assert_eq!(status, 200, "{page}");
         let found = page["rows"].as_array().unwrap();
         assert!(found.len() <= limit);
@@ -56,7 +56,7 @@ async fn every_page_size_gives_the_same_rows_as_each_account_alone() {
         let mut alone = Vec::new();
         for appid in (0..7).map(|n| format!("wx-{n}")) {
             let (_, answer) =
-                program.own(Method::GET, &format!("/v1/accounts/{appid}/stats?{query}"), None).await;
+                program.admin_call(Method::GET, &format!("/v1/accounts/{appid}/stats?{query}"), None).await;
             alone.extend(answer["rows"].as_array().unwrap().iter().map(|row| {
                 let mut row = row.clone();
                 row["account"] = json!(appid);
@@ -93,7 +93,7 @@ async fn one_account_and_all_accounts_use_the_same_formats() {
         assert!(texts[0].lines().count() > 9 && texts[0].contains("wx-3"), "{}", texts[0]);
     }
     let (status, answer) =
-        program.own(Method::GET, &format!("/v1/accounts/wx-3/stats?{days}&format=xml"), None).await;
+        program.admin_call(Method::GET, &format!("/v1/accounts/wx-3/stats?{days}&format=xml"), None).await;
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("json, ndjson or csv"), "{answer}");
 }
 
@@ -101,7 +101,7 @@ async fn one_account_and_all_accounts_use_the_same_formats() {
 async fn a_key_shows_only_the_accounts_that_it_may_read() {
     let program = program().await;
     let new = json!({"name": "two", "scopes": ["read:wx-2", "read:wx-4"]});
-    let (_, key) = program.own(Method::POST, "/v1/keys", Some(new)).await;
+    let (_, key) = program.admin_call(Method::POST, "/v1/keys", Some(new)).await;
     let key = key["key"].as_str().unwrap();
     let days = "from=2014-10-01&to=2014-12-31&period=total";
     let page: Value = program
@@ -117,7 +117,7 @@ async fn a_key_shows_only_the_accounts_that_it_may_read() {
         assert_eq!(program.call(Method::GET, &path, key, None).await.status(), 403, "{appid}");
     }
     let write_only = json!({"name": "none", "scopes": ["write:wx-2"]});
-    let (_, key) = program.own(Method::POST, "/v1/keys", Some(write_only)).await;
+    let (_, key) = program.admin_call(Method::POST, "/v1/keys", Some(write_only)).await;
     let key = key["key"].as_str().unwrap();
     let page: Value = program.call(Method::GET, "/v1/stats", key, None).await.json().await.unwrap();
     assert_eq!(page["rows"], json!([]));

@@ -7,7 +7,7 @@ use crate::{
     front::neighbour::until,
     harness::{
         APPID, Folder, Program,
-        callbacks::{Heard, Text, success},
+        callbacks::{CallbackReply, Text, success},
         local_http,
     },
 };
@@ -63,7 +63,7 @@ async fn http_1_and_2_work_over_tls_and_the_certificate_can_change_at_run_time()
     })
     .await;
     let kept = program.receive(APPID, &Text::new("o1", 2).usual()).await;
-    assert!(kept == success() || kept == Heard::Nothing, "an open connection stays usable: {kept:?}");
+    assert!(kept == success() || kept == CallbackReply::Nothing, "an open connection stays usable: {kept:?}");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_reload_uses_the_new_certificate_at_once() {
     let trusted = |name: &str| client(&of(name).join("ca.pem")).build().unwrap();
     let health = format!("{}/healthz", program.base);
     program.http = trusted("one");
-    let reload = async |program: &Program| program.own(Method::POST, "/v1/reload", None).await;
+    let reload = async |program: &Program| program.admin_call(Method::POST, "/v1/reload", None).await;
     assert_eq!(reload(&program).await.1["settings"], json!([]));
     // The configuration names other files.
     std::fs::write(program.folder().join("msgcube.toml"), file.replace(&tls("one"), &tls("two"))).unwrap();

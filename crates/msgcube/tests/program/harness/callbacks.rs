@@ -74,32 +74,35 @@ impl<'a> Text<'a> {
 
 /// What WeChat receives as an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum CallbackReply {
     Reply(u16, String),
     /// The connection was closed without an answer.
     Nothing,
 }
 
-pub fn success() -> Heard {
-    Heard::Reply(200, "success".to_owned())
+pub fn success() -> CallbackReply {
+    CallbackReply::Reply(200, "success".to_owned())
 }
 
 impl Program {
     /// Sends a callback.
-    pub async fn receive(&self, appid: &str, sealed: &Sealed) -> Heard {
+    pub async fn receive(&self, appid: &str, sealed: &Sealed) -> CallbackReply {
         self.post_sealed(&format!("callback/{appid}"), sealed).await
     }
 
     /// Sends a sealed callback to a path.
-    pub async fn post_sealed(&self, path: &str, sealed: &Sealed) -> Heard {
+    pub async fn post_sealed(&self, path: &str, sealed: &Sealed) -> CallbackReply {
         let url = format!("{}/{path}?{}", self.base, sealed.query);
         let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
         match request.send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
-                response.text().await.map_or(Heard::Nothing, |text| Heard::Reply(status, text))
+                response
+                    .text()
+                    .await
+                    .map_or(CallbackReply::Nothing, |text| CallbackReply::Reply(status, text))
             }
-            Err(_) => Heard::Nothing,
+            Err(_) => CallbackReply::Nothing,
         }
     }
 }

@@ -129,14 +129,14 @@ impl Program {
     }
 
     /// Calls the admin API with the admin key. Returns status and answer.
-    pub async fn own(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn admin_call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let response = self.call(method, path, ADMIN_KEY, body).await;
         (response.status().as_u16(), response.json().await.unwrap_or_default())
     }
 
     /// The answer of the admin API to a GET.
-    pub async fn shown(&self, path: &str) -> Value {
-        let (status, answer) = self.own(Method::GET, path, None).await;
+    pub async fn admin_get(&self, path: &str) -> Value {
+        let (status, answer) = self.admin_call(Method::GET, path, None).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
@@ -144,7 +144,7 @@ impl Program {
     /// Statistics of these days, with one row for each type.
     pub async fn stats(&self, appid: &str, from: &str, to: &str) -> Value {
         let query = format!("from={from}&to={to}&period=total&by=type");
-        self.shown(&format!("/v1/accounts/{appid}/stats?{query}")).await
+        self.admin_get(&format!("/v1/accounts/{appid}/stats?{query}")).await
     }
 
     /// Number of all messages of an account.
@@ -155,7 +155,7 @@ impl Program {
 
     /// The coverage of an account.
     pub async fn coverage(&self, appid: &str) -> Value {
-        self.shown(&format!("/v1/accounts/{appid}/coverage")).await
+        self.admin_get(&format!("/v1/accounts/{appid}/coverage")).await
     }
 
     /// Sends messages to the bulk interface and returns its answer.

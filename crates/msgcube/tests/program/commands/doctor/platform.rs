@@ -59,8 +59,8 @@ async fn push_message(server: &Program, create_time: i64) -> Outcome<String> {
 /// State of the account that the doctor must not change.
 async fn figures(scene: &Scene, server: &Program) -> Outcome<String> {
     let query = format!("from=1970-01-01&to={}&period=total&by=type", scene.day(1)?);
-    let rows = server.shown(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
-    let gaps = server.shown(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
+    let rows = server.admin_get(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
+    let gaps = server.admin_get(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
     let losses = server.metrics().await;
     let losses = losses.lines().filter(|line| line.contains("wrong_to_user") || line.contains("closed"));
     Ok(format!("{rows} {gaps} {:?}", losses.collect::<Vec<_>>()))
@@ -87,9 +87,9 @@ async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive
     let url = format!("/component/{PLATFORM}/events");
     assert!(report.finding_text("ticket_received").contains(&url), "{:#}", report.said);
     assert_eq!(report.find("event_taken").map(|finding| finding["component"].clone()), Some(PLATFORM.into()));
-    let state = server.shown(&format!("/v1/components/{PLATFORM}")).await;
-    assert_eq!(state["events"]["waiting"], 0, "what is played goes no further: {state}");
-    assert_eq!(server.shown("/v1/accounts").await["accounts"].as_array().map(Vec::len), Some(1));
+    let state = server.admin_get(&format!("/v1/components/{PLATFORM}")).await;
+    assert_eq!(state["events"]["waiting"], 0, "test messages are not passed on: {state}");
+    assert_eq!(server.admin_get("/v1/accounts").await["accounts"].as_array().map(Vec::len), Some(1));
 
     let now_s = jiff::Timestamp::now().as_second();
     assert_eq!(push_ticket(&server, now_s - 3 * 3600).await?, "success");
@@ -103,8 +103,8 @@ async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive
         assert!(report.finding_text("platform_accounts").contains("1 pending"), "{:#}", report.said);
     }
     assert_eq!(figures(&scene, &server).await?, before, "nothing is counted");
-    let asides = server.shown(&format!("/v1/accounts/{ONE}/aside")).await;
-    assert_eq!(asides["messages"].as_array().map(Vec::len), Some(1), "kept aside once: {asides}");
+    let asides = server.admin_get(&format!("/v1/accounts/{ONE}/aside")).await;
+    assert_eq!(asides["messages"].as_array().map(Vec::len), Some(1), "quarantined once: {asides}");
 
     push_ticket(&server, jiff::Timestamp::now().as_second()).await?;
     let report = run_doctor(&scene, &server, &["--no-post"])?;
@@ -162,7 +162,7 @@ fn platform_settings_that_the_running_server_does_not_use_are_named() -> Outcome
 /// Polls until the state of the tickets of the platform fulfils the condition.
 async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> Outcome<()> {
     for _ in 0..2000 {
-        if is_so(&server.shown(&format!("/v1/components/{PLATFORM}")).await["ticket"]) {
+        if is_so(&server.admin_get(&format!("/v1/components/{PLATFORM}")).await["ticket"]) {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
