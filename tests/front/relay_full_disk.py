@@ -51,7 +51,7 @@ def beside(scene, policy):
 def a_full_disk_lets_the_bot_answer_and_leaves_a_gap(scene):
     disk, target, account, program = beside(scene, "answer")
     disk.fill()
-    # room inside files made already may still take some
+    # existing files may still have a little room
     sent = 1
     while "degraded" not in program.ready()[1]:
         send(program, account, b"from the bot", why=f"callback {sent}")

@@ -12,10 +12,10 @@ mod send;
 mod serve;
 mod tls;
 
-use scene::{APPID, Outcome, Scene};
+use scene::{APPID, Scene, TestResult};
 
 #[tokio::test]
-async fn send_counts_once_in_plain_and_safe_mode_and_a_repeat_does_not_count() -> Outcome<()> {
+async fn send_counts_once_in_plain_and_safe_mode_and_a_repeat_does_not_count() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let config = scene.config();
@@ -33,7 +33,7 @@ async fn send_counts_once_in_plain_and_safe_mode_and_a_repeat_does_not_count() -
 }
 
 #[tokio::test]
-async fn send_with_a_wrong_token_is_refused_and_says_what_to_do_in_both_languages() -> Outcome<()> {
+async fn send_with_a_wrong_token_is_refused_and_says_what_to_do_in_both_languages() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let send = ["send", "--appid", APPID, "--token", "wrongToken", "--base", &server.base];
@@ -50,7 +50,7 @@ async fn send_with_a_wrong_token_is_refused_and_says_what_to_do_in_both_language
 }
 
 #[tokio::test]
-async fn query_shows_imported_messages_as_table_json_and_csv() -> Outcome<()> {
+async fn query_shows_imported_messages_as_table_json_and_csv() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let lines = scene.write("year.ndjson", &scene::lines(1..=3))?;
@@ -82,7 +82,7 @@ async fn query_shows_imported_messages_as_table_json_and_csv() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn query_with_a_wrong_secret_names_the_error_code_and_what_to_do() -> Outcome<()> {
+async fn query_with_a_wrong_secret_names_the_error_code_and_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let query = ["query", "month", "--appid", APPID, "--secret", "wrong", "--base", &server.base];
@@ -96,10 +96,10 @@ async fn query_with_a_wrong_secret_names_the_error_code_and_what_to_do() -> Outc
 }
 
 #[tokio::test]
-async fn query_without_a_server_says_what_to_check() -> Outcome<()> {
+async fn query_without_a_server_says_what_to_check() -> TestResult<()> {
     let scene = Scene::new()?;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let base = format!("http://{nobody}");
+    let closed_port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let base = format!("http://{closed_port}");
     let args = ["query", "month", "--from", "2025-01", "--config", &scene.config(), "--base", &base];
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 1, "{ended:?}");
@@ -108,7 +108,7 @@ async fn query_without_a_server_says_what_to_check() -> Outcome<()> {
 }
 
 #[test]
-fn a_closed_output_pipe_is_no_error() -> Outcome<()> {
+fn a_closed_output_pipe_is_no_error() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let (config, key, base) = (scene.config(), scene.admin_key(), &server.base);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Folder, Outcome, Program};
+use crate::harness::{Folder, Program, TestResult};
 use ledger::{Ledger, Message};
 use sender::Sender;
 use stops::Stop;
@@ -19,7 +19,7 @@ const CALLBACK_SENDERS: u64 = 12;
 const BULK_SENDERS: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_acknowledged_message_is_counted_exactly_once_after_kills() -> Outcome<()> {
+async fn every_acknowledged_message_is_counted_exactly_once_after_kills() -> TestResult<()> {
     let rounds: u64 =
         std::env::var("MSGCUBE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let seed = u64::try_from(jiff::Timestamp::now().as_microsecond())?;
@@ -41,7 +41,7 @@ async fn every_acknowledged_message_is_counted_exactly_once_after_kills() -> Out
 }
 
 /// Sends from many connections until the kill.
-async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<Ledger>) -> Outcome<Stop> {
+async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<Ledger>) -> TestResult<Stop> {
     let over = Arc::new(AtomicBool::new(false));
     let mut senders = Vec::new();
     for number in 0..CALLBACK_SENDERS + BULK_SENDERS {
@@ -65,7 +65,7 @@ async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<
 }
 
 /// Sends everything again. Every acknowledged message must be a repeat. Then the totals must equal all sent messages.
-async fn check(program: &Program, ledger: &Ledger, stops: &[Stop]) -> Outcome<()> {
+async fn check(program: &Program, ledger: &Ledger, stops: &[Stop]) -> TestResult<()> {
     let (acknowledged, open) = ledger.contents();
     assert!(acknowledged.len() > 100, "too few acknowledged messages: {}", acknowledged.len());
     let before = program.totals().await;
@@ -89,7 +89,7 @@ async fn check(program: &Program, ledger: &Ledger, stops: &[Stop]) -> Outcome<()
     program.assert_gaps(stops).await
 }
 
-async fn check_after_a_graceful_end(folder: &Folder, ledger: &Ledger) -> Outcome<()> {
+async fn check_after_a_graceful_end(folder: &Folder, ledger: &Ledger) -> TestResult<()> {
     let program = folder.serve()?;
     let (acknowledged, open) = ledger.contents();
     let everything: Vec<Message> = acknowledged.into_iter().chain(open).collect();

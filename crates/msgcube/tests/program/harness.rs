@@ -10,7 +10,7 @@ use std::{error::Error, ffi::OsString};
 pub use folder::{Ended, Folder};
 pub use program::Program;
 
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub type TestResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 pub const ADMIN_KEY: &str = "admin-key-of-tests";
 pub const APPID: &str = "wx00000000000000a1";

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{APPID, Ended, Outcome, Scene},
+    commands::scene::{APPID, Ended, Scene, TestResult},
     harness::{Program, SECRET, bulk_line},
 };
 use resembling::Resembling;
@@ -20,7 +20,7 @@ use resembling::Resembling;
 const DIFFERS: i32 = 3;
 
 /// Runs the command. Its output must hold no secret.
-fn ask(scene: &Scene, target: &str, more: &[&str]) -> Outcome<Ended> {
+fn ask(scene: &Scene, target: &str, more: &[&str]) -> TestResult<Ended> {
     let args = ["conformance", "--target", target, "--appid", APPID];
     let ended = scene.run_with_variable(&[&args[..], more].concat(), "MSGCUBE_SECRET", SECRET)?;
     for hidden in [SECRET, APPID] {
@@ -29,12 +29,12 @@ fn ask(scene: &Scene, target: &str, more: &[&str]) -> Outcome<Ended> {
     Ok(ended)
 }
 
-fn replay(scene: &Scene, file: &str, more: &[&str]) -> Outcome<Ended> {
+fn replay(scene: &Scene, file: &str, more: &[&str]) -> TestResult<Ended> {
     scene.run(&[&["conformance", "--replay", file], more].concat())
 }
 
 /// The names of the cases with this verdict.
-fn case_names(ended: &Ended, verdict: &str) -> Outcome<Vec<String>> {
+fn case_names(ended: &Ended, verdict: &str) -> TestResult<Vec<String>> {
     let said: Value = serde_json::from_str(&ended.out)?;
     let cases = said["cases"].as_array().ok_or("no cases")?.iter();
     let found = cases.filter(|case| case["verdict"] == verdict);
@@ -60,7 +60,7 @@ async fn feed(scene: &Scene, server: &Program) {
 }
 
 #[tokio::test]
-async fn the_table_in_compatibility_md_is_the_result_for_msgcube() -> Outcome<()> {
+async fn the_table_in_compatibility_md_is_the_result_for_msgcube() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     feed(&scene, &server).await;
@@ -79,8 +79,8 @@ async fn the_table_in_compatibility_md_is_the_result_for_msgcube() -> Outcome<()
 }
 
 #[tokio::test]
-async fn a_replayed_record_gives_the_same_result_as_its_server_and_holds_no_secrets_or_figures() -> Outcome<()>
-{
+async fn a_replayed_record_gives_the_same_result_as_its_server_and_holds_no_secrets_or_figures()
+-> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     feed(&scene, &server).await;
@@ -110,7 +110,7 @@ async fn a_replayed_record_gives_the_same_result_as_its_server_and_holds_no_secr
 }
 
 #[test]
-fn missing_rows_are_not_reported_as_seen_live_or_in_a_record() -> Outcome<()> {
+fn missing_rows_are_not_reported_as_seen_live_or_in_a_record() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let file = scene.path("empty.json");
@@ -138,7 +138,7 @@ fn missing_rows_are_not_reported_as_seen_live_or_in_a_record() -> Outcome<()> {
 }
 
 #[test]
-fn the_number_of_cases_and_calls_is_announced_first() -> Outcome<()> {
+fn the_number_of_cases_and_calls_is_announced_first() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let gentle = ask(&scene, &server.base, &["--json"])?;
@@ -154,7 +154,7 @@ fn the_number_of_cases_and_calls_is_announced_first() -> Outcome<()> {
 }
 
 #[test]
-fn contributed_records_give_the_same_result_as_when_they_were_made() -> Outcome<()> {
+fn contributed_records_give_the_same_result_as_when_they_were_made() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance");
     let mut seen = 0;
@@ -177,7 +177,7 @@ fn contributed_records_give_the_same_result_as_when_they_were_made() -> Outcome<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn exactly_the_differences_of_a_similar_server_are_reported() -> Outcome<()> {
+async fn exactly_the_differences_of_a_similar_server_are_reported() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = Resembling::serve().await?;
     let file = scene.path("wrong.json");
@@ -203,7 +203,7 @@ async fn exactly_the_differences_of_a_similar_server_are_reported() -> Outcome<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn differences_are_explained_in_both_languages() -> Outcome<()> {
+async fn differences_are_explained_in_both_languages() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = Resembling::serve().await?;
     let ended = ask(&scene, &server.base, &[])?;
@@ -227,7 +227,7 @@ async fn differences_are_explained_in_both_languages() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn with_only_a_token_the_cases_that_need_the_secret_are_left_out() -> Outcome<()> {
+async fn with_only_a_token_the_cases_that_need_the_secret_are_left_out() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     feed(&scene, &server).await;
@@ -251,7 +251,7 @@ async fn with_only_a_token_the_cases_that_need_the_secret_are_left_out() -> Outc
 }
 
 /// A server that sends this text to every client and closes the connection.
-fn server_that_sends(text: &'static str) -> Outcome<SocketAddr> {
+fn server_that_sends(text: &'static str) -> TestResult<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     std::thread::spawn(move || {
@@ -265,10 +265,10 @@ fn server_that_sends(text: &'static str) -> Outcome<SocketAddr> {
 }
 
 #[test]
-fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do() -> Outcome<()> {
+fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
-    let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let closed_port = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let html =
         server_that_sends("HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n<h1>not here</h1>")?;
     let moved = server_that_sends(
@@ -279,7 +279,7 @@ fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do()
     let below = format!("{}/datacube", server.base);
     let encrypted = server.base.replace("http://", "https://");
     for (target, expected, zh) in [
-        (format!("http://{nobody}"), ["is refused", "whether the server runs"], "连接被拒绝"),
+        (format!("http://{closed_port}"), ["is refused", "whether the server runs"], "连接被拒绝"),
         ("http://name.invalid".to_owned(), ["leads nowhere", "Check the name"], "无法解析"),
         (
             format!("http://{html}"),
@@ -302,7 +302,7 @@ fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do()
 }
 
 #[test]
-fn if_the_server_goes_down_the_results_so_far_are_shown_and_recorded() -> Outcome<()> {
+fn if_the_server_goes_down_the_results_so_far_are_shown_and_recorded() -> TestResult<()> {
     let scene = Scene::new()?;
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let target = format!("http://{}", listener.local_addr()?);
@@ -329,7 +329,7 @@ fn if_the_server_goes_down_the_results_so_far_are_shown_and_recorded() -> Outcom
 }
 
 #[test]
-fn wrong_credentials_and_files_are_reported_before_the_first_case() -> Outcome<()> {
+fn wrong_credentials_and_files_are_reported_before_the_first_case() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let (base, other) = (server.base.as_str(), scene.write("other", b"{\"format\":2}")?);
@@ -362,7 +362,7 @@ fn wrong_credentials_and_files_are_reported_before_the_first_case() -> Outcome<(
 }
 
 #[tokio::test]
-async fn a_server_with_a_private_certificate_is_reached_with_its_authority() -> Outcome<()> {
+async fn a_server_with_a_private_certificate_is_reached_with_its_authority() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     feed(&scene, &server).await;

@@ -9,7 +9,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{APPID, Ended, Outcome, Scene},
+    commands::scene::{APPID, Ended, Scene, TestResult},
     harness::{ADMIN_KEY, AES_KEY, Program, SECRET, TOKEN},
 };
 use stub::Stub;
@@ -17,7 +17,7 @@ use stub::Stub;
 /// Texts that must never be printed.
 const SECRETS: [&str; 5] = [SECRET, TOKEN, ADMIN_KEY, AES_KEY, "relay-key"];
 /// Nothing listens here: connecting is refused.
-const NOBODY: &str = "http://127.0.0.1:9";
+const CLOSED_PORT: &str = "http://127.0.0.1:9";
 
 /// The output of `doctor --json`.
 struct DoctorOutput {
@@ -26,7 +26,7 @@ struct DoctorOutput {
 }
 
 impl DoctorOutput {
-    fn of(ended: &Ended) -> Outcome<DoctorOutput> {
+    fn of(ended: &Ended) -> TestResult<DoctorOutput> {
         for secret in SECRETS {
             assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{secret} in {ended:?}");
         }
@@ -60,13 +60,13 @@ impl DoctorOutput {
     }
 }
 
-fn doctor(scene: &Scene, server: &str, args: &[&str]) -> Outcome<DoctorOutput> {
+fn doctor(scene: &Scene, server: &str, args: &[&str]) -> TestResult<DoctorOutput> {
     DoctorOutput::of(&scene.run(&[&["doctor", "--json", "--server", server], args].concat())?)
 }
 
 /// State that the doctor must not change: figures, gaps, and the metrics of refused and closed callbacks. The metrics are
 /// needed because a gap becomes visible some seconds late. A wrong signature or key makes no gap.
-async fn figures(scene: &Scene, server: &Program) -> Outcome<(Value, Value, Vec<String>)> {
+async fn figures(scene: &Scene, server: &Program) -> TestResult<(Value, Value, Vec<String>)> {
     let (from, to) = ("2011-01-01".to_owned(), scene.day(1)?);
     let rows = server.stats(APPID, &from, &to).await["rows"].take();
     let metrics = server.metrics().await;
@@ -82,7 +82,7 @@ async fn figures(scene: &Scene, server: &Program) -> Outcome<(Value, Value, Vec<
 }
 
 #[tokio::test]
-async fn a_good_installation_has_no_problems_and_nothing_is_counted() -> Outcome<()> {
+async fn a_good_installation_has_no_problems_and_nothing_is_counted() -> TestResult<()> {
     let (scene, upstream) = (Scene::new()?, Scene::new()?);
     let upstream = upstream.serve()?;
     scene.append_config(&format!("[upstream]\nbase = \"{}\"\n", upstream.base))?;
@@ -118,7 +118,7 @@ async fn a_good_installation_has_no_problems_and_nothing_is_counted() -> Outcome
 }
 
 #[tokio::test]
-async fn the_output_exists_in_both_languages_and_no_post_sends_no_test_message() -> Outcome<()> {
+async fn the_output_exists_in_both_languages_and_no_post_sends_no_test_message() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let args = ["doctor", "--server", &server.base, "--no-post"];
@@ -134,7 +134,8 @@ async fn the_output_exists_in_both_languages_and_no_post_sends_no_test_message()
 }
 
 #[tokio::test]
-async fn a_token_or_key_that_differs_from_the_running_server_is_found_without_making_a_gap() -> Outcome<()> {
+async fn a_token_or_key_that_differs_from_the_running_server_is_found_without_making_a_gap() -> TestResult<()>
+{
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let before = figures(&scene, &server).await?;
@@ -163,14 +164,14 @@ async fn a_token_or_key_that_differs_from_the_running_server_is_found_without_ma
 }
 
 #[test]
-fn a_server_that_is_down_and_an_invalid_configuration_are_problems() -> Outcome<()> {
+fn a_server_that_is_down_and_an_invalid_configuration_are_problems() -> TestResult<()> {
     let scene = Scene::new()?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("server_alive", "problem"), ("callback_get", "skipped"), ("data_key", "note")]);
     assert!(report.finding_text("server_alive").contains("msgcube serve"), "{:#}", report.said);
 
     scene.change_config("listen", "lissten")?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("configuration", "problem")]);
     assert_eq!(report.said["findings"].as_array().map(Vec::len), Some(1), "{:#}", report.said);
     assert!(report.finding_text("configuration").contains("lissten"), "{:#}", report.said);
@@ -178,31 +179,31 @@ fn a_server_that_is_down_and_an_invalid_configuration_are_problems() -> Outcome<
 }
 
 #[test]
-fn secrets_and_data_keys_that_other_users_can_read_are_named() -> Outcome<()> {
+fn secrets_and_data_keys_that_other_users_can_read_are_named() -> TestResult<()> {
     let scene = Scene::new()?;
     let set_mode = |name: &str, mode| fs::set_permissions(scene.path(name), fs::Permissions::from_mode(mode));
     set_mode("", 0o700)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("secret_files", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("secret_files", "ok")]);
     set_mode("", 0o755)?;
     set_mode("msgcube.toml", 0o640)?;
     set_mode("admin.key", 0o600)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("secret_files", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("secret_files", "ok")]);
     set_mode("admin.key", 0o644)?;
     scene.write("msgcube.key", &[7; 32])?;
     set_mode("msgcube.key", 0o644)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("secret_files", "warning"), ("data_key", "problem")]);
     let words = report.finding_text("secret_files");
     assert!(words.contains("admin.key") && words.contains("chmod") && !words.contains("toml"), "{words}");
     set_mode("msgcube.key", 0o600)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("data_key", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("data_key", "ok")]);
     scene.write("msgcube.key", &[7; 31])?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("data_key", "problem")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("data_key", "problem")]);
     Ok(())
 }
 
 #[test]
-fn an_expired_certificate_and_the_key_of_another_certificate_are_problems() -> Outcome<()> {
+fn an_expired_certificate_and_the_key_of_another_certificate_are_problems() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.append_top("tls = { cert = \"own.pem\", key = \"own.key\" }\n")?;
     let key = rcgen::KeyPair::generate()?;
@@ -224,7 +225,7 @@ fn an_expired_certificate_and_the_key_of_another_certificate_are_problems() -> O
 }
 
 #[test]
-fn the_public_address_is_checked_with_its_certificate() -> Outcome<()> {
+fn the_public_address_is_checked_with_its_certificate() -> TestResult<()> {
     let scene = Scene::new()?;
     assert_eq!(scene.run(&["tls", "ca", "--host", "localhost", "--days", "60"])?.status, 0);
     scene.append_top("tls = { cert = \"tls/server.pem\", key = \"tls/server.key\" }\n")?;
@@ -247,7 +248,7 @@ fn the_public_address_is_checked_with_its_certificate() -> Outcome<()> {
 }
 
 #[test]
-fn problems_of_proxies_before_the_server_are_distinguished() -> Outcome<()> {
+fn problems_of_proxies_before_the_server_are_distinguished() -> TestResult<()> {
     let scene = Scene::new()?;
     let moved =
         "HTTP/1.1 301 Moved\r\nlocation: https://other.example/x?token=1\r\ncontent-length: 0\r\n\r\n";
@@ -260,21 +261,21 @@ fn problems_of_proxies_before_the_server_are_distinguished() -> Outcome<()> {
         ("", "without an answer"),
     ] {
         let stub = Stub::start(answer, 0)?;
-        let report = doctor(&scene, NOBODY, &["--url", stub.base()])?;
+        let report = doctor(&scene, CLOSED_PORT, &["--url", stub.base()])?;
         report.expect(&[("callback_get", "problem")]);
         let words = report.finding_text("callback_get");
         assert!(words.contains(expected), "{expected}: {words}");
         assert!(!words.contains("token=1"), "{words}");
     }
-    for (url, expected) in [(NOBODY, "refused"), ("http://nobody.invalid", "leads nowhere")] {
-        let report = doctor(&scene, NOBODY, &["--url", url])?;
+    for (url, expected) in [(CLOSED_PORT, "refused"), ("http://nobody.invalid", "leads nowhere")] {
+        let report = doctor(&scene, CLOSED_PORT, &["--url", url])?;
         assert!(report.finding_text("callback_get").contains(expected), "{:#}", report.said);
     }
     Ok(())
 }
 
 #[test]
-fn a_bot_that_is_down_or_slow_is_named() -> Outcome<()> {
+fn a_bot_that_is_down_or_slow_is_named() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.append_config("[account.relay]\nurl = \"http://127.0.0.1:9/relay-key?k=relay-key\"\n")?;
     let server = scene.serve()?;
@@ -299,12 +300,12 @@ fn a_bot_that_is_down_or_slow_is_named() -> Outcome<()> {
 }
 
 #[test]
-fn error_codes_of_wechat_are_explained() -> Outcome<()> {
+fn error_codes_of_wechat_are_explained() -> TestResult<()> {
     let scene = Scene::new()?;
     let upstream = Scene::new()?.serve()?;
     scene
         .append_config(&format!("upstream_secret = \"wrong\"\n[upstream]\nbase = \"{}\"\n", upstream.base))?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "ok")]);
     assert!(report.finding_text("real_token").contains("40125"), "{:#}", report.said);
 
@@ -313,7 +314,7 @@ fn error_codes_of_wechat_are_explained() -> Outcome<()> {
     let answer = format!("HTTP/1.1 200 OK\r\n{date}\r\ncontent-length: {}\r\n\r\n{said}", said.len());
     let stub = Stub::start(&answer, 0)?;
     scene.change_config(&upstream.base, stub.base())?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "problem")]);
     assert!(
         report.finding_text("real_token").contains("enter 203.0.113.7 in the whitelist"),
@@ -321,14 +322,14 @@ fn error_codes_of_wechat_are_explained() -> Outcome<()> {
         report.said
     );
 
-    scene.change_config(stub.base(), NOBODY)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    scene.change_config(stub.base(), CLOSED_PORT)?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "skipped")]);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_gap_of_today_is_a_warning_and_the_doctor_makes_no_gaps() -> Outcome<()> {
+async fn a_gap_of_today_is_a_warning_and_the_doctor_makes_no_gaps() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let since: jiff::Timestamp = server.coverage(APPID).await["since"].as_str().ok_or("no since")?.parse()?;
@@ -357,7 +358,7 @@ async fn a_gap_of_today_is_a_warning_and_the_doctor_makes_no_gaps() -> Outcome<(
 }
 
 #[test]
-fn the_coverage_of_an_account_added_at_run_time_is_shown() -> Outcome<()> {
+fn the_coverage_of_an_account_added_at_run_time_is_shown() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();

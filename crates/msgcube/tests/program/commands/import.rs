@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use crate::{
-    commands::scene::{self, APPID, Outcome, Scene},
+    commands::scene::{self, APPID, Scene, TestResult},
     harness::Program,
 };
 
@@ -21,7 +21,7 @@ fn import<'a>(server: &'a Program, key: &'a str, more: &[&'a str]) -> Vec<&'a st
 }
 
 #[tokio::test]
-async fn plain_gzip_zstd_and_standard_input_give_the_same_and_nothing_counts_twice() -> Outcome<()> {
+async fn plain_gzip_zstd_and_standard_input_give_the_same_and_nothing_counts_twice() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -43,7 +43,7 @@ async fn plain_gzip_zstd_and_standard_input_give_the_same_and_nothing_counts_twi
 }
 
 #[tokio::test]
-async fn refused_lines_are_named_and_give_status_3_while_good_lines_count() -> Outcome<()> {
+async fn refused_lines_are_named_and_give_status_3_while_good_lines_count() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -64,7 +64,7 @@ async fn refused_lines_are_named_and_give_status_3_while_good_lines_count() -> O
 }
 
 #[tokio::test]
-async fn after_a_kill_it_resumes_and_counts_everything_once() -> Outcome<()> {
+async fn after_a_kill_it_resumes_and_counts_everything_once() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -102,7 +102,7 @@ fn lines_done(progress: &[u8]) -> u64 {
 }
 
 #[tokio::test]
-async fn coverage_is_claimed_only_if_every_line_was_accepted() -> Outcome<()> {
+async fn coverage_is_claimed_only_if_every_line_was_accepted() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -116,7 +116,7 @@ async fn coverage_is_claimed_only_if_every_line_was_accepted() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_wrong_key_an_unknown_account_or_no_server_stops_it_and_it_says_what_to_do() -> Outcome<()> {
+async fn a_wrong_key_an_unknown_account_or_no_server_stops_it_and_it_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let file = scene.write("a.ndjson", &scene::lines(1..=2))?;
@@ -129,9 +129,18 @@ async fn a_wrong_key_an_unknown_account_or_no_server_stops_it_and_it_says_what_t
     let ended = scene.run(&other)?;
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.err.contains("404") && ended.err.contains("/v1/accounts"), "{ended:?}");
-    let nobody = format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
-    let gone =
-        ["import", "--server", &nobody, "--appid", APPID, "--admin-key-file", &key, "--retry-for-s", "0"];
+    let closed_port = format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+    let gone = [
+        "import",
+        "--server",
+        &closed_port,
+        "--appid",
+        APPID,
+        "--admin-key-file",
+        &key,
+        "--retry-for-s",
+        "0",
+    ];
     let ended = scene.run(&[&gone[..], &[&file]].concat())?;
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.err.contains("no answer from the server"), "{ended:?}");
@@ -161,7 +170,7 @@ fn marked_xml() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn xml_with_a_byte_order_mark_is_read_from_file_gzip_zstd_standard_input_and_post() -> Outcome<()> {
+async fn xml_with_a_byte_order_mark_is_read_from_file_gzip_zstd_standard_input_and_post() -> TestResult<()> {
     let text = marked_xml();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&text)?;
@@ -192,7 +201,7 @@ async fn xml_with_a_byte_order_mark_is_read_from_file_gzip_zstd_standard_input_a
 }
 
 #[test]
-fn a_configuration_is_enough_and_the_error_about_a_missing_file_gives_an_example() -> Outcome<()> {
+fn a_configuration_is_enough_and_the_error_about_a_missing_file_gives_an_example() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["import", "nothing.ndjson", "--config", &scene.config(), "--lang", "zh"])?;
     assert_eq!(ended.status, 1, "{ended:?}");

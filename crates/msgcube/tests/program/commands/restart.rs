@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    commands::scene::{APPID, Outcome, Scene},
+    commands::scene::{APPID, Scene, TestResult},
     harness::{
         Program, TOKEN,
         callbacks::{now_s, signed_query},
@@ -121,7 +121,7 @@ impl Load {
 }
 
 #[tokio::test]
-async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> Outcome<()> {
+async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.append_config(LONG_BRIDGE)?;
     let socket = TcpListener::bind("127.0.0.1:0")?;
@@ -156,7 +156,7 @@ fn stop_later(server: Program) {
 }
 
 /// The reasons of the gaps and the number of bridged stops, as the restarted program shows them.
-async fn gaps_after(scene: &Scene, server: Program) -> Outcome<(Vec<String>, usize)> {
+async fn gaps_after(scene: &Scene, server: Program) -> TestResult<(Vec<String>, usize)> {
     let_seconds_pass();
     let coverage = server.coverage(APPID).await;
     assert_eq!(server.terminate(), Some(0), "{}", scene.path("log"));
@@ -166,7 +166,7 @@ async fn gaps_after(scene: &Scene, server: Program) -> Outcome<(Vec<String>, usi
 }
 
 #[tokio::test]
-async fn kills_and_long_stops_are_gaps_and_short_planned_stops_are_bridged() -> Outcome<()> {
+async fn kills_and_long_stops_are_gaps_and_short_planned_stops_are_bridged() -> TestResult<()> {
     let (none, gap): (Vec<String>, _) = (Vec::new(), vec!["not_running".to_owned()]);
     let (noon, next_day) = (&["--now", "2025-03-03T12:00:00+08:00"], &["--now", "2025-03-04T12:00:00+08:00"]);
     let socket = TcpListener::bind("127.0.0.1:0")?;
@@ -203,7 +203,7 @@ async fn kills_and_long_stops_are_gaps_and_short_planned_stops_are_bridged() -> 
 }
 
 #[test]
-fn the_error_names_a_socket_for_another_address() -> Outcome<()> {
+fn the_error_names_a_socket_for_another_address() -> TestResult<()> {
     let scene = Scene::new()?;
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let error = scene.serve_on(&socket, &["--listen", "127.0.0.1:1"]).err().ok_or("it started")?.to_string();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::harness::{Folder, Program, account, bulk_line};
 
-pub(crate) use crate::harness::{ADMIN_KEY, APPID, Ended, Outcome};
+pub(crate) use crate::harness::{ADMIN_KEY, APPID, Ended, TestResult};
 
 /// 2025-03-03 in Beijing.
 const MARCH_S: i64 = 1_741_000_000;
@@ -27,7 +27,7 @@ pub(crate) fn lines(numbers: RangeInclusive<u64>) -> Vec<u8> {
 }
 
 impl Scene {
-    pub(crate) fn new() -> Outcome<Scene> {
+    pub(crate) fn new() -> TestResult<Scene> {
         let general = "listen = \"127.0.0.1:0\"\nadmin_key_file = \"admin.key\"\n\n";
         let folder = Folder::holding(&(general.to_owned() + &account("")));
         folder.write("admin.key", ADMIN_KEY.as_bytes())?;
@@ -43,7 +43,7 @@ impl Scene {
     }
 
     /// The day in Beijing `later` days after the start of the test.
-    pub(crate) fn day(&self, later: i64) -> Outcome<String> {
+    pub(crate) fn day(&self, later: i64) -> TestResult<String> {
         let moment = Timestamp::from_second(self.now_s() + (8 + later * 24) * 3600)?;
         Ok(moment.to_string()[..10].to_owned())
     }

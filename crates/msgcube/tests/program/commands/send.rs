@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{APPID, Ended, Outcome, Scene},
+    commands::scene::{APPID, Ended, Scene, TestResult},
     harness::{Program, TOKEN},
 };
 
@@ -12,7 +12,7 @@ const BROUGHT: &str = "wxbrought000000001";
 const TO: &str = "gh_brought";
 
 /// A server with an account and a platform.
-fn with_platform(more: &str) -> Outcome<(Scene, Program)> {
+fn with_platform(more: &str) -> TestResult<(Scene, Program)> {
     let scene = Scene::new()?;
     scene.append_config(&format!(
         "\n[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"platformToken\"\n\
@@ -22,18 +22,18 @@ fn with_platform(more: &str) -> Outcome<(Scene, Program)> {
     Ok((scene, server))
 }
 
-fn send(scene: &Scene, server: &Program, more: &[&str]) -> Outcome<Ended> {
+fn send(scene: &Scene, server: &Program, more: &[&str]) -> TestResult<Ended> {
     let (config, key) = (scene.config(), scene.admin_key());
     let args = ["send", "--config", &config, "--base", &server.base, "--admin-key-file", &key];
     scene.run(&[&args[..], more].concat())
 }
 
-fn counted_json(ended: &Ended) -> Outcome<Value> {
+fn counted_json(ended: &Ended) -> TestResult<Value> {
     Ok(serde_json::from_str::<Value>(&ended.out)?["counted"].clone())
 }
 
 #[test]
-fn counted_and_uncounted_messages_are_distinguished() -> Outcome<()> {
+fn counted_and_uncounted_messages_are_distinguished() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     // More than a day ahead, so it is quarantined.
@@ -55,7 +55,7 @@ fn counted_and_uncounted_messages_are_distinguished() -> Outcome<()> {
 }
 
 #[test]
-fn without_an_admin_key_it_does_not_claim_that_the_message_counts() -> Outcome<()> {
+fn without_an_admin_key_it_does_not_claim_that_the_message_counts() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let args = ["send", "--appid", APPID, "--token", TOKEN, "--base", &server.base];
@@ -72,7 +72,7 @@ fn without_an_admin_key_it_does_not_claim_that_the_message_counts() -> Outcome<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_of_a_platform_is_never_bound_to_a_made_up_original_id() -> Outcome<()> {
+async fn an_account_of_a_platform_is_never_bound_to_a_made_up_original_id() -> TestResult<()> {
     // This bot answers `success` to everything.
     let bot = axum::Router::new().fallback(|| async { "success" });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -99,7 +99,7 @@ async fn an_account_of_a_platform_is_never_bound_to_a_made_up_original_id() -> O
 }
 
 #[test]
-fn the_error_about_a_missing_account_names_what_is_configured() -> Outcome<()> {
+fn the_error_about_a_missing_account_names_what_is_configured() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.change_config("[[account]]", "[[component]]\nrole = \"receive\"")?;
     let ended = scene.run(&["send", "--config", &scene.config()])?;

@@ -4,29 +4,30 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::Value;
 
-use crate::commands::scene::{Outcome, Scene};
+use crate::commands::scene::{Scene, TestResult};
 
 const FILES: [(&str, u32); 4] =
     [("ca.key", 0o600), ("ca.pem", 0o644), ("server.key", 0o600), ("server.pem", 0o644)];
 
 /// Runs the command with `--json` and returns its output.
-fn make(scene: &Scene, args: &[&str]) -> Outcome<Value> {
+fn make(scene: &Scene, args: &[&str]) -> TestResult<Value> {
     let ended = scene.run(&[&["tls", "ca", "--json"], args].concat())?;
     assert_eq!(ended.status, 0, "{ended:?}");
     Ok(serde_json::from_str(&ended.out)?)
 }
 
-fn file_contents(folder: &str) -> Outcome<Vec<String>> {
+fn file_contents(folder: &str) -> TestResult<Vec<String>> {
     FILES.iter().map(|(name, _)| Ok(fs::read_to_string(Path::new(folder).join(name))?)).collect()
 }
 
 #[test]
-fn four_files_are_made_and_the_authority_is_reused() -> Outcome<()> {
+fn four_files_are_made_and_the_authority_is_reused() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("tls");
     let first = make(&scene, &[])?;
     assert_eq!((&first["renewed"], &first["hosts"][0]), (&false.into(), &"api.weixin.qq.com".into()));
-    let names: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<Outcome<_>>()?;
+    let names: Vec<_> =
+        fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<TestResult<_>>()?;
     assert_eq!(names.len(), FILES.len(), "no other file is left: {names:?}");
     for (name, mode) in FILES {
         assert_eq!(fs::metadata(Path::new(&folder).join(name))?.permissions().mode() & 0o777, mode, "{name}");
@@ -44,7 +45,7 @@ fn four_files_are_made_and_the_authority_is_reused() -> Outcome<()> {
 }
 
 #[test]
-fn hosts_outside_the_authority_are_named_and_nothing_is_overwritten() -> Outcome<()> {
+fn hosts_outside_the_authority_are_named_and_nothing_is_overwritten() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("own");
     make(&scene, &["--dir", &folder, "--host", "a.example", "--host", "10.0.0.1"])?;
@@ -61,7 +62,7 @@ fn hosts_outside_the_authority_are_named_and_nothing_is_overwritten() -> Outcome
 }
 
 #[test]
-fn the_error_about_a_missing_or_wrong_key_says_what_to_do() -> Outcome<()> {
+fn the_error_about_a_missing_or_wrong_key_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("tls");
     make(&scene, &[])?;
@@ -92,7 +93,7 @@ fn the_error_about_a_missing_or_wrong_key_says_what_to_do() -> Outcome<()> {
 }
 
 #[test]
-fn a_certificate_never_outlives_its_authority() -> Outcome<()> {
+fn a_certificate_never_outlives_its_authority() -> TestResult<()> {
     let scene = Scene::new()?;
     make(&scene, &[])?;
     // Ten years have at least two leap days.
@@ -103,7 +104,7 @@ fn a_certificate_never_outlives_its_authority() -> Outcome<()> {
 }
 
 #[test]
-fn the_output_names_every_file_and_the_next_steps_in_both_languages() -> Outcome<()> {
+fn the_output_names_every_file_and_the_next_steps_in_both_languages() -> TestResult<()> {
     let scene = Scene::new()?;
     let english = scene.run(&["tls", "ca"])?.out;
     let chinese = scene.run(&["tls", "ca", "--lang", "zh"])?.out;
@@ -120,7 +121,7 @@ fn the_output_names_every_file_and_the_next_steps_in_both_languages() -> Outcome
 }
 
 #[test]
-fn an_invalid_host_is_refused() -> Outcome<()> {
+fn an_invalid_host_is_refused() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["tls", "ca", "--host", "https://api.weixin.qq.com"])?;
     assert_eq!(ended.status, 2, "{ended:?}");

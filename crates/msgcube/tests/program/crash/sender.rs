@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::crash::ledger::{Ledger, Message};
-use crate::harness::{ADMIN_KEY, APPID, Outcome, Program, TOKEN, callbacks::signed_query};
+use crate::harness::{ADMIN_KEY, APPID, Program, TOKEN, TestResult, callbacks::signed_query};
 
 /// A connection of one round.
 pub(crate) struct Sender {
@@ -29,7 +29,7 @@ impl Sender {
     }
 
     /// Sends callbacks one after the other. Every fifth may be an unanswered one of an earlier round.
-    pub(crate) async fn callbacks(self) -> Outcome<()> {
+    pub(crate) async fn callbacks(self) -> TestResult<()> {
         let query = signed_query(TOKEN);
         let mut number = 0;
         loop {
@@ -48,14 +48,14 @@ impl Sender {
         }
     }
 
-    async fn callback(&self, query: &str, message: &Message) -> Outcome<String> {
+    async fn callback(&self, query: &str, message: &Message) -> TestResult<String> {
         let url = format!("{}/callback/{APPID}?{query}", self.base);
         let answer = self.http.post(url).body(message.xml()).send().await?;
         Ok(answer.text().await?)
     }
 
     /// Sends bulk requests of a few hundred lines. Only a complete answer is an acknowledgement.
-    pub(crate) async fn bulk(self) -> Outcome<()> {
+    pub(crate) async fn bulk(self) -> TestResult<()> {
         const LINES: u64 = 300;
         let mut number = 0;
         loop {
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    async fn bulk_once(&self, messages: &[Message]) -> Outcome<u16> {
+    async fn bulk_once(&self, messages: &[Message]) -> TestResult<u16> {
         let url = format!("{}/v1/accounts/{APPID}/messages", self.base);
         let body: String = messages.iter().map(Message::line).collect();
         let answer = self.http.post(url).bearer_auth(ADMIN_KEY).body(body).send().await?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     crash::ledger::{Message, Totals},
-    harness::{APPID, Folder, Outcome, Program},
+    harness::{APPID, Folder, Program, TestResult},
 };
 
 /// The times of a kill and of the start after it.
@@ -24,7 +24,7 @@ impl Stop {
 }
 
 /// Starts the program, and notes the time in the last of the kills.
-pub(crate) async fn start_after(stops: &mut [Stop], folder: &Folder) -> Outcome<Program> {
+pub(crate) async fn start_after(stops: &mut [Stop], folder: &Folder) -> TestResult<Program> {
     if let Some(stop) = stops.last_mut() {
         stop.started_again = Some(Timestamp::now());
     }
@@ -54,13 +54,13 @@ impl Program {
         .collect()
     }
 
-    pub(crate) async fn send_again(&self, messages: &[Message]) -> Outcome<BulkAnswer> {
+    pub(crate) async fn send_again(&self, messages: &[Message]) -> TestResult<BulkAnswer> {
         let lines: String = messages.iter().map(Message::line).collect();
         Ok(serde_json::from_value(self.bulk(APPID, lines).await)?)
     }
 
     /// Checks that a gap covers the time from each kill to the next start, within a second of rounding.
-    pub(crate) async fn assert_gaps(&self, stops: &[Stop]) -> Outcome<()> {
+    pub(crate) async fn assert_gaps(&self, stops: &[Stop]) -> TestResult<()> {
         let coverage = self.coverage(APPID).await;
         let gaps = coverage["gaps"].as_array().ok_or("no gaps")?;
         for stop in stops {

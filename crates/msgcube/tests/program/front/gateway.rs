@@ -286,8 +286,8 @@ async fn errors_of_wechat_are_passed_on_and_an_unreachable_wechat_gives_502_and_
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", refused.base);
     let answer = refused.http.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, r#"{"errcode":40164,"errmsg":"invalid ip 1.2.3.4, not in whitelist rid: x"}"#);
-    let nobody = free_port().await;
-    let server = format!("token_url = \"http://127.0.0.1:{nobody}/tokens\"\n");
+    let closed_port = free_port().await;
+    let server = format!("token_url = \"http://127.0.0.1:{closed_port}/tokens\"\n");
     let no_server = program(&upstream, &server);
     let url = format!("{}/cgi-bin/menu/get?access_token={}", no_server.base, no_server.access_token().await);
     let response = no_server.http.get(url).send().await.unwrap();
@@ -295,7 +295,7 @@ async fn errors_of_wechat_are_passed_on_and_an_unreachable_wechat_gives_502_and_
     let body = response.text().await.unwrap();
     assert!(status == 502 && body.contains(r#""errcode":-1"#), "{status} {body}");
     assert!(!format!("{heads}{body}").contains("127.0.0.1"), "{heads} {body}");
-    let top = format!("[upstream]\nbase = \"http://127.0.0.1:{nobody}\"\n");
+    let top = format!("[upstream]\nbase = \"http://127.0.0.1:{closed_port}\"\n");
     let lost = Program::start(&top, "");
     let token = lost.access_token().await;
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", lost.base);

@@ -192,8 +192,8 @@ async fn a_bot_that_stays_down_or_answers_nonsense_ends_in_success() {
             let _ = stream.write_all(b"SSH-2.0-bot\r\n\r\n").await;
         }
     });
-    let nobody = free_port().await;
-    let away = start_with_relay_to(&format!("http://127.0.0.1:{nobody}"), "");
+    let closed_port = free_port().await;
+    let away = start_with_relay_to(&format!("http://127.0.0.1:{closed_port}"), "");
     let odd = start_with_relay_to(&format!("http://127.0.0.1:{port}"), "");
     let (one, other) = (Text::new("o1", 1).usual(), Text::new("o1", 1).usual());
     let reply = tokio::join!(away.receive(APPID, &one), odd.receive(APPID, &other));

@@ -12,7 +12,7 @@ use reqwest::{Body, Client, Method, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, APPID, Folder, Outcome, SECRET, client};
+use super::{ADMIN_KEY, APPID, Folder, SECRET, TestResult, client};
 
 /// Number of checks whether the program has ended, 5 ms apart: 100 s in all.
 const CHECKS_MAX: usize = 20_000;
@@ -36,9 +36,9 @@ impl Program {
     }
 
     /// Waits until the started program prints its address. Then it has read its data and is ready.
-    pub fn listening(folder: &Folder, mut child: Child) -> Outcome<Program> {
+    pub fn listening(folder: &Folder, mut child: Child) -> TestResult<Program> {
         let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
-        let mut address = |what: &str| -> Outcome<String> {
+        let mut address = |what: &str| -> TestResult<String> {
             let mut line = String::new();
             output.read_line(&mut line)?;
             let address = line.trim_end().strip_prefix(what).map(str::to_owned);

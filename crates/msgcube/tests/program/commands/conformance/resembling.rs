@@ -8,7 +8,7 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::commands::scene::Outcome;
+use crate::commands::scene::TestResult;
 
 pub(crate) const TOKEN: &str = "70_resemblingToken";
 
@@ -36,7 +36,7 @@ impl Resembling {
     pub(crate) const PREVENTED: [&str; 2] =
         ["an unknown token", "getupstreammsgweek: weeks by their Monday, with msg_type, msg_user, msg_count"];
 
-    pub(crate) async fn serve() -> Outcome<Resembling> {
+    pub(crate) async fn serve() -> TestResult<Resembling> {
         let routes = Router::new()
             .route("/cgi-bin/token", get(token))
             .route("/cgi-bin/stable_token", any(stable_token))

@@ -5,9 +5,9 @@ use wechat::callback::{
     seal::{Draft, Encryption, Envelope, Notice, Sealed},
 };
 
-use super::{DoctorOutput, NOBODY, doctor, stub::Stub};
+use super::{CLOSED_PORT, DoctorOutput, doctor, stub::Stub};
 use crate::{
-    commands::scene::{Outcome, Scene},
+    commands::scene::{Scene, TestResult},
     harness::Program,
 };
 
@@ -17,7 +17,7 @@ const KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 const ONE: &str = "wxone0000000000001";
 const SUCCESS: &str = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsuccess";
 
-fn scene(role: &str, push_url: &str) -> Outcome<Scene> {
+fn scene(role: &str, push_url: &str) -> TestResult<Scene> {
     let scene = Scene::new()?;
     scene.append_config(&format!(
         "[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"{TOKEN}\"\n\
@@ -26,7 +26,7 @@ fn scene(role: &str, push_url: &str) -> Outcome<Scene> {
     Ok(scene)
 }
 
-fn run_doctor(scene: &Scene, server: &Program, args: &[&str]) -> Outcome<DoctorOutput> {
+fn run_doctor(scene: &Scene, server: &Program, args: &[&str]) -> TestResult<DoctorOutput> {
     let report = doctor(scene, &server.base, &[&["--appid", PLATFORM], args].concat())?;
     for secret in [TOKEN, KEY, "platform-secret"] {
         assert!(!report.said.to_string().contains(secret), "{:#}", report.said);
@@ -34,19 +34,19 @@ fn run_doctor(scene: &Scene, server: &Program, args: &[&str]) -> Outcome<DoctorO
     Ok(report)
 }
 
-async fn push(server: &Program, path: &str, sealed: Sealed) -> Outcome<String> {
+async fn push(server: &Program, path: &str, sealed: Sealed) -> TestResult<String> {
     let url = format!("{}/component/{PLATFORM}/{path}?{}", server.base, sealed.query);
     Ok(crate::harness::client().post(url).body(sealed.body).send().await?.text().await?)
 }
 
-async fn push_ticket(server: &Program, create_time: i64) -> Outcome<String> {
+async fn push_ticket(server: &Program, create_time: i64) -> TestResult<String> {
     let fields = vec![("ComponentVerifyTicket", "ticket@@@1")];
     let notice = Notice { appid: PLATFORM, create_time, info_type: "component_verify_ticket", fields };
     let envelope = Envelope { token: TOKEN, timestamp: create_time, nonce: "n1" };
     push(server, "events", envelope.notice(&AesKey::parse(KEY)?, [9; 16], &notice)).await
 }
 
-async fn push_message(server: &Program, create_time: i64) -> Outcome<String> {
+async fn push_message(server: &Program, create_time: i64) -> TestResult<String> {
     let fields = vec![("Content", "hi")];
     let draft =
         Draft { to_user: "gh_one", from_user: "o1", create_time, msg_type: "text", fields, msg_id: Some(7) };
@@ -57,7 +57,7 @@ async fn push_message(server: &Program, create_time: i64) -> Outcome<String> {
 }
 
 /// State of the account that the doctor must not change.
-async fn figures(scene: &Scene, server: &Program) -> Outcome<String> {
+async fn figures(scene: &Scene, server: &Program) -> TestResult<String> {
     let query = format!("from=1970-01-01&to={}&period=total&by=type", scene.day(1)?);
     let rows = server.admin_get(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
     let gaps = server.admin_get(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
@@ -67,8 +67,8 @@ async fn figures(scene: &Scene, server: &Program) -> Outcome<String> {
 }
 
 #[tokio::test]
-async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive() -> Outcome<()> {
-    let scene = scene("receive", NOBODY)?;
+async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive() -> TestResult<()> {
+    let scene = scene("receive", CLOSED_PORT)?;
     let server = scene.serve()?;
     let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[
@@ -113,7 +113,7 @@ async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive
 }
 
 #[tokio::test]
-async fn test_messages_are_not_passed_to_a_platform_behind_a_relay() -> Outcome<()> {
+async fn test_messages_are_not_passed_to_a_platform_behind_a_relay() -> TestResult<()> {
     let scene = scene("receive", "")?;
     let bot = Stub::start(SUCCESS, 0)?;
     scene.append_config(&format!("[component.relay]\nurl = \"{}/$APPID$\"\n", bot.base()))?;
@@ -132,7 +132,7 @@ async fn test_messages_are_not_passed_to_a_platform_behind_a_relay() -> Outcome<
 }
 
 #[test]
-fn platform_settings_that_the_running_server_does_not_use_are_named() -> Outcome<()> {
+fn platform_settings_that_the_running_server_does_not_use_are_named() -> TestResult<()> {
     let scene = scene("receive", "")?;
     let server = scene.serve()?;
     scene.change_config(TOKEN, "anotherToken")?;
@@ -155,12 +155,12 @@ fn platform_settings_that_the_running_server_does_not_use_are_named() -> Outcome
     let report = doctor(&scene, &server.base, &["--appid", "wxplatform00000002"])?;
     report.expect(&[("settings_in_use", "problem"), ("consent_page", "problem")]);
     assert!(report.finding_text("consent_page").contains("does not know"), "{:#}", report.said);
-    doctor(&scene, NOBODY, &[])?.expect(&[("platform_state", "skipped")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("platform_state", "skipped")]);
     Ok(())
 }
 
 /// Polls until the state of the tickets of the platform fulfils the condition.
-async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> Outcome<()> {
+async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> TestResult<()> {
     for _ in 0..2000 {
         if is_so(&server.admin_get(&format!("/v1/components/{PLATFORM}")).await["ticket"]) {
             return Ok(());
@@ -171,7 +171,7 @@ async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> 
 }
 
 #[tokio::test]
-async fn for_an_issued_platform_it_reports_whether_tickets_are_accepted() -> Outcome<()> {
+async fn for_an_issued_platform_it_reports_whether_tickets_are_accepted() -> TestResult<()> {
     let (platform, broken) =
         (Stub::start(SUCCESS, 0)?, Stub::start("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", 0)?);
     let scene = scene("serve", &format!("{}/events?key=relay-key", platform.base()))?;
@@ -207,7 +207,7 @@ async fn for_an_issued_platform_it_reports_whether_tickets_are_accepted() -> Out
 }
 
 #[test]
-fn platform_secrets_that_other_users_can_read_are_named() -> Outcome<()> {
+fn platform_secrets_that_other_users_can_read_are_named() -> TestResult<()> {
     use std::{fs, os::unix::fs::PermissionsExt as _};
     let scene = scene("serve", "")?;
     scene.write("platform.secret", b"platform-secret")?;
@@ -217,7 +217,7 @@ fn platform_secrets_that_other_users_can_read_are_named() -> Outcome<()> {
     set_mode("msgcube.toml", 0o600)?;
     set_mode("admin.key", 0o600)?;
     set_mode("platform.secret", 0o644)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("secret_files", "warning")]);
     assert!(report.finding_text("secret_files").contains("platform.secret"), "{:#}", report.said);
     Ok(())

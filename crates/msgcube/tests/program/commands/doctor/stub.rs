@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crate::commands::scene::Outcome;
+use crate::commands::scene::TestResult;
 
 /// The server. It stops when dropped.
 pub(crate) struct Stub {
@@ -22,7 +22,7 @@ pub(crate) struct Stub {
 
 impl Stub {
     /// `answer` is sent as it is; an empty one closes the connection.
-    pub(crate) fn start(answer: &str, delay_ms: u64) -> Outcome<Stub> {
+    pub(crate) fn start(answer: &str, delay_ms: u64) -> TestResult<Stub> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let has_ended = Arc::new(AtomicBool::new(false));
