@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::Connection;
 use crate::report::Report;
-use crate::{Outcome, Target, micros};
+use crate::{Outcome, ServerUnderLoad, micros};
 
 /// The number of a request, and when it is due.
 type Due = (u64, Instant);
@@ -18,7 +18,7 @@ type Due = (u64, Instant);
 /// Sends `rate` requests a second, each over the first free connection. Each answer must start with `wanted`.
 pub(crate) async fn at_a_rate(
     mode: &'static str,
-    target: &Target,
+    target: &ServerUnderLoad,
     (rate, seconds): (u32, f64),
     wanted: &'static [u8],
     make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
