@@ -194,14 +194,18 @@ fn crates() -> BTreeSet<String> {
     sources().iter().filter_map(|source| folder(&source.path)).collect()
 }
 
-/// Paths of the folders directly below a crate's `src`, with `/` at the end.
+/// Paths of the folders directly below a crate's `src`, with `/` at the end. Without folders that hold only tests.
 fn folders_of(name: &str) -> BTreeSet<String> {
     let src = format!("{name}src/");
     let folder = |path: &str| {
         let (folder, _) = path.strip_prefix(&src)?.split_once('/')?;
         Some(format!("{src}{folder}/"))
     };
-    sources().iter().filter_map(|source| folder(&source.path)).collect()
+    sources()
+        .iter()
+        .filter(|source| !is_test(&source.path))
+        .filter_map(|source| folder(&source.path))
+        .collect()
 }
 
 #[test]

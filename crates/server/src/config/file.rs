@@ -133,7 +133,7 @@ fn default_base() -> String {
 #[serde(rename_all = "lowercase")]
 enum Uncovered {
     #[default]
-    UpstreamTokens,
+    Upstream,
     Counted,
 }
 
@@ -203,7 +203,7 @@ impl Place<'_> {
             base,
             token_url: token_url.map_err(|flaw| self.flawed(flaw))?,
             expose_real_token: table.expose_real_token,
-            passes_uncovered: table.uncovered == Uncovered::UpstreamTokens,
+            passes_uncovered: table.uncovered == Uncovered::Upstream,
         })
     }
 
