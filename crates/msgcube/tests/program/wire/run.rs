@@ -1,4 +1,4 @@
-//! Runs one case on one target.
+//! Runs one case on one kind of server.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,12 +26,12 @@ use crate::{
     },
 };
 
-/// No answer takes this long, unless the server hangs.
+/// An answer that takes longer means that the server hangs.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Nor does a case.
+/// A case that takes longer means that the server hangs.
 const CASE_MAX_S: i64 = 600;
 
-/// A server in the middle of a case.
+/// A case that is running.
 struct Run<'a> {
     runtime: Runtime,
     target: Target,
@@ -41,12 +41,12 @@ struct Run<'a> {
     now_s: i64,
 }
 
-/// What went wrong, each with the case and the step.
+/// Runs a case and returns its failures, each with the case and the step.
 pub fn run(case: &Case, target: Target) -> Vec<String> {
     run_at(case, &case.now, target)
 }
 
-/// The same with another clock.
+/// Runs a case with another clock.
 pub fn run_at(case: &Case, now: &str, target: Target) -> Vec<String> {
     let folder = Folder::holding(&settings::of(case));
     let now_s = moment(now);
@@ -137,7 +137,7 @@ impl Run<'_> {
         })
     }
 
-    /// Sends a step's request; what is wrong with its answers, if anything.
+    /// Sends the request of a step. Returns what is wrong with the answers, if anything.
     fn step(&mut self, step: &Step, is_fed: bool) -> Option<String> {
         for (name, appid, secret) in [
             ("token", settings::APPID, settings::SECRET),
@@ -153,17 +153,17 @@ impl Run<'_> {
         let mut wrong = Vec::new();
         for answer in &answers {
             wrong.extend(expected::complaints(&held, answer).iter().map(english));
-            // A case that has messages shows rows of them.
+            // If the case has messages, the answer must have rows.
             if step.rows && is_fed && answer.as_ref().is_ok_and(|answer| rows::count(&answer.body) == Some(0))
             {
-                wrong.push("no rows of what was fed".to_owned());
+                wrong.push("no rows, although the case has messages".to_owned());
             }
         }
         expected::remember(step, answers.first(), &mut self.known);
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
 
-    /// The usual tokens, unless the case got others, or there are none.
+    /// Requests an access token, unless the case already has this one.
     fn fetch_token(&mut self, name: &str, appid: &str, secret: &str) {
         if self.known.holds(name) {
             return;

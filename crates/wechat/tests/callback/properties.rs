@@ -1,4 +1,4 @@
-//! What holds for every callback: sealing and opening are inverse, every flipped byte shows, no bytes panic.
+//! Properties of every callback: opening is the inverse of sealing, a flipped bit is detected, and no input panics.
 
 use counting::{Content, Kind, Message};
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(
+    fn no_input_panics(
         query in any::<String>(), body in prop::collection::vec(any::<u8>(), 0..400),
         text in "[<>&;!\\[\\]{}\":,a-z0-9\\\\# ]{0,80}",
     ) {
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_rightly_encrypted_does_not_panic(inner in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_correctly_encrypted_content_panics(inner in prop::collection::vec(any::<u8>(), 0..200)) {
         use wechat::callback::{cipher, signature::sign};
         let encrypt = cipher::encrypt(&AesKey::parse(KEY).unwrap(), [1; 16], &inner, "wx1");
         let signature = sign([b"token", b"1", b"2", encrypt.as_bytes()]);

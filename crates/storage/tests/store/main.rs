@@ -1,5 +1,5 @@
-//! One suite for every store, then the embedded store under faults of the disk, power loss and damaged files, its
-//! format, and the way of a message through the writer. Everything is compared with the plain rollup.
+//! One suite that every store must pass. Then the embedded store with disk faults, power losses, damaged files and old
+//! formats, and the writer. Expected figures come from the plain `rollup`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,5 +15,4 @@ mod folder;
 mod format;
 mod ingest;
 mod model;
-mod reload;
 mod suite;

@@ -1,4 +1,5 @@
-//! Nothing in a field that is not read loses a message, whatever it holds; what is read is read exactly, or refused.
+//! A field that is not read may hold anything without losing the message. A field that is read is read exactly, or the
+//! message is refused.
 
 use counting::{Content, Kind, Message};
 use proptest::prelude::*;
@@ -8,7 +9,7 @@ use wechat::callback::{
 
 use super::{KEY, NOW_S, TOKEN, settings};
 
-/// What breaks a reader of text, and ends no element: for XML outside CDATA.
+/// Content that is not valid text but does not end the element. For XML outside CDATA.
 const XML_NOISE: [&[u8]; 21] = [
     b"\xff",
     b"\xed\xa0\xbd",
@@ -33,7 +34,7 @@ const XML_NOISE: [&[u8]; 21] = [
     b"<!-- \xff -->",
 ];
 
-/// The same inside a string of JSON.
+/// Content that is not valid text but does not end a JSON string.
 const JSON_NOISE: [&[u8]; 12] = [
     b"\xff",
     b"\xed\xa0\xbd",
@@ -49,8 +50,8 @@ const JSON_NOISE: [&[u8]; 12] = [
     b"{[}]",
 ];
 
-/// Values of JSON that are no string, and none that counts.
-const JSON_ODD: [&[u8]; 8] = [
+/// Values of unread JSON fields that are no strings. Some are not valid JSON.
+const JSON_ODD_VALUES: [&[u8]; 8] = [
     b"[[{\"FromUserName\":1}]]",
     b"{\"MsgId\":{}}",
     b"1e999",
@@ -81,12 +82,12 @@ fn any_noise() -> impl Strategy<Value = Vec<Noise>> {
     prop::collection::vec(noise, 0..6)
 }
 
-/// Blanks as programs put them around values.
+/// Blanks that programs put around values.
 fn any_blanks() -> impl Strategy<Value = &'static str> {
     prop_oneof![Just(""), Just(" "), Just("\n"), Just("\r\n\t ")]
 }
 
-/// The message without noise, as XML: fields and their values.
+/// A message, and its fields with their values.
 fn message(is_event: bool) -> (Message, Vec<(&'static str, &'static str)>) {
     let mut fields = vec![("ToUserName", "gh_1"), ("FromUserName", "o-1"), ("CreateTime", "1799999995")];
     let content = if is_event {
@@ -123,7 +124,10 @@ fn json(fields: &[(&str, &str)], noises: &[Noise], blanks: &str) -> Vec<u8> {
     let mut noises = noises.iter();
     for (name, value) in fields {
         if let Some(Noise { name, pieces }) = noises.next() {
-            let odd = pieces.first().filter(|at| *at % 3 == 0).map(|at| JSON_ODD[at / 3 % JSON_ODD.len()]);
+            let odd = pieces
+                .first()
+                .filter(|at| *at % 3 == 0)
+                .map(|at| JSON_ODD_VALUES[at / 3 % JSON_ODD_VALUES.len()]);
             let string = [b"\"", &joined(pieces, &JSON_NOISE)[..], b"\""].concat();
             let value = odd.map_or(string, <[u8]>::to_vec);
             members.push([b"\"", name.as_bytes(), b"\":", &value].concat());
@@ -143,7 +147,7 @@ fn plain_query() -> String {
     format!("signature={}&timestamp={NOW_S}&nonce=7", std::str::from_utf8(&signature).unwrap())
 }
 
-/// The query of an encrypted message, and its ciphertext.
+/// The query and the ciphertext of an encrypted message.
 fn encrypted(inner: &[u8]) -> (String, String) {
     let key = cipher::AesKey::parse(KEY).unwrap();
     let encrypt = cipher::encrypt(&key, [7; 16], inner, "wx1");
@@ -154,7 +158,7 @@ fn encrypted(inner: &[u8]) -> (String, String) {
 
 proptest! {
     #[test]
-    fn noise_in_fields_that_are_not_read_changes_nothing(
+    fn noise_in_unread_fields_changes_nothing(
         is_event in any::<bool>(), inner in any_noise(), outer in any_noise(),
         blanks in any_blanks(), is_cdata in any::<bool>(), is_json in any::<bool>(),
     ) {
@@ -178,7 +182,7 @@ proptest! {
     }
 
     #[test]
-    fn noise_in_a_field_that_is_read_is_refused(
+    fn noise_in_a_read_field_is_refused(
         is_event in any::<bool>(), at in any::<prop::sample::Index>(), is_json in any::<bool>(),
         noise in prop::sample::select(vec!["\u{fffd}", "&#0;", "&nbsp;", "&#xD83D;", "a & b", "<b/>"]),
     ) {
@@ -188,7 +192,7 @@ proptest! {
         let mut noisy = fields.clone();
         noisy[at].1 = noise;
         let body = if is_json { json(&noisy, &[], "") } else { xml(&noisy, &[], "", false) };
-        // The bytes of the replacement character stand for one that is no UTF-8.
+        // The replacement character stands for a byte that is not UTF-8.
         let body: Vec<u8> = if noise == "\u{fffd}" {
             let place = body.windows(3).position(|part| part == noise.as_bytes()).unwrap();
             [&body[..place], b"\xff", &body[place + 3..]].concat()
@@ -197,7 +201,7 @@ proptest! {
         } else {
             body
         };
-        // Nested elements make a key that cannot be told apart, as in former versions; the message counts.
+        // A nested element in one of these fields is tolerated, as in older versions: the message counts.
         let is_tolerated = noise == "<b/>" && ["EventKey", "MsgID"].contains(&fields[at].0);
         prop_assert_eq!(
             opens(&settings, &plain_query(), &body).is_some(), is_tolerated,
@@ -207,7 +211,7 @@ proptest! {
 }
 
 #[test]
-fn a_field_that_is_read_and_there_twice_is_ambiguous_whatever_else_the_message_holds() {
+fn a_message_with_a_read_field_given_twice_is_refused() {
     for is_event in [false, true] {
         let (_, fields) = message(is_event);
         for (name, value) in &fields[1..] {
@@ -237,7 +241,7 @@ fn blanks_in_cdata_and_in_json_strings_belong_to_the_value() {
 }
 
 #[test]
-fn blanks_around_the_ciphertext_are_no_part_of_it() {
+fn blanks_around_the_ciphertext_are_ignored() {
     let (message, fields) = message(false);
     let (query, encrypt) = encrypted(&xml(&fields, &[], "", true));
     for body in [

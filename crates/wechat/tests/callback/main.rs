@@ -1,10 +1,10 @@
-//! Callbacks from the outside: bytes in, a message or a refusal out.
+//! Opens whole callbacks: bytes in, a message or a refusal out.
 
 #![allow(
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test's helper fails the test by it"
+    reason = "a test that cannot go on has failed"
 )]
 
 mod content;
@@ -56,12 +56,12 @@ fn encrypted(key: &str, appid: &str, compatible: bool) -> Sealed {
     CallbackSigner { token: TOKEN, timestamp: 1, nonce: "7" }.encrypted(&encryption, &draft())
 }
 
-/// Any body, plain, with the right signature.
+/// A plain callback with this body and a right signature.
 fn with_body(body: &str) -> Sealed {
     Sealed { body: body.to_owned(), ..plain() }
 }
 
-/// Any text, encrypted rightly, as XML or as JSON.
+/// An encrypted callback with this plaintext. `outer` makes the body from the ciphertext.
 fn with_inner(inner: &str, outer: impl Fn(&str) -> String) -> Sealed {
     let key = cipher::AesKey::parse(KEY).unwrap();
     let encrypt = cipher::encrypt(&key, [7; 16], inner.as_bytes(), "wx1");
@@ -70,7 +70,7 @@ fn with_inner(inner: &str, outer: impl Fn(&str) -> String) -> Sealed {
     Sealed { query: format!("timestamp=1&nonce=2&msg_signature={signature}"), body: outer(&encrypt) }
 }
 
-fn safe(encrypt: &str) -> String {
+fn safe_xml(encrypt: &str) -> String {
     format!("<xml><Encrypt>{encrypt}</Encrypt></xml>")
 }
 

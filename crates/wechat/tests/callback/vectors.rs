@@ -1,4 +1,4 @@
-//! Published vectors of WeChat's callbacks, each checked for everything that it says.
+//! Published test vectors of WeChat's callbacks. Every value of each vector is checked.
 
 use base64::Engine as _;
 use counting::{Content, Kind};
@@ -22,12 +22,12 @@ fn text<'a>(vector: &'a Value, field: &str) -> Option<&'a str> {
     vector.get(field)?.as_str()
 }
 
-/// What `verified` says of this vector is true, so that it can be checked again.
-fn holds(vector: &Value, check: &str) -> bool {
+/// Whether the vector was verified to be right in this respect. Only then it is checked here.
+fn is_verified(vector: &Value, check: &str) -> bool {
     vector["verified"][check] == true
 }
 
-/// The random bytes are published as text, of which each character is a byte.
+/// The random bytes are published as text: each character is one byte.
 fn random_bytes(vector: &Value) -> [u8; 16] {
     let bytes: Vec<u8> = vector["random_16"].as_str().unwrap().chars().map(|c| c as u8).collect();
     bytes.try_into().unwrap()
@@ -51,7 +51,7 @@ fn query(vector: &Value) -> String {
     query.finish()
 }
 
-/// The body as published, or the one that safe mode would have.
+/// The published body, or one made in safe mode from the published ciphertext.
 fn body(vector: &Value) -> String {
     let safe = || format!("<xml><Encrypt><![CDATA[{}]]></Encrypt></xml>", text(vector, "encrypt").unwrap());
     text(vector, "body").map_or_else(safe, ToOwned::to_owned)
@@ -62,24 +62,24 @@ fn every_signature_is_reproduced() {
     let mut checked = 0;
     for vector in vectors() {
         let part = |name| text(&vector, name).unwrap().as_bytes();
-        if holds(&vector, "signature") {
+        if is_verified(&vector, "signature") {
             let signature = sign([part("token"), part("timestamp"), part("nonce")]);
             assert_eq!(&signature, part("signature"), "{}", vector["id"]);
             checked += 1;
         }
-        if holds(&vector, "msg_signature") {
+        if is_verified(&vector, "msg_signature") {
             let signature = sign([part("token"), part("timestamp"), part("nonce"), part("encrypt")]);
             assert_eq!(&signature, part("msg_signature"), "{}", vector["id"]);
             checked += 1;
         }
     }
-    assert_eq!(checked, 10 + 22, "a vector was lost");
+    assert_eq!(checked, 10 + 22, "a vector is missing");
 }
 
 #[test]
 fn every_ciphertext_opens_and_is_reproduced_byte_for_byte() {
     let mut checked = 0;
-    for vector in vectors().iter().filter(|vector| holds(vector, "decrypt_ok")) {
+    for vector in vectors().iter().filter(|vector| is_verified(vector, "decrypt_ok")) {
         let id = &vector["id"];
         let key = cipher::AesKey::parse(text(vector, "encoding_aes_key").unwrap()).unwrap();
         let encrypt = text(vector, "encrypt").unwrap();
@@ -98,7 +98,7 @@ fn every_ciphertext_opens_and_is_reproduced_byte_for_byte() {
         assert_eq!(padded, vector["padded_len"], "{id}");
         checked += 1;
     }
-    assert_eq!(checked, 22, "a vector was lost");
+    assert_eq!(checked, 22, "a vector is missing");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn pushed_messages_open_in_safe_and_compatible_mode() {
 }
 
 #[test]
-fn the_documentations_json_and_component_pushes_open() {
+fn json_and_platform_pushes_of_the_documentation_open() {
     for id in ["doc-safe-push-json", "doc-open-safe-push-xml"] {
         let vector = vector(id);
         let query = query(&vector);
@@ -136,10 +136,10 @@ fn the_documentations_json_and_component_pushes_open() {
 }
 
 #[test]
-fn a_component_callback_opens_with_the_components_appid_only() {
+fn a_platform_callback_opens_only_with_the_appid_of_the_platform() {
     let vector = vector("doc-open-safe-push-xml");
     let (query, body) = (query(&vector), body(&vector));
-    let component = text(&vector, "appid_in_cipher").unwrap();
+    let platform = text(&vector, "appid_in_cipher").unwrap();
     let keys = |appid| {
         AccountKeys::new(&KeySettings {
             appid,
@@ -151,11 +151,11 @@ fn a_component_callback_opens_with_the_components_appid_only() {
     };
     let refusal = open(&keys("wxaccount"), &Query::parse(&query), body.as_bytes(), 0, None).unwrap_err();
     assert_eq!((refusal.reason(), refusal.proof()), ("wrong_appid", Proof::Signature));
-    assert!(open(&keys(component), &Query::parse(&query), body.as_bytes(), 0, None).is_ok());
+    assert!(open(&keys(platform), &Query::parse(&query), body.as_bytes(), 0, None).is_ok());
 }
 
 #[test]
-fn component_tickets_and_replies_are_authentic_but_no_messages() {
+fn platform_tickets_and_replies_are_authentic_but_no_messages() {
     for id in ["senparc-open-unauthorized", "senparc-open-ticket", "go-decrypt"] {
         let vector = vector(id);
         let query = query(&vector);
@@ -202,7 +202,7 @@ fn published_address_checks_get_their_echostr() {
 }
 
 #[test]
-fn published_events_of_a_platform_say_what_they_are() {
+fn published_platform_events_are_read() {
     let read = |id: &str| {
         let vector = vector(id);
         let query = query(&vector);
@@ -220,13 +220,13 @@ fn published_events_of_a_platform_say_what_they_are() {
 }
 
 #[test]
-fn a_message_through_a_platform_says_whose_it_is() {
+fn a_message_through_a_platform_names_its_account() {
     let vector = vector("doc-open-safe-push-xml");
     let query = query(&vector);
     let opened = open_platform_message(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes());
     let (message, to_user) = opened.unwrap();
     assert_eq!((&*to_user, &*message.user), ("gh_97417a04a28d", "o9AgO5Kd5ggOC-bXrbNODIiE3bGY"));
-    // A message is no event of the platform, and an event no message.
+    // A message is not accepted as an event of the platform.
     let refusal = open_event(&keys(&vector), &Query::parse(&query), body(&vector).as_bytes()).unwrap_err();
     assert_eq!((refusal.reason(), refusal.may_be_relayed()), ("malformed", true));
 }

@@ -17,7 +17,7 @@ enum Step {
     Maintain {
         now: bool,
     },
-    /// Ends and starts again, having saved or not.
+    /// Closes the store and opens it again, with or without a save before.
     Reopen {
         save: bool,
     },
@@ -33,10 +33,10 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A store being tried, and what it must answer.
+/// The store under test, and the model of what it must answer.
 struct Run {
     store: Option<Store>,
-    /// None: the store forgets at its end, so it is never opened again.
+    /// `None` for the memory store: it loses its data when it is closed, so it is never opened again.
     folder: Option<PathBuf>,
     options: Options,
     model: Model,
@@ -55,7 +55,7 @@ impl Run {
             None => Store::Memory(Memory::default()),
         };
         for (number, appid) in (0..).zip(APPIDS) {
-            // Whether its number goes to the disk at once or with what comes first makes no difference.
+            // The number may become durable at once, or with the first change. Both must work.
             let given = if number == 1 { store.account(appid).unwrap() } else { store.reserve(appid) };
             assert_eq!(given.0, number);
         }
@@ -99,7 +99,7 @@ impl Run {
     fn run(mut self, steps: &[Step]) {
         steps.iter().for_each(|step| self.step(step));
         self.check();
-        // Saving, loading and asking again must not change anything.
+        // Saving, loading and reading again must not change any figure.
         self.step(&Step::Maintain { now: true });
         self.check();
         self.reopen(true);
@@ -117,8 +117,8 @@ fn messages_of(step: &Step) -> Option<impl Iterator<Item = &Change>> {
     Some(changes.iter().filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. })))
 }
 
-/// So small that everything is saved and let go of all the time.
-fn tiny(memory_bytes: usize, log_bytes: u64) -> Options {
+/// Limits so small that pages are saved and dropped from memory all the time.
+fn tiny_limits(memory_bytes: usize, log_bytes: u64) -> Options {
     Options { memory_bytes, log_bytes, ..Options::default() }
 }
 
@@ -126,17 +126,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_memory_store_answers_as_the_rollup(steps in prop::collection::vec(any_step(), 1..30)) {
+    fn the_memory_store_answers_like_the_rollup(steps in prop::collection::vec(any_step(), 1..30)) {
         Run::start(None, Options::default()).run(&steps);
     }
 
     #[test]
-    fn the_embedded_store_answers_as_the_rollup(
+    fn the_embedded_store_answers_like_the_rollup(
         steps in prop::collection::vec(any_step(), 1..30),
         memory_bytes in prop_oneof![Just(1_usize), Just(20_000), Just(1 << 30)],
         log_bytes in prop_oneof![Just(1_u64), Just(500), Just(1 << 30)],
     ) {
         let folder = disk::folder();
-        Run::start(Some(folder.path().to_owned()), tiny(memory_bytes, log_bytes)).run(&steps);
+        Run::start(Some(folder.path().to_owned()), tiny_limits(memory_bytes, log_bytes)).run(&steps);
     }
 }

@@ -1,4 +1,4 @@
-//! Who may send what: modes, signatures, keys, age, receiver.
+//! Which callbacks are accepted: modes, signatures, keys, age, receiver.
 
 use wechat::callback::{Cause, json::read_bulk_line, verify_get};
 
@@ -15,13 +15,13 @@ fn every_mode_gives_the_same_message() {
 }
 
 #[test]
-fn json_is_read_like_xml_outside_and_inside() {
+fn json_and_xml_give_the_same_message_inside_and_outside_the_encryption() {
     let inner = r#" {"ToUserName":"gh_1","FromUserName":"openid","CreateTime":1799999995,
         "MsgType":"text","Content":"<!DOCTYPE x>","MsgId":"18446744073709551615","x":[{"MsgId":1.5}]} "#;
     let outer = |encrypt: &str| format!(r#"{{"ToUserName":"gh_1","Encrypt":"{encrypt}"}}"#);
     assert_eq!(opened(settings(), &with_body(inner)), Ok(message()));
     assert_eq!(opened(settings(), &with_inner(inner, outer)), Ok(message()));
-    assert_eq!(opened(settings(), &with_inner(inner, safe)), Ok(message()));
+    assert_eq!(opened(settings(), &with_inner(inner, safe_xml)), Ok(message()));
     assert_eq!(opened(settings(), &with_inner(&draft().xml(), outer)), Ok(message()));
     assert_eq!(read_bulk_line(inner.as_bytes()), Ok(message()));
 }
@@ -43,7 +43,7 @@ fn previous_tokens_and_keys_are_accepted() {
 }
 
 #[test]
-fn of_a_compatible_body_only_the_decrypted_message_is_used() {
+fn in_compatible_mode_only_the_decrypted_message_is_used() {
     let sealed = encrypted(KEY, "wx1", true);
     let body = sealed.body.replacen("openid", "someone else", 1).replacen(
         "<MsgType>",
@@ -54,7 +54,7 @@ fn of_a_compatible_body_only_the_decrypted_message_is_used() {
 }
 
 #[test]
-fn a_body_with_encrypt_is_encrypted_whatever_the_query_says() {
+fn a_body_with_a_ciphertext_is_checked_as_encrypted_even_if_the_query_says_plain() {
     let sealed = Sealed { query: plain().query, ..encrypted(KEY, "wx1", true) };
     assert_eq!(reason(settings(), &sealed), ("wrong_signature", 401, Proof::Nothing));
     let escaped =
@@ -71,19 +71,19 @@ fn a_query_that_says_encrypted_needs_a_ciphertext() {
 }
 
 #[test]
-fn an_account_without_a_key_takes_clear_fields_under_the_rules_for_plain() {
+fn an_account_without_a_key_reads_the_clear_fields_of_compatible_mode_like_a_plain_callback() {
     let fresh = |compatible| Sealed { query: plain().query, ..encrypted(KEY, "wx1", compatible) };
     assert_eq!(opened(without_key(), &fresh(true)), Ok(message()));
     assert_eq!(reason(without_key(), &fresh(false)), ("key_missing", 400, Proof::Full));
     assert!(opened(without_key(), &fresh(false)).unwrap_err().to_string().contains("encoding_aes_key"));
-    // These were signed for the year 1970.
+    // Its timestamp is in the year 1970.
     assert_eq!(reason(without_key(), &encrypted(KEY, "wx1", true)), ("stale_timestamp", 401, Proof::Stale));
     let unsigned = Sealed { query: "encrypt_type=aes".to_owned(), ..fresh(true) };
     assert_eq!(reason(without_key(), &unsigned), ("wrong_signature", 401, Proof::Nothing));
 }
 
 #[test]
-fn plain_is_refused_where_encryption_is_required_and_the_refusal_knows_when() {
+fn a_plain_callback_is_refused_where_encryption_is_required_and_the_refusal_has_the_create_time() {
     let required = KeySettings { require_encryption: true, ..settings() };
     assert_eq!(reason(required, &plain()), ("encryption_required", 401, Proof::Full));
     assert_eq!(opened(required, &plain()).unwrap_err().create_time(), Some(NOW_S - 5));
@@ -92,13 +92,13 @@ fn plain_is_refused_where_encryption_is_required_and_the_refusal_knows_when() {
 }
 
 #[test]
-fn what_a_plain_signature_cannot_vouch_for_goes_to_nobody_and_only_a_fresh_one_is_a_loss() {
+fn a_body_that_a_plain_signature_does_not_prove_is_never_relayed_and_is_a_loss_only_if_fresh() {
     let refusal = |settings, body: &str, now_s| {
         let keys = AccountKeys::new(&settings).unwrap();
         open(&keys, &Query::parse(&plain().query), body.as_bytes(), now_s, Some(3600)).unwrap_err()
     };
     let required = KeySettings { require_encryption: true, ..settings() };
-    for body in [&*plain().body, "<xml/>", "no xml", &safe("AAAA"), "<!DOCTYPE x><xml/>", "{", ""] {
+    for body in [&*plain().body, "<xml/>", "no xml", &safe_xml("AAAA"), "<!DOCTYPE x><xml/>", "{", ""] {
         let old = NOW_S + 864_000;
         let cases = [
             (without_key(), old, "stale_timestamp"),
@@ -117,7 +117,7 @@ fn what_a_plain_signature_cannot_vouch_for_goes_to_nobody_and_only_a_fresh_one_i
 }
 
 #[test]
-fn an_empty_msg_signature_is_none() {
+fn an_empty_msg_signature_is_ignored() {
     for more in ["&msg_signature=", "&msg_signature", "&encrypt_type=raw&msg_signature="] {
         let sealed = Sealed { query: plain().query + more, ..plain() };
         assert_eq!(opened(settings(), &sealed), Ok(message()), "{more}");
@@ -127,7 +127,7 @@ fn an_empty_msg_signature_is_none() {
 }
 
 #[test]
-fn age_limits_plain_callbacks_in_both_directions() {
+fn plain_callbacks_that_are_too_old_or_too_far_ahead_are_refused() {
     let keys = AccountKeys::new(&settings()).unwrap();
     let check = |now_s, max_age_s| {
         let sealed = plain();
@@ -141,16 +141,16 @@ fn age_limits_plain_callbacks_in_both_directions() {
 }
 
 #[test]
-fn wrong_keys_and_appids_are_told_apart_from_wrong_signatures() {
+fn wrong_keys_wrong_appids_and_wrong_signatures_have_different_reasons() {
     assert_eq!(reason(settings(), &encrypted(KEY, "wx2", false)), ("wrong_appid", 403, Proof::Signature));
     let other_key = reason(settings(), &encrypted(OLD_KEY, "wx1", false));
     assert_eq!(other_key, ("undecryptable", 400, Proof::Signature));
-    let garbage = Sealed { body: safe("AAAA"), ..encrypted(KEY, "wx1", false) };
+    let garbage = Sealed { body: safe_xml("AAAA"), ..encrypted(KEY, "wx1", false) };
     assert_eq!(reason(settings(), &garbage), ("wrong_signature", 401, Proof::Nothing));
 }
 
 #[test]
-fn another_receiver_is_refused_if_the_original_id_is_known() {
+fn another_receiver_is_refused_if_the_original_id_is_configured() {
     for (original_id, is_right) in [("gh_1", true), ("gh_2", false)] {
         let known = KeySettings { original_id: Some(original_id), ..settings() };
         for sealed in [plain(), encrypted(KEY, "wx1", false)] {
@@ -162,17 +162,17 @@ fn another_receiver_is_refused_if_the_original_id_is_known() {
 }
 
 #[test]
-fn document_types_are_refused_outside_and_inside_and_never_relayed() {
+fn document_types_are_refused_inside_and_outside_the_encryption_and_never_relayed() {
     let declared = |declaration: &str| format!("<?xml version='1.0'?>{declaration}{}", draft().xml());
     for declaration in
         ["<!DOCTYPE xml [<!ENTITY a 'b'>]>", "<!doctype xml>", "<!DOCTYPE xml SYSTEM 'file:///x'>"]
     {
-        for sealed in [with_body(&declared(declaration)), with_inner(&declared(declaration), safe)] {
+        for sealed in [with_body(&declared(declaration)), with_inner(&declared(declaration), safe_xml)] {
             let refusal = opened(settings(), &sealed).unwrap_err();
             assert_eq!(refusal.cause(), &Cause::DocumentType, "{declaration}");
             assert!(refusal.is_authentic() && !refusal.may_be_relayed());
         }
-        let outer = |encrypt: &str| format!("{declaration}{}", safe(encrypt));
+        let outer = |encrypt: &str| format!("{declaration}{}", safe_xml(encrypt));
         let sealed = with_inner(&draft().xml(), outer);
         assert_eq!(reason(settings(), &sealed), ("document_type", 400, Proof::Nothing));
     }
@@ -181,7 +181,7 @@ fn document_types_are_refused_outside_and_inside_and_never_relayed() {
 }
 
 #[test]
-fn an_address_check_gets_its_echostr_byte_for_byte_or_401() {
+fn an_address_check_gets_its_exact_echostr_or_401() {
     let keys = AccountKeys::new(&settings()).unwrap();
     let signed = plain().query;
     let get = |more: &str| verify_get(&keys, &Query::parse(&format!("{signed}{more}")));

@@ -1,5 +1,5 @@
-//! The way of a message through the writer on a disk that fails: nothing is acknowledged meanwhile, it recovers by
-//! itself, and what was not taken is a gap. Waiting is polling with a bound, and no time that passes decides anything.
+//! The writer on a failing disk: it acknowledges nothing while the disk fails, recovers by itself, and the lost time is a
+//! gap. Tests poll with a limit. No result depends on how much time passes.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ struct Run {
     clock: Clock,
 }
 
-/// Serves one account, the clock starting so many seconds after the first start.
+/// Starts the writer for one account. The clock starts `after_s` seconds after `START_S`.
 fn start(folder: &Path, disk: &FaultyDisk, after_s: i64) -> Run {
     let options = Options { disk: Arc::new(disk.clone()), ..Options::default() };
     let store = Arc::new(Store::Embedded(Box::new(Embedded::open(folder, &options).unwrap())));
@@ -54,7 +54,7 @@ impl Run {
     }
 }
 
-/// Asks again until it is so; gives up after a minute.
+/// Polls until the condition holds. Fails after a minute.
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     for _ in 0..6000 {
         if is_so().await {
@@ -65,8 +65,8 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     panic!("never: {what}");
 }
 
-/// The same without letting anything else run on this thread.
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+/// Like `until`, but no other task runs on this thread meanwhile.
+fn block_until(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if is_so() {
             return;
@@ -94,11 +94,11 @@ async fn nothing_is_acknowledged_on_a_faulty_disk_and_it_recovers_by_itself() {
             stopped.interrupt();
             stopped
         },
-        "nobody is served meanwhile"
+        "no time is covered meanwhile"
     );
     disk.mend();
-    until("it recovers", async || run.ingest.fault().is_none()).await;
-    assert_eq!(run.send(2).await, Some(Outcome::Counted), "nothing of it was counted before");
+    until("the disk recovers", async || run.ingest.fault().is_none()).await;
+    assert_eq!(run.send(2).await, Some(Outcome::Counted), "the failed message was not counted");
     assert_eq!(run.send(1).await, Some(Outcome::Repeat));
     run.stop();
 }
@@ -111,7 +111,7 @@ async fn from_the_last_mark_until_recovery_is_a_gap() {
     run.ingest.submit(before).await.unwrap();
     disk.break_down();
     assert_eq!(run.send(1).await, None);
-    // It ends while nothing can be written: no mark at the end either.
+    // The writer ends while the disk fails, so it cannot write a mark at its end.
     let store = run.stop();
     disk.mend();
     let clock = Clock::starting_at(START_S + 3600);
@@ -122,24 +122,24 @@ async fn from_the_last_mark_until_recovery_is_a_gap() {
     assert_eq!(since, Some(START_S - 100));
     let (from_s, to_s) = (gaps[0].from_s, gaps[0].to_s);
     assert!((START_S..START_S + 3600).contains(&from_s) && to_s >= START_S + 3600, "{gaps:?}");
-    assert_eq!(gaps[0].reason, Reason::NotRunning, "no write told that it was the disk");
+    assert_eq!(gaps[0].reason, Reason::NotRunning, "the disk could not record that it failed");
     assert!(!run.holds(0, 3600) && run.holds(-100, 0));
     run.stop();
 }
 
 #[tokio::test]
-async fn a_graceful_end_covers_until_now_and_a_kill_until_the_last_mark() {
+async fn a_graceful_end_covers_time_until_the_end_and_a_kill_until_the_last_mark() {
     let (folder, disk) = (disk::folder(), FaultyDisk::default());
     let run = start(folder.path(), &disk, 0);
     run.send(1).await.unwrap();
-    // Until the clock has moved on by a second, there is nothing to cover.
+    // Coverage has a resolution of one second.
     until("a second passes", async || run.clock.now_s() > START_S + 1).await;
     let end_s = run.clock.now_s();
     drop(run.stop());
     let run = start(folder.path(), &disk, 100);
     run.send(2).await.unwrap();
-    assert!(run.coverage().holds(START_S + 1, end_s, end_s), "the end was covered until then");
-    // As after a kill: what was durable is copied away while it runs.
+    assert!(run.coverage().holds(START_S + 1, end_s, end_s), "time is covered until the end");
+    // A copy of the folder of a running writer is what a kill would leave.
     let copy = disk::folder();
     copy_folder(folder.path(), copy.path());
     run.stop();
@@ -160,7 +160,7 @@ fn copy_folder(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn losses_are_gaps_also_those_noted_while_a_batch_is_being_written() {
+async fn losses_are_gaps_even_if_reported_while_a_batch_is_being_written() {
     let (folder, disk) = (disk::folder(), FaultyDisk::default());
     let run = start(folder.path(), &disk, 0);
     let covers = Change::Claim { account: ACCOUNT, from_s: START_S - 100, to_s: START_S };
@@ -169,7 +169,7 @@ async fn losses_are_gaps_also_those_noted_while_a_batch_is_being_written() {
     disk.close_gate();
     let pending = run.ingest.submit_all(vec![Change::Fact { key: "a".to_owned(), value: None }]).unwrap();
     disk.wait_for_a_sync();
-    // Joins the loss that is just being written.
+    // This loss continues the one that is being written.
     run.ingest.lose(ACCOUNT, START_S - 80, START_S - 70, Reason::TooMany);
     disk.open_gate();
     pending.await.unwrap();
@@ -180,7 +180,7 @@ async fn losses_are_gaps_also_those_noted_while_a_batch_is_being_written() {
 }
 
 #[tokio::test]
-async fn after_the_end_nothing_is_taken() {
+async fn a_stopped_writer_takes_no_changes() {
     let (folder, disk) = (disk::folder(), FaultyDisk::default());
     let run = start(folder.path(), &disk, 0);
     let ingest = run.ingest.clone();
@@ -190,27 +190,27 @@ async fn after_the_end_nothing_is_taken() {
 }
 
 #[tokio::test]
-async fn a_change_of_who_is_served_that_fails_changes_nothing() {
+async fn a_failed_change_of_the_accounts_in_service_changes_nothing() {
     let (folder, disk) = (disk::folder(), FaultyDisk::default());
     let run = start(folder.path(), &disk, 0);
     let other = run.store.account("wxother").unwrap();
     for (account, takes_messages) in [(other, true), (ACCOUNT, false)] {
-        // Whatever the writer still had to begin is done then, and it is the change itself that fails.
+        // After this commit the writer has nothing else to write. So the change itself fails.
         let settled = vec![Change::Fact { key: "settled".to_owned(), value: None }];
         run.ingest.submit_all(settled).unwrap().await.unwrap();
         disk.break_down();
         let ingest = run.ingest.clone();
         let change = tokio::spawn(async move { ingest.serve(account, takes_messages, Vec::new()).await });
         tokio::task::yield_now().await;
-        // The change only hears that it failed once this thread lets it: the writer has begun anew by then.
-        wait_for("it fails", || run.ingest.fault().is_some());
+        // This thread runs the task of the change, so the writer recovers before the task sees the failure.
+        block_until("the disk fails", || run.ingest.fault().is_some());
         disk.mend();
-        wait_for("it recovers", || run.ingest.fault().is_none());
+        block_until("the disk recovers", || run.ingest.fault().is_none());
         assert!(change.await.unwrap().is_err());
     }
     let is_running = |account| {
         let coverage = run.store.coverage(account, Coverage::clone);
-        // Of the time ahead only what is being served is asserted.
+        // Future time counts as covered only while the account is in service.
         coverage.holds(START_S + 500_000, START_S + 500_001, START_S + 1_000_000)
     };
     until("the writer has the right list", async || is_running(ACCOUNT) && !is_running(other)).await;
@@ -220,7 +220,7 @@ async fn a_change_of_who_is_served_that_fails_changes_nothing() {
     run.stop();
 }
 
-/// A start that begins when its socket is open, on a machine that runs since its boot.
+/// Starts the writer with a socket that was handed over, and with the given boot id of the machine.
 async fn begin(folder: &Path, after_s: i64, boot: &str, inode: u64, bridge_s: u32) -> Run {
     let store = Arc::new(Store::Embedded(Box::new(Embedded::open(folder, &Options::default()).unwrap())));
     store.account("wxone").unwrap();
@@ -231,13 +231,13 @@ async fn begin(folder: &Path, after_s: i64, boot: &str, inode: u64, bridge_s: u3
 }
 
 impl Run {
-    /// As planned: no connection is taken any more, and those that were are served.
+    /// A planned stop: stops listening first, then ends.
     fn stop_as_planned(self) {
         self.ingest.stop_listening();
         self.stop();
     }
 
-    /// Gaps and bridged stops since the second in which the first process began.
+    /// Reasons of the gaps, and the number of bridged stops.
     fn report(&self) -> (Vec<&'static str>, usize) {
         let report = self.coverage().report(START_S + 1_000_000);
         (report.gaps.iter().map(|gap| gap.reason.name()).collect(), report.bridged.len())
@@ -245,7 +245,7 @@ impl Run {
 }
 
 #[tokio::test]
-async fn what_lies_between_two_processes_depends_on_how_the_first_one_ended() {
+async fn time_between_two_processes_is_a_gap_unless_the_stop_was_planned_and_short() {
     const DAY_S: i64 = 86_400;
     let none: Vec<&str> = Vec::new();
     for (name, after_s, boot, inode, bridge_s, gaps, bridged) in [
@@ -261,26 +261,26 @@ async fn what_lies_between_two_processes_depends_on_how_the_first_one_ended() {
         run.ingest.submit(claim).await.unwrap();
         run.send(1).await.unwrap();
         run.stop_as_planned();
-        // The first process ran for as long as this machine took; the second one's clock goes on from about there.
+        // The second clock starts shortly after the first one ended, however slow this machine is.
         let run = begin(folder.path(), after_s, boot, inode, bridge_s).await;
         assert_eq!(run.send(1).await, Some(Outcome::Repeat), "{name}");
         assert_eq!(run.report(), (gaps.clone(), bridged), "{name}");
         run.stop_as_planned();
-        // The mark speaks for one start only; and this stop was one of its own.
+        // A mark of a planned stop is valid for one start. The second stop wrote its own mark.
         let run = begin(folder.path(), after_s + 2 * DAY_S, boot, inode, 100).await;
-        // Where the second process ran for less than a second, both gaps are one.
+        // If the second process ran for less than a second, both gaps are joined.
         assert_eq!(run.report(), (vec!["not_running"], bridged), "{name}");
         run.stop();
     }
 }
 
 #[tokio::test]
-async fn a_kill_after_a_planned_stop_is_a_gap_from_its_end_also_before_the_first_mark() {
+async fn a_kill_before_the_first_mark_is_a_gap_from_the_last_planned_stop() {
     let folder = disk::folder();
     begin(folder.path(), 0, "a", 7, 100).await.stop_as_planned();
     let run = begin(folder.path(), 2, "a", 7, 100).await;
     assert_eq!(run.report(), (vec![], 0));
-    // As after a kill: what is durable so far is copied away while it runs.
+    // A copy of the folder of a running writer is what a kill would leave.
     let copy = disk::folder();
     copy_folder(folder.path(), copy.path());
     run.stop();

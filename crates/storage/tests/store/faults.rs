@@ -1,5 +1,5 @@
-//! The embedded store on a disk that fails: nothing of a failed batch counts, the next one works, and after a kill or
-//! a power loss everything acknowledged is there, exactly once.
+//! The embedded store on a failing disk. A failed batch counts nothing, and the next batch works. After a kill or a
+//! power loss, every acknowledged message is counted exactly once.
 
 use std::sync::Arc;
 
@@ -17,9 +17,9 @@ use crate::{
 enum Step {
     Commit(Vec<Change>),
     Maintain,
-    /// Orders a fault.
+    /// Plans a fault of the disk.
     Fault(Fault),
-    /// The program ends at once; what it wrote is still in the machine's memory.
+    /// The program ends at once. Unsynced bytes stay in the files.
     Kill,
     PowerLoss(Tail),
 }
@@ -54,8 +54,9 @@ struct Run {
     disk: FaultyDisk,
     store: Option<Store>,
     model: Model,
-    /// What is known if one of the batches that failed since the last one that did not turns up after all.
-    failed: Vec<Model>,
+    /// A failed batch may still be found after a restart. One expected state for each batch that failed since the last
+    /// success.
+    with_failed: Vec<Model>,
 }
 
 impl Run {
@@ -66,7 +67,7 @@ impl Run {
             disk: FaultyDisk::default(),
             store: None,
             model: Model::default(),
-            failed: Vec::new(),
+            with_failed: Vec::new(),
         };
         run.open();
         for appid in APPIDS {
@@ -104,15 +105,15 @@ impl Run {
     fn commit(&mut self, changes: &[Change]) {
         if let Ok(outcomes) = self.store().commit(changes) {
             let is_unwritten = |outcome: &Outcome| matches!(outcome, Outcome::Repeat | Outcome::Failed(_));
-            let nothing_written = outcomes.iter().all(is_unwritten);
+            let wrote_nothing = outcomes.iter().all(is_unwritten);
             assert_eq!(outcomes, self.model.commit(changes));
-            if !nothing_written {
-                self.failed.clear();
+            if !wrote_nothing {
+                self.with_failed.clear();
             }
         } else {
             let mut turned_up = self.model.clone();
             turned_up.commit(changes);
-            self.failed.push(turned_up);
+            self.with_failed.push(turned_up);
             self.model.fail(changes);
         }
     }
@@ -122,17 +123,18 @@ impl Run {
         self.open();
         self.model.interrupt();
         let Some(difference) = self.model.difference(self.store()) else {
-            self.failed.clear();
+            self.with_failed.clear();
             return;
         };
         let times = self.model.times.clone();
-        let mut with_one = std::mem::take(&mut self.failed).into_iter().map(|mut model| {
+        let mut with_one = std::mem::take(&mut self.with_failed).into_iter().map(|mut model| {
             model.interrupt();
             model.times.clone_from(&times);
             model
         });
         let matching = with_one.find(|model| model.difference(self.store()).is_none());
-        self.model = matching.unwrap_or_else(|| panic!("acknowledged and found differ: {difference}"));
+        self.model =
+            matching.unwrap_or_else(|| panic!("the store differs from what was acknowledged: {difference}"));
     }
 
     fn check(&self) {
@@ -147,7 +149,7 @@ fn message(msg_id: u64) -> Message {
     Message { user: format!("o{msg_id}").into(), create_time: 1_417_363_200, content }
 }
 
-fn one(msg_id: u64) -> Vec<Change> {
+fn one_message(msg_id: u64) -> Vec<Change> {
     vec![Change::Message { account: AccountNumber(0), message: message(msg_id) }]
 }
 
@@ -155,7 +157,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_acknowledged_and_nothing_else_counts_after_any_faults(
+    fn after_any_faults_exactly_the_acknowledged_messages_count(
         steps in prop::collection::vec(any_step(), 1..30)
     ) {
         let mut run = Run::start();
@@ -164,8 +166,8 @@ proptest! {
             run.check();
         }
         run.disk.mend();
-        run.step(Step::Commit(one(99)));
-        prop_assert!(run.failed.is_empty(), "it recovers");
+        run.step(Step::Commit(one_message(99)));
+        prop_assert!(run.with_failed.is_empty(), "the store recovers");
         run.check();
         run.step(Step::PowerLoss(Tail::Nothing));
         run.check();
@@ -173,74 +175,82 @@ proptest! {
 }
 
 #[test]
-fn a_failed_sync_is_not_retried_as_if_it_had_worked() {
+fn a_failed_sync_fails_the_batch_and_is_not_retried() {
     for lost in [false, true] {
         let mut run = Run::start();
-        run.step(Step::Commit(one(1)));
+        run.step(Step::Commit(one_message(1)));
         run.disk.plan(Fault { after: 1, times: 1, written: 0, lost });
-        assert!(run.store().commit(&one(2)).is_err());
-        assert_eq!(run.store().commit(&one(3)).unwrap(), [Outcome::Counted]);
-        assert_eq!(run.store().commit(&one(2)).unwrap(), [Outcome::Counted], "nothing of it was counted");
+        assert!(run.store().commit(&one_message(2)).is_err());
+        assert_eq!(run.store().commit(&one_message(3)).unwrap(), [Outcome::Counted]);
+        assert_eq!(
+            run.store().commit(&one_message(2)).unwrap(),
+            [Outcome::Counted],
+            "the failed batch counted nothing"
+        );
         run.model.interrupt();
-        run.model.commit(&[one(3), one(2)].concat());
+        run.model.commit(&[one_message(3), one_message(2)].concat());
         run.step(Step::PowerLoss(Tail::Nothing));
         run.check();
     }
 }
 
 #[test]
-fn what_a_kill_left_in_memory_becomes_durable_before_anything_builds_on_it() {
+fn unsynced_records_found_after_a_kill_become_durable_before_new_ones() {
     let mut run = Run::start();
     run.disk.plan(Fault { after: 1, times: 1, written: 0, lost: false });
-    run.step(Step::Commit(one(1)));
-    assert_eq!(run.failed.len(), 1);
+    run.step(Step::Commit(one_message(1)));
+    assert_eq!(run.with_failed.len(), 1);
     run.step(Step::Kill);
-    assert_eq!(run.store().commit(&one(1)).unwrap(), [Outcome::Repeat], "it turned up");
-    run.step(Step::Commit(one(2)));
+    assert_eq!(
+        run.store().commit(&one_message(1)).unwrap(),
+        [Outcome::Repeat],
+        "the message was found after the kill"
+    );
+    run.step(Step::Commit(one_message(2)));
     run.step(Step::PowerLoss(Tail::Nothing));
     run.check();
 }
 
 #[test]
-fn a_full_disk_stops_everything_for_a_while_and_nothing_for_ever() {
+fn a_full_disk_stops_commits_only_while_it_is_full() {
     let mut run = Run::start();
-    run.step(Step::Commit(one(1)));
+    run.step(Step::Commit(one_message(1)));
     run.disk.break_down();
     for id in 2..9 {
-        assert!(run.store().commit(&one(id)).is_err());
+        assert!(run.store().commit(&one_message(id)).is_err());
         assert!(run.store().maintain(true).is_err());
         assert!(run.store().account("wxnew").is_err());
         let number = run.store().reserve("wxnew");
         assert_eq!((number, run.store().reserve("wxnew")), (AccountNumber(3), number));
-        run.model.fail(&one(id));
+        run.model.fail(&one_message(id));
         run.check();
     }
     run.disk.mend();
-    run.step(Step::Commit(one(2)));
+    run.step(Step::Commit(one_message(2)));
     run.store().maintain(true).unwrap();
     run.store().reserve("wxlater");
-    run.step(Step::Commit(one(3)));
+    run.step(Step::Commit(one_message(3)));
     run.step(Step::Kill);
     run.check();
     let (new, later) = (run.store().reserve("wxnew"), run.store().reserve("wxlater"));
-    assert_eq!((new.0, later.0), (3, 4), "they became durable with the first change that did");
+    assert_eq!((new.0, later.0), (3, 4), "reserved numbers became durable with the next durable change");
 }
 
 #[test]
-fn a_failed_batch_that_was_gone_after_one_restart_does_not_come_back_after_another() {
+fn a_failed_batch_that_one_restart_drops_does_not_come_back_after_another() {
     let mut run = Run::start();
     run.disk.plan(Fault { after: 1, times: 1, written: 0, lost: false });
-    run.step(Step::Commit(one(1)));
-    // The next segment says that it does not count, and holds nothing itself.
+    run.step(Step::Commit(one_message(1)));
+    // The header of the next segment excludes the failed batch. That segment is still empty.
     run.disk.plan(Fault { after: 4, times: 1, written: 0, lost: false });
-    run.step(Step::Commit(one(2)));
-    run.failed.clear();
+    run.step(Step::Commit(one_message(2)));
+    run.with_failed.clear();
     run.step(Step::Kill);
     run.check();
-    // That segment is replaced, and the replacement fails.
+    // The empty segment is replaced, and the replacement fails.
     run.disk.plan(Fault { after: 0, times: 1, written: 0, lost: false });
-    run.step(Step::Commit(one(3)));
-    run.failed.clear();
+    run.step(Step::Commit(one_message(3)));
+    run.with_failed.clear();
     run.step(Step::Kill);
     run.check();
 }

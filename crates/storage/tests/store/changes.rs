@@ -1,13 +1,14 @@
-//! Random changes: late, repeated, around midnights, new years and leap days, for a few accounts and users.
+//! Random changes for a few accounts and users. Many are late, repeated, or near midnight, New Year or a leap day.
 
 use counting::{Content, Kind, Message, Reason};
 use proptest::prelude::*;
 use storage::store::{AccountNumber, Aside, Change};
 
-/// Appids of the accounts every run has.
+/// The accounts of every run.
 pub const APPIDS: [&str; 3] = ["wxone", "wxtwo", "wxthree"];
 
-/// Moments around which mistakes in calendars show: new years inside a week, leap days, ends of months, midnights.
+/// Times near which calendar code often fails: New Year inside a week, leap days, ends of months, midnights.
+/// Unix seconds.
 const EDGES: [i64; 6] =
     [1_325_347_200, 1_330_444_800, 1_417_363_200, 1_451_577_600, 1_767_196_800, 1_709_136_000];
 
@@ -18,7 +19,7 @@ pub fn any_time() -> impl Strategy<Value = i64> {
 }
 
 fn any_account() -> impl Strategy<Value = AccountNumber> {
-    // Now and then one that does not exist.
+    // Account 77 does not exist.
     prop_oneof![50 => Just(0), 20 => Just(1), 10 => Just(2_u32), 1 => Just(77)].prop_map(AccountNumber)
 }
 
@@ -65,9 +66,9 @@ fn any_reason() -> impl Strategy<Value = Reason> {
     ]
 }
 
-fn any_note() -> impl Strategy<Value = Change> {
+fn any_other_change() -> impl Strategy<Value = Change> {
     let second = 0..400_i64;
-    let stretch = || (any_account(), 0..400_i64, -5..60_i64);
+    let time_range = || (any_account(), 0..400_i64, -5..60_i64);
     let served = || prop::collection::vec(any_account(), 0..4);
     let value = prop::option::of(prop::collection::vec(any::<u8>(), 0..9));
     prop_oneof![
@@ -84,13 +85,13 @@ fn any_note() -> impl Strategy<Value = Change> {
         second.clone().prop_map(|at_s| Change::Mark { at_s }),
         (any_account(), second).prop_map(|(account, at_s)| Change::Begin { account, at_s }),
         any_account().prop_map(|account| Change::Cease { account }),
-        (stretch(), any_reason()).prop_map(|((account, from_s, length), reason)| Change::Lose {
+        (time_range(), any_reason()).prop_map(|((account, from_s, length), reason)| Change::Lose {
             account,
             from_s,
             to_s: from_s + length,
             reason
         }),
-        stretch().prop_map(|(account, from_s, length)| Change::Claim {
+        time_range().prop_map(|(account, from_s, length)| Change::Claim {
             account,
             from_s,
             to_s: from_s + length
@@ -100,16 +101,16 @@ fn any_note() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Mostly messages.
+/// A change; most are messages.
 pub fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         12 => (any_account(), any_message()).prop_map(|(account, message)| Change::Message { account, message }),
         1 => (any_account(), any_aside()).prop_map(|(account, aside)| Change::Aside { account, aside }),
-        3 => any_note(),
+        3 => any_other_change(),
     ]
 }
 
-/// What one commit takes.
+/// The changes of one commit.
 pub fn any_batch() -> impl Strategy<Value = Vec<Change>> {
     prop::collection::vec(any_change(), 0..9)
 }

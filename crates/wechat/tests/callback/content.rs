@@ -1,19 +1,19 @@
-//! What a message has to say: fields, numbers, references; XML, JSON and bulk lines alike.
+//! The content of a message: fields, numbers and character references, in XML, JSON and bulk lines.
 
 use counting::{Content, Kind, Message};
 use wechat::callback::{Proof, Refusal, json::read_bulk_line};
 
 use super::{opened, reason, settings, with_body};
 
-/// A plain XML callback of these children.
-fn children(children: &str) -> Result<Message, Refusal> {
+/// Opens a plain XML callback with these child elements.
+fn open_elements(children: &str) -> Result<Message, Refusal> {
     opened(settings(), &with_body(&format!("<xml>{children}</xml>")))
 }
 
 #[test]
 fn predefined_and_numeric_references_are_decoded_and_others_refused() {
     let user = |user: &str| {
-        children(&format!(
+        open_elements(&format!(
             "<FromUserName>{user}</FromUserName><CreateTime> 5 </CreateTime><MsgType>te&#x78;t</MsgType><MsgId>6</MsgId>"
         ))
     };
@@ -28,8 +28,8 @@ fn predefined_and_numeric_references_are_decoded_and_others_refused() {
 const WHO: &str = "<FromUserName>u</FromUserName><CreateTime>5</CreateTime>";
 
 #[test]
-fn events_are_told_apart_by_name_and_key_and_need_no_msg_id() {
-    let event = |rest: &str| children(&format!("{WHO}<MsgType>event</MsgType>{rest}"));
+fn events_differ_by_name_and_key_and_need_no_msg_id() {
+    let event = |rest: &str| open_elements(&format!("{WHO}<MsgType>event</MsgType>{rest}"));
     let scan = event("<Event>SCAN</Event><EventKey><![CDATA[12]]></EventKey><MsgID>9</MsgID>").unwrap();
     assert_eq!(scan.content, Content::Event { name: "SCAN".into(), key: "12".into(), msg_id: Some(9) });
     let bare = event("<Event>unsubscribe</Event><EventKey/><MsgId>x</MsgId>").unwrap();
@@ -50,14 +50,15 @@ fn events_are_told_apart_by_name_and_key_and_need_no_msg_id() {
 }
 
 #[test]
-fn nested_elements_of_a_fields_name_are_not_that_field() {
+fn a_nested_element_with_the_name_of_a_field_is_ignored() {
     let nested = "<List><MsgId>1</MsgId><CreateTime>x</CreateTime></List>";
-    let message = children(&format!("{nested}{WHO}<MsgType>text</MsgType><MsgId>6</MsgId>{nested}")).unwrap();
+    let message =
+        open_elements(&format!("{nested}{WHO}<MsgType>text</MsgType><MsgId>6</MsgId>{nested}")).unwrap();
     assert_eq!(message.content, Content::Message { kind: Kind::Text, msg_id: 6 });
 }
 
 #[test]
-fn what_is_no_message_is_malformed_but_authentic() {
+fn a_signed_body_that_is_no_message_is_malformed_but_authentic() {
     let deep = format!("<xml>{}{}</xml>", "<a>".repeat(40), "</a>".repeat(40));
     let very_deep = "<a>".repeat(20_000);
     let endless = "<!--<?<a \"<".repeat(5_000);
@@ -90,29 +91,29 @@ fn what_is_no_message_is_malformed_but_authentic() {
 }
 
 #[test]
-fn refusals_for_content_keep_the_create_time() {
-    let refusal = children(&format!("{WHO}<MsgType>text</MsgType>")).unwrap_err();
+fn a_refusal_for_its_content_has_the_create_time() {
+    let refusal = open_elements(&format!("{WHO}<MsgType>text</MsgType>")).unwrap_err();
     assert_eq!((refusal.create_time(), refusal.may_be_relayed()), (Some(5), true));
     assert_eq!(refusal.to_string(), "the body is not a callback message: MsgId is missing");
 }
 
-/// A bulk line with these two values as they are.
-fn line(create_time: &str, msg_id: &str) -> Result<Message, String> {
+/// Reads a bulk line with these two values, unquoted.
+fn read_line(create_time: &str, msg_id: &str) -> Result<Message, String> {
     let line = format!(
         r#"{{"FromUserName":"u","CreateTime":{create_time},"MsgType":"text","MsgId":{msg_id},"Content":null,"y":1e999}}"#
     );
     read_bulk_line(line.as_bytes()).map_err(|flaw| flaw.to_string())
 }
 
-/// The same two values in XML, where everything is text.
-fn element(create_time: &str, msg_id: &str) -> Result<Message, Refusal> {
-    children(&format!(
+/// Reads an XML callback with these two values.
+fn read_xml(create_time: &str, msg_id: &str) -> Result<Message, Refusal> {
+    open_elements(&format!(
         "<FromUserName>u</FromUserName><CreateTime>{create_time}</CreateTime><MsgType>text</MsgType><MsgId>{msg_id}</MsgId>"
     ))
 }
 
 #[test]
-fn numbers_are_whole_and_exact_to_their_last_digit() {
+fn numbers_must_be_whole_and_are_read_exactly() {
     for (create_time, msg_id, is_right) in [
         ("5", "0", true),
         ("-5", "18446744073709551615", true),
@@ -126,19 +127,19 @@ fn numbers_are_whole_and_exact_to_their_last_digit() {
         ("5", "1e3", false),
         ("5", "1.5", false),
     ] {
-        let bare = line(create_time, msg_id);
+        let bare = read_line(create_time, msg_id);
         assert_eq!(bare.is_ok(), is_right, "{create_time} {msg_id}: {bare:?}");
-        assert_eq!(line(&format!("{create_time:?}"), &format!("{msg_id:?}")), bare, "as text");
-        assert_eq!(element(create_time, msg_id).ok(), bare.ok(), "as XML");
+        assert_eq!(read_line(&format!("{create_time:?}"), &format!("{msg_id:?}")), bare, "as text");
+        assert_eq!(read_xml(create_time, msg_id).ok(), bare.ok(), "as XML");
     }
     for odd in ["\"\"", "\"+1\"", "\"1 2\"", "\"0x1\"", "null", "true", "[1]", "{}", "\"１\""] {
-        assert_eq!(line("5", odd).unwrap_err(), "MsgId is not an unsigned 64-bit number", "{odd}");
-        assert_eq!(line(odd, "5").unwrap_err(), "CreateTime is not an integer", "{odd}");
+        assert_eq!(read_line("5", odd).unwrap_err(), "MsgId is not an unsigned 64-bit number", "{odd}");
+        assert_eq!(read_line(odd, "5").unwrap_err(), "CreateTime is not an integer", "{odd}");
     }
 }
 
 #[test]
-fn bulk_lines_need_what_counting_needs() {
+fn bulk_lines_without_a_field_that_counting_needs_are_refused() {
     for (line, complaint) in [
         (r#"["u",5,"text",6]"#, "not a JSON object"),
         (r#""text""#, "not a JSON object"),

@@ -1,5 +1,5 @@
-//! Damaged files: the store works with exact figures or says which file is damaged. Never a panic, never wrong
-//! figures.
+//! Damaged files: the store answers exact figures, or its error names the damaged file. It never panics and never
+//! answers wrong figures.
 
 use std::{
     collections::BTreeMap,
@@ -17,19 +17,21 @@ use crate::{
     model::{Model, REFUSED},
 };
 
-/// A folder as it was after a kill, and what it holds.
-struct Whole {
+/// The files of an undamaged folder after a kill, and what the store must answer from them.
+struct Undamaged {
     files: BTreeMap<PathBuf, Vec<u8>>,
-    /// What is known after each batch; the last is all.
+    /// The expected state after each batch.
     models: Vec<Model>,
 }
 
+/// Batches that are committed.
 const BATCHES: usize = 40;
+/// The pages are saved after this batch.
 const SAVED_AFTER: usize = 25;
 
-fn whole() -> &'static Whole {
-    static WHOLE: OnceLock<Whole> = OnceLock::new();
-    WHOLE.get_or_init(|| {
+fn undamaged() -> &'static Undamaged {
+    static UNDAMAGED: OnceLock<Undamaged> = OnceLock::new();
+    UNDAMAGED.get_or_init(|| {
         let folder = disk::folder();
         let mut runner = TestRunner::deterministic();
         let mut models = vec![Model::default()];
@@ -51,12 +53,12 @@ fn whole() -> &'static Whole {
         for model in &mut models {
             model.interrupt();
         }
-        Whole { files: read_files(folder.path()), models }
+        Undamaged { files: read_files(folder.path()), models }
     })
 }
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
-    // Nothing is kept in memory that could hide a damaged page.
+    // With so little memory no cached page can hide a damaged one.
     let options = Options { memory_bytes: 1, ..Options::default() };
     Ok(Store::Embedded(Box::new(Embedded::open(folder, &options)?)))
 }
@@ -75,9 +77,10 @@ fn write_files(folder: &Path, files: &BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Opens, asks everything, takes messages and saves; what the store says must be right or a refusal naming its files.
-fn judge(folder: &Path, allowed: &[Model]) {
-    let refused = match open(folder) {
+/// Opens the folder and reads everything. The store must match one of the `allowed` models, or fail with an error that
+/// names the folder.
+fn check_damaged(folder: &Path, allowed: &[Model]) {
+    let error = match open(folder) {
         Err(error) => error.to_string(),
         Ok(store) => {
             let differences: Vec<String> =
@@ -85,57 +88,57 @@ fn judge(folder: &Path, allowed: &[Model]) {
             if differences.len() < allowed.len() {
                 return;
             }
-            let refusal = differences.into_iter().next().unwrap();
-            assert!(refusal.contains(REFUSED), "wrong figures: {refusal}");
-            refusal
+            let error = differences.into_iter().next().unwrap();
+            assert!(error.contains(REFUSED), "wrong figures: {error}");
+            error
         }
     };
-    assert!(refused.contains(folder.to_str().unwrap()), "does not say where: {refused}");
+    assert!(error.contains(folder.to_str().unwrap()), "the error does not name the folder: {error}");
 }
 
-fn file(nth: usize) -> PathBuf {
-    whole().files.keys().nth(nth % whole().files.len()).unwrap().clone()
+fn file_name(nth: usize) -> PathBuf {
+    undamaged().files.keys().nth(nth % undamaged().files.len()).unwrap().clone()
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_changed_byte_is_found_or_harmless(nth in 0..9_usize, at: prop::sample::Index, change in 1..=255_u8) {
-        let mut files = whole().files.clone();
-        let bytes = files.get_mut(&file(nth)).unwrap();
-        // Most of a page file is empty; what counts is what is written.
+    fn a_changed_byte_is_detected_or_harmless(nth in 0..9_usize, at: prop::sample::Index, change in 1..=255_u8) {
+        let mut files = undamaged().files.clone();
+        let bytes = files.get_mut(&file_name(nth)).unwrap();
+        // Most of a page file is empty. Change a byte that is not.
         let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
         bytes[written[at.index(written.len())]] ^= change;
         let folder = disk::folder();
         write_files(folder.path(), &files);
-        judge(folder.path(), &whole().models[BATCHES..]);
+        check_damaged(folder.path(), &undamaged().models[BATCHES..]);
     }
 }
 
-// A file that ends early at the end of the log looks like a power loss: then what is left counts.
+// A newest log file that is cut short looks like a power loss: the store answers from the rest.
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_file_cut_short_is_found_or_a_beginning_of_what_was_there(nth in 0..9_usize, at: prop::sample::Index) {
-        let mut files = whole().files.clone();
-        let name = file(nth);
+    fn a_truncated_file_is_detected_or_leaves_an_earlier_state(nth in 0..9_usize, at: prop::sample::Index) {
+        let mut files = undamaged().files.clone();
+        let name = file_name(nth);
         let bytes = files.get_mut(&name).unwrap();
         bytes.truncate(at.index(bytes.len()));
-        let newest = name.starts_with("log") && files.keys().rfind(|path| path.starts_with("log")) == Some(&name);
+        let is_newest_log = name.starts_with("log") && files.keys().rfind(|path| path.starts_with("log")) == Some(&name);
         let folder = disk::folder();
         write_files(folder.path(), &files);
-        judge(folder.path(), &whole().models[if newest { SAVED_AFTER } else { BATCHES }..]);
+        check_damaged(folder.path(), &undamaged().models[if is_newest_log { SAVED_AFTER } else { BATCHES }..]);
     }
 
     #[test]
-    fn a_missing_file_is_found_or_a_beginning_of_what_was_there(nth in 0..9_usize) {
-        let mut files = whole().files.clone();
-        let name = file(nth);
+    fn a_missing_file_is_detected_or_leaves_an_earlier_state(nth in 0..9_usize) {
+        let mut files = undamaged().files.clone();
+        let name = file_name(nth);
         files.remove(&name);
         let folder = disk::folder();
         write_files(folder.path(), &files);
-        judge(folder.path(), &whole().models[if name.starts_with("log") { SAVED_AFTER } else { BATCHES }..]);
+        check_damaged(folder.path(), &undamaged().models[if name.starts_with("log") { SAVED_AFTER } else { BATCHES }..]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a store must answer: every change that was acknowledged, counted anew by the rollup.
+//! What a store must answer: the `rollup` of all acknowledged changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,43 +10,43 @@ use storage::store::{
 
 use crate::changes::APPIDS;
 
-/// Everything acknowledged so far.
+/// All acknowledged changes so far.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    accounts: [Account; APPIDS.len()],
-    /// Moments that were ever tried, also in vain: each is asked for, so that nothing too much stays hidden.
+    accounts: [ModelAccount; APPIDS.len()],
+    /// Times of all messages, also of failed ones. Each is queried, so that a message counted by mistake is found.
     pub times: BTreeSet<i64>,
     facts: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Account {
+struct ModelAccount {
     messages: Vec<Message>,
     asides: Vec<Aside>,
     coverage: Coverage,
 }
 
 impl Model {
-    /// Takes a batch and says what the store must have said.
+    /// Applies a batch and returns the outcomes that the store must return.
     pub fn commit(&mut self, changes: &[Change]) -> Vec<Outcome> {
-        self.remember(changes);
-        changes.iter().map(|change| self.take(change)).collect()
+        self.remember_times(changes);
+        changes.iter().map(|change| self.apply(change)).collect()
     }
 
-    /// Nothing of a batch counts.
+    /// A failed batch: none of its changes counts.
     pub fn fail(&mut self, changes: &[Change]) {
-        self.remember(changes);
+        self.remember_times(changes);
         self.interrupt();
     }
 
-    fn remember(&mut self, changes: &[Change]) {
+    fn remember_times(&mut self, changes: &[Change]) {
         self.times.extend(changes.iter().filter_map(|change| match change {
             Change::Message { message, .. } => Some(message.create_time),
             _ => None,
         }));
     }
 
-    /// A restart or a fault: nobody is served until somebody says so.
+    /// A restart or a fault: no account is in service until the next change says so.
     pub fn interrupt(&mut self) {
         self.accounts.iter_mut().for_each(|account| account.coverage.interrupt());
     }
@@ -55,7 +55,7 @@ impl Model {
         if let Some(unknown) = served.iter().find(|account| account.0 as usize >= APPIDS.len()) {
             return UnknownAccount(unknown.0).into();
         }
-        for (number, Account { coverage, .. }) in (0..).zip(&mut self.accounts) {
+        for (number, ModelAccount { coverage, .. }) in (0..).zip(&mut self.accounts) {
             if served.contains(&AccountNumber(number)) {
                 serve(coverage);
             } else {
@@ -66,35 +66,41 @@ impl Model {
         Outcome::Noted
     }
 
-    /// Every change of an account that is not there fails, alone.
-    fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
+    /// A change of an unknown account fails. The rest of the batch is not affected.
+    fn change_account(
+        &mut self,
+        account: AccountNumber,
+        change: impl FnOnce(&mut ModelAccount) -> Outcome,
+    ) -> Outcome {
         let known = self.accounts.get_mut(account.0 as usize);
         known.map_or_else(|| Outcome::from(UnknownAccount(account.0)), change)
     }
 
-    fn cover(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
-        self.change(account, |account| {
+    fn change_coverage(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
+        self.change_account(account, |account| {
             change(&mut account.coverage);
             Outcome::Noted
         })
     }
 
-    fn take(&mut self, change: &Change) -> Outcome {
+    fn apply(&mut self, change: &Change) -> Outcome {
         match change {
             Change::Message { account, message } => {
-                return self.change(*account, |account| account.count(message));
+                return self.change_account(*account, |account| account.count(message));
             }
-            Change::Aside { account, aside } => return self.change(*account, |account| account.keep(aside)),
+            Change::Aside { account, aside } => {
+                return self.change_account(*account, |account| account.quarantine(aside));
+            }
             Change::Lose { account, from_s, to_s, reason } => {
-                return self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason));
+                return self.change_coverage(*account, |coverage| coverage.lose(*from_s, *to_s, reason));
             }
             Change::Claim { account, from_s, to_s } => {
-                return self.cover(*account, |coverage| coverage.claim(*from_s, *to_s));
+                return self.change_coverage(*account, |coverage| coverage.claim(*from_s, *to_s));
             }
             Change::Begin { account, at_s } => {
-                return self.cover(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning));
+                return self.change_coverage(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning));
             }
-            Change::Cease { account } => return self.cover(*account, Coverage::stop),
+            Change::Cease { account } => return self.change_coverage(*account, Coverage::stop),
             Change::Serve { at_s, accounts, reason } => {
                 return self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason));
             }
@@ -113,7 +119,7 @@ impl Model {
         Outcome::Noted
     }
 
-    /// How the store's answers differ, if they do.
+    /// The first difference between the store's answers and this model.
     pub fn difference(&self, store: &Store) -> Option<String> {
         self.check(store).err()
     }
@@ -136,7 +142,7 @@ impl Model {
     }
 }
 
-impl Account {
+impl ModelAccount {
     fn count(&mut self, message: &Message) -> Outcome {
         self.messages.push(message.clone());
         if rollup::without_repeats(&self.messages).len() == self.messages.len() {
@@ -146,7 +152,7 @@ impl Account {
         Outcome::Repeat
     }
 
-    fn keep(&mut self, aside: &Aside) -> Outcome {
+    fn quarantine(&mut self, aside: &Aside) -> Outcome {
         let former = Aside { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
         let is_repeat = |other| identity(other) == identity(aside) || identity(other) == identity(&former);
         if self.asides.iter().any(is_repeat) {
@@ -244,7 +250,7 @@ fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) ->
     if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
 }
 
-/// Marks a store's refusal to answer, which is right where files are damaged.
+/// Begins the text of a store's error. An error is right if files are damaged; wrong figures never are.
 pub const REFUSED: &str = "refused: ";
 
 fn refused(error: &StoreError) -> String {

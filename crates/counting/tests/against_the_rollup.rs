@@ -1,5 +1,5 @@
-//! The account's pages against the plain rollup, on random streams: late, repeated, shuffled, around midnights,
-//! new years and leap days, with saving, forgetting from memory, crashes and failed writes in between.
+//! Compares an account's pages with the plain `rollup` on random messages: late, repeated, shuffled, near midnights, new
+//! years and leap days. Saves, evictions, crashes and failed writes happen in between.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -30,13 +30,14 @@ enum Step {
     TakeAcrossSave(Message),
     Save,
     Evict,
-    /// Memory is lost; what was applied since the last save comes again from the log.
+    /// Memory is lost. Messages since the last save are replayed from the log.
     Crash,
-    /// A question, which loads pages.
-    Ask(Day),
+    /// A query, which loads pages.
+    Query(Day),
 }
 
-/// Moments around which mistakes in calendars show: new years inside a week, leap days, ends of months, midnights.
+/// Times near which calendar code often fails: New Year inside a week, leap days, ends of months, midnights.
+/// Unix seconds.
 const EDGES: [i64; 6] =
     [1_325_347_200, 1_330_444_800, 1_417_363_200, 1_451_577_600, 1_767_196_800, 1_709_136_000];
 
@@ -69,12 +70,12 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Save),
         3 => Just(Step::Evict),
         2 => Just(Step::Crash),
-        2 => any_message().prop_map(|message| Step::Ask(day_of(message.create_time))),
+        2 => any_message().prop_map(|message| Step::Query(day_of(message.create_time))),
     ]
 }
 
-/// A number for each event name, as the store would give.
-fn name_of(message: &Message) -> u16 {
+/// The number of the event name. A store gives each name a number.
+fn name_number(message: &Message) -> u16 {
     match &message.content {
         Content::Event { name, .. } if &**name == "subscribe" => 0,
         _ => 1,
@@ -91,7 +92,7 @@ struct Run {
 
 impl Run {
     fn take(&mut self, message: &Message) -> bool {
-        let admitted = self.account.admit(message, name_of(message), &self.pages).unwrap();
+        let admitted = self.account.admit(message, name_number(message), &self.pages).unwrap();
         admitted.inspect(|admitted| self.account.apply(admitted)).is_some()
     }
 
@@ -112,12 +113,12 @@ impl Run {
                 self.since_save.push(message);
             }
             Step::Lose(messages) => {
-                let admit = |message| self.account.admit(message, name_of(message), &self.pages).unwrap();
+                let admit = |message| self.account.admit(message, name_number(message), &self.pages).unwrap();
                 let admitted: Vec<_> = messages.iter().filter_map(admit).collect();
                 admitted.iter().rev().for_each(|admitted| self.account.revert(admitted));
             }
             Step::TakeAcrossSave(message) => {
-                let admitted = self.account.admit(&message, name_of(&message), &self.pages).unwrap();
+                let admitted = self.account.admit(&message, name_number(&message), &self.pages).unwrap();
                 self.save();
                 self.account.evict();
                 admitted.iter().for_each(|admitted| self.account.apply(admitted));
@@ -132,7 +133,7 @@ impl Run {
                     self.take(&message);
                 }
             }
-            Step::Ask(day) => {
+            Step::Query(day) => {
                 let _ = self.account.figures(Period::holding(Granularity::Month, day), &self.pages).unwrap();
                 let _ = self.account.figures(Period::hour(day, 3), &self.pages).unwrap();
             }
@@ -161,7 +162,7 @@ impl Run {
         self.check_range();
     }
 
-    /// Any range of days, as the own statistics take it.
+    /// A range of days, as the statistics of the admin API use it.
     fn check_range(&self) {
         let from = "2012-02-28".parse::<Day>().unwrap();
         let to = from.plus_days(3);
@@ -190,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn pages_equal_the_meaning_whatever_happens(steps in prop::collection::vec(any_step(), 1..150)) {
+    fn pages_always_equal_the_rollup(steps in prop::collection::vec(any_step(), 1..150)) {
         let mut run = Run::default();
         steps.into_iter().for_each(|step| run.step(step));
         run.check();

@@ -1,9 +1,10 @@
-//! The stored formats: `crates/msgcube/tests/data/format-1` was written by the first version and must be read for ever: saved
-//! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps. `format-2` has
-//! records in its log that begin or end the serving of one account. `format-3` has reasons of gaps and planned stops.
+//! The stored formats. `crates/storage/tests/data/format-1` was written by the first version. Every later version must
+//! read it: saved pages, an unsaved log, several accounts, events, quarantined messages, facts, coverage with gaps.
+//! `format-2` adds log records that begin or end the coverage of one account. `format-3` adds reasons of gaps and planned
+//! stops.
 //!
-//! `MSGCUBE_WRITE_FORMAT=1 cargo test -p msgcube --test store format` writes the folder anew. Only for a new format,
-//! in a folder of its own; then the old one stays and is still read.
+//! `MSGCUBE_WRITE_FORMAT=1 cargo test -p storage --test store format` writes the folder of the newest
+//! format. Do that only for a new format in a new folder. The old folders stay and are still read.
 
 use std::{
     collections::BTreeMap,
@@ -20,10 +21,10 @@ use storage::store::{
 
 use crate::{changes::APPIDS, disk};
 
-/// The newest, which can be written.
+/// The newest format. Only this one can be written.
 const NEWEST: u32 = 3;
 
-fn data(format: u32) -> PathBuf {
+fn fixture(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
 }
 
@@ -52,7 +53,7 @@ fn message(day: i32, user: u32, msg_id: u64) -> Message {
     }
 }
 
-/// Everything of one half: the first is in the pages, the second only in the log.
+/// The changes of one half. Half 1 is in the pages, half 2 only in the log.
 fn changes(format: u32, half: i32) -> Vec<Change> {
     let account = |number: i32| AccountNumber(u32::try_from(number % 2).unwrap());
     let accounts = vec![AccountNumber(0), AccountNumber(1)];
@@ -114,7 +115,7 @@ fn changes(format: u32, half: i32) -> Vec<Change> {
             reason,
         };
         changes.extend([
-            // Account 0 goes on, the others begin anew.
+            // Account 0 continues without a gap. The others begin again.
             bridged(0),
             lose(0, Reason::TooMany),
             lose(1, Reason::NoConnectionTaken),
@@ -126,7 +127,7 @@ fn changes(format: u32, half: i32) -> Vec<Change> {
     changes
 }
 
-/// Everything the store answers.
+/// Everything that the store answers.
 fn answers(store: &Store, format: u32) -> Value {
     let accounts = (0..).zip(APPIDS).map(|(number, appid)| {
         let account = AccountNumber(number);
@@ -149,7 +150,7 @@ fn answers(store: &Store, format: u32) -> Value {
             "rows": rows,
             "kinds": kinds.collect::<BTreeMap<String, Value>>(),
             "counted": [slice.users_counted, slice.messages_counted],
-            "coverage": shown(&report(store, account), format),
+            "coverage": coverage_json(&report(store, account), format),
             "asides": store.asides(account, 9).unwrap(),
         })
     });
@@ -160,9 +161,9 @@ fn report(store: &Store, account: AccountNumber) -> CoverageReport {
     store.coverage(account, |coverage| coverage.report(2700))
 }
 
-fn shown(report: &CoverageReport, format: u32) -> Value {
+fn coverage_json(report: &CoverageReport, format: u32) -> Value {
     if format <= 2 {
-        // As the versions showed it that wrote it: pieces for different reasons are one gap.
+        // The versions that wrote these formats showed adjacent gaps with different reasons as one gap.
         let mut gaps: Vec<(i64, i64)> = Vec::new();
         for gap in &report.gaps {
             match gaps.last_mut() {
@@ -177,7 +178,7 @@ fn shown(report: &CoverageReport, format: u32) -> Value {
 }
 
 fn write_fixture() {
-    let data = data(NEWEST);
+    let fixture = fixture(NEWEST);
     let folder = disk::folder();
     let store = open(folder.path()).unwrap();
     APPIDS.iter().for_each(|appid| assert!(store.account(appid).is_ok()));
@@ -186,21 +187,21 @@ fn write_fixture() {
     store.commit(&changes(NEWEST, 2)).unwrap();
     let expected = serde_json::to_string(&answers(&store, NEWEST)).unwrap();
     drop(store);
-    fs::create_dir_all(data.join("log")).unwrap();
-    fs::write(data.join("expected.json"), expected + "\n").unwrap();
+    fs::create_dir_all(fixture.join("log")).unwrap();
+    fs::write(fixture.join("expected.json"), expected + "\n").unwrap();
     let log = fs::read_dir(folder.path().join("log")).unwrap().map(|entry| entry.unwrap().path());
     for path in log.chain([folder.path().join("pages.redb")]) {
         let name = format!("{}.zst", path.strip_prefix(folder.path()).unwrap().display());
-        fs::write(data.join(name), zstd::bulk::compress(&fs::read(path).unwrap(), 19).unwrap()).unwrap();
+        fs::write(fixture.join(name), zstd::bulk::compress(&fs::read(path).unwrap(), 19).unwrap()).unwrap();
     }
 }
 
 fn unpack(format: u32, to: &Path) {
-    let data = data(format);
+    let fixture = fixture(format);
     fs::create_dir(to.join("log")).unwrap();
-    let log = fs::read_dir(data.join("log")).unwrap().map(|entry| entry.unwrap().path());
-    for path in log.chain([data.join("pages.redb.zst")]) {
-        let name = path.strip_prefix(&data).unwrap().with_extension("");
+    let log = fs::read_dir(fixture.join("log")).unwrap().map(|entry| entry.unwrap().path());
+    for path in log.chain([fixture.join("pages.redb.zst")]) {
+        let name = path.strip_prefix(&fixture).unwrap().with_extension("");
         fs::write(to.join(name), zstd::bulk::decompress(&fs::read(path).unwrap(), 64 << 20).unwrap())
             .unwrap();
     }
@@ -220,13 +221,13 @@ fn the_newest_format_is_read_as_it_was_written() {
 }
 
 #[test]
-fn formats_of_before_are_read_as_they_were_written() {
+fn older_formats_are_read_as_they_were_written() {
     is_read_as_it_was_written(1);
     is_read_as_it_was_written(2);
 }
 
 #[test]
-fn gaps_from_before_reasons_were_kept_say_unknown() {
+fn gaps_of_formats_without_reasons_have_the_reason_unknown() {
     for format in [1, 2] {
         let folder = disk::folder();
         unpack(format, folder.path());
@@ -239,7 +240,7 @@ fn gaps_from_before_reasons_were_kept_say_unknown() {
 fn is_read_as_it_was_written(format: u32) {
     let folder = disk::folder();
     unpack(format, folder.path());
-    let expected = fs::read(data(format).join("expected.json")).unwrap();
+    let expected = fs::read(fixture(format).join("expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
     let store = open(folder.path()).unwrap();
     assert_eq!(answers(&store, format), expected);
@@ -248,14 +249,14 @@ fn is_read_as_it_was_written(format: u32) {
     let messages: Vec<Change> = messages.collect();
     let outcomes = store.commit(&messages).unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
-    // Former versions did not read the MsgID of events, which was there all the same.
+    // Older versions did not read the MsgID of events, although WeChat sent it.
     let events: Vec<Change> = messages.into_iter().filter_map(|change| with_msg_id(change, 7)).collect();
     assert!(events.len() > 4, "events in the pages and in the log");
     let outcomes = store.commit(&events).unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
     store.maintain(true).unwrap();
     drop(store);
-    assert_eq!(answers(&open(folder.path()).unwrap(), format), expected, "also after it was saved");
+    assert_eq!(answers(&open(folder.path()).unwrap(), format), expected, "after a save");
 }
 
 fn with_msg_id(change: Change, id: u64) -> Option<Change> {
@@ -266,7 +267,7 @@ fn with_msg_id(change: Change, id: u64) -> Option<Change> {
 }
 
 #[test]
-fn events_of_one_second_with_different_msg_ids_are_two_also_after_a_restart() {
+fn two_events_of_one_second_with_different_msg_ids_both_count_even_after_a_restart() {
     let folder = disk::folder();
     let store = open(folder.path()).unwrap();
     let account = store.account(APPIDS[0]).unwrap();
@@ -288,7 +289,7 @@ fn events_of_one_second_with_different_msg_ids_are_two_also_after_a_restart() {
 }
 
 #[test]
-fn a_newer_log_is_refused_by_name() {
+fn a_log_of_a_newer_format_is_refused_and_the_error_names_it() {
     let folder = disk::folder();
     unpack(NEWEST, folder.path());
     let path = fs::read_dir(folder.path().join("log")).unwrap().next().unwrap().unwrap().path();
@@ -303,7 +304,7 @@ fn a_newer_log_is_refused_by_name() {
 }
 
 #[test]
-fn newer_pages_are_refused() {
+fn pages_of_a_newer_format_are_refused() {
     let folder = disk::folder();
     unpack(NEWEST, folder.path());
     let database = redb::Database::open(folder.path().join("pages.redb")).unwrap();
@@ -321,7 +322,7 @@ fn newer_pages_are_refused() {
 }
 
 #[test]
-fn a_second_opener_is_told_so() {
+fn a_folder_that_is_in_use_is_not_opened_again() {
     let folder = disk::folder();
     let store = open(folder.path()).unwrap();
     assert!(matches!(open(folder.path()), Err(StoreError::InUse(path)) if path == folder.path()));

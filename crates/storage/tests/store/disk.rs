@@ -1,5 +1,5 @@
-//! A disk with faults to order: writes and syncs that fail, with what was written kept or lost, files that cannot be
-//! made, and power losses that leave of each file what was synced and anything of the rest.
+//! A disk that fails on demand: writes, syncs and new files fail, with or without the loss of unsynced bytes. A power
+//! loss keeps the synced part of each file, and any part of the rest.
 
 use std::{
     collections::BTreeMap,
@@ -15,63 +15,63 @@ use std::{
 
 use storage::store::disk::{Disk, LogFile};
 
-/// What goes wrong.
+/// A planned failure of the disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// Operations that still work.
+    /// Operations that still succeed first.
     pub after: usize,
-    /// Operations that fail from then on.
+    /// Operations that fail after that.
     pub times: usize,
-    /// Of a write that fails, these bytes arrive.
+    /// Bytes of a failed write that still reach the file.
     pub written: usize,
-    /// After a failed sync what was written is gone, else it is there and not durable.
+    /// True: a failed sync loses the unsynced bytes. False: they stay in the file but are not durable.
     pub lost: bool,
 }
 
-/// What a power loss leaves behind the synced part of a file.
+/// What follows the synced part of a file after a power loss.
 #[derive(Clone, Debug)]
 pub enum Tail {
     Nothing,
-    /// The first bytes of what was written.
+    /// So many bytes that were written but not synced.
     Cut(usize),
-    /// The first bytes, then zeros up to the end.
+    /// So many unsynced bytes, then zeros up to the end.
     Zeros(usize),
     Garbage(Vec<u8>),
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct FaultyDisk(Arc<Shared>);
+pub struct FaultyDisk(Arc<DiskState>);
 
 #[derive(Debug, Default)]
-struct Shared {
-    state: Mutex<State>,
+struct DiskState {
+    state: Mutex<Plan>,
     opened: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Plan {
     fault: Option<Fault>,
-    /// Syncs wait, and how many do.
+    /// Number of syncs that wait at the closed gate. `None` while the gate is open.
     gate: Option<usize>,
-    /// How much of each file survives a power loss.
+    /// Bytes of each file that survive a power loss.
     synced: BTreeMap<PathBuf, Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
 struct FaultyFile {
     file: File,
-    /// Whatever it is named.
+    /// Bytes that survive a power loss. Shared with the disk, so that it stays right after a rename.
     synced: Arc<AtomicU64>,
-    disk: Arc<Shared>,
+    disk: Arc<DiskState>,
 }
 
 fn full() -> io::Error {
     io::Error::new(io::ErrorKind::StorageFull, "no space left on this faulty disk")
 }
 
-impl Shared {
-    /// Counts an operation; the fault if it fails.
-    fn step(&self) -> Option<Fault> {
+impl DiskState {
+    /// Counts one operation. Returns the fault if this operation must fail.
+    fn next_operation(&self) -> Option<Fault> {
         let mut state = self.state.lock().unwrap();
         let fault = state.fault.as_mut()?;
         if fault.after > 0 {
@@ -101,7 +101,7 @@ impl FaultyDisk {
         self.0.state.lock().unwrap().fault = Some(fault);
     }
 
-    /// Fails everything until [`FaultyDisk::mend`].
+    /// Lets every operation fail until [`FaultyDisk::mend`].
     pub fn break_down(&self) {
         self.plan(Fault { after: 0, times: usize::MAX, written: 7, lost: true });
     }
@@ -110,7 +110,7 @@ impl FaultyDisk {
         self.0.state.lock().unwrap().fault = None;
     }
 
-    /// Lets syncs wait until [`FaultyDisk::open_gate`].
+    /// Makes syncs wait until [`FaultyDisk::open_gate`].
     pub fn close_gate(&self) {
         self.0.state.lock().unwrap().gate = Some(0);
     }
@@ -126,7 +126,7 @@ impl FaultyDisk {
         drop(self.0.opened.wait_while(state, |state| state.gate == Some(0)).unwrap());
     }
 
-    /// Leaves of each file what was synced, and `tail` of the rest. What is there afterwards is durable.
+    /// Keeps the synced part of each file, and `tail` of the rest. All that is left counts as synced.
     pub fn lose_power(&self, tail: &Tail) {
         let mut state = self.0.state.lock().unwrap();
         state.fault = None;
@@ -152,7 +152,7 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        if self.0.step().is_some() {
+        if self.0.next_operation().is_some() {
             return Err(full());
         }
         let file = OpenOptions::new().append(true).create_new(true).open(path)?;
@@ -162,7 +162,7 @@ impl Disk for FaultyDisk {
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        if self.0.step().is_some() {
+        if self.0.next_operation().is_some() {
             return Err(full());
         }
         fs::rename(from, to)?;
@@ -173,7 +173,7 @@ impl Disk for FaultyDisk {
     }
 
     fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
-        if self.0.step().is_some() {
+        if self.0.next_operation().is_some() {
             return Err(full());
         }
         OpenOptions::new().write(true).open(path)?.write_all_at(bytes, at)?;
@@ -185,14 +185,14 @@ impl Disk for FaultyDisk {
 
 impl LogFile for FaultyFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(fault) = self.disk.step() else { return self.file.write_all(bytes) };
+        let Some(fault) = self.disk.next_operation() else { return self.file.write_all(bytes) };
         self.file.write_all(&bytes[..fault.written.min(bytes.len())])?;
         Err(full())
     }
 
     fn sync(&mut self) -> io::Result<()> {
         self.disk.pass_gate();
-        let fault = self.disk.step();
+        let fault = self.disk.next_operation();
         let length = self.file.metadata()?.len();
         match fault {
             None => {
@@ -209,7 +209,7 @@ impl LogFile for FaultyFile {
     }
 }
 
-/// A folder that goes away; in memory where the machine offers that, since its syncs are not what is tried.
+/// A temporary folder, in memory where possible: these tests need no real syncs.
 pub fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
