@@ -11,7 +11,7 @@ use std::{io::Write, path::Path};
 pub use account::AccountCommand;
 use clap::Args;
 pub use connection::{
-    AdminError, ConfiguredServer, Connection, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
+    AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
 };
 use i18n::Lang;
 pub use key::KeyCommand;
@@ -43,29 +43,29 @@ pub struct ReloadArgs {
 }
 
 /// Looks up the server and the key in a configuration file.
-pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
+pub type ServerConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
 /// What is asked of a server.
-enum Asked {
+enum AdminCommand {
     Account(AccountCommand),
     Key(KeyCommand),
     Reload,
 }
 
-impl Asked {
-    async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
+impl AdminCommand {
+    async fn run(&self, server: &AdminConnection, lang: Lang) -> Result<Value, AdminError> {
         match self {
-            Asked::Account(command) => command.run(server, lang).await,
-            Asked::Key(command) => command.run(server).await,
-            Asked::Reload => reload::run(server).await,
+            AdminCommand::Account(command) => command.run(server, lang).await,
+            AdminCommand::Key(command) => command.run(server).await,
+            AdminCommand::Reload => reload::run(server).await,
         }
     }
 
     fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
-            Asked::Account(command) => command.text(answer, lang, columns),
-            Asked::Key(command) => command.text(answer, lang, columns),
-            Asked::Reload => reload::shown(answer, lang),
+            AdminCommand::Account(command) => command.text(answer, lang, columns),
+            AdminCommand::Key(command) => command.text(answer, lang, columns),
+            AdminCommand::Reload => reload::shown(answer, lang),
         }
     }
 }
@@ -75,10 +75,10 @@ pub async fn account(
     args: AccountArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Account(args.command), lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Account(args.command), lang, columns, read_config, out).await
 }
 
 /// Runs `msgcube key`; `columns`: of the terminal.
@@ -86,10 +86,10 @@ pub async fn key(
     args: KeyArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Key(args.command), lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Key(args.command), lang, columns, read_config, out).await
 }
 
 /// Runs `msgcube reload`.
@@ -97,21 +97,21 @@ pub async fn reload(
     args: ReloadArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Reload, lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Reload, lang, columns, read_config, out).await
 }
 
 async fn run(
     server: &ServerArgs,
-    asked: Asked,
+    asked: AdminCommand,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let answer = asked.run(&Connection::new(server, read_config)?, lang).await?;
+    let answer = asked.run(&AdminConnection::new(server, read_config)?, lang).await?;
     let text = if server.json { answer.to_string() } else { asked.text(&answer, lang, columns) };
     Ok(writeln!(out, "{text}")?)
 }

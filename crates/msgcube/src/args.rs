@@ -27,7 +27,7 @@ use crate::{
     chinese,
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
-    doctor::{self, Around, DoctorArgs},
+    doctor::{self, DoctorArgs, RunContext},
     import::{self, ImportArgs},
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
@@ -122,11 +122,11 @@ fn parse_moment(text: &str) -> Result<i64, String> {
 }
 
 /// Why a command failed, in the user's language.
-struct Failure(String);
+struct CommandFailure(String);
 
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure(error.to_string())
+impl<E: std::error::Error> From<E> for CommandFailure {
+    fn from(error: E) -> CommandFailure {
+        CommandFailure(error.to_string())
     }
 }
 
@@ -155,7 +155,7 @@ fn run(cli: Cli) -> ExitCode {
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure(error.to_string()), lang),
+        Err(error) => return fail(&CommandFailure(error.to_string()), lang),
     };
     let done = runtime.block_on(run_command(cli.command, lang, sockets));
     // A name that is still being looked up holds nobody up; what matters was waited for.
@@ -179,7 +179,7 @@ fn locale() -> Lang {
     Lang::of_locale(values.iter().map(String::as_str))
 }
 
-fn fail(failure: &Failure, lang: Lang) -> ExitCode {
+fn fail(failure: &CommandFailure, lang: Lang) -> ExitCode {
     output::note(format_args!("{}{}", text!("error: ").in_lang(lang), i18n::translated(lang, &failure.0)));
     ExitCode::FAILURE
 }
@@ -188,7 +188,7 @@ async fn run_command(
     command: Command,
     lang: Lang,
     sockets: Result<HandedOver, SocketError>,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CommandFailure> {
     let out = &mut Screen::default();
     match command {
         Command::Serve(args) => serve(args, sockets?).await,
@@ -198,17 +198,17 @@ async fn run_command(
         }
         Command::Doctor(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, around(lang), &read, out).await?;
+            let is_well = doctor::run(args, context(lang), &read, out).await?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
             let today = Clock::real().today();
             let done = query::run(args, lang, columns(), today, &configured_account, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
-            let done = conformance::run(args, around(lang), &configured_account, out).await;
-            let agrees = done.map_err(|error| Failure(error.in_lang(lang)))?;
+            let done = conformance::run(args, context(lang), &configured_account, out).await;
+            let agrees = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(conformance::STATUS_DIFFERS) })
         }
         Command::Send(args) => {
@@ -217,30 +217,30 @@ async fn run_command(
             let now_s = Clock::real().now_s();
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
-            let accepted = done.map_err(|error| Failure(error.text(lang)))?;
+            let accepted = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Account(args) => {
             let done = admin::account(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Key(args) => {
             let done = admin::key(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Reload(args) => {
             let done = admin::reload(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = import::run(args, lang, &read, out).await;
-            let summary = done.map_err(|error| Failure(error.in_lang(lang)))?;
+            let summary = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
         }
         Command::Tls(TlsCommand::Ca(args)) => {
             let done = tls_ca::run(args, lang, Clock::real().now_s(), out);
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Completions(args) => {
             manpage::completions(&args, Cli::command(), out)?;
@@ -253,11 +253,11 @@ async fn run_command(
     }
 }
 
-fn around(lang: Lang) -> Around {
-    Around { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
+fn context(lang: Lang) -> RunContext {
+    RunContext { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
-async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure> {
+async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, CommandFailure> {
     // First of all: until then it would end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
@@ -268,7 +268,7 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure
         config.check_key_place()?;
         Ok(config)
     };
-    let config = read().map_err(Failure)?;
+    let config = read().map_err(CommandFailure)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }

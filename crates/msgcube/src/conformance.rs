@@ -28,9 +28,12 @@ use i18n::text;
 use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
-use self::{case::Case, kit::Group, live::Live, record::Record, report::Report, run::Plan, walk::WhyNot};
+use self::{
+    case::Case, kit::CaseGroup, live::LiveServer, record::AnswerRecord, report::ConformanceReport, run::Plan,
+    walk::SkipReason,
+};
 use crate::{
-    doctor::Around,
+    doctor::RunContext,
     output,
     query::{CredentialArgs, Credentials, ReadAccount},
 };
@@ -92,23 +95,23 @@ fn parse_base(text: &str) -> Result<Address, String> {
 /// Asks or reads, and shows; whether the server is the interface.
 pub async fn run(
     args: ConformanceArgs,
-    around: Around,
+    context: RunContext,
     read_account: ReadAccount<'_>,
     out: &mut dyn Write,
 ) -> Result<bool, ConformanceError> {
     let groups = kit::groups()?;
     let (record, asked) = if let Some(path) = &args.replay {
-        (read(path, &groups, around.lang)?, None)
+        (read(path, &groups, context.lang)?, None)
     } else {
-        let (record, asked) = ask(&args, &around, &groups, read_account).await?;
+        let (record, asked) = ask(&args, &context, &groups, read_account).await?;
         (record, Some(asked))
     };
     let why_missing = |case: &Case| match &asked {
-        Some(asked) => asked.plan.leaves_out(case).unwrap_or(WhyNot::BrokenOff),
-        None => WhyNot::NotRecorded,
+        Some(asked) => asked.plan.leaves_out(case).unwrap_or(SkipReason::BrokenOff),
+        None => SkipReason::NotRecorded,
     };
     let walks = record.judged(&groups, why_missing).await;
-    let report = Report {
+    let report = ConformanceReport {
         server: asked.as_ref().map_or_else(|| record.server.clone(), |asked| asked.target.to_string()),
         day: record.day,
         groups: &groups,
@@ -117,8 +120,8 @@ pub async fn run(
     };
     let text = match (args.json, args.markdown) {
         (true, _) => report.json() + "\n",
-        (_, true) => report.markdown(around.lang),
-        _ => report.text(around.lang, around.colours, around.columns),
+        (_, true) => report.markdown(context.lang),
+        _ => report.text(context.lang, context.colours, context.columns),
     };
     out.write_all(text.as_bytes())?;
     match asked.and_then(|asked| asked.broken_off) {
@@ -136,10 +139,10 @@ struct AskedServer {
 
 async fn ask(
     args: &ConformanceArgs,
-    around: &Around,
-    groups: &[Group],
+    context: &RunContext,
+    groups: &[CaseGroup],
     read_account: ReadAccount<'_>,
-) -> Result<(Record, AskedServer), ConformanceError> {
+) -> Result<(AnswerRecord, AskedServer), ConformanceError> {
     let (credentials, base) = Credentials::find(&args.credentials, read_account)?;
     let target = match (&args.target, base) {
         (Some(target), _) => target.clone(),
@@ -149,20 +152,20 @@ async fn ask(
     // What cannot be written is said before anything is asked.
     args.record.as_deref().map(record::beside).transpose()?;
     let pause = args.pause_ms.map(Duration::from_millis);
-    let mut live = Live::new(target, args.ca.as_deref(), pause, around.clock.clone())?;
+    let mut live = LiveServer::new(target, args.ca.as_deref(), pause, context.clock.clone())?;
     let plan = Plan { disturb: args.disturb, has_secret: matches!(credentials, Credentials::Account { .. }) };
-    let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, around).await?;
+    let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, context).await?;
     if let Some(path) = &args.record {
         record.clone().for_others(args.keep_figures).write(path)?;
-        let written = text!("written; read it before you send it in").in_lang(around.lang);
+        let written = text!("written; read it before you send it in").in_lang(context.lang);
         output::note(format_args!("{}: {written}", path.display()));
     }
     Ok((record, AskedServer { target: live.address().clone(), plan, broken_off }))
 }
 
 /// A record of another version may have cases that this one does not know.
-fn read(path: &Path, groups: &[Group], lang: Lang) -> Result<Record, ConformanceError> {
-    let record = Record::read(path)?;
+fn read(path: &Path, groups: &[CaseGroup], lang: Lang) -> Result<AnswerRecord, ConformanceError> {
+    let record = AnswerRecord::read(path)?;
     let unknown = record.unknown(groups).count();
     if unknown > 0 {
         let kit = &record.kit;

@@ -13,7 +13,7 @@ mod year;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use account::DemoAccount;
-pub use announce::{AccountReport, Scene, all_figures, announcement};
+pub use announce::{AccountReport, AnnouncementContext, all_figures, announcement};
 pub use run::run;
 pub use year::{Year, year};
 
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[derive(clap::Parser)]
-    struct Cli {
+    struct DemoCommandLine {
         #[command(flatten)]
         demo: DemoArgs,
     }
 
     fn parse(line: &str) -> Option<DemoArgs> {
-        Cli::try_parse_from(line.split(' ')).ok().map(|cli| cli.demo)
+        DemoCommandLine::try_parse_from(line.split(' ')).ok().map(|cli| cli.demo)
     }
 
     #[test]

@@ -32,10 +32,10 @@ use server::config::{AccountConfig, Config};
 use system::clock::Clock;
 use tokio::sync::Semaphore;
 
-use crate::probe::Lines;
-use finding::{Finding, Group, Section, State};
+use crate::probe::Prober;
+use finding::{Finding, Group, Section, Severity};
 use installation::Installation;
-use serving::Served;
+use serving::ServerState;
 
 /// Accounts that are looked at side by side.
 const ACCOUNTS_AT_ONCE: usize = 8;
@@ -77,11 +77,11 @@ fn parse_base(text: &str) -> Result<Address, String> {
 }
 
 /// Reads a configuration file, or says why not.
-pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
+pub type ConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
 
 /// What the command finds around it.
 #[derive(Clone, Debug)]
-pub struct Around {
+pub struct RunContext {
     pub lang: Lang,
     pub clock: Clock,
     /// The output may be coloured.
@@ -93,58 +93,55 @@ pub struct Around {
 /// Looks at everything and prints what was found; whether there are no problems.
 pub async fn run(
     args: DoctorArgs,
-    around: Around,
-    read_config: ReadConfig<'_>,
+    context: RunContext,
+    read_config: ConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<bool, io::Error> {
-    // Machines read no language.
-    let lang = if args.json { Lang::En } else { around.lang };
     let sections = match read_config(&args.config) {
-        Err(why) => vec![of(Group::Configuration, vec![configuration::unusable(lang, &why)])],
-        Ok(config) => examine(&args, Around { lang, ..around.clone() }, config).await,
+        Err(why) => vec![of(Group::Configuration, vec![configuration::unusable(&why)])],
+        Ok(config) => examine(&args, &context, config).await,
     };
     if args.json {
         writeln!(out, "{}", report::json(&sections))?;
     } else {
-        write!(out, "{}", report::text(&sections, lang, around.colours, around.columns))?;
+        write!(out, "{}", report::text(&sections, context.lang, context.colours, context.columns))?;
     }
-    Ok(report::Totals::of(&sections).problems == 0)
+    Ok(report::FindingCounts::of(&sections).problems == 0)
 }
 
 fn of(group: Group, findings: Vec<Finding>) -> Section {
     Section { group, findings }
 }
 
-async fn examine(args: &DoctorArgs, around: Around, config: Config) -> Vec<Section> {
+async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec<Section> {
     let server = match &args.server {
         Some(server) => Some(server.clone()),
         None if config.listen.port() == 0 => None,
         None => Address::parse_base(&config.base_url()).ok(),
     };
-    let scene = Arc::new(Installation {
+    let installation = Arc::new(Installation {
         config,
-        lang: around.lang,
-        clock: around.clock,
-        lines: Lines::also_trusting([]),
+        clock: context.clock.clone(),
+        lines: Prober::also_trusting([]),
         server,
         server_is_here: args.server.as_ref().is_none_or(is_loopback),
         url: args.url.clone(),
         appid: args.appid.clone(),
         plays_posts: !args.no_post,
     });
-    let progress = tokio::spawn(show_progress(scene.lang));
-    let mut configuration = configuration::check(&scene, &args.config);
+    let progress = tokio::spawn(show_progress(context.lang));
+    let mut configuration = configuration::check(&installation, &args.config);
     let (clock, disk, https, served) = tokio::join!(
-        clock_offset::check(&scene),
-        disk::check(&scene),
-        https::check(&scene),
-        serving_and_accounts(&scene)
+        clock_offset::check(&installation),
+        disk::check(&installation),
+        https::check(&installation),
+        serving_and_accounts(&installation)
     );
     progress.abort();
     // Its last lines go with it.
     let _ = progress.await;
     let (server, accounts) = served;
-    configuration.extend(unknown_account(&scene, &accounts));
+    configuration.extend(unknown_account(&installation, &accounts));
     let mut sections = vec![
         of(Group::Configuration, configuration),
         of(Group::Clock, clock),
@@ -164,29 +161,28 @@ fn is_loopback(address: &Address) -> bool {
 }
 
 /// An account that was asked for stands in the configuration, or the running server has it.
-fn unknown_account(scene: &Installation, accounts: &[Section]) -> Option<Finding> {
-    let appid = scene.appid.as_deref().filter(|_| accounts.is_empty())?;
+fn unknown_account(installation: &Installation, accounts: &[Section]) -> Option<Finding> {
+    let appid = installation.appid.as_deref().filter(|_| accounts.is_empty())?;
     let found =
-        text!("neither the configuration nor the running server has an account or platform {appid}", appid)
-            .in_lang(scene.lang);
-    let remedy = text!("correct --appid").in_lang(scene.lang);
+        text!("neither the configuration nor the running server has an account or platform {appid}", appid);
+    let remedy = text!("correct --appid");
     Some(Finding::problem("appid", found, remedy))
 }
 
 /// The server first: what it says decides what can be played to its accounts.
-async fn serving_and_accounts(scene: &Arc<Installation>) -> (Vec<Finding>, Vec<Section>) {
-    let (served, findings) = serving::check(scene).await;
+async fn serving_and_accounts(installation: &Arc<Installation>) -> (Vec<Finding>, Vec<Section>) {
+    let (served, findings) = serving::check(installation).await;
     let served = Arc::new(served);
     let places = Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE));
-    let tasks: Vec<_> = scene
+    let tasks: Vec<_> = installation
         .accounts()
         .cloned()
         .map(|config| {
-            let (scene, served, places) = (scene.clone(), served.clone(), places.clone());
+            let (installation, served, places) = (installation.clone(), served.clone(), places.clone());
             tokio::spawn(async move {
                 // Never closed, so there is always a place in the end.
                 let _place = places.acquire().await;
-                account(&scene, &config, &served).await
+                account(&installation, &config, &served).await
             })
         })
         .collect();
@@ -194,60 +190,62 @@ async fn serving_and_accounts(scene: &Arc<Installation>) -> (Vec<Finding>, Vec<S
     for task in tasks {
         sections.extend(task.await.ok());
     }
-    sections.extend(added_accounts(scene, &served));
-    sections.extend(platforms(scene, &served).await);
+    sections.extend(added_accounts(installation, &served));
+    sections.extend(platforms(installation, &served).await);
     (findings, sections)
 }
 
 /// One after the other: hardly anybody has more than one.
-async fn platforms(scene: &Installation, served: &Served) -> Vec<Section> {
+async fn platforms(installation: &Installation, served: &ServerState) -> Vec<Section> {
     let mut sections = Vec::new();
-    for config in scene.config.components.iter().filter(|config| scene.wants(&config.appid)) {
-        let findings = platform::check(scene, config, served).await;
+    for config in installation.config.components.iter().filter(|config| installation.wants(&config.appid)) {
+        let findings = platform::check(installation, config, served).await;
         sections.push(of(Group::Platform(config.appid.clone()), findings));
     }
     sections
 }
 
-async fn account(scene: &Installation, config: &AccountConfig, served: &Served) -> Section {
+async fn account(installation: &Installation, config: &AccountConfig, served: &ServerState) -> Section {
     let callbacks = async {
         let relay = match &config.relay {
-            Some(relay) => relay::check(scene, relay).await,
+            Some(relay) => relay::check(installation, relay).await,
             None => Vec::new(),
         };
-        let is_bot_well = relay.iter().all(|finding| finding.state == State::Ok);
-        let mut findings = callback::check(scene, config, served, is_bot_well).await;
+        let is_bot_well = relay.iter().all(|finding| finding.state == Severity::Ok);
+        let mut findings = callback::check(installation, config, served, is_bot_well).await;
         findings.extend(relay);
         findings
     };
     let token = async {
-        match &scene.config.upstream {
-            Some(upstream) => Some(real_token::check(scene, upstream, config).await),
+        match &installation.config.upstream {
+            Some(upstream) => Some(real_token::check(upstream, config).await),
             None => None,
         }
     };
     let (callbacks, token) = tokio::join!(callbacks, token);
-    let mut findings = configuration::account(scene.lang, config);
+    let mut findings = configuration::account(config);
     findings.extend(callbacks);
     findings.extend(token);
     let listed = served.accounts.iter().flatten().find(|listed| listed["appid"] == config.appid);
-    findings.extend(listed.map(|listed| coverage::check(scene, listed)));
+    findings.extend(listed.map(|listed| coverage::check(installation, listed)));
     of(Group::Account(config.appid.clone()), findings)
 }
 
 /// Accounts that stand in no file: their secrets are the server's alone. Of many only those with something to say.
-fn added_accounts(scene: &Installation, served: &Served) -> Vec<Section> {
-    let is_configured = |appid: &str| scene.config.accounts.iter().any(|account| account.appid == appid);
+fn added_accounts(installation: &Installation, served: &ServerState) -> Vec<Section> {
+    let is_configured =
+        |appid: &str| installation.config.accounts.iter().any(|account| account.appid == appid);
     let listed = served.accounts.iter().flatten();
     let mut sections: Vec<Section> = listed
         .filter_map(|listed| {
-            let appid =
-                listed["appid"].as_str().filter(|appid| scene.wants(appid) && !is_configured(appid))?;
-            Some(of(Group::Account(appid.to_owned()), vec![coverage::check(scene, listed)]))
+            let appid = listed["appid"]
+                .as_str()
+                .filter(|appid| installation.wants(appid) && !is_configured(appid))?;
+            Some(of(Group::Account(appid.to_owned()), vec![coverage::check(installation, listed)]))
         })
         .collect();
     if sections.len() > ADDED_SHOWN_MAX {
-        sections.retain(|section| section.findings.iter().any(|finding| finding.state != State::Ok));
+        sections.retain(|section| section.findings.iter().any(|finding| finding.state != Severity::Ok));
     }
     sections
 }
@@ -260,15 +258,15 @@ async fn show_progress(lang: Lang) {
         bar.set_style(style);
     }
     bar.set_message(text!("examining").in_lang(lang));
-    let bar = Cleared(bar);
+    let bar = ClearedOnDrop(bar);
     bar.0.enable_steady_tick(Duration::from_millis(100));
     std::future::pending::<()>().await;
 }
 
 /// Wiped off the terminal when dropped.
-struct Cleared(ProgressBar);
+struct ClearedOnDrop(ProgressBar);
 
-impl Drop for Cleared {
+impl Drop for ClearedOnDrop {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -24,8 +24,8 @@ use tokio::sync::mpsc;
 
 pub use self::{
     error::{ImportError, UploadError},
-    summary::{ImportSummary, LineError, Totals},
-    target::ReadConfig,
+    summary::{ImportSummary, LineCounts, RejectedLine},
+    target::ImportConfigReader,
 };
 use self::{
     lines::Chunk,
@@ -99,7 +99,7 @@ impl FromStr for Covers {
 pub async fn run(
     args: ImportArgs,
     lang: Lang,
-    read_config: ReadConfig<'_>,
+    read_config: ImportConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<ImportSummary, ImportError> {
     let patience =
@@ -131,11 +131,11 @@ struct Import<'a> {
 }
 
 /// Where a file stands.
-struct FileState {
+struct FileProgress {
     /// None for stdin, which cannot be continued.
     target: Option<Target>,
     lines_done: u64,
-    totals: Totals,
+    totals: LineCounts,
     bar: ProgressBar,
 }
 
@@ -153,7 +153,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn begin(&self, path: &Path) -> Result<FileState, ImportError> {
+    fn begin(&self, path: &Path) -> Result<FileProgress, ImportError> {
         let unreadable = |source| ImportError::Read { path: path.to_owned(), line: 0, source };
         let stdin = path.as_os_str() == "-";
         let target =
@@ -165,7 +165,7 @@ impl Import<'_> {
         if lines_done > 0 {
             output::note(self.resumed_note(path, lines_done));
         }
-        Ok(FileState { target, lines_done, totals, bar })
+        Ok(FileProgress { target, lines_done, totals, bar })
     }
 
     fn resumed_note(&self, path: &Path, lines_done: u64) -> String {
@@ -174,7 +174,12 @@ impl Import<'_> {
             .in_lang(self.lang)
     }
 
-    async fn chunk(&mut self, path: &Path, state: &mut FileState, chunk: Chunk) -> Result<(), ImportError> {
+    async fn chunk(
+        &mut self,
+        path: &Path,
+        state: &mut FileProgress,
+        chunk: Chunk,
+    ) -> Result<(), ImportError> {
         let mut chunk = chunk;
         let sent = self.upload.send(std::mem::take(&mut chunk.body).into()).await;
         let line = state.lines_done;
@@ -189,7 +194,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<LineError>) {
+    fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<RejectedLine>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
                 let why = i18n::translated(self.lang, &error.error);
@@ -200,7 +205,7 @@ impl Import<'_> {
     }
 
     /// A folder that cannot be written to makes the import no less right, only not resumable: said once.
-    fn keep(&self, path: &Path, state: &mut FileState) {
+    fn keep(&self, path: &Path, state: &mut FileProgress) {
         let Some(target) = state.target.clone() else { return };
         let progress = Progress { target, lines_done: state.lines_done, totals: state.totals };
         if let Err(error) = progress_file::save(path, &progress) {
@@ -223,12 +228,12 @@ impl Import<'_> {
 }
 
 /// The rejected lines under their numbers in the file, in order.
-fn file_errors(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<LineError> {
+fn file_errors(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<RejectedLine> {
     let file = path.display().to_string();
-    let error = |line, error| LineError { file: file.clone(), line, error };
+    let error = |line, error| RejectedLine { file: file.clone(), line, error };
     let refused = answer.errors.into_iter().map(|one| error(chunk.file_line(one.line), one.error));
     let bad = chunk.bad.iter().map(|(line, why)| error(*line, (*why).to_owned()));
-    let mut errors: Vec<LineError> = refused.chain(bad).collect();
+    let mut errors: Vec<RejectedLine> = refused.chain(bad).collect();
     errors.sort_by_key(|error| error.line);
     errors
 }

@@ -1,7 +1,7 @@
 //! One connection and one request on it, step by step, so that it shows which step fails and how long each takes.
 
+pub mod error_text;
 pub mod exchange;
-pub mod remarks;
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
@@ -34,7 +34,7 @@ const AGENT: &str = concat!("msgcube-doctor/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Fault {
+pub enum ProbeError {
     /// The name leads nowhere.
     Name(String),
     /// Nobody listens there.
@@ -50,29 +50,29 @@ pub enum Fault {
 }
 
 /// A byte stream, encrypted or not.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> ByteStream for T {}
 
 /// A connection.
-pub struct Line {
-    pub stream: Box<dyn Stream>,
+pub struct ProbeConnection {
+    pub stream: Box<dyn ByteStream>,
     /// Until it was there, keys included.
     pub took: Duration,
     /// What TLS showed; none: not encrypted.
-    pub shown: Option<Shown>,
+    pub shown: Option<PresentedCertificate>,
 }
 
 /// A server's certificate, and what the authorities say to it.
-pub struct Shown {
+pub struct PresentedCertificate {
     pub certificate: Option<CertificateDer<'static>>,
     pub verdict: Result<(), rustls::Error>,
 }
 
 /// An answer, and how long it took.
 #[derive(Debug)]
-pub struct Answer {
-    pub said: exchange::Answer,
+pub struct TimedAnswer {
+    pub said: exchange::RawAnswer,
     /// From the start of connecting until connected.
     pub connect_took: Duration,
     /// From the request to the end of the answer.
@@ -81,34 +81,38 @@ pub struct Answer {
 
 /// Makes connections.
 #[derive(Debug)]
-pub struct Lines {
+pub struct Prober {
     check: Result<CertificateCheck, VerifierBuilderError>,
 }
 
-impl Lines {
+impl Prober {
     /// Trusts the authorities that every client here trusts, and these.
-    pub fn also_trusting(more: impl IntoIterator<Item = CertificateDer<'static>>) -> Lines {
+    pub fn also_trusting(more: impl IntoIterator<Item = CertificateDer<'static>>) -> Prober {
         let mut roots = authorities();
         roots.add_parsable_certificates(more);
-        Lines { check: CertificateCheck::new(roots) }
+        Prober { check: CertificateCheck::new(roots) }
     }
 
     /// Connects. A certificate that is not trusted is only noted.
-    pub async fn connect(&self, uri: &Uri) -> Result<Line, Fault> {
+    pub async fn connect(&self, uri: &Uri) -> Result<ProbeConnection, ProbeError> {
         let stopwatch = Stopwatch::start();
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
         let is_https = uri.scheme() == Some(&Scheme::HTTPS);
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
         let tcp = tcp(host, port).await?;
         if !is_https {
-            return Ok(Line { stream: Box::new(tcp), took: stopwatch.elapsed(), shown: None });
+            return Ok(ProbeConnection { stream: Box::new(tcp), took: stopwatch.elapsed(), shown: None });
         }
         let (stream, shown) = self.encrypt(host, tcp).await?;
-        Ok(Line { stream, took: stopwatch.elapsed(), shown: Some(shown) })
+        Ok(ProbeConnection { stream, took: stopwatch.elapsed(), shown: Some(shown) })
     }
 
-    async fn encrypt(&self, host: &str, tcp: TcpStream) -> Result<(Box<dyn Stream>, Shown), Fault> {
-        let tls = |error: &dyn fmt::Display| Fault::Tls(error.to_string());
+    async fn encrypt(
+        &self,
+        host: &str,
+        tcp: TcpStream,
+    ) -> Result<(Box<dyn ByteStream>, PresentedCertificate), ProbeError> {
+        let tls = |error: &dyn fmt::Display| ProbeError::Tls(error.to_string());
         let check = Arc::new(self.check.as_ref().map_err(|error| tls(error))?.anew());
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_safe_default_protocol_versions().map_err(|error| tls(&error))?;
@@ -120,38 +124,38 @@ impl Lines {
         let stream = agreed.map_err(|_| tls(&"no keys agreed within 5 s"))?.map_err(|error| tls(&error))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = chain.first().map(|certificate| certificate.clone().into_owned());
-        Ok((Box::new(stream), Shown { certificate, verdict: check.verdict() }))
+        Ok((Box::new(stream), PresentedCertificate { certificate, verdict: check.verdict() }))
     }
 
     /// Sends one request and reads its answer. No redirect is followed, no proxy is used.
-    pub async fn send(&self, trust: Trust, request: Request<String>) -> Result<Answer, Fault> {
+    pub async fn send(&self, trust: Trust, request: Request<String>) -> Result<TimedAnswer, ProbeError> {
         let line = self.connect(request.uri()).await?;
         match line.shown.map(|shown| shown.verdict) {
-            Some(Err(error)) if trust == Trust::Authorities => return Err(Fault::Untrusted(error)),
+            Some(Err(error)) if trust == Trust::Authorities => return Err(ProbeError::Untrusted(error)),
             _ => {}
         }
         let stopwatch = Stopwatch::start();
         let outcomes = exchange::exchange(line.stream, [bytes(&request)], ANSWER_TIME_MAX).await;
         let outcome = outcomes.into_iter().next().unwrap_or(Err(NoAnswer::Closed));
-        let said = outcome.map_err(Fault::Silent)?;
-        Ok(Answer { said, connect_took: line.took, took: stopwatch.elapsed() })
+        let said = outcome.map_err(ProbeError::Silent)?;
+        Ok(TimedAnswer { said, connect_took: line.took, took: stopwatch.elapsed() })
     }
 }
 
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, Fault> {
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, ProbeError> {
     let looked_up = timeout(STEP_TIME_MAX, tokio::net::lookup_host((host, port))).await;
     let addresses =
-        looked_up.map_err(|_| Fault::Name("no answer of the name server within 5 s".to_owned()))?;
-    let addresses: Vec<_> = addresses.map_err(|error| Fault::Name(lookup_error(&error)))?.collect();
+        looked_up.map_err(|_| ProbeError::Name("no answer of the name server within 5 s".to_owned()))?;
+    let addresses: Vec<_> = addresses.map_err(|error| ProbeError::Name(lookup_error(&error)))?.collect();
     match timeout(STEP_TIME_MAX, TcpStream::connect(addresses.as_slice())).await {
         Ok(Ok(stream)) => {
             // Without it a small request might wait; nothing is lost if it fails.
             let _ = stream.set_nodelay(true);
             Ok(stream)
         }
-        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(Fault::Refused),
-        Ok(Err(error)) => Err(Fault::Unconnected(error.to_string())),
-        Err(_) => Err(Fault::Unconnected("no connection within 5 s".to_owned())),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => Err(ProbeError::Refused),
+        Ok(Err(error)) => Err(ProbeError::Unconnected(error.to_string())),
+        Err(_) => Err(ProbeError::Unconnected("no connection within 5 s".to_owned())),
     }
 }
 

@@ -16,8 +16,8 @@ use http_body_util::Full;
 use msgcube_client::http::{Address, Limits};
 
 pub use self::error::SendError;
-use self::figures::{Counting, Figures};
-use self::target::Target;
+use self::figures::{AccountFigures, CountCheck};
+use self::target::CallbackTarget;
 use crate::admin::client_of_server;
 use i18n::Lang;
 use server::config::Config;
@@ -98,7 +98,7 @@ pub struct SendArgs {
 }
 
 /// A callback with its address, ready to go.
-struct Request {
+struct PreparedCallback {
     url: String,
     body: String,
 }
@@ -114,7 +114,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<bool, SendError> {
     let config = args.config.as_deref().map(read_config).transpose().map_err(SendError::Config)?;
-    let target = Target::find(args, config.as_ref())?;
+    let target = CallbackTarget::find(args, config.as_ref())?;
     let request = prepare(args, now_s, &target)?;
     if args.dry_run {
         writeln!(out, "{}", dry_run(args, &request))?;
@@ -131,19 +131,23 @@ pub async fn run(
     let create_time = args.create_time.unwrap_or(now_s);
     let figures = figures::of(args, config.as_ref(), &target, create_time)?;
     refuse_gap(args, &target, figures.as_ref()).await?;
-    let counting = Counting::before(figures).await;
+    let counting = CountCheck::before(figures).await;
     let started_ms = elapsed_ms();
     let sent = client.exchange(callback, LIMITS).await;
-    let answer = answer::Answer::of(sent, elapsed_ms().saturating_sub(started_ms));
-    let counting = if answer.is_accepted() { counting.after().await } else { Counting::Unasked };
-    let told = answer::Told { answer, counting, may_be_repeat: may_be_repeat(args) };
+    let answer = answer::SendResult::of(sent, elapsed_ms().saturating_sub(started_ms));
+    let counting = if answer.is_accepted() { counting.after().await } else { CountCheck::Unasked };
+    let told = answer::SendReport { answer, counting, may_be_repeat: may_be_repeat(args) };
     writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;
     Ok(told.is_well())
 }
 
 /// A plain callback that the account is going to refuse is not sent: its signature is right, so the server notes the
 /// time as lost.
-async fn refuse_gap(args: &SendArgs, target: &Target, figures: Option<&Figures>) -> Result<(), SendError> {
+async fn refuse_gap(
+    args: &SendArgs,
+    target: &CallbackTarget,
+    figures: Option<&AccountFigures>,
+) -> Result<(), SendError> {
     if target.is_encrypted || args.force {
         return Ok(());
     }
@@ -161,7 +165,7 @@ fn may_be_repeat(args: &SendArgs) -> bool {
     args.msg_id.is_some() || Kind::of_msg_type(&args.msg_type) == Kind::Event
 }
 
-fn prepare(args: &SendArgs, now_s: i64, target: &Target) -> Result<Request, SendError> {
+fn prepare(args: &SendArgs, now_s: i64, target: &CallbackTarget) -> Result<PreparedCallback, SendError> {
     let mut random = [0; 24];
     getrandom::fill(&mut random)?;
     let (number, random) = random.split_at(8);
@@ -171,11 +175,11 @@ fn prepare(args: &SendArgs, now_s: i64, target: &Target) -> Result<Request, Send
     let nonce = (number % 10_000_000_000).to_string();
     let envelope = Envelope { token: &target.token, timestamp: now_s, nonce: &nonce };
     let sealed = seal(target, &envelope, &draft(args, target, now_s, msg_id), random)?;
-    Ok(Request { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
+    Ok(PreparedCallback { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
 }
 
 fn seal(
-    target: &Target,
+    target: &CallbackTarget,
     envelope: &Envelope<'_>,
     draft: &Draft<'_>,
     random: &[u8],
@@ -190,7 +194,7 @@ fn seal(
     Ok(envelope.encrypted(&encryption, draft))
 }
 
-fn draft<'a>(args: &'a SendArgs, target: &'a Target, now_s: i64, msg_id: u64) -> Draft<'a> {
+fn draft<'a>(args: &'a SendArgs, target: &'a CallbackTarget, now_s: i64, msg_id: u64) -> Draft<'a> {
     let kind = Kind::of_msg_type(&args.msg_type);
     Draft {
         to_user: &target.to_user,
@@ -219,8 +223,8 @@ fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
     }
 }
 
-fn dry_run(args: &SendArgs, request: &Request) -> String {
-    let Request { url, body } = request;
+fn dry_run(args: &SendArgs, request: &PreparedCallback) -> String {
+    let PreparedCallback { url, body } = request;
     if args.json {
         return serde_json::json!({ "url": url, "body": body }).to_string();
     }

@@ -128,7 +128,7 @@ pub async fn serve(
     match admin {
         Some(admin) => drop(tokio::join!(
             public,
-            http::serve(admin, http::admin_router(app.clone()), &Nobody, wait(ended))
+            http::serve(admin, http::admin_router(app.clone()), &NoWatcher, wait(ended))
         )),
         None => public.await,
     }
@@ -144,9 +144,9 @@ fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
 }
 
 /// Nothing is lost that does not reach the operator's address.
-struct Nobody;
+struct NoWatcher;
 
-impl Watcher for Nobody {
+impl Watcher for NoWatcher {
     async fn opening(&self, _: ListeningSocket) {}
 
     fn deaf(&self) {}

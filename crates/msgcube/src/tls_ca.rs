@@ -15,9 +15,9 @@ use rcgen::KeyPair;
 
 use self::{
     authority::{Authority, Certificate},
-    folder::Folder,
+    folder::TlsFolder,
 };
-pub use self::{error::TlsCaError, host::Host};
+pub use self::{error::TlsCaError, host::CertificateHost};
 use i18n::Lang;
 
 /// What `msgcube tls ca` takes.
@@ -25,7 +25,7 @@ use i18n::Lang;
 pub struct TlsCaArgs {
     /// A DNS name or IP address that clients ask for; may be given several times
     #[arg(long = "host", value_name = "HOST", default_value = "api.weixin.qq.com")]
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<CertificateHost>,
     /// The folder for the four files; an authority that lies there is used again
     #[arg(long, value_name = "DIR", default_value = "tls")]
     pub dir: PathBuf,
@@ -38,9 +38,9 @@ pub struct TlsCaArgs {
 }
 
 /// What was made, for people and machines.
-struct Made {
-    folder: Folder,
-    hosts: Vec<Host>,
+struct IssuedFiles {
+    folder: TlsFolder,
+    hosts: Vec<CertificateHost>,
     authority_until: Date,
     server: Certificate,
     /// The authority was there already: only the server's certificate is new.
@@ -56,29 +56,29 @@ pub fn run(args: TlsCaArgs, lang: Lang, now_s: i64, out: &mut impl Write) -> Res
 }
 
 /// Everything is made and checked before anything is written.
-fn make(args: TlsCaArgs, now_s: i64) -> Result<Made, TlsCaError> {
+fn make(args: TlsCaArgs, now_s: i64) -> Result<IssuedFiles, TlsCaError> {
     let TlsCaArgs { hosts, dir, days, .. } = args;
-    let folder = Folder::open(&dir)?;
+    let folder = TlsFolder::open(&dir)?;
     let known = folder.authority()?;
     let renewed = known.is_some();
     let authority = match known {
         Some(authority) => authority,
-        None => Authority::make(Folder::key(&folder.ca_key())?, &hosts, now_s)?,
+        None => Authority::make(TlsFolder::key(&folder.ca_key())?, &hosts, now_s)?,
     };
-    let key = Folder::key(&folder.server_key())?;
+    let key = TlsFolder::key(&folder.server_key())?;
     let server = issue(&authority, &folder, &key, &hosts, now_s, days)?;
     if !renewed {
         folder.write_authority(&authority)?;
     }
     folder.write_server(&key, &format!("{}{}", server.pem, authority.issuer.pem))?;
-    Ok(Made { folder, hosts, authority_until: authority.until(), server, renewed })
+    Ok(IssuedFiles { folder, hosts, authority_until: authority.until(), server, renewed })
 }
 
 fn issue(
     authority: &Authority,
-    folder: &Folder,
+    folder: &TlsFolder,
     key: &KeyPair,
-    hosts: &[Host],
+    hosts: &[CertificateHost],
     now_s: i64,
     days: u16,
 ) -> Result<Certificate, TlsCaError> {

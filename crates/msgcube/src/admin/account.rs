@@ -11,7 +11,7 @@ use server::config::has_usual_form;
 use system::random;
 
 use super::{
-    connection::{AdminError, Connection, read_file},
+    connection::{AdminConnection, AdminError, read_file},
     joined, list, moment, text,
 };
 use crate::{output, table::fitted};
@@ -51,14 +51,14 @@ pub enum AccountCommand {
         /// Its appid
         appid: String,
         /// What to make anew
-        #[arg(long, value_enum, default_value_t = What::EncodingAesKey)]
-        what: What,
+        #[arg(long, value_enum, default_value_t = RotatedValue::EncodingAesKey)]
+        what: RotatedValue,
     },
 }
 
 /// What can be made anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub enum RotatedValue {
     /// The key that callbacks are encrypted with.
     EncodingAesKey,
     /// The token that callbacks are signed with.
@@ -67,12 +67,12 @@ pub enum What {
     Secret,
 }
 
-impl What {
+impl RotatedValue {
     fn name(self) -> &'static str {
         match self {
-            What::EncodingAesKey => "encoding_aes_key",
-            What::Token => "token",
-            What::Secret => "secret",
+            RotatedValue::EncodingAesKey => "encoding_aes_key",
+            RotatedValue::Token => "token",
+            RotatedValue::Secret => "secret",
         }
     }
 }
@@ -166,7 +166,7 @@ impl AddArgs {
 
 impl AccountCommand {
     /// Asks the server.
-    pub async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
+    pub async fn run(&self, server: &AdminConnection, lang: Lang) -> Result<Value, AdminError> {
         match self {
             AccountCommand::Add(args) => {
                 args.check_appid(&|appid| output::agrees(&unusual(appid, lang)))?;
@@ -348,9 +348,9 @@ fn components(answer: &Value, lang: Lang) -> String {
     }
 }
 
-fn rotated(answer: &Value, what: What, lang: Lang) -> String {
+fn rotated(answer: &Value, what: RotatedValue, lang: Lang) -> String {
     let value = text(answer, what.name());
-    let next = if what == What::Secret {
+    let next = if what == RotatedValue::Secret {
         text!("Callers need it from now on; it is not shown again.")
     } else {
         text!("Enter it in WeChat's console; the former one is still taken. It is not shown again.")
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[derive(clap::Parser)]
-    struct Line {
+    struct AddCommandLine {
         #[command(flatten)]
         args: AddArgs,
     }
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn an_appid_of_another_form_is_added_only_if_somebody_says_so() {
         use clap::Parser as _;
-        let args = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().args;
+        let args = |line: &str| AddCommandLine::try_parse_from(line.split(' ')).unwrap().args;
         let (nobody, somebody) = (|_: &str| false, |appid: &str| appid == "foo");
         for lang in [Lang::En, Lang::Zh] {
             let error = args("add foo").check_appid(&nobody).unwrap_err().in_lang(lang);

@@ -10,7 +10,7 @@ use axum::http::{Method, Request, StatusCode, header};
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::Full;
-use i18n::Lang;
+use i18n::{Lang, Text, text};
 use msgcube_client::{
     Secret,
     http::{Address, HttpClient, Limits, Trust},
@@ -18,7 +18,7 @@ use msgcube_client::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::ReadConfig;
+use super::ServerConfigReader;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
@@ -108,36 +108,13 @@ pub enum AdminError {
 }
 
 impl AdminError {
-    /// The error in a language. What the server says comes in English.
+    /// The error in a language. The server's own text is translated as far as it is known.
     pub fn in_lang(&self, lang: Lang) -> String {
-        if lang == Lang::En {
-            return self.to_string();
-        }
         match self {
-            AdminError::NoKey => {
-                "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
-            }
-            AdminError::FormerKey => "服务拒绝了管理密钥（HTTP 状态 401）；如果改的正是 admin_key，请用信号重新加载（systemctl reload msgcube 或 kill -HUP），或用 --admin-key-file 给出旧密钥".to_owned(),
-            AdminError::Moved { base, why } => {
-                let why = i18n::translated(lang, why);
-                format!("{base} 没有响应：{why}；服务在运行吗？如果文件中的监听地址改了，请用 --server 指定正在使用的地址，或用信号重新加载（systemctl reload msgcube 或 kill -HUP）")
-            }
-            AdminError::Lost { base, why } => {
-                let why = i18n::translated(lang, why);
-                format!(
-                    "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
-                )
-            }
-            AdminError::Certificate { base, why } => format!(
-                "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
-            ),
-            AdminError::UnusualAppid(appid) => format!(
-                "{appid}：微信的 appid 是 wx 加 16 位十六进制数，如 wx0123456789abcdef；未添加。确实如此请加 --yes"
-            ),
             AdminError::Refused { status, text } => {
-                format!("服务拒绝：{}（HTTP 状态 {status}）", i18n::translated(lang, text))
+                text!("{text} (HTTP status {status})", text = Text::of_english(text), status).in_lang(lang)
             }
-            other => other.to_string(),
+            other => i18n::translated(lang, &other.to_string()),
         }
     }
 }
@@ -159,15 +136,18 @@ pub fn client_of_server(
 
 /// A server and the key to it.
 #[derive(Debug)]
-pub struct Connection {
+pub struct AdminConnection {
     http: HttpClient<Full<Bytes>>,
     base: Address,
     key: Secret,
 }
 
-impl Connection {
+impl AdminConnection {
     /// Finds address and key.
-    pub fn new(args: &ServerArgs, read_config: ReadConfig<'_>) -> Result<Connection, AdminError> {
+    pub fn new(
+        args: &ServerArgs,
+        read_config: ServerConfigReader<'_>,
+    ) -> Result<AdminConnection, AdminError> {
         let given = given_key(args)?;
         // Who says everything needs no configuration.
         let configured = match (&args.server, &given) {
@@ -180,13 +160,13 @@ impl Connection {
         };
         let is_configured = args.server.is_none();
         let base = args.server.clone().or(base).unwrap_or_default();
-        Connection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
+        AdminConnection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
     }
 
     /// To this address with this key; `is_configured`: as it stands in a configuration.
-    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
+    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<AdminConnection, AdminError> {
         let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
-        Ok(Connection { http: client_of_server(&base, is_configured, None), base, key })
+        Ok(AdminConnection { http: client_of_server(&base, is_configured, None), base, key })
     }
 
     /// Its address.

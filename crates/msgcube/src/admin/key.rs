@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use server::auth::api_keys::Scope;
 
 use super::{
-    connection::{AdminError, Connection},
+    connection::{AdminConnection, AdminError},
     joined, list, moment, text,
 };
 use crate::table::fitted;
@@ -39,7 +39,7 @@ pub enum KeyCommand {
 
 impl KeyCommand {
     /// Asks the server.
-    pub async fn run(&self, server: &Connection) -> Result<Value, AdminError> {
+    pub async fn run(&self, server: &AdminConnection) -> Result<Value, AdminError> {
         match self {
             KeyCommand::Add { name, scope, expires_in_days } => {
                 let body = json!({ "name": name, "scopes": scope, "expires_in_days": expires_in_days });

@@ -6,12 +6,12 @@ use i18n::text;
 use serde_json::Value;
 
 use super::{
-    connection::{AdminError, Connection},
+    connection::{AdminConnection, AdminError},
     joined, list, text,
 };
 
 /// Lets the server read its configuration again.
-pub async fn run(server: &Connection) -> Result<Value, AdminError> {
+pub async fn run(server: &AdminConnection) -> Result<Value, AdminError> {
     let answer = server.ask(Method::POST, &["reload"], None).await;
     // Key and address are read from the very file that changed.
     answer.map_err(|error| match error {

@@ -24,7 +24,7 @@ pub struct Title {
 /// How sure it is that WeChat answers so, in the words of COMPATIBILITY.md.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sure {
+pub enum Certainty {
     /// Our choice.
     Assumed,
     /// An answer of the live service, printed in public, shows it.
@@ -42,7 +42,7 @@ pub struct Case {
     /// The same in Chinese, for those that any server can be asked.
     pub zh: Option<String>,
     /// Of the case as a whole; a step may say otherwise for itself.
-    pub sure: Option<Sure>,
+    pub sure: Option<Certainty>,
     /// It ends tokens that others use, or spends what there is little of: only for who asks for it.
     #[serde(default)]
     pub disturbs: bool,
@@ -149,7 +149,7 @@ pub struct Step {
     #[serde(default)]
     pub remember: BTreeMap<String, String>,
     /// If it differs from the case's.
-    pub sure: Option<Sure>,
+    pub sure: Option<Certainty>,
 }
 
 /// A callback as WeChat sends it, or one with something wrong.
@@ -159,7 +159,7 @@ pub struct Callback {
     /// A GET with this `echostr`, as it stands in the query.
     pub verify: Option<String>,
     #[serde(default)]
-    pub mode: Mode,
+    pub mode: CallbackMode,
     /// The second account's, with its token and without a key.
     #[serde(default)]
     pub other: bool,
@@ -202,7 +202,7 @@ pub struct Callback {
 /// WeChat's three modes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum CallbackMode {
     Plain,
     Compatible,
     #[default]

@@ -1,10 +1,9 @@
 //! What is wrong with an answer, in both languages.
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Text, text};
 
 use super::template::TemplateError;
-use crate::probe::{exchange::NoAnswer, remarks};
+use crate::probe::{error_text, exchange::NoAnswer};
 
 /// One thing that is not as expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub enum Complaint {
     HintForm,
     /// What every answer in WeChat's form is like.
     Form(Form),
-    Row {
+    AnyRow {
         /// From 1.
         number: usize,
         fault: RowFault,
@@ -76,7 +75,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowFault {
     NoObject,
-    Fields { wanted: String, found: String },
+    OrderedFields { wanted: String, found: String },
     Value { name: String, found: String },
     NotAsked { date: String },
     NoPeriod { date: String },
@@ -84,87 +83,87 @@ pub enum RowFault {
 }
 
 impl Complaint {
-    pub fn text(&self, lang: Lang) -> String {
+    pub fn text(&self) -> Text {
         match self {
-            Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).clone(),
-            Complaint::Answered => text!("it was to be closed without an answer").in_lang(lang),
+            Complaint::NoAnswer(why) => error_text::no_answer(*why),
+            Complaint::Answered => text!("it was to be closed without an answer"),
             Complaint::Status { wanted, found } => {
-                text!("HTTP status {found} instead of {wanted}", found, wanted).in_lang(lang)
+                text!("HTTP status {found} instead of {wanted}", found, wanted)
             }
-            Complaint::Errcode { wanted, found } => errcode(*wanted, *found, lang),
+            Complaint::Errcode { wanted, found } => errcode(*wanted, *found),
             Complaint::Errmsg { wanted } => {
                 text!("errmsg does not begin with {wanted}", wanted = format_args!("{wanted:?}"))
-                    .in_lang(lang)
             }
-            Complaint::Body { wanted } => text!("expected {wanted}", wanted).in_lang(lang),
-            Complaint::Lacks(part) => text!("lacks {part}", part = format_args!("{part:?}")).in_lang(lang),
-            Complaint::Has(part) => text!("has {part}", part = format_args!("{part:?}")).in_lang(lang),
-            Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref(), lang),
-            Complaint::Hint { wanted, found } => format!("hint {found:?} instead of {wanted:?}"),
-            Complaint::HintForm => "hints come in two languages, in ASCII, at most 512 bytes each".to_owned(),
-            Complaint::Form(form) => form.text(lang),
-            Complaint::Row { number, fault } => {
-                let fault = fault.text(lang);
-                text!("row {number}: {fault}", number, fault).in_lang(lang)
+            Complaint::Body { wanted } => text!("expected {wanted}", wanted),
+            Complaint::Lacks(part) => text!("lacks {part}", part = format_args!("{part:?}")),
+            Complaint::Has(part) => text!("has {part}", part = format_args!("{part:?}")),
+            Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref()),
+            Complaint::Hint { wanted, found } => Text::plain(format!("hint {found:?} instead of {wanted:?}")),
+            Complaint::HintForm => {
+                Text::plain("hints come in two languages, in ASCII, at most 512 bytes each")
             }
-            Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#).in_lang(lang),
-            Complaint::Unseen(Unseen::Rows) => text!("no row came, so none was seen").in_lang(lang),
+            Complaint::Form(form) => form.text(),
+            Complaint::AnyRow { number, fault } => {
+                let fault = fault.text();
+                text!("row {number}: {fault}", number, fault)
+            }
+            Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#),
+            Complaint::Unseen(Unseen::Rows) => text!("no row came, so none was seen"),
             Complaint::Unseen(Unseen::Order) => {
                 text!("there are no two periods, or none with two rows, so their order was not seen")
-                    .in_lang(lang)
             }
-            Complaint::NoQuestion => "the case asks none of the seven for days".to_owned(),
-            Complaint::Case(error) => error.to_string(),
-            Complaint::UnknownErrcode(code) => format!("{code} is in no table of errors"),
+            Complaint::NoQuestion => Text::plain("the case asks none of the seven for days"),
+            Complaint::Case(error) => Text::plain(error.to_string()),
+            Complaint::UnknownErrcode(code) => Text::plain(format!("{code} is in no table of errors")),
         }
     }
 }
 
-fn errcode(wanted: i64, found: Option<i64>, lang: Lang) -> String {
+fn errcode(wanted: i64, found: Option<i64>) -> Text {
     match found {
-        Some(found) => text!("errcode {found} instead of {wanted}", found, wanted).in_lang(lang),
-        None => text!("no errcode, as an integer, where {wanted} is expected", wanted).in_lang(lang),
+        Some(found) => text!("errcode {found} instead of {wanted}", found, wanted),
+        None => text!("no errcode, as an integer, where {wanted} is expected", wanted),
     }
 }
 
-fn header(name: &str, wanted: &str, found: Option<&str>, lang: Lang) -> String {
+fn header(name: &str, wanted: &str, found: Option<&str>) -> Text {
     let found = match found {
-        Some(found) => format!("{found:?}"),
-        None => text!("none").in_lang(lang),
+        Some(found) => Text::plain(format!("{found:?}")),
+        None => text!("none"),
     };
     let wanted = match wanted {
-        "" => text!("none").in_lang(lang),
-        "*" => text!("any").in_lang(lang),
-        wanted => format!("{wanted:?}"),
+        "" => text!("none"),
+        "*" => text!("any"),
+        wanted => Text::plain(format!("{wanted:?}")),
     };
-    text!("header {name}: {found} instead of {wanted}", name, found, wanted).in_lang(lang)
+    text!("header {name}: {found} instead of {wanted}", name, found, wanted)
 }
 
 impl Form {
-    fn text(self, lang: Lang) -> String {
+    fn text(self) -> Text {
         match self {
-            Form::Status => text!("is not status 200").in_lang(lang),
-            Form::OneLine => text!("is not one line").in_lang(lang),
-            Form::ContentType => text!("is not JSON by its type").in_lang(lang),
-            Form::Object => text!("is not a JSON object").in_lang(lang),
-            Form::NoCors => text!("is not without CORS headers").in_lang(lang),
+            Form::Status => text!("is not status 200"),
+            Form::OneLine => text!("is not one line"),
+            Form::ContentType => text!("is not JSON by its type"),
+            Form::Object => text!("is not a JSON object"),
+            Form::NoCors => text!("is not without CORS headers"),
         }
     }
 }
 
 impl RowFault {
-    fn text(&self, lang: Lang) -> String {
+    fn text(&self) -> Text {
         match self {
-            RowFault::NoObject => text!("is no object").in_lang(lang),
-            RowFault::Fields { wanted, found } => {
-                text!("has {found} instead of {wanted}", found, wanted).in_lang(lang)
+            RowFault::NoObject => text!("is no object"),
+            RowFault::OrderedFields { wanted, found } => {
+                text!("has {found} instead of {wanted}", found, wanted)
             }
-            RowFault::Value { name, found } => text!("{name} is {found}", name, found).in_lang(lang),
-            RowFault::NotAsked { date } => text!("{date} was not asked for", date).in_lang(lang),
+            RowFault::Value { name, found } => text!("{name} is {found}", name, found),
+            RowFault::NotAsked { date } => text!("{date} was not asked for", date),
             RowFault::NoPeriod { date } => {
-                text!("{date} is the first day of no such period", date).in_lang(lang)
+                text!("{date} is the first day of no such period", date)
             }
-            RowFault::Order => text!("does not come after the one before").in_lang(lang),
+            RowFault::Order => text!("does not come after the one before"),
         }
     }
 }

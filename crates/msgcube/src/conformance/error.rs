@@ -8,9 +8,8 @@ use i18n::{Text, text};
 use super::complaint::Complaint;
 use crate::{
     probe::{
-        Fault,
-        exchange::{Answer, NoAnswer},
-        remarks,
+        ProbeError, error_text,
+        exchange::{NoAnswer, RawAnswer},
     },
     query::{CredentialError, of_code},
 };
@@ -32,7 +31,7 @@ pub enum ConformanceError {
     #[error("--ca {}: {why}", path.display())]
     Ca { path: PathBuf, why: String },
     #[error("{target} cannot be reached")]
-    Unreached { target: String, fault: Fault },
+    Unreached { target: String, fault: ProbeError },
     /// Connected, and no answer.
     #[error("{target} gave no answer to {call}")]
     Silent { target: String, call: String, why: NoAnswer },
@@ -41,9 +40,9 @@ pub enum ConformanceError {
     Refused { call: &'static str, code: i64, text: String },
     /// Something that is not of this interface.
     #[error("{call}: HTTP status {}", answer.status)]
-    Foreign { call: &'static str, location: Option<String>, answer: Answer },
+    Foreign { call: &'static str, location: Option<String>, answer: RawAnswer },
     #[error("{}: {why}", path.display())]
-    Record { path: PathBuf, why: String },
+    AnswerRecord { path: PathBuf, why: String },
     /// The cases built in.
     #[error("cases: {0}")]
     Cases(String),
@@ -57,57 +56,56 @@ impl ConformanceError {
         match self {
             ConformanceError::Credentials(error) => error.in_lang(lang),
             ConformanceError::NoTarget => i18n::translated(lang, &self.to_string()),
-            ConformanceError::Unreached { target, fault } => unreached(target, fault, lang),
-            ConformanceError::Silent { target, call, why } => silent(target, call, *why, lang),
+            ConformanceError::Unreached { target, fault } => unreached(target, fault).in_lang(lang),
+            ConformanceError::Silent { target, call, why } => silent(target, call, *why).in_lang(lang),
             ConformanceError::Refused { call, code, text } => {
                 let advice = of_code(i32::try_from(*code).unwrap_or_default(), lang);
                 format!("{call}: {code} {text}\n{advice}")
             }
             ConformanceError::Foreign { call, location, answer } => {
-                foreign(call, location.as_deref(), answer, lang)
+                foreign(call, location.as_deref(), answer).in_lang(lang)
             }
             other => other.to_string(),
         }
     }
 }
 
-fn unreached(target: &str, fault: &Fault, lang: Lang) -> String {
-    let why = remarks::fault(lang, fault);
+fn unreached(target: &str, fault: &ProbeError) -> Text {
+    let why = error_text::probe_error(fault);
     let next = match fault {
-        Fault::Name(_) => text!("Check the name in --target.").in_lang(lang),
-        Fault::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target.").in_lang(lang),
-        Fault::Untrusted(_) => {
-            text!("Name it as its certificate does, or give its authority with --ca FILE.").in_lang(lang)
+        ProbeError::Name(_) => text!("Check the name in --target."),
+        ProbeError::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target."),
+        ProbeError::Untrusted(_) => {
+            text!("Name it as its certificate does, or give its authority with --ca FILE.")
         }
-        _ => RUNS.in_lang(lang),
+        _ => RUNS.clone(),
     };
-    format!("{target}: {why}\n{next}")
+    text!("{target}: {why}\n{next}", target, why, next)
 }
 
-fn silent(target: &str, call: &str, why: NoAnswer, lang: Lang) -> String {
-    let what = Complaint::NoAnswer(why).text(lang);
+fn silent(target: &str, call: &str, why: NoAnswer) -> Text {
+    let what = Complaint::NoAnswer(why).text();
     let next = match why {
         NoAnswer::NotHttp | NoAnswer::Closed if target.starts_with("http://") => {
-            text!("If it speaks HTTPS there, give https:// in --target.").in_lang(lang)
+            text!("If it speaks HTTPS there, give https:// in --target.")
         }
-        NoAnswer::Late => RUNS.in_lang(lang),
-        _ => BASE.in_lang(lang),
+        NoAnswer::Late => RUNS.clone(),
+        _ => BASE.clone(),
     };
-    format!("{target}: {call}: {what}\n{next}")
+    text!("{target}: {call}: {what}\n{next}", target, call, what, next)
 }
 
-fn foreign(call: &str, location: Option<&str>, answer: &Answer, lang: Lang) -> String {
+fn foreign(call: &str, location: Option<&str>, answer: &RawAnswer) -> Text {
     let said = format::quote(&answer.body);
     let (status, kind) = (answer.status, answer.header("content-type").unwrap_or("-"));
-    let what = text!("something else than the interface answers there").in_lang(lang);
+    let what = text!("something else than the interface answers there");
     let next = match location {
         Some(to) => {
             text!("It redirects to {to}, which no SDK follows.", to = format::quote(bare(to).as_bytes()))
-                .in_lang(lang)
         }
-        None => BASE.in_lang(lang),
+        None => BASE.clone(),
     };
-    format!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}")
+    text!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}", call, what, status, kind, said, next)
 }
 
 /// Without its query, which may hold a secret.

@@ -8,16 +8,16 @@ use super::{
     complaint::{Complaint, Form},
     request::Request,
     rows,
-    template::{Known, Moment, Place, TemplateError, fill, fits, is_token},
+    template::{Escaping, Placeholders, RidWindow, TemplateError, fill, fits, is_token},
 };
-use crate::probe::exchange::{Answer, Outcome};
+use crate::probe::exchange::{ExchangeResult, RawAnswer};
 
 /// Bytes of a hint. Source: the contract.
 const HINT_BYTES_MAX: usize = 512;
 
 /// How closely errors are compared, and what else every answer is held to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rigour {
+pub enum Strictness {
     /// Byte for byte, with the type, the one line and the headers of every answer: msgcube itself.
     Bytes,
     /// As clients read them: the code, and how the text begins. WeChat puts advice behind some texts.
@@ -26,16 +26,16 @@ pub enum Rigour {
 
 /// Against what an answer is held.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Expectation<'a> {
     pub step: &'a Step,
     pub request: &'a Request,
-    pub known: &'a Known,
-    pub moment: Moment,
-    pub rigour: Rigour,
+    pub known: &'a Placeholders,
+    pub moment: RidWindow,
+    pub rigour: Strictness,
 }
 
 /// Everything that is wrong with an answer.
-pub fn complaints(held: &Held<'_>, outcome: &Outcome) -> Vec<Complaint> {
+pub fn complaints(held: &Expectation<'_>, outcome: &ExchangeResult) -> Vec<Complaint> {
     let step = held.step;
     let answer = match outcome {
         Ok(answer) => answer,
@@ -60,14 +60,14 @@ pub fn complaints(held: &Held<'_>, outcome: &Outcome) -> Vec<Complaint> {
     let is_call = path.starts_with(b"/datacube/") || path.starts_with(b"/cgi-bin/");
     // A page is for people, and a path that there is not is no call.
     let has_form = is_call && !path.starts_with(b"/cgi-bin/componentloginpage") && answer.status != 404;
-    if held.rigour == Rigour::Bytes && has_form {
+    if held.rigour == Strictness::Bytes && has_form {
         wrong.extend(wechat_form(answer));
     }
     wrong
 }
 
 /// Takes from an answer what the step says; what is not there is empty.
-pub fn remember(step: &Step, outcome: Option<&Outcome>, known: &mut Known) {
+pub fn remember(step: &Step, outcome: Option<&ExchangeResult>, known: &mut Placeholders) {
     if step.remember.is_empty() {
         return;
     }
@@ -85,8 +85,8 @@ fn field_of<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     found.and_then(Value::as_str).or_else(rid)
 }
 
-fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateError> {
-    let Held { step, known, .. } = held;
+fn body(held: &Expectation<'_>, answer: &RawAnswer) -> Result<Vec<Complaint>, TemplateError> {
+    let Expectation { step, known, .. } = held;
     let mut wrong = Vec::new();
     if let Some(code) = step.errcode {
         wrong.extend(error(held, answer, code));
@@ -97,7 +97,7 @@ fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateErro
         wrong.push(Complaint::Body { wanted: pattern.clone() });
     }
     if let Some(json) = &step.json {
-        let wanted: Value = serde_json::from_slice(&fill(json, known, Place::Json)?).unwrap_or_default();
+        let wanted: Value = serde_json::from_slice(&fill(json, known, Escaping::Json)?).unwrap_or_default();
         let found: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if !is_like(&wanted, &found) {
             // Unfilled: a token may stand in it.
@@ -106,7 +106,7 @@ fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateErro
     }
     for (parts, is_wanted) in [(&step.answer_has, true), (&step.answer_lacks, false)] {
         for part in parts {
-            let bytes = fill(part, known, Place::Plain)?;
+            let bytes = fill(part, known, Escaping::Plain)?;
             let holds = answer.body.windows(bytes.len().max(1)).any(|window| window == bytes);
             if holds != is_wanted {
                 let part = part.clone();
@@ -123,11 +123,11 @@ fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateErro
     Ok(wrong)
 }
 
-fn error(held: &Held<'_>, answer: &Answer, code: i64) -> Vec<Complaint> {
+fn error(held: &Expectation<'_>, answer: &RawAnswer, code: i64) -> Vec<Complaint> {
     let Some(known) = i32::try_from(code).ok().and_then(ErrorCode::by_number) else {
         return vec![Complaint::UnknownErrcode(code)];
     };
-    if held.rigour == Rigour::Bytes {
+    if held.rigour == Strictness::Bytes {
         let pattern = format!(r#"{{"errcode":{code},"errmsg":"{} rid: {{rid}}"}}"#, known.text);
         return match fits(&pattern, held.known, &answer.body, held.moment) {
             Ok(true) => Vec::new(),
@@ -173,7 +173,7 @@ fn between(text: &str) -> Option<(i64, i64)> {
     Some((low.parse().ok()?, high.parse().ok()?))
 }
 
-fn headers(step: &Step, answer: &Answer) -> Vec<Complaint> {
+fn headers(step: &Step, answer: &RawAnswer) -> Vec<Complaint> {
     let is_wrong = |name: &str, value: &str| match (value, answer.header(name)) {
         ("*", found) => found.is_none(),
         ("", found) => found.is_some(),
@@ -189,7 +189,7 @@ fn headers(step: &Step, answer: &Answer) -> Vec<Complaint> {
         .collect()
 }
 
-fn hint(step: &Step, answer: &Answer) -> Vec<Complaint> {
+fn hint(step: &Step, answer: &RawAnswer) -> Vec<Complaint> {
     let hints = [answer.header("x-msgcube-hint"), answer.header("x-msgcube-hint-zh")];
     let is_short = |text: &str| !text.is_empty() && text.len() <= HINT_BYTES_MAX && text.is_ascii();
     let mut wrong = Vec::new();
@@ -212,7 +212,7 @@ fn hint(step: &Step, answer: &Answer) -> Vec<Complaint> {
 }
 
 /// What every answer in WeChat's form is like.
-fn wechat_form(answer: &Answer) -> Vec<Complaint> {
+fn wechat_form(answer: &RawAnswer) -> Vec<Complaint> {
     let rules = [
         (Form::Status, answer.status == 200),
         (Form::OneLine, !answer.body.iter().any(u8::is_ascii_control)),

@@ -16,17 +16,17 @@ static FILES: [&str; 5] = [
 
 /// Cases about one thing.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct CaseGroup {
     pub title: Title,
     pub cases: Vec<Case>,
 }
 
 /// All of them.
-pub fn groups() -> Result<Vec<Group>, ConformanceError> {
+pub fn groups() -> Result<Vec<CaseGroup>, ConformanceError> {
     let group = |text: &&str| {
         let read: Cases = toml::from_str(text).map_err(|error| ConformanceError::Cases(error.to_string()))?;
         let title = read.title.ok_or_else(|| ConformanceError::Cases("a file has no title".to_owned()))?;
-        Ok(Group { title, cases: read.case })
+        Ok(CaseGroup { title, cases: read.case })
     };
     FILES.iter().map(group).collect()
 }
@@ -61,7 +61,7 @@ mod tests {
     use crate::conformance::{
         mask::is_recorded,
         request::Request,
-        template::{Known, Place, fill},
+        template::{Escaping, Placeholders, fill},
     };
 
     fn cases() -> Vec<Case> {
@@ -110,7 +110,7 @@ mod tests {
     fn every_case_can_be_filled_in_and_asks_what_its_rows_need() {
         for day in ["2014-12-01", "2016-02-29", "2027-01-01"] {
             for case in cases() {
-                let mut known = Known::on(day.parse().unwrap());
+                let mut known = Placeholders::on(day.parse().unwrap());
                 for name in ["appid", "secret", "token"] {
                     known.insert(name, "x");
                 }
@@ -119,7 +119,7 @@ mod tests {
                     let request = request.unwrap_or_else(|error| panic!("{}: {error}", case.name));
                     assert!(!step.rows || request.question().is_some(), "{}", case.name);
                     for text in step.json.iter().chain(&step.answer_has).chain(&step.answer_lacks) {
-                        fill(text, &known, Place::Json).unwrap();
+                        fill(text, &known, Escaping::Json).unwrap();
                     }
                     step.remember.keys().for_each(|name| known.insert(name, "x"));
                 }

@@ -12,8 +12,8 @@ use system::clock::Clock;
 use super::{error::ConformanceError, mask::Mask, request::Request, walk::errcode};
 use crate::{
     probe::{
-        Fault, Lines, Stream,
-        exchange::{Answer, NoAnswer, Outcome, exchange},
+        ByteStream, ProbeError, Prober,
+        exchange::{ExchangeResult, NoAnswer, RawAnswer, exchange},
     },
     query::Credentials,
 };
@@ -27,8 +27,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A server of the interface.
 #[derive(Debug)]
-pub struct Live {
-    lines: Lines,
+pub struct LiveServer {
+    lines: Prober,
     address: Address,
     uri: Uri,
     pause: Duration,
@@ -36,18 +36,18 @@ pub struct Live {
     is_first: bool,
 }
 
-impl Live {
+impl LiveServer {
     pub fn new(
         address: Address,
         ca: Option<&Path>,
         pause: Option<Duration>,
         clock: Clock,
-    ) -> Result<Live, ConformanceError> {
+    ) -> Result<LiveServer, ConformanceError> {
         let uri = address.below("").map_err(|error| ConformanceError::Target(error.to_string()))?;
         let authorities = ca.map(authorities).transpose()?.unwrap_or_default();
-        let lines = Lines::also_trusting(authorities);
+        let lines = Prober::also_trusting(authorities);
         let pause = pause.unwrap_or(if is_near(&uri) { Duration::ZERO } else { PAUSE });
-        Ok(Live { lines, address, uri, pause, clock, is_first: true })
+        Ok(LiveServer { lines, address, uri, pause, clock, is_first: true })
     }
 
     pub fn address(&self) -> &Address {
@@ -59,7 +59,11 @@ impl Live {
     }
 
     /// Asks so many times over one connection.
-    pub async fn ask(&mut self, request: &Request, times: usize) -> Result<(i64, Vec<Outcome>), Fault> {
+    pub async fn ask(
+        &mut self,
+        request: &Request,
+        times: usize,
+    ) -> Result<(i64, Vec<ExchangeResult>), ProbeError> {
         if !std::mem::take(&mut self.is_first) {
             tokio::time::sleep(self.pause).await;
         }
@@ -72,15 +76,15 @@ impl Live {
     }
 
     /// A server that restarts, or has no place for a moment, is tried again.
-    async fn connect(&self) -> Result<Box<dyn Stream>, Fault> {
+    async fn connect(&self) -> Result<Box<dyn ByteStream>, ProbeError> {
         let mut tries = 1;
         loop {
             match self.lines.connect(&self.uri).await {
                 Ok(line) => match line.shown.map(|shown| shown.verdict) {
-                    Some(Err(error)) => return Err(Fault::Untrusted(error)),
+                    Some(Err(error)) => return Err(ProbeError::Untrusted(error)),
                     _ => return Ok(line.stream),
                 },
-                Err(Fault::Refused | Fault::Unconnected(_)) if tries < CONNECT_TRIES => {
+                Err(ProbeError::Refused | ProbeError::Unconnected(_)) if tries < CONNECT_TRIES => {
                     tokio::time::sleep(RETRY_AFTER).await;
                     tries += 1;
                 }
@@ -140,7 +144,7 @@ impl Live {
         }
     }
 
-    async fn one(&mut self, call: &'static str, request: &Request) -> Result<Answer, ConformanceError> {
+    async fn one(&mut self, call: &'static str, request: &Request) -> Result<RawAnswer, ConformanceError> {
         let asked = self.ask(request, 1).await;
         let (_, outcomes) = asked.map_err(|fault| self.unreached(fault))?;
         let outcome = outcomes.into_iter().next().unwrap_or(Err(NoAnswer::Closed));
@@ -154,12 +158,12 @@ impl Live {
         ConformanceError::Silent { target, call, why: NoAnswer::Late }
     }
 
-    pub fn unreached(&self, fault: Fault) -> ConformanceError {
+    pub fn unreached(&self, fault: ProbeError) -> ConformanceError {
         ConformanceError::Unreached { target: self.address.to_string(), fault }
     }
 }
 
-fn refusal(call: &'static str, answer: &Answer, mask: &Mask) -> Result<(), ConformanceError> {
+fn refusal(call: &'static str, answer: &RawAnswer, mask: &Mask) -> Result<(), ConformanceError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     match body["errcode"].as_i64() {
         None | Some(0) => Ok(()),

@@ -7,9 +7,9 @@ use datacube::ERROR_CODES;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Number, Value};
 
-use super::template::{Place, is_token};
+use super::template::{Escaping, is_token};
 use crate::{
-    probe::exchange::{Answer, Outcome},
+    probe::exchange::{ExchangeResult, RawAnswer},
     query::Credentials,
 };
 
@@ -82,10 +82,10 @@ impl Mask {
             return;
         }
         // A server may repeat what it was sent: as it came, within JSON, or within a text of JSON.
-        let in_target = Place::Target.write(value);
+        let in_target = Escaping::Target.write(value);
         let in_url = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
-        let in_json = Place::Json.write(value);
-        let in_text_of_json = Place::Json.write(&in_json);
+        let in_json = Escaping::Json.write(value);
+        let in_text_of_json = Escaping::Json.write(&in_json);
         for form in [value.to_owned(), in_target, in_url, in_json, in_text_of_json] {
             if !self.hidden.iter().any(|(known, _)| *known == form) {
                 self.hidden.push((form, shown.to_owned()));
@@ -96,12 +96,12 @@ impl Mask {
     }
 
     /// An outcome as it may be shown. Tokens that it hands out are hidden from now on.
-    pub fn outcome(&mut self, outcome: &Outcome) -> Outcome {
+    pub fn outcome(&mut self, outcome: &ExchangeResult) -> ExchangeResult {
         outcome.as_ref().map(|answer| self.answer(answer)).map_err(|why| *why)
     }
 
     /// An answer, likewise.
-    pub fn answer(&mut self, answer: &Answer) -> Answer {
+    pub fn answer(&mut self, answer: &RawAnswer) -> RawAnswer {
         let headers = answer.headers.iter().filter(|(name, _)| is_recorded(name));
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         if let Some(Value::Object(fields)) = &value {
@@ -114,7 +114,7 @@ impl Mask {
             None => text.chars().take(FOREIGN_CHARACTERS_MAX).collect(),
         };
         let headers = headers.map(|(name, value)| (name.clone(), self.text(value))).collect();
-        Answer { status: answer.status, headers, body: text.into_bytes() }
+        RawAnswer { status: answer.status, headers, body: text.into_bytes() }
     }
 
     /// Any text.
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn shown(mask: &mut Mask, body: &str) -> String {
-        let answer = Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let answer = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
         String::from_utf8(mask.answer(&answer).body).unwrap()
     }
 

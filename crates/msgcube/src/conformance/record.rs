@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use super::{
     case::Case,
     error::ConformanceError,
-    kit::Group,
+    kit::CaseGroup,
     mask::{APPID, Mask, SECRET, blanked, without_addresses},
     request::Request,
-    template::Known,
-    walk::{Asked, Verdict, Walked, WhyNot},
+    template::Placeholders,
+    walk::{CaseResult, CaseVerdict, SkipReason, StepResult},
 };
-use crate::probe::exchange::{Answer, NoAnswer, Outcome};
+use crate::probe::exchange::{ExchangeResult, NoAnswer, RawAnswer};
 
 /// A later one says what it added.
 const FORMAT: u32 = 1;
@@ -23,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 /// A run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct AnswerRecord {
     format: u32,
     /// The version of the program that asked.
     pub kit: String,
@@ -69,14 +69,14 @@ struct RecordedRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RecordedAnswer {
-    Answer { status: u16, headers: BTreeMap<String, String>, body: String },
+    RawAnswer { status: u16, headers: BTreeMap<String, String>, body: String },
     None(NoAnswer),
 }
 
-impl Record {
+impl AnswerRecord {
     /// One without cases.
-    pub fn new(server: String, day: Day) -> Record {
-        Record {
+    pub fn new(server: String, day: Day) -> AnswerRecord {
+        AnswerRecord {
             format: FORMAT,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -88,17 +88,18 @@ impl Record {
     }
 
     /// Adds a case that was asked with this token, hidden by the mask.
-    pub async fn add(&mut self, walked: &Walked<'_>, token: &str, mask: &mut Mask) {
-        let step = |asked: &Asked| {
-            let outcomes: Vec<Outcome> = asked.outcomes.iter().map(|outcome| mask.outcome(outcome)).collect();
+    pub async fn add(&mut self, walked: &CaseResult<'_>, token: &str, mask: &mut Mask) {
+        let step = |asked: &StepResult| {
+            let outcomes: Vec<ExchangeResult> =
+                asked.outcomes.iter().map(|outcome| mask.outcome(outcome)).collect();
             (asked.at_s, outcomes)
         };
-        let steps: Vec<(i64, Vec<Outcome>)> = walked.asked.iter().map(step).collect();
+        let steps: Vec<(i64, Vec<ExchangeResult>)> = walked.asked.iter().map(step).collect();
         let token = mask.token(token);
         let shown = again(walked.case, walked.today, &token, &steps).await;
         let steps = shown.asked.iter().map(RecordedStep::of).collect();
         let name = walked.case.name.clone();
-        if shown.verdict == Verdict::Differs {
+        if shown.verdict == CaseVerdict::Differs {
             self.differs.push(name.clone());
         }
         self.cases.push(RecordedCase { name, today: walked.today, token, steps });
@@ -107,16 +108,16 @@ impl Record {
     /// The cases of the kit with what the record has of them, judged anew.
     pub async fn judged<'a>(
         &self,
-        groups: &'a [Group],
-        why_missing: impl Fn(&Case) -> WhyNot,
-    ) -> Vec<Vec<Walked<'a>>> {
+        groups: &'a [CaseGroup],
+        why_missing: impl Fn(&Case) -> SkipReason,
+    ) -> Vec<Vec<CaseResult<'a>>> {
         let mut judged = Vec::new();
         for group in groups {
             let mut walks = Vec::new();
             for case in &group.cases {
                 walks.push(match self.cases.iter().find(|recorded| recorded.name == case.name) {
                     Some(recorded) => recorded.judged(case).await,
-                    None => Walked::not_asked(case, self.day, why_missing(case)),
+                    None => CaseResult::not_asked(case, self.day, why_missing(case)),
                 });
             }
             judged.push(walks);
@@ -125,15 +126,15 @@ impl Record {
     }
 
     /// Names that no case of the kit has: those of a later or an earlier version.
-    pub fn unknown<'a>(&'a self, groups: &'a [Group]) -> impl Iterator<Item = &'a str> {
+    pub fn unknown<'a>(&'a self, groups: &'a [CaseGroup]) -> impl Iterator<Item = &'a str> {
         let is_known =
             |name: &str| groups.iter().flat_map(|group| &group.cases).any(|case| case.name == name);
         self.cases.iter().map(|case| case.name.as_str()).filter(move |name| !is_known(name))
     }
 
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Record, ConformanceError> {
-        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
+    pub fn read(path: &Path) -> Result<AnswerRecord, ConformanceError> {
+        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
         let size = std::fs::metadata(path).map_err(|why| error(why.to_string()))?.len();
         if size > FILE_BYTES_MAX {
             return Err(error("it is over 64 MiB".to_owned()));
@@ -151,11 +152,11 @@ impl Record {
 
     /// As others may see it.
     #[must_use]
-    pub fn for_others(mut self, keeps_figures: bool) -> Record {
+    pub fn for_others(mut self, keeps_figures: bool) -> AnswerRecord {
         self.figures_kept = keeps_figures;
         let steps = self.cases.iter_mut().flat_map(|case| &mut case.steps);
         for answer in steps.flat_map(|step| &mut step.answers) {
-            if let RecordedAnswer::Answer { body, .. } = answer {
+            if let RecordedAnswer::RawAnswer { body, .. } = answer {
                 *body = without_addresses(body);
                 if !keeps_figures {
                     *body = blanked(body);
@@ -167,7 +168,7 @@ impl Record {
 
     /// Writes a file, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), ConformanceError> {
-        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
+        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
         let mut text = serde_json::to_string_pretty(self).map_err(|why| error(why.to_string()))?;
         text.push('\n');
         let mut file = beside(path)?;
@@ -181,8 +182,10 @@ impl Record {
 pub fn beside(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Without the name of the new file.
-    let error =
-        |why: std::io::Error| ConformanceError::Record { path: path.to_owned(), why: why.kind().to_string() };
+    let error = |why: std::io::Error| ConformanceError::AnswerRecord {
+        path: path.to_owned(),
+        why: why.kind().to_string(),
+    };
     if path.is_dir() {
         return Err(error(std::io::ErrorKind::IsADirectory.into()));
     }
@@ -190,24 +193,29 @@ pub fn beside(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> 
 }
 
 impl RecordedCase {
-    async fn judged<'a>(&self, case: &'a Case) -> Walked<'a> {
+    async fn judged<'a>(&self, case: &'a Case) -> CaseResult<'a> {
         let steps: Vec<_> = self.steps.iter().map(RecordedStep::outcomes).collect();
         let walked = again(case, self.today, &self.token, &steps).await;
         let requests = walked.asked.iter().map(|asked| RecordedRequest::of(&asked.request));
         let is_same = requests.eq(self.steps.iter().map(|step| step.request.clone()));
-        if is_same { walked } else { Walked::not_asked(case, self.today, WhyNot::NotRecorded) }
+        if is_same { walked } else { CaseResult::not_asked(case, self.today, SkipReason::NotRecorded) }
     }
 }
 
 /// Through a case with the answers that it had.
-async fn again<'a>(case: &'a Case, today: Day, token: &str, steps: &[(i64, Vec<Outcome>)]) -> Walked<'a> {
-    let mut known = Known::on(today);
+async fn again<'a>(
+    case: &'a Case,
+    today: Day,
+    token: &str,
+    steps: &[(i64, Vec<ExchangeResult>)],
+) -> CaseResult<'a> {
+    let mut known = Placeholders::on(today);
     for (name, value) in [("appid", APPID), ("secret", SECRET), ("token", token)] {
         known.insert(name, value);
     }
     let mut steps = steps.iter().cloned();
     let answer = async |_: &_, _| Ok::<_, std::convert::Infallible>(steps.next().unwrap_or_default());
-    match Walked::through(case, today, known, answer).await {
+    match CaseResult::through(case, today, known, answer).await {
         Ok(walked) => walked,
     }
 }
@@ -227,10 +235,10 @@ impl RecordedRequest {
 }
 
 impl RecordedStep {
-    fn of(asked: &Asked) -> RecordedStep {
+    fn of(asked: &StepResult) -> RecordedStep {
         let request = RecordedRequest::of(&asked.request);
-        let answer = |outcome: &Outcome| match outcome {
-            Ok(answer) => RecordedAnswer::Answer {
+        let answer = |outcome: &ExchangeResult| match outcome {
+            Ok(answer) => RecordedAnswer::RawAnswer {
                 status: answer.status,
                 headers: answer.headers.iter().cloned().collect(),
                 body: text(&answer.body),
@@ -240,11 +248,11 @@ impl RecordedStep {
         RecordedStep { at_s: asked.at_s, request, answers: asked.outcomes.iter().map(answer).collect() }
     }
 
-    fn outcomes(&self) -> (i64, Vec<Outcome>) {
+    fn outcomes(&self) -> (i64, Vec<ExchangeResult>) {
         let outcome = |answer: &RecordedAnswer| match answer {
-            RecordedAnswer::Answer { status, headers, body } => {
+            RecordedAnswer::RawAnswer { status, headers, body } => {
                 let (headers, body) = (headers.clone().into_iter().collect(), body.clone().into_bytes());
-                Ok(Answer { status: *status, headers, body })
+                Ok(RawAnswer { status: *status, headers, body })
             }
             RecordedAnswer::None(why) => Err(*why),
         };

@@ -9,11 +9,11 @@ use i18n::{Text, text};
 use serde_json::{Value, json};
 
 use super::{
-    case::Sure,
+    case::Certainty,
     describe,
-    kit::Group,
+    kit::CaseGroup,
     mask::shortened,
-    walk::{Asked, Verdict, Walked, WhyNot},
+    walk::{CaseResult, CaseVerdict, SkipReason, StepResult},
 };
 use crate::{
     output::{self, escaped},
@@ -36,19 +36,19 @@ the last full week and in the last month: one of `msgcube demo`, or one that is 
 
 /// What was found at whom.
 #[derive(Debug)]
-pub struct Report<'a> {
+pub struct ConformanceReport<'a> {
     pub server: String,
     pub day: Day,
-    pub groups: &'a [Group],
+    pub groups: &'a [CaseGroup],
     /// Of each group.
-    pub walks: Vec<Vec<Walked<'a>>>,
+    pub walks: Vec<Vec<CaseResult<'a>>>,
     /// Whether what is assumed counts, too.
     pub is_strict: bool,
 }
 
 /// How often each verdict came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct VerdictCounts {
     pub same: usize,
     /// Of what is documented or seen.
     pub differ: usize,
@@ -57,16 +57,18 @@ pub struct Totals {
     pub not_asked: usize,
 }
 
-impl<'a> Report<'a> {
-    pub fn totals(&self) -> Totals {
-        let mut totals = Totals::default();
+impl<'a> ConformanceReport<'a> {
+    pub fn totals(&self) -> VerdictCounts {
+        let mut totals = VerdictCounts::default();
         for walked in self.walks.iter().flatten() {
             let count = match walked.verdict {
-                Verdict::Same => &mut totals.same,
-                Verdict::Differs if walked.sure() == Sure::Assumed => &mut totals.differ_from_assumed,
-                Verdict::Differs => &mut totals.differ,
-                Verdict::Prevented => &mut totals.prevented,
-                Verdict::NotAsked(_) => &mut totals.not_asked,
+                CaseVerdict::Same => &mut totals.same,
+                CaseVerdict::Differs if walked.sure() == Certainty::Assumed => {
+                    &mut totals.differ_from_assumed
+                }
+                CaseVerdict::Differs => &mut totals.differ,
+                CaseVerdict::Prevented => &mut totals.prevented,
+                CaseVerdict::NotAsked(_) => &mut totals.not_asked,
             };
             *count += 1;
         }
@@ -75,18 +77,19 @@ impl<'a> Report<'a> {
 
     /// Whether the server is the interface, as far as it could be asked.
     pub fn agrees(&self) -> bool {
-        let decides = |walked: &&Walked<'_>| self.is_strict || walked.sure() > Sure::Assumed;
+        let decides = |walked: &&CaseResult<'_>| self.is_strict || walked.sure() > Certainty::Assumed;
         let walked = || self.walks.iter().flatten();
-        let is_unmet = |walked: &Walked<'_>| matches!(walked.verdict, Verdict::Differs | Verdict::Prevented);
+        let is_unmet =
+            |walked: &CaseResult<'_>| matches!(walked.verdict, CaseVerdict::Differs | CaseVerdict::Prevented);
         walked().filter(decides).all(|walked| !is_unmet(walked))
-            && walked().any(|walked| walked.verdict == Verdict::Same)
+            && walked().any(|walked| walked.verdict == CaseVerdict::Same)
     }
 
     fn lacks_rows(&self) -> bool {
-        self.walks.iter().flatten().any(|walked| walked.asked.iter().any(Asked::lacks_rows))
+        self.walks.iter().flatten().any(|walked| walked.asked.iter().any(StepResult::lacks_rows))
     }
 
-    fn grouped(&self) -> impl Iterator<Item = (&'a Group, &Vec<Walked<'a>>)> {
+    fn grouped(&self) -> impl Iterator<Item = (&'a CaseGroup, &Vec<CaseResult<'a>>)> {
         self.groups.iter().zip(&self.walks)
     }
 
@@ -114,7 +117,7 @@ impl<'a> Report<'a> {
                     mark(walked).to_owned(),
                     describe::name(walked.case, lang).to_owned(),
                     describe::expected(walked.case),
-                    describe::sure(walked.sure(), lang).clone(),
+                    describe::sure(walked.sure()).in_lang(lang),
                     describe::answered(walked, lang),
                 ]
             }));
@@ -124,7 +127,7 @@ impl<'a> Report<'a> {
 
     /// Of what is not as expected, the surest first.
     fn all_details(&self, lang: Lang, columns: usize) -> String {
-        let mut unmet: Vec<&Walked<'_>> =
+        let mut unmet: Vec<&CaseResult<'_>> =
             self.walks.iter().flatten().filter(|walked| !is_fine(walked)).collect();
         unmet.sort_by_key(|walked| std::cmp::Reverse(walked.sure()));
         let mut text: String =
@@ -137,7 +140,7 @@ impl<'a> Report<'a> {
 
     /// The last lines: numbers, and what they mean.
     fn summary(&self, lang: Lang) -> String {
-        let Totals { same, differ, differ_from_assumed, prevented, not_asked } = self.totals();
+        let VerdictCounts { same, differ, differ_from_assumed, prevented, not_asked } = self.totals();
         let mut parts = vec![text!("{same} same", same).in_lang(lang)];
         let mut add = |number: usize, what: Text| {
             if number > 0 {
@@ -171,12 +174,17 @@ impl<'a> Report<'a> {
             text.push_str(&row([&title, "", "", ""]));
             for walked in walks {
                 let answered = match walked.verdict {
-                    Verdict::Same => text!("same").in_lang(lang),
+                    CaseVerdict::Same => text!("same").in_lang(lang),
                     _ => code(&describe::answered(walked, lang)),
                 };
                 let name = describe::name(walked.case, lang);
                 let expected = code(&describe::expected(walked.case));
-                text.push_str(&row([name, &expected, &describe::sure(walked.sure(), lang), &answered]));
+                text.push_str(&row([
+                    name,
+                    &expected,
+                    &describe::sure(walked.sure()).in_lang(lang),
+                    &answered,
+                ]));
             }
         }
         text
@@ -188,7 +196,7 @@ impl<'a> Report<'a> {
             .grouped()
             .flat_map(|(group, walks)| walks.iter().map(|walked| object(&group.title.en, walked)))
             .collect();
-        let Totals { same, differ, differ_from_assumed, prevented, not_asked } = self.totals();
+        let VerdictCounts { same, differ, differ_from_assumed, prevented, not_asked } = self.totals();
         json!({
             "server": self.server, "day": self.day, "agrees": self.agrees(), "same": same, "differ": differ,
             "differ_from_assumed": differ_from_assumed, "prevented": prevented, "not_asked": not_asked,
@@ -207,17 +215,17 @@ fn code(text: &str) -> String {
     if text.contains('`') || text.is_empty() { text.to_owned() } else { format!("`{text}`") }
 }
 
-fn is_fine(walked: &Walked<'_>) -> bool {
-    matches!(walked.verdict, Verdict::Same | Verdict::NotAsked(_))
+fn is_fine(walked: &CaseResult<'_>) -> bool {
+    matches!(walked.verdict, CaseVerdict::Same | CaseVerdict::NotAsked(_))
 }
 
-fn mark(walked: &Walked<'_>) -> &'static str {
+fn mark(walked: &CaseResult<'_>) -> &'static str {
     match walked.verdict {
-        Verdict::Same => "✓",
-        Verdict::Differs if walked.sure() == Sure::Assumed => "~",
-        Verdict::Differs => "✗",
-        Verdict::Prevented => "?",
-        Verdict::NotAsked(_) => "-",
+        CaseVerdict::Same => "✓",
+        CaseVerdict::Differs if walked.sure() == Certainty::Assumed => "~",
+        CaseVerdict::Differs => "✗",
+        CaseVerdict::Prevented => "?",
+        CaseVerdict::NotAsked(_) => "-",
     }
 }
 
@@ -234,8 +242,8 @@ fn painted(line: &str, colours: bool) -> String {
 }
 
 /// What was asked, what came, and what is wrong with it.
-fn details(walked: &Walked<'_>, lang: Lang, columns: usize) -> String {
-    let sure = describe::sure(walked.sure(), lang);
+fn details(walked: &CaseResult<'_>, lang: Lang, columns: usize) -> String {
+    let sure = describe::sure(walked.sure()).in_lang(lang);
     let mut text = format!("\n{} {} ({sure})\n", mark(walked), describe::name(walked.case, lang));
     for asked in walked.asked.iter().filter(|asked| !asked.complaints.is_empty()) {
         let mut line = |sign: &str, content: &str| {
@@ -250,13 +258,13 @@ fn details(walked: &Walked<'_>, lang: Lang, columns: usize) -> String {
             line("<", &format!("{} {kind}: {}", answer.status, format::quote(&answer.body)));
         }
         for complaint in asked.complaints.iter().take(COMPLAINTS_MAX) {
-            line("→", &complaint.text(lang));
+            line("→", &complaint.text().in_lang(lang));
         }
     }
     text
 }
 
-fn request(asked: &Asked) -> String {
+fn request(asked: &StepResult) -> String {
     let line = String::from_utf8_lossy(&asked.request.line);
     let headers = asked.request.headers.join("; ");
     let body = asked.request.body.as_deref().unwrap_or_default();
@@ -265,20 +273,20 @@ fn request(asked: &Asked) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
 }
 
-fn object(group: &str, walked: &Walked<'_>) -> Value {
+fn object(group: &str, walked: &CaseResult<'_>) -> Value {
     let verdict = match walked.verdict {
-        Verdict::Same => "same",
-        Verdict::Differs => "differs",
-        Verdict::Prevented => "prevented",
-        Verdict::NotAsked(WhyNot::Disturbs) => "not_asked_disturbs",
-        Verdict::NotAsked(WhyNot::NeedsSecret) => "not_asked_needs_secret",
-        Verdict::NotAsked(WhyNot::NotRecorded) => "not_recorded",
-        Verdict::NotAsked(WhyNot::BrokenOff) => "broken_off",
+        CaseVerdict::Same => "same",
+        CaseVerdict::Differs => "differs",
+        CaseVerdict::Prevented => "prevented",
+        CaseVerdict::NotAsked(SkipReason::Disturbs) => "not_asked_disturbs",
+        CaseVerdict::NotAsked(SkipReason::NeedsSecret) => "not_asked_needs_secret",
+        CaseVerdict::NotAsked(SkipReason::NotRecorded) => "not_recorded",
+        CaseVerdict::NotAsked(SkipReason::BrokenOff) => "broken_off",
     };
     let unmet = walked.asked.iter().filter(|asked| !asked.complaints.is_empty());
     let differences: Vec<Value> = unmet
         .map(|asked| {
-            let wrong: Vec<String> = asked.complaints.iter().map(|wrong| wrong.text(Lang::En)).collect();
+            let wrong: Vec<String> = asked.complaints.iter().map(|wrong| wrong.text().english()).collect();
             json!({ "request": request(asked), "wrong": wrong })
         })
         .collect();
@@ -297,16 +305,16 @@ mod tests {
         super::{complaint::Complaint, kit, request::Request},
         *,
     };
-    use crate::probe::exchange::Answer;
+    use crate::probe::exchange::RawAnswer;
 
-    fn asked(said: &str) -> Asked {
-        let answer = Answer { status: 500, headers: Vec::new(), body: said.as_bytes().to_vec() };
-        Asked {
+    fn asked(said: &str) -> StepResult {
+        let answer = RawAnswer { status: 500, headers: Vec::new(), body: said.as_bytes().to_vec() };
+        StepResult {
             at_s: 0,
             request: Request::default(),
             outcomes: vec![Ok(answer)],
             complaints: vec![Complaint::Lacks(said.to_owned())],
-            sure: Sure::Documented,
+            sure: Certainty::Documented,
         }
     }
 
@@ -317,14 +325,14 @@ mod tests {
         let said =
             format!(r#"{{"errcode":1,"errmsg":"\u001b[2J{} {}"}}"#, "公众号".repeat(40), "x".repeat(200));
         let walks = groups.iter().map(|group| {
-            let walked = group.cases.iter().map(|case| Walked {
-                verdict: Verdict::Differs,
+            let walked = group.cases.iter().map(|case| CaseResult {
+                verdict: CaseVerdict::Differs,
                 asked: case.step.iter().map(|_| asked(&said)).collect(),
-                ..Walked::not_asked(case, day, WhyNot::Disturbs)
+                ..CaseResult::not_asked(case, day, SkipReason::Disturbs)
             });
             walked.collect()
         });
-        let report = Report {
+        let report = ConformanceReport {
             server: "http://x\x1b[2J".to_owned(),
             day,
             walks: walks.collect(),

@@ -4,7 +4,7 @@ use datacube::{Day, Interface};
 
 use super::{
     case::Step,
-    template::{Known, Place, TemplateError, fill},
+    template::{Escaping, Placeholders, TemplateError, fill},
 };
 
 /// Chunks of a chunked body, in bytes: small enough to cut any body in the middle.
@@ -27,23 +27,23 @@ impl Request {
     }
 
     /// What a step sends, that is no callback.
-    pub fn of(step: &Step, known: &Known) -> Result<Request, TemplateError> {
+    pub fn of(step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         let first = match &step.ask {
             Some([name, begin, end]) => ask(name, begin, end, known)?,
-            None => Request::new(fill(step.send.as_deref().unwrap_or_default(), known, Place::Target)?),
+            None => Request::new(fill(step.send.as_deref().unwrap_or_default(), known, Escaping::Target)?),
         };
         first.completed(step, known)
     }
 
     /// With the headers and the body that the step gives.
-    pub fn completed(mut self, step: &Step, known: &Known) -> Result<Request, TemplateError> {
+    pub fn completed(mut self, step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         self.chunked = step.chunked;
         for header in &step.headers {
-            let header = fill(header, known, Place::Plain)?;
+            let header = fill(header, known, Escaping::Plain)?;
             self.headers.push(String::from_utf8_lossy(&header).into_owned());
         }
         if let Some(body) = &step.body {
-            self.body = Some(fill(body, known, Place::Json)?.repeat(step.body_times.unwrap_or(1)));
+            self.body = Some(fill(body, known, Escaping::Json)?.repeat(step.body_times.unwrap_or(1)));
         }
         Ok(self)
     }
@@ -89,13 +89,13 @@ impl Request {
 }
 
 /// As wechatpy sends it: blanks in the JSON, no Content-Type.
-fn ask(name: &str, begin: &str, end: &str, known: &Known) -> Result<Request, TemplateError> {
+fn ask(name: &str, begin: &str, end: &str, known: &Placeholders) -> Result<Request, TemplateError> {
     let line = format!("POST /datacube/getupstreammsg{name}?access_token={{token}}");
     let body = format!(r#"{{"begin_date": "{begin}", "end_date": "{end}"}}"#);
     Ok(Request {
-        line: fill(&line, known, Place::Target)?,
+        line: fill(&line, known, Escaping::Target)?,
         headers: vec!["Accept-Encoding: gzip, deflate".to_owned(), "Accept: */*".to_owned()],
-        body: Some(fill(&body, known, Place::Json)?),
+        body: Some(fill(&body, known, Escaping::Json)?),
         chunked: false,
     })
 }
@@ -115,7 +115,7 @@ mod tests {
     fn a_request_goes_below_the_base_path_and_says_what_it_asks() {
         let step: Step =
             toml::from_str(r#"ask = ["month", "{first of last month}", "{yesterday}"]"#).unwrap();
-        let mut known = Known::on("2016-03-02".parse().unwrap());
+        let mut known = Placeholders::on("2016-03-02".parse().unwrap());
         known.insert("token", "T");
         let request = Request::of(&step, &known).unwrap();
         let (interface, begin, end) = request.question().unwrap();

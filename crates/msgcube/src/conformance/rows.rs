@@ -21,24 +21,24 @@ const UNDOCUMENTED: &str = "user_source";
 const MSG_TYPES: [u64; 5] = [1, 2, 3, 4, 6];
 
 /// An object whose fields keep their order.
-struct Fields(Vec<(String, Value)>);
+struct OrderedFields(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+impl<'de> Deserialize<'de> for OrderedFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OrderedFields, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
+            type Value = OrderedFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedFields, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(OrderedFields(fields))
             }
         }
         deserializer.deserialize_map(InOrder)
@@ -47,14 +47,14 @@ impl<'de> Deserialize<'de> for Fields {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct List {
-    list: Vec<Row>,
+struct RowList {
+    list: Vec<AnyRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Row {
-    Fields(Fields),
+enum AnyRow {
+    OrderedFields(OrderedFields),
     Other(#[allow(dead_code, reason = "it is only told apart")] Value),
 }
 
@@ -67,25 +67,25 @@ pub fn complaints(
     body: &[u8],
     sorted: bool,
 ) -> Vec<Complaint> {
-    let Ok(List { list }) = serde_json::from_slice(body) else { return vec![Complaint::NoList] };
+    let Ok(RowList { list }) = serde_json::from_slice(body) else { return vec![Complaint::NoList] };
     let mut wrong = Vec::new();
     let mut before: Option<Key> = None;
     for (number, row) in (1..).zip(list) {
         let key = match key(interface, row) {
             Ok(key) => key,
             Err(fault) => {
-                wrong.push(Complaint::Row { number, fault });
+                wrong.push(Complaint::AnyRow { number, fault });
                 continue;
             }
         };
         let is_in_order = before.is_none_or(|before| if sorted { before < key } else { before.0 <= key.0 });
         let day = key.0;
         if !(begin..=end).contains(&day) {
-            wrong.push(Complaint::Row { number, fault: RowFault::NotAsked { date: day.to_string() } });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::NotAsked { date: day.to_string() } });
         } else if day.start_of(interface.granularity) != day {
-            wrong.push(Complaint::Row { number, fault: RowFault::NoPeriod { date: day.to_string() } });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::NoPeriod { date: day.to_string() } });
         } else if !is_in_order {
-            wrong.push(Complaint::Row { number, fault: RowFault::Order });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::Order });
         }
         before = Some(key);
     }
@@ -95,7 +95,7 @@ pub fn complaints(
 
 /// What an answer with nothing wrong does not show of what the step is about.
 pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen> {
-    let List { list } = serde_json::from_slice(body).ok()?;
+    let RowList { list } = serde_json::from_slice(body).ok()?;
     let number = list.len();
     if number == 0 {
         return (step.needs_rows || step.sorted).then_some(Unseen::Rows);
@@ -107,16 +107,16 @@ pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen>
 
 /// How many rows an answer has.
 pub fn count(body: &[u8]) -> Option<usize> {
-    serde_json::from_slice::<List>(body).ok().map(|answer| answer.list.len())
+    serde_json::from_slice::<RowList>(body).ok().map(|answer| answer.list.len())
 }
 
-fn key(interface: &Interface, row: Row) -> Result<Key, RowFault> {
-    let Row::Fields(Fields(mut fields)) = row else { return Err(RowFault::NoObject) };
+fn key(interface: &Interface, row: AnyRow) -> Result<Key, RowFault> {
+    let AnyRow::OrderedFields(OrderedFields(mut fields)) = row else { return Err(RowFault::NoObject) };
     fields.retain(|(name, _)| name != UNDOCUMENTED);
     let wanted = documented(interface);
     if !fields.iter().map(|(name, _)| name.as_str()).eq(wanted.iter().copied()) {
         let found: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(RowFault::Fields { wanted: wanted.join(", "), found: found.join(", ") });
+        return Err(RowFault::OrderedFields { wanted: wanted.join(", "), found: found.join(", ") });
     }
     let mut key: Key = (Day::EARLIEST_OFFICIAL, 0, 0);
     for (name, value) in fields {
@@ -163,13 +163,12 @@ fn documented(interface: &Interface) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use i18n::Lang;
 
     fn said(name: &str, body: &str, sorted: bool) -> Vec<String> {
         let interface = Interface::by_short_name(name).unwrap();
         let (begin, end) = ("2014-12-01".parse().unwrap(), "2014-12-10".parse().unwrap());
         let wrong = complaints((interface, begin, end), body.as_bytes(), sorted);
-        wrong.iter().map(|complaint| complaint.text(Lang::En)).collect()
+        wrong.iter().map(|complaint| complaint.text().english()).collect()
     }
 
     #[test]

@@ -6,17 +6,17 @@ use msgcube_client::{Secret, WECHAT_BASE};
 use super::{
     case::Case,
     error::ConformanceError,
-    kit::Group,
-    live::Live,
+    kit::CaseGroup,
+    live::LiveServer,
     mask::Mask,
-    record::Record,
-    template::Known,
-    walk::{Walked, WhyNot},
+    record::AnswerRecord,
+    template::Placeholders,
+    walk::{CaseResult, SkipReason},
 };
 use crate::{
-    doctor::Around,
+    doctor::RunContext,
     output,
-    probe::{Fault, exchange::NoAnswer},
+    probe::{ProbeError, exchange::NoAnswer},
     query::{Credentials, progress_bar},
 };
 
@@ -32,18 +32,18 @@ pub struct Plan {
 
 impl Plan {
     /// Why a case is left out, if it is.
-    pub fn leaves_out(self, case: &Case) -> Option<WhyNot> {
+    pub fn leaves_out(self, case: &Case) -> Option<SkipReason> {
         if case.disturbs && !self.disturb {
-            Some(WhyNot::Disturbs)
+            Some(SkipReason::Disturbs)
         } else if case.needs_secret() && !self.has_secret {
-            Some(WhyNot::NeedsSecret)
+            Some(SkipReason::NeedsSecret)
         } else {
             None
         }
     }
 
     /// What is to come; the first call and one after each disturbance are for a token.
-    fn extent(self, groups: &[Group]) -> Extent {
+    fn extent(self, groups: &[CaseGroup]) -> Extent {
         let cases = || groups.iter().flat_map(|group| &group.cases);
         let asked = || cases().filter(|case| self.leaves_out(case).is_none());
         let calls = 1 + asked().map(|case| case.calls() + usize::from(case.disturbs)).sum::<usize>();
@@ -61,23 +61,23 @@ struct Extent {
 
 /// Asks; the error beside a record says where it broke off.
 pub async fn ask(
-    live: &mut Live,
+    live: &mut LiveServer,
     credentials: &Credentials,
     plan: Plan,
-    groups: &[Group],
-    around: &Around,
-) -> Result<(Record, Option<ConformanceError>), ConformanceError> {
+    groups: &[CaseGroup],
+    context: &RunContext,
+) -> Result<(AnswerRecord, Option<ConformanceError>), ConformanceError> {
     let extent = plan.extent(groups);
-    announce(live, extent, plan.disturb, around);
+    announce(live, extent, plan.disturb, context);
     let mut mask = Mask::new(credentials);
     let mut token = live.token(credentials, &mut mask).await?;
-    let mut record = Record::new(server(live), around.clock.today());
+    let mut record = AnswerRecord::new(server(live), context.clock.today());
     let bar = progress_bar(extent.calls);
     let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
     let broken_off = async {
         for case in cases {
-            let walked = through(live, case, credentials, &token, around).await;
+            let walked = through(live, case, credentials, &token, context).await;
             let walked = walked.map_err(|fault| live.unreached(fault))?;
             record.add(&walked, token.expose(), &mut mask).await;
             bar.inc(u64::try_from(case.calls()).unwrap_or_default());
@@ -96,43 +96,43 @@ pub async fn ask(
     Ok((record, broken_off))
 }
 
-fn is_late(walked: &Walked<'_>) -> bool {
+fn is_late(walked: &CaseResult<'_>) -> bool {
     walked.asked.iter().flat_map(|asked| &asked.outcomes).any(|outcome| *outcome == Err(NoAnswer::Late))
 }
 
 /// A case whose day ends while it is asked is asked again: its dates were of the day before.
 async fn through<'a>(
-    live: &mut Live,
+    live: &mut LiveServer,
     case: &'a Case,
     credentials: &Credentials,
     token: &Secret,
-    around: &Around,
-) -> Result<Walked<'a>, Fault> {
+    context: &RunContext,
+) -> Result<CaseResult<'a>, ProbeError> {
     loop {
-        let today = around.clock.today();
-        let mut known = Known::on(today);
+        let today = context.clock.today();
+        let mut known = Placeholders::on(today);
         known.insert("token", token.expose());
         if let Credentials::Account { appid, secret } = credentials {
             known.insert("appid", appid);
             known.insert("secret", secret.expose());
         }
         let answer = async |request: &_, times| live.ask(request, times).await;
-        let walked = Walked::through(case, today, known, answer).await?;
-        if around.clock.today() == today || case.disturbs {
+        let walked = CaseResult::through(case, today, known, answer).await?;
+        if context.clock.today() == today || case.disturbs {
             return Ok(walked);
         }
     }
 }
 
 /// Other names are nobody's business.
-fn server(live: &Live) -> String {
+fn server(live: &LiveServer) -> String {
     let name = live.address().to_string();
     if name == WECHAT_BASE { name } else { "another server".to_owned() }
 }
 
 /// On stderr, before the first call.
-fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
-    let (lang, target, pause_ms) = (around.lang, live.address(), live.pause().as_millis());
+fn announce(live: &LiveServer, extent: Extent, disturb: bool, context: &RunContext) {
+    let (lang, target, pause_ms) = (context.lang, live.address(), live.pause().as_millis());
     let Extent { all, cases, calls } = extent;
     let seconds = live.pause().as_secs_f64() * f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
     let pace = match pause_ms {

@@ -15,7 +15,7 @@ const LONG_BYTES: usize = 65_536;
 
 /// Seconds before and after the moment of asking that a rid may name.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct RidWindow {
     pub earliest_s: i64,
     pub latest_s: i64,
 }
@@ -31,15 +31,15 @@ pub enum TemplateError {
 
 /// Names and what stands for them, and the day that others are counted from.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct Placeholders {
     values: BTreeMap<String, String>,
     today: Day,
 }
 
-impl Known {
+impl Placeholders {
     /// Nothing but days.
-    pub fn on(today: Day) -> Known {
-        Known { values: BTreeMap::new(), today }
+    pub fn on(today: Day) -> Placeholders {
+        Placeholders { values: BTreeMap::new(), today }
     }
 
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
@@ -77,7 +77,7 @@ fn day(text: &str, today: Day) -> Option<Day> {
 
 /// Where a text stands, which decides how a value is written in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Escaping {
     /// The first line of a request.
     Target,
     /// JSON.
@@ -86,16 +86,16 @@ pub enum Place {
     Plain,
 }
 
-impl Place {
+impl Escaping {
     /// The value as it stands there.
     pub fn write(self, value: &str) -> String {
         match self {
-            Place::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
-            Place::Json => {
+            Escaping::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
+            Escaping::Json => {
                 let quoted = serde_json::Value::from(value).to_string();
                 quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
             }
-            Place::Plain => value.to_owned(),
+            Escaping::Plain => value.to_owned(),
         }
     }
 }
@@ -106,7 +106,7 @@ enum Part<'a> {
 }
 
 /// The bytes of a request.
-pub fn fill(text: &str, known: &Known, place: Place) -> Result<Vec<u8>, TemplateError> {
+pub fn fill(text: &str, known: &Placeholders, place: Escaping) -> Result<Vec<u8>, TemplateError> {
     let bytes = parts(text, known, place)?.into_iter().map(|part| match part {
         Part::Bytes(bytes) => Ok(bytes),
         Part::Special(name) => Err(TemplateError::AnswersOnly(name.to_owned())),
@@ -115,9 +115,14 @@ pub fn fill(text: &str, known: &Known, place: Place) -> Result<Vec<u8>, Template
 }
 
 /// Whether an answer of this moment fits.
-pub fn fits(pattern: &str, known: &Known, answer: &[u8], moment: Moment) -> Result<bool, TemplateError> {
+pub fn fits(
+    pattern: &str,
+    known: &Placeholders,
+    answer: &[u8],
+    moment: RidWindow,
+) -> Result<bool, TemplateError> {
     let mut rest = answer;
-    for part in parts(pattern, known, Place::Plain)? {
+    for part in parts(pattern, known, Escaping::Plain)? {
         let length = match part {
             Part::Bytes(bytes) if rest.starts_with(&bytes) => bytes.len(),
             Part::Bytes(_) => return Ok(false),
@@ -131,7 +136,7 @@ pub fn fits(pattern: &str, known: &Known, answer: &[u8], moment: Moment) -> Resu
     Ok(rest.is_empty())
 }
 
-fn parts<'a>(text: &'a str, known: &Known, place: Place) -> Result<Vec<Part<'a>>, TemplateError> {
+fn parts<'a>(text: &'a str, known: &Placeholders, place: Escaping) -> Result<Vec<Part<'a>>, TemplateError> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find('{') {
         let name = rest[at + 1..].split_once('}').map_or("", |(name, _)| name);
@@ -175,7 +180,7 @@ fn long_message() -> Vec<u8> {
 }
 
 /// How many bytes of `rest` are what is asked for.
-fn special(name: &str, rest: &[u8], moment: Moment) -> Option<usize> {
+fn special(name: &str, rest: &[u8], moment: RidWindow) -> Option<usize> {
     let run = |wanted: fn(&u8) -> bool| rest.iter().take_while(|byte| wanted(byte)).count();
     let length = match name {
         "rid" => return rid(rest.get(..26)?, moment).then_some(26),
@@ -204,7 +209,7 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// `8hex-8hex-8hex`, the first group being Unix seconds.
-fn rid(text: &[u8], moment: Moment) -> bool {
+fn rid(text: &[u8], moment: RidWindow) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let groups: Vec<&str> = text.split('-').collect();
     let is_hex =
@@ -219,21 +224,21 @@ fn rid(text: &[u8], moment: Moment) -> bool {
 mod tests {
     use super::*;
 
-    fn known(today: &str) -> Known {
-        Known::on(today.parse().unwrap())
+    fn known(today: &str) -> Placeholders {
+        Placeholders::on(today.parse().unwrap())
     }
 
     #[test]
     fn placeholders_stand_for_what_they_say() {
         let mut known = known("2014-12-01");
         known.insert("a", "x{b}");
-        let filled = fill(r#"{"k":{"v":1},{a}{byte ff}}"#, &known, Place::Plain);
+        let filled = fill(r#"{"k":{"v":1},{a}{byte ff}}"#, &known, Escaping::Plain);
         assert_eq!(filled.unwrap(), b"{\"k\":{\"v\":1},x{b}\xff}");
-        assert_eq!(fill("{64 KiB}", &known, Place::Plain).unwrap().len(), 65_536);
+        assert_eq!(fill("{64 KiB}", &known, Escaping::Plain).unwrap().len(), 65_536);
         let answer = br#"{"errcode":1,"rid: 547b3f00-0a0b0c0d-00000001","in":7199}"#;
         let pattern = r#"{"errcode":1,"rid: {rid}","in":{about 7200}}"#;
         let is_fit = |pattern: &str, answer: &[u8], earliest_s: i64| {
-            let moment = Moment { earliest_s, latest_s: earliest_s + 600 };
+            let moment = RidWindow { earliest_s, latest_s: earliest_s + 600 };
             fits(pattern, &known, answer, moment).unwrap()
         };
         assert!(is_fit(pattern, answer, 0x547b_3f00));
@@ -247,9 +252,9 @@ mod tests {
         let mut known = known("2014-12-01");
         known.insert("secret", "a\"&b=\\");
         let filled = |place| String::from_utf8(fill("secret={secret}", &known, place).unwrap()).unwrap();
-        assert_eq!(filled(Place::Target), "secret=a%22%26b%3D%5C");
-        assert_eq!(filled(Place::Json), r#"secret=a\"&b=\\"#);
-        assert_eq!(filled(Place::Plain), r#"secret=a"&b=\"#);
+        assert_eq!(filled(Escaping::Target), "secret=a%22%26b%3D%5C");
+        assert_eq!(filled(Escaping::Json), r#"secret=a\"&b=\\"#);
+        assert_eq!(filled(Escaping::Plain), r#"secret=a"&b=\"#);
     }
 
     #[test]
@@ -261,7 +266,7 @@ mod tests {
             ("2016-03-01", "{first of last month+28} {first of this month}", "2016-02-29 2016-03-01"),
             ("2027-01-01", "{first of last month} {today+30}", "2026-12-01 2027-01-31"),
         ] {
-            let filled = fill(text, &known(today), Place::Json).unwrap();
+            let filled = fill(text, &known(today), Escaping::Json).unwrap();
             assert_eq!(String::from_utf8(filled).unwrap(), expected, "{today}");
         }
     }
@@ -269,10 +274,10 @@ mod tests {
     #[test]
     fn what_nobody_knows_is_an_error_and_never_text() {
         for name in ["tokken", "yesterdy-1", "first of next month", "yesterday-x"] {
-            let error = fill(&format!("a{{{name}}}"), &known("2014-12-01"), Place::Plain).unwrap_err();
+            let error = fill(&format!("a{{{name}}}"), &known("2014-12-01"), Escaping::Plain).unwrap_err();
             assert_eq!(error, TemplateError::Unknown(name.to_owned()));
         }
-        let error = fill("{rid}", &known("2014-12-01"), Place::Plain).unwrap_err();
+        let error = fill("{rid}", &known("2014-12-01"), Escaping::Plain).unwrap_err();
         assert_eq!(error, TemplateError::AnswersOnly("rid".to_owned()));
     }
 }

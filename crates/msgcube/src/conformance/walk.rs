@@ -3,14 +3,14 @@
 use datacube::Day;
 
 use super::{
-    case::{Case, Sure},
+    case::{Case, Certainty},
     complaint::Complaint,
-    expected::{self, Held, Rigour},
+    expected::{self, Expectation, Strictness},
     request::Request,
     rows,
-    template::{Known, Moment},
+    template::{Placeholders, RidWindow},
 };
-use crate::probe::exchange::{Answer, NoAnswer, Outcome};
+use crate::probe::exchange::{ExchangeResult, NoAnswer, RawAnswer};
 
 /// A server's clock, and the way to it, may be off by this much.
 const CLOCK_OFF_S: i64 = 300;
@@ -20,16 +20,16 @@ const PREVENTING: [i64; 11] = [-1, 40164, 45009, 45011, 45035, 48001, 48004, 500
 
 /// One request and what came of it.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct StepResult {
     pub at_s: i64,
     pub request: Request,
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<ExchangeResult>,
     pub complaints: Vec<Complaint>,
     /// How sure the expectation is that was not met.
-    pub sure: Sure,
+    pub sure: Certainty,
 }
 
-impl Asked {
+impl StepResult {
     /// Nothing is wrong with the answer but that it shows too little.
     pub fn lacks_rows(&self) -> bool {
         let is_unseen = |complaint: &Complaint| matches!(complaint, Complaint::Unseen(_));
@@ -39,16 +39,16 @@ impl Asked {
 
 /// What a case came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CaseVerdict {
     Same,
     Differs,
     /// It could not be seen: the server answered something else altogether, or without the rows that the case is about.
     Prevented,
-    NotAsked(WhyNot),
+    NotAsked(SkipReason),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhyNot {
+pub enum SkipReason {
     /// It would end tokens.
     Disturbs,
     /// Only a token was given.
@@ -61,30 +61,30 @@ pub enum WhyNot {
 
 /// A case with all that came of it.
 #[derive(Clone, Debug)]
-pub struct Walked<'a> {
+pub struct CaseResult<'a> {
     pub case: &'a Case,
     pub today: Day,
-    pub verdict: Verdict,
-    pub asked: Vec<Asked>,
+    pub verdict: CaseVerdict,
+    pub asked: Vec<StepResult>,
 }
 
-impl<'a> Walked<'a> {
+impl<'a> CaseResult<'a> {
     /// `answer` gives when a request was asked, and what came back; its error ends the walk.
     pub async fn through<E>(
         case: &'a Case,
         today: Day,
-        mut known: Known,
-        mut answer: impl AsyncFnMut(&Request, usize) -> Result<(i64, Vec<Outcome>), E>,
-    ) -> Result<Walked<'a>, E> {
+        mut known: Placeholders,
+        mut answer: impl AsyncFnMut(&Request, usize) -> Result<(i64, Vec<ExchangeResult>), E>,
+    ) -> Result<CaseResult<'a>, E> {
         let mut asked = Vec::new();
         for step in &case.step {
-            let sure = step.sure.or(case.sure).unwrap_or(Sure::Assumed);
+            let sure = step.sure.or(case.sure).unwrap_or(Certainty::Assumed);
             let (request, complaint) = match Request::of(step, &known) {
                 Ok(request) => (request, None),
                 Err(error) => (Request::default(), Some(Complaint::Case(error))),
             };
             if complaint.is_some() {
-                asked.push(Asked {
+                asked.push(StepResult {
                     at_s: 0,
                     request,
                     outcomes: Vec::new(),
@@ -94,8 +94,9 @@ impl<'a> Walked<'a> {
                 continue;
             }
             let (at_s, outcomes) = answer(&request, step.calls()).await?;
-            let moment = Moment { earliest_s: at_s - CLOCK_OFF_S, latest_s: at_s + CLOCK_OFF_S };
-            let held = Held { step, request: &request, known: &known, moment, rigour: Rigour::Meaning };
+            let moment = RidWindow { earliest_s: at_s - CLOCK_OFF_S, latest_s: at_s + CLOCK_OFF_S };
+            let held =
+                Expectation { step, request: &request, known: &known, moment, rigour: Strictness::Meaning };
             let mut complaints: Vec<Complaint> =
                 outcomes.iter().flat_map(|outcome| expected::complaints(&held, outcome)).collect();
             if outcomes.len() < step.calls() {
@@ -104,39 +105,39 @@ impl<'a> Walked<'a> {
             if complaints.is_empty()
                 && let Some((interface, ..)) = request.question()
             {
-                let unseen = |answer: &Answer| rows::unseen(step, interface, &answer.body);
+                let unseen = |answer: &RawAnswer| rows::unseen(step, interface, &answer.body);
                 complaints.extend(outcomes.iter().flatten().find_map(unseen).map(Complaint::Unseen));
             }
             expected::remember(step, outcomes.first(), &mut known);
-            asked.push(Asked { at_s, request, outcomes, complaints, sure });
+            asked.push(StepResult { at_s, request, outcomes, complaints, sure });
         }
-        Ok(Walked { case, today, verdict: verdict(&asked), asked })
+        Ok(CaseResult { case, today, verdict: verdict(&asked), asked })
     }
 
-    pub fn not_asked(case: &'a Case, today: Day, why: WhyNot) -> Walked<'a> {
-        Walked { case, today, verdict: Verdict::NotAsked(why), asked: Vec::new() }
+    pub fn not_asked(case: &'a Case, today: Day, why: SkipReason) -> CaseResult<'a> {
+        CaseResult { case, today, verdict: CaseVerdict::NotAsked(why), asked: Vec::new() }
     }
 
     /// Of the case, or of what it did not meet.
-    pub fn sure(&self) -> Sure {
+    pub fn sure(&self) -> Certainty {
         let unmet = self.asked.iter().filter(|asked| !asked.complaints.is_empty()).map(|asked| asked.sure);
-        unmet.max().or(self.case.sure).unwrap_or(Sure::Assumed)
+        unmet.max().or(self.case.sure).unwrap_or(Certainty::Assumed)
     }
 }
 
-fn verdict(asked: &[Asked]) -> Verdict {
+fn verdict(asked: &[StepResult]) -> CaseVerdict {
     let mut unmet = asked.iter().filter(|asked| !asked.complaints.is_empty()).peekable();
     if unmet.peek().is_none() {
-        return Verdict::Same;
+        return CaseVerdict::Same;
     }
-    let is_preventing = |answer: &Answer| errcode(answer).is_some_and(|code| PREVENTING.contains(&code));
+    let is_preventing = |answer: &RawAnswer| errcode(answer).is_some_and(|code| PREVENTING.contains(&code));
     let is_prevented =
-        |asked: &Asked| asked.lacks_rows() || asked.outcomes.iter().flatten().any(is_preventing);
-    if unmet.all(is_prevented) { Verdict::Prevented } else { Verdict::Differs }
+        |asked: &StepResult| asked.lacks_rows() || asked.outcomes.iter().flatten().any(is_preventing);
+    if unmet.all(is_prevented) { CaseVerdict::Prevented } else { CaseVerdict::Differs }
 }
 
 /// The code of an answer that is an error.
-pub fn errcode(answer: &Answer) -> Option<i64> {
+pub fn errcode(answer: &RawAnswer) -> Option<i64> {
     let body: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     body["errcode"].as_i64()
 }

@@ -37,7 +37,7 @@ impl fmt::Debug for DemoAccount {
 
 /// What makes the audiences different.
 #[derive(Debug)]
-pub struct Profile {
+pub struct Audience {
     name_en: &'static str,
     name_zh: &'static str,
     /// Messages and events on an average day.
@@ -57,8 +57,8 @@ pub struct Profile {
 }
 
 /// Big service account, mid-size subscription account, small shop.
-pub static PROFILES: [Profile; 3] = [
-    Profile {
+pub static AUDIENCES: [Audience; 3] = [
+    Audience {
         name_en: "Harbour City Metro",
         name_zh: "港城地铁服务号",
         daily: 505,
@@ -69,7 +69,7 @@ pub static PROFILES: [Profile; 3] = [
         shopping_day: 1000,
         kinds: [560, 90, 50, 12, 6, 8, 34, 4, 236],
     },
-    Profile {
+    Audience {
         name_en: "Slow Kitchen Weekly",
         name_zh: "慢厨周刊",
         daily: 205,
@@ -80,7 +80,7 @@ pub static PROFILES: [Profile; 3] = [
         shopping_day: 1000,
         kinds: [620, 130, 40, 24, 14, 46, 3, 8, 115],
     },
-    Profile {
+    Audience {
         name_en: "Old Wang's Tea Shop",
         name_zh: "老王茶铺",
         daily: 42,
@@ -96,18 +96,23 @@ pub static PROFILES: [Profile; 3] = [
 /// The first `count` accounts (1 to 3) of this seed.
 pub fn accounts(seed: u64, count: u8) -> Vec<DemoAccount> {
     let count = usize::from(count.clamp(1, 3));
-    PROFILES.iter().zip(1_u64..).take(count).map(|(profile, number)| account(seed, number, profile)).collect()
+    AUDIENCES
+        .iter()
+        .zip(1_u64..)
+        .take(count)
+        .map(|(audience, number)| account(seed, number, audience))
+        .collect()
 }
 
-fn account(seed: u64, number: u64, profile: &Profile) -> DemoAccount {
+fn account(seed: u64, number: u64, audience: &Audience) -> DemoAccount {
     let mut random = Random::derive(seed, number);
     DemoAccount {
         appid: format!("wxde30{number:012}"),
         secret: random.text(HEX, 32),
         token: format!("demo{}", random.text(ALPHANUMERIC, 12)),
         encoding_aes_key: random.text(ALPHANUMERIC, 42) + &random.text(KEY_END, 1),
-        name_en: profile.name_en,
-        name_zh: profile.name_zh,
+        name_en: audience.name_en,
+        name_zh: audience.name_zh,
         original_id: format!("gh_de30{number:08}"),
     }
 }
@@ -141,8 +146,8 @@ mod tests {
 
     #[test]
     fn profiles_describe_average_days() {
-        for profile in &PROFILES {
-            assert!((6_800..7_200).contains(&profile.weekday.iter().sum::<u64>()), "{}", profile.name_en);
+        for audience in &AUDIENCES {
+            assert!((6_800..7_200).contains(&audience.weekday.iter().sum::<u64>()), "{}", audience.name_en);
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct AccountReport<'a> {
 
 /// Where and how the figures can be asked for.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct AnnouncementContext<'a> {
     /// Language of the text.
     pub lang: Lang,
     /// How the program was called (`argv[0]`), so that the printed commands can be pasted.
@@ -39,22 +39,22 @@ pub struct Scene<'a> {
 }
 
 /// The whole text of a demo that is being served.
-pub fn announcement(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
-    let mut text = all_figures(scene, reports);
+pub fn announcement(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
+    let mut text = all_figures(context, reports);
     if let Some(first) = reports.first() {
-        text += &how_to_ask(scene, first);
-        text += &what_next(scene, first.account);
+        text += &how_to_ask(context, first);
+        text += &what_next(context, first.account);
     }
     text
 }
 
 /// The accounts' figures alone.
-pub fn all_figures(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
-    reports.iter().map(|report| figures(scene, report)).collect()
+pub fn all_figures(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
+    reports.iter().map(|report| figures(context, report)).collect()
 }
 
-fn figures(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
-    let Scene { lang, last_month, .. } = scene;
+fn figures(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
+    let AnnouncementContext { lang, last_month, .. } = context;
     let name = lang.pick(report.account.name_en, report.account.name_zh);
     let month = &last_month.to_string()[..7];
     let label = text!("twelve months").in_lang(lang);
@@ -88,8 +88,8 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
     table
 }
 
-fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
-    let Scene { lang, base_url, .. } = scene;
+fn how_to_ask(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
+    let AnnouncementContext { lang, base_url, .. } = context;
     let DemoAccount { appid, secret, token, .. } = report.account;
     let names = [text!("base URL"), text!("callback"), text!("debugging page")];
     let [url, callback, page] = names.map(|name| name.in_lang(lang));
@@ -101,19 +101,19 @@ fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let _ = writeln!(text, "appid: {appid}  secret: {secret}");
     let _ = writeln!(text, "access_token: {}", report.access_token);
     let asked = text!("Last month, through WeChat's own interface:").in_lang(lang);
-    let _ = writeln!(text, "\n{asked}\n{}", curl(scene, report.access_token));
+    let _ = writeln!(text, "\n{asked}\n{}", curl(context, report.access_token));
     text
 }
 
-fn curl(scene: Scene<'_>, access_token: &str) -> String {
-    let Scene { base_url, last_month, .. } = scene;
+fn curl(context: AnnouncementContext<'_>, access_token: &str) -> String {
+    let AnnouncementContext { base_url, last_month, .. } = context;
     let path = Interface::by_short_name("month").map(Interface::path).unwrap_or_default();
     let body = format!(r#"{{"begin_date":"{last_month}","end_date":"{last_month}"}}"#);
     format!("curl '{base_url}{path}?access_token={access_token}' -d '{body}'")
 }
 
-fn what_next(scene: Scene<'_>, account: &DemoAccount) -> String {
-    let Scene { lang, program, base_url, last_month } = scene;
+fn what_next(context: AnnouncementContext<'_>, account: &DemoAccount) -> String {
+    let AnnouncementContext { lang, program, base_url, last_month } = context;
     let DemoAccount { appid, secret, token, encoding_aes_key, .. } = account;
     let to = &last_month.to_string()[..7];
     // 330 days before a 1st lie in the month eleven months back.
@@ -199,7 +199,10 @@ mod tests {
             access_token: "TOKEN",
         };
         let base_url = "http://127.0.0.1:8060";
-        announcement(Scene { lang, program: "msgcube", base_url, last_month: year.last_month() }, &[report])
+        announcement(
+            AnnouncementContext { lang, program: "msgcube", base_url, last_month: year.last_month() },
+            &[report],
+        )
     }
 
     #[test]

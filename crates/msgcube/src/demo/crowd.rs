@@ -2,9 +2,9 @@
 
 use counting::{Content, Kind, Message};
 
-use super::{account::Profile, openid::Openids, random::Random};
+use super::{account::Audience, openid::Openids, random::Random};
 
-/// Positions of [`Profile::kinds`].
+/// Positions of [`Audience::kinds`].
 const KINDS: [Kind; 9] = [
     Kind::Text,
     Kind::Image,
@@ -53,7 +53,7 @@ impl Crowd {
     pub fn conversation(
         &mut self,
         random: &mut Random,
-        profile: &Profile,
+        audience: &Audience,
         start_s: i64,
         is_viral: bool,
         messages: &mut Vec<Message>,
@@ -74,7 +74,7 @@ impl Crowd {
             moment_s += between(random, 3, 40);
         }
         for _ in 0..MESSAGES_MAX {
-            messages.push(said(random, profile, &user, moment_s));
+            messages.push(said(random, audience, &user, moment_s));
             if !random.per_mille(GOES_ON) {
                 break;
             }
@@ -109,8 +109,8 @@ fn join(random: &mut Random, user: &str, moment_s: i64) -> Message {
     event(user, moment_s, "subscribe", key)
 }
 
-fn said(random: &mut Random, profile: &Profile, user: &str, moment_s: i64) -> Message {
-    match KINDS[random.weighted(&profile.kinds)] {
+fn said(random: &mut Random, audience: &Audience, user: &str, moment_s: i64) -> Message {
+    match KINDS[random.weighted(&audience.kinds)] {
         Kind::Event => {
             let (name, key) = EVENTS[random.weighted(&EVENT_WEIGHTS)];
             event(user, moment_s, name, key)
@@ -136,7 +136,7 @@ fn msg_id(random: &mut Random, moment_s: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::account::PROFILES;
+    use crate::demo::account::AUDIENCES;
 
     #[test]
     fn the_upper_half_of_a_msg_id_is_its_second() {
@@ -150,7 +150,7 @@ mod tests {
         let mut conversations = std::collections::HashMap::<Box<str>, u32>::new();
         for _ in 0..5_000 {
             let mut messages = Vec::new();
-            crowd.conversation(&mut random, &PROFILES[0], 1_700_000_000, false, &mut messages);
+            crowd.conversation(&mut random, &AUDIENCES[0], 1_700_000_000, false, &mut messages);
             *conversations.entry(messages[0].user.clone()).or_default() += 1;
         }
         assert!(conversations.values().any(|count| *count > 50));

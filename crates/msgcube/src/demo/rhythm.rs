@@ -3,7 +3,7 @@
 
 use datacube::Day;
 
-use super::account::Profile;
+use super::account::Audience;
 
 /// Chinese New Year's day, as the Gregorian calendar of each year has it (source: Hong Kong Observatory, conversion
 /// tables of the lunar calendar). Later years simply have no spring festival.
@@ -33,18 +33,18 @@ pub struct Rhythm {
 
 impl Rhythm {
     /// What an account's average is multiplied by on this day, in millionths.
-    pub fn factor(&self, profile: &Profile, goes_viral: bool, day: Day) -> u64 {
+    pub fn factor(&self, audience: &Audience, goes_viral: bool, day: Day) -> u64 {
         let weekday = usize::try_from(day.days_since(day.monday())).unwrap_or(0);
         let season = if is_holiday(day) {
-            profile.holiday
+            audience.holiday
         } else if is_shopping_day(day) {
-            profile.shopping_day
+            audience.shopping_day
         } else {
             1000
         };
         let viral = if goes_viral { self.viral_factor(day) } else { 1000 };
         // Four factors of 1000 each make 10^12; millionths are left.
-        self.growth(day) * profile.weekday[weekday % 7] * season / 1000 * viral / 1000
+        self.growth(day) * audience.weekday[weekday % 7] * season / 1000 * viral / 1000
     }
 
     /// From 0.6 of the average on the first day to 1.4 on the last.
@@ -82,7 +82,7 @@ fn is_shopping_day(day: Day) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::account::PROFILES;
+    use crate::demo::account::AUDIENCES;
 
     fn day(text: &str) -> Day {
         text.parse().unwrap()
@@ -94,14 +94,14 @@ mod tests {
 
     #[test]
     fn the_year_grows_and_sundays_differ_from_mondays() {
-        let (metro, early, late) = (&PROFILES[0], day("2025-11-03"), day("2026-11-16"));
+        let (metro, early, late) = (&AUDIENCES[0], day("2025-11-03"), day("2026-11-16"));
         assert!(rhythm().factor(metro, false, late) > 2 * rhythm().factor(metro, false, early));
         assert!(rhythm().factor(metro, false, late.plus_days(-1)) < rhythm().factor(metro, false, late));
     }
 
     #[test]
     fn holidays_are_quiet_for_the_shop_and_the_day_of_shopping_is_not() {
-        let shop = &PROFILES[2];
+        let shop = &AUDIENCES[2];
         let share = |date: &str, other: &str| {
             rhythm().factor(shop, false, day(date)) * 100 / rhythm().factor(shop, false, day(other))
         };
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_viral_day_fades_within_a_week() {
-        let metro = &PROFILES[0];
+        let metro = &AUDIENCES[0];
         let viral = rhythm().factor(metro, true, day("2026-07-15"));
         assert!(viral > 12 * rhythm().factor(metro, true, day("2026-07-08")));
         assert_eq!(

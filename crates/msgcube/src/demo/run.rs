@@ -22,7 +22,9 @@ use server::{
 use storage::store::{Change, NotDurable, Outcome, StoreError, statistics::Span};
 use system::{clock::Clock, secret::Secret};
 
-use super::{AccountReport, DemoAccount, DemoArgs, Scene, Year, all_figures, announcement, year};
+use super::{
+    AccountReport, AnnouncementContext, DemoAccount, DemoArgs, Year, all_figures, announcement, year,
+};
 use crate::{
     output::Screen,
     serve::{self, ServerError},
@@ -78,8 +80,8 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
     let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
     let show = |address: SocketAddr| {
         let base_url = format!("http://{address}");
-        let scene = Scene { lang, program: &program, base_url: &base_url, last_month };
-        let text = if args.once { all_figures(scene, &views) } else { announcement(scene, &views) };
+        let context = AnnouncementContext { lang, program: &program, base_url: &base_url, last_month };
+        let text = if args.once { all_figures(context, &views) } else { announcement(context, &views) };
         write!(Screen::default(), "\n{text}")
     };
     if args.once {
@@ -190,14 +192,14 @@ fn progress(lang: Lang) -> ProgressBar {
 }
 
 /// An account's figures with their owner's token.
-struct Report {
+struct OwnedReport {
     rows: Vec<Row>,
     users: u64,
     months: Vec<u64>,
     access_token: String,
 }
 
-impl Report {
+impl OwnedReport {
     fn view<'a>(&'a self, account: &'a DemoAccount) -> AccountReport<'a> {
         AccountReport {
             account,
@@ -209,7 +211,11 @@ impl Report {
     }
 }
 
-async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result<Vec<Report>, DemoError> {
+async fn reports(
+    app: &App,
+    accounts: &[DemoAccount],
+    last_month: Day,
+) -> Result<Vec<OwnedReport>, DemoError> {
     let mut reports = Vec::new();
     for account in accounts.iter().filter_map(|account| app.accounts.get(&account.appid)) {
         let token = app.tokens.issue_stable(&account.config.appid, false, &app.ingest, &app.clock).await?;
@@ -218,7 +224,12 @@ async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result
     Ok(reports)
 }
 
-fn report(app: &App, account: &Account, last_month: Day, access_token: String) -> Result<Report, DemoError> {
+fn report(
+    app: &App,
+    account: &Account,
+    last_month: Day,
+    access_token: String,
+) -> Result<OwnedReport, DemoError> {
     let mut months: Vec<Day> =
         std::iter::successors(Some(last_month), |month| Some(month.plus_days(-1).first_of_month()))
             .take(12)
@@ -233,7 +244,7 @@ fn report(app: &App, account: &Account, last_month: Day, access_token: String) -
         Some(month) => app.store.rows(account.number, month, &[period])?,
         None => Vec::new(),
     };
-    Ok(Report {
+    Ok(OwnedReport {
         rows,
         users: app.store.slice(account.number, Span::Period(period))?.users_counted,
         months: months.iter().map(messages).collect::<Result<_, _>>()?,

@@ -7,7 +7,7 @@ use counting::{HOUR_S, Message, day_of, start_of_day_s};
 use datacube::Day;
 
 use super::{
-    account::{DemoAccount, PROFILES, Profile, accounts},
+    account::{AUDIENCES, Audience, DemoAccount, accounts},
     crowd::Crowd,
     random::Random,
     rhythm::Rhythm,
@@ -32,8 +32,8 @@ struct Arrival {
 
 /// One account while the year runs.
 #[derive(Clone, Debug)]
-struct Stream {
-    profile: &'static Profile,
+struct AccountStream {
+    audience: &'static Audience,
     crowd: Crowd,
     random: Random,
     /// How far the last conversation went beyond its day's number; taken off the next day's.
@@ -44,7 +44,7 @@ struct Stream {
 #[derive(Clone, Debug)]
 pub struct Year {
     accounts: Vec<DemoAccount>,
-    streams: Vec<Stream>,
+    streams: Vec<AccountStream>,
     rhythm: Rhythm,
     scale_per_mille: u64,
     now_s: i64,
@@ -61,9 +61,9 @@ pub fn year(seed: u64, scale: f64, account_count: u8, now_s: i64) -> Year {
     let first = first_of_twelve_months(last);
     let scale_per_mille = per_mille(scale);
     let accounts = accounts(seed, account_count);
-    let streams = (1..).zip(&PROFILES).take(accounts.len());
+    let streams = (1..).zip(&AUDIENCES).take(accounts.len());
     Year {
-        streams: streams.map(|(number, profile)| stream(seed, number, profile, scale_per_mille)).collect(),
+        streams: streams.map(|(number, audience)| stream(seed, number, audience, scale_per_mille)).collect(),
         accounts,
         rhythm: Rhythm { first, last, viral: viral_day(seed, last) },
         scale_per_mille,
@@ -74,10 +74,10 @@ pub fn year(seed: u64, scale: f64, account_count: u8, now_s: i64) -> Year {
     }
 }
 
-fn stream(seed: u64, number: u64, profile: &'static Profile, scale_per_mille: u64) -> Stream {
+fn stream(seed: u64, number: u64, audience: &'static Audience, scale_per_mille: u64) -> AccountStream {
     let mut random = Random::derive(seed, 1000 + number);
-    let crowd = Crowd::new(random.next(), profile.followers * scale_per_mille / 1000);
-    Stream { profile, crowd, random, ahead: 0 }
+    let crowd = Crowd::new(random.next(), audience.followers * scale_per_mille / 1000);
+    AccountStream { audience, crowd, random, ahead: 0 }
 }
 
 fn first_of_twelve_months(last: Day) -> Day {
@@ -129,15 +129,15 @@ impl Year {
 
     /// One account's messages of one day.
     fn generate(&mut self, account: usize, day: Day, arrivals: &mut Vec<Arrival>) {
-        let Stream { profile, crowd, random, ahead } = &mut self.streams[account];
+        let AccountStream { audience, crowd, random, ahead } = &mut self.streams[account];
         let goes_viral = account == VIRAL_ACCOUNT;
-        let millionths = self.rhythm.factor(profile, goes_viral, day);
-        let wanted = messages_of_day(random, profile.daily * self.scale_per_mille, millionths);
+        let millionths = self.rhythm.factor(audience, goes_viral, day);
+        let wanted = messages_of_day(random, audience.daily * self.scale_per_mille, millionths);
         let is_viral = goes_viral && day == self.rhythm.viral;
         let mut messages = Vec::new();
         while messages.len() + *ahead < wanted {
-            let start_s = start_of_day_s(day) + moment(random, profile);
-            crowd.conversation(random, profile, start_s, is_viral, &mut messages);
+            let start_s = start_of_day_s(day) + moment(random, audience);
+            crowd.conversation(random, audience, start_s, is_viral, &mut messages);
         }
         *ahead = (messages.len() + *ahead).saturating_sub(wanted);
         for message in messages {
@@ -157,8 +157,8 @@ fn messages_of_day(random: &mut Random, daily_per_mille: u64, millionths: u64) -
 }
 
 /// A second of the day, by the account's hours.
-fn moment(random: &mut Random, profile: &Profile) -> i64 {
-    let hour = i64::try_from(random.weighted(&profile.hour)).unwrap_or(0);
+fn moment(random: &mut Random, audience: &Audience) -> i64 {
+    let hour = i64::try_from(random.weighted(&audience.hour)).unwrap_or(0);
     hour * HOUR_S + i64::try_from(random.below(3600)).unwrap_or(0)
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use i18n::{Lang, format};
+use i18n::format;
 use i18n::{Text, text};
 use system::clock::Stopwatch;
 use tokio::{sync::oneshot, time::timeout};
@@ -32,27 +32,27 @@ const FREE_BYTES_FEW: u64 = 2 << 30;
 const FREE_INODES_FEW: u64 = 1000;
 
 /// File systems by their number. Source: linux/magic.h, statfs(2).
-const FILE_SYSTEMS: [(u64, &str, Sort); 16] = [
-    (0xef53, "ext4", Sort::Local),
-    (0x5846_5342, "xfs", Sort::Local),
-    (0x9123_683e, "btrfs", Sort::Local),
-    (0x2fc1_2fc1, "zfs", Sort::Local),
-    (0xf2f5_2010, "f2fs", Sort::Local),
-    (0xca45_1a4e, "bcachefs", Sort::Local),
-    (0x0102_1994, "tmpfs", Sort::Memory),
-    (0x8584_58f6, "ramfs", Sort::Memory),
-    (0x794c_7630, "overlay", Sort::Overlay),
-    (0x6969, "nfs", Sort::Network),
-    (0xff53_4d42, "cifs", Sort::Network),
-    (0xfe53_4d42, "smb", Sort::Network),
-    (0x0102_1997, "9p", Sort::Network),
-    (0x00c3_6400, "ceph", Sort::Network),
-    (0x6573_5546, "fuse", Sort::Network),
-    (0x5265_4973, "reiserfs", Sort::Local),
+const FILE_SYSTEMS: [(u64, &str, StorageKind); 16] = [
+    (0xef53, "ext4", StorageKind::Local),
+    (0x5846_5342, "xfs", StorageKind::Local),
+    (0x9123_683e, "btrfs", StorageKind::Local),
+    (0x2fc1_2fc1, "zfs", StorageKind::Local),
+    (0xf2f5_2010, "f2fs", StorageKind::Local),
+    (0xca45_1a4e, "bcachefs", StorageKind::Local),
+    (0x0102_1994, "tmpfs", StorageKind::Memory),
+    (0x8584_58f6, "ramfs", StorageKind::Memory),
+    (0x794c_7630, "overlay", StorageKind::Overlay),
+    (0x6969, "nfs", StorageKind::Network),
+    (0xff53_4d42, "cifs", StorageKind::Network),
+    (0xfe53_4d42, "smb", StorageKind::Network),
+    (0x0102_1997, "9p", StorageKind::Network),
+    (0x00c3_6400, "ceph", StorageKind::Network),
+    (0x6573_5546, "fuse", StorageKind::Network),
+    (0x5265_4973, "reiserfs", StorageKind::Local),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum StorageKind {
     Local,
     /// Gone with the machine.
     Memory,
@@ -63,53 +63,51 @@ enum Sort {
 }
 
 /// Looks at the folder. On a thread of its own, for a disk may hang and the command must end all the same.
-pub async fn check(scene: &Installation) -> Vec<Finding> {
-    let (folder, lang) = (scene.config.data_dir.clone(), scene.lang);
+pub async fn check(installation: &Installation) -> Vec<Finding> {
+    let folder = installation.config.data_dir.clone();
     let (told, findings) = oneshot::channel();
     // Nobody listens any more after the time is over.
-    thread::spawn(move || drop(told.send(look(&folder, lang))));
+    thread::spawn(move || drop(told.send(look(&folder))));
     if let Ok(Ok(findings)) = timeout(TIME_MAX, findings).await {
         return findings;
     }
-    let found = text!("the disk does not answer within 20 s").in_lang(lang);
-    let remedy = text!("see dmesg, and the machine's storage").in_lang(lang);
+    let found = text!("the disk does not answer within 20 s");
+    let remedy = text!("see dmesg, and the machine's storage");
     vec![Finding::problem("disk_sync", found, remedy)]
 }
 
-fn look(folder: &Path, lang: Lang) -> Vec<Finding> {
-    let Ok(about) = fs::metadata(folder) else { return vec![missing(folder, lang)] };
-    let mut findings = vec![owner(folder, about.uid(), lang)];
-    findings.extend(space(folder, lang));
+fn look(folder: &Path) -> Vec<Finding> {
+    let Ok(about) = fs::metadata(folder) else { return vec![missing(folder)] };
+    let mut findings = vec![owner(folder, about.uid())];
+    findings.extend(space(folder));
     let file_system = file_system(folder);
-    findings.extend(file_system.map(|(name, sort)| durable(&name, sort, lang)));
+    findings.extend(file_system.map(|(name, sort)| durable(&name, sort)));
     findings.push(match measure(folder) {
-        Ok(took) => synced(took, lang),
+        Ok(took) => synced(took),
         Err(error) => {
-            let remedy = text!("run msgcube doctor as the user that serves").in_lang(lang);
+            let remedy = text!("run msgcube doctor as the user that serves");
             let found = text!(
                 "nothing can be written to {folder}: {error}",
                 folder = folder.display(),
-                error = Text::of_english(&error)
-            )
-            .in_lang(lang);
+                error = Text::of_english(error)
+            );
             Finding::problem("disk_sync", found, remedy)
         }
     });
     findings
 }
 
-fn missing(folder: &Path, lang: Lang) -> Finding {
-    let found =
-        text!("{folder} is not there yet; the first start makes it", folder = folder.display()).in_lang(lang);
+fn missing(folder: &Path) -> Finding {
+    let found = text!("{folder} is not there yet; the first start makes it", folder = folder.display());
     Finding::note("data_dir", found)
 }
 
 /// A start as root leaves files that the service cannot write.
-fn owner(folder: &Path, uid: u32, lang: Lang) -> Finding {
+fn owner(folder: &Path, uid: u32) -> Finding {
     let foreign = strangers(folder, uid);
     let shown = folder.display();
     match foreign.first() {
-        None => Finding::ok("data_dir", text!("{shown}: all of user {uid}", shown, uid).in_lang(lang)),
+        None => Finding::ok("data_dir", text!("{shown}: all of user {uid}", shown, uid)),
         Some(first) => {
             let (number, first) = (foreign.len(), first.display());
             let found = text!(
@@ -118,8 +116,7 @@ fn owner(folder: &Path, uid: u32, lang: Lang) -> Finding {
                 uid,
                 number,
                 first
-            )
-            .in_lang(lang);
+            );
             Finding::problem("data_dir", found, format!("chown -R {uid} {shown}"))
         }
     }
@@ -131,20 +128,19 @@ fn strangers(folder: &Path, uid: u32) -> Vec<PathBuf> {
     all.filter(|path| fs::symlink_metadata(path).is_ok_and(|about| about.uid() != uid)).collect()
 }
 
-fn space(folder: &Path, lang: Lang) -> Option<Finding> {
+fn space(folder: &Path) -> Option<Finding> {
     let about = rustix::fs::statvfs(folder).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let (size, inodes) = (format::size(free), about.f_favail);
     // Some file systems have as many as they like, and say 0.
     let has_inodes = about.f_files > 0;
     let found = if has_inodes {
-        text!("{size} and {inodes} inodes free", size, inodes).in_lang(lang)
+        text!("{size} and {inodes} inodes free", size, inodes)
     } else {
-        text!("{size} free", size).in_lang(lang)
+        text!("{size} free", size)
     };
     let remedy =
-        text!("make room: on a full disk callbacks are not taken (about 15 bytes a message are needed)")
-            .in_lang(lang);
+        text!("make room: on a full disk callbacks are not taken (about 15 bytes a message are needed)");
     Some(match free {
         0..FREE_BYTES_MIN => Finding::problem("disk_space", found, remedy),
         FREE_BYTES_MIN..FREE_BYTES_FEW => Finding::warning("disk_space", found, remedy),
@@ -153,30 +149,31 @@ fn space(folder: &Path, lang: Lang) -> Option<Finding> {
     })
 }
 
-fn file_system(folder: &Path) -> Option<(String, Sort)> {
+fn file_system(folder: &Path) -> Option<(String, StorageKind)> {
     let number = u64::try_from(rustix::fs::statfs(folder).ok()?.f_type).ok()? & 0xffff_ffff;
     let known = FILE_SYSTEMS.iter().find(|(known, ..)| *known == number);
-    Some(known.map_or((format!("{number:#x}"), Sort::Local), |(_, name, sort)| ((*name).to_owned(), *sort)))
+    Some(
+        known.map_or((format!("{number:#x}"), StorageKind::Local), |(_, name, sort)| {
+            ((*name).to_owned(), *sort)
+        }),
+    )
 }
 
-fn durable(name: &str, sort: Sort, lang: Lang) -> Finding {
+fn durable(name: &str, sort: StorageKind) -> Finding {
     let (found, remedy) = match sort {
-        Sort::Local => return Finding::ok("file_system", name),
-        Sort::Memory => (
-            text!("in memory: all is lost with the machine").in_lang(lang),
-            text!("put data_dir on a disk").in_lang(lang),
-        ),
-        Sort::Overlay => (
-            text!("a container's own layer: lost with the container").in_lang(lang),
-            text!("mount a volume at data_dir").in_lang(lang),
-        ),
-        Sort::Network => (
-            text!("not a disk of this machine: what a sync and a lock mean there is another's business")
-                .in_lang(lang),
-            text!("put data_dir on a local disk").in_lang(lang),
+        StorageKind::Local => return Finding::ok("file_system", name.to_owned()),
+        StorageKind::Memory => {
+            (text!("in memory: all is lost with the machine"), text!("put data_dir on a disk"))
+        }
+        StorageKind::Overlay => {
+            (text!("a container's own layer: lost with the container"), text!("mount a volume at data_dir"))
+        }
+        StorageKind::Network => (
+            text!("not a disk of this machine: what a sync and a lock mean there is another's business"),
+            text!("put data_dir on a local disk"),
         ),
     };
-    Finding::warning("file_system", text!("{name}, {found}", name, found).in_lang(lang), remedy)
+    Finding::warning("file_system", text!("{name}, {found}", name, found), remedy)
 }
 
 /// How long it takes to write and keep a little, many times. The file is removed.
@@ -194,7 +191,7 @@ fn measure(folder: &Path) -> io::Result<Vec<Duration>> {
     Ok(took)
 }
 
-fn synced(mut took: Vec<Duration>, lang: Lang) -> Finding {
+fn synced(mut took: Vec<Duration>) -> Finding {
     took.sort_unstable();
     let median = took.get(took.len() / 2).copied().unwrap_or_default();
     let worst = took.last().copied().unwrap_or_default();
@@ -204,17 +201,17 @@ fn synced(mut took: Vec<Duration>, lang: Lang) -> Finding {
         middle,
         most,
         rounds
-    )
-    .in_lang(lang);
+    );
     if median < TOO_FAST {
-        let remedy = text!("so fast that nothing may be kept: check that the disk (or the virtual machine's) does not ignore syncs").in_lang(lang);
+        let remedy = text!(
+            "so fast that nothing may be kept: check that the disk (or the virtual machine's) does not ignore syncs"
+        );
         return Finding::warning("disk_sync", found, remedy);
     }
     if median > SLOW || worst > SLOWEST {
         let remedy = text!(
             "every callback waits for it, 4.5 s at most: use a faster disk, or find what else writes there"
-        )
-        .in_lang(lang);
+        );
         return Finding::warning("disk_sync", found, remedy);
     }
     Finding::ok("disk_sync", found)

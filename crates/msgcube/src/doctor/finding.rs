@@ -1,11 +1,12 @@
 //! What a check found, and what is to be done about it.
 
+use i18n::Text;
 use serde::Serialize;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// Worth knowing.
@@ -19,39 +20,38 @@ pub enum State {
 }
 
 /// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Finding {
     /// Stable, for machines.
     pub id: &'static str,
-    pub state: State,
+    pub state: Severity,
     /// With numbers and units, never a secret.
-    pub found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    pub found: Text,
+    pub remedy: Option<Text>,
 }
 
 impl Finding {
-    pub fn ok(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { id, state: State::Ok, found: found.into(), remedy: None }
+    pub fn ok(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { id, state: Severity::Ok, found: found.into(), remedy: None }
     }
 
-    pub fn note(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { state: State::Note, ..Finding::ok(id, found) }
+    pub fn note(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { state: Severity::Note, ..Finding::ok(id, found) }
     }
 
-    pub fn warning(id: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { state: State::Warning, ..Finding::ok(id, found) }.remedied(remedy)
+    pub fn warning(id: &'static str, found: impl Into<Text>, remedy: impl Into<Text>) -> Finding {
+        Finding { state: Severity::Warning, ..Finding::ok(id, found) }.remedied(remedy)
     }
 
-    pub fn problem(id: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { state: State::Problem, ..Finding::ok(id, found) }.remedied(remedy)
+    pub fn problem(id: &'static str, found: impl Into<Text>, remedy: impl Into<Text>) -> Finding {
+        Finding { state: Severity::Problem, ..Finding::ok(id, found) }.remedied(remedy)
     }
 
-    pub fn skipped(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { state: State::Skipped, ..Finding::ok(id, found) }
+    pub fn skipped(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { state: Severity::Skipped, ..Finding::ok(id, found) }
     }
 
-    pub fn remedied(self, remedy: impl Into<String>) -> Finding {
+    pub fn remedied(self, remedy: impl Into<Text>) -> Finding {
         Finding { remedy: Some(remedy.into()), ..self }
     }
 }

@@ -1,20 +1,18 @@
 //! What is examined: the configuration, where it is served, and how to get there.
 
 use axum::http::{Method, Request, Uri, header};
-use i18n::Lang;
 use msgcube_client::http::{Address, Trust};
 use server::config::{AccountConfig, Config};
 use system::clock::Clock;
 
-use crate::probe::{Answer, Fault, Lines};
+use crate::probe::{ProbeError, Prober, TimedAnswer};
 
 /// What is examined.
 #[derive(Debug)]
 pub struct Installation {
     pub config: Config,
-    pub lang: Lang,
     pub clock: Clock,
-    pub lines: Lines,
+    pub lines: Prober,
     /// Where the program itself listens; none: that cannot be known.
     pub server: Option<Address>,
     /// It is this very machine: the configuration says so, or the address.
@@ -29,21 +27,21 @@ pub struct Installation {
 
 /// An address of the server, and whom to believe there.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Endpoint<'a> {
     pub base: &'a Address,
     pub trust: Trust,
 }
 
 impl Installation {
     /// The program itself.
-    pub fn server(&self) -> Option<Place<'_>> {
+    pub fn server(&self) -> Option<Endpoint<'_>> {
         let trust = if self.server_is_here { Trust::ThisMachine } else { Trust::Authorities };
-        self.server.as_ref().map(|base| Place { base, trust })
+        self.server.as_ref().map(|base| Endpoint { base, trust })
     }
 
     /// Where callbacks are played: from outside if that was asked for.
-    pub fn callbacks(&self) -> Option<Place<'_>> {
-        let outside = self.url.as_ref().map(|base| Place { base, trust: Trust::Authorities });
+    pub fn callbacks(&self) -> Option<Endpoint<'_>> {
+        let outside = self.url.as_ref().map(|base| Endpoint { base, trust: Trust::Authorities });
         outside.or(self.server())
     }
 
@@ -58,39 +56,48 @@ impl Installation {
     }
 
     /// A GET to a path of a server.
-    pub async fn get(&self, place: Place<'_>, path: &str) -> Result<Answer, Fault> {
+    pub async fn get(&self, endpoint: Endpoint<'_>, path: &str) -> Result<TimedAnswer, ProbeError> {
         self.lines
             .send(
-                place.trust,
-                Request::get(uri(place.base, path)?).body(String::new()).map_err(|error| broken(&error))?,
+                endpoint.trust,
+                Request::get(uri(endpoint.base, path)?)
+                    .body(String::new())
+                    .map_err(|error| broken(&error))?,
             )
             .await
     }
 
     /// A GET of the own interface, with the admin key.
-    pub async fn get_own(&self, path: &str) -> Option<Result<Answer, Fault>> {
-        let (place, key) = (self.server()?, self.config.admin_key.as_ref()?);
+    pub async fn get_own(&self, path: &str) -> Option<Result<TimedAnswer, ProbeError>> {
+        let (endpoint, key) = (self.server()?, self.config.admin_key.as_ref()?);
         let send = async || {
-            let request = Request::get(uri(place.base, path)?);
+            let request = Request::get(uri(endpoint.base, path)?);
             let request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
-            self.lines.send(place.trust, request.body(String::new()).map_err(|error| broken(&error))?).await
+            self.lines
+                .send(endpoint.trust, request.body(String::new()).map_err(|error| broken(&error))?)
+                .await
         };
         Some(send().await)
     }
 
     /// A POST of a callback.
-    pub async fn post(&self, place: Place<'_>, path: &str, body: String) -> Result<Answer, Fault> {
-        let request = Request::builder().method(Method::POST).uri(uri(place.base, path)?);
+    pub async fn post(
+        &self,
+        endpoint: Endpoint<'_>,
+        path: &str,
+        body: String,
+    ) -> Result<TimedAnswer, ProbeError> {
+        let request = Request::builder().method(Method::POST).uri(uri(endpoint.base, path)?);
         let request = request.header(header::CONTENT_TYPE, "text/xml");
-        self.lines.send(place.trust, request.body(body).map_err(|error| broken(&error))?).await
+        self.lines.send(endpoint.trust, request.body(body).map_err(|error| broken(&error))?).await
     }
 }
 
-fn uri(base: &Address, path: &str) -> Result<Uri, Fault> {
+fn uri(base: &Address, path: &str) -> Result<Uri, ProbeError> {
     base.below(path).map_err(|error| broken(&error))
 }
 
 /// Only what no server could take, either.
-pub fn broken(error: &http::Error) -> Fault {
-    Fault::Unconnected(error.to_string())
+pub fn broken(error: &http::Error) -> ProbeError {
+    ProbeError::Unconnected(error.to_string())
 }

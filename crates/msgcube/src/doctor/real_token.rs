@@ -1,13 +1,13 @@
 //! Whether WeChat gives a token for an account, asked in the mode that takes nobody's. The token itself is dropped.
 
-use i18n::{Lang, format};
+use i18n::format;
 use i18n::{Text, text};
 use server::{
     config::{AccountConfig, UpstreamConfig},
     forward::upstream_token::{self, Failure},
 };
 
-use super::{finding::Finding, installation::Installation};
+use super::finding::Finding;
 
 const ID: &str = "real_token";
 
@@ -30,38 +30,33 @@ static CODES: [(i64, Text); 11] = [
 ];
 
 /// Asks for one account.
-pub async fn check(scene: &Installation, upstream: &UpstreamConfig, account: &AccountConfig) -> Finding {
-    let lang = scene.lang;
+pub async fn check(upstream: &UpstreamConfig, account: &AccountConfig) -> Finding {
     let asked = upstream.token_url.as_ref().unwrap_or(&upstream.base);
     match upstream_token::probe(upstream, account).await {
         Ok(seconds_left) => {
-            let left = format::span(seconds_left).in_lang(lang);
+            let left = format::span(seconds_left);
             let found =
-                text!("{asked} gives a token ({left} left), asked without forcing a new one", asked, left)
-                    .in_lang(lang);
+                text!("{asked} gives a token ({left} left), asked without forcing a new one", asked, left);
             Finding::ok(ID, found)
         }
-        Err(failure) => refused(lang, &asked.to_string(), &failure),
+        Err(failure) => refused(&asked.to_string(), &failure),
     }
 }
 
-fn refused(lang: Lang, asked: &str, failure: &Failure) -> Finding {
+fn refused(asked: &str, failure: &Failure) -> Finding {
     let Some((code, text)) = failure.code() else {
-        let found = text!("{asked}: {failure}", asked, failure).in_lang(lang);
-        let remedy = text!("check [upstream], and that this machine gets out to it").in_lang(lang);
+        let found = text!("{asked}: {failure}", asked, failure);
+        let remedy = text!("check [upstream], and that this machine gets out to it");
         return Finding::problem(ID, found, remedy);
     };
     let said = format::quote(text.as_bytes());
-    let found = text!("{asked} answers {code}: {said}", asked, code, said).in_lang(lang);
+    let found = text!("{asked} answers {code}: {said}", asked, code, said);
     let known = CODES.iter().find(|(known, ..)| *known == code);
-    let remedy = known.map_or_else(
-        || text!("look the code up in WeChat's list").in_lang(lang),
-        |(_, remedy)| remedy.in_lang(lang),
-    );
+    let remedy =
+        known.map_or_else(|| text!("look the code up in WeChat's list"), |(_, remedy)| remedy.clone());
     let remedy = match refused_address(&text).filter(|_| code == 40164) {
         Some(address) => {
             text!("enter {address} in the whitelist of IP addresses in WeChat's console", address)
-                .in_lang(lang)
         }
         None => remedy,
     };

@@ -50,7 +50,7 @@ impl Chunk {
 }
 
 /// Reads chunks. `R` is the unpacked text.
-pub struct Lines<R> {
+pub struct ChunkReader<R> {
     input: R,
     cutter: Cutter,
     has_ended: bool,
@@ -60,12 +60,12 @@ pub struct Lines<R> {
 }
 
 /// Counts what the unpacking reader takes, for the progress bar.
-struct Counted<R> {
+struct CountingReader<R> {
     input: R,
     bytes: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -74,14 +74,14 @@ impl<R: Read> Read for Counted<R> {
 }
 
 /// Opens a file, or stdin for `-`.
-pub fn open(path: &Path) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
+pub fn open(path: &Path) -> io::Result<ChunkReader<Box<dyn BufRead + Send>>> {
     if path.as_os_str() == "-" { unpack(io::stdin()) } else { unpack(File::open(path)?) }
 }
 
 /// Looks at the first bytes, not at the name: gzip, zstd, or plain text.
-pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
+pub fn unpack(input: impl Read + Send + 'static) -> io::Result<ChunkReader<Box<dyn BufRead + Send>>> {
     let bytes = Arc::new(AtomicU64::new(0));
-    let mut counted = Counted { input, bytes: bytes.clone() };
+    let mut counted = CountingReader { input, bytes: bytes.clone() };
     let mut head = Vec::new();
     counted.by_ref().take(4).read_to_end(&mut head)?;
     let text: Box<dyn Read + Send> = match head.as_slice() {
@@ -89,10 +89,10 @@ pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn Buf
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(Cursor::new(head).chain(counted))?),
         _ => Box::new(Cursor::new(head).chain(counted)),
     };
-    Ok(Lines::new(Box::new(BufReader::with_capacity(256 * 1024, text)), bytes))
+    Ok(ChunkReader::new(Box::new(BufReader::with_capacity(256 * 1024, text)), bytes))
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> ChunkReader<R> {
     fn new(input: R, file_bytes: Arc<AtomicU64>) -> Self {
         Self { input, cutter: Cutter::default(), has_ended: false, skipped: 0, file_bytes }
     }

@@ -11,7 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::summary::Totals;
+use super::summary::LineCounts;
 
 /// What is kept. It counts only for the same file at the same server and account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct Progress {
     /// Lines that the server has made durable or refused.
     pub lines_done: u64,
     /// Figures of these lines.
-    pub totals: Totals,
+    pub totals: LineCounts,
 }
 
 /// A file as it was, and where it goes.
@@ -92,7 +92,7 @@ mod tests {
         let file = folder.path().join("export.ndjson");
         fs::write(&file, "{}\n").unwrap();
         let target = Target::of(&file, "http://s", "wx1").unwrap();
-        let totals = Totals { accepted: 1, ..Totals::default() };
+        let totals = LineCounts { accepted: 1, ..LineCounts::default() };
         let progress = Progress { target: target.clone(), lines_done: 20_000, totals };
         assert_eq!(load(&file, &target), None);
         save(&file, &progress).unwrap();

@@ -9,7 +9,7 @@ const ERRORS_MAX: usize = 100;
 
 /// Counts of lines. Blank lines are in none of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
+pub struct LineCounts {
     /// New and durable.
     pub accepted: u64,
     /// Known before, also from an earlier try of this import.
@@ -18,8 +18,8 @@ pub struct Totals {
     pub rejected: u64,
 }
 
-impl Totals {
-    pub(super) fn add(&mut self, other: Totals) {
+impl LineCounts {
+    pub(super) fn add(&mut self, other: LineCounts) {
         self.accepted += other.accepted;
         self.duplicate += other.duplicate;
         self.rejected += other.rejected;
@@ -28,7 +28,7 @@ impl Totals {
 
 /// A line that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LineError {
+pub struct RejectedLine {
     /// The file as named on the command line.
     pub file: String,
     /// Number of the line in the (unpacked) file, from 1.
@@ -42,13 +42,13 @@ pub struct LineError {
 pub struct ImportSummary {
     /// All files together, earlier runs of the same import included.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: LineCounts,
     /// Requests sent again after a failure; their lines may count as duplicate.
     pub repeated_requests: u64,
     /// Whether the coverage asked for was claimed.
     pub covers_claimed: bool,
     /// The first 100 rejected lines of this run.
-    pub errors: Vec<LineError>,
+    pub errors: Vec<RejectedLine>,
 }
 
 impl ImportSummary {
@@ -57,7 +57,7 @@ impl ImportSummary {
         if self.totals.rejected > 0 { 3 } else { 0 }
     }
 
-    pub(super) fn push_error(&mut self, error: LineError) {
+    pub(super) fn push_error(&mut self, error: RejectedLine) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(error);
         }
@@ -65,7 +65,7 @@ impl ImportSummary {
 
     /// The totals as text.
     pub fn text(&self, covers_wanted: bool, lang: Lang) -> String {
-        let Totals { accepted, duplicate, rejected } = self.totals;
+        let LineCounts { accepted, duplicate, rejected } = self.totals;
         let mut lines = vec![
             text!(
                 "{accepted} accepted, {duplicate} known before, {rejected} rejected",
@@ -103,9 +103,9 @@ mod tests {
     #[test]
     fn rejected_lines_show_in_the_exit_status_and_keep_coverage_back() {
         let mut summary = ImportSummary::default();
-        summary.totals.add(Totals { accepted: 5, duplicate: 2, rejected: 0 });
+        summary.totals.add(LineCounts { accepted: 5, duplicate: 2, rejected: 0 });
         assert_eq!((summary.exit_status(), summary.text(false, Lang::En).lines().count()), (0, 1));
-        summary.totals.add(Totals { rejected: 1, ..Totals::default() });
+        summary.totals.add(LineCounts { rejected: 1, ..LineCounts::default() });
         assert_eq!(summary.exit_status(), 3);
         let text = summary.text(true, Lang::En);
         assert!(text.starts_with("5 accepted, 2 known before, 1 rejected\nCoverage not claimed"), "{text}");
@@ -116,7 +116,7 @@ mod tests {
     fn only_the_first_hundred_errors_are_kept() {
         let mut summary = ImportSummary::default();
         for line in 1..=150 {
-            summary.push_error(LineError { file: "f".into(), line, error: "no MsgId".into() });
+            summary.push_error(RejectedLine { file: "f".into(), line, error: "no MsgId".into() });
         }
         assert_eq!((summary.errors.len(), summary.errors[99].line), (100, 100));
     }

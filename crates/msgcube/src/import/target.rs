@@ -11,7 +11,7 @@ use super::{ImportArgs, ImportError};
 const CONFIG_DEFAULT: &str = "msgcube.toml";
 
 /// Reads a configuration file, or says why not.
-pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
+pub type ImportConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
 
 /// A server, an account, and the key.
 pub(super) struct Destination {
@@ -24,7 +24,10 @@ pub(super) struct Destination {
 
 impl Destination {
     /// The configuration is only read if something is missing, or if it is named.
-    pub(super) fn find(args: &ImportArgs, read_config: ReadConfig<'_>) -> Result<Destination, ImportError> {
+    pub(super) fn find(
+        args: &ImportArgs,
+        read_config: ImportConfigReader<'_>,
+    ) -> Result<Destination, ImportError> {
         let given_key = given_key(args)?;
         let is_complete = args.server.is_some() && args.appid.is_some() && given_key.is_some();
         let unnamed = || Some(PathBuf::from(CONFIG_DEFAULT)).filter(|path| !is_complete && path.exists());

@@ -15,7 +15,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::{error::UploadError, summary::Totals, target::Destination};
+use super::{error::UploadError, summary::LineCounts, target::Destination};
 use crate::admin::client_of_server;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ pub struct Upload {
 pub struct BulkAnswer {
     /// Figures of the request.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: LineCounts,
     /// The first 100 rejected lines.
     #[serde(default)]
     pub errors: Vec<BulkError>,

@@ -6,7 +6,7 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::Stream;
+use super::ByteStream;
 
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 const HEADERS_MAX: usize = 128;
@@ -16,7 +16,7 @@ const LINE_BYTES_MAX: u64 = 1 << 10;
 
 /// What comes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct RawAnswer {
     pub status: u16,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
@@ -42,9 +42,9 @@ pub enum NoAnswer {
 }
 
 /// What became of one request.
-pub type Outcome = Result<Answer, NoAnswer>;
+pub type ExchangeResult = Result<RawAnswer, NoAnswer>;
 
-impl Answer {
+impl RawAnswer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
@@ -52,10 +52,10 @@ impl Answer {
 
 /// Sends requests over one connection, each when the one before is answered; the time is for each.
 pub async fn exchange(
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     requests: impl IntoIterator<Item = Vec<u8>>,
     time_max: Duration,
-) -> Vec<Outcome> {
+) -> Vec<ExchangeResult> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     let mut answers = Vec::new();
@@ -78,7 +78,7 @@ pub async fn exchange(
     answers
 }
 
-async fn read_answer(reader: &mut (impl AsyncBufRead + Unpin), is_head: bool) -> Outcome {
+async fn read_answer(reader: &mut (impl AsyncBufRead + Unpin), is_head: bool) -> ExchangeResult {
     let mut answer = loop {
         let answer = parse_head(&read_head(reader).await?)?;
         // Only the last head is the answer's.
@@ -110,7 +110,7 @@ async fn read_head(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, 
     }
 }
 
-fn parse_head(head: &[u8]) -> Outcome {
+fn parse_head(head: &[u8]) -> ExchangeResult {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     match (response.parse(head), response.code) {
@@ -120,14 +120,14 @@ fn parse_head(head: &[u8]) -> Outcome {
                 (header.name.to_ascii_lowercase(), value)
             };
             let headers = response.headers.iter().map(header).collect();
-            Ok(Answer { status, headers, body: Vec::new() })
+            Ok(RawAnswer { status, headers, body: Vec::new() })
         }
         (Err(httparse::Error::TooManyHeaders), _) => Err(NoAnswer::TooLarge),
         _ => Err(NoAnswer::NotHttp),
     }
 }
 
-async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), head: &Answer) -> Result<Vec<u8>, NoAnswer> {
+async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), head: &RawAnswer) -> Result<Vec<u8>, NoAnswer> {
     if head.header("transfer-encoding").is_some() {
         return read_chunks(reader).await;
     }
@@ -182,7 +182,7 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<String, N
 }
 
 /// A question asked as wechatpy asks it may be answered in packed form.
-fn unpacked(head: &Answer, body: Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
+fn unpacked(head: &RawAnswer, body: Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
     let limit = BODY_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
     let read = match head.header("content-encoding") {
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     /// What a server that says this, and then closes, is taken for.
-    async fn read(said: &[u8]) -> Outcome {
+    async fn read(said: &[u8]) -> ExchangeResult {
         let (near, far) = tokio::io::duplex(64 << 10);
         let said = said.to_vec();
         tokio::spawn(async move {

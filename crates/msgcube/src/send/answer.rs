@@ -8,25 +8,25 @@ use i18n::{Text, text};
 use msgcube_client::http::HttpError;
 use wechat::callback;
 
-use super::figures::Counting;
+use super::figures::CountCheck;
 
 /// An answer with what the account's figures say of it.
-pub(super) struct Told {
-    pub(super) answer: Answer,
-    pub(super) counting: Counting,
+pub(super) struct SendReport {
+    pub(super) answer: SendResult,
+    pub(super) counting: CountCheck,
     /// The same message may have been counted before.
     pub(super) may_be_repeat: bool,
 }
 
 /// What became of a callback.
 #[derive(Debug)]
-pub(super) struct Answer {
-    outcome: Outcome,
+pub(super) struct SendResult {
+    outcome: SendOutcome,
     took_ms: u64,
 }
 
 #[derive(Debug)]
-enum Outcome {
+enum SendOutcome {
     Answered {
         status: u16,
         body: String,
@@ -37,41 +37,41 @@ enum Outcome {
     Silence(String),
 }
 
-impl Answer {
-    pub(super) fn of(sent: Result<Response<Bytes>, HttpError>, took_ms: u64) -> Answer {
+impl SendResult {
+    pub(super) fn of(sent: Result<Response<Bytes>, HttpError>, took_ms: u64) -> SendResult {
         let outcome = match sent {
-            Ok(response) => Outcome::Answered {
+            Ok(response) => SendOutcome::Answered {
                 status: response.status().as_u16(),
                 body: String::from_utf8_lossy(response.body()).into_owned(),
             },
-            Err(error) if error.is_connect() => Outcome::Unreachable(error.root()),
-            Err(error) => Outcome::Silence(error.root()),
+            Err(error) if error.is_connect() => SendOutcome::Unreachable(error.root()),
+            Err(error) => SendOutcome::Silence(error.root()),
         };
-        Answer { outcome, took_ms }
+        SendResult { outcome, took_ms }
     }
 
     pub(super) fn is_accepted(&self) -> bool {
-        matches!(self.outcome, Outcome::Answered { status: 200..=299, .. })
+        matches!(self.outcome, SendOutcome::Answered { status: 200..=299, .. })
     }
 
     fn meaning(&self) -> &'static Text {
         match &self.outcome {
-            Outcome::Answered { status: 200..=299, body } if body == "success" => &SUCCESS,
-            Outcome::Answered { status: 200..=299, .. } => &REPLY,
-            Outcome::Answered { status: 401, body } if callback::is_refused_as_plain(body.as_bytes()) => {
+            SendOutcome::Answered { status: 200..=299, body } if body == "success" => &SUCCESS,
+            SendOutcome::Answered { status: 200..=299, .. } => &REPLY,
+            SendOutcome::Answered { status: 401, body } if callback::is_refused_as_plain(body.as_bytes()) => {
                 &REFUSED
             }
-            Outcome::Answered { status: 401, .. } => &WRONG_SIGNATURE,
-            Outcome::Answered { status: 404, .. } => &NOT_FOUND,
-            Outcome::Answered { status: 400..=499, .. } => &REFUSED,
-            Outcome::Answered { .. } => &BROKEN,
-            Outcome::Unreachable(_) => &UNREACHABLE,
-            Outcome::Silence(_) => &SILENCE,
+            SendOutcome::Answered { status: 401, .. } => &WRONG_SIGNATURE,
+            SendOutcome::Answered { status: 404, .. } => &NOT_FOUND,
+            SendOutcome::Answered { status: 400..=499, .. } => &REFUSED,
+            SendOutcome::Answered { .. } => &BROKEN,
+            SendOutcome::Unreachable(_) => &UNREACHABLE,
+            SendOutcome::Silence(_) => &SILENCE,
         }
     }
 }
 
-impl Told {
+impl SendReport {
     /// Accepted, and not known to be missing in the figures.
     pub(super) fn is_well(&self) -> bool {
         let is_missing = self.counting.is_counted() == Some(false) && !self.may_be_repeat;
@@ -80,8 +80,8 @@ impl Told {
 
     pub(super) fn json(&self, url: &str) -> String {
         let (status, body, error) = match &self.answer.outcome {
-            Outcome::Answered { status, body } => (Some(*status), Some(body), None),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => (None, None, Some(error)),
+            SendOutcome::Answered { status, body } => (Some(*status), Some(body), None),
+            SendOutcome::Unreachable(error) | SendOutcome::Silence(error) => (None, None, Some(error)),
         };
         serde_json::json!({
             "url": url, "accepted": self.answer.is_accepted(), "counted": self.counting.is_counted(), "status": status,
@@ -91,10 +91,10 @@ impl Told {
     }
 
     pub(super) fn text(&self, lang: Lang, url: &str) -> String {
-        let Answer { outcome, took_ms } = &self.answer;
+        let SendResult { outcome, took_ms } = &self.answer;
         let what = match outcome {
-            Outcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => i18n::translated(lang, error),
+            SendOutcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
+            SendOutcome::Unreachable(error) | SendOutcome::Silence(error) => i18n::translated(lang, error),
         };
         let meaning = self.answer.meaning().in_lang(lang);
         let counted = if self.answer.is_accepted() { self.counted(lang) } else { String::new() };
@@ -104,12 +104,12 @@ impl Told {
     /// What the figures say of a message that was accepted.
     fn counted(&self, lang: Lang) -> String {
         let (figures, before, after) = match &self.counting {
-            Counting::Unasked | Counting::Before { .. } => return format!("\n{}", UNASKED.in_lang(lang)),
-            Counting::Unknown(error) => {
+            CountCheck::Unasked | CountCheck::Before { .. } => return format!("\n{}", UNASKED.in_lang(lang)),
+            CountCheck::Unknown(error) => {
                 let why = error.in_lang(lang);
                 return text!("\nWhether it is counted could not be asked: {why}", why).in_lang(lang);
             }
-            Counting::Seen { figures, before, after } => (figures, before, after),
+            CountCheck::Seen { figures, before, after } => (figures, before, after),
         };
         let (kind, day, server) = (figures.kind(), figures.day(), figures.server());
         let seen = text!(

@@ -9,30 +9,30 @@ use msgcube_client::{Secret, http::Address};
 use serde_json::Value;
 use server::config::Config;
 
-use super::{SendArgs, error::SendError, target::Target};
-use crate::admin::{AdminError, Connection, NO_MSGCUBE, read_file};
+use super::{SendArgs, error::SendError, target::CallbackTarget};
+use crate::admin::{AdminConnection, AdminError, NO_MSGCUBE, read_file};
 
 /// A server that takes longer is not waited for: the callback matters more.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Where the figures stand.
-pub(super) struct Figures {
-    server: Connection,
+pub(super) struct AccountFigures {
+    server: AdminConnection,
     appid: String,
     kind: Kind,
     day: Day,
 }
 
 /// What is known of them.
-pub(super) enum Counting {
+pub(super) enum CountCheck {
     /// There is no key to ask with.
     Unasked,
     /// The server could not be asked.
     Unknown(AdminError),
     /// Before the callback.
-    Before { figures: Figures, messages: u64 },
+    Before { figures: AccountFigures, messages: u64 },
     /// Before and after it.
-    Seen { figures: Figures, before: u64, after: u64 },
+    Seen { figures: AccountFigures, before: u64, after: u64 },
 }
 
 /// Where the figures are asked for, if there is a key: at the server that gets the callback. The key of a configuration
@@ -40,9 +40,9 @@ pub(super) enum Counting {
 pub(super) fn of(
     args: &SendArgs,
     config: Option<&Config>,
-    target: &Target,
+    target: &CallbackTarget,
     create_time: i64,
-) -> Result<Option<Figures>, SendError> {
+) -> Result<Option<AccountFigures>, SendError> {
     let given = args.admin_key_file.as_deref().map(read_file).transpose()?;
     let sent_to = origin(&target.address);
     let is_named = args.base.is_some() || args.url.is_some();
@@ -55,9 +55,9 @@ pub(super) fn of(
     let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
     let key = given.or_else(kept).map(Secret::from);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
-    let server = Connection::to(&base, key, own.is_some())?;
+    let server = AdminConnection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);
-    Ok(Some(Figures { server, appid: target.appid.clone(), kind, day: day_of(create_time) }))
+    Ok(Some(AccountFigures { server, appid: target.appid.clone(), kind, day: day_of(create_time) }))
 }
 
 fn is_this_machine(origin: &str) -> bool {
@@ -68,7 +68,7 @@ fn origin(address: &str) -> String {
     Address::parse(address).map_or(address.to_owned(), |address| address.origin())
 }
 
-impl Figures {
+impl AccountFigures {
     /// Messages of that kind on that day.
     async fn messages(&self) -> Result<u64, AdminError> {
         let day = self.day.to_string();
@@ -111,32 +111,32 @@ impl Figures {
     }
 }
 
-impl Counting {
-    pub(super) async fn before(figures: Option<Figures>) -> Counting {
-        let Some(figures) = figures else { return Counting::Unasked };
+impl CountCheck {
+    pub(super) async fn before(figures: Option<AccountFigures>) -> CountCheck {
+        let Some(figures) = figures else { return CountCheck::Unasked };
         match figures.messages().await {
-            Ok(messages) => Counting::Before { figures, messages },
-            Err(error) => Counting::Unknown(error),
+            Ok(messages) => CountCheck::Before { figures, messages },
+            Err(error) => CountCheck::Unknown(error),
         }
     }
 
-    pub(super) async fn after(self) -> Counting {
-        let Counting::Before { figures, messages: before } = self else { return self };
+    pub(super) async fn after(self) -> CountCheck {
+        let CountCheck::Before { figures, messages: before } = self else { return self };
         match figures.messages().await {
-            Ok(after) => Counting::Seen { figures, before, after },
-            Err(error) => Counting::Unknown(error),
+            Ok(after) => CountCheck::Seen { figures, before, after },
+            Err(error) => CountCheck::Unknown(error),
         }
     }
 
     /// None if it is not known: nobody was asked, or others came at the same time.
     pub(super) fn is_counted(&self) -> Option<bool> {
         match self {
-            Counting::Seen { before, after, .. } => match after.checked_sub(*before) {
+            CountCheck::Seen { before, after, .. } => match after.checked_sub(*before) {
                 Some(0) => Some(false),
                 Some(1) => Some(true),
                 _ => None,
             },
-            Counting::Unasked | Counting::Unknown(_) | Counting::Before { .. } => None,
+            CountCheck::Unasked | CountCheck::Unknown(_) | CountCheck::Before { .. } => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{
     SendArgs,
-    error::{SendError, There},
+    error::{ConfiguredTargets, SendError},
 };
 
 /// Where `msgcube serve` listens unless told otherwise.
@@ -19,7 +19,7 @@ const BASE_DEFAULT: &str = "http://127.0.0.1:8060";
 const TO_USER_DEFAULT: &str = "gh_msgcube";
 
 /// Whom a callback is for.
-pub(super) struct Target {
+pub(super) struct CallbackTarget {
     pub(super) address: String,
     /// The account; empty if nothing says it.
     pub(super) appid: String,
@@ -45,15 +45,15 @@ struct Configured {
 
 /// What the address of a callback says of its account.
 #[derive(Default)]
-struct Place {
+struct UrlParts {
     component: Option<String>,
     appid: Option<String>,
 }
 
-impl Target {
+impl CallbackTarget {
     /// What the command line says wins over the configuration.
-    pub(super) fn find(args: &SendArgs, config: Option<&Config>) -> Result<Target, SendError> {
-        let place = args.url.as_deref().map(Place::of).unwrap_or_default();
+    pub(super) fn find(args: &SendArgs, config: Option<&Config>) -> Result<CallbackTarget, SendError> {
+        let place = args.url.as_deref().map(UrlParts::of).unwrap_or_default();
         let component = args.component.clone().or(place.component);
         let configured = match (config, &component) {
             (None, _) => Configured::default(),
@@ -88,7 +88,7 @@ impl Target {
         let encoding_aes_key =
             args.encoding_aes_key.clone().map(Zeroizing::new).or(configured.encoding_aes_key);
         let address = address(args, config, component.as_deref(), &appid);
-        Ok(Target {
+        Ok(CallbackTarget {
             address,
             appid,
             ciphertext_appid,
@@ -120,12 +120,12 @@ fn copy(secret: &Secret) -> Zeroizing<String> {
 
 impl Configured {
     fn account(config: &Config, appid: Option<&str>) -> Result<Configured, SendError> {
-        let there = There::of(config);
+        let configured = ConfiguredTargets::of(config);
         let found = match (appid, config.accounts.as_slice()) {
             (None, [account]) => account,
-            (None, _) => return Err(SendError::WhichAccount(there)),
+            (None, _) => return Err(SendError::WhichAccount { configured }),
             (Some(appid), _) => {
-                let none = || SendError::NoAccount(appid.to_owned(), there);
+                let none = || SendError::NoAccount { appid: appid.to_owned(), configured };
                 account_of(config, appid).ok_or_else(none)?
             }
         };
@@ -142,7 +142,10 @@ impl Configured {
     fn through(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
         let is_it = |known: &&PlatformConfig| known.appid == component && known.role == Role::Receive;
         let found = config.components.iter().find(is_it);
-        let none = || SendError::NoPlatform(component.to_owned(), There::of(config));
+        let none = || SendError::NoPlatform {
+            appid: component.to_owned(),
+            configured: ConfiguredTargets::of(config),
+        };
         let found = found.ok_or_else(none)?;
         Ok(Configured {
             appid: appid.to_owned(),
@@ -158,18 +161,18 @@ fn account_of<'a>(config: &'a Config, appid: &str) -> Option<&'a AccountConfig> 
     config.accounts.iter().find(|account| account.appid == appid)
 }
 
-impl Place {
-    fn of(url: &str) -> Place {
+impl UrlParts {
+    fn of(url: &str) -> UrlParts {
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.strip_suffix('/').unwrap_or(path);
         let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
         let mut parts = path.rsplit('/');
         match std::array::from_fn(|_| parts.next().unwrap_or_default()) {
             [appid, "callback", component, "component"] => {
-                Place { component: Some(decoded(component)), appid: Some(decoded(appid)) }
+                UrlParts { component: Some(decoded(component)), appid: Some(decoded(appid)) }
             }
-            [appid, "callback", ..] => Place { component: None, appid: Some(decoded(appid)) },
-            _ => Place::default(),
+            [appid, "callback", ..] => UrlParts { component: None, appid: Some(decoded(appid)) },
+            _ => UrlParts::default(),
         }
     }
 }

@@ -11,14 +11,16 @@ const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 const NOW_S: i64 = 1_800_000_000;
 
 #[derive(Parser)]
-struct Line {
+struct SendCommandLine {
     #[command(flatten)]
     args: SendArgs,
 }
 
 fn args(line: &str) -> SendArgs {
     let words = line.split_whitespace();
-    Line::try_parse_from(std::iter::once("send").chain(words)).unwrap_or_else(|error| panic!("{error}")).args
+    SendCommandLine::try_parse_from(std::iter::once("send").chain(words))
+        .unwrap_or_else(|error| panic!("{error}"))
+        .args
 }
 
 /// Two of each where that is asked for: nothing answers at its address.
@@ -136,7 +138,7 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
     let config = config(Path::new("keyed")).unwrap();
     let asked = |line: &str| {
         let args = args(&format!("--config keyed {line}"));
-        let target = Target::find(&args, Some(&config)).unwrap();
+        let target = CallbackTarget::find(&args, Some(&config)).unwrap();
         let figures = figures::of(&args, Some(&config), &target, NOW_S).unwrap();
         figures.map(|figures| figures.server())
     };
@@ -158,7 +160,7 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
 async fn a_plain_callback_that_would_make_a_gap_is_sent_only_if_forced() {
     for lang in [Lang::En, Lang::Zh] {
         let error = ran("--config encrypted", lang).await.unwrap_err();
-        let text = error.text(lang);
+        let text = error.in_lang(lang);
         assert!(text.contains("require_encryption") && text.contains("--force"), "{text}");
     }
     let (base, mut requests) = answering(vec!["success".to_owned(), "success".to_owned()]).await;
@@ -293,7 +295,7 @@ async fn nothing_is_made_up_for_an_account_of_a_platform() {
         for (lang, words) in
             [(Lang::En, ["--to gh_", "first ToUserName"]), (Lang::Zh, ["--to gh_", "第一个 ToUserName"])]
         {
-            assert!(words.iter().all(|word| error.text(lang).contains(word)), "{}", error.text(lang));
+            assert!(words.iter().all(|word| error.in_lang(lang).contains(word)), "{}", error.in_lang(lang));
         }
     }
 }
@@ -312,8 +314,8 @@ async fn what_the_configuration_has_instead_is_named() {
         ("--config platform --component wxC --to gh_7", "no account: pass --appid"),
     ] {
         let error = ran(line, Lang::En).await.unwrap_err();
-        assert!(error.text(Lang::En).contains(en), "{error}");
-        assert!(!error.text(Lang::Zh).is_ascii(), "{error}");
+        assert!(error.in_lang(Lang::En).contains(en), "{error}");
+        assert!(!error.in_lang(Lang::Zh).is_ascii(), "{error}");
     }
 }
 
@@ -337,8 +339,8 @@ async fn what_is_missing_is_named_in_both_languages() {
         ("--token t --appid wx1 --safe --encoding-aes-key abc", "encoding_aes_key: 3 characters"),
     ] {
         let error = ran(line, Lang::En).await.unwrap_err();
-        assert!(error.text(Lang::En).starts_with(en), "{error}");
+        assert!(error.in_lang(Lang::En).starts_with(en), "{error}");
         let is_our_own = !matches!(error, SendError::Config(_));
-        assert_eq!(!error.text(Lang::Zh).is_ascii(), is_our_own, "{error}");
+        assert_eq!(!error.in_lang(Lang::Zh).is_ascii(), is_our_own, "{error}");
     }
 }

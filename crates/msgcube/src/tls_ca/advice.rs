@@ -5,11 +5,11 @@ use std::{fmt::Write as _, path::PathBuf};
 use i18n::Lang;
 use i18n::text;
 
-use super::{Made, host, host::Host};
+use super::{IssuedFiles, host, host::CertificateHost};
 
 /// For machines.
-pub fn json(made: &Made) -> String {
-    let hosts: Vec<String> = made.hosts.iter().map(Host::to_string).collect();
+pub fn json(made: &IssuedFiles) -> String {
+    let hosts: Vec<String> = made.hosts.iter().map(CertificateHost::to_string).collect();
     let object = serde_json::json!({
         "renewed": made.renewed,
         "hosts": hosts,
@@ -24,11 +24,11 @@ pub fn json(made: &Made) -> String {
 }
 
 /// For people.
-pub fn text(made: &Made, lang: Lang) -> String {
+pub fn text(made: &IssuedFiles, lang: Lang) -> String {
     files(made, lang) + &steps(made, lang)
 }
 
-fn files(made: &Made, lang: Lang) -> String {
+fn files(made: &IssuedFiles, lang: Lang) -> String {
     let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority_until);
     let head = if made.renewed {
         text!("A new certificate by the authority that was there, for ").in_lang(lang)
@@ -52,14 +52,14 @@ fn files(made: &Made, lang: Lang) -> String {
     text
 }
 
-fn steps(made: &Made, lang: Lang) -> String {
+fn steps(made: &IssuedFiles, lang: Lang) -> String {
     let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
     let step = |(title, body): (String, String)| format!("\n{title}\n{body}");
     titles.into_iter().zip(bodies).map(step).collect::<Vec<_>>().concat()
 }
 
-fn config(made: &Made) -> String {
+fn config(made: &IssuedFiles) -> String {
     let (cert, key) = (made.folder.server(), made.folder.server_key());
     let setting = |name: &str, path: PathBuf| format!("{name} = \"{}\"", path.display());
     let listen = "listen = \"0.0.0.0:443\"".to_owned();
@@ -68,7 +68,7 @@ fn config(made: &Made) -> String {
 
 /// Commands for the usual systems and for programs that bring lists of their own. Where a setting replaces the whole
 /// list, it is the system's that is named.
-fn trust(made: &Made) -> String {
+fn trust(made: &IssuedFiles) -> String {
     let ca = made.folder.ca();
     let ca = ca.display();
     let debian = "/usr/local/share/ca-certificates/msgcube.crt";
@@ -86,11 +86,11 @@ fn trust(made: &Made) -> String {
     ])
 }
 
-fn names(made: &Made, lang: Lang) -> String {
+fn names(made: &IssuedFiles, lang: Lang) -> String {
     let address = text!("ADDRESS_OF_MSGCUBE").in_lang(lang);
     let note = text!("The machine of msgcube itself must still find the real host if [upstream] is used.")
         .in_lang(lang);
-    let names = made.hosts.iter().filter(|host| matches!(host, Host::Name(_)));
+    let names = made.hosts.iter().filter(|host| matches!(host, CertificateHost::Name(_)));
     let lines = names.map(|host| format!("{address} {host}"));
     indented(lines.chain([note.clone()]))
 }

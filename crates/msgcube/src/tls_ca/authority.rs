@@ -15,7 +15,7 @@ use server::net::tls;
 use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{error::TlsCaError, host::Host};
+use super::{error::TlsCaError, host::CertificateHost};
 
 /// How long the authority holds.
 const AUTHORITY_YEARS: i16 = 10;
@@ -53,7 +53,7 @@ pub struct Authority {
 
 impl Authority {
     /// A new one that can vouch for these hosts and nothing else.
-    pub fn make(key: KeyPair, hosts: &[Host], now_s: i64) -> Result<Authority, TlsCaError> {
+    pub fn make(key: KeyPair, hosts: &[CertificateHost], now_s: i64) -> Result<Authority, TlsCaError> {
         let until = date(now_s)?.saturating_add(AUTHORITY_YEARS.years());
         let root_key = KeyPair::generate()?;
         let mut root = named("msgcube root", &root_key);
@@ -85,7 +85,7 @@ impl Authority {
     pub fn issue(
         &self,
         key: &KeyPair,
-        hosts: &[Host],
+        hosts: &[CertificateHost],
         now_s: i64,
         until: Date,
     ) -> Result<Certificate, TlsCaError> {
@@ -102,7 +102,12 @@ impl Authority {
     }
 
     /// What a client that trusts this authority says to a server's certificate.
-    pub fn check(&self, server: &Certificate, hosts: &[Host], now_s: i64) -> Result<(), webpki::Error> {
+    pub fn check(
+        &self,
+        server: &Certificate,
+        hosts: &[CertificateHost],
+        now_s: i64,
+    ) -> Result<(), webpki::Error> {
         let anchor = webpki::anchor_from_trusted_cert(&self.root.der)?;
         let certificate = EndEntityCert::try_from(&server.der)?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
@@ -121,7 +126,12 @@ impl Authority {
     }
 
     /// Hosts outside the constraints that the authority was made with.
-    pub fn refused(&self, key: &KeyPair, hosts: &[Host], now_s: i64) -> Result<Vec<Host>, TlsCaError> {
+    pub fn refused(
+        &self,
+        key: &KeyPair,
+        hosts: &[CertificateHost],
+        now_s: i64,
+    ) -> Result<Vec<CertificateHost>, TlsCaError> {
         let mut refused = Vec::new();
         for host in hosts {
             let alone = std::slice::from_ref(host);
@@ -151,7 +161,7 @@ fn named(what: &str, key: &KeyPair) -> CertificateParams {
 }
 
 /// Lets it sign for servers of these hosts, and `below` further authorities.
-fn constrain(params: &mut CertificateParams, below: u8, hosts: &[Host]) {
+fn constrain(params: &mut CertificateParams, below: u8, hosts: &[CertificateHost]) {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.name_constraints = Some(only(hosts));
@@ -178,27 +188,27 @@ fn serial_number() -> Result<SerialNumber, TlsCaError> {
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn alternative_name(host: &Host) -> Result<SanType, rcgen::Error> {
+fn alternative_name(host: &CertificateHost) -> Result<SanType, rcgen::Error> {
     Ok(match host {
-        Host::Name(name) => SanType::DnsName(name.as_ref().try_into()?),
-        Host::Address(address) => SanType::IpAddress(*address),
+        CertificateHost::Name(name) => SanType::DnsName(name.as_ref().try_into()?),
+        CertificateHost::Address(address) => SanType::IpAddress(*address),
     })
 }
 
 /// A constraint binds names of its own kind only: a kind without any host is excluded as a whole.
-fn only(hosts: &[Host]) -> NameConstraints {
+fn only(hosts: &[CertificateHost]) -> NameConstraints {
     let permitted = hosts.iter().map(|host| match host {
-        Host::Name(name) => GeneralSubtree::DnsName(name.as_ref().to_owned()),
-        Host::Address(address) => {
+        CertificateHost::Name(name) => GeneralSubtree::DnsName(name.as_ref().to_owned()),
+        CertificateHost::Address(address) => {
             let bits = if address.is_ipv4() { 32 } else { 128 };
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
         }
     });
     let mut excluded = Vec::new();
-    if !hosts.iter().any(|host| matches!(host, Host::Name(_))) {
+    if !hosts.iter().any(|host| matches!(host, CertificateHost::Name(_))) {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
-    if !hosts.iter().any(|host| matches!(host, Host::Address(_))) {
+    if !hosts.iter().any(|host| matches!(host, CertificateHost::Address(_))) {
         let any = |address: IpAddr| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, 0));
         excluded.extend([any([0; 4].into()), any([0; 16].into())]);
     }

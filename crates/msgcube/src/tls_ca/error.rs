@@ -55,34 +55,8 @@ pub enum TlsCaError {
 }
 
 impl TlsCaError {
-    /// The same in the language of the terminal.
+    /// The error in a language.
     pub fn in_lang(&self, lang: Lang) -> String {
-        let zh = match self {
-            TlsCaError::KeyMissing { path } => format!(
-                "缺少 {}：请把它暂时放回 ca.pem 旁边再运行，或用另一个 --dir 新建证书颁发机构",
-                path.display()
-            ),
-            TlsCaError::CaMissing { path } => format!(
-                "有 ca.key 而缺少 {}：请把它放回再运行，或用另一个 --dir 新建证书颁发机构",
-                path.display()
-            ),
-            TlsCaError::NotAKey { path } => {
-                format!("{} 不是私钥：请从备份恢复，或删除后重新运行", path.display())
-            }
-            TlsCaError::NotTheKeys { path } => {
-                format!("{} 与 ca.key 不匹配：请把两者一起恢复，或用另一个 --dir 新建", path.display())
-            }
-            TlsCaError::Refused { path, hosts } => format!(
-                "{} 是为其他主机制作的，不能为 {hosts} 签发证书：请去掉它们，或用另一个 --dir 新建并分发新的 ca.pem",
-                path.display()
-            ),
-            TlsCaError::Ends { path, until } => format!(
-                "{} 将于 {until} 到期，早于要签发的证书：请减小 --days，或用另一个 --dir 新建",
-                path.display()
-            ),
-            TlsCaError::Clock => "系统时间不正确：请先校准".to_owned(),
-            _ => return self.to_string(),
-        };
-        lang.pick(self.to_string(), zh)
+        i18n::translated(lang, &self.to_string())
     }
 }

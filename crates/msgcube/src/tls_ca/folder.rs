@@ -19,14 +19,14 @@ const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 
 /// Where the four files lie.
-pub struct Folder(PathBuf);
+pub struct TlsFolder(PathBuf);
 
-impl Folder {
+impl TlsFolder {
     /// Makes it, if it is not there.
-    pub fn open(path: &Path) -> Result<Folder, TlsCaError> {
+    pub fn open(path: &Path) -> Result<TlsFolder, TlsCaError> {
         let error = |source| TlsCaError::File { path: path.to_owned(), source };
         files::create_folder(path).map_err(error)?;
-        Ok(Folder(path.canonicalize().map_err(error)?))
+        Ok(TlsFolder(path.canonicalize().map_err(error)?))
     }
 
     pub fn ca(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use super::*;
 /// 2026-11-23.
 const NOW_S: i64 = 1_795_400_000;
 
-fn hosts(names: &[&str]) -> Vec<Host> {
+fn hosts(names: &[&str]) -> Vec<CertificateHost> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 

@@ -1,0 +1,54 @@
+//! Why a server gave no answer, in both languages.
+
+use i18n::{Text, text};
+use rustls::CertificateError;
+
+use super::{ProbeError, exchange::NoAnswer};
+
+/// What went wrong.
+pub fn probe_error(fault: &ProbeError) -> Text {
+    match fault {
+        ProbeError::Name(why) => text!("the name leads nowhere: {why}", why = Text::of_english(why)),
+        ProbeError::Refused => text!("the connection is refused"),
+        ProbeError::Unconnected(why) => text!("no connection: {why}", why = Text::of_english(why)),
+        ProbeError::Tls(why) => text!("no TLS: {why}", why = Text::of_english(why)),
+        ProbeError::Untrusted(error) => {
+            let why = untrusted(error);
+            text!("its certificate is not trusted: {why}", why)
+        }
+        ProbeError::Silent(NoAnswer::Late) => text!("connected, and no answer within 6 s"),
+        ProbeError::Silent(why) => no_answer(*why),
+    }
+}
+
+/// What became of a request on a connection.
+pub fn no_answer(why: NoAnswer) -> Text {
+    match why {
+        NoAnswer::Unreached => text!("could not be reached"),
+        NoAnswer::Closed => text!("closed without an answer"),
+        NoAnswer::BrokenOff => text!("the answer broke off"),
+        NoAnswer::NotHttp => text!("what came is no HTTP/1.1"),
+        NoAnswer::TooLarge => text!("the answer is over 8 MiB"),
+        NoAnswer::Late => text!("no answer in time"),
+    }
+}
+
+/// What a verifier has against a certificate.
+pub fn untrusted(error: &rustls::Error) -> Text {
+    let rustls::Error::InvalidCertificate(cause) = error else { return Text::plain(error.to_string()) };
+    match cause {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            text!("it is over")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            text!("it is not valid yet")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            text!("it is for another name")
+        }
+        CertificateError::UnknownIssuer => text!(
+            "no authority of this system vouches for it, or a certificate between is missing in its chain"
+        ),
+        other => Text::plain(format!("{other:?}")),
+    }
+}
