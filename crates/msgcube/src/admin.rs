@@ -1,5 +1,5 @@
-//! `msgcube account`, `msgcube key` and `msgcube reload`: accounts, keys and settings of a running server, by its own
-//! interface.
+//! `msgcube account`, `msgcube key` and `msgcube reload`: change accounts, API keys and settings of a running server
+//! through its admin API.
 
 mod account;
 mod connection;
@@ -17,7 +17,7 @@ use i18n::Lang;
 pub use key::KeyCommand;
 use serde_json::Value;
 
-/// `msgcube account`
+/// Arguments of `msgcube account`.
 #[derive(Args, Debug)]
 pub struct AccountArgs {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct AccountArgs {
     command: AccountCommand,
 }
 
-/// `msgcube key`
+/// Arguments of `msgcube key`.
 #[derive(Args, Debug)]
 pub struct KeyArgs {
     #[command(flatten)]
@@ -35,17 +35,17 @@ pub struct KeyArgs {
     command: KeyCommand,
 }
 
-/// `msgcube reload`
+/// Arguments of `msgcube reload`.
 #[derive(Args, Debug)]
 pub struct ReloadArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Looks up the server and the key in a configuration file.
+/// Reads the server's address and the admin key from a configuration file. The error is a sentence.
 pub type ServerConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
-/// What is asked of a server.
+/// A command for a running server.
 enum AdminCommand {
     Account(AccountCommand),
     Key(KeyCommand),
@@ -61,16 +61,16 @@ impl AdminCommand {
         }
     }
 
-    fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
+    fn answer_text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
-            AdminCommand::Account(command) => command.text(answer, lang, columns),
-            AdminCommand::Key(command) => command.text(answer, lang, columns),
-            AdminCommand::Reload => reload::shown(answer, lang),
+            AdminCommand::Account(command) => command.answer_text(answer, lang, columns),
+            AdminCommand::Key(command) => command.answer_text(answer, lang, columns),
+            AdminCommand::Reload => reload::answer_text(answer, lang),
         }
     }
 }
 
-/// Runs `msgcube account`; `columns`: of the terminal.
+/// Runs `msgcube account`. `columns` is the width of the terminal.
 pub async fn account(
     args: AccountArgs,
     lang: Lang,
@@ -81,7 +81,7 @@ pub async fn account(
     run(&args.server, AdminCommand::Account(args.command), lang, columns, read_config, out).await
 }
 
-/// Runs `msgcube key`; `columns`: of the terminal.
+/// Runs `msgcube key`. `columns` is the width of the terminal.
 pub async fn key(
     args: KeyArgs,
     lang: Lang,
@@ -105,35 +105,35 @@ pub async fn reload(
 
 async fn run(
     server: &ServerArgs,
-    asked: AdminCommand,
+    command: AdminCommand,
     lang: Lang,
     columns: usize,
     read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let answer = asked.run(&AdminConnection::new(server, read_config)?, lang).await?;
-    let text = if server.json { answer.to_string() } else { asked.text(&answer, lang, columns) };
+    let answer = command.run(&AdminConnection::new(server, read_config)?, lang).await?;
+    let text = if server.json { answer.to_string() } else { command.answer_text(&answer, lang, columns) };
     Ok(writeln!(out, "{text}")?)
 }
 
-/// A text of an answer; nothing if it is not there.
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+/// A text field of an answer; empty if it is missing.
+fn text_field<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// The texts of a list, behind one another.
-fn joined(value: &Value) -> String {
+/// The texts of a list, separated by commas.
+fn join_texts(value: &Value) -> String {
     let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A moment as the server writes it, `2026-11-01T05:00:00+08:00`, for people: Beijing time to the minute.
-fn moment(text: &str) -> String {
+/// Turns a time as the server writes it, `2026-11-01T05:00:00+08:00`, into Beijing time to the minute.
+fn short_time(text: &str) -> String {
     let minute = text.get(..16).filter(|_| text.ends_with("+08:00"));
     minute.map_or_else(|| text.to_owned(), |minute| minute.replacen('T', " ", 1))
 }
 
-fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+fn list_field<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 
@@ -164,10 +164,10 @@ mod tests {
         let account =
             json!({ "appid": long, "original_id": name, "platforms": [platform], "coverage": coverage });
         for lang in [Lang::En, Lang::Zh] {
-            let listed = KeyCommand::List.text(&keys, lang, COLUMNS);
+            let listed = KeyCommand::List.answer_text(&keys, lang, COLUMNS);
             fits(&listed);
-            fits(&AccountCommand::List.text(&accounts, lang, COLUMNS));
-            fits(&AccountCommand::Show { appid: long.clone() }.text(&account, lang, COLUMNS));
+            fits(&AccountCommand::List.answer_text(&accounts, lang, COLUMNS));
+            fits(&AccountCommand::Show { appid: long.clone() }.answer_text(&account, lang, COLUMNS));
         }
     }
 
@@ -177,9 +177,9 @@ mod tests {
             "id": "0123456789abcdef", "name": "grafana", "scopes": ["read"],
             "created": "2026-11-01T05:00:59+08:00", "expires": "2027-11-02T05:00:00+08:00", "expired": true,
         }] });
-        let text = KeyCommand::List.text(&keys, Lang::En, COLUMNS);
+        let text = KeyCommand::List.answer_text(&keys, Lang::En, COLUMNS);
         let line = text.lines().find(|line| line.contains("grafana")).unwrap();
         assert!(line.contains("0123456789abcdef") && line.contains("2026-11-01 05:00"), "{text}");
-        assert_eq!(moment("2026-11-01T05:00:59Z"), "2026-11-01T05:00:59Z");
+        assert_eq!(short_time("2026-11-01T05:00:59Z"), "2026-11-01T05:00:59Z");
     }
 }

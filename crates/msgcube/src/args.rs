@@ -1,4 +1,4 @@
-//! The command line: what was typed becomes what is meant, and errors become words and an exit status.
+//! The command line: parses the arguments, runs the command, and turns errors into a message and an exit status.
 
 use std::{
     ffi::OsString,
@@ -96,7 +96,7 @@ enum TlsCommand {
     Ca(TlsCaArgs),
 }
 
-/// What `msgcube serve` takes.
+/// Arguments of `msgcube serve`.
 #[derive(Debug, clap::Args)]
 struct ServeArgs {
     /// The configuration file
@@ -121,7 +121,7 @@ fn parse_moment(text: &str) -> Result<i64, String> {
     moment.map(Timestamp::as_second).map_err(|_| "write it like 2014-12-01T00:00:00+08:00".to_owned())
 }
 
-/// Why a command failed, in the user's language.
+/// Why a command failed: the text to show.
 struct CommandFailure(String);
 
 impl<E: std::error::Error> From<E> for CommandFailure {
@@ -130,25 +130,25 @@ impl<E: std::error::Error> From<E> for CommandFailure {
     }
 }
 
-/// Runs what was typed; 0 if it did what it is for.
+/// Runs the command that was typed. The exit status is 0 if it succeeded.
 pub fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed_lang = chinese::typed_lang(&typed);
     match Cli::try_parse_from(typed) {
         Ok(cli) => run(cli),
-        Err(said) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
-            chinese::show(&said, terminal_columns())
+        Err(error) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
+            chinese::print_error(&error, terminal_columns())
         }
-        Err(said) => said.exit(),
+        Err(error) => error.exit(),
     }
 }
 
 fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
-    // Openids and keys are for the owner's eyes.
+    // Files may hold openids and keys: only their owner may read them.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(locale);
-    // It changes the environment, so no other thread may run yet.
+    // This changes the environment, so it must run before other threads start.
     let sockets = match &cli.command {
         Command::Serve(_) => HandedOver::take(),
         _ => Ok(HandedOver::default()),
@@ -158,7 +158,7 @@ fn run(cli: Cli) -> ExitCode {
         Err(error) => return fail(&CommandFailure(error.to_string()), lang),
     };
     let done = runtime.block_on(run_command(cli.command, lang, sockets));
-    // A name that is still being looked up holds nobody up; what matters was waited for.
+    // Do not wait for a DNS lookup that still runs. Everything that matters has finished.
     runtime.shutdown_background();
     match done {
         Ok(status) => status,
@@ -166,7 +166,7 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// `--lang`
+/// Parses the value of `--lang`.
 fn lang_parser() -> impl TypedValueParser<Value = Lang> {
     let values = [("en", "English"), ("zh", "Chinese (simplified)")];
     let values = values.map(|(code, about)| PossibleValue::new(code).help(about));
@@ -180,7 +180,11 @@ fn locale() -> Lang {
 }
 
 fn fail(failure: &CommandFailure, lang: Lang) -> ExitCode {
-    output::note(format_args!("{}{}", text!("error: ").in_lang(lang), i18n::translated(lang, &failure.0)));
+    output::print_note(format_args!(
+        "{}{}",
+        text!("error: ").in_lang(lang),
+        i18n::translated(lang, &failure.0)
+    ));
     ExitCode::FAILURE
 }
 
@@ -198,7 +202,7 @@ async fn run_command(
         }
         Command::Doctor(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, context(lang), &read, out).await?;
+            let is_well = doctor::run(args, run_context(lang), &read, out).await?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
@@ -207,7 +211,7 @@ async fn run_command(
             done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
-            let done = conformance::run(args, context(lang), &configured_account, out).await;
+            let done = conformance::run(args, run_context(lang), &configured_account, out).await;
             let agrees = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(conformance::STATUS_DIFFERS) })
         }
@@ -253,12 +257,12 @@ async fn run_command(
     }
 }
 
-fn context(lang: Lang) -> RunContext {
+fn run_context(lang: Lang) -> RunContext {
     RunContext { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
 async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, CommandFailure> {
-    // First of all: until then it would end the process.
+    // First of all: without a handler SIGHUP would end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
     let read = move || {
@@ -274,7 +278,7 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Command
     }
     if args.now.is_some() {
         tracing::warn!(
-            "--now: messages and coverage are kept in data_dir as of that time; use a folder for trials"
+            "--now: messages and coverage are stored in data_dir with that time; use a separate folder for trials"
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
@@ -283,18 +287,18 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Command
     Ok(ExitCode::SUCCESS)
 }
 
-/// On a terminal, unless its owner wants none. Source: no-color.org.
+/// Colours only on a terminal, and only if NO_COLOR is not set. Source: no-color.org.
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
 }
 
-/// How wide what is printed may be.
+/// Width of the output in columns.
 fn columns() -> usize {
     terminal_columns().unwrap_or(table::COLUMNS)
 }
 
-/// None: not a terminal, or one that does not say.
+/// Width of the terminal in columns. None: standard output is not a terminal, or its width is unknown.
 fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
@@ -327,7 +331,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Logs to stderr; `RUST_LOG` chooses what, by default what an operator should know.
+/// Starts the log on standard error. `RUST_LOG` sets the level; the default is `info`.
 fn start_log(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));

@@ -1,7 +1,8 @@
-//! `msgcube conformance`: asks any server that claims to be this interface what WeChat is known to answer, and shows where
-//! it agrees. What is shown is always a record of the answers, without secrets, whether it was made now or sent in.
+//! `msgcube conformance`: checks whether a server answers as WeChat does. The answers go into a record without secrets;
+//! the report is always made from a record, a new one or one from a file.
 
 pub mod case;
+mod case_run;
 pub mod complaint;
 mod describe;
 mod error;
@@ -15,7 +16,6 @@ pub mod request;
 pub mod rows;
 mod run;
 pub mod template;
-mod walk;
 
 use std::{
     io::Write,
@@ -29,8 +29,8 @@ use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
 use self::{
-    case::Case, kit::CaseGroup, live::LiveServer, record::AnswerRecord, report::ConformanceReport, run::Plan,
-    walk::SkipReason,
+    case::Case, case_run::SkipReason, kit::CaseGroup, live::LiveServer, record::AnswerRecord,
+    report::ConformanceReport, run::Plan,
 };
 use crate::{
     doctor::RunContext,
@@ -39,11 +39,11 @@ use crate::{
 };
 use i18n::Lang;
 
-/// The exit status if something differs.
+/// Exit status if an answer differs.
 pub const STATUS_DIFFERS: u8 = 3;
 const PAUSE_MS_MAX: u64 = 60_000;
 
-/// The command line of `msgcube conformance`.
+/// Arguments of `msgcube conformance`.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
@@ -92,7 +92,7 @@ fn parse_base(text: &str) -> Result<Address, String> {
     Address::parse_base(text)
 }
 
-/// Asks or reads, and shows; whether the server is the interface.
+/// Asks a server or reads a record, and prints the report. Returns whether the answers agree with the interface.
 pub async fn run(
     args: ConformanceArgs,
     context: RunContext,
@@ -110,12 +110,12 @@ pub async fn run(
         Some(asked) => asked.plan.leaves_out(case).unwrap_or(SkipReason::BrokenOff),
         None => SkipReason::NotRecorded,
     };
-    let walks = record.judged(&groups, why_missing).await;
+    let results = record.judge(&groups, why_missing).await;
     let report = ConformanceReport {
         server: asked.as_ref().map_or_else(|| record.server.clone(), |asked| asked.target.to_string()),
         day: record.day,
         groups: &groups,
-        walks,
+        results,
         is_strict: args.strict,
     };
     let text = match (args.json, args.markdown) {
@@ -149,27 +149,27 @@ async fn ask(
         (None, Some(base)) => parse_base(&base).map_err(ConformanceError::Target)?,
         (None, None) => return Err(ConformanceError::NoTarget),
     };
-    // What cannot be written is said before anything is asked.
-    args.record.as_deref().map(record::beside).transpose()?;
+    // If the record cannot be written, fail before the first request.
+    args.record.as_deref().map(record::temporary_file_for).transpose()?;
     let pause = args.pause_ms.map(Duration::from_millis);
     let mut live = LiveServer::new(target, args.ca.as_deref(), pause, context.clock.clone())?;
     let plan = Plan { disturb: args.disturb, has_secret: matches!(credentials, Credentials::Account { .. }) };
     let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, context).await?;
     if let Some(path) = &args.record {
-        record.clone().for_others(args.keep_figures).write(path)?;
+        record.clone().for_sharing(args.keep_figures).write(path)?;
         let written = text!("written; read it before you send it in").in_lang(context.lang);
-        output::note(format_args!("{}: {written}", path.display()));
+        output::print_note(format_args!("{}: {written}", path.display()));
     }
     Ok((record, AskedServer { target: live.address().clone(), plan, broken_off }))
 }
 
-/// A record of another version may have cases that this one does not know.
+/// Reads a record. A record of another version may have cases that this version does not know.
 fn read(path: &Path, groups: &[CaseGroup], lang: Lang) -> Result<AnswerRecord, ConformanceError> {
     let record = AnswerRecord::read(path)?;
-    let unknown = record.unknown(groups).count();
+    let unknown = record.unknown_cases(groups).count();
     if unknown > 0 {
         let kit = &record.kit;
-        output::note(
+        output::print_note(
             text!(
                 "{unknown} cases of the record (of version {kit}) are not known to this version",
                 unknown,

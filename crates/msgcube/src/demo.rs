@@ -1,5 +1,5 @@
-//! `msgcube demo`: a year that could have been, what it prints, and its arguments. Nothing here does I/O or reads
-//! the clock; serving and feeding the year through the intake is the program's business.
+//! `msgcube demo`: generates a year of messages, prints figures, and serves them. Only `run` does I/O and reads the
+//! clock.
 
 mod account;
 mod announce;
@@ -17,7 +17,7 @@ pub use announce::{AccountReport, AnnouncementContext, all_figures, announcement
 pub use run::run;
 pub use year::{Year, year};
 
-/// What `msgcube demo` takes.
+/// Arguments of `msgcube demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// The same seed gives the same accounts and, at the same moment, the same messages

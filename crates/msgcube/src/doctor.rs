@@ -1,5 +1,5 @@
-//! `msgcube doctor`: looks at an installation as its operator would, from the configuration to what WeChat meets, and
-//! says what to do. It changes nothing and prints no secret.
+//! `msgcube doctor`: checks an installation, from the configuration to the address that WeChat calls, and says what to
+//! do. It changes nothing and prints no secret.
 
 mod callback;
 mod clock_offset;
@@ -37,14 +37,14 @@ use finding::{Finding, Group, Section, Severity};
 use installation::Installation;
 use serving::ServerState;
 
-/// Accounts that are looked at side by side.
+/// Accounts that are checked at the same time.
 const ACCOUNTS_AT_ONCE: usize = 8;
-/// Accounts added at run time that are shown even if nothing is to be said of them.
+/// Up to this number, accounts added at run time are shown even without a problem.
 const ADDED_SHOWN_MAX: usize = 50;
-/// Whoever waits longer is shown that something happens.
-const PATIENCE: Duration = Duration::from_millis(400);
+/// After this time a progress spinner is shown.
+const SPINNER_DELAY: Duration = Duration::from_millis(400);
 
-/// What `msgcube doctor` takes.
+/// Arguments of `msgcube doctor`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 It plays WeChat's check of the address and messages of 1970 by the user msgcube-doctor: they are answered as usual,
@@ -76,21 +76,21 @@ fn parse_base(text: &str) -> Result<Address, String> {
     Address::parse_base(text)
 }
 
-/// Reads a configuration file, or says why not.
+/// Reads a configuration file. The error is a sentence.
 pub type ConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
 
-/// What the command finds around it.
+/// The language, clock and terminal of a command.
 #[derive(Clone, Debug)]
 pub struct RunContext {
     pub lang: Lang,
     pub clock: Clock,
-    /// The output may be coloured.
+    /// Whether the output may have colours.
     pub colours: bool,
-    /// How wide it is; none: as wide as may be.
+    /// Width of the output in columns. None: no limit.
     pub columns: Option<usize>,
 }
 
-/// Looks at everything and prints what was found; whether there are no problems.
+/// Runs all checks and prints the findings. Returns whether there are no problems.
 pub async fn run(
     args: DoctorArgs,
     context: RunContext,
@@ -98,7 +98,7 @@ pub async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<bool, io::Error> {
     let sections = match read_config(&args.config) {
-        Err(why) => vec![of(Group::Configuration, vec![configuration::unusable(&why)])],
+        Err(why) => vec![section(Group::Configuration, vec![configuration::unusable(&why)])],
         Ok(config) => examine(&args, &context, config).await,
     };
     if args.json {
@@ -109,7 +109,7 @@ pub async fn run(
     Ok(report::FindingCounts::of(&sections).problems == 0)
 }
 
-fn of(group: Group, findings: Vec<Finding>) -> Section {
+fn section(group: Group, findings: Vec<Finding>) -> Section {
     Section { group, findings }
 }
 
@@ -122,7 +122,7 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
     let installation = Arc::new(Installation {
         config,
         clock: context.clock.clone(),
-        lines: Prober::also_trusting([]),
+        prober: Prober::also_trusting([]),
         server,
         server_is_here: args.server.as_ref().is_none_or(is_loopback),
         url: args.url.clone(),
@@ -138,29 +138,29 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
         serving_and_accounts(&installation)
     );
     progress.abort();
-    // Its last lines go with it.
+    // Wait until the spinner is removed from the terminal.
     let _ = progress.await;
     let (server, accounts) = served;
     configuration.extend(unknown_account(&installation, &accounts));
     let mut sections = vec![
-        of(Group::Configuration, configuration),
-        of(Group::Clock, clock),
-        of(Group::Disk, disk),
-        of(Group::Https, https),
-        of(Group::Server, server),
+        section(Group::Configuration, configuration),
+        section(Group::Clock, clock),
+        section(Group::Disk, disk),
+        section(Group::Https, https),
+        section(Group::Server, server),
     ];
     sections.extend(accounts);
     sections
 }
 
-/// Whether an address never leaves this machine.
+/// Whether an address is this machine's loopback address.
 fn is_loopback(address: &Address) -> bool {
     let uri = address.below("/").unwrap_or_default();
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// An account that was asked for stands in the configuration, or the running server has it.
+/// A finding if neither the configuration nor the running server has the account of `--appid`.
 fn unknown_account(installation: &Installation, accounts: &[Section]) -> Option<Finding> {
     let appid = installation.appid.as_deref().filter(|_| accounts.is_empty())?;
     let found =
@@ -169,20 +169,20 @@ fn unknown_account(installation: &Installation, accounts: &[Section]) -> Option<
     Some(Finding::problem("appid", found, remedy))
 }
 
-/// The server first: what it says decides what can be played to its accounts.
+/// Checks the server first: its answers decide which callbacks can be played.
 async fn serving_and_accounts(installation: &Arc<Installation>) -> (Vec<Finding>, Vec<Section>) {
     let (served, findings) = serving::check(installation).await;
     let served = Arc::new(served);
-    let places = Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE));
+    let permits = Arc::new(Semaphore::new(ACCOUNTS_AT_ONCE));
     let tasks: Vec<_> = installation
         .accounts()
         .cloned()
         .map(|config| {
-            let (installation, served, places) = (installation.clone(), served.clone(), places.clone());
+            let (installation, served, permits) = (installation.clone(), served.clone(), permits.clone());
             tokio::spawn(async move {
-                // Never closed, so there is always a place in the end.
-                let _place = places.acquire().await;
-                account(&installation, &config, &served).await
+                // The semaphore is never closed, so this always succeeds.
+                let _permit = permits.acquire().await;
+                check_account(&installation, &config, &served).await
             })
         })
         .collect();
@@ -191,27 +191,27 @@ async fn serving_and_accounts(installation: &Arc<Installation>) -> (Vec<Finding>
         sections.extend(task.await.ok());
     }
     sections.extend(added_accounts(installation, &served));
-    sections.extend(platforms(installation, &served).await);
+    sections.extend(check_platforms(installation, &served).await);
     (findings, sections)
 }
 
-/// One after the other: hardly anybody has more than one.
-async fn platforms(installation: &Installation, served: &ServerState) -> Vec<Section> {
+/// Checks the platforms one after the other: most installations have at most one.
+async fn check_platforms(installation: &Installation, served: &ServerState) -> Vec<Section> {
     let mut sections = Vec::new();
     for config in installation.config.components.iter().filter(|config| installation.wants(&config.appid)) {
         let findings = platform::check(installation, config, served).await;
-        sections.push(of(Group::Platform(config.appid.clone()), findings));
+        sections.push(section(Group::Platform(config.appid.clone()), findings));
     }
     sections
 }
 
-async fn account(installation: &Installation, config: &AccountConfig, served: &ServerState) -> Section {
+async fn check_account(installation: &Installation, config: &AccountConfig, served: &ServerState) -> Section {
     let callbacks = async {
         let relay = match &config.relay {
             Some(relay) => relay::check(installation, relay).await,
             None => Vec::new(),
         };
-        let is_bot_well = relay.iter().all(|finding| finding.state == Severity::Ok);
+        let is_bot_well = relay.iter().all(|finding| finding.severity == Severity::Ok);
         let mut findings = callback::check(installation, config, served, is_bot_well).await;
         findings.extend(relay);
         findings
@@ -228,10 +228,11 @@ async fn account(installation: &Installation, config: &AccountConfig, served: &S
     findings.extend(token);
     let listed = served.accounts.iter().flatten().find(|listed| listed["appid"] == config.appid);
     findings.extend(listed.map(|listed| coverage::check(installation, listed)));
-    of(Group::Account(config.appid.clone()), findings)
+    section(Group::Account(config.appid.clone()), findings)
 }
 
-/// Accounts that stand in no file: their secrets are the server's alone. Of many only those with something to say.
+/// Accounts added at run time. Only the server knows their secrets, so only their coverage is checked. Of many accounts
+/// only those with a finding are shown.
 fn added_accounts(installation: &Installation, served: &ServerState) -> Vec<Section> {
     let is_configured =
         |appid: &str| installation.config.accounts.iter().any(|account| account.appid == appid);
@@ -241,18 +242,18 @@ fn added_accounts(installation: &Installation, served: &ServerState) -> Vec<Sect
             let appid = listed["appid"]
                 .as_str()
                 .filter(|appid| installation.wants(appid) && !is_configured(appid))?;
-            Some(of(Group::Account(appid.to_owned()), vec![coverage::check(installation, listed)]))
+            Some(section(Group::Account(appid.to_owned()), vec![coverage::check(installation, listed)]))
         })
         .collect();
     if sections.len() > ADDED_SHOWN_MAX {
-        sections.retain(|section| section.findings.iter().any(|finding| finding.state != Severity::Ok));
+        sections.retain(|section| section.findings.iter().any(|finding| finding.severity != Severity::Ok));
     }
     sections
 }
 
-/// A sign of life on a terminal, for whoever has to wait; the bar itself is silent elsewhere.
+/// Shows a spinner while the checks run. Without a terminal it prints nothing.
 async fn show_progress(lang: Lang) {
-    tokio::time::sleep(PATIENCE).await;
+    tokio::time::sleep(SPINNER_DELAY).await;
     let bar = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);
@@ -263,7 +264,7 @@ async fn show_progress(lang: Lang) {
     std::future::pending::<()>().await;
 }
 
-/// Wiped off the terminal when dropped.
+/// Removes the spinner from the terminal when dropped.
 struct ClearedOnDrop(ProgressBar);
 
 impl Drop for ClearedOnDrop {

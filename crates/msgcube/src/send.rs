@@ -1,4 +1,4 @@
-//! `msgcube send`: one callback as WeChat would POST it, to see that everything is set up. Needs no WeChat.
+//! `msgcube send`: sends one callback as WeChat would, to test a setup without WeChat.
 
 mod answer;
 mod error;
@@ -24,10 +24,10 @@ use server::config::Config;
 use wechat::callback::cipher::AesKey;
 use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
 
-/// WeChat waits 5 s; a little more shows that a server is late rather than gone.
+/// WeChat waits 5 s for an answer. One second more tells a late server from a dead one.
 const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
 
-/// What `msgcube send` takes.
+/// Arguments of `msgcube send`.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args)]
 #[command(after_help = "\
@@ -97,14 +97,14 @@ pub struct SendArgs {
     pub json: bool,
 }
 
-/// A callback with its address, ready to go.
+/// A callback with its address, ready to send.
 struct PreparedCallback {
     url: String,
     body: String,
 }
 
-/// Sends one callback and tells what came of it; whether it was accepted, and counted as far as that is known. `now_s` is
-/// Unix seconds, `elapsed_ms` gives the milliseconds since it was made.
+/// Sends one callback and prints the result. Returns whether it was accepted, and not known to be uncounted. `now_s` is
+/// Unix seconds; `elapsed_ms` gives the milliseconds since the start of the command.
 pub async fn run(
     args: &SendArgs,
     lang: Lang,
@@ -129,20 +129,20 @@ pub async fn run(
         .body(Full::from(request.body.clone()))
         .map_err(|error| unusable(error.to_string()))?;
     let create_time = args.create_time.unwrap_or(now_s);
-    let figures = figures::of(args, config.as_ref(), &target, create_time)?;
+    let figures = figures::find(args, config.as_ref(), &target, create_time)?;
     refuse_gap(args, &target, figures.as_ref()).await?;
     let counting = CountCheck::before(figures).await;
     let started_ms = elapsed_ms();
     let sent = client.exchange(callback, LIMITS).await;
     let answer = answer::SendResult::of(sent, elapsed_ms().saturating_sub(started_ms));
     let counting = if answer.is_accepted() { counting.after().await } else { CountCheck::Unasked };
-    let told = answer::SendReport { answer, counting, may_be_repeat: may_be_repeat(args) };
-    writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;
-    Ok(told.is_well())
+    let report = answer::SendReport { answer, counting, may_be_repeat: may_be_repeat(args) };
+    writeln!(out, "{}", if args.json { report.json(&request.url) } else { report.text(lang, &request.url) })?;
+    Ok(report.is_well())
 }
 
-/// A plain callback that the account is going to refuse is not sent: its signature is right, so the server notes the
-/// time as lost.
+/// Refuses to send a plain callback that the account would refuse. Its signature is right, so the server would record a
+/// gap.
 async fn refuse_gap(
     args: &SendArgs,
     target: &CallbackTarget,
@@ -151,7 +151,7 @@ async fn refuse_gap(
     if target.is_encrypted || args.force {
         return Ok(());
     }
-    // Accounts added at run time are in no configuration.
+    // An account added at run time is in no configuration, so the server is asked.
     let is_refused = target.requires_encryption
         || match figures {
             Some(figures) => figures.require_encryption().await,
@@ -160,7 +160,8 @@ async fn refuse_gap(
     if is_refused { Err(SendError::RequiresEncryption) } else { Ok(()) }
 }
 
-/// Messages have a random number unless it is given; events have none then, and are told apart by their second.
+/// Whether the callback may repeat an earlier one. By default a message has a random MsgId. An event has none: two events
+/// of the same second are the same.
 fn may_be_repeat(args: &SendArgs) -> bool {
     args.msg_id.is_some() || Kind::of_msg_type(&args.msg_type) == Kind::Event
 }
@@ -170,7 +171,7 @@ fn prepare(args: &SendArgs, now_s: i64, target: &CallbackTarget) -> Result<Prepa
     getrandom::fill(&mut random)?;
     let (number, random) = random.split_at(8);
     let number = number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    // WeChat's own fit a signed number.
+    // MsgIds of WeChat fit a signed 64-bit number.
     let msg_id = args.msg_id.unwrap_or(number >> 1);
     let nonce = (number % 10_000_000_000).to_string();
     let envelope = Envelope { token: &target.token, timestamp: now_s, nonce: &nonce };
@@ -206,7 +207,7 @@ fn draft<'a>(args: &'a SendArgs, target: &'a CallbackTarget, now_s: i64, msg_id:
     }
 }
 
-/// The fields that WeChat documents for each kind.
+/// The fields that WeChat documents for each message type.
 fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
     let text = args.text.as_str();
     match kind {

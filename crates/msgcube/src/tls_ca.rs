@@ -1,5 +1,5 @@
-//! `msgcube tls ca`: an authority of one's own and a server certificate, for SDKs that have WeChat's host written into
-//! them. The authority can vouch for the hosts it is made for and for nothing else.
+//! `msgcube tls ca`: makes a private certificate authority and a server certificate, for SDKs with a hard-coded WeChat
+//! host. The authority can sign only for the hosts it was made for.
 
 mod advice;
 mod authority;
@@ -20,7 +20,7 @@ use self::{
 pub use self::{error::TlsCaError, host::CertificateHost};
 use i18n::Lang;
 
-/// What `msgcube tls ca` takes.
+/// Arguments of `msgcube tls ca`.
 #[derive(Args)]
 pub struct TlsCaArgs {
     /// A DNS name or IP address that clients ask for; may be given several times
@@ -37,17 +37,17 @@ pub struct TlsCaArgs {
     pub json: bool,
 }
 
-/// What was made, for people and machines.
+/// The certificates that were issued, and their files.
 struct IssuedFiles {
     folder: TlsFolder,
     hosts: Vec<CertificateHost>,
     authority_until: Date,
     server: Certificate,
-    /// The authority was there already: only the server's certificate is new.
+    /// The authority existed already; only the server's certificate is new.
     renewed: bool,
 }
 
-/// Makes or renews the files and says what they are for. `now_s` is Unix seconds.
+/// Makes or renews the files and prints what they are for. `now_s` is Unix seconds.
 pub fn run(args: TlsCaArgs, lang: Lang, now_s: i64, out: &mut impl Write) -> Result<(), TlsCaError> {
     let json = args.json;
     let made = make(args, now_s)?;
@@ -55,7 +55,7 @@ pub fn run(args: TlsCaArgs, lang: Lang, now_s: i64, out: &mut impl Write) -> Res
     Ok(())
 }
 
-/// Everything is made and checked before anything is written.
+/// All certificates are made and checked before a file is written.
 fn make(args: TlsCaArgs, now_s: i64) -> Result<IssuedFiles, TlsCaError> {
     let TlsCaArgs { hosts, dir, days, .. } = args;
     let folder = TlsFolder::open(&dir)?;
@@ -86,7 +86,7 @@ fn issue(
     if authority.until() < until {
         return Err(TlsCaError::Ends { path: folder.ca(), until: authority.until() });
     }
-    let refused = authority.refused(key, hosts, now_s)?;
+    let refused = authority.disallowed_hosts(key, hosts, now_s)?;
     if !refused.is_empty() {
         return Err(TlsCaError::Refused { path: folder.ca(), hosts: host::join(&refused) });
     }

@@ -1,4 +1,4 @@
-//! One request to the own interface of a server.
+//! One request to the admin API of a server.
 
 use std::{
     io,
@@ -24,7 +24,7 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
 
-/// Which server, and the key to it.
+/// Arguments that name the server and its admin key.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
     /// The server's configuration: its address and admin key are used
@@ -44,22 +44,22 @@ pub struct ServerArgs {
     pub json: bool,
 }
 
-/// What a configuration says about the server.
+/// Address and admin key as a configuration file has them.
 #[derive(Debug)]
 pub struct ConfiguredServer {
-    /// Where it listens.
+    /// Base URL where it listens.
     pub base: String,
-    /// Its admin key.
+    /// Its admin key, if one is set.
     pub admin_key: Option<Secret>,
 }
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The configuration; the text is its own.
+    /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
-    /// No key.
+    /// No admin key was found.
     #[error("no admin key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --admin-key-file")]
     NoKey,
     /// The running server does not know the key.
@@ -67,42 +67,42 @@ pub enum AdminError {
         "the server refuses the admin key (HTTP status 401); if admin_key itself changed in the file, reload by a signal (systemctl reload msgcube, or kill -HUP), or give the former key with --admin-key-file"
     )]
     FormerKey,
-    /// Nobody answers where the file says now.
+    /// No answer at the address that the file has now.
     #[error(
         "no answer from {base}: {why}; is the server running? If its address changed in the file, name the one in use with --server, or reload by a signal (systemctl reload msgcube, or kill -HUP)"
     )]
     Moved { base: String, why: String },
-    /// Not an address.
+    /// `--server` is not a base URL.
     #[error("--server: {0}")]
     Server(String),
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    /// Nobody answers.
+    /// No answer from the server.
     #[error(
         "no answer from {base}: {why}; is the server running? Start it with `msgcube serve`, or name it with --server"
     )]
     Lost { base: String, why: String },
-    /// Its certificate is not for this address, or of an authority that is not trusted here.
+    /// The certificate is for another name, or its authority is not trusted here.
     #[error(
         "{base}: {why}; name the server as its certificate does, --server https://YOUR_HOST, or set admin_listen to a loopback address"
     )]
     Certificate { base: String, why: String },
-    /// The server refuses.
+    /// The server answered with an error status.
     #[error("{text} (HTTP status {status})")]
     Refused { status: u16, text: String },
-    /// Probably a mistake, and nobody said that it is none.
+    /// The appid is probably a mistake, and the user did not confirm it.
     #[error(
         "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If it is meant so, add --yes"
     )]
     UnusualAppid(String),
-    /// What was typed makes no sense.
+    /// An argument cannot be parsed.
     #[error("{0}")]
     Usage(String),
-    /// No random bytes.
+    /// The system gives no random bytes.
     #[error("{0}")]
     Random(#[from] system::random::RandomError),
-    /// Standard output is closed.
+    /// Writing to standard output failed.
     #[error("{0}")]
     Output(#[from] io::Error),
 }
@@ -119,11 +119,11 @@ impl AdminError {
     }
 }
 
-/// In place of what the server says.
+/// Used where the answer is not one of msgcube's.
 pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
 
-/// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
-/// very machine, nothing leaves it, and the name is not compared.
+/// An HTTP client for a msgcube server. If the configuration leads to a loopback address, the certificate is not checked:
+/// it names the public host, and nothing leaves this machine.
 pub fn client_of_server(
     base: &Address,
     is_configured: bool,
@@ -134,7 +134,7 @@ pub fn client_of_server(
     HttpClient::to(base, trust, connect_time_max)
 }
 
-/// A server and the key to it.
+/// A server with its admin key.
 #[derive(Debug)]
 pub struct AdminConnection {
     http: HttpClient<Full<Bytes>>,
@@ -143,13 +143,13 @@ pub struct AdminConnection {
 }
 
 impl AdminConnection {
-    /// Finds address and key.
+    /// Takes address and key from the arguments, and what is missing from the configuration.
     pub fn new(
         args: &ServerArgs,
         read_config: ServerConfigReader<'_>,
     ) -> Result<AdminConnection, AdminError> {
         let given = given_key(args)?;
-        // Who says everything needs no configuration.
+        // With both arguments the configuration is not needed.
         let configured = match (&args.server, &given) {
             (Some(_), Some(_)) => None,
             _ => Some(read_config(&args.config).map_err(AdminError::Config)?),
@@ -163,23 +163,23 @@ impl AdminConnection {
         AdminConnection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
     }
 
-    /// To this address with this key; `is_configured`: as it stands in a configuration.
+    /// A connection to this base URL with this key. `is_configured`: the URL comes from a configuration file.
     pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<AdminConnection, AdminError> {
         let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
         Ok(AdminConnection { http: client_of_server(&base, is_configured, None), base, key })
     }
 
-    /// Its address.
+    /// The base URL.
     pub fn base(&self) -> String {
         self.base.uri_text()
     }
 
-    /// Sends a request; the answer as JSON.
+    /// Sends a request and returns the JSON of the answer.
     pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
         self.ask_with(method, path, &[], body).await
     }
 
-    /// The same with a query.
+    /// Sends a request with query parameters and returns the JSON of the answer.
     pub async fn ask_with(
         &self,
         method: Method,
@@ -211,13 +211,13 @@ impl AdminConnection {
         let (status, bytes) = (answer.status(), answer.into_body());
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) => Err(refused(status, answer["error"].as_str())),
-            Err(_) => Err(refused(status, None)),
+            Ok(answer) => Err(refusal(status, answer["error"].as_str())),
+            Err(_) => Err(refusal(status, None)),
         }
     }
 }
 
-fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
+fn refusal(status: StatusCode, said: Option<&str>) -> AdminError {
     let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
 }
@@ -229,7 +229,7 @@ fn given_key(args: &ServerArgs) -> Result<Option<Secret>, AdminError> {
     }
 }
 
-/// A file with a secret, without the line break at its end.
+/// Reads a file with a secret, without the line break at its end.
 pub fn read_file(path: &Path) -> Result<String, AdminError> {
     let read = std::fs::read_to_string(path);
     let text = read.map_err(|source| AdminError::File { path: path.to_owned(), source })?;

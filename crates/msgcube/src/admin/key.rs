@@ -1,4 +1,4 @@
-//! `msgcube key`.
+//! `msgcube key`: the requests to the server, and how its answers are shown.
 
 use axum::http::Method;
 use clap::Subcommand;
@@ -9,11 +9,11 @@ use server::auth::api_keys::Scope;
 
 use super::{
     connection::{AdminConnection, AdminError},
-    joined, list, moment, text,
+    join_texts, list_field, short_time, text_field,
 };
 use crate::table::fitted;
 
-/// What to do with keys of the own interface.
+/// The commands below `msgcube key`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key, shown once
@@ -38,7 +38,7 @@ pub enum KeyCommand {
 }
 
 impl KeyCommand {
-    /// Asks the server.
+    /// Sends the request to the server and returns its answer.
     pub async fn run(&self, server: &AdminConnection) -> Result<Value, AdminError> {
         match self {
             KeyCommand::Add { name, scope, expires_in_days } => {
@@ -50,15 +50,15 @@ impl KeyCommand {
         }
     }
 
-    /// The answer for people.
-    pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
+    /// The answer as text for the screen.
+    pub fn answer_text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
             KeyCommand::Add { .. } => {
                 let note =
                     text!("Send it as: Authorization: Bearer KEY. It is not shown again.").in_lang(lang);
-                format!("{}\n{note}", text(answer, "key"))
+                format!("{}\n{note}", text_field(answer, "key"))
             }
-            KeyCommand::List => keys(answer, lang, columns),
+            KeyCommand::List => keys_table(answer, lang, columns),
             KeyCommand::Remove { id } => {
                 let id = id_of(id);
                 text!("the key {id} has ended", id).in_lang(lang)
@@ -67,23 +67,29 @@ impl KeyCommand {
     }
 }
 
-/// Also of a whole key, or of its beginning.
+/// The id of a key, given as the id, as the whole key, or as its beginning.
 fn id_of(text: &str) -> &str {
     let rest = text.strip_prefix("mk_").unwrap_or(text);
     rest.split('_').next().unwrap_or(rest)
 }
 
-fn keys(answer: &Value, lang: Lang, columns: usize) -> String {
+fn keys_table(answer: &Value, lang: Lang, columns: usize) -> String {
     let header = [Text::plain("id"), text!("name"), text!("scopes"), text!("made"), text!("expires")]
         .map(|text| text.in_lang(lang));
-    let rows = list(answer, "keys").map(|key| {
+    let rows = list_field(answer, "keys").map(|key| {
         let expires = match (key["expires"].as_str(), key["expired"].as_bool()) {
             (None, _) => text!("never").in_lang(lang),
-            (Some(at), Some(true)) => format!("{} {}", moment(at), text!("(over)").in_lang(lang)),
-            (Some(at), _) => moment(at),
+            (Some(at), Some(true)) => format!("{} {}", short_time(at), text!("(over)").in_lang(lang)),
+            (Some(at), _) => short_time(at),
         };
-        let of = |name| text(key, name).to_owned();
-        [of("id"), of("name"), joined(&key["scopes"]), moment(text(key, "created")), expires]
+        let field = |name| text_field(key, name).to_owned();
+        [
+            field("id"),
+            field("name"),
+            join_texts(&key["scopes"]),
+            short_time(text_field(key, "created")),
+            expires,
+        ]
     });
     fitted(header, rows, columns).to_string()
 }

@@ -1,15 +1,15 @@
-//! What is wrong with an answer, in both languages.
+//! Differences between an answer and the expectation, and their texts.
 
 use i18n::{Text, text};
 
 use super::template::TemplateError;
 use crate::probe::{error_text, exchange::NoAnswer};
 
-/// One thing that is not as expected.
+/// One difference from the expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Complaint {
     NoAnswer(NoAnswer),
-    /// The connection was to be closed without one.
+    /// An answer came, but the connection should have closed without one.
     Answered,
     Status {
         wanted: u16,
@@ -19,11 +19,11 @@ pub enum Complaint {
         wanted: i64,
         found: Option<i64>,
     },
-    /// `errmsg` begins otherwise.
+    /// `errmsg` begins with another text.
     Errmsg {
         wanted: &'static str,
     },
-    /// A body of this form.
+    /// The body does not have this form.
     Body {
         wanted: String,
     },
@@ -40,17 +40,17 @@ pub enum Complaint {
         found: Option<String>,
     },
     HintForm,
-    /// What every answer in WeChat's form is like.
+    /// A rule for every answer in WeChat's form is broken.
     Form(Form),
     AnyRow {
-        /// From 1.
+        /// The number of the row, from 1.
         number: usize,
         fault: RowFault,
     },
     NoList,
-    /// Right, and too little to show what the case is about.
+    /// The answer is valid but has too few rows to test the step.
     Unseen(Unseen),
-    /// What was asked says no interface and no days.
+    /// The request names no interface or no days.
     NoQuestion,
     /// The case cannot be run.
     Case(TemplateError),

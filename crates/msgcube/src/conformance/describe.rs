@@ -1,4 +1,4 @@
-//! What a case expects, and what it was answered, in a few words for a table.
+//! Short texts for the report: what a case expects and what was answered.
 
 use datacube::ErrorCode;
 use i18n::{Lang, Text, format, text};
@@ -6,16 +6,16 @@ use serde_json::Value;
 
 use super::{
     case::{Case, Certainty, Step},
+    case_run::{CaseResult, CaseVerdict, SkipReason, errcode},
     complaint::Complaint,
     rows,
-    walk::{CaseResult, CaseVerdict, SkipReason, errcode},
 };
 use crate::probe::exchange::{ExchangeResult, RawAnswer};
 
-/// Of what a server says in place of a known answer.
+/// Limit of a quoted answer in characters.
 const ANSWERED_CHARACTERS_MAX: usize = 48;
 
-/// In the words of COMPATIBILITY.md.
+/// The certainty, in the words of COMPATIBILITY.md.
 pub fn sure(sure: Certainty) -> Text {
     match sure {
         Certainty::Documented => text!("documented"),
@@ -28,7 +28,7 @@ pub fn name(case: &Case, lang: Lang) -> &str {
     lang.pick(&case.name, case.zh.as_ref().unwrap_or(&case.name))
 }
 
-/// Of each step once.
+/// What the steps expect, each different expectation once.
 pub fn expected(case: &Case) -> String {
     joined(case.step.iter().filter_map(expectation))
 }
@@ -64,19 +64,19 @@ fn expectation(step: &Step) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What came, of each step once; of a case that is not met only what is not as expected.
-pub fn answered(walked: &CaseResult<'_>, lang: Lang) -> String {
-    if let CaseVerdict::NotAsked(why) = walked.verdict {
+/// The answers, each different answer once. If the case differs, only the answers that differ.
+pub fn answered(result: &CaseResult<'_>, lang: Lang) -> String {
+    if let CaseVerdict::NotAsked(why) = result.verdict {
         return not_asked(why).in_lang(lang);
     }
-    let is_met = walked.verdict == CaseVerdict::Same;
+    let is_met = result.verdict == CaseVerdict::Same;
     let mut outcomes: Vec<&ExchangeResult> = Vec::new();
-    for (asked, step) in walked.asked.iter().zip(&walked.case.step) {
+    for (asked, step) in result.steps.iter().zip(&result.case.step) {
         if if is_met { expectation(step).is_some() } else { !asked.complaints.is_empty() } {
             outcomes.extend(&asked.outcomes);
         }
     }
-    joined(outcomes.into_iter().map(|outcome| said(outcome, is_met, lang)))
+    joined(outcomes.into_iter().map(|outcome| answer_text(outcome, is_met, lang)))
 }
 
 fn not_asked(why: SkipReason) -> Text {
@@ -88,7 +88,7 @@ fn not_asked(why: SkipReason) -> Text {
     }
 }
 
-fn said(outcome: &ExchangeResult, is_met: bool, lang: Lang) -> String {
+fn answer_text(outcome: &ExchangeResult, is_met: bool, lang: Lang) -> String {
     let answer = match outcome {
         Ok(answer) => answer,
         Err(why) => return Complaint::NoAnswer(*why).text().in_lang(lang),
@@ -106,7 +106,7 @@ fn said(outcome: &ExchangeResult, is_met: bool, lang: Lang) -> String {
     shortened(text)
 }
 
-/// Without the rid, which says nothing here.
+/// The error text without its rid.
 fn errmsg(answer: &RawAnswer) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = body["errmsg"].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Why the kit could not ask, or not show: what it means and what to do, in both languages. No secret stands in it.
+//! Errors of `msgcube conformance`, with the next step. They hold no secret.
 
 use std::{io, path::PathBuf};
 
@@ -11,19 +11,19 @@ use crate::{
         ProbeError, error_text,
         exchange::{NoAnswer, RawAnswer},
     },
-    query::{CredentialError, of_code},
+    query::{CredentialError, advice_for_code},
 };
 
 static RUNS: Text = text!("Check --target and whether the server runs.");
-/// Where SDKs have their base URL, too.
+/// For a wrong path in `--target`.
 static BASE: Text = text!("Give the address in front of /cgi-bin and /datacube.");
 
-/// Why a run came to nothing, or broke off. For people use [`ConformanceError::in_lang`].
+/// Why a run failed or stopped. For the screen use [`ConformanceError::in_lang`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConformanceError {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
-    /// Neither a target nor a configuration that has one.
+    /// Neither a target nor a configuration was given.
     #[error("no server: give --target, such as https://api.weixin.qq.com or http://127.0.0.1:8060")]
     NoTarget,
     #[error("--target {0}")]
@@ -32,18 +32,18 @@ pub enum ConformanceError {
     Ca { path: PathBuf, why: String },
     #[error("{target} cannot be reached")]
     Unreached { target: String, fault: ProbeError },
-    /// Connected, and no answer.
+    /// Connected, but no answer came.
     #[error("{target} gave no answer to {call}")]
     Silent { target: String, call: String, why: NoAnswer },
     /// An error in WeChat's form.
     #[error("{call}: {code} {text}")]
     Refused { call: &'static str, code: i64, text: String },
-    /// Something that is not of this interface.
+    /// An answer that is not one of the interface.
     #[error("{call}: HTTP status {}", answer.status)]
     Foreign { call: &'static str, location: Option<String>, answer: RawAnswer },
     #[error("{}: {why}", path.display())]
     AnswerRecord { path: PathBuf, why: String },
-    /// The cases built in.
+    /// The built-in cases cannot be read. Not expected.
     #[error("cases: {0}")]
     Cases(String),
     #[error("output: {0}")]
@@ -59,7 +59,7 @@ impl ConformanceError {
             ConformanceError::Unreached { target, fault } => unreached(target, fault).in_lang(lang),
             ConformanceError::Silent { target, call, why } => silent(target, call, *why).in_lang(lang),
             ConformanceError::Refused { call, code, text } => {
-                let advice = of_code(i32::try_from(*code).unwrap_or_default(), lang);
+                let advice = advice_for_code(i32::try_from(*code).unwrap_or_default(), lang);
                 format!("{call}: {code} {text}\n{advice}")
             }
             ConformanceError::Foreign { call, location, answer } => {
@@ -101,14 +101,17 @@ fn foreign(call: &str, location: Option<&str>, answer: &RawAnswer) -> Text {
     let what = text!("something else than the interface answers there");
     let next = match location {
         Some(to) => {
-            text!("It redirects to {to}, which no SDK follows.", to = format::quote(bare(to).as_bytes()))
+            text!(
+                "It redirects to {to}, which no SDK follows.",
+                to = format::quote(without_query(to).as_bytes())
+            )
         }
         None => BASE.clone(),
     };
     text!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}", call, what, status, kind, said, next)
 }
 
-/// Without its query, which may hold a secret.
-fn bare(url: &str) -> &str {
+/// A URL without its query, which may hold a secret.
+fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }

@@ -1,11 +1,11 @@
-//! The cases that any server of the interface can be asked, built into the program.
+//! The cases for any server of the interface. They are built into the program.
 
 use super::{
     case::{Case, Cases, Step, Title},
     error::ConformanceError,
 };
 
-/// In the order of the table; what ends tokens stands last in its file. Further files are added here.
+/// The files in the order of the report. Cases that invalidate tokens are last in their file.
 static FILES: [&str; 5] = [
     include_str!("../../tests/program/wire/cases/anywhere_tokens.toml"),
     include_str!("../../tests/program/wire/cases/anywhere_errors.toml"),
@@ -14,14 +14,14 @@ static FILES: [&str; 5] = [
     include_str!("../../tests/program/wire/cases/anywhere_rows.toml"),
 ];
 
-/// Cases about one thing.
+/// Cases with a common subject.
 #[derive(Clone, Debug)]
 pub struct CaseGroup {
     pub title: Title,
     pub cases: Vec<Case>,
 }
 
-/// All of them.
+/// All groups of cases.
 pub fn groups() -> Result<Vec<CaseGroup>, ConformanceError> {
     let group = |text: &&str| {
         let read: Cases = toml::from_str(text).map_err(|error| ConformanceError::Cases(error.to_string()))?;
@@ -32,12 +32,12 @@ pub fn groups() -> Result<Vec<CaseGroup>, ConformanceError> {
 }
 
 impl Case {
-    /// Requests that it makes.
+    /// The number of requests.
     pub fn calls(&self) -> usize {
         self.step.iter().map(Step::calls).sum()
     }
 
-    /// It shows the account's appid or secret, which a token alone does not tell.
+    /// Whether it sends the account's appid or secret, so that a token alone is not enough.
     pub fn needs_secret(&self) -> bool {
         let needs = |text: &String| text.contains("{appid}") || text.contains("{secret}");
         self.step.iter().any(|step| step.send.iter().chain(&step.body).chain(&step.headers).any(needs))
@@ -45,7 +45,7 @@ impl Case {
 }
 
 impl Step {
-    /// Requests that it makes.
+    /// The number of requests.
     pub fn calls(&self) -> usize {
         if self.twice { 2 } else { 1 }
     }
@@ -68,7 +68,7 @@ mod tests {
         groups().unwrap().into_iter().flat_map(|group| group.cases).collect()
     }
 
-    /// Needs nothing that only a server of ours has, or only one that was told something beforehand.
+    /// Whether a step needs neither a msgcube server nor special settings.
     fn is_for_any_server(step: &Step) -> bool {
         let paths = ["/datacube/", "/cgi-bin/"];
         let is_known = |send: &String| paths.iter().any(|path| send.contains(&format!(" {path}")));

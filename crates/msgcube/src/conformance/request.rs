@@ -1,4 +1,4 @@
-//! From a step to the bytes that are sent: nothing is added that the case did not say.
+//! Turns a step into the bytes of a request. Adds nothing that the case does not name.
 
 use datacube::{Day, Interface};
 
@@ -7,10 +7,10 @@ use super::{
     template::{Escaping, Placeholders, TemplateError, fill},
 };
 
-/// Chunks of a chunked body, in bytes: small enough to cut any body in the middle.
+/// Length of a chunk in bytes, small enough to split any body.
 const CHUNK_BYTES: usize = 7;
 
-/// What is sent.
+/// A request as it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `METHOD TARGET`
@@ -21,12 +21,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// One without headers and body.
+    /// A request without headers and body.
     pub fn new(line: impl Into<Vec<u8>>) -> Request {
         Request { line: line.into(), ..Request::default() }
     }
 
-    /// What a step sends, that is no callback.
+    /// The request of a step that is not a callback.
     pub fn of(step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         let first = match &step.ask {
             Some([name, begin, end]) => ask(name, begin, end, known)?,
@@ -35,7 +35,7 @@ impl Request {
         first.completed(step, known)
     }
 
-    /// With the headers and the body that the step gives.
+    /// Adds the headers and the body of the step.
     pub fn completed(mut self, step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         self.chunked = step.chunked;
         for header in &step.headers {
@@ -53,7 +53,7 @@ impl Request {
         self.line.split(|byte| *byte == b' ').nth(1).unwrap_or_default()
     }
 
-    /// Which of the seven is asked, and for which days.
+    /// The interface and the days that it asks for. None: it asks none of the seven interfaces.
     pub fn question(&self) -> Option<(&'static Interface, Day, Day)> {
         let path = self.target().split(|byte| *byte == b'?').next()?;
         let name = std::str::from_utf8(path.strip_prefix(b"/datacube/")?).ok()?;
@@ -62,7 +62,7 @@ impl Request {
         Some((Interface::by_name(name)?, day("begin_date")?, day("end_date")?))
     }
 
-    /// As it goes over the wire, to this host and below this path.
+    /// The bytes of the request, for this host and below this path.
     pub fn bytes(&self, host: &str, base_path: &str, is_last: bool) -> Vec<u8> {
         let at = self.line.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
         let (method, target) = self.line.split_at(at);
@@ -88,7 +88,7 @@ impl Request {
     }
 }
 
-/// As wechatpy sends it: blanks in the JSON, no Content-Type.
+/// A request as wechatpy sends it: blanks in the JSON, no Content-Type.
 fn ask(name: &str, begin: &str, end: &str, known: &Placeholders) -> Result<Request, TemplateError> {
     let line = format!("POST /datacube/getupstreammsg{name}?access_token={{token}}");
     let body = format!(r#"{{"begin_date": "{begin}", "end_date": "{end}"}}"#);

@@ -1,4 +1,4 @@
-//! The rows of an answer, held to what their interface's page says of them. Source: the seven pages.
+//! Checks the rows of an answer against the documentation of their interface. Source: WeChat's seven pages.
 
 use std::{collections::BTreeSet, fmt, str::FromStr as _};
 
@@ -14,13 +14,13 @@ use super::{
     complaint::{Complaint, RowFault, Unseen},
 };
 
-/// Of many alike the first say enough.
+/// Complaints about rows that are reported; further ones are mostly alike.
 const COMPLAINTS_MAX: usize = 3;
-/// Not on the pages, and in real rows: always let pass. Source: answers seen in public.
+/// A field that real rows have but the pages do not. Always accepted. Source: published answers.
 const UNDOCUMENTED: &str = "user_source";
 const MSG_TYPES: [u64; 5] = [1, 2, 3, 4, 6];
 
-/// An object whose fields keep their order.
+/// A JSON object that keeps the order of its fields.
 struct OrderedFields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for OrderedFields {
@@ -58,10 +58,10 @@ enum AnyRow {
     Other(#[allow(dead_code, reason = "it is only told apart")] Value),
 }
 
-/// What a row is about, in the order of rows.
+/// Date, hour, and type or interval of a row. Rows are sorted by it.
 type Key = (Day, u64, u64);
 
-/// What is wrong with the rows of an answer; `sorted`: also with their order below the date.
+/// What is wrong with the rows of an answer. With `sorted` also their order within a date is checked.
 pub fn complaints(
     (interface, begin, end): (&Interface, Day, Day),
     body: &[u8],
@@ -93,7 +93,7 @@ pub fn complaints(
     wrong
 }
 
-/// What an answer with nothing wrong does not show of what the step is about.
+/// What a valid answer does not show although the step tests it.
 pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen> {
     let RowList { list } = serde_json::from_slice(body).ok()?;
     let number = list.len();
@@ -105,7 +105,7 @@ pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen>
     (step.sorted && (periods < 2 || number == periods)).then_some(Unseen::Order)
 }
 
-/// How many rows an answer has.
+/// The number of rows of an answer. None: the answer is not a list.
 pub fn count(body: &[u8]) -> Option<usize> {
     serde_json::from_slice::<RowList>(body).ok().map(|answer| answer.list.len())
 }

@@ -1,17 +1,17 @@
-//! Asks a server all that is to be asked of it, one case after the other, and keeps the record.
+//! Runs the cases on a server, one after the other, and makes the record.
 
 use i18n::text;
 use msgcube_client::{Secret, WECHAT_BASE};
 
 use super::{
     case::Case,
+    case_run::{CaseResult, SkipReason},
     error::ConformanceError,
     kit::CaseGroup,
     live::LiveServer,
     mask::Mask,
     record::AnswerRecord,
     template::Placeholders,
-    walk::{CaseResult, SkipReason},
 };
 use crate::{
     doctor::RunContext,
@@ -20,10 +20,10 @@ use crate::{
     query::{Credentials, progress_bar},
 };
 
-/// So many cases in a row without an answer in time, and nobody is asked further.
+/// After this number of cases in a row without an answer in time the run stops.
 const SILENT_CASES_MAX: usize = 3;
 
-/// What is asked.
+/// Which cases to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub disturb: bool,
@@ -31,7 +31,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Why a case is left out, if it is.
+    /// Why a case is skipped. None: it is run.
     pub fn leaves_out(self, case: &Case) -> Option<SkipReason> {
         if case.disturbs && !self.disturb {
             Some(SkipReason::Disturbs)
@@ -42,7 +42,7 @@ impl Plan {
         }
     }
 
-    /// What is to come; the first call and one after each disturbance are for a token.
+    /// Counts cases and calls. The first call gets a token, and so does one call after each case that disturbs.
     fn extent(self, groups: &[CaseGroup]) -> Extent {
         let cases = || groups.iter().flat_map(|group| &group.cases);
         let asked = || cases().filter(|case| self.leaves_out(case).is_none());
@@ -51,7 +51,7 @@ impl Plan {
     }
 }
 
-/// How much is asked.
+/// The number of all cases, and of the cases and calls that run.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     all: usize,
@@ -59,7 +59,7 @@ struct Extent {
     calls: usize,
 }
 
-/// Asks; the error beside a record says where it broke off.
+/// Runs the cases. An error beside the record says why the run stopped early.
 pub async fn ask(
     live: &mut LiveServer,
     credentials: &Credentials,
@@ -77,11 +77,11 @@ pub async fn ask(
     let mut silent = 0;
     let broken_off = async {
         for case in cases {
-            let walked = through(live, case, credentials, &token, context).await;
-            let walked = walked.map_err(|fault| live.unreached(fault))?;
-            record.add(&walked, token.expose(), &mut mask).await;
+            let result = run_case(live, case, credentials, &token, context).await;
+            let result = result.map_err(|fault| live.unreached(fault))?;
+            record.add(&result, token.expose(), &mut mask).await;
             bar.inc(u64::try_from(case.calls()).unwrap_or_default());
-            silent = if is_late(&walked) { silent + 1 } else { 0 };
+            silent = if is_late(&result) { silent + 1 } else { 0 };
             if silent == SILENT_CASES_MAX {
                 return Err(live.silent(&case.name));
             }
@@ -96,12 +96,12 @@ pub async fn ask(
     Ok((record, broken_off))
 }
 
-fn is_late(walked: &CaseResult<'_>) -> bool {
-    walked.asked.iter().flat_map(|asked| &asked.outcomes).any(|outcome| *outcome == Err(NoAnswer::Late))
+fn is_late(result: &CaseResult<'_>) -> bool {
+    result.steps.iter().flat_map(|asked| &asked.outcomes).any(|outcome| *outcome == Err(NoAnswer::Late))
 }
 
-/// A case whose day ends while it is asked is asked again: its dates were of the day before.
-async fn through<'a>(
+/// Runs a case. If the day ends meanwhile, runs it again: its dates were those of the day before.
+async fn run_case<'a>(
     live: &mut LiveServer,
     case: &'a Case,
     credentials: &Credentials,
@@ -117,20 +117,20 @@ async fn through<'a>(
             known.insert("secret", secret.expose());
         }
         let answer = async |request: &_, times| live.ask(request, times).await;
-        let walked = CaseResult::through(case, today, known, answer).await?;
+        let result = CaseResult::run(case, today, known, answer).await?;
         if context.clock.today() == today || case.disturbs {
-            return Ok(walked);
+            return Ok(result);
         }
     }
 }
 
-/// Other names are nobody's business.
+/// The server's name for the record. Only WeChat's is recorded.
 fn server(live: &LiveServer) -> String {
     let name = live.address().to_string();
     if name == WECHAT_BASE { name } else { "another server".to_owned() }
 }
 
-/// On stderr, before the first call.
+/// Prints on standard error what will be asked, before the first call.
 fn announce(live: &LiveServer, extent: Extent, disturb: bool, context: &RunContext) {
     let (lang, target, pause_ms) = (context.lang, live.address(), live.pause().as_millis());
     let Extent { all, cases, calls } = extent;
@@ -150,5 +150,5 @@ fn announce(live: &LiveServer, extent: Extent, disturb: bool, context: &RunConte
         text!("Nothing else is changed there, and no token ends.").in_lang(lang)
     };
     let text = text!("{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}", target, cases, all, calls, pace, effect).in_lang(lang);
-    output::note(text);
+    output::print_note(text);
 }

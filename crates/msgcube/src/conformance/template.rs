@@ -1,26 +1,26 @@
-//! Placeholders in requests and answers: `{name}` for what is known, `{yesterday-6}` and its like for days, `{byte ff}` for
-//! any byte, `{64 KiB}` for a long message, and in answers `{rid}`, `{about 7200}` (at most 60 less), `{text}` (some
-//! characters up to a quote) and `{word}` (as tokens are).
+//! Placeholders in requests and answers: `{name}` for a value, `{yesterday-6}` and similar for days, `{byte ff}` for any
+//! byte, `{64 KiB}` for a long message. Only in answers: `{rid}`, `{about 7200}` (at most 60 less), `{text}` (characters up
+//! to a quote) and `{word}` (characters of a token).
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use datacube::Day;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands as it is in a query. Source: RFC 3986, 2.3.
+/// All but the unreserved characters. Source: RFC 3986, 2.3.
 const NOT_IN_TARGETS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// As many bytes as a line of bulk, or a callback, may have.
+/// Limit of a line of an import and of a callback, in bytes.
 const LONG_BYTES: usize = 65_536;
 
-/// Seconds before and after the moment of asking that a rid may name.
+/// The range of times in Unix seconds that a rid may have.
 #[derive(Clone, Copy, Debug)]
 pub struct RidWindow {
     pub earliest_s: i64,
     pub latest_s: i64,
 }
 
-/// Why a text cannot be filled in: the case is wrong, or an earlier answer lacked what was to be remembered.
+/// Why a template cannot be filled in: the case is wrong, or an earlier answer lacked a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("nothing is known as {{{0}}}")]
@@ -29,7 +29,7 @@ pub enum TemplateError {
     AnswersOnly(String),
 }
 
-/// Names and what stands for them, and the day that others are counted from.
+/// The values of placeholders, and the day from which other days are counted.
 #[derive(Clone, Debug)]
 pub struct Placeholders {
     values: BTreeMap<String, String>,
@@ -37,7 +37,7 @@ pub struct Placeholders {
 }
 
 impl Placeholders {
-    /// Nothing but days.
+    /// Placeholders for days only.
     pub fn on(today: Day) -> Placeholders {
         Placeholders { values: BTreeMap::new(), today }
     }
@@ -56,7 +56,7 @@ impl Placeholders {
     }
 }
 
-/// `yesterday`, `last monday+2` and the like.
+/// The day for `yesterday`, `last monday+2` and similar.
 fn day(text: &str, today: Day) -> Option<Day> {
     let (name, days) = match text.find(['+', '-']) {
         Some(at) => (&text[..at], text[at..].parse().ok()?),
@@ -65,7 +65,7 @@ fn day(text: &str, today: Day) -> Option<Day> {
     let day = match name {
         "today" => today,
         "yesterday" => today.plus_days(-1),
-        // Of the last week that is over, and of the one that is not.
+        // The Mondays of the last complete week and of this week.
         "last monday" => today.monday().plus_days(-7),
         "this monday" => today.monday(),
         "first of last month" => today.first_of_month().plus_days(-1).first_of_month(),
@@ -75,19 +75,19 @@ fn day(text: &str, today: Day) -> Option<Day> {
     Some(day.plus_days(days))
 }
 
-/// Where a text stands, which decides how a value is written in it.
+/// How a value is escaped, depending on where it is inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escaping {
     /// The first line of a request.
     Target,
     /// JSON.
     Json,
-    /// Anything else.
+    /// No escaping.
     Plain,
 }
 
 impl Escaping {
-    /// The value as it stands there.
+    /// The escaped value.
     pub fn write(self, value: &str) -> String {
         match self {
             Escaping::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
@@ -105,7 +105,7 @@ enum Part<'a> {
     Special(&'a str),
 }
 
-/// The bytes of a request.
+/// Fills in a template for a request.
 pub fn fill(text: &str, known: &Placeholders, place: Escaping) -> Result<Vec<u8>, TemplateError> {
     let bytes = parts(text, known, place)?.into_iter().map(|part| match part {
         Part::Bytes(bytes) => Ok(bytes),
@@ -114,7 +114,7 @@ pub fn fill(text: &str, known: &Placeholders, place: Escaping) -> Result<Vec<u8>
     Ok(bytes.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// Whether an answer of this moment fits.
+/// Whether an answer matches a pattern. `moment` limits the time in a rid.
 pub fn fits(
     pattern: &str,
     known: &Placeholders,
@@ -126,7 +126,7 @@ pub fn fits(
         let length = match part {
             Part::Bytes(bytes) if rest.starts_with(&bytes) => bytes.len(),
             Part::Bytes(_) => return Ok(false),
-            Part::Special(name) => match special(name, rest, moment) {
+            Part::Special(name) => match special_length(name, rest, moment) {
                 Some(length) => length,
                 None => return Ok(false),
             },
@@ -163,7 +163,7 @@ fn unknown(name: &str) -> Result<Option<Part<'_>>, TemplateError> {
         return Ok(Some(Part::Bytes(long_message())));
     }
     let is_special = matches!(name, "rid" | "text" | "word") || name.starts_with("about ");
-    // A name that a case forgot to remember must not pass as text; JSON's braces are followed by a quote.
+    // An unknown name must be an error, not text. In JSON a quote follows the brace, so it is no name.
     let is_sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_ +-".contains(&byte);
     let is_name = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_sign);
     match (is_special, is_name) {
@@ -179,11 +179,11 @@ fn long_message() -> Vec<u8> {
     line
 }
 
-/// How many bytes of `rest` are what is asked for.
-fn special(name: &str, rest: &[u8], moment: RidWindow) -> Option<usize> {
+/// The number of bytes at the beginning of `rest` that match a special placeholder.
+fn special_length(name: &str, rest: &[u8], moment: RidWindow) -> Option<usize> {
     let run = |wanted: fn(&u8) -> bool| rest.iter().take_while(|byte| wanted(byte)).count();
     let length = match name {
-        "rid" => return rid(rest.get(..26)?, moment).then_some(26),
+        "rid" => return is_rid(rest.get(..26)?, moment).then_some(26),
         "text" => run(|byte| *byte != b'"'),
         "word" => run(|byte| is_of_token(*byte)).min(TOKEN_BYTES_MAX),
         about => {
@@ -196,7 +196,7 @@ fn special(name: &str, rest: &[u8], moment: RidWindow) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
-/// Source: the pages on tokens.
+/// Longest token in bytes. Source: WeChat's pages on tokens.
 const TOKEN_BYTES_MAX: usize = 512;
 
 fn is_of_token(byte: u8) -> bool {
@@ -209,7 +209,7 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// `8hex-8hex-8hex`, the first group being Unix seconds.
-fn rid(text: &[u8], moment: RidWindow) -> bool {
+fn is_rid(text: &[u8], moment: RidWindow) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let groups: Vec<&str> = text.split('-').collect();
     let is_hex =

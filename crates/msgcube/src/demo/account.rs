@@ -1,5 +1,4 @@
-//! The demo's accounts: who they are, what their audience is like. Every name is made up and every secret is worth
-//! nothing: they follow from the seed.
+//! The demo's accounts and their audiences. All names are invented. The secrets follow from the seed and protect nothing.
 
 use std::fmt;
 
@@ -13,13 +12,13 @@ const KEY_END: &[u8] = b"AEIMQUYcgkosw048";
 /// One account of the demo, with everything a configuration needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DemoAccount {
-    /// `wx` and 16 hexadecimal digits; the same for every seed.
+    /// `wx` and 16 hexadecimal digits. The same for every seed.
     pub appid: String,
     /// 32 hexadecimal digits.
     pub secret: String,
-    /// Callback token.
+    /// The token that signs callbacks.
     pub token: String,
-    /// 43 characters.
+    /// The EncodingAESKey, 43 characters.
     pub encoding_aes_key: String,
     /// Name in English.
     pub name_en: &'static str,
@@ -35,7 +34,7 @@ impl fmt::Debug for DemoAccount {
     }
 }
 
-/// What makes the audiences different.
+/// How often and when the users of an account write. Weights are relative to their sum.
 #[derive(Debug)]
 pub struct Audience {
     name_en: &'static str,
@@ -50,13 +49,13 @@ pub struct Audience {
     pub hour: [u64; 24],
     /// Per mille of the average on a public holiday.
     pub holiday: u64,
-    /// Per mille of the average on 11 November, the day of shopping.
+    /// Per mille of the average on 11 November, China's shopping day.
     pub shopping_day: u64,
     /// Weights of [`super::year`]'s kinds: text, image, voice, video, shortvideo, link, location, file, event.
     pub kinds: [u64; 9],
 }
 
-/// Big service account, mid-size subscription account, small shop.
+/// The audiences of a big service account, a mid-size subscription account and a small shop.
 pub static AUDIENCES: [Audience; 3] = [
     Audience {
         name_en: "Harbour City Metro",

@@ -1,4 +1,4 @@
-//! What `msgcube demo` prints: last month's figures of each account, then how to ask for them oneself.
+//! The output of `msgcube demo`: last month's figures of each account, then commands that ask for them.
 
 use std::fmt::Write as _;
 
@@ -10,35 +10,35 @@ use server::intake::path;
 
 use super::DemoAccount;
 
-/// One account's figures, as the server itself answers them, and a token to ask with.
+/// One account's figures, as the server answers them, and an access token.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountReport<'a> {
     /// The account.
     pub account: &'a DemoAccount,
     /// Last month's rows of getupstreammsgmonth.
     pub rows: &'a [Row],
-    /// Different users of last month over all types, if known: the rows' users add up to more.
+    /// Distinct users of last month over all types, if known. The sum of the rows' users is larger.
     pub users: Option<u64>,
     /// Messages of the twelve months up to last month, oldest first.
     pub months: &'a [u64],
-    /// A token of this account.
+    /// An access token of this account.
     pub access_token: &'a str,
 }
 
-/// Where and how the figures can be asked for.
+/// What the text needs besides the figures.
 #[derive(Clone, Copy, Debug)]
 pub struct AnnouncementContext<'a> {
     /// Language of the text.
     pub lang: Lang,
-    /// How the program was called (`argv[0]`), so that the printed commands can be pasted.
+    /// The name the program was started with (`argv[0]`), for the printed commands.
     pub program: &'a str,
-    /// Where it serves, without a slash at the end.
+    /// The base URL of the server, without a slash at the end.
     pub base_url: &'a str,
-    /// The 1st of the last month that is over.
+    /// The 1st of the last complete month.
     pub last_month: Day,
 }
 
-/// The whole text of a demo that is being served.
+/// The whole text of a demo that serves.
 pub fn announcement(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
     let mut text = all_figures(context, reports);
     if let Some(first) = reports.first() {
@@ -48,7 +48,7 @@ pub fn announcement(context: AnnouncementContext<'_>, reports: &[AccountReport<'
     text
 }
 
-/// The accounts' figures alone.
+/// Only the accounts' figures.
 pub fn all_figures(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
     reports.iter().map(|report| figures(context, report)).collect()
 }
@@ -116,7 +116,7 @@ fn what_next(context: AnnouncementContext<'_>, account: &DemoAccount) -> String 
     let AnnouncementContext { lang, program, base_url, last_month } = context;
     let DemoAccount { appid, secret, token, encoding_aes_key, .. } = account;
     let to = &last_month.to_string()[..7];
-    // 330 days before a 1st lie in the month eleven months back.
+    // 330 days before a 1st is a day in the month eleven months before.
     let from = &last_month.plus_days(-330).to_string()[..7];
     let next = text!("Next, in another terminal:").in_lang(lang);
     let stop = text!("Ctrl-C stops the demo.").in_lang(lang);
@@ -141,7 +141,7 @@ fn type_name(lang: Lang, msg_type: Option<u8>) -> String {
     }
 }
 
-/// One decimal, rounded half up; `–` of nothing.
+/// A share in per cent with one decimal, rounded half up. `–` if the total is 0.
 fn share(part: u64, total: u64) -> String {
     match (part * 1000 + total / 2).checked_div(total) {
         Some(per_mille) => format!("{}.{} %", per_mille / 10, per_mille % 10),
@@ -149,7 +149,7 @@ fn share(part: u64, total: u64) -> String {
     }
 }
 
-/// Thousands set apart by commas.
+/// A number with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -162,7 +162,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// One bar a value; the highest bar is the maximum, the lowest is zero.
+/// A bar for each value. The highest bar is the maximum, the lowest is zero.
 fn sparkline(values: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let max = values.iter().copied().max().unwrap_or(0).max(1);

@@ -1,5 +1,5 @@
-//! One year of messages as an intake would meet them: in order of arrival, a few of them late, a few twice. Pure:
-//! the end of the year is given, and the same seed gives the same stream.
+//! One year of messages in order of arrival; a few are late, and a few arrive twice. Pure: the end of the year is given,
+//! and the same seed gives the same messages.
 
 use std::vec;
 
@@ -13,16 +13,16 @@ use super::{
     rhythm::Rhythm,
 };
 
-/// Per mille of messages that arrive late, and that WeChat sends again for want of an answer in time.
+/// Per mille of messages that arrive late, and that WeChat repeats because no answer came in time.
 const LATE: u64 = 15;
 const REPEATED: u64 = 25;
-/// WeChat waits five seconds for an answer before it sends again (source: its page on receiving messages).
+/// WeChat waits 5 s for an answer before it repeats a message. Source: its page on receiving messages.
 const REPEAT_AFTER_S: u64 = 5;
 const LATE_MAX_S: u64 = 36 * 3600;
-/// The account that goes viral.
+/// Position of the account that has a viral day.
 const VIRAL_ACCOUNT: usize = 0;
 
-/// A message and the moment it arrives; neither lies after the end of the year.
+/// A message and the time of its arrival in Unix seconds, both before the end of the year.
 #[derive(Clone, Debug)]
 struct Arrival {
     due_s: i64,
@@ -30,17 +30,17 @@ struct Arrival {
     message: Message,
 }
 
-/// One account while the year runs.
+/// The state of one account while the year is generated.
 #[derive(Clone, Debug)]
 struct AccountStream {
     audience: &'static Audience,
     crowd: Crowd,
     random: Random,
-    /// How far the last conversation went beyond its day's number; taken off the next day's.
+    /// Messages beyond the number of the last day. They are subtracted from the next day.
     ahead: usize,
 }
 
-/// A year of messages: an iterator over (position in [`Year::accounts`], message) in order of arrival.
+/// A year of messages: an iterator over (position in [`Year::accounts`], message), in order of arrival.
 #[derive(Clone, Debug)]
 pub struct Year {
     accounts: Vec<DemoAccount>,
@@ -49,7 +49,7 @@ pub struct Year {
     scale_per_mille: u64,
     now_s: i64,
     next_day: Day,
-    /// What arrives after the days generated so far.
+    /// Messages that arrive after the days generated so far.
     later: Vec<Arrival>,
     today: vec::IntoIter<Arrival>,
 }
@@ -84,7 +84,8 @@ fn first_of_twelve_months(last: Day) -> Day {
     (0..12).fold(last.first_of_month(), |first, _| first.plus_days(-1).first_of_month())
 }
 
-/// A Wednesday some four months before the end: late enough to tower over the growth, early enough to be seen whole.
+/// A Wednesday about four months before the end: late enough to be the maximum of the year, early enough to be in the
+/// shown months.
 fn viral_day(seed: u64, last: Day) -> Day {
     let weeks_before = 14 + Random::derive(seed, 2000).below(8);
     last.monday().plus_days(2 - 7 * i32::try_from(weeks_before).unwrap_or(14))
@@ -96,22 +97,22 @@ fn per_mille(scale: f64) -> u64 {
 }
 
 impl Year {
-    /// The accounts, in the order of the positions the iterator gives.
+    /// The accounts, at the positions that the iterator gives.
     pub fn accounts(&self) -> &[DemoAccount] {
         &self.accounts
     }
 
-    /// The first day that has messages, a 1st.
+    /// The first day with messages: the 1st of a month.
     pub fn first_day(&self) -> Day {
         self.rhythm.first
     }
 
-    /// The 1st of the last month that is over.
+    /// The 1st of the last complete month.
     pub fn last_month(&self) -> Day {
         self.rhythm.last.first_of_month().plus_days(-1).first_of_month()
     }
 
-    /// Makes what arrives on the next day.
+    /// Generates the messages that arrive on the next day.
     fn advance(&mut self) {
         let day = self.next_day;
         self.next_day = day.plus_days(1);
@@ -127,7 +128,7 @@ impl Year {
         self.today = arrivals.into_iter();
     }
 
-    /// One account's messages of one day.
+    /// Generates one account's messages of one day.
     fn generate(&mut self, account: usize, day: Day, arrivals: &mut Vec<Arrival>) {
         let AccountStream { audience, crowd, random, ahead } = &mut self.streams[account];
         let goes_viral = account == VIRAL_ACCOUNT;
@@ -136,7 +137,7 @@ impl Year {
         let is_viral = goes_viral && day == self.rhythm.viral;
         let mut messages = Vec::new();
         while messages.len() + *ahead < wanted {
-            let start_s = start_of_day_s(day) + moment(random, audience);
+            let start_s = start_of_day_s(day) + second_of_day(random, audience);
             crowd.conversation(random, audience, start_s, is_viral, &mut messages);
         }
         *ahead = (messages.len() + *ahead).saturating_sub(wanted);
@@ -146,7 +147,7 @@ impl Year {
     }
 }
 
-/// How many messages a day brings: the average within a tenth, fractions decided by chance.
+/// The number of messages of a day: the average plus or minus a tenth. A fraction is rounded at random.
 fn messages_of_day(random: &mut Random, daily_per_mille: u64, millionths: u64) -> usize {
     let jitter = 900 + random.below(201);
     let exact = u128::from(daily_per_mille) * u128::from(millionths) * u128::from(jitter);
@@ -156,8 +157,8 @@ fn messages_of_day(random: &mut Random, daily_per_mille: u64, millionths: u64) -
     usize::try_from(exact / one).unwrap_or(usize::MAX).saturating_add(usize::from(extra))
 }
 
-/// A second of the day, by the account's hours.
-fn moment(random: &mut Random, audience: &Audience) -> i64 {
+/// A random second of the day, weighted by the account's hours.
+fn second_of_day(random: &mut Random, audience: &Audience) -> i64 {
     let hour = i64::try_from(random.weighted(&audience.hour)).unwrap_or(0);
     hour * HOUR_S + i64::try_from(random.below(3600)).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
-//! Callbacks as WeChat makes them: its check of the address, a wrong signature, and messages that count nothing.
+//! Plays callbacks as WeChat sends them: its check of the address, a wrong signature, and messages that are not counted.
 //!
-//! The message is from 1970, which is never counted, has always the same number, so that it is kept once, and is only
-//! played in the kinds that the account takes: refusing an authentic one would be noted as a loss.
+//! The message is from 1970, so it is quarantined and never counted. It always has the same MsgId, so it is stored once. It
+//! is played only in modes that the account accepts: refusing an authentic message would be recorded as a loss.
 
 pub mod verdict;
 
@@ -22,13 +22,13 @@ use super::{
     serving::ServerState,
 };
 
-/// Who writes the message.
+/// The openid of the sender.
 const USER: &str = "msgcube-doctor";
-/// 1970, before everything that is counted.
+/// In 1970, before the first time that is counted.
 const CREATE_TIME_S: i64 = 1;
 const MSG_ID: u64 = 1;
 
-/// How a message is played.
+/// The encryption mode of a played message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlayMode {
     Plain,
@@ -46,15 +46,15 @@ impl PlayMode {
     }
 }
 
-/// Where callbacks come in, and what they are signed and sealed with.
+/// A callback address, with what callbacks to it are signed and encrypted with.
 #[derive(Clone, Debug)]
 pub struct Entrance<'a> {
     pub path: String,
-    /// What the addresses of this sort begin with.
+    /// The common beginning of addresses of this kind.
     pub below: &'static str,
     pub token: &'a Secret,
     pub key: Option<&'a Secret>,
-    /// Whose appid stands in what is sealed: the account's, or its platform's.
+    /// The appid in the ciphertext: the account's, or its platform's.
     pub appid: &'a str,
     pub to_user: &'a str,
 }
@@ -72,7 +72,7 @@ impl Entrance<'_> {
     }
 }
 
-/// One account's callbacks. While its bot does not answer well, one message is enough.
+/// Checks one account's callbacks. If its bot does not answer well, only one message is played.
 pub async fn check(
     installation: &Installation,
     account: &AccountConfig,
@@ -85,10 +85,10 @@ pub async fn check(
         return vec![Finding::skipped("callback_get", found)];
     }
     let mut findings = Vec::new();
-    let differs = differing(installation, account).await;
+    let differs = differing_settings(installation, account).await;
     findings.extend(differs.clone());
     let entrance = Entrance::of(account);
-    let (is_good, gets) = gets(installation, endpoint, &entrance).await;
+    let (is_good, gets) = check_gets(installation, endpoint, &entrance).await;
     findings.extend(gets);
     if !is_good || !installation.plays_posts {
         return findings;
@@ -106,20 +106,20 @@ pub async fn check(
     findings
 }
 
-/// WeChat's check of the address, and if it passes, the same with a wrong signature. They change nothing.
-pub async fn gets(
+/// Plays WeChat's check of the address and, if it passes, the same with a wrong signature. Neither changes anything.
+pub async fn check_gets(
     installation: &Installation,
     endpoint: Endpoint<'_>,
     entrance: &Entrance<'_>,
 ) -> (bool, Vec<Finding>) {
     let right = right_get(installation, endpoint, entrance).await;
-    if right.state != super::finding::Severity::Ok {
+    if right.severity != super::finding::Severity::Ok {
         return (false, vec![right]);
     }
     (true, vec![right, wrong_get(installation, endpoint, entrance).await])
 }
 
-/// The kinds that the account takes, the safest first.
+/// The modes that the account accepts, the safest first.
 fn modes(account: &AccountConfig) -> Vec<PlayMode> {
     let mut modes = Vec::new();
     if account.encoding_aes_key.is_some() {
@@ -131,15 +131,17 @@ fn modes(account: &AccountConfig) -> Vec<PlayMode> {
     modes
 }
 
-/// The running server may have read another configuration. A refused message would be a gap then.
-async fn differing(installation: &Installation, account: &AccountConfig) -> Option<Finding> {
-    let answer = installation.get_own(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
+/// Whether the running server has other settings than the configuration. A refused message would make a gap then.
+async fn differing_settings(installation: &Installation, account: &AccountConfig) -> Option<Finding> {
+    let answer =
+        installation.get_admin(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
     let remedy = text!("restart msgcube: the configuration is read at the start");
-    if answer.said.status == 404 {
+    if answer.answer.status == 404 {
         let found = text!("the running server does not know this account");
         return Some(Finding::problem("settings_in_use", found, remedy));
     }
-    let said: Value = serde_json::from_slice(&answer.said.body).ok().filter(|_| answer.said.status == 200)?;
+    let said: Value =
+        serde_json::from_slice(&answer.answer.body).ok().filter(|_| answer.answer.status == 200)?;
     let has_key =
         said["secrets"].as_array().is_some_and(|all| all.iter().any(|one| one == "encoding_aes_key"));
     let pairs = [
@@ -154,13 +156,13 @@ async fn differing(installation: &Installation, account: &AccountConfig) -> Opti
     (!names.is_empty()).then(|| Finding::problem("settings_in_use", found, remedy))
 }
 
-/// An appid may be any printable text, a path may not.
+/// An appid, percent-encoded for a path.
 pub fn path_part(appid: &str) -> String {
     percent_encoding::utf8_percent_encode(appid, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 pub fn nonce() -> String {
-    // Without random bytes a fixed one does as well: nothing rests on it.
+    // Without random bytes a fixed value is fine: no security depends on it.
     random::hexadecimal(5).unwrap_or_else(|_| "1234567890".to_owned())
 }
 
@@ -186,7 +188,7 @@ pub fn query(signature: &str, timestamp: &str, nonce: &str, echostr: &str) -> St
     query.append_pair("timestamp", timestamp).append_pair("nonce", nonce).finish()
 }
 
-/// A message that counts nothing.
+/// Plays a message that is not counted.
 pub async fn play(
     installation: &Installation,
     endpoint: Endpoint<'_>,
@@ -224,14 +226,14 @@ fn seal(installation: &Installation, entrance: &Entrance<'_>, mode: PlayMode) ->
     Ok(envelope.encrypted(&encryption, &draft))
 }
 
-/// What an encrypted message begins with.
+/// The random bytes at the beginning of an encrypted message.
 pub fn random_block() -> Result<[u8; 16], String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     Ok(random)
 }
 
-/// What whoever stands behind is asked, without a body: anything that speaks HTTP says something to it.
+/// A query with a wrong signature. Any HTTP server answers something to it.
 pub fn unsigned_query(installation: &Installation) -> String {
     query(&"0".repeat(40), &installation.clock.now_s().to_string(), &nonce(), "msgcube")
 }

@@ -1,4 +1,4 @@
-//! The machine's clock against another server's: WeChat's, or whatever stands in for it.
+//! Compares the machine's clock with WeChat's, or with the server of `[upstream]`.
 
 use i18n::format;
 use i18n::text;
@@ -14,7 +14,7 @@ use crate::probe::{TimedAnswer, error_text};
 const WARNING_S: i64 = 60;
 const PROBLEM_S: i64 = 300;
 
-/// Compares with the `Date` of an answer, whatever the answer is. The time zone does not matter: both are UTC.
+/// Compares with the `Date` header of any answer. The time zone does not matter: both are UTC.
 pub async fn check(installation: &Installation) -> Vec<Finding> {
     let wechat = Address::parse_base(msgcube_client::WECHAT_BASE).ok();
     let Some(base) = installation.config.upstream.as_ref().map(|upstream| &upstream.base).or(wechat.as_ref())
@@ -26,7 +26,7 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
     let elapsed_s = i64::try_from(stopwatch.elapsed().as_secs()).unwrap_or(0);
     vec![match asked {
         Ok(answer) => match moment(&answer) {
-            // The answer is at most as old as the whole took.
+            // The Date is at most as old as the whole request took.
             Some(moment_s) => compared(installation, base, installation.clock.now_s() - moment_s, elapsed_s),
             None => Finding::skipped("clock", text!("{base} answers without a Date", base)),
         },
@@ -38,7 +38,7 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
 }
 
 fn moment(answer: &TimedAnswer) -> Option<i64> {
-    let date = answer.said.header("date")?;
+    let date = answer.answer.header("date")?;
     let parser = jiff::fmt::rfc2822::DateTimeParser::new();
     parser.parse_timestamp(date).ok().map(jiff::Timestamp::as_second)
 }

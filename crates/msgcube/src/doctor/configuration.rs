@@ -1,4 +1,4 @@
-//! The configuration: what is allowed and probably not meant, and who can read the secrets.
+//! The configuration: settings that are allowed but probably a mistake, and who can read the secrets.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use system::data_key::{DataKey, DataKeyError};
 
 use super::{finding::Finding, installation::Installation};
 
-/// Settings that are secrets themselves, where their name does not end in `_file`.
+/// Settings that hold a secret. With `_file` at the end of the name they name a file with the secret.
 const SECRETS: [&str; 8] = [
     "admin_key",
     "secret",
@@ -24,13 +24,13 @@ const SECRETS: [&str; 8] = [
     "encoding_aes_key_previous",
 ];
 
-/// A configuration that cannot be used: the one thing to say.
+/// The finding for a configuration that cannot be used.
 pub fn unusable(why: &str) -> Finding {
     let remedy = text!("correct it; `msgcube serve` would not start with it");
     Finding::problem("configuration", Text::of_english(why), remedy)
 }
 
-/// What can be said of the whole file. `path` is where it stands.
+/// Checks the whole file. `path` is its path.
 pub fn check(installation: &Installation, path: &Path) -> Vec<Finding> {
     let mut findings = vec![
         read(installation, path),
@@ -52,7 +52,8 @@ fn read(installation: &Installation, path: &Path) -> Finding {
     Finding::ok("configuration", found)
 }
 
-/// Everyone on the machine could read them. A group may: that is how a service gets at files of root.
+/// Files with secrets that every user of the machine can read. Group access is fine: a service may read files of root
+/// that way.
 fn readable(installation: &Installation, path: &Path) -> Finding {
     let mut files = secret_files(path);
     files.extend(installation.config.tls.as_ref().map(|tls| tls.key.clone()));
@@ -68,14 +69,14 @@ fn readable(installation: &Installation, path: &Path) -> Finding {
     Finding::warning("secret_files", found, format!("chmod o-rwx {names}"))
 }
 
-/// Readable for all, in folders that all may enter.
+/// Whether all users may read the file and enter its folders.
 fn is_open(file: &Path) -> bool {
     let has = |path: &Path, bit| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & bit != 0);
     let file = file.canonicalize().unwrap_or(file.to_owned());
     has(&file, 0o004) && file.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
-/// The files with secrets that a configuration names, and itself if it holds some.
+/// The files with secrets that a configuration names, and the configuration file if it holds secrets.
 fn secret_files(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Vec::new() };
@@ -97,7 +98,7 @@ fn secret_files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// It is only looked at: making one is the server's business.
+/// Only reads the data key. The server creates it.
 fn data_key(installation: &Installation) -> Finding {
     let path = installation.config.data_key_file.display();
     match DataKey::load(&installation.config.data_key_file) {
@@ -155,10 +156,10 @@ fn admin_key(installation: &Installation) -> Finding {
     Finding::warning("admin_key", found, remedy)
 }
 
-/// What can be said of one account's settings.
+/// Checks one account's settings.
 pub fn account(account: &AccountConfig) -> Vec<Finding> {
     let oddities = account.oddities();
-    let mut findings: Vec<Finding> = oddities.iter().map(|oddity| odd(account, *oddity)).collect();
+    let mut findings: Vec<Finding> = oddities.iter().map(|oddity| oddity_finding(account, *oddity)).collect();
     if !oddities.contains(&Oddity::PlainTaken) {
         let found = text!("plain callbacks are refused");
         findings.push(Finding::ok("require_encryption", found));
@@ -166,7 +167,7 @@ pub fn account(account: &AccountConfig) -> Vec<Finding> {
     findings
 }
 
-fn odd(account: &AccountConfig, oddity: Oddity) -> Finding {
+fn oddity_finding(account: &AccountConfig, oddity: Oddity) -> Finding {
     match oddity {
         Oddity::AppidForm => {
             Finding::note("appid_form", text!("WeChat's appids are wx and 16 hexadecimal digits"))

@@ -1,4 +1,4 @@
-//! What time an account's figures cover, as the running server says.
+//! The time that an account's figures cover, as the running server reports it.
 
 use i18n::format;
 use i18n::{Text, text};
@@ -8,16 +8,16 @@ use serde_json::Value;
 use super::{finding::Finding, installation::Installation};
 
 const ID: &str = "coverage";
-/// A gap that ended this lately is worth a look.
+/// A gap that ended within this time is a warning.
 const RECENT_S: i64 = 86_400;
 
-/// One account of the server's list.
+/// Checks one account of the server's list.
 pub fn check(installation: &Installation, listed: &Value) -> Finding {
     let Some(since) = listed["coverage"]["since"].as_str() else {
         return Finding::note(ID, text!("nothing is covered yet"));
     };
     let gaps: Vec<(i64, i64, &str, &Value)> =
-        listed["coverage"]["gaps"].as_array().into_iter().flatten().filter_map(gap).collect();
+        listed["coverage"]["gaps"].as_array().into_iter().flatten().filter_map(parse_gap).collect();
     let bridged = match listed["coverage"]["bridged"].as_array().map_or(0, Vec::len) {
         0 => Text::plain(""),
         number => text!("; short planned stops that WeChat's repeats bridge: {number}", number),
@@ -27,7 +27,7 @@ pub fn check(installation: &Installation, listed: &Value) -> Finding {
     };
     let (number, now_s) = (gaps.len(), installation.clock.now_s());
     let (length, age) = (format::span(to_s - from_s), format::span(now_s - to_s));
-    let named = format!("{why}{}", counted(counts));
+    let named = format!("{why}{}", counts_text(counts));
     let found = text!(
         "since {since}, gaps: {number}; the last took {length} and ended {age} ago: {named}{bridged}",
         since,
@@ -45,7 +45,7 @@ pub fn check(installation: &Installation, listed: &Value) -> Finding {
     Finding::warning(ID, found, remedy)
 }
 
-/// What keeps such a gap from coming again.
+/// How to prevent such a gap in the future.
 fn remedy(why: &str) -> Text {
     match why {
         "not_running" => text!(
@@ -60,14 +60,14 @@ fn remedy(why: &str) -> Text {
     }
 }
 
-/// From, to, why, and how many callbacks were refused for which reason.
-fn gap(gap: &Value) -> Option<(i64, i64, &str, &Value)> {
+/// Start and end in Unix seconds, reason, and the number of refused callbacks by reason.
+fn parse_gap(gap: &Value) -> Option<(i64, i64, &str, &Value)> {
     let moment = |at: usize| gap[at].as_str()?.parse().ok().map(Timestamp::as_second);
     Some((moment(0)?, moment(1)?, gap[2].as_str().unwrap_or("unknown"), &gap[3]))
 }
 
-/// ` (malformed: 2)` of refused callbacks, nothing of other gaps.
-fn counted(counts: &Value) -> String {
+/// ` (malformed: 2)` if callbacks were refused; empty for other gaps.
+fn counts_text(counts: &Value) -> String {
     let Some(counts) = counts.as_object() else { return String::new() };
     let counts: Vec<String> = counts.iter().map(|(why, count)| format!("{why}: {count}")).collect();
     format!(" ({})", counts.join(", "))

@@ -1,4 +1,4 @@
-//! The data folder: whose it is, how much room there is, and how long the disk takes to keep something.
+//! The data folder: its owner, its free space, its file system, and how long a sync takes.
 
 use std::{
     fs,
@@ -16,14 +16,14 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{finding::Finding, installation::Installation};
 
-/// A disk that needs longer for all of it is not usable.
+/// Time limit for all checks of the disk.
 const TIME_MAX: Duration = Duration::from_secs(20);
-/// No further round is begun after this time.
+/// No further round begins after this time.
 const ROUNDS_TIME_MAX: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 32;
-/// About what a batch of callbacks needs.
+/// About the size of a batch of callbacks.
 const ROUND_BYTES: usize = 4096;
-/// No disk keeps anything so soon, not even one with a memory of its own.
+/// No disk makes data durable this fast, not even one with a protected cache.
 const TOO_FAST: Duration = Duration::from_micros(30);
 const SLOW: Duration = Duration::from_millis(50);
 const SLOWEST: Duration = Duration::from_secs(1);
@@ -54,20 +54,20 @@ const FILE_SYSTEMS: [(u64, &str, StorageKind); 16] = [
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StorageKind {
     Local,
-    /// Gone with the machine.
+    /// In memory: lost when the machine stops.
     Memory,
-    /// Usually a container's, gone with it.
+    /// Usually the layer of a container: lost with the container.
     Overlay,
-    /// Locks and syncs are another machine's.
+    /// On another machine, which decides what a lock and a sync mean.
     Network,
 }
 
-/// Looks at the folder. On a thread of its own, for a disk may hang and the command must end all the same.
+/// Checks the folder. Runs on its own thread: a disk may hang, and the command must end anyway.
 pub async fn check(installation: &Installation) -> Vec<Finding> {
     let folder = installation.config.data_dir.clone();
-    let (told, findings) = oneshot::channel();
-    // Nobody listens any more after the time is over.
-    thread::spawn(move || drop(told.send(look(&folder))));
+    let (sender, findings) = oneshot::channel();
+    // The receiver is gone after the time limit.
+    thread::spawn(move || drop(sender.send(check_folder(&folder))));
     if let Ok(Ok(findings)) = timeout(TIME_MAX, findings).await {
         return findings;
     }
@@ -76,14 +76,14 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
     vec![Finding::problem("disk_sync", found, remedy)]
 }
 
-fn look(folder: &Path) -> Vec<Finding> {
+fn check_folder(folder: &Path) -> Vec<Finding> {
     let Ok(about) = fs::metadata(folder) else { return vec![missing(folder)] };
     let mut findings = vec![owner(folder, about.uid())];
     findings.extend(space(folder));
     let file_system = file_system(folder);
-    findings.extend(file_system.map(|(name, sort)| durable(&name, sort)));
+    findings.extend(file_system.map(|(name, sort)| check_file_system(&name, sort)));
     findings.push(match measure(folder) {
-        Ok(took) => synced(took),
+        Ok(took) => check_sync_times(took),
         Err(error) => {
             let remedy = text!("run msgcube doctor as the user that serves");
             let found = text!(
@@ -102,9 +102,9 @@ fn missing(folder: &Path) -> Finding {
     Finding::note("data_dir", found)
 }
 
-/// A start as root leaves files that the service cannot write.
+/// Files of another owner: for example, a start as root leaves files that the service cannot write.
 fn owner(folder: &Path, uid: u32) -> Finding {
-    let foreign = strangers(folder, uid);
+    let foreign = files_of_others(folder, uid);
     let shown = folder.display();
     match foreign.first() {
         None => Finding::ok("data_dir", text!("{shown}: all of user {uid}", shown, uid)),
@@ -122,7 +122,7 @@ fn owner(folder: &Path, uid: u32) -> Finding {
     }
 }
 
-fn strangers(folder: &Path, uid: u32) -> Vec<PathBuf> {
+fn files_of_others(folder: &Path, uid: u32) -> Vec<PathBuf> {
     let list = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let all = list(folder).chain(list(&folder.join("log")));
     all.filter(|path| fs::symlink_metadata(path).is_ok_and(|about| about.uid() != uid)).collect()
@@ -132,7 +132,7 @@ fn space(folder: &Path) -> Option<Finding> {
     let about = rustix::fs::statvfs(folder).ok()?;
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let (size, inodes) = (format::size(free), about.f_favail);
-    // Some file systems have as many as they like, and say 0.
+    // Some file systems have no limit of inodes and report 0.
     let has_inodes = about.f_files > 0;
     let found = if has_inodes {
         text!("{size} and {inodes} inodes free", size, inodes)
@@ -159,7 +159,7 @@ fn file_system(folder: &Path) -> Option<(String, StorageKind)> {
     )
 }
 
-fn durable(name: &str, sort: StorageKind) -> Finding {
+fn check_file_system(name: &str, sort: StorageKind) -> Finding {
     let (found, remedy) = match sort {
         StorageKind::Local => return Finding::ok("file_system", name.to_owned()),
         StorageKind::Memory => {
@@ -176,7 +176,7 @@ fn durable(name: &str, sort: StorageKind) -> Finding {
     Finding::warning("file_system", text!("{name}, {found}", name, found), remedy)
 }
 
-/// How long it takes to write and keep a little, many times. The file is removed.
+/// Measures how long a small write with a sync takes, several times. The file is removed.
 fn measure(folder: &Path) -> io::Result<Vec<Duration>> {
     let mut file = tempfile::Builder::new().prefix(".msgcube-doctor-").tempfile_in(folder)?;
     let whole = Stopwatch::start();
@@ -191,7 +191,7 @@ fn measure(folder: &Path) -> io::Result<Vec<Duration>> {
     Ok(took)
 }
 
-fn synced(mut took: Vec<Duration>) -> Finding {
+fn check_sync_times(mut took: Vec<Duration>) -> Finding {
     took.sort_unstable();
     let median = took.get(took.len() / 2).copied().unwrap_or_default();
     let worst = took.last().copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Certificates: those that the program serves with, and what the public address really shows.
+//! Certificates: those of `[tls]`, and the one that the public address presents.
 
 use std::time::Duration;
 
@@ -16,25 +16,25 @@ use super::{finding::Finding, installation::Installation};
 use crate::probe::{PresentedCertificate, error_text};
 
 const DAY_S: i64 = 86_400;
-/// Renewing usually happens 30 days before the end; this late it did not.
+/// Renewal usually happens 30 days before the end. With fewer days left than this it has probably failed.
 const DAYS_FEW: i64 = 21;
-/// Names that are shown of a certificate.
+/// Names of a certificate that are shown.
 const NAMES_MAX: usize = 4;
 
-/// Looks at `[tls]` and at the public address.
+/// Checks `[tls]` and the public address.
 pub async fn check(installation: &Installation) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(files) = &installation.config.tls {
-        findings.push(configured(installation, files));
+        findings.push(check_files(installation, files));
     }
     if let Some(url) = &installation.url {
-        findings.extend(port(url));
-        findings.push(shown(installation, url).await);
+        findings.extend(check_port(url));
+        findings.push(check_public_address(installation, url).await);
     }
     findings
 }
 
-fn configured(installation: &Installation, files: &TlsFiles) -> Finding {
+fn check_files(installation: &Installation, files: &TlsFiles) -> Finding {
     let pair = match tls::read(files) {
         Ok(pair) => pair,
         Err(error) => return unusable(&error),
@@ -51,15 +51,15 @@ fn configured(installation: &Installation, files: &TlsFiles) -> Finding {
         "renew {path}: it is read again by itself; `msgcube tls ca` renews one of an own authority",
         path
     );
-    // Behind a proxy it is the proxy that shows the public name.
+    // Behind a proxy, the proxy's certificate has the public name.
     match &installation.url {
         Some(url) if !is_for(certificate, &host(url)) && url.is_https() => {
-            let (host, names) = (host(url), names(certificate));
+            let (host, names) = (host(url), certificate_names(certificate));
             let found = text!("{path} is for {names}, not for {host}", path, names, host);
             let remedy = text!("fine behind a proxy that has its own; else get one for {host}", host);
-            Finding::note("tls_files", found).remedied(remedy)
+            Finding::note("tls_files", found).with_remedy(remedy)
         }
-        _ => dated(installation, "tls_files", &path, certificate, remedy),
+        _ => check_expiry(installation, "tls_files", &path, certificate, remedy),
     }
 }
 
@@ -73,8 +73,8 @@ fn unusable(error: &TlsError) -> Finding {
     Finding::problem("tls_files", Text::of_english(error), remedy)
 }
 
-/// How long it still holds.
-fn dated(
+/// Checks how long a certificate is still valid.
+fn check_expiry(
     installation: &Installation,
     id: &'static str,
     what: &Text,
@@ -86,7 +86,7 @@ fn dated(
         return Finding::warning(id, found, remedy);
     };
     let days = (end_s - installation.clock.now_s()).div_euclid(DAY_S);
-    let names = names(der);
+    let names = certificate_names(der);
     if days < 0 {
         let over = -days - 1;
         let found = text!("{what} ({names}): over since {over} days", what, names, over);
@@ -96,7 +96,7 @@ fn dated(
     if days < DAYS_FEW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }
 }
 
-fn names(der: &CertificateDer<'_>) -> String {
+fn certificate_names(der: &CertificateDer<'_>) -> String {
     let Ok(certificate) = EndEntityCert::try_from(der) else { return "?".to_owned() };
     let mut names: Vec<&str> = certificate.valid_dns_names().collect();
     if names.is_empty() {
@@ -121,30 +121,30 @@ fn host(url: &Address) -> String {
     uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
 }
 
-/// WeChat calls no other ports. Source: its page on the server configuration.
-fn port(url: &Address) -> Option<Finding> {
+/// WeChat calls only the ports 80 and 443. Source: its page on the server configuration.
+fn check_port(url: &Address) -> Option<Finding> {
     let port = url.below("/").ok()?.port_u16()?;
     let found = text!("{url}: port {port}, and WeChat calls 80 and 443 only", url, port);
     let remedy = text!("let it be reached on 443");
     (![80, 443].contains(&port)).then(|| Finding::warning("url_port", found, remedy))
 }
 
-async fn shown(installation: &Installation, url: &Address) -> Finding {
+async fn check_public_address(installation: &Installation, url: &Address) -> Finding {
     if !url.is_https() {
         let found = text!(
             "{url} is not encrypted: who listens in reads plain callbacks, and tokens of the interfaces",
             url
         );
-        return Finding::note("url_certificate", found).remedied(text!("use https"));
+        return Finding::note("url_certificate", found).with_remedy(text!("use https"));
     }
     let connected = match url.below("/") {
-        Ok(uri) => installation.lines.connect(&uri).await,
-        Err(error) => Err(super::installation::broken(&error)),
+        Ok(uri) => installation.prober.connect(&uri).await,
+        Err(error) => Err(super::installation::invalid_request(&error)),
     };
     match connected {
-        Ok(line) => line.shown.map_or_else(
+        Ok(connection) => connection.presented.map_or_else(
             || Finding::skipped("url_certificate", url.to_string()),
-            |shown| judged(installation, url, &shown, line.took),
+            |presented| check_presented(installation, url, &presented, connection.took),
         ),
         Err(fault) => {
             let why = error_text::probe_error(&fault);
@@ -155,15 +155,15 @@ async fn shown(installation: &Installation, url: &Address) -> Finding {
     }
 }
 
-fn judged(
+fn check_presented(
     installation: &Installation,
     url: &Address,
-    shown: &PresentedCertificate,
+    presented: &PresentedCertificate,
     took: Duration,
 ) -> Finding {
     let remedy =
         text!("give whoever serves this address a certificate of a public authority, with its whole chain");
-    match (&shown.verdict, &shown.certificate) {
+    match (&presented.verdict, &presented.certificate) {
         (Err(error), _) => {
             let why = error_text::untrusted(error);
             let found = text!("{url} shows a certificate that is not trusted: {why}", url, why);
@@ -172,7 +172,7 @@ fn judged(
         (Ok(()), Some(certificate)) => {
             let took = format::time(took);
             let what = text!("{url}, connected in {took}, trusted", url, took);
-            dated(installation, "url_certificate", &what, certificate, remedy)
+            check_expiry(installation, "url_certificate", &what, certificate, remedy)
         }
         (Ok(()), None) => Finding::skipped("url_certificate", url.to_string()),
     }

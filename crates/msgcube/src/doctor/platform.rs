@@ -1,4 +1,4 @@
-//! Third-party platforms: how the running server says that each fares, and whether pushes get through on both sides.
+//! Third-party platforms: their state in the running server, and whether pushes get through on both sides.
 
 mod receiving;
 mod serving;
@@ -11,12 +11,12 @@ use server::config::{PlatformConfig, Role};
 
 use super::{callback::path_part, finding::Finding, installation::Installation, relay, serving::ServerState};
 
-/// WeChat pushes a ticket every ten minutes; one that is older than this is late.
+/// WeChat pushes a ticket every ten minutes. A newest ticket older than this is late.
 const TICKET_LATE_S: i64 = 15 * 60;
-/// An event that waits longer than this is not just on its way.
+/// An event that waits longer than this is late.
 const EVENT_LATE_S: i64 = 60;
 
-/// One platform.
+/// Checks one platform.
 pub async fn check(
     installation: &Installation,
     platform: &PlatformConfig,
@@ -49,7 +49,7 @@ pub async fn check(
     findings.extend(ticket);
     match &state {
         Some(state) => {
-            findings.extend(waiting(installation, state));
+            findings.extend(waiting_events(installation, state));
             findings.push(accounts(state));
         }
         None if differs.is_none() => findings.push(unknown_state()),
@@ -65,20 +65,21 @@ fn unknown_state() -> Finding {
     Finding::skipped("platform_state", found)
 }
 
-/// What the running server says of it, if it says anything; or in what it differs from the configuration.
+/// The platform's state in the running server. None: the server does not say. The error: the server has other settings
+/// than the configuration.
 async fn state(installation: &Installation, platform: &PlatformConfig) -> Result<Option<Value>, Finding> {
     let path = format!("/v1/components/{}", path_part(&platform.appid));
-    let Some(Ok(answer)) = installation.get_own(&path).await else { return Ok(None) };
+    let Some(Ok(answer)) = installation.get_admin(&path).await else { return Ok(None) };
     let differs = |found: Text| {
         let remedy = text!("restart msgcube: the configuration is read at the start");
         Err(Finding::problem("settings_in_use", found, remedy))
     };
-    if answer.said.status == 404 {
+    if answer.answer.status == 404 {
         let found = text!("the running server does not know this platform");
         return differs(found);
     }
     let Some(state) =
-        serde_json::from_slice::<Value>(&answer.said.body).ok().filter(|_| answer.said.status == 200)
+        serde_json::from_slice::<Value>(&answer.answer.body).ok().filter(|_| answer.answer.status == 200)
     else {
         return Ok(None);
     };
@@ -97,7 +98,7 @@ async fn state(installation: &Installation, platform: &PlatformConfig) -> Result
     differs(text!("the running server has other settings than the configuration: {names}", names))
 }
 
-/// Where its events go. It is sent nothing signed, so there is nothing that it could act upon.
+/// Checks `push_url`. The request has no valid signature, so the platform does nothing.
 async fn push_url(installation: &Installation, platform: &PlatformConfig) -> Vec<Finding> {
     if let Some(url) = &platform.push_url {
         return relay::push_url(installation, url).await;
@@ -111,14 +112,14 @@ async fn push_url(installation: &Installation, platform: &PlatformConfig) -> Vec
     vec![Finding::note("push_url", found)]
 }
 
-/// How old a moment is that the server wrote.
+/// The age in seconds of a time that the server wrote.
 fn age_s(installation: &Installation, moment: &Value) -> Option<i64> {
     let moment: Timestamp = moment.as_str()?.parse().ok()?;
     Some(installation.clock.now_s() - moment.as_second())
 }
 
-/// What waits for `push_url`.
-fn waiting(installation: &Installation, state: &Value) -> Option<Finding> {
+/// Checks the events that wait for `push_url`.
+fn waiting_events(installation: &Installation, state: &Value) -> Option<Finding> {
     const ID: &str = "events_waiting";
     let number = state["events"]["waiting"].as_u64().filter(|_| !state["push_url"].is_null())?;
     if number == 0 {

@@ -1,4 +1,4 @@
-//! Whether WeChat gives a token for an account, asked in the mode that takes nobody's. The token itself is dropped.
+//! Whether WeChat gives a token for an account. Asks in normal mode, which invalidates no token. The token is not kept.
 
 use i18n::format;
 use i18n::{Text, text};
@@ -11,8 +11,8 @@ use super::finding::Finding;
 
 const ID: &str = "real_token";
 
-/// What WeChat's codes ask for. Source: its page on stable_token and its list of codes.
-static CODES: [(i64, Text); 11] = [
+/// Remedies for WeChat's error codes. Source: its page on stable_token and its list of codes.
+static REMEDIES: [(i64, Text); 11] = [
     (-1, text!("WeChat is busy: try again in a minute")),
     (40001, text!("the AppSecret is wrong: copy it from WeChat's console into upstream_secret (or secret)")),
     (40002, text!("the server there knows no stable_token: check [upstream] base")),
@@ -29,7 +29,7 @@ static CODES: [(i64, Text); 11] = [
     (50004, text!("WeChat forbids this account the interface: see the account's notices in the console")),
 ];
 
-/// Asks for one account.
+/// Checks one account.
 pub async fn check(upstream: &UpstreamConfig, account: &AccountConfig) -> Finding {
     let asked = upstream.token_url.as_ref().unwrap_or(&upstream.base);
     match upstream_token::probe(upstream, account).await {
@@ -51,7 +51,7 @@ fn refused(asked: &str, failure: &Failure) -> Finding {
     };
     let said = format::quote(text.as_bytes());
     let found = text!("{asked} answers {code}: {said}", asked, code, said);
-    let known = CODES.iter().find(|(known, ..)| *known == code);
+    let known = REMEDIES.iter().find(|(known, ..)| *known == code);
     let remedy =
         known.map_or_else(|| text!("look the code up in WeChat's list"), |(_, remedy)| remedy.clone());
     let remedy = match refused_address(&text).filter(|_| code == 40164) {
@@ -63,7 +63,7 @@ fn refused(asked: &str, failure: &Failure) -> Finding {
     if code == -1 { Finding::warning(ID, found, remedy) } else { Finding::problem(ID, found, remedy) }
 }
 
-/// The address that WeChat saw, out of `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
+/// The address that WeChat saw, from an error such as `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
 fn refused_address(text: &str) -> Option<std::net::IpAddr> {
     text.split([' ', ',']).find_map(|word| word.parse().ok())
 }

@@ -1,18 +1,18 @@
-//! Plain callbacks that the running server refused: neither counted nor passed on, so that a bot behind is silent. Its
-//! metrics say how many, and each reason has its own remedy.
+//! Plain callbacks that the running server refused. They were not counted and not relayed, so a bot behind it was silent.
+//! The server's metrics have their number.
 
 use i18n::text;
 
 use super::{finding::Finding, installation::Installation};
 
-/// What the server has refused since its start, one finding a reason; none if it refused none, or does not say.
+/// One finding for each reason for which the server has refused callbacks since its start.
 pub async fn check(installation: &Installation) -> Vec<Finding> {
-    let Some(Ok(answer)) = installation.get_own("/metrics").await else { return Vec::new() };
-    if answer.said.status != 200 {
+    let Some(Ok(answer)) = installation.get_admin("/metrics").await else { return Vec::new() };
+    if answer.answer.status != 200 {
         return Vec::new();
     }
-    let metrics = String::from_utf8_lossy(&answer.said.body);
-    let found = |reason| refused(&metrics, reason).filter(|count| *count > 0);
+    let metrics = String::from_utf8_lossy(&answer.answer.body);
+    let found = |reason| refused_count(&metrics, reason).filter(|count| *count > 0);
     let required = found("encryption_required").map(|count| encryption_required(count));
     let stale = found("stale_timestamp").map(|count| stale_timestamp(count));
     required.into_iter().chain(stale).collect()
@@ -41,7 +41,7 @@ fn stale_timestamp(count: u64) -> Finding {
     Finding::warning("stale_refused", found, remedy)
 }
 
-fn refused(metrics: &str, reason: &str) -> Option<u64> {
+fn refused_count(metrics: &str, reason: &str) -> Option<u64> {
     let name = format!("msgcube_callbacks_total{{result=\"refused\",reason=\"{reason}\"}} ");
     metrics.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
 }
@@ -54,7 +54,7 @@ mod tests {
     fn the_metrics_say_how_many() {
         let metrics = "# TYPE msgcube_callbacks counter\n\
             msgcube_callbacks_total{result=\"refused\",reason=\"stale_timestamp\"} 12\n";
-        assert_eq!(refused(metrics, "stale_timestamp"), Some(12));
-        assert_eq!(refused(metrics, "encryption_required"), None);
+        assert_eq!(refused_count(metrics, "stale_timestamp"), Some(12));
+        assert_eq!(refused_count(metrics, "encryption_required"), None);
     }
 }

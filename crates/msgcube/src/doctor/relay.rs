@@ -1,5 +1,5 @@
-//! Who stands behind: the bot of an account, or the server of a platform: whether it is there, speaks HTTP, and answers
-//! in time. It is sent nothing that it could act upon.
+//! Relay targets: whether an account's bot or a platform's server is reachable, speaks HTTP and answers in time. The
+//! request has a wrong signature, so the target does nothing.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use server::config::RelayConfig;
 use super::{
     callback::unsigned_query,
     finding::Finding,
-    installation::{Installation, broken},
+    installation::{Installation, invalid_request},
 };
 use crate::probe::{ProbeError, TimedAnswer, error_text, exchange::NoAnswer};
 
-/// The whole callback has 4.9 s.
+/// A slower answer is a warning. The whole callback has 4.9 s.
 const SLOW: Duration = Duration::from_secs(4);
-/// The server itself tries anew after 1 s.
+/// A slower connection is a warning. The server makes a second attempt after 1 s.
 const SLOW_CONNECT: Duration = Duration::from_millis(800);
 
-/// Who is examined.
+/// What kind of target is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TargetKind {
     Bot,
@@ -44,28 +44,27 @@ impl TargetKind {
     }
 }
 
-/// The bot and those who listen.
+/// Checks the bot and the listeners of a relay.
 pub async fn check(installation: &Installation, relay: &RelayConfig) -> Vec<Finding> {
-    let mut findings = target(installation, TargetKind::Bot, &relay.url).await;
+    let mut findings = check_target(installation, TargetKind::Bot, &relay.url).await;
     for listener in &relay.listeners {
         findings.push(connected(installation, TargetKind::Listener, listener).await);
     }
     findings
 }
 
-/// Where a platform's events go.
+/// Checks the server that gets a platform's events.
 pub async fn push_url(installation: &Installation, url: &Address) -> Vec<Finding> {
-    target(installation, TargetKind::Platform, url).await
+    check_target(installation, TargetKind::Platform, url).await
 }
 
-/// A GET with a wrong signature and no body: whoever is there refuses it, or does not look; any answer shows that HTTP is
-/// spoken there.
-async fn target(installation: &Installation, kind: TargetKind, url: &Address) -> Vec<Finding> {
+/// Sends a GET with a wrong signature and no body. Any answer shows that the target speaks HTTP.
+async fn check_target(installation: &Installation, kind: TargetKind, url: &Address) -> Vec<Finding> {
     let connection = connected(installation, kind, url).await;
-    if connection.state == super::finding::Severity::Problem {
+    if connection.severity == super::finding::Severity::Problem {
         return vec![connection];
     }
-    let uri = url.with_query(Some(&unsigned_query(installation))).map_err(|error| broken(&error));
+    let uri = url.with_query(Some(&unsigned_query(installation))).map_err(|error| invalid_request(&error));
     let asked = match uri {
         Ok(uri) => ask(installation, uri).await,
         Err(fault) => Err(fault),
@@ -75,22 +74,25 @@ async fn target(installation: &Installation, kind: TargetKind, url: &Address) ->
 
 async fn ask(installation: &Installation, uri: Uri) -> Result<TimedAnswer, ProbeError> {
     installation
-        .lines
-        .send(Trust::Authorities, Request::get(uri).body(String::new()).map_err(|error| broken(&error))?)
+        .prober
+        .send(
+            Trust::Authorities,
+            Request::get(uri).body(String::new()).map_err(|error| invalid_request(&error))?,
+        )
         .await
 }
 
 async fn connected(installation: &Installation, kind: TargetKind, url: &Address) -> Finding {
     let id = kind.connect_id();
-    let line = match url.with_query(None) {
-        Ok(uri) => installation.lines.connect(&uri).await,
-        Err(error) => Err(broken(&error)),
+    let connection = match url.with_query(None) {
+        Ok(uri) => installation.prober.connect(&uri).await,
+        Err(error) => Err(invalid_request(&error)),
     };
-    let line = line.and_then(|line| match &line.shown {
-        Some(shown) => shown.verdict.clone().map_err(ProbeError::Untrusted).map(|()| line.took),
-        None => Ok(line.took),
+    let connection = connection.and_then(|connection| match &connection.presented {
+        Some(shown) => shown.verdict.clone().map_err(ProbeError::Untrusted).map(|()| connection.took),
+        None => Ok(connection.took),
     });
-    match line {
+    match connection {
         Ok(took) => {
             let time = format::time(took);
             let found = text!("{url}: connected in {time}", url, time);
@@ -139,7 +141,7 @@ fn answered(kind: TargetKind, url: &Address, asked: Result<TimedAnswer, ProbeErr
     };
     match asked {
         Ok(answer) => {
-            let (status, took) = (answer.said.status, format::time(answer.took));
+            let (status, took) = (answer.answer.status, format::time(answer.took));
             let found =
                 text!("{url} answers in {took} (status {status} to a wrong signature)", url, took, status);
             if answer.took > SLOW { Finding::warning(id, found, remedy) } else { Finding::ok(id, found) }

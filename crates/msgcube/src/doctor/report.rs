@@ -1,4 +1,4 @@
-//! What was found, for people and for machines.
+//! The findings as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::finding::{Finding, Group, Section, Severity};
 use crate::output::{escaped, painted};
 
-/// Columns for what was found, however narrow the terminal.
-const BESIDE_MIN: usize = 30;
+/// Least width of the column with the findings, however narrow the terminal.
+const TEXT_COLUMNS_MIN: usize = 30;
 
-/// How often each state came.
+/// The number of findings of each severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FindingCounts {
     pub problems: usize,
@@ -24,7 +24,7 @@ impl FindingCounts {
     pub fn of(sections: &[Section]) -> FindingCounts {
         let mut totals = FindingCounts::default();
         for finding in sections.iter().flat_map(|section| &section.findings) {
-            match finding.state {
+            match finding.severity {
                 Severity::Ok | Severity::Note => totals.fine += 1,
                 Severity::Warning => totals.warnings += 1,
                 Severity::Problem => totals.problems += 1,
@@ -35,7 +35,7 @@ impl FindingCounts {
     }
 }
 
-/// One JSON object.
+/// The findings as one JSON object, in English.
 pub fn json(sections: &[Section]) -> String {
     let totals = FindingCounts::of(sections);
     let findings: Vec<Value> = sections
@@ -46,7 +46,7 @@ pub fn json(sections: &[Section]) -> String {
 }
 
 fn object(group: &Group, finding: &Finding) -> Value {
-    let mut object = json!({ "id": finding.id, "state": finding.state, "found": finding.found.english() });
+    let mut object = json!({ "id": finding.id, "state": finding.severity, "found": finding.found.english() });
     if let Some(remedy) = &finding.remedy {
         object["remedy"] = json!(remedy.english());
     }
@@ -58,14 +58,15 @@ fn object(group: &Group, finding: &Finding) -> Value {
     object
 }
 
-/// Groups of lines under one another, remedies below what they are for.
+/// The findings as text, group by group. A remedy stands below its finding.
 pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usize>) -> String {
     let paint = |code: &str, text: &str| {
         if colours { painted(code, text) } else { escaped(text).into_owned() }
     };
     let width = sections.iter().flat_map(|section| &section.findings).map(|finding| finding.id.len()).max();
     let width = width.unwrap_or(0);
-    let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(BESIDE_MIN));
+    let beside =
+        columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(TEXT_COLUMNS_MIN));
     let next_line = format!("\n{:1$}", "", width + 6);
     let wrapped = |text: &str| format::wrap(&escaped(text), beside).join(&next_line);
     let mut text = String::new();
@@ -73,7 +74,7 @@ pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usi
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", paint("1", &title(&section.group).in_lang(lang)));
         for finding in &section.findings {
-            let (symbol, colour) = mark(finding.state);
+            let (symbol, colour) = mark(finding.severity);
             let id = paint("2", &format!("{:width$}", finding.id));
             let _ =
                 writeln!(text, "  {} {id}  {}", paint(colour, symbol), wrapped(&finding.found.in_lang(lang)));
@@ -88,8 +89,8 @@ pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usi
     text + &summary(FindingCounts::of(sections), lang, &paint)
 }
 
-fn mark(state: Severity) -> (&'static str, &'static str) {
-    match state {
+fn mark(severity: Severity) -> (&'static str, &'static str) {
+    match severity {
         Severity::Ok => ("✓", "32"),
         Severity::Note => ("·", "36"),
         Severity::Warning => ("!", "33"),

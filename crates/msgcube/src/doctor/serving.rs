@@ -1,4 +1,4 @@
-//! The running server: whether it is there and takes messages, and what it serves.
+//! The running server: whether it answers and accepts messages, and which accounts it serves.
 
 use i18n::format;
 use i18n::{Text, text};
@@ -12,23 +12,23 @@ use super::{
 };
 use crate::probe::{ProbeError, error_text, exchange::NoAnswer};
 
-/// What the running server said.
+/// What the running server reported.
 #[derive(Debug, Default)]
 pub struct ServerState {
-    /// It is there.
+    /// It answers.
     pub is_alive: bool,
-    /// It says that it can make nothing durable.
+    /// It reports that it cannot make messages durable.
     pub is_unready: bool,
     /// `GET /v1/accounts`, if it answered.
     pub accounts: Option<Vec<Value>>,
 }
 
-/// Asks it.
+/// Checks the running server.
 pub async fn check(installation: &Installation) -> (ServerState, Vec<Finding>) {
     let Some(endpoint) = installation.server() else {
         let found = text!("listen has port 0: the address is another at each start");
         let remedy = text!("name the address that it printed with --server");
-        return (ServerState::default(), vec![Finding::skipped("server_alive", found).remedied(remedy)]);
+        return (ServerState::default(), vec![Finding::skipped("server_alive", found).with_remedy(remedy)]);
     };
     let (alive, finding) = alive(installation, endpoint).await;
     let mut findings = vec![finding];
@@ -43,29 +43,29 @@ pub async fn check(installation: &Installation) -> (ServerState, Vec<Finding>) {
         findings.push(finding);
         findings.extend(refused::check(installation).await);
     }
-    findings.extend(played_where(installation));
+    findings.extend(callbacks_played_here(installation));
     (served, findings)
 }
 
 async fn alive(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Finding) {
     let base = endpoint.base;
     match installation.get(endpoint, "/healthz").await {
-        Ok(answer) if answer.said.status == 200 && answer.said.body == b"ok\n" => {
+        Ok(answer) if answer.answer.status == 200 && answer.answer.body == b"ok\n" => {
             let took = format::time(answer.took);
             let found = text!("{base} answers in {took}", base, took);
             (true, Finding::ok("server_alive", found))
         }
         Ok(answer) => {
-            let status = answer.said.status;
+            let status = answer.answer.status;
             let found = text!("what answers at {base} is no msgcube (status {status})", base, status);
             let remedy = text!("free the address, or give msgcube another listen");
             (false, Finding::problem("server_alive", found, remedy))
         }
-        Err(fault) => (false, not_there(base, &fault)),
+        Err(fault) => (false, unreachable_server(base, &fault)),
     }
 }
 
-fn not_there(base: &Address, fault: &ProbeError) -> Finding {
+fn unreachable_server(base: &Address, fault: &ProbeError) -> Finding {
     let why = error_text::probe_error(fault);
     let found = text!("{base}: {why}", base, why);
     let remedy = match fault {
@@ -84,10 +84,10 @@ async fn ready(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Fi
     let remedy = text!("see the disk above, and the server's log; messages are not counted meanwhile");
     match installation.get(endpoint, "/readyz").await {
         Ok(answer) => {
-            let said: Value = serde_json::from_slice(&answer.said.body).unwrap_or_default();
+            let said: Value = serde_json::from_slice(&answer.answer.body).unwrap_or_default();
             let reasons = joined(&said["reasons"]);
             let degraded = joined(&said["degraded"]);
-            if answer.said.status != 200 {
+            if answer.answer.status != 200 {
                 let found = text!("takes no messages: {reasons}", reasons);
                 return (true, Finding::problem("server_ready", found, remedy));
             }
@@ -106,15 +106,17 @@ fn joined(list: &Value) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// The operator's own address, if there is one.
+/// Checks the admin address, if there is one.
 async fn admin_address(installation: &Installation) -> Option<Finding> {
     let address = installation.config.admin_listen.filter(|address| address.port() != 0)?;
     let is_encrypted = installation.config.tls.is_some() && !address.ip().is_loopback();
     let base = format!("{}://{address}", if is_encrypted { "https" } else { "http" });
     let base = Address::parse_base(&base).ok()?;
     Some(match installation.get(Endpoint { base: &base, trust: Trust::ThisMachine }, "/healthz").await {
-        Ok(answer) if answer.said.status == 200 => Finding::ok("admin_listen", text!("{base} answers", base)),
-        Ok(answer) => not_ours(&base, answer.said.status),
+        Ok(answer) if answer.answer.status == 200 => {
+            Finding::ok("admin_listen", text!("{base} answers", base))
+        }
+        Ok(answer) => not_ours(&base, answer.answer.status),
         Err(fault) => {
             let why = error_text::probe_error(&fault);
             let remedy = text!("restart msgcube: admin_listen is read at the start");
@@ -129,22 +131,22 @@ fn not_ours(base: &Address, status: u16) -> Finding {
     Finding::problem("admin_listen", found, remedy)
 }
 
-/// Whose key opens the own interface, and what is served.
+/// Checks the admin key and lists the accounts that are served.
 async fn accounts(installation: &Installation) -> (Option<Vec<Value>>, Finding) {
     let skipped = |why: Text| (None, Finding::skipped("server_accounts", why));
-    match installation.get_own("/v1/accounts").await {
+    match installation.get_admin("/v1/accounts").await {
         None => skipped(text!("no admin_key, so coverage is not known")),
         Some(Err(fault)) => skipped(error_text::probe_error(&fault)),
-        Some(Ok(answer)) if answer.said.status == 401 => {
+        Some(Ok(answer)) if answer.answer.status == 401 => {
             let found = text!("the running server has another admin_key than the configuration");
             let remedy = text!(
                 "restart it after changing the configuration; set MSGCUBE_ADMIN_KEY here if it takes the key from there"
             );
             (None, Finding::problem("server_accounts", found, remedy))
         }
-        Some(Ok(answer)) => match serde_json::from_slice::<Value>(&answer.said.body) {
-            Ok(said) if answer.said.status == 200 => listed(installation, &said),
-            _ => skipped(Text::plain(format!("GET /v1/accounts: {}", answer.said.status))),
+        Some(Ok(answer)) => match serde_json::from_slice::<Value>(&answer.answer.body) {
+            Ok(said) if answer.answer.status == 200 => listed(installation, &said),
+            _ => skipped(Text::plain(format!("GET /v1/accounts: {}", answer.answer.status))),
         },
     }
 }
@@ -167,7 +169,7 @@ fn listed(installation: &Installation, said: &Value) -> (Option<Vec<Value>>, Fin
     (Some(accounts), Finding::note("server_accounts", found))
 }
 
-fn played_where(installation: &Installation) -> Option<Finding> {
+fn callbacks_played_here(installation: &Installation) -> Option<Finding> {
     let has_callbacks =
         !installation.config.accounts.is_empty() || !installation.config.components.is_empty();
     if installation.url.is_some() || !has_callbacks {
@@ -177,5 +179,5 @@ fn played_where(installation: &Installation) -> Option<Finding> {
         "callbacks were played on this machine, so name, firewall, proxy and certificate were not tried"
     );
     let remedy = text!("msgcube doctor --url https://YOUR_HOST");
-    Some(Finding::note("callback_place", found).remedied(remedy))
+    Some(Finding::note("callback_place", found).with_remedy(remedy))
 }

@@ -1,20 +1,20 @@
-//! What an import did, for people and for programs.
+//! The result of an import, as text and as JSON.
 
 use i18n::Lang;
 use i18n::{Text, text};
 use serde::{Deserialize, Serialize};
 
-/// Errors kept for the summary; the rest is only counted. As many as one answer of the server holds.
+/// Rejected lines kept for the summary; the rest is only counted. An answer of the server holds as many.
 const ERRORS_MAX: usize = 100;
 
-/// Counts of lines. Blank lines are in none of them.
+/// Counts of lines. Blank lines are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineCounts {
-    /// New and durable.
+    /// New messages, now durable.
     pub accepted: u64,
-    /// Known before, also from an earlier try of this import.
+    /// Messages that the server had already, perhaps from an earlier attempt of this import.
     pub duplicate: u64,
-    /// Not messages the server takes.
+    /// Lines that are not valid messages.
     pub rejected: u64,
 }
 
@@ -31,28 +31,28 @@ impl LineCounts {
 pub struct RejectedLine {
     /// The file as named on the command line.
     pub file: String,
-    /// Number of the line in the (unpacked) file, from 1.
+    /// Line number in the uncompressed file, from 1.
     pub line: u64,
-    /// The server's reason.
+    /// Why it was rejected.
     pub error: String,
 }
 
-/// What an import did. As JSON with `--json`.
+/// The result of an import. `--json` prints it as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportSummary {
-    /// All files together, earlier runs of the same import included.
+    /// Counts of all files, with earlier runs of the same import.
     #[serde(flatten)]
     pub totals: LineCounts,
-    /// Requests sent again after a failure; their lines may count as duplicate.
+    /// Requests that were retried after a failure. Their lines may count as duplicate.
     pub repeated_requests: u64,
-    /// Whether the coverage asked for was claimed.
+    /// Whether the coverage of `--covers` was claimed.
     pub covers_claimed: bool,
     /// The first 100 rejected lines of this run.
     pub errors: Vec<RejectedLine>,
 }
 
 impl ImportSummary {
-    /// Exit status of the program: 0, or 3 if lines were rejected. (1: broken off; 2: wrong command line.)
+    /// Exit status of the program: 0, or 3 if lines were rejected. (1: stopped; 2: wrong command line.)
     pub fn exit_status(&self) -> u8 {
         if self.totals.rejected > 0 { 3 } else { 0 }
     }
@@ -63,8 +63,8 @@ impl ImportSummary {
         }
     }
 
-    /// The totals as text.
-    pub fn text(&self, covers_wanted: bool, lang: Lang) -> String {
+    /// The counts as text for the screen.
+    pub fn summary_text(&self, covers_wanted: bool, lang: Lang) -> String {
         let LineCounts { accepted, duplicate, rejected } = self.totals;
         let mut lines = vec![
             text!(
@@ -104,12 +104,12 @@ mod tests {
     fn rejected_lines_show_in_the_exit_status_and_keep_coverage_back() {
         let mut summary = ImportSummary::default();
         summary.totals.add(LineCounts { accepted: 5, duplicate: 2, rejected: 0 });
-        assert_eq!((summary.exit_status(), summary.text(false, Lang::En).lines().count()), (0, 1));
+        assert_eq!((summary.exit_status(), summary.summary_text(false, Lang::En).lines().count()), (0, 1));
         summary.totals.add(LineCounts { rejected: 1, ..LineCounts::default() });
         assert_eq!(summary.exit_status(), 3);
-        let text = summary.text(true, Lang::En);
+        let text = summary.summary_text(true, Lang::En);
         assert!(text.starts_with("5 accepted, 2 known before, 1 rejected\nCoverage not claimed"), "{text}");
-        assert!(summary.text(false, Lang::Zh).contains("拒绝 1 条"));
+        assert!(summary.summary_text(false, Lang::Zh).contains("拒绝 1 条"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Whole imports against a small server that keeps what it is sent.
+//! Whole imports against a small server that records the requests.
 
 use std::{
     future::IntoFuture as _,
@@ -25,15 +25,15 @@ struct ImportCommandLine {
 #[derive(Default)]
 struct SmallServer {
     requests: Vec<(Option<String>, String)>,
-    /// Requests that find a server which can make nothing durable, counted down; from this one on.
+    /// From this request on the server answers 503.
     unavailable_from: Option<usize>,
-    /// How many requests from then on.
+    /// How many requests still get 503.
     unavailable: usize,
 }
 
 type SharedServer = Arc<Mutex<SmallServer>>;
 
-/// Takes lines that begin with `{`.
+/// Accepts lines that begin with `{`.
 async fn messages(
     State(server): State<SharedServer>,
     RawQuery(query): RawQuery,
@@ -77,7 +77,7 @@ async fn imported(base: &str, file: &Path, more: &str) -> Result<(ImportSummary,
     imported_by(&line, more).await
 }
 
-/// Reads no variable.
+/// Reads a configuration without environment variables.
 fn read_config(path: &Path) -> Result<server::config::Config, String> {
     server::config::Config::read(path, |_| None).map_err(|error| error.to_string())
 }
@@ -113,7 +113,7 @@ async fn rejected_lines_have_the_files_line_numbers_and_keep_coverage_back() {
     assert_eq!((summary.exit_status(), summary.covers_claimed), (3, false));
     assert!(out.starts_with("20002 accepted, 0 known before, 2 rejected\nCoverage not claimed"), "{out}");
     assert_eq!(server.lock().unwrap().requests.len(), 2);
-    assert!(!progress_file::place(&file).exists());
+    assert!(!progress_file::progress_path(&file).exists());
 }
 
 #[tokio::test]
@@ -140,23 +140,23 @@ async fn an_import_that_broke_off_goes_on_behind_the_last_durable_chunk() {
         "{error}"
     );
     assert!(error.in_lang(Lang::En).ends_with("it goes on there, and nothing counts twice."));
-    assert!(progress_file::place(&file).exists());
+    assert!(progress_file::progress_path(&file).exists());
 
     let (summary, _) = imported(&base, &file, "").await.unwrap();
     assert_eq!(summary.totals.accepted, 50_000);
     let lines: usize = server.lock().unwrap().requests.iter().map(|(_, body)| body.lines().count()).sum();
     assert_eq!(lines, 50_000, "no line was sent twice");
-    assert!(!progress_file::place(&file).exists());
+    assert!(!progress_file::progress_path(&file).exists());
 }
 
 #[tokio::test]
 async fn a_request_that_finds_no_durability_is_repeated() {
     let down = SmallServer { unavailable_from: Some(0), unavailable: 2, ..SmallServer::default() };
     let (server, base) = serve(down).await;
-    let patience = Patience { first_pause: Duration::ZERO, total: Duration::from_secs(60) };
+    let retry_policy = RetryPolicy { first_pause: Duration::ZERO, total: Duration::from_secs(60) };
     let (appid, admin_key) = ("wx1".to_owned(), "the key".into());
     let to = Destination { server: base, is_configured: false, appid, admin_key };
-    let upload = Upload::new(&to, patience).unwrap();
+    let upload = Upload::new(&to, retry_policy).unwrap();
     let answer = upload.send("{}\n".into()).await.unwrap();
     assert_eq!((answer.totals.accepted, answer.repeats), (1, 2));
     assert_eq!(server.lock().unwrap().requests.len(), 1);

@@ -1,13 +1,13 @@
-//! Why a server gave no answer, in both languages.
+//! Texts for failed requests.
 
 use i18n::{Text, text};
 use rustls::CertificateError;
 
 use super::{ProbeError, exchange::NoAnswer};
 
-/// What went wrong.
-pub fn probe_error(fault: &ProbeError) -> Text {
-    match fault {
+/// Why a request got no answer.
+pub fn probe_error(error: &ProbeError) -> Text {
+    match error {
         ProbeError::Name(why) => text!("the name leads nowhere: {why}", why = Text::of_english(why)),
         ProbeError::Refused => text!("the connection is refused"),
         ProbeError::Unconnected(why) => text!("no connection: {why}", why = Text::of_english(why)),
@@ -21,7 +21,7 @@ pub fn probe_error(fault: &ProbeError) -> Text {
     }
 }
 
-/// What became of a request on a connection.
+/// Why no answer was received on an open connection.
 pub fn no_answer(why: NoAnswer) -> Text {
     match why {
         NoAnswer::Unreached => text!("could not be reached"),
@@ -33,7 +33,7 @@ pub fn no_answer(why: NoAnswer) -> Text {
     }
 }
 
-/// What a verifier has against a certificate.
+/// Why a certificate is not trusted.
 pub fn untrusted(error: &rustls::Error) -> Text {
     let rustls::Error::InvalidCertificate(cause) = error else { return Text::plain(error.to_string()) };
     match cause {

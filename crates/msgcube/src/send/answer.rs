@@ -1,5 +1,5 @@
-//! What came back, and what it means: the next step is named for everything but success. That a message is counted is only
-//! said where the account's figures show it.
+//! The result of a callback and what it means. Every result but success names the next step. A message is called counted
+//! only if the account's figures show it.
 
 use axum::http::Response;
 use bytes::Bytes;
@@ -10,15 +10,15 @@ use wechat::callback;
 
 use super::figures::CountCheck;
 
-/// An answer with what the account's figures say of it.
+/// The result of sending, with what the account's figures show.
 pub(super) struct SendReport {
     pub(super) answer: SendResult,
     pub(super) counting: CountCheck,
-    /// The same message may have been counted before.
+    /// The message may be a repeat of one that was counted before.
     pub(super) may_be_repeat: bool,
 }
 
-/// What became of a callback.
+/// The result of sending a callback.
 #[derive(Debug)]
 pub(super) struct SendResult {
     outcome: SendOutcome,
@@ -33,7 +33,7 @@ enum SendOutcome {
     },
     /// No connection was made.
     Unreachable(String),
-    /// Connected, and closed or left without an answer.
+    /// Connected, but no answer came.
     Silence(String),
 }
 
@@ -72,7 +72,7 @@ impl SendResult {
 }
 
 impl SendReport {
-    /// Accepted, and not known to be missing in the figures.
+    /// The callback was accepted, and is not known to be missing in the figures.
     pub(super) fn is_well(&self) -> bool {
         let is_missing = self.counting.is_counted() == Some(false) && !self.may_be_repeat;
         self.answer.is_accepted() && !is_missing
@@ -97,12 +97,12 @@ impl SendReport {
             SendOutcome::Unreachable(error) | SendOutcome::Silence(error) => i18n::translated(lang, error),
         };
         let meaning = self.answer.meaning().in_lang(lang);
-        let counted = if self.answer.is_accepted() { self.counted(lang) } else { String::new() };
+        let counted = if self.answer.is_accepted() { self.counted_text(lang) } else { String::new() };
         format!("POST {url}\n{what} ({took_ms} ms)\n{meaning}{counted}")
     }
 
-    /// What the figures say of a message that was accepted.
-    fn counted(&self, lang: Lang) -> String {
+    /// What the figures say about an accepted message.
+    fn counted_text(&self, lang: Lang) -> String {
         let (figures, before, after) = match &self.counting {
             CountCheck::Unasked | CountCheck::Before { .. } => return format!("\n{}", UNASKED.in_lang(lang)),
             CountCheck::Unknown(error) => {

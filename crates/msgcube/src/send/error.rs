@@ -1,4 +1,4 @@
-//! Why nothing was sent, in both languages.
+//! Errors of `msgcube send`, with the next step.
 
 use std::{fmt, io};
 
@@ -11,64 +11,64 @@ use crate::admin::AdminError;
 /// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The configuration cannot be used; the text is its own.
+    /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
-    /// No account to send to.
+    /// No account was given.
     #[error("no account: pass --appid, or --config with the account in it")]
     NoAppid,
-    /// The configuration has none or several.
+    /// The configuration has no account, or several.
     #[error("say which account with --appid; the configuration has {configured}")]
     WhichAccount {
-        /// What there is.
+        /// The accounts and platforms that it has.
         configured: ConfiguredTargets,
     },
-    /// Not in the configuration.
+    /// The account is not in the configuration.
     #[error(
         "the configuration has no account {appid}; it has {configured}. An account added at run time is not in it: give its token and key by options, without --config"
     )]
     NoAccount {
         /// The account asked for.
         appid: String,
-        /// What there is.
+        /// The accounts and platforms that it has.
         configured: ConfiguredTargets,
     },
-    /// Not in the configuration, or of the other role.
+    /// The platform is not in the configuration, or has the other role.
     #[error("the configuration has no platform {appid} with role = \"receive\"; it has {configured}")]
     NoPlatform {
         /// The platform asked for.
         appid: String,
-        /// What there is.
+        /// The accounts and platforms that it has.
         configured: ConfiguredTargets,
     },
-    /// It would be bound to whatever was made up.
+    /// A default ToUserName would bind the account to a wrong original id.
     #[error(
         "an account of a platform needs --to gh_…: the server binds the account to the first ToUserName that it is sent, and counts no message with another. Give the account's own original id: its console shows it and, once a message came, `msgcube account show APPID`"
     )]
     NoToUser,
-    /// No token.
+    /// No callback token was given.
     #[error("no token: pass --config, or set MSGCUBE_CALLBACK_TOKEN")]
     NoToken,
-    /// Encrypted, and no key.
+    /// The callback is encrypted, but no key was given.
     #[error(
         "--safe needs a key, and so does an account of a platform: set encoding_aes_key in --config, or MSGCUBE_ENCODING_AES_KEY"
     )]
     NoKey,
-    /// The server refuses it, which makes a gap for good.
+    /// The server would refuse the callback and record a permanent gap.
     #[error(
         "the account has require_encryption = true: it refuses a plain callback, and that moment stays a gap in its coverage for good. Send it with --safe, or with --force all the same"
     )]
     RequiresEncryption,
-    /// Not an EncodingAESKey.
+    /// The EncodingAESKey is malformed.
     #[error("encoding_aes_key: {0}")]
     Key(#[from] AesKeyError),
     /// The system has no random bytes.
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
-    /// No address.
+    /// The callback address is not a URL.
     #[error("{0} is no URL: {1}; write it like http://127.0.0.1:8060")]
     Url(String, String),
-    /// The admin key cannot be read, or its server not be asked.
+    /// The admin key cannot be read, or the server cannot be asked.
     #[error("{0}")]
     Admin(#[from] AdminError),
     /// Printing failed.
@@ -105,7 +105,7 @@ impl SendError {
     }
 }
 
-/// Whom a configuration knows that callbacks can be sent to.
+/// The accounts and platforms of a configuration that callbacks can be sent to.
 #[derive(Debug)]
 pub struct ConfiguredTargets {
     accounts: Vec<String>,

@@ -1,4 +1,4 @@
-//! Whether a callback was counted, by the account's own figures of that day before and after it.
+//! Finds out whether a callback was counted: compares the account's figures of that day before and after it.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use server::config::Config;
 use super::{SendArgs, error::SendError, target::CallbackTarget};
 use crate::admin::{AdminConnection, AdminError, NO_MSGCUBE, read_file};
 
-/// A server that takes longer is not waited for: the callback matters more.
+/// Limit of one query for figures. The callback itself matters more.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Where the figures stand.
+/// The figures of one account, day and message type on a server.
 pub(super) struct AccountFigures {
     server: AdminConnection,
     appid: String,
@@ -23,21 +23,21 @@ pub(super) struct AccountFigures {
     day: Day,
 }
 
-/// What is known of them.
+/// What is known of whether the callback was counted.
 pub(super) enum CountCheck {
-    /// There is no key to ask with.
+    /// There is no admin key to ask with.
     Unasked,
-    /// The server could not be asked.
+    /// Asking the server failed.
     Unknown(AdminError),
-    /// Before the callback.
+    /// The number of messages before the callback.
     Before { figures: AccountFigures, messages: u64 },
-    /// Before and after it.
+    /// The number of messages before and after it.
     Seen { figures: AccountFigures, before: u64, after: u64 },
 }
 
-/// Where the figures are asked for, if there is a key: at the server that gets the callback. The key of a configuration
-/// goes to its own server and to others of this machine only; anywhere else it has to be given.
-pub(super) fn of(
+/// The figures to compare, if there is an admin key. The server that gets the callback is asked. The admin key of a
+/// configuration is sent only to that configuration's server and to this machine; for other servers the user must give it.
+pub(super) fn find(
     args: &SendArgs,
     config: Option<&Config>,
     target: &CallbackTarget,
@@ -48,12 +48,12 @@ pub(super) fn of(
     let is_named = args.base.is_some() || args.url.is_some();
     let own = config.filter(|config| !is_named || origin(&config.base_url()) == sent_to);
     let may_have_key = own.is_some() || is_this_machine(&sent_to);
-    let kept = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
+    let configured_key = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
     let own = own.filter(|_| given.is_none() || !is_named);
     let base = own.map_or(sent_to, Config::own_url);
-    // Where the system chose the port, the configuration does not know it.
+    // With port 0 the system chooses the port, so the configuration does not know it.
     let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
-    let key = given.or_else(kept).map(Secret::from);
+    let key = given.or_else(configured_key).map(Secret::from);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
     let server = AdminConnection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);
@@ -69,7 +69,7 @@ fn origin(address: &str) -> String {
 }
 
 impl AccountFigures {
-    /// Messages of that kind on that day.
+    /// Messages of that type on that day.
     async fn messages(&self) -> Result<u64, AdminError> {
         let day = self.day.to_string();
         let query = [("from", day.as_str()), ("to", &day), ("period", "total"), ("by", "type")];
@@ -77,7 +77,7 @@ impl AccountFigures {
         let asked = self.server.ask_with(Method::GET, &path, &query, None);
         let answer = match tokio::time::timeout(TIME_MAX, asked).await {
             Ok(Ok(answer)) => answer,
-            // A platform's account is there once it was sent something.
+            // An account of a platform exists only after its first message.
             Ok(Err(AdminError::Refused { status: 404, text })) if text != NO_MSGCUBE => Value::Null,
             Ok(Err(error)) => return Err(error),
             Err(_) => {
@@ -90,7 +90,7 @@ impl AccountFigures {
         Ok(of_kind.filter_map(|row| row["messages"].as_u64()).sum())
     }
 
-    /// Whether the account refuses plain callbacks, as far as the server says.
+    /// Whether the account refuses plain callbacks. False if the server does not say.
     pub(super) async fn require_encryption(&self) -> bool {
         let path = ["accounts", &self.appid];
         let asked = self.server.ask(Method::GET, &path, None);
@@ -128,7 +128,8 @@ impl CountCheck {
         }
     }
 
-    /// None if it is not known: nobody was asked, or others came at the same time.
+    /// Whether the callback was counted. None: not known, because the server was not asked, or other messages came at the
+    /// same time.
     pub(super) fn is_counted(&self) -> Option<bool> {
         match self {
             CountCheck::Seen { before, after, .. } => match after.checked_sub(*before) {

@@ -1,4 +1,4 @@
-//! Whom a callback is for and what it is made with, from the command line, its address and the configuration.
+//! The account, address and keys of a callback, from the command line, its URL and the configuration.
 
 use percent_encoding::percent_decode_str;
 use server::{
@@ -13,17 +13,17 @@ use super::{
     error::{ConfiguredTargets, SendError},
 };
 
-/// Where `msgcube serve` listens unless told otherwise.
+/// The default address of `msgcube serve`.
 const BASE_DEFAULT: &str = "http://127.0.0.1:8060";
-/// For accounts of their own, which take any unless original_id is set.
+/// The default ToUserName of a configured account. It accepts any unless original_id is set.
 const TO_USER_DEFAULT: &str = "gh_msgcube";
 
-/// Whom a callback is for.
+/// The account, address and keys of a callback.
 pub(super) struct CallbackTarget {
     pub(super) address: String,
-    /// The account; empty if nothing says it.
+    /// The account's appid; empty if it is not known.
     pub(super) appid: String,
-    /// At the end of a ciphertext: the platform's, if one brings the account.
+    /// The appid at the end of the ciphertext: the platform's, if a platform brings the account.
     pub(super) ciphertext_appid: String,
     pub(super) to_user: String,
     pub(super) token: Zeroizing<String>,
@@ -33,7 +33,7 @@ pub(super) struct CallbackTarget {
     pub(super) requires_encryption: bool,
 }
 
-/// What a configuration says.
+/// The settings of the account in the configuration.
 #[derive(Default)]
 struct Configured {
     appid: String,
@@ -43,7 +43,7 @@ struct Configured {
     requires_encryption: bool,
 }
 
-/// What the address of a callback says of its account.
+/// The appids in the path of a callback URL.
 #[derive(Default)]
 struct UrlParts {
     component: Option<String>,
@@ -51,16 +51,16 @@ struct UrlParts {
 }
 
 impl CallbackTarget {
-    /// What the command line says wins over the configuration.
+    /// The command line takes precedence over the configuration.
     pub(super) fn find(args: &SendArgs, config: Option<&Config>) -> Result<CallbackTarget, SendError> {
-        let place = args.url.as_deref().map(UrlParts::of).unwrap_or_default();
-        let component = args.component.clone().or(place.component);
+        let url_parts = args.url.as_deref().map(UrlParts::of).unwrap_or_default();
+        let component = args.component.clone().or(url_parts.component);
         let configured = match (config, &component) {
             (None, _) => Configured::default(),
             (Some(config), None) => Configured::account(config, args.appid.as_deref())?,
             (Some(config), Some(component)) => {
-                let appid = place.appid.as_deref().or(args.appid.as_deref()).unwrap_or_default();
-                Configured::through(config, component, appid)?
+                let appid = url_parts.appid.as_deref().or(args.appid.as_deref()).unwrap_or_default();
+                Configured::through_platform(config, component, appid)?
             }
         };
         let requires_encryption = configured.requires_encryption;
@@ -71,7 +71,7 @@ impl CallbackTarget {
         let given = args.appid.clone().unwrap_or(configured.appid);
         let is_encrypted = args.safe || component.is_some();
         let ciphertext_appid = component.clone().unwrap_or_else(|| given.clone());
-        let appid = place.appid.unwrap_or(given);
+        let appid = url_parts.appid.unwrap_or(given);
         let is_named = if args.url.is_some() {
             !is_encrypted || !ciphertext_appid.is_empty()
         } else {
@@ -114,7 +114,7 @@ fn address(args: &SendArgs, config: Option<&Config>, component: Option<&str>, ap
     format!("{base}{path}")
 }
 
-fn copy(secret: &Secret) -> Zeroizing<String> {
+fn copy_secret(secret: &Secret) -> Zeroizing<String> {
     Zeroizing::new(secret.reveal().to_owned())
 }
 
@@ -132,14 +132,14 @@ impl Configured {
         Ok(Configured {
             appid: found.appid.clone(),
             original_id: found.original_id.clone(),
-            token: copy(&found.token),
-            encoding_aes_key: found.encoding_aes_key.as_ref().map(copy),
+            token: copy_secret(&found.token),
+            encoding_aes_key: found.encoding_aes_key.as_ref().map(copy_secret),
             requires_encryption: found.require_encryption,
         })
     }
 
-    /// Of an account that a platform brings. An operator may have said what its `ToUserName` is.
-    fn through(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
+    /// The keys for an account that a platform brings. The configuration may name its `ToUserName`.
+    fn through_platform(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
         let is_it = |known: &&PlatformConfig| known.appid == component && known.role == Role::Receive;
         let found = config.components.iter().find(is_it);
         let none = || SendError::NoPlatform {
@@ -150,8 +150,8 @@ impl Configured {
         Ok(Configured {
             appid: appid.to_owned(),
             original_id: account_of(config, appid).and_then(|account| account.original_id.clone()),
-            token: copy(&found.token),
-            encoding_aes_key: Some(copy(&found.encoding_aes_key)),
+            token: copy_secret(&found.token),
+            encoding_aes_key: Some(copy_secret(&found.encoding_aes_key)),
             requires_encryption: true,
         })
     }

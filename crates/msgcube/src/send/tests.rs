@@ -1,4 +1,4 @@
-//! `send` against servers that answer one thing each.
+//! `send` against small servers with fixed answers.
 
 use clap::Parser;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ fn args(line: &str) -> SendArgs {
         .args
 }
 
-/// Two of each where that is asked for: nothing answers at its address.
+/// A configuration by its name. No server answers at its address.
 fn config(path: &Path) -> Result<Config, String> {
     let account = |appid: &str| {
         format!(
@@ -55,7 +55,7 @@ async fn ran(line: &str, lang: Lang) -> Result<(bool, String), SendError> {
     Ok((accepted, String::from_utf8(out).unwrap()))
 }
 
-/// A server that gives one answer and then is gone; its base address.
+/// Starts a server that gives one answer and stops. Returns its base URL.
 async fn server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -68,7 +68,8 @@ async fn server(answer: &'static str) -> String {
     base
 }
 
-/// A server that gives these answers, one a connection; its base address, and how each request began.
+/// Starts a server that gives these answers, one for each connection. Returns its base URL and the beginning of each
+/// request.
 async fn answering(answers: Vec<String>) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -139,7 +140,7 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
     let asked = |line: &str| {
         let args = args(&format!("--config keyed {line}"));
         let target = CallbackTarget::find(&args, Some(&config)).unwrap();
-        let figures = figures::of(&args, Some(&config), &target, NOW_S).unwrap();
+        let figures = figures::find(&args, Some(&config), &target, NOW_S).unwrap();
         figures.map(|figures| figures.server())
     };
     assert_eq!(asked("").as_deref(), Some("http://127.0.0.1:1"));
@@ -168,7 +169,7 @@ async fn a_plain_callback_that_would_make_a_gap_is_sent_only_if_forced() {
         ran(&format!("--config encrypted --base {base} {allowed}"), Lang::En).await.unwrap();
         assert!(requests.recv().await.unwrap().starts_with("POST /callback/wx1?"));
     }
-    // One that was added at run time is in no configuration: the server knows.
+    // An account added at run time is in no configuration, so the server is asked.
     let (base, mut requests) = answering(vec![r#"{"require_encryption":true}"#.to_owned()]).await;
     let error = ran(&format!("--config keyed --base {base}"), Lang::En).await.unwrap_err();
     assert!(matches!(error, SendError::RequiresEncryption), "{error}");
@@ -240,7 +241,7 @@ async fn each_answer_is_explained_with_its_next_step() {
     }
 }
 
-/// The message of a dry run, opened as a platform opens it: the appid at the ciphertext's end, and `ToUserName`.
+/// Opens the message of a dry run with the platform's keys. Returns the address and `ToUserName`.
 async fn opened_through(line: &str) -> (String, String) {
     let (_, printed) = ran(&format!("{line} --dry-run --json"), Lang::En).await.unwrap();
     let request: serde_json::Value = serde_json::from_str(&printed).unwrap();

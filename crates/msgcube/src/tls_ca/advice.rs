@@ -1,4 +1,4 @@
-//! What `msgcube tls ca` prints: what each file is for, and what is to be done with it.
+//! The output of `msgcube tls ca`: what each file is for, and the next steps.
 
 use std::{fmt::Write as _, path::PathBuf};
 
@@ -7,7 +7,7 @@ use i18n::text;
 
 use super::{IssuedFiles, host, host::CertificateHost};
 
-/// For machines.
+/// One JSON object.
 pub fn json(made: &IssuedFiles) -> String {
     let hosts: Vec<String> = made.hosts.iter().map(CertificateHost::to_string).collect();
     let object = serde_json::json!({
@@ -23,7 +23,7 @@ pub fn json(made: &IssuedFiles) -> String {
     format!("{object}\n")
 }
 
-/// For people.
+/// The text for the screen.
 pub fn text(made: &IssuedFiles, lang: Lang) -> String {
     files(made, lang) + &steps(made, lang)
 }
@@ -66,8 +66,8 @@ fn config(made: &IssuedFiles) -> String {
     indented([listen, "[tls]".to_owned(), setting("cert", cert), setting("key", key)])
 }
 
-/// Commands for the usual systems and for programs that bring lists of their own. Where a setting replaces the whole
-/// list, it is the system's that is named.
+/// Commands for common systems and for programs with their own list of authorities. Where a setting replaces the whole
+/// list, the command names the system's list.
 fn trust(made: &IssuedFiles) -> String {
     let ca = made.folder.ca();
     let ca = ca.display();

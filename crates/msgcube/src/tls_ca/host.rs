@@ -1,4 +1,4 @@
-//! Whom a certificate is for: a DNS name or an IP address.
+//! The host of a certificate: a DNS name or an IP address.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
@@ -7,9 +7,9 @@ use rustls_pki_types::{DnsName, ServerName};
 /// A DNS name in lower case, or an IP address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateHost {
-    /// A name, such as `api.weixin.qq.com`.
+    /// A DNS name, such as `api.weixin.qq.com`.
     Name(DnsName<'static>),
-    /// An address.
+    /// An IP address.
     Address(IpAddr),
 }
 
@@ -37,7 +37,7 @@ impl fmt::Display for CertificateHost {
 }
 
 impl CertificateHost {
-    /// As a client asks for it.
+    /// The name that a client verifies.
     pub fn server_name(&self) -> ServerName<'static> {
         match self {
             CertificateHost::Name(name) => ServerName::DnsName(name.clone()),
@@ -46,7 +46,7 @@ impl CertificateHost {
     }
 }
 
-/// `a, b`.
+/// The hosts, separated by commas.
 pub fn join(hosts: &[CertificateHost]) -> String {
     hosts.iter().map(CertificateHost::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! What the answer to a played callback means, and what is to be done.
+//! What the answer to a played callback means, and what to do.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::{
     probe::{ProbeError, TimedAnswer, error_text, exchange::NoAnswer},
 };
 
-/// WeChat waits 5 s, its way there included.
+/// A slower answer is a warning. WeChat waits 5 s, with the way there.
 const SLOW: Duration = Duration::from_millis(4500);
-/// How msgcube's own refusals begin for an account or a platform that it does not serve.
+/// How msgcube's answers begin for an account or a platform that it does not serve.
 const UNKNOWN: [&[u8]; 2] = [b"no account has the appid", b"no [[component]]"];
 
-/// WeChat's check of the address, rightly signed.
+/// The finding for WeChat's check of the address with a right signature.
 pub fn right_get(
     base: &Address,
     below: &str,
@@ -31,15 +31,15 @@ pub fn right_get(
         Err(fault) => return failed(ID, &fault),
     };
     let took = format::time(answer.connect_took + answer.took);
-    if answer.said.status == 200 && answer.said.body == echostr {
+    if answer.answer.status == 200 && answer.answer.body == echostr {
         let found = text!("{base}: WeChat's check of the address passes, {took}", base, took);
         return Finding::ok(ID, found);
     }
-    if answer.said.status == 200 {
+    if answer.answer.status == 200 {
         let found = text!(
             "{base} answers something else than echostr: {body}",
             base,
-            body = format::quote(&answer.said.body)
+            body = format::quote(&answer.answer.body)
         );
         let remedy = text!(
             "another server answers, or a proxy changes the query or the answer: pass {below} on unchanged",
@@ -50,14 +50,14 @@ pub fn right_get(
     refused(ID, below, &answer)
 }
 
-/// The same with a wrong signature: only a server that checks it may be trusted with the rest.
+/// The finding for a check of the address with a wrong signature, which the server must refuse.
 pub fn wrong_signature(id: &'static str, below: &str, answer: Result<TimedAnswer, ProbeError>) -> Finding {
     match answer {
-        Ok(answer) if answer.said.status == 401 => {
+        Ok(answer) if answer.answer.status == 401 => {
             Finding::ok(id, text!("a wrong signature is refused (401)"))
         }
         Ok(answer) => {
-            let status = answer.said.status;
+            let status = answer.answer.status;
             let found = text!("a wrong signature is answered with {status} instead of 401", status);
             let remedy = text!("something before msgcube answers this address: pass {below} on to it", below);
             Finding::problem(id, found, remedy)
@@ -66,7 +66,7 @@ pub fn wrong_signature(id: &'static str, below: &str, answer: Result<TimedAnswer
     }
 }
 
-/// A message that counts nothing.
+/// The finding for a played message.
 pub fn message(
     mode: PlayMode,
     below: &str,
@@ -76,7 +76,7 @@ pub fn message(
     taken(mode.id(), below, is_relayed, answer)
 }
 
-/// An event of a platform that says nothing.
+/// The finding for a played event of a platform.
 pub fn event(id: &'static str, below: &str, answer: Result<TimedAnswer, ProbeError>) -> Finding {
     taken(id, below, false, answer)
 }
@@ -91,17 +91,17 @@ fn taken(
         Ok(answer) => answer,
         Err(fault) => return failed(id, &fault),
     };
-    if !(200..300).contains(&answer.said.status) {
+    if !(200..300).contains(&answer.answer.status) {
         return refused(id, below, &answer);
     }
     let took = answer.connect_took + answer.took;
     let time = format::time(took);
-    let is_ours = answer.said.body == b"success";
+    let is_ours = answer.answer.body == b"success";
     if !is_ours && !is_relayed {
         let found = text!(
             "answered in {time} with something else than success: {body}",
             time,
-            body = format::quote(&answer.said.body)
+            body = format::quote(&answer.answer.body)
         );
         let remedy = text!("another server answers: pass {below} on to msgcube", below);
         return Finding::warning(id, found, remedy);
@@ -143,19 +143,19 @@ pub fn failed(id: &'static str, fault: &ProbeError) -> Finding {
     Finding::problem(id, error_text::probe_error(fault), remedy)
 }
 
-/// An answer that WeChat would not take.
+/// The finding for an answer that WeChat would not accept.
 pub fn refused(id: &'static str, below: &str, answer: &TimedAnswer) -> Finding {
-    let (status, said) = (answer.said.status, format::quote(&answer.said.body));
+    let (status, said) = (answer.answer.status, format::quote(&answer.answer.body));
     let found = match location(answer) {
         Some(location) => text!("redirected ({status}) to {location}", status, location),
         None => text!("answered {status}: {said}", status, said),
     };
-    Finding::problem(id, found, against_refusal(below, answer))
+    Finding::problem(id, found, remedy_for_refusal(below, answer))
 }
 
-fn against_refusal(below: &str, answer: &TimedAnswer) -> Text {
-    let is_unknown = UNKNOWN.iter().any(|begin| answer.said.body.starts_with(begin));
-    match answer.said.status {
+fn remedy_for_refusal(below: &str, answer: &TimedAnswer) -> Text {
+    let is_unknown = UNKNOWN.iter().any(|begin| answer.answer.body.starts_with(begin));
+    match answer.answer.status {
         300..=399 => text!(
             "WeChat follows no redirect: enter the final address in the console, or answer {below} right there",
             below
@@ -163,15 +163,15 @@ fn against_refusal(below: &str, answer: &TimedAnswer) -> Text {
         404 | 405 if !is_unknown => {
             text!("the proxy does not pass {below} on to msgcube: correct its paths", below)
         }
-        401 if callback::is_refused_as_plain(&answer.said.body) => text!(
+        401 if callback::is_refused_as_plain(&answer.answer.body) => text!(
             "if its timestamp is named, the clocks of this machine and of the server differ: set both right; else \
                  choose safe mode at WeChat, or set require_encryption = false and restart msgcube"
         ),
-        status => against_own_refusal(status),
+        status => remedy_for_own_refusal(status),
     }
 }
 
-fn against_own_refusal(status: u16) -> Text {
+fn remedy_for_own_refusal(status: u16) -> Text {
     match status {
         401 => text!(
             "the running server has another token, or a proxy changes the query: restart msgcube after changing token"
@@ -187,8 +187,8 @@ fn against_own_refusal(status: u16) -> Text {
     }
 }
 
-/// Where a redirect leads, without its query.
+/// The target of a redirect, without its query.
 fn location(answer: &TimedAnswer) -> Option<String> {
-    let location = answer.said.header("location").filter(|_| (300..400).contains(&answer.said.status))?;
+    let location = answer.answer.header("location").filter(|_| (300..400).contains(&answer.answer.status))?;
     Some(format::quote(location.split('?').next().unwrap_or_default().as_bytes()))
 }

@@ -1,6 +1,5 @@
-//! A platform whose pushes come here from WeChat: whether they would get in, and whether they come. The event that is
-//! played says nothing and goes no further; a message is played only where no bot would hear of it, to an account that
-//! is there already, so that none appears.
+//! A platform whose pushes we receive from WeChat: whether pushes are accepted, and whether they arrive. The played event
+//! has no effect and is not relayed. A message is played only without a relay, and only to an account that exists.
 
 use i18n::format;
 use i18n::{Text, text};
@@ -14,20 +13,21 @@ use wechat::callback::{
 
 use super::{TICKET_LATE_S, age_s};
 use crate::doctor::{
-    callback::{Entrance, PlayMode, gets, nonce, path_part, play, random_block, unsigned_query, verdict},
+    callback::{
+        Entrance, PlayMode, check_gets, nonce, path_part, play, random_block, unsigned_query, verdict,
+    },
     finding::Finding,
     installation::{Endpoint, Installation},
     relay,
     serving::ServerState,
 };
 
-/// What addresses of platforms begin with.
-/// Stands for an account where there is none yet. Asking for it makes none.
-const NOBODY: &str = "wxmsgcubedoctor";
-/// Accounts that are looked at for one to play a message to.
-const TRIED_MAX: usize = 5;
+/// An appid for checks when the platform has no account yet. Asking for it creates no account.
+const NO_ACCOUNT_APPID: &str = "wxmsgcubedoctor";
+/// Accounts that are tried to find one for a message.
+const TRIED_ACCOUNTS_MAX: usize = 5;
 
-/// What WeChat would meet, and the bot behind.
+/// Checks the callback addresses of the platform, and its relay.
 pub async fn check(
     installation: &Installation,
     platform: &PlatformConfig,
@@ -36,8 +36,8 @@ pub async fn check(
     is_other: bool,
 ) -> Vec<Finding> {
     let brought: Vec<(&str, &str)> = brought(platform, served).collect();
-    let appid = brought.first().map_or(NOBODY, |(appid, _)| *appid);
-    let (is_good, mut findings) = gets(installation, endpoint, &entrance(platform, appid, "")).await;
+    let appid = brought.first().map_or(NO_ACCOUNT_APPID, |(appid, _)| *appid);
+    let (is_good, mut findings) = check_gets(installation, endpoint, &entrance(platform, appid, "")).await;
     if is_good && installation.plays_posts {
         findings.extend(events(installation, platform, endpoint).await);
         if !is_other && !served.is_unready {
@@ -61,21 +61,22 @@ fn entrance<'a>(platform: &'a PlatformConfig, appid: &str, to_user: &'a str) -> 
     }
 }
 
-/// Accounts that the platform brings, and whose messages are known.
+/// Appid and original id of the accounts that the platform brings, if they have sent a message.
 fn brought<'a>(
     platform: &'a PlatformConfig,
     served: &'a ServerState,
 ) -> impl Iterator<Item = (&'a str, &'a str)> {
     served.accounts.iter().flatten().filter_map(|listed| {
-        let mut standings = listed["platforms"].as_array()?.iter();
-        let standing = standings.find(|standing| standing["component"] == platform.appid)?;
+        let mut authorizations = listed["platforms"].as_array()?.iter();
+        let authorization =
+            authorizations.find(|authorization| authorization["component"] == platform.appid)?;
         let original_id =
-            standing["original_id"].as_str().filter(|_| standing["status"] != "unauthorized")?;
+            authorization["original_id"].as_str().filter(|_| authorization["status"] != "unauthorized")?;
         Some((listed["appid"].as_str()?, original_id))
     })
 }
 
-/// An event with a wrong signature, and a right one.
+/// Plays an event with a wrong signature, then with a right one.
 async fn events(
     installation: &Installation,
     platform: &PlatformConfig,
@@ -103,7 +104,8 @@ fn probe(installation: &Installation, platform: &PlatformConfig) -> Result<Seale
     Ok(envelope.notice(&key, random_block()?, &notice))
 }
 
-/// A message of 1970, which is kept aside once, to an account whose `ToUserName` is known: another one would be a loss.
+/// Plays a message of 1970, which is quarantined once. Only to an account with a known `ToUserName`: a message with
+/// another one would be recorded as lost.
 async fn message(
     installation: &Installation,
     platform: &PlatformConfig,
@@ -115,7 +117,7 @@ async fn message(
         let found = text!("no message is played: the server behind would take it for one of its accounts'");
         return Finding::skipped(ID, found);
     }
-    for (appid, original_id) in brought.iter().take(TRIED_MAX) {
+    for (appid, original_id) in brought.iter().take(TRIED_ACCOUNTS_MAX) {
         if is_bound_only(installation, appid, original_id).await {
             return play(
                 installation,
@@ -131,16 +133,16 @@ async fn message(
     Finding::skipped(ID, found)
 }
 
-/// Whether no operator says otherwise than its first message.
+/// Whether the account has no other original id set by an operator.
 async fn is_bound_only(installation: &Installation, appid: &str, original_id: &str) -> bool {
-    let Some(Ok(answer)) = installation.get_own(&format!("/v1/accounts/{}", path_part(appid))).await else {
+    let Some(Ok(answer)) = installation.get_admin(&format!("/v1/accounts/{}", path_part(appid))).await else {
         return false;
     };
-    let shown: Value = serde_json::from_slice(&answer.said.body).unwrap_or_default();
-    answer.said.status == 200 && (shown["original_id"].is_null() || shown["original_id"] == original_id)
+    let shown: Value = serde_json::from_slice(&answer.answer.body).unwrap_or_default();
+    answer.answer.status == 200 && (shown["original_id"].is_null() || shown["original_id"] == original_id)
 }
 
-/// Whether tickets come.
+/// Checks whether tickets arrive.
 pub fn ticket(installation: &Installation, platform: &PlatformConfig, ticket: &Value) -> Finding {
     const ID: &str = "ticket_received";
     let base = match &installation.url {

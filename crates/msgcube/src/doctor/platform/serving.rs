@@ -1,4 +1,4 @@
-//! A platform that is served as WeChat would: whether it takes its tickets, and whether accounts get to the consent page.
+//! A platform that we serve in WeChat's place: whether it accepts tickets, and whether the consent page is reachable.
 
 use i18n::format;
 use i18n::text;
@@ -17,13 +17,13 @@ use crate::{
 
 const PAGE: &str = "/cgi-bin/componentloginpage";
 
-/// The consent page.
+/// Checks the consent page.
 pub async fn check(
     installation: &Installation,
     platform: &PlatformConfig,
     endpoint: Endpoint<'_>,
 ) -> Vec<Finding> {
-    // Without a code and an address to go back to it names the platform, and asks nobody anything.
+    // Without a code and a redirect address the page only names the platform.
     let path = format!("{PAGE}?component_appid={}&lang=en", path_part(&platform.appid));
     vec![consent_page(endpoint, installation.get(endpoint, &path).await)]
 }
@@ -35,9 +35,9 @@ fn consent_page(endpoint: Endpoint<'_>, answer: Result<TimedAnswer, ProbeError>)
         Ok(answer) => answer,
         Err(fault) => return verdict::failed(ID, &fault),
     };
-    let said = String::from_utf8_lossy(&answer.said.body);
-    // What the page misses says that it knows the platform.
-    let is_page = answer.said.status == 400 && said.starts_with("<!doctype html>");
+    let said = String::from_utf8_lossy(&answer.answer.body);
+    // A page that asks for redirect_uri knows the platform.
+    let is_page = answer.answer.status == 400 && said.starts_with("<!doctype html>");
     if is_page && said.contains("redirect_uri") {
         let found = text!("{base}{page} is there", base, page = PAGE);
         return Finding::ok(ID, found);
@@ -47,14 +47,14 @@ fn consent_page(endpoint: Endpoint<'_>, answer: Result<TimedAnswer, ProbeError>)
         let remedy = text!("restart msgcube: the configuration is read at the start");
         return Finding::problem(ID, found, remedy);
     }
-    let status = answer.said.status;
+    let status = answer.answer.status;
     let found =
         text!("what answers at {base}{page} is not the page (status {status})", base, page = PAGE, status);
     let remedy = text!("accounts cannot authorise the platform: pass {page} on to msgcube", page = PAGE);
     Finding::problem(ID, found, remedy)
 }
 
-/// Whether its server took the ticket of the moment.
+/// Checks whether the platform accepted the present ticket.
 pub fn ticket(installation: &Installation, ticket: &Value) -> Finding {
     const ID: &str = "ticket_pushed";
     let age_s = age_s(installation, &ticket["time"]);

@@ -1,4 +1,4 @@
-//! Through a case step by step, whether a server answers or a record: both are judged in the same way.
+//! Runs a case step by step. The answers come from a server or from a record; both are judged in the same way.
 
 use datacube::Day;
 
@@ -12,71 +12,71 @@ use super::{
 };
 use crate::probe::exchange::{ExchangeResult, NoAnswer, RawAnswer};
 
-/// A server's clock, and the way to it, may be off by this much.
+/// Allowed difference in seconds between our clock and the server's, with the time of the request.
 const CLOCK_OFF_S: i64 = 300;
-/// Answers that are about the account or the server's state, and say nothing about the case: busy, not from this address,
-/// quota used up, not an account for this, not granted. Source: WeChat's list of codes.
+/// Codes that are about the account or the state of the server, not about the case: busy, address not allowed, quota used
+/// up, wrong kind of account, not granted. Source: WeChat's list of codes.
 const PREVENTING: [i64; 11] = [-1, 40164, 45009, 45011, 45035, 48001, 48004, 50002, 61003, 61004, 61007];
 
-/// One request and what came of it.
+/// The request of a step and its results.
 #[derive(Clone, Debug)]
 pub struct StepResult {
     pub at_s: i64,
     pub request: Request,
     pub outcomes: Vec<ExchangeResult>,
     pub complaints: Vec<Complaint>,
-    /// How sure the expectation is that was not met.
+    /// The certainty of the expectation.
     pub sure: Certainty,
 }
 
 impl StepResult {
-    /// Nothing is wrong with the answer but that it shows too little.
+    /// Whether the only complaint is that too few rows came.
     pub fn lacks_rows(&self) -> bool {
         let is_unseen = |complaint: &Complaint| matches!(complaint, Complaint::Unseen(_));
         !self.complaints.is_empty() && self.complaints.iter().all(is_unseen)
     }
 }
 
-/// What a case came to.
+/// The verdict about a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CaseVerdict {
     Same,
     Differs,
-    /// It could not be seen: the server answered something else altogether, or without the rows that the case is about.
+    /// It could not be tested: the account or the server was not ready, or rows were missing.
     Prevented,
     NotAsked(SkipReason),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// It would end tokens.
+    /// It would invalidate tokens.
     Disturbs,
     /// Only a token was given.
     NeedsSecret,
-    /// The record does not have it, or asked something else under its name.
+    /// The record does not have it, or has other requests under its name.
     NotRecorded,
-    /// The server had gone.
+    /// The run stopped before it.
     BrokenOff,
 }
 
-/// A case with all that came of it.
+/// A case with its verdict and the results of its steps.
 #[derive(Clone, Debug)]
 pub struct CaseResult<'a> {
     pub case: &'a Case,
     pub today: Day,
     pub verdict: CaseVerdict,
-    pub asked: Vec<StepResult>,
+    pub steps: Vec<StepResult>,
 }
 
 impl<'a> CaseResult<'a> {
-    /// `answer` gives when a request was asked, and what came back; its error ends the walk.
-    pub async fn through<E>(
+    /// Runs a case. `answer` returns the time of a request in Unix seconds and its results; its error ends the run.
+    pub async fn run<E>(
         case: &'a Case,
         today: Day,
         mut known: Placeholders,
         mut answer: impl AsyncFnMut(&Request, usize) -> Result<(i64, Vec<ExchangeResult>), E>,
     ) -> Result<CaseResult<'a>, E> {
-        let mut asked = Vec::new();
+        let mut steps = Vec::new();
         for step in &case.step {
             let sure = step.sure.or(case.sure).unwrap_or(Certainty::Assumed);
             let (request, complaint) = match Request::of(step, &known) {
@@ -84,7 +84,7 @@ impl<'a> CaseResult<'a> {
                 Err(error) => (Request::default(), Some(Complaint::Case(error))),
             };
             if complaint.is_some() {
-                asked.push(StepResult {
+                steps.push(StepResult {
                     at_s: 0,
                     request,
                     outcomes: Vec::new(),
@@ -95,10 +95,10 @@ impl<'a> CaseResult<'a> {
             }
             let (at_s, outcomes) = answer(&request, step.calls()).await?;
             let moment = RidWindow { earliest_s: at_s - CLOCK_OFF_S, latest_s: at_s + CLOCK_OFF_S };
-            let held =
+            let expectation =
                 Expectation { step, request: &request, known: &known, moment, rigour: Strictness::Meaning };
             let mut complaints: Vec<Complaint> =
-                outcomes.iter().flat_map(|outcome| expected::complaints(&held, outcome)).collect();
+                outcomes.iter().flat_map(|outcome| expected::complaints(&expectation, outcome)).collect();
             if outcomes.len() < step.calls() {
                 complaints.push(Complaint::NoAnswer(NoAnswer::Closed));
             }
@@ -109,18 +109,18 @@ impl<'a> CaseResult<'a> {
                 complaints.extend(outcomes.iter().flatten().find_map(unseen).map(Complaint::Unseen));
             }
             expected::remember(step, outcomes.first(), &mut known);
-            asked.push(StepResult { at_s, request, outcomes, complaints, sure });
+            steps.push(StepResult { at_s, request, outcomes, complaints, sure });
         }
-        Ok(CaseResult { case, today, verdict: verdict(&asked), asked })
+        Ok(CaseResult { case, today, verdict: verdict(&steps), steps })
     }
 
     pub fn not_asked(case: &'a Case, today: Day, why: SkipReason) -> CaseResult<'a> {
-        CaseResult { case, today, verdict: CaseVerdict::NotAsked(why), asked: Vec::new() }
+        CaseResult { case, today, verdict: CaseVerdict::NotAsked(why), steps: Vec::new() }
     }
 
-    /// Of the case, or of what it did not meet.
+    /// The highest certainty of a step that differs, or else the certainty of the case.
     pub fn sure(&self) -> Certainty {
-        let unmet = self.asked.iter().filter(|asked| !asked.complaints.is_empty()).map(|asked| asked.sure);
+        let unmet = self.steps.iter().filter(|asked| !asked.complaints.is_empty()).map(|asked| asked.sure);
         unmet.max().or(self.case.sure).unwrap_or(Certainty::Assumed)
     }
 }
