@@ -353,7 +353,7 @@ def ended_gracefully_it_answers_what_is_under_way(scene):
         under_way = pool.submit(send, program, account, b"from the bot")
         until("it is at the target", lambda: target.exchanges)
         ending = pool.submit(program.stop)
-        until("it is ending", lambda: "ending: answering what is in flight" in program.log())
+        until("it is ending", lambda: "shutting down: finishing open requests" in program.log())
         answer.set()
         under_way.result()
         ending.result()

@@ -41,10 +41,10 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "msgcube", version, about, propagate_version = true)]
 pub struct Cli {
-    /// Language of what people read [default: that of the environment]
+    /// Language of the texts on screen [default: from the environment]
     #[arg(long, global = true, value_parser = lang_parser())]
     lang: Option<Lang>,
-    /// How the log is written
+    /// Format of the log
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -55,7 +55,7 @@ pub struct Cli {
 enum LogFormat {
     /// For people.
     Text,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
@@ -63,13 +63,13 @@ enum LogFormat {
 enum Command {
     /// Take callbacks and answer the interfaces
     Serve(ServeArgs),
-    /// Look at an installation, from its configuration to what WeChat meets, and say what to do
+    /// Check an installation, from its configuration to the address that WeChat calls, and say what to do
     Doctor(DoctorArgs),
-    /// Make up a realistic year for a few accounts, show last month, and serve it
+    /// Generate a realistic year for a few accounts, show last month, and serve it
     Demo(DemoArgs),
-    /// Ask WeChat, or any server of its interface, for figures
+    /// Query figures from WeChat or any server with its interface
     Query(QueryArgs),
-    /// Ask any server of its interface, or WeChat itself, what is known of it, and show where they agree
+    /// Check whether a server, or WeChat itself, answers as the interface should
     Conformance(ConformanceArgs),
     /// Send a signed callback as WeChat does
     Send(SendArgs),
@@ -77,9 +77,9 @@ enum Command {
     Import(ImportArgs),
     /// Add, show, change and remove accounts of a running server
     Account(AccountArgs),
-    /// Make, list and end keys for the own interface of a running server
+    /// Make, list and revoke API keys of a running server
     Key(KeyArgs),
-    /// Let a running server read its configuration file again
+    /// Make a running server read its configuration file again
     Reload(ReloadArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
@@ -92,7 +92,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum TlsCommand {
-    /// Make an own authority and a certificate, for SDKs that have WeChat's host written into them
+    /// Make a private authority and a certificate, for SDKs with a hard-coded WeChat host
     Ca(TlsCaArgs),
 }
 
@@ -105,13 +105,13 @@ struct ServeArgs {
     /// Address to listen on, instead of the configuration's; port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<std::net::SocketAddr>,
-    /// The store's folder, instead of the configuration's
+    /// The data folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Let the clock start at this moment, for trying things out
+    /// Start the clock at this time, for trials
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     now: Option<i64>,
-    /// Go on with another data key than data_dir was made with: all tokens end, and what only the former key opens is lost
+    /// Start with another data key than data_dir was made with: all tokens become invalid, and data sealed with the former key is lost
     #[arg(long)]
     accept_new_data_key: bool,
 }

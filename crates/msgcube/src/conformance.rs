@@ -47,11 +47,12 @@ const PAUSE_MS_MAX: u64 = 60_000;
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-It reads figures of one account and changes nothing but the day's quota. Its token comes from stable_token in the mode that takes it from
-nobody, or is given; only with --disturb it also asks GET /cgi-bin/token and force_refresh, which end tokens of others.
+It reads figures of one account and uses some of the day's quota. Its token comes from stable_token in normal mode, which
+invalidates no token, or is given. Only with --disturb it also calls GET /cgi-bin/token and force_refresh, which invalidate
+tokens of others.
 Dates are counted from today in Beijing. A record holds no secret, no token, no appid and, unless --keep-figures is given,
-no numbers of users and messages: it can be sent in.
-Status 0: all that is documented or seen agrees; 3: something of it differs or could not be seen; 1: it could not be asked.")]
+no numbers of users and messages: it can be shared.
+Status 0: all documented and seen behaviour agrees; 3: some of it differs or could not be tested; 1: asking failed.")]
 pub struct ConformanceArgs {
     /// The server to ask, such as https://api.weixin.qq.com; by default that of --config
     #[arg(long, value_name = "URL", value_parser = parse_base)]
@@ -59,10 +60,10 @@ pub struct ConformanceArgs {
     /// Account and secret
     #[command(flatten)]
     credentials: CredentialArgs,
-    /// Also ask what ends tokens that others use
+    /// Also run the cases that invalidate tokens of others
     #[arg(long)]
     disturb: bool,
-    /// Let what is only assumed decide the exit status, too
+    /// Let assumed expectations decide the exit status, too
     #[arg(long)]
     strict: bool,
     /// Milliseconds between calls; by default 250, and 0 on this machine or in a private network
@@ -71,10 +72,10 @@ pub struct ConformanceArgs {
     /// Trust the authorities in this file (PEM), too
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Write what was asked and answered to this file
+    /// Write the requests and answers to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Leave the real numbers of users and messages in the record
+    /// Keep the real numbers of users and messages in the record
     #[arg(long, requires = "record")]
     keep_figures: bool,
     /// Judge a record; no server is asked

@@ -47,21 +47,21 @@ const SPINNER_DELAY: Duration = Duration::from_millis(400);
 /// Arguments of `msgcube doctor`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-It plays WeChat's check of the address and messages of 1970 by the user msgcube-doctor: they are answered as usual,
-kept aside once, and never counted. Behind a relay they reach the bot, which may answer them; --no-post leaves them out.
+It plays WeChat's check of the address and messages of 1970 from the user msgcube-doctor: they are answered as usual,
+quarantined once, and never counted. Behind a relay they reach the bot, which may answer them; --no-post leaves them out.
 A third-party platform's push_url gets a GET with a wrong signature, and none of the events that are played.
 Status 0: no problems; 1: problems.")]
 pub struct DoctorArgs {
     /// The configuration file
     #[arg(long, default_value = "msgcube.toml", value_name = "FILE")]
     config: PathBuf,
-    /// Where WeChat reaches it, such as https://wx.example.com: callbacks are played there
+    /// Address where WeChat reaches the server, such as https://wx.example.com; callbacks are played there
     #[arg(long, value_parser = parse_base)]
     url: Option<Address>,
-    /// Where msgcube listens, if not where the configuration says
+    /// Where msgcube listens, if not at the configuration's address
     #[arg(long, value_name = "URL", value_parser = parse_base)]
     server: Option<Address>,
-    /// Look at this account or platform only
+    /// Check only this account or platform
     #[arg(long)]
     appid: Option<String>,
     /// Play no messages: only WeChat's check of the address

@@ -42,13 +42,13 @@ const SHOWN_ERRORS_MAX: usize = 20;
 /// Arguments of `msgcube import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// Files of WeChat's callbacks: JSON, one a line, or XML; gzip and zstd are unpacked; - is stdin
+    /// Files with WeChat's callbacks: JSON, one per line, or XML; gzip and zstd are decompressed; - is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The server's configuration: its address, its admin key and its account are used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// The account the messages belong to; needed if the configuration has several
@@ -63,7 +63,7 @@ pub struct ImportArgs {
     /// Claim that these days are complete once everything is imported, such as 2025-01-01..2025-12-31
     #[arg(long, value_name = "FROM..TO")]
     pub covers: Option<Covers>,
-    /// How long a failing request is repeated, in seconds
+    /// How long a failing request is retried, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub retry_for_s: u64,
     /// Print the totals as JSON
@@ -174,7 +174,7 @@ impl Import<'_> {
 
     fn resumed_note(&self, path: &Path, lines_done: u64) -> String {
         let (path, line) = (path.display(), lines_done + 1);
-        text!("{path}: going on at line {line}, where an earlier import broke off.", path, line)
+        text!("{path}: continuing at line {line}, where an earlier import stopped.", path, line)
             .in_lang(self.lang)
     }
 
@@ -216,7 +216,7 @@ impl Import<'_> {
         if let Err(error) = progress_file::save(path, &progress) {
             state.target = None;
             let place = progress_file::progress_path(path);
-            let note = text!("progress cannot be kept").in_lang(self.lang);
+            let note = text!("progress cannot be saved").in_lang(self.lang);
             state.bar.suspend(|| output::print_note(format_args!("{}: {note}: {error}", place.display())));
         }
     }

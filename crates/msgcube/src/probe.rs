@@ -121,7 +121,7 @@ impl Prober {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(host.to_owned()).map_err(|error| tls(&error))?;
         let agreed = timeout(STEP_TIME_MAX, TlsConnector::from(Arc::new(config)).connect(name, tcp)).await;
-        let stream = agreed.map_err(|_| tls(&"no keys agreed within 5 s"))?.map_err(|error| tls(&error))?;
+        let stream = agreed.map_err(|_| tls(&"no TLS handshake within 5 s"))?.map_err(|error| tls(&error))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = chain.first().map(|certificate| certificate.clone().into_owned());
         Ok((Box::new(stream), PresentedCertificate { certificate, verdict: check.verdict() }))
@@ -145,7 +145,7 @@ impl Prober {
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ProbeError> {
     let looked_up = timeout(STEP_TIME_MAX, tokio::net::lookup_host((host, port))).await;
     let addresses =
-        looked_up.map_err(|_| ProbeError::Name("no answer of the name server within 5 s".to_owned()))?;
+        looked_up.map_err(|_| ProbeError::Name("no answer from the name server within 5 s".to_owned()))?;
     let addresses: Vec<_> = addresses.map_err(|error| ProbeError::Name(lookup_error(&error)))?.collect();
     match timeout(STEP_TIME_MAX, TcpStream::connect(addresses.as_slice())).await {
         Ok(Ok(stream)) => {

@@ -35,13 +35,13 @@ pub struct QueryArgs {
     /// First day: YYYY, YYYY-MM or YYYY-MM-DD
     #[arg(long, value_parser = first_day)]
     pub from: Day,
-    /// Last day, likewise; yesterday in Beijing if not given or later
+    /// Last day, in the same form; at most yesterday in Beijing, which is the default
     #[arg(long, value_parser = last_day)]
     pub to: Option<Day>,
-    /// The server answers open periods too (`live = true`): let --to be today
+    /// The server also answers open periods (`live = true`): allow today for --to
     #[arg(long)]
     pub live: bool,
-    /// Where the interfaces are; WeChat's own if neither this nor --config says otherwise
+    /// Base URL of the interfaces; by default that of --config, or WeChat's
     #[arg(long, env = "MSGCUBE_BASE", value_name = "URL")]
     pub base: Option<String>,
     /// Account and secret
@@ -214,7 +214,7 @@ fn empty_note(interface: &Interface, range: AskedRange, lang: Lang) -> String {
         reasons.push(text!("WeChat keeps nothing before 2014-12-01.").in_lang(lang));
     }
     reasons.push(
-        text!("Periods without messages are left out; events (menu clicks, subscriptions) are no messages.")
+        text!("Periods without messages are left out; events (menu clicks, subscriptions) are not messages.")
             .in_lang(lang),
     );
     let range = format!("{}…{}", range.begin, range.end);

@@ -35,7 +35,7 @@ An account of a third-party platform: --config FILE --component PLATFORM --appid
 Whether it was counted shows in the account's figures before and after, if the admin key is known.
 Status 0: accepted; 1: not accepted, or not counted though it is no repeat.")]
 pub struct SendArgs {
-    /// The text to send; for other types the first field they have
+    /// The text to send; for other types the value of their first field
     #[arg(long, default_value = "hi")]
     pub text: String,
     /// Encrypt it (safe mode)
@@ -44,13 +44,13 @@ pub struct SendArgs {
     /// The whole callback address
     #[arg(long, conflicts_with = "base")]
     pub url: Option<String>,
-    /// The server's address, in front of /callback/{appid}; by default that of the configuration
+    /// The server's base URL, before /callback/{appid}; by default that of the configuration
     #[arg(long)]
     pub base: Option<String>,
     /// The account; needed if the configuration has several
     #[arg(long)]
     pub appid: Option<String>,
-    /// The third-party platform that brings the account: with the platform's token and key, and always encrypted
+    /// The third-party platform that brings the account: uses the platform's token and key, always encrypted
     #[arg(long, value_name = "APPID")]
     pub component: Option<String>,
     /// ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it
@@ -68,7 +68,7 @@ pub struct SendArgs {
     /// With --type event: its EventKey
     #[arg(long, default_value = "")]
     pub event_key: String,
-    /// The message's number, by default a random one; the same one again is a repeat. An event has none by default
+    /// The MsgId, by default a random one; the same MsgId again is a repeat. An event has none by default
     #[arg(long)]
     pub msg_id: Option<u64>,
     /// Unix seconds, by default now
@@ -86,7 +86,7 @@ pub struct SendArgs {
     /// File with the server's admin key, to see whether it was counted; by default that of the configuration
     #[arg(long, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
-    /// Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good
+    /// Send a plain callback even if require_encryption is set: it is refused, and that moment stays a gap
     #[arg(long)]
     pub force: bool,
     /// Print the request as a curl command, send nothing

@@ -26,10 +26,10 @@ pub struct TlsCaArgs {
     /// A DNS name or IP address that clients ask for; may be given several times
     #[arg(long = "host", value_name = "HOST", default_value = "api.weixin.qq.com")]
     pub hosts: Vec<CertificateHost>,
-    /// The folder for the four files; an authority that lies there is used again
+    /// The folder for the four files; an existing authority there is used again
     #[arg(long, value_name = "DIR", default_value = "tls")]
     pub dir: PathBuf,
-    /// How many days the server's certificate holds; some systems refuse more than 397
+    /// How many days the server's certificate is valid; some systems refuse more than 397
     #[arg(long, default_value_t = 397, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
     /// Print one JSON object

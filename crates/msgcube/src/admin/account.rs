@@ -22,7 +22,7 @@ const NUMBERS: [&str; 1] = ["quota_per_day"];
 /// The commands below `msgcube account`.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
-    /// Add an account; secrets that are not given are made up and shown once
+    /// Add an account; secrets that are not given are generated and shown once
     Add(Box<AddArgs>),
     /// List the accounts
     List,
@@ -41,16 +41,16 @@ pub enum AccountCommand {
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
-    /// Stop serving an account that was added at run time; what was counted stays, its tokens end
+    /// Stop serving an account that was added at run time; its figures stay, its tokens become invalid
     Remove {
         /// Its appid
         appid: String,
     },
-    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still taken
+    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still accepted
     RotateKey {
         /// Its appid
         appid: String,
-        /// What to make anew
+        /// What to replace
         #[arg(long, value_enum, default_value_t = RotatedValue::EncodingAesKey)]
         what: RotatedValue,
     },
@@ -63,7 +63,7 @@ pub enum RotatedValue {
     EncodingAesKey,
     /// The token that callbacks are signed with.
     Token,
-    /// The secret that callers of msgcube show.
+    /// The secret that callers of msgcube use.
     Secret,
 }
 
@@ -82,10 +82,10 @@ impl RotatedValue {
 pub struct AddArgs {
     /// Its appid at WeChat
     appid: String,
-    /// File with the secret that callers of msgcube show
+    /// File with the secret that callers of msgcube use
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// File with WeChat's own secret, if that is to be another
+    /// File with WeChat's AppSecret, if it is different
     #[arg(long, value_name = "FILE")]
     upstream_secret_file: Option<PathBuf>,
     /// File with the callback token
@@ -94,7 +94,7 @@ pub struct AddArgs {
     /// File with the EncodingAESKey
     #[arg(long, value_name = "FILE")]
     encoding_aes_key_file: Option<PathBuf>,
-    /// Take plain callbacks, too: nothing proves their content
+    /// Accept plain callbacks, too: nothing proves their content
     #[arg(long)]
     allow_plain: bool,
     /// Refuse callbacks to another ToUserName (`gh_…`)
@@ -106,16 +106,16 @@ pub struct AddArgs {
     /// The account is not verified by WeChat: the seven interfaces answer 48001
     #[arg(long)]
     uncertified: bool,
-    /// Pass callbacks on to this address, whose reply goes back to WeChat
+    /// Relay callbacks to this address; its reply goes back to WeChat
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
-    /// Do not ask whether an appid is meant that has not the form of WeChat's
+    /// Do not ask for confirmation if the appid does not have WeChat's form
     #[arg(long)]
     yes: bool,
 }
 
 fn unusual_appid_question(appid: &str, lang: Lang) -> String {
-    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?", appid)
+    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it anyway?", appid)
         .in_lang(lang)
 }
 
@@ -198,7 +198,7 @@ impl AccountCommand {
             AccountCommand::List => accounts_table(answer, lang, columns),
             AccountCommand::Show { .. } | AccountCommand::Set { .. } => account_text(answer, lang, columns),
             AccountCommand::Remove { appid } => {
-                text!("{appid} is not served any more; what was counted stays, its tokens have ended", appid)
+                text!("{appid} is no longer served; its figures stay, its tokens are invalid now", appid)
                     .in_lang(lang)
             }
             AccountCommand::RotateKey { what, .. } => rotated_text(answer, *what, lang),
@@ -237,7 +237,7 @@ fn added_text(answer: &Value, lang: Lang) -> String {
         }
     }
     let made = answer["made_up"].as_object().is_some_and(|made| !made.is_empty());
-    lines.extend(made.then(|| text!("These were made up now and are not shown again.").in_lang(lang)));
+    lines.extend(made.then(|| text!("These were generated now and are not shown again.").in_lang(lang)));
     lines.extend(lacks_upstream_secret(answer).then(|| {
         text!(
             "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE"
@@ -306,7 +306,7 @@ fn account_text(answer: &Value, lang: Lang, columns: usize) -> String {
         (text!("from").in_lang(lang), text_field(answer, "origin").to_owned()),
         (text!("callback").in_lang(lang), text_field(answer, "callback").to_owned()),
         (
-            text!("messages come by").in_lang(lang),
+            text!("messages come through").in_lang(lang),
             Some(platforms(answer, lang))
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| text!("its own callback").in_lang(lang)),
@@ -316,8 +316,8 @@ fn account_text(answer: &Value, lang: Lang, columns: usize) -> String {
         (text!("kind").in_lang(lang), text_field(answer, "kind").to_owned()),
         (text!("certified").in_lang(lang), yes("certified")),
         (text!("require encryption").in_lang(lang), yes("require_encryption")),
-        (text!("calls a day").in_lang(lang), quota_text(answer, lang)),
-        (text!("tokens only to").in_lang(lang), allowed_addresses(answer, lang)),
+        (text!("calls per day").in_lang(lang), quota_text(answer, lang)),
+        (text!("allowed addresses").in_lang(lang), allowed_addresses(answer, lang)),
         (text!("secret frozen").in_lang(lang), yes("secret_frozen")),
         (text!("secrets").in_lang(lang), join_texts(&answer["secrets"])),
         (text!("relay").in_lang(lang), relay),
@@ -357,7 +357,7 @@ fn rotated_text(answer: &Value, what: RotatedValue, lang: Lang) -> String {
     let next = if what == RotatedValue::Secret {
         text!("Callers need it from now on; it is not shown again.")
     } else {
-        text!("Enter it in WeChat's console; the former one is still taken. It is not shown again.")
+        text!("Enter it in WeChat's console; the former one is still accepted. It is not shown again.")
     };
     let next = next.in_lang(lang);
     format!("{} = {value}\n{next}", what.name())

@@ -30,7 +30,7 @@ pub struct ServerArgs {
     /// The server's configuration: its address and admin key are used
     #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// A key with the scope admin. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
@@ -93,7 +93,7 @@ pub enum AdminError {
     Refused { status: u16, text: String },
     /// The appid is probably a mistake, and the user did not confirm it.
     #[error(
-        "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If it is meant so, add --yes"
+        "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If the appid is right, add --yes"
     )]
     UnusualAppid(String),
     /// An argument cannot be parsed.
@@ -120,7 +120,7 @@ impl AdminError {
 }
 
 /// Used where the answer is not one of msgcube's.
-pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
+pub const NO_MSGCUBE: &str = "the server there is not msgcube";
 
 /// An HTTP client for a msgcube server. If the configuration leads to a loopback address, the certificate is not checked:
 /// it names the public host, and nothing leaves this machine.

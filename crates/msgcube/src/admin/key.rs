@@ -18,19 +18,19 @@ use crate::table::fitted;
 pub enum KeyCommand {
     /// Make a key, shown once
     Add {
-        /// What people call it
+        /// A name, for people
         #[arg(long, default_value = "")]
         name: String,
         /// read, read:APPID, write, write:APPID or admin; repeat it for several
         #[arg(long, required = true)]
         scope: Vec<Scope>,
-        /// How long it is good for
+        /// Days until it expires
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u32>,
     },
     /// List the keys, without the keys themselves
     List,
-    /// End a key
+    /// Revoke a key
     Remove {
         /// Its id, as listed, or the key itself
         id: String,
@@ -61,7 +61,7 @@ impl KeyCommand {
             KeyCommand::List => keys_table(answer, lang, columns),
             KeyCommand::Remove { id } => {
                 let id = id_of(id);
-                text!("the key {id} has ended", id).in_lang(lang)
+                text!("the key {id} is revoked", id).in_lang(lang)
             }
         }
     }
@@ -79,7 +79,7 @@ fn keys_table(answer: &Value, lang: Lang, columns: usize) -> String {
     let rows = list_field(answer, "keys").map(|key| {
         let expires = match (key["expires"].as_str(), key["expired"].as_bool()) {
             (None, _) => text!("never").in_lang(lang),
-            (Some(at), Some(true)) => format!("{} {}", short_time(at), text!("(over)").in_lang(lang)),
+            (Some(at), Some(true)) => format!("{} {}", short_time(at), text!("(expired)").in_lang(lang)),
             (Some(at), _) => short_time(at),
         };
         let field = |name| text_field(key, name).to_owned();

@@ -86,7 +86,7 @@ impl Complaint {
     pub fn text(&self) -> Text {
         match self {
             Complaint::NoAnswer(why) => error_text::no_answer(*why),
-            Complaint::Answered => text!("it was to be closed without an answer"),
+            Complaint::Answered => text!("the connection should have been closed without an answer"),
             Complaint::Status { wanted, found } => {
                 text!("HTTP status {found} instead of {wanted}", found, wanted)
             }
@@ -108,9 +108,11 @@ impl Complaint {
                 text!("row {number}: {fault}", number, fault)
             }
             Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#),
-            Complaint::Unseen(Unseen::Rows) => text!("no row came, so none was seen"),
+            Complaint::Unseen(Unseen::Rows) => text!("no rows came, so they could not be checked"),
             Complaint::Unseen(Unseen::Order) => {
-                text!("there are no two periods, or none with two rows, so their order was not seen")
+                text!(
+                    "there are not two periods, or no period has two rows, so the order could not be checked"
+                )
             }
             Complaint::NoQuestion => Text::plain("the case asks none of the seven for days"),
             Complaint::Case(error) => Text::plain(error.to_string()),
@@ -144,9 +146,9 @@ impl Form {
         match self {
             Form::Status => text!("is not status 200"),
             Form::OneLine => text!("is not one line"),
-            Form::ContentType => text!("is not JSON by its type"),
+            Form::ContentType => text!("does not have the content type of JSON"),
             Form::Object => text!("is not a JSON object"),
-            Form::NoCors => text!("is not without CORS headers"),
+            Form::NoCors => text!("has CORS headers"),
         }
     }
 }
@@ -161,7 +163,7 @@ impl RowFault {
             RowFault::Value { name, found } => text!("{name} is {found}", name, found),
             RowFault::NotAsked { date } => text!("{date} was not asked for", date),
             RowFault::NoPeriod { date } => {
-                text!("{date} is the first day of no such period", date)
+                text!("{date} is not the first day of such a period", date)
             }
             RowFault::Order => text!("does not come after the one before"),
         }

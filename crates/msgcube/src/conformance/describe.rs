@@ -84,7 +84,7 @@ fn not_asked(why: SkipReason) -> Text {
         SkipReason::Disturbs => text!("not asked: see --disturb"),
         SkipReason::NeedsSecret => text!("not asked: needs appid and secret"),
         SkipReason::NotRecorded => text!("not in the record"),
-        SkipReason::BrokenOff => text!("not asked: broken off"),
+        SkipReason::BrokenOff => text!("not asked: the run stopped before"),
     }
 }
 

@@ -146,7 +146,7 @@ impl AnswerRecord {
             Ok(Some(format)) if format != u64::from(FORMAT) => {
                 Err(error(format!("it has format {format}, and this version reads {FORMAT}")))
             }
-            _ => serde_json::from_slice(&text).map_err(|why| error(format!("it is no record: {why}"))),
+            _ => serde_json::from_slice(&text).map_err(|why| error(format!("it is not a record: {why}"))),
         }
     }
 

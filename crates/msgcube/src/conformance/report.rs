@@ -29,7 +29,7 @@ const COMPLAINTS_MAX: usize = 4;
 
 /// The advice if rows were missing.
 static ROWS_ADVICE: Text = text!("\
-Rows that did not come were not seen. Ask for an account that had messages of several types on the days before yesterday, in
+Missing rows could not be checked. Ask for an account that had messages of several types on the days before yesterday, in
 the last full week and in the last month: one of `msgcube demo`, or one that is fed with `msgcube import` or
 `msgcube send --create-time`.
 ");
@@ -149,13 +149,13 @@ impl<'a> ConformanceReport<'a> {
         };
         add(differ, text!("differ from what is documented or seen"));
         add(differ_from_assumed, text!("differ from what is only assumed"));
-        add(prevented, text!("could not be seen"));
+        add(prevented, text!("could not be tested"));
         add(not_asked, text!("not asked"));
         let verdict = match (self.agrees(), differ, prevented) {
             (true, ..) => {
-                text!("It is the interface, as far as it was asked.").in_lang(lang)
+                text!("It agrees with the interface, as far as it was asked.").in_lang(lang)
             }
-            (false, 0, 1..) => text!("Not all of it could be seen.").in_lang(lang),
+            (false, 0, 1..) => text!("Not all of it could be tested.").in_lang(lang),
             (false, ..) => text!("It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.").in_lang(lang),
         };
         let advice = if self.lacks_rows() { ROWS_ADVICE.in_lang(lang) } else { String::new() };

@@ -207,8 +207,8 @@ mod tests {
             ("day", row(&day.replace(":2,", ":5,")), "msg_type is 5"),
             ("day", row(&day.replace("12-07", "12-7")), "ref_date is \"2014-12-7\""),
             ("day", row(&day.replace("12-07", "12-11")), "2014-12-11 was not asked for"),
-            ("week", row(day), "2014-12-07 is the first day of no such period"),
-            ("month", row(day), "2014-12-07 is the first day of no such period"),
+            ("week", row(day), "2014-12-07 is not the first day of such a period"),
+            ("month", row(day), "2014-12-07 is not the first day of such a period"),
             ("dist", row(day), "instead of ref_date, count_interval, msg_user"),
             ("day", row(&format!("{day},{}", day.replace("-07", "-06"))), "row 2: does not come after"),
         ] {

@@ -145,9 +145,9 @@ fn announce(live: &LiveServer, extent: Extent, disturb: bool, context: &RunConte
         .in_lang(lang),
     };
     let effect = if disturb {
-        text!("Tokens of others end (--disturb).").in_lang(lang)
+        text!("Tokens of others become invalid (--disturb).").in_lang(lang)
     } else {
-        text!("Nothing else is changed there, and no token ends.").in_lang(lang)
+        text!("Nothing else is changed there, and no token becomes invalid.").in_lang(lang)
     };
     let text = text!("{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}", target, cases, all, calls, pace, effect).in_lang(lang);
     output::print_note(text);

@@ -94,7 +94,7 @@ pub async fn check(
         return findings;
     }
     if differs.is_some() || served.is_unready {
-        let found = text!("no message is played: refused as things are, it would be noted as a loss");
+        let found = text!("no message is played: it would be refused and recorded as a loss");
         findings.push(Finding::skipped("callback_post", found));
         return findings;
     }

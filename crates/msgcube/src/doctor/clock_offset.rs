@@ -47,7 +47,7 @@ fn compared(installation: &Installation, base: &Address, ahead_s: i64, elapsed_s
     let off_s = (ahead_s.abs() - elapsed_s).max(0);
     let off = format::span(ahead_s.abs());
     let found = if ahead_s.abs() <= elapsed_s + 1 {
-        text!("as {base} has it, to the second", base)
+        text!("the same as {base}, to the second", base)
     } else if ahead_s > 0 {
         text!("{off} ahead of {base}", off, base)
     } else {
@@ -55,7 +55,7 @@ fn compared(installation: &Installation, base: &Address, ahead_s: i64, elapsed_s
     };
     let limit_s = installation.config.callback_max_age_s;
     let remedy = text!(
-        "let NTP set it (timedatectl set-ntp true): periods follow it, and plain callbacks are refused beyond callback_max_age_s = {limit_s}",
+        "set it by NTP (timedatectl set-ntp true): periods depend on it, and plain callbacks are refused beyond callback_max_age_s = {limit_s}",
         limit_s
     );
     match off_s {

@@ -103,7 +103,7 @@ fn data_key(installation: &Installation) -> Finding {
     let path = installation.config.data_key_file.display();
     match DataKey::load(&installation.config.data_key_file) {
         Ok(Some(_)) => {
-            let found = text!("{path}: whole, readable for its owner only, outside data_dir", path);
+            let found = text!("{path}: complete, readable only by its owner, outside data_dir", path);
             Finding::ok("data_key", found)
         }
         Ok(None) if has_data(&installation.config.data_dir) => {
@@ -133,7 +133,7 @@ fn unusable_key(error: &DataKeyError) -> Finding {
         ),
         DataKeyError::Length { path, found } => (
             text!("{path} has {found} bytes instead of 32", path = path.display(), found),
-            text!("restore it from a backup, or remove it: a new one is made, and all tokens end"),
+            text!("restore it from a backup, or remove it: a new one is made, and all tokens become invalid"),
         ),
         DataKeyError::Open { path, mode } => (
             text!(
@@ -174,7 +174,7 @@ fn oddity_finding(account: &AccountConfig, oddity: Oddity) -> Finding {
         }
         Oddity::SecretLength => Finding::note(
             "secret_length",
-            text!("the secret has not 32 characters, as WeChat's have; a value of your own is fine"),
+            text!("the secret does not have 32 characters like WeChat's; your own value is fine"),
         ),
         Oddity::PlainTaken if account.encoding_aes_key.is_none() => Finding::warning(
             "require_encryption",
@@ -183,7 +183,7 @@ fn oddity_finding(account: &AccountConfig, oddity: Oddity) -> Finding {
         ),
         Oddity::PlainTaken => Finding::warning(
             "require_encryption",
-            text!("plain callbacks are taken, too, and nothing proves their content"),
+            text!("plain callbacks are accepted, too, and nothing proves their content"),
             text!("choose safe mode at WeChat and set require_encryption = true"),
         ),
     }

@@ -49,7 +49,7 @@ pub fn check(installation: &Installation, listed: &Value) -> Finding {
 fn remedy(why: &str) -> Text {
     match why {
         "not_running" => text!(
-            "see docs/operations.md: a restart with msgcube.socket leaves no gap, a planned stop of at most bridge_s neither"
+            "see docs/operations.md: neither a restart with msgcube.socket nor a planned stop of at most bridge_s leaves a gap"
         ),
         "not_durable" => text!("check the disk of data_dir: the log of that time says what failed"),
         "refused" => text!("the log of that time says why callbacks were refused and what to change"),

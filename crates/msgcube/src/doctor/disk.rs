@@ -107,11 +107,11 @@ fn owner(folder: &Path, uid: u32) -> Finding {
     let foreign = files_of_others(folder, uid);
     let shown = folder.display();
     match foreign.first() {
-        None => Finding::ok("data_dir", text!("{shown}: all of user {uid}", shown, uid)),
+        None => Finding::ok("data_dir", text!("{shown}: all files belong to user {uid}", shown, uid)),
         Some(first) => {
             let (number, first) = (foreign.len(), first.display());
             let found = text!(
-                "{shown} is of user {uid}, and {number} files in it are not: {first}",
+                "{shown} belongs to user {uid}, but {number} files in it do not: {first}",
                 shown,
                 uid,
                 number,
@@ -140,7 +140,7 @@ fn space(folder: &Path) -> Option<Finding> {
         text!("{size} free", size)
     };
     let remedy =
-        text!("make room: on a full disk callbacks are not taken (about 15 bytes a message are needed)");
+        text!("make room: on a full disk callbacks are not accepted (a message needs about 15 bytes)");
     Some(match free {
         0..FREE_BYTES_MIN => Finding::problem("disk_space", found, remedy),
         FREE_BYTES_MIN..FREE_BYTES_FEW => Finding::warning("disk_space", found, remedy),
@@ -169,7 +169,7 @@ fn check_file_system(name: &str, sort: StorageKind) -> Finding {
             (text!("a container's own layer: lost with the container"), text!("mount a volume at data_dir"))
         }
         StorageKind::Network => (
-            text!("not a disk of this machine: what a sync and a lock mean there is another's business"),
+            text!("not a disk of this machine: what a sync and a lock mean there is unknown"),
             text!("put data_dir on a local disk"),
         ),
     };
@@ -204,7 +204,7 @@ fn check_sync_times(mut took: Vec<Duration>) -> Finding {
     );
     if median < TOO_FAST {
         let remedy = text!(
-            "so fast that nothing may be kept: check that the disk (or the virtual machine's) does not ignore syncs"
+            "too fast to be durable: check that the disk (or the virtual machine's) does not ignore syncs"
         );
         return Finding::warning("disk_sync", found, remedy);
     }

@@ -89,7 +89,7 @@ fn check_expiry(
     let names = certificate_names(der);
     if days < 0 {
         let over = -days - 1;
-        let found = text!("{what} ({names}): over since {over} days", what, names, over);
+        let found = text!("{what} ({names}): expired {over} days ago", what, names, over);
         return Finding::problem(id, found, remedy);
     }
     let found = text!("{what} ({names}): {days} days left", what, names, days);
@@ -131,10 +131,8 @@ fn check_port(url: &Address) -> Option<Finding> {
 
 async fn check_public_address(installation: &Installation, url: &Address) -> Finding {
     if !url.is_https() {
-        let found = text!(
-            "{url} is not encrypted: who listens in reads plain callbacks, and tokens of the interfaces",
-            url
-        );
+        let found =
+            text!("{url} is not encrypted: others on the network can read plain callbacks and tokens", url);
         return Finding::note("url_certificate", found).with_remedy(text!("use https"));
     }
     let connected = match url.below("/") {
@@ -161,8 +159,9 @@ fn check_presented(
     presented: &PresentedCertificate,
     took: Duration,
 ) -> Finding {
-    let remedy =
-        text!("give whoever serves this address a certificate of a public authority, with its whole chain");
+    let remedy = text!(
+        "install a certificate of a public authority, with its whole chain, on the server of this address"
+    );
     match (&presented.verdict, &presented.certificate) {
         (Err(error), _) => {
             let why = error_text::untrusted(error);

@@ -60,7 +60,7 @@ pub async fn check(
 
 fn unknown_state() -> Finding {
     let found = text!(
-        "the server does not say how it fares (no admin_key, or another one): tickets and events are not known"
+        "the server does not report the platform's state (no admin_key, or another one): tickets and events are not known"
     );
     Finding::skipped("platform_state", found)
 }
@@ -107,7 +107,7 @@ async fn push_url(installation: &Installation, platform: &PlatformConfig) -> Vec
         Role::Serve => text!(
             "no push_url: neither tickets nor events are pushed; GET /v1/components/{{c}}/ticket gives the ticket"
         ),
-        Role::Receive => text!("no push_url: tickets and events end here, and no platform hears of them"),
+        Role::Receive => text!("no push_url: tickets and events end here and reach no platform"),
     };
     vec![Finding::note("push_url", found)]
 }
@@ -133,10 +133,10 @@ fn waiting_events(installation: &Installation, state: &Value) -> Option<Finding>
     }
     let remedy = match state["role"].as_str() {
         Some("serve") => {
-            text!("the platform has to answer 200 and success: see its log; what is a day old is dropped")
+            text!("the platform has to answer 200 and success: see its log; events are dropped after a day")
         }
         _ => text!(
-            "the platform has to answer, and not with a status from 500 on: see its log; what is a day old is dropped"
+            "the platform has to answer with a status below 500: see its log; events are dropped after a day"
         ),
     };
     Some(Finding::warning(ID, found, remedy))

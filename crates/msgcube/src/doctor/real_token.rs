@@ -26,7 +26,10 @@ static REMEDIES: [(i64, Text); 11] = [
         text!("the day's calls are used up: wait until tomorrow, or clear the quota in WeChat's console"),
     ),
     (45011, text!("asked too often: try again in a minute")),
-    (50004, text!("WeChat forbids this account the interface: see the account's notices in the console")),
+    (
+        50004,
+        text!("WeChat has blocked this interface for the account: see the account's notices in the console"),
+    ),
 ];
 
 /// Checks one account.
@@ -46,7 +49,7 @@ pub async fn check(upstream: &UpstreamConfig, account: &AccountConfig) -> Findin
 fn refused(asked: &str, failure: &Failure) -> Finding {
     let Some((code, text)) = failure.code() else {
         let found = text!("{asked}: {failure}", asked, failure);
-        let remedy = text!("check [upstream], and that this machine gets out to it");
+        let remedy = text!("check [upstream], and that this machine can reach it");
         return Finding::problem(ID, found, remedy);
     };
     let said = format::quote(text.as_bytes());

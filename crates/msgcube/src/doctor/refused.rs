@@ -20,7 +20,7 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
 
 fn encryption_required(count: u64) -> Finding {
     let found = text!(
-        "since its start it refused plain callbacks: {count}. require_encryption is true, so they are neither counted nor passed on",
+        "since its start it refused plain callbacks: {count}. require_encryption is true, so they are neither counted nor relayed",
         count
     );
     let remedy = text!(
@@ -31,12 +31,11 @@ fn encryption_required(count: u64) -> Finding {
 
 fn stale_timestamp(count: u64) -> Finding {
     let found = text!(
-        "since its start it refused plain callbacks with an old timestamp: {count}. They are neither counted nor passed on",
+        "since its start it refused plain callbacks with an old timestamp: {count}. They are neither counted nor relayed",
         count
     );
     let remedy = text!(
-        "check the server's clock; if a proxy delays them, raise callback_max_age_s; safe mode has no such limit. If \
-         all that is right, somebody sends old ones again"
+        "check the server's clock; if a proxy delays them, raise callback_max_age_s; safe mode has no such limit. If all that is right, somebody replays old callbacks"
     );
     Finding::warning("stale_refused", found, remedy)
 }

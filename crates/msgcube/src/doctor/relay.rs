@@ -112,7 +112,7 @@ fn unreachable_target(kind: TargetKind, url: &Address, fault: &ProbeError) -> Fi
     let found = text!("{url}: {why}", url, why);
     match kind {
         TargetKind::Listener => {
-            let remedy = text!("start it, or take it out of relay.listeners; others do not wait for it");
+            let remedy = text!("start it, or remove it from relay.listeners; others do not wait for it");
             Finding::warning(id, found, remedy)
         }
         TargetKind::Bot => {
@@ -151,7 +151,7 @@ fn answered(kind: TargetKind, url: &Address, asked: Result<TimedAnswer, ProbeErr
         }
         Err(fault) => {
             let remedy = text!(
-                "what listens there speaks no HTTP, or closes: see its log, and its address in the configuration"
+                "the target does not speak HTTP, or closes the connection: see its log, and its address in the configuration"
             );
             Finding::problem(id, text!("{url}: {why}", url, why = error_text::probe_error(&fault)), remedy)
         }

@@ -26,8 +26,8 @@ pub struct ServerState {
 /// Checks the running server.
 pub async fn check(installation: &Installation) -> (ServerState, Vec<Finding>) {
     let Some(endpoint) = installation.server() else {
-        let found = text!("listen has port 0: the address is another at each start");
-        let remedy = text!("name the address that it printed with --server");
+        let found = text!("listen has port 0: the address changes at each start");
+        let remedy = text!("give --server the address that it printed");
         return (ServerState::default(), vec![Finding::skipped("server_alive", found).with_remedy(remedy)]);
     };
     let (alive, finding) = alive(installation, endpoint).await;
@@ -57,7 +57,7 @@ async fn alive(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Fi
         }
         Ok(answer) => {
             let status = answer.answer.status;
-            let found = text!("what answers at {base} is no msgcube (status {status})", base, status);
+            let found = text!("the server at {base} is not msgcube (status {status})", base, status);
             let remedy = text!("free the address, or give msgcube another listen");
             (false, Finding::problem("server_alive", found, remedy))
         }
@@ -88,11 +88,11 @@ async fn ready(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Fi
             let reasons = joined(&said["reasons"]);
             let degraded = joined(&said["degraded"]);
             if answer.answer.status != 200 {
-                let found = text!("takes no messages: {reasons}", reasons);
+                let found = text!("accepts no messages: {reasons}", reasons);
                 return (true, Finding::problem("server_ready", found, remedy));
             }
             if !degraded.is_empty() {
-                let found = text!("bots go on answering, and nothing is counted: {degraded}", degraded);
+                let found = text!("bots still answer, but nothing is counted: {degraded}", degraded);
                 return (true, Finding::problem("server_ready", found, remedy));
             }
             (false, Finding::ok("server_ready", text!("messages become durable")))
@@ -140,7 +140,7 @@ async fn accounts(installation: &Installation) -> (Option<Vec<Value>>, Finding) 
         Some(Ok(answer)) if answer.answer.status == 401 => {
             let found = text!("the running server has another admin_key than the configuration");
             let remedy = text!(
-                "restart it after changing the configuration; set MSGCUBE_ADMIN_KEY here if it takes the key from there"
+                "restart it after changing the configuration; set MSGCUBE_ADMIN_KEY here if the server uses it"
             );
             (None, Finding::problem("server_accounts", found, remedy))
         }
@@ -176,7 +176,7 @@ fn callbacks_played_here(installation: &Installation) -> Option<Finding> {
         return None;
     }
     let found = text!(
-        "callbacks were played on this machine, so name, firewall, proxy and certificate were not tried"
+        "callbacks were played on this machine, so name, firewall, proxy and certificate were not tested"
     );
     let remedy = text!("msgcube doctor --url https://YOUR_HOST");
     Some(Finding::note("callback_place", found).with_remedy(remedy))

@@ -16,7 +16,7 @@ pub enum UploadError {
     Lost(String),
     /// Status 503, even after retries: the server cannot make messages durable at the moment.
     #[error(
-        "the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)"
+        "the server accepts no messages at the moment: it cannot make them durable, or is busy with other imports (HTTP status 503)"
     )]
     NotDurable,
     /// Status 401.
@@ -113,8 +113,7 @@ impl ImportError {
             | ImportError::KeyFile { .. }
             | ImportError::Output(_)
             | ImportError::Json(_) => return self.to_string(),
-            ImportError::NoFile(_) => text!("Name a file that is there, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for \
-                 standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),
+            ImportError::NoFile(_) => text!("Name an existing file, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),
             ImportError::Folder(path) => {
                 let files = path.join("*").display().to_string();
                 return format!(
@@ -126,7 +125,7 @@ impl ImportError {
                 text!("Check the admin key.").in_lang(lang)
             }
             ImportError::Server(UploadError::Server(_)) => text!("Check --server.").in_lang(lang),
-            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => text!("Once that is repaired, run the same command again: it goes on there, and nothing counts twice.").in_lang(lang),
+            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => text!("Once that is fixed, run the same command again: it continues there, and nothing is counted twice.").in_lang(lang),
         };
         format!("{self}\n{next}")
     }

@@ -82,7 +82,7 @@ impl ImportSummary {
         };
         note(
             self.repeated_requests > 0,
-            text!("Some requests were sent again; what their first try had stored shows as known before."),
+            text!("Some requests were retried; messages stored by the first attempt show as known before."),
         );
         note(self.covers_claimed, text!("Coverage claimed."));
         note(

@@ -139,7 +139,7 @@ async fn an_import_that_broke_off_goes_on_behind_the_last_durable_chunk() {
         matches!(&error, ImportError::Upload { line: 20_000, source: UploadError::NotDurable, .. }),
         "{error}"
     );
-    assert!(error.in_lang(Lang::En).ends_with("it goes on there, and nothing counts twice."));
+    assert!(error.in_lang(Lang::En).ends_with("it continues there, and nothing is counted twice."));
     assert!(progress_file::progress_path(&file).exists());
 
     let (summary, _) = imported(&base, &file, "").await.unwrap();

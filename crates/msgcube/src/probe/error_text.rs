@@ -8,7 +8,7 @@ use super::{ProbeError, exchange::NoAnswer};
 /// Why a request got no answer.
 pub fn probe_error(error: &ProbeError) -> Text {
     match error {
-        ProbeError::Name(why) => text!("the name leads nowhere: {why}", why = Text::of_english(why)),
+        ProbeError::Name(why) => text!("the name cannot be resolved: {why}", why = Text::of_english(why)),
         ProbeError::Refused => text!("the connection is refused"),
         ProbeError::Unconnected(why) => text!("no connection: {why}", why = Text::of_english(why)),
         ProbeError::Tls(why) => text!("no TLS: {why}", why = Text::of_english(why)),
@@ -16,7 +16,7 @@ pub fn probe_error(error: &ProbeError) -> Text {
             let why = untrusted(error);
             text!("its certificate is not trusted: {why}", why)
         }
-        ProbeError::Silent(NoAnswer::Late) => text!("connected, and no answer within 6 s"),
+        ProbeError::Silent(NoAnswer::Late) => text!("connected, but no answer within 6 s"),
         ProbeError::Silent(why) => no_answer(*why),
     }
 }
@@ -26,8 +26,8 @@ pub fn no_answer(why: NoAnswer) -> Text {
     match why {
         NoAnswer::Unreached => text!("could not be reached"),
         NoAnswer::Closed => text!("closed without an answer"),
-        NoAnswer::BrokenOff => text!("the answer broke off"),
-        NoAnswer::NotHttp => text!("what came is no HTTP/1.1"),
+        NoAnswer::BrokenOff => text!("the answer was cut off"),
+        NoAnswer::NotHttp => text!("the answer is not HTTP/1.1"),
         NoAnswer::TooLarge => text!("the answer is over 8 MiB"),
         NoAnswer::Late => text!("no answer in time"),
     }
@@ -38,7 +38,7 @@ pub fn untrusted(error: &rustls::Error) -> Text {
     let rustls::Error::InvalidCertificate(cause) = error else { return Text::plain(error.to_string()) };
     match cause {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            text!("it is over")
+            text!("it has expired")
         }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             text!("it is not valid yet")
@@ -47,7 +47,7 @@ pub fn untrusted(error: &rustls::Error) -> Text {
             text!("it is for another name")
         }
         CertificateError::UnknownIssuer => text!(
-            "no authority of this system vouches for it, or a certificate between is missing in its chain"
+            "no authority that this system trusts has signed it, or its chain lacks an intermediate certificate"
         ),
         other => Text::plain(format!("{other:?}")),
     }

@@ -9,8 +9,8 @@ use wechat::error_guide::Meaning;
 static ADVICE: &[(i32, Text)] = &[
     (40001, text!("Give appid and secret instead of a token, or fetch a new token.")),
     (40013, text!("Check --appid: it begins with wx and must be the account's own.")),
-    (42001, text!("The token has ended: give appid and secret instead, or fetch a new token.")),
-    (61500, text!("This server takes other dates than WeChat: check --base.")),
+    (42001, text!("The token has expired: give appid and secret instead, or fetch a new token.")),
+    (61500, text!("This server accepts other dates than WeChat: check --base.")),
     (61501, text!("Check that --to lies before today in Beijing.")),
     (
         61503,
@@ -49,7 +49,7 @@ pub fn advice_for_code(code: i32, lang: Lang) -> String {
 fn next_step(error: &ClientError, lang: Lang) -> String {
     match error {
         ClientError::Setting(_) => text!("Check --base.").in_lang(lang),
-        ClientError::Range(_) => text!("Let --from lie before --to.").in_lang(lang),
+        ClientError::Range(_) => text!("--from must be before --to.").in_lang(lang),
         ClientError::Transport { .. } => {
             text!("Check --base and whether the server runs, then ask again.").in_lang(lang)
         }

@@ -135,14 +135,11 @@ static SUCCESS: Text = text!("Answered success, as msgcube does only if address,
 static REPLY: Text =
     text!("Accepted; the reply is that of the account's relay target, or of another server at this address.");
 static UNASKED: Text = text!(
-    "This does not prove that it is counted: a repeat, a CreateTime that cannot be right, and a refused message that a \
-         relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the \
-         account's figures are compared; to a server that is neither the configuration's own nor on this machine the key \
-         goes by --admin-key-file only."
+    "This does not prove that it is counted: a repeat, an impossible CreateTime, and a refused message that a relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the account's figures are compared; a server that is neither the configuration's own nor on this machine gets the key only by --admin-key-file."
 );
 static COUNTED: Text = text!("It is counted, and durable (once, however often it is repeated).");
 static REPEAT: Text = text!(
-    "It is not counted anew: the same message was counted before, or it is refused or kept aside (the log says so)."
+    "It is not counted again: the same message was counted before, or it was refused or quarantined (see the log)."
 );
 static NOT_COUNTED: Text = text!(
     "It is NOT counted. A ToUserName that is not the account's (give --to), a CreateTime before 2011 or over a day ahead, \

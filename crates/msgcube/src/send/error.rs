@@ -56,7 +56,7 @@ pub enum SendError {
     NoKey,
     /// The server would refuse the callback and record a permanent gap.
     #[error(
-        "the account has require_encryption = true: it refuses a plain callback, and that moment stays a gap in its coverage for good. Send it with --safe, or with --force all the same"
+        "the account has require_encryption = true: it refuses a plain callback, and that moment stays a gap in its coverage. Send it with --safe, or with --force anyway"
     )]
     RequiresEncryption,
     /// The EncodingAESKey is malformed.
@@ -66,7 +66,7 @@ pub enum SendError {
     #[error("no random bytes: {0}")]
     Random(#[from] getrandom::Error),
     /// The callback address is not a URL.
-    #[error("{0} is no URL: {1}; write it like http://127.0.0.1:8060")]
+    #[error("{0} is not a URL: {1}; write it like http://127.0.0.1:8060")]
     Url(String, String),
     /// The admin key cannot be read, or the server cannot be asked.
     #[error("{0}")]

@@ -31,13 +31,13 @@ pub fn text(made: &IssuedFiles, lang: Lang) -> String {
 fn files(made: &IssuedFiles, lang: Lang) -> String {
     let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority_until);
     let head = if made.renewed {
-        text!("A new certificate by the authority that was there, for ").in_lang(lang)
+        text!("A new certificate from the existing authority, for ").in_lang(lang)
     } else {
         text!("A new authority and a certificate for ").in_lang(lang)
     };
     let lines = [
-        text!("for the clients: they trust it, until {ca_until}; it vouches for these hosts only", ca_until),
-        text!("signs certificates: keep it offline, nobody needs it until the next renewal"),
+        text!("for the clients: they trust it, until {ca_until}; it signs for these hosts only", ca_until),
+        text!("signs certificates: keep it offline; it is needed only for the next renewal"),
         text!("the server's certificate with its chain, until {until}", until),
         text!("the server's key: for msgcube alone"),
     ]
@@ -53,7 +53,7 @@ fn files(made: &IssuedFiles, lang: Lang) -> String {
 }
 
 fn steps(made: &IssuedFiles, lang: Lang) -> String {
-    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
+    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, point the name to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
     let step = |(title, body): (String, String)| format!("\n{title}\n{body}");
     titles.into_iter().zip(bodies).map(step).collect::<Vec<_>>().concat()

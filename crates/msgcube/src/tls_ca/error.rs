@@ -22,14 +22,14 @@ pub enum TlsCaError {
     )]
     CaMissing { path: PathBuf },
     /// The file holds no private key.
-    #[error("{path} is no private key; restore it from a backup, or remove it and run this again")]
+    #[error("{path} is not a private key; restore it from a backup, or remove it and run this again")]
     NotAKey { path: PathBuf },
     /// The certificate belongs to another key, or was made by another program.
     #[error("{path} does not belong to ca.key; restore both, or make a new authority in another --dir")]
     NotTheKeys { path: PathBuf },
     /// The name constraints of the authority do not allow these hosts.
     #[error(
-        "{path} was made for other hosts and cannot vouch for {hosts}: leave them out, or make a new authority in another --dir and hand out its ca.pem"
+        "{path} was made for other hosts and cannot sign for {hosts}: leave them out, or make a new authority in another --dir and hand out its ca.pem"
     )]
     Refused { path: PathBuf, hosts: String },
     /// The certificate would outlive the authority.

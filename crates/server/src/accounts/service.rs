@@ -37,7 +37,7 @@ pub enum Rotated {
     EncodingAesKey,
     /// The token that callbacks are signed with.
     Token,
-    /// The secret that callers of msgcube show.
+    /// The secret that callers of msgcube use.
     Secret,
 }
 

@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Scope {
 pub struct ApiKey {
     /// Stands in the key, too.
     pub id: String,
-    /// What people call it.
+    /// A name, for people.
     pub name: String,
     /// What it may do.
     pub scopes: Vec<Scope>,

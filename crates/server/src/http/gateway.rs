@@ -298,7 +298,7 @@ impl<'a> Call<'a> {
         hidden: &Hidden,
     ) -> Result<Tried, Failure> {
         let (body, is_refused) = match answer_in::look(&parts, content).await {
-            Looked::Broken => return Err(Failure::Unreachable("the answer broke off".to_owned())),
+            Looked::Broken => return Err(Failure::Unreachable("the answer was cut off".to_owned())),
             Looked::Streamed(first, rest) => {
                 (hidden.in_stream(&mut parts, timely::rejoined(first, rest)), false)
             }

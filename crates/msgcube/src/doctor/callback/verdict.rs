@@ -37,7 +37,7 @@ pub fn right_get(
     }
     if answer.answer.status == 200 {
         let found = text!(
-            "{base} answers something else than echostr: {body}",
+            "{base} does not answer with echostr: {body}",
             base,
             body = format::quote(&answer.answer.body)
         );
@@ -59,7 +59,8 @@ pub fn wrong_signature(id: &'static str, below: &str, answer: Result<TimedAnswer
         Ok(answer) => {
             let status = answer.answer.status;
             let found = text!("a wrong signature is answered with {status} instead of 401", status);
-            let remedy = text!("something before msgcube answers this address: pass {below} on to it", below);
+            let remedy =
+                text!("something in front of msgcube answers this address: pass {below} on to it", below);
             Finding::problem(id, found, remedy)
         }
         Err(fault) => failed(id, &fault),
@@ -99,7 +100,7 @@ fn taken(
     let is_ours = answer.answer.body == b"success";
     if !is_ours && !is_relayed {
         let found = text!(
-            "answered in {time} with something else than success: {body}",
+            "answered in {time}, but not with success: {body}",
             time,
             body = format::quote(&answer.answer.body)
         );
@@ -107,7 +108,7 @@ fn taken(
         return Finding::warning(id, found, remedy);
     }
     let found = if is_relayed {
-        text!("answered in {time}, the bot behind included", time)
+        text!("answered in {time}, including the bot", time)
     } else {
         text!("answered success in {time}", time)
     };
@@ -134,7 +135,7 @@ pub fn failed(id: &'static str, fault: &ProbeError) -> Finding {
             text!("get a certificate of a public authority for this name, with its whole chain")
         }
         ProbeError::Silent(NoAnswer::Late) => {
-            text!("WeChat gives up after 5 s: see the server's log and what stands before it")
+            text!("WeChat gives up after 5 s: see the server's log and what is in front of it")
         }
         ProbeError::Silent(_) => text!(
             "the message was not durable in time, or the bot was late: see server_ready, relay_answer and the server's log"
@@ -157,7 +158,7 @@ fn remedy_for_refusal(below: &str, answer: &TimedAnswer) -> Text {
     let is_unknown = UNKNOWN.iter().any(|begin| answer.answer.body.starts_with(begin));
     match answer.answer.status {
         300..=399 => text!(
-            "WeChat follows no redirect: enter the final address in the console, or answer {below} right there",
+            "WeChat follows no redirect: enter the final address in the console, or answer {below} without a redirect",
             below
         ),
         404 | 405 if !is_unknown => {
@@ -180,8 +181,7 @@ fn remedy_for_own_refusal(status: u16) -> Text {
             text!("the running server does not know this appid: restart it after changing the configuration")
         }
         400 | 403 => text!(
-            "if a key does not open it, the running server has another encoding_aes_key: restart it after changing the \
-             key; else something before it refuses"
+            "if it cannot be decrypted, the running server has another encoding_aes_key: restart it after changing the key; else something in front of it refuses"
         ),
         _ => text!("see the log of the server and of the proxy in front"),
     }

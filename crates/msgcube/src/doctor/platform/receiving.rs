@@ -114,7 +114,8 @@ async fn message(
 ) -> Finding {
     const ID: &str = "callback_safe";
     if platform.relay.is_some() {
-        let found = text!("no message is played: the server behind would take it for one of its accounts'");
+        let found =
+            text!("no message is played: the server behind the relay would take it for a real message");
         return Finding::skipped(ID, found);
     }
     for (appid, original_id) in brought.iter().take(TRIED_ACCOUNTS_MAX) {

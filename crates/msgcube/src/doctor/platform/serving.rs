@@ -39,7 +39,7 @@ fn consent_page(endpoint: Endpoint<'_>, answer: Result<TimedAnswer, ProbeError>)
     // A page that asks for redirect_uri knows the platform.
     let is_page = answer.answer.status == 400 && said.starts_with("<!doctype html>");
     if is_page && said.contains("redirect_uri") {
-        let found = text!("{base}{page} is there", base, page = PAGE);
+        let found = text!("{base}{page} answers", base, page = PAGE);
         return Finding::ok(ID, found);
     }
     if is_page {
@@ -49,7 +49,7 @@ fn consent_page(endpoint: Endpoint<'_>, answer: Result<TimedAnswer, ProbeError>)
     }
     let status = answer.answer.status;
     let found =
-        text!("what answers at {base}{page} is not the page (status {status})", base, page = PAGE, status);
+        text!("the answer at {base}{page} is not the page (status {status})", base, page = PAGE, status);
     let remedy = text!("accounts cannot authorise the platform: pass {page} on to msgcube", page = PAGE);
     Finding::problem(ID, found, remedy)
 }
@@ -60,11 +60,11 @@ pub fn ticket(installation: &Installation, ticket: &Value) -> Finding {
     let age_s = age_s(installation, &ticket["time"]);
     let is_recent = age_s.is_some_and(|age_s| age_s <= TICKET_LATE_S);
     let taken = match age_s.map(|age_s| format::span(age_s)) {
-        Some(age) => text!("took a ticket {age} ago", age),
-        None => text!("took no ticket since the start"),
+        Some(age) => text!("accepted a ticket {age} ago", age),
+        None => text!("accepted no ticket since the start"),
     };
     let remedy = text!(
-        "the platform has to answer 200 and success within 10 s: see its log, and whether its token and encoding_aes_key are these"
+        "the platform has to answer 200 and success within 10 s: see its log, and whether its token and encoding_aes_key are the same"
     );
     match ticket["error"].as_str() {
         None if is_recent => Finding::ok(ID, taken),

@@ -265,7 +265,7 @@ fn what_stands_before_the_server_is_told_apart() -> Outcome<()> {
         assert!(words.contains(expected), "{expected}: {words}");
         assert!(!words.contains("token=1"), "{words}");
     }
-    for (url, expected) in [(NOBODY, "refused"), ("http://nobody.invalid", "leads nowhere")] {
+    for (url, expected) in [(NOBODY, "refused"), ("http://nobody.invalid", "cannot be resolved")] {
         let report = doctor(&scene, NOBODY, &["--url", url])?;
         assert!(report.words("callback_get").contains(expected), "{:#}", report.said);
     }
@@ -293,7 +293,7 @@ fn a_bot_that_is_away_or_slow_is_named() -> Outcome<()> {
     let server = scene.serve()?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("relay_connect", "ok"), ("relay_answer", "ok"), ("callback_plain", "ok")]);
-    assert!(report.words("callback_plain").contains("the bot behind"), "{:#}", report.said);
+    assert!(report.words("callback_plain").contains("including the bot"), "{:#}", report.said);
     Ok(())
 }
 

@@ -39,7 +39,7 @@ fn what_is_counted_shows_in_the_figures_and_what_is_not_is_told_apart() -> Outco
     // Over a day ahead, so it is kept aside.
     let ahead = (scene.now_s() + 10 * 86_400).to_string();
     let ended = sent(&scene, &server, &["--msg-id", "7", "--create-time", &ahead])?;
-    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted anew"), "{ended:?}");
+    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted again"), "{ended:?}");
     let ended = sent(&scene, &server, &["--create-time", "5"])?;
     assert!(ended.status == 1 && ended.out.contains("NOT counted"), "{ended:?}");
     let now = scene.now_s().to_string();

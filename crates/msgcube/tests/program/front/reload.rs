@@ -453,7 +453,7 @@ async fn a_signal_ends_nothing_neither_before_it_listens_nor_while_it_ends() {
     })
     .await;
     program.signal("-TERM");
-    until("it ends", async || log().contains("ending: answering")).await;
+    until("it ends", async || log().contains("shutting down: finishing")).await;
     program.signal("-HUP");
     program.signal("-HUP");
     std::io::Write::write_all(&mut held, b"\n\n\n\n\n").unwrap();
