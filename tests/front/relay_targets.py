@@ -353,7 +353,7 @@ def a_graceful_end_answers_callbacks_in_progress(scene):
         under_way = pool.submit(send, program, account, b"from the bot")
         until("it is at the target", lambda: target.exchanges)
         ending = pool.submit(program.stop)
-        until("it is ending", lambda: "ending: answering what is in flight" in program.log())
+        until("it is ending", lambda: "shutting down: finishing open requests" in program.log())
         answer.set()
         under_way.result()
         ending.result()

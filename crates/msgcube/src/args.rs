@@ -1,4 +1,4 @@
-//! The command line: what was typed becomes what is meant, and errors become words and an exit status.
+//! The command line: parses the arguments, runs the command, and turns errors into a message and an exit status.
 
 use std::{
     ffi::OsString,
@@ -33,7 +33,7 @@ use crate::{
     chinese,
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
-    doctor::{self, Around, DoctorArgs},
+    doctor::{self, DoctorArgs, RunContext},
     import::{self, ImportArgs},
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
@@ -47,10 +47,10 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "msgcube", version, about, propagate_version = true)]
 pub struct Cli {
-    /// Language of what people read [default: that of the environment]
+    /// Language of the texts on screen [default: from the environment]
     #[arg(long, global = true, value_parser = lang_parser())]
     lang: Option<Lang>,
-    /// How the log is written
+    /// Format of the log
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -61,7 +61,7 @@ pub struct Cli {
 enum LogFormat {
     /// For people.
     Text,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
@@ -69,13 +69,13 @@ enum LogFormat {
 enum Command {
     /// Take callbacks and answer the interfaces
     Serve(ServeArgs),
-    /// Look at an installation, from its configuration to what WeChat meets, and say what to do
+    /// Check an installation, from its configuration to the address that WeChat calls, and say what to do
     Doctor(DoctorArgs),
-    /// Make up a realistic year for a few accounts, show last month, and serve it
+    /// Generate a realistic year for a few accounts, show last month, and serve it
     Demo(DemoArgs),
-    /// Ask WeChat, or any server of its interface, for figures
+    /// Query figures from WeChat or any server with its interface
     Query(QueryArgs),
-    /// Ask any server of its interface, or WeChat itself, what is known of it, and show where they agree
+    /// Check whether a server, or WeChat itself, answers as the interface should
     Conformance(ConformanceArgs),
     /// Send a signed callback as WeChat does
     Send(SendArgs),
@@ -83,9 +83,9 @@ enum Command {
     Import(ImportArgs),
     /// Add, show, change and remove accounts of a running server
     Account(AccountArgs),
-    /// Make, list and end keys for the own interface of a running server
+    /// Make, list and revoke API keys of a running server
     Key(KeyArgs),
-    /// Let a running server read its configuration file again
+    /// Make a running server read its configuration file again
     Reload(ReloadArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
@@ -98,11 +98,11 @@ enum Command {
 
 #[derive(Subcommand)]
 enum TlsCommand {
-    /// Make an own authority and a certificate, for SDKs that have WeChat's host written into them
+    /// Make a private authority and a certificate, for SDKs with a hard-coded WeChat host
     Ca(TlsCaArgs),
 }
 
-/// What `msgcube serve` takes.
+/// Arguments of `msgcube serve`.
 #[derive(Debug, clap::Args)]
 struct ServeArgs {
     /// The configuration file
@@ -111,13 +111,13 @@ struct ServeArgs {
     /// Address to listen on, instead of the configuration's; port 0 takes a free one
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     listen: Option<std::net::SocketAddr>,
-    /// The store's folder, instead of the configuration's
+    /// The data folder, instead of the configuration's
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Let the clock start at this moment, for trying things out
+    /// Start the clock at this time, for trials
     #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     now: Option<i64>,
-    /// Go on with another data key than data_dir was made with: all tokens end, and what only the former key opens is lost
+    /// Start with another data key than data_dir was made with: all tokens become invalid, and data sealed with the former key is lost
     #[arg(long)]
     accept_new_data_key: bool,
 }
@@ -127,44 +127,44 @@ fn parse_moment(text: &str) -> Result<i64, String> {
     moment.map(Timestamp::as_second).map_err(|_| "write it like 2014-12-01T00:00:00+08:00".to_owned())
 }
 
-/// Why a command failed, in the user's language.
-struct Failure(String);
+/// Why a command failed: the text to show.
+struct CommandFailure(String);
 
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Failure {
-        Failure(error.to_string())
+impl<E: std::error::Error> From<E> for CommandFailure {
+    fn from(error: E) -> CommandFailure {
+        CommandFailure(error.to_string())
     }
 }
 
-/// Runs what was typed; 0 if it did what it is for.
+/// Runs the command that was typed. The exit status is 0 if it succeeded.
 pub fn main() -> ExitCode {
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed_lang = chinese::typed_lang(&typed);
     match Cli::try_parse_from(typed) {
         Ok(cli) => run(cli),
-        Err(said) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
-            chinese::show(&said, terminal_columns())
+        Err(error) if typed_lang.unwrap_or_else(locale) == Lang::Zh => {
+            chinese::print_error(&error, terminal_columns())
         }
-        Err(said) => said.exit(),
+        Err(error) => error.exit(),
     }
 }
 
 fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
-    // Openids and keys are for the owner's eyes.
+    // Files may hold openids and keys: only their owner may read them.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(locale);
-    // It changes the environment, so no other thread may run yet.
+    // This changes the environment, so it must run before other threads start.
     let sockets = match &cli.command {
         Command::Serve(_) => HandedOver::take(),
         _ => Ok(HandedOver::default()),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&Failure(error.to_string()), lang),
+        Err(error) => return fail(&CommandFailure(error.to_string()), lang),
     };
     let done = runtime.block_on(run_command(cli.command, lang, sockets));
-    // A name that is still being looked up holds nobody up; what matters was waited for.
+    // Do not wait for a DNS lookup that still runs. Everything that matters has finished.
     runtime.shutdown_background();
     match done {
         Ok(status) => status,
@@ -172,7 +172,7 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
-/// `--lang`
+/// Parses the value of `--lang`.
 fn lang_parser() -> impl TypedValueParser<Value = Lang> {
     let values = [("en", "English"), ("zh", "Chinese (simplified)")];
     let values = values.map(|(code, about)| PossibleValue::new(code).help(about));
@@ -185,8 +185,12 @@ fn locale() -> Lang {
     Lang::from_locale(values.iter().map(String::as_str))
 }
 
-fn fail(failure: &Failure, lang: Lang) -> ExitCode {
-    output::note(format_args!("{}{}", text!("error: ").in_lang(lang), i18n::translated(lang, &failure.0)));
+fn fail(failure: &CommandFailure, lang: Lang) -> ExitCode {
+    output::print_note(format_args!(
+        "{}{}",
+        text!("error: ").in_lang(lang),
+        i18n::translated(lang, &failure.0)
+    ));
     ExitCode::FAILURE
 }
 
@@ -194,7 +198,7 @@ async fn run_command(
     command: Command,
     lang: Lang,
     sockets: Result<HandedOver, SocketError>,
-) -> Result<ExitCode, Failure> {
+) -> Result<ExitCode, CommandFailure> {
     let out = &mut Screen::default();
     match command {
         Command::Serve(args) => serve(args, sockets?).await,
@@ -204,17 +208,17 @@ async fn run_command(
         }
         Command::Doctor(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, around(lang), &read, out).await?;
+            let is_well = doctor::run(args, run_context(lang), &read, out).await?;
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());
             let done = query::run(args, lang, columns(), today, &configured_account, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
-            let done = conformance::run(args, around(lang), &configured_account, out).await;
-            let agrees = done.map_err(|error| Failure(error.in_lang(lang)))?;
+            let done = conformance::run(args, run_context(lang), &configured_account, out).await;
+            let agrees = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(if agrees { ExitCode::SUCCESS } else { ExitCode::from(conformance::STATUS_DIFFERS) })
         }
         Command::Send(args) => {
@@ -223,30 +227,30 @@ async fn run_command(
             let now_s = Clock::real().now_s();
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
-            let accepted = done.map_err(|error| Failure(error.text(lang)))?;
+            let accepted = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Account(args) => {
             let done = admin::account(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Key(args) => {
             let done = admin::key(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Reload(args) => {
             let done = admin::reload(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = import::run(args, lang, &read, out).await;
-            let summary = done.map_err(|error| Failure(error.in_lang(lang)))?;
+            let summary = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
             Ok(ExitCode::from(summary.exit_status()))
         }
         Command::Tls(TlsCommand::Ca(args)) => {
             let done = tls_ca::run(args, lang, Clock::real().now_s(), out);
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Completions(args) => {
             manpage::completions(&args, Cli::command(), out)?;
@@ -259,12 +263,12 @@ async fn run_command(
     }
 }
 
-fn around(lang: Lang) -> Around {
-    Around { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
+fn run_context(lang: Lang) -> RunContext {
+    RunContext { lang, clock: Clock::real(), colours: may_colour(), columns: Some(columns()) }
 }
 
-async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure> {
-    // First of all: until then it would end the process.
+async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, CommandFailure> {
+    // First of all: without a handler SIGHUP would end the process.
     let hangup = signal(SignalKind::hangup())?;
     let (path, listen, data_dir) = (args.config, args.listen, args.data_dir);
     let read = move || {
@@ -274,13 +278,13 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure
         config.check_key_location()?;
         Ok(config)
     };
-    let config = read().map_err(Failure)?;
+    let config = read().map_err(CommandFailure)?;
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
     if args.now.is_some() {
         tracing::warn!(
-            "--now: messages and coverage are kept in data_dir as of that time; use a folder for trials"
+            "--now: messages and coverage are stored in data_dir with that time; use a separate folder for trials"
         );
     }
     let clock = args.now.map_or_else(Clock::real, Clock::starting_at);
@@ -289,18 +293,18 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Failure
     Ok(ExitCode::SUCCESS)
 }
 
-/// On a terminal, unless its owner wants none. Source: no-color.org.
+/// Colours only on a terminal, and only if NO_COLOR is not set. Source: no-color.org.
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
 }
 
-/// How wide what is printed may be.
+/// Width of the output in columns.
 fn columns() -> usize {
     terminal_columns().unwrap_or(table::COLUMNS)
 }
 
-/// None: not a terminal, or one that does not say.
+/// Width of the terminal in columns. None: standard output is not a terminal, or its width is unknown.
 fn terminal_columns() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)

@@ -127,12 +127,15 @@ fn missing_rows_are_not_reported_as_seen_live_or_in_a_record() -> TestResult<()>
     let again = replay(&scene, &file, &["--json"])?;
     assert_eq!((again.status, case_names(&again, "prevented")?), (DIFFERS, unseen));
     for (lang, expected) in [
-        ("en", ["10 could not be seen", "no row came", "Not all of it could be seen.", "`msgcube demo`"]),
+        (
+            "en",
+            ["10 could not be tested", "no rows came", "Not all of it could be tested.", "`msgcube demo`"],
+        ),
         ("zh", ["10 项无法判断", "没有数据行", "未能看到全部结果。", "`msgcube demo`"]),
     ] {
         let shown = replay(&scene, &file, &["--lang", lang])?;
         assert!(expected.iter().all(|words| shown.out.contains(words)), "{expected:?} in {}", shown.out);
-        assert!(!shown.out.contains("It is the interface"), "{}", shown.out);
+        assert!(!shown.out.contains("It agrees with the interface"), "{}", shown.out);
     }
     Ok(())
 }
@@ -280,7 +283,7 @@ fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do()
     let encrypted = server.base.replace("http://", "https://");
     for (target, expected, zh) in [
         (format!("http://{closed_port}"), ["is refused", "whether the server runs"], "连接被拒绝"),
-        ("http://name.invalid".to_owned(), ["leads nowhere", "Check the name"], "无法解析"),
+        ("http://name.invalid".to_owned(), ["cannot be resolved", "Check the name"], "无法解析"),
         (
             format!("http://{html}"),
             ["404, text/html: <h1>not here</h1>", "in front of /cgi-bin"],
@@ -346,7 +349,7 @@ fn wrong_credentials_and_files_are_reported_before_the_first_case() -> TestResul
         ),
         (&[&here[..], &["--secret-file", &wrong_file, "--ca", &other]].concat(), "BEGIN CERTIFICATE"),
         (&["conformance", "--replay", &other], "it has format 2, and this version reads 1"),
-        (&["conformance", "--replay", &wrong_file], "it is no record"),
+        (&["conformance", "--replay", &wrong_file], "it is not a record"),
     ] {
         let ended = scene.run(args)?;
         assert_eq!((ended.status, ended.out.as_str()), (1, ""), "{ended:?}");

@@ -86,7 +86,7 @@ async fn after_a_kill_it_resumes_and_counts_everything_once() -> TestResult<()> 
 
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert!(ended.err.contains(&format!("going on at line {}", done_at_the_kill + 1)), "{ended:?}");
+    assert!(ended.err.contains(&format!("continuing at line {}", done_at_the_kill + 1)), "{ended:?}");
     let totals: serde_json::Value = serde_json::from_str(&ended.out)?;
     let total = |name: &str| totals[name].as_u64().unwrap_or(0);
     assert_eq!((total("accepted") + total("duplicate"), total("rejected")), (LINES, 0), "{ended:?}");

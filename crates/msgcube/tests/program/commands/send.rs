@@ -39,7 +39,7 @@ fn counted_and_uncounted_messages_are_distinguished() -> TestResult<()> {
     // More than a day ahead, so it is quarantined.
     let ahead = (scene.now_s() + 10 * 86_400).to_string();
     let ended = send(&scene, &server, &["--msg-id", "7", "--create-time", &ahead])?;
-    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted anew"), "{ended:?}");
+    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted again"), "{ended:?}");
     let ended = send(&scene, &server, &["--create-time", "5"])?;
     assert!(ended.status == 1 && ended.out.contains("NOT counted"), "{ended:?}");
     let now = scene.now_s().to_string();

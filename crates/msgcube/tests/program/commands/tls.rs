@@ -54,7 +54,7 @@ fn hosts_outside_the_authority_are_named_and_nothing_is_overwritten() -> TestRes
     let asked = ["tls", "ca", "--dir", &folder, "--host", "a.example", "--host", "b.example"];
     let ended = scene.run(&asked)?;
     assert_eq!(ended.status, 1, "{ended:?}");
-    assert!(ended.err.contains("cannot vouch for b.example: ") && ended.err.contains("--dir"), "{ended:?}");
+    assert!(ended.err.contains("cannot sign for b.example: ") && ended.err.contains("--dir"), "{ended:?}");
     let ended = scene.run(&[&asked[..], &["--lang", "zh"]].concat())?;
     assert!(ended.err.contains("不能为 b.example 签发"), "{ended:?}");
     assert_eq!(file_contents(&folder)?, before);
@@ -79,7 +79,7 @@ fn the_error_about_a_missing_or_wrong_key_says_what_to_do() -> TestResult<()> {
 
     fs::write(&ca_key, "no key")?;
     let ended = scene.run(&["tls", "ca"])?;
-    assert!(ended.err.contains("ca.key is no private key"), "{ended:?}");
+    assert!(ended.err.contains("ca.key is not a private key"), "{ended:?}");
 
     fs::write(&ca_key, kept)?;
     make(&scene, &[])?;

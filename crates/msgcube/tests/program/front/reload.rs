@@ -457,7 +457,7 @@ async fn sighup_never_ends_the_program_even_while_it_starts_or_stops() {
     })
     .await;
     program.signal("-TERM");
-    until("it ends", async || log().contains("ending: answering")).await;
+    until("it ends", async || log().contains("shutting down: finishing")).await;
     program.signal("-HUP");
     program.signal("-HUP");
     std::io::Write::write_all(&mut held, b"\n\n\n\n\n").unwrap();

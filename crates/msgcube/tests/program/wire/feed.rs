@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use msgcube::conformance::case::{Callback, Mode};
+use msgcube::conformance::case::{Callback, CallbackMode};
 
 use crate::wire::{sealing, settings::moment};
 
@@ -66,7 +66,7 @@ impl Message {
             None => (self.kind.clone(), Some(self.id.to_string()), BTreeMap::new()),
         };
         Callback {
-            mode: if other { Mode::Plain } else { Mode::Safe },
+            mode: if other { CallbackMode::Plain } else { CallbackMode::Safe },
             other,
             user: self.user.clone(),
             kind,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use form_urlencoded::byte_serialize;
 use msgcube::conformance::{
-    case::{Callback, Mode},
+    case::{Callback, CallbackMode},
     request::Request,
 };
 use wechat::callback::{
@@ -32,7 +32,7 @@ pub fn request(callback: &Callback, now_s: i64) -> Request {
         return Request { line, headers: Vec::new(), body: None, chunked: false };
     }
     let message = callback.raw.clone().unwrap_or_else(|| draft(callback, now_s));
-    let encrypt = (callback.mode != Mode::Plain).then(|| encrypt(callback, &message));
+    let encrypt = (callback.mode != CallbackMode::Plain).then(|| encrypt(callback, &message));
     let mut body = match (&encrypt, callback.json) {
         (None, _) => message,
         (Some(encrypt), true) => format!(r#"{{"ToUserName":"{}","Encrypt":"{encrypt}"}}"#, callback.to),
@@ -70,7 +70,7 @@ fn encrypt(callback: &Callback, message: &str) -> String {
 /// In compatible mode the body has the clear fields and the ciphertext.
 fn envelope(callback: &Callback, message: &str, encrypt: &str) -> String {
     let clear = match callback.mode {
-        Mode::Compatible => message.trim_start_matches("<xml>").trim_end_matches("</xml>").to_owned(),
+        CallbackMode::Compatible => message.trim_start_matches("<xml>").trim_end_matches("</xml>").to_owned(),
         _ => format!("<ToUserName><![CDATA[{}]]></ToUserName>", callback.to),
     };
     format!("<xml>{clear}<Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>")
