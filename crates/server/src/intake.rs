@@ -174,7 +174,7 @@ impl Intake {
     }
 
     /// The path is not signed, so `ToUserName` decides which account the message belongs to.
-    fn open_through(
+    fn open_platform_message(
         &self,
         platform: &Platform,
         appid: &str,

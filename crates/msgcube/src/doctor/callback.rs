@@ -215,8 +215,11 @@ fn seal(installation: &Installation, entrance: &Entrance<'_>, mode: PlayMode) ->
         msg_id: Some(MSG_ID),
     };
     let nonce = nonce();
-    let envelope =
-        CallbackSigner { token: entrance.token.reveal(), timestamp: installation.clock.now_s(), nonce: &nonce };
+    let envelope = CallbackSigner {
+        token: entrance.token.reveal(),
+        timestamp: installation.clock.now_s(),
+        nonce: &nonce,
+    };
     let (PlayMode::Safe | PlayMode::Compatible, Some(key)) = (mode, entrance.key) else {
         return Ok(envelope.plain(&draft));
     };

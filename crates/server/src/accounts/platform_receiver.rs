@@ -241,7 +241,9 @@ impl Received {
     ) -> Result<EventEffect, EventError> {
         let PlatformEvent { create_time, info } = event;
         match info {
-            Info::Ticket(text) => self.store_ticket(component, Ticket { text, created_s: create_time }).await,
+            Info::Ticket(text) => {
+                self.store_ticket(component, Ticket { text: text.into(), created_s: create_time }).await
+            }
             Info::Authorized(appid) => {
                 self.store_decision(component, &appid, Status::Authorized, create_time).await
             }

@@ -166,7 +166,7 @@ impl UpstreamTokens {
         refused: &Secret,
     ) -> Result<Option<Secret>, TokenFailure> {
         let token = self.other_than_detached(account, Some(refused)).await?;
-        Ok((!token.token.is(refused.reveal())).then_some(token.token))
+        Ok((!token.token.matches(refused.reveal())).then_some(token.token))
     }
 
     /// The token for a caller that asks for a new one: a forced one if that is allowed, otherwise the current
@@ -252,7 +252,7 @@ impl UpstreamTokens {
         let mut fetching = account_token.fetching.lock().await;
         let token = account_token.valid(self, account, self.clock.now_s());
         let is_refused =
-            |token: &UpstreamToken| refused.is_some_and(|refused| token.token.is(refused.reveal()));
+            |token: &UpstreamToken| refused.is_some_and(|refused| token.token.matches(refused.reveal()));
         match token {
             Some(token) if !is_refused(&token) => return Ok(token),
             Some(token) if fetching.is_same_token_recent(self.clock.now_s()) => return Ok(token),
@@ -371,7 +371,7 @@ impl AccountToken {
 
     fn put(&self, token: UpstreamToken) {
         let mut tokens = self.write();
-        let is_other = tokens.current.as_ref().is_some_and(|now| !now.token.is(token.token.reveal()));
+        let is_other = tokens.current.as_ref().is_some_and(|now| !now.token.matches(token.token.reveal()));
         if is_other {
             tokens.previous = tokens.current.take().map(|now| now.superseded(token.fetched_s));
         }

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::{
     answer::ErrorAnswer,
-    caller::{Caller, Failure, platform},
+    caller::{CallFailure, Caller, calling_platform},
     connection::Peer,
 };
 use crate::{
-    accounts::{platform_issuer::Platform, registry::Account},
+    accounts::{platform_issuer::Platform, registry::ServedAccount},
     http::{
         error_log::{LoggedCall, LoggedError, MadeBy, redaction},
         state::App,
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Debug)]
 enum ErrorOwner {
     /// An account, and the platform that calls for it.
-    Account(Arc<Account>, Option<String>),
+    Account(Arc<ServedAccount>, Option<String>),
     Platform(Arc<Platform>),
 }
 
@@ -76,7 +76,7 @@ impl CallContext {
     }
 
     /// Context of a caller with a token. Calls of unknown callers are not recorded.
-    pub fn of_caller(app: &App, caller: &Result<Caller, Failure>, parts: &Parts) -> CallContext {
+    pub fn of_caller(app: &App, caller: &Result<Caller, CallFailure>, parts: &Parts) -> CallContext {
         match caller {
             Ok(caller) => {
                 // Calls of a platform, whose authorisation may have ended, must not displace the account's own calls.
@@ -85,7 +85,7 @@ impl CallContext {
                 CallContext::new(Some(owner), is_account, Bytes::new())
             }
             Err(failure) if failure.code == ErrorCode::COMPONENT_TOKEN => {
-                let appid = platform(app, parts.uri.query().unwrap_or_default()).ok();
+                let appid = calling_platform(app, parts.uri.query().unwrap_or_default()).ok();
                 let platform = appid.and_then(|appid| app.platforms.get(&appid));
                 CallContext::platform(platform, true, Bytes::new())
             }
@@ -94,12 +94,12 @@ impl CallContext {
     }
 
     /// Context of a caller who names an account and has proven nothing.
-    pub fn unproven(account: Option<Arc<Account>>, body: Bytes) -> CallContext {
+    pub fn unproven(account: Option<Arc<ServedAccount>>, body: Bytes) -> CallContext {
         CallContext::new(account.map(|account| ErrorOwner::Account(account, None)), false, body)
     }
 
     /// Context of a caller who has proven to be the account.
-    pub fn proven(account: Arc<Account>, body: Bytes) -> CallContext {
+    pub fn proven(account: Arc<ServedAccount>, body: Bytes) -> CallContext {
         CallContext::new(Some(ErrorOwner::Account(account, None)), true, body)
     }
 

@@ -317,7 +317,9 @@ impl<'a> GatewayCall<'a> {
         rewrite: &CredentialRewrite,
     ) -> Result<AttemptResult, TokenFailure> {
         let (body, is_refused) = match answer_inspection::inspect(&parts, content).await {
-            InspectedAnswer::Broken => return Err(TokenFailure::Unreachable("the answer was cut off".to_owned())),
+            InspectedAnswer::Broken => {
+                return Err(TokenFailure::Unreachable("the answer was cut off".to_owned()));
+            }
             InspectedAnswer::Streamed(first, rest) => {
                 (rewrite.rewrite_stream(&mut parts, idle_timeout_body::chained(first, rest)), false)
             }

@@ -102,7 +102,11 @@ fn exposed_upstream(app: &App) -> Option<Arc<UpstreamTokens>> {
 }
 
 /// Answers the stored real token with its remaining seconds. It stays valid for all other callers.
-fn answer_real_token(app: &App, name: &'static str, stored: Result<UpstreamToken, TokenFailure>) -> Response<Body> {
+fn answer_real_token(
+    app: &App,
+    name: &'static str,
+    stored: Result<UpstreamToken, TokenFailure>,
+) -> Response<Body> {
     match stored {
         Ok(stored) => {
             let expires_in = (stored.expires_s - app.clock.now_s()).max(0);

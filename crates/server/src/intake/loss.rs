@@ -42,7 +42,7 @@ impl Intake {
         self.ingest.lose(account.number, now_s, now_s + 1, Reason::refused(refusal.reason(), 1));
         // A plain signature does not cover the body, so the body of a plain callback may not say which time
         // is lost.
-        if let Some(time) = refusal.create_time().filter(|_| refusal.content_is_proven()) {
+        if let Some(time) = refusal.create_time().filter(|_| refusal.is_content_authentic()) {
             // Time in the future cannot be lost yet.
             let to_s = time.saturating_add(1).min(now_s + 1);
             self.ingest.lose(account.number, time, to_s, Reason::refused(refusal.reason(), 0));
@@ -59,7 +59,7 @@ impl Intake {
     /// Counts and logs a refusal.
     pub(super) fn record_refusal(&self, refusal: &Refusal, appid: &str) {
         self.metrics.callback("refused", refusal.reason());
-        if self.log_throttle.may_log_detail(appid, refusal.reason(), refusal.fault(), self.clock.now_s()) {
+        if self.log_throttle.may_log_detail(appid, refusal.reason(), refusal.detail(), self.clock.now_s()) {
             tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
         }
     }

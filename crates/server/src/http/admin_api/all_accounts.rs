@@ -66,10 +66,11 @@ pub async fn answer(
 ) -> Response<Body> {
     let query = request.uri().query().unwrap_or("").to_owned();
     let values: QueryValues<'_> = form_urlencoded::parse(query.as_bytes()).collect();
-    let page_request = match PageRequest::parse(&values, request.headers(), counting::day_of(app.clock.now_s())) {
-        Ok(page_request) => page_request,
-        Err(error) => return answer::api_error(StatusCode::BAD_REQUEST, error),
-    };
+    let page_request =
+        match PageRequest::parse(&values, request.headers(), counting::day_of(app.clock.now_s())) {
+            Ok(page_request) => page_request,
+            Err(error) => return answer::api_error(StatusCode::BAD_REQUEST, error),
+        };
     let accounts = match accounts(&app, &access, values.get("accounts").map_or("*", AsRef::as_ref)) {
         Ok(accounts) => accounts,
         Err(error) => return error.response(),
@@ -204,8 +205,12 @@ fn accounts(app: &App, access: &Access, list: &str) -> Result<Vec<Arc<ServedAcco
     }
 }
 
-fn page(app: &App, accounts: &[Arc<ServedAccount>], request: &PageRequest) -> Result<StatisticsPage, StoreError> {
-    let today = app.clock.today();
+fn page(
+    app: &App,
+    accounts: &[Arc<ServedAccount>],
+    request: &PageRequest,
+) -> Result<StatisticsPage, StoreError> {
+    let today = counting::day_of(app.clock.now_s());
     let StatisticsQuery { from, to, .. } = request.query;
     let mut page = StatisticsPage { from, to, rows: Vec::new(), next: None };
     let first = request.cursor.as_ref().map_or("", |cursor| &cursor.account);

@@ -47,7 +47,12 @@ pub struct AccountRow {
 
 impl AccountRow {
     /// Adds account and coverage to the rows of one period.
-    pub fn from_rows(app: &App, account: &ServedAccount, span: Span, rows: Vec<StatisticsRow>) -> Vec<AccountRow> {
+    pub fn from_rows(
+        app: &App,
+        account: &ServedAccount,
+        span: Span,
+        rows: Vec<StatisticsRow>,
+    ) -> Vec<AccountRow> {
         let (start_s, end_s) = span.seconds();
         let now_s = app.clock.now_s();
         let (covered, bridged) = app.store.coverage(account.number, |coverage| {

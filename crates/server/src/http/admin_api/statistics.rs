@@ -154,7 +154,11 @@ pub fn day(values: &QueryValues<'_>, name: &str) -> Result<Option<Day>, String> 
     day.transpose()
 }
 
-fn rows(app: &App, account: &ServedAccount, query: &StatisticsQuery) -> Result<Vec<AccountRow>, StatisticsError> {
+fn rows(
+    app: &App,
+    account: &ServedAccount,
+    query: &StatisticsQuery,
+) -> Result<Vec<AccountRow>, StatisticsError> {
     let mut all = Vec::new();
     for (period, span) in query.spans(counting::day_of(app.clock.now_s())) {
         let slice = app.store.slice(account.number, span).map_err(StatisticsError::Store)?;

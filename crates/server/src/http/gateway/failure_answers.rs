@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     forward::upstream_token::TokenFailure,
-    http::{answer, hint::Hint, state::App},
+    http::{answer, hint::AnswerHint, state::App},
 };
 
 /// The answer if there is no real token, or if WeChat cannot be reached. WeChat's refusal of a token is passed on
@@ -30,7 +30,7 @@ pub fn unavailable(app: &App, failure: TokenFailure) -> Response<Body> {
                     "WeChat refuses to give a token; check the account's upstream_secret (or secret)"
                 );
             }
-            let mut response = answer::json(body);
+            let mut response = answer::wechat_json(body);
             *response.status_mut() = status;
             if let Some(content_type) = content_type {
                 response.headers_mut().insert(header::CONTENT_TYPE, content_type);
@@ -65,7 +65,7 @@ pub fn unavailable(app: &App, failure: TokenFailure) -> Response<Body> {
 
 /// An error in the form that SDKs expect. It must not contain an internal address.
 fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
-    let mut response = answer::error(app, ErrorCode::SYSTEM_ERROR, Some(&Hint::new(hint)));
+    let mut response = answer::wechat_error(app, ErrorCode::SYSTEM_ERROR, Some(&AnswerHint::new(hint)));
     *response.status_mut() = status;
     response
 }
@@ -73,7 +73,7 @@ fn no_answer(app: &App, status: StatusCode, hint: Text) -> Response<Body> {
 /// The answer if the caller's body cannot be passed on.
 pub fn body_failed(error: BodyFailure) -> Response<Body> {
     let (status, text) = error.answer();
-    answer::own_error(status, text)
+    answer::api_error(status, text)
 }
 
 /// The answer if WeChat's answer has a compression that cannot be searched for the real token.
@@ -98,10 +98,12 @@ pub fn partial_content(app: &App) -> Response<Body> {
 }
 
 /// A hint for a chunked body that WeChat refuses.
-pub fn chunk_hint(response: &Response<Body>, body: &OutgoingBody) -> Option<Hint> {
+pub fn chunk_hint(response: &Response<Body>, body: &OutgoingBody) -> Option<AnswerHint> {
     let is_refused = response.status() == StatusCode::PRECONDITION_FAILED && body.is_chunked();
     is_refused.then(|| {
-        Hint::new(text!("WeChat may not accept chunked bodies; send bodies over 1 MiB with Content-Length"))
+        AnswerHint::new(text!(
+            "WeChat may not accept chunked bodies; send bodies over 1 MiB with Content-Length"
+        ))
     })
 }
 

@@ -133,7 +133,8 @@ fn swap_secret(
     };
     let Some(account) = app.accounts.get(appid) else { return Ok(None) };
     let Some(own) = account.config.own_secret() else { return Ok(None) };
-    let is_shown = |field: &&InputField| SECRET_NAMES.contains(&field.name.as_str()) && own.matches(&field.value);
+    let is_shown =
+        |field: &&InputField| SECRET_NAMES.contains(&field.name.as_str()) && own.matches(&field.value);
     let shown_in_query: Vec<&InputField> = in_query.all.iter().filter(is_shown).collect();
     let shown_in_body: Vec<&InputField> = in_body.all.iter().filter(is_shown).collect();
     if shown_in_query.is_empty() && shown_in_body.is_empty() {

@@ -151,11 +151,7 @@ fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), 
     Ok(())
 }
 
-async fn component_token(
-    app: &Arc<App>,
-    platform: &Platform,
-    object: &Object,
-) -> Result<Value, CallFailure> {
+async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -> Result<Value, CallFailure> {
     check_secret(platform, object, "component_appsecret")?;
     let appid = platform.config.appid.clone();
     let ticket = text_field(object, "component_verify_ticket");
