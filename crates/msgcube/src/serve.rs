@@ -157,7 +157,7 @@ impl Watcher for Nobody {
 /// Makes everything durable and ends the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     // Before the writer ends, which writes it.
-    app.accounts.quotas.keep(&app.ingest, &app.clock).await;
+    app.accounts.quotas.write_pending(&app.ingest, &app.clock).await;
     tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }
