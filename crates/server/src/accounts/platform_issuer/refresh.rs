@@ -134,7 +134,7 @@ mod tests {
     fn sixty_five_rotations_at_once_stop_at_the_limit_and_go_on_later() {
         let mut tokens = RefreshTokens::new("0".to_owned());
         for next in 1..=FORMER_MAX + 1 {
-            tokens = tokens.used(tokens.current(), next.to_string(), 0);
+            tokens = tokens.after_use(tokens.current(), next.to_string(), 0);
         }
         assert_eq!(tokens.current(), FORMER_MAX.to_string(), "the last one did not rotate");
         assert_eq!(tokens.valid(GRACE_S - 1).count(), FORMER_MAX + 1);

@@ -176,14 +176,14 @@ mod tests {
         let mut times = 0;
         for now_s in 0..DAY_S {
             if forced.may_force(now_s) {
-                forced.note(now_s);
+                forced.record(now_s);
                 times += 1;
                 assert!(!forced.may_force(now_s + 29));
             }
         }
         assert_eq!(times, 10);
         assert!(forced.may_force(DAY_S), "the first is a day old");
-        forced.note(DAY_S);
+        forced.record(DAY_S);
         assert!(!forced.may_force(DAY_S + 29));
     }
 }
