@@ -120,12 +120,12 @@ pub async fn run(
     let nothing = QueryError::NothingToAsk { from: args.from, end };
     let range = asked_range(args.from, args.to, last).ok_or(nothing)?;
     if range.clipped {
-        output::print_note(&clipped_note(range.end, lang));
+        output::print_note(clipped_note(range.end, lang));
     }
     let client = client(&args, read_account)?;
     let rows = ask(&client, args.interface, range, lang).await?;
     if rows.is_empty() {
-        output::print_note(&empty_note(args.interface, range, lang));
+        output::print_note(empty_note(args.interface, range, lang));
     }
     out.write_all(format_rows(&args, rows, lang, columns)?.as_bytes())?;
     Ok(())
@@ -156,9 +156,9 @@ async fn ask(
         .await;
     bar.finish_and_clear();
     hints.dedup();
-    hints.iter().take(HINTS_SHOWN).for_each(|hint| output::print_note(hint));
+    hints.iter().take(HINTS_SHOWN).for_each(output::print_note);
     if let Some(more @ 1..) = hints.len().checked_sub(HINTS_SHOWN) {
-        output::print_note(&text!("({more} more answers came with such a note)", more).in_lang(lang));
+        output::print_note(text!("({more} more answers came with such a note)", more).in_lang(lang));
     }
     rows
 }

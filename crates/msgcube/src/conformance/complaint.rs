@@ -122,17 +122,15 @@ impl Complaint {
 }
 
 fn errcode(wanted: i64, found: Option<i64>) -> Text {
-    match found {
-        Some(found) => text!("errcode {found} instead of {wanted}", found, wanted),
-        None => text!("no errcode, as an integer, where {wanted} is expected", wanted),
+    if let Some(found) = found {
+        text!("errcode {found} instead of {wanted}", found, wanted)
+    } else {
+        text!("no errcode, as an integer, where {wanted} is expected", wanted)
     }
 }
 
 fn header(name: &str, wanted: &str, found: Option<&str>) -> Text {
-    let found = match found {
-        Some(found) => Text::plain(format!("{found:?}")),
-        None => text!("none"),
-    };
+    let found = found.map_or_else(|| text!("none"), |found| Text::plain(format!("{found:?}")));
     let wanted = match wanted {
         "" => text!("none"),
         "*" => text!("any"),

@@ -64,11 +64,10 @@ fn check_files(installation: &Installation, files: &TlsFiles) -> Finding {
 }
 
 fn unusable(error: &TlsError) -> Finding {
-    let remedy = match error {
-        TlsError::Pair { .. } => {
-            text!("give the key of the first certificate in the file; the server would not start with these")
-        }
-        _ => text!("correct cert and key under [tls]"),
+    let remedy = if let TlsError::Pair { .. } = error {
+        text!("give the key of the first certificate in the file; the server would not start with these")
+    } else {
+        text!("correct cert and key under [tls]")
     };
     Finding::problem("tls_files", Text::of_english(error), remedy)
 }

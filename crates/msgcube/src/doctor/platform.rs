@@ -131,13 +131,12 @@ fn waiting_events(installation: &Installation, state: &Value) -> Option<Finding>
     if age_s <= EVENT_LATE_S {
         return Some(Finding::ok(ID, found));
     }
-    let remedy = match state["role"].as_str() {
-        Some("serve") => {
-            text!("the platform has to answer 200 and success: see its log; events are dropped after a day")
-        }
-        _ => text!(
+    let remedy = if state["role"] == "serve" {
+        text!("the platform has to answer 200 and success: see its log; events are dropped after a day")
+    } else {
+        text!(
             "the platform has to answer with a status below 500: see its log; events are dropped after a day"
-        ),
+        )
     };
     Some(Finding::warning(ID, found, remedy))
 }
@@ -145,14 +144,15 @@ fn waiting_events(installation: &Installation, state: &Value) -> Option<Finding>
 fn accounts(state: &Value) -> Finding {
     let number = |status: &str| state["accounts"][status].as_u64().unwrap_or_default();
     let [authorized, pending, unauthorized] = ["authorized", "pending", "unauthorized"].map(number);
-    let found = match state["role"].as_str() {
-        Some("serve") => text!("accounts that authorised it: {authorized}", authorized),
-        _ => text!(
+    let found = if state["role"] == "serve" {
+        text!("accounts that authorised it: {authorized}", authorized)
+    } else {
+        text!(
             "accounts: {authorized} authorised, {pending} pending, {unauthorized} withdrew",
             authorized,
             pending,
             unauthorized
-        ),
+        )
     };
     Finding::ok("platform_accounts", found)
 }

@@ -13,8 +13,8 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
     }
     let metrics = String::from_utf8_lossy(&answer.answer.body);
     let found = |reason| refused_count(&metrics, reason).filter(|count| *count > 0);
-    let required = found("encryption_required").map(|count| encryption_required(count));
-    let stale = found("stale_timestamp").map(|count| stale_timestamp(count));
+    let required = found("encryption_required").map(encryption_required);
+    let stale = found("stale_timestamp").map(stale_timestamp);
     required.into_iter().chain(stale).collect()
 }
 

@@ -147,9 +147,10 @@ pub fn failed(id: &'static str, fault: &ProbeError) -> Finding {
 /// The finding for an answer that WeChat would not accept.
 pub fn refused(id: &'static str, below: &str, answer: &TimedAnswer) -> Finding {
     let (status, said) = (answer.answer.status, format::quote(&answer.answer.body));
-    let found = match location(answer) {
-        Some(location) => text!("redirected ({status}) to {location}", status, location),
-        None => text!("answered {status}: {said}", status, said),
+    let found = if let Some(location) = location(answer) {
+        text!("redirected ({status}) to {location}", status, location)
+    } else {
+        text!("answered {status}: {said}", status, said)
     };
     Finding::problem(id, found, remedy_for_refusal(below, answer))
 }

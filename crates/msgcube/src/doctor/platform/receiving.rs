@@ -146,10 +146,8 @@ async fn is_bound_only(installation: &Installation, appid: &str, original_id: &s
 /// Checks whether tickets arrive.
 pub fn ticket(installation: &Installation, platform: &PlatformConfig, ticket: &Value) -> Finding {
     const ID: &str = "ticket_received";
-    let base = match &installation.url {
-        Some(url) => Text::plain(url.to_string()),
-        None => text!("https://YOUR_HOST"),
-    };
+    let url = installation.url.as_ref().map(|url| Text::plain(url.to_string()));
+    let base = url.unwrap_or_else(|| text!("https://YOUR_HOST"));
     let url = text!("{base}{path}", base, path = path::of_platform_events(&platform.appid));
     let remedy = text!(
         "in the open platform's console the URL for authorisation events probably does not lead here: enter {url}, \

@@ -59,9 +59,10 @@ pub fn ticket(installation: &Installation, ticket: &Value) -> Finding {
     const ID: &str = "ticket_pushed";
     let age_s = age_s(installation, &ticket["time"]);
     let is_recent = age_s.is_some_and(|age_s| age_s <= TICKET_LATE_S);
-    let taken = match age_s.map(|age_s| format::span(age_s)) {
-        Some(age) => text!("accepted a ticket {age} ago", age),
-        None => text!("accepted no ticket since the start"),
+    let taken = if let Some(age) = age_s.map(format::span) {
+        text!("accepted a ticket {age} ago", age)
+    } else {
+        text!("accepted no ticket since the start")
     };
     let remedy = text!(
         "the platform has to answer 200 and success within 10 s: see its log, and whether its token and encoding_aes_key are the same"
