@@ -111,7 +111,7 @@ impl AdminError {
     pub fn in_lang(&self, lang: Lang) -> String {
         match self {
             AdminError::Refused { status, text } => {
-                text!("{text} (HTTP status {status})", text = Text::of_english(text), status).in_lang(lang)
+                text!("{text} (HTTP status {status})", text = Text::from_english(text), status).in_lang(lang)
             }
             other => i18n::translated(lang, &other.to_string()),
         }

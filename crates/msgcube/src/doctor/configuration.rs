@@ -27,7 +27,7 @@ const SECRETS: [&str; 8] = [
 /// The finding for a configuration that cannot be used.
 pub fn unusable(why: &str) -> Finding {
     let remedy = text!("correct it; `msgcube serve` would not start with it");
-    Finding::problem("configuration", Text::of_english(why), remedy)
+    Finding::problem("configuration", Text::from_english(why), remedy)
 }
 
 /// Checks the whole file. `path` is its path.
@@ -128,7 +128,7 @@ fn has_data(folder: &Path) -> bool {
 fn unusable_key(error: &DataKeyError) -> Finding {
     let (found, remedy) = match error {
         DataKeyError::File { path, source } => (
-            text!("{path}: {source}", path = path.display(), source = Text::of_english(source)),
+            text!("{path}: {source}", path = path.display(), source = Text::from_english(source)),
             text!("run msgcube doctor as the user that serves, or as root"),
         ),
         DataKeyError::Length { path, found } => (

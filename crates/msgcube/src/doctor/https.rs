@@ -69,7 +69,7 @@ fn unusable(error: &TlsError) -> Finding {
     } else {
         text!("correct cert and key under [tls]")
     };
-    Finding::problem("tls_files", Text::of_english(error), remedy)
+    Finding::problem("tls_files", Text::from_english(error), remedy)
 }
 
 /// Checks how long a certificate is still valid.

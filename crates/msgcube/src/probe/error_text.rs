@@ -8,10 +8,10 @@ use super::{ProbeError, exchange::NoAnswer};
 /// Why a request got no answer.
 pub fn probe_error(error: &ProbeError) -> Text {
     match error {
-        ProbeError::Name(why) => text!("the name cannot be resolved: {why}", why = Text::of_english(why)),
+        ProbeError::Name(why) => text!("the name cannot be resolved: {why}", why = Text::from_english(why)),
         ProbeError::Refused => text!("the connection is refused"),
-        ProbeError::Unconnected(why) => text!("no connection: {why}", why = Text::of_english(why)),
-        ProbeError::Tls(why) => text!("no TLS: {why}", why = Text::of_english(why)),
+        ProbeError::Unconnected(why) => text!("no connection: {why}", why = Text::from_english(why)),
+        ProbeError::Tls(why) => text!("no TLS: {why}", why = Text::from_english(why)),
         ProbeError::Untrusted(error) => {
             let why = untrusted(error);
             text!("its certificate is not trusted: {why}", why)

@@ -44,7 +44,7 @@ async fn a_reload_that_cannot_become_durable_changes_nothing_and_works_once_the_
     app.source.set(Source::new(move || read_config(&file))).unwrap();
     let (former, tokens) = (accounts_in_service(&app), &app.tokens);
     let token = tokens.issue_stable("wxb", false, &app.ingest, &app.clock).await.unwrap().access_token;
-    let is_good = || tokens.with(&token, |_| (), app.clock.now_s()).is_ok();
+    let is_good = || tokens.look_up(&token, |_| (), app.clock.now_s()).is_ok();
     // The first changes one account and removes another; the second also adds one.
     let texts = [account_table("wxa", "other"), account_table("wxa", "other") + &account_table("wxc", "s")];
     for text in &texts {
