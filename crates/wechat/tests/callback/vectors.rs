@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use counting::{Content, Kind};
-use msgcube_client::ExposeSecret as _;
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use wechat::callback::{
     AccountKeys, Info, KeySettings, Proof, Query, cipher, open, open_envelope, open_event,
