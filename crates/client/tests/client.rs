@@ -116,7 +116,7 @@ async fn one_call(client: &Client) -> Result<usize, ClientError> {
 }
 
 fn error_code(outcome: Result<usize, ClientError>) -> i32 {
-    outcome.unwrap_err().refusal().unwrap().code
+    outcome.unwrap_err().wechat_error().unwrap().code
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -186,7 +186,7 @@ async fn a_failed_token_request_fails_the_call_and_the_next_one_tries_again() {
     let (wechat, base) = serve(FakeWechat { token_error: Some(error), ..FakeWechat::default() }).await;
     let client = client(&base);
     let refused = one_call(&client).await.unwrap_err();
-    assert_eq!(refused.refusal().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
+    assert_eq!(refused.wechat_error().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
     assert_eq!(refused.to_string(), "stable_token: 40125 invalid appsecret rid: 1-2-3");
     wechat.lock().unwrap().token_error = None;
     assert_eq!(one_call(&client).await.unwrap(), 1);
@@ -252,7 +252,7 @@ async fn the_hint_of_a_refusal_is_passed_through_in_both_languages() {
     let refusal = json!({"errcode": 61501, "errmsg": "date range error rid: 1-2-3"}).to_string();
     wechat.lock().unwrap().scripted.push((200, refusal));
     let error = one_call(&client(&base)).await.unwrap_err();
-    let hint = error.refusal().unwrap().hint.clone().unwrap();
+    let hint = error.wechat_error().unwrap().hint.clone().unwrap();
     assert_eq!((hint.english.as_str(), hint.chinese.as_deref()), ("ask for one day", Some("一天")));
     assert_eq!(error.to_string(), "getupstreammsg: 61501 date range error rid: 1-2-3 (ask for one day)");
 }
