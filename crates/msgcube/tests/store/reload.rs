@@ -44,7 +44,7 @@ async fn what_cannot_be_made_durable_changes_nothing_and_works_once_the_disk_doe
     app.source.set(Source::new(move || read(&file))).unwrap();
     let (former, tokens) = (served(&app), &app.tokens);
     let token = tokens.issue_stable("wxb", false, &app.ingest, &app.clock).await.unwrap().access_token;
-    let is_good = || tokens.with(&token, |_| (), app.clock.now_s()).is_ok();
+    let is_good = || tokens.look_up(&token, |_| (), app.clock.now_s()).is_ok();
     // One is changed, one removed, one added; or only changed and removed.
     let texts = [account("wxa", "other"), account("wxa", "other") + &account("wxc", "s")];
     for text in &texts {
