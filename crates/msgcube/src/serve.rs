@@ -148,7 +148,9 @@ fn check_loops(app: &App, address: SocketAddr) -> Result<(), ConfigFlaw> {
 struct NoWatcher;
 
 impl Watcher for NoWatcher {
-    async fn opening(&self, _: ListeningSocket) {}
+    fn opening(&self, _: ListeningSocket) -> http::Opening<'_> {
+        Box::pin(async {})
+    }
 
     fn accept_blocked(&self) {}
 

@@ -42,7 +42,7 @@ use crate::{http::state::App, intake::path};
 
 pub use connection::Peer;
 pub use platform::push;
-pub use serve::{Routes, Watcher, serve};
+pub use serve::{Opening, Routes, Watcher, serve};
 
 /// Routes of the public address: WeChat's interfaces, callbacks, the admin API and the gateway.
 pub fn router(app: Arc<App>) -> Routes {

@@ -3,7 +3,13 @@
 
 mod connection_shares;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 mod stopping;
 
@@ -58,10 +64,13 @@ const ACCEPT_BLOCKED_EVERY: Duration = Duration::from_millis(400);
 /// Buffer of a connection in each direction. A request head must fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
+/// Ready when the server may accept connections.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// Gets told when the server starts, blocks and stops accepting connections.
-pub trait Watcher {
+pub trait Watcher: Sync {
     /// Connections already wait in this socket. The server accepts the first one when this future is ready.
-    fn opening(&self, socket: ListeningSocket) -> impl Future<Output = ()> + Send;
+    fn opening(&self, socket: ListeningSocket) -> Opening<'_>;
     /// A connection could not be accepted, or had to wait.
     fn accept_blocked(&self);
     /// The server accepts no connection from now on.
@@ -70,8 +79,8 @@ pub trait Watcher {
 
 /// On the public address a callback that cannot connect is lost, so its time becomes a gap.
 impl Watcher for App {
-    async fn opening(&self, socket: ListeningSocket) {
-        self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
+    fn opening(&self, socket: ListeningSocket) -> Opening<'_> {
+        Box::pin(self.ingest.begin(socket, self.config.get().datacube.bridge_s))
     }
 
     fn accept_blocked(&self) {
@@ -87,8 +96,8 @@ impl Watcher for App {
 pub async fn serve(
     listener: Listener,
     routes: Routes,
-    watcher: &impl Watcher,
-    end: impl Future<Output = ()>,
+    watcher: &dyn Watcher,
+    end: impl Future<Output = ()> + Send,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // hyper's HTTP/1 timer would be set and cleared for every request. `IdleTimeout` checks all connections instead.
@@ -109,8 +118,8 @@ pub async fn serve(
         idle_timeout: IdleTimeout::start(),
         stopping: Stopping::new(),
     };
-    accept_until(end, &socket, &permits, watcher, &server).await;
-    accept_until(server.stopping.begin(), &socket, &permits, watcher, &server).await;
+    accept_until(pin!(end), &socket, &permits, watcher, &server).await;
+    accept_until(pin!(server.stopping.begin()), &socket, &permits, watcher, &server).await;
     let left = (!is_handed_over).then(|| socket.into_std()).and_then(Result::ok);
     left.iter().for_each(|left| accept_waiting(left, &permits, watcher, &server));
     watcher.closing();
@@ -122,13 +131,12 @@ pub async fn serve(
 }
 
 async fn accept_until(
-    end: impl Future<Output = ()>,
+    mut end: Pin<&mut (dyn Future<Output = ()> + Send)>,
     socket: &TcpListener,
     permits: &Arc<Semaphore>,
-    watcher: &impl Watcher,
+    watcher: &dyn Watcher,
     server: &HttpServer,
 ) {
-    let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
             accepted = accept(socket, permits, watcher) => accepted,
@@ -145,7 +153,7 @@ async fn accept_until(
 fn accept_waiting(
     socket: &std::net::TcpListener,
     permits: &Arc<Semaphore>,
-    watcher: &impl Watcher,
+    watcher: &dyn Watcher,
     server: &HttpServer,
 ) {
     // The runtime may not know these connections yet, so this asks the operating system directly.
@@ -175,7 +183,7 @@ impl HttpServer {
         stream: TcpStream,
         peer: SocketAddr,
         permit: OwnedSemaphorePermit,
-        watcher: &impl Watcher,
+        watcher: &dyn Watcher,
     ) {
         let app = &self.routes.app;
         let free = permit.semaphore().available_permits();
@@ -235,7 +243,7 @@ impl Connection {
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-    watcher: &impl Watcher,
+    watcher: &dyn Watcher,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = connection_permit(permits, watcher).await?;
     match listener.accept().await {
@@ -254,7 +262,7 @@ async fn accept(
 }
 
 /// Waits for a connection permit. Each second without a free permit is reported as blocked.
-async fn connection_permit(permits: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedSemaphorePermit> {
+async fn connection_permit(permits: &Arc<Semaphore>, watcher: &dyn Watcher) -> Option<OwnedSemaphorePermit> {
     if let Ok(permit) = permits.clone().try_acquire_owned() {
         return Some(permit);
     }
@@ -270,7 +278,7 @@ async fn connection_permit(permits: &Arc<Semaphore>, watcher: &impl Watcher) -> 
 
 /// Closes a connection whose address already holds its share. It could have brought a callback only if authentic
 /// callbacks come from that address.
-fn refuse(app: &App, watcher: &impl Watcher, peer: Peer, refused: ShareExceeded) {
+fn refuse(app: &App, watcher: &dyn Watcher, peer: Peer, refused: ShareExceeded) {
     if refused.may_be_wechat {
         watcher.accept_blocked();
     }
@@ -369,7 +377,9 @@ mod tests {
 
         fn closing(&self) {}
 
-        async fn opening(&self, _: ListeningSocket) {}
+        fn opening(&self, _: ListeningSocket) -> Opening<'_> {
+            Box::pin(async {})
+        }
     }
 
     #[tokio::test]
