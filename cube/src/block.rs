@@ -1,16 +1,13 @@
 //! All messages and events of one account on one day as bytes: columns sorted by time, compressed.
 
-use std::io::Read as _;
-
 use crate::{
     Damaged, Kind,
     entry::{EventEntry, MessageEntry, SECONDS_A_DAY},
-    varint,
+    packed, varint,
     varint::Reader,
 };
 
 const FORMAT: u8 = 1;
-const ZSTD_LEVEL: i32 = 1;
 
 /// Writes a day.
 pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
@@ -22,11 +19,7 @@ pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
     events.sort_unstable();
     put_events(&mut plain, &events);
     let mut out = vec![FORMAT];
-    varint::put(&mut out, plain.len() as u64);
-    // zstd only fails on a bad level or lack of memory; then the plain bytes are as good.
-    let compressed = zstd::bulk::compress(&plain, ZSTD_LEVEL).ok();
-    out.push(u8::from(compressed.is_some()));
-    out.extend_from_slice(compressed.as_deref().unwrap_or(&plain));
+    packed::put(&mut out, &plain);
     out
 }
 
@@ -36,25 +29,11 @@ pub fn decode(block: &[u8]) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Dama
     if reader.byte()? != FORMAT {
         return Err(Damaged("a day block of a format that this version does not know"));
     }
-    let length: usize = reader.small()?;
-    let plain = match reader.byte()? {
-        0 => reader.rest().to_vec(),
-        1 => decompress(reader.rest(), length)?,
-        _ => return Err(Damaged("a day block of a format that this version does not know")),
-    };
+    let plain = packed::take(reader)?;
     let mut reader = Reader::new(&plain);
     let messages = take_messages(&mut reader)?;
     let events = take_events(&mut reader)?;
     if reader.is_empty() { Ok((messages, events)) } else { Err(Damaged("more than a day in a day block")) }
-}
-
-/// Grows with what is really there, so that a damaged length cannot claim memory.
-fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Damaged> {
-    const DAMAGED: Damaged = Damaged("a day block that does not decompress");
-    let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|_| DAMAGED)?;
-    let mut plain = Vec::new();
-    decoder.take(length as u64).read_to_end(&mut plain).map_err(|_| DAMAGED)?;
-    if plain.len() == length { Ok(plain) } else { Err(DAMAGED) }
 }
 
 fn put_messages(out: &mut Vec<u8>, messages: &[MessageEntry]) {

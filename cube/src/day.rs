@@ -168,6 +168,11 @@ impl OpenDay {
         self.events.applied().iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
     }
 
+    /// What is known of each user of the day.
+    pub fn marks(&self) -> &UserMarks {
+        &self.marks
+    }
+
     /// The durable entries as a block.
     pub fn encode(&self) -> Vec<u8> {
         block::encode(self.messages.applied(), self.events.applied())

@@ -15,13 +15,15 @@ mod gap;
 mod kind;
 mod marks;
 mod message;
+mod packed;
 mod page;
 pub mod rollup;
-mod tally;
+mod senders;
+mod user_set;
 mod users;
 pub mod varint;
 
-pub use account::{Account, Admitted};
+pub use account::{Account, Admitted, Piece};
 pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_day, start_of_day_s};
 pub use counters::Counters;
 pub use coverage::{Coverage, CoverageReport, GAPS_MAX};
@@ -30,8 +32,8 @@ pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
-pub use page::{Cold, ColdError, PageKey, Snapshot, tally_cold};
-pub use tally::Tally;
+pub use page::{Cold, ColdError, PageKey, Snapshot};
+pub use senders::Senders;
 
 /// Stored bytes that make no sense: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -79,6 +79,17 @@ impl UserMarks {
         }
     }
 
+    /// Visits every user that has a mark.
+    pub fn each(&self, mut visit: impl FnMut(u32, Mark)) {
+        match self {
+            UserMarks::Sparse(marks) => marks.0.iter().for_each(|slot| visit(slot.user, slot.mark)),
+            UserMarks::Dense(marks) => (0..)
+                .zip(marks)
+                .filter(|(_, mark)| !mark.is_empty())
+                .for_each(|(user, mark)| visit(user, *mark)),
+        }
+    }
+
     /// Memory in bytes.
     pub fn bytes(&self) -> usize {
         match self {

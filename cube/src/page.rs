@@ -2,7 +2,7 @@
 
 use msgcube_client::{Day, Granularity};
 
-use crate::{Damaged, Kind, day::each_of_block, tally::Tally};
+use crate::Damaged;
 
 /// What an account keeps on disk, one value a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,10 @@ pub enum PageKey {
     Week(Day),
     /// The figures of a month.
     Month(Day),
+    /// Who wrote on a day, by kind of message.
+    DaySenders(Day),
+    /// Who wrote in a month, by kind of message.
+    MonthSenders(Day),
 }
 
 impl PageKey {
@@ -69,12 +73,4 @@ pub struct Snapshot {
     pub pages: Vec<(PageKey, Vec<u8>)>,
     pub(crate) tick: u64,
     pub(crate) users: u32,
-}
-
-/// Adds a stored day's messages to a tally.
-pub fn tally_cold(day: Day, cold: &dyn Cold, tally: &mut Tally) -> Result<(), ColdError> {
-    let key = PageKey::DayMessages(day);
-    let Some(block) = cold.page(key)? else { return Ok(()) };
-    each_of_block(&block, |user, kind: Kind, event| tally.record(user, kind, event))
-        .map_err(|damage| ColdError::Damaged(key, damage))
 }

@@ -7,7 +7,7 @@ use std::{cell::RefCell, collections::HashMap};
 
 use msgcube_client::{Day, Figures, Granularity, Row};
 use msgcube_cube::{
-    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Tally, day_of, rollup, tally_cold,
+    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Piece, Senders, day_of, rollup,
 };
 use proptest::prelude::*;
 
@@ -158,20 +158,26 @@ impl Run {
                 assert_eq!(self.rows(granularity, figures), expected, "{granularity:?} {figures:?}");
             }
         }
-        self.check_range();
+        self.check_ranges();
     }
 
-    /// Any range of days, as the own statistics take it.
-    fn check_range(&self) {
-        let from = "2012-02-28".parse::<Day>().unwrap();
-        let to = from.plus_days(3);
-        let mut tally = Tally::new(self.account.users() as usize);
-        for day in (0..=3).map(|n| from.plus_days(n)) {
-            if !self.account.tally_in_memory(day, &mut tally) {
-                tally_cold(day, &self.pages, &mut tally).unwrap();
+    /// Ranges of days, as the own statistics take them: within a month, over whole months, over years.
+    fn check_ranges(&self) {
+        for (from, days) in [("2012-02-28", 3), ("2011-12-30", 70), ("2012-01-01", 90), ("2008-05-17", 9000)]
+        {
+            let from = from.parse::<Day>().unwrap();
+            self.check_range(from, from.plus_days(days));
+        }
+    }
+
+    fn check_range(&self, from: Day, to: Day) {
+        let mut senders = Senders::default();
+        for piece in Piece::all(from, to) {
+            if !self.account.add_in_memory(piece, &mut senders) {
+                piece.add_cold(&self.pages, &mut senders).unwrap();
             }
         }
-        let counters = tally.counters();
+        let counters = senders.counters();
         assert_eq!(
             (counters.users_counted(), counters.messages_counted()),
             rollup::counted(&self.taken, from, to)
@@ -181,9 +187,20 @@ impl Run {
             let figures = expected.get(&kind).cloned().unwrap_or_default();
             assert_eq!((counters.users(kind), counters.messages(kind)), (figures.users, figures.messages));
         }
+        let videos = expected_videos(&self.taken, from, to);
+        assert_eq!(counters.users_of_videos(), videos);
         let events: u64 = counters.events().iter().map(|(_, count)| count).sum();
         assert_eq!(events, counters.messages(Kind::Event));
     }
+}
+
+/// Different users of videos and short videos together.
+fn expected_videos(taken: &[Message], from: Day, to: Day) -> u64 {
+    let is_video = |message: &&&Message| message.kind().counted_type() == Some(4);
+    let inside = |message: &&&Message| (from..=to).contains(&day_of(message.create_time));
+    let messages = rollup::without_repeats(taken);
+    let users = messages.iter().filter(is_video).filter(inside).map(|message| &message.user);
+    users.collect::<std::collections::BTreeSet<_>>().len() as u64
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use std::{
 
 use msgcube_cube::{
     Account, Admitted, Cold, ColdError, Content, Counters, Entry, Kind, Message, MessageEntry, PageKey,
-    Tally, UNNAMED, day_of, varint::Reader,
+    Senders, UNNAMED, day_of, varint::Reader,
 };
 
 #[derive(Default)]
@@ -107,10 +107,10 @@ fn a_moment_outside_the_calendar_is_refused_and_not_taken_for_a_repeat() {
 
 #[test]
 fn figures_with_events_of_all_names_are_read_as_they_were_written() {
-    let mut tally = Tally::new(1);
-    (0..=UNNAMED).for_each(|name| tally.record(0, Kind::Event, Some(name)));
+    let mut senders = Senders::default();
+    (0..=UNNAMED).for_each(|name| senders.record(0, Kind::Event, Some(name)));
     let mut bytes = Vec::new();
-    tally.counters().encode(&mut bytes);
+    senders.counters().encode(&mut bytes);
     let read = Counters::decode(&mut Reader::new(&bytes));
-    assert_eq!(read.as_ref(), Ok(tally.counters()));
+    assert_eq!(read.as_ref(), Ok(&senders.counters()));
 }
