@@ -35,6 +35,14 @@ impl UserSet {
         }
     }
 
+    /// Adds the users of another set.
+    pub fn add(&mut self, other: &UserSet) {
+        if other.words.len() > self.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        self.words.iter_mut().zip(&other.words).for_each(|(word, more)| *word |= more);
+    }
+
     /// How many users are in it.
     pub fn len(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()

@@ -148,8 +148,8 @@ pub enum StoreError {
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
     Damaged { path: PathBuf, what: String },
     /// It was written by a newer version.
-    #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
-    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    #[error("{path} has format {found}, this version reads up to {known}; use {}", reader(version.as_deref()))]
+    NewerFormat { path: PathBuf, found: u32, known: u32, version: Option<String> },
     /// The page store failed.
     #[error("the page store in {path}: {what}")]
     Pages { path: PathBuf, what: String },
@@ -159,6 +159,11 @@ pub enum StoreError {
     /// A question about no account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
+}
+
+/// Which version reads a newer format.
+fn reader(version: Option<&str>) -> String {
+    version.map_or_else(|| "a newer msgcube".to_owned(), |version| format!("msgcube {version} or newer"))
 }
 
 /// What the own statistics say of one stretch of time.

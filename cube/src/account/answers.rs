@@ -4,7 +4,7 @@ use msgcube_client::{Day, Granularity};
 
 use super::{Account, DayPage, SpanPage};
 use crate::{
-    Counters, Period,
+    Counters, Damaged, Period,
     day::DayFigures,
     page::{Cold, ColdError, PageKey},
     senders::Senders,
@@ -44,8 +44,26 @@ impl Piece {
 
     /// Adds the piece as it was last saved.
     pub fn add_cold(self, cold: &dyn Cold, senders: &mut Senders) -> Result<(), ColdError> {
-        let Some(page) = cold.page(self.key())? else { return Ok(()) };
-        senders.add_page(&page).map_err(|damage| ColdError::Damaged(self.key(), damage))
+        match self.page(cold)? {
+            Some(page) => senders.add_page(&page).map_err(|damage| ColdError::Damaged(self.key(), damage)),
+            None => Ok(()),
+        }
+    }
+
+    fn page(self, cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
+        let figures = match self {
+            Piece::Day(day) => PageKey::DayFigures(day),
+            Piece::Month(day) => PageKey::Month(day),
+        };
+        match cold.page(self.key())? {
+            Some(page) => Ok(Some(page)),
+            None if cold.page(figures)?.is_none() => Ok(None),
+            // Saved just now, both at once; else it was lost, and must not pass for a time without messages.
+            None => match cold.page(self.key())? {
+                Some(page) => Ok(Some(page)),
+                None => Err(ColdError::Damaged(self.key(), Damaged("it is missing"))),
+            },
+        }
     }
 }
 

@@ -53,6 +53,10 @@ pub(super) static START: Texts = &[
     ("the socket that was handed over listens on {}, but the configuration has {}; make ListenStream= of msgcube.socket and the configuration say the same", "传入的套接字监听 {0}，而配置为 {1}；请让 msgcube.socket 的 ListenStream= 与配置一致"),
     ("{} is in use by another msgcube; stop that one, or give this one a data_dir of its own", "{0} 正被另一个 msgcube 使用；请先停止它，或为这一个另设 data_dir"),
     ("{}: {}. Nothing was changed; restore data_dir from a backup", "{0}：{1}。未作任何改动；请从备份恢复 data_dir"),
+    (
+        "{} has format {}, this version reads up to {}; use msgcube {} or newer",
+        "{0} 的格式为 {1}，本版本最高支持 {2}；请使用 msgcube {3} 或更新版本",
+    ),
     ("{} has format {}, this version reads up to {}; use a newer msgcube", "{0} 的格式为 {1}，本版本最高支持 {2}；请使用更新的 msgcube"),
     ("{} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {} && touch {}", "缺少 {0}：已确认的消息可能只在其中。请从备份恢复 data_dir 及其整个 log 目录。若放弃其他文件中没有的内容继续运行，请执行：mkdir -p {1} && touch {2}"),
     ("the page store in {}: {}", "数据文件 {0}：{1}"),

@@ -11,6 +11,7 @@ mod record;
 mod recover;
 mod save;
 mod small;
+mod upgrade;
 
 use std::{
     collections::BTreeSet,

@@ -1,6 +1,7 @@
 //! The stored formats: `server/tests/data/format-1` was written by the first version and must be read for ever: saved
 //! pages, a log that was not saved, several accounts, events, messages aside, facts, coverage with gaps. `format-2` has
 //! records in its log that begin or end the serving of one account. `format-3` has reasons of gaps and planned stops.
+//! `format-4` has pages of senders, and values in pieces.
 //!
 //! `MSGCUBE_WRITE_FORMAT=1 cargo test -p msgcube --test store format` writes the folder anew. Only for a new format,
 //! in a folder of its own; then the old one stays and is still read.
@@ -21,7 +22,7 @@ use serde_json::{Value, json};
 use crate::{changes::APPIDS, disk};
 
 /// The newest, which can be written.
-const NEWEST: u32 = 3;
+const NEWEST: u32 = 4;
 
 fn data(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
@@ -223,6 +224,7 @@ fn the_newest_format_is_read_as_it_was_written() {
 fn formats_of_before_are_read_as_they_were_written() {
     is_read_as_it_was_written(1);
     is_read_as_it_was_written(2);
+    is_read_as_it_was_written(3);
 }
 
 #[test]
@@ -300,6 +302,7 @@ fn a_newer_log_is_refused_by_name() {
     let error = open(folder.path()).unwrap_err();
     assert!(matches!(error, StoreError::NewerFormat { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(error.to_string().ends_with(concat!("use msgcube ", env!("CARGO_PKG_VERSION"), " or newer")));
 }
 
 #[test]
@@ -308,16 +311,16 @@ fn newer_pages_are_refused() {
     unpack(NEWEST, folder.path());
     let database = redb::Database::open(folder.path().join("pages.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(b"format");
-    hasher.update(&[3]);
-    let value = [&[3], &hasher.finalize().to_le_bytes()[..]].concat();
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    transaction.open_table(table).unwrap().insert("format", value.as_slice()).unwrap();
+    for (key, value) in [("format", &[4][..]), ("version", b"7.8.9")] {
+        let sum = crc32fast::hash(&[key.as_bytes(), value].concat()).to_le_bytes();
+        transaction.open_table(table).unwrap().insert(key, [value, &sum].concat().as_slice()).unwrap();
+    }
     transaction.commit().unwrap();
     drop(database);
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormat { found: 4, known: 3, .. }), "{error}");
+    assert!(error.to_string().ends_with("; use msgcube 7.8.9 or newer"), "{error}");
 }
 
 #[test]

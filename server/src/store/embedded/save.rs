@@ -11,7 +11,10 @@ use super::{
     Cell, Embedded,
     log::Log,
     pages::{Save, page_key},
-    recover::{META_ACCOUNTS, META_EVENT_NAMES, META_FACTS, META_FIRST_FRAME, META_FORMAT, format_value},
+    recover::{
+        META_ACCOUNTS, META_EVENT_NAMES, META_FACTS, META_FIRST_FRAME, META_FORMAT, META_VERSION,
+        format_value, version_value,
+    },
 };
 use crate::store::{StoreError, lock};
 
@@ -72,13 +75,14 @@ impl Embedded {
         varint::put(&mut number, first_frame);
         let meta = vec![
             (META_FORMAT, format_value()),
+            (META_VERSION, version_value()),
             (META_FIRST_FRAME, number),
             (META_ACCOUNTS, self.encode_accounts()),
             (META_EVENT_NAMES, small.names.encode()),
             (META_FACTS, small.encode_facts()),
         ];
         let asides = small.asides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok((first_frame, log_bytes, Save { pages: Vec::new(), asides, meta }))
+        Ok((first_frame, log_bytes, Save { asides, meta, ..Save::default() }))
     }
 
     /// Users and pages in memory.

@@ -103,9 +103,12 @@ fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
     let read = fs::File::open(path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));
     read.map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     match Header::decode(&bytes) {
-        Some((format, _)) if format > FORMAT => {
-            Err(StoreError::NewerFormat { path: path.to_owned(), found: format, known: FORMAT })
-        }
+        Some((format, _)) if format > FORMAT => Err(StoreError::NewerFormat {
+            path: path.to_owned(),
+            found: format,
+            known: FORMAT,
+            version: None,
+        }),
         Some((_, header)) => Ok(Some(header)),
         None => Ok(None),
     }
