@@ -15,6 +15,7 @@ use crate::{
     counters::Counters,
     day::{DayFigures, Entry, OpenDay, each_of_block},
     entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
+    first_days::{self, FirstDays},
     marks::UserMarks,
     page::{Cold, ColdError, PageKey, PageState},
     users::Users,
@@ -60,6 +61,7 @@ pub struct Account {
     users_saved: u32,
     days: Map<Day, DayPage>,
     spans: Map<(Granularity, Day), SpanPage>,
+    first_days: FirstDays,
     tick: u64,
 }
 
@@ -86,11 +88,14 @@ impl Account {
         cold: &dyn Cold,
     ) -> Result<Option<Admitted>, ColdError> {
         let day = day_of(message.create_time);
-        if start_of_day_s(day) + i64::from(second_of_day(message.create_time)) != message.create_time {
+        let is_exact =
+            start_of_day_s(day) + i64::from(second_of_day(message.create_time)) == message.create_time;
+        if !is_exact || first_days::number_of(day).is_none() {
             return Err(ColdError::OutsideCalendar(message.create_time));
         }
         self.open(day, cold)?;
         let known = self.users.find(&message.user);
+        self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), cold)?;
         let user = match known {
             Some(user) => user,
             None => self.users.add(&message.user).ok_or(ColdError::TooManyUsers)?,
@@ -104,12 +109,14 @@ impl Account {
     /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
     pub fn replay(&mut self, day: Day, entry: Entry, cold: &dyn Cold) -> Result<bool, ColdError> {
         self.open(day, cold)?;
+        let damaged = |what| Err(ColdError::Damaged(PageKey::DayMessages(day), Damaged(what)));
         if entry.user() >= self.users.len() {
-            return Err(ColdError::Damaged(
-                PageKey::DayMessages(day),
-                Damaged("a message of a user that is not known"),
-            ));
+            return damaged("a message of a user that is not known");
         }
+        if first_days::number_of(day).is_none() {
+            return damaged("a day outside the calendar");
+        }
+        self.open_first_day(entry.user(), entry.kind(), cold)?;
         let added = self.admit_entry(day, entry);
         if added {
             self.apply(&Admitted { day, entry, new_user: false });
@@ -161,6 +168,9 @@ impl Account {
         let (open, figures, state) = opened_day(&mut self.days, day);
         open.apply(entry, users, figures);
         state.changed = tick;
+        if entry.kind().counted_type().is_some() {
+            self.first_days.record(entry.user(), day, tick);
+        }
         for granularity in SPANS {
             let page = self.spans.get_mut(&(granularity, day.start_of(granularity)));
             let Some(SpanPage { counters, marks: Some(marks), state }) = page else {
@@ -198,6 +208,13 @@ impl Account {
             }
         }
         Ok(())
+    }
+
+    fn open_first_day(&mut self, user: u32, kind: Kind, cold: &dyn Cold) -> Result<(), ColdError> {
+        match kind.counted_type() {
+            Some(_) => self.first_days.open(user, self.users_saved, self.tick, cold),
+            None => Ok(()),
+        }
     }
 
     fn open_day(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {

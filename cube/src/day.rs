@@ -162,6 +162,12 @@ impl OpenDay {
         self.messages.is_waiting() || self.events.is_waiting()
     }
 
+    /// The users of entries that wait for the disk.
+    pub fn each_waiting(&self, mut visit: impl FnMut(u32)) {
+        self.messages.waiting().iter().for_each(|entry| visit(entry.user));
+        self.events.waiting().iter().for_each(|entry| visit(entry.user));
+    }
+
     /// The durable entries: user, kind and number of the event's name.
     pub fn each(&self, mut visit: impl FnMut(u32, Kind, Option<u16>)) {
         self.messages.applied().iter().for_each(|entry| visit(entry.user, entry.kind(), None));

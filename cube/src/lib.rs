@@ -10,7 +10,9 @@ mod calendar;
 mod counters;
 mod coverage;
 mod day;
+mod derived;
 mod entry;
+mod first_days;
 mod gap;
 mod kind;
 mod marks;
@@ -28,12 +30,14 @@ pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_
 pub use counters::Counters;
 pub use coverage::{Coverage, CoverageReport, GAPS_MAX};
 pub use day::Entry;
+pub use derived::Derived;
 pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
 pub use page::{Cold, ColdError, PageKey, Snapshot};
 pub use senders::Senders;
+pub use users::USERS_A_PAGE;
 
 /// Stored bytes that make no sense: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

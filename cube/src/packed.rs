@@ -7,6 +7,8 @@ use crate::{Damaged, varint, varint::Reader};
 const ZSTD_LEVEL: i32 = 1;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
+/// Up to this length room is made for the whole before any of it was seen.
+const AT_ONCE_BYTES_MAX: usize = 16 << 20;
 
 /// Appends the bytes, compressed if that makes them fewer.
 pub fn put(out: &mut Vec<u8>, plain: &[u8]) {
@@ -34,11 +36,16 @@ pub fn take(mut reader: Reader<'_>) -> Result<Vec<u8>, Damaged> {
     }
 }
 
-/// Grows with what is really there, so that a damaged length cannot claim memory.
 fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Damaged> {
     const DAMAGED: Damaged = Damaged("packed bytes that do not decompress");
-    let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|_| DAMAGED)?;
-    let mut plain = Vec::new();
-    decoder.take(length as u64).read_to_end(&mut plain).map_err(|_| DAMAGED)?;
+    let plain = if length <= AT_ONCE_BYTES_MAX {
+        zstd::bulk::decompress(compressed, length).map_err(|_| DAMAGED)?
+    } else {
+        // Grows with what is really there, so that a damaged length cannot claim memory.
+        let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|_| DAMAGED)?;
+        let mut plain = Vec::new();
+        decoder.take(length as u64).read_to_end(&mut plain).map_err(|_| DAMAGED)?;
+        plain
+    };
     if plain.len() == length { Ok(plain) } else { Err(DAMAGED) }
 }

@@ -21,6 +21,10 @@ pub enum PageKey {
     DaySenders(Day),
     /// Who wrote in a month, by kind of message.
     MonthSenders(Day),
+    /// The day of each user's first counted message, [`USERS_A_PAGE`](crate::USERS_A_PAGE) users at a time.
+    FirstDays(u32),
+    /// How many users each day was the first of.
+    NewUsers,
 }
 
 impl PageKey {

@@ -1,9 +1,7 @@
 //! Who wrote in a stretch of time, by kind of message, and how many messages: what ranges of days are counted from.
 //! Each day and each month has a page of it, so that any range is the union of a few.
 
-use crate::{
-    Counters, Damaged, Kind, day::each_of_block, marks::UserMarks, packed, user_set::UserSet, varint::Reader,
-};
+use crate::{Counters, Damaged, Kind, marks::UserMarks, packed, user_set::UserSet, varint::Reader};
 
 const FORMAT: u8 = 1;
 
@@ -25,11 +23,6 @@ impl Senders {
     pub fn add_period(&mut self, counters: &Counters, marks: &UserMarks) {
         self.messages.add_messages_of(counters);
         marks.each(|user, mark| mark.kinds().for_each(|kind| self.users[kind.index()].insert(user)));
-    }
-
-    /// Adds the stored messages of a day.
-    pub fn add_block(&mut self, block: &[u8]) -> Result<(), Damaged> {
-        each_of_block(block, |user, kind, event| self.record(user, kind, event))
     }
 
     /// Adds other messages and their senders.

@@ -135,6 +135,7 @@ impl Run {
             Step::Ask(day) => {
                 let _ = self.account.figures(Period::holding(Granularity::Month, day), &self.pages).unwrap();
                 let _ = self.account.figures(Period::hour(day, 3), &self.pages).unwrap();
+                let _ = self.account.new_users(day, day, &self.pages).unwrap();
             }
         }
     }
@@ -162,7 +163,7 @@ impl Run {
     }
 
     /// Ranges of days, as the own statistics take them: within a month, over whole months, over years.
-    fn check_ranges(&self) {
+    fn check_ranges(&mut self) {
         for (from, days) in [("2012-02-28", 3), ("2011-12-30", 70), ("2012-01-01", 90), ("2008-05-17", 9000)]
         {
             let from = from.parse::<Day>().unwrap();
@@ -170,13 +171,15 @@ impl Run {
         }
     }
 
-    fn check_range(&self, from: Day, to: Day) {
+    fn check_range(&mut self, from: Day, to: Day) {
         let mut senders = Senders::default();
         for piece in Piece::all(from, to) {
             if !self.account.add_in_memory(piece, &mut senders) {
                 piece.add_cold(&self.pages, &mut senders).unwrap();
             }
         }
+        let new_users = self.account.new_users(from, to, &self.pages).unwrap();
+        assert_eq!(new_users, rollup::new_users(&self.taken, from, to));
         let counters = senders.counters();
         assert_eq!(
             (counters.users_counted(), counters.messages_counted()),

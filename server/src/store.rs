@@ -7,8 +7,8 @@ pub mod statistics;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use msgcube_client::{Interface, Row};
-use msgcube_cube::{Coverage, Message, Period, Reason, rollup::KindFigures};
+use msgcube_client::{Day, Interface, Row};
+use msgcube_cube::{Coverage, Message, Period, Reason, day_of, rollup::KindFigures};
 use serde::{Deserialize, Serialize};
 
 pub use embedded::{Embedded, Options, disk};
@@ -177,6 +177,27 @@ pub struct Slice {
     pub messages_counted: u64,
 }
 
+/// Users whose first message of a counted type lies in a stretch of days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewUsers {
+    /// How many. A late message that is earlier than a user's first one moves that user to its day.
+    pub users: u64,
+    /// The account was counted for less than [`DAYS_BEFORE_NEW`] days before the stretch, so that most users are new
+    /// to msgcube and not to the account.
+    pub is_early: bool,
+}
+
+/// So many days of counting make it likely that whoever is new to msgcube is new to the account.
+pub const DAYS_BEFORE_NEW: i32 = 28;
+
+impl NewUsers {
+    /// `first_day`: of the account's first counted message. `since_s`: from when on its messages were taken.
+    fn new(users: u64, from: Day, first_day: Option<Day>, since_s: Option<i64>) -> NewUsers {
+        let counted_from = first_day.into_iter().chain(since_s.map(day_of)).min();
+        NewUsers { users, is_early: counted_from.is_none_or(|day| from < day.plus_days(DAYS_BEFORE_NEW)) }
+    }
+}
+
 /// Sizes for the metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
@@ -235,6 +256,11 @@ impl Store {
     /// The figures of a stretch of time.
     pub fn slice(&self, account: AccountNumber, span: statistics::Span) -> Result<Slice, StoreError> {
         on_each!(self, store => store.slice(account, span))
+    }
+
+    /// How many users are new in the days from…to. The others of the same days have written before.
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        on_each!(self, store => store.new_users(account, from, to))
     }
 
     /// Looks at an account's coverage.

@@ -85,6 +85,16 @@ impl Account {
         true
     }
 
+    /// How many users sent their first counted message on one of the days from…to. What comes late moves them.
+    pub fn new_users(&mut self, from: Day, to: Day, cold: &dyn Cold) -> Result<u64, ColdError> {
+        self.first_days.count(from, to, cold)
+    }
+
+    /// The day of the first counted message, if there is any.
+    pub fn first_day(&mut self, cold: &dyn Cold) -> Result<Option<Day>, ColdError> {
+        self.first_days.earliest(cold)
+    }
+
     /// The figures of a period, none if it has none.
     pub fn figures(&mut self, period: Period, cold: &dyn Cold) -> Result<Option<&Counters>, ColdError> {
         self.tick += 1;

@@ -1,5 +1,7 @@
 //! Saving an account's pages, and letting go of clean ones.
 
+use std::collections::BTreeSet;
+
 use msgcube_client::{Day, Granularity};
 
 use super::{Account, DayPage, SpanPage};
@@ -25,6 +27,7 @@ impl Account {
                     .map(|page| (PageKey::Users(page), self.users.encode_page(page, self.users_applied))),
             );
         }
+        self.first_days.snapshot(self.users_saved, self.users_applied, &mut pages);
         for (day, page) in self.days.iter().filter(|(_, page)| !page.state.is_clean()) {
             page.encode(*day, &mut pages);
         }
@@ -36,7 +39,10 @@ impl Account {
 
     /// True if it holds nothing that disk does not hold, beside its users.
     pub fn is_idle(&self) -> bool {
-        self.days.is_empty() && self.spans.is_empty() && self.users_applied == self.users_saved
+        self.days.is_empty()
+            && self.spans.is_empty()
+            && self.first_days.is_idle()
+            && self.users_applied == self.users_saved
     }
 
     /// True if a snapshot would hold something.
@@ -50,7 +56,8 @@ impl Account {
     pub fn saved(&mut self, snapshot: &Snapshot) {
         self.users_saved = snapshot.users;
         let days = self.days.values_mut().map(|page| &mut page.state);
-        for state in days.chain(self.spans.values_mut().map(|page| &mut page.state)) {
+        let spans = self.spans.values_mut().map(|page| &mut page.state);
+        for state in days.chain(spans).chain(self.first_days.states_mut()) {
             if state.changed <= snapshot.tick {
                 state.saved = state.changed;
             }
@@ -67,25 +74,38 @@ impl Account {
         let limit = *used.select_nth_unstable(middle).1;
         let keep = |state: &PageState| !state.is_clean() || state.used > limit;
         // `apply` relies on the pages that `admit` opened.
-        let is_waiting = |page: &DayPage| page.open.as_ref().is_some_and(OpenDay::is_waiting);
-        let waiting: Vec<Day> =
-            self.days.iter().filter(|(_, page)| is_waiting(page)).map(|(day, _)| *day).collect();
+        let (waiting, users) = self.waiting();
         self.days.retain(|day, page| keep(&page.state) || waiting.contains(day));
         self.spans.retain(|(granularity, start), page| {
             keep(&page.state) || waiting.iter().any(|day| day.start_of(*granularity) == *start)
         });
+        self.first_days.retain(|state, page| keep(&state) || users.range(page).next().is_some());
+    }
+
+    /// Days and users of messages that wait for the disk.
+    fn waiting(&self) -> (BTreeSet<Day>, BTreeSet<u32>) {
+        let (mut days, mut users) = (BTreeSet::new(), BTreeSet::new());
+        for (day, page) in &self.days {
+            let open = page.open.iter().filter(|open| open.is_waiting());
+            open.for_each(|open| {
+                days.insert(*day);
+                open.each_waiting(|user| users.extend([user]));
+            });
+        }
+        (days, users)
     }
 
     fn clean_pages(&self) -> impl Iterator<Item = PageState> {
         let days = self.days.values().map(|page| page.state);
-        days.chain(self.spans.values().map(|page| page.state)).filter(|state| state.is_clean())
+        let spans = self.spans.values().map(|page| page.state);
+        days.chain(spans).chain(self.first_days.states()).filter(|state| state.is_clean())
     }
 
     /// Memory in bytes: users, pages.
     pub fn bytes(&self) -> usize {
         let days = self.days.values().map(|page| 400 + page.open.as_ref().map_or(0, OpenDay::bytes));
         let spans = self.spans.values().map(|page| 400 + page.marks.as_ref().map_or(0, UserMarks::bytes));
-        self.users.bytes() + days.sum::<usize>() + spans.sum::<usize>()
+        self.users.bytes() + self.first_days.bytes() + days.sum::<usize>() + spans.sum::<usize>()
     }
 }
 

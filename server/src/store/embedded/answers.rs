@@ -6,7 +6,7 @@ use msgcube_client::{Day, Interface, Row};
 use msgcube_cube::{Counters, Coverage, Kind, Period, Piece, Senders, rollup::KindFigures};
 
 use super::{Cell, Embedded};
-use crate::store::{AccountNumber, Aside, Sizes, Slice, StoreError, lock, statistics::Span};
+use crate::store::{AccountNumber, Aside, NewUsers, Sizes, Slice, StoreError, lock, statistics::Span};
 
 impl Embedded {
     /// See [`crate::store::Store::rows`].
@@ -55,6 +55,20 @@ impl Embedded {
             }
         }
         Ok(senders)
+    }
+
+    /// See [`crate::store::Store::new_users`].
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        let cell = self.cell(account)?;
+        let cold = self.pages.of_account(cell.number);
+        let mut figures = lock(&cell.figures);
+        let users = figures.new_users(from, to, &cold);
+        let first_day = figures.first_day(&cold);
+        drop(figures);
+        let (users, first_day) =
+            users.and_then(|users| Ok((users, first_day?))).map_err(|error| self.pages.cold(error))?;
+        let since = lock(&cell.coverage).since();
+        Ok(NewUsers::new(users, from, first_day, since))
     }
 
     fn slice_of(&self, counters: &Counters) -> Result<Slice, StoreError> {

@@ -283,6 +283,8 @@ pub fn page_key(account: u32, key: PageKey) -> Vec<u8> {
         PageKey::Month(day) => (5, sortable(day)),
         PageKey::DaySenders(day) => (6, sortable(day)),
         PageKey::MonthSenders(day) => (7, sortable(day)),
+        PageKey::FirstDays(page) => (8, page),
+        PageKey::NewUsers => (9, 0),
     };
     let mut bytes = Vec::with_capacity(9);
     bytes.extend_from_slice(&account.to_be_bytes());

@@ -1,8 +1,8 @@
-//! Folders of former formats. What ranges of days are counted from is made once, from the messages of each day, when
+//! Folders of former formats. Pages that they do not have are made once, from the messages of each day, when
 //! such a folder is first opened; a kill in between leaves the former format, and the next start makes it again.
 
-use msgcube_client::{Day, Granularity};
-use msgcube_cube::{Cold as _, ColdError, PageKey, Senders};
+use msgcube_client::Day;
+use msgcube_cube::{Cold as _, Derived, PageKey};
 
 use super::{
     Embedded,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// The first format with pages of senders.
+/// The first format with senders and first days.
 const WITH_SENDERS: u32 = 3;
 /// So many bytes of pages are written at once.
 const PAGE_BYTES_MAX: usize = 16 << 20;
@@ -24,7 +24,7 @@ impl Embedded {
         }
         let accounts = self.read_accounts().by_number.len();
         for account in (0..).take(accounts) {
-            self.make_senders(account)?;
+            self.derive(account)?;
         }
         self.pages.save(&Save {
             meta: vec![
@@ -36,30 +36,18 @@ impl Embedded {
         })
     }
 
-    fn make_senders(&self, account: u32) -> Result<(), StoreError> {
+    fn derive(&self, account: u32) -> Result<(), StoreError> {
         let cold = self.pages.of_account(account);
         let mut written = Written { store: self, account, save: Save::default(), bytes: 0 };
-        let mut month: Option<(Day, Senders)> = None;
+        let mut derived = Derived::default();
         for day in self.former_days(account)? {
-            let key = PageKey::DayMessages(day);
-            let block = cold.page(key).map_err(|error| self.pages.cold(error))?.unwrap_or_default();
-            let mut senders = Senders::default();
-            let added = senders.add_block(&block);
-            added.map_err(|damage| self.pages.cold(ColdError::Damaged(key, damage)))?;
-            written.put(PageKey::DaySenders(day), senders.encode())?;
-            let start = day.start_of(Granularity::Month);
-            match &mut month {
-                Some((known, of_month)) if *known == start => of_month.add(&senders),
-                _ => {
-                    if let Some((former, of_month)) = month.replace((start, senders)) {
-                        written.put(PageKey::MonthSenders(former), of_month.encode())?;
-                    }
-                }
-            }
+            let block = cold.page(PageKey::DayMessages(day)).map_err(|error| self.pages.cold(error))?;
+            let pages = derived.add_day(day, &block.unwrap_or_default());
+            written.put(pages.map_err(|error| self.pages.cold(error))?)?;
         }
-        if let Some((last, of_month)) = month {
-            written.put(PageKey::MonthSenders(last), of_month.encode())?;
-        }
+        let last = page_key(account, PageKey::Users(u32::MAX));
+        let user_pages = self.pages.former_keys(&page_key(account, PageKey::Users(0)), &last)?.len();
+        written.put(derived.finish(u32::try_from(user_pages).unwrap_or(u32::MAX)))?;
         self.pages.save(&written.save)
     }
 
@@ -81,9 +69,10 @@ struct Written<'a> {
 }
 
 impl Written<'_> {
-    fn put(&mut self, key: PageKey, page: Vec<u8>) -> Result<(), StoreError> {
-        self.bytes += page.len();
-        self.save.pages.push((page_key(self.account, key), page));
+    fn put(&mut self, pages: Vec<(PageKey, Vec<u8>)>) -> Result<(), StoreError> {
+        self.bytes += pages.iter().map(|(_, page)| page.len()).sum::<usize>();
+        let pages = pages.into_iter().map(|(key, page)| (page_key(self.account, key), page));
+        self.save.pages.extend(pages);
         if self.bytes > PAGE_BYTES_MAX {
             self.store.pages.save(&self.save)?;
             (self.save, self.bytes) = (Save::default(), 0);

@@ -93,7 +93,8 @@ mod tests {
         let database = Database::create(folder.path().join("pages.redb")).unwrap();
         let lengths = [0, 1, 4055, 4056, 4057, 8152, 8153, 100_000, 3_000_000, 9_000_000, 70_000, 4096, 3];
         for (number, length) in lengths.into_iter().enumerate() {
-            let value: Vec<u8> = (0..length).map(|at: usize| (at * 31 + number) as u8).collect();
+            let value: Vec<u8> =
+                (0..length).map(|at: usize| ((at * 31 + number) % 256).to_le_bytes()[0]).collect();
             let transaction = database.begin_write().unwrap();
             {
                 let mut values = transaction.open_table(VALUES).unwrap();
@@ -114,7 +115,9 @@ mod tests {
         {
             let mut values = transaction.open_table(VALUES).unwrap();
             let mut pieces = transaction.open_table(PIECES).unwrap();
-            ["a", "b", "c"].map(|key| remove(&mut values, &mut pieces, key.as_bytes()).unwrap());
+            for key in ["a", "b", "c"] {
+                remove(&mut values, &mut pieces, key.as_bytes()).unwrap();
+            }
             assert_eq!((values.len().unwrap(), pieces.len().unwrap()), (0, 0));
         }
         transaction.commit().unwrap();
