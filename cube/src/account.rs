@@ -69,12 +69,7 @@ const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
 
 impl Account {
     fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
-        let mut users = Users::default();
-        for page in 0.. {
-            let key = PageKey::Users(page);
-            let Some(bytes) = cold.page(key)? else { break };
-            users.decode_page(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
-        }
+        let users = Users::load(cold)?;
         (self.users_applied, self.users_saved) = (users.len(), users.len());
         (self.users, self.users_loaded) = (users, true);
         Ok(())
@@ -94,7 +89,7 @@ impl Account {
             return Err(ColdError::OutsideCalendar(message.create_time));
         }
         self.open(day, cold)?;
-        let known = self.users.find(&message.user);
+        let known = self.users.find(&message.user, self.tick, cold)?;
         self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), cold)?;
         let user = match known {
             Some(user) => user,
@@ -129,7 +124,7 @@ impl Account {
         if !self.users_loaded {
             self.load_users(cold)?;
         }
-        match self.users.find(openid) {
+        match self.users.find(openid, self.tick, cold)? {
             Some(known) if known == number => Ok(()),
             None if number == self.users.len() => {
                 self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers)

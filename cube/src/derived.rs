@@ -67,4 +67,8 @@ impl Cold for Nothing {
     fn page(&self, _: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
         Ok(None)
     }
+
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        Ok(None)
+    }
 }

@@ -135,10 +135,13 @@ impl FirstDays {
                 pages.push((PageKey::FirstDays(number), encode_days(&[NONE; PAGE_USERS])));
             }
         }
-        if let Some(new_users) = &self.new_users
-            && (!new_users.state.is_clean() || users > users_saved)
-        {
-            pages.push((PageKey::NewUsers, encode_counts(&new_users.by_day)));
+        match &self.new_users {
+            Some(new_users) if users > users_saved || !new_users.state.is_clean() => {
+                pages.push((PageKey::NewUsers, encode_counts(&new_users.by_day)));
+            }
+            // Only events so far.
+            None if users > users_saved && users_saved == 0 => pages.push((PageKey::NewUsers, Vec::new())),
+            _ => {}
         }
     }
 

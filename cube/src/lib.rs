@@ -37,7 +37,7 @@ pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
 pub use page::{Cold, ColdError, PageKey, Snapshot};
 pub use senders::Senders;
-pub use users::USERS_A_PAGE;
+pub use users::{Merge, MergeStep, USERS_A_PAGE};
 
 /// Stored bytes that make no sense: what is wrong with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use crate::Damaged;
 /// What an account keeps on disk, one value a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PageKey {
-    /// Openids, [`USERS_A_PAGE`] at a time.
+    /// Openids of the users that came last, [`USERS_A_PAGE`](crate::USERS_A_PAGE) at a time.
     Users(u32),
     /// All messages of a day.
     DayMessages(Day),
@@ -25,6 +25,10 @@ pub enum PageKey {
     FirstDays(u32),
     /// How many users each day was the first of.
     NewUsers,
+    /// How many users are in sorted pages.
+    MergedUsers,
+    /// All other users, sorted by openid: of these pages see [`Cold::sorted_users`].
+    SortedUsers,
 }
 
 impl PageKey {
@@ -37,6 +41,9 @@ impl PageKey {
 pub trait Cold {
     /// The page as it was last saved, none if it never was.
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
+
+    /// Of the sorted pages of users the last one whose lowest openid is this one or lower.
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError>;
 }
 
 /// Why a page could not be had.

@@ -3,7 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use msgcube_client::{Day, Figures, Granularity, Row};
 use msgcube_cube::{
@@ -12,11 +16,16 @@ use msgcube_cube::{
 use proptest::prelude::*;
 
 #[derive(Default)]
-struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>);
+struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>, RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>);
 
 impl Cold for Pages {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
         Ok(self.0.borrow().get(&key).cloned())
+    }
+
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        let below = (Bound::Unbounded, Bound::Included(openid));
+        Ok(self.1.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
     }
 }
 
@@ -30,6 +39,10 @@ enum Step {
     TakeAcrossSave(Message),
     Save,
     Evict,
+    /// Users that were saved go into sorted pages; not to the end if the memory is lost meanwhile.
+    Merge {
+        is_killed: bool,
+    },
     /// Memory is lost; what was applied since the last save comes again from the log.
     Crash,
     /// A question, which loads pages.
@@ -68,6 +81,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => any_message().prop_map(Step::TakeAcrossSave),
         4 => Just(Step::Save),
         3 => Just(Step::Evict),
+        3 => any::<bool>().prop_map(|is_killed| Step::Merge { is_killed }),
         2 => Just(Step::Crash),
         2 => any_message().prop_map(|message| Step::Ask(day_of(message.create_time))),
     ]
@@ -102,6 +116,30 @@ impl Run {
         self.since_save.clear();
     }
 
+    fn merge(&mut self, is_killed: bool) {
+        let Some(mut merge) = self.account.merge(1) else { return };
+        while let Some(step) = merge.step(&self.pages).unwrap() {
+            let is_last = !step.pages.is_empty();
+            let mut sorted = self.pages.1.borrow_mut();
+            step.removed.iter().for_each(|first| drop(sorted.remove(first)));
+            sorted.extend(step.sorted);
+            if is_killed && is_last {
+                return;
+            }
+            let mut pages = self.pages.0.borrow_mut();
+            pages.extend(step.pages);
+            step.removed_pages.iter().for_each(|key| drop(pages.remove(key)));
+        }
+        self.account.merged(&merge);
+    }
+
+    fn crash(&mut self) {
+        self.account = Account::default();
+        for message in self.since_save.clone() {
+            self.take(&message);
+        }
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Take(message) => {
@@ -126,12 +164,13 @@ impl Run {
             }
             Step::Save => self.save(),
             Step::Evict => self.account.evict(),
-            Step::Crash => {
-                self.account = Account::default();
-                for message in self.since_save.clone() {
-                    self.take(&message);
+            Step::Merge { is_killed } => {
+                self.merge(is_killed);
+                if is_killed {
+                    self.crash();
                 }
             }
+            Step::Crash => self.crash(),
             Step::Ask(day) => {
                 let _ = self.account.figures(Period::holding(Granularity::Month, day), &self.pages).unwrap();
                 let _ = self.account.figures(Period::hour(day, 3), &self.pages).unwrap();
@@ -218,6 +257,40 @@ proptest! {
         run.account = Account::default();
         run.check();
     }
+}
+
+#[test]
+fn many_users_of_all_shapes_are_known_again_from_sorted_pages() {
+    let mut run = Run::default();
+    let user = |number: u64| match number % 50 {
+        0 => format!("web visitor {number}"),
+        1 => "x".repeat(usize::try_from(number % 128).unwrap() + 1),
+        _ => format!("oAbC{:024}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    };
+    let start = 1_417_363_200;
+    let message = |number: u64, msg_id| Message {
+        user: user(number).into(),
+        create_time: start + i64::try_from(msg_id % 900).unwrap(),
+        content: Content::Message { kind: Kind::Text, msg_id },
+    };
+    for number in 0..20_000_u64 {
+        run.take(&message(number, number));
+        if number % 3_000 == 0 {
+            run.save();
+            run.merge(number % 9_000 == 0);
+        }
+        if number % 7_000 == 0 {
+            run.account.evict();
+        }
+    }
+    let users = run.account.users();
+    run.save();
+    run.merge(false);
+    run.account = Account::default();
+    (0..20_000).for_each(|number| assert!(!run.take(&message(number, number)), "{number} is a repeat"));
+    assert_eq!(run.account.users(), users);
+    assert!(run.pages.1.borrow().len() > 40, "many sorted pages");
+    assert!(run.pages.1.borrow().values().all(|page| page.len() <= 8192 - 64));
 }
 
 #[test]

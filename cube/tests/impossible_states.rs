@@ -20,6 +20,10 @@ impl Cold for Pages {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
         Ok(self.0.borrow().get(&key).cloned())
     }
+
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        Ok(None)
+    }
 }
 
 const START_S: i64 = 1_417_363_200;
@@ -90,7 +94,8 @@ fn pages_of_users_that_do_not_follow_are_damage() {
     pages.0.borrow_mut().insert(PageKey::Users(1), page.clone());
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
     assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(1), _))), "{admitted:?}");
-    let twice = [page.clone(), page].concat();
+    // Behind the number of the first one.
+    let twice = [&page[..], &page[2..]].concat();
     pages.0.borrow_mut().insert(PageKey::Users(0), twice);
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
     assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(0), _))), "{admitted:?}");

@@ -10,7 +10,7 @@ use crate::{
     marks::UserMarks,
     page::{PageKey, PageState, Snapshot},
     senders::Senders,
-    users::USERS_A_PAGE,
+    users::{Merge, USERS_A_PAGE},
 };
 
 impl Account {
@@ -42,6 +42,7 @@ impl Account {
         self.days.is_empty()
             && self.spans.is_empty()
             && self.first_days.is_idle()
+            && self.users.is_idle()
             && self.users_applied == self.users_saved
     }
 
@@ -79,6 +80,7 @@ impl Account {
         self.spans.retain(|(granularity, start), page| {
             keep(&page.state) || waiting.iter().any(|day| day.start_of(*granularity) == *start)
         });
+        self.users.retain(keep);
         self.first_days.retain(|state, page| keep(&state) || users.range(page).next().is_some());
     }
 
@@ -98,7 +100,20 @@ impl Account {
     fn clean_pages(&self) -> impl Iterator<Item = PageState> {
         let days = self.days.values().map(|page| page.state);
         let spans = self.spans.values().map(|page| page.state);
-        days.chain(spans).chain(self.first_days.states()).filter(|state| state.is_clean())
+        let others = self.first_days.states().chain(self.users.states());
+        days.chain(spans).chain(others).filter(|state| state.is_clean())
+    }
+
+    /// What sorts the saved users that came last into pages, once they are many. `recent_max`: how many may be in memory.
+    pub fn merge(&self, recent_max: u32) -> Option<Merge> {
+        self.users.merge(self.users_saved, recent_max)
+    }
+
+    /// Notes that a merge is on disk.
+    pub fn merged(&mut self, merge: &Merge) {
+        if self.users_loaded {
+            self.users.merged(merge.until());
+        }
     }
 
     /// Memory in bytes: users, pages.

@@ -45,6 +45,16 @@ pub struct Options {
     pub disk: Arc<dyn Disk>,
 }
 
+/// Memory that a user who came last takes, in bytes.
+const RECENT_USER_BYTES: usize = 45;
+
+impl Options {
+    /// So many users of an account may have come last before they are sorted into pages: an eighth of the memory.
+    fn recent_users(&self) -> u32 {
+        u32::try_from(self.memory_bytes / 8 / RECENT_USER_BYTES).unwrap_or(u32::MAX)
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, disk: Arc::new(RealDisk) }

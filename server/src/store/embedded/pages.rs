@@ -19,6 +19,8 @@ use value::{PIECES, VALUES};
 
 /// Pages that were last saved before format 3, each as one value.
 const FORMER_PAGES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pages");
+/// Sorted pages of users: account, then the lowest openid.
+const USERS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("users");
 const ASIDES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
@@ -46,6 +48,10 @@ pub struct Save {
     pub pages: Vec<Row>,
     /// Full keys of pages that are not needed any more.
     pub removed: Vec<Vec<u8>>,
+    /// Keys of sorted pages of users that go, before others come.
+    pub removed_users: Vec<Vec<u8>>,
+    /// Sorted pages of users.
+    pub users: Vec<Row>,
     /// Messages kept aside.
     pub asides: Vec<Row>,
     /// What is known of the store as a whole.
@@ -119,6 +125,17 @@ impl Pages {
     pub fn aside(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = self.read(|transaction| one(transaction, ASIDES, key))?;
         sealed.map(|sealed| self.unseal(key, sealed)).transpose()
+    }
+
+    /// The last sorted page of users whose key is this one or lower, of the same account.
+    fn sorted_users(&self, account: u32, openid: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let (from, to) = (users_key(account, &[]), users_key(account, openid));
+        let row: Option<Row> = self.read(|transaction| {
+            let Some(table) = table(transaction, USERS)? else { return Ok(None) };
+            let row = table.range::<&[u8]>(from.as_slice()..=to.as_slice())?.next_back().transpose()?;
+            Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
+        })?;
+        row.map(|(key, sealed)| self.unseal(&key, sealed)).transpose()
     }
 
     /// Keys, from…to, of pages that were last saved before format 3.
@@ -229,6 +246,13 @@ fn put_pages(transaction: &redb::WriteTransaction, save: &Save) -> Result<(), re
         value::remove(&mut values, &mut pieces, key)?;
         former.remove(key.as_slice())?;
     }
+    let mut users = transaction.open_table(USERS)?;
+    for key in &save.removed_users {
+        users.remove(key.as_slice())?;
+    }
+    for (key, value) in &save.users {
+        users.insert(key.as_slice(), seal(key, value).as_slice())?;
+    }
     Ok(())
 }
 
@@ -266,11 +290,25 @@ pub struct AccountPages<'a> {
 
 impl Cold for AccountPages<'_> {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
-        self.pages.page(&page_key(self.account, key)).map_err(|error| match error {
-            StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
-            error => ColdError::Unreadable(key, error.to_string()),
-        })
+        self.pages.page(&page_key(self.account, key)).map_err(|error| cold_error(key, &error))
     }
+
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        let page = self.pages.sorted_users(self.account, openid);
+        page.map_err(|error| cold_error(PageKey::SortedUsers, &error))
+    }
+}
+
+fn cold_error(key: PageKey, error: &StoreError) -> ColdError {
+    match error {
+        StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
+        error => ColdError::Unreadable(key, error.to_string()),
+    }
+}
+
+/// The key of a sorted page of users.
+pub fn users_key(account: u32, first: &[u8]) -> Vec<u8> {
+    [&account.to_be_bytes(), first].concat()
 }
 
 /// A page's key in the file: account, sort of page, number, so that an account's pages lie together.
@@ -285,6 +323,8 @@ pub fn page_key(account: u32, key: PageKey) -> Vec<u8> {
         PageKey::MonthSenders(day) => (7, sortable(day)),
         PageKey::FirstDays(page) => (8, page),
         PageKey::NewUsers => (9, 0),
+        PageKey::MergedUsers => (10, 0),
+        PageKey::SortedUsers => (11, 0),
     };
     let mut bytes = Vec::with_capacity(9);
     bytes.extend_from_slice(&account.to_be_bytes());

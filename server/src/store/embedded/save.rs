@@ -5,12 +5,12 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use msgcube_cube::{Account, Snapshot, varint};
+use msgcube_cube::{Account, MergeStep, Snapshot, varint};
 
 use super::{
     Cell, Embedded,
     log::Log,
-    pages::{Save, page_key},
+    pages::{Save, page_key, users_key},
     recover::{
         META_ACCOUNTS, META_EVENT_NAMES, META_FACTS, META_FIRST_FRAME, META_FORMAT, META_VERSION,
         format_value, version_value,
@@ -33,6 +33,7 @@ impl Embedded {
         let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
         if (now && log_bytes > 0) || log_bytes > self.options.log_bytes || worth_it {
             self.save()?;
+            self.merge_users()?;
         }
         if too_much_memory {
             self.evict();
@@ -62,6 +63,23 @@ impl Embedded {
         drop(small);
         lock(&self.log).saved(log_bytes);
         Log::remove_before(&self.log_folder, first_frame)
+    }
+
+    /// Sorts users that came last into pages where they are many, so that most users need no memory.
+    fn merge_users(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = lock(&self.saving);
+        let cells = self.read_accounts().by_number.clone();
+        for cell in cells {
+            let merge = lock(&cell.figures).merge(self.options.recent_users());
+            if let Some(mut merge) = merge {
+                let cold = self.pages.of_account(cell.number);
+                while let Some(step) = merge.step(&cold).map_err(|error| self.pages.cold(error))? {
+                    self.pages.save(&save_of(cell.number, step))?;
+                }
+                lock(&cell.figures).merged(&merge);
+            }
+        }
+        Ok(())
     }
 
     /// Cuts the log, and takes all small things as they are at the cut.
@@ -103,5 +121,19 @@ impl Embedded {
                 break;
             }
         }
+    }
+}
+
+fn save_of(account: u32, step: MergeStep) -> Save {
+    let removed_users = step.removed.iter().map(|first| users_key(account, first));
+    let users = step.sorted.into_iter().map(|(first, page)| (users_key(account, &first), page));
+    let pages = step.pages.into_iter().map(|(key, page)| (page_key(account, key), page));
+    let removed = step.removed_pages.into_iter().map(|key| page_key(account, key));
+    Save {
+        pages: pages.collect(),
+        removed: removed.collect(),
+        removed_users: removed_users.collect(),
+        users: users.collect(),
+        ..Save::default()
     }
 }

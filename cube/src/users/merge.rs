@@ -1,0 +1,127 @@
+//! Sorting the users that came last into the sorted pages, a stretch of openids at a time: each step can be saved alone,
+//! so that the file needs little room for pages that are replaced. Until the last step all of them are still among the
+//! users that came last; what a kill leaves is found there, and merged again.
+
+use super::{
+    USERS_A_PAGE,
+    recent::as_user,
+    sorted_page::{self, SortedPage, User},
+};
+use crate::{
+    Damaged,
+    page::{Cold, ColdError, PageKey},
+    varint,
+};
+
+/// So many pages are replaced in one step.
+const PAGES_A_STEP: usize = 512;
+
+/// A merge that is going on.
+#[derive(Debug)]
+pub struct Merge {
+    /// The number of the first user that is in no sorted page.
+    merged: u32,
+    users: Vec<(Box<[u8]>, u32)>,
+    /// How many of `users` are in sorted pages now.
+    done: usize,
+    /// Where the next step begins; none after the last one.
+    next: Option<Box<[u8]>>,
+    until: u32,
+}
+
+/// What one step changes on disk, all at once.
+#[derive(Debug, Default)]
+pub struct MergeStep {
+    /// Sorted pages that go, by their lowest openid.
+    pub removed: Vec<Box<[u8]>>,
+    /// Sorted pages that come, behind those that go.
+    pub sorted: Vec<(Box<[u8]>, Vec<u8>)>,
+    /// Other pages that come, and that go: with the last step.
+    pub pages: Vec<(PageKey, Vec<u8>)>,
+    pub removed_pages: Vec<PageKey>,
+}
+
+impl Merge {
+    pub(super) fn new(merged: u32, users: Vec<(Box<[u8]>, u32)>, until: u32) -> Merge {
+        Merge { merged, users, done: 0, next: Some(Box::default()), until }
+    }
+
+    /// All users below this number are in sorted pages, once the last step is on disk.
+    pub fn until(&self) -> u32 {
+        self.until
+    }
+
+    /// The next step; none after the last one.
+    pub fn step(&mut self, cold: &dyn Cold) -> Result<Option<MergeStep>, ColdError> {
+        let Some(first) = self.next.take() else { return Ok(None) };
+        let mut step = MergeStep::default();
+        let mut former: Vec<(Box<[u8]>, u32)> = Vec::new();
+        let mut until = Some(first.clone());
+        while let Some(at) = until.take_if(|_| step.removed.len() < PAGES_A_STEP) {
+            let page = match cold.sorted_users(&at)? {
+                Some(bytes) => SortedPage::read(bytes),
+                None if self.merged == 0 && at.is_empty() => {
+                    SortedPage::read(sorted_page::write(&[], None, &[]))
+                }
+                None => Err(Damaged("no page is about an openid")),
+            };
+            let page = page.map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+            if *page.first() != *at {
+                return Err(ColdError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
+            }
+            page.each(|(openid, number)| former.push((openid.into(), number)));
+            step.removed.push(page.first().into());
+            until = page.until().map(Into::into);
+        }
+        let is_before = |user: &&(Box<[u8]>, u32)| until.as_ref().is_none_or(|until| user.0 < *until);
+        let count = self.users[self.done..].iter().take_while(is_before).count();
+        let users = both(&former, &self.users[self.done..self.done + count])
+            .map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+        step.sorted = pages(&first, until.as_deref(), &users);
+        self.done += count;
+        self.next = until;
+        if self.next.is_none() {
+            let mut merged = Vec::new();
+            varint::put(&mut merged, u64::from(self.until));
+            step.pages.push((PageKey::MergedUsers, merged));
+            let gone = self.merged / USERS_A_PAGE..self.until / USERS_A_PAGE;
+            step.removed_pages.extend(gone.map(PageKey::Users));
+        }
+        Ok(Some(step))
+    }
+}
+
+/// Two sorted lists as one.
+fn both<'a>(one: &'a [(Box<[u8]>, u32)], other: &'a [(Box<[u8]>, u32)]) -> Result<Vec<User<'a>>, Damaged> {
+    let (mut one, mut other) = (one.iter().map(as_user).peekable(), other.iter().map(as_user).peekable());
+    let mut all: Vec<User<'a>> = Vec::with_capacity(one.len() + other.len());
+    loop {
+        let next = match (one.peek(), other.peek()) {
+            (None, None) => return Ok(all),
+            (Some(user), Some(new)) if user.0 <= new.0 => one.next(),
+            (Some(_), None) => one.next(),
+            (_, Some(_)) => other.next(),
+        };
+        match all.last().zip(next) {
+            // Merged already, before a kill.
+            Some((last, user)) if last.0 == user.0 && last.1 == user.1 => {}
+            Some((last, user)) if last.0 >= user.0 => return Err(Damaged("a user twice, or out of order")),
+            _ => all.extend(next),
+        }
+    }
+}
+
+/// Pages from `first` on up to `until` that hold these users.
+fn pages(first: &[u8], until: Option<&[u8]>, users: &[User<'_>]) -> Vec<(Box<[u8]>, Vec<u8>)> {
+    let mut pages = Vec::new();
+    let (mut first, mut rest) = (first, users);
+    loop {
+        let (here, behind) = rest.split_at(sorted_page::fitting(first, rest.iter().copied()));
+        let next = behind.first().map(|user| user.0);
+        pages.push((first.into(), sorted_page::write(first, next.or(until), here)));
+        match next {
+            Some(next) => (first, rest) = (next, behind),
+            None => return pages,
+        }
+    }
+}
