@@ -10,10 +10,10 @@ use hashbrown::HashMap;
 use msgcube_client::{Day, Granularity};
 
 use crate::{
-    Content, Damaged, Kind, Message,
+    Content, Damaged, Kind, Message, block,
     calendar::{day_of, second_of_day, start_of_day_s},
     counters::Counters,
-    day::{DayFigures, Entry, OpenDay, each_of_block},
+    day::{DayFigures, Entry, OpenDay},
     entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
     first_days::{self, FirstDays},
     marks::UserMarks,
@@ -251,7 +251,7 @@ impl Account {
 fn count_cold(day: Day, cold: &dyn Cold, visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), ColdError> {
     let key = PageKey::DayMessages(day);
     let Some(block) = cold.page(key)? else { return Ok(()) };
-    each_of_block(&block, visit).map_err(|damage| ColdError::Damaged(key, damage))
+    block::each(&block, visit).map_err(|damage| ColdError::Damaged(key, damage))
 }
 
 /// A day that [`Account::open`] opened.

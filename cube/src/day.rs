@@ -189,11 +189,3 @@ impl OpenDay {
         self.messages.bytes() + self.events.bytes() + self.marks.bytes() + self.hour_marks.bytes()
     }
 }
-
-/// Visits every entry of a stored day.
-pub fn each_of_block(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), Damaged> {
-    let (messages, events) = block::decode(block)?;
-    messages.iter().for_each(|entry| visit(entry.user, entry.kind(), None));
-    events.iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
-    Ok(())
-}

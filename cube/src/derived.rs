@@ -3,8 +3,7 @@
 use msgcube_client::{Day, Granularity};
 
 use crate::{
-    Damaged,
-    day::each_of_block,
+    Damaged, block,
     first_days::{self, FirstDays},
     page::{Cold, ColdError, PageKey},
     senders::Senders,
@@ -29,7 +28,7 @@ impl Derived {
         }
         let mut senders = Senders::default();
         let mut opened = Ok(());
-        let visited = each_of_block(block, |user, kind, event| {
+        let visited = block::each(block, |user, kind, event| {
             senders.record(user, kind, event);
             if kind.counted_type().is_some() && opened.is_ok() {
                 opened = self.first_days.open(user, 0, 0, &Nothing);

@@ -116,15 +116,29 @@ impl Account {
         }
     }
 
+    /// Memory in bytes of the days, weeks and months that changed since they were last saved.
+    pub fn changed_bytes(&self) -> usize {
+        let days = self.days.values().filter(|page| !page.state.is_clean()).map(DayPage::bytes);
+        let spans = self.spans.values().filter(|page| !page.state.is_clean()).map(SpanPage::bytes);
+        days.sum::<usize>() + spans.sum::<usize>()
+    }
+
     /// Memory in bytes: users, pages.
     pub fn bytes(&self) -> usize {
-        let days = self.days.values().map(|page| 400 + page.open.as_ref().map_or(0, OpenDay::bytes));
-        let spans = self.spans.values().map(|page| 400 + page.marks.as_ref().map_or(0, UserMarks::bytes));
+        let days = self.days.values().map(DayPage::bytes);
+        let spans = self.spans.values().map(SpanPage::bytes);
         self.users.bytes() + self.first_days.bytes() + days.sum::<usize>() + spans.sum::<usize>()
     }
 }
 
+/// Of a page's figures.
+const FIGURES_BYTES: usize = 400;
+
 impl DayPage {
+    fn bytes(&self) -> usize {
+        FIGURES_BYTES + self.open.as_ref().map_or(0, OpenDay::bytes)
+    }
+
     fn encode(&self, day: Day, pages: &mut Vec<(PageKey, Vec<u8>)>) {
         pages.push((PageKey::DayFigures(day), self.figures.encode()));
         let Some(open) = &self.open else { return };
@@ -136,6 +150,10 @@ impl DayPage {
 }
 
 impl SpanPage {
+    fn bytes(&self) -> usize {
+        FIGURES_BYTES + self.marks.as_ref().map_or(0, UserMarks::bytes)
+    }
+
     fn encode(&self, granularity: Granularity, start: Day, pages: &mut Vec<(PageKey, Vec<u8>)>) {
         let mut bytes = Vec::new();
         self.counters.encode(&mut bytes);

@@ -20,6 +20,8 @@ use crate::store::{StoreError, lock};
 
 /// With less log than this, memory is not worth a save.
 const LOG_BYTES_WORTH_SAVING: u64 = 256 << 10;
+/// So many bytes of pages in memory may have changed for each byte of log, where pages are saved early.
+const CHANGED_BYTES_MAX: u64 = 4;
 /// Each time half of an account's clean pages goes.
 const EVICTION_ROUNDS: usize = 6;
 
@@ -31,7 +33,11 @@ impl Embedded {
         self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
         let too_much_memory = memory_bytes > self.options.memory_bytes;
         let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
-        if (now && log_bytes > 0) || log_bytes > self.options.log_bytes || worth_it {
+        if (now && log_bytes > 0)
+            || log_bytes > self.options.log_bytes
+            || worth_it
+            || self.is_cheap(log_bytes)
+        {
             self.save()?;
             self.merge_users()?;
         }
@@ -39,6 +45,16 @@ impl Embedded {
             self.evict();
         }
         Ok(())
+    }
+
+    /// True if there is a quarter of the log that may be, and saving writes little for it. Messages of many days, as a bulk
+    /// upload of a year may bring them, wait for more of them: each save writes all of these days.
+    fn is_cheap(&self, log_bytes: u64) -> bool {
+        log_bytes > self.options.log_bytes / 4 && {
+            let cells = self.read_accounts().by_number.clone();
+            let changed: usize = cells.iter().map(|cell| lock(&cell.figures).changed_bytes()).sum();
+            changed as u64 <= log_bytes * CHANGED_BYTES_MAX
+        }
     }
 
     fn save(&self) -> Result<(), StoreError> {
