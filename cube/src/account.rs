@@ -63,13 +63,19 @@ pub struct Account {
     spans: Map<(Granularity, Day), SpanPage>,
     first_days: FirstDays,
     tick: u64,
+    users_bytes_max: Option<usize>,
 }
 
 const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
 
 impl Account {
+    /// An account as it is on disk. `users_bytes_max`: memory in bytes for users that are read from there.
+    pub fn within(users_bytes_max: usize) -> Account {
+        Account { users_bytes_max: Some(users_bytes_max), ..Account::default() }
+    }
+
     fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
-        let users = Users::load(cold)?;
+        let users = Users::load(self.users_bytes_max, cold)?;
         (self.users_applied, self.users_saved) = (users.len(), users.len());
         (self.users, self.users_loaded) = (users, true);
         Ok(())

@@ -5,6 +5,7 @@ mod merge;
 mod packed_text;
 mod recent;
 mod sorted_page;
+mod user_list;
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -28,6 +29,8 @@ pub struct Users {
     /// Sorted pages in memory, by the lowest openid of each.
     sorted: BTreeMap<Box<[u8]>, InMemory>,
     sorted_bytes: usize,
+    /// What they may take; none: they are only let go with other pages.
+    sorted_bytes_max: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -37,8 +40,8 @@ struct InMemory {
 }
 
 impl Users {
-    /// The users as they were last saved.
-    pub fn load(cold: &dyn Cold) -> Result<Users, ColdError> {
+    /// The users as they were last saved. `sorted_bytes_max`: what sorted pages in memory may take.
+    pub fn load(sorted_bytes_max: Option<usize>, cold: &dyn Cold) -> Result<Users, ColdError> {
         let key = PageKey::MergedUsers;
         let merged = match cold.page(key)? {
             Some(bytes) => Reader::new(&bytes).small().map_err(|damage| ColdError::Damaged(key, damage))?,
@@ -51,7 +54,7 @@ impl Users {
             let decoded = recent.decode_page(page, &bytes);
             decoded.map_err(|damage| ColdError::Damaged(key, damage))?;
         }
-        Ok(Users { recent, ..Users::default() })
+        Ok(Users { recent, sorted_bytes_max, ..Users::default() })
     }
 
     /// How many there are.
@@ -77,9 +80,21 @@ impl Users {
         }
         let page = sorted_page(openid, cold)?;
         let found = page.find(openid);
+        if self.sorted_bytes_max.is_some_and(|max| self.sorted_bytes > max) {
+            self.halve();
+        }
         self.sorted_bytes += memory_bytes(&page);
         self.sorted.insert(page.first().into(), InMemory { page, used: tick });
         Ok(found)
+    }
+
+    /// Lets go of the half of the pages that was not used for longest.
+    fn halve(&mut self) {
+        let mut used: Vec<u64> = self.sorted.values().map(|known| known.used).collect();
+        let middle = used.len() / 2;
+        if let Some(limit) = used.get(middle).is_some().then(|| *used.select_nth_unstable(middle).1) {
+            self.retain(|state| state.used > limit);
+        }
     }
 
     /// Gives an openid that has none the next number. None: 4 GiB of openids came last, or 2^32 users in all.
@@ -101,7 +116,7 @@ impl Users {
     pub fn merge(&self, until: u32, recent_max: u32) -> Option<Merge> {
         let merged = self.recent.first();
         let waiting = until.saturating_sub(merged);
-        let many = (until / 16).max(RECENT_MIN).min(recent_max);
+        let many = (until / 8).max(RECENT_MIN).min(recent_max);
         (waiting > 0 && waiting >= many).then(|| Merge::new(merged, self.recent.sorted(until), until))
     }
 

@@ -134,7 +134,8 @@ impl Run {
     }
 
     fn crash(&mut self) {
-        self.account = Account::default();
+        // As little memory as there may be.
+        self.account = Account::within(0);
         for message in self.since_save.clone() {
             self.take(&message);
         }
@@ -286,7 +287,7 @@ fn many_users_of_all_shapes_are_known_again_from_sorted_pages() {
     let users = run.account.users();
     run.save();
     run.merge(false);
-    run.account = Account::default();
+    run.account = Account::within(50_000);
     (0..20_000).for_each(|number| assert!(!run.take(&message(number, number)), "{number} is a repeat"));
     assert_eq!(run.account.users(), users);
     assert!(run.pages.1.borrow().len() > 40, "many sorted pages");

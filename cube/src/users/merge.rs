@@ -4,8 +4,8 @@
 
 use super::{
     USERS_A_PAGE,
-    recent::as_user,
     sorted_page::{self, SortedPage, User},
+    user_list::{UserList, both},
 };
 use crate::{
     Damaged,
@@ -21,7 +21,8 @@ const PAGES_A_STEP: usize = 512;
 pub struct Merge {
     /// The number of the first user that is in no sorted page.
     merged: u32,
-    users: Vec<(Box<[u8]>, u32)>,
+    /// Sorted.
+    users: UserList,
     /// How many of `users` are in sorted pages now.
     done: usize,
     /// Where the next step begins; none after the last one.
@@ -42,7 +43,7 @@ pub struct MergeStep {
 }
 
 impl Merge {
-    pub(super) fn new(merged: u32, users: Vec<(Box<[u8]>, u32)>, until: u32) -> Merge {
+    pub(super) fn new(merged: u32, users: UserList, until: u32) -> Merge {
         Merge { merged, users, done: 0, next: Some(Box::default()), until }
     }
 
@@ -55,7 +56,7 @@ impl Merge {
     pub fn step(&mut self, cold: &dyn Cold) -> Result<Option<MergeStep>, ColdError> {
         let Some(first) = self.next.take() else { return Ok(None) };
         let mut step = MergeStep::default();
-        let mut former: Vec<(Box<[u8]>, u32)> = Vec::new();
+        let mut former = UserList::default();
         let mut until = Some(first.clone());
         while let Some(at) = until.take_if(|_| step.removed.len() < PAGES_A_STEP) {
             let page = match cold.sorted_users(&at)? {
@@ -69,16 +70,16 @@ impl Merge {
             if *page.first() != *at {
                 return Err(ColdError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
             }
-            page.each(|(openid, number)| former.push((openid.into(), number)));
+            page.each(|user| former.push(user));
             step.removed.push(page.first().into());
             until = page.until().map(Into::into);
         }
-        let is_before = |user: &&(Box<[u8]>, u32)| until.as_ref().is_none_or(|until| user.0 < *until);
-        let count = self.users[self.done..].iter().take_while(is_before).count();
-        let users = both(&former, &self.users[self.done..self.done + count])
-            .map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+        let is_before = |user: &User<'_>| until.as_ref().is_none_or(|until| *user.0 < **until);
+        let new = self.users.from(self.done).take_while(is_before);
+        let users =
+            both(former.from(0), new).map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
         step.sorted = pages(&first, until.as_deref(), &users);
-        self.done += count;
+        self.done += self.users.from(self.done).take_while(is_before).count();
         self.next = until;
         if self.next.is_none() {
             let mut merged = Vec::new();
@@ -88,26 +89,6 @@ impl Merge {
             step.removed_pages.extend(gone.map(PageKey::Users));
         }
         Ok(Some(step))
-    }
-}
-
-/// Two sorted lists as one.
-fn both<'a>(one: &'a [(Box<[u8]>, u32)], other: &'a [(Box<[u8]>, u32)]) -> Result<Vec<User<'a>>, Damaged> {
-    let (mut one, mut other) = (one.iter().map(as_user).peekable(), other.iter().map(as_user).peekable());
-    let mut all: Vec<User<'a>> = Vec::with_capacity(one.len() + other.len());
-    loop {
-        let next = match (one.peek(), other.peek()) {
-            (None, None) => return Ok(all),
-            (Some(user), Some(new)) if user.0 <= new.0 => one.next(),
-            (Some(_), None) => one.next(),
-            (_, Some(_)) => other.next(),
-        };
-        match all.last().zip(next) {
-            // Merged already, before a kill.
-            Some((last, user)) if last.0 == user.0 && last.1 == user.1 => {}
-            Some((last, user)) if last.0 >= user.0 => return Err(Damaged("a user twice, or out of order")),
-            _ => all.extend(next),
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::hash::BuildHasher as _;
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use super::{USERS_A_PAGE, sorted_page::User};
+use super::{USERS_A_PAGE, user_list::UserList};
 use crate::{Damaged, marks::table_bytes, varint, varint::Reader};
 
 /// Before a page that says which user is its first. Pages of former formats begin with a length, which is not 0.
@@ -118,11 +118,10 @@ impl Recent {
     }
 
     /// The users below `until`, sorted by openid.
-    pub fn sorted(&self, until: u32) -> Vec<(Box<[u8]>, u32)> {
-        let numbers = self.first..until;
-        let mut users: Vec<(Box<[u8]>, u32)> =
-            numbers.map(|number| (self.openid(number - self.first).into(), number)).collect();
-        users.sort_unstable();
+    pub fn sorted(&self, until: u32) -> UserList {
+        let mut users = UserList::default();
+        (self.first..until).for_each(|number| users.push((self.openid(number - self.first), number)));
+        users.sort();
         users
     }
 
@@ -135,11 +134,6 @@ impl Recent {
         }
         rest
     }
-}
-
-/// A user as the merge takes it.
-pub fn as_user((openid, number): &(Box<[u8]>, u32)) -> User<'_> {
-    (openid, *number)
 }
 
 fn openid_at<'a>(text: &'a [u8], ends: &[u32], place: u32) -> &'a [u8] {

@@ -198,7 +198,7 @@ impl Embedded {
                 ..=1 => Coverage::decode_without_reasons(&mut reader)?,
                 _ => Coverage::decode(&mut reader)?,
             };
-            accounts.add(appid, coverage);
+            accounts.add(appid, coverage, self.options.figures());
         }
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Embedded {
         match accounts.by_number.get(number as usize) {
             Some(known) if known.appid == appid => Ok(()),
             None if accounts.by_number.len() == number as usize => {
-                accounts.add(appid, Coverage::default());
+                accounts.add(appid, Coverage::default(), self.options.figures());
                 Ok(())
             }
             _ => Err(Damaged("an account's number that does not follow")),

@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use msgcube_cube::{Account, MergeStep, Snapshot, varint};
+use msgcube_cube::{MergeStep, Snapshot, varint};
 
 use super::{
     Cell, Embedded,
@@ -130,7 +130,7 @@ impl Embedded {
                 let mut figures = lock(&cell.figures);
                 figures.evict();
                 if figures.is_idle() {
-                    *figures = Account::default();
+                    *figures = self.options.figures();
                 }
             }
             if self.memory_bytes() <= self.options.memory_bytes {
