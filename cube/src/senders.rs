@@ -58,7 +58,7 @@ impl Senders {
     pub fn counters(&self) -> Counters {
         let union = |holds: fn(Kind) -> bool| {
             let kinds = Kind::ALL.into_iter().filter(move |kind| holds(*kind));
-            UserSet::len_of_union(&kinds.map(|kind| &self.users[kind.index()]))
+            UserSet::len_of_union(kinds.map(|kind| &self.users[kind.index()]))
         };
         let users = self.users.each_ref().map(UserSet::len);
         let videos = union(|kind| kind.counted_type() == Some(4));

@@ -63,6 +63,10 @@ pub fn get(
     let mut value = Vec::new();
     for number in 0..*count {
         if let Some(piece) = pieces.get(piece_key(key, number).as_slice())? {
+            if number == 0 {
+                // Each piece is smaller than the one before, but for values of many of the largest.
+                value.reserve_exact(2 * piece.value().len() + rest.len());
+            }
             value.extend_from_slice(piece.value());
         }
     }
