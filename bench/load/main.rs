@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::{Args, Parser};
+
 use connection::Connection;
 use report::Report;
 use request::{Bulk, Callbacks};

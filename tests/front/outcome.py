@@ -1,4 +1,4 @@
-"""What became of a callback. When it did is tested in process, with a clock that stands still (server/src/http/relay/): here
+"""What became of a callback. When it did is tested in process, with a clock that stands still (crates/server/src/http/relay/): here
 targets answer at once or never, and only the order and the outcome are looked at."""
 
 import socket

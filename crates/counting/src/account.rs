@@ -1,0 +1,279 @@
+//! One account's figures: pages for its days, weeks and months, loaded when touched and let go when clean.
+//!
+//! A message goes in two steps, so that nothing is counted before it is durable: `admit` finds repeats and reserves
+//! its place, then, once the disk has it, `apply` counts it (or `revert` takes it back, newest first).
+
+mod answers;
+mod save;
+
+use datacube::{Day, Granularity};
+use hashbrown::HashMap;
+
+use crate::{
+    Content, Damaged, Kind, Message, block,
+    calendar::{day_of, second_of_day, start_of_day_s},
+    counters::Counters,
+    day::{DayFigures, Entry, OpenDay},
+    entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
+    first_days::{self, FirstDays},
+    marks::UserMarks,
+    page::{Cold, ColdError, PageKey, PageState},
+    users::Users,
+};
+
+pub use answers::Piece;
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// A message that was admitted: what the log keeps, and what `apply` counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The day its CreateTime lies in.
+    pub day: Day,
+    /// Its place in that day.
+    pub entry: Entry,
+    /// True if this is the user's first message ever.
+    pub new_user: bool,
+}
+
+#[derive(Debug, Default)]
+struct DayPage {
+    figures: DayFigures,
+    open: Option<OpenDay>,
+    state: PageState,
+}
+
+#[derive(Debug, Default)]
+struct SpanPage {
+    counters: Counters,
+    /// None while the page only answers questions.
+    marks: Option<UserMarks>,
+    state: PageState,
+}
+
+/// One account.
+#[derive(Debug, Default)]
+pub struct Account {
+    users: Users,
+    /// Questions need no users, so they are loaded with the first message.
+    users_loaded: bool,
+    users_applied: u32,
+    users_saved: u32,
+    days: Map<Day, DayPage>,
+    spans: Map<(Granularity, Day), SpanPage>,
+    first_days: FirstDays,
+    tick: u64,
+    users_bytes_max: Option<usize>,
+}
+
+const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
+
+impl Account {
+    /// An account as it is on disk. `users_bytes_max`: memory in bytes for users that are read from there.
+    pub fn within(users_bytes_max: usize) -> Account {
+        Account { users_bytes_max: Some(users_bytes_max), ..Account::default() }
+    }
+
+    fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
+        let users = Users::load(self.users_bytes_max, cold)?;
+        (self.users_applied, self.users_saved) = (users.len(), users.len());
+        (self.users, self.users_loaded) = (users, true);
+        Ok(())
+    }
+
+    /// Reserves the place of a message. None: it is a repeat. `name` is the number of an event's name.
+    pub fn admit(
+        &mut self,
+        message: &Message,
+        name: u16,
+        cold: &dyn Cold,
+    ) -> Result<Option<Admitted>, ColdError> {
+        let day = day_of(message.create_time);
+        let is_exact =
+            start_of_day_s(day) + i64::from(second_of_day(message.create_time)) == message.create_time;
+        if !is_exact || first_days::number_of(day).is_none() {
+            return Err(ColdError::OutsideCalendar(message.create_time));
+        }
+        self.open(day, cold)?;
+        let known = self.users.find(&message.user, self.tick, cold)?;
+        self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), cold)?;
+        let user = match known {
+            Some(user) => user,
+            None => self.users.add(&message.user).ok_or(ColdError::TooManyUsers)?,
+        };
+        let entry = entry_of(message, user, name);
+        let added = !self.has_former(day, message, user) && self.admit_entry(day, entry);
+        assert!(added || known.is_some(), "a user's first message is no repeat");
+        Ok(added.then_some(Admitted { day, entry, new_user: known.is_none() }))
+    }
+
+    /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
+    pub fn replay(&mut self, day: Day, entry: Entry, cold: &dyn Cold) -> Result<bool, ColdError> {
+        self.open(day, cold)?;
+        let damaged = |what| Err(ColdError::Damaged(PageKey::DayMessages(day), Damaged(what)));
+        if entry.user() >= self.users.len() {
+            return damaged("a message of a user that is not known");
+        }
+        if first_days::number_of(day).is_none() {
+            return damaged("a day outside the calendar");
+        }
+        self.open_first_day(entry.user(), entry.kind(), cold)?;
+        let added = self.admit_entry(day, entry);
+        if added {
+            self.apply(&Admitted { day, entry, new_user: false });
+        }
+        Ok(added)
+    }
+
+    /// Takes a new user from the log. Doing it again changes nothing; a number that does not follow is damage.
+    pub fn replay_user(&mut self, number: u32, openid: &str, cold: &dyn Cold) -> Result<(), ColdError> {
+        if !self.users_loaded {
+            self.load_users(cold)?;
+        }
+        match self.users.find(openid, self.tick, cold)? {
+            Some(known) if known == number => Ok(()),
+            None if number == self.users.len() => {
+                self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers)
+            }
+            _ => Err(ColdError::Damaged(
+                PageKey::Users(number),
+                Damaged("a user's number that does not follow"),
+            )),
+        }
+    }
+
+    /// True if a former version took this event: it did not read the MsgID.
+    fn has_former(&self, day: Day, message: &Message, user: u32) -> bool {
+        let Content::Event { name, key, msg_id: Some(_) } = &message.content else { return false };
+        let digest = event_digest(name, key, None);
+        let former = EventEntry { second: second_of_day(message.create_time), user, digest, name: UNNAMED };
+        let open = self.days.get(&day).and_then(|page| page.open.as_ref());
+        open.is_some_and(|open| open.has_event(&former))
+    }
+
+    fn admit_entry(&mut self, day: Day, entry: Entry) -> bool {
+        self.tick += 1;
+        let (open, _, state) = opened_day(&mut self.days, day);
+        state.used = self.tick;
+        open.admit(entry)
+    }
+
+    /// Counts an admitted message that has become durable. In order of admission.
+    ///
+    /// # Panics
+    /// If it was not admitted, or its pages are gone: it was acknowledged, so going on would be a wrong figure.
+    pub fn apply(&mut self, admitted: &Admitted) {
+        let Admitted { day, entry, .. } = *admitted;
+        let (tick, users) = (self.tick, self.users.len() as usize);
+        self.users_applied = self.users_applied.max(entry.user() + 1);
+        let (open, figures, state) = opened_day(&mut self.days, day);
+        open.apply(entry, users, figures);
+        state.changed = tick;
+        if entry.kind().counted_type().is_some() {
+            self.first_days.record(entry.user(), day, tick);
+        }
+        for granularity in SPANS {
+            let page = self.spans.get_mut(&(granularity, day.start_of(granularity)));
+            let Some(SpanPage { counters, marks: Some(marks), state }) = page else {
+                unreachable!("{granularity:?} of {day} was let go before its message was counted");
+            };
+            counters.record(marks.slot(entry.user(), users), entry.kind(), entry.event());
+            *state = PageState { changed: tick, used: tick, ..*state };
+        }
+    }
+
+    /// Takes back an admitted message that did not become durable. Newest first.
+    ///
+    /// # Panics
+    /// If it is not the newest, or its day is gone: what is left would be counted or refused as a repeat for ever.
+    pub fn revert(&mut self, admitted: &Admitted) {
+        let (open, ..) = opened_day(&mut self.days, admitted.day);
+        open.revert_last(admitted.entry);
+        if admitted.new_user {
+            self.users.remove_last(admitted.entry.user());
+        }
+    }
+
+    /// Brings everything into memory that a message of this day will change, so that `apply` cannot fail.
+    fn open(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+        if !self.users_loaded {
+            self.load_users(cold)?;
+        }
+        if self.days.get(&day).is_none_or(|page| page.open.is_none()) {
+            self.open_day(day, cold)?;
+        }
+        for granularity in SPANS {
+            let start = day.start_of(granularity);
+            if self.spans.get(&(granularity, start)).is_none_or(|page| page.marks.is_none()) {
+                self.open_span(granularity, start, cold)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_first_day(&mut self, user: u32, kind: Kind, cold: &dyn Cold) -> Result<(), ColdError> {
+        match kind.counted_type() {
+            Some(_) => self.first_days.open(user, self.users_saved, self.tick, cold),
+            None => Ok(()),
+        }
+    }
+
+    fn open_day(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+        let key = PageKey::DayMessages(day);
+        let (open, figures) = match cold.page(key)? {
+            Some(block) => OpenDay::of_block(&block, self.users.len() as usize)
+                .map_err(|damage| ColdError::Damaged(key, damage))?,
+            None => (OpenDay::default(), DayFigures::default()),
+        };
+        let state = PageState { used: self.tick, ..PageState::default() };
+        self.days.insert(day, DayPage { figures, open: Some(open), state });
+        Ok(())
+    }
+
+    fn open_span(&mut self, granularity: Granularity, start: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+        let (mut counters, mut marks) = (Counters::default(), UserMarks::default());
+        let users = self.users.len() as usize;
+        let mut count = |user, kind, event| counters.record(marks.slot(user, users), kind, event);
+        let mut day = start;
+        while day < start.start_of_next(granularity) {
+            match self.days.get(&day).and_then(|page| page.open.as_ref()) {
+                Some(open) => open.each(&mut count),
+                None => count_cold(day, cold, &mut count)?,
+            }
+            day = day.plus_days(1);
+        }
+        let state = PageState { used: self.tick, ..PageState::default() };
+        self.spans.insert((granularity, start), SpanPage { counters, marks: Some(marks), state });
+        Ok(())
+    }
+
+    /// How many users ever wrote; 0 until the first message since the account was loaded.
+    pub fn users(&self) -> u32 {
+        self.users_applied
+    }
+}
+
+/// Visits the messages of a stored day: user, kind and number of the event's name.
+fn count_cold(day: Day, cold: &dyn Cold, visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), ColdError> {
+    let key = PageKey::DayMessages(day);
+    let Some(block) = cold.page(key)? else { return Ok(()) };
+    block::each(&block, visit).map_err(|damage| ColdError::Damaged(key, damage))
+}
+
+/// A day that [`Account::open`] opened.
+fn opened_day(days: &mut Map<Day, DayPage>, day: Day) -> (&mut OpenDay, &mut DayFigures, &mut PageState) {
+    let Some(DayPage { figures, open: Some(open), state }) = days.get_mut(&day) else {
+        unreachable!("{day} was let go while a message of it waits");
+    };
+    (open, figures, state)
+}
+
+fn entry_of(message: &Message, user: u32, name: u16) -> Entry {
+    let second = second_of_day(message.create_time);
+    match &message.content {
+        Content::Message { kind, msg_id } => Entry::Message(MessageEntry::new(second, user, *msg_id, *kind)),
+        Content::Event { name: text, key, msg_id } => {
+            Entry::Event(EventEntry { second, user, digest: event_digest(text, key, *msg_id), name })
+        }
+    }
+}

@@ -1,0 +1,411 @@
+//! `msgcube account`.
+
+use std::path::PathBuf;
+
+use axum::http::Method;
+use clap::{Args, Subcommand, ValueEnum};
+use i18n::Lang;
+use i18n::{Text, text};
+use serde_json::{Map, Value, json};
+use server::config::has_usual_form;
+use system::random;
+
+use super::{
+    connection::{AdminError, Connection, read_file},
+    joined, list, moment, text,
+};
+use crate::{output, table::fitted};
+
+/// Settings that are numbers.
+const NUMBERS: [&str; 1] = ["quota_per_day"];
+
+/// What to do with accounts.
+#[derive(Debug, Subcommand)]
+pub enum AccountCommand {
+    /// Add an account; secrets that are not given are made up and shown once
+    Add(Box<AddArgs>),
+    /// List the accounts
+    List,
+    /// Show an account, without its secrets
+    Show {
+        /// Its appid
+        appid: String,
+    },
+    /// Change settings of an account that was added at run time
+    Set {
+        /// Its appid
+        appid: String,
+        /// Such as certified=false, quota_per_day=1000, token=@FILE, original_id= (which removes it), lists and
+        /// tables as JSON: 'relay={"url":"http://127.0.0.1:9000/wechat","on_late":"success"}'; names as in the
+        /// configuration
+        #[arg(required = true, value_name = "NAME=VALUE")]
+        settings: Vec<String>,
+    },
+    /// Stop serving an account that was added at run time; what was counted stays, its tokens end
+    Remove {
+        /// Its appid
+        appid: String,
+    },
+    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still taken
+    RotateKey {
+        /// Its appid
+        appid: String,
+        /// What to make anew
+        #[arg(long, value_enum, default_value_t = What::EncodingAesKey)]
+        what: What,
+    },
+}
+
+/// What can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// The key that callbacks are encrypted with.
+    EncodingAesKey,
+    /// The token that callbacks are signed with.
+    Token,
+    /// The secret that callers of msgcube show.
+    Secret,
+}
+
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            What::EncodingAesKey => "encoding_aes_key",
+            What::Token => "token",
+            What::Secret => "secret",
+        }
+    }
+}
+
+/// The settings of a new account.
+#[derive(Args, Debug)]
+pub struct AddArgs {
+    /// Its appid at WeChat
+    appid: String,
+    /// File with the secret that callers of msgcube show
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// File with WeChat's own secret, if that is to be another
+    #[arg(long, value_name = "FILE")]
+    upstream_secret_file: Option<PathBuf>,
+    /// File with the callback token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// File with the EncodingAESKey
+    #[arg(long, value_name = "FILE")]
+    encoding_aes_key_file: Option<PathBuf>,
+    /// Take plain callbacks, too: nothing proves their content
+    #[arg(long)]
+    allow_plain: bool,
+    /// Refuse callbacks to another ToUserName (`gh_…`)
+    #[arg(long, value_name = "ID")]
+    original_id: Option<String>,
+    /// service, subscription or other
+    #[arg(long)]
+    kind: Option<String>,
+    /// The account is not verified by WeChat: the seven interfaces answer 48001
+    #[arg(long)]
+    uncertified: bool,
+    /// Pass callbacks on to this address, whose reply goes back to WeChat
+    #[arg(long, value_name = "URL")]
+    relay: Option<String>,
+    /// Do not ask whether an appid is meant that has not the form of WeChat's
+    #[arg(long)]
+    yes: bool,
+}
+
+fn unusual(appid: &str, lang: Lang) -> String {
+    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?", appid)
+        .in_lang(lang)
+}
+
+impl AddArgs {
+    /// Before any secret is made up. An appid of another form is mostly a mistake; `agrees` asks whether this one is none.
+    fn check_appid(&self, agrees: &dyn Fn(&str) -> bool) -> Result<(), AdminError> {
+        if self.yes || has_usual_form(&self.appid) || agrees(&self.appid) {
+            return Ok(());
+        }
+        Err(AdminError::UnusualAppid(self.appid.clone()))
+    }
+
+    fn settings(&self) -> Result<Map<String, Value>, AdminError> {
+        let read = |file: &Option<PathBuf>| file.as_deref().map(read_file).transpose();
+        let given_or = |file: &Option<PathBuf>, made: Result<String, random::RandomError>| match read(file)? {
+            Some(text) => Ok::<_, AdminError>(text),
+            None => Ok(made?),
+        };
+        let mut settings = Map::new();
+        let mut set = |name: &str, value: Value| drop(settings.insert(name.to_owned(), value));
+        set("appid", self.appid.clone().into());
+        set("secret", given_or(&self.secret_file, random::hexadecimal(16))?.into());
+        set("token", given_or(&self.token_file, random::alphanumeric(32))?.into());
+        set("encoding_aes_key", given_or(&self.encoding_aes_key_file, random::encoding_aes_key())?.into());
+        set("require_encryption", (!self.allow_plain).into());
+        set("certified", (!self.uncertified).into());
+        let optional = [
+            ("upstream_secret", read(&self.upstream_secret_file)?.map(Value::from)),
+            ("original_id", self.original_id.clone().map(Value::from)),
+            ("kind", self.kind.clone().map(Value::from)),
+            ("relay", self.relay.as_ref().map(|url| json!({ "url": url }))),
+        ];
+        optional.into_iter().for_each(|(name, value)| value.into_iter().for_each(|value| set(name, value)));
+        Ok(settings)
+    }
+
+    /// The secrets that nobody gave, for the console of WeChat and for callers.
+    fn made_up(&self, settings: &Map<String, Value>) -> Value {
+        let files = [
+            ("secret", &self.secret_file),
+            ("token", &self.token_file),
+            ("encoding_aes_key", &self.encoding_aes_key_file),
+        ];
+        let made = files.iter().filter(|(_, file)| file.is_none());
+        made.map(|(name, _)| ((*name).to_owned(), settings[*name].clone())).collect::<Map<_, _>>().into()
+    }
+}
+
+impl AccountCommand {
+    /// Asks the server.
+    pub async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
+        match self {
+            AccountCommand::Add(args) => {
+                args.check_appid(&|appid| output::agrees(&unusual(appid, lang)))?;
+                let settings = args.settings()?;
+                let mut answer =
+                    server.ask(Method::POST, &["accounts"], Some(settings.clone().into())).await?;
+                answer["made_up"] = args.made_up(&settings);
+                Ok(answer)
+            }
+            AccountCommand::List => server.ask(Method::GET, &["accounts"], None).await,
+            AccountCommand::Show { appid } => server.ask(Method::GET, &["accounts", appid], None).await,
+            AccountCommand::Set { appid, settings } => {
+                let changes = settings.iter().map(|text| setting(text)).collect::<Result<Map<_, _>, _>>()?;
+                server.ask(Method::PATCH, &["accounts", appid], Some(changes.into())).await
+            }
+            AccountCommand::Remove { appid } => server.ask(Method::DELETE, &["accounts", appid], None).await,
+            AccountCommand::RotateKey { appid, what } => {
+                let body = json!({ "what": what.name() });
+                server.ask(Method::POST, &["accounts", appid, "rotate"], Some(body)).await
+            }
+        }
+    }
+
+    /// The answer for people.
+    pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
+        match self {
+            AccountCommand::Add(_) => added(answer, lang),
+            AccountCommand::List => accounts(answer, lang, columns),
+            AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang, columns),
+            AccountCommand::Remove { appid } => {
+                text!("{appid} is not served any more; what was counted stays, its tokens have ended", appid)
+                    .in_lang(lang)
+            }
+            AccountCommand::RotateKey { what, .. } => rotated(answer, *what, lang),
+        }
+    }
+}
+
+/// `NAME=VALUE`: JSON if it is, otherwise a text; `@FILE` is what the file holds, nothing removes the setting.
+fn setting(text: &str) -> Result<(String, Value), AdminError> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| AdminError::Usage(format!("{text}: write NAME=VALUE, such as certified=false")))?;
+    let value = match value.strip_prefix('@') {
+        Some(file) => read_file(file.as_ref())?.into(),
+        None if value.is_empty() => Value::Null,
+        None => serde_json::from_str(value)
+            .ok()
+            // Appids and secrets may look like numbers.
+            .filter(|value: &Value| !value.is_number() || NUMBERS.contains(&name))
+            .unwrap_or(value.into()),
+    };
+    Ok((name.to_owned(), value))
+}
+
+fn added(answer: &Value, lang: Lang) -> String {
+    let head =
+        text!("{appid} is served. In WeChat's console, server configuration:", appid = text(answer, "appid"))
+            .in_lang(lang);
+    let mut lines = vec![head, format!("  URL             https://…{}", text(answer, "callback"))];
+    for (name, label) in [("token", "Token"), ("encoding_aes_key", "EncodingAESKey"), ("secret", "secret")] {
+        if let Some(value) = answer["made_up"][name].as_str() {
+            lines.push(format!("  {label:<15} {value}"));
+        }
+    }
+    let made = answer["made_up"].as_object().is_some_and(|made| !made.is_empty());
+    lines.extend(made.then(|| text!("These were made up now and are not shown again.").in_lang(lang)));
+    lines.extend(lacks_upstream_secret(answer).then(|| {
+        text!(
+            "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE"
+        )
+        .in_lang(lang)
+        .replace("APPID", text(answer, "appid"))
+    }));
+    lines.extend(warnings(answer, lang));
+    lines.join("\n")
+}
+
+/// Calls are passed on to WeChat, which does not know a secret that was made up here.
+fn lacks_upstream_secret(answer: &Value) -> bool {
+    let has_own = list(answer, "secrets").any(|name| name == "upstream_secret");
+    answer["upstream"] == true && answer["made_up"]["secret"].is_string() && !has_own
+}
+
+fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
+    let warnings = list(answer, "warnings").filter_map(Value::as_str);
+    let one = |warning| format!("{}{}", text!("warning: ").in_lang(lang), i18n::translated(lang, warning));
+    warnings.map(one).collect()
+}
+
+fn accounts(answer: &Value, lang: Lang, columns: usize) -> String {
+    let header = [Text::plain("appid"), text!("counting since"), text!("gaps"), text!("platforms")]
+        .map(|text| text.in_lang(lang));
+    let rows = list(answer, "accounts").map(|account| {
+        let coverage = &account["coverage"];
+        let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
+        let since = moment(text(coverage, "since"));
+        [text(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
+    });
+    fitted(header, rows, columns).to_string()
+}
+
+/// The platforms that bring an account's messages, and how it stands with each.
+fn platforms(account: &Value, lang: Lang) -> String {
+    let one = |platform: &Value| {
+        let status = match text(platform, "status") {
+            "pending" => text!("pending").in_lang(lang),
+            "authorized" => text!("authorized").in_lang(lang),
+            _ => text!("unauthorized").in_lang(lang),
+        };
+        let bound = platform["original_id"].as_str().map(|id| format!(", {id}")).unwrap_or_default();
+        format!("{} ({status}{bound})", text(platform, "component"))
+    };
+    list(account, "platforms").map(one).collect::<Vec<_>>().join("; ")
+}
+
+fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
+    let relay = match &answer["relay"] {
+        Value::Null => text!("none").in_lang(lang),
+        relay => format!(
+            "{} (when_not_durable {}, on_late {})",
+            text(relay, "url"),
+            text(relay, "when_not_durable"),
+            text(relay, "on_late")
+        ),
+    };
+    let yes = |name: &str| match answer[name].as_bool() {
+        Some(true) => text!("yes").in_lang(lang),
+        _ => text!("no").in_lang(lang),
+    };
+    let rows = [
+        ("appid".to_owned(), text(answer, "appid").to_owned()),
+        (text!("from").in_lang(lang), text(answer, "origin").to_owned()),
+        (text!("callback").in_lang(lang), text(answer, "callback").to_owned()),
+        (
+            text!("messages come by").in_lang(lang),
+            Some(platforms(answer, lang))
+                .filter(|text| !text.is_empty())
+                .unwrap_or_else(|| text!("its own callback").in_lang(lang)),
+        ),
+        (text!("platforms allowed").in_lang(lang), components(answer, lang)),
+        (text!("original id").in_lang(lang), text(answer, "original_id").to_owned()),
+        (text!("kind").in_lang(lang), text(answer, "kind").to_owned()),
+        (text!("certified").in_lang(lang), yes("certified")),
+        (text!("require encryption").in_lang(lang), yes("require_encryption")),
+        (text!("calls a day").in_lang(lang), quota(answer, lang)),
+        (text!("tokens only to").in_lang(lang), allowed(answer, lang)),
+        (text!("secret frozen").in_lang(lang), yes("secret_frozen")),
+        (text!("secrets").in_lang(lang), joined(&answer["secrets"])),
+        (text!("relay").in_lang(lang), relay),
+        (text!("counting since").in_lang(lang), moment(text(&answer["coverage"], "since"))),
+    ];
+    let table = fitted(
+        [text!("setting").in_lang(lang), text!("value").in_lang(lang)],
+        rows.map(|(name, value)| [name, value]),
+        columns,
+    );
+    [vec![table.to_string()], warnings(answer, lang)].concat().join("\n")
+}
+
+fn quota(answer: &Value, lang: Lang) -> String {
+    match answer["quota_per_day"].as_u64() {
+        Some(0) | None => text!("no limit").in_lang(lang),
+        Some(limit) => limit.to_string(),
+    }
+}
+
+fn allowed(answer: &Value, lang: Lang) -> String {
+    let addresses = joined(&answer["ip_allow"]);
+    if addresses.is_empty() { text!("any address").in_lang(lang) } else { addresses }
+}
+
+/// The platforms that its messages may come through.
+fn components(answer: &Value, lang: Lang) -> String {
+    match &answer["components"] {
+        Value::Array(named) if named.is_empty() => text!("none").in_lang(lang),
+        named @ Value::Array(_) => joined(named),
+        _ => text!("the one that brought it").in_lang(lang),
+    }
+}
+
+fn rotated(answer: &Value, what: What, lang: Lang) -> String {
+    let value = text(answer, what.name());
+    let next = if what == What::Secret {
+        text!("Callers need it from now on; it is not shown again.")
+    } else {
+        text!("Enter it in WeChat's console; the former one is still taken. It is not shown again.")
+    };
+    let next = next.in_lang(lang);
+    format!("{} = {value}\n{next}", what.name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_is_json_where_it_can_be_and_a_number_only_where_one_belongs() {
+        let cases = [
+            ("certified=false", json!(false)),
+            ("quota_per_day=1000", json!(1000)),
+            ("ip_allow=[\"192.0.2.0/24\"]", json!(["192.0.2.0/24"])),
+            ("secret=1234567890", json!("1234567890")),
+            ("original_id=", Value::Null),
+            ("kind=service", json!("service")),
+        ];
+        for (text, value) in cases {
+            assert_eq!(setting(text).unwrap().1, value, "{text}");
+        }
+    }
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: AddArgs,
+    }
+
+    #[test]
+    fn an_appid_of_another_form_is_added_only_if_somebody_says_so() {
+        use clap::Parser as _;
+        let args = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().args;
+        let (nobody, somebody) = (|_: &str| false, |appid: &str| appid == "foo");
+        for lang in [Lang::En, Lang::Zh] {
+            let error = args("add foo").check_appid(&nobody).unwrap_err().in_lang(lang);
+            assert!(error.contains("foo") && error.contains("--yes"), "{error}");
+            assert!(unusual("foo", lang).contains("foo"));
+        }
+        args("add foo").check_appid(&somebody).unwrap();
+        args("add foo --yes").check_appid(&nobody).unwrap();
+        args("add wx0123456789abcdef").check_appid(&nobody).unwrap();
+    }
+
+    #[test]
+    fn limits_are_shown() {
+        let mut answer = json!({"quota_per_day": 0, "ip_allow": [], "secret_frozen": false});
+        let text = shown(&answer, Lang::En, 80);
+        assert!(text.contains("no limit") && text.contains("any address"), "{text}");
+        answer = json!({"quota_per_day": 7, "ip_allow": ["192.0.2.0/24", "::1"], "secret_frozen": true});
+        let text = shown(&answer, Lang::Zh, 80);
+        assert!(text.contains('7') && text.contains("192.0.2.0/24, ::1") && text.contains('是'), "{text}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The program: a folder for each command.
+
+pub mod admin;
+pub mod args;
+pub mod chinese;
+pub mod conformance;
+pub mod demo;
+pub mod doctor;
+pub mod import;
+pub mod manpage;
+pub mod output;
+pub mod probe;
+pub mod query;
+pub mod send;
+pub mod serve;
+pub mod table;
+pub mod tls_ca;

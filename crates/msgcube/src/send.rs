@@ -1,0 +1,232 @@
+//! `msgcube send`: one callback as WeChat would POST it, to see that everything is set up. Needs no WeChat.
+
+mod answer;
+mod error;
+mod figures;
+mod target;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::{Request as HttpRequest, header};
+use clap::Args;
+use counting::Kind;
+use http_body_util::Full;
+use msgcube_client::http::{Address, Limits};
+
+pub use self::error::SendError;
+use self::figures::{Counting, Figures};
+use self::target::Target;
+use crate::admin::client_of_server;
+use i18n::Lang;
+use server::config::Config;
+use wechat::callback::cipher::AesKey;
+use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
+
+/// WeChat waits 5 s; a little more shows that a server is late rather than gone.
+const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
+
+/// What `msgcube send` takes.
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
+#[derive(Args)]
+#[command(after_help = "\
+An account of a third-party platform: --config FILE --component PLATFORM --appid ACCOUNT --to gh_…
+Whether it was counted shows in the account's figures before and after, if the admin key is known.
+Status 0: accepted; 1: not accepted, or not counted though it is no repeat.")]
+pub struct SendArgs {
+    /// The text to send; for other types the first field they have
+    #[arg(long, default_value = "hi")]
+    pub text: String,
+    /// Encrypt it (safe mode)
+    #[arg(long)]
+    pub safe: bool,
+    /// The whole callback address
+    #[arg(long, conflicts_with = "base")]
+    pub url: Option<String>,
+    /// The server's address, in front of /callback/{appid}; by default that of the configuration
+    #[arg(long)]
+    pub base: Option<String>,
+    /// The account; needed if the configuration has several
+    #[arg(long)]
+    pub appid: Option<String>,
+    /// The third-party platform that brings the account: with the platform's token and key, and always encrypted
+    #[arg(long, value_name = "APPID")]
+    pub component: Option<String>,
+    /// ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it
+    #[arg(long, value_name = "GH_ID")]
+    pub to: Option<String>,
+    /// The sender's openid
+    #[arg(long, default_value = "o-msgcube-send")]
+    pub from: String,
+    /// text, image, voice, video, shortvideo, link, location, event or any other MsgType
+    #[arg(long = "type", default_value = "text")]
+    pub msg_type: String,
+    /// With --type event: its name
+    #[arg(long, default_value = "subscribe")]
+    pub event: String,
+    /// With --type event: its EventKey
+    #[arg(long, default_value = "")]
+    pub event_key: String,
+    /// The message's number, by default a random one; the same one again is a repeat. An event has none by default
+    #[arg(long)]
+    pub msg_id: Option<u64>,
+    /// Unix seconds, by default now
+    #[arg(long, allow_negative_numbers = true)]
+    pub create_time: Option<i64>,
+    /// The configuration to take token, key and address from
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// The callback token, if not from the configuration
+    #[arg(long, env = "MSGCUBE_CALLBACK_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// The EncodingAESKey, if not from the configuration
+    #[arg(long, env = "MSGCUBE_ENCODING_AES_KEY", hide_env_values = true)]
+    pub encoding_aes_key: Option<String>,
+    /// File with the server's admin key, to see whether it was counted; by default that of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub admin_key_file: Option<PathBuf>,
+    /// Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good
+    #[arg(long)]
+    pub force: bool,
+    /// Print the request as a curl command, send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A callback with its address, ready to go.
+struct Request {
+    url: String,
+    body: String,
+}
+
+/// Sends one callback and tells what came of it; whether it was accepted, and counted as far as that is known. `now_s` is
+/// Unix seconds, `elapsed_ms` gives the milliseconds since it was made.
+pub async fn run(
+    args: &SendArgs,
+    lang: Lang,
+    now_s: i64,
+    elapsed_ms: impl Fn() -> u64,
+    read_config: impl FnOnce(&Path) -> Result<Config, String>,
+    out: &mut impl Write,
+) -> Result<bool, SendError> {
+    let config = args.config.as_deref().map(read_config).transpose().map_err(SendError::Config)?;
+    let target = Target::find(args, config.as_ref())?;
+    let request = prepare(args, now_s, &target)?;
+    if args.dry_run {
+        writeln!(out, "{}", dry_run(args, &request))?;
+        return Ok(true);
+    }
+    let unusable = |why: String| SendError::Url(request.url.clone(), why);
+    let url = Address::parse(&request.url).map_err(|why| unusable(format!("it {why}")))?;
+    let is_configured = args.base.is_none() && args.config.is_some();
+    let client = client_of_server(&url, is_configured, None);
+    let callback = HttpRequest::post(&request.url)
+        .header(header::CONTENT_TYPE, "text/xml")
+        .body(Full::from(request.body.clone()))
+        .map_err(|error| unusable(error.to_string()))?;
+    let create_time = args.create_time.unwrap_or(now_s);
+    let figures = figures::of(args, config.as_ref(), &target, create_time)?;
+    refuse_gap(args, &target, figures.as_ref()).await?;
+    let counting = Counting::before(figures).await;
+    let started_ms = elapsed_ms();
+    let sent = client.exchange(callback, LIMITS).await;
+    let answer = answer::Answer::of(sent, elapsed_ms().saturating_sub(started_ms));
+    let counting = if answer.is_accepted() { counting.after().await } else { Counting::Unasked };
+    let told = answer::Told { answer, counting, may_be_repeat: may_be_repeat(args) };
+    writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;
+    Ok(told.is_well())
+}
+
+/// A plain callback that the account is going to refuse is not sent: its signature is right, so the server notes the
+/// time as lost.
+async fn refuse_gap(args: &SendArgs, target: &Target, figures: Option<&Figures>) -> Result<(), SendError> {
+    if target.is_encrypted || args.force {
+        return Ok(());
+    }
+    // Accounts added at run time are in no configuration.
+    let is_refused = target.requires_encryption
+        || match figures {
+            Some(figures) => figures.require_encryption().await,
+            None => false,
+        };
+    if is_refused { Err(SendError::RequiresEncryption) } else { Ok(()) }
+}
+
+/// Messages have a random number unless it is given; events have none then, and are told apart by their second.
+fn may_be_repeat(args: &SendArgs) -> bool {
+    args.msg_id.is_some() || Kind::of_msg_type(&args.msg_type) == Kind::Event
+}
+
+fn prepare(args: &SendArgs, now_s: i64, target: &Target) -> Result<Request, SendError> {
+    let mut random = [0; 24];
+    getrandom::fill(&mut random)?;
+    let (number, random) = random.split_at(8);
+    let number = number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    // WeChat's own fit a signed number.
+    let msg_id = args.msg_id.unwrap_or(number >> 1);
+    let nonce = (number % 10_000_000_000).to_string();
+    let envelope = Envelope { token: &target.token, timestamp: now_s, nonce: &nonce };
+    let sealed = seal(target, &envelope, &draft(args, target, now_s, msg_id), random)?;
+    Ok(Request { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
+}
+
+fn seal(
+    target: &Target,
+    envelope: &Envelope<'_>,
+    draft: &Draft<'_>,
+    random: &[u8],
+) -> Result<Sealed, SendError> {
+    if !target.is_encrypted {
+        return Ok(envelope.plain(draft));
+    }
+    let key = AesKey::parse(target.encoding_aes_key.as_ref().ok_or(SendError::NoKey)?)?;
+    let random = random.try_into().unwrap_or_default();
+    let appid = &target.ciphertext_appid;
+    let encryption = Encryption { key: &key, appid, random, compatible: false };
+    Ok(envelope.encrypted(&encryption, draft))
+}
+
+fn draft<'a>(args: &'a SendArgs, target: &'a Target, now_s: i64, msg_id: u64) -> Draft<'a> {
+    let kind = Kind::of_msg_type(&args.msg_type);
+    Draft {
+        to_user: &target.to_user,
+        from_user: &args.from,
+        create_time: args.create_time.unwrap_or(now_s),
+        msg_type: &args.msg_type,
+        fields: fields(kind, args),
+        msg_id: if kind == Kind::Event { args.msg_id } else { Some(msg_id) },
+    }
+}
+
+/// The fields that WeChat documents for each kind.
+fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
+    let text = args.text.as_str();
+    match kind {
+        Kind::Text | Kind::Other => vec![("Content", text)],
+        Kind::Image => vec![("PicUrl", text), ("MediaId", "media")],
+        Kind::Voice => vec![("MediaId", text), ("Format", "amr")],
+        Kind::Video | Kind::ShortVideo => vec![("MediaId", text), ("ThumbMediaId", "thumb")],
+        Kind::Link => vec![("Title", text), ("Description", ""), ("Url", "https://example.com/")],
+        Kind::Location => {
+            vec![("Location_X", "39.908"), ("Location_Y", "116.397"), ("Scale", "15"), ("Label", text)]
+        }
+        Kind::File => vec![("Title", text), ("Description", ""), ("FileKey", "file")],
+        Kind::Event => vec![("Event", &args.event), ("EventKey", &args.event_key)],
+    }
+}
+
+fn dry_run(args: &SendArgs, request: &Request) -> String {
+    let Request { url, body } = request;
+    if args.json {
+        return serde_json::json!({ "url": url, "body": body }).to_string();
+    }
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    format!("curl -sS -H 'Content-Type: text/xml' --data-binary {} {}", quoted(body), quoted(url))
+}
+
+#[cfg(test)]
+mod tests;

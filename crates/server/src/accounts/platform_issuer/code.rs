@@ -1,0 +1,207 @@
+//! Pre-auth codes and authorization codes: they hold what they stand for, and only that they were used is kept.
+
+use std::collections::{BTreeSet, HashMap};
+
+use datacube::ErrorCode;
+use serde::{Deserialize, Serialize};
+use storage::store::{Change, Store};
+use system::{
+    data_key::DataKey,
+    random::{self, RandomError},
+};
+
+use super::vouched::Purpose;
+
+const FACT_PREFIX: &str = "component-code/";
+/// Used codes of a platform that are not too old yet, at most.
+const USED_MAX: usize = 100_000;
+
+/// Which code. Neither stands in for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    /// What an account's operator comes to the page with.
+    PreAuth,
+    /// What the platform gets for an approval.
+    Auth,
+}
+
+impl CodeKind {
+    /// How long it is good. Source: WeChat's pages on api_create_preauthcode and on the authorisation.
+    pub fn life_s(self) -> i64 {
+        match self {
+            CodeKind::PreAuth => 1800,
+            CodeKind::Auth => 600,
+        }
+    }
+
+    fn purpose(self, component: &str) -> Purpose<'_> {
+        let prefix = match self {
+            CodeKind::PreAuth => "preauthcode@@@",
+            CodeKind::Auth => "queryauthcode@@@",
+        };
+        Purpose { prefix, component }
+    }
+}
+
+/// What a code holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    #[serde(rename = "e")]
+    pub expires_s: i64,
+    #[serde(rename = "n")]
+    pub nonce: String,
+    /// The account that approved; none in a pre-auth code.
+    #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]
+    pub account: String,
+    /// Which authorization of it: one that was taken back and given again is another.
+    #[serde(rename = "i", default, skip_serializing_if = "String::is_empty")]
+    pub authorization: String,
+}
+
+impl Code {
+    /// A new one.
+    pub fn new(kind: CodeKind, account: &str, authorization: &str, now_s: i64) -> Result<Code, RandomError> {
+        Ok(Code {
+            expires_s: now_s + kind.life_s(),
+            nonce: random::hexadecimal(12)?,
+            account: account.to_owned(),
+            authorization: authorization.to_owned(),
+        })
+    }
+
+    /// The code as it is given out.
+    pub fn text(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
+        // Texts and a number always are JSON.
+        kind.purpose(component).text(&serde_json::to_vec(self).unwrap_or_default(), key)
+    }
+
+    /// Reads a code of this platform that is not too old. It may have been used.
+    pub fn read(
+        kind: CodeKind,
+        text: &str,
+        component: &str,
+        key: &DataKey,
+        now_s: i64,
+    ) -> Result<Code, ErrorCode> {
+        let payload = kind.purpose(component).read(text, key).ok_or(ErrorCode::CODE_INVALID)?;
+        let code: Code = serde_json::from_slice(&payload).map_err(|_| ErrorCode::CODE_INVALID)?;
+        if now_s < code.expires_s { Ok(code) } else { Err(ErrorCode::CODE_EXPIRED) }
+    }
+}
+
+/// Codes that were used and are not too old yet, by platform: end and nonce.
+#[derive(Debug, Default)]
+pub struct UsedCodes(HashMap<String, BTreeSet<(i64, String)>>);
+
+/// Whose a used code is, where that was not kept.
+const NOBODY: &str = "used";
+
+impl UsedCodes {
+    /// Those of a store.
+    pub fn load(store: &Store) -> UsedCodes {
+        let mut used = UsedCodes::default();
+        for (key, component) in store.facts(FACT_PREFIX) {
+            let code = key.strip_prefix(FACT_PREFIX).and_then(|code| code.split_once('/'));
+            let code = code.and_then(|(expires_s, nonce)| Some((expires_s.parse().ok()?, nonce.to_owned())));
+            let component = String::from_utf8_lossy(&component).into_owned();
+            used.0.entry(component).or_default().extend(code);
+        }
+        used
+    }
+
+    /// Whether a code was used.
+    pub fn has(&self, component: &str, code: &Code) -> bool {
+        let mut codes = [component, NOBODY].into_iter().filter_map(|component| self.0.get(component));
+        codes.any(|codes| codes.contains(&(code.expires_s, code.nonce.clone())))
+    }
+
+    /// Whether further ones of a platform can be noted: those that are too old go with the next.
+    pub fn has_room(&self, component: &str, now_s: i64) -> bool {
+        let Some(codes) = self.0.get(component) else { return true };
+        codes.len() < USED_MAX || codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s)
+    }
+
+    /// What makes it durable that a code was used; those that are too old by now go.
+    pub fn changes(&self, component: &str, code: &Code, now_s: i64) -> Vec<Change> {
+        let old = self.0.values().flat_map(|codes| codes.range(..(now_s, String::new())));
+        let old = old.map(|(expires_s, nonce)| fact(*expires_s, nonce, None));
+        old.chain([fact(code.expires_s, &code.nonce, Some(component.into()))]).collect()
+    }
+
+    /// Once it is durable.
+    pub fn note(&mut self, component: &str, code: &Code, now_s: i64) {
+        for codes in self.0.values_mut() {
+            while codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s) {
+                codes.pop_first();
+            }
+        }
+        let codes = self.0.entry(component.to_owned()).or_default();
+        codes.insert((code.expires_s, code.nonce.clone()));
+    }
+}
+
+fn fact(expires_s: i64, nonce: &str, value: Option<Vec<u8>>) -> Change {
+    Change::Fact { key: format!("{FACT_PREFIX}{expires_s}/{nonce}"), value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_only_as_what_it_was_given_out_as() {
+        let key = DataKey::from_bytes([1; 32]);
+        let code = Code::new(CodeKind::Auth, "wx1", "id", 1_000).unwrap();
+        let text = code.text(CodeKind::Auth, "wxc", &key);
+        let read = |kind, text: &str, component, now_s| Code::read(kind, text, component, &key, now_s);
+        assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_599), Ok(code.clone()));
+        assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_600), Err(ErrorCode::CODE_EXPIRED));
+        assert_eq!(read(CodeKind::Auth, &text, "wxd", 1_000), Err(ErrorCode::CODE_INVALID));
+        assert_eq!(read(CodeKind::PreAuth, &text, "wxc", 1_000), Err(ErrorCode::CODE_INVALID));
+        let renamed = text.replace("queryauthcode@@@", "preauthcode@@@");
+        assert_eq!(read(CodeKind::PreAuth, &renamed, "wxc", 1_000), Err(ErrorCode::CODE_INVALID));
+        assert!(text.len() < 512 && !text.contains("wx1"), "{text}");
+    }
+
+    #[test]
+    fn used_codes_are_kept_until_they_would_be_too_old() {
+        let mut used = UsedCodes::default();
+        let old = Code {
+            expires_s: 10,
+            nonce: "a".to_owned(),
+            account: String::new(),
+            authorization: String::new(),
+        };
+        let young = Code { expires_s: 50, nonce: "b".to_owned(), ..old.clone() };
+        used.note("wxc", &old, 0);
+        assert!(used.has("wxc", &old) && !used.has("wxc", &young));
+        assert_eq!(used.changes("wxc", &young, 10).len(), 1);
+        assert_eq!(used.changes("wxc", &young, 11).len(), 2, "the old one goes");
+        used.note("wxc", &young, 11);
+        assert!(!used.has("wxc", &old) && used.has("wxc", &young));
+    }
+
+    #[test]
+    fn a_platform_that_used_as_many_codes_as_are_kept_leaves_room_for_others_and_has_it_again_later() {
+        let mut used = UsedCodes::default();
+        let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
+        for number in 0..USED_MAX {
+            used.note("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
+        }
+        assert!(!used.has_room("wxfull", 600) && used.has_room("wxother", 600));
+        assert!(used.has_room("wxfull", 601));
+    }
+
+    #[test]
+    fn used_codes_are_known_after_a_restart_also_those_of_nobody() {
+        let store = Store::Memory(storage::store::Memory::default());
+        let used = UsedCodes::default();
+        let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
+        let former = Code { nonce: "former".to_owned(), ..code.clone() };
+        let mut changes = used.changes("wxc", &code, 0);
+        changes.push(fact(former.expires_s, &former.nonce, Some(b"used".to_vec())));
+        store.commit(&changes).unwrap();
+        let used = UsedCodes::load(&store);
+        assert!(used.has("wxc", &code) && used.has("wxc", &former) && !used.has("wxother", &code));
+    }
+}

@@ -1,0 +1,158 @@
+//! What a platform is told: WeChat's pushes to its authorisation-event address, sealed as all pushes are.
+
+use axum::{body::Body, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use storage::store::{Change, Store};
+use system::{
+    data_key::{DataKey, SealError},
+    random,
+};
+use wechat::callback::{
+    cipher::AesKey,
+    seal::{Envelope, Notice, Sealed},
+};
+
+use super::{Authorization, Component, code::CodeKind};
+use crate::net::body;
+
+/// What facts of this sort begin with.
+pub const FACT_PREFIX: &str = "event/";
+/// What a platform answers. Source: WeChat's pages on its pushes.
+const SUCCESS: &[u8] = b"success";
+const ANSWER_BYTES_MAX: usize = 4096;
+
+/// One push. Not shown: it holds a ticket or a code.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// Whom it is for.
+    pub component: String,
+    /// What it says.
+    pub info_type: InfoType,
+    created_s: i64,
+    fields: Vec<(String, String)>,
+}
+
+/// `InfoType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InfoType {
+    Ticket,
+    Authorized,
+    UpdateAuthorized,
+    Unauthorized,
+}
+
+impl InfoType {
+    /// WeChat's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            InfoType::Ticket => "component_verify_ticket",
+            InfoType::Authorized => "authorized",
+            InfoType::UpdateAuthorized => "updateauthorized",
+            InfoType::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// Those that became durable with what they tell of, and are not known to be in the queue yet.
+pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
+    let read = |(fact, sealed): (String, Vec<u8>)| {
+        let event = serde_json::from_slice(&key.open(&fact, &sealed).ok()?).ok();
+        if event.is_none() {
+            tracing::error!(fact, "an event for a platform cannot be read, and is not pushed");
+        }
+        event
+    };
+    store.facts(FACT_PREFIX).into_iter().filter_map(read).collect()
+}
+
+impl Event {
+    /// Makes it durable, sealed, together with what it tells of.
+    pub fn told_later(&self, key: &DataKey) -> Result<Change, SealError> {
+        let fact = self.fact();
+        let Ok(text) = serde_json::to_vec(self) else { unreachable!("an event is JSON") };
+        let sealed = key.seal(&fact, &zeroize::Zeroizing::new(text))?;
+        Ok(Change::Fact { key: fact, value: Some(sealed) })
+    }
+
+    /// Once it is in the queue.
+    pub fn told(&self) -> Change {
+        Change::Fact { key: self.fact(), value: None }
+    }
+
+    /// Seconds since what it tells of.
+    pub fn age_s(&self, now_s: i64) -> i64 {
+        now_s - self.created_s
+    }
+
+    fn fact(&self) -> String {
+        let account = self.fields.first().map_or("", |(_, account)| account);
+        format!("{FACT_PREFIX}{}/{account}/{}/{}", self.component, self.created_s, self.info_type.name())
+    }
+
+    /// The ticket of the moment.
+    pub fn ticket(component: &str, ticket: String, now_s: i64) -> Event {
+        Event {
+            component: component.to_owned(),
+            info_type: InfoType::Ticket,
+            created_s: now_s,
+            fields: vec![("ComponentVerifyTicket".to_owned(), ticket)],
+        }
+    }
+
+    /// An account authorised the platform, or changed what it gave; none if it is what it was.
+    pub fn of_approval(
+        former: Option<&Authorization>,
+        authorization: &Authorization,
+        code: Option<String>,
+        pre_auth_code: Option<String>,
+        now_s: i64,
+    ) -> Option<Event> {
+        let info_type = match former {
+            None => InfoType::Authorized,
+            Some(former) if former.permission_sets == authorization.permission_sets => return None,
+            Some(_) => InfoType::UpdateAuthorized,
+        };
+        let fields = [
+            ("AuthorizerAppid", authorization.account.clone()),
+            ("AuthorizationCode", code?),
+            ("AuthorizationCodeExpiredTime", (now_s + CodeKind::Auth.life_s()).to_string()),
+            ("PreAuthCode", pre_auth_code.unwrap_or_default()),
+        ];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+        Some(Event { component: authorization.component.clone(), info_type, created_s: now_s, fields })
+    }
+
+    /// An account took back what it gave.
+    pub fn unauthorized(authorization: &Authorization, now_s: i64) -> Event {
+        Event {
+            component: authorization.component.clone(),
+            info_type: InfoType::Unauthorized,
+            created_s: now_s,
+            fields: vec![("AuthorizerAppid".to_owned(), authorization.account.clone())],
+        }
+    }
+
+    /// The push as it is sent.
+    pub fn sealed(&self, component: &Component, now_s: i64) -> Result<Sealed, String> {
+        let config = &component.config;
+        let key = AesKey::parse(config.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        let nonce = random::alphanumeric(10).map_err(|error| error.to_string())?;
+        let notice = Notice {
+            appid: &config.appid,
+            create_time: self.created_s,
+            info_type: self.info_type.name(),
+            fields: self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        };
+        let envelope = Envelope { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
+        Ok(envelope.notice(&key, random, &notice))
+    }
+}
+
+/// Whether a platform's answer says that it took a push.
+pub async fn is_taken(status: StatusCode, content: hyper::body::Incoming) -> bool {
+    let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
+    status == StatusCode::OK && text.trim_ascii() == SUCCESS
+}

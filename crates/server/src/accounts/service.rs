@@ -1,0 +1,202 @@
+//! Changing accounts at run time: added, given other settings or new secrets, removed. Each change is durable before it
+//! holds, and they come one after the other.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use counting::Reason;
+use serde_json::Value;
+use storage::{
+    store::{AccountNumber, Change, NotDurable, Store},
+    writer::Ingest,
+};
+use system::{
+    clock::Clock,
+    current::Current,
+    data_key::DataKey,
+    random::{self, RandomError},
+};
+
+use crate::{
+    accounts::{
+        platform_issuer::{Components, event::Event},
+        platform_receiver::Received,
+        registry::{
+            Account, AccountError, Accounts, STORED_MAX,
+            settings::{FACT_PREFIX, Origin, Settings, checked, fact, kept, merged},
+        },
+    },
+    auth::access_token::Tokens,
+    config::{AccountConfig, Config},
+};
+
+/// What can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rotated {
+    /// The key that callbacks are encrypted with.
+    EncodingAesKey,
+    /// The token that callbacks are signed with.
+    Token,
+    /// The secret that callers of msgcube show.
+    Secret,
+}
+
+impl Rotated {
+    fn new_value(self) -> Result<(&'static str, String), RandomError> {
+        Ok(match self {
+            Rotated::EncodingAesKey => ("encoding_aes_key", random::encoding_aes_key()?),
+            Rotated::Token => ("token", random::alphanumeric(32)?),
+            Rotated::Secret => ("secret", random::hexadecimal(16)?),
+        })
+    }
+}
+
+/// What changing accounts needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Office<'a> {
+    pub accounts: &'a Accounts,
+    pub config: &'a Current<Config>,
+    /// The socket in use.
+    pub address: Option<SocketAddr>,
+    pub clock: &'a Clock,
+    pub store: &'a Store,
+    pub ingest: &'a Ingest,
+    pub tokens: &'a Tokens,
+    pub components: &'a Components,
+    pub key: &'a DataKey,
+    pub received: &'a Received,
+}
+
+impl Office<'_> {
+    /// Adds an account, durably, and serves it.
+    pub async fn add(&self, settings: Settings) -> Result<Arc<Account>, AccountError> {
+        let _one_at_a_time = self.accounts.changing.lock().await;
+        let config = checked(settings.clone(), Origin::Own)?;
+        self.config.get().check_loops(&[&config], self.address)?;
+        if let Some(there) = self.accounts.get(&config.appid) {
+            return self.take_over(&there, config, &settings).await;
+        }
+        if self.accounts.stored() >= STORED_MAX {
+            return Err(AccountError::TooMany);
+        }
+        let number = number_of(&config.appid, self.store)?;
+        let fact = fact(&config.appid, &settings, self.key)?;
+        let begun_s = self.clock.now_s();
+        self.ingest.serve(number, true, vec![fact]).await?;
+        let account = self.serve(number, config)?;
+        // Until this moment its callbacks were answered with 404.
+        self.ingest.lose(number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
+        Ok(account)
+    }
+
+    /// Adds an account that a platform brought and that nothing says authorised it, in its place: whoever knows the
+    /// platform's token and key could have named any.
+    async fn take_over(
+        &self,
+        there: &Account,
+        config: AccountConfig,
+        settings: &Settings,
+    ) -> Result<Arc<Account>, AccountError> {
+        let appid = &config.appid;
+        let has_settings = there.is_own() || kept(appid, self.store, self.key)?.len() > 1;
+        let left = if has_settings { None } else { self.received.leave_to_operator(appid)? };
+        let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
+        changes.push(fact(appid, settings, self.key)?);
+        let begun_s = self.clock.now_s();
+        let done = async { self.ingest.submit_all(changes)?.await }.await;
+        if let Err(error) = done {
+            self.received.stay_with_platforms(appid);
+            return Err(error.into());
+        }
+        let account = self.serve(there.number, config)?;
+        self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
+        Ok(account)
+    }
+
+    /// Changes settings of an account that was added at run time, durably. A null removes a setting.
+    pub async fn change(&self, appid: &str, changes: Settings) -> Result<Arc<Account>, AccountError> {
+        let _one_at_a_time = self.accounts.changing.lock().await;
+        self.change_locked(appid, changes).await
+    }
+
+    async fn change_locked(&self, appid: &str, changes: Settings) -> Result<Arc<Account>, AccountError> {
+        let account = self.changeable(appid)?;
+        let settings = merged(kept(appid, self.store, self.key)?, changes);
+        let is_brought = !self.received.standings(appid).is_empty();
+        let config = checked(settings.clone(), if is_brought { Origin::Brought } else { Origin::Own })?;
+        if config.appid != appid {
+            return Err(AccountError::AppidChanges);
+        }
+        self.config.get().check_loops(&[&config], self.address)?;
+        let fact = fact(appid, &settings, self.key)?;
+        let is_active = self.received.is_active(appid);
+        let was_taken = is_active || account.keys.is_some();
+        let will_be_taken = is_active || !config.token.reveal().is_empty();
+        if was_taken == will_be_taken {
+            self.ingest.submit_all(vec![fact])?.await?;
+        } else {
+            self.ingest.serve(account.number, will_be_taken, vec![fact]).await?;
+        }
+        self.serve(account.number, config)
+    }
+
+    /// Stops serving an account that was added at run time. What was counted stays; its tokens end, and what it gave to
+    /// third-party platforms: what they are to be told is returned.
+    pub async fn remove(&self, appid: &str) -> Result<Vec<Event>, AccountError> {
+        let _one_at_a_time = self.accounts.changing.lock().await;
+        let account = self.changeable(appid)?;
+        let ending = self.components.ending(appid, self.clock.now_s()).await;
+        let mut gone = ending.changes()?;
+        let (number, ended_s) = (account.number, self.clock.now_s());
+        let revocation = self.tokens.revocation(|holder| holder.appid == appid).await;
+        gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
+        gone.extend(revocation.changes());
+        let done = self.received.remove(&account, ended_s, gone).await;
+        // In any case it was not served for a moment.
+        self.ingest.lose(number, ended_s, self.clock.now_s() + 1, Reason::NotRunning);
+        done?;
+        revocation.complete();
+        Ok(ending.complete())
+    }
+
+    /// Gives an account a new secret, which is returned. The former key or callback token is still taken; a former
+    /// secret stays WeChat's, unless that is another already.
+    pub async fn rotate(&self, appid: &str, what: Rotated) -> Result<(&'static str, String), AccountError> {
+        let _one_at_a_time = self.accounts.changing.lock().await;
+        self.changeable(appid)?;
+        let settings = kept(appid, self.store, self.key)?;
+        let (name, new) = what.new_value()?;
+        let former = settings.get(name).cloned().unwrap_or(Value::Null);
+        let mut changes = Settings::from_iter([(name.to_owned(), Value::from(new.clone()))]);
+        match what {
+            Rotated::EncodingAesKey | Rotated::Token => {
+                drop(changes.insert(format!("{name}_previous"), former));
+            }
+            Rotated::Secret if settings.contains_key("upstream_secret") => {}
+            Rotated::Secret => drop(changes.insert("upstream_secret".to_owned(), former)),
+        }
+        self.change_locked(appid, changes).await?;
+        Ok((name, new))
+    }
+
+    fn changeable(&self, appid: &str) -> Result<Arc<Account>, AccountError> {
+        match self.accounts.get(appid) {
+            None => Err(AccountError::Unknown(appid.to_owned())),
+            Some(account) if account.is_configured => Err(AccountError::Configured(appid.to_owned())),
+            Some(account) => Ok(account),
+        }
+    }
+
+    fn serve(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, AccountError> {
+        let served = self.accounts.put_stored(number, config);
+        served.map_err(|error| AccountError::Unreadable(error.to_string()))
+    }
+}
+
+/// Giving a number writes to the disk, which must not hold up the runtime.
+fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
+    match tokio::runtime::Handle::current().runtime_flavor() {
+        tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),
+        _ => tokio::task::block_in_place(|| store.account(appid)),
+    }
+}

@@ -1,0 +1,213 @@
+//! Tokens against the rules as they are written down, and what one more of them costs.
+
+use std::sync::Arc;
+
+use grants::GONE_TOGETHER;
+use proptest::prelude::*;
+use storage::store::Memory;
+
+use super::*;
+
+const START_S: i64 = 1_400_000_000;
+
+/// Tokens on a store, at a moment that is set.
+struct Run {
+    tokens: Tokens,
+    store: Arc<Store>,
+    ingest: Ingest,
+    writer: storage::writer::Writer,
+    now_s: i64,
+}
+
+impl Run {
+    fn start() -> Run {
+        let store = Arc::new(Store::Memory(Memory::default()));
+        let tokens = Tokens::load(DataKey::from_bytes([1; 32]), &store);
+        let (ingest, writer) =
+            Ingest::start(store.clone(), Clock::starting_at(START_S), Arc::default(), Vec::new());
+        Run { tokens, store, ingest, writer, now_s: START_S }
+    }
+
+    async fn issue(&self, holder: &Holder) -> String {
+        let clock = Clock::starting_at(self.now_s);
+        let issued = self.tokens.issue(holder.clone(), Vec::new(), &self.ingest, &clock).await;
+        issued.unwrap().access_token
+    }
+
+    async fn issue_stable(&self, appid: &str, force: bool) -> String {
+        let clock = Clock::starting_at(self.now_s);
+        self.tokens.issue_stable(appid, force, &self.ingest, &clock).await.unwrap().access_token
+    }
+
+    /// What checking a token gives, with its holder if it is good.
+    fn check(&self, token: &str) -> Result<Holder, ErrorCode> {
+        self.tokens.with(token, Holder::clone, self.now_s)
+    }
+
+    fn facts(&self) -> usize {
+        self.store.facts(FACT_PREFIX).len()
+    }
+
+    /// How many of a holder's tokens one more looks at, those before it included that go with it.
+    fn looked_at(&self, holder: &Holder) -> usize {
+        let grants = self.tokens.read();
+        grants.good_until(holder, self.now_s + OVERLAP_S + 1..=i64::MAX).count()
+            + grants.gone(self.now_s).count()
+    }
+}
+
+/// One token of the model.
+struct Known {
+    token: String,
+    holder: Holder,
+    expires_s: i64,
+    valid_until_s: i64,
+}
+
+impl Known {
+    fn check(&self, now_s: i64) -> Result<Holder, ErrorCode> {
+        let is_superseded = self.valid_until_s < self.expires_s;
+        match now_s {
+            _ if now_s < self.valid_until_s => Ok(self.holder.clone()),
+            _ if is_superseded || now_s >= self.expires_s + REMEMBER_S => Err(ErrorCode::INVALID_CREDENTIAL),
+            _ => Err(ErrorCode::ACCESS_TOKEN_EXPIRED),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Issue { is_of_platform: bool },
+    Stable { force: bool },
+    Wait(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        any::<bool>().prop_map(|is_of_platform| Step::Issue { is_of_platform }),
+        prop::bool::weighted(0.3).prop_map(|force| Step::Stable { force }),
+        prop_oneof![
+            Just(1),
+            Just(299),
+            Just(300),
+            Just(301),
+            Just(6899),
+            Just(6901),
+            Just(7200),
+            Just(86_400)
+        ]
+        .prop_map(Step::Wait),
+    ]
+}
+
+/// Does one step to both, every token of the model compared afterwards.
+async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
+    let (holder, end_s, newest) = match step {
+        Step::Wait(seconds) => return run.now_s += seconds,
+        Step::Issue { is_of_platform } => {
+            let own = Holder::account("wx1", Endpoint::Token);
+            let holder = if is_of_platform { Holder::authorizer("wx1", "wxPlatform") } else { own };
+            (holder, run.now_s + OVERLAP_S, None)
+        }
+        Step::Stable { force } => {
+            let holder = Holder::account("wx1", Endpoint::Stable);
+            let newest = known.iter().rfind(|known| known.holder == holder && !force);
+            let good = newest.filter(|newest| newest.valid_until_s - run.now_s >= RENEW_S);
+            let end_s = if force { run.now_s } else { i64::MAX };
+            (holder, end_s, good.map(|good| good.token.clone()))
+        }
+    };
+    let token = match step {
+        Step::Stable { force } => run.issue_stable("wx1", force).await,
+        _ => run.issue(&holder).await,
+    };
+    if let Some(newest) = newest {
+        return assert_eq!(token, newest);
+    }
+    for former in known.iter_mut().filter(|known| known.holder == holder) {
+        former.valid_until_s = former.valid_until_s.min(end_s);
+    }
+    let expires_s = run.now_s + LIFE_S;
+    known.push(Known { token, holder, expires_s, valid_until_s: expires_s });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn every_token_ever_given_out_is_as_good_as_the_rules_say_also_after_a_restart(
+        steps in prop::collection::vec(step(), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (mut run, mut known) = (Run::start(), Vec::new());
+            for step in steps {
+                take(&mut run, &mut known, step).await;
+                known.iter().for_each(|known| assert_eq!(run.check(&known.token), known.check(run.now_s)));
+            }
+            run.tokens = Tokens::load(DataKey::from_bytes([1; 32]), &run.store);
+            known.iter().for_each(|known| assert_eq!(run.check(&known.token), known.check(run.now_s)));
+            run.writer.stop();
+        });
+    }
+}
+
+#[tokio::test]
+async fn one_more_token_looks_at_one_former_one_however_many_there_are_and_takes_a_few_out_at_once() {
+    let mut run = Run::start();
+    let holder = Holder::account("wx1", Endpoint::Token);
+    let count = 10 * GONE_TOGETHER;
+    for number in 0..count {
+        assert_eq!(run.looked_at(&holder), number.min(1), "beside {number} that are good");
+        run.issue(&holder).await;
+    }
+    assert_eq!(run.facts(), count);
+    // All but the newest are over: they go with the next ones, of whichever holder, not all with the first.
+    run.now_s += OVERLAP_S;
+    for number in 1..=9 {
+        assert_eq!(run.looked_at(&holder), GONE_TOGETHER + 1);
+        run.issue_stable(&format!("wx{number}"), true).await;
+        assert_eq!(run.facts(), count - number * (GONE_TOGETHER - 1));
+    }
+    run.issue(&holder).await;
+    assert_eq!(run.facts(), 11, "what is still good");
+    run.writer.stop();
+}
+
+#[tokio::test]
+async fn a_clock_set_back_gives_a_stable_token_once_and_not_with_each_call() {
+    let mut run = Run::start();
+    let before = run.issue_stable("wx1", false).await;
+    run.now_s -= 86_400;
+    let after = run.issue_stable("wx1", false).await;
+    assert_ne!(before, after, "it would live for longer than any token does");
+    assert_eq!(run.issue_stable("wx1", false).await, after);
+    run.writer.stop();
+}
+
+#[tokio::test]
+async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for_all() {
+    let run = Run::start();
+    let busy = Holder::account("wx1", Endpoint::Token);
+    let place = |holder: &Holder| std::ptr::from_ref(run.tokens.issuing.place(holder));
+    let holders = (2..).map(|number| Holder::account(&format!("wx{number}"), Endpoint::Token));
+    let mut holders = holders.into_iter();
+    let other = holders.find(|other| place(other) != place(&busy)).unwrap();
+    let turn = run.tokens.issuing.turn(&busy).await;
+    run.issue(&other).await;
+    let mut of_busy = Box::pin(run.issue(&busy));
+    assert!(is_pending(of_busy.as_mut()).await, "its own turn comes later");
+    {
+        let revocation = run.tokens.revocation(|_| true);
+        let mut revocation = std::pin::pin!(revocation);
+        assert!(is_pending(revocation.as_mut()).await, "a token is on its way");
+    }
+    drop(turn);
+    of_busy.await;
+    assert_eq!(run.tokens.revocation(|_| true).await.changes().count(), 2);
+    run.writer.stop();
+}
+
+/// Whether it has nothing yet.
+async fn is_pending<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
+}

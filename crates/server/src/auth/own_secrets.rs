@@ -1,0 +1,116 @@
+//! Secrets that msgcube's callers show and WeChat does not know: found in any text by their hashes, however many there
+//! are.
+
+use std::{collections::BTreeMap, hash::BuildHasher as _};
+
+use hashbrown::HashMap;
+use sha2::{Digest as _, Sha256};
+use system::secret::Secret;
+
+/// Shorter ones are found as whole values only: inside longer texts they may stand by chance.
+pub const INSIDE_BYTES_MIN: usize = 16;
+
+type Hash = [u8; 32];
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct OwnSecrets {
+    /// How many hold it, by the hash of the whole.
+    holders: HashMap<Hash, usize, foldhash::fast::RandomState>,
+    /// How many there are of each length, by the hash of the first bytes.
+    beginnings: HashMap<u64, BTreeMap<usize, usize>, foldhash::fast::RandomState>,
+    beginning: foldhash::fast::RandomState,
+}
+
+impl OwnSecrets {
+    /// One more holder of a secret.
+    pub fn add(&mut self, secret: &Secret) {
+        let text = secret.reveal().as_bytes();
+        *self.holders.entry(hash(text)).or_default() += 1;
+        if let Some(beginning) = self.beginning_of(text) {
+            *self.beginnings.entry(beginning).or_default().entry(text.len()).or_default() += 1;
+        }
+    }
+
+    /// One holder less.
+    pub fn remove(&mut self, secret: &Secret) {
+        let text = secret.reveal().as_bytes();
+        let hash = hash(text);
+        match self.holders.get_mut(&hash) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(self.holders.remove(&hash)),
+        }
+        let Some(beginning) = self.beginning_of(text) else { return };
+        let Some(lengths) = self.beginnings.get_mut(&beginning) else { return };
+        match lengths.get_mut(&text.len()) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(lengths.remove(&text.len())),
+        }
+        if lengths.is_empty() {
+            self.beginnings.remove(&beginning);
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.holders.is_empty()
+    }
+
+    /// Whether a text is one of them.
+    pub fn has(&self, text: &[u8]) -> bool {
+        !self.is_empty() && self.holders.contains_key(&hash(text))
+    }
+
+    /// Whether one that is long enough stands anywhere in a text.
+    pub fn stand_in(&self, text: &[u8]) -> bool {
+        if self.beginnings.is_empty() {
+            return false;
+        }
+        text.windows(INSIDE_BYTES_MIN).enumerate().any(|(at, window)| {
+            let lengths = self.beginnings.get(&self.beginning.hash_one(window));
+            let mut whole = lengths.into_iter().flat_map(|lengths| lengths.keys());
+            whole.any(|length| text.get(at..at + length).is_some_and(|found| self.has(found)))
+        })
+    }
+
+    fn beginning_of(&self, text: &[u8]) -> Option<u64> {
+        text.get(..INSIDE_BYTES_MIN).map(|first| self.beginning.hash_one(first))
+    }
+}
+
+fn hash(text: &[u8]) -> Hash {
+    Sha256::digest(text).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_found_while_somebody_holds_it() {
+        let mut secrets = OwnSecrets::default();
+        let texts: Vec<String> = (0..200).map(|number| format!("a-beginning-of-all-{number:03}")).collect();
+        for text in texts.iter().chain([&texts[7], &"short".to_owned()]) {
+            secrets.add(&Secret::new(text));
+        }
+        for text in &texts {
+            assert!(
+                secrets.has(text.as_bytes()) && secrets.stand_in(format!("xx{text}yy").as_bytes()),
+                "{text}"
+            );
+            assert!(!secrets.stand_in(&text.as_bytes()[1..]) && !secrets.stand_in(&text.as_bytes()[..21]));
+        }
+        assert!(
+            secrets.has(b"short") && !secrets.stand_in(b"short"),
+            "too short to be looked for inside texts"
+        );
+        assert!(!secrets.has(b"") && !secrets.stand_in(b""));
+        secrets.remove(&Secret::new(&texts[7]));
+        assert!(secrets.has(texts[7].as_bytes()), "another holds it still");
+        for text in texts.iter().chain([&"short".to_owned()]) {
+            secrets.remove(&Secret::new(text));
+            assert!(!secrets.has(text.as_bytes()) && !secrets.stand_in(text.as_bytes()));
+        }
+        assert!(secrets.is_empty() && secrets.beginnings.is_empty());
+    }
+}

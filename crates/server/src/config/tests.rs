@@ -1,0 +1,96 @@
+//! What the configuration says to people who made a mistake.
+
+use std::path::Path;
+
+use super::*;
+
+const ACCOUNT: &str =
+    "[[account]]\nappid = \"wx0123456789abcdef\"\nsecret = \"s3cr3t-value\"\ntoken = \"t0k3n-value\"\n";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/msgcube/msgcube.toml"), |_| None).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_empty_file_has_the_documented_defaults() {
+    let config = parse("").unwrap();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8060");
+    assert_eq!(config.data_dir, Path::new("/etc/msgcube/data"));
+    assert_eq!(config.data_key_file, Path::new("/etc/msgcube/msgcube.key"));
+    assert_eq!((config.callback_max_age_s, config.datacube), (3600, Datacube::default()));
+}
+
+#[test]
+fn unknown_keys_are_named_with_their_line() {
+    let error = parse("listen = \"127.0.0.1:1\"\nlissten = 1\n").unwrap_err();
+    assert!(error.contains("line 2") && error.contains("lissten"), "{error}");
+    let error = parse(&format!("{ACCOUNT}requre_encryption = true\n")).unwrap_err();
+    assert!(error.contains("line 5") && error.contains("requre_encryption"), "{error}");
+    let error = parse("[[component]]\nappid = \"wx1\"\ntokken = \"t\"\n").unwrap_err();
+    assert!(error.contains("line 3") && error.contains("tokken"), "{error}");
+}
+
+#[test]
+fn a_port_alone_is_named_with_its_line_and_an_address_that_works() {
+    for line in ["listen = 8060", "admin_listen = 8060", "listen = \"8060\""] {
+        let error = parse(&format!("memory_mib = 64\n{line}\n")).unwrap_err();
+        assert!(error.contains("line 2: 8060 is a port alone: write 127.0.0.1:8060"), "{error}");
+    }
+    assert_eq!(parse("listen = \"localhost:80\"").unwrap().listen.to_string(), "127.0.0.1:80");
+}
+
+#[test]
+fn keys_that_are_still_to_come_say_so() {
+    let error = parse("[store]\nkind = \"clickhouse\"\n").unwrap_err();
+    assert!(error.contains("store") && error.contains("not built yet"), "{error}");
+}
+
+#[test]
+fn no_error_and_no_debug_shows_a_secret() {
+    let broken = parse(&format!("{ACCOUNT}encoding_aes_key = \"k3y-value\"\n")).unwrap_err();
+    let mistyped = parse("[[account]]\nappid = \"wx1\"\nsecret = [\"s3cr3t-value\"]\n").unwrap_err();
+    let shown = format!("{:?}", parse(ACCOUNT).unwrap());
+    for text in [broken, mistyped, shown] {
+        assert!(!text.contains("-value"), "{text}");
+    }
+}
+
+#[test]
+fn values_that_cannot_be_are_refused_with_their_place() {
+    let twice = format!("{ACCOUNT}{ACCOUNT}");
+    let cases = [
+        (twice.as_str(), "there already"),
+        ("data_key_file = \"data/key\"", "must not lie in data_dir"),
+        ("proxies = [\"localhost\"]", "proxies: \"localhost\" is no address"),
+        ("[datacube]\nnot_ready_before = \"8:00\"", "08:00"),
+        ("[datacube]\ndate_profile = \"loose\"", "loose"),
+        ("[[account]]\nappid = \"wx1\"\ntoken = \"t\"", "secret"),
+        ("[[account]]\nappid = \"\"\ntoken = \"t\"\nsecret = \"s\"", "appid"),
+        (
+            "[[account]]\nappid = \"a\"\ntoken = \"t\"\nsecret = \"s\"\nrelay.url = \"http://localhost:8060/x\"",
+            "itself",
+        ),
+        ("[[account]]\nappid = \"a\"\ntoken = \"t\"\nsecret = \"s\"\nrelay.url = \"bot:9000\"", "relay.url"),
+        ("[upstream]\nbase = \"http://user:pass@host\"", "upstream.base"),
+        ("[upstream]\nuncovered = \"never\"", "never"),
+        ("[tls]\ncert = \"c\"", "key"),
+        (
+            "[[component]]\nappid = \"c\"\nsecret = \"s\"",
+            "component 1: token: token (or token_file) is missing",
+        ),
+        (
+            "[[component]]\nappid = \"c\"\ntoken = \"t\"\ntoken_file = \"f\"",
+            "component 1: token: give either token or token_file, not both",
+        ),
+        (
+            "[[account]]\nappid = \"a\"\ntoken_previous_file = \"no-such-file\"",
+            "account 1: token_previous_file: /etc/msgcube/no-such-file: ",
+        ),
+        ("[[component]]\nappid = \"c\"\npush_url = \"bot:9000\"", "component 1: push_url"),
+        ("[[account]]\nappid = \"a b\"\ntoken = \"t\"\nsecret = \"s\"", "printable"),
+    ];
+    for (text, expected) in cases {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -1,0 +1,361 @@
+//! The seven interfaces: one handler. The order of its checks is the contract's.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, Response, Uri, request::Parts},
+};
+use bytes::Bytes;
+use counting::{Coverage, Period, second_of_day, start_of_day_s};
+use datacube::{Day, ErrorCode, Granularity, Interface, List, Row, check_range};
+use i18n::{Text, text};
+use serde_json::{Map, Value};
+
+use super::{
+    answer,
+    caller::{Caller, Failure, caller, failure, from_hosting},
+    gateway,
+    hint::Hint,
+    record::Told,
+};
+use crate::{
+    accounts::{
+        platform_issuer::{MESSAGES, Permission},
+        registry::Account,
+    },
+    config::AccountKind,
+    http::state::App,
+    net::body::{self, BodyError},
+};
+
+/// Source: the contract.
+const BODY_BYTES_MAX: usize = 1 << 20;
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// By this, programs in Cloud Hosting tell that their call needed no token.
+const SEQUENCE: HeaderName = HeaderName::from_static("x-openapi-seqid");
+
+struct Dates {
+    begin: Day,
+    end: Day,
+}
+
+/// Answers one of the seven.
+pub async fn answer(
+    interface: &'static Interface,
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let mut caller = caller(&app, &parts, app.clock.now_s());
+    let mut is_hosted = false;
+    // Only who shows no token can come from Cloud Hosting.
+    if is_without_token(&caller)
+        && let Some(hosted) = from_hosting(&app, &parts)
+    {
+        // One that was not let in was not taken over without a token.
+        is_hosted = hosted.is_ok();
+        caller = hosted;
+        parts.uri = uri_without_token(interface);
+    }
+    let mut response = answer_to(interface, &app, caller, parts, body).await;
+    let sequence = is_hosted.then(|| app.rids.next(app.clock.now_s()).to_string());
+    if let Some(sequence) = sequence.and_then(|id| HeaderValue::try_from(id).ok()) {
+        response.headers_mut().insert(SEQUENCE, sequence);
+    }
+    response
+}
+
+fn is_without_token(caller: &Result<Caller, Failure>) -> bool {
+    matches!(caller, Err(failure) if failure.code == ErrorCode::ACCESS_TOKEN_MISSING)
+}
+
+/// Which of the seven stands at a path.
+pub fn interface_at(path: &str) -> Option<&'static Interface> {
+    Interface::by_name(path.strip_prefix("/datacube/")?)
+}
+
+/// Where a call that carries no token of ours would go, with the place of one: WeChat is asked with the real one.
+pub fn uri_without_token(interface: &Interface) -> Uri {
+    format!("{}?access_token=", interface.path()).parse().unwrap_or_default()
+}
+
+/// The same once it is known who calls, or why nobody does.
+pub async fn answer_to(
+    interface: &'static Interface,
+    app: &Arc<App>,
+    caller: Result<Caller, Failure>,
+    parts: Parts,
+    body: Body,
+) -> Response<Body> {
+    let now_s = app.clock.now_s();
+    let mut told = Told::of(app, &caller, &parts);
+    let question = match question(interface, app, caller, &parts, body, &mut told, now_s).await {
+        Ok(question) => question,
+        Err(failure) => return told.beside(refuse(interface, app, &failure)),
+    };
+    if let Some(upstream) = app.upstream()
+        && upstream.config.passes_uncovered
+        && !question.touches_covered(interface, app, now_s)
+    {
+        let account = Some(question.account).filter(|_| !question.has_real_token);
+        // WeChat's room is not taken for what is answered here.
+        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
+    }
+    match rows(interface, app, &question, now_s) {
+        Ok((list, hint)) => {
+            app.metrics.call(interface.name, 0);
+            let mut response = answer::json(bytes_of(&list));
+            answer::add_hint(&mut response, hint.as_ref());
+            response
+        }
+        Err(failure) => told.beside(refuse(interface, app, &failure)),
+    }
+}
+
+fn refuse(interface: &Interface, app: &App, failure: &Failure) -> Response<Body> {
+    app.metrics.call(interface.name, failure.code.code);
+    answer::error(app, failure.code, failure.hint.as_ref())
+}
+
+/// One line of JSON, in one allocation.
+fn bytes_of(list: &List) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(16 + 96 * list.list.len());
+    // Nothing in a row can fail to be written.
+    let _ = serde_json::to_writer(&mut bytes, list);
+    bytes
+}
+
+/// A valid request.
+struct Question {
+    account: Arc<Account>,
+    /// The caller's token is WeChat's own.
+    has_real_token: bool,
+    dates: Dates,
+    /// As it came, for WeChat.
+    body: Bytes,
+}
+
+impl Question {
+    /// Whether something was counted at any moment that it is about: its days, and the periods that they name.
+    fn touches_covered(&self, interface: &Interface, app: &App, now_s: i64) -> bool {
+        let last = named(interface, &self.dates).last();
+        let days_end_s = start_of_day_s(self.dates.end.plus_days(1));
+        let end_s = last.map_or(days_end_s, |period| period.end_s().max(days_end_s));
+        let begin_s = start_of_day_s(self.dates.begin);
+        app.store.coverage(self.account.number, |coverage| coverage.touches(begin_s, end_s, now_s))
+    }
+}
+
+async fn question(
+    interface: &Interface,
+    app: &App,
+    caller: Result<Caller, Failure>,
+    parts: &Parts,
+    body: Body,
+    told: &mut Told,
+    now_s: i64,
+) -> Result<Question, Failure> {
+    // Read before it is needed, so that rid/get can show it whatever is wrong; what is wrong with it comes in its turn.
+    let body = match &caller {
+        Ok(_) => read_body(app, body).await,
+        // Of strangers nothing is read.
+        Err(_) => Ok(Bytes::new()),
+    };
+    told.body = body.as_ref().cloned().unwrap_or_default();
+    // That an authorisation is over comes after the method, whoever finds it.
+    let comes_first = |failure: &Failure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
+    if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {
+        return Err(failure(
+            ErrorCode::REQUIRE_POST,
+            text!("send the dates as a JSON object in the body of a POST"),
+        ));
+    }
+    let caller = caller?;
+    check_permission(app, &caller)?;
+    let Caller { account, has_real_token, .. } = caller;
+    check_quota(interface, app, &account, now_s)?;
+    let body = body?;
+    let dates = read_dates(interface, app, &body, now_s)?;
+    Ok(Question { account, has_real_token, dates, body })
+}
+
+fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
+    let account = &caller.account;
+    if let Some(component) = &caller.component {
+        check_authorization(app.components.permission(component, &account.config.appid, MESSAGES))?;
+    }
+    if account.config.kind == AccountKind::Other || !account.config.certified {
+        return Err(failure(
+            ErrorCode::API_UNAUTHORIZED,
+            text!(
+                "WeChat answers certified service and subscription accounts only; see kind and certified in the configuration"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Uses one call of the day, whatever becomes of it.
+fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: i64) -> Result<(), Failure> {
+    let limit = account.config.quota_per_day;
+    if !account.calls.spend(interface, counting::day_of(now_s), limit) {
+        return Err(failure(
+            ErrorCode::DAILY_QUOTA,
+            text!(
+                "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota",
+                limit
+            ),
+        ));
+    }
+    if limit > 0 {
+        account.calls.keep_soon(&app.ingest, &app.clock);
+    }
+    Ok(())
+}
+
+/// What a platform lacks, if anything.
+pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
+    match permission {
+        Permission::Granted => Ok(()),
+        Permission::NotAuthorized => Err(failure(
+            ErrorCode::COMPONENT_NOT_AUTHORIZED,
+            text!("the account took its authorisation back; it has to authorise the platform again"),
+        )),
+        Permission::SetMissing => Err(failure(
+            ErrorCode::API_UNAUTHORIZED_TO_COMPONENT,
+            text!("permission set 1 (messages) was not granted; ask the account to authorise again with it"),
+        )),
+    }
+}
+
+async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
+    let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven);
+    read.await.map_err(|error| match error {
+        BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
+        BodyError::TooLarge => failure(ErrorCode::DATA_FORMAT, text!("the body is larger than 1 MiB")),
+        BodyError::TooSlow | BodyError::Broken => {
+            failure(ErrorCode::DATA_FORMAT, text!("the body did not arrive within 30 s"))
+        }
+    })
+}
+
+fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Result<Dates, Failure> {
+    let example = r#"{"begin_date":"2014-12-07","end_date":"2014-12-07"}"#;
+    if body.is_empty() {
+        return Err(failure(ErrorCode::EMPTY_BODY, text!("send {example}", example)));
+    }
+    let object: Map<String, Value> = serde_json::from_slice(body)
+        .map_err(|_| failure(ErrorCode::DATA_FORMAT, text!("send a JSON object: {example}", example)))?;
+    let dates = Dates { begin: date(&object, "begin_date")?, end: date(&object, "end_date")? };
+    check_dates(interface, app, &dates, now_s)?;
+    Ok(dates)
+}
+
+fn date(object: &Map<String, Value>, name: &str) -> Result<Day, Failure> {
+    let wrong = |what: Text| {
+        failure(ErrorCode::DATE_FORMAT, text!("{name} {what}; write it like \"2014-12-07\"", name, what))
+    };
+    match object.get(name) {
+        None => Err(wrong(text!("is missing"))),
+        Some(Value::String(text)) => text.parse().map_err(|error| match error {
+            datacube::DayError::Form => wrong(text!("is not of the form YYYY-MM-DD")),
+            datacube::DayError::NoSuchDay => wrong(text!("is no day of the calendar")),
+        }),
+        Some(_) => Err(wrong(text!("is not a string"))),
+    }
+}
+
+fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> Result<(), Failure> {
+    let datacube = app.config.get().datacube;
+    let yesterday = counting::day_of(now_s).plus_days(-1);
+    let last = if datacube.live { yesterday.plus_days(1) } else { yesterday };
+    check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| Failure {
+        code: ErrorCode::DATE_RANGE,
+        hint: Some(Hint::of_range(interface, error, dates.begin, last)),
+    })?;
+    let minute = second_of_day(now_s) / 60;
+    match datacube.not_ready_before_minute {
+        Some(ready) if dates.end == yesterday && minute < ready => {
+            let time = format!("{:02}:{:02}", ready / 60, ready % 60);
+            Err(failure(
+                ErrorCode::NOT_READY,
+                text!(
+                    "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now",
+                    yesterday,
+                    time
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The periods named by the days asked for, and those of them that are not over.
+struct Periods {
+    answered: Vec<Period>,
+    open: Option<Period>,
+}
+
+fn periods(interface: &Interface, dates: &Dates, live: bool, now_s: i64) -> Periods {
+    let begun = named(interface, dates).filter(|period| period.start_s() <= now_s);
+    let (answered, open): (Vec<Period>, Vec<Period>) =
+        begun.partition(|period| live || period.end_s() <= now_s);
+    Periods { answered, open: open.first().copied() }
+}
+
+/// The periods that the days name, in order.
+fn named(interface: &Interface, dates: &Dates) -> impl Iterator<Item = Period> {
+    let (begin, granularity) = (dates.begin, interface.granularity);
+    let days = (0..=dates.end.days_since(dates.begin)).map(move |n| begin.plus_days(n));
+    let named = days.filter(move |day| day.start_of(granularity) == *day);
+    named.flat_map(move |day| {
+        let hours = if granularity == Granularity::Hour { 24 } else { 1 };
+        (0..hours).map(move |hour| match granularity {
+            Granularity::Hour => Period::hour(day, hour),
+            granularity => Period::holding(granularity, day),
+        })
+    })
+}
+
+fn rows(
+    interface: &Interface,
+    app: &App,
+    question: &Question,
+    now_s: i64,
+) -> Result<(List, Option<Hint>), Failure> {
+    let Question { account, dates, .. } = question;
+    let datacube = app.config.get().datacube;
+    let mut periods = periods(interface, dates, datacube.live, now_s);
+    let partial = app.store.coverage(account.number, |coverage| {
+        let partial = periods.answered.iter().find(|period| !is_covered(coverage, **period, now_s));
+        let partial = partial.map(|period| (*period, coverage.why(period.start_s(), period.end_s(), now_s)));
+        if datacube.withhold_partial {
+            periods.answered.retain(|period| is_covered(coverage, *period, now_s));
+        }
+        partial
+    });
+    let mut list = app.store.rows(account.number, interface, &periods.answered).map_err(|error| {
+        tracing::error!(%error, interface = interface.name, "figures cannot be read");
+        Failure::from(ErrorCode::SYSTEM_ERROR)
+    })?;
+    if datacube.user_source {
+        list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
+    }
+    let hint = match (partial, periods.open) {
+        (Some((period, why)), _) if datacube.withhold_partial => {
+            Some(Hint::withheld(period.start(), &why, &account.config.appid))
+        }
+        (Some((period, why)), _) => Some(Hint::partial(period.start(), &why, &account.config.appid)),
+        (None, Some(open)) => Some(Hint::not_over(open.start(), open.last_day().plus_days(1))),
+        (None, None) if periods.answered.is_empty() => Hint::no_period(interface, dates.begin, dates.end),
+        (None, None) => None,
+    };
+    Ok((List { list }, hint))
+}
+
+fn is_covered(coverage: &Coverage, period: Period, now_s: i64) -> bool {
+    coverage.holds(period.start_s(), period.end_s(), now_s)
+}

@@ -1,0 +1,34 @@
+//! The connection that a request came by, as handlers see it: who is at its other end, and how to close it unanswered.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// The other end of the connection that a request came by; callbacks do not carry it.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+impl Peer {
+    /// Its address. One of IPv4 stays one however the socket writes it.
+    pub fn address(self) -> IpAddr {
+        self.0.ip().to_canonical()
+    }
+}
+
+/// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct CloseWithoutAnswer;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
+        for (socket, shown) in [
+            ("192.0.2.7:1", "192.0.2.7"),
+            ("[::ffff:192.0.2.7]:1", "192.0.2.7"),
+            ("[2001:db8::1]:1", "2001:db8::1"),
+        ] {
+            assert_eq!(Peer(socket.parse().unwrap()).address().to_string(), shown);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Calls of WeChat's interfaces that were answered with an error, kept in memory for `rid/get`: without secrets, the newest
+//! of each account, for seven days at most. A restart forgets them.
+
+pub mod redaction;
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use serde::Serialize;
+use system::sync::lock;
+use wechat::request_id::Rid;
+
+/// How long a call is kept, in seconds. Source: WeChat's page on rid/get.
+pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
+const OWNER_LIMITS: Limits = Limits { calls_per_account: 1000, bytes: 56 << 20 };
+const OTHERS_LIMITS: Limits = Limits { calls_per_account: 100, bytes: 8 << 20 };
+/// Bytes that an entry takes beside its texts, at most: the entry, its places in the indexes, what the allocator rounds up.
+const ENTRY_BYTES: usize = 512;
+/// Files in the data folder in which former versions kept these calls.
+const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
+
+/// A call as `rid/get` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// Unix seconds.
+    pub invoke_time: i64,
+    /// Milliseconds until the answer.
+    pub cost_in_ms: u64,
+    /// Path and query.
+    pub request_url: String,
+    /// As it came, without secrets.
+    pub request_body: String,
+    /// As it was sent.
+    pub response_body: String,
+    /// The other end of the connection.
+    pub client_ip: String,
+}
+
+/// Who made a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// The account or platform itself, which proved it.
+    Owner,
+    /// Anybody else. These calls have limits of their own, so that they push out none of the owner's.
+    Others,
+}
+
+/// A call and what it is found by.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Its rid.
+    pub rid: Rid,
+    /// Who made it.
+    pub made_by: MadeBy,
+    /// The account.
+    pub appid: String,
+    /// The platform that called in the account's name, and may see the call, too.
+    pub platform: Option<String>,
+    /// The call.
+    pub call: Call,
+}
+
+/// What is known of a rid.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The call.
+    Call(Arc<Refused>),
+    /// Another account's.
+    OfAnother,
+    /// Nothing.
+    Nothing,
+}
+
+/// All calls that are kept.
+#[derive(Debug)]
+pub struct RefusedCalls {
+    by_owner: Mutex<Ring>,
+    by_others: Mutex<Ring>,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    calls_per_account: usize,
+    /// Of all accounts together.
+    bytes: usize,
+}
+
+/// Calls in the order in which they came. Beyond a limit the oldest goes.
+#[derive(Debug)]
+struct Ring {
+    limits: Limits,
+    /// The number of the next call.
+    next: u64,
+    /// By number.
+    calls: BTreeMap<u64, Arc<Refused>>,
+    numbers: HashMap<Rid, u64>,
+    /// The numbers of each account's calls, oldest first.
+    of_account: HashMap<String, VecDeque<u64>>,
+    bytes: usize,
+}
+
+impl Default for RefusedCalls {
+    fn default() -> RefusedCalls {
+        RefusedCalls {
+            by_owner: Mutex::new(Ring::new(OWNER_LIMITS)),
+            by_others: Mutex::new(Ring::new(OTHERS_LIMITS)),
+        }
+    }
+}
+
+impl RefusedCalls {
+    /// Keeps a call.
+    pub fn keep(&self, refused: Refused, now_s: i64) {
+        let ring = match refused.made_by {
+            MadeBy::Owner => &self.by_owner,
+            MadeBy::Others => &self.by_others,
+        };
+        lock(ring).add(refused, now_s);
+    }
+
+    /// Looks a call up for an account or a platform.
+    pub fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
+        let found =
+            [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
+        match found {
+            Some(refused) if refused.is_for(appid) => Found::Call(refused),
+            Some(_) => Found::OfAnother,
+            None => Found::Nothing,
+        }
+    }
+}
+
+impl Refused {
+    fn is_for(&self, appid: &str) -> bool {
+        self.appid == appid || self.platform.as_deref() == Some(appid)
+    }
+
+    fn is_too_old(&self, now_s: i64) -> bool {
+        self.rid.at_s() < now_s - AGE_S_MAX
+    }
+
+    fn bytes(&self) -> usize {
+        let Call { request_url, request_body, response_body, client_ip, .. } = &self.call;
+        let texts = [&self.appid, request_url, request_body, response_body, client_ip];
+        // The appid stands in an index once more.
+        let texts = texts.into_iter().chain([&self.appid]).chain(&self.platform);
+        texts.map(String::capacity).sum::<usize>() + ENTRY_BYTES
+    }
+}
+
+impl Ring {
+    fn new(limits: Limits) -> Ring {
+        let (calls, numbers, of_account) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Ring { limits, next: 0, calls, numbers, of_account, bytes: 0 }
+    }
+
+    fn add(&mut self, refused: Refused, now_s: i64) {
+        self.expire(now_s);
+        let of_account = self.of_account.entry(refused.appid.clone()).or_default();
+        of_account.push_back(self.next);
+        let too_many = (of_account.len() > self.limits.calls_per_account).then(|| of_account[0]);
+        self.numbers.insert(refused.rid, self.next);
+        self.bytes += refused.bytes();
+        self.calls.insert(self.next, Arc::new(refused));
+        self.next += 1;
+        too_many.into_iter().for_each(|oldest| self.remove(oldest));
+        while self.bytes > self.limits.bytes
+            && let Some((oldest, _)) = self.calls.first_key_value()
+        {
+            self.remove(*oldest);
+        }
+    }
+
+    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<Refused>> {
+        self.expire(now_s);
+        self.calls.get(self.numbers.get(&rid)?).filter(|refused| !refused.is_too_old(now_s)).cloned()
+    }
+
+    fn expire(&mut self, now_s: i64) {
+        while let Some((oldest, refused)) = self.calls.first_key_value()
+            && refused.is_too_old(now_s)
+        {
+            self.remove(*oldest);
+        }
+    }
+
+    /// Removes a call, which is the oldest of its account.
+    fn remove(&mut self, number: u64) {
+        let Some(refused) = self.calls.remove(&number) else { return };
+        self.bytes -= refused.bytes();
+        self.numbers.remove(&refused.rid);
+        if let Some(of_account) = self.of_account.get_mut(&refused.appid) {
+            of_account.pop_front();
+            if of_account.is_empty() {
+                self.of_account.remove(&refused.appid);
+            }
+        }
+    }
+}
+
+/// Removes what former versions left in the data folder: sealed calls that nothing reads or lets expire any more.
+pub fn remove_former_files(data_dir: &Path) {
+    for path in FORMER_FILES.map(|name| data_dir.join(name)) {
+        match std::fs::remove_file(&path) {
+            Ok(()) => {
+                tracing::info!(path = %path.display(), "removed: refused calls are now kept in memory only");
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot be removed; nothing reads it any more");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wechat::request_id::Rids;
+
+    const NOW_S: i64 = 1_400_000_000;
+
+    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
+        let call = Call {
+            invoke_time: at_s,
+            cost_in_ms: 1,
+            request_url: "/datacube/getupstreammsg?access_token=***".to_owned(),
+            request_body: "x".repeat(bytes),
+            response_body: "{}".to_owned(),
+            client_ip: "192.0.2.1".to_owned(),
+        };
+        let platform = Some("wxPlatform".to_owned());
+        Refused { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
+    }
+
+    fn is_there(calls: &RefusedCalls, refused: &Refused) -> bool {
+        match calls.find(refused.rid, &refused.appid, NOW_S) {
+            Found::Call(found) => found.call == refused.call,
+            _ => false,
+        }
+    }
+
+    fn keep_all(calls: &RefusedCalls, all: &[Refused]) {
+        all.iter().for_each(|refused| calls.keep(refused.clone(), NOW_S));
+    }
+
+    /// What is counted is what is there.
+    fn is_consistent(calls: &RefusedCalls) -> bool {
+        [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
+            let ring = lock(ring);
+            let numbers: usize = ring.of_account.values().map(VecDeque::len).sum();
+            ring.bytes == ring.calls.values().map(|refused| refused.bytes()).sum::<usize>()
+                && ring.bytes <= ring.limits.bytes
+                && (numbers, ring.numbers.len()) == (ring.calls.len(), ring.calls.len())
+        })
+    }
+
+    #[test]
+    fn a_call_is_found_by_its_account_and_its_platform_alone() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        for made_by in [MadeBy::Owner, MadeBy::Others] {
+            let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
+            assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
+            calls.keep(kept.clone(), NOW_S);
+            for appid in ["wx1", "wxPlatform"] {
+                let Found::Call(found) = calls.find(kept.rid, appid, NOW_S) else { panic!("{appid}") };
+                assert_eq!(found.call, kept.call);
+            }
+            assert!(matches!(calls.find(kept.rid, "wx2", NOW_S), Found::OfAnother));
+        }
+    }
+
+    #[test]
+    fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
+        // All of one second: those that came first go first.
+        let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
+        let anyone: Vec<Refused> =
+            (0..150).map(|_| refused(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
+        keep_all(&calls, std::slice::from_ref(&other));
+        keep_all(&calls, &many);
+        keep_all(&calls, &anyone);
+        assert!(is_there(&calls, &other));
+        for (all, gone) in [(many, 3), (anyone, 50)] {
+            assert!(all[..gone].iter().all(|refused| !is_there(&calls, refused)));
+            assert!(all[gone..].iter().all(|refused| is_there(&calls, refused)));
+        }
+        assert!(is_consistent(&calls));
+    }
+
+    #[test]
+    fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
+        keep_all(&calls, std::slice::from_ref(&owners));
+        let flood: Vec<Refused> =
+            (0..10).map(|n| refused(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
+        keep_all(&calls, &flood);
+        assert!(is_there(&calls, &owners));
+        let kept: Vec<bool> = flood.iter().map(|refused| is_there(&calls, refused)).collect();
+        assert_eq!(kept, [false, false, false, true, true, true, true, true, true, true], "8 MiB hold seven");
+        assert!(is_consistent(&calls));
+    }
+
+    #[test]
+    fn all_calls_together_keep_within_64_mib() {
+        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        for n in 0..2000 {
+            for made_by in [MadeBy::Owner, MadeBy::Others] {
+                calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
+            }
+        }
+        // One that is larger than all that may be kept.
+        calls.keep(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
+        assert!(is_consistent(&calls));
+        let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
+        assert!(bytes[0] > 55 << 20 && bytes[1] == 0, "{bytes:?}");
+    }
+
+    #[test]
+    fn after_seven_days_it_is_gone() {
+        for made_by in [MadeBy::Owner, MadeBy::Others] {
+            let (calls, rids) = (RefusedCalls::default(), Rids::default());
+            let old = refused(&rids, made_by, "wx1", NOW_S, 10);
+            calls.keep(old.clone(), NOW_S);
+            calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
+            assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX), Found::Call(_)));
+            assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX + 1), Found::Nothing));
+            let (owner, others) = (lock(&calls.by_owner), lock(&calls.by_others));
+            assert_eq!(owner.calls.len() + others.calls.len() + owner.bytes + others.bytes, 0);
+            assert!(owner.of_account.is_empty() && others.of_account.is_empty());
+        }
+    }
+
+    #[test]
+    fn only_the_files_of_former_versions_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["pages.redb", "refused.damaged", "refused.redb"];
+        names.iter().for_each(|name| std::fs::write(folder.path().join(name), "x").unwrap());
+        remove_former_files(folder.path());
+        let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["pages.redb"]);
+        // Nothing left, or something that is no file: the start goes on.
+        std::fs::create_dir(folder.path().join("refused.redb")).unwrap();
+        remove_former_files(folder.path());
+    }
+}

@@ -1,0 +1,136 @@
+//! Heads of requests and answers on their way: what is left out, and the token that takes the place of ours.
+
+use axum::{
+    body::Body,
+    http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use system::secret::Secret;
+
+use crate::forward::upstream_token::Upstream;
+
+/// Headers that belong to one connection. Source: RFC 9110, section 7.6.1, and the older list of RFC 2616.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+/// What of a request is not passed on, too: keys of ours, the host of ours, what hyper settles itself, and the wish for
+/// a compressed answer, which could not be looked at.
+const NOT_PASSED: [HeaderName; 4] =
+    [header::AUTHORIZATION, header::HOST, header::EXPECT, header::ACCEPT_ENCODING];
+
+/// Takes out of a request's headers what is not passed on.
+pub fn clean(headers: &mut HeaderMap) {
+    strip(headers);
+    NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
+    // A page that called with a token names itself with it.
+    let is_telling = |referer: &HeaderValue| referer.as_bytes().windows(12).any(|w| w == b"access_token");
+    if headers.get(header::REFERER).is_some_and(is_telling) {
+        headers.remove(header::REFERER);
+    }
+}
+
+/// The request as it goes on; its headers are clean already.
+pub fn request(
+    parts: &Parts,
+    upstream: &Upstream,
+    token: Option<&Secret>,
+    body: Body,
+) -> Result<Request<Body>, http::Error> {
+    let query = parts.uri.query().map(|query| match token {
+        Some(token) => with_token(query, token.reveal()),
+        None => query.to_owned(),
+    });
+    let path = parts.uri.path();
+    let uri =
+        upstream.config.base.below(&query.map_or(path.to_owned(), |query| format!("{path}?{query}")))?;
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = uri;
+    *request.headers_mut() = parts.headers.clone();
+    Ok(request)
+}
+
+/// Takes out the headers that belong to one connection, those that `Connection` names among them.
+pub fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    HOP_BY_HOP.iter().chain(&named).for_each(|name| drop(headers.remove(name)));
+}
+
+/// The query with this token in place of the one in it; the rest byte for byte. A second token is left out: it would be
+/// one of ours, too.
+fn with_token(query: &str, token: &str) -> String {
+    let mut is_there = false;
+    let pairs = query.split('&').filter_map(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        if !is_access_token(name) {
+            return Some(pair.to_owned());
+        }
+        let first = !std::mem::replace(&mut is_there, true);
+        first.then(|| format!("access_token={}", utf8_percent_encode(token, UNRESERVED)))
+    });
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// The query without any token that `with_token` replaces or leaves out.
+pub fn without_token(query: &str) -> String {
+    let is_other = |pair: &&str| !is_access_token(pair.split('=').next().unwrap_or_default());
+    query.split('&').filter(is_other).collect::<Vec<_>>().join("&")
+}
+
+/// All that may stand in a query as it is. Source: RFC 3986.
+pub const UNRESERVED: &percent_encoding::AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+fn is_access_token(name: &str) -> bool {
+    form_urlencoded::parse(name.as_bytes()).next().is_some_and(|(name, _)| name == "access_token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_of_a_query_changes() {
+        let cases = [
+            ("access_token=ours", "access_token=R-1"),
+            ("type=%E4%B8%AD+x&access_token=ours&a&=b", "type=%E4%B8%AD+x&access_token=R-1&a&=b"),
+            ("access%5Ftoken=ours&access_token=ours", "access_token=R-1"),
+            ("xaccess_token=1&access_token=", "xaccess_token=1&access_token=R-1"),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(with_token(query, "R-1"), expected);
+        }
+        assert_eq!(with_token("access_token=x", "a&b=c%"), "access_token=a%26b%3Dc%25");
+    }
+
+    #[test]
+    fn headers_of_one_connection_stay_there() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("keep-alive", "timeout=5"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("content-type", "text/plain"),
+        ] {
+            headers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        strip(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
+    }
+}

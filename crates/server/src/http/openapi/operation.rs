@@ -1,0 +1,243 @@
+//! One operation, put together piece by piece.
+
+use std::fmt::Write as _;
+
+use datacube::ErrorCode;
+use serde_json::{Map, Value, json};
+use wechat::error_guide::Meaning;
+
+use super::named;
+
+const JSON: &str = "application/json";
+/// As WeChat writes it.
+pub const WECHAT_JSON: &str = "application/json; encoding=utf-8";
+
+/// A method of a path, as OpenAPI describes it.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// In lower case.
+    pub method: &'static str,
+    /// With its parameters in braces.
+    pub path: String,
+    id: &'static str,
+    summary: &'static str,
+    about: String,
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    responses: Map<String, Value>,
+    /// None: open to all.
+    security: Option<&'static str>,
+}
+
+impl Operation {
+    /// Nothing is said about it yet.
+    pub fn new(
+        method: &'static str,
+        path: impl Into<String>,
+        id: &'static str,
+        summary: &'static str,
+    ) -> Operation {
+        Operation {
+            method,
+            path: path.into(),
+            id,
+            summary,
+            about: String::new(),
+            parameters: Vec::new(),
+            body: None,
+            responses: Map::new(),
+            security: None,
+        }
+    }
+
+    /// What the summary does not say.
+    #[must_use]
+    pub fn about(mut self, text: &str) -> Operation {
+        self.about.push_str(text);
+        self
+    }
+
+    /// A value of the query.
+    #[must_use]
+    pub fn query(mut self, name: &str, is_required: bool, about: &str, schema: Value) -> Operation {
+        let mut parameter =
+            json!({ "name": name, "in": "query", "required": is_required, "description": about });
+        parameter["schema"] = schema;
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// The names of its values of the query.
+    pub fn query_names(&self) -> impl Iterator<Item = &str> {
+        let of_query = self.parameters.iter().filter(|parameter| parameter["in"] == "query");
+        of_query.filter_map(|parameter| parameter["name"].as_str())
+    }
+
+    /// A part of the path.
+    #[must_use]
+    pub fn part(mut self, name: &str, about: &str) -> Operation {
+        let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
+        let parameter =
+            json!({ "name": name, "in": "path", "required": true, "description": about, "schema": schema });
+        self.parameters.push(parameter);
+        self
+    }
+
+    /// The body, by its media types.
+    #[must_use]
+    pub fn body(mut self, content: Value) -> Operation {
+        let mut body = json!({ "required": true });
+        body["content"] = content;
+        self.body = Some(body);
+        self
+    }
+
+    /// A JSON body.
+    #[must_use]
+    pub fn takes(self, schema: Value, example: Value) -> Operation {
+        let mut content = content(JSON, schema);
+        content[JSON]["example"] = example;
+        self.body(content)
+    }
+
+    /// An answer with content.
+    #[must_use]
+    pub fn answers(self, status: u16, about: &str, media_type: &str, schema: Value) -> Operation {
+        let mut response = json!({ "description": about });
+        response["content"] = content(media_type, schema);
+        self.response(status, response)
+    }
+
+    /// Any answer.
+    #[must_use]
+    pub fn response(mut self, status: u16, response: Value) -> Operation {
+        self.responses.insert(status.to_string(), response);
+        self
+    }
+
+    /// An answer of the own interface.
+    #[must_use]
+    pub fn gives(self, status: u16, about: &str, schema: Value) -> Operation {
+        self.answers(status, about, JSON, schema)
+    }
+
+    /// Errors of the own interface.
+    #[must_use]
+    pub fn fails(self, errors: &[(u16, &str)]) -> Operation {
+        let add = |operation: Operation, (status, about): &(u16, &str)| {
+            operation.gives(*status, about, named("OwnError"))
+        };
+        errors.iter().fold(self, add)
+    }
+
+    /// These statuses, with an error as WeChat writes it.
+    #[must_use]
+    pub fn fails_as_wechat(self, errors: &[(u16, &str)]) -> Operation {
+        let add = |operation: Operation, (status, about): &(u16, &str)| {
+            operation.gives(*status, about, named("AnyError"))
+        };
+        errors.iter().fold(self, add)
+    }
+
+    /// Needs an access token.
+    #[must_use]
+    pub fn with_token(mut self) -> Operation {
+        self.security = Some("access_token");
+        self
+    }
+
+    /// Needs a key; without it 401, without the scope 403.
+    #[must_use]
+    pub fn with_key(mut self, scope: &str) -> Operation {
+        self.security = Some("key");
+        // Writing to a String cannot fail.
+        let _ = write!(self.about, " Needs the scope {scope}.");
+        self.response(
+            401,
+            json!({
+                "description": "no key, or one that is not known",
+                "headers": { "WWW-Authenticate": { "required": true, "schema": { "const": "Bearer" } } },
+                "content": { JSON: { "schema": named("OwnError") } },
+            }),
+        )
+        .fails(&[(403, "the key does not have the scope")])
+    }
+
+    /// WeChat's form: HTTP 200 with what was asked for, or with an error of these codes. `is_open`: WeChat itself may
+    /// have answered, so any other code may come.
+    #[must_use]
+    pub fn answers_as_wechat(mut self, success: Value, codes: &[ErrorCode], is_open: bool) -> Operation {
+        self.about.push_str("\n\n| errcode | errmsg | when |\n|---|---|---|\n");
+        for code in codes {
+            let when = Meaning::of(code.code).map(|meaning| meaning.when.english()).unwrap_or_default();
+            let _ = writeln!(self.about, "| {} | {} | {when} |", code.code, code.text);
+        }
+        let error = if is_open { named("AnyError") } else { error_of(codes) };
+        let mut response = json!({
+            "description": "what was asked for, or errcode and errmsg",
+            "headers": { "X-Msgcube-Hint": hint_en(), "X-Msgcube-Hint-Zh": hint_zh() },
+        });
+        let either = Value::Array(vec![success, error]);
+        response["content"] = content(WECHAT_JSON, json!({ "oneOf": either }));
+        self.response(200, response)
+    }
+
+    /// The Operation Object.
+    pub fn object(&self, tag: &str) -> Value {
+        let mut responses = self.responses.clone();
+        if self.path.starts_with("/v1/") && !responses.contains_key("400") {
+            let response = json!({
+                "description": "a parameter that there is not",
+                "content": content(JSON, named("OwnError")),
+            });
+            responses.insert("400".to_owned(), response);
+        }
+        let mut object = json!({
+            "operationId": self.id,
+            "summary": self.summary,
+            "tags": [tag],
+            "parameters": self.parameters,
+            "responses": responses,
+            "security": self.security.map_or(json!([]), |scheme| json!([{ scheme: [] }])),
+        });
+        if !self.about.is_empty() {
+            object["description"] = self.about.trim_start().into();
+        }
+        if let Some(body) = &self.body {
+            object["requestBody"] = body.clone();
+        }
+        object
+    }
+}
+
+/// What a body holds, by its media type.
+pub fn content(media_type: &str, schema: Value) -> Value {
+    Value::from_iter([(media_type, Value::from_iter([("schema", schema)]))])
+}
+
+fn error_of(codes: &[ErrorCode]) -> Value {
+    let code = |code: &ErrorCode| json!({ "const": code.code, "title": code.text });
+    json!({
+        "type": "object",
+        "required": ["errcode", "errmsg"],
+        "properties": {
+            "errcode": { "oneOf": codes.iter().map(code).collect::<Vec<_>>() },
+            "errmsg": { "type": "string", "pattern": "^.+ rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$" },
+        },
+        "additionalProperties": false,
+    })
+}
+
+fn hint_en() -> Value {
+    json!({
+        "description": "What would have been right, in English.",
+        "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]+$" },
+    })
+}
+
+fn hint_zh() -> Value {
+    json!({
+        "description": "The same in Chinese, as percent-encoded UTF-8.",
+        "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]+$" },
+    })
+}

@@ -1,0 +1,347 @@
+//! The way of a callback from its bytes to its outcome: whose it is, opened, queued, durable, and what is lost if it is
+//! not. Knows no HTTP: the handlers in `http` translate.
+
+mod commit;
+mod limits;
+pub mod log_throttle;
+mod loss;
+pub mod path;
+mod pending_message;
+mod platform_event;
+mod recipient;
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use counting::Reason;
+use storage::{
+    metrics::Metrics,
+    store::{self, NotDurable},
+    writer::Ingest,
+};
+use system::{clock::Clock, current::Current};
+use tokio::time::{Instant, timeout_at};
+use wechat::callback::{self, Query, Refusal};
+
+use crate::{
+    accounts::{
+        platform_issuer::{Component, Components},
+        platform_receiver::{Admission, Received},
+        registry::{Account, Accounts},
+    },
+    config::{Config, RelayConfig, WhenNotDurable},
+};
+
+pub use commit::Commit;
+pub use limits::{Limits, RelaySlot, Slot};
+use log_throttle::Refusals;
+pub use pending_message::implausible;
+use pending_message::{BroughtBy, PendingMessage};
+pub use platform_event::EventOutcome;
+pub use recipient::Recipient;
+
+/// How long a callback waits for its body and the disk, together. WeChat itself waits 5 s.
+pub const DEADLINE: Duration = Duration::from_millis(4500);
+/// The same with a relay, from the callback's first byte to the last of the bot's reply.
+pub const RELAY_DEADLINE: Duration = Duration::from_millis(4900);
+/// How long a bot waits for the disk if it is to answer in any case.
+const DISK_BEFORE_RELAY_MAX: Duration = Duration::from_secs(1);
+
+/// What taking callbacks needs.
+#[derive(Debug)]
+pub struct Intake {
+    /// The settings.
+    pub config: Arc<Current<Config>>,
+    /// The clock.
+    pub clock: Clock,
+    /// The way to the disk.
+    pub ingest: Ingest,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// Third-party platforms.
+    pub components: Arc<Components>,
+    /// The accounts that they bring.
+    pub received: Arc<Received>,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// What was logged lately.
+    pub refusals: Arc<Refusals>,
+    /// How many callbacks may be in hand at once.
+    pub limits: Limits,
+}
+
+/// What became of a callback, and with it what WeChat is to hear.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// It is durable, as a message, a repeat or a quarantined message: `success`.
+    Durable,
+    /// It is refused: WeChat hears why.
+    Refused(Refusal),
+    /// It may not be durable: the connection is closed without an answer, so that WeChat sends it again.
+    Unanswered,
+    /// It goes on to the bot, which answers.
+    PassOn(PassOn<'a>),
+}
+
+/// A callback that goes on to the bot.
+#[derive(Debug)]
+pub struct PassOn<'a> {
+    /// Where to.
+    pub relay: &'a RelayConfig,
+    /// Held until the bot has answered.
+    pub slot: RelaySlot<'a>,
+    /// Whether the callback is durable.
+    pub commit: Commit,
+}
+
+/// Waits for the disk. The commit does not depend on it: dropping it does not take the message out of the queue.
+type Committed = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
+
+/// Why nothing becomes durable of a callback.
+#[derive(Debug)]
+enum Rejection {
+    /// It is refused. If it is authentic, that may be a loss for the account.
+    Refused { refusal: Refusal, is_loss: bool },
+    /// There would be too many accounts.
+    TooManyAccounts,
+}
+
+impl Intake {
+    /// WeChat's check of the URL: the bytes to send back.
+    ///
+    /// # Errors
+    /// The signature is wrong, or there is nothing to send back.
+    pub fn verify(&self, recipient: &Recipient, query: &str) -> Result<Vec<u8>, Refusal> {
+        let keys = recipient.keys().ok_or_else(Refusal::without_keys)?;
+        let verified = callback::verify_get(keys, &Query::parse(query));
+        match &verified {
+            Ok(_) => self.metrics.callback("verified", ""),
+            Err(refusal) => self.metrics.callback("refused", refusal.reason()),
+        }
+        verified
+    }
+
+    /// A message or an event, which must be answered by then.
+    pub async fn receive<'a>(
+        self: &'a Arc<Self>,
+        recipient: &'a Recipient,
+        query: &str,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Outcome<'a> {
+        let opened = self.open(recipient, &Query::parse(query), body);
+        match (opened, recipient.relay()) {
+            (Ok(message), None) => self.record(message, deadline).await,
+            (Err(rejection), None) => self.reject(recipient, rejection),
+            (Ok(message), Some(relay)) => {
+                // Boxed, so that callbacks without a relay need not the memory of its states.
+                Box::pin(self.record_before_relay(message, recipient, relay, deadline)).await
+            }
+            (Err(rejection), Some(relay)) => self.reject_before_relay(rejection, recipient, relay),
+        }
+    }
+
+    /// Checks the signature, and opens the callback.
+    fn open(
+        &self,
+        recipient: &Recipient,
+        query: &Query<'_>,
+        body: &[u8],
+    ) -> Result<PendingMessage, Rejection> {
+        match recipient {
+            Recipient::Own(account) => self.open_own(account, query, body),
+            Recipient::ThroughPlatform { platform, appid, .. } => {
+                self.open_through(platform, appid, query, body)
+            }
+        }
+    }
+
+    fn open_own(
+        &self,
+        account: &Arc<Account>,
+        query: &Query<'_>,
+        body: &[u8],
+    ) -> Result<PendingMessage, Rejection> {
+        let now_s = self.clock.now_s();
+        let age_s_max = Some(self.config.get().callback_max_age_s);
+        let opened = match &account.keys {
+            Some(keys) => callback::open(keys, query, body, now_s, age_s_max),
+            None => Err(Refusal::without_keys()),
+        };
+        match opened {
+            Ok(message) => Ok(PendingMessage::new(account.clone(), message, None, now_s)),
+            Err(refusal) => Err(Rejection::Refused { refusal, is_loss: true }),
+        }
+    }
+
+    /// The path is not signed: whose message it is, its `ToUserName` says.
+    fn open_through(
+        &self,
+        platform: &Component,
+        appid: &str,
+        query: &Query<'_>,
+        body: &[u8],
+    ) -> Result<PendingMessage, Rejection> {
+        let now_s = self.clock.now_s();
+        let opened = callback::open_through(&platform.keys, query, body);
+        let platform = &platform.config.appid;
+        // Whoever knows the platform's token and key could send it to the path of any account.
+        let refused =
+            |refusal| Rejection::Refused { refusal, is_loss: self.received.brings(platform, appid) };
+        let (message, to_user) = opened.map_err(refused)?;
+        let create_time = message.create_time;
+        match self.received.admit(platform, appid, &to_user) {
+            Admission::Taken(account) => {
+                let brought_by = BroughtBy { platform: platform.clone(), to_user };
+                Ok(PendingMessage::new(account, message, Some(brought_by), now_s))
+            }
+            Admission::WrongToUser => Err(refused(Refusal::of_another_account(create_time))),
+            // Nothing of this account is lost: whoever has one callback could send it to this path.
+            Admission::OfAnother => {
+                Err(Rejection::Refused { refusal: Refusal::of_another_account(create_time), is_loss: false })
+            }
+            Admission::NotOfPlatform => {
+                let refusal = Refusal::not_of_platform(platform, create_time);
+                Err(Rejection::Refused { refusal, is_loss: false })
+            }
+            Admission::TooMany => Err(Rejection::TooManyAccounts),
+        }
+    }
+
+    /// Makes a message durable.
+    async fn record(&self, message: PendingMessage, deadline: Instant) -> Outcome<'static> {
+        let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
+        let Some(_slot) = self.limits.wait() else {
+            self.lose_lately(&account, Reason::TooMany);
+            return self.close("too_many_waiting");
+        };
+        let commit = async { self.enqueue(message)?.await };
+        let Ok(committed) = timeout_at(deadline, commit).await else {
+            self.lose_lately(&account, Reason::NotDurable);
+            return self.close("late");
+        };
+        match self.settle(&account, committed, quarantined_for) {
+            Ok(()) => Outcome::Durable,
+            Err(reason) => self.close(reason),
+        }
+    }
+
+    /// Puts a message into the queue.
+    fn enqueue(&self, message: PendingMessage) -> Result<Committed, NotDurable> {
+        match message.brought_by {
+            None => Ok(Box::pin(self.ingest.enqueue(message.change)?)),
+            Some(BroughtBy { platform, to_user }) => {
+                self.received.enqueue(&platform, &message.account, &to_user, message.change)
+            }
+        }
+    }
+
+    /// Counts a message that is durable. The time of one that is not is lost; the error says why.
+    fn settle(
+        &self,
+        account: &Account,
+        committed: Result<store::Outcome, NotDurable>,
+        quarantined_for: Option<&'static str>,
+    ) -> Result<(), &'static str> {
+        let reason = quarantined_for.unwrap_or("");
+        let failed = match committed {
+            Ok(store::Outcome::Counted) => {
+                self.metrics.callback("counted", reason);
+                self.metrics.counted(1);
+                return Ok(());
+            }
+            Ok(store::Outcome::Repeat) => {
+                self.metrics.callback("repeat", reason);
+                self.metrics.repeated(1);
+                return Ok(());
+            }
+            Ok(store::Outcome::Noted) => {
+                self.metrics.callback("aside", reason);
+                self.metrics.kept_aside(reason);
+                return Ok(());
+            }
+            Ok(store::Outcome::Failed(error)) => {
+                tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
+                "store"
+            }
+            Err(_) => "not_durable",
+        };
+        self.lose_lately(account, Reason::NotDurable);
+        Err(failed)
+    }
+
+    /// Makes a message durable, and lets it go on if its relay's `when_not_durable` allows it.
+    async fn record_before_relay<'a>(
+        self: &'a Arc<Self>,
+        message: PendingMessage,
+        recipient: &'a Recipient,
+        relay: &'a RelayConfig,
+        deadline: Instant,
+    ) -> Outcome<'a> {
+        let account = message.account.clone();
+        let Some(slot) = self.limits.relay(recipient) else {
+            // It is counted all the same. WeChat sends it again; that one may go on.
+            if self.enqueue(message).is_err() {
+                self.lose_lately(&account, Reason::TooMany);
+            }
+            return self.close("relay_full");
+        };
+        let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
+        match (self.commit_until(message, until).await, relay.when_not_durable) {
+            (commit @ Commit::Durable, _) | (commit, WhenNotDurable::Answer) => {
+                Outcome::PassOn(PassOn { relay, slot, commit })
+            }
+            (Commit::Failed, WhenNotDurable::Refuse) => self.close("not_durable"),
+            (Commit::Pending(_), WhenNotDurable::Refuse) => {
+                self.lose_lately(&account, Reason::NotDurable);
+                self.close("late")
+            }
+        }
+    }
+
+    /// An authentic callback that does not count goes on to the bot: it did before msgcube was put between.
+    fn reject_before_relay<'a>(
+        &'a self,
+        rejection: Rejection,
+        recipient: &'a Recipient,
+        relay: &'a RelayConfig,
+    ) -> Outcome<'a> {
+        let goes_on = match &rejection {
+            Rejection::Refused { refusal, .. } => refusal.may_be_relayed(),
+            Rejection::TooManyAccounts => relay.when_not_durable == WhenNotDurable::Answer,
+        };
+        let outcome = self.reject(recipient, rejection);
+        if !goes_on {
+            return outcome;
+        }
+        match self.limits.relay(recipient) {
+            Some(slot) => Outcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
+            None => self.close("relay_full"),
+        }
+    }
+}
+
+/// Until when a bot waits for the disk.
+fn disk_until(when_not_durable: WhenNotDurable, now: Instant, deadline: Instant) -> Instant {
+    match when_not_durable {
+        WhenNotDurable::Answer => deadline.min(now + DISK_BEFORE_RELAY_MAX),
+        WhenNotDurable::Refuse => deadline,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_disk_delays_a_bot_by_a_second_at_most_unless_it_must_be_durable_first() {
+        let now = Instant::now();
+        let in_ms = |ms| now + Duration::from_millis(ms);
+        assert_eq!(disk_until(WhenNotDurable::Answer, now, in_ms(4900)), in_ms(1000));
+        assert_eq!(
+            disk_until(WhenNotDurable::Answer, now, in_ms(300)),
+            in_ms(300),
+            "the deadline comes first"
+        );
+        assert_eq!(disk_until(WhenNotDurable::Refuse, now, in_ms(4900)), in_ms(4900));
+    }
+}

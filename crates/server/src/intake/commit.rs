@@ -1,0 +1,51 @@
+//! The commit of a callback that goes on to a bot: the bot need not wait for the disk to the end.
+
+use std::sync::Arc;
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout_at},
+};
+
+use super::{Intake, PendingMessage};
+
+/// Whether a callback that goes on to a bot is durable.
+#[derive(Debug)]
+pub enum Commit {
+    /// It is.
+    Durable,
+    /// It is not, and is noted as lost if it should be.
+    Failed,
+    /// The commit goes on; true if the callback is durable in the end.
+    Pending(JoinHandle<bool>),
+}
+
+impl Commit {
+    /// Whether it is durable by now.
+    pub async fn is_durable(self) -> bool {
+        match self {
+            Commit::Durable => true,
+            Commit::Failed => false,
+            Commit::Pending(commit) => commit.is_finished() && commit.await.unwrap_or(false),
+        }
+    }
+}
+
+impl Intake {
+    /// Puts a message into the queue and waits for the disk. After `until` the wait goes on in a task of its own.
+    pub(super) async fn commit_until(self: &Arc<Self>, message: PendingMessage, until: Instant) -> Commit {
+        let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
+        let settled = |settled| if settled { Commit::Durable } else { Commit::Failed };
+        let mut commit = match self.enqueue(message) {
+            Ok(commit) => commit,
+            Err(error) => return settled(self.settle(&account, Err(error), quarantined_for).is_ok()),
+        };
+        if let Ok(committed) = timeout_at(until, &mut commit).await {
+            return settled(self.settle(&account, committed, quarantined_for).is_ok());
+        }
+        let intake = self.clone();
+        Commit::Pending(tokio::spawn(async move {
+            intake.settle(&account, commit.await, quarantined_for).is_ok()
+        }))
+    }
+}

@@ -1,0 +1,80 @@
+//! A message that was opened and is to become durable: counted, or quarantined if its time cannot be right.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use counting::{Content, Message};
+use sha2::{Digest as _, Sha256};
+use storage::store::{Aside, Change};
+
+use crate::accounts::registry::Account;
+
+/// 2011-01-01 in Beijing. Source: the contract.
+const EARLIEST_S: i64 = 1_293_811_200;
+/// How far ahead a CreateTime may be.
+const AHEAD_S_MAX: i64 = 24 * 3600;
+
+/// A message that is to become durable.
+#[derive(Debug)]
+pub(super) struct PendingMessage {
+    pub account: Arc<Account>,
+    /// What becomes durable.
+    pub change: Change,
+    /// Why it is quarantined, that is kept without being counted.
+    pub quarantined_for: Option<&'static str>,
+    /// The platform that brought it.
+    pub brought_by: Option<BroughtBy>,
+}
+
+/// The platform that brought a message.
+#[derive(Debug)]
+pub(super) struct BroughtBy {
+    pub platform: String,
+    pub to_user: Box<str>,
+}
+
+impl PendingMessage {
+    pub fn new(
+        account: Arc<Account>,
+        message: Message,
+        brought_by: Option<BroughtBy>,
+        now_s: i64,
+    ) -> PendingMessage {
+        let quarantined_for = implausible(message.create_time, now_s);
+        let change = match quarantined_for {
+            None => Change::Message { account: account.number, message },
+            Some(reason) => Change::Aside { account: account.number, aside: quarantined(&message, reason) },
+        };
+        PendingMessage { account, change, quarantined_for, brought_by }
+    }
+}
+
+/// Why a CreateTime cannot be right, if so.
+pub fn implausible(create_time: i64, now_s: i64) -> Option<&'static str> {
+    if create_time < EARLIEST_S {
+        Some("create_time_before_2011")
+    } else if create_time > now_s.saturating_add(AHEAD_S_MAX) {
+        Some("create_time_ahead")
+    } else {
+        None
+    }
+}
+
+fn quarantined(message: &Message, reason: &str) -> Aside {
+    let (msg_id, event, event_digest) = match &message.content {
+        Content::Message { msg_id, .. } => (Some(*msg_id), None, None),
+        Content::Event { name, key, msg_id } => {
+            let digest = Sha256::digest(key.as_bytes());
+            (*msg_id, Some(name.to_string()), Some(URL_SAFE_NO_PAD.encode(&digest[..16])))
+        }
+    };
+    Aside {
+        reason: reason.to_owned(),
+        user: message.user.to_string(),
+        create_time: message.create_time,
+        msg_type: message.kind().name().to_owned(),
+        msg_id,
+        event,
+        event_digest,
+    }
+}

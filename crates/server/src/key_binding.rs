@@ -1,0 +1,257 @@
+//! Which data key a data folder belongs to: the folder keeps a fingerprint of it, so that a lost or exchanged key is
+//! noticed before tokens and sealed values die in silence.
+
+use std::path::{Path, PathBuf};
+
+use storage::store::{Change, NotDurable, Outcome, Store};
+use system::data_key::{DataKey, DataKeyError};
+
+use crate::{
+    accounts::{platform_issuer::event, platform_receiver, registry},
+    auth::access_token,
+    forward::upstream_token,
+};
+
+/// The fact with the fingerprint.
+const FACT: &str = "data_key/fingerprint";
+
+/// Facts that are sealed with the data key, each under its own name.
+const SEALED: [&str; 5] = [
+    registry::settings::FACT_PREFIX,
+    platform_receiver::SEALED_FACTS[0],
+    platform_receiver::SEALED_FACTS[1],
+    upstream_token::FACT_PREFIX,
+    event::FACT_PREFIX,
+];
+
+/// What to do about a data key that the data folder does not belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherKey {
+    /// Refuse to start.
+    Refuse,
+    /// Go on with it: whatever only the former key opens is given up.
+    Accept,
+}
+
+/// Why there is no key to go on with.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyBindingError {
+    /// The file.
+    #[error("{0}")]
+    DataKey(#[from] DataKeyError),
+    /// It is gone.
+    #[error(
+        "{key} is missing, the data key of {data_dir}. Restore it from its backup. To go on without it, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
+    )]
+    Missing { key: PathBuf, data_dir: PathBuf },
+    /// It is another.
+    #[error(
+        "{key} is not the data key of {data_dir}. Restore the right one from its backup. To go on with this one, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
+    )]
+    Other { key: PathBuf, data_dir: PathBuf },
+    /// The disk.
+    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    NotDurable(#[from] NotDurable),
+}
+
+/// The data key of a store, which holds its folder locked. A new one is made only together with a new folder.
+pub fn bound_key(
+    path: &Path,
+    data_dir: &Path,
+    store: &Store,
+    other_key: OtherKey,
+) -> Result<DataKey, KeyBindingError> {
+    let is_refused = other_key == OtherKey::Refuse;
+    let key = match DataKey::load(path)? {
+        None if is_refused && !store.is_blank() => {
+            return Err(KeyBindingError::Missing { key: path.to_owned(), data_dir: data_dir.to_owned() });
+        }
+        _ => DataKey::load_or_create(path)?,
+    };
+    let mut changes = Vec::new();
+    match belonging(&key, store) {
+        Belonging::Known => {}
+        Belonging::Unsaid => changes.push(fingerprint_of(&key)),
+        Belonging::Other if is_refused => {
+            return Err(KeyBindingError::Other { key: path.to_owned(), data_dir: data_dir.to_owned() });
+        }
+        Belonging::Other => {
+            changes.push(fingerprint_of(&key));
+            changes.extend(gone(store.facts(access_token::FACT_PREFIX)));
+        }
+    }
+    if !is_refused {
+        let sealed = sealed_facts(store).filter(|(name, sealed)| key.open(name, sealed).is_err());
+        changes.extend(gone(sealed.collect()));
+        tracing::warn!(
+            given_up =
+                changes.iter().filter(|change| matches!(change, Change::Fact { value: None, .. })).count(),
+            "what another data key made is given up; start without --accept-new-data-key from now on"
+        );
+    }
+    if !changes.is_empty() {
+        store.commit(&changes)?.iter().try_for_each(Outcome::taken)?;
+    }
+    Ok(key)
+}
+
+enum Belonging {
+    Known,
+    /// A new folder, or one of a version that kept no fingerprint.
+    Unsaid,
+    Other,
+}
+
+fn belonging(key: &DataKey, store: &Store) -> Belonging {
+    let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
+    if let Some((_, fingerprint)) = kept {
+        return if fingerprint == fingerprint_bytes(key) { Belonging::Known } else { Belonging::Other };
+    }
+    // Without a fingerprint what is sealed says whose it is.
+    let mut sealed = sealed_facts(store).peekable();
+    let is_other = sealed.peek().is_some() && sealed.all(|(name, sealed)| key.open(&name, &sealed).is_err());
+    if is_other { Belonging::Other } else { Belonging::Unsaid }
+}
+
+/// Says nothing of the key, which is random through and through.
+fn fingerprint_bytes(key: &DataKey) -> [u8; 32] {
+    key.mac(&["data key fingerprint"])
+}
+
+fn fingerprint_of(key: &DataKey) -> Change {
+    Change::Fact { key: FACT.to_owned(), value: Some(fingerprint_bytes(key).to_vec()) }
+}
+
+fn sealed_facts(store: &Store) -> impl Iterator<Item = (String, Vec<u8>)> {
+    SEALED.into_iter().flat_map(move |prefix| store.facts(prefix))
+}
+
+fn gone(facts: Vec<(String, Vec<u8>)>) -> impl Iterator<Item = Change> {
+    facts.into_iter().map(|(key, _)| Change::Fact { key, value: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use storage::store::{Embedded, Options};
+
+    struct Scene(tempfile::TempDir);
+
+    impl Scene {
+        fn new() -> Scene {
+            Scene(tempfile::tempdir().unwrap())
+        }
+
+        fn key_file(&self) -> PathBuf {
+            self.0.path().join("msgcube.key")
+        }
+
+        fn store(&self) -> Store {
+            let folder = self.0.path().join("data");
+            Store::Embedded(Box::new(Embedded::open(&folder, &Options::default()).unwrap()))
+        }
+
+        fn start(&self, other_key: OtherKey) -> Result<(Store, DataKey), KeyBindingError> {
+            let store = self.store();
+            let key = bound_key(&self.key_file(), &self.0.path().join("data"), &store, other_key)?;
+            Ok((store, key))
+        }
+
+        fn exchange_key(&self) {
+            fs::write(self.key_file(), [9; 32]).unwrap();
+            fs::set_permissions(self.key_file(), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    }
+
+    fn fact(key: &str, value: Vec<u8>) -> Change {
+        Change::Fact { key: key.to_owned(), value: Some(value) }
+    }
+
+    /// What the parts of the program keep.
+    fn fill(store: &Store, key: &DataKey) {
+        let sealed = SEALED.map(|prefix| {
+            let name = format!("{prefix}wx1");
+            fact(&name, key.seal(&name, b"{}").unwrap())
+        });
+        let plain = ["token/a", "api_key/b", "authorization/c"].map(|name| fact(name, b"{}".to_vec()));
+        store.commit(&[sealed.to_vec(), plain.to_vec()].concat()).unwrap();
+    }
+
+    fn names(store: &Store) -> Vec<String> {
+        store.facts("").into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_new_folder_gets_a_key_and_knows_it_from_then_on() {
+        let scene = Scene::new();
+        let (store, key) = scene.start(OtherKey::Refuse).unwrap();
+        assert_eq!(names(&store), [FACT]);
+        drop(store);
+        let (store, again) = scene.start(OtherKey::Refuse).unwrap();
+        assert_eq!(fingerprint_bytes(&key), fingerprint_bytes(&again));
+        drop(store);
+        fs::remove_file(scene.key_file()).unwrap();
+        assert!(matches!(scene.start(OtherKey::Refuse), Err(KeyBindingError::Missing { .. })));
+        assert!(!scene.key_file().exists(), "none is made beside a folder that has another");
+        scene.exchange_key();
+        assert!(matches!(scene.start(OtherKey::Refuse), Err(KeyBindingError::Other { .. })));
+    }
+
+    #[test]
+    fn a_start_that_was_killed_between_key_and_fingerprint_starts_again() {
+        let scene = Scene::new();
+        DataKey::load_or_create(&scene.key_file()).unwrap();
+        drop(scene.start(OtherKey::Refuse).unwrap());
+        let scene = Scene::new();
+        drop(scene.store());
+        drop(scene.start(OtherKey::Refuse).unwrap());
+    }
+
+    #[test]
+    fn a_folder_of_an_older_version_gets_the_fingerprint_of_the_key_that_opens_what_it_holds() {
+        let scene = Scene::new();
+        let key = DataKey::load_or_create(&scene.key_file()).unwrap();
+        fill(&scene.store(), &key);
+        let old = fs::read(scene.key_file()).unwrap();
+        fs::remove_file(scene.key_file()).unwrap();
+        assert!(matches!(scene.start(OtherKey::Refuse), Err(KeyBindingError::Missing { .. })));
+        scene.exchange_key();
+        assert!(matches!(scene.start(OtherKey::Refuse), Err(KeyBindingError::Other { .. })));
+        fs::write(scene.key_file(), old).unwrap();
+        let (store, _) = scene.start(OtherKey::Refuse).unwrap();
+        assert!(names(&store).contains(&FACT.to_owned()));
+    }
+
+    #[test]
+    fn another_key_that_is_accepted_once_leaves_nothing_that_a_later_start_cannot_read() {
+        for is_exchanged in [false, true] {
+            let scene = Scene::new();
+            let (store, key) = scene.start(OtherKey::Refuse).unwrap();
+            fill(&store, &key);
+            drop(store);
+            fs::remove_file(scene.key_file()).unwrap();
+            if is_exchanged {
+                scene.exchange_key();
+            }
+            assert!(scene.start(OtherKey::Refuse).is_err());
+            drop(scene.start(OtherKey::Accept).unwrap());
+            let (store, _) = scene.start(OtherKey::Refuse).unwrap();
+            assert_eq!(names(&store), ["api_key/b", "authorization/c", FACT]);
+        }
+    }
+
+    #[test]
+    fn accepting_a_key_that_belongs_takes_only_what_it_does_not_open() {
+        let scene = Scene::new();
+        let (store, key) = scene.start(OtherKey::Refuse).unwrap();
+        fill(&store, &key);
+        store.commit(&[fact("account/wx2", b"of another".to_vec())]).unwrap();
+        let all = names(&store);
+        drop(store);
+        let (store, _) = scene.start(OtherKey::Accept).unwrap();
+        let kept: Vec<String> = all.into_iter().filter(|name| name != "account/wx2").collect();
+        assert_eq!(names(&store), kept);
+    }
+}

@@ -1,0 +1,11 @@
+//! What runs: configuration, accounts, authorization, intake of callbacks, forwarding, and HTTP.
+
+pub mod accounts;
+pub mod auth;
+pub mod config;
+pub mod forward;
+pub mod http;
+pub mod intake;
+pub mod key_binding;
+pub mod net;
+pub mod reload;

@@ -1,0 +1,157 @@
+//! Planned stops: the mark that is written at the end, and what the next start makes of it. Pure.
+
+use serde::{Deserialize, Serialize};
+use system::clock::Moment;
+
+use crate::store::{Change, Store};
+
+/// The fact that holds the mark. The next start removes it before it takes a connection.
+const FACT: &str = "planned_stop";
+/// The machine's time may differ by so many seconds from the time that went by; otherwise it was set meanwhile.
+const DRIFT_S_MAX: i64 = 2;
+
+/// A stop in which every connection that was accepted was served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndMark {
+    /// The boot of the machine; another one has another clock since the boot, and other sockets.
+    boot_id: Option<String>,
+    /// When the last connection was accepted, since the boot.
+    boot_ms: u64,
+    /// The same in Unix seconds; covered until then.
+    end_s: i64,
+    /// The listening socket's inode.
+    socket: Option<u64>,
+}
+
+/// What a planned stop was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The listening socket stayed open: connections waited in it.
+    Kept { end_s: i64 },
+    /// Nobody listened for a short time.
+    Bridged { end_s: i64 },
+    /// No planned stop, or one that proves nothing; why.
+    Unproven(&'static str),
+}
+
+/// The socket that connections are taken from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListeningSocket {
+    /// Its inode, which it keeps while any process has it open.
+    pub inode: Option<u64>,
+    /// It was open before this process began.
+    pub is_handed_over: bool,
+}
+
+impl EndMark {
+    /// Of a stop that accepted its last connection then.
+    pub fn new(last_accept: &Moment, end_s: i64, socket: Option<u64>) -> EndMark {
+        let boot_id = last_accept.boot_id.as_deref().map(str::to_owned);
+        EndMark { boot_id, boot_ms: last_accept.boot_ms, end_s, socket }
+    }
+
+    /// The mark that the last process left.
+    pub fn of(store: &Store) -> Option<EndMark> {
+        let (_, value) = store.facts(FACT).into_iter().find(|(key, _)| key == FACT)?;
+        serde_json::from_slice(&value).ok()
+    }
+
+    /// Leaves the mark.
+    pub fn written(&self) -> Option<Change> {
+        let value = serde_json::to_vec(self).ok()?;
+        Some(Change::Fact { key: FACT.to_owned(), value: Some(value) })
+    }
+
+    /// Removes it: no later start may build on it.
+    pub fn removed() -> Change {
+        Change::Fact { key: FACT.to_owned(), value: None }
+    }
+
+    /// How long nobody accepted connections, if both moments are of one boot.
+    fn stopped_ms(&self, now: &Moment) -> Option<u64> {
+        let is_same_boot = self.boot_id.is_some() && self.boot_id.as_deref() == now.boot_id.as_deref();
+        now.boot_ms.checked_sub(self.boot_ms).filter(|_| is_same_boot)
+    }
+
+    /// What the stop was, now that connections are accepted again. `bridge_s`: how long it may have taken.
+    pub fn stop(&self, now: &Moment, socket: ListeningSocket, bridge_s: u32) -> Stop {
+        if bridge_s == 0 {
+            return Stop::Unproven("bridge_s is 0");
+        }
+        let Some(stopped_ms) = self.stopped_ms(now) else {
+            return Stop::Unproven("the machine was started anew, or does not tell");
+        };
+        if stopped_ms > u64::from(bridge_s) * 1000 {
+            return Stop::Unproven("the stop took longer than bridge_s");
+        }
+        let stopped_s = i64::try_from(stopped_ms / 1000).unwrap_or(i64::MAX);
+        let drift_s = now.unix_s.saturating_sub(self.end_s).saturating_sub(stopped_s);
+        if drift_s.abs() > DRIFT_S_MAX {
+            return Stop::Unproven("the machine's time was set meanwhile");
+        }
+        let end_s = self.end_s;
+        let is_same = socket.is_handed_over && socket.inode.is_some() && socket.inode == self.socket;
+        if is_same { Stop::Kept { end_s } } else { Stop::Bridged { end_s } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END_S: i64 = 1_700_000_000;
+
+    fn moment(boot: &str, after_ms: u64, unix_s: i64) -> Moment {
+        Moment { unix_s, boot_ms: 50_000 + after_ms, boot_id: Some(boot.into()) }
+    }
+
+    fn after(after_ms: u64) -> Moment {
+        moment("a", after_ms, END_S + i64::try_from(after_ms / 1000).unwrap())
+    }
+
+    fn kept(inode: u64) -> ListeningSocket {
+        ListeningSocket { inode: Some(inode), is_handed_over: true }
+    }
+
+    #[test]
+    fn only_the_same_socket_within_the_time_on_the_same_boot_leaves_no_gap() {
+        let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
+        let own = ListeningSocket { inode: Some(7), is_handed_over: false };
+        let (is_kept, is_bridged) = (Stop::Kept { end_s: END_S }, Stop::Bridged { end_s: END_S });
+        assert_eq!(end.stop(&after(0), kept(7), 4), is_kept);
+        assert_eq!(end.stop(&after(4000), kept(7), 4), is_kept);
+        assert_eq!(end.stop(&after(4000), kept(8), 4), is_bridged, "another socket");
+        assert_eq!(
+            end.stop(&after(4000), own, 4),
+            is_bridged,
+            "a socket of its own with a number used again"
+        );
+        let is_unproven = |now: &Moment, socket, bridge_s| {
+            assert!(matches!(end.stop(now, socket, bridge_s), Stop::Unproven(_)), "{now:?} {bridge_s}");
+        };
+        for socket in [kept(7), kept(8), own] {
+            is_unproven(&after(0), socket, 0);
+            is_unproven(&after(4001), socket, 4);
+            is_unproven(&after(11_000), socket, 4);
+            is_unproven(&moment("b", 1000, END_S + 1), socket, 4);
+            is_unproven(&Moment { boot_id: None, ..after(1000) }, socket, 4);
+            is_unproven(&Moment { boot_ms: 0, ..after(1000) }, socket, 4);
+            is_unproven(&moment("a", 1000, END_S + 3600), socket, 300);
+            is_unproven(&moment("a", 1000, END_S - 3600), socket, 300);
+        }
+        let nameless = EndMark { socket: None, ..end.clone() };
+        let unknown = ListeningSocket { inode: None, is_handed_over: true };
+        assert_eq!(nameless.stop(&after(0), unknown, 4), is_bridged);
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_only_until_it_is_removed() {
+        let store = Store::Memory(crate::store::Memory::default());
+        let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
+        assert_eq!(EndMark::of(&store), None);
+        store.commit(&[end.written().unwrap()]).unwrap();
+        assert_eq!(EndMark::of(&store), Some(end));
+        store.commit(&[EndMark::removed()]).unwrap();
+        assert_eq!(EndMark::of(&store), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! The plain model as a store: every message kept, every answer counted anew by the rollup. What other stores are
+//! compared with, and enough for a trial.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Mutex,
+};
+
+use counting::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
+use datacube::{Day, Interface, Row};
+
+use super::{
+    AccountNumber, Aside, Change, NewUsers, NotDurable, Outcome, Slice, StoreError, UnknownAccount,
+    statistics::Span,
+};
+use system::sync::lock;
+
+/// The plain model.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    accounts: Vec<Account>,
+    facts: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Debug, Default)]
+struct Account {
+    appid: String,
+    messages: Vec<Message>,
+    asides: Vec<Aside>,
+    coverage: Coverage,
+}
+
+impl Memory {
+    /// See [`super::Store::account`].
+    pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
+        Ok(self.reserve(appid))
+    }
+
+    /// See [`super::Store::reserve`].
+    pub fn reserve(&self, appid: &str) -> AccountNumber {
+        let mut state = lock(&self.0);
+        let known = state.accounts.iter().position(|account| account.appid == appid);
+        let number = known.unwrap_or_else(|| {
+            state.accounts.push(Account { appid: appid.to_owned(), ..Account::default() });
+            state.accounts.len() - 1
+        });
+        AccountNumber::at(number)
+    }
+
+    /// See [`super::Store::commit`].
+    pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
+        let mut state = lock(&self.0);
+        Ok(changes.iter().map(|change| state.take(change)).collect())
+    }
+
+    /// See [`super::Store::is_blank`].
+    pub fn is_blank(&self) -> bool {
+        let state = lock(&self.0);
+        state.accounts.is_empty() && state.facts.is_empty()
+    }
+
+    /// See [`super::Store::rows`].
+    pub fn rows(
+        &self,
+        account: AccountNumber,
+        interface: &Interface,
+        periods: &[Period],
+    ) -> Result<Vec<Row>, StoreError> {
+        let asked: HashSet<_> =
+            periods.iter().map(|period| (period.start(), u16::from(period.hour_of_day()))).collect();
+        let hour_of = |row: &Row| row.ref_hour.map_or(0, |hour| hour / 100);
+        let mut rows = self.look(account, |account| {
+            rollup::rollup(&account.messages, interface.granularity, interface.figures)
+        })?;
+        rows.retain(|row| asked.contains(&(row.ref_date, hour_of(row))));
+        Ok(rows)
+    }
+
+    /// See [`super::Store::slice`].
+    pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
+        let (from_s, to_s) = span.seconds();
+        let inside = |message: &&Message| (from_s..to_s).contains(&message.create_time);
+        let messages: Vec<Message> =
+            self.look(account, |account| account.messages.iter().filter(inside).cloned().collect())?;
+        let (from, to) = (day_of(from_s), day_of(to_s - 1));
+        let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
+        Ok(Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted })
+    }
+
+    /// See [`super::Store::new_users`].
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        let new_users = |account: &Account| {
+            let counted = account.messages.iter().filter(|message| message.kind().counted_type().is_some());
+            let first_day = counted.map(|message| day_of(message.create_time)).min();
+            let users = rollup::new_users(&account.messages, from, to);
+            NewUsers::new(users, from, first_day, account.coverage.since())
+        };
+        Ok(self.look(account, new_users)?)
+    }
+
+    /// See [`super::Store::coverage`].
+    pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
+        match self.look(account, |account| look(&account.coverage)) {
+            Ok(seen) => seen,
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    /// See [`super::Store::asides`].
+    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
+        let mut asides = self.look(account, |account| account.asides.clone())?;
+        asides.sort_by_key(|aside| std::cmp::Reverse(aside.create_time));
+        asides.truncate(limit);
+        Ok(asides)
+    }
+
+    /// See [`super::Store::facts`].
+    pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let state = lock(&self.0);
+        let all = state.facts.iter().filter(|(key, _)| key.starts_with(prefix));
+        all.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn look<T>(&self, account: AccountNumber, look: impl FnOnce(&Account) -> T) -> Result<T, UnknownAccount> {
+        let state = lock(&self.0);
+        state.accounts.get(account.0 as usize).map(look).ok_or(UnknownAccount(account.0))
+    }
+}
+
+impl State {
+    fn take(&mut self, change: &Change) -> Outcome {
+        match change {
+            Change::Message { account, message } => self.change(*account, |account| account.take(message)),
+            Change::Aside { account, aside } => self.change(*account, |account| account.put_aside(aside)),
+            Change::Lose { account, from_s, to_s, reason } => {
+                self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason))
+            }
+            Change::Claim { account, from_s, to_s } => {
+                self.cover(*account, |coverage| coverage.claim(*from_s, *to_s))
+            }
+            Change::Serve { at_s, accounts, reason } => {
+                self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason))
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged))
+            }
+            Change::Begin { at_s, account } => {
+                self.cover(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning))
+            }
+            Change::Cease { account } => self.cover(*account, Coverage::stop),
+            Change::Mark { at_s } => {
+                self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
+                Outcome::Noted
+            }
+            Change::Fact { key, value } => {
+                match value {
+                    Some(value) => drop(self.facts.insert(key.clone(), value.clone())),
+                    None => drop(self.facts.remove(key)),
+                }
+                Outcome::Noted
+            }
+        }
+    }
+
+    fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
+        self.accounts.get_mut(account.0 as usize).map_or_else(|| UnknownAccount(account.0).into(), change)
+    }
+
+    fn serve(&mut self, at_s: i64, accounts: &[AccountNumber], serve: impl Fn(&mut Coverage)) -> Outcome {
+        let known = self.accounts.len();
+        if let Some(unknown) = accounts.iter().find(|account| account.0 as usize >= known) {
+            return UnknownAccount(unknown.0).into();
+        }
+        for (number, account) in self.accounts.iter_mut().enumerate() {
+            if accounts.contains(&AccountNumber::at(number)) {
+                serve(&mut account.coverage);
+            } else {
+                account.coverage.stop();
+                account.coverage.cut(at_s);
+            }
+        }
+        Outcome::Noted
+    }
+
+    fn cover(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
+        self.change(account, |account| {
+            change(&mut account.coverage);
+            Outcome::Noted
+        })
+    }
+}
+
+impl Account {
+    fn take(&mut self, message: &Message) -> Outcome {
+        let before = rollup::without_repeats(&self.messages).len();
+        self.messages.push(message.clone());
+        if rollup::without_repeats(&self.messages).len() > before {
+            return Outcome::Counted;
+        }
+        self.messages.pop();
+        Outcome::Repeat
+    }
+
+    fn put_aside(&mut self, aside: &Aside) -> Outcome {
+        let same = |other: &Aside, aside: &Aside| {
+            Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..other.clone() }
+                == *aside
+        };
+        let former = aside.without_event_msg_id();
+        let is_repeat =
+            |other| same(other, aside) || former.as_ref().is_some_and(|former| same(other, former));
+        if self.asides.iter().any(is_repeat) {
+            return Outcome::Repeat;
+        }
+        self.asides.push(aside.clone());
+        Outcome::Noted
+    }
+}
+
+const _: () = assert!(Kind::ALL.len() < 16, "an entry keeps the kind in four bits");

@@ -1,0 +1,92 @@
+//! When messages begin to be taken, and when no new connection is taken any more: what lies between two processes.
+
+use std::time::Duration;
+
+use counting::Reason;
+use system::sync::lock;
+
+use super::Ingest;
+use crate::{
+    planned_stop::{EndMark, ListeningSocket, Stop},
+    store::Change,
+};
+
+/// How often a start that is not durable is tried again.
+const AGAIN_EVERY: Duration = Duration::from_millis(200);
+
+impl Ingest {
+    /// Messages are taken from now on; the time before, since the last mark, is a gap.
+    pub fn begin_anew(&self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.has_begun = true;
+        queue.serve_anew(Reason::NotRunning);
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+
+    /// Messages are taken from now on, through this socket. The time since the last process is a gap unless it stopped
+    /// as planned, and for `bridge_s` seconds at most. To be awaited before the first connection is taken: it removes
+    /// the last process's mark, which must not speak for this one.
+    pub async fn begin(&self, socket: ListeningSocket, bridge_s: u32) {
+        let accounts = {
+            let mut queue = lock(&self.shared.queue);
+            queue.socket = socket.inode;
+            if queue.has_begun {
+                return;
+            }
+            queue.served.clone()
+        };
+        let end = EndMark::of(&self.shared.store);
+        let store = &self.shared.store;
+        // Nothing of theirs can be missing yet.
+        let is_new = accounts.iter().all(|account| store.coverage(*account, |known| !known.has_begun()));
+        // What waits for the disk below does not make the stop longer: the socket holds the connections meanwhile.
+        let mut stop = self.stop_before(end.as_ref(), socket, bridge_s);
+        loop {
+            let at_s = self.shared.clock.now_s() + 1;
+            let accounts = accounts.clone();
+            let begins = match stop {
+                Stop::Kept { end_s } => Change::Resume { end_s, at_s, accounts, is_bridged: false },
+                Stop::Bridged { end_s } => Change::Resume { end_s, at_s, accounts, is_bridged: true },
+                Stop::Unproven(_) => Change::Serve { at_s, accounts, reason: Reason::NotRunning },
+            };
+            let done = async { self.submit_all(vec![begins, EndMark::removed()])?.await }.await;
+            if done.is_ok() {
+                lock(&self.shared.queue).has_begun = true;
+                if !is_new {
+                    log(stop);
+                }
+                return;
+            }
+            // While a mark stands that a later start could believe, no connection is taken.
+            stop = self.stop_before(end.as_ref(), socket, bridge_s);
+            if let Stop::Unproven(_) = stop {
+                return self.begin_anew();
+            }
+            tokio::time::sleep(AGAIN_EVERY).await;
+        }
+    }
+
+    fn stop_before(&self, end: Option<&EndMark>, socket: ListeningSocket, bridge_s: u32) -> Stop {
+        let unplanned = Stop::Unproven("the last stop was not a planned one");
+        end.map_or(unplanned, |end| end.stop(&self.shared.clock.moment(), socket, bridge_s))
+    }
+
+    /// Notes that no new connection is taken from now on, as planned: what was accepted will be served.
+    pub fn stop_listening(&self) {
+        lock(&self.shared.queue).last_accept.get_or_insert(self.shared.clock.moment());
+    }
+}
+
+fn log(stop: Stop) {
+    match stop {
+        Stop::Kept { .. } => tracing::info!("the listening socket was kept over the planned stop: no gap"),
+        Stop::Bridged { .. } => {
+            tracing::info!("a short planned stop: bridged by WeChat's repeats, no gap");
+        }
+        Stop::Unproven(why) => tracing::info!(
+            reason = Reason::NotRunning.name(),
+            "{why}: the time since the last mark is a gap for accounts that were served before"
+        ),
+    }
+}

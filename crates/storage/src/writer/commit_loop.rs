@@ -1,0 +1,235 @@
+//! The writer's loop: take all that waits, commit it, tell every waiter.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use counting::{Gap, Reason};
+use system::{clock::Stopwatch, sync::lock};
+
+use super::{COMMIT_TIME_MAX, Job, Losses, Queue, Shared};
+use crate::{
+    planned_stop::EndMark,
+    store::{Change, NotDurable, Outcome},
+};
+
+/// How often the mark is moved, in seconds. With the lag, the mark is never older than 9 s while commits succeed.
+const MARK_EVERY_S: i64 = 3;
+/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.9 s of its arrival, so
+/// whatever was lost before the mark has been noted.
+const MARK_LAG_S: i64 = 6;
+/// How long a batch gathers when the one before had many waiters: a sync costs the same for ten as for a hundred.
+const GATHERING: Duration = Duration::from_micros(200);
+/// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine
+/// slept, a commit hung, or the clock was set. What lies between is not asserted.
+const MARK_HOLE_S_MAX: i64 = 10;
+/// How long the writer sleeps at most: it looks after marks and faults also without messages.
+const TICK: Duration = Duration::from_secs(1);
+/// How long saving rests after it failed.
+const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
+
+/// From here on the runtime's own queue is worth the way there.
+const MANY_WAITERS: usize = 8;
+
+struct Batch {
+    jobs: Vec<Job>,
+    losses: Losses,
+    serve: Option<Reason>,
+    stopping: bool,
+}
+
+/// Runs until the queue stops.
+pub fn write(shared: &Shared) {
+    let mut marked_s = shared.clock.now_s();
+    let mut crowded = false;
+    let mut took = Duration::ZERO;
+    loop {
+        if crowded {
+            std::thread::sleep(GATHERING);
+        }
+        let mut batch = next_batch(shared);
+        crowded = batch.jobs.len() >= MANY_WAITERS;
+        let now_s = shared.clock.now_s();
+        let since_mark_s = now_s.saturating_sub(marked_s);
+        if !(-1..=MARK_HOLE_S_MAX).contains(&since_mark_s) {
+            if lock(&shared.queue).has_begun {
+                let reason = if took > COMMIT_TIME_MAX { Reason::NotDurable } else { Reason::NotRunning };
+                let (name, text) =
+                    (reason.name(), "the program stood still or the clock was set; that time is a gap");
+                tracing::warn!(seconds = since_mark_s, reason = name, "{text}");
+                batch.serve.get_or_insert(reason);
+            }
+            marked_s = now_s;
+        }
+        let mark_due = since_mark_s >= MARK_EVERY_S || batch.stopping;
+        let nothing_to_do =
+            batch.jobs.is_empty() && batch.serve.is_none() && batch.losses.is_empty() && !mark_due;
+        let stopping = batch.stopping;
+        let stopwatch = Stopwatch::start();
+        if !nothing_to_do && commit(shared, batch, now_s, mark_due) {
+            marked_s = if mark_due { now_s } else { marked_s };
+        }
+        took = stopwatch.elapsed();
+        if stopping && lock(&shared.queue).jobs.is_empty() {
+            return;
+        }
+    }
+}
+
+/// The second that has begun is not covered as a whole.
+fn serve(shared: &Shared, queue: &Queue, reason: Reason) -> Change {
+    Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
+}
+
+fn next_batch(shared: &Shared) -> Batch {
+    let mut queue = lock(&shared.queue);
+    if queue.jobs.is_empty() && !queue.stopping && queue.serve.is_none() {
+        let waited = shared.wake.wait_timeout(queue, TICK);
+        queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
+    }
+    Batch {
+        jobs: std::mem::take(&mut queue.jobs),
+        losses: std::mem::take(&mut queue.losses),
+        serve: queue.serve.take(),
+        stopping: queue.stopping,
+    }
+}
+
+fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
+    let of = |account| {
+        move |gap: &Gap| Change::Lose {
+            account,
+            from_s: gap.from_s,
+            to_s: gap.to_s,
+            reason: gap.reason.clone(),
+        }
+    };
+    losses.iter().flat_map(move |(account, gaps)| gaps.iter().map(of(*account)))
+}
+
+/// Commits a batch and answers its waiters; true if it is durable.
+fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
+    let serving = batch.serve.clone();
+    let mut changes: Vec<Change> = Vec::new();
+    changes.extend(batch.serve.map(|reason| serve(shared, &lock(&shared.queue), reason)));
+    // Before the mark that would otherwise cover them.
+    changes.extend(lost(&batch.losses));
+    if mark_due {
+        let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
+        let queue = lock(&shared.queue);
+        // Once nobody listens any more, time goes by uncovered.
+        let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
+        let at_s = (now_s - lag_s).min(taken_until_s);
+        changes.push(Change::Mark { at_s });
+        let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
+        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).written()));
+    }
+    let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
+    let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
+    let stopwatch = Stopwatch::start();
+    *lock(&shared.committing) = Some(stopwatch);
+    let result = shared.store.commit(&changes);
+    *lock(&shared.committing) = None;
+    if let Ok(outcomes) = &result {
+        // Before anybody is told: what is short, or what the writer itself says and the store does not take, would be
+        // acknowledged messages that are not there, or time that is wrongly covered.
+        assert_eq!(outcomes.len(), changes.len(), "an outcome for each change");
+        let own = outcomes.iter().take(first);
+        own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
+    }
+    shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
+    shared.set_fault(result.as_ref().err());
+    note(shared, serving, batch.losses, result.is_ok());
+    tell(shared, waiters, result, first);
+    !shared.is_faulty.load(Ordering::Relaxed)
+}
+
+/// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
+fn note(shared: &Shared, served: Option<Reason>, losses: Losses, is_durable: bool) {
+    let mut queue = lock(&shared.queue);
+    if !is_durable {
+        // Not even the start is durable yet, or what comes after the last mark.
+        queue.serve_anew(served.unwrap_or(Reason::NotDurable));
+        for (account, gaps) in losses {
+            gaps.into_iter().for_each(|gap| queue.lose(account, gap));
+        }
+    }
+    drop(queue);
+    if !is_durable {
+        // Without messages the next try comes with the next tick; do not spin.
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+enum Waiter {
+    One(tokio::sync::oneshot::Sender<Result<Outcome, NotDurable>>),
+    Many(tokio::sync::oneshot::Sender<Result<Vec<Outcome>, NotDurable>>, usize),
+}
+
+impl Waiter {
+    fn of(job: Job, changes: &mut Vec<Change>) -> Waiter {
+        match job {
+            Job::One(change, sender) => {
+                changes.push(change);
+                Waiter::One(sender)
+            }
+            Job::Many(many, sender) => {
+                let count = many.len();
+                changes.extend(many);
+                Waiter::Many(sender, count)
+            }
+        }
+    }
+
+    fn changes(&self) -> usize {
+        match self {
+            Waiter::One(_) => 1,
+            Waiter::Many(_, count) => *count,
+        }
+    }
+}
+
+/// Tells every waiter, by the runtime if they are many.
+fn tell(shared: &Shared, waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+    match &shared.teller {
+        Some(teller) if waiters.len() >= MANY_WAITERS => {
+            if let Err(unsent) = teller.send(Box::new(move || answer(waiters, result, first))) {
+                unsent.0();
+            }
+        }
+        _ => answer(waiters, result, first),
+    }
+}
+
+/// Tells every waiter. One that has gone away does not mind.
+fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+    let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
+    for waiter in waiters {
+        match (waiter, &mut outcomes) {
+            (Waiter::One(sender), Ok(outcomes)) => {
+                drop(sender.send(outcomes.next().ok_or_else(|| NotDurable("no outcome".to_owned()))));
+            }
+            (Waiter::Many(sender, count), Ok(outcomes)) => {
+                drop(sender.send(Ok(outcomes.take(count).collect())));
+            }
+            (Waiter::One(sender), Err(error)) => drop(sender.send(Err(error.clone()))),
+            (Waiter::Many(sender, _), Err(error)) => drop(sender.send(Err(error.clone()))),
+        }
+    }
+}
+
+/// Saves pages and lets go of memory now and then, until the queue stops.
+pub fn maintain(shared: &Shared) {
+    let mut pause = TICK;
+    while !lock(&shared.queue).stopping {
+        let queue = lock(&shared.queue);
+        if !queue.stopping {
+            drop(shared.end.wait_timeout(queue, pause));
+        }
+        pause = match shared.store.maintain(false) {
+            Ok(()) => TICK,
+            Err(error) => {
+                tracing::error!(%error, "pages cannot be saved; messages stay in the log meanwhile");
+                PAUSE_AFTER_FAILED_SAVE
+            }
+        };
+    }
+}

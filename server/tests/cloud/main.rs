@@ -1,9 +1,0 @@
-//! Cloud calls on the router: those that wx-server-sdk 4.0.2 made, as they were written down, altered ones, and ones signed
-//! here with contents that no SDK sends.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test has to stop where it cannot go on")]
-
-mod hosting;
-mod recorded;
-mod scene;
-mod signed;
-mod upstream;
