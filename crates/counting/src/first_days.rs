@@ -56,7 +56,7 @@ impl FirstDays {
     /// Brings into memory what a message of this user may change, so that [`FirstDays::record`] cannot fail.
     /// `users_saved`: of these all pages are on disk.
     pub fn open(&mut self, user: u32, users_saved: u32, tick: u64, cold: &dyn Cold) -> Result<(), ColdError> {
-        self.load_new_users(users_saved, cold)?;
+        self.load_new_users(cold)?;
         let number = user / USERS_A_PAGE;
         if let Some(page) = self.pages.get_mut(&number) {
             page.state.used = tick;
@@ -72,18 +72,14 @@ impl FirstDays {
         Ok(())
     }
 
-    fn load_new_users(&mut self, users_saved: u32, cold: &dyn Cold) -> Result<&mut NewUsers, ColdError> {
-        let key = PageKey::NewUsers;
-        match &mut self.new_users {
-            Some(_) => {}
-            none => {
-                let by_day = match cold.page(key)? {
-                    Some(bytes) => decode_counts(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
-                    None if users_saved > 0 => return Err(missing(key)),
-                    None => BTreeMap::new(),
-                };
-                *none = Some(NewUsers { by_day, state: PageState::default() });
-            }
+    fn load_new_users(&mut self, cold: &dyn Cold) -> Result<&mut NewUsers, ColdError> {
+        if self.new_users.is_none() {
+            let key = PageKey::NewUsers;
+            let by_day = match new_users_page(cold)? {
+                Some(bytes) => decode_counts(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
+                None => BTreeMap::new(),
+            };
+            self.new_users = Some(NewUsers { by_day, state: PageState::default() });
         }
         match &mut self.new_users {
             Some(new_users) => Ok(new_users),
@@ -116,13 +112,13 @@ impl FirstDays {
 
     /// How many users' first day is one of from…to.
     pub fn count(&mut self, from: Day, to: Day, cold: &dyn Cold) -> Result<u64, ColdError> {
-        let new_users = self.load_new_users(0, cold)?;
+        let new_users = self.load_new_users(cold)?;
         Ok(if from <= to { new_users.by_day.range(from..=to).map(|(_, users)| users).sum() } else { 0 })
     }
 
     /// The first day of anybody.
     pub fn earliest(&mut self, cold: &dyn Cold) -> Result<Option<Day>, ColdError> {
-        Ok(self.load_new_users(0, cold)?.by_day.keys().next().copied())
+        Ok(self.load_new_users(cold)?.by_day.keys().next().copied())
     }
 
     /// Appends the pages that changed, and all of users that were not saved before. `users`: how many there are.
@@ -184,6 +180,19 @@ impl NewUsers {
             Some(users) => *users -= 1,
             None => unreachable!("{day} is the first day of a user and of none"),
         }
+    }
+}
+
+/// The page of [`NewUsers`], none if the account has no users.
+fn new_users_page(cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
+    let key = PageKey::NewUsers;
+    match cold.page(key)? {
+        Some(page) => Ok(Some(page)),
+        None if cold.page(PageKey::Users(0))?.is_none() && cold.page(PageKey::MergedUsers)?.is_none() => {
+            Ok(None)
+        }
+        // Saved just now, all at once; else it was lost, and must not pass for an account without users.
+        None => cold.page(key)?.ok_or(missing(key)).map(Some),
     }
 }
 

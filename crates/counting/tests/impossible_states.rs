@@ -10,7 +10,7 @@ use std::{
 
 use counting::{
     Account, Admitted, Cold, ColdError, Content, Counters, Entry, Kind, Message, MessageEntry, PageKey,
-    Senders, UNNAMED, day_of, varint::Reader,
+    Piece, Senders, UNNAMED, day_of, varint::Reader,
 };
 
 #[derive(Default)]
@@ -118,4 +118,36 @@ fn figures_with_events_of_all_names_are_read_as_they_were_written() {
     senders.counters().encode(&mut bytes);
     let read = Counters::decode(&mut Reader::new(&bytes));
     assert_eq!(read.as_ref(), Ok(&senders.counters()));
+}
+
+#[test]
+fn pages_that_were_lost_are_damage_and_not_an_empty_day() {
+    let day = day_of(START_S);
+    let month = day.first_of_month();
+    let lost = |key| {
+        let pages = saved(3);
+        assert!(pages.0.borrow_mut().remove(&key).is_some(), "{key:?} was saved");
+        pages
+    };
+    for (key, piece) in
+        [(PageKey::DaySenders(day), Piece::Day(day)), (PageKey::MonthSenders(month), Piece::Month(month))]
+    {
+        let added = piece.add_cold(&lost(key), &mut Senders::default());
+        assert!(matches!(added, Err(ColdError::Damaged(found, _)) if found == key), "{added:?}");
+    }
+    let new_users = Account::default().new_users(day, day, &lost(PageKey::NewUsers));
+    assert!(matches!(new_users, Err(ColdError::Damaged(PageKey::NewUsers, _))), "{new_users:?}");
+    for key in [PageKey::FirstDays(0), PageKey::NewUsers] {
+        let admitted = Account::default().admit(&message(1, 9), 0, &lost(key));
+        assert!(matches!(admitted, Err(ColdError::Damaged(found, _)) if found == key), "{admitted:?}");
+    }
+}
+
+#[test]
+fn a_sorted_page_of_users_that_was_lost_is_damage_and_not_a_new_user() {
+    let pages = saved(3);
+    let mut merged = vec![3];
+    pages.0.borrow_mut().entry(PageKey::MergedUsers).or_default().append(&mut merged);
+    let admitted = Account::default().admit(&message(1, 9), 0, &pages);
+    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::SortedUsers, _))), "{admitted:?}");
 }
