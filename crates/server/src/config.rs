@@ -2,11 +2,11 @@
 
 mod account;
 mod cloud;
-mod component;
 mod difference;
 mod file;
 mod listen;
 mod networks;
+mod platform;
 mod secrets;
 
 use std::{
@@ -22,10 +22,10 @@ pub use account::{
     AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, WhenNotDurable, has_usual_form,
 };
 pub use cloud::CloudConfig;
-pub use component::{ComponentConfig, Role};
 pub use difference::{AccountsChanged, ChangedAccount, Difference};
 pub use listen::{ListenError, listen_address};
 pub use networks::Networks;
+pub use platform::{PlatformConfig, Role};
 pub use secrets::SecretFiles;
 
 /// Bounds of `memory_mib`.
@@ -65,7 +65,7 @@ pub struct Config {
     /// The accounts, by appid each once.
     pub accounts: Vec<AccountConfig>,
     /// Third-party platforms, by appid each once.
-    pub components: Vec<ComponentConfig>,
+    pub components: Vec<PlatformConfig>,
     /// Cloud environments, by name each once.
     pub clouds: Vec<CloudConfig>,
 }

@@ -1,6 +1,7 @@
 //! HTTP: which path is answered by whom. The only place, with the modules below it, that knows status codes.
 
 mod activity;
+mod admin_api;
 mod analysis;
 mod answer;
 mod answering;
@@ -8,7 +9,6 @@ mod applicant;
 mod callback;
 mod caller;
 mod cloud;
-mod component;
 mod concurrency_limit;
 mod connection;
 mod consent_tries;
@@ -21,9 +21,9 @@ mod limit_call;
 mod limits;
 pub mod openapi;
 mod operation;
-mod own;
 pub mod page;
 mod pieces;
+mod platform;
 mod record;
 mod relay;
 mod serve;
@@ -40,8 +40,8 @@ use datacube::INTERFACES;
 
 use crate::{http::state::App, intake::path};
 
-pub use component::push;
 pub use connection::Peer;
+pub use platform::push;
 pub use serve::{Routes, Watcher, serve};
 
 /// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
@@ -51,7 +51,7 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/cloud/admin", post(cloud::admin))
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(everywhere(&app))
-        .merge(component::router());
+        .merge(platform::router());
     let router =
         router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), app, is_public: true }
@@ -74,7 +74,7 @@ fn everywhere(app: &Arc<App>) -> Router<Arc<App>> {
         router = router.route(&interface.path(), any(handler));
     }
     router
-        .merge(own::router(app))
+        .merge(admin_api::router(app))
         .merge(operation::router())
         .merge(limits::router())
         .merge(debug::router())

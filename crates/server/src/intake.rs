@@ -24,7 +24,7 @@ use wechat::callback::{self, Query, Refusal};
 
 use crate::{
     accounts::{
-        platform_issuer::{Component, Components},
+        platform_issuer::{Platform, Platforms},
         platform_receiver::{Admission, Received},
         registry::{Account, Accounts},
     },
@@ -33,7 +33,7 @@ use crate::{
 
 pub use commit::Commit;
 pub use limits::{Limits, RelaySlot, Slot};
-use log_throttle::Refusals;
+use log_throttle::LogThrottle;
 pub use pending_message::implausible;
 use pending_message::{BroughtBy, PendingMessage};
 pub use platform_event::EventOutcome;
@@ -58,13 +58,13 @@ pub struct Intake {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
-    pub components: Arc<Components>,
+    pub components: Arc<Platforms>,
     /// The accounts that they bring.
     pub received: Arc<Received>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// What was logged lately.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<LogThrottle>,
     /// How many callbacks may be in hand at once.
     pub limits: Limits,
 }
@@ -176,7 +176,7 @@ impl Intake {
     /// The path is not signed: whose message it is, its `ToUserName` says.
     fn open_through(
         &self,
-        platform: &Component,
+        platform: &Platform,
         appid: &str,
         query: &Query<'_>,
         body: &[u8],

@@ -13,13 +13,13 @@ use system::{clock::Clock, current::Current, data_key::DataKey};
 
 use crate::{
     accounts::{
-        platform_issuer::{Component, Components},
+        platform_issuer::{Platform, Platforms},
         platform_receiver::{Gone, Received},
         registry::{Account, Accounts},
     },
     auth::access_token::Tokens,
     config::{AccountConfig, AccountsChanged, Config, Difference},
-    forward::upstream_token::Upstream,
+    forward::upstream_token::UpstreamTokens,
     net::tls::{Pair, Tls},
 };
 
@@ -77,9 +77,9 @@ pub struct Reload<'a> {
     pub key: &'a DataKey,
     pub metrics: &'a Arc<Metrics>,
     pub accounts: &'a Accounts,
-    pub components: &'a Components,
+    pub components: &'a Platforms,
     pub received: &'a Received,
-    pub upstream: &'a Current<Option<Arc<Upstream>>>,
+    pub upstream: &'a Current<Option<Arc<UpstreamTokens>>>,
     pub tls: Option<&'a Tls>,
 }
 
@@ -90,7 +90,7 @@ struct Prepared {
     certificate: Option<Pair>,
     accounts: Vec<Arc<Account>>,
     gone: Vec<Gone>,
-    components: Vec<Component>,
+    components: Vec<Platform>,
 }
 
 impl Reload<'_> {
@@ -221,7 +221,7 @@ impl Reload<'_> {
         }
         let next = config.upstream.clone().map(|settings| match &*served {
             Some(upstream) => upstream.with(settings),
-            None => Upstream::new(
+            None => UpstreamTokens::new(
                 settings,
                 self.store,
                 self.key.clone(),

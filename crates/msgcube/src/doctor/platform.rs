@@ -7,7 +7,7 @@ use i18n::text;
 use i18n::{Lang, format};
 use jiff::Timestamp;
 use serde_json::Value;
-use server::config::{ComponentConfig, Role};
+use server::config::{PlatformConfig, Role};
 
 use super::{callback::path_part, finding::Finding, installation::Installation, relay, serving::Served};
 
@@ -17,7 +17,7 @@ const TICKET_LATE_S: i64 = 15 * 60;
 const EVENT_LATE_S: i64 = 60;
 
 /// One platform.
-pub async fn check(scene: &Installation, platform: &ComponentConfig, served: &Served) -> Vec<Finding> {
+pub async fn check(scene: &Installation, platform: &PlatformConfig, served: &Served) -> Vec<Finding> {
     let Some(place) = scene.callbacks().filter(|_| scene.url.is_some() || served.is_alive) else {
         let found = text!("the server does not answer").in_lang(scene.lang);
         let skipped = Finding::skipped("platform_state", found);
@@ -57,7 +57,7 @@ fn unknown_state(lang: Lang) -> Finding {
 }
 
 /// What the running server says of it, if it says anything; or in what it differs from the configuration.
-async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Option<Value>, Finding> {
+async fn state(scene: &Installation, platform: &PlatformConfig) -> Result<Option<Value>, Finding> {
     let path = format!("/v1/components/{}", path_part(&platform.appid));
     let Some(Ok(answer)) = scene.get_own(&path).await else { return Ok(None) };
     let lang = scene.lang;
@@ -92,7 +92,7 @@ async fn state(scene: &Installation, platform: &ComponentConfig) -> Result<Optio
 }
 
 /// Where its events go. It is sent nothing signed, so there is nothing that it could act upon.
-async fn push_url(scene: &Installation, platform: &ComponentConfig) -> Vec<Finding> {
+async fn push_url(scene: &Installation, platform: &PlatformConfig) -> Vec<Finding> {
     if let Some(url) = &platform.push_url {
         return relay::push_url(scene, url).await;
     }

@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode_str;
 use server::{
-    config::{AccountConfig, ComponentConfig, Config, Role},
+    config::{AccountConfig, Config, PlatformConfig, Role},
     intake::path,
 };
 use system::secret::Secret;
@@ -140,7 +140,7 @@ impl Configured {
 
     /// Of an account that a platform brings. An operator may have said what its `ToUserName` is.
     fn through(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
-        let is_it = |known: &&ComponentConfig| known.appid == component && known.role == Role::Receive;
+        let is_it = |known: &&PlatformConfig| known.appid == component && known.role == Role::Receive;
         let found = config.components.iter().find(is_it);
         let none = || SendError::NoPlatform(component.to_owned(), There::of(config));
         let found = found.ok_or_else(none)?;

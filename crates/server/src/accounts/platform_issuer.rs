@@ -23,10 +23,10 @@ use wechat::callback::{AccountKeys, KeyError};
 
 use crate::{
     auth::own_secrets::OwnSecrets,
-    config::{ComponentConfig, Role},
+    config::{PlatformConfig, Role},
 };
 
-pub use authorize::{Approval, ComponentError, Desk, Handed};
+pub use authorize::{Approval, AuthorizationContext, Handed, PlatformError};
 use code::UsedCodes;
 use refresh::RefreshTokens;
 
@@ -36,9 +36,9 @@ const FACT_PREFIX: &str = "authorization/";
 
 /// One platform.
 #[derive(Debug)]
-pub struct Component {
+pub struct Platform {
     /// Its settings.
-    pub config: ComponentConfig,
+    pub config: PlatformConfig,
     /// What its pushes are checked with.
     pub keys: AccountKeys,
     /// Its accounts' callbacks that are being passed on.
@@ -60,9 +60,9 @@ pub struct TicketPushes {
 
 /// All platforms.
 #[derive(Debug)]
-pub struct Components {
+pub struct Platforms {
     key: DataKey,
-    served: RwLock<HashMap<String, Arc<Component>>>,
+    served: RwLock<HashMap<String, Arc<Platform>>>,
     /// Secrets of platforms that only msgcube knows.
     own_secrets: RwLock<OwnSecrets>,
     /// By platform and account.
@@ -99,10 +99,10 @@ pub enum Permission {
     NotAuthorized,
 }
 
-impl Component {
+impl Platform {
     /// The same platform with other settings; what is known of it stays.
-    pub fn with(&self, config: ComponentConfig) -> Result<Component, KeyError> {
-        Ok(Component {
+    pub fn with(&self, config: PlatformConfig) -> Result<Platform, KeyError> {
+        Ok(Platform {
             keys: config.keys()?,
             config,
             relays_waiting: AtomicUsize::new(0),
@@ -112,11 +112,11 @@ impl Component {
     }
 }
 
-impl Components {
+impl Platforms {
     /// Those of the configuration, with what was authorised before.
-    pub fn load(configs: &[ComponentConfig], key: DataKey, store: &Store) -> Result<Components, KeyError> {
+    pub fn load(configs: &[PlatformConfig], key: DataKey, store: &Store) -> Result<Platforms, KeyError> {
         let served = configs.iter().map(|config| {
-            let component = Component {
+            let component = Platform {
                 keys: config.keys()?,
                 config: config.clone(),
                 relays_waiting: AtomicUsize::new(0),
@@ -128,7 +128,7 @@ impl Components {
         let mut own_secrets = OwnSecrets::default();
         let own = configs.iter().filter(|config| config.role == Role::Serve);
         own.for_each(|config| own_secrets.add(&config.secret));
-        let components = Components {
+        let components = Platforms {
             key,
             own_secrets: RwLock::new(own_secrets),
             served: RwLock::new(served.collect::<Result<_, _>>()?),
@@ -145,17 +145,17 @@ impl Components {
     }
 
     /// The platform of an appid.
-    pub fn get(&self, appid: &str) -> Option<Arc<Component>> {
+    pub fn get(&self, appid: &str) -> Option<Arc<Platform>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).get(appid).cloned()
     }
 
     /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<Component>> {
+    pub fn all(&self) -> Vec<Arc<Platform>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Serves a platform with other settings from now on.
-    pub fn put(&self, component: Component) {
+    pub fn put(&self, component: Platform) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let component = Arc::new(component);
         let former = served.insert(component.config.appid.clone(), component.clone());

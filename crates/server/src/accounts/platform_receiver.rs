@@ -29,7 +29,7 @@ use crate::{
 
 pub use configured::Gone;
 pub use load::{Loaded, load};
-use platforms::{Platforms, Verdict};
+use platforms::{ReceivedPlatforms, Verdict};
 use standing::Standing;
 pub use standing::Status;
 pub use ticket::Ticket;
@@ -40,7 +40,7 @@ pub const SEALED_FACTS: [&str; 2] = [standing::FACT_PREFIX, ticket::FACT_PREFIX]
 /// All of them.
 #[derive(Debug)]
 pub struct Received {
-    platforms: Mutex<Platforms>,
+    platforms: Mutex<ReceivedPlatforms>,
     store: Arc<Store>,
     ingest: Ingest,
     key: DataKey,
@@ -188,7 +188,7 @@ impl Received {
     /// The account of an appid, made if there is none.
     fn account(
         &self,
-        platforms: &Platforms,
+        platforms: &ReceivedPlatforms,
         component: &str,
         appid: &str,
     ) -> Result<Arc<Account>, NotDurable> {
@@ -293,7 +293,7 @@ impl Received {
         let former = seat.map_or_else(Standing::pending, |seat| seat.standing.clone());
         let standing = match former.decided(status, decided_s) {
             Some(standing) => standing,
-            None if seat.is_none_or(platforms::Seat::is_durable) => return Ok(None),
+            None if seat.is_none_or(platforms::PlatformAccount::is_durable) => return Ok(None),
             // Known in memory only: once more.
             None => former,
         };
@@ -305,7 +305,7 @@ impl Received {
     /// queue is that of the decisions.
     fn submit(
         self: &Arc<Self>,
-        platforms: &mut Platforms,
+        platforms: &mut ReceivedPlatforms,
         component: &str,
         account: &Arc<Account>,
         mut standing: Standing,

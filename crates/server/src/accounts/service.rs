@@ -18,7 +18,7 @@ use system::{
 
 use crate::{
     accounts::{
-        platform_issuer::{Components, event::Event},
+        platform_issuer::{Platforms, event::Event},
         platform_receiver::Received,
         registry::{
             Account, AccountError, Accounts, STORED_MAX,
@@ -53,7 +53,7 @@ impl Rotated {
 
 /// What changing accounts needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Office<'a> {
+pub struct AccountService<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Current<Config>,
     /// The socket in use.
@@ -62,12 +62,12 @@ pub struct Office<'a> {
     pub store: &'a Store,
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
-    pub components: &'a Components,
+    pub components: &'a Platforms,
     pub key: &'a DataKey,
     pub received: &'a Received,
 }
 
-impl Office<'_> {
+impl AccountService<'_> {
     /// Adds an account, durably, and serves it.
     pub async fn add(&self, settings: Settings) -> Result<Arc<Account>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;

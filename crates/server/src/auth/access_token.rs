@@ -44,7 +44,8 @@ pub enum Endpoint {
     /// `/cgi-bin/stable_token`
     Stable,
     /// `api_component_token`: a third-party platform's own.
-    Component,
+    #[serde(rename = "component")]
+    Platform,
     /// `api_query_auth` and `api_authorizer_token`: an account's, in the hands of a platform.
     Authorizer,
 }
@@ -52,7 +53,7 @@ pub enum Endpoint {
 /// Whom a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// The account; with `Endpoint::Component` the platform.
+    /// The account; with `Endpoint::Platform` the platform.
     pub appid: String,
     /// Where it comes from.
     pub endpoint: Endpoint,
@@ -282,7 +283,7 @@ impl Holder {
 
     /// A third-party platform itself.
     pub fn component(appid: &str) -> Holder {
-        Holder { appid: appid.to_owned(), endpoint: Endpoint::Component, component: None }
+        Holder { appid: appid.to_owned(), endpoint: Endpoint::Platform, component: None }
     }
 
     /// An account, in the hands of a platform.

@@ -44,7 +44,7 @@ struct Entry {
 
 /// All of them.
 #[derive(Debug, Default)]
-pub struct Remembered(RwLock<Known>);
+pub struct UpstreamTokenIndex(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -52,9 +52,9 @@ struct Known {
     by_end: BTreeSet<(i64, Hash)>,
 }
 
-impl Remembered {
+impl UpstreamTokenIndex {
     /// Reads what was remembered before.
-    pub fn load(store: &Store) -> Remembered {
+    pub fn load(store: &Store) -> UpstreamTokenIndex {
         let mut known = Known::default();
         for (fact, value) in store.facts(FACT_PREFIX) {
             let hash = fact.strip_prefix(FACT_PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
@@ -63,7 +63,7 @@ impl Remembered {
                 known.put(hash, entry);
             }
         }
-        Remembered(RwLock::new(known))
+        UpstreamTokenIndex(RwLock::new(known))
     }
 
     /// Whom a token stands for.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{AccountConfig, ComponentConfig, Config, Datacube, TlsFiles, UpstreamConfig};
+use super::{AccountConfig, Config, Datacube, PlatformConfig, TlsFiles, UpstreamConfig};
 
 /// What changed, by name: never a value, which may be a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -160,7 +160,7 @@ impl Difference {
 
     /// The settings of a platform change at once. Which platforms there are, and on which side of them msgcube stands,
     /// decides what is read at the start.
-    fn components(&mut self, old: &[ComponentConfig], mut new: Vec<ComponentConfig>) -> Vec<ComponentConfig> {
+    fn components(&mut self, old: &[PlatformConfig], mut new: Vec<PlatformConfig>) -> Vec<PlatformConfig> {
         let mut served = Vec::new();
         for old in old {
             let Some(at) = new.iter().position(|new| new.appid == old.appid) else {
@@ -184,9 +184,9 @@ impl Difference {
     }
 }
 
-fn component_keys(old: &ComponentConfig, new: &ComponentConfig) -> Vec<String> {
+fn component_keys(old: &PlatformConfig, new: &PlatformConfig) -> Vec<String> {
     differing!(
-        ComponentConfig {
+        PlatformConfig {
             appid: "appid",
             secret: "secret",
             token: "token",

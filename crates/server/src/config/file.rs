@@ -9,7 +9,7 @@ use system::secret::Secret;
 
 use super::{
     AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles,
-    TlsFiles, UpstreamConfig, cloud::CloudTable, component::ComponentTable, listen::Listen, optional_address,
+    TlsFiles, UpstreamConfig, cloud::CloudTable, listen::Listen, optional_address, platform::PlatformTable,
 };
 
 /// Keys of things that are still to come.
@@ -40,7 +40,7 @@ struct ConfigFile {
     #[serde(default)]
     account: Vec<AccountTable>,
     #[serde(default)]
-    component: Vec<ComponentTable>,
+    component: Vec<PlatformTable>,
     #[serde(default)]
     cloud: Vec<CloudTable>,
 }
@@ -133,7 +133,7 @@ fn default_base() -> String {
 #[serde(rename_all = "lowercase")]
 enum Uncovered {
     #[default]
-    Upstream,
+    UpstreamTokens,
     Counted,
 }
 
@@ -203,7 +203,7 @@ impl Place<'_> {
             base,
             token_url: token_url.map_err(|flaw| self.flawed(flaw))?,
             expose_real_token: table.expose_real_token,
-            passes_uncovered: table.uncovered == Uncovered::Upstream,
+            passes_uncovered: table.uncovered == Uncovered::UpstreamTokens,
         })
     }
 

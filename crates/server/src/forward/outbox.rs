@@ -27,7 +27,7 @@ use tokio::{
 
 use crate::{
     accounts::{
-        platform_issuer::{Component, Components},
+        platform_issuer::{Platform, Platforms},
         registry::{Account, Accounts},
     },
     config::RelayConfig,
@@ -53,7 +53,7 @@ pub enum Listening<'a> {
     /// An account's own.
     Account(&'a Account),
     /// One that came through a platform, for an account.
-    Platform(&'a Component, &'a str),
+    Platform(&'a Platform, &'a str),
 }
 
 /// What waits for a platform.
@@ -74,7 +74,7 @@ struct Destination {
 
 /// The queue and those who deliver from it.
 #[derive(Debug)]
-pub struct Copies {
+pub struct Outbox {
     shared: Arc<Shared>,
     is_started: AtomicBool,
     manager: Mutex<Option<AbortHandle>>,
@@ -94,7 +94,7 @@ struct Shared {
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
-    components: Arc<Components>,
+    components: Arc<Platforms>,
     client: HttpClient<Body>,
     news: Notify,
 }
@@ -111,7 +111,7 @@ enum Opened {
     Yes(Arc<Queue>),
 }
 
-impl Copies {
+impl Outbox {
     /// A queue in this folder.
     pub fn new(
         folder: &Path,
@@ -119,8 +119,8 @@ impl Copies {
         clock: Clock,
         metrics: Arc<Metrics>,
         accounts: Arc<Accounts>,
-        components: Arc<Components>,
-    ) -> Copies {
+        components: Arc<Platforms>,
+    ) -> Outbox {
         let shared = Arc::new(Shared {
             path: folder.join("copies.redb"),
             opened: Mutex::new(Opened::No { retry: None }),
@@ -135,7 +135,7 @@ impl Copies {
             client: HttpClient::new(CONNECT_TIME_MAX),
             news: Notify::new(),
         });
-        Copies { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }
+        Outbox { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }
     }
 
     /// Begins to deliver what was left over, if anything was.
@@ -160,7 +160,7 @@ impl Copies {
 
     /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
     /// durable.
-    pub async fn keep_passed_on(&self, component: &Component, callback: &RawCallback) -> bool {
+    pub async fn keep_passed_on(&self, component: &Platform, callback: &RawCallback) -> bool {
         let Some((target, _)) = self.shared.target_of_events(component) else { return false };
         self.keep_for(vec![target], None, callback).await
     }
@@ -202,7 +202,7 @@ impl Copies {
     }
 
     /// What waits for a platform's `push_url`. None if it cannot be known.
-    pub async fn waiting_events(&self, component: &Component) -> Option<WaitingEvents> {
+    pub async fn waiting_events(&self, component: &Platform) -> Option<WaitingEvents> {
         let Some((target, _)) = self.shared.target_of_events(component).filter(|_| self.shared.path.exists())
         else {
             return Some(WaitingEvents::default());
@@ -235,7 +235,7 @@ impl Copies {
     }
 }
 
-impl Drop for Copies {
+impl Drop for Outbox {
     fn drop(&mut self) {
         if let Some(manager) = lock(&self.manager).take() {
             manager.abort();
@@ -337,7 +337,7 @@ impl Shared {
         })
     }
 
-    fn target_of_events(&self, component: &Component) -> Option<(TargetId, Destination)> {
+    fn target_of_events(&self, component: &Platform) -> Option<(TargetId, Destination)> {
         let address = component.config.push_url.as_ref()?;
         let target = self.target("platform", &component.config.appid, address);
         Some((target, Destination { address: address.clone(), is_in_order: true }))

@@ -44,7 +44,7 @@ const SAME_S: i64 = 1;
 
 /// WeChat's side: where it is, and the token of each account there.
 #[derive(Debug)]
-pub struct Upstream {
+pub struct UpstreamTokens {
     /// The settings.
     pub config: UpstreamConfig,
     /// The way there.
@@ -89,7 +89,7 @@ pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i
     Ok(seconds_left)
 }
 
-impl Upstream {
+impl UpstreamTokens {
     /// Reads what was kept before.
     pub fn new(
         config: UpstreamConfig,
@@ -98,10 +98,10 @@ impl Upstream {
         clock: Clock,
         ingest: Ingest,
         metrics: Arc<Metrics>,
-    ) -> Upstream {
+    ) -> UpstreamTokens {
         let keepers = Arc::default();
         let client = HttpClient::new(CONNECT_TIME_MAX);
-        let upstream = Upstream { config, client, key, clock, ingest, metrics, keepers };
+        let upstream = UpstreamTokens { config, client, key, clock, ingest, metrics, keepers };
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             upstream.load(&fact, &sealed);
         }
@@ -110,8 +110,8 @@ impl Upstream {
 
     /// The same with other settings: the tokens that are kept stay, each for the WeChat that it comes from.
     #[must_use]
-    pub fn with(&self, config: UpstreamConfig) -> Upstream {
-        Upstream {
+    pub fn with(&self, config: UpstreamConfig) -> UpstreamTokens {
+        UpstreamTokens {
             config,
             client: self.client.clone(),
             key: self.key.clone(),
@@ -347,7 +347,7 @@ impl Keeper {
     }
 
     /// The token, if it can be sent now.
-    fn good(&self, upstream: &Upstream, account: &Account, now_s: i64) -> Option<Kept> {
+    fn good(&self, upstream: &UpstreamTokens, account: &Account, now_s: i64) -> Option<Kept> {
         let kept = self.read().now.clone()?;
         (kept.is_good(now_s) && kept.origin == upstream.origin(account)).then_some(kept)
     }

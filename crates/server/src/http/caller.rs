@@ -136,7 +136,7 @@ fn not_from(peer: IpAddr) -> Failure {
 }
 
 fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
-    if holder.endpoint == Endpoint::Component {
+    if holder.endpoint == Endpoint::Platform {
         return Err(of_platform());
     }
     let account = app.accounts.get(&holder.appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
@@ -166,7 +166,7 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
     let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
         failure(code, text!("get a component_access_token from api_component_token of this very server"))
     })?;
-    if holder.endpoint != Endpoint::Component {
+    if holder.endpoint != Endpoint::Platform {
         return Err(failure(
             ErrorCode::ACCOUNT_TOKEN,
             text!("this is an account's token; use the component_access_token of api_component_token"),

@@ -32,7 +32,7 @@ struct Most {
 
 /// All of them.
 #[derive(Debug)]
-pub struct Places {
+pub struct ConcurrencyLimit {
     most: Most,
     taken: Mutex<Taken>,
 }
@@ -48,21 +48,21 @@ struct Taken {
 /// One of them; given back when dropped.
 #[derive(Debug)]
 pub struct Place {
-    places: Arc<Places>,
+    places: Arc<ConcurrencyLimit>,
     whose: Whose,
     from: Option<IpAddr>,
 }
 
-impl Places {
+impl ConcurrencyLimit {
     /// As many as the connections of callers leave open files for.
-    pub fn beside(connections: usize) -> Arc<Places> {
+    pub fn beside(connections: usize) -> Arc<ConcurrencyLimit> {
         let part = |divisor: usize| (connections / divisor).max(1);
         let most = Most { all_known: part(2), of_each_known: part(8), others: part(16) };
-        Arc::new(Places { most, taken: Mutex::default() })
+        Arc::new(ConcurrencyLimit { most, taken: Mutex::default() })
     }
 
     /// A place, if there is one, for a call from there; from nowhere if addresses do not count.
-    pub fn take(self: &Arc<Places>, whose: Whose, from: Option<IpAddr>) -> Option<Place> {
+    pub fn take(self: &Arc<ConcurrencyLimit>, whose: Whose, from: Option<IpAddr>) -> Option<Place> {
         let mut taken = lock(&self.taken);
         let of_these = taken.of.get(&whose).copied().unwrap_or_default();
         let is_known = matches!(whose, Whose::Known(_));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn nobody_takes_the_places_of_others_and_all_are_given_back() {
-        let places = Places::beside(64);
+        let places = ConcurrencyLimit::beside(64);
         let known = |appid: &str| Whose::Known(appid.to_owned());
         for _ in 0..2 {
             let take = |whose: &Whose| {
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn no_addresses_together_take_all_places_of_users() {
-        let places = Places::beside(1024);
+        let places = ConcurrencyLimit::beside(1024);
         let take = |whose: Whose, from: [u8; 4]| {
             let from = Some(IpAddr::from(from));
             std::iter::from_fn(|| places.take(whose.clone(), from)).collect::<Vec<Place>>()

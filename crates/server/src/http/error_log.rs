@@ -77,7 +77,7 @@ pub enum Found {
 
 /// All calls that are kept.
 #[derive(Debug)]
-pub struct RefusedCalls {
+pub struct ErrorLog {
     by_owner: Mutex<Ring>,
     by_others: Mutex<Ring>,
 }
@@ -104,16 +104,16 @@ struct Ring {
     bytes: usize,
 }
 
-impl Default for RefusedCalls {
-    fn default() -> RefusedCalls {
-        RefusedCalls {
+impl Default for ErrorLog {
+    fn default() -> ErrorLog {
+        ErrorLog {
             by_owner: Mutex::new(Ring::new(OWNER_LIMITS)),
             by_others: Mutex::new(Ring::new(OTHERS_LIMITS)),
         }
     }
 }
 
-impl RefusedCalls {
+impl ErrorLog {
     /// Keeps a call.
     pub fn keep(&self, refused: Refused, now_s: i64) {
         let ring = match refused.made_by {
@@ -238,19 +238,19 @@ mod tests {
         Refused { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
     }
 
-    fn is_there(calls: &RefusedCalls, refused: &Refused) -> bool {
+    fn is_there(calls: &ErrorLog, refused: &Refused) -> bool {
         match calls.find(refused.rid, &refused.appid, NOW_S) {
             Found::Call(found) => found.call == refused.call,
             _ => false,
         }
     }
 
-    fn keep_all(calls: &RefusedCalls, all: &[Refused]) {
+    fn keep_all(calls: &ErrorLog, all: &[Refused]) {
         all.iter().for_each(|refused| calls.keep(refused.clone(), NOW_S));
     }
 
     /// What is counted is what is there.
-    fn is_consistent(calls: &RefusedCalls) -> bool {
+    fn is_consistent(calls: &ErrorLog) -> bool {
         [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
             let ring = lock(ring);
             let numbers: usize = ring.of_account.values().map(VecDeque::len).sum();
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_call_is_found_by_its_account_and_its_platform_alone() {
-        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), Rids::default());
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
             assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
-        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), Rids::default());
         let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
         // All of one second: those that came first go first.
         let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
-        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), Rids::default());
         let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
         let flood: Vec<Refused> =
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn all_calls_together_keep_within_64_mib() {
-        let (calls, rids) = (RefusedCalls::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), Rids::default());
         for n in 0..2000 {
             for made_by in [MadeBy::Owner, MadeBy::Others] {
                 calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn after_seven_days_it_is_gone() {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
-            let (calls, rids) = (RefusedCalls::default(), Rids::default());
+            let (calls, rids) = (ErrorLog::default(), Rids::default());
             let old = refused(&rids, made_by, "wx1", NOW_S, 10);
             calls.keep(old.clone(), NOW_S);
             calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);

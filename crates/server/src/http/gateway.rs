@@ -39,7 +39,7 @@ use super::{
 use crate::http::concurrency_limit::Whose;
 use crate::{
     accounts::registry::Account,
-    forward::upstream_token::{Failure, Upstream},
+    forward::upstream_token::{Failure, UpstreamTokens},
     http::state::App,
 };
 use answer_in::Looked;
@@ -103,7 +103,7 @@ fn by_itself(caller: Caller) -> Result<Caller, caller::Failure> {
 /// WeChat's own, or a user's.
 pub async fn pass(
     app: &Arc<App>,
-    upstream: &Arc<Upstream>,
+    upstream: &Arc<UpstreamTokens>,
     account: Option<Arc<Account>>,
     parts: Parts,
     body: impl Into<Body>,
@@ -122,7 +122,7 @@ pub fn loop_detected() -> Response<Body> {
 /// the place of ours, or with the caller's own.
 pub async fn uncovered(
     app: &Arc<App>,
-    upstream: &Arc<Upstream>,
+    upstream: &Arc<UpstreamTokens>,
     account: Option<Arc<Account>>,
     parts: Parts,
     body: Bytes,
@@ -140,7 +140,7 @@ pub async fn uncovered(
 /// A call on its way.
 struct Call<'a> {
     app: &'a Arc<App>,
-    upstream: &'a Arc<Upstream>,
+    upstream: &'a Arc<UpstreamTokens>,
     parts: Parts,
     /// None: it carries no token of ours.
     account: Option<Arc<Account>>,
@@ -164,7 +164,7 @@ enum Lost {
 impl<'a> Call<'a> {
     fn new(
         app: &'a Arc<App>,
-        upstream: &'a Arc<Upstream>,
+        upstream: &'a Arc<UpstreamTokens>,
         account: Option<Arc<Account>>,
         parts: Parts,
     ) -> Call<'a> {

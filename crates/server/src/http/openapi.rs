@@ -5,12 +5,12 @@ mod accounts;
 mod all_accounts;
 mod callback;
 mod cloud;
-mod component;
 mod messages;
 mod operation;
 mod operator;
 mod own;
 mod page;
+mod platform;
 mod quota;
 mod token;
 
@@ -54,7 +54,7 @@ pub static GROUPS: [Group; 11] = [
     token::GROUP,
     quota::GROUP,
     callback::GROUP,
-    component::GROUP,
+    platform::GROUP,
     cloud::GROUP,
     own::GROUP,
     all_accounts::GROUP,

@@ -12,8 +12,8 @@ use axum::{
 use serde::Serialize;
 
 use super::{
+    admin_api::access::{access, forbidden, unauthorized},
     answer,
-    own::access::{access, forbidden, unauthorized},
 };
 use crate::{
     auth::api_keys::Scope,

@@ -18,7 +18,7 @@ use super::{
     connection::Peer,
 };
 use crate::{
-    accounts::{platform_issuer::Component, registry::Account},
+    accounts::{platform_issuer::Platform, registry::Account},
     http::{
         error_log::{Call, MadeBy, Refused, redaction},
         state::App,
@@ -30,7 +30,7 @@ use crate::{
 enum Owner {
     /// With the platform that calls in its name.
     Account(Arc<Account>, Option<String>),
-    Platform(Arc<Component>),
+    Platform(Arc<Platform>),
 }
 
 impl Owner {
@@ -104,7 +104,7 @@ impl Told {
     }
 
     /// Of a platform, as soon as the call names one; proven by its token.
-    pub fn platform(component: Option<Arc<Component>>, is_proven: bool, body: Bytes) -> Told {
+    pub fn platform(component: Option<Arc<Platform>>, is_proven: bool, body: Bytes) -> Told {
         Told::new(component.map(Owner::Platform), is_proven, body)
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use crate::{
-    accounts::platform_issuer::Component,
+    accounts::platform_issuer::Platform,
     config::{OnLate, RelayConfig},
     forward::{outbox::Listening, raw_callback::RawCallback},
     http::state::App,
@@ -36,7 +36,7 @@ pub async fn answer(
 /// The answer of the server behind a third-party platform to an event that could not be queued for it.
 pub async fn answer_event(
     app: &App,
-    platform: &Component,
+    platform: &Platform,
     url: &Address,
     event: &RawCallback,
     deadline: Instant,

@@ -25,20 +25,22 @@ use wechat::{callback::KeyError, request_id::Rids};
 
 use crate::{
     accounts::{
-        platform_issuer::{Components, Desk},
+        platform_issuer::{AuthorizationContext, Platforms},
         platform_receiver::{self, Received},
         registry::{Accounts, StoredAccountError},
-        service::Office,
+        service::AccountService,
     },
-    auth::{access_token::Tokens, api_keys::ApiKeys, quota::Quotas, upstream_token_index::Remembered},
+    auth::{
+        access_token::Tokens, api_keys::ApiKeys, quota::Quotas, upstream_token_index::UpstreamTokenIndex,
+    },
     config::Config,
-    forward::{outbox::Copies, upstream_token::Upstream},
+    forward::{outbox::Outbox, upstream_token::UpstreamTokens},
     http::{
-        concurrency_limit::Places,
+        concurrency_limit::ConcurrencyLimit,
         consent_tries::Tries,
-        error_log::{self, RefusedCalls},
+        error_log::{self, ErrorLog},
     },
-    intake::{Intake, Limits, log_throttle::Refusals},
+    intake::{Intake, Limits, log_throttle::LogThrottle},
     key_binding::{self, KeyBindingError, OtherKey},
     net::{body::Budgets, sockets::connections_max, tls::Tls},
     reload::{self, Reload},
@@ -76,11 +78,11 @@ pub struct App {
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// Third-party platforms.
-    pub components: Arc<Components>,
+    pub components: Arc<Platforms>,
     /// The accounts that they bring.
     pub received: Arc<Received>,
     /// WeChat's own tokens that went by, of platforms.
-    pub remembered: Remembered,
+    pub remembered: UpstreamTokenIndex,
     /// Tries of secrets on the consent page.
     pub consent_tries: Tries,
     /// Keys for the own interface.
@@ -88,15 +90,15 @@ pub struct App {
     /// The header, and its value of this process, by which what is passed on is known should it come back.
     pub via: (HeaderName, HeaderValue),
     /// Places for calls that wait for WeChat, or whose answer is on its way.
-    pub gateway_places: Arc<Places>,
+    pub gateway_places: Arc<ConcurrencyLimit>,
     /// Bytes of requests that may be sent to WeChat once more.
     pub gateway_copies: Budget,
     /// Bytes of bodies that are being read.
     pub bodies: Budgets,
     /// Copies for those who only listen.
-    pub copies: Copies,
+    pub copies: Outbox,
     /// WeChat itself, if calls are passed on.
-    pub upstream: Current<Option<Arc<Upstream>>>,
+    pub upstream: Current<Option<Arc<UpstreamTokens>>>,
     /// HTTPS on the public socket, once it is in use.
     pub tls: OnceLock<Arc<Tls>>,
     /// The way to the bots behind callback addresses.
@@ -110,11 +112,11 @@ pub struct App {
     /// Places for statistics that are counted anew; further ones wait.
     pub statistics_places: Arc<Semaphore>,
     /// What of refused callbacks was logged lately.
-    pub refusals: Arc<Refusals>,
+    pub refusals: Arc<LogThrottle>,
     /// Makes rids.
     pub rids: Rids,
     /// Calls that were answered with an error, for `rid/get`.
-    pub refused_calls: RefusedCalls,
+    pub refused_calls: ErrorLog,
 }
 
 /// Why the program cannot start.
@@ -160,7 +162,7 @@ impl App {
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
-        let components = Arc::new(Components::load(&config.components, key.clone(), &store)?);
+        let components = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
         let loaded = platform_receiver::load(&store, &key, &components, &accounts)?;
         let metrics = Arc::new(Metrics::default());
         let all = accounts.all().into_iter();
@@ -169,9 +171,9 @@ impl App {
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
-            Arc::new(Upstream::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
+            Arc::new(UpstreamTokens::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies = Copies::new(
+        let copies = Outbox::new(
             &config.data_dir,
             key.clone(),
             clock.clone(),
@@ -182,7 +184,7 @@ impl App {
         let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
         let tokens = Tokens::load(key.clone(), &store);
         let (config, received, refusals) =
-            (Arc::new(Current::new(config)), Arc::new(received), Arc::new(Refusals::default()));
+            (Arc::new(Current::new(config)), Arc::new(received), Arc::new(LogThrottle::default()));
         let intake = Arc::new(Intake {
             config: config.clone(),
             clock: clock.clone(),
@@ -199,7 +201,7 @@ impl App {
             source: OnceLock::new(),
             address: OnceLock::new(),
             clock,
-            remembered: Remembered::load(&store),
+            remembered: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
             store,
             ingest,
@@ -210,7 +212,7 @@ impl App {
             received,
             consent_tries: Tries::default(),
             via: via()?,
-            gateway_places: Places::beside(connections_max()),
+            gateway_places: ConcurrencyLimit::beside(connections_max()),
             gateway_copies: Budget::new(GATEWAY_COPIES_BYTES_MAX),
             bodies: Budgets::default(),
             copies,
@@ -223,14 +225,14 @@ impl App {
             statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
             refusals,
             rids: Rids::default(),
-            refused_calls: RefusedCalls::default(),
+            refused_calls: ErrorLog::default(),
         };
         Ok((app, writer))
     }
 
     /// What changing accounts needs.
-    pub fn office(&self) -> Office<'_> {
-        Office {
+    pub fn office(&self) -> AccountService<'_> {
+        AccountService {
             accounts: &self.accounts,
             config: &self.config,
             address: self.address.get().copied(),
@@ -245,7 +247,7 @@ impl App {
     }
 
     /// WeChat itself, if calls are passed on.
-    pub fn upstream(&self) -> Option<Arc<Upstream>> {
+    pub fn upstream(&self) -> Option<Arc<UpstreamTokens>> {
         (*self.upstream.get()).clone()
     }
 
@@ -270,8 +272,13 @@ impl App {
     }
 
     /// What changing authorizations needs.
-    pub fn desk(&self) -> Desk<'_> {
-        Desk { accounts: &self.accounts, tokens: &self.tokens, ingest: &self.ingest, clock: &self.clock }
+    pub fn desk(&self) -> AuthorizationContext<'_> {
+        AuthorizationContext {
+            accounts: &self.accounts,
+            tokens: &self.tokens,
+            ingest: &self.ingest,
+            clock: &self.clock,
+        }
     }
 
     /// Sizes for the metrics.

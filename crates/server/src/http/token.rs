@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::access_token::{Endpoint, Holder, Issued},
-    forward::upstream_token::{Failure, Kept, Upstream},
+    forward::upstream_token::{Failure, Kept, UpstreamTokens},
     http::state::App,
     net::body::{self, BodyError},
 };
@@ -97,7 +97,7 @@ async fn read_object(app: &App, request: Request) -> Result<(Bytes, Map<String, 
 }
 
 /// WeChat, if callers are given the real token.
-fn exposing(app: &App) -> Option<Arc<Upstream>> {
+fn exposing(app: &App) -> Option<Arc<UpstreamTokens>> {
     app.upstream().filter(|upstream| upstream.config.expose_real_token)
 }
 

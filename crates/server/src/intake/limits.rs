@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Recipient;
-use crate::accounts::platform_issuer::Component;
+use crate::accounts::platform_issuer::Platform;
 
 /// Callbacks without a relay that wait for the disk. Source: the contract.
 const WAITING_MAX: usize = 4096;
@@ -57,7 +57,7 @@ impl Limits {
     }
 
     /// A slot to pass on what WeChat sends to a platform. None if all are taken.
-    pub fn relay_of_platform<'a>(&'a self, platform: &'a Component) -> Option<RelaySlot<'a>> {
+    pub fn relay_of_platform<'a>(&'a self, platform: &'a Platform) -> Option<RelaySlot<'a>> {
         self.relay_slot(&platform.relays_waiting, RELAYS_OF_PLATFORM_MAX)
     }
 

@@ -13,9 +13,9 @@ pub type Fault = (&'static str, &'static str);
 
 /// When each account, reason and fault was last logged. As many entries as accounts times faults at most.
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<HashMap<(String, &'static str, Fault), i64, foldhash::fast::RandomState>>);
+pub struct LogThrottle(Mutex<HashMap<(String, &'static str, Fault), i64, foldhash::fast::RandomState>>);
 
-impl Refusals {
+impl LogThrottle {
     /// True if nothing of the sort was logged in the last minute; notes that it is now.
     pub fn may_log(&self, appid: &str, reason: &'static str, now_s: i64) -> bool {
         self.may_log_fault(appid, reason, ("", ""), now_s)
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_one_line_a_minute() {
-        let refusals = Refusals::default();
+        let refusals = LogThrottle::default();
         let lines =
             (0..120).filter(|second| refusals.may_log("wx1", "wrong_signature", 1_000 + second)).count();
         assert_eq!(lines, 2);

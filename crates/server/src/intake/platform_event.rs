@@ -6,7 +6,7 @@ use wechat::callback::{self, Info, PlatformEvent, Query, Refusal};
 
 use super::{Intake, implausible};
 use crate::accounts::{
-    platform_issuer::Component,
+    platform_issuer::Platform,
     platform_receiver::{EventError, Learnt},
 };
 
@@ -27,7 +27,7 @@ impl Intake {
     /// Takes an event to its outcome.
     pub async fn receive_event(
         &self,
-        platform: &Component,
+        platform: &Platform,
         query: &str,
         body: &[u8],
         deadline: Instant,
@@ -50,7 +50,7 @@ impl Intake {
     }
 
     /// False if something was to become durable and could not.
-    async fn apply(&self, platform: &Component, event: PlatformEvent) -> bool {
+    async fn apply(&self, platform: &Platform, event: PlatformEvent) -> bool {
         let (component, name, now_s) = (&platform.config.appid, event.info.name(), self.clock.now_s());
         if let Some(reason) = implausible(event.create_time, now_s).filter(|_| name != "other") {
             self.metrics.callback("event", reason);

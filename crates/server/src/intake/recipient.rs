@@ -8,7 +8,7 @@ use wechat::callback::AccountKeys;
 
 use super::{DEADLINE, Intake, RELAY_DEADLINE, path::CallbackPath};
 use crate::{
-    accounts::{platform_issuer::Component, platform_receiver::is_sane, registry::Account},
+    accounts::{platform_issuer::Platform, platform_receiver::is_sane, registry::Account},
     config::{RelayConfig, Role},
 };
 
@@ -20,7 +20,7 @@ pub enum Recipient {
     /// It came through a platform.
     ThroughPlatform {
         /// The platform.
-        platform: Arc<Component>,
+        platform: Arc<Platform>,
         /// The appid in the path.
         appid: String,
         /// The account; none before its first message.
@@ -49,7 +49,7 @@ impl Intake {
     }
 
     /// The platform with this appid, if what WeChat sends it arrives here.
-    pub fn receiving_platform(&self, appid: &str) -> Option<Arc<Component>> {
+    pub fn receiving_platform(&self, appid: &str) -> Option<Arc<Platform>> {
         self.components.get(appid).filter(|platform| platform.config.role == Role::Receive)
     }
 }

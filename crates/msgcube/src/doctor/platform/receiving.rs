@@ -5,7 +5,7 @@
 use i18n::format;
 use i18n::text;
 use serde_json::Value;
-use server::{config::ComponentConfig, intake::path};
+use server::{config::PlatformConfig, intake::path};
 use wechat::callback::{
     PROBE,
     cipher::AesKey,
@@ -30,7 +30,7 @@ const TRIED_MAX: usize = 5;
 /// What WeChat would meet, and the bot behind.
 pub async fn check(
     scene: &Installation,
-    platform: &ComponentConfig,
+    platform: &PlatformConfig,
     served: &Served,
     place: Place<'_>,
     is_other: bool,
@@ -50,7 +50,7 @@ pub async fn check(
     findings
 }
 
-fn entrance<'a>(platform: &'a ComponentConfig, appid: &str, to_user: &'a str) -> Entrance<'a> {
+fn entrance<'a>(platform: &'a PlatformConfig, appid: &str, to_user: &'a str) -> Entrance<'a> {
     Entrance {
         path: path::through_platform(&path_part(&platform.appid), &path_part(appid)),
         below: path::OF_PLATFORMS,
@@ -62,10 +62,7 @@ fn entrance<'a>(platform: &'a ComponentConfig, appid: &str, to_user: &'a str) ->
 }
 
 /// Accounts that the platform brings, and whose messages are known.
-fn brought<'a>(
-    platform: &'a ComponentConfig,
-    served: &'a Served,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn brought<'a>(platform: &'a PlatformConfig, served: &'a Served) -> impl Iterator<Item = (&'a str, &'a str)> {
     served.accounts.iter().flatten().filter_map(|listed| {
         let mut standings = listed["platforms"].as_array()?.iter();
         let standing = standings.find(|standing| standing["component"] == platform.appid)?;
@@ -76,7 +73,7 @@ fn brought<'a>(
 }
 
 /// An event with a wrong signature, and a right one.
-async fn events(scene: &Installation, platform: &ComponentConfig, place: Place<'_>) -> Vec<Finding> {
+async fn events(scene: &Installation, platform: &PlatformConfig, place: Place<'_>) -> Vec<Finding> {
     const ID: &str = "event_taken";
     let path = path::of_platform_events(&path_part(&platform.appid));
     let sealed = match probe(scene, platform) {
@@ -91,7 +88,7 @@ async fn events(scene: &Installation, platform: &ComponentConfig, place: Place<'
     vec![wrong, verdict::event(scene.lang, ID, path::OF_PLATFORMS, right)]
 }
 
-fn probe(scene: &Installation, platform: &ComponentConfig) -> Result<Sealed, String> {
+fn probe(scene: &Installation, platform: &PlatformConfig) -> Result<Sealed, String> {
     let key = AesKey::parse(platform.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
     let (now_s, nonce) = (scene.clock.now_s(), nonce());
     let notice = Notice { appid: &platform.appid, create_time: now_s, info_type: PROBE, fields: Vec::new() };
@@ -102,7 +99,7 @@ fn probe(scene: &Installation, platform: &ComponentConfig) -> Result<Sealed, Str
 /// A message of 1970, which is kept aside once, to an account whose `ToUserName` is known: another one would be a loss.
 async fn message(
     scene: &Installation,
-    platform: &ComponentConfig,
+    platform: &PlatformConfig,
     place: Place<'_>,
     brought: &[(&str, &str)],
 ) -> Finding {
@@ -132,7 +129,7 @@ async fn is_bound_only(scene: &Installation, appid: &str, original_id: &str) -> 
 }
 
 /// Whether tickets come.
-pub fn ticket(scene: &Installation, platform: &ComponentConfig, ticket: &Value) -> Finding {
+pub fn ticket(scene: &Installation, platform: &PlatformConfig, ticket: &Value) -> Finding {
     const ID: &str = "ticket_received";
     let lang = scene.lang;
     let base = match &scene.url {

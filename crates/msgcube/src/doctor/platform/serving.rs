@@ -3,7 +3,7 @@
 use i18n::format;
 use i18n::text;
 use serde_json::Value;
-use server::config::ComponentConfig;
+use server::config::PlatformConfig;
 
 use super::{TICKET_LATE_S, age_s};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 const PAGE: &str = "/cgi-bin/componentloginpage";
 
 /// The consent page.
-pub async fn check(scene: &Installation, platform: &ComponentConfig, place: Place<'_>) -> Vec<Finding> {
+pub async fn check(scene: &Installation, platform: &PlatformConfig, place: Place<'_>) -> Vec<Finding> {
     // Without a code and an address to go back to it names the platform, and asks nobody anything.
     let path = format!("{PAGE}?component_appid={}&lang=en", path_part(&platform.appid));
     vec![consent_page(scene, place, scene.get(place, &path).await)]

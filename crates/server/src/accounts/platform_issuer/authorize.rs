@@ -17,7 +17,7 @@ use system::{
 };
 
 use super::{
-    Authorization, Components, RefreshTokens,
+    Authorization, Platforms, RefreshTokens,
     code::{Code, CodeKind},
     event::Event,
 };
@@ -28,7 +28,7 @@ use crate::{
 
 /// What changing authorizations needs.
 #[derive(Clone, Copy, Debug)]
-pub struct Desk<'a> {
+pub struct AuthorizationContext<'a> {
     pub accounts: &'a Accounts,
     pub tokens: &'a Tokens,
     pub ingest: &'a Ingest,
@@ -37,7 +37,7 @@ pub struct Desk<'a> {
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum ComponentError {
+pub enum PlatformError {
     /// What was shown is not good for it.
     #[error("{0:?}")]
     Refused(ErrorCode),
@@ -79,7 +79,7 @@ pub struct Handed {
 /// Authorizations that are about to end, with others' changes. Until it is dropped nothing is authorised.
 #[derive(Debug)]
 pub struct Ending<'a> {
-    components: &'a Components,
+    components: &'a Platforms,
     authorizations: Vec<Arc<Authorization>>,
     now_s: i64,
     _changing: tokio::sync::MutexGuard<'a, ()>,
@@ -105,7 +105,7 @@ impl Ending<'_> {
     }
 }
 
-impl Components {
+impl Platforms {
     /// A new pre-auth code of a platform.
     pub fn pre_auth_code(&self, component: &str, now_s: i64) -> Result<String, RandomError> {
         let code = Code::new(CodeKind::PreAuth, "", "", now_s)?;
@@ -139,19 +139,19 @@ impl Components {
     pub async fn authorize(
         &self,
         approval: Approval,
-        desk: Desk<'_>,
-    ) -> Result<(String, Option<Event>), ComponentError> {
+        desk: AuthorizationContext<'_>,
+    ) -> Result<(String, Option<Event>), PlatformError> {
         let _one_at_a_time = self.changing.lock().await;
         let now_s = desk.clock.now_s();
         let Approval { component, account, permission_sets, pre_auth_code } = approval;
         if desk.accounts.get(&account).is_none() {
-            return Err(ComponentError::Refused(ErrorCode::INVALID_APPID));
+            return Err(PlatformError::Refused(ErrorCode::INVALID_APPID));
         }
         let mut changes = Vec::new();
         let used = match &pre_auth_code {
             Some(text) => {
                 let code = self.check_code(CodeKind::PreAuth, text, &component, now_s);
-                Some(self.using(&component, code.map_err(ComponentError::Refused)?, &mut changes, now_s)?)
+                Some(self.using(&component, code.map_err(PlatformError::Refused)?, &mut changes, now_s)?)
             }
             None => None,
         };
@@ -195,8 +195,8 @@ impl Components {
         &self,
         component: &str,
         account: &str,
-        desk: Desk<'_>,
-    ) -> Result<Option<Event>, ComponentError> {
+        desk: AuthorizationContext<'_>,
+    ) -> Result<Option<Event>, PlatformError> {
         let _one_at_a_time = self.changing.lock().await;
         let authorization = self.authorized(component, account)?;
         let event = Event::unauthorized(&authorization, desk.clock.now_s());
@@ -225,18 +225,17 @@ impl Components {
         &self,
         component: &str,
         code: &str,
-        desk: Desk<'_>,
-    ) -> Result<Handed, ComponentError> {
+        desk: AuthorizationContext<'_>,
+    ) -> Result<Handed, PlatformError> {
         let _one_at_a_time = self.changing.lock().await;
         let now_s = desk.clock.now_s();
-        let code =
-            self.check_code(CodeKind::Auth, code, component, now_s).map_err(ComponentError::Refused)?;
+        let code = self.check_code(CodeKind::Auth, code, component, now_s).map_err(PlatformError::Refused)?;
         let authorization = self.authorized(component, &code.account)?;
         if desk.accounts.get(&code.account).is_none() {
-            return Err(ComponentError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED));
+            return Err(PlatformError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED));
         }
         if authorization.id != code.authorization {
-            return Err(ComponentError::Refused(ErrorCode::CODE_EXPIRED));
+            return Err(PlatformError::Refused(ErrorCode::CODE_EXPIRED));
         }
         let mut along = Vec::new();
         let code = self.using(component, code, &mut along, now_s)?;
@@ -252,20 +251,20 @@ impl Components {
         component: &str,
         account: &str,
         refresh_token: &str,
-        desk: Desk<'_>,
-    ) -> Result<Handed, ComponentError> {
+        desk: AuthorizationContext<'_>,
+    ) -> Result<Handed, PlatformError> {
         let _one_at_a_time = self.changing.lock().await;
         let now_s = desk.clock.now_s();
         let authorization = self.authorized(component, account)?;
         if desk.accounts.get(account).is_none() {
-            return Err(ComponentError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED));
+            return Err(PlatformError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED));
         }
         let is_shown = |nonce: &&str| {
             let good = self.refresh_token_of(&authorization, nonce);
             bool::from(good.as_bytes().ct_eq(refresh_token.as_bytes()))
         };
         let shown = authorization.refresh.good(now_s).find(is_shown);
-        let shown = shown.ok_or(ComponentError::Refused(ErrorCode::REFRESH_TOKEN_INVALID))?;
+        let shown = shown.ok_or(PlatformError::Refused(ErrorCode::REFRESH_TOKEN_INVALID))?;
         let refresh = authorization.refresh.used(shown, random::hexadecimal(16)?, now_s);
         let next = Authorization { refresh, ..Authorization::clone(&authorization) };
         let along = if next.refresh == authorization.refresh { Vec::new() } else { vec![next.fact()] };
@@ -275,9 +274,9 @@ impl Components {
         Ok(Handed { refresh_token: self.refresh_token(&next), authorization: Arc::new(next), access_token })
     }
 
-    fn authorized(&self, component: &str, account: &str) -> Result<Arc<Authorization>, ComponentError> {
+    fn authorized(&self, component: &str, account: &str) -> Result<Arc<Authorization>, PlatformError> {
         let authorization = self.authorization(component, account);
-        authorization.ok_or(ComponentError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED))
+        authorization.ok_or(PlatformError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED))
     }
 
     /// Adds what makes a code's use durable.
@@ -287,10 +286,10 @@ impl Components {
         code: Code,
         changes: &mut Vec<Change>,
         now_s: i64,
-    ) -> Result<Code, ComponentError> {
+    ) -> Result<Code, PlatformError> {
         let used = lock(&self.used);
         if !used.has_room(component, now_s) {
-            return Err(ComponentError::TooMany);
+            return Err(PlatformError::TooMany);
         }
         changes.extend(used.changes(component, &code, now_s));
         Ok(code)

@@ -12,7 +12,7 @@ use wechat::callback::{
     seal::{Envelope, Notice, Sealed},
 };
 
-use super::{Authorization, Component, code::CodeKind};
+use super::{Authorization, Platform, code::CodeKind};
 use crate::net::body;
 
 /// What facts of this sort begin with.
@@ -134,7 +134,7 @@ impl Event {
     }
 
     /// The push as it is sent.
-    pub fn sealed(&self, component: &Component, now_s: i64) -> Result<Sealed, String> {
+    pub fn sealed(&self, component: &Platform, now_s: i64) -> Result<Sealed, String> {
         let config = &component.config;
         let key = AesKey::parse(config.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
         let mut random = [0; 16];

@@ -6,7 +6,7 @@ use system::{data_key::SealError, sync::lock};
 
 use super::{
     Received, Status,
-    platforms::{Platform, Platforms, Seat, Verdict},
+    platforms::{PlatformAccount, ReceivedPlatform, ReceivedPlatforms, Verdict},
     standing::Standing,
 };
 use crate::accounts::registry::Account;
@@ -16,7 +16,7 @@ impl Received {
     pub fn brings(&self, component: &str, appid: &str) -> bool {
         let platforms = lock(&self.platforms);
         let seat = platforms.0.get(component).and_then(|platform| platform.seats.get(appid));
-        let is_bound = |seat: &Seat| seat.durable > 0 && seat.standing.original_id.is_some();
+        let is_bound = |seat: &PlatformAccount| seat.durable > 0 && seat.standing.original_id.is_some();
         seat.is_some_and(is_bound) && platforms.takes(component, appid, self.accounts.get(appid).as_deref())
     }
 
@@ -46,7 +46,7 @@ impl Received {
     }
 }
 
-impl Platforms {
+impl ReceivedPlatforms {
     /// What is to happen with a message that came through a platform; `account` is what is known of it by now.
     pub fn judge(&self, component: &str, appid: &str, to_user: &str, account: Option<&Account>) -> Verdict {
         let Some(platform) = self.0.get(component) else { return Verdict::NotOfPlatform };
@@ -61,7 +61,8 @@ impl Platforms {
         if let Some(named) = account.and_then(|account| account.config.components.as_ref()) {
             return named.iter().any(|named| named == component);
         }
-        let standing = |platform: &'_ Platform| platform.seats.get(appid).map(|seat| seat.standing.clone());
+        let standing =
+            |platform: &'_ ReceivedPlatform| platform.seats.get(appid).map(|seat| seat.standing.clone());
         let here = self.0.get(component).and_then(standing).filter(|standing| !standing.is_beside);
         let others = self.0.iter().filter(|(other, _)| *other != component);
         let others: Vec<Standing> = others
@@ -135,7 +136,7 @@ mod tests {
             ("it names another", Some(&bound), None, Some(&named("wxother")), false),
         ];
         for (case, here, other, account, expected) in seats {
-            let mut platforms = Platforms::default();
+            let mut platforms = ReceivedPlatforms::default();
             for (component, standing) in [("wxhere", here), ("wxother", other)] {
                 let platform = platforms.0.entry(component.to_owned()).or_default();
                 let seat = Arc::new(Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use storage::store::{AccountNumber, Change, NotDurable, Outcome};
 use system::sync::lock;
 
-use super::{Received, Waiting, brought, platforms::Platforms};
+use super::{Received, Waiting, brought, platforms::ReceivedPlatforms};
 use crate::accounts::registry::Account;
 
 /// An account that is no longer in the file.
@@ -86,7 +86,7 @@ impl Received {
         Ok(Enqueued { steps, moved, done })
     }
 
-    fn step_of(&self, platforms: &Platforms, Gone { former, stored }: Gone) -> Step {
+    fn step_of(&self, platforms: &ReceivedPlatforms, Gone { former, stored }: Gone) -> Step {
         let appid = former.config.appid.clone();
         let (seated, next) = match &stored {
             Some(stored) => (Some(stored.clone()), Some(stored.clone())),
@@ -96,7 +96,11 @@ impl Received {
     }
 
     /// An account as platforms know it, and as it is served if nobody else knows it.
-    fn brought_of(&self, platforms: &Platforms, appid: &str) -> (Option<Arc<Account>>, Option<Arc<Account>>) {
+    fn brought_of(
+        &self,
+        platforms: &ReceivedPlatforms,
+        appid: &str,
+    ) -> (Option<Arc<Account>>, Option<Arc<Account>>) {
         let mut seats = platforms.0.values().filter_map(|platform| platform.seats.get(appid)).peekable();
         if seats.peek().is_none() {
             return (None, None);
@@ -129,7 +133,7 @@ impl Received {
 
 impl Step {
     /// Whether its messages are taken from now on, if that changes.
-    fn change_of_serving(&self, platforms: &Platforms) -> Option<(AccountNumber, bool)> {
+    fn change_of_serving(&self, platforms: &ReceivedPlatforms) -> Option<(AccountNumber, bool)> {
         let is_brought = platforms.is_active(&self.appid);
         let has_keys =
             |account: &Option<Arc<Account>>| account.as_ref().is_some_and(|account| account.keys.is_some());
@@ -140,7 +144,7 @@ impl Step {
     }
 }
 
-impl Platforms {
+impl ReceivedPlatforms {
     /// What platforms know of an account, wherever they know it.
     fn seat(&mut self, appid: &str, account: Option<&Arc<Account>>) {
         let seats = self.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));

@@ -7,13 +7,13 @@ use system::data_key::DataKey;
 
 use super::{
     brought,
-    platforms::Platforms,
+    platforms::ReceivedPlatforms,
     standing::{self, Standing, pair_of},
     ticket::{self, Ticket},
 };
 use crate::{
     accounts::{
-        platform_issuer::Components,
+        platform_issuer::Platforms,
         registry::{Accounts, StoredAccountError},
     },
     config::Role,
@@ -21,16 +21,16 @@ use crate::{
 
 /// What is on disk, before anybody is served.
 #[derive(Debug)]
-pub struct Loaded(pub(super) Platforms);
+pub struct Loaded(pub(super) ReceivedPlatforms);
 
 /// Reads what the platforms of the configuration brought, and serves those accounts beside the others.
 pub fn load(
     store: &Store,
     key: &DataKey,
-    components: &Components,
+    components: &Platforms,
     accounts: &Accounts,
 ) -> Result<Loaded, StoredAccountError> {
-    let mut platforms = Platforms::default();
+    let mut platforms = ReceivedPlatforms::default();
     for component in components.all().into_iter().filter(|component| component.config.role == Role::Receive) {
         platforms.0.entry(component.config.appid.clone()).or_default();
     }
@@ -52,7 +52,7 @@ pub fn load(
     Ok(Loaded(platforms))
 }
 
-fn load_tickets(store: &Store, key: &DataKey, platforms: &mut Platforms) {
+fn load_tickets(store: &Store, key: &DataKey, platforms: &mut ReceivedPlatforms) {
     for (fact, sealed) in store.facts(ticket::FACT_PREFIX) {
         let component = fact.strip_prefix(ticket::FACT_PREFIX).unwrap_or_default();
         let Some(platform) = platforms.0.get_mut(component) else { continue };

@@ -19,12 +19,12 @@ type ByName<T> = HashMap<String, T, foldhash::fast::RandomState>;
 
 /// All platforms, by appid.
 #[derive(Debug, Default)]
-pub struct Platforms(pub ByName<Platform>);
+pub struct ReceivedPlatforms(pub ByName<ReceivedPlatform>);
 
 /// One platform.
 #[derive(Debug, Default)]
-pub struct Platform {
-    pub seats: ByName<Seat>,
+pub struct ReceivedPlatform {
+    pub seats: ByName<PlatformAccount>,
     /// Whose each `ToUserName` is.
     bound: ByName<String>,
     pending: usize,
@@ -47,7 +47,7 @@ pub struct Removal {
 
 /// One account of a platform.
 #[derive(Debug)]
-pub struct Seat {
+pub struct PlatformAccount {
     pub standing: Standing,
     pub account: Arc<Account>,
     /// Grows with each change; `durable` follows once it is on the disk, and is 0 before anything was.
@@ -76,7 +76,7 @@ pub enum Verdict {
     TooMany,
 }
 
-impl Platforms {
+impl ReceivedPlatforms {
     /// Whether any platform brings messages of this account.
     pub fn is_active(&self, appid: &str) -> bool {
         let mut seats = self.0.values().filter_map(|platform| platform.seats.get(appid));
@@ -91,7 +91,7 @@ impl Platforms {
     }
 }
 
-impl Platform {
+impl ReceivedPlatform {
     /// What is to happen with a message to this `ToUserName`; `original_id` is what an operator says it must be.
     pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> Verdict {
         let is_of_another = self.bound.get(to_user).is_some_and(|owner| owner != appid);
@@ -134,7 +134,7 @@ impl Platform {
             self.bound.insert(original_id.clone(), appid.to_owned());
         }
         self.versions += 1;
-        let seat = self.seats.entry_ref(appid).or_insert_with(|| Seat {
+        let seat = self.seats.entry_ref(appid).or_insert_with(|| PlatformAccount {
             standing: standing.clone(),
             account: account.clone(),
             version: self.versions,
@@ -147,7 +147,7 @@ impl Platform {
     }
 
     /// Takes an account out.
-    pub fn remove(&mut self, appid: &str) -> Option<Seat> {
+    pub fn remove(&mut self, appid: &str) -> Option<PlatformAccount> {
         let seat = self.seats.remove(appid)?;
         self.count(Some(&seat.standing), None);
         if let Some(original_id) = &seat.standing.original_id {
@@ -170,7 +170,7 @@ impl Platform {
     }
 }
 
-impl Seat {
+impl PlatformAccount {
     /// True if the disk knows all of it.
     pub fn is_durable(&self) -> bool {
         self.durable == self.version

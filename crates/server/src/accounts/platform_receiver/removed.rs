@@ -8,7 +8,7 @@ use system::sync::lock;
 
 use super::{
     Received, Waiting,
-    platforms::{Platform, Platforms, Removal, Seat},
+    platforms::{PlatformAccount, ReceivedPlatform, ReceivedPlatforms, Removal},
     standing::{Status, fact_key, pair_of},
 };
 use crate::accounts::registry::{Account, AccountError};
@@ -21,7 +21,7 @@ const REMOVALS_MAX: usize = 100_000;
 #[derive(Debug)]
 struct Forgotten {
     component: String,
-    seat: Seat,
+    seat: PlatformAccount,
     former: Option<Removal>,
 }
 
@@ -100,7 +100,7 @@ impl Received {
     }
 }
 
-impl Platforms {
+impl ReceivedPlatforms {
     /// Reads what was removed before.
     pub fn load_removals(&mut self, store: &Store) {
         for (fact, written) in store.facts(FACT_PREFIX) {
@@ -127,14 +127,14 @@ impl Platforms {
             return;
         }
         let was_durable = forgotten.seat.is_durable();
-        let Seat { account, standing, .. } = forgotten.seat;
+        let PlatformAccount { account, standing, .. } = forgotten.seat;
         let version = platform.put(appid, &account, standing);
         let durable = if was_durable { version } else { 1 };
         platform.seats.get_mut(appid).into_iter().for_each(|put| put.durable = durable);
     }
 }
 
-impl Platform {
+impl ReceivedPlatform {
     /// When a seat is removed. None if there is none.
     fn removed_s(&self, appid: &str, now_s: i64) -> Option<i64> {
         Some(now_s.max(self.seats.get(appid)?.standing.decided_s))
@@ -160,7 +160,7 @@ impl Platform {
         Some(oldest.0)
     }
 
-    fn forget(&mut self, appid: &str, now_s: i64) -> Option<(Seat, Option<Removal>)> {
+    fn forget(&mut self, appid: &str, now_s: i64) -> Option<(PlatformAccount, Option<Removal>)> {
         let at_s = self.removed_s(appid, now_s)?;
         if let Some(oldest) = self.oldest_beside(appid).map(ToOwned::to_owned) {
             self.removals.remove(&oldest);
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn of_too_many_removals_the_oldest_make_room() {
         let account = Arc::new(Account::brought(AccountNumber(0), "wx", &Quotas::default()).unwrap());
-        let mut platform = Platform::default();
+        let mut platform = ReceivedPlatform::default();
         for number in 0..REMOVALS_MAX + 2 {
             let appid = number.to_string();
             platform.put(&appid, &account, Standing::pending());

@@ -13,7 +13,7 @@ use storage::{
 use system::{clock::Clock, secret::Secret};
 
 use super::*;
-use crate::config::ComponentConfig;
+use crate::config::PlatformConfig;
 
 const PLATFORM: &str = "wxplatform";
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
@@ -32,7 +32,7 @@ impl Run {
         let store = Arc::new(Store::Embedded(Box::new(
             Embedded::open(&folder.join("data"), &Options::default()).unwrap(),
         )));
-        let platform = ComponentConfig {
+        let platform = PlatformConfig {
             appid: PLATFORM.to_owned(),
             secret: Secret::new("s"),
             token: Secret::new("t"),
@@ -44,7 +44,7 @@ impl Run {
             relay: None,
         };
         let components =
-            crate::accounts::platform_issuer::Components::load(&[platform], key.clone(), &store).unwrap();
+            crate::accounts::platform_issuer::Platforms::load(&[platform], key.clone(), &store).unwrap();
         let accounts = Arc::new(Accounts::default());
         let loaded = load(&store, &key, &components, &accounts).unwrap();
         let served = accounts.select(|account| loaded.is_active(&account.config.appid));
@@ -207,7 +207,7 @@ fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
         Account::brought(storage::store::AccountNumber(0), "wx", &crate::auth::quota::Quotas::default())
             .unwrap(),
     );
-    let mut platform = platforms::Platform::default();
+    let mut platform = platforms::ReceivedPlatform::default();
     for number in 0..platforms::PENDING_MAX {
         let verdict = platform.judge(&number.to_string(), &format!("gh_{number}"), None);
         let Verdict::With(standing) = verdict else { panic!("{number}: {verdict:?}") };

@@ -7,7 +7,7 @@ use axum::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use system::secret::Secret;
 
-use crate::forward::upstream_token::Upstream;
+use crate::forward::upstream_token::UpstreamTokens;
 
 /// Headers that belong to one connection. Source: RFC 9110, section 7.6.1, and the older list of RFC 2616.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -40,7 +40,7 @@ pub fn clean(headers: &mut HeaderMap) {
 /// The request as it goes on; its headers are clean already.
 pub fn request(
     parts: &Parts,
-    upstream: &Upstream,
+    upstream: &UpstreamTokens,
     token: Option<&Secret>,
     body: Body,
 ) -> Result<Request<Body>, http::Error> {

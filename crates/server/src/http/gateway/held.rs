@@ -86,7 +86,7 @@ impl Drop for Taken {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::concurrency_limit::{Places, Whose};
+    use crate::http::concurrency_limit::{ConcurrencyLimit, Whose};
     use http_body_util::BodyExt as _;
 
     use super::*;
@@ -94,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn the_place_is_given_back_with_the_end_of_the_answer_or_when_nobody_takes_it() {
         // One place of users.
-        let places = Places::beside(1);
+        let places = ConcurrencyLimit::beside(1);
         let place = || places.take(Whose::User, None);
         let read = body(Body::from("answer"), place().unwrap(), Duration::from_secs(3600));
         assert!(place().is_none());

@@ -18,7 +18,7 @@ use wechat::callback::seal::Sealed;
 
 use crate::{
     accounts::platform_issuer::{
-        Approval, Component, ComponentError,
+        Approval, Platform, PlatformError,
         event::{self, Event, is_taken},
         ticket::SLOT_S,
     },
@@ -82,7 +82,7 @@ async fn push_tickets(app: Weak<App>, component: String, push_now: Arc<Notify>) 
 }
 
 /// Pushes the present ticket; a few tries.
-async fn push_ticket(app: &App, component: &Component) {
+async fn push_ticket(app: &App, component: &Platform) {
     let Some(target) = &component.config.push_url else { return };
     for pause in PAUSES {
         let now_s = app.clock.now_s();
@@ -102,7 +102,7 @@ async fn push_ticket(app: &App, component: &Component) {
     }
 }
 
-fn note(component: &Component, result: &Result<(), String>, now_s: i64) {
+fn note(component: &Platform, result: &Result<(), String>, now_s: i64) {
     let mut pushes = lock(&component.ticket_pushes);
     pushes.taken_s = if result.is_ok() { Some(now_s) } else { pushes.taken_s };
     pushes.error = result.as_ref().err().cloned();
@@ -124,7 +124,7 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
 }
 
 /// Gives a platform an account's permission sets, and tells it. Runs to its end also if the caller hangs up.
-pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, ComponentError> {
+pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, PlatformError> {
     let shared = app.clone();
     let authorized = tokio::spawn(async move {
         let (code, event) = shared.components.authorize(approval, shared.desk()).await?;
@@ -133,7 +133,7 @@ pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, Com
         }
         Ok(code)
     });
-    authorized.await.unwrap_or_else(|error| Err(ComponentError::Broken(error.to_string())))
+    authorized.await.unwrap_or_else(|error| Err(PlatformError::Broken(error.to_string())))
 }
 
 /// Keeps an event, which is durable with what it tells of, for the platform's address, from where it is delivered.
@@ -151,7 +151,7 @@ pub async fn tell(app: &Arc<App>, event: Event) {
 }
 
 /// Whether nothing is left to do for an event.
-async fn queue(app: &Arc<App>, component: &Component, event: &Event) -> bool {
+async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
     let Some(target) = component.config.push_url.as_ref().filter(|_| component.config.role == Role::Serve)
     else {
         return true;

@@ -13,7 +13,7 @@ use system::sync::lock;
 use super::{answer, beijing, unknown};
 use crate::{
     accounts::{
-        platform_issuer::{Component, TicketPushes},
+        platform_issuer::{Platform, TicketPushes},
         platform_receiver::Status,
     },
     config::Role,
@@ -69,7 +69,7 @@ pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
     answer::own(StatusCode::OK, &shown)
 }
 
-fn ticket(app: &App, component: &Component) -> ShownTicket {
+fn ticket(app: &App, component: &Platform) -> ShownTicket {
     match component.config.role {
         Role::Serve => {
             let TicketPushes { taken_s, error } = lock(&component.ticket_pushes).clone();
@@ -82,7 +82,7 @@ fn ticket(app: &App, component: &Component) -> ShownTicket {
     }
 }
 
-fn accounts(app: &App, component: &Component) -> BTreeMap<Status, usize> {
+fn accounts(app: &App, component: &Platform) -> BTreeMap<Status, usize> {
     let appid = &component.config.appid;
     match component.config.role {
         Role::Serve => BTreeMap::from([(Status::Authorized, app.components.authorizations(appid).len())]),

@@ -24,7 +24,7 @@ use super::super::{answer, applicant, connection::Peer, page::lang_of};
 use super::push;
 use crate::{
     accounts::platform_issuer::{
-        Approval, Component, ComponentError, MESSAGES,
+        Approval, MESSAGES, Platform, PlatformError,
         code::{Code, CodeKind},
         permission_set::{PERMISSION_SETS, permission_set},
     },
@@ -41,7 +41,7 @@ const REAL_PAGE: &str = "https://mp.weixin.qq.com/cgi-bin/componentloginpage";
 /// Why the page cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Obstacle {
-    UnknownComponent,
+    UnknownPlatform,
     RedirectUri,
     RedirectUser,
     RedirectAnswer,
@@ -57,7 +57,7 @@ impl Obstacle {
     /// In the metrics.
     fn reason(self) -> &'static str {
         match self {
-            Obstacle::UnknownComponent => "unknown_component",
+            Obstacle::UnknownPlatform => "unknown_component",
             Obstacle::RedirectUri | Obstacle::RedirectUser | Obstacle::RedirectAnswer => "redirect_uri",
             Obstacle::CodeInvalid => "code_invalid",
             Obstacle::CodeExpired => "code_expired",
@@ -95,7 +95,7 @@ impl Mistake {
 
 /// What the page is about: from the query, and later from the form. Not shown: it holds a code.
 struct Asked {
-    component: Arc<Component>,
+    component: Arc<Platform>,
     redirect_uri: Target,
     pre_auth_code: String,
     code: Code,
@@ -168,7 +168,7 @@ fn known(ids: impl Iterator<Item = u32>) -> Vec<u32> {
 fn asked(app: &App, values: &Values, lang: Lang) -> Result<Asked, Obstacle> {
     let component = app.components.get(values.get("component_appid"));
     let component = component.filter(|component| component.config.role == Role::Serve);
-    let component = component.ok_or(Obstacle::UnknownComponent)?;
+    let component = component.ok_or(Obstacle::UnknownPlatform)?;
     let redirect_uri = Target::parse(values.get("redirect_uri"))?;
     let pre_auth_code = values.get("pre_auth_code").to_owned();
     let (appid, now_s) = (&component.config.appid, app.clock.now_s());
@@ -271,10 +271,10 @@ async fn approve(app: &Arc<App>, asked: Asked) -> Response<Body> {
             app.metrics.consent("approved", "");
             redirect(StatusCode::SEE_OTHER, &asked.redirect_uri.with(answer))
         }
-        Err(ComponentError::Refused(ErrorCode::INVALID_APPID)) => {
+        Err(PlatformError::Refused(ErrorCode::INVALID_APPID)) => {
             refused(app, &asked, Mistake::AccountOrSecret)
         }
-        Err(ComponentError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, asked.lang),
+        Err(PlatformError::Refused(_)) => obstacle(app, Obstacle::CodeExpired, asked.lang),
         Err(error) => {
             tracing::error!(%error, "an approval could not be kept");
             obstacle(app, Obstacle::NotDurable, asked.lang)

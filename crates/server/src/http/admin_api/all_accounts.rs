@@ -18,10 +18,10 @@ use storage::store::{
 
 use super::{
     access,
+    page_format::{self, AccountRow, Format, Page, Row},
     parameters::Values,
     statistics::{Question, add_rows, day},
     store_failed,
-    written::{self, AccountRow, Format, Page, Row},
 };
 use crate::{
     accounts::registry::Account,
@@ -83,7 +83,7 @@ pub async fn answer(
     });
     let counted = counted.await;
     match counted {
-        Ok(Ok(page)) => written::response(&page, format, by_type, &query),
+        Ok(Ok(page)) => page_format::response(&page, format, by_type, &query),
         Ok(Err(error)) => store_failed(&error),
         Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
     }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     auth::upstream_token_index::Whom,
-    forward::upstream_token::Upstream,
+    forward::upstream_token::UpstreamTokens,
     http::{
         answer,
         caller::{self, Failure},
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for UniqueNames {
     }
 }
 
-async fn pass(app: &Arc<App>, upstream: &Arc<Upstream>, parts: Parts, body: Bytes) -> Response<Body> {
+async fn pass(app: &Arc<App>, upstream: &Arc<UpstreamTokens>, parts: Parts, body: Bytes) -> Response<Body> {
     if parts.headers.get(&app.via.0) == Some(&app.via.1) {
         return gateway::loop_detected();
     }

@@ -19,7 +19,7 @@ use super::super::{
     record::Told,
 };
 use crate::{
-    accounts::platform_issuer::{Component, ComponentError, Handed, code::CodeKind},
+    accounts::platform_issuer::{Handed, Platform, PlatformError, code::CodeKind},
     auth::access_token::Holder,
     config::Role,
     http::state::App,
@@ -120,7 +120,7 @@ fn text<'a>(object: &'a Object, name: &str) -> &'a str {
     object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn component_of(app: &App, object: &Object) -> Result<Arc<Component>, Failure> {
+fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
     let appid = text(object, "component_appid");
     if appid.is_empty() {
         return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
@@ -134,7 +134,7 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Component>, Failure> {
 }
 
 /// The two calls name the secret differently. Source: WeChat's pages on them.
-fn check_secret(component: &Component, object: &Object, name: &str) -> Result<(), Failure> {
+fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
     let secret = text(object, name);
     if secret.is_empty() {
         return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
@@ -148,7 +148,7 @@ fn check_secret(component: &Component, object: &Object, name: &str) -> Result<()
     Ok(())
 }
 
-async fn component_token(app: &Arc<App>, component: &Component, object: &Object) -> Result<Value, Failure> {
+async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) -> Result<Value, Failure> {
     check_secret(component, object, "component_appsecret")?;
     let appid = component.config.appid.clone();
     let ticket = text(object, "component_verify_ticket");
@@ -169,7 +169,7 @@ async fn component_token(app: &Arc<App>, component: &Component, object: &Object)
     Ok(json!({"component_access_token": issued.access_token, "expires_in": issued.expires_in}))
 }
 
-fn start_push_ticket(component: &Component, object: &Object) -> Result<Value, Failure> {
+fn start_push_ticket(component: &Platform, object: &Object) -> Result<Value, Failure> {
     check_secret(component, object, "component_secret")?;
     component.push_now.notify_one();
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
@@ -220,7 +220,7 @@ async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) ->
 
 /// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
 async fn to_its_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, ComponentError>> + Send + 'static,
+    change: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
 ) -> Result<T, Failure> {
     match tokio::spawn(change).await {
         Ok(done) => done.map_err(|error| failed(&error)),
@@ -231,8 +231,8 @@ async fn to_its_end<T: Send + 'static>(
     }
 }
 
-fn failed(error: &ComponentError) -> Failure {
-    let ComponentError::Refused(code) = error else {
+fn failed(error: &PlatformError) -> Failure {
+    let PlatformError::Refused(code) = error else {
         tracing::error!(%error, "a call of a platform failed");
         return failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"));
     };

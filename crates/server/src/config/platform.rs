@@ -16,7 +16,7 @@ use super::{
 
 /// One third-party platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ComponentConfig {
+pub struct PlatformConfig {
     /// Its appid.
     pub appid: String,
     /// What it shows to get its token.
@@ -49,7 +49,7 @@ pub enum Role {
 
 table_with_secrets! {
     /// A platform as it is written.
-    pub struct ComponentTable {
+    pub struct PlatformTable {
         #[serde(default = "serve")]
         role: Role,
         #[serde(default)]
@@ -62,16 +62,16 @@ fn serve() -> Role {
     Role::Serve
 }
 
-impl ComponentTable {
+impl PlatformTable {
     /// The settings, checked.
-    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<ComponentConfig, Flaw> {
+    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<PlatformConfig, Flaw> {
         let push_url = optional_address("push_url", &self.push_url)?;
         if self.role == Role::Serve && self.relay.is_some() {
             let what = "only role = \"receive\" takes messages; with \"serve\" each [[account]] has a relay of its own";
             return Err(Flaw::new("relay", what));
         }
         let secrets = self.take_secrets(files)?;
-        let component = ComponentConfig {
+        let component = PlatformConfig {
             secret: needed("secret", secrets.secret)?,
             token: needed("token", secrets.token)?,
             token_previous: secrets.token_previous,
@@ -87,7 +87,7 @@ impl ComponentTable {
     }
 }
 
-impl ComponentConfig {
+impl PlatformConfig {
     /// What its pushes are checked with, and made with: always encrypted.
     pub fn keys(&self) -> Result<AccountKeys, KeyError> {
         AccountKeys::new(&KeySettings {

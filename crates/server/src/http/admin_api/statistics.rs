@@ -17,9 +17,9 @@ use storage::store::{
 
 use super::{
     CoverageAnswer, no_account,
+    page_format::{AccountRow, Format, Row, rows_alone},
     parameters::Values,
     store_failed,
-    written::{AccountRow, Format, Row, rows_alone},
 };
 use crate::{
     accounts::registry::Account,

@@ -2,14 +2,14 @@
 
 pub mod access;
 mod accounts;
-mod across;
+mod all_accounts;
 mod bulk;
-mod components;
 mod keys;
+mod page_format;
 mod parameters;
+mod platforms;
 mod reload;
 mod statistics;
-mod written;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -50,16 +50,16 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
-        .route("/v1/stats", guard(Need::AnyKey, get(across::answer)))
-        .route("/v1/components/{component}", guard(Need::Admin, get(components::show)))
-        .route("/v1/components/{component}/ticket", guard(Need::Admin, get(components::ticket)))
+        .route("/v1/stats", guard(Need::AnyKey, get(all_accounts::answer)))
+        .route("/v1/components/{component}", guard(Need::Admin, get(platforms::show)))
+        .route("/v1/components/{component}/ticket", guard(Need::Admin, get(platforms::ticket)))
         .route(
             "/v1/components/{component}/authorizations",
-            guard(Need::Admin, get(components::authorizations).post(components::authorize)),
+            guard(Need::Admin, get(platforms::authorizations).post(platforms::authorize)),
         )
         .route(
             "/v1/components/{component}/authorizations/{appid}",
-            guard(Need::Admin, delete(components::withdraw)),
+            guard(Need::Admin, delete(platforms::withdraw)),
         )
         .route("/v1/reload", guard(Need::Admin, post(reload::reload)))
         .route("/v1/keys", guard(Need::Admin, get(keys::list).post(keys::add)))

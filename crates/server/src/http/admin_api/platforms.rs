@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{answer, beijing, no_account, read};
 use crate::{
     accounts::platform_issuer::{
-        Approval, ComponentError,
+        Approval, PlatformError,
         code::CodeKind,
         permission_set::{PERMISSION_SETS, permission_set},
     },
@@ -177,7 +177,7 @@ pub async fn withdraw(
         if let Some(event) = shared.components.withdraw(&appid, &removed, shared.desk()).await? {
             push::tell(&shared, event).await;
         }
-        Ok::<_, ComponentError>(())
+        Ok::<_, PlatformError>(())
     });
     match done.await {
         Ok(Ok(())) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", account)])),
@@ -186,14 +186,14 @@ pub async fn withdraw(
     }
 }
 
-fn failed(error: &ComponentError) -> Response<Body> {
+fn failed(error: &PlatformError) -> Response<Body> {
     let status = match error {
-        ComponentError::Refused(_) => {
+        PlatformError::Refused(_) => {
             let error = "this account has not authorised this platform; GET /v1/components/{c}/authorizations lists those that have";
             return answer::own_error(StatusCode::NOT_FOUND, error);
         }
-        ComponentError::TooMany | ComponentError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ComponentError::Random(_) | ComponentError::Seal(_) | ComponentError::Broken(_) => {
+        PlatformError::TooMany | PlatformError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PlatformError::Random(_) | PlatformError::Seal(_) | PlatformError::Broken(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };

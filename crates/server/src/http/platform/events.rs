@@ -11,7 +11,7 @@ use axum::{
 use tokio::time::Instant;
 
 use crate::{
-    accounts::platform_issuer::Component,
+    accounts::platform_issuer::Platform,
     forward::raw_callback::RawCallback,
     http::{
         answer,
@@ -66,7 +66,7 @@ pub async fn receive(
 
 /// Queues an event for the server behind, where it survives a restart. If there is no room, that server answers it at
 /// once.
-async fn hand_on(app: &App, platform: &Component, event: &RawCallback, deadline: Instant) -> Response<Body> {
+async fn hand_on(app: &App, platform: &Platform, event: &RawCallback, deadline: Instant) -> Response<Body> {
     let Some(url) = &platform.config.push_url else { return answer::success() };
     if app.copies.keep_passed_on(platform, event).await {
         return answer::success();

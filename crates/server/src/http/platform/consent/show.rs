@@ -141,7 +141,7 @@ pub fn cancelled(asked: &Asked) -> Response<Body> {
 pub fn obstacle(obstacle: Obstacle, lang: Lang) -> Response<Body> {
     let title = text!("This authorisation cannot go on").in_lang(lang);
     let text = match obstacle {
-        Obstacle::UnknownComponent => text!("No platform of this server has the component_appid of the address. The platform has to correct its link.").in_lang(lang),
+        Obstacle::UnknownPlatform => text!("No platform of this server has the component_appid of the address. The platform has to correct its link.").in_lang(lang),
         Obstacle::RedirectUri => text!("The redirect_uri of the address is missing, or is no address that begins with http:// or https://. The platform has to correct its link.").in_lang(lang),
         Obstacle::RedirectUser => text!("The redirect_uri of the address has a user name or password in it (before the @). The platform has to take it out of its link.").in_lang(lang),
         Obstacle::RedirectAnswer => text!("The redirect_uri of the address has auth_code or expires_in in its query, which only this server may add. The platform has to take them out of its link.").in_lang(lang),
