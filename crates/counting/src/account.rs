@@ -18,7 +18,9 @@ use crate::{
     first_days::{self, FirstDays},
     marks::UserMarks,
     page::{Cold, ColdError, PageKey, PageState},
+    recount::Recount,
     users::Users,
+    varint::Reader,
 };
 
 pub use answers::Piece;
@@ -231,9 +233,15 @@ impl Account {
     }
 
     fn open_span(&mut self, granularity: Granularity, start: Day, cold: &dyn Cold) -> Result<(), ColdError> {
-        let (mut counters, mut marks) = (Counters::default(), UserMarks::default());
-        let users = self.users.len() as usize;
-        let mut count = |user, kind, event| counters.record(marks.slot(user, users), kind, event);
+        let expected = match cold.page(PageKey::of_span(granularity, start))? {
+            // Only a guess, so it need not make sense.
+            Some(page) => {
+                Counters::decode(&mut Reader::new(&page)).map_or(0, |former| former.users_counted())
+            }
+            None => 0,
+        };
+        let mut recount = Recount::new(self.users.len() as usize, expected as usize);
+        let mut count = |user, kind, event| recount.add(user, kind, event);
         let mut day = start;
         while day < start.start_of_next(granularity) {
             match self.days.get(&day).and_then(|page| page.open.as_ref()) {
@@ -242,6 +250,7 @@ impl Account {
             }
             day = day.plus_days(1);
         }
+        let (counters, marks) = recount.finish();
         let state = PageState { used: self.tick, ..PageState::default() };
         self.spans.insert((granularity, start), SpanPage { counters, marks: Some(marks), state });
         Ok(())

@@ -11,6 +11,7 @@ use crate::{
 /// Everything in one part, before format 3 of the pages.
 const ONE_PART: u8 = 1;
 const TWO_PARTS: u8 = 2;
+const CUT_SHORT: Damaged = Damaged("cut short");
 const UNKNOWN: Damaged = Damaged("a day block of a format that this version does not know");
 
 /// Writes a day.
@@ -64,9 +65,11 @@ pub fn each(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Resu
     let who = packed::take(Reader::new(reader.bytes()?))?;
     let mut reader = Reader::new(&who);
     let count = reader.small::<u32>()? as usize;
-    let users = take_planes(&mut reader, count, 4)?;
-    for (user, kind) in users.iter().zip(reader.take(count)?) {
-        visit(*user as u32, kind_of(*kind)?, None);
+    let users = reader.take(count.checked_mul(4).ok_or(CUT_SHORT)?)?;
+    let kinds = reader.take(count)?;
+    for (at, kind) in kinds.iter().enumerate() {
+        let byte = |plane: usize| u32::from(users[plane * count + at]) << (8 * plane);
+        visit(byte(0) | byte(1) | byte(2) | byte(3), kind_of(*kind)?, None);
     }
     for _ in 0..reader.small::<u32>()? {
         visit(reader.small()?, Kind::Event, Some(reader.small()?));
@@ -158,7 +161,7 @@ fn take_events(reader: &mut Reader<'_>) -> Result<Vec<EventEntry>, Damaged> {
 }
 
 fn take_digest(reader: &mut Reader<'_>) -> Result<[u8; 16], Damaged> {
-    reader.take(16)?.try_into().map_err(|_| Damaged("cut short"))
+    reader.take(16)?.try_into().map_err(|_| CUT_SHORT)
 }
 
 fn put_deltas(out: &mut Vec<u8>, sorted: impl Iterator<Item = u32>) {
@@ -191,7 +194,7 @@ fn put_planes<T>(out: &mut Vec<u8>, items: &[T], width: usize, number: impl Fn(&
 }
 
 fn take_planes(reader: &mut Reader<'_>, count: usize, width: usize) -> Result<Vec<u64>, Damaged> {
-    let planes = reader.take(count.checked_mul(width).ok_or(Damaged("cut short"))?)?;
+    let planes = reader.take(count.checked_mul(width).ok_or(CUT_SHORT)?)?;
     let mut numbers = vec![0_u64; count];
     for plane in 0..width {
         let bytes = &planes[plane * count..][..count];

@@ -48,6 +48,7 @@ mod marks;
 mod message;
 mod packed;
 mod page;
+mod recount;
 pub mod rollup;
 mod senders;
 mod user_set;

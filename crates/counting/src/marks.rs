@@ -49,6 +49,15 @@ impl Default for UserMarks {
 }
 
 impl UserMarks {
+    /// No marks yet, in the form that is smaller for so many. `users` is how many the account has.
+    pub fn for_about(marks: usize, users: usize) -> UserMarks {
+        if marks.saturating_mul(SLOT_BYTES) > (users + 64) * size_of::<Mark>() {
+            UserMarks::Dense(vec![Mark::default(); users])
+        } else {
+            UserMarks::default()
+        }
+    }
+
     /// The user's mark, empty at first. `users` is how many the account has.
     pub fn slot(&mut self, user: u32, users: usize) -> &mut Mark {
         self.become_dense_if_smaller(users);

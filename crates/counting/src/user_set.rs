@@ -113,11 +113,15 @@ impl UserSet {
     }
 
     fn add_distances(&mut self, reader: &mut Reader<'_>, users: u32) -> Result<(), Damaged> {
+        let count = reader.number()?;
         let mut next = 0_u64;
-        for _ in 0..reader.number()? {
+        for _ in 0..count {
             let user = next.checked_add(reader.number()?).filter(|user| *user < u64::from(users));
             let user = user.ok_or(OUT_OF_RANGE)?;
-            self.words[(user / 64) as usize] |= 1 << (user % 64);
+            match self.words.get_mut((user / 64) as usize) {
+                Some(word) => *word |= 1 << (user % 64),
+                None => return Err(OUT_OF_RANGE),
+            }
             next = user + 1;
         }
         Ok(())
