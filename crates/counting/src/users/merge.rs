@@ -13,8 +13,8 @@ use crate::{
     varint,
 };
 
-/// So many pages are replaced in one step.
-const PAGES_A_STEP: usize = 512;
+/// So many pages are replaced in one step; few in tests, so that they have many steps.
+const PAGES_A_STEP: usize = if cfg!(test) { 3 } else { 512 };
 
 /// A merge that is going on.
 #[derive(Debug)]
@@ -104,5 +104,90 @@ fn pages(first: &[u8], until: Option<&[u8]>, users: &[User<'_>]) -> Vec<(Box<[u8
             Some(next) => (first, rest) = (next, behind),
             None => return pages,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::RefCell, collections::BTreeMap, ops::Bound};
+
+    use super::*;
+    use crate::users::Users;
+
+    #[derive(Default)]
+    struct Disk {
+        pages: RefCell<BTreeMap<PageKey, Vec<u8>>>,
+        sorted: RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>,
+    }
+
+    impl Cold for Disk {
+        fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+            Ok(self.pages.borrow().get(&key).cloned())
+        }
+
+        fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+            let below = (Bound::Unbounded, Bound::Included(openid));
+            Ok(self.sorted.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
+        }
+    }
+
+    impl Disk {
+        fn save(&self, users: &Users, from: u32) {
+            let pages = from / USERS_A_PAGE..=users.len() / USERS_A_PAGE;
+            let pages = pages.map(|page| (PageKey::Users(page), users.encode_page(page, users.len())));
+            self.pages.borrow_mut().extend(pages);
+        }
+
+        /// At most so many steps; says how many there were.
+        fn merge(&self, merge: &mut Merge, steps_max: usize) -> usize {
+            let mut steps = 0;
+            while steps < steps_max
+                && let Some(step) = merge.step(self).unwrap()
+            {
+                let mut sorted = self.sorted.borrow_mut();
+                step.removed.iter().for_each(|first| drop(sorted.remove(first)));
+                sorted.extend(step.sorted);
+                let mut pages = self.pages.borrow_mut();
+                pages.extend(step.pages);
+                step.removed_pages.iter().for_each(|key| drop(pages.remove(key)));
+                steps += 1;
+            }
+            steps
+        }
+    }
+
+    fn openid(number: u32) -> String {
+        match number % 40 {
+            0 => format!("{number} is no openid"),
+            _ => format!("oAbC{:024x}", u128::from(number) * 0x9e37_79b9_7f4a_7c15_f39c_c060),
+        }
+    }
+
+    #[test]
+    fn users_keep_their_numbers_through_merges_of_many_steps_and_kills_in_between() {
+        let disk = Disk::default();
+        let mut users = Users::load(Some(30_000), &disk).unwrap();
+        let mut steps = Vec::new();
+        for round in 0..6 {
+            let from = users.len();
+            (from..from + 7_000).for_each(|number| assert_eq!(users.add(&openid(number)), Some(number)));
+            disk.save(&users, from);
+            let mut merge = users.merge(users.len(), 1).unwrap();
+            let killed_after = if round % 2 == 0 { usize::MAX } else { 2 };
+            steps.push(disk.merge(&mut merge, killed_after));
+            if round % 2 == 0 {
+                users.merged(merge.until());
+            } else {
+                users = Users::load(Some(30_000), &disk).unwrap();
+            }
+            assert_eq!(users.len(), from + 7_000);
+            for number in (0..users.len()).step_by(7) {
+                assert_eq!(users.find(&openid(number), number.into(), &disk), Ok(Some(number)));
+            }
+            assert_eq!(users.find("oAbCnobody", 0, &disk), Ok(None));
+        }
+        assert!(steps.iter().any(|steps| *steps > 4), "{steps:?}");
+        // All of them in memory would be more than twice as much.
+        assert!(users.bytes() < 42_000 * 20, "{} bytes", users.bytes());
     }
 }
