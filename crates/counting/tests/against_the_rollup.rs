@@ -3,20 +3,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    ops::Bound,
+};
 
 use counting::{
-    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Tally, day_of, rollup, tally_cold,
+    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Piece, Senders, day_of, rollup,
 };
 use datacube::{Day, Figures, Granularity, Row};
 use proptest::prelude::*;
 
 #[derive(Default)]
-struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>);
+struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>, RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>);
 
 impl Cold for Pages {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
         Ok(self.0.borrow().get(&key).cloned())
+    }
+
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        let below = (Bound::Unbounded, Bound::Included(openid));
+        Ok(self.1.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
     }
 }
 
@@ -30,6 +39,10 @@ enum Step {
     TakeAcrossSave(Message),
     Save,
     Evict,
+    /// Users that were saved go into sorted pages; not to the end if the memory is lost meanwhile.
+    Merge {
+        is_killed: bool,
+    },
     /// Memory is lost. Messages since the last save are replayed from the log.
     Crash,
     /// A query, which loads pages.
@@ -69,6 +82,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => any_message().prop_map(Step::TakeAcrossSave),
         4 => Just(Step::Save),
         3 => Just(Step::Evict),
+        3 => any::<bool>().prop_map(|is_killed| Step::Merge { is_killed }),
         2 => Just(Step::Crash),
         2 => any_message().prop_map(|message| Step::Query(day_of(message.create_time))),
     ]
@@ -103,6 +117,31 @@ impl Run {
         self.since_save.clear();
     }
 
+    fn merge(&mut self, is_killed: bool) {
+        let Some(mut merge) = self.account.merge(1) else { return };
+        while let Some(step) = merge.step(&self.pages).unwrap() {
+            let is_last = !step.pages.is_empty();
+            let mut sorted = self.pages.1.borrow_mut();
+            step.removed.iter().for_each(|first| drop(sorted.remove(first)));
+            sorted.extend(step.sorted);
+            if is_killed && is_last {
+                return;
+            }
+            let mut pages = self.pages.0.borrow_mut();
+            pages.extend(step.pages);
+            step.removed_pages.iter().for_each(|key| drop(pages.remove(key)));
+        }
+        self.account.merged(&merge);
+    }
+
+    fn crash(&mut self) {
+        // As little memory as there may be.
+        self.account = Account::within(0);
+        for message in self.since_save.clone() {
+            self.take(&message);
+        }
+    }
+
     fn step(&mut self, step: Step) {
         match step {
             Step::Take(message) => {
@@ -127,15 +166,17 @@ impl Run {
             }
             Step::Save => self.save(),
             Step::Evict => self.account.evict(),
-            Step::Crash => {
-                self.account = Account::default();
-                for message in self.since_save.clone() {
-                    self.take(&message);
+            Step::Merge { is_killed } => {
+                self.merge(is_killed);
+                if is_killed {
+                    self.crash();
                 }
             }
+            Step::Crash => self.crash(),
             Step::Query(day) => {
                 let _ = self.account.figures(Period::holding(Granularity::Month, day), &self.pages).unwrap();
                 let _ = self.account.figures(Period::hour(day, 3), &self.pages).unwrap();
+                let _ = self.account.new_users(day, day, &self.pages).unwrap();
             }
         }
     }
@@ -159,20 +200,28 @@ impl Run {
                 assert_eq!(self.rows(granularity, figures), expected, "{granularity:?} {figures:?}");
             }
         }
-        self.check_range();
+        self.check_ranges();
     }
 
-    /// A range of days, as the statistics of the admin API use it.
-    fn check_range(&self) {
-        let from = "2012-02-28".parse::<Day>().unwrap();
-        let to = from.plus_days(3);
-        let mut tally = Tally::new(self.account.users() as usize);
-        for day in (0..=3).map(|n| from.plus_days(n)) {
-            if !self.account.tally_in_memory(day, &mut tally) {
-                tally_cold(day, &self.pages, &mut tally).unwrap();
+    /// Ranges of days, as the own statistics take them: within a month, over whole months, over years.
+    fn check_ranges(&mut self) {
+        for (from, days) in [("2012-02-28", 3), ("2011-12-30", 70), ("2012-01-01", 90), ("2008-05-17", 9000)]
+        {
+            let from = from.parse::<Day>().unwrap();
+            self.check_range(from, from.plus_days(days));
+        }
+    }
+
+    fn check_range(&mut self, from: Day, to: Day) {
+        let mut senders = Senders::default();
+        for piece in Piece::all(from, to) {
+            if !self.account.add_in_memory(piece, &mut senders) {
+                piece.add_cold(&self.pages, &mut senders).unwrap();
             }
         }
-        let counters = tally.counters();
+        let new_users = self.account.new_users(from, to, &self.pages).unwrap();
+        assert_eq!(new_users, rollup::new_users(&self.taken, from, to));
+        let counters = senders.counters();
         assert_eq!(
             (counters.users_counted(), counters.messages_counted()),
             rollup::counted(&self.taken, from, to)
@@ -182,9 +231,20 @@ impl Run {
             let figures = expected.get(&kind).cloned().unwrap_or_default();
             assert_eq!((counters.users(kind), counters.messages(kind)), (figures.users, figures.messages));
         }
+        let videos = expected_videos(&self.taken, from, to);
+        assert_eq!(counters.users_of_videos(), videos);
         let events: u64 = counters.events().iter().map(|(_, count)| count).sum();
         assert_eq!(events, counters.messages(Kind::Event));
     }
+}
+
+/// Different users of videos and short videos together.
+fn expected_videos(taken: &[Message], from: Day, to: Day) -> u64 {
+    let is_video = |message: &&&Message| message.kind().counted_type() == Some(4);
+    let inside = |message: &&&Message| (from..=to).contains(&day_of(message.create_time));
+    let messages = rollup::without_repeats(taken);
+    let users = messages.iter().filter(is_video).filter(inside).map(|message| &message.user);
+    users.collect::<std::collections::BTreeSet<_>>().len() as u64
 }
 
 proptest! {
@@ -199,6 +259,40 @@ proptest! {
         run.account = Account::default();
         run.check();
     }
+}
+
+#[test]
+fn many_users_of_all_shapes_are_known_again_from_sorted_pages() {
+    let mut run = Run::default();
+    let user = |number: u64| match number % 50 {
+        0 => format!("web visitor {number}"),
+        1 => "x".repeat(usize::try_from(number % 128).unwrap() + 1),
+        _ => format!("oAbC{:024}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+    };
+    let start = 1_417_363_200;
+    let message = |number: u64, msg_id| Message {
+        user: user(number).into(),
+        create_time: start + i64::try_from(msg_id % 900).unwrap(),
+        content: Content::Message { kind: Kind::Text, msg_id },
+    };
+    for number in 0..20_000_u64 {
+        run.take(&message(number, number));
+        if number % 3_000 == 0 {
+            run.save();
+            run.merge(number % 9_000 == 0);
+        }
+        if number % 7_000 == 0 {
+            run.account.evict();
+        }
+    }
+    let users = run.account.users();
+    run.save();
+    run.merge(false);
+    run.account = Account::within(50_000);
+    (0..20_000).for_each(|number| assert!(!run.take(&message(number, number)), "{number} is a repeat"));
+    assert_eq!(run.account.users(), users);
+    assert!(run.pages.1.borrow().len() > 40, "many sorted pages");
+    assert!(run.pages.1.borrow().values().all(|page| page.len() <= 8192 - 64));
 }
 
 #[test]

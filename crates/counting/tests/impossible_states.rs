@@ -10,7 +10,7 @@ use std::{
 
 use counting::{
     Account, Admitted, Cold, ColdError, Content, Counters, Entry, Kind, Message, MessageEntry, PageKey,
-    Tally, UNNAMED, day_of, varint::Reader,
+    Piece, Senders, UNNAMED, day_of, varint::Reader,
 };
 
 #[derive(Default)]
@@ -19,6 +19,10 @@ struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>);
 impl Cold for Pages {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
         Ok(self.0.borrow().get(&key).cloned())
+    }
+
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        Ok(None)
     }
 }
 
@@ -90,7 +94,8 @@ fn user_pages_out_of_sequence_are_damage() {
     pages.0.borrow_mut().insert(PageKey::Users(1), page.clone());
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
     assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(1), _))), "{admitted:?}");
-    let twice = [page.clone(), page].concat();
+    // Behind the number of the first one.
+    let twice = [&page[..], &page[2..]].concat();
     pages.0.borrow_mut().insert(PageKey::Users(0), twice);
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
     assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(0), _))), "{admitted:?}");
@@ -107,10 +112,42 @@ fn a_time_outside_the_calendar_is_an_error_and_not_a_repeat() {
 
 #[test]
 fn counters_with_the_maximum_of_event_names_decode_to_the_same() {
-    let mut tally = Tally::new(1);
-    (0..=UNNAMED).for_each(|name| tally.record(0, Kind::Event, Some(name)));
+    let mut senders = Senders::default();
+    (0..=UNNAMED).for_each(|name| senders.record(0, Kind::Event, Some(name)));
     let mut bytes = Vec::new();
-    tally.counters().encode(&mut bytes);
+    senders.counters().encode(&mut bytes);
     let read = Counters::decode(&mut Reader::new(&bytes));
-    assert_eq!(read.as_ref(), Ok(tally.counters()));
+    assert_eq!(read.as_ref(), Ok(&senders.counters()));
+}
+
+#[test]
+fn pages_that_were_lost_are_damage_and_not_an_empty_day() {
+    let day = day_of(START_S);
+    let month = day.first_of_month();
+    let lost = |key| {
+        let pages = saved(3);
+        assert!(pages.0.borrow_mut().remove(&key).is_some(), "{key:?} was saved");
+        pages
+    };
+    for (key, piece) in
+        [(PageKey::DaySenders(day), Piece::Day(day)), (PageKey::MonthSenders(month), Piece::Month(month))]
+    {
+        let added = piece.add_cold(&lost(key), &mut Senders::default());
+        assert!(matches!(added, Err(ColdError::Damaged(found, _)) if found == key), "{added:?}");
+    }
+    let new_users = Account::default().new_users(day, day, &lost(PageKey::NewUsers));
+    assert!(matches!(new_users, Err(ColdError::Damaged(PageKey::NewUsers, _))), "{new_users:?}");
+    for key in [PageKey::FirstDays(0), PageKey::NewUsers] {
+        let admitted = Account::default().admit(&message(1, 9), 0, &lost(key));
+        assert!(matches!(admitted, Err(ColdError::Damaged(found, _)) if found == key), "{admitted:?}");
+    }
+}
+
+#[test]
+fn a_sorted_page_of_users_that_was_lost_is_damage_and_not_a_new_user() {
+    let pages = saved(3);
+    let mut merged = vec![3];
+    pages.0.borrow_mut().entry(PageKey::MergedUsers).or_default().append(&mut merged);
+    let admitted = Account::default().admit(&message(1, 9), 0, &pages);
+    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::SortedUsers, _))), "{admitted:?}");
 }

@@ -2,6 +2,7 @@
 //! read it: saved pages, an unsaved log, several accounts, events, quarantined messages, facts, coverage with gaps.
 //! `format-2` adds log records that begin or end the coverage of one account. `format-3` adds reasons of gaps and planned
 //! stops.
+//! `format-4` has pages of senders, and values in pieces.
 //!
 //! `MSGCUBE_WRITE_FORMAT=1 cargo test -p storage --test store format` writes the folder of the newest
 //! format. Do that only for a new format in a new folder. The old folders stay and are still read.
@@ -22,7 +23,7 @@ use storage::store::{
 use crate::{changes::APPIDS, disk};
 
 /// The newest format. Only this one can be written.
-const NEWEST: u32 = 3;
+const NEWEST: u32 = 4;
 
 fn fixture(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/format-{format}"))
@@ -149,6 +150,7 @@ fn answers(store: &Store, format: u32) -> Value {
         json!({
             "rows": rows,
             "kinds": kinds.collect::<BTreeMap<String, Value>>(),
+            "new": store.new_users(account, first_day(), first_day().plus_days(3)).unwrap().users,
             "counted": [slice.users_counted, slice.messages_counted],
             "coverage": coverage_json(&report(store, account), format),
             "asides": store.asides(account, 9).unwrap(),
@@ -224,6 +226,7 @@ fn the_newest_format_is_read_as_it_was_written() {
 fn older_formats_are_read_as_they_were_written() {
     is_read_as_it_was_written(1);
     is_read_as_it_was_written(2);
+    is_read_as_it_was_written(3);
 }
 
 #[test]
@@ -243,7 +246,7 @@ fn is_read_as_it_was_written(format: u32) {
     let expected = fs::read(fixture(format).join("expected.json")).unwrap();
     let expected: Value = serde_json::from_slice(&expected).unwrap();
     let store = open(folder.path()).unwrap();
-    assert_eq!(answers(&store, format), expected);
+    assert_eq!(as_written(answers(&store, format), &expected), expected);
     let again = [changes(format, 1), changes(format, 2)].concat().into_iter();
     let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
     let messages: Vec<Change> = messages.collect();
@@ -256,7 +259,29 @@ fn is_read_as_it_was_written(format: u32) {
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");
     store.maintain(true).unwrap();
     drop(store);
-    assert_eq!(answers(&open(folder.path()).unwrap(), format), expected, "after a save");
+    let answers = answers(&open(folder.path()).unwrap(), format);
+    assert_eq!(as_written(answers, &expected), expected, "after a save");
+}
+
+/// Without what the version did not answer that wrote the expected answers.
+fn as_written(mut answers: Value, expected: &Value) -> Value {
+    for (number, account) in answers["accounts"].as_array_mut().unwrap().iter_mut().enumerate() {
+        account.as_object_mut().unwrap().retain(|key, _| expected["accounts"][number].get(key).is_some());
+    }
+    answers
+}
+
+#[test]
+fn new_users_of_former_formats_are_those_of_the_newest() {
+    let new_users = |format| {
+        let folder = disk::folder();
+        unpack(format, folder.path());
+        let answers = answers(&open(folder.path()).unwrap(), NEWEST);
+        let accounts = answers["accounts"].as_array().unwrap().iter().map(|account| account["new"].clone());
+        accounts.collect::<Vec<_>>()
+    };
+    assert!([1, 2, 3].iter().all(|format| new_users(*format) == new_users(NEWEST)));
+    assert!(new_users(NEWEST).iter().any(|users| *users != 0));
 }
 
 fn with_msg_id(change: Change, id: u64) -> Option<Change> {
@@ -299,8 +324,9 @@ fn a_log_of_a_newer_format_is_refused_and_the_error_names_it() {
     bytes[28..32].copy_from_slice(&sum);
     fs::write(&path, bytes).unwrap();
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 4, known: 3, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormatOf { found: 4, known: 3, .. }), "{error}");
     assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    assert!(error.to_string().ends_with(concat!("use msgcube ", env!("CARGO_PKG_VERSION"), " or newer")));
 }
 
 #[test]
@@ -309,16 +335,16 @@ fn pages_of_a_newer_format_are_refused() {
     unpack(NEWEST, folder.path());
     let database = redb::Database::open(folder.path().join("pages.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(b"format");
-    hasher.update(&[3]);
-    let value = [&[3], &hasher.finalize().to_le_bytes()[..]].concat();
     let table = redb::TableDefinition::<&str, &[u8]>::new("meta");
-    transaction.open_table(table).unwrap().insert("format", value.as_slice()).unwrap();
+    for (key, value) in [("format", &[4][..]), ("version", b"7.8.9")] {
+        let sum = crc32fast::hash(&[key.as_bytes(), value].concat()).to_le_bytes();
+        transaction.open_table(table).unwrap().insert(key, [value, &sum].concat().as_slice()).unwrap();
+    }
     transaction.commit().unwrap();
     drop(database);
     let error = open(folder.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerFormat { found: 3, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::NewerFormatOf { found: 4, known: 3, .. }), "{error}");
+    assert!(error.to_string().ends_with("; use msgcube 7.8.9 or newer"), "{error}");
 }
 
 #[test]

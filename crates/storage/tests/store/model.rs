@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use counting::{Coverage, Message, Period, Reason, day_of, rollup};
 use datacube::{Day, Granularity, INTERFACES};
 use storage::store::{
-    AccountNumber, Aside, Change, Outcome, Slice, Store, StoreError, UnknownAccount, statistics::Span,
+    AccountNumber, Aside, Change, NewUsers, Outcome, Slice, Store, StoreError, UnknownAccount,
+    statistics::Span,
 };
 
 use crate::changes::APPIDS;
@@ -210,8 +211,25 @@ impl ModelAccount {
         for (from, to) in spans.chain(around) {
             let span = Span::Days(from, to);
             equal("days", &slice_of(store, number, span)?, &self.slice(span))?;
+            self.check_new_users(store, number, from, to)?;
         }
         Ok(())
+    }
+
+    fn check_new_users(
+        &self,
+        store: &Store,
+        number: AccountNumber,
+        from: Day,
+        to: Day,
+    ) -> Result<(), String> {
+        let found = store.new_users(number, from, to).map_err(|error| refused(&error))?;
+        let counted = self.messages.iter().filter(|message| message.kind().counted_type().is_some());
+        let since = self.coverage.report(i64::MAX).since;
+        let counted_from = counted.map(|message| message.create_time).chain(since).min();
+        let is_early = counted_from.is_none_or(|time| from.days_since(day_of(time)) < 28);
+        let users = rollup::new_users(&self.messages, from, to);
+        equal("new users", &found, &NewUsers { users, is_early })
     }
 
     fn slice(&self, span: Span) -> Slice {
