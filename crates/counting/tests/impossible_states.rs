@@ -125,7 +125,7 @@ fn pages_that_were_lost_are_damage_and_not_an_empty_day() {
     let day = day_of(START_S);
     let month = day.first_of_month();
     let lost = |key| {
-        let pages = saved(3);
+        let pages = saved_pages(3);
         assert!(pages.0.borrow_mut().remove(&key).is_some(), "{key:?} was saved");
         pages
     };
@@ -145,7 +145,7 @@ fn pages_that_were_lost_are_damage_and_not_an_empty_day() {
 
 #[test]
 fn a_sorted_page_of_users_that_was_lost_is_damage_and_not_a_new_user() {
-    let pages = saved(3);
+    let pages = saved_pages(3);
     let mut merged = vec![3];
     pages.0.borrow_mut().entry(PageKey::MergedUsers).or_default().append(&mut merged);
     let admitted = Account::default().admit(&message(1, 9), 0, &pages);
