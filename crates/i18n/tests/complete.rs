@@ -44,11 +44,8 @@ const ENGLISH_ERRORS: [&str; 17] = [
 ];
 
 /// Files with Chinese in the code: names of the demo, answers to a question, the name of the language.
-const CHINESE_IN_CODE: [&str; 3] = [
-    "crates/i18n/src/lang.rs",
-    "crates/msgcube/src/demo/account.rs",
-    "crates/msgcube/src/output.rs",
-];
+const CHINESE_IN_CODE: [&str; 3] =
+    ["crates/i18n/src/lang.rs", "crates/msgcube/src/demo/account.rs", "crates/msgcube/src/output.rs"];
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
