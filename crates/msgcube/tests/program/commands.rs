@@ -11,6 +11,7 @@ mod scene;
 mod send;
 mod serve;
 mod tls;
+mod upgrade;
 
 use scene::{APPID, Scene, TestResult};
 
