@@ -3,7 +3,7 @@
 //! A message goes in two steps, so that nothing is counted before it is durable: `admit` finds repeats and reserves
 //! its place, then, once the disk has it, `apply` counts it (or `revert` takes it back, newest first).
 
-mod answers;
+mod reads;
 mod save;
 
 use datacube::{Day, Granularity};
@@ -17,13 +17,13 @@ use crate::{
     entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
     first_days::{self, FirstDays},
     marks::UserMarks,
-    page::{Cold, ColdError, PageKey, PageState},
+    page::{PageError, PageKey, PageSource, PageState},
     recount::Recount,
     users::Users,
     varint::Reader,
 };
 
-pub use answers::Piece;
+pub use reads::Piece;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -76,8 +76,8 @@ impl Account {
         Account { users_bytes_max: Some(users_bytes_max), ..Account::default() }
     }
 
-    fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
-        let users = Users::load(self.users_bytes_max, cold)?;
+    fn load_users(&mut self, source: &dyn PageSource) -> Result<(), PageError> {
+        let users = Users::load(self.users_bytes_max, source)?;
         (self.users_applied, self.users_saved) = (users.len(), users.len());
         (self.users, self.users_loaded) = (users, true);
         Ok(())
@@ -88,20 +88,20 @@ impl Account {
         &mut self,
         message: &Message,
         name: u16,
-        cold: &dyn Cold,
-    ) -> Result<Option<Admitted>, ColdError> {
+        source: &dyn PageSource,
+    ) -> Result<Option<Admitted>, PageError> {
         let day = day_of(message.create_time);
         let is_exact =
             start_of_day_s(day) + i64::from(second_of_day(message.create_time)) == message.create_time;
         if !is_exact || first_days::number_of(day).is_none() {
-            return Err(ColdError::OutsideCalendar(message.create_time));
+            return Err(PageError::OutsideCalendar(message.create_time));
         }
-        self.open(day, cold)?;
-        let known = self.users.find(&message.user, self.tick, cold)?;
-        self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), cold)?;
+        self.open(day, source)?;
+        let known = self.users.find(&message.user, self.tick, source)?;
+        self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), source)?;
         let user = match known {
             Some(user) => user,
-            None => self.users.add(&message.user).ok_or(ColdError::TooManyUsers)?,
+            None => self.users.add(&message.user).ok_or(PageError::TooManyUsers)?,
         };
         let entry = entry_of(message, user, name);
         let added = !self.has_former(day, message, user) && self.admit_entry(day, entry);
@@ -110,16 +110,16 @@ impl Account {
     }
 
     /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
-    pub fn replay(&mut self, day: Day, entry: Entry, cold: &dyn Cold) -> Result<bool, ColdError> {
-        self.open(day, cold)?;
-        let damaged = |what| Err(ColdError::Damaged(PageKey::DayMessages(day), Damaged(what)));
+    pub fn replay(&mut self, day: Day, entry: Entry, source: &dyn PageSource) -> Result<bool, PageError> {
+        self.open(day, source)?;
+        let damaged = |what| Err(PageError::Damaged(PageKey::DayMessages(day), Damaged(what)));
         if entry.user() >= self.users.len() {
             return damaged("a message of a user that is not known");
         }
         if first_days::number_of(day).is_none() {
             return damaged("a day outside the calendar");
         }
-        self.open_first_day(entry.user(), entry.kind(), cold)?;
+        self.open_first_day(entry.user(), entry.kind(), source)?;
         let added = self.admit_entry(day, entry);
         if added {
             self.apply(&Admitted { day, entry, new_user: false });
@@ -128,16 +128,21 @@ impl Account {
     }
 
     /// Takes a new user from the log. Doing it again changes nothing; a number that does not follow is damage.
-    pub fn replay_user(&mut self, number: u32, openid: &str, cold: &dyn Cold) -> Result<(), ColdError> {
+    pub fn replay_user(
+        &mut self,
+        number: u32,
+        openid: &str,
+        source: &dyn PageSource,
+    ) -> Result<(), PageError> {
         if !self.users_loaded {
-            self.load_users(cold)?;
+            self.load_users(source)?;
         }
-        match self.users.find(openid, self.tick, cold)? {
+        match self.users.find(openid, self.tick, source)? {
             Some(known) if known == number => Ok(()),
             None if number == self.users.len() => {
-                self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers)
+                self.users.add(openid).map(drop).ok_or(PageError::TooManyUsers)
             }
-            _ => Err(ColdError::Damaged(
+            _ => Err(PageError::Damaged(
                 PageKey::Users(number),
                 Damaged("a user's number that does not follow"),
             )),
@@ -197,34 +202,34 @@ impl Account {
     }
 
     /// Brings everything into memory that a message of this day will change, so that `apply` cannot fail.
-    fn open(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+    fn open(&mut self, day: Day, source: &dyn PageSource) -> Result<(), PageError> {
         if !self.users_loaded {
-            self.load_users(cold)?;
+            self.load_users(source)?;
         }
         if self.days.get(&day).is_none_or(|page| page.open.is_none()) {
-            self.open_day(day, cold)?;
+            self.open_day(day, source)?;
         }
         for granularity in SPANS {
             let start = day.start_of(granularity);
             if self.spans.get(&(granularity, start)).is_none_or(|page| page.marks.is_none()) {
-                self.open_span(granularity, start, cold)?;
+                self.open_span(granularity, start, source)?;
             }
         }
         Ok(())
     }
 
-    fn open_first_day(&mut self, user: u32, kind: Kind, cold: &dyn Cold) -> Result<(), ColdError> {
+    fn open_first_day(&mut self, user: u32, kind: Kind, source: &dyn PageSource) -> Result<(), PageError> {
         match kind.counted_type() {
-            Some(_) => self.first_days.open(user, self.users_saved, self.tick, cold),
+            Some(_) => self.first_days.open(user, self.users_saved, self.tick, source),
             None => Ok(()),
         }
     }
 
-    fn open_day(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
+    fn open_day(&mut self, day: Day, source: &dyn PageSource) -> Result<(), PageError> {
         let key = PageKey::DayMessages(day);
-        let (open, figures) = match cold.page(key)? {
+        let (open, figures) = match source.page(key)? {
             Some(block) => OpenDay::of_block(&block, self.users.len() as usize)
-                .map_err(|damage| ColdError::Damaged(key, damage))?,
+                .map_err(|damage| PageError::Damaged(key, damage))?,
             None => (OpenDay::default(), DayFigures::default()),
         };
         let state = PageState { used: self.tick, ..PageState::default() };
@@ -232,8 +237,13 @@ impl Account {
         Ok(())
     }
 
-    fn open_span(&mut self, granularity: Granularity, start: Day, cold: &dyn Cold) -> Result<(), ColdError> {
-        let expected = match cold.page(PageKey::of_span(granularity, start))? {
+    fn open_span(
+        &mut self,
+        granularity: Granularity,
+        start: Day,
+        source: &dyn PageSource,
+    ) -> Result<(), PageError> {
+        let expected = match source.page(PageKey::of_span(granularity, start))? {
             // Only a guess, so it need not make sense.
             Some(page) => {
                 Counters::decode(&mut Reader::new(&page)).map_or(0, |former| former.users_counted())
@@ -246,7 +256,7 @@ impl Account {
         while day < start.start_of_next(granularity) {
             match self.days.get(&day).and_then(|page| page.open.as_ref()) {
                 Some(open) => open.each(&mut count),
-                None => count_cold(day, cold, &mut count)?,
+                None => count_stored(day, source, &mut count)?,
             }
             day = day.plus_days(1);
         }
@@ -263,10 +273,14 @@ impl Account {
 }
 
 /// Visits the messages of a stored day: user, kind and number of the event's name.
-fn count_cold(day: Day, cold: &dyn Cold, visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), ColdError> {
+fn count_stored(
+    day: Day,
+    source: &dyn PageSource,
+    visit: impl FnMut(u32, Kind, Option<u16>),
+) -> Result<(), PageError> {
     let key = PageKey::DayMessages(day);
-    let Some(block) = cold.page(key)? else { return Ok(()) };
-    block::each(&block, visit).map_err(|damage| ColdError::Damaged(key, damage))
+    let Some(block) = source.page(key)? else { return Ok(()) };
+    block::each(&block, visit).map_err(|damage| PageError::Damaged(key, damage))
 }
 
 /// A day that [`Account::open`] opened.

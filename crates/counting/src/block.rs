@@ -64,15 +64,15 @@ pub fn each(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Resu
     }
     let who = packed::take(Reader::new(reader.bytes()?))?;
     let mut reader = Reader::new(&who);
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let users = reader.take(count.checked_mul(4).ok_or(CUT_SHORT)?)?;
     let kinds = reader.take(count)?;
     for (at, kind) in kinds.iter().enumerate() {
         let byte = |plane: usize| u32::from(users[plane * count + at]) << (8 * plane);
         visit(byte(0) | byte(1) | byte(2) | byte(3), kind_of(*kind)?, None);
     }
-    for _ in 0..reader.small::<u32>()? {
-        visit(reader.small()?, Kind::Event, Some(reader.small()?));
+    for _ in 0..reader.number_as::<u32>()? {
+        visit(reader.number_as()?, Kind::Event, Some(reader.number_as()?));
     }
     all_read(reader)
 }
@@ -111,15 +111,15 @@ fn both(
     who: &mut Reader<'_>,
     when: &mut Reader<'_>,
 ) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Damaged> {
-    let count = who.small::<u32>()? as usize;
+    let count = who.number_as::<u32>()? as usize;
     let users = take_planes(who, count, 4)?;
     let kinds = who.take(count)?;
     let seconds = take_deltas(when, count)?;
     let messages = messages_of(&seconds, &users, kinds, &take_planes(when, count, 8)?)?;
-    let count = who.small::<u32>()? as usize;
+    let count = who.number_as::<u32>()? as usize;
     let seconds = take_deltas(when, count)?;
     let events = seconds.into_iter().map(|second| {
-        let (user, name) = (who.small()?, who.small()?);
+        let (user, name) = (who.number_as()?, who.number_as()?);
         Ok(EventEntry { second, user, digest: take_digest(when)?, name })
     });
     let events = events.collect::<Result<_, Damaged>>()?;
@@ -143,7 +143,7 @@ fn messages_of(
 }
 
 fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> {
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let seconds = take_deltas(reader, count)?;
     let users = take_planes(reader, count, 4)?;
     let kinds = reader.take(count)?;
@@ -151,10 +151,10 @@ fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> 
 }
 
 fn take_events(reader: &mut Reader<'_>) -> Result<Vec<EventEntry>, Damaged> {
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let seconds = take_deltas(reader, count)?;
     let entries = seconds.into_iter().map(|second| {
-        let (user, name) = (reader.small()?, reader.small()?);
+        let (user, name) = (reader.number_as()?, reader.number_as()?);
         Ok(EventEntry { second, user, digest: take_digest(reader)?, name })
     });
     entries.collect()
@@ -176,7 +176,7 @@ fn take_deltas(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, Damage
     let mut value = 0_u32;
     let mut values = Vec::new();
     for _ in 0..count {
-        let delta = reader.small()?;
+        let delta = reader.number_as()?;
         value = value
             .checked_add(delta)
             .filter(|second| *second < SECONDS_A_DAY)

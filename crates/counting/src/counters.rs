@@ -202,8 +202,8 @@ impl Counters {
         }
         let mut counters = Counters::of_fields(&fields);
         // One more than a u16 counts: all names, and those that came when all numbers were taken.
-        for _ in 0..reader.small::<u32>()? {
-            let name = reader.small()?;
+        for _ in 0..reader.number_as::<u32>()? {
+            let name = reader.number_as()?;
             let count = reader.number()?;
             counters.add_events(name, count);
         }

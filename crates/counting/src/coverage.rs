@@ -24,7 +24,7 @@ pub struct Coverage {
     /// What was lost since the service began and must not be covered by the next mark.
     lost: Vec<(i64, i64)>,
     /// Up to when it was served and marked, while it is not served.
-    stands_since: Option<i64>,
+    marked_until: Option<i64>,
     /// It is not served for a fault or a restart, so the service may be resumed.
     is_interrupted: bool,
     /// Short planned stops: covered, and proven only as far as WeChat repeats what was not answered. Sorted, apart.
@@ -49,12 +49,12 @@ impl Coverage {
     pub fn serve(&mut self, at_s: i64, reason: &Reason) {
         let last = self.covered.partition_point(|stretch| stretch.1 <= at_s).checked_sub(1);
         let covered_to = last.map(|at| self.covered[at].1);
-        let known_to = self.running_since.or(self.stands_since).or(covered_to).or(self.first_served);
+        let known_to = self.running_since.or(self.marked_until).or(covered_to).or(self.first_served);
         if let Some(from_s) = known_to.filter(|from_s| *reason != Reason::Unknown && *from_s < at_s) {
             self.explain(from_s, at_s, reason);
         }
         self.cut(at_s);
-        (self.stands_since, self.is_interrupted) = (None, false);
+        (self.marked_until, self.is_interrupted) = (None, false);
         self.running_since = Some(at_s);
         self.first_served.get_or_insert(at_s);
     }
@@ -64,12 +64,12 @@ impl Coverage {
     pub fn resume(&mut self, end_s: i64, at_s: i64, bridged: Option<(i64, i64)>) {
         self.interrupt();
         // An account that was added at the end begins with the second after it.
-        let Some(since_s) = self.stands_since.filter(|since_s| self.is_interrupted && *since_s >= end_s)
+        let Some(since_s) = self.marked_until.filter(|since_s| self.is_interrupted && *since_s >= end_s)
         else {
             return self.serve(at_s, &Reason::NotRunning);
         };
         self.cut(at_s.max(since_s));
-        (self.stands_since, self.is_interrupted) = (None, false);
+        (self.marked_until, self.is_interrupted) = (None, false);
         self.running_since = Some(since_s);
         if let Some((from_s, to_s)) = bridged.filter(|(from_s, to_s)| from_s < to_s) {
             join(&mut self.bridged, from_s, to_s);
@@ -80,13 +80,13 @@ impl Coverage {
     /// Messages are not being taken any more, or not known to be.
     pub fn interrupt(&mut self) {
         if let Some(since_s) = self.running_since.take() {
-            (self.stands_since, self.is_interrupted) = (Some(since_s), true);
+            (self.marked_until, self.is_interrupted) = (Some(since_s), true);
         }
     }
 
     /// The account is not served any more.
     pub fn stop(&mut self) {
-        self.stands_since = self.running_since.take().or(self.stands_since);
+        self.marked_until = self.running_since.take().or(self.marked_until);
         self.is_interrupted = false;
     }
 
@@ -228,7 +228,7 @@ impl Coverage {
         };
         self.reasons.within(from_s, to_s).iter().for_each(|gap| add(&gap.reason));
         if self.running_since.is_none() && self.covered.last().is_none_or(|stretch| stretch.1 < to_s) {
-            add(&self.reason_of_standstill());
+            add(&self.current_reason());
         }
         if reasons.is_empty() {
             let is_before = self.first_served.is_some_and(|first_s| from_s < first_s);
@@ -239,7 +239,7 @@ impl Coverage {
     }
 
     /// Why nothing is being covered at the moment.
-    fn reason_of_standstill(&self) -> Reason {
+    fn current_reason(&self) -> Reason {
         if self.is_interrupted { Reason::NotDurable } else { Reason::NotRunning }
     }
 
@@ -264,8 +264,8 @@ impl Coverage {
         let starts = covered.iter().map(|stretch| stretch.0).chain([running]);
         let mut reasons = self.reasons.clone();
         if self.running_since.is_none() {
-            let stands_since = self.stands_since.or(covered.last().map(|stretch| stretch.1)).unwrap_or(since);
-            reasons.add(stands_since, now_s, &self.reason_of_standstill());
+            let marked_until = self.marked_until.or(covered.last().map(|stretch| stretch.1)).unwrap_or(since);
+            reasons.add(marked_until, now_s, &self.current_reason());
         }
         // Before the account was served at all, there are only claims, and what was lost of them.
         let mut before = Vec::new();
@@ -282,7 +282,7 @@ impl Coverage {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_stretches(out, &self.covered);
         put_stretches(out, &self.lost);
-        for moment in [self.running_since, self.first_served, self.stands_since] {
+        for moment in [self.running_since, self.first_served, self.marked_until] {
             varint::put(out, u64::from(moment.is_some()));
             out.extend_from_slice(&moment.unwrap_or(0).to_le_bytes());
         }
@@ -294,7 +294,7 @@ impl Coverage {
     /// Reads what [`Coverage::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
         let mut coverage = Coverage::decode_without_reasons(reader)?;
-        coverage.stands_since = moment(reader)?;
+        coverage.marked_until = moment(reader)?;
         coverage.is_interrupted = reader.byte()? == 1;
         coverage.bridged = stretches(reader)?;
         coverage.reasons = Reasons::decode(reader)?;
@@ -344,7 +344,7 @@ fn put_stretches(out: &mut Vec<u8>, stretches: &[(i64, i64)]) {
 }
 
 fn stretches(reader: &mut Reader<'_>) -> Result<Vec<(i64, i64)>, Damaged> {
-    let count: u32 = reader.small()?;
+    let count: u32 = reader.number_as()?;
     (0..count).map(|_| Ok((reader.seconds()?, reader.seconds()?))).collect()
 }
 
@@ -366,13 +366,13 @@ mod tests {
     struct Seconds {
         covered: BTreeSet<i64>,
         running_since: Option<i64>,
-        stands_since: Option<i64>,
+        marked_until: Option<i64>,
         lost: BTreeSet<i64>,
         bridged: BTreeSet<i64>,
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Action {
         Serve,
         Interrupt,
         /// So many seconds after the end, bridged or with the socket kept.
@@ -383,36 +383,38 @@ mod tests {
         Lose(i64, i64),
     }
 
-    fn any_step() -> impl Strategy<Value = Step> {
+    fn any_action() -> impl Strategy<Value = Action> {
         let range = || (0..60_i64, 0..8_i64);
         prop_oneof![
-            Just(Step::Serve),
-            Just(Step::Interrupt),
-            (0..5_i64, any::<bool>()).prop_map(|(after_s, is_bridged)| Step::Resume(after_s, is_bridged)),
-            Just(Step::Stop),
-            Just(Step::Mark),
-            range().prop_map(|(from, length)| Step::Claim(from, from + length)),
-            range().prop_map(|(from, length)| Step::Lose(from, from + length)),
+            Just(Action::Serve),
+            Just(Action::Interrupt),
+            (0..5_i64, any::<bool>()).prop_map(|(after_s, is_bridged)| Action::Resume(after_s, is_bridged)),
+            Just(Action::Stop),
+            Just(Action::Mark),
+            range().prop_map(|(from, length)| Action::Claim(from, from + length)),
+            range().prop_map(|(from, length)| Action::Lose(from, from + length)),
         ]
     }
 
     impl Seconds {
-        fn step(&mut self, step: &Step, now: i64) {
+        fn step(&mut self, step: &Action, now: i64) {
             match step {
-                Step::Serve => self.serve(now),
-                Step::Interrupt => self.stands_since = self.running_since.take().or(self.stands_since),
-                Step::Resume(after_s, is_bridged) => match self.running_since.take().or(self.stands_since) {
-                    Some(since) if since >= now - after_s => {
-                        self.cut(now.max(since));
-                        (self.running_since, self.stands_since) = (Some(since), None);
-                        if *is_bridged {
-                            self.bridged.extend(now - after_s..now);
+                Action::Serve => self.serve(now),
+                Action::Interrupt => self.marked_until = self.running_since.take().or(self.marked_until),
+                Action::Resume(after_s, is_bridged) => {
+                    match self.running_since.take().or(self.marked_until) {
+                        Some(since) if since >= now - after_s => {
+                            self.cut(now.max(since));
+                            (self.running_since, self.marked_until) = (Some(since), None);
+                            if *is_bridged {
+                                self.bridged.extend(now - after_s..now);
+                            }
                         }
+                        _ => self.serve(now),
                     }
-                    _ => self.serve(now),
-                },
-                Step::Stop => (self.running_since, self.stands_since) = (None, None),
-                Step::Mark => {
+                }
+                Action::Stop => (self.running_since, self.marked_until) = (None, None),
+                Action::Mark => {
                     if let Some(since) = self.running_since.filter(|since| *since < now) {
                         self.covered.extend(since..now);
                         self.running_since = Some(now);
@@ -421,11 +423,11 @@ mod tests {
                         self.lost.retain(|second| *second >= now);
                     }
                 }
-                Step::Claim(from, to) => {
+                Action::Claim(from, to) => {
                     self.covered.extend(*from..*to);
                     self.bridged.retain(|second| !(*from..*to).contains(second));
                 }
-                Step::Lose(from, to) => {
+                Action::Lose(from, to) => {
                     let since = self.running_since.unwrap_or(*from).max(*from);
                     self.lost.extend(since..*to);
                     self.covered.retain(|second| !(*from..*to).contains(second));
@@ -435,7 +437,7 @@ mod tests {
 
         fn serve(&mut self, now: i64) {
             self.cut(now);
-            (self.running_since, self.stands_since) = (Some(now), None);
+            (self.running_since, self.marked_until) = (Some(now), None);
         }
 
         fn cut(&mut self, now: i64) {
@@ -445,23 +447,23 @@ mod tests {
         }
     }
 
-    fn take(coverage: &mut Coverage, step: &Step, now: i64) {
+    fn take(coverage: &mut Coverage, step: &Action, now: i64) {
         match step {
-            Step::Serve => coverage.serve(now, &Reason::NotRunning),
-            Step::Interrupt => coverage.interrupt(),
-            Step::Resume(after_s, is_bridged) => {
+            Action::Serve => coverage.serve(now, &Reason::NotRunning),
+            Action::Interrupt => coverage.interrupt(),
+            Action::Resume(after_s, is_bridged) => {
                 coverage.resume(now - after_s, now, is_bridged.then_some((now - after_s, now)));
             }
-            Step::Stop => coverage.stop(),
-            Step::Mark => coverage.mark(now),
-            Step::Claim(from, to) => coverage.claim(*from, *to),
-            Step::Lose(from, to) => coverage.lose(*from, *to, &Reason::refused("malformed", 1)),
+            Action::Stop => coverage.stop(),
+            Action::Mark => coverage.mark(now),
+            Action::Claim(from, to) => coverage.claim(*from, *to),
+            Action::Lose(from, to) => coverage.lose(*from, *to, &Reason::refused("malformed", 1)),
         }
     }
 
     proptest! {
         #[test]
-        fn stretches_equal_single_seconds(steps in prop::collection::vec(any_step(), 1..40), from in 0..60_i64, length in 0..9_i64) {
+        fn stretches_equal_single_seconds(steps in prop::collection::vec(any_action(), 1..40), from in 0..60_i64, length in 0..9_i64) {
             let (mut coverage, mut seconds) = (Coverage::default(), Seconds::default());
             for (now, step) in steps.iter().enumerate() {
                 let now = i64::try_from(now).unwrap();
@@ -469,7 +471,7 @@ mod tests {
                 seconds.step(step, now);
             }
             let now = 60;
-            seconds.step(&Step::Mark, now);
+            seconds.step(&Action::Mark, now);
             let held = (from..(from + length).min(now)).all(|second| seconds.covered.contains(&second));
             prop_assert_eq!(coverage.holds(from, from + length, now), held);
             let touched = (from..from + length).any(|second| seconds.covered.contains(&second));
@@ -478,7 +480,7 @@ mod tests {
             coverage.encode(&mut bytes);
             prop_assert_eq!(Coverage::decode(&mut Reader::new(&bytes)), Ok(coverage.clone()));
             let CoverageReport { since, gaps, bridged } = coverage.report(now);
-            let serves = |step: &Step| matches!(step, Step::Serve | Step::Resume(..));
+            let serves = |step: &Action| matches!(step, Action::Serve | Action::Resume(..));
             let first_served = steps.iter().position(serves).map(|at| i64::try_from(at).unwrap());
             let first = seconds.covered.first().copied().into_iter().chain(first_served).min();
             prop_assert_eq!(since, first);

@@ -50,7 +50,7 @@ impl DayFigures {
     pub fn decode(bytes: &[u8]) -> Result<DayFigures, Damaged> {
         let mut reader = Reader::new(bytes);
         let day = Counters::decode(&mut reader)?;
-        let count: u8 = reader.small()?;
+        let count: u8 = reader.number_as()?;
         let hours = (0..count).map(|_| Ok((reader.byte()?, Counters::decode(&mut reader)?)));
         Ok(DayFigures { day, hours: hours.collect::<Result<_, Damaged>>()? })
     }

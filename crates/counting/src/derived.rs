@@ -5,7 +5,7 @@ use datacube::{Day, Granularity};
 use crate::{
     Damaged, block,
     first_days::{self, FirstDays},
-    page::{Cold, ColdError, PageKey},
+    page::{PageError, PageKey, PageSource},
     senders::Senders,
     users::USERS_A_PAGE,
 };
@@ -21,8 +21,8 @@ type Pages = Vec<(PageKey, Vec<u8>)>;
 
 impl Derived {
     /// The pages of one more day, and of the month before it if that is over.
-    pub fn add_day(&mut self, day: Day, block: &[u8]) -> Result<Pages, ColdError> {
-        let damaged = |damage| ColdError::Damaged(PageKey::DayMessages(day), damage);
+    pub fn add_day(&mut self, day: Day, block: &[u8]) -> Result<Pages, PageError> {
+        let damaged = |damage| PageError::Damaged(PageKey::DayMessages(day), damage);
         if first_days::number_of(day).is_none() {
             return Err(damaged(Damaged("a day outside the calendar")));
         }
@@ -31,7 +31,7 @@ impl Derived {
         let visited = block::each(block, |user, kind, event| {
             senders.record(user, kind, event);
             if kind.counted_type().is_some() && opened.is_ok() {
-                opened = self.first_days.open(user, 0, 0, &Nothing);
+                opened = self.first_days.open(user, 0, 0, &NoStoredPages);
                 self.first_days.record(user, day, 1);
             }
         });
@@ -60,14 +60,14 @@ impl Derived {
 
 /// Where everything is made anew, nothing is read.
 #[derive(Debug)]
-struct Nothing;
+struct NoStoredPages;
 
-impl Cold for Nothing {
-    fn page(&self, _: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+impl PageSource for NoStoredPages {
+    fn page(&self, _: PageKey) -> Result<Option<Vec<u8>>, PageError> {
         Ok(None)
     }
 
-    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         Ok(None)
     }
 }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::{
     Damaged, packed,
-    page::{Cold, ColdError, PageKey, PageState},
+    page::{PageError, PageKey, PageSource, PageState},
     users::USERS_A_PAGE,
     varint,
     varint::Reader,
@@ -24,13 +24,13 @@ const NONE: u16 = 0;
 /// The days of users, [`USERS_A_PAGE`] a page.
 #[derive(Debug, Default)]
 pub struct FirstDays {
-    pages: Map<u32, Page>,
+    pages: Map<u32, FirstDaysPage>,
     /// None until it was read.
     new_users: Option<NewUsers>,
 }
 
 #[derive(Debug)]
-struct Page {
+struct FirstDaysPage {
     /// Days since 1970.
     days: Box<[u16; PAGE_USERS]>,
     state: PageState,
@@ -55,28 +55,35 @@ fn day_of(number: u16) -> Day {
 impl FirstDays {
     /// Brings into memory what a message of this user may change, so that [`FirstDays::record`] cannot fail.
     /// `users_saved`: of these all pages are on disk.
-    pub fn open(&mut self, user: u32, users_saved: u32, tick: u64, cold: &dyn Cold) -> Result<(), ColdError> {
-        self.load_new_users(cold)?;
+    pub fn open(
+        &mut self,
+        user: u32,
+        users_saved: u32,
+        tick: u64,
+        source: &dyn PageSource,
+    ) -> Result<(), PageError> {
+        self.load_new_users(source)?;
         let number = user / USERS_A_PAGE;
         if let Some(page) = self.pages.get_mut(&number) {
             page.state.used = tick;
             return Ok(());
         }
         let key = PageKey::FirstDays(number);
-        let days = match cold.page(key)? {
-            Some(bytes) => decode_days(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
+        let days = match source.page(key)? {
+            Some(bytes) => decode_days(&bytes).map_err(|damage| PageError::Damaged(key, damage))?,
             None if number * USERS_A_PAGE < users_saved => return Err(missing(key)),
             None => Box::new([NONE; PAGE_USERS]),
         };
-        self.pages.insert(number, Page { days, state: PageState { used: tick, ..PageState::default() } });
+        self.pages
+            .insert(number, FirstDaysPage { days, state: PageState { used: tick, ..PageState::default() } });
         Ok(())
     }
 
-    fn load_new_users(&mut self, cold: &dyn Cold) -> Result<&mut NewUsers, ColdError> {
+    fn load_new_users(&mut self, source: &dyn PageSource) -> Result<&mut NewUsers, PageError> {
         if self.new_users.is_none() {
             let key = PageKey::NewUsers;
-            let by_day = match new_users_page(cold)? {
-                Some(bytes) => decode_counts(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
+            let by_day = match new_users_page(source)? {
+                Some(bytes) => decode_counts(&bytes).map_err(|damage| PageError::Damaged(key, damage))?,
                 None => BTreeMap::new(),
             };
             self.new_users = Some(NewUsers { by_day, state: PageState::default() });
@@ -111,14 +118,14 @@ impl FirstDays {
     }
 
     /// How many users' first day is one of from…to.
-    pub fn count(&mut self, from: Day, to: Day, cold: &dyn Cold) -> Result<u64, ColdError> {
-        let new_users = self.load_new_users(cold)?;
+    pub fn count(&mut self, from: Day, to: Day, source: &dyn PageSource) -> Result<u64, PageError> {
+        let new_users = self.load_new_users(source)?;
         Ok(if from <= to { new_users.by_day.range(from..=to).map(|(_, users)| users).sum() } else { 0 })
     }
 
     /// The first day of anybody.
-    pub fn earliest(&mut self, cold: &dyn Cold) -> Result<Option<Day>, ColdError> {
-        Ok(self.load_new_users(cold)?.by_day.keys().next().copied())
+    pub fn earliest(&mut self, source: &dyn PageSource) -> Result<Option<Day>, PageError> {
+        Ok(self.load_new_users(source)?.by_day.keys().next().copied())
     }
 
     /// Appends the pages that changed, and all of users that were not saved before. `users`: how many there are.
@@ -184,20 +191,20 @@ impl NewUsers {
 }
 
 /// The page of [`NewUsers`], none if the account has no users.
-fn new_users_page(cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
+fn new_users_page(source: &dyn PageSource) -> Result<Option<Vec<u8>>, PageError> {
     let key = PageKey::NewUsers;
-    match cold.page(key)? {
+    match source.page(key)? {
         Some(page) => Ok(Some(page)),
-        None if cold.page(PageKey::Users(0))?.is_none() && cold.page(PageKey::MergedUsers)?.is_none() => {
+        None if source.page(PageKey::Users(0))?.is_none() && source.page(PageKey::MergedUsers)?.is_none() => {
             Ok(None)
         }
         // Saved just now, all at once; else it was lost, and must not pass for an account without users.
-        None => cold.page(key)?.ok_or(missing(key)).map(Some),
+        None => source.page(key)?.ok_or(missing(key)).map(Some),
     }
 }
 
-fn missing(key: PageKey) -> ColdError {
-    ColdError::Damaged(key, Damaged("it is missing"))
+fn missing(key: PageKey) -> PageError {
+    PageError::Damaged(key, Damaged("it is missing"))
 }
 
 /// Users are numbered in order of arrival, so the days of neighbours hardly differ.
@@ -242,7 +249,7 @@ fn decode_counts(page: &[u8]) -> Result<BTreeMap<Day, u64>, Damaged> {
     let mut reader = Reader::new(page);
     let (mut by_day, mut number) = (BTreeMap::new(), 0_u16);
     while !reader.is_empty() {
-        number = number.checked_add(reader.small()?).ok_or(Damaged("a day beyond the calendar"))?;
+        number = number.checked_add(reader.number_as()?).ok_or(Damaged("a day beyond the calendar"))?;
         by_day.insert(day_of(number), reader.number()?);
     }
     Ok(by_day)

@@ -21,7 +21,7 @@ pub enum Reason {
     TooMany,
     /// No connection could be taken.
     NoConnectionTaken,
-    /// Nothing could be made durable.
+    /// NoStoredPages could be made durable.
     NotDurable,
     /// Messages were not being taken: the program was stopped, killed or suspended, or the account was not served.
     NotRunning,
@@ -95,7 +95,7 @@ impl Reason {
         Ok(match reader.byte()? {
             0 => Reason::Unknown,
             1 => {
-                let count: u32 = reader.small()?;
+                let count: u32 = reader.number_as()?;
                 let counts = (0..count).map(|_| Ok((reader.text()?.into(), reader.number()?)));
                 Reason::Refused(counts.collect::<Result<_, Damaged>>()?)
             }
@@ -236,7 +236,7 @@ impl Reasons {
 
     /// Reads what [`Reasons::encode`] wrote.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Reasons, Damaged> {
-        let count: u32 = reader.small()?;
+        let count: u32 = reader.number_as()?;
         let gaps = (0..count).map(|_| {
             let (from_s, to_s) = (reader.seconds()?, reader.seconds()?);
             Ok(Gap { from_s, to_s, reason: Reason::decode(reader)? })

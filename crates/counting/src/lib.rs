@@ -65,7 +65,7 @@ pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
-pub use page::{Cold, ColdError, PageKey, Snapshot};
+pub use page::{PageError, PageKey, PageSource, Snapshot};
 pub use senders::Senders;
 pub use users::{Merge, MergeStep, USERS_A_PAGE};
 

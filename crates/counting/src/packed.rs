@@ -28,7 +28,7 @@ pub fn put(out: &mut Vec<u8>, plain: &[u8]) {
 
 /// Reads what [`put`] wrote, which is all that is left.
 pub fn take(mut reader: Reader<'_>) -> Result<Vec<u8>, Damaged> {
-    let length: usize = reader.small()?;
+    let length: usize = reader.number_as()?;
     match reader.byte()? {
         PLAIN if reader.rest().len() == length => Ok(reader.rest().to_vec()),
         ZSTD => decompress(reader.rest(), length),

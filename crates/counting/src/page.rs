@@ -27,7 +27,7 @@ pub enum PageKey {
     NewUsers,
     /// How many users are in sorted pages.
     MergedUsers,
-    /// All other users, sorted by openid: of these pages see [`Cold::sorted_users`].
+    /// All other users, sorted by openid: of these pages see [`PageSource::sorted_users`].
     SortedUsers,
 }
 
@@ -38,17 +38,17 @@ impl PageKey {
 }
 
 /// Where pages come from that are not in memory.
-pub trait Cold {
+pub trait PageSource {
     /// The page as it was last saved, none if it never was.
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError>;
 
     /// Of the sorted pages of users the last one whose lowest openid is this one or lower.
-    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError>;
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError>;
 }
 
 /// Why a page could not be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ColdError {
+pub enum PageError {
     /// It is there and makes no sense.
     #[error("page {0:?} is damaged: {1}")]
     Damaged(PageKey, Damaged),

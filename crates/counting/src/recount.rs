@@ -20,7 +20,7 @@ pub struct Recount {
 }
 
 impl Recount {
-    /// Nothing counted yet. `users`: how many the account has. `expected`: how many of them will probably have a mark.
+    /// NoStoredPages counted yet. `users`: how many the account has. `expected`: how many of them will probably have a mark.
     pub fn new(users: usize, expected: usize) -> Recount {
         let marks = UserMarks::for_about(expected, users);
         Recount { counters: Counters::default(), marks, users, waiting: Vec::new(), count: 0 }

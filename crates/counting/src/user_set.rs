@@ -96,7 +96,7 @@ impl UserSet {
         if form == EMPTY {
             return Ok(());
         }
-        let length = reader.small::<u32>()?;
+        let length = reader.number_as::<u32>()?;
         let users = length.checked_mul(64).ok_or(OUT_OF_RANGE)?;
         self.reserve(users);
         match form {

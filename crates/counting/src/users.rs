@@ -14,7 +14,7 @@ use recent::Recent;
 use sorted_page::SortedPage;
 
 use crate::{
-    page::{Cold, ColdError, PageKey, PageState},
+    page::{PageError, PageKey, PageSource, PageState},
     varint::Reader,
 };
 
@@ -41,18 +41,20 @@ struct InMemory {
 
 impl Users {
     /// The users as they were last saved. `sorted_bytes_max`: what sorted pages in memory may take.
-    pub fn load(sorted_bytes_max: Option<usize>, cold: &dyn Cold) -> Result<Users, ColdError> {
+    pub fn load(sorted_bytes_max: Option<usize>, source: &dyn PageSource) -> Result<Users, PageError> {
         let key = PageKey::MergedUsers;
-        let merged = match cold.page(key)? {
-            Some(bytes) => Reader::new(&bytes).small().map_err(|damage| ColdError::Damaged(key, damage))?,
+        let merged = match source.page(key)? {
+            Some(bytes) => {
+                Reader::new(&bytes).number_as().map_err(|damage| PageError::Damaged(key, damage))?
+            }
             None => 0,
         };
         let mut recent = Recent::after(merged);
         for page in merged / USERS_A_PAGE.. {
             let key = PageKey::Users(page);
-            let Some(bytes) = cold.page(key)? else { break };
+            let Some(bytes) = source.page(key)? else { break };
             let decoded = recent.decode_page(page, &bytes);
-            decoded.map_err(|damage| ColdError::Damaged(key, damage))?;
+            decoded.map_err(|damage| PageError::Damaged(key, damage))?;
         }
         Ok(Users { recent, sorted_bytes_max, ..Users::default() })
     }
@@ -63,7 +65,12 @@ impl Users {
     }
 
     /// The number of an openid, if it has one. `tick`: when it was looked for.
-    pub fn find(&mut self, openid: &str, tick: u64, cold: &dyn Cold) -> Result<Option<u32>, ColdError> {
+    pub fn find(
+        &mut self,
+        openid: &str,
+        tick: u64,
+        source: &dyn PageSource,
+    ) -> Result<Option<u32>, PageError> {
         let openid = openid.as_bytes();
         if let Some(number) = self.recent.find(openid) {
             return Ok(Some(number));
@@ -78,7 +85,7 @@ impl Users {
             known.used = tick;
             return Ok(known.page.find(openid));
         }
-        let page = sorted_page(openid, cold)?;
+        let page = sorted_page(openid, source)?;
         let found = page.find(openid);
         if self.sorted_bytes_max.is_some_and(|max| self.sorted_bytes > max) {
             self.halve();
@@ -122,7 +129,7 @@ impl Users {
 
     /// Notes that the users below `until` are in sorted pages on disk.
     pub fn merged(&mut self, until: u32) {
-        self.recent = self.recent.behind(until);
+        self.recent = self.recent.starting_at(until);
         self.sorted.clear();
         self.sorted_bytes = 0;
     }
@@ -156,11 +163,11 @@ impl Users {
 const RECENT_MIN: u32 = 65_536;
 
 /// The sorted page that is about an openid.
-fn sorted_page(openid: &[u8], cold: &dyn Cold) -> Result<SortedPage, ColdError> {
+fn sorted_page(openid: &[u8], source: &dyn PageSource) -> Result<SortedPage, PageError> {
     let key = PageKey::SortedUsers;
-    let damaged = |what| ColdError::Damaged(key, crate::Damaged(what));
-    let bytes = cold.sorted_users(openid)?.ok_or(damaged("no page is about an openid"))?;
-    let page = SortedPage::read(bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
+    let damaged = |what| PageError::Damaged(key, crate::Damaged(what));
+    let bytes = source.sorted_users(openid)?.ok_or(damaged("no page is about an openid"))?;
+    let page = SortedPage::read(bytes).map_err(|damage| PageError::Damaged(key, damage))?;
     if page.is_about(openid) { Ok(page) } else { Err(damaged("a page of users is missing")) }
 }
 

@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next number, if it fits the type asked for.
-    pub fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
+    pub fn number_as<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
         T::try_from(self.number()?).map_err(|_| Damaged("a number out of range"))
     }
 
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
 
     /// The bytes behind a length.
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
-        let length = self.small()?;
+        let length = self.number_as()?;
         self.take(length)
     }
 

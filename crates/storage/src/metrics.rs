@@ -28,7 +28,7 @@ pub struct Metrics {
     commit_jobs: Histogram,
     messages: Counter,
     duplicates: Counter,
-    aside: Family<ReasonLabels, Counter>,
+    quarantined: Family<ReasonLabels, Counter>,
     bulk_rejected: Counter,
     queue_depth: Gauge,
     waiting: Gauge,
@@ -122,7 +122,7 @@ impl Default for Metrics {
             commit_jobs: Histogram::new(jobs),
             messages: Counter::default(),
             duplicates: Counter::default(),
-            aside: Family::default(),
+            quarantined: Family::default(),
             bulk_rejected: Counter::default(),
             queue_depth: Gauge::default(),
             waiting: Gauge::default(),
@@ -170,7 +170,11 @@ impl Metrics {
         registry.register("commit_jobs", "Callbacks and bulk chunks in a batch", self.commit_jobs.clone());
         registry.register("messages", "Messages and events counted since the start", self.messages.clone());
         registry.register("duplicates", "Repeats that were not counted again", self.duplicates.clone());
-        registry.register("aside", "Messages kept without being counted, by reason", self.aside.clone());
+        registry.register(
+            "aside",
+            "Messages kept without being counted, by reason",
+            self.quarantined.clone(),
+        );
         registry.register(
             "bulk_rejected_lines",
             "Bulk lines that could not be read",
@@ -263,8 +267,8 @@ impl Metrics {
     }
 
     /// A message was kept aside.
-    pub fn kept_aside(&self, reason: &'static str) {
-        self.aside.get_or_create(&ReasonLabels { reason }).inc();
+    pub fn quarantined(&self, reason: &'static str) {
+        self.quarantined.get_or_create(&ReasonLabels { reason }).inc();
     }
 
     /// Bulk lines were rejected.

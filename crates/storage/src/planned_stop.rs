@@ -25,9 +25,9 @@ pub struct EndMark {
 
 /// What a planned stop was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum PlannedStop {
     /// The listening socket stayed open: connections waited in it.
-    Kept { end_s: i64 },
+    SocketKept { end_s: i64 },
     /// Nobody listened for a short time.
     Bridged { end_s: i64 },
     /// No planned stop, or one that proves nothing; why.
@@ -51,19 +51,19 @@ impl EndMark {
     }
 
     /// The mark that the last process left.
-    pub fn of(store: &Store) -> Option<EndMark> {
+    pub fn load(store: &Store) -> Option<EndMark> {
         let (_, value) = store.facts(FACT).into_iter().find(|(key, _)| key == FACT)?;
         serde_json::from_slice(&value).ok()
     }
 
     /// Leaves the mark.
-    pub fn written(&self) -> Option<Change> {
+    pub fn to_change(&self) -> Option<Change> {
         let value = serde_json::to_vec(self).ok()?;
         Some(Change::Fact { key: FACT.to_owned(), value: Some(value) })
     }
 
     /// Removes it: no later start may build on it.
-    pub fn removed() -> Change {
+    pub fn removal() -> Change {
         Change::Fact { key: FACT.to_owned(), value: None }
     }
 
@@ -74,24 +74,24 @@ impl EndMark {
     }
 
     /// What the stop was, now that connections are accepted again. `bridge_s`: how long it may have taken.
-    pub fn stop(&self, now: &Moment, socket: ListeningSocket, bridge_s: u32) -> Stop {
+    pub fn classify(&self, now: &Moment, socket: ListeningSocket, bridge_s: u32) -> PlannedStop {
         if bridge_s == 0 {
-            return Stop::Unproven("bridge_s is 0");
+            return PlannedStop::Unproven("bridge_s is 0");
         }
         let Some(stopped_ms) = self.stopped_ms(now) else {
-            return Stop::Unproven("the machine was started anew, or does not tell");
+            return PlannedStop::Unproven("the machine was started anew, or does not tell");
         };
         if stopped_ms > u64::from(bridge_s) * 1000 {
-            return Stop::Unproven("the stop took longer than bridge_s");
+            return PlannedStop::Unproven("the stop took longer than bridge_s");
         }
         let stopped_s = i64::try_from(stopped_ms / 1000).unwrap_or(i64::MAX);
         let drift_s = now.unix_s.saturating_sub(self.end_s).saturating_sub(stopped_s);
         if drift_s.abs() > DRIFT_S_MAX {
-            return Stop::Unproven("the machine's time was set meanwhile");
+            return PlannedStop::Unproven("the machine's time was set meanwhile");
         }
         let end_s = self.end_s;
         let is_same = socket.is_handed_over && socket.inode.is_some() && socket.inode == self.socket;
-        if is_same { Stop::Kept { end_s } } else { Stop::Bridged { end_s } }
+        if is_same { PlannedStop::SocketKept { end_s } } else { PlannedStop::Bridged { end_s } }
     }
 }
 
@@ -117,17 +117,21 @@ mod tests {
     fn only_the_same_socket_within_the_time_on_the_same_boot_leaves_no_gap() {
         let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
         let own = ListeningSocket { inode: Some(7), is_handed_over: false };
-        let (is_kept, is_bridged) = (Stop::Kept { end_s: END_S }, Stop::Bridged { end_s: END_S });
-        assert_eq!(end.stop(&after(0), kept(7), 4), is_kept);
-        assert_eq!(end.stop(&after(4000), kept(7), 4), is_kept);
-        assert_eq!(end.stop(&after(4000), kept(8), 4), is_bridged, "another socket");
+        let (is_kept, is_bridged) =
+            (PlannedStop::SocketKept { end_s: END_S }, PlannedStop::Bridged { end_s: END_S });
+        assert_eq!(end.classify(&after(0), kept(7), 4), is_kept);
+        assert_eq!(end.classify(&after(4000), kept(7), 4), is_kept);
+        assert_eq!(end.classify(&after(4000), kept(8), 4), is_bridged, "another socket");
         assert_eq!(
-            end.stop(&after(4000), own, 4),
+            end.classify(&after(4000), own, 4),
             is_bridged,
             "a socket of its own with a number used again"
         );
         let is_unproven = |now: &Moment, socket, bridge_s| {
-            assert!(matches!(end.stop(now, socket, bridge_s), Stop::Unproven(_)), "{now:?} {bridge_s}");
+            assert!(
+                matches!(end.classify(now, socket, bridge_s), PlannedStop::Unproven(_)),
+                "{now:?} {bridge_s}"
+            );
         };
         for socket in [kept(7), kept(8), own] {
             is_unproven(&after(0), socket, 0);
@@ -141,17 +145,17 @@ mod tests {
         }
         let nameless = EndMark { socket: None, ..end.clone() };
         let unknown = ListeningSocket { inode: None, is_handed_over: true };
-        assert_eq!(nameless.stop(&after(0), unknown, 4), is_bridged);
+        assert_eq!(nameless.classify(&after(0), unknown, 4), is_bridged);
     }
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_only_until_it_is_removed() {
         let store = Store::Memory(crate::store::Memory::default());
         let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
-        assert_eq!(EndMark::of(&store), None);
-        store.commit(&[end.written().unwrap()]).unwrap();
-        assert_eq!(EndMark::of(&store), Some(end));
-        store.commit(&[EndMark::removed()]).unwrap();
-        assert_eq!(EndMark::of(&store), None);
+        assert_eq!(EndMark::load(&store), None);
+        store.commit(&[end.to_change().unwrap()]).unwrap();
+        assert_eq!(EndMark::load(&store), Some(end));
+        store.commit(&[EndMark::removal()]).unwrap();
+        assert_eq!(EndMark::load(&store), None);
     }
 }

@@ -32,7 +32,7 @@ pub enum Change {
     /// A message to count once.
     Message { account: AccountNumber, message: Message },
     /// A message to keep without counting it.
-    Aside { account: AccountNumber, aside: Aside },
+    Quarantine { account: AccountNumber, message: QuarantinedMessage },
     /// Something of this stretch of time was not taken, for this reason.
     Lose { account: AccountNumber, from_s: i64, to_s: i64, reason: Reason },
     /// Everything of this stretch of time was taken.
@@ -97,7 +97,7 @@ impl From<UnknownAccount> for Outcome {
 
 /// A message that is kept and not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Aside {
+pub struct QuarantinedMessage {
     /// Why, as in the metrics.
     pub reason: String,
     /// `FromUserName`
@@ -117,11 +117,11 @@ pub struct Aside {
     pub event_digest: Option<String>,
 }
 
-impl Aside {
+impl QuarantinedMessage {
     /// An event with a MsgID as former versions kept it, which did not read that.
-    pub fn without_event_msg_id(&self) -> Option<Aside> {
+    pub fn without_event_msg_id(&self) -> Option<QuarantinedMessage> {
         let has_one = self.event.is_some() && self.msg_id.is_some();
-        has_one.then(|| Aside { msg_id: None, ..self.clone() })
+        has_one.then(|| QuarantinedMessage { msg_id: None, ..self.clone() })
     }
 }
 
@@ -158,7 +158,7 @@ pub enum StoreError {
     Pages { path: PathBuf, what: String },
     /// One question could not be answered.
     #[error("{path}: {source}")]
-    Cold { path: PathBuf, source: counting::ColdError },
+    Page { path: PathBuf, source: counting::PageError },
     /// A question about no account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
@@ -267,8 +267,12 @@ impl Store {
     }
 
     /// The newest messages kept aside, newest CreateTime first, at most `limit`.
-    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        on_each!(self, store => store.asides(account, limit))
+    pub fn quarantined_messages(
+        &self,
+        account: AccountNumber,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedMessage>, StoreError> {
+        on_each!(self, store => store.quarantined_messages(account, limit))
     }
 
     /// The facts whose key starts so.

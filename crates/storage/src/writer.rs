@@ -1,5 +1,5 @@
 //! The way of a message to the disk: a bounded queue, one writer, one durable commit a batch, then every waiter is
-//! told. Also keeps the durable mark up to which everything was taken.
+//! notify. Also keeps the durable mark up to which everything was taken.
 
 mod begin;
 mod commit_loop;
@@ -30,22 +30,22 @@ use crate::{
 /// The waiting end of the writer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
 }
 
 /// The writer's threads; joined at the end.
 #[derive(Debug)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterShared {
     store: Arc<Store>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
     wake: Condvar,
     /// Wakes whoever only waits for the end.
     end: Condvar,
@@ -55,11 +55,11 @@ struct Shared {
     /// Since when the commit runs that is running.
     committing: Mutex<Option<Stopwatch>>,
     /// Takes over telling many waiters; none outside of a runtime.
-    teller: Option<mpsc::UnboundedSender<Told>>,
+    notifier: Option<mpsc::UnboundedSender<Notification>>,
 }
 
 /// Tells the waiters of a batch.
-type Told = Box<dyn FnOnce() + Send>;
+type Notification = Box<dyn FnOnce() + Send>;
 
 /// Jobs in the queue; with the batch being written, twice as many wait. Further callbacks are closed at once.
 const JOBS_MAX: usize = 4096;
@@ -70,7 +70,7 @@ const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
 type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WriteQueue {
     jobs: Vec<Job>,
     /// Stretches to take out of the coverage with the next mark.
     losses: Losses,
@@ -115,8 +115,8 @@ impl Ingest {
         metrics: Arc<Metrics>,
         served: Vec<AccountNumber>,
     ) -> (Ingest, Writer) {
-        let queue = Mutex::new(Queue { served, ..Queue::default() });
-        let shared = Arc::new(Shared {
+        let queue = Mutex::new(WriteQueue { served, ..WriteQueue::default() });
+        let shared = Arc::new(WriterShared {
             store,
             clock,
             metrics,
@@ -126,7 +126,7 @@ impl Ingest {
             fault: Mutex::new(None),
             is_faulty: AtomicBool::new(false),
             committing: Mutex::new(None),
-            teller: start_teller(),
+            notifier: start_notifier(),
         });
         let threads = vec![
             std::thread::spawn({
@@ -289,7 +289,7 @@ impl Ingest {
     }
 }
 
-impl Queue {
+impl WriteQueue {
     fn set_served(&mut self, accounts: &[(AccountNumber, bool)]) {
         let named: HashSet<AccountNumber> = accounts.iter().map(|(account, _)| *account).collect();
         self.served.retain(|served| !named.contains(served));
@@ -335,12 +335,12 @@ impl Writer {
 
 /// Waking a waiter from a thread of the runtime puts it into that thread's own queue, which costs a fraction of waking
 /// it from the writer's.
-fn start_teller() -> Option<mpsc::UnboundedSender<Told>> {
+fn start_notifier() -> Option<mpsc::UnboundedSender<Notification>> {
     let runtime = tokio::runtime::Handle::try_current().ok()?;
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Told>();
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Notification>();
     runtime.spawn(async move {
-        while let Some(told) = receiver.recv().await {
-            told();
+        while let Some(notify) = receiver.recv().await {
+            notify();
         }
     });
     Some(sender)
@@ -360,7 +360,7 @@ impl Drop for EndOnPanic {
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn set_fault(&self, fault: Option<&NotDurable>) {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {

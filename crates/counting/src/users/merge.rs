@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Damaged,
-    page::{Cold, ColdError, PageKey},
+    page::{PageError, PageKey, PageSource},
     varint,
 };
 
@@ -53,22 +53,22 @@ impl Merge {
     }
 
     /// The next step; none after the last one.
-    pub fn step(&mut self, cold: &dyn Cold) -> Result<Option<MergeStep>, ColdError> {
+    pub fn step(&mut self, source: &dyn PageSource) -> Result<Option<MergeStep>, PageError> {
         let Some(first) = self.next.take() else { return Ok(None) };
         let mut step = MergeStep::default();
         let mut former = UserList::default();
         let mut until = Some(first.clone());
         while let Some(at) = until.take_if(|_| step.removed.len() < PAGES_A_STEP) {
-            let page = match cold.sorted_users(&at)? {
+            let page = match source.sorted_users(&at)? {
                 Some(bytes) => SortedPage::read(bytes),
                 None if self.merged == 0 && at.is_empty() => {
                     SortedPage::read(sorted_page::write(&[], None, &[]))
                 }
                 None => Err(Damaged("no page is about an openid")),
             };
-            let page = page.map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+            let page = page.map_err(|damage| PageError::Damaged(PageKey::SortedUsers, damage))?;
             if *page.first() != *at {
-                return Err(ColdError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
+                return Err(PageError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
             }
             page.each(|user| former.push(user));
             step.removed.push(page.first().into());
@@ -77,7 +77,7 @@ impl Merge {
         let is_before = |user: &User<'_>| until.as_ref().is_none_or(|until| *user.0 < **until);
         let new = self.users.from(self.done).take_while(is_before);
         let users =
-            both(former.from(0), new).map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+            both(former.from(0), new).map_err(|damage| PageError::Damaged(PageKey::SortedUsers, damage))?;
         step.sorted = pages(&first, until.as_deref(), &users);
         self.done += self.users.from(self.done).take_while(is_before).count();
         self.next = until;
@@ -120,12 +120,12 @@ mod tests {
         sorted: RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>,
     }
 
-    impl Cold for Disk {
-        fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+    impl PageSource for Disk {
+        fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
             Ok(self.pages.borrow().get(&key).cloned())
         }
 
-        fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
             let below = (Bound::Unbounded, Bound::Included(openid));
             Ok(self.sorted.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
         }

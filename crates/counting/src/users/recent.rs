@@ -99,7 +99,7 @@ impl Recent {
         let mut number = page.checked_mul(USERS_A_PAGE).ok_or(Damaged("a page of users too many"))?;
         if bytes.first() == Some(&WITH_FIRST) {
             reader.byte()?;
-            number = reader.small()?;
+            number = reader.number_as()?;
         }
         while !reader.is_empty() {
             let openid = reader.text()?.as_bytes();
@@ -126,7 +126,7 @@ impl Recent {
     }
 
     /// The users from this one on.
-    pub fn behind(&self, first: u32) -> Recent {
+    pub fn starting_at(&self, first: u32) -> Recent {
         let mut rest = Recent::after(first);
         for number in first..self.end() {
             let added = rest.add(self.openid(number - self.first));

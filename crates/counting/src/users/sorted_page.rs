@@ -55,10 +55,10 @@ impl SortedPage {
         }
         let first = text(&mut reader)?;
         let until = if reader.byte()? == 0 { None } else { Some(text(&mut reader)?) };
-        let count = reader.small::<u16>()?.into();
+        let count = reader.number_as::<u16>()?.into();
         let body = match reader.byte()? {
             PACKED => {
-                let length = reader.small()?;
+                let length = reader.number_as()?;
                 let prefix = text(&mut reader)?;
                 let width = usize::from(reader.byte()?);
                 let stride = packed_text::bytes(usize::saturating_sub(length, prefix.len()));
@@ -171,7 +171,7 @@ impl SortedPage {
 }
 
 fn varied<'a>(reader: &mut Reader<'a>) -> Result<User<'a>, Damaged> {
-    Ok((reader.bytes()?, reader.small()?))
+    Ok((reader.bytes()?, reader.number_as()?))
 }
 
 /// How many of these users, which are sorted, a page holds; at least one.

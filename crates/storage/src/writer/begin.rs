@@ -7,7 +7,7 @@ use system::sync::lock;
 
 use super::Ingest;
 use crate::{
-    planned_stop::{EndMark, ListeningSocket, Stop},
+    planned_stop::{EndMark, ListeningSocket, PlannedStop},
     store::Change,
 };
 
@@ -36,7 +36,7 @@ impl Ingest {
             }
             queue.served.clone()
         };
-        let end = EndMark::of(&self.shared.store);
+        let end = EndMark::load(&self.shared.store);
         let store = &self.shared.store;
         // Nothing of theirs can be missing yet.
         let is_new = accounts.iter().all(|account| store.coverage(*account, |known| !known.has_begun()));
@@ -46,30 +46,32 @@ impl Ingest {
             let at_s = self.shared.clock.now_s() + 1;
             let accounts = accounts.clone();
             let begins = match stop {
-                Stop::Kept { end_s } => Change::Resume { end_s, at_s, accounts, is_bridged: false },
-                Stop::Bridged { end_s } => Change::Resume { end_s, at_s, accounts, is_bridged: true },
-                Stop::Unproven(_) => Change::Serve { at_s, accounts, reason: Reason::NotRunning },
+                PlannedStop::SocketKept { end_s } => {
+                    Change::Resume { end_s, at_s, accounts, is_bridged: false }
+                }
+                PlannedStop::Bridged { end_s } => Change::Resume { end_s, at_s, accounts, is_bridged: true },
+                PlannedStop::Unproven(_) => Change::Serve { at_s, accounts, reason: Reason::NotRunning },
             };
-            let done = async { self.submit_all(vec![begins, EndMark::removed()])?.await }.await;
+            let done = async { self.submit_all(vec![begins, EndMark::removal()])?.await }.await;
             if done.is_ok() {
                 lock(&self.shared.queue).has_begun = true;
                 if !is_new {
-                    log(stop);
+                    log_stop(stop);
                 }
                 return;
             }
             // While a mark stands that a later start could believe, no connection is taken.
             stop = self.stop_before(end.as_ref(), socket, bridge_s);
-            if let Stop::Unproven(_) = stop {
+            if let PlannedStop::Unproven(_) = stop {
                 return self.begin_anew();
             }
             tokio::time::sleep(AGAIN_EVERY).await;
         }
     }
 
-    fn stop_before(&self, end: Option<&EndMark>, socket: ListeningSocket, bridge_s: u32) -> Stop {
-        let unplanned = Stop::Unproven("the last stop was not a planned one");
-        end.map_or(unplanned, |end| end.stop(&self.shared.clock.moment(), socket, bridge_s))
+    fn stop_before(&self, end: Option<&EndMark>, socket: ListeningSocket, bridge_s: u32) -> PlannedStop {
+        let unplanned = PlannedStop::Unproven("the last stop was not a planned one");
+        end.map_or(unplanned, |end| end.classify(&self.shared.clock.moment(), socket, bridge_s))
     }
 
     /// Notes that no new connection is taken from now on, as planned: what was accepted will be served.
@@ -78,13 +80,15 @@ impl Ingest {
     }
 }
 
-fn log(stop: Stop) {
+fn log_stop(stop: PlannedStop) {
     match stop {
-        Stop::Kept { .. } => tracing::info!("the listening socket was kept over the planned stop: no gap"),
-        Stop::Bridged { .. } => {
+        PlannedStop::SocketKept { .. } => {
+            tracing::info!("the listening socket was kept over the planned stop: no gap");
+        }
+        PlannedStop::Bridged { .. } => {
             tracing::info!("a short planned stop: bridged by WeChat's repeats, no gap");
         }
-        Stop::Unproven(why) => tracing::info!(
+        PlannedStop::Unproven(why) => tracing::info!(
             reason = Reason::NotRunning.name(),
             "{why}: the time since the last mark is a gap for accounts that were served before"
         ),

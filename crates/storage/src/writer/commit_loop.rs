@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use counting::{Gap, Reason};
 use system::{clock::Stopwatch, sync::lock};
 
-use super::{COMMIT_TIME_MAX, Job, Losses, Queue, Shared};
+use super::{COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared};
 use crate::{
     planned_stop::EndMark,
     store::{Change, NotDurable, Outcome},
@@ -29,7 +29,7 @@ const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 /// From here on the runtime's own queue is worth the way there.
 const MANY_WAITERS: usize = 8;
 
-struct Batch {
+struct JobBatch {
     jobs: Vec<Job>,
     losses: Losses,
     serve: Option<Reason>,
@@ -37,7 +37,7 @@ struct Batch {
 }
 
 /// Runs until the queue stops.
-pub fn write(shared: &Shared) {
+pub fn write(shared: &WriterShared) {
     let mut marked_s = shared.clock.now_s();
     let mut crowded = false;
     let mut took = Duration::ZERO;
@@ -75,17 +75,17 @@ pub fn write(shared: &Shared) {
 }
 
 /// The second that has begun is not covered as a whole.
-fn serve(shared: &Shared, queue: &Queue, reason: Reason) -> Change {
+fn serve_change(shared: &WriterShared, queue: &WriteQueue, reason: Reason) -> Change {
     Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
 }
 
-fn next_batch(shared: &Shared) -> Batch {
+fn next_batch(shared: &WriterShared) -> JobBatch {
     let mut queue = lock(&shared.queue);
     if queue.jobs.is_empty() && !queue.stopping && queue.serve.is_none() {
         let waited = shared.wake.wait_timeout(queue, TICK);
         queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
     }
-    Batch {
+    JobBatch {
         jobs: std::mem::take(&mut queue.jobs),
         losses: std::mem::take(&mut queue.losses),
         serve: queue.serve.take(),
@@ -93,7 +93,7 @@ fn next_batch(shared: &Shared) -> Batch {
     }
 }
 
-fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
+fn loss_changes(losses: &Losses) -> impl Iterator<Item = Change> {
     let of = |account| {
         move |gap: &Gap| Change::Lose {
             account,
@@ -106,12 +106,12 @@ fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
 }
 
 /// Commits a batch and answers its waiters; true if it is durable.
-fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
+fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.clone();
     let mut changes: Vec<Change> = Vec::new();
-    changes.extend(batch.serve.map(|reason| serve(shared, &lock(&shared.queue), reason)));
+    changes.extend(batch.serve.map(|reason| serve_change(shared, &lock(&shared.queue), reason)));
     // Before the mark that would otherwise cover them.
-    changes.extend(lost(&batch.losses));
+    changes.extend(loss_changes(&batch.losses));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
         let queue = lock(&shared.queue);
@@ -120,7 +120,7 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
         let at_s = (now_s - lag_s).min(taken_until_s);
         changes.push(Change::Mark { at_s });
         let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
-        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).written()));
+        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).to_change()));
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
@@ -129,7 +129,7 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let result = shared.store.commit(&changes);
     *lock(&shared.committing) = None;
     if let Ok(outcomes) = &result {
-        // Before anybody is told: what is short, or what the writer itself says and the store does not take, would be
+        // Before anybody is notify: what is short, or what the writer itself says and the store does not take, would be
         // acknowledged messages that are not there, or time that is wrongly covered.
         assert_eq!(outcomes.len(), changes.len(), "an outcome for each change");
         let own = outcomes.iter().take(first);
@@ -137,13 +137,13 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
-    note(shared, serving, batch.losses, result.is_ok());
-    tell(shared, waiters, result, first);
+    restore_after_fault(shared, serving, batch.losses, result.is_ok());
+    notify_waiters(shared, waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
 /// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: Option<Reason>, losses: Losses, is_durable: bool) {
+fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Losses, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if !is_durable {
         // Not even the start is durable yet, or what comes after the last mark.
@@ -188,19 +188,24 @@ impl Waiter {
 }
 
 /// Tells every waiter, by the runtime if they are many.
-fn tell(shared: &Shared, waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
-    match &shared.teller {
-        Some(teller) if waiters.len() >= MANY_WAITERS => {
-            if let Err(unsent) = teller.send(Box::new(move || answer(waiters, result, first))) {
+fn notify_waiters(
+    shared: &WriterShared,
+    waiters: Vec<Waiter>,
+    result: Result<Vec<Outcome>, NotDurable>,
+    first: usize,
+) {
+    match &shared.notifier {
+        Some(notifier) if waiters.len() >= MANY_WAITERS => {
+            if let Err(unsent) = notifier.send(Box::new(move || send_outcomes(waiters, result, first))) {
                 unsent.0();
             }
         }
-        _ => answer(waiters, result, first),
+        _ => send_outcomes(waiters, result, first),
     }
 }
 
 /// Tells every waiter. One that has gone away does not mind.
-fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
     let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
     for waiter in waiters {
         match (waiter, &mut outcomes) {
@@ -217,7 +222,7 @@ fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first:
 }
 
 /// Saves pages and lets go of memory now and then, until the queue stops.
-pub fn maintain(shared: &Shared) {
+pub fn maintain(shared: &WriterShared) {
     let mut pause = TICK;
     while !lock(&shared.queue).stopping {
         let queue = lock(&shared.queue);

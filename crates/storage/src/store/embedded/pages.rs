@@ -9,7 +9,7 @@ use std::{
     sync::RwLock,
 };
 
-use counting::{Cold, ColdError, Damaged, PageKey};
+use counting::{Damaged, PageError, PageKey, PageSource};
 use datacube::Day;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition, TableError};
 
@@ -21,7 +21,7 @@ use value::{PIECES, VALUES};
 const FORMER_PAGES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pages");
 /// Sorted pages of users: account, then the lowest openid.
 const USERS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("users");
-const ASIDES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
+const QUARANTINED: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
 /// Bytes of redb's own cache; our pages are kept in memory decoded, so it needs little.
@@ -31,7 +31,7 @@ const CACHE_BYTES: usize = 8 << 20;
 const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
 /// A key and its value.
-pub type Row = (Vec<u8>, Vec<u8>);
+pub type KeyValue = (Vec<u8>, Vec<u8>);
 
 /// The open file.
 #[derive(Debug)]
@@ -45,15 +45,15 @@ pub struct Pages {
 #[derive(Debug, Default)]
 pub struct Save {
     /// Full key and value of each page.
-    pub pages: Vec<Row>,
+    pub pages: Vec<KeyValue>,
     /// Full keys of pages that are not needed any more.
     pub removed: Vec<Vec<u8>>,
     /// Keys of sorted pages of users that go, before others come.
     pub removed_users: Vec<Vec<u8>>,
     /// Sorted pages of users.
-    pub users: Vec<Row>,
+    pub users: Vec<KeyValue>,
     /// Messages kept aside.
-    pub asides: Vec<Row>,
+    pub quarantined: Vec<KeyValue>,
     /// What is known of the store as a whole.
     pub meta: Vec<(&'static str, Vec<u8>)>,
 }
@@ -91,8 +91,8 @@ impl Pages {
     }
 
     /// A question that could not be answered from this file.
-    pub fn cold(&self, source: ColdError) -> StoreError {
-        StoreError::Cold { path: self.path.clone(), source }
+    pub fn read_error(&self, source: PageError) -> StoreError {
+        StoreError::Page { path: self.path.clone(), source }
     }
 
     fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
@@ -122,15 +122,15 @@ impl Pages {
     }
 
     /// The message kept aside under this key.
-    pub fn aside(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = self.read(|transaction| one(transaction, ASIDES, key))?;
+    pub fn quarantined(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = self.read(|transaction| one(transaction, QUARANTINED, key))?;
         sealed.map(|sealed| self.unseal(key, sealed)).transpose()
     }
 
     /// The last sorted page of users whose key is this one or lower, of the same account.
     fn sorted_users(&self, account: u32, openid: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let (from, to) = (users_key(account, &[]), users_key(account, openid));
-        let row: Option<Row> = self.read(|transaction| {
+        let row: Option<KeyValue> = self.read(|transaction| {
             let Some(table) = table(transaction, USERS)? else { return Ok(None) };
             let row = table.range::<&[u8]>(from.as_slice()..=to.as_slice())?.next_back().transpose()?;
             Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
@@ -155,9 +155,9 @@ impl Pages {
     }
 
     /// The newest `limit` messages aside whose key starts so, newest first.
-    pub fn asides(&self, prefix: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let found: Vec<Row> = self.read(|transaction| {
-            let Some(table) = table(transaction, ASIDES)? else { return Ok(Vec::new()) };
+    pub fn quarantined_messages(&self, prefix: &[u8], limit: usize) -> Result<Vec<KeyValue>, StoreError> {
+        let found: Vec<KeyValue> = self.read(|transaction| {
+            let Some(table) = table(transaction, QUARANTINED)? else { return Ok(Vec::new()) };
             let mut end = prefix.to_vec();
             end.extend_from_slice(&[0xff; 32]);
             let newest = table.range::<&[u8]>(prefix..end.as_slice())?.rev().take(limit);
@@ -177,9 +177,9 @@ impl Pages {
             transaction.set_quick_repair(true);
             put_pages(&transaction, save)?;
             {
-                let mut asides = transaction.open_table(ASIDES)?;
-                for (key, value) in &save.asides {
-                    asides.insert(key.as_slice(), seal(key, value).as_slice())?;
+                let mut quarantined = transaction.open_table(QUARANTINED)?;
+                for (key, value) in &save.quarantined {
+                    quarantined.insert(key.as_slice(), seal(key, value).as_slice())?;
                 }
                 let mut meta = transaction.open_table(META)?;
                 for (key, value) in &save.meta {
@@ -288,21 +288,21 @@ pub struct AccountPages<'a> {
     account: u32,
 }
 
-impl Cold for AccountPages<'_> {
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
-        self.pages.page(&page_key(self.account, key)).map_err(|error| cold_error(key, &error))
+impl PageSource for AccountPages<'_> {
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
+        self.pages.page(&page_key(self.account, key)).map_err(|error| page_error(key, &error))
     }
 
-    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         let page = self.pages.sorted_users(self.account, openid);
-        page.map_err(|error| cold_error(PageKey::SortedUsers, &error))
+        page.map_err(|error| page_error(PageKey::SortedUsers, &error))
     }
 }
 
-fn cold_error(key: PageKey, error: &StoreError) -> ColdError {
+fn page_error(key: PageKey, error: &StoreError) -> PageError {
     match error {
-        StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
-        error => ColdError::Unreadable(key, error.to_string()),
+        StoreError::Damaged { .. } => PageError::Damaged(key, Damaged("its checksum is wrong")),
+        error => PageError::Unreadable(key, error.to_string()),
     }
 }
 

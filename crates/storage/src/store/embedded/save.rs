@@ -75,9 +75,9 @@ impl Embedded {
         }
         self.pages.save(&save)?;
         snapshots.iter().for_each(|(cell, snapshot)| lock(&cell.figures).saved(snapshot));
-        let mut small = lock(&self.small);
-        save.asides.iter().for_each(|(key, _)| drop(small.asides.remove(key)));
-        drop(small);
+        let mut facts = lock(&self.facts);
+        save.quarantined.iter().for_each(|(key, _)| drop(facts.quarantined.remove(key)));
+        drop(facts);
         lock(&self.log).saved(log_bytes);
         Log::remove_before(&self.log_folder, first_frame)
     }
@@ -89,8 +89,8 @@ impl Embedded {
         for cell in cells {
             let merge = lock(&cell.figures).merge(self.options.recent_users());
             if let Some(mut merge) = merge {
-                let cold = self.pages.of_account(cell.number);
-                while let Some(step) = merge.step(&cold).map_err(|error| self.pages.cold(error))? {
+                let source = self.pages.of_account(cell.number);
+                while let Some(step) = merge.step(&source).map_err(|error| self.pages.read_error(error))? {
                     self.pages.save(&save_of(cell.number, step))?;
                 }
                 lock(&cell.figures).merged(&merge);
@@ -105,7 +105,7 @@ impl Embedded {
         let log_bytes = log.bytes();
         let file_error = |source| StoreError::File { path: self.log_folder.clone(), source };
         let first_frame = log.rotate().map_err(file_error)?;
-        let small = lock(&self.small);
+        let facts = lock(&self.facts);
         let mut number = Vec::new();
         varint::put(&mut number, first_frame);
         let meta = vec![
@@ -113,11 +113,11 @@ impl Embedded {
             (META_VERSION, version_value()),
             (META_FIRST_FRAME, number),
             (META_ACCOUNTS, self.encode_accounts()),
-            (META_EVENT_NAMES, small.names.encode()),
-            (META_FACTS, small.encode_facts()),
+            (META_EVENT_NAMES, facts.event_names.encode()),
+            (META_FACTS, facts.encode_facts()),
         ];
-        let asides = small.asides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok((first_frame, log_bytes, Save { asides, meta, ..Save::default() }))
+        let quarantined = facts.quarantined.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok((first_frame, log_bytes, Save { quarantined, meta, ..Save::default() }))
     }
 
     /// Users and pages in memory.

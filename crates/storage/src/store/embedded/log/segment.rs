@@ -112,7 +112,7 @@ fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
 
 /// What was read of a segment.
 #[derive(Debug)]
-pub struct Read {
+pub struct SegmentContent {
     pub valid_bytes: u64,
     /// The last frame, and where it starts.
     last_frame: Option<(u64, Vec<u8>)>,
@@ -120,8 +120,8 @@ pub struct Read {
 
 /// All frames of the newest segment but the last were followed by others, so they were acknowledged and are durable.
 /// The last may be what a kill or a failed sync left in the machine's memory; nothing may build on it before it is.
-pub fn settle(segment: &Segment, read: &Read, disk: &dyn Disk) -> Result<(), StoreError> {
-    let Some((at, frame)) = &read.last_frame else { return Ok(()) };
+pub fn settle(segment: &Segment, content: &SegmentContent, disk: &dyn Disk) -> Result<(), StoreError> {
+    let Some((at, frame)) = &content.last_frame else { return Ok(()) };
     let settled = disk.settle(&segment.path, *at, frame);
     settled.map_err(|source| StoreError::File { path: segment.path.clone(), source })
 }
@@ -132,7 +132,7 @@ pub fn read_segment(
     next: Option<&Segment>,
     next_frame: &mut u64,
     visit: &mut impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> Result<Read, StoreError> {
+) -> Result<SegmentContent, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: segment.path.clone(), what };
     let file_error = |source| StoreError::File { path: segment.path.clone(), source };
     let whole = fs::read(&segment.path).map_err(file_error)?;
@@ -185,5 +185,5 @@ pub fn read_segment(
         }
     }
     let last_frame = last.map(|start| (start as u64, bytes[start..at].to_vec()));
-    Ok(Read { valid_bytes: at as u64, last_frame })
+    Ok(SegmentContent { valid_bytes: at as u64, last_frame })
 }
