@@ -32,6 +32,7 @@
 
 // Packed fields are cut to their width on purpose, next to where the width is checked.
 #![allow(clippy::cast_possible_truncation)]
+#![warn(missing_docs)]
 
 mod account;
 mod block;

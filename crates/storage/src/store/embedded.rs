@@ -1,5 +1,6 @@
-//! The embedded store: a log that makes messages durable, figures in memory, and pages on disk that keep a restart
-//! short. A batch is admitted, made durable as one frame, then applied; or reverted as a whole.
+//! The embedded store. A log makes messages durable, figures are kept in memory, and pages on disk keep a restart
+//! short. A batch is admitted, written as one frame, and then applied. If the write fails, the whole batch is
+//! reverted.
 
 pub mod disk;
 mod facts;
@@ -35,27 +36,27 @@ use pages::Pages;
 use record::Record;
 use state_change::StateChange;
 
-/// How the store uses memory and disk.
+/// Limits of memory and disk.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Users and pages in memory, in bytes, before pages are let go.
+    /// Limit in bytes for users and pages in memory. Above it, pages are evicted.
     pub memory_bytes: usize,
-    /// Log that a restart may have to replay, in bytes, before pages are saved.
+    /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
     pub log_bytes: u64,
-    /// Where log files are made; tests put faults here.
+    /// Creates the log files. Tests replace it to inject faults.
     pub disk: Arc<dyn Disk>,
 }
 
-/// Memory that a user who came last takes, in bytes.
+/// Memory for one user in the list of recent users, in bytes.
 const RECENT_USER_BYTES: usize = 45;
 
 impl Options {
-    /// An account with nothing in memory. Half of the memory may be taken by users that were read from disk.
+    /// An account with nothing in memory. Users that are read from disk may take half of the memory.
     fn figures(&self) -> Account {
         Account::within(self.memory_bytes / 2)
     }
 
-    /// So many users of an account may have come last before they are sorted into pages: an eighth of the memory.
+    /// Limit of recent users for one account: an eighth of the memory. Above it, they are merged into sorted pages.
     fn recent_users(&self) -> u32 {
         u32::try_from(self.memory_bytes / 8 / RECENT_USER_BYTES).unwrap_or(u32::MAX)
     }
@@ -67,7 +68,7 @@ impl Default for Options {
     }
 }
 
-/// The store in a folder.
+/// The store in a data folder. It locks the folder while it is open.
 #[derive(Debug)]
 pub struct Embedded {
     log_folder: PathBuf,
@@ -76,13 +77,13 @@ pub struct Embedded {
     facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
-    /// Of the log and of the memory, as they were when last looked at: looking again would wait for the disk.
+    /// Last known sizes of log and memory. They are cached because computing them would wait for the disk.
     log_bytes: Arc<AtomicU64>,
     memory_bytes: AtomicU64,
-    /// Nobody is served since a fault or the start, and the log does not say so yet.
+    /// No account is served since a fault or the start, and the log does not contain that yet.
     interrupted: AtomicBool,
     options: Options,
-    /// Held for as long as the store is open, so that no other process opens the folder.
+    /// Locked while the store is open, so that no other process opens the folder.
     _folder_lock: File,
 }
 
@@ -90,7 +91,8 @@ pub struct Embedded {
 struct AccountTable {
     by_number: Vec<Arc<Cell>>,
     by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
-    /// The log does not know them yet; it changes only while the log is locked, but for new ones at its end.
+    /// Accounts that are not in the log yet. New ones are appended at any time; other changes need the lock of the
+    /// log.
     unwritten: Vec<Arc<Cell>>,
 }
 
@@ -109,7 +111,7 @@ impl AccountTable {
     }
 }
 
-/// One account. Its figures are locked on their own, so that a question waits for no other account.
+/// One account. Its figures have their own lock, so a query does not wait for other accounts.
 #[derive(Debug)]
 struct Cell {
     number: u32,
@@ -118,16 +120,16 @@ struct Cell {
     coverage: Mutex<Coverage>,
 }
 
-/// A batch between admission and the disk's answer.
+/// A batch that is admitted and not durable yet.
 #[derive(Default)]
 struct Batch {
     frame: Vec<u8>,
     steps: Vec<PendingStep>,
-    /// Keys of the messages to keep aside.
+    /// Keys of the batch's quarantined messages, to find repeats in the batch.
     quarantined: BTreeSet<Vec<u8>>,
 }
 
-/// What to do once the frame is durable, or to undo if it is not.
+/// A step to apply once the frame is durable, or to revert if the write fails.
 enum PendingStep {
     Entry { cell: Arc<Cell>, admitted: Admitted },
     EventName,
@@ -136,7 +138,7 @@ enum PendingStep {
 }
 
 impl Embedded {
-    /// Opens the folder, replays what was not saved, and is ready for messages.
+    /// Opens the folder and replays the log that is not in the pages.
     pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         recover::open(folder, options)
     }
@@ -168,8 +170,7 @@ impl Embedded {
         AccountNumber(cell.number)
     }
 
-    /// Writes a frame, if there is anything to write. AccountTable that the log does not know yet come before what is about
-    /// them.
+    /// Writes a frame, unless it would be empty. New accounts come first in it, before records that name them.
     fn append(&self, log: &mut Log, records: &[u8]) -> Result<(), NotDurable> {
         let mut accounts = Vec::new();
         let written = self.encode_unwritten(&mut accounts);
@@ -222,13 +223,13 @@ impl Embedded {
         Ok(outcomes)
     }
 
-    /// What was not taken since the last mark is not covered, until somebody serves anew.
+    /// Time since the last mark is not covered until the accounts are served again.
     fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
         self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
     }
 
-    /// The frame, after a record that ends all serving if the log does not know that yet.
+    /// The frame. If the log does not know about the interruption yet, a record of it comes first.
     fn with_interruption(&self, frame: Vec<u8>) -> Vec<u8> {
         if !self.interrupted.load(Ordering::Relaxed) {
             return frame;
@@ -325,7 +326,7 @@ impl Embedded {
             return error.into();
         }
         let key = facts::quarantine_key(account.0, message);
-        // What a former version kept has no MsgID.
+        // Former versions stored no MsgID of an event.
         let former = message.without_event_msg_id().map(|former| facts::quarantine_key(account.0, &former));
         for key in former.iter().chain([&key]) {
             let waits = batch.quarantined.contains(key) || lock(&self.facts).quarantined.contains_key(key);

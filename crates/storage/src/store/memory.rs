@@ -1,5 +1,5 @@
-//! The plain model as a store: every message kept, every answer counted anew by the rollup. What other stores are
-//! compared with, and enough for a trial.
+//! The plain model as a store. It keeps every message and computes every answer with the rollup. Other stores are
+//! compared with it. It is also good enough for a trial.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,7 +15,7 @@ use super::{
 };
 use system::sync::lock;
 
-/// The plain model.
+/// A store in memory. See the module.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<MemoryState>);
 

@@ -1,4 +1,4 @@
-//! The writer's loop: take all that waits, commit it, tell every waiter.
+//! The writer's loop: take all waiting jobs, commit them, notify the waiters.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -11,22 +11,22 @@ use crate::{
     store::{Change, NotDurable, Outcome},
 };
 
-/// How often the mark is moved, in seconds. With the lag, the mark is never older than 9 s while commits succeed.
+/// Interval of the mark in seconds. With the lag, the mark is at most 9 s old while commits succeed.
 const MARK_EVERY_S: i64 = 3;
-/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.9 s of its arrival, so
-/// whatever was lost before the mark has been noted.
+/// Lag of the mark behind the current time, in seconds. A callback is answered or given up within 4.9 s, so each loss
+/// before the mark is already recorded.
 const MARK_LAG_S: i64 = 6;
-/// How long a batch gathers when the one before had many waiters: a sync costs the same for ten as for a hundred.
+/// Pause to gather more jobs, if the last batch had many waiters. A sync for a hundred jobs costs the same as for ten.
 const GATHERING: Duration = Duration::from_micros(200);
-/// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine
-/// slept, a commit hung, or the clock was set. What lies between is not asserted.
+/// If more seconds lie between two marks, the program did not run all the time: it was suspended, a commit hung, or
+/// the clock was set. That time is not covered.
 const MARK_HOLE_S_MAX: i64 = 10;
-/// How long the writer sleeps at most: it looks after marks and faults also without messages.
+/// Longest sleep of the writer. Marks and faults need attention without messages, too.
 const TICK: Duration = Duration::from_secs(1);
-/// How long saving rests after it failed.
+/// Pause after a failed save.
 const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 
-/// From here on the runtime's own queue is worth the way there.
+/// From this number of waiters on, notifying them from the runtime is cheaper.
 const MANY_WAITERS: usize = 8;
 
 struct JobBatch {
@@ -36,7 +36,7 @@ struct JobBatch {
     stopping: bool,
 }
 
-/// Runs until the queue stops.
+/// Runs until the queue is stopped and empty.
 pub fn write(shared: &WriterShared) {
     let mut marked_s = shared.clock.now_s();
     let mut crowded = false;
@@ -53,7 +53,7 @@ pub fn write(shared: &WriterShared) {
             if lock(&shared.queue).has_begun {
                 let reason = if took > COMMIT_TIME_MAX { Reason::NotDurable } else { Reason::NotRunning };
                 let (name, text) =
-                    (reason.name(), "the program stood still or the clock was set; that time is a gap");
+                    (reason.name(), "the program was suspended or the clock was set; that time is a gap");
                 tracing::warn!(seconds = since_mark_s, reason = name, "{text}");
                 batch.serve.get_or_insert(reason);
             }
@@ -74,7 +74,7 @@ pub fn write(shared: &WriterShared) {
     }
 }
 
-/// The second that has begun is not covered as a whole.
+/// The current second has partly passed, so covering starts with the next one.
 fn serve_change(shared: &WriterShared, queue: &WriteQueue, reason: Reason) -> Change {
     Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
 }
@@ -105,17 +105,17 @@ fn loss_changes(losses: &Losses) -> impl Iterator<Item = Change> {
     losses.iter().flat_map(move |(account, gaps)| gaps.iter().map(of(*account)))
 }
 
-/// Commits a batch and answers its waiters; true if it is durable.
+/// Commits a batch and notifies its waiters. Returns true if it is durable.
 fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.clone();
     let mut changes: Vec<Change> = Vec::new();
     changes.extend(batch.serve.map(|reason| serve_change(shared, &lock(&shared.queue), reason)));
-    // Before the mark that would otherwise cover them.
+    // The losses must come before the mark, which would cover them otherwise.
     changes.extend(loss_changes(&batch.losses));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
         let queue = lock(&shared.queue);
-        // Once nobody listens any more, time goes by uncovered.
+        // After the last accepted connection, time is not covered.
         let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
         let at_s = (now_s - lag_s).min(taken_until_s);
         changes.push(Change::Mark { at_s });
@@ -129,8 +129,8 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
     let result = shared.store.commit(&changes);
     *lock(&shared.committing) = None;
     if let Ok(outcomes) = &result {
-        // Before anybody is notify: what is short, or what the writer itself says and the store does not take, would be
-        // acknowledged messages that are not there, or time that is wrongly covered.
+        // Check before the waiters are notified. A missing outcome would acknowledge messages that are not stored. A
+        // rejected change of the writer itself would cover time wrongly.
         assert_eq!(outcomes.len(), changes.len(), "an outcome for each change");
         let own = outcomes.iter().take(first);
         own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
@@ -142,11 +142,11 @@ fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) ->
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
-/// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
+/// After a fault, puts the losses back into the queue and serves all accounts again, with a gap since the last mark.
 fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Losses, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if !is_durable {
-        // Not even the start is durable yet, or what comes after the last mark.
+        // The start itself, or the time after the last mark, is not durable yet.
         queue.serve_anew(served.unwrap_or(Reason::NotDurable));
         for (account, gaps) in losses {
             gaps.into_iter().for_each(|gap| queue.lose(account, gap));
@@ -154,7 +154,7 @@ fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Lo
     }
     drop(queue);
     if !is_durable {
-        // Without messages the next try comes with the next tick; do not spin.
+        // Wait a little, so that failing commits do not spin. Without jobs the next try comes after a tick.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -187,7 +187,7 @@ impl Waiter {
     }
 }
 
-/// Tells every waiter, by the runtime if they are many.
+/// Notifies all waiters, from the runtime if they are many.
 fn notify_waiters(
     shared: &WriterShared,
     waiters: Vec<Waiter>,
@@ -204,7 +204,7 @@ fn notify_waiters(
     }
 }
 
-/// Tells every waiter. One that has gone away does not mind.
+/// Sends each waiter its outcomes. A waiter that is gone is ignored.
 fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
     let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
     for waiter in waiters {
@@ -221,7 +221,7 @@ fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>,
     }
 }
 
-/// Saves pages and lets go of memory now and then, until the queue stops.
+/// Saves pages and frees memory at intervals, until the queue stops.
 pub fn maintain(shared: &WriterShared) {
     let mut pause = TICK;
     while !lock(&shared.queue).stopping {
@@ -232,7 +232,7 @@ pub fn maintain(shared: &WriterShared) {
         pause = match shared.store.maintain(false) {
             Ok(()) => TICK,
             Err(error) => {
-                tracing::error!(%error, "pages cannot be saved; messages stay in the log meanwhile");
+                tracing::error!(%error, "pages cannot be saved; messages stay in the log until they can");
                 PAUSE_AFTER_FAILED_SAVE
             }
         };

@@ -1,4 +1,4 @@
-//! The small things a store keeps beside figures: names of events, facts, messages kept aside and not yet saved.
+//! Event names, facts and unsaved quarantined messages. All of them are small and kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use sha2::{Digest as _, Sha256};
 
 use crate::store::QuarantinedMessage;
 
-/// All of them.
+/// Everything that a store keeps beside the figures.
 #[derive(Debug, Default)]
 pub struct Facts {
     pub event_names: EventNames,
     by_key: BTreeMap<String, Vec<u8>>,
-    /// Not saved yet.
+    /// Quarantined messages that are only in the log yet, by key.
     pub quarantined: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// EventNames of events and their numbers, in order of arrival.
+/// Names of events and their numbers, in the order of their first use.
 #[derive(Debug, Default)]
 pub struct EventNames {
     list: Vec<Box<str>>,
@@ -27,7 +27,7 @@ pub struct EventNames {
 }
 
 impl EventNames {
-    /// The number of a name, and whether it is new. Once all numbers are taken, new names share one.
+    /// The number of a name, and whether it is new. When all numbers are taken, new names share [`UNNAMED`].
     pub fn number_of(&mut self, name: &str) -> (u16, bool) {
         if let Some(number) = self.numbers.get(name) {
             return (*number, false);
@@ -46,7 +46,7 @@ impl EventNames {
         self.list.push(name.into());
     }
 
-    /// Takes a name from the log; doing it again changes nothing.
+    /// Replays a new name. Replaying it twice changes nothing.
     pub fn replay(&mut self, number: u16, name: &str) -> Result<(), Damaged> {
         if usize::from(number) == self.list.len() {
             self.add(number, name);
@@ -58,13 +58,13 @@ impl EventNames {
         }
     }
 
-    /// Takes back the newest name.
+    /// Removes the newest name, whose frame did not become durable.
     pub fn remove_last(&mut self) {
         let Some(name) = self.list.pop() else { unreachable!("only a name that was added is taken back") };
         self.numbers.remove(&name);
     }
 
-    /// Counts by name instead of number.
+    /// Converts counts by number into counts by name.
     pub fn of_events(&self, events: &[(u16, u64)]) -> Result<BTreeMap<String, u64>, Damaged> {
         let name = |number: u16| match self.list.get(usize::from(number)) {
             Some(name) => Ok(&**name),
@@ -107,7 +107,7 @@ impl Facts {
         }
     }
 
-    /// The facts whose key starts so.
+    /// The facts whose key starts with `prefix`.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let from = self.by_key.range(prefix.to_owned()..);
         from.take_while(|(key, _)| key.starts_with(prefix))
@@ -137,7 +137,7 @@ impl Facts {
     }
 }
 
-/// Orders an account's messages aside by time; a repeat has the same key.
+/// Key of a quarantined message. It sorts by account and time. Repeats have the same key.
 pub fn quarantine_key(account: u32, message: &QuarantinedMessage) -> Vec<u8> {
     let identity = (&message.user, message.msg_id, &message.event, &message.event_digest);
     let digest = Sha256::digest(format!("{identity:?}"));

@@ -1,4 +1,4 @@
-//! What the embedded store answers: figures from ready counters, any range of days united, small things.
+//! Queries of the embedded store: figures from counters, unions for ranges of days, quarantined messages, facts.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
@@ -47,7 +47,7 @@ impl Embedded {
         }
     }
 
-    /// Unites days and whole months, locking the account for one of them at a time.
+    /// Unites days and whole months. The account is locked for one of them at a time.
     fn senders(&self, cell: &Cell, from: Day, to: Day) -> Result<Senders, StoreError> {
         let source = self.pages.of_account(cell.number);
         let mut senders = Senders::default();

@@ -6,7 +6,7 @@ use counting::{
 };
 use datacube::Day;
 
-/// One thing that became durable.
+/// A durable record. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
     Account {
@@ -54,7 +54,7 @@ pub enum Record<'a> {
         accounts: Vec<u32>,
         is_bridged: bool,
     },
-    /// Nobody is served since a fault or the start.
+    /// No account is served since a fault or the start.
     Interrupted,
     Begin {
         account: u32,
@@ -78,10 +78,10 @@ const USER: u8 = 3;
 const MESSAGE: u8 = 4;
 const EVENT: u8 = 5;
 const QUARANTINED: u8 = 6;
-/// Without a reason, before format 3.
+/// Formats before 3: without a reason.
 const LOSE: u8 = 7;
 const CLAIM: u8 = 8;
-/// Without a reason, before format 3; of nobody, at 0: interrupted.
+/// Formats before 3: without a reason. With no accounts at time 0 it means interrupted.
 const SERVE: u8 = 9;
 const MARK: u8 = 10;
 const FACT: u8 = 11;

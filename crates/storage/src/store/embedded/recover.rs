@@ -1,4 +1,4 @@
-//! Opening a folder: pages first, then the frames of the log that were not saved into pages.
+//! Opens a folder: reads the pages, then replays the frames of the log that are not in the pages.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -28,19 +28,19 @@ use super::{
 };
 use crate::store::{AccountNumber, StoreError};
 
-/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons. 3: pages of senders, and
-/// values in pieces.
+/// Format of the pages. The log has its own format in each header. Format 2 added reasons of gaps. Format 3 added
+/// pages of senders, and values in pieces.
 const FORMAT: u32 = 3;
 
-/// EventNames of the values about the store as a whole.
+/// Keys of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
-/// The version that wrote the format, so that an older one can say which reads it.
+/// Version of msgcube that wrote the format, so that an older version can say which one reads it.
 pub const META_VERSION: &str = "version";
 /// Number of the first frame that is not in the pages.
 pub const META_FIRST_FRAME: &str = "first_frame";
 /// Appids and coverage, in order of number.
 pub const META_ACCOUNTS: &str = "accounts";
-/// EventNames of events, in order of number.
+/// Names of events, in order of number.
 pub const META_EVENT_NAMES: &str = "event_names";
 /// Facts.
 pub const META_FACTS: &str = "facts";
@@ -49,7 +49,7 @@ pub const META_FACTS: &str = "facts";
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
     let log_folder = folder.join("log");
-    // The log comes first in a new folder: one that has other files and no log has lost it.
+    // A new folder gets its log first. If there are other files and no log, the log was lost.
     if !Log::is_begun(&log_folder)? && !has_data(folder)? {
         Log::begin(&log_folder, options.disk.as_ref())?;
     }
@@ -63,7 +63,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         log_folder: log_folder.clone(),
         accounts: RwLock::new(AccountTable::default()),
         facts: Mutex::new(load_facts(&pages).map_err(|damage| damage_of(folder, damage))?),
-        // Replaced below; replaying needs the store, and the log is what is being replayed.
+        // Replaced below. Replaying needs the store, but the log is not open yet.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
         log_bytes: Arc::default(),
@@ -95,14 +95,14 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// True if the folder holds pages, or what other parts of the program keep beside them.
+/// True if the folder contains pages or another database of the program.
 fn has_data(folder: &Path) -> Result<bool, StoreError> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
     Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|found| found == "redb")))
 }
 
-/// Makes the file under another name first, so that a kill leaves a whole one or none.
+/// Opens the pages. A new file is created under another name and renamed, so that a kill leaves no partial file.
 fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
     let (path, new) = (folder.join("pages.redb"), folder.join("pages.new"));
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
@@ -125,7 +125,7 @@ fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
     }
 }
 
-/// The error with the version that wrote a newer format, if the pages say so.
+/// Adds the version that wrote a newer format to the error, if the pages contain it.
 fn naming_version(error: StoreError, pages: &Pages) -> StoreError {
     let StoreError::NewerFormat { path, found, known } = error else { return error };
     let version = pages.meta(META_VERSION).ok().flatten();
@@ -276,7 +276,7 @@ impl Embedded {
         Ok(())
     }
 
-    /// Takes an account from the log. Doing it again changes nothing.
+    /// Replays a new account. Replaying it twice changes nothing.
     fn replay_account(&self, number: u32, appid: &str) -> Result<(), Damaged> {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         match accounts.by_number.get(number as usize) {

@@ -1,5 +1,5 @@
-//! Changes beside messages, with the accounts they are about. Whoever has a note has found them, so writing it to the
-//! log and applying it cannot fail.
+//! Changes that are not messages, with the accounts they are about. The accounts are already looked up, so logging and
+//! applying such a change cannot fail.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -8,7 +8,7 @@ use system::sync::lock;
 
 use super::{Cell, Embedded, record::Record};
 
-/// One of them.
+/// A change of coverage or facts. See [`crate::store::Change`].
 pub enum StateChange {
     Lose { cell: Arc<Cell>, from_s: i64, to_s: i64, reason: Reason },
     Claim { cell: Arc<Cell>, from_s: i64, to_s: i64 },
@@ -21,7 +21,7 @@ pub enum StateChange {
 }
 
 impl StateChange {
-    /// What the log keeps of it.
+    /// The record of this change in the log.
     pub fn record(&self) -> Record<'_> {
         match self {
             StateChange::Lose { cell, from_s, to_s, reason } => {
@@ -48,7 +48,7 @@ impl StateChange {
 }
 
 impl Embedded {
-    /// Applies a note that is durable.
+    /// Applies a change that is durable.
     pub(super) fn apply_state_change(&self, state_change: StateChange) {
         let coverage = |cell: &Arc<Cell>, change: &dyn Fn(&mut Coverage)| change(&mut lock(&cell.coverage));
         match state_change {
@@ -78,7 +78,7 @@ impl Embedded {
         }
     }
 
-    /// Serves these accounts so, and no others.
+    /// Calls `serve` for these accounts and ends serving of all others.
     fn serve(&self, at_s: i64, served: &[Arc<Cell>], serve: impl Fn(&mut Coverage)) {
         let served: HashSet<u32> = served.iter().map(|cell| cell.number).collect();
         for cell in &self.read_accounts().by_number {

@@ -1,5 +1,5 @@
-//! Folders of former formats. Pages that they do not have are made once, from the messages of each day, when
-//! such a folder is first opened; a kill in between leaves the former format, and the next start makes it again.
+//! Upgrades folders of former formats. Missing pages are created from the messages of each day when the folder is
+//! first opened. A kill during that leaves the former format, and the next start does it again.
 
 use counting::{Derived, PageKey, PageSource as _};
 use datacube::Day;
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// The first format with senders and first days.
+/// First format with pages of senders and of first days.
 const WITH_SENDERS: u32 = 3;
-/// So many bytes of pages are writer at once.
+/// Bytes of pages to collect before they are written.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 
 impl Embedded {
-    /// Brings the pages up to today's format.
+    /// Upgrades the pages from this format to the current one.
     pub(super) fn upgrade(&self, from: u32) -> Result<(), StoreError> {
         if from >= WITH_SENDERS {
             return Ok(());
@@ -61,7 +61,7 @@ impl Embedded {
     }
 }
 
-/// Pages that are writer now and then.
+/// Collects pages and writes them when there are enough.
 struct PageWriter<'a> {
     store: &'a Embedded,
     account: u32,
