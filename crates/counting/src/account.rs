@@ -1,7 +1,8 @@
-//! One account's figures: pages for its days, weeks and months, loaded when touched and let go when clean.
+//! One account's figures: pages for its days, weeks and months. Pages are loaded on use and evicted when clean.
 //!
-//! A message goes in two steps, so that nothing is counted before it is durable: `admit` finds repeats and reserves
-//! its place, then, once the disk has it, `apply` counts it (or `revert` takes it back, newest first).
+//! A message is counted in two steps, so that nothing is counted before it is durable. `admit` rejects repeats and
+//! reserves an entry. Once the entry is durable, `apply` counts it. If it does not become durable, `revert` removes
+//! it, newest first.
 
 mod reads;
 mod save;
@@ -27,12 +28,12 @@ pub use reads::Piece;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// A message that was admitted: what the log keeps, and what `apply` counts.
+/// An admitted message: it is written to the log and then passed to [`Account::apply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admitted {
-    /// The day its CreateTime lies in.
+    /// The Beijing day of its CreateTime.
     pub day: Day,
-    /// Its place in that day.
+    /// What is stored of the message in that day.
     pub entry: Entry,
     /// True if this is the user's first message ever.
     pub new_user: bool,
@@ -48,16 +49,16 @@ struct DayPage {
 #[derive(Debug, Default)]
 struct SpanPage {
     counters: Counters,
-    /// None while the page only answers questions.
+    /// None if the page was loaded for a query only.
     marks: Option<UserMarks>,
     state: PageState,
 }
 
-/// One account.
+/// One account: its users, its figures and its pages in memory.
 #[derive(Debug, Default)]
 pub struct Account {
     users: Users,
-    /// Questions need no users, so they are loaded with the first message.
+    /// Queries need no users, so users are loaded with the first message.
     users_loaded: bool,
     users_applied: u32,
     users_saved: u32,
@@ -71,7 +72,7 @@ pub struct Account {
 const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
 
 impl Account {
-    /// An account as it is on disk. `users_bytes_max`: memory in bytes for users that are read from there.
+    /// An account with nothing loaded. `users_bytes_max`: limit in bytes for sorted pages of users in memory.
     pub fn within(users_bytes_max: usize) -> Account {
         Account { users_bytes_max: Some(users_bytes_max), ..Account::default() }
     }
@@ -83,7 +84,12 @@ impl Account {
         Ok(())
     }
 
-    /// Reserves the place of a message. None: it is a repeat. `name` is the number of an event's name.
+    /// Reserves the entry of a message. Returns None for a repeat. `name` is the number of an event's name.
+    ///
+    /// # Errors
+    ///
+    /// If a page cannot be read or is damaged, if CreateTime is outside the calendar, or if the account has too many
+    /// users.
     pub fn admit(
         &mut self,
         message: &Message,
@@ -109,7 +115,7 @@ impl Account {
         Ok(added.then_some(Admitted { day, entry, new_user: known.is_none() }))
     }
 
-    /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
+    /// Replays an entry that `admit` returned before. Replaying it twice changes nothing and returns false.
     pub fn replay(&mut self, day: Day, entry: Entry, source: &dyn PageSource) -> Result<bool, PageError> {
         self.open(day, source)?;
         let damaged = |what| Err(PageError::Damaged(PageKey::DayMessages(day), Damaged(what)));
@@ -127,7 +133,7 @@ impl Account {
         Ok(added)
     }
 
-    /// Takes a new user from the log. Doing it again changes nothing; a number that does not follow is damage.
+    /// Replays a new user. Replaying it twice changes nothing. A number that is not the next one is damage.
     pub fn replay_user(
         &mut self,
         number: u32,
@@ -149,7 +155,7 @@ impl Account {
         }
     }
 
-    /// True if a former version took this event: it did not read the MsgID.
+    /// True if a former version stored this event. Former versions did not read the MsgID.
     fn has_former(&self, day: Day, message: &Message, user: u32) -> bool {
         let Content::Event { name, key, msg_id: Some(_) } = &message.content else { return false };
         let digest = event_digest(name, key, None);
@@ -165,10 +171,10 @@ impl Account {
         open.admit(entry)
     }
 
-    /// Counts an admitted message that has become durable. In order of admission.
+    /// Counts an admitted message that is now durable. Messages must be applied in the order of admission.
     ///
     /// # Panics
-    /// If it was not admitted, or its pages are gone: it was acknowledged, so going on would be a wrong figure.
+    /// If it was not admitted, or its pages were evicted. The message was acknowledged, so the figures would be wrong.
     pub fn apply(&mut self, admitted: &Admitted) {
         let Admitted { day, entry, .. } = *admitted;
         let (tick, users) = (self.tick, self.users.len() as usize);
@@ -189,10 +195,11 @@ impl Account {
         }
     }
 
-    /// Takes back an admitted message that did not become durable. Newest first.
+    /// Removes an admitted message that did not become durable. Newest first.
     ///
     /// # Panics
-    /// If it is not the newest, or its day is gone: what is left would be counted or refused as a repeat for ever.
+    /// If it is not the newest one, or its day was evicted. The message would be counted without being durable, or its
+    /// retry would be rejected as a repeat.
     pub fn revert(&mut self, admitted: &Admitted) {
         let (open, ..) = opened_day(&mut self.days, admitted.day);
         open.revert_last(admitted.entry);
@@ -201,7 +208,7 @@ impl Account {
         }
     }
 
-    /// Brings everything into memory that a message of this day will change, so that `apply` cannot fail.
+    /// Loads everything that a message of this day changes, so that `apply` cannot fail.
     fn open(&mut self, day: Day, source: &dyn PageSource) -> Result<(), PageError> {
         if !self.users_loaded {
             self.load_users(source)?;
@@ -244,7 +251,7 @@ impl Account {
         source: &dyn PageSource,
     ) -> Result<(), PageError> {
         let expected = match source.page(PageKey::of_span(granularity, start))? {
-            // Only a guess, so it need not make sense.
+            // Only an estimate, so damaged figures do not matter here.
             Some(page) => {
                 Counters::decode(&mut Reader::new(&page)).map_or(0, |former| former.users_counted())
             }
@@ -266,7 +273,7 @@ impl Account {
         Ok(())
     }
 
-    /// How many users ever wrote; 0 until the first message since the account was loaded.
+    /// Number of users who ever wrote. 0 until the first message after the account was loaded.
     pub fn users(&self) -> u32 {
         self.users_applied
     }
@@ -283,7 +290,7 @@ fn count_stored(
     block::each(&block, visit).map_err(|damage| PageError::Damaged(key, damage))
 }
 
-/// A day that [`Account::open`] opened.
+/// A day that [`Account::open`] loaded.
 fn opened_day(days: &mut Map<Day, DayPage>, day: Day) -> (&mut OpenDay, &mut DayFigures, &mut PageState) {
     let Some(DayPage { figures, open: Some(open), state }) = days.get_mut(&day) else {
         unreachable!("{day} was let go while a message of it waits");

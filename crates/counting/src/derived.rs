@@ -1,4 +1,4 @@
-//! The pages that former formats did not have, made from the messages of each day.
+//! Creates pages that former formats did not have, from the messages of each day.
 
 use datacube::{Day, Granularity};
 
@@ -10,7 +10,7 @@ use crate::{
     users::USERS_A_PAGE,
 };
 
-/// Takes the days of an account in order.
+/// Takes the days of one account in order and returns their new pages.
 #[derive(Debug, Default)]
 pub struct Derived {
     month: Option<(Day, Senders)>,
@@ -20,7 +20,11 @@ pub struct Derived {
 type Pages = Vec<(PageKey, Vec<u8>)>;
 
 impl Derived {
-    /// The pages of one more day, and of the month before it if that is over.
+    /// Adds a day. Returns its pages, and those of the month before it if that month is complete.
+    ///
+    /// # Errors
+    ///
+    /// If the block is damaged.
     pub fn add_day(&mut self, day: Day, block: &[u8]) -> Result<Pages, PageError> {
         let damaged = |damage| PageError::Damaged(PageKey::DayMessages(day), damage);
         if first_days::number_of(day).is_none() {
@@ -49,7 +53,7 @@ impl Derived {
         Ok(pages)
     }
 
-    /// The other pages. `user_pages`: how many pages of users there are.
+    /// Returns the remaining pages. `user_pages`: number of pages of users.
     pub fn finish(self, user_pages: u32) -> Pages {
         let mut pages = Pages::new();
         pages.extend(self.month.map(|(start, senders)| (PageKey::MonthSenders(start), senders.encode())));
@@ -58,7 +62,7 @@ impl Derived {
     }
 }
 
-/// Where everything is made anew, nothing is read.
+/// An empty source, because all pages are created from scratch.
 #[derive(Debug)]
 struct NoStoredPages;
 

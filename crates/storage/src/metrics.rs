@@ -153,13 +153,13 @@ impl Metrics {
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
         registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
-        registry.register("copies", "Copies for listeners, by what became of them", self.copies.clone());
-        let pushes = "Pushes to third-party platforms, by kind and by what became of them";
+        registry.register("copies", "Copies for listeners, by result", self.copies.clone());
+        let pushes = "Pushes to third-party platforms, by kind and result";
         registry.register("component_pushes", pushes, self.pushes.clone());
         let copies = "Copies that wait for listeners, and events that wait for third-party platforms";
         registry.register_with_unit("copies_waiting", copies, Unit::Bytes, self.copies_bytes.clone());
-        registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
-        let gateway = "Time until WeChat's answer to a call that was passed on began";
+        registry.register("gateway", "Calls forwarded to WeChat, by result", self.gateway.clone());
+        let gateway = "Time until WeChat began to answer a forwarded call";
         registry.register_with_unit("gateway", gateway, Unit::Seconds, self.gateway_seconds.clone());
         let fetched = "Real tokens asked for, by mode and result";
         registry.register("real_tokens_fetched", fetched, self.tokens_fetched.clone());
@@ -173,7 +173,7 @@ impl Metrics {
         registry.register("duplicates", "Repeats that were not counted again", self.duplicates.clone());
         registry.register(
             "aside",
-            "Messages kept without being counted, by reason",
+            "Messages stored without being counted, by reason",
             self.quarantined.clone(),
         );
         registry.register(
@@ -197,7 +197,7 @@ impl Metrics {
             self.memory_bytes.clone(),
         );
         registry.register("gaps", "Gaps in the coverage of all accounts", self.gaps.clone());
-        let bridged = "Short planned stops of all accounts that WeChat's repeats bridge";
+        let bridged = "Short planned stops of all accounts, covered by WeChat's retries";
         registry.register("bridged_stops", bridged, self.bridged_stops.clone());
     }
 

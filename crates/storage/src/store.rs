@@ -53,8 +53,10 @@ pub enum Change {
 }
 
 impl Change {
-    /// Sets a fact to a value in JSON. A value that JSON cannot express panics, because it would otherwise remove the
-    /// fact.
+    /// Sets a fact to a value in JSON.
+    ///
+    /// # Panics
+    /// If JSON cannot express the value. Without the panic the fact would be removed.
     pub fn fact(key: String, value: &impl Serialize) -> Change {
         match serde_json::to_vec(value) {
             Ok(value) => Change::Fact { key, value: Some(value) },

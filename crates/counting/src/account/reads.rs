@@ -1,4 +1,4 @@
-//! What an account answers: ready figures of a period, and senders for any range of days.
+//! Queries of an account: figures of a period, and senders of a range of days.
 
 use datacube::{Day, Granularity};
 
@@ -11,15 +11,17 @@ use crate::{
     varint::Reader,
 };
 
-/// A day or a whole month: what a range of days is put together from.
+/// A day or a whole month. A range of days is composed of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// A single Beijing day.
     Day(Day),
+    /// The whole month that starts on this day.
     Month(Day),
 }
 
 impl Piece {
-    /// The days from…to as few pieces, in order.
+    /// Splits the days from…to into as few pieces as possible, in order.
     pub fn all(from: Day, to: Day) -> impl Iterator<Item = Piece> {
         let piece_at = move |day: Day| {
             let next_month = day.start_of_next(Granularity::Month);
@@ -34,7 +36,7 @@ impl Piece {
         })
     }
 
-    /// Its page.
+    /// The key of its page of senders.
     fn key(self) -> PageKey {
         match self {
             Piece::Day(day) => PageKey::DaySenders(day),
@@ -43,6 +45,10 @@ impl Piece {
     }
 
     /// Adds the piece as it was last saved.
+    ///
+    /// # Errors
+    ///
+    /// If the page cannot be read, is damaged, or is missing although the piece has figures.
     pub fn add_stored(self, source: &dyn PageSource, senders: &mut Senders) -> Result<(), PageError> {
         match self.page(source)? {
             Some(page) => senders.add_page(&page).map_err(|damage| PageError::Damaged(self.key(), damage)),
@@ -58,7 +64,8 @@ impl Piece {
         match source.page(self.key())? {
             Some(page) => Ok(Some(page)),
             None if source.page(figures)?.is_none() => Ok(None),
-            // Saved just now, both at once; else it was lost, and must not pass for a time without messages.
+            // The page may have been saved just now, together with the figures. If it is still missing it was lost;
+            // the piece must not count as empty.
             None => match source.page(self.key())? {
                 Some(page) => Ok(Some(page)),
                 None => Err(PageError::Damaged(self.key(), Damaged("it is missing"))),
@@ -68,7 +75,7 @@ impl Piece {
 }
 
 impl Account {
-    /// Adds a piece if it is in memory; false if it must be read.
+    /// Adds a piece if it is in memory. Returns false if it must be read from disk.
     pub fn add_in_memory(&self, piece: Piece, senders: &mut Senders) -> bool {
         match piece {
             Piece::Day(day) => match self.days.get(&day) {
@@ -85,17 +92,18 @@ impl Account {
         true
     }
 
-    /// How many users sent their first counted message on one of the days from…to. What comes late moves them.
+    /// Number of users whose first counted message lies in the days from…to. A late message can move a user to an
+    /// earlier day.
     pub fn new_users(&mut self, from: Day, to: Day, source: &dyn PageSource) -> Result<u64, PageError> {
         self.first_days.count(from, to, source)
     }
 
-    /// The day of the first counted message, if there is any.
+    /// The day of the first counted message. None if there is none.
     pub fn first_day(&mut self, source: &dyn PageSource) -> Result<Option<Day>, PageError> {
         self.first_days.earliest(source)
     }
 
-    /// The figures of a period, none if it has none.
+    /// The figures of a period. None if it has no messages.
     pub fn figures(
         &mut self,
         period: Period,

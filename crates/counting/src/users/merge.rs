@@ -1,6 +1,6 @@
-//! Sorting the users that came last into the sorted pages, a stretch of openids at a time: each step can be saved alone,
-//! so that the file needs little room for pages that are replaced. Until the last step all of them are still among the
-//! users that came last; what a kill leaves is found there, and merged again.
+//! Merges recent users into the sorted pages, one range of openids at a time. Each step is saved alone, so that the
+//! file needs little room for replaced pages. Until the last step all of these users stay recent users. After a kill
+//! they are found there and merged again.
 
 use super::{
     USERS_A_PAGE,
@@ -13,32 +13,33 @@ use crate::{
     varint,
 };
 
-/// So many pages are replaced in one step; few in tests, so that they have many steps.
+/// Pages that one step replaces. Few in tests, so that tests have many steps.
 const PAGES_A_STEP: usize = if cfg!(test) { 3 } else { 512 };
 
-/// A merge that is going on.
+/// A merge in progress.
 #[derive(Debug)]
 pub struct Merge {
-    /// The number of the first user that is in no sorted page.
+    /// Number of the first user that was in no sorted page before.
     merged: u32,
-    /// Sorted.
+    /// The users to merge, sorted by openid.
     users: UserList,
-    /// How many of `users` are in sorted pages now.
+    /// Number of `users` that are already in sorted pages.
     done: usize,
-    /// Where the next step begins; none after the last one.
+    /// First openid of the next step. None after the last step.
     next: Option<Box<[u8]>>,
     until: u32,
 }
 
-/// What one step changes on disk, all at once.
+/// The changes of one step. They must be saved in one transaction.
 #[derive(Debug, Default)]
 pub struct MergeStep {
-    /// Sorted pages that go, by their lowest openid.
+    /// Sorted pages to remove, by their first openid.
     pub removed: Vec<Box<[u8]>>,
-    /// Sorted pages that come, behind those that go.
+    /// Sorted pages to write after the removal: first openid and value.
     pub sorted: Vec<(Box<[u8]>, Vec<u8>)>,
-    /// Other pages that come, and that go: with the last step.
+    /// Other pages to write. Only the last step has any.
     pub pages: Vec<(PageKey, Vec<u8>)>,
+    /// Keys of pages of recent users to remove. Only the last step has any.
     pub removed_pages: Vec<PageKey>,
 }
 
@@ -47,12 +48,16 @@ impl Merge {
         Merge { merged, users, done: 0, next: Some(Box::default()), until }
     }
 
-    /// All users below this number are in sorted pages, once the last step is on disk.
+    /// All users below this number are in sorted pages once the last step is durable.
     pub fn until(&self) -> u32 {
         self.until
     }
 
-    /// The next step; none after the last one.
+    /// The next step. None after the last one.
+    ///
+    /// # Errors
+    ///
+    /// If a sorted page cannot be read or is damaged.
     pub fn step(&mut self, source: &dyn PageSource) -> Result<Option<MergeStep>, PageError> {
         let Some(first) = self.next.take() else { return Ok(None) };
         let mut step = MergeStep::default();
@@ -92,7 +97,7 @@ impl Merge {
     }
 }
 
-/// Pages from `first` on up to `until` that hold these users.
+/// Creates pages for these users. They cover the range from `first` up to but not including `until`.
 fn pages(first: &[u8], until: Option<&[u8]>, users: &[User<'_>]) -> Vec<(Box<[u8]>, Vec<u8>)> {
     let mut pages = Vec::new();
     let (mut first, mut rest) = (first, users);

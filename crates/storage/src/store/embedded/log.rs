@@ -116,7 +116,7 @@ impl Log {
         })
     }
 
-    /// A placeholder for the log while it is replayed. It cannot be written.
+    /// A placeholder for the log while it is replayed. Nothing is appended to it.
     pub fn unopened(folder: &Path, options: &super::Options) -> Log {
         let newest = Newest { header: Header { first_frame: 0, previous_valid_bytes: 0 }, valid_bytes: 0 };
         let disk = options.disk.clone();
