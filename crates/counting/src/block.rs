@@ -1,5 +1,5 @@
-//! All messages and events of one account on one day as bytes: columns sorted by time, compressed. Who wrote what lies
-//! apart from when, since weeks and months are counted anew from the former alone.
+//! The stored form of one account's messages and events of one day: columns sorted by time, compressed. Senders and
+//! times are separate parts, because weeks and months are recounted from the senders alone.
 
 use crate::{
     Damaged, Kind,
@@ -8,13 +8,13 @@ use crate::{
     varint::Reader,
 };
 
-/// Everything in one part, before format 3 of the pages.
+/// Page formats before 3: a single part.
 const ONE_PART: u8 = 1;
 const TWO_PARTS: u8 = 2;
 const CUT_SHORT: Damaged = Damaged("cut short");
 const UNKNOWN: Damaged = Damaged("a day block of a format that this version does not know");
 
-/// Writes a day.
+/// Encodes a day. The entries must be sorted.
 pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
     let mut messages = messages.to_vec();
     messages.sort_unstable();
@@ -53,7 +53,7 @@ pub fn decode(block: &[u8]) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Dama
     }
 }
 
-/// Visits every message and event: user, kind and number of the event's name.
+/// Visits each message and event: user, kind and number of the event's name. Reads only the part with the senders.
 pub fn each(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), Damaged> {
     let mut reader = Reader::new(block);
     if reader.byte()? != TWO_PARTS {
@@ -64,15 +64,15 @@ pub fn each(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Resu
     }
     let who = packed::take(Reader::new(reader.bytes()?))?;
     let mut reader = Reader::new(&who);
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let users = reader.take(count.checked_mul(4).ok_or(CUT_SHORT)?)?;
     let kinds = reader.take(count)?;
     for (at, kind) in kinds.iter().enumerate() {
         let byte = |plane: usize| u32::from(users[plane * count + at]) << (8 * plane);
         visit(byte(0) | byte(1) | byte(2) | byte(3), kind_of(*kind)?, None);
     }
-    for _ in 0..reader.small::<u32>()? {
-        visit(reader.small()?, Kind::Event, Some(reader.small()?));
+    for _ in 0..reader.number_as::<u32>()? {
+        visit(reader.number_as()?, Kind::Event, Some(reader.number_as()?));
     }
     all_read(reader)
 }
@@ -98,7 +98,7 @@ fn put_who(out: &mut Vec<u8>, messages: &[MessageEntry], events: &[EventEntry]) 
 
 fn put_when(out: &mut Vec<u8>, messages: &[MessageEntry], events: &[EventEntry]) {
     put_deltas(out, messages.iter().map(MessageEntry::second));
-    // MsgIds rise with time, so differences leave the high planes nearly constant.
+    // MsgIds rise with time, so the high bytes of differences are nearly constant.
     let before = std::iter::once(0).chain(messages.iter().map(|entry| entry.msg_id));
     let differences: Vec<u64> =
         messages.iter().zip(before).map(|(entry, id)| entry.msg_id.wrapping_sub(id)).collect();
@@ -111,15 +111,15 @@ fn both(
     who: &mut Reader<'_>,
     when: &mut Reader<'_>,
 ) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Damaged> {
-    let count = who.small::<u32>()? as usize;
+    let count = who.number_as::<u32>()? as usize;
     let users = take_planes(who, count, 4)?;
     let kinds = who.take(count)?;
     let seconds = take_deltas(when, count)?;
     let messages = messages_of(&seconds, &users, kinds, &take_planes(when, count, 8)?)?;
-    let count = who.small::<u32>()? as usize;
+    let count = who.number_as::<u32>()? as usize;
     let seconds = take_deltas(when, count)?;
     let events = seconds.into_iter().map(|second| {
-        let (user, name) = (who.small()?, who.small()?);
+        let (user, name) = (who.number_as()?, who.number_as()?);
         Ok(EventEntry { second, user, digest: take_digest(when)?, name })
     });
     let events = events.collect::<Result<_, Damaged>>()?;
@@ -143,7 +143,7 @@ fn messages_of(
 }
 
 fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> {
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let seconds = take_deltas(reader, count)?;
     let users = take_planes(reader, count, 4)?;
     let kinds = reader.take(count)?;
@@ -151,10 +151,10 @@ fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> 
 }
 
 fn take_events(reader: &mut Reader<'_>) -> Result<Vec<EventEntry>, Damaged> {
-    let count = reader.small::<u32>()? as usize;
+    let count = reader.number_as::<u32>()? as usize;
     let seconds = take_deltas(reader, count)?;
     let entries = seconds.into_iter().map(|second| {
-        let (user, name) = (reader.small()?, reader.small()?);
+        let (user, name) = (reader.number_as()?, reader.number_as()?);
         Ok(EventEntry { second, user, digest: take_digest(reader)?, name })
     });
     entries.collect()
@@ -176,7 +176,7 @@ fn take_deltas(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, Damage
     let mut value = 0_u32;
     let mut values = Vec::new();
     for _ in 0..count {
-        let delta = reader.small()?;
+        let delta = reader.number_as()?;
         value = value
             .checked_add(delta)
             .filter(|second| *second < SECONDS_A_DAY)
@@ -186,7 +186,8 @@ fn take_deltas(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>, Damage
     Ok(values)
 }
 
-/// Writes numbers byte by byte of equal weight, so that bytes that hardly change lie together.
+/// Writes all lowest bytes first, then all second bytes, and so on. Bytes that hardly change lie together, so they
+/// compress well.
 fn put_planes<T>(out: &mut Vec<u8>, items: &[T], width: usize, number: impl Fn(&T) -> u64) {
     for plane in 0..width {
         out.extend(items.iter().map(|item| (number(item) >> (8 * plane)) as u8));

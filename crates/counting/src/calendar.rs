@@ -1,15 +1,15 @@
-//! From moments to Beijing hours, days, weeks and months. UTC+8 without daylight saving (source: the contract;
+//! Converts Unix time to Beijing hours, days, weeks and months. UTC+8 without daylight saving (source: the contract;
 //! WeChat's pages imply it and never state it).
 
 use datacube::{Day, Granularity};
 
-/// Beijing is ahead of UTC by this many seconds.
+/// Beijing time minus UTC, in seconds.
 pub const BEIJING_OFFSET_S: i64 = 8 * HOUR_S;
-/// Seconds in an hour.
+/// Seconds of an hour.
 pub const HOUR_S: i64 = 3600;
 const DAY_S: i64 = 24 * HOUR_S;
 
-/// The Beijing day of a moment in Unix seconds.
+/// The Beijing day of a Unix time in seconds.
 pub fn day_of(unix_s: i64) -> Day {
     Day::from_days_since_1970(unix_s.saturating_add(BEIJING_OFFSET_S).div_euclid(DAY_S))
 }
@@ -23,7 +23,7 @@ pub struct Period {
 }
 
 impl Period {
-    /// The period of this length that holds a moment in Unix seconds.
+    /// The period of this length that contains a Unix time in seconds.
     pub fn of(granularity: Granularity, unix_s: i64) -> Period {
         let start = day_of(unix_s).start_of(granularity);
         let hour = match granularity {
@@ -33,7 +33,7 @@ impl Period {
         Period { granularity, start, hour }
     }
 
-    /// The period of this length that holds a day; the day's first hour for hours.
+    /// The period of this length that contains a day. For hours: the first hour of the day.
     pub fn holding(granularity: Granularity, day: Day) -> Period {
         Period { granularity, start: day.start_of(granularity), hour: 0 }
     }
@@ -43,7 +43,7 @@ impl Period {
         Period { granularity: Granularity::Hour, start: day, hour: hour.min(23) }
     }
 
-    /// Its length.
+    /// The length of the period.
     pub fn granularity(self) -> Granularity {
         self.granularity
     }
@@ -53,17 +53,17 @@ impl Period {
         self.start
     }
 
-    /// Its hour of the day; 0 for longer periods.
+    /// The hour of the day, 0 to 23; 0 for longer periods.
     pub fn hour_of_day(self) -> u8 {
         self.hour
     }
 
-    /// Its first second, Unix time.
+    /// The first second of the period, Unix time.
     pub fn start_s(self) -> i64 {
         start_of_day_s(self.start) + i64::from(self.hour) * HOUR_S
     }
 
-    /// The first second after it, Unix time.
+    /// The first second after the period, Unix time.
     pub fn end_s(self) -> i64 {
         match self.granularity {
             Granularity::Hour => self.start_s() + HOUR_S,
@@ -71,7 +71,7 @@ impl Period {
         }
     }
 
-    /// The last day that belongs to it.
+    /// The last day of the period.
     pub fn last_day(self) -> Day {
         self.start.start_of_next(self.granularity).plus_days(-1)
     }
@@ -82,12 +82,12 @@ pub fn start_of_day_s(day: Day) -> i64 {
     i64::from(day.days_since_1970()) * DAY_S - BEIJING_OFFSET_S
 }
 
-/// The hour 0 to 23 of a moment in Unix seconds.
+/// The Beijing hour, 0 to 23, of a Unix time in seconds.
 pub fn hour_of(unix_s: i64) -> u8 {
     (second_of_day(unix_s) / 3600) as u8
 }
 
-/// The second 0 to 86,399 of the Beijing day.
+/// The second of the Beijing day, 0 to 86,399.
 pub fn second_of_day(unix_s: i64) -> u32 {
     unix_s.saturating_add(BEIJING_OFFSET_S).rem_euclid(DAY_S).cast_unsigned() as u32
 }

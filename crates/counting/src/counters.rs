@@ -1,11 +1,11 @@
-//! The figures of one period, and how one more message changes them.
+//! The figures of one period, and how a message changes them.
 
 use datacube::{Figures, Row};
 
 use crate::{COUNT_INTERVALS, COUNTED_TYPES, Damaged, Kind, Period, varint, varint::Reader};
 
-/// What is known of one user in one period: which kinds were seen, and how many messages of counted types
-/// (up to 11, more makes no difference).
+/// The state of one user in one period: which kinds were sent, and how many messages of counted types. The count stops
+/// at 11, because more makes no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark(u16);
 
@@ -18,7 +18,7 @@ impl Mark {
         self.0 & kinds != 0
     }
 
-    /// The kinds that were seen.
+    /// The kinds that the user has sent.
     pub fn kinds(self) -> impl Iterator<Item = Kind> {
         let seen = usize::from(self.0 & ((1 << KIND_BITS) - 1));
         Kind::ALL.into_iter().filter(move |kind| seen >> kind.index() & 1 == 1)
@@ -45,18 +45,18 @@ impl Mark {
 pub struct Counters {
     messages: [u64; Kind::ALL.len()],
     users: [u64; Kind::ALL.len()],
-    /// Users of msg_type 4, which two kinds share.
+    /// Users of msg_type 4, which includes two kinds.
     users_of_videos: u64,
     /// Users of any counted type.
     users_counted: u64,
-    /// Users by number of counted messages: 1 to 5, 6 to 10, more.
+    /// Users by number of counted messages: 1 to 5, 6 to 10, more than 10.
     classes: [u64; 3],
-    /// Events by the number of their name, sorted.
+    /// Number of events by the number of their name, sorted.
     events: Vec<(u16, u64)>,
 }
 
 impl Counters {
-    /// Counts one message of a user whose mark is given, and brings the mark up to date.
+    /// Counts one message of a user and updates the user's mark.
     pub fn record(&mut self, mark: &mut Mark, kind: Kind, event: Option<u16>) {
         let before = *mark;
         *mark = before.with(kind);
@@ -69,7 +69,7 @@ impl Counters {
         }
     }
 
-    /// Counts one message, and nobody.
+    /// Counts one message without its user.
     pub(crate) fn add_message(&mut self, kind: Kind, event: Option<u16>) {
         self.messages[kind.index()] += 1;
         if let Some(name) = event {
@@ -77,13 +77,13 @@ impl Counters {
         }
     }
 
-    /// Adds the messages of other figures, and none of their users.
+    /// Adds the messages of other figures, without their users.
     pub(crate) fn add_messages_of(&mut self, other: &Counters) {
         self.messages.iter_mut().zip(&other.messages).for_each(|(sum, more)| *sum += more);
         other.events.iter().for_each(|(name, count)| self.add_events(*name, *count));
     }
 
-    /// The same messages with these users: by kind, of msg_type 4, of any counted type.
+    /// A copy with other numbers of users: by kind, of msg_type 4, of any counted type.
     pub(crate) fn with_users(&self, users: [u64; Kind::ALL.len()], of_videos: u64, counted: u64) -> Counters {
         Counters { users, users_of_videos: of_videos, users_counted: counted, ..self.clone() }
     }
@@ -109,17 +109,17 @@ impl Counters {
         }
     }
 
-    /// Messages of this kind.
+    /// Number of messages of this kind.
     pub fn messages(&self, kind: Kind) -> u64 {
         self.messages[kind.index()]
     }
 
-    /// Different users who sent this kind.
+    /// Number of different users who sent this kind.
     pub fn users(&self, kind: Kind) -> u64 {
         self.users[kind.index()]
     }
 
-    /// Messages of all counted types.
+    /// Number of messages of all counted types.
     pub fn messages_counted(&self) -> u64 {
         Kind::ALL
             .into_iter()
@@ -128,17 +128,17 @@ impl Counters {
             .sum()
     }
 
-    /// Different users of all counted types.
+    /// Number of different users of all counted types.
     pub fn users_counted(&self) -> u64 {
         self.users_counted
     }
 
-    /// Different users of videos and short videos, which WeChat counts as one type.
+    /// Number of different users of videos and short videos, which WeChat counts as one type.
     pub fn users_of_videos(&self) -> u64 {
         self.users_of_videos
     }
 
-    /// Events by the number of their name, sorted by it.
+    /// Number of events by the number of their name, sorted by that number.
     pub fn events(&self) -> &[(u16, u64)] {
         &self.events
     }
@@ -148,7 +148,7 @@ impl Counters {
         self.messages.iter().all(|count| *count == 0)
     }
 
-    /// Appends the rows that one of the seven interfaces gives for this period.
+    /// Appends the rows that one of the seven interfaces returns for this period.
     pub fn rows(&self, period: Period, figures: Figures, rows: &mut Vec<Row>) {
         match figures {
             Figures::Totals => {
@@ -178,7 +178,7 @@ impl Counters {
         (users > 0).then(|| Row { count_interval: Some(interval), ..empty_row(period, users) })
     }
 
-    /// Appends the figures: a bit a field that is not zero, then those fields.
+    /// Appends the figures: a bit for each field that is not zero, then those fields.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let fields = self.fields();
         let present = fields.iter().enumerate().fold(0_u64, |bits, (i, n)| bits | u64::from(*n != 0) << i);
@@ -201,9 +201,9 @@ impl Counters {
             }
         }
         let mut counters = Counters::of_fields(&fields);
-        // One more than a u16 counts: all names, and those that came when all numbers were taken.
-        for _ in 0..reader.small::<u32>()? {
-            let name = reader.small()?;
+        // A u32, because there can be 65,536 of them: all numbers of names and [`UNNAMED`](crate::UNNAMED).
+        for _ in 0..reader.number_as::<u32>()? {
+            let name = reader.number_as()?;
             let count = reader.number()?;
             counters.add_events(name, count);
         }
@@ -233,7 +233,7 @@ impl Counters {
 
 const FIELDS: usize = 25;
 
-/// Which class a number of counted messages falls into: 1 to 5, 6 to 10, more than 10.
+/// The class of a number of counted messages: 1 to 5, 6 to 10, more than 10.
 fn class_of(counted: u16) -> Option<usize> {
     match counted {
         0 => None,

@@ -1,5 +1,5 @@
-//! For which time the figures are asserted to be complete. Only covered time is stored, so that a kill or a full
-//! disk needs no write to become a gap. Why a gap is there stands beside it.
+//! The time for which the figures are complete. Only covered time is stored, so a kill or a full disk needs no write
+//! to become a gap. Reasons of gaps are stored in addition.
 
 use crate::{
     Damaged,
@@ -7,69 +7,71 @@ use crate::{
     varint::{self, Reader},
 };
 
-/// More gaps than this and the shortest covered stretches between them are given up.
+/// Limit of gaps. Above it, the shortest covered stretches between gaps are dropped.
 pub const GAPS_MAX: usize = 10_000;
 
 const YEAR_S: i64 = 366 * 86_400;
 
-/// Covered time of one account, in Unix seconds, each stretch `[from, to)`.
+/// Covered time of one account, in Unix seconds. Each stretch is `[from, to)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
-    /// Sorted, apart from one another.
+    /// Sorted. Stretches do not touch.
     covered: Vec<(i64, i64)>,
-    /// Since when the account is being served without a fault that is known of.
+    /// Start of the time that the next mark covers. None while the account is not served.
     running_since: Option<i64>,
-    /// When the account was first served; what is not covered since then is a gap.
+    /// When the account was first served. Later time that is not covered is a gap.
     first_served: Option<i64>,
-    /// What was lost since the service began and must not be covered by the next mark.
+    /// Lost stretches that the next mark must not cover.
     lost: Vec<(i64, i64)>,
-    /// Up to when it was served and marked, while it is not served.
-    stands_since: Option<i64>,
-    /// It is not served for a fault or a restart, so the service may be resumed.
+    /// While the account is not served: until when it was served and marked.
+    marked_until: Option<i64>,
+    /// The account is not served because of a fault or a restart, so serving can be resumed.
     is_interrupted: bool,
-    /// Short planned stops: covered, and proven only as far as WeChat repeats what was not answered. Sorted, apart.
+    /// Short planned stops. They count as covered, because WeChat retries unanswered callbacks. Sorted; they do not
+    /// touch.
     bridged: Vec<(i64, i64)>,
-    /// Why time is not covered.
+    /// Reasons of gaps, by time.
     reasons: Reasons,
 }
 
-/// Covered time as it is shown.
+/// Coverage as it is reported to users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoverageReport {
-    /// When figures begin.
+    /// Start of the figures, Unix seconds. None if the account was never served.
     pub since: Option<i64>,
-    /// What is missing between then and now.
+    /// The gaps since then.
     pub gaps: Vec<Gap>,
-    /// Short planned stops that are no gaps.
+    /// Short planned stops that are no gaps, `[from, to)` in Unix seconds.
     pub bridged: Vec<(i64, i64)>,
 }
 
 impl Coverage {
-    /// Messages are being taken from now on; what came before and was not marked is a gap, for this reason.
+    /// Messages are received from `at_s` on. Earlier time that was not marked is a gap with this reason.
     pub fn serve(&mut self, at_s: i64, reason: &Reason) {
         let last = self.covered.partition_point(|stretch| stretch.1 <= at_s).checked_sub(1);
         let covered_to = last.map(|at| self.covered[at].1);
-        let known_to = self.running_since.or(self.stands_since).or(covered_to).or(self.first_served);
+        let known_to = self.running_since.or(self.marked_until).or(covered_to).or(self.first_served);
         if let Some(from_s) = known_to.filter(|from_s| *reason != Reason::Unknown && *from_s < at_s) {
             self.explain(from_s, at_s, reason);
         }
         self.cut(at_s);
-        (self.stands_since, self.is_interrupted) = (None, false);
+        (self.marked_until, self.is_interrupted) = (None, false);
         self.running_since = Some(at_s);
         self.first_served.get_or_insert(at_s);
     }
 
-    /// Messages are being taken again after a planned stop in which none was lost. It ended its service at `end_s`, all
-    /// marked; whoever was not served until then begins anew at `at_s`. A stop that is bridged is listed as such.
+    /// Messages are received again after a planned stop that lost none. The former service ended at `end_s` and was
+    /// marked until then. If the account was not served until then, serving starts at `at_s`. A `bridged` stop is
+    /// listed.
     pub fn resume(&mut self, end_s: i64, at_s: i64, bridged: Option<(i64, i64)>) {
         self.interrupt();
-        // An account that was added at the end begins with the second after it.
-        let Some(since_s) = self.stands_since.filter(|since_s| self.is_interrupted && *since_s >= end_s)
+        // An account that was added at the end starts with the second after it.
+        let Some(since_s) = self.marked_until.filter(|since_s| self.is_interrupted && *since_s >= end_s)
         else {
             return self.serve(at_s, &Reason::NotRunning);
         };
         self.cut(at_s.max(since_s));
-        (self.stands_since, self.is_interrupted) = (None, false);
+        (self.marked_until, self.is_interrupted) = (None, false);
         self.running_since = Some(since_s);
         if let Some((from_s, to_s)) = bridged.filter(|(from_s, to_s)| from_s < to_s) {
             join(&mut self.bridged, from_s, to_s);
@@ -77,21 +79,21 @@ impl Coverage {
         }
     }
 
-    /// Messages are not being taken any more, or not known to be.
+    /// Messages are not received any more, or it is unknown whether they are.
     pub fn interrupt(&mut self) {
         if let Some(since_s) = self.running_since.take() {
-            (self.stands_since, self.is_interrupted) = (Some(since_s), true);
+            (self.marked_until, self.is_interrupted) = (Some(since_s), true);
         }
     }
 
-    /// The account is not served any more.
+    /// Serving of the account ends.
     pub fn stop(&mut self) {
-        self.stands_since = self.running_since.take().or(self.stands_since);
+        self.marked_until = self.running_since.take().or(self.marked_until);
         self.is_interrupted = false;
     }
 
-    /// Takes back what lies after this moment: a clock that ran ahead asserted it. A moment long before the account was
-    /// first served is a clock that lost its time, as machines without a battery do; it takes nothing back.
+    /// Removes coverage after this time. It was set by a clock that was ahead. If the time is long before the account
+    /// was first served, the clock itself lost its time, as in machines without a battery. Then nothing is removed.
     pub fn cut(&mut self, at_s: i64) {
         if self.first_served.is_some_and(|first_s| at_s < first_s.saturating_sub(YEAR_S)) {
             return;
@@ -106,7 +108,7 @@ impl Coverage {
         self.first_served = self.first_served.map(|first_s| first_s.min(at_s));
     }
 
-    /// Asserts that everything up to now was taken.
+    /// All messages until `at_s` were received. Covers the time since the last mark.
     pub fn mark(&mut self, at_s: i64) {
         if let Some(since) = self.running_since
             && at_s > since
@@ -119,13 +121,13 @@ impl Coverage {
         }
     }
 
-    /// Asserts a stretch, whoever knows it.
+    /// Covers a stretch on the word of the caller, for example after an import.
     pub fn claim(&mut self, from_s: i64, to_s: i64) {
         if from_s >= to_s {
             return;
         }
         self.cover(from_s, to_s);
-        // What was lost and is not marked yet stays a gap.
+        // Losses that are not marked yet stay gaps.
         let lost = self.lost.iter();
         let known = lost.fold(vec![(from_s, to_s)], |known, (from, to)| without(&known, *from, *to));
         known.into_iter().for_each(|(from, to)| self.reasons.forget(from, to));
@@ -137,7 +139,8 @@ impl Coverage {
         self.limit();
     }
 
-    /// Takes a stretch back: something of it was lost. What of it lies ahead is not covered later, either.
+    /// Removes a stretch, because a message in it was lost. If a part of it is in the future, that part will not be
+    /// covered later, either.
     pub fn lose(&mut self, from_s: i64, to_s: i64, reason: &Reason) {
         if from_s >= to_s {
             return;
@@ -159,13 +162,13 @@ impl Coverage {
         match self.lost.last_mut() {
             _ if since >= to_s => {}
             Some(last) if last.0 <= to_s && since <= last.1 => *last = (last.0.min(since), last.1.max(to_s)),
-            // Too many to tell apart: rather too much is lost than too little.
+            // There are too many losses, so the last one is extended. That makes gaps too long rather than too short.
             Some(last) if full => *last = (last.0.min(since), last.1.max(to_s)),
             _ => self.lost.push((since, to_s)),
         }
     }
 
-    /// Gives up the shortest of the older stretches; the newest are still growing.
+    /// Drops the shortest of the older covered stretches. The newest ones still grow.
     fn limit(&mut self) {
         while self.covered.len() > GAPS_MAX {
             let older = self.covered.iter().take(GAPS_MAX / 2).enumerate();
@@ -173,21 +176,21 @@ impl Coverage {
             let given_up = shortest.map(|at| self.covered.remove(at));
             given_up.into_iter().for_each(|(from_s, to_s)| self.reasons.extend(from_s, to_s));
         }
-        // The oldest two become one: rather too much is shown as bridged than too little.
+        // The two oldest are joined. That reports too much time as bridged rather than too little.
         while self.bridged.len() > GAPS_MAX {
             let first = self.bridged.remove(0);
             self.bridged[0].0 = first.0;
         }
     }
 
-    /// Everything covered up to now.
+    /// Covered stretches until `now_s`.
     fn until(&self, now_s: i64) -> Vec<(i64, i64)> {
         let mut all = self.clone();
         all.mark(now_s);
         all.covered
     }
 
-    /// True if all of the stretch that lies before now is covered.
+    /// True if the whole stretch, as far as it is before `now_s`, is covered.
     pub fn holds(&self, from_s: i64, to_s: i64, now_s: i64) -> bool {
         let to_s = to_s.min(now_s);
         if from_s >= to_s {
@@ -202,23 +205,23 @@ impl Coverage {
         covered_to >= to_s || (running <= covered_to && running <= to_s)
     }
 
-    /// True if some moment of the stretch that lies before now is covered.
+    /// True if any part of the stretch, as far as it is before `now_s`, is covered.
     pub fn touches(&self, from_s: i64, to_s: i64, now_s: i64) -> bool {
         from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
     }
 
-    /// True once the account was served, or time was claimed for it.
+    /// True if the account was ever served or time was claimed for it.
     pub fn has_begun(&self) -> bool {
         self.first_served.is_some() || !self.covered.is_empty()
     }
 
-    /// From when on messages were taken or time was claimed.
+    /// Start of coverage or of service, whichever is earlier. Unix seconds.
     pub fn since(&self) -> Option<i64> {
         let first = self.covered.first().map(|stretch| stretch.0);
         first.into_iter().chain(self.first_served).min()
     }
 
-    /// The reasons for which the stretch is not covered, each once.
+    /// The reasons of the gaps in the stretch, each once.
     pub fn why(&self, from_s: i64, to_s: i64, now_s: i64) -> Vec<Reason> {
         let to_s = to_s.min(now_s);
         let mut reasons: Vec<Reason> = Vec::new();
@@ -228,7 +231,7 @@ impl Coverage {
         };
         self.reasons.within(from_s, to_s).iter().for_each(|gap| add(&gap.reason));
         if self.running_since.is_none() && self.covered.last().is_none_or(|stretch| stretch.1 < to_s) {
-            add(&self.reason_of_standstill());
+            add(&self.current_reason());
         }
         if reasons.is_empty() {
             let is_before = self.first_served.is_some_and(|first_s| from_s < first_s);
@@ -238,12 +241,12 @@ impl Coverage {
         reasons
     }
 
-    /// Why nothing is being covered at the moment.
-    fn reason_of_standstill(&self) -> Reason {
+    /// The reason of the current gap.
+    fn current_reason(&self) -> Reason {
         if self.is_interrupted { Reason::NotDurable } else { Reason::NotRunning }
     }
 
-    /// How many stops that were bridged lie in the stretch.
+    /// Number of bridged stops in the stretch.
     pub fn bridged_within(&self, from_s: i64, to_s: i64) -> usize {
         let is_covered = |from: i64, to: i64| {
             self.running_since.is_some_and(|since| since < to)
@@ -253,21 +256,21 @@ impl Coverage {
         self.bridged.iter().filter(is_within).count()
     }
 
-    /// When figures begin, the gaps between then and now with their reasons, and what was bridged.
+    /// The start of the figures, the gaps since then with their reasons, and the bridged stops.
     pub fn report(&self, now_s: i64) -> CoverageReport {
         let covered = self.until(now_s);
         let since = covered.first().map(|stretch| stretch.0).into_iter().chain(self.first_served).min();
         let Some(since) = since else { return CoverageReport::default() };
         let ends = std::iter::once(since).chain(covered.iter().map(|stretch| stretch.1));
-        // A service that begins with the next second leaves the rest of this one open.
+        // If serving starts with the next second, the rest of this second is not covered.
         let running = self.running_since.map_or(now_s, |running| running.max(now_s));
         let starts = covered.iter().map(|stretch| stretch.0).chain([running]);
         let mut reasons = self.reasons.clone();
         if self.running_since.is_none() {
-            let stands_since = self.stands_since.or(covered.last().map(|stretch| stretch.1)).unwrap_or(since);
-            reasons.add(stands_since, now_s, &self.reason_of_standstill());
+            let marked_until = self.marked_until.or(covered.last().map(|stretch| stretch.1)).unwrap_or(since);
+            reasons.add(marked_until, now_s, &self.current_reason());
         }
-        // Before the account was served at all, there are only claims, and what was lost of them.
+        // Before the account was first served there are only claims, and losses in them.
         let mut before = Vec::new();
         reasons.explain(since, self.first_served.unwrap_or(since), &mut before);
         let unknown = before.iter().filter(|gap| gap.reason == Reason::Unknown);
@@ -282,7 +285,7 @@ impl Coverage {
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_stretches(out, &self.covered);
         put_stretches(out, &self.lost);
-        for moment in [self.running_since, self.first_served, self.stands_since] {
+        for moment in [self.running_since, self.first_served, self.marked_until] {
             varint::put(out, u64::from(moment.is_some()));
             out.extend_from_slice(&moment.unwrap_or(0).to_le_bytes());
         }
@@ -294,14 +297,14 @@ impl Coverage {
     /// Reads what [`Coverage::encode`] wrote.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
         let mut coverage = Coverage::decode_without_reasons(reader)?;
-        coverage.stands_since = moment(reader)?;
+        coverage.marked_until = moment(reader)?;
         coverage.is_interrupted = reader.byte()? == 1;
         coverage.bridged = stretches(reader)?;
         coverage.reasons = Reasons::decode(reader)?;
         Ok(coverage)
     }
 
-    /// Reads what versions wrote that kept no reasons.
+    /// Reads the format of versions that stored no reasons.
     pub fn decode_without_reasons(reader: &mut Reader<'_>) -> Result<Coverage, Damaged> {
         let (covered, lost) = (stretches(reader)?, stretches(reader)?);
         let (running_since, first_served) = (moment(reader)?, moment(reader)?);
@@ -309,7 +312,7 @@ impl Coverage {
     }
 }
 
-/// Adds a stretch to a sorted list, joined with those that it touches.
+/// Adds a stretch to a sorted list and joins it with those that it touches.
 fn join(list: &mut Vec<(i64, i64)>, from_s: i64, to_s: i64) {
     let first = list.partition_point(|stretch| stretch.1 < from_s);
     let last = list.partition_point(|stretch| stretch.0 <= to_s);
@@ -318,13 +321,13 @@ fn join(list: &mut Vec<(i64, i64)>, from_s: i64, to_s: i64) {
     list.splice(first..last, [joined]);
 }
 
-/// The stretches without this one.
+/// Subtracts a stretch from a list.
 fn without(list: &[(i64, i64)], from_s: i64, to_s: i64) -> Vec<(i64, i64)> {
     let cut = |(from, to): (i64, i64)| [(from, to.min(from_s)), (from.max(to_s), to)];
     list.iter().flat_map(|stretch| cut(*stretch)).filter(|(from, to)| from < to).collect()
 }
 
-/// What lies in both of two sorted lists.
+/// The intersection of two sorted lists.
 fn both(one: &[(i64, i64)], other: &[(i64, i64)]) -> Vec<(i64, i64)> {
     let mut found = Vec::new();
     for (from, to) in one {
@@ -344,7 +347,7 @@ fn put_stretches(out: &mut Vec<u8>, stretches: &[(i64, i64)]) {
 }
 
 fn stretches(reader: &mut Reader<'_>) -> Result<Vec<(i64, i64)>, Damaged> {
-    let count: u32 = reader.small()?;
+    let count: u32 = reader.number_as()?;
     (0..count).map(|_| Ok((reader.seconds()?, reader.seconds()?))).collect()
 }
 
@@ -366,13 +369,13 @@ mod tests {
     struct Seconds {
         covered: BTreeSet<i64>,
         running_since: Option<i64>,
-        stands_since: Option<i64>,
+        marked_until: Option<i64>,
         lost: BTreeSet<i64>,
         bridged: BTreeSet<i64>,
     }
 
     #[derive(Clone, Debug)]
-    enum Step {
+    enum Action {
         Serve,
         Interrupt,
         /// So many seconds after the end, bridged or with the socket kept.
@@ -383,36 +386,38 @@ mod tests {
         Lose(i64, i64),
     }
 
-    fn any_step() -> impl Strategy<Value = Step> {
+    fn any_action() -> impl Strategy<Value = Action> {
         let range = || (0..60_i64, 0..8_i64);
         prop_oneof![
-            Just(Step::Serve),
-            Just(Step::Interrupt),
-            (0..5_i64, any::<bool>()).prop_map(|(after_s, is_bridged)| Step::Resume(after_s, is_bridged)),
-            Just(Step::Stop),
-            Just(Step::Mark),
-            range().prop_map(|(from, length)| Step::Claim(from, from + length)),
-            range().prop_map(|(from, length)| Step::Lose(from, from + length)),
+            Just(Action::Serve),
+            Just(Action::Interrupt),
+            (0..5_i64, any::<bool>()).prop_map(|(after_s, is_bridged)| Action::Resume(after_s, is_bridged)),
+            Just(Action::Stop),
+            Just(Action::Mark),
+            range().prop_map(|(from, length)| Action::Claim(from, from + length)),
+            range().prop_map(|(from, length)| Action::Lose(from, from + length)),
         ]
     }
 
     impl Seconds {
-        fn step(&mut self, step: &Step, now: i64) {
+        fn step(&mut self, step: &Action, now: i64) {
             match step {
-                Step::Serve => self.serve(now),
-                Step::Interrupt => self.stands_since = self.running_since.take().or(self.stands_since),
-                Step::Resume(after_s, is_bridged) => match self.running_since.take().or(self.stands_since) {
-                    Some(since) if since >= now - after_s => {
-                        self.cut(now.max(since));
-                        (self.running_since, self.stands_since) = (Some(since), None);
-                        if *is_bridged {
-                            self.bridged.extend(now - after_s..now);
+                Action::Serve => self.serve(now),
+                Action::Interrupt => self.marked_until = self.running_since.take().or(self.marked_until),
+                Action::Resume(after_s, is_bridged) => {
+                    match self.running_since.take().or(self.marked_until) {
+                        Some(since) if since >= now - after_s => {
+                            self.cut(now.max(since));
+                            (self.running_since, self.marked_until) = (Some(since), None);
+                            if *is_bridged {
+                                self.bridged.extend(now - after_s..now);
+                            }
                         }
+                        _ => self.serve(now),
                     }
-                    _ => self.serve(now),
-                },
-                Step::Stop => (self.running_since, self.stands_since) = (None, None),
-                Step::Mark => {
+                }
+                Action::Stop => (self.running_since, self.marked_until) = (None, None),
+                Action::Mark => {
                     if let Some(since) = self.running_since.filter(|since| *since < now) {
                         self.covered.extend(since..now);
                         self.running_since = Some(now);
@@ -421,11 +426,11 @@ mod tests {
                         self.lost.retain(|second| *second >= now);
                     }
                 }
-                Step::Claim(from, to) => {
+                Action::Claim(from, to) => {
                     self.covered.extend(*from..*to);
                     self.bridged.retain(|second| !(*from..*to).contains(second));
                 }
-                Step::Lose(from, to) => {
+                Action::Lose(from, to) => {
                     let since = self.running_since.unwrap_or(*from).max(*from);
                     self.lost.extend(since..*to);
                     self.covered.retain(|second| !(*from..*to).contains(second));
@@ -435,7 +440,7 @@ mod tests {
 
         fn serve(&mut self, now: i64) {
             self.cut(now);
-            (self.running_since, self.stands_since) = (Some(now), None);
+            (self.running_since, self.marked_until) = (Some(now), None);
         }
 
         fn cut(&mut self, now: i64) {
@@ -445,23 +450,23 @@ mod tests {
         }
     }
 
-    fn take(coverage: &mut Coverage, step: &Step, now: i64) {
+    fn take(coverage: &mut Coverage, step: &Action, now: i64) {
         match step {
-            Step::Serve => coverage.serve(now, &Reason::NotRunning),
-            Step::Interrupt => coverage.interrupt(),
-            Step::Resume(after_s, is_bridged) => {
+            Action::Serve => coverage.serve(now, &Reason::NotRunning),
+            Action::Interrupt => coverage.interrupt(),
+            Action::Resume(after_s, is_bridged) => {
                 coverage.resume(now - after_s, now, is_bridged.then_some((now - after_s, now)));
             }
-            Step::Stop => coverage.stop(),
-            Step::Mark => coverage.mark(now),
-            Step::Claim(from, to) => coverage.claim(*from, *to),
-            Step::Lose(from, to) => coverage.lose(*from, *to, &Reason::refused("malformed", 1)),
+            Action::Stop => coverage.stop(),
+            Action::Mark => coverage.mark(now),
+            Action::Claim(from, to) => coverage.claim(*from, *to),
+            Action::Lose(from, to) => coverage.lose(*from, *to, &Reason::refused("malformed", 1)),
         }
     }
 
     proptest! {
         #[test]
-        fn stretches_equal_single_seconds(steps in prop::collection::vec(any_step(), 1..40), from in 0..60_i64, length in 0..9_i64) {
+        fn stretches_equal_single_seconds(steps in prop::collection::vec(any_action(), 1..40), from in 0..60_i64, length in 0..9_i64) {
             let (mut coverage, mut seconds) = (Coverage::default(), Seconds::default());
             for (now, step) in steps.iter().enumerate() {
                 let now = i64::try_from(now).unwrap();
@@ -469,7 +474,7 @@ mod tests {
                 seconds.step(step, now);
             }
             let now = 60;
-            seconds.step(&Step::Mark, now);
+            seconds.step(&Action::Mark, now);
             let held = (from..(from + length).min(now)).all(|second| seconds.covered.contains(&second));
             prop_assert_eq!(coverage.holds(from, from + length, now), held);
             let touched = (from..from + length).any(|second| seconds.covered.contains(&second));
@@ -478,7 +483,7 @@ mod tests {
             coverage.encode(&mut bytes);
             prop_assert_eq!(Coverage::decode(&mut Reader::new(&bytes)), Ok(coverage.clone()));
             let CoverageReport { since, gaps, bridged } = coverage.report(now);
-            let serves = |step: &Step| matches!(step, Step::Serve | Step::Resume(..));
+            let serves = |step: &Action| matches!(step, Action::Serve | Action::Resume(..));
             let first_served = steps.iter().position(serves).map(|at| i64::try_from(at).unwrap());
             let first = seconds.covered.first().copied().into_iter().chain(first_served).min();
             prop_assert_eq!(since, first);

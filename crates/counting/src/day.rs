@@ -1,4 +1,4 @@
-//! One day of one account: its figures, and, while messages of it arrive, everything needed to count one more.
+//! One day of one account: its figures, and, while it receives messages, everything that is needed to count more.
 
 use crate::{
     Damaged, Kind, block,
@@ -9,7 +9,7 @@ use crate::{
     varint::Reader,
 };
 
-/// The figures of a day and of those of its hours that have any.
+/// The figures of a day and of its hours that have messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DayFigures {
     pub day: Counters,
@@ -17,7 +17,7 @@ pub struct DayFigures {
 }
 
 impl DayFigures {
-    /// The figures of an hour, if it has any.
+    /// The figures of an hour. None if it has no messages.
     pub fn hour(&self, hour: u8) -> Option<&Counters> {
         let at = self.hours.binary_search_by_key(&hour, |(hour, _)| *hour).ok()?;
         Some(&self.hours[at].1)
@@ -34,7 +34,7 @@ impl DayFigures {
         &mut self.hours[at].1
     }
 
-    /// Writes the figures.
+    /// Encodes the figures.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.day.encode(&mut out);
@@ -50,7 +50,7 @@ impl DayFigures {
     pub fn decode(bytes: &[u8]) -> Result<DayFigures, Damaged> {
         let mut reader = Reader::new(bytes);
         let day = Counters::decode(&mut reader)?;
-        let count: u8 = reader.small()?;
+        let count: u8 = reader.number_as()?;
         let hours = (0..count).map(|_| Ok((reader.byte()?, Counters::decode(&mut reader)?)));
         Ok(DayFigures { day, hours: hours.collect::<Result<_, Damaged>>()? })
     }
@@ -59,11 +59,14 @@ impl DayFigures {
 /// A message or an event of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
+    /// A message of any kind but `event`.
     Message(MessageEntry),
+    /// An event.
     Event(EventEntry),
 }
 
 impl Entry {
+    /// Number of the user who sent it.
     pub fn user(&self) -> u32 {
         match self {
             Entry::Message(entry) => entry.user,
@@ -71,6 +74,7 @@ impl Entry {
         }
     }
 
+    /// Second of the Beijing day, 0 to 86,399.
     pub fn second(&self) -> u32 {
         match self {
             Entry::Message(entry) => entry.second(),
@@ -78,6 +82,7 @@ impl Entry {
         }
     }
 
+    /// Its kind; [`Kind::Event`] for events.
     pub fn kind(&self) -> Kind {
         match self {
             Entry::Message(entry) => entry.kind(),
@@ -85,6 +90,7 @@ impl Entry {
         }
     }
 
+    /// Number of the event's name. None for messages.
     pub fn event(&self) -> Option<u16> {
         match self {
             Entry::Message(_) => None,
@@ -93,7 +99,7 @@ impl Entry {
     }
 }
 
-/// A day that takes messages.
+/// A day that receives messages.
 #[derive(Clone, Debug, Default)]
 pub struct OpenDay {
     messages: Entries<MessageEntry>,
@@ -103,7 +109,7 @@ pub struct OpenDay {
 }
 
 impl OpenDay {
-    /// Rebuilds a day from its stored messages, with its figures counted anew. `users`: how many the account has.
+    /// Rebuilds a day and its figures from its stored messages. `users`: number of users of the account.
     pub fn of_block(block: &[u8], users: usize) -> Result<(OpenDay, DayFigures), Damaged> {
         let (messages, events) = block::decode(block)?;
         let mut numbers =
@@ -120,7 +126,7 @@ impl OpenDay {
         Ok((day, figures))
     }
 
-    /// Adds an entry unless it is a repeat; says whether it was added. It is not counted yet.
+    /// Adds an entry unless it is a repeat. Returns whether it was added. It is not counted yet.
     pub fn admit(&mut self, entry: Entry) -> bool {
         match entry {
             Entry::Message(entry) => self.messages.admit(entry),
@@ -128,12 +134,12 @@ impl OpenDay {
         }
     }
 
-    /// True if an event of this digest is there, whatever its name's number.
+    /// True if an event with this digest exists. The number of its name does not matter.
     pub fn has_event(&self, entry: &EventEntry) -> bool {
         self.events.has(entry)
     }
 
-    /// Counts the oldest entry that waits, which is the one given.
+    /// Counts `entry`, which must be the oldest one that is not durable yet.
     pub fn apply(&mut self, entry: Entry, users: usize, figures: &mut DayFigures) {
         match entry {
             Entry::Message(entry) => self.messages.applied_one(&entry),
@@ -142,7 +148,7 @@ impl OpenDay {
         self.count(entry, users, figures);
     }
 
-    /// Takes back the newest entry, which is the one given.
+    /// Removes `entry`, which must be the newest one and not durable.
     pub fn revert_last(&mut self, entry: Entry) {
         match entry {
             Entry::Message(entry) => self.messages.revert_last(&entry),
@@ -157,29 +163,29 @@ impl OpenDay {
         figures.hour_mut(hour).record(self.hour_marks.slot(user, hour), kind, event);
     }
 
-    /// True if some entry waits for the disk.
+    /// True if some entry is not durable yet.
     pub fn is_waiting(&self) -> bool {
         self.messages.is_waiting() || self.events.is_waiting()
     }
 
-    /// The users of entries that wait for the disk.
+    /// Visits the users of entries that are not durable yet.
     pub fn each_waiting(&self, mut visit: impl FnMut(u32)) {
         self.messages.waiting().iter().for_each(|entry| visit(entry.user));
         self.events.waiting().iter().for_each(|entry| visit(entry.user));
     }
 
-    /// The durable entries: user, kind and number of the event's name.
+    /// Visits the durable entries: user, kind and number of the event's name.
     pub fn each(&self, mut visit: impl FnMut(u32, Kind, Option<u16>)) {
         self.messages.applied().iter().for_each(|entry| visit(entry.user, entry.kind(), None));
         self.events.applied().iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
     }
 
-    /// What is known of each user of the day.
+    /// The marks of the day's users.
     pub fn marks(&self) -> &UserMarks {
         &self.marks
     }
 
-    /// The durable entries as a block.
+    /// Encodes the durable entries as a block.
     pub fn encode(&self) -> Vec<u8> {
         block::encode(self.messages.applied(), self.events.applied())
     }

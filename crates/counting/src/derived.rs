@@ -1,16 +1,16 @@
-//! The pages that former formats did not have, made from the messages of each day.
+//! Creates pages that former formats did not have, from the messages of each day.
 
 use datacube::{Day, Granularity};
 
 use crate::{
     Damaged, block,
     first_days::{self, FirstDays},
-    page::{Cold, ColdError, PageKey},
+    page::{PageError, PageKey, PageSource},
     senders::Senders,
     users::USERS_A_PAGE,
 };
 
-/// Takes the days of an account in order.
+/// Takes the days of one account in order and returns their new pages.
 #[derive(Debug, Default)]
 pub struct Derived {
     month: Option<(Day, Senders)>,
@@ -20,9 +20,13 @@ pub struct Derived {
 type Pages = Vec<(PageKey, Vec<u8>)>;
 
 impl Derived {
-    /// The pages of one more day, and of the month before it if that is over.
-    pub fn add_day(&mut self, day: Day, block: &[u8]) -> Result<Pages, ColdError> {
-        let damaged = |damage| ColdError::Damaged(PageKey::DayMessages(day), damage);
+    /// Adds a day. Returns its pages, and those of the month before it if that month is complete.
+    ///
+    /// # Errors
+    ///
+    /// If the block is damaged.
+    pub fn add_day(&mut self, day: Day, block: &[u8]) -> Result<Pages, PageError> {
+        let damaged = |damage| PageError::Damaged(PageKey::DayMessages(day), damage);
         if first_days::number_of(day).is_none() {
             return Err(damaged(Damaged("a day outside the calendar")));
         }
@@ -31,7 +35,7 @@ impl Derived {
         let visited = block::each(block, |user, kind, event| {
             senders.record(user, kind, event);
             if kind.counted_type().is_some() && opened.is_ok() {
-                opened = self.first_days.open(user, 0, 0, &Nothing);
+                opened = self.first_days.open(user, 0, 0, &NoStoredPages);
                 self.first_days.record(user, day, 1);
             }
         });
@@ -49,7 +53,7 @@ impl Derived {
         Ok(pages)
     }
 
-    /// The other pages. `user_pages`: how many pages of users there are.
+    /// Returns the remaining pages. `user_pages`: number of pages of users.
     pub fn finish(self, user_pages: u32) -> Pages {
         let mut pages = Pages::new();
         pages.extend(self.month.map(|(start, senders)| (PageKey::MonthSenders(start), senders.encode())));
@@ -58,16 +62,16 @@ impl Derived {
     }
 }
 
-/// Where everything is made anew, nothing is read.
+/// An empty source, because all pages are created from scratch.
 #[derive(Debug)]
-struct Nothing;
+struct NoStoredPages;
 
-impl Cold for Nothing {
-    fn page(&self, _: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+impl PageSource for NoStoredPages {
+    fn page(&self, _: PageKey) -> Result<Option<Vec<u8>>, PageError> {
         Ok(None)
     }
 
-    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         Ok(None)
     }
 }

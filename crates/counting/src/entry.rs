@@ -1,4 +1,4 @@
-//! Messages and events as a day keeps them, and the index that finds a repeat.
+//! Messages and events as they are stored in a day, and the index that finds repeats.
 
 use hashbrown::HashTable;
 use sha2::{Digest as _, Sha256};
@@ -8,25 +8,33 @@ use crate::{Kind, marks::table_bytes};
 /// Seconds of a day.
 pub const SECONDS_A_DAY: u32 = 86_400;
 
-/// A message within its day: 16 bytes.
+/// A stored message of a day: 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MessageEntry {
-    /// Second of the Beijing day, then the kind in the lowest four bits.
+    /// Second of the Beijing day, and the kind in the lowest four bits.
     second_and_kind: u32,
+    /// Number of the user within the account.
     pub user: u32,
+    /// `MsgId` as WeChat sent it.
     pub msg_id: u64,
 }
 
 impl MessageEntry {
+    /// An entry of this second of the Beijing day.
+    ///
+    /// # Panics
+    /// If `second` is not below [`SECONDS_A_DAY`].
     pub fn new(second: u32, user: u32, msg_id: u64, kind: Kind) -> MessageEntry {
         assert!(second < SECONDS_A_DAY, "a second past midnight");
         MessageEntry { second_and_kind: second << 4 | kind.index() as u32, user, msg_id }
     }
 
+    /// Second of the Beijing day, 0 to 86,399.
     pub fn second(&self) -> u32 {
         self.second_and_kind >> 4
     }
 
+    /// The kind from `MsgType`.
     pub fn kind(&self) -> Kind {
         match Kind::from_index((self.second_and_kind & 15) as usize) {
             Some(kind) => kind,
@@ -35,26 +43,29 @@ impl MessageEntry {
     }
 }
 
-/// An event within its day.
+/// A stored event of a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventEntry {
+    /// Second of the Beijing day, 0 to 86,399.
     pub second: u32,
+    /// Number of the user within the account.
     pub user: u32,
+    /// Digest of Event, EventKey and MsgID.
     pub digest: EventDigest,
-    /// Number of its name; [`UNNAMED`] once there are too many names.
+    /// Number of its name. [`UNNAMED`] if all numbers were taken.
     pub name: u16,
 }
 
-/// Stands for Event, EventKey and MsgID: the first 128 bits of their SHA-256, so that keys of any length, which may be
-/// personal, need not be kept. Nobody can make two that are equal.
+/// Identifies Event, EventKey and MsgID: the first 128 bits of their SHA-256. So keys, which may be long or personal,
+/// are not stored. A collision cannot be constructed in practice.
 pub type EventDigest = [u8; 16];
 
-/// The number of a name that came when all other numbers were taken.
+/// The number for all names that came after the other numbers were used up.
 pub const UNNAMED: u16 = u16::MAX;
 
-/// The digest of an event. Without a MsgID it is that of former versions, which did not read it.
+/// The digest of an event. Without a MsgID it equals the digest of former versions, which did not read the MsgID.
 pub fn event_digest(name: &str, key: &str, msg_id: Option<u64>) -> EventDigest {
-    /// No name is so long: what begins with it has a MsgID.
+    /// A flag in the length of the name: the event has a MsgID. No name is that long.
     const HAS_MSG_ID: u64 = 1 << 63;
     let mut hash = Sha256::new();
     let length = name.len() as u64;
@@ -72,11 +83,11 @@ pub fn event_digest(name: &str, key: &str, msg_id: Option<u64>) -> EventDigest {
     digest
 }
 
-/// What makes two entries of a day the same message or the same event.
+/// Identity of an entry within its day. Repeats are the same.
 pub trait Identity {
-    /// True for repeats.
+    /// True if `other` is a repeat of this entry.
     fn same(&self, other: &Self) -> bool;
-    /// Equal for repeats.
+    /// A hash that is equal for repeats.
     fn hash(&self) -> u64;
 }
 
@@ -101,18 +112,18 @@ impl Identity for EventEntry {
     }
 }
 
-/// MsgIds are chosen by WeChat, behind a signature; a multiplication and a fold spread them.
+/// Spreads bits by a multiplication and a fold. That is enough, because MsgIds come from WeChat in signed callbacks.
 fn mix(value: u64) -> u64 {
     let wide = u128::from(value ^ 0x9e37_79b9_7f4a_7c15) * 0xd6e8_feb8_6659_fd93;
     (wide as u64) ^ (wide >> 64) as u64
 }
 
-/// Entries in order of arrival, each once.
+/// Entries in order of arrival, without repeats.
 #[derive(Clone, Debug)]
 pub struct Entries<T> {
     list: Vec<T>,
     index: HashTable<u32>,
-    /// How many of `list` are durable and counted; the rest waits for the disk.
+    /// Number of entries in `list` that are durable and counted. The others are not durable yet.
     applied: usize,
 }
 
@@ -123,7 +134,7 @@ impl<T> Default for Entries<T> {
 }
 
 impl<T: Identity + PartialEq> Entries<T> {
-    /// Builds the index over entries that are all durable.
+    /// Creates the list and its index from entries that are all durable.
     pub fn of_applied(list: Vec<T>) -> Entries<T> {
         let mut index = HashTable::with_capacity(list.len());
         for (at, entry) in list.iter().enumerate() {
@@ -132,12 +143,12 @@ impl<T: Identity + PartialEq> Entries<T> {
         Entries { applied: list.len(), list, index }
     }
 
-    /// True if it would be a repeat.
+    /// True if the entry would be a repeat.
     pub fn has(&self, entry: &T) -> bool {
         self.index.find(entry.hash(), |at| self.list[*at as usize].same(entry)).is_some()
     }
 
-    /// Adds an entry unless it is a repeat; says whether it was added.
+    /// Adds an entry unless it is a repeat. Returns whether it was added.
     pub fn admit(&mut self, entry: T) -> bool {
         if self.has(&entry) {
             return false;
@@ -149,13 +160,13 @@ impl<T: Identity + PartialEq> Entries<T> {
         true
     }
 
-    /// Marks the oldest waiting entry, which is the one given, as durable.
+    /// Marks `entry` as durable. It must be the oldest one that is not.
     pub fn applied_one(&mut self, entry: &T) {
         assert!(self.list.get(self.applied) == Some(entry), "counted in another order than admitted");
         self.applied += 1;
     }
 
-    /// Takes back the newest entry, which is the one given and not durable.
+    /// Removes `entry`. It must be the newest one and not durable.
     pub fn revert_last(&mut self, entry: &T) {
         let last = self.list.len().wrapping_sub(1);
         assert!(self.is_waiting() && self.list[last] == *entry, "taken back in another order than admitted");
@@ -171,12 +182,12 @@ impl<T: Identity + PartialEq> Entries<T> {
         &self.list[..self.applied]
     }
 
-    /// Those that wait for the disk.
+    /// The entries that are not durable yet.
     pub fn waiting(&self) -> &[T] {
         &self.list[self.applied..]
     }
 
-    /// True if some entry waits for the disk.
+    /// True if some entry is not durable yet.
     pub fn is_waiting(&self) -> bool {
         self.applied < self.list.len()
     }

@@ -1,4 +1,4 @@
-//! The day of each user's first counted message, and how many users each day was the first of.
+//! The day of each user's first counted message, and for each day the number of users whose first day it is.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 
 use crate::{
     Damaged, packed,
-    page::{Cold, ColdError, PageKey, PageState},
+    page::{PageError, PageKey, PageSource, PageState},
     users::USERS_A_PAGE,
     varint,
     varint::Reader,
@@ -16,34 +16,34 @@ use crate::{
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 const PAGE_USERS: usize = USERS_A_PAGE as usize;
-/// A page in memory, with its place in the map.
+/// Memory of a page and of its slot in the map.
 const PAGE_BYTES: usize = PAGE_USERS * 2 + 64;
 /// A user without a counted message.
 const NONE: u16 = 0;
 
-/// The days of users, [`USERS_A_PAGE`] a page.
+/// The first days of users, [`USERS_A_PAGE`] in a page.
 #[derive(Debug, Default)]
 pub struct FirstDays {
-    pages: Map<u32, Page>,
-    /// None until it was read.
+    pages: Map<u32, FirstDaysPage>,
+    /// None until it is loaded.
     new_users: Option<NewUsers>,
 }
 
 #[derive(Debug)]
-struct Page {
+struct FirstDaysPage {
     /// Days since 1970.
     days: Box<[u16; PAGE_USERS]>,
     state: PageState,
 }
 
-/// How many users each day was the first of.
+/// Number of users by their first day.
 #[derive(Debug, Default)]
 struct NewUsers {
     by_day: BTreeMap<Day, u64>,
     state: PageState,
 }
 
-/// A day as it is kept; none before 1970-01-02 and after 2149-06-06.
+/// A day as a stored number: days since 1970. None before 1970-01-02 and after 2149-06-06.
 pub fn number_of(day: Day) -> Option<u16> {
     u16::try_from(day.days_since_1970()).ok().filter(|number| *number != NONE)
 }
@@ -53,30 +53,37 @@ fn day_of(number: u16) -> Day {
 }
 
 impl FirstDays {
-    /// Brings into memory what a message of this user may change, so that [`FirstDays::record`] cannot fail.
-    /// `users_saved`: of these all pages are on disk.
-    pub fn open(&mut self, user: u32, users_saved: u32, tick: u64, cold: &dyn Cold) -> Result<(), ColdError> {
-        self.load_new_users(cold)?;
+    /// Loads what a message of this user may change, so that [`FirstDays::record`] cannot fail. `users_saved`: all
+    /// pages of the users below this number are on disk.
+    pub fn open(
+        &mut self,
+        user: u32,
+        users_saved: u32,
+        tick: u64,
+        source: &dyn PageSource,
+    ) -> Result<(), PageError> {
+        self.load_new_users(source)?;
         let number = user / USERS_A_PAGE;
         if let Some(page) = self.pages.get_mut(&number) {
             page.state.used = tick;
             return Ok(());
         }
         let key = PageKey::FirstDays(number);
-        let days = match cold.page(key)? {
-            Some(bytes) => decode_days(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
+        let days = match source.page(key)? {
+            Some(bytes) => decode_days(&bytes).map_err(|damage| PageError::Damaged(key, damage))?,
             None if number * USERS_A_PAGE < users_saved => return Err(missing(key)),
             None => Box::new([NONE; PAGE_USERS]),
         };
-        self.pages.insert(number, Page { days, state: PageState { used: tick, ..PageState::default() } });
+        self.pages
+            .insert(number, FirstDaysPage { days, state: PageState { used: tick, ..PageState::default() } });
         Ok(())
     }
 
-    fn load_new_users(&mut self, cold: &dyn Cold) -> Result<&mut NewUsers, ColdError> {
+    fn load_new_users(&mut self, source: &dyn PageSource) -> Result<&mut NewUsers, PageError> {
         if self.new_users.is_none() {
             let key = PageKey::NewUsers;
-            let by_day = match new_users_page(cold)? {
-                Some(bytes) => decode_counts(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
+            let by_day = match new_users_page(source)? {
+                Some(bytes) => decode_counts(&bytes).map_err(|damage| PageError::Damaged(key, damage))?,
                 None => BTreeMap::new(),
             };
             self.new_users = Some(NewUsers { by_day, state: PageState::default() });
@@ -87,10 +94,10 @@ impl FirstDays {
         }
     }
 
-    /// Notes a counted message.
+    /// Records the day of a counted message.
     ///
     /// # Panics
-    /// If its pages are gone: it was acknowledged, so going on would be a wrong figure.
+    /// If its pages were evicted. The message was acknowledged, so the figures would be wrong.
     pub fn record(&mut self, user: u32, day: Day, tick: u64) {
         let (Some(page), Some(new_users), Some(number)) =
             (self.pages.get_mut(&(user / USERS_A_PAGE)), &mut self.new_users, number_of(day))
@@ -110,18 +117,18 @@ impl FirstDays {
         *new_users.by_day.entry(day).or_default() += 1;
     }
 
-    /// How many users' first day is one of from…to.
-    pub fn count(&mut self, from: Day, to: Day, cold: &dyn Cold) -> Result<u64, ColdError> {
-        let new_users = self.load_new_users(cold)?;
+    /// Number of users whose first day is one of from…to.
+    pub fn count(&mut self, from: Day, to: Day, source: &dyn PageSource) -> Result<u64, PageError> {
+        let new_users = self.load_new_users(source)?;
         Ok(if from <= to { new_users.by_day.range(from..=to).map(|(_, users)| users).sum() } else { 0 })
     }
 
-    /// The first day of anybody.
-    pub fn earliest(&mut self, cold: &dyn Cold) -> Result<Option<Day>, ColdError> {
-        Ok(self.load_new_users(cold)?.by_day.keys().next().copied())
+    /// The earliest first day of all users.
+    pub fn earliest(&mut self, source: &dyn PageSource) -> Result<Option<Day>, PageError> {
+        Ok(self.load_new_users(source)?.by_day.keys().next().copied())
     }
 
-    /// Appends the pages that changed, and all of users that were not saved before. `users`: how many there are.
+    /// Appends the pages that changed, and all pages of users that were not saved before. `users`: number of users.
     pub fn snapshot(&self, users_saved: u32, users: u32, pages: &mut Vec<(PageKey, Vec<u8>)>) {
         for (number, page) in self.pages.iter().filter(|(_, page)| !page.state.is_clean()) {
             pages.push((PageKey::FirstDays(*number), encode_days(&page.days)));
@@ -135,25 +142,25 @@ impl FirstDays {
             Some(new_users) if users > users_saved || !new_users.state.is_clean() => {
                 pages.push((PageKey::NewUsers, encode_counts(&new_users.by_day)));
             }
-            // Only events so far.
+            // There were only events so far, but the page must exist.
             None if users > users_saved && users_saved == 0 => pages.push((PageKey::NewUsers, Vec::new())),
             _ => {}
         }
     }
 
-    /// The states of what is in memory.
+    /// The states of the pages in memory.
     pub(crate) fn states(&self) -> impl Iterator<Item = PageState> {
         let counts = self.new_users.iter().map(|new_users| new_users.state);
         self.pages.values().map(|page| page.state).chain(counts)
     }
 
-    /// The same, to be changed.
+    /// The states of the pages in memory, mutable.
     pub(crate) fn states_mut(&mut self) -> impl Iterator<Item = &mut PageState> {
         let counts = self.new_users.iter_mut().map(|new_users| &mut new_users.state);
         self.pages.values_mut().map(|page| &mut page.state).chain(counts)
     }
 
-    /// Lets go of the pages that are not to be kept.
+    /// Evicts the pages for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(PageState, std::ops::Range<u32>) -> bool) {
         self.pages.retain(|number, page| {
             let first = number * USERS_A_PAGE;
@@ -161,7 +168,7 @@ impl FirstDays {
         });
     }
 
-    /// True if nothing of it is in memory that is not on disk.
+    /// True if no page of users is in memory and all changes are saved.
     pub fn is_idle(&self) -> bool {
         self.pages.is_empty() && self.states().all(PageState::is_clean)
     }
@@ -183,24 +190,25 @@ impl NewUsers {
     }
 }
 
-/// The page of [`NewUsers`], none if the account has no users.
-fn new_users_page(cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
+/// The stored [`NewUsers`]. None if the account has no users.
+fn new_users_page(source: &dyn PageSource) -> Result<Option<Vec<u8>>, PageError> {
     let key = PageKey::NewUsers;
-    match cold.page(key)? {
+    match source.page(key)? {
         Some(page) => Ok(Some(page)),
-        None if cold.page(PageKey::Users(0))?.is_none() && cold.page(PageKey::MergedUsers)?.is_none() => {
+        None if source.page(PageKey::Users(0))?.is_none() && source.page(PageKey::MergedUsers)?.is_none() => {
             Ok(None)
         }
-        // Saved just now, all at once; else it was lost, and must not pass for an account without users.
-        None => cold.page(key)?.ok_or(missing(key)).map(Some),
+        // The page may have been saved just now, together with the users. If it is still missing it was lost; the
+        // account must not count as one without users.
+        None => source.page(key)?.ok_or(missing(key)).map(Some),
     }
 }
 
-fn missing(key: PageKey) -> ColdError {
-    ColdError::Damaged(key, Damaged("it is missing"))
+fn missing(key: PageKey) -> PageError {
+    PageError::Damaged(key, Damaged("it is missing"))
 }
 
-/// Users are numbered in order of arrival, so the days of neighbours hardly differ.
+/// Users are numbered in order of arrival, so neighbours have similar days and differences compress well.
 fn encode_days(days: &[u16; PAGE_USERS]) -> Vec<u8> {
     let before = std::iter::once(&0).chain(days);
     let differences = days.iter().zip(before).map(|(day, before)| day.wrapping_sub(*before));
@@ -242,7 +250,7 @@ fn decode_counts(page: &[u8]) -> Result<BTreeMap<Day, u64>, Damaged> {
     let mut reader = Reader::new(page);
     let (mut by_day, mut number) = (BTreeMap::new(), 0_u16);
     while !reader.is_empty() {
-        number = number.checked_add(reader.small()?).ok_or(Damaged("a day beyond the calendar"))?;
+        number = number.checked_add(reader.number_as()?).ok_or(Damaged("a day beyond the calendar"))?;
         by_day.insert(day_of(number), reader.number()?);
     }
     Ok(by_day)

@@ -1,4 +1,4 @@
-//! Gaps in the covered time, and why they are there.
+//! Gaps in the covered time, and their reasons.
 
 use std::collections::BTreeMap;
 
@@ -7,33 +7,34 @@ use crate::{
     varint::{self, Reader},
 };
 
-/// So many of the reasons for which callbacks were refused are shown.
+/// Limit of refusal reasons that are shown.
 const REFUSED_SHOWN_MAX: usize = 3;
 
-/// Why messages of some time are missing.
+/// Why messages of a stretch are missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// The gap is from before reasons were kept, or one of very many.
+    /// The gap is older than stored reasons, or there were too many gaps to store them.
     Unknown,
-    /// Authentic callbacks were refused: how many, by the refusal's reason. They share their time with callbacks that were taken.
+    /// Authentic callbacks were refused: their number by refusal reason. Other callbacks of the same time were
+    /// accepted.
     Refused(BTreeMap<Box<str>, u64>),
-    /// Callbacks were closed unanswered, since too many waited, or there were too many accounts.
+    /// Callbacks were closed without an answer, because too many were waiting or there were too many accounts.
     TooMany,
-    /// No connection could be taken.
+    /// No connection could be accepted.
     NoConnectionTaken,
-    /// Nothing could be made durable.
+    /// Commits failed.
     NotDurable,
-    /// Messages were not being taken: the program was stopped, killed or suspended, or the account was not served.
+    /// Messages were not received: the program was stopped, killed or suspended, or the account was not served.
     NotRunning,
 }
 
 impl Reason {
-    /// So many refused callbacks; 0 where they are counted in another stretch of time.
+    /// A number of refused callbacks for one reason. 0 if they are counted in another stretch.
     pub fn refused(why: &str, count: u64) -> Reason {
         Reason::Refused(BTreeMap::from([(why.into(), count)]))
     }
 
-    /// The name, as in the own interface.
+    /// The name in the statistics API.
     pub fn name(&self) -> &'static str {
         match self {
             Reason::Unknown => "unknown",
@@ -45,7 +46,7 @@ impl Reason {
         }
     }
 
-    /// The name, and of refused callbacks how many for which of at most three reasons: `refused (malformed: 2)`.
+    /// The name, and for refused callbacks at most three reasons with their numbers: `refused (malformed: 2)`.
     pub fn text(&self) -> String {
         let Reason::Refused(counts) = self else { return self.name().to_owned() };
         let shown: Vec<String> =
@@ -54,7 +55,7 @@ impl Reason {
         format!("refused ({}{more})", shown.join(", "))
     }
 
-    /// Of two reasons for the same moment the higher one is given. The ranks are stored.
+    /// If two reasons apply at the same time, the one with the higher rank is reported. The ranks are stored.
     fn rank(&self) -> u8 {
         match self {
             Reason::Unknown => 0,
@@ -66,14 +67,14 @@ impl Reason {
         }
     }
 
-    /// Adds what another reason of the same rank counted.
+    /// Adds the counts of another reason of the same rank.
     pub fn merge(&mut self, other: &Reason) {
         if let (Reason::Refused(counts), Reason::Refused(others)) = (self, other) {
             others.iter().for_each(|(why, count)| *counts.entry(why.clone()).or_default() += count);
         }
     }
 
-    /// True if both become one when their stretches touch.
+    /// True if two touching stretches with these reasons are joined.
     pub fn is_like(&self, other: &Reason) -> bool {
         self.rank() == other.rank()
     }
@@ -95,7 +96,7 @@ impl Reason {
         Ok(match reader.byte()? {
             0 => Reason::Unknown,
             1 => {
-                let count: u32 = reader.small()?;
+                let count: u32 = reader.number_as()?;
                 let counts = (0..count).map(|_| Ok((reader.text()?.into(), reader.number()?)));
                 Reason::Refused(counts.collect::<Result<_, Damaged>>()?)
             }
@@ -115,16 +116,16 @@ pub struct Gap {
     pub from_s: i64,
     /// Unix seconds.
     pub to_s: i64,
-    /// Why.
+    /// Why it is not covered.
     pub reason: Reason,
 }
 
-/// Reasons by time: sorted, none over another.
+/// Reasons by time: sorted, without overlaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reasons(Vec<Gap>);
 
 impl Reasons {
-    /// Notes a reason. Where one of a higher rank stands already that one stays.
+    /// Adds a reason. Existing reasons of a higher rank stay.
     pub(crate) fn add(&mut self, from_s: i64, to_s: i64, reason: &Reason) {
         let stands = |gap: &&Gap| gap.reason.rank() > reason.rank();
         let mut free_from_s = from_s;
@@ -143,7 +144,7 @@ impl Reasons {
         }
     }
 
-    /// The same where nothing of a higher rank stands: joins what is alike and cuts what is lower.
+    /// Adds a reason where none of a higher rank exists. Joins similar neighbours and cuts lower ones.
     fn put(&mut self, mut new: Gap) {
         let touching = self.touching(new.from_s, new.to_s);
         let mut before = Vec::new();
@@ -166,19 +167,19 @@ impl Reasons {
         self.0.splice(touching.start..touching.start, before);
     }
 
-    /// Those that overlap the stretch or border on it.
+    /// The indexes of reasons that overlap or touch the stretch.
     fn touching(&self, from_s: i64, to_s: i64) -> std::ops::Range<usize> {
         let first = self.0.partition_point(|gap| gap.to_s < from_s);
         first..self.0.partition_point(|gap| gap.from_s <= to_s).max(first)
     }
 
-    /// Those that overlap the stretch.
+    /// The reasons that overlap the stretch.
     pub(crate) fn within(&self, from_s: i64, to_s: i64) -> &[Gap] {
         let first = self.0.partition_point(|gap| gap.to_s <= from_s);
         &self.0[first..self.0.partition_point(|gap| gap.from_s < to_s).max(first)]
     }
 
-    /// Removes what is known of the stretch.
+    /// Removes the reasons of the stretch.
     pub(crate) fn forget(&mut self, from_s: i64, to_s: i64) {
         let first = self.0.partition_point(|gap| gap.to_s <= from_s);
         let last = self.0.partition_point(|gap| gap.from_s < to_s).max(first);
@@ -191,7 +192,7 @@ impl Reasons {
         self.0.splice(first..last, cut);
     }
 
-    /// The reason that ends where the stretch begins holds for it, too.
+    /// Extends the reason that ends at `from_s` until `to_s`.
     pub(crate) fn extend(&mut self, from_s: i64, to_s: i64) {
         let before = self.within(from_s - 1, from_s).first().map(|gap| gap.reason.clone());
         if let Some(mut reason) = before {
@@ -202,13 +203,13 @@ impl Reasons {
         }
     }
 
-    /// Gives up the oldest beyond this number.
+    /// Drops the oldest reasons above this number.
     pub(crate) fn limit(&mut self, most: usize) {
         let surplus = self.0.len().saturating_sub(most);
         self.0.drain(..surplus);
     }
 
-    /// The stretch as gaps, each with its reason.
+    /// Appends the stretch as gaps, each with its reason.
     pub(crate) fn explain(&self, from_s: i64, to_s: i64, gaps: &mut Vec<Gap>) {
         let mut at_s = from_s;
         for known in self.within(from_s, to_s) {
@@ -224,7 +225,7 @@ impl Reasons {
         }
     }
 
-    /// Appends all of them.
+    /// Appends all reasons.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         varint::put(out, self.0.len() as u64);
         for gap in &self.0 {
@@ -236,7 +237,7 @@ impl Reasons {
 
     /// Reads what [`Reasons::encode`] wrote.
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Reasons, Damaged> {
-        let count: u32 = reader.small()?;
+        let count: u32 = reader.number_as()?;
         let gaps = (0..count).map(|_| {
             let (from_s, to_s) = (reader.seconds()?, reader.seconds()?);
             Ok(Gap { from_s, to_s, reason: Reason::decode(reader)? })

@@ -1,6 +1,6 @@
-//! Kinds of message, and which number WeChat's figures give them.
+//! Kinds of message, and their numbers in WeChat's figures.
 
-/// What `MsgType` says a callback is. The order is that of the own statistics and of the stored format.
+/// The kind of a callback, from `MsgType`. The order is that of the statistics API and of the stored format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `text`
@@ -17,18 +17,19 @@ pub enum Kind {
     Link,
     /// `location`
     Location,
-    /// `file`, undocumented but real
+    /// `file`: not documented by WeChat, but seen in callbacks
     File,
-    /// `event`: not a message, has no MsgId
+    /// `event`: not a message, it has no MsgId
     Event,
-    /// Every kind not in this list.
+    /// Any other `MsgType`.
     Other,
 }
 
-/// The numbers of `msg_type` that WeChat documents; 5 appears nowhere.
+/// The values of `msg_type` that WeChat documents. 5 is not used.
 pub const COUNTED_TYPES: [u8; 5] = [1, 2, 3, 4, 6];
 
-/// The numbers of `count_interval` that rows have: 1 to 5 messages a user, 6 to 10, more. WeChat's 0 is never sent.
+/// The values of `count_interval` in rows: 1 to 5 messages for each user, 6 to 10, more. WeChat's value 0 is never
+/// sent.
 pub const COUNT_INTERVALS: [u8; 3] = [1, 2, 3];
 
 impl Kind {
@@ -46,7 +47,7 @@ impl Kind {
         Kind::Other,
     ];
 
-    /// The kind a callback's `MsgType` names.
+    /// The kind with this `MsgType`.
     pub fn of_msg_type(msg_type: &str) -> Kind {
         Kind::ALL
             .into_iter()
@@ -54,7 +55,7 @@ impl Kind {
             .unwrap_or(Kind::Other)
     }
 
-    /// The name in callbacks and in the own statistics.
+    /// The name in callbacks and in the statistics API.
     pub const fn name(self) -> &'static str {
         match self {
             Kind::Text => "text",
@@ -70,8 +71,8 @@ impl Kind {
         }
     }
 
-    /// `msg_type` of the seven interfaces, none for kinds that WeChat's legend has no number for.
-    /// Source: the legend of the interface's page; shortvideo as video is an inference, see COMPATIBILITY.md.
+    /// `msg_type` in the seven interfaces. None for kinds without a number in WeChat's legend. Source: the legend of
+    /// the interface's page; shortvideo as video is an inference, see COMPATIBILITY.md.
     pub const fn counted_type(self) -> Option<u8> {
         match self {
             Kind::Text => Some(1),
@@ -83,17 +84,17 @@ impl Kind {
         }
     }
 
-    /// Position in [`Kind::ALL`].
+    /// Index in [`Kind::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The same as it is stored.
+    /// The index as it is stored on disk.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The kind at this position, if there is one.
+    /// The kind at this index. None if there is none.
     pub fn from_index(index: usize) -> Option<Kind> {
         Kind::ALL.get(index).copied()
     }

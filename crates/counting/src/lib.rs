@@ -3,35 +3,36 @@
 //!
 //! # Ranges of days
 //!
-//! Each day and each month has a page of senders beside its figures: messages by kind, and for each kind the set of its
-//! users. A set is stored as distances between user numbers or as one bit a user, whichever is shorter. The page is
-//! written in the same transaction as the figures, so a late message corrects both. A range is made of whole months and
-//! single days ([`Piece`]). Their sets become bits and are united, their messages are added. What is in memory is taken
-//! from there. Figures without a page of senders are damage, never an empty day.
+//! In addition to its figures, each day and each month has a page of senders: messages by kind, and for each kind the
+//! set of its users. A set is stored as distances between user numbers or as one bit for each user, whichever is
+//! shorter. The page is written in the same transaction as the figures, so a late message corrects both. A range is
+//! composed of whole months and single days ([`Piece`]): their sets are united as bits, their messages are added.
+//! Pages in memory are used first. Figures without a page of senders are an error, never an empty day.
 //!
 //! # New users
 //!
-//! For each user the day of the first counted message is stored (2 bytes), and for each day how many users it was the
-//! first of. If a message is earlier than the first day known, its user moves to that day. The new users of a range are
-//! the sum over its days.
+//! The day of the first counted message is stored for each user (2 bytes), and for each day the number of users whose
+//! first day it is. If a late message is earlier than a user's first day, the user moves to that day. The new users of
+//! a range are the sum over its days.
 //!
 //! # Users on disk
 //!
-//! A new openid gets the next number and stays in memory, among the newest users. They are saved in order of number. When
-//! they are many, they are merged into pages sorted by openid ([`Merge`]): 8 KiB each, six bits a character behind the
-//! common beginning, searched as they are stored. A step of the merge replaces 512 pages in one transaction, so the file
-//! needs little more room. Until the last step all merged users are also among the newest ones, so a kill loses nothing
-//! and the next merge finds what was done. A sorted page says which openids belong into it, so it also shows that one is
-//! unknown.
+//! A new openid gets the next number and is kept in memory as a recent user. Recent users are saved in the order of
+//! their numbers. If there are many, they are merged into pages sorted by openid ([`Merge`]). A sorted page has 8 KiB,
+//! stores six bits for each character after the common prefix, and is searched in its stored form. A step of the merge
+//! replaces up to 512 pages in one transaction, so the file needs little extra room. Until the last step, all merged
+//! users are also recent users. So a kill loses nothing, and the next merge finds the users that are already merged. A
+//! sorted page states its range of openids, so it can also prove that an openid is unknown.
 //!
 //! # Start after a kill
 //!
-//! The newest users are read, then the end of the log is replayed. Marks of the days, weeks and months that it touches are
-//! rebuilt from the stored messages: who wrote lies in a part of its own, so the rest is not read. None of this grows with
-//! the history.
+//! The recent users are read, then the end of the log is replayed. The marks of the affected days, weeks and months
+//! are rebuilt from the stored messages. Senders are stored apart from the rest of a day, so only they are read. None
+//! of this grows with the length of the history.
 
-// Packed fields are cut to their width on purpose, next to where the width is checked.
+// Packed fields are truncated on purpose, next to the check of their width.
 #![allow(clippy::cast_possible_truncation)]
+#![warn(missing_docs)]
 
 mod account;
 mod block;
@@ -65,11 +66,11 @@ pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
-pub use page::{Cold, ColdError, PageKey, Snapshot};
+pub use page::{PageError, PageKey, PageSource, Snapshot};
 pub use senders::Senders;
 pub use users::{Merge, MergeStep, USERS_A_PAGE};
 
-/// Stored bytes that make no sense: what is wrong with them.
+/// Stored bytes are damaged. The text says how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Damaged(pub &'static str);

@@ -1,4 +1,5 @@
-//! One [`Mark`] for each user of a period (or each user and hour of a day), in the smaller of two forms.
+//! One [`Mark`] for each user of a period, or for each user and hour of a day. Two forms exist; the smaller one is
+//! used.
 
 use hashbrown::HashTable;
 
@@ -11,7 +12,7 @@ struct Slot {
     hour: u8,
 }
 
-/// Bytes of a slot in a table that is 7/8 full at most, with its control byte.
+/// Memory of a slot and its control byte.
 const SLOT_BYTES: usize = size_of::<Slot>() + 1;
 
 /// Marks by user and hour of a day.
@@ -35,7 +36,8 @@ impl HourMarks {
     }
 }
 
-/// Marks by user: a hash table while few of the account's users wrote, an array by user number once that is smaller.
+/// Marks by user: a hash table while few of the account's users wrote, and an array by user number once that is
+/// smaller.
 #[derive(Clone, Debug)]
 pub enum UserMarks {
     Sparse(HourMarks),
@@ -49,7 +51,7 @@ impl Default for UserMarks {
 }
 
 impl UserMarks {
-    /// No marks yet, in the form that is smaller for so many. `users` is how many the account has.
+    /// Empty marks, in the form that is smaller for this number. `users` is the number of users of the account.
     pub fn for_about(marks: usize, users: usize) -> UserMarks {
         if marks.saturating_mul(SLOT_BYTES) > (users + 64) * size_of::<Mark>() {
             UserMarks::Dense(vec![Mark::default(); users])
@@ -58,7 +60,7 @@ impl UserMarks {
         }
     }
 
-    /// The user's mark, empty at first. `users` is how many the account has.
+    /// The user's mark, empty at first. `users` is the number of users of the account.
     pub fn slot(&mut self, user: u32, users: usize) -> &mut Mark {
         self.become_dense_if_smaller(users);
         match self {
@@ -88,7 +90,7 @@ impl UserMarks {
         }
     }
 
-    /// Visits every user that has a mark.
+    /// Visits each user that has a mark.
     pub fn each(&self, mut visit: impl FnMut(u32, Mark)) {
         match self {
             UserMarks::Sparse(marks) => marks.0.iter().for_each(|slot| visit(slot.user, slot.mark)),
@@ -113,7 +115,7 @@ pub fn table_bytes<T>(table: &HashTable<T>) -> usize {
     table.capacity() * 8 / 7 * (size_of::<T>() + 1)
 }
 
-/// User numbers are our own and dense, so a multiplication spreads them; no peer can choose them.
+/// We assign user numbers without holes and no sender can choose them, so a multiplication spreads them enough.
 fn hash(user: u32, hour: u8) -> u64 {
     let mixed = (u64::from(user) | u64::from(hour) << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed >> 32

@@ -1,20 +1,20 @@
-//! A message as a callback brings it: only what counting needs, never what the user wrote.
+//! A message from a callback: only what counting needs, never its content.
 
 use crate::Kind;
 
-/// One callback's message or event. A repeat is one with the same account, user, CreateTime and MsgId
-/// (for events: and Event, EventKey and, where it carries one, MsgID).
+/// One message or event. Two of an account are repeats if user, CreateTime and MsgId are equal. For events: Event,
+/// EventKey and, if present, MsgID.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Message {
     /// `FromUserName`, the sender's openid: 1 to 128 bytes.
     pub user: Box<str>,
     /// `CreateTime`, Unix seconds.
     pub create_time: i64,
-    /// What was sent.
+    /// The message or event itself.
     pub content: Content,
 }
 
-/// What a callback carries.
+/// The part that differs between messages and events.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Content {
     /// A message of any kind but `event`.
@@ -28,15 +28,15 @@ pub enum Content {
     Event {
         /// `Event`, such as `subscribe` or `CLICK`, as WeChat wrote it.
         name: Box<str>,
-        /// `EventKey`; empty if absent. Used to tell events apart, not stored in clear.
+        /// `EventKey`; empty if absent. It distinguishes events and is not stored in clear.
         key: Box<str>,
-        /// `MsgID`, which events about what was sent carry, such as `TEMPLATESENDJOBFINISH`.
+        /// `MsgID`, which some events have, such as `TEMPLATESENDJOBFINISH`.
         msg_id: Option<u64>,
     },
 }
 
 impl Message {
-    /// What `MsgType` said.
+    /// The kind from `MsgType`.
     pub fn kind(&self) -> Kind {
         match &self.content {
             Content::Message { kind, .. } => *kind,

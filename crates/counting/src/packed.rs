@@ -1,4 +1,4 @@
-//! Bytes with their length, compressed.
+//! Bytes with their length, compressed if that is shorter.
 
 use std::io::Read as _;
 
@@ -7,13 +7,13 @@ use crate::{Damaged, varint, varint::Reader};
 const ZSTD_LEVEL: i32 = 1;
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
-/// Up to this length room is made for the whole before any of it was seen.
+/// Up to this length, memory is reserved before anything is decompressed.
 const AT_ONCE_BYTES_MAX: usize = 16 << 20;
 
-/// Appends the bytes, compressed if that makes them fewer.
+/// Appends the bytes, compressed if that is shorter.
 pub fn put(out: &mut Vec<u8>, plain: &[u8]) {
     varint::put(out, plain.len() as u64);
-    // zstd only fails on a bad level or lack of memory; then the plain bytes are as good.
+    // zstd only fails with a wrong level or without memory. Then the plain bytes are stored.
     match zstd::bulk::compress(plain, ZSTD_LEVEL) {
         Ok(compressed) if compressed.len() < plain.len() => {
             out.push(ZSTD);
@@ -26,9 +26,9 @@ pub fn put(out: &mut Vec<u8>, plain: &[u8]) {
     }
 }
 
-/// Reads what [`put`] wrote, which is all that is left.
+/// Reads what [`put`] wrote. It must be the rest of the reader.
 pub fn take(mut reader: Reader<'_>) -> Result<Vec<u8>, Damaged> {
-    let length: usize = reader.small()?;
+    let length: usize = reader.number_as()?;
     match reader.byte()? {
         PLAIN if reader.rest().len() == length => Ok(reader.rest().to_vec()),
         ZSTD => decompress(reader.rest(), length),
@@ -41,7 +41,7 @@ fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Damaged> {
     let plain = if length <= AT_ONCE_BYTES_MAX {
         zstd::bulk::decompress(compressed, length).map_err(|_| DAMAGED)?
     } else {
-        // Grows with what is really there, so that a damaged length cannot claim memory.
+        // The buffer grows with the real content, so that a damaged length cannot reserve much memory.
         let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|_| DAMAGED)?;
         let mut plain = Vec::new();
         decoder.take(length as u64).read_to_end(&mut plain).map_err(|_| DAMAGED)?;

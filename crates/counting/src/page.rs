@@ -1,13 +1,13 @@
-//! Pages: what an account keeps on disk, where they come from, and when they changed.
+//! Pages: the values that an account stores on disk, the source that loads them, and when they changed.
 
 use datacube::{Day, Granularity};
 
 use crate::Damaged;
 
-/// What an account keeps on disk, one value a page.
+/// Key of a stored value of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PageKey {
-    /// Openids of the users that came last, [`USERS_A_PAGE`](crate::USERS_A_PAGE) at a time.
+    /// Openids of recent users, [`USERS_A_PAGE`](crate::USERS_A_PAGE) in a page.
     Users(u32),
     /// All messages of a day.
     DayMessages(Day),
@@ -17,17 +17,17 @@ pub enum PageKey {
     Week(Day),
     /// The figures of a month.
     Month(Day),
-    /// Who wrote on a day, by kind of message.
+    /// Senders of a day, by kind of message.
     DaySenders(Day),
-    /// Who wrote in a month, by kind of message.
+    /// Senders of a month, by kind of message.
     MonthSenders(Day),
-    /// The day of each user's first counted message, [`USERS_A_PAGE`](crate::USERS_A_PAGE) users at a time.
+    /// Days of the users' first counted messages, [`USERS_A_PAGE`](crate::USERS_A_PAGE) users in a page.
     FirstDays(u32),
-    /// How many users each day was the first of.
+    /// Number of users by their first day.
     NewUsers,
-    /// How many users are in sorted pages.
+    /// Number of users in sorted pages.
     MergedUsers,
-    /// All other users, sorted by openid: of these pages see [`Cold::sorted_users`].
+    /// Sorted pages of users. They are found by openid, see [`PageSource::sorted_users`].
     SortedUsers,
 }
 
@@ -37,33 +37,41 @@ impl PageKey {
     }
 }
 
-/// Where pages come from that are not in memory.
-pub trait Cold {
-    /// The page as it was last saved, none if it never was.
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
+/// Loads pages that are not in memory.
+pub trait PageSource {
+    /// The page as it was last saved. None if it was never saved.
+    ///
+    /// # Errors
+    ///
+    /// If the page cannot be read or is damaged.
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError>;
 
-    /// Of the sorted pages of users the last one whose lowest openid is this one or lower.
-    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError>;
+    /// The sorted user page with the highest first openid that is not above this openid.
+    ///
+    /// # Errors
+    ///
+    /// If the page cannot be read or is damaged.
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError>;
 }
 
-/// Why a page could not be had.
+/// A page cannot be read, or a message cannot be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ColdError {
-    /// It is there and makes no sense.
+pub enum PageError {
+    /// The page exists and is damaged.
     #[error("page {0:?} is damaged: {1}")]
     Damaged(PageKey, Damaged),
-    /// It could not be read.
+    /// The page cannot be read.
     #[error("page {0:?} cannot be read: {1}")]
     Unreadable(PageKey, String),
-    /// Two such messages could be taken for one.
+    /// The CreateTime has no exact day and second. Two such messages could look like repeats.
     #[error("CreateTime {0} lies outside the calendar")]
     OutsideCalendar(i64),
-    /// 2^32 users or 4 GiB of openids: the limit of one account.
+    /// The account has reached its limit: 2^32 users or 4 GiB of recent openids.
     #[error("the account has as many users as can be numbered")]
     TooManyUsers,
 }
 
-/// When a page was last changed, saved and used, in the account's own count.
+/// When a page was last changed, saved and used, in ticks of the account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PageState {
     pub changed: u64,
@@ -80,7 +88,7 @@ impl PageState {
 /// Pages to save.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Each page's new value.
+    /// Keys and new values of the changed pages.
     pub pages: Vec<(PageKey, Vec<u8>)>,
     pub(crate) tick: u64,
     pub(crate) users: u32,

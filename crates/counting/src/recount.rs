@@ -1,26 +1,28 @@
-//! Counting the messages of a week or month anew. They come in order of time, so the marks of their users lie anywhere:
-//! messages are put together by user first, so that each stretch of marks is brought into the cache once for many.
+//! Recounts the messages of a week or month. They come in order of time, so the marks of their users are scattered.
+//! Messages are grouped by user first, so that each part of the marks is loaded into the CPU cache once for many
+//! messages.
 
 use crate::{Counters, Kind, marks::UserMarks};
 
-/// Users whose marks lie together: 128 KiB of them.
+/// Users in a group: their marks have 128 KiB.
 const TOGETHER_BITS: u32 = 16;
-/// Messages that are put together at once: 8 MiB.
+/// Messages that are grouped at a time: 8 MiB.
 const MESSAGES_MAX: usize = 1 << 20;
 
-/// A count that is going on.
+/// A recount in progress.
 #[derive(Debug)]
 pub struct Recount {
     counters: Counters,
     marks: UserMarks,
     users: usize,
-    /// User, kind and number of the event's name, by the upper bits of the user.
+    /// User, kind and number of the event's name, grouped by the upper bits of the user.
     waiting: Vec<Vec<(u32, Kind, Option<u16>)>>,
     count: usize,
 }
 
 impl Recount {
-    /// Nothing counted yet. `users`: how many the account has. `expected`: how many of them will probably have a mark.
+    /// An empty recount. `users`: number of users of the account. `expected`: estimate of how many of them have a
+    /// mark.
     pub fn new(users: usize, expected: usize) -> Recount {
         let marks = UserMarks::for_about(expected, users);
         Recount { counters: Counters::default(), marks, users, waiting: Vec::new(), count: 0 }
@@ -46,7 +48,7 @@ impl Recount {
         self.count = 0;
     }
 
-    /// Figures and marks.
+    /// Returns the figures and the marks.
     pub fn finish(mut self) -> (Counters, UserMarks) {
         self.count_waiting();
         (self.counters, self.marks)

@@ -1,4 +1,4 @@
-//! The meaning of the figures, slow and obviously right. Everything that is fast must equal this.
+//! Defines the figures. It is slow and plain. All fast code must give the same results.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -6,8 +6,8 @@ use datacube::{Day, Figures, Granularity, Row};
 
 use crate::{COUNTED_TYPES, Content, Kind, Message, Period, day_of};
 
-/// The messages without repeats: of those with the same user, CreateTime and MsgId (for events: Event, EventKey and
-/// MsgID) the first. An event with a MsgID repeats one without, too: what former versions stored has none.
+/// The messages without repeats. Of messages with the same user, CreateTime and MsgId (for events: Event, EventKey and
+/// MsgID) the first one stays. An event with a MsgID also repeats one without, because former versions stored none.
 pub fn without_repeats(messages: &[Message]) -> Vec<&Message> {
     let mut seen = HashSet::new();
     let identity = |message: &Message| {
@@ -26,7 +26,7 @@ pub fn without_repeats(messages: &[Message]) -> Vec<&Message> {
     messages.iter().filter(is_new).collect()
 }
 
-/// What one of the seven interfaces answers for all periods of all time, in order.
+/// The rows of one of the seven interfaces for all periods, in order.
 pub fn rollup(messages: &[Message], granularity: Granularity, figures: Figures) -> Vec<Row> {
     let mut periods: BTreeMap<Period, Vec<&Message>> = BTreeMap::new();
     for message in without_repeats(messages) {
@@ -78,18 +78,18 @@ fn row(period: Period, msg_user: u64) -> Row {
     }
 }
 
-/// Users, messages and events by name of one kind within a range of days.
+/// Users, messages and events of one kind in a range of days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KindFigures {
-    /// Different users.
+    /// Number of different users.
     pub users: u64,
-    /// Messages.
+    /// Number of messages.
     pub messages: u64,
-    /// Events by their name.
+    /// Number of events by name.
     pub events: BTreeMap<String, u64>,
 }
 
-/// What the own statistics answer for the days from…to taken as one: by kind.
+/// The figures by kind for the days from…to, taken as one period.
 pub fn by_kind(messages: &[Message], from: Day, to: Day) -> BTreeMap<Kind, KindFigures> {
     let inside = |message: &&Message| (from..=to).contains(&day_of(message.create_time));
     let messages: Vec<&Message> = without_repeats(messages).into_iter().filter(inside).collect();
@@ -106,7 +106,7 @@ pub fn by_kind(messages: &[Message], from: Day, to: Day) -> BTreeMap<Kind, KindF
     figures.filter(|(_, figures)| figures.messages > 0).collect()
 }
 
-/// Users and messages of all counted types within a range of days.
+/// Number of users and of messages of all counted types in a range of days.
 pub fn counted(messages: &[Message], from: Day, to: Day) -> (u64, u64) {
     let messages = without_repeats(messages).into_iter();
     let inside: Vec<&Message> = messages
@@ -117,7 +117,7 @@ pub fn counted(messages: &[Message], from: Day, to: Day) -> (u64, u64) {
     (distinct(inside.iter().copied()), inside.len() as u64)
 }
 
-/// Users whose first counted message lies within a range of days.
+/// Number of users whose first counted message lies in a range of days.
 pub fn new_users(messages: &[Message], from: Day, to: Day) -> u64 {
     let mut first: BTreeMap<&str, Day> = BTreeMap::new();
     for message in without_repeats(messages) {

@@ -1,5 +1,5 @@
-//! Who wrote in a stretch of time, by kind of message, and how many messages: what ranges of days are counted from.
-//! Each day and each month has a page of it, so that any range is the union of a few.
+//! Senders of a stretch of time and numbers of messages, by kind of message. Each day and each month has such a page,
+//! and any range is the union of a few.
 
 use crate::{Counters, Damaged, Kind, marks::UserMarks, packed, user_set::UserSet, varint::Reader};
 
@@ -19,7 +19,7 @@ impl Senders {
         self.users[kind.index()].insert(user);
     }
 
-    /// Adds a period that is in memory.
+    /// Adds the figures and marks of a period in memory.
     pub fn add_period(&mut self, counters: &Counters, marks: &UserMarks) {
         self.messages.add_messages_of(counters);
         marks.each(|user, mark| mark.kinds().for_each(|kind| self.users[kind.index()].insert(user)));
@@ -31,7 +31,7 @@ impl Senders {
         self.users.iter_mut().zip(&other.users).for_each(|(users, more)| users.add(more));
     }
 
-    /// Adds what [`Senders::encode`] wrote.
+    /// Adds a page that [`Senders::encode`] wrote.
     pub fn add_page(&mut self, page: &[u8]) -> Result<(), Damaged> {
         let mut reader = Reader::new(page);
         if reader.byte()? != FORMAT {
@@ -44,7 +44,7 @@ impl Senders {
         if reader.is_empty() { Ok(()) } else { Err(Damaged("more than all kinds in a page of senders")) }
     }
 
-    /// As a page.
+    /// Encodes them as a page.
     pub fn encode(&self) -> Vec<u8> {
         let mut plain = Vec::new();
         self.messages.encode(&mut plain);
@@ -54,7 +54,7 @@ impl Senders {
         page
     }
 
-    /// The figures; how many messages each user sent is not known.
+    /// The figures. They have no distribution, because messages for each user are not known.
     pub fn counters(&self) -> Counters {
         let union = |holds: fn(Kind) -> bool| {
             let kinds = Kind::ALL.into_iter().filter(move |kind| holds(*kind));

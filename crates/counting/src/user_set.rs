@@ -1,17 +1,17 @@
-//! A set of users by number: one bit each while sets are united, and the smaller of two forms as bytes.
+//! A set of users by number. In memory it has one bit for each user. On disk it has the smaller of two forms.
 
 use crate::{Damaged, varint, varint::Reader};
 
-/// Nobody.
+/// The empty set.
 const EMPTY: u8 = 0;
-/// The distance of each user from the one before, less one.
+/// For each user the distance from the one before, minus one.
 const DISTANCES: u8 = 1;
-/// One bit a user.
+/// One bit for each user.
 const BITS: u8 = 2;
 
 const OUT_OF_RANGE: Damaged = Damaged("a user beyond the end of a set");
 
-/// A set of users.
+/// A set of users, one bit for each user number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserSet {
     words: Vec<u64>,
@@ -27,7 +27,7 @@ impl UserSet {
         self.words[at] |= 1 << (user % 64);
     }
 
-    /// Makes room for users below this number, so that adding them moves nothing.
+    /// Reserves memory for users below this number.
     pub fn reserve(&mut self, users: u32) {
         let words = users.div_ceil(64) as usize;
         if words > self.words.len() {
@@ -43,12 +43,12 @@ impl UserSet {
         self.words.iter_mut().zip(&other.words).for_each(|(word, more)| *word |= more);
     }
 
-    /// How many users are in it.
+    /// Number of users in the set.
     pub fn len(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }
 
-    /// How many users are in at least one of these sets.
+    /// Number of users in the union of these sets.
     pub fn len_of_union<'a>(sets: impl Iterator<Item = &'a UserSet>) -> u64 {
         let mut all = UserSet::default();
         sets.for_each(|set| all.add(set));
@@ -96,7 +96,7 @@ impl UserSet {
         if form == EMPTY {
             return Ok(());
         }
-        let length = reader.small::<u32>()?;
+        let length = reader.number_as::<u32>()?;
         let users = length.checked_mul(64).ok_or(OUT_OF_RANGE)?;
         self.reserve(users);
         match form {

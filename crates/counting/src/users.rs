@@ -1,5 +1,5 @@
-//! The users of one account: openid to a dense number, in order of arrival. The one place where openids stand. Most of
-//! them lie on disk, sorted by openid, and are read a page at a time; those that came since are in memory.
+//! The users of one account: maps openids to numbers in order of arrival. Openids are stored nowhere else. Most are on
+//! disk in pages sorted by openid, and are read one page at a time. Recent ones are in memory.
 
 mod merge;
 mod packed_text;
@@ -14,22 +14,22 @@ use recent::Recent;
 use sorted_page::SortedPage;
 
 use crate::{
-    page::{Cold, ColdError, PageKey, PageState},
+    page::{PageError, PageKey, PageSource, PageState},
     varint::Reader,
 };
 
-/// How many users one stored page of those that came last holds.
+/// Users in one stored page of recent users.
 pub const USERS_A_PAGE: u32 = 4096;
 
 /// Openids and their numbers.
 #[derive(Debug, Default)]
 pub struct Users {
-    /// Those with a number from its first one on; all others are in sorted pages.
+    /// Recent users: those from its first number on. All others are in sorted pages.
     recent: Recent,
-    /// Sorted pages in memory, by the lowest openid of each.
+    /// Sorted pages in memory, by their first openid.
     sorted: BTreeMap<Box<[u8]>, InMemory>,
     sorted_bytes: usize,
-    /// What they may take; none: they are only let go with other pages.
+    /// Limit of their memory in bytes. None: they are only evicted together with other pages.
     sorted_bytes_max: Option<usize>,
 }
 
@@ -40,30 +40,37 @@ struct InMemory {
 }
 
 impl Users {
-    /// The users as they were last saved. `sorted_bytes_max`: what sorted pages in memory may take.
-    pub fn load(sorted_bytes_max: Option<usize>, cold: &dyn Cold) -> Result<Users, ColdError> {
+    /// Loads the recent users. `sorted_bytes_max`: limit in bytes for sorted pages in memory.
+    pub fn load(sorted_bytes_max: Option<usize>, source: &dyn PageSource) -> Result<Users, PageError> {
         let key = PageKey::MergedUsers;
-        let merged = match cold.page(key)? {
-            Some(bytes) => Reader::new(&bytes).small().map_err(|damage| ColdError::Damaged(key, damage))?,
+        let merged = match source.page(key)? {
+            Some(bytes) => {
+                Reader::new(&bytes).number_as().map_err(|damage| PageError::Damaged(key, damage))?
+            }
             None => 0,
         };
         let mut recent = Recent::after(merged);
         for page in merged / USERS_A_PAGE.. {
             let key = PageKey::Users(page);
-            let Some(bytes) = cold.page(key)? else { break };
+            let Some(bytes) = source.page(key)? else { break };
             let decoded = recent.decode_page(page, &bytes);
-            decoded.map_err(|damage| ColdError::Damaged(key, damage))?;
+            decoded.map_err(|damage| PageError::Damaged(key, damage))?;
         }
         Ok(Users { recent, sorted_bytes_max, ..Users::default() })
     }
 
-    /// How many there are.
+    /// Number of users.
     pub fn len(&self) -> u32 {
         self.recent.end()
     }
 
-    /// The number of an openid, if it has one. `tick`: when it was looked for.
-    pub fn find(&mut self, openid: &str, tick: u64, cold: &dyn Cold) -> Result<Option<u32>, ColdError> {
+    /// The number of an openid. None if it is unknown. `tick`: current tick, for eviction.
+    pub fn find(
+        &mut self,
+        openid: &str,
+        tick: u64,
+        source: &dyn PageSource,
+    ) -> Result<Option<u32>, PageError> {
         let openid = openid.as_bytes();
         if let Some(number) = self.recent.find(openid) {
             return Ok(Some(number));
@@ -78,7 +85,7 @@ impl Users {
             known.used = tick;
             return Ok(known.page.find(openid));
         }
-        let page = sorted_page(openid, cold)?;
+        let page = sorted_page(openid, source)?;
         let found = page.find(openid);
         if self.sorted_bytes_max.is_some_and(|max| self.sorted_bytes > max) {
             self.halve();
@@ -88,7 +95,7 @@ impl Users {
         Ok(found)
     }
 
-    /// Lets go of the half of the pages that was not used for longest.
+    /// Evicts the half of the pages that was not used for the longest time.
     fn halve(&mut self) {
         let mut used: Vec<u64> = self.sorted.values().map(|known| known.used).collect();
         let middle = used.len() / 2;
@@ -97,22 +104,22 @@ impl Users {
         }
     }
 
-    /// Gives an openid that has none the next number. None: 4 GiB of openids came last, or 2^32 users in all.
+    /// Gives a new openid the next number. Returns None at the limit: 4 GiB of recent openids, or 2^32 users.
     pub fn add(&mut self, openid: &str) -> Option<u32> {
         self.recent.add(openid.as_bytes())
     }
 
-    /// Takes back the newest number, which is the one given.
+    /// Removes the user with the newest number, which must be `last`.
     pub fn remove_last(&mut self, last: u32) {
         self.recent.remove_last(last);
     }
 
-    /// One page of the openids that came last, up to but not including the user `until`.
+    /// Encodes one page of recent openids, up to but not including the user `until`.
     pub fn encode_page(&self, page: u32, until: u32) -> Vec<u8> {
         self.recent.encode_page(page, until)
     }
 
-    /// What sorts the users below `until`, which are saved, into pages, if there are so many that it is worth it.
+    /// Starts a merge of the saved users below `until` into sorted pages, if there are enough of them.
     pub fn merge(&self, until: u32, recent_max: u32) -> Option<Merge> {
         let merged = self.recent.first();
         let waiting = until.saturating_sub(merged);
@@ -120,19 +127,19 @@ impl Users {
         (waiting > 0 && waiting >= many).then(|| Merge::new(merged, self.recent.sorted(until), until))
     }
 
-    /// Notes that the users below `until` are in sorted pages on disk.
+    /// Records that the users below `until` are in sorted pages on disk.
     pub fn merged(&mut self, until: u32) {
-        self.recent = self.recent.behind(until);
+        self.recent = self.recent.starting_at(until);
         self.sorted.clear();
         self.sorted_bytes = 0;
     }
 
-    /// The states of the pages in memory. All are on disk.
+    /// The states of the sorted pages in memory. They are always clean.
     pub fn states(&self) -> impl Iterator<Item = PageState> {
         self.sorted.values().map(InMemory::state)
     }
 
-    /// Lets go of the pages that are not to be kept.
+    /// Evicts the pages for which `keep` returns false.
     pub fn retain(&mut self, keep: impl Fn(&PageState) -> bool) {
         self.sorted.retain(|_, known| {
             let stays = keep(&known.state());
@@ -141,7 +148,7 @@ impl Users {
         });
     }
 
-    /// True if no page is in memory.
+    /// True if no sorted page is in memory.
     pub fn is_idle(&self) -> bool {
         self.sorted.is_empty()
     }
@@ -152,15 +159,15 @@ impl Users {
     }
 }
 
-/// Fewer users than that are not worth the writing.
+/// A merge of fewer users is not worth the writing.
 const RECENT_MIN: u32 = 65_536;
 
-/// The sorted page that is about an openid.
-fn sorted_page(openid: &[u8], cold: &dyn Cold) -> Result<SortedPage, ColdError> {
+/// The sorted page whose range contains an openid.
+fn sorted_page(openid: &[u8], source: &dyn PageSource) -> Result<SortedPage, PageError> {
     let key = PageKey::SortedUsers;
-    let damaged = |what| ColdError::Damaged(key, crate::Damaged(what));
-    let bytes = cold.sorted_users(openid)?.ok_or(damaged("no page is about an openid"))?;
-    let page = SortedPage::read(bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
+    let damaged = |what| PageError::Damaged(key, crate::Damaged(what));
+    let bytes = source.sorted_users(openid)?.ok_or(damaged("no page is about an openid"))?;
+    let page = SortedPage::read(bytes).map_err(|damage| PageError::Damaged(key, damage))?;
     if page.is_about(openid) { Ok(page) } else { Err(damaged("a page of users is missing")) }
 }
 

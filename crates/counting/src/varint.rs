@@ -1,8 +1,8 @@
-//! Little-endian base-128 numbers, the building block of everything the cube writes.
+//! Little-endian base-128 numbers. All stored formats of this crate use them.
 
 use crate::Damaged;
 
-/// Appends a number, seven bits a byte.
+/// Appends a number, seven bits in each byte.
 pub fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
@@ -11,30 +11,30 @@ pub fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-/// Appends a length and the bytes.
+/// Appends the length of the bytes, then the bytes.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-/// Reads what [`put`] and [`put_bytes`] wrote; every read says [`Damaged`] rather than panics.
+/// Reads what [`put`] and [`put_bytes`] wrote. Damaged bytes give [`Damaged`], never a panic.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    /// Starts at the first of these bytes.
+    /// A reader that starts at the first byte.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { rest: bytes }
     }
 
-    /// True when everything has been read.
+    /// True if all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// All that has not been read.
+    /// The bytes that have not been read.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     /// The next number.
     #[inline]
     pub fn number(&mut self) -> Result<u64, Damaged> {
-        // Most are small, and reading them is what takes time where sets are united.
+        // Most numbers are small, and reading them dominates the time to unite sets.
         match self.rest {
             [byte @ ..0x80, rest @ ..] => {
                 self.rest = rest;
@@ -73,8 +73,8 @@ impl<'a> Reader<'a> {
         Err(Damaged("a number without end"))
     }
 
-    /// The next number, if it fits the type asked for.
-    pub fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
+    /// The next number, converted to the requested type.
+    pub fn number_as<T: TryFrom<u64>>(&mut self) -> Result<T, Damaged> {
         T::try_from(self.number()?).map_err(|_| Damaged("a number out of range"))
     }
 
@@ -90,19 +90,19 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next moment in seconds, eight bytes.
+    /// The next Unix time in seconds, eight bytes.
     pub fn seconds(&mut self) -> Result<i64, Damaged> {
         let bytes = self.take(8)?.try_into().map_err(|_| Damaged("cut short"))?;
         Ok(i64::from_le_bytes(bytes))
     }
 
-    /// The bytes behind a length.
+    /// Reads a length, then that many bytes.
     pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
-        let length = self.small()?;
+        let length = self.number_as()?;
         self.take(length)
     }
 
-    /// The UTF-8 text behind a length.
+    /// Reads a length, then that many bytes of UTF-8.
     pub fn text(&mut self) -> Result<&'a str, Damaged> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("text that is not UTF-8"))
     }

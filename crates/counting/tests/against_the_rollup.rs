@@ -10,7 +10,7 @@ use std::{
 };
 
 use counting::{
-    Account, Cold, ColdError, Content, Kind, Message, PageKey, Period, Piece, Senders, day_of, rollup,
+    Account, Content, Kind, Message, PageError, PageKey, PageSource, Period, Piece, Senders, day_of, rollup,
 };
 use datacube::{Day, Figures, Granularity, Row};
 use proptest::prelude::*;
@@ -18,12 +18,12 @@ use proptest::prelude::*;
 #[derive(Default)]
 struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>, RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>);
 
-impl Cold for Pages {
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+impl PageSource for Pages {
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
         Ok(self.0.borrow().get(&key).cloned())
     }
 
-    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         let below = (Bound::Unbounded, Bound::Included(openid));
         Ok(self.1.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
     }
@@ -216,7 +216,7 @@ impl Run {
         let mut senders = Senders::default();
         for piece in Piece::all(from, to) {
             if !self.account.add_in_memory(piece, &mut senders) {
-                piece.add_cold(&self.pages, &mut senders).unwrap();
+                piece.add_stored(&self.pages, &mut senders).unwrap();
             }
         }
         let new_users = self.account.new_users(from, to, &self.pages).unwrap();

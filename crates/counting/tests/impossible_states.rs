@@ -9,19 +9,19 @@ use std::{
 };
 
 use counting::{
-    Account, Admitted, Cold, ColdError, Content, Counters, Entry, Kind, Message, MessageEntry, PageKey,
+    Account, Admitted, Content, Counters, Entry, Kind, Message, MessageEntry, PageError, PageKey, PageSource,
     Piece, Senders, UNNAMED, day_of, varint::Reader,
 };
 
 #[derive(Default)]
 struct Pages(RefCell<HashMap<PageKey, Vec<u8>>>);
 
-impl Cold for Pages {
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+impl PageSource for Pages {
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
         Ok(self.0.borrow().get(&key).cloned())
     }
 
-    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, _: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         Ok(None)
     }
 }
@@ -80,11 +80,11 @@ fn only_the_last_admitted_message_that_is_not_yet_applied_can_be_reverted() {
 fn a_message_of_an_unknown_user_number_is_damage() {
     let entry = Entry::Message(MessageEntry::new(0, 5, 1, Kind::Text));
     let replayed = Account::default().replay(day_of(START_S), entry, &Pages::default());
-    assert!(matches!(replayed, Err(ColdError::Damaged(PageKey::DayMessages(_), _))), "{replayed:?}");
+    assert!(matches!(replayed, Err(PageError::Damaged(PageKey::DayMessages(_), _))), "{replayed:?}");
     let pages = saved_pages(3);
     pages.0.borrow_mut().remove(&PageKey::Users(0));
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
-    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::DayMessages(_), _))), "{admitted:?}");
+    assert!(matches!(admitted, Err(PageError::Damaged(PageKey::DayMessages(_), _))), "{admitted:?}");
 }
 
 #[test]
@@ -93,12 +93,12 @@ fn user_pages_out_of_sequence_are_damage() {
     let page = pages.page(PageKey::Users(0)).unwrap().unwrap();
     pages.0.borrow_mut().insert(PageKey::Users(1), page.clone());
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
-    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(1), _))), "{admitted:?}");
+    assert!(matches!(admitted, Err(PageError::Damaged(PageKey::Users(1), _))), "{admitted:?}");
     // Behind the number of the first one.
     let twice = [&page[..], &page[2..]].concat();
     pages.0.borrow_mut().insert(PageKey::Users(0), twice);
     let admitted = Account::default().admit(&message(9, 9), 0, &pages);
-    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::Users(0), _))), "{admitted:?}");
+    assert!(matches!(admitted, Err(PageError::Damaged(PageKey::Users(0), _))), "{admitted:?}");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_time_outside_the_calendar_is_an_error_and_not_a_repeat() {
     let (mut account, pages) = (Account::default(), Pages::default());
     for create_time in [i64::MAX, i64::MIN, i64::MAX - 86_400] {
         let admitted = account.admit(&Message { create_time, ..message(1, 1) }, 0, &pages);
-        assert_eq!(admitted, Err(ColdError::OutsideCalendar(create_time)));
+        assert_eq!(admitted, Err(PageError::OutsideCalendar(create_time)));
     }
 }
 
@@ -132,14 +132,14 @@ fn pages_that_were_lost_are_damage_and_not_an_empty_day() {
     for (key, piece) in
         [(PageKey::DaySenders(day), Piece::Day(day)), (PageKey::MonthSenders(month), Piece::Month(month))]
     {
-        let added = piece.add_cold(&lost(key), &mut Senders::default());
-        assert!(matches!(added, Err(ColdError::Damaged(found, _)) if found == key), "{added:?}");
+        let added = piece.add_stored(&lost(key), &mut Senders::default());
+        assert!(matches!(added, Err(PageError::Damaged(found, _)) if found == key), "{added:?}");
     }
     let new_users = Account::default().new_users(day, day, &lost(PageKey::NewUsers));
-    assert!(matches!(new_users, Err(ColdError::Damaged(PageKey::NewUsers, _))), "{new_users:?}");
+    assert!(matches!(new_users, Err(PageError::Damaged(PageKey::NewUsers, _))), "{new_users:?}");
     for key in [PageKey::FirstDays(0), PageKey::NewUsers] {
         let admitted = Account::default().admit(&message(1, 9), 0, &lost(key));
-        assert!(matches!(admitted, Err(ColdError::Damaged(found, _)) if found == key), "{admitted:?}");
+        assert!(matches!(admitted, Err(PageError::Damaged(found, _)) if found == key), "{admitted:?}");
     }
 }
 
@@ -149,5 +149,5 @@ fn a_sorted_page_of_users_that_was_lost_is_damage_and_not_a_new_user() {
     let mut merged = vec![3];
     pages.0.borrow_mut().entry(PageKey::MergedUsers).or_default().append(&mut merged);
     let admitted = Account::default().admit(&message(1, 9), 0, &pages);
-    assert!(matches!(admitted, Err(ColdError::Damaged(PageKey::SortedUsers, _))), "{admitted:?}");
+    assert!(matches!(admitted, Err(PageError::Damaged(PageKey::SortedUsers, _))), "{admitted:?}");
 }

@@ -257,7 +257,7 @@ impl Intake {
             }
             Ok(store::Outcome::Noted) => {
                 self.metrics.callback("aside", reason);
-                self.metrics.kept_aside(reason);
+                self.metrics.quarantined(reason);
                 return Ok(());
             }
             Ok(store::Outcome::Failed(error)) => {

@@ -1,4 +1,6 @@
-//! Where messages become durable and are counted. Knows nothing of HTTP, of signatures or of the clock.
+//! Makes messages durable and counts them. It knows no HTTP and no signatures, and times are passed in as values.
+
+#![warn(missing_docs)]
 
 pub mod metrics;
 pub mod planned_stop;

@@ -1,4 +1,5 @@
-//! What `/metrics` shows, in Prometheus' text format. Labels only ever take values known beforehand.
+//! The metrics of `/metrics`, in the Prometheus text format. All label values are fixed in the code, so their number
+//! is bounded.
 
 use std::{sync::Mutex, time::Duration};
 
@@ -8,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// All metrics.
+/// All metrics of the process. Cheap to update from any thread.
 #[derive(Debug)]
 pub struct Metrics {
     callbacks: Family<CallbackLabels, Counter>,
@@ -28,7 +29,7 @@ pub struct Metrics {
     commit_jobs: Histogram,
     messages: Counter,
     duplicates: Counter,
-    aside: Family<ReasonLabels, Counter>,
+    quarantined: Family<ReasonLabels, Counter>,
     bulk_rejected: Counter,
     queue_depth: Gauge,
     waiting: Gauge,
@@ -81,22 +82,22 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
-/// Sizes read when somebody looks.
+/// Current sizes. They are read when `/metrics` is requested.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Levels {
     /// Jobs that wait for the writer.
     pub queue_depth: usize,
     /// Callbacks that wait for the disk.
     pub waiting: usize,
-    /// Callbacks that are being passed on.
+    /// Callbacks that are being relayed to a target.
     pub relays_waiting: usize,
-    /// Bytes of copies that wait for listeners.
+    /// Bytes of copies that wait for delivery to listeners.
     pub copies_bytes: u64,
     /// Sizes of the store.
     pub sizes: crate::store::Sizes,
     /// Gaps in the coverage of all accounts.
     pub gaps: usize,
-    /// Short planned stops of all accounts that count as covered.
+    /// Short planned stops of all accounts. They count as covered.
     pub bridged_stops: usize,
 }
 
@@ -122,7 +123,7 @@ impl Default for Metrics {
             commit_jobs: Histogram::new(jobs),
             messages: Counter::default(),
             duplicates: Counter::default(),
-            aside: Family::default(),
+            quarantined: Family::default(),
             bulk_rejected: Counter::default(),
             queue_depth: Gauge::default(),
             waiting: Gauge::default(),
@@ -152,13 +153,13 @@ impl Metrics {
         registry.register("relays", relays, self.relays.clone());
         let relay = "Time the target took with a callback that was passed on";
         registry.register_with_unit("relay", relay, Unit::Seconds, self.relay_seconds.clone());
-        registry.register("copies", "Copies for listeners, by what became of them", self.copies.clone());
-        let pushes = "Pushes to third-party platforms, by kind and by what became of them";
+        registry.register("copies", "Copies for listeners, by result", self.copies.clone());
+        let pushes = "Pushes to third-party platforms, by kind and result";
         registry.register("component_pushes", pushes, self.pushes.clone());
         let copies = "Copies that wait for listeners, and events that wait for third-party platforms";
         registry.register_with_unit("copies_waiting", copies, Unit::Bytes, self.copies_bytes.clone());
-        registry.register("gateway", "Calls passed on to WeChat, by result", self.gateway.clone());
-        let gateway = "Time until WeChat's answer to a call that was passed on began";
+        registry.register("gateway", "Calls forwarded to WeChat, by result", self.gateway.clone());
+        let gateway = "Time until WeChat began to answer a forwarded call";
         registry.register_with_unit("gateway", gateway, Unit::Seconds, self.gateway_seconds.clone());
         let fetched = "Real tokens asked for, by mode and result";
         registry.register("real_tokens_fetched", fetched, self.tokens_fetched.clone());
@@ -170,7 +171,11 @@ impl Metrics {
         registry.register("commit_jobs", "Callbacks and bulk chunks in a batch", self.commit_jobs.clone());
         registry.register("messages", "Messages and events counted since the start", self.messages.clone());
         registry.register("duplicates", "Repeats that were not counted again", self.duplicates.clone());
-        registry.register("aside", "Messages kept without being counted, by reason", self.aside.clone());
+        registry.register(
+            "aside",
+            "Messages stored without being counted, by reason",
+            self.quarantined.clone(),
+        );
         registry.register(
             "bulk_rejected_lines",
             "Bulk lines that could not be read",
@@ -192,59 +197,60 @@ impl Metrics {
             self.memory_bytes.clone(),
         );
         registry.register("gaps", "Gaps in the coverage of all accounts", self.gaps.clone());
-        let bridged = "Short planned stops of all accounts that WeChat's repeats bridge";
+        let bridged = "Short planned stops of all accounts, covered by WeChat's retries";
         registry.register("bridged_stops", bridged, self.bridged_stops.clone());
     }
 
-    /// A callback was answered, refused or closed.
+    /// Counts a callback that was answered, refused or closed.
     pub fn callback(&self, result: &'static str, reason: &'static str) {
         self.callbacks.get_or_create(&CallbackLabels { result, reason }).inc();
     }
 
-    /// An interface answered; 0 for success.
+    /// Counts a call of one of the seven interfaces. `errcode` is 0 for success.
     pub fn call(&self, interface: &'static str, errcode: i32) {
         self.calls.get_or_create(&CallLabels { interface, errcode: i64::from(errcode) }).inc();
     }
 
-    /// A cloud call was answered or refused.
+    /// Counts a cloud call that was answered or refused.
     pub fn cloud_call(&self, result: &'static str, reason: &'static str) {
         self.cloud_calls.get_or_create(&CallbackLabels { result, reason }).inc();
     }
 
-    /// An account's operator decided on a consent page, or could not.
+    /// Counts a decision on a consent page, or a failed one.
     pub fn consent(&self, result: &'static str, reason: &'static str) {
         self.consents.get_or_create(&CallbackLabels { result, reason }).inc();
     }
 
-    /// A callback was passed on, or could not be. The status is a class such as `2xx`, or empty.
+    /// Counts a callback that was relayed, or that could not be. `status` is a class such as `2xx`; it is empty if
+    /// there was no response.
     pub fn relayed(&self, result: &'static str, status: &'static str, took: Duration) {
         self.relays.get_or_create(&RelayLabels { result, status }).inc();
         self.relay_seconds.observe(took.as_secs_f64());
     }
 
-    /// Copies for listeners were kept, delivered, or not.
+    /// Counts copies for listeners: stored, delivered, or failed.
     pub fn copied(&self, result: &'static str, copies: u64) {
         self.copies.get_or_create(&ResultLabels { result }).inc_by(copies);
     }
 
-    /// A push to a third-party platform was kept, delivered, or not.
+    /// Counts a push to a third-party platform: stored, delivered, or failed.
     pub fn pushed(&self, kind: &'static str, result: &'static str) {
         self.pushes.get_or_create(&PushLabels { kind, result }).inc();
     }
 
-    /// A call was passed on to WeChat, or could not be.
+    /// Counts a call that was forwarded to WeChat, or that could not be.
     pub fn passed_on(&self, result: &'static str, took: Duration) {
         self.gateway.get_or_create(&ResultLabels { result }).inc();
         self.gateway_seconds.observe(took.as_secs_f64());
     }
 
-    /// A real token was asked for.
+    /// Counts a request for a real token. `is_there`: a token was returned.
     pub fn token_fetched(&self, mode: &'static str, is_there: bool) {
         let result = if is_there { "fetched" } else { "failed" };
         self.tokens_fetched.get_or_create(&TokenLabels { mode, result }).inc();
     }
 
-    /// A batch was written, or could not be.
+    /// Counts a batch of the writer. `jobs`: callbacks and bulk chunks in it.
     pub fn commit(&self, took: Duration, jobs: usize, is_durable: bool) {
         let result = if is_durable { "durable" } else { "failed" };
         self.commits.get_or_create(&ResultLabels { result }).inc();
@@ -252,27 +258,27 @@ impl Metrics {
         self.commit_jobs.observe(f64::from(u32::try_from(jobs).unwrap_or(u32::MAX)));
     }
 
-    /// Messages were counted.
+    /// Counts messages and events that were new.
     pub fn counted(&self, messages: usize) {
         self.messages.inc_by(messages as u64);
     }
 
-    /// Repeats came.
+    /// Counts repeats. They do not change any figure.
     pub fn repeated(&self, messages: usize) {
         self.duplicates.inc_by(messages as u64);
     }
 
-    /// A message was kept aside.
-    pub fn kept_aside(&self, reason: &'static str) {
-        self.aside.get_or_create(&ReasonLabels { reason }).inc();
+    /// Counts a message that was stored without being counted.
+    pub fn quarantined(&self, reason: &'static str) {
+        self.quarantined.get_or_create(&ReasonLabels { reason }).inc();
     }
 
-    /// Bulk lines were rejected.
+    /// Counts lines of a bulk upload that could not be read.
     pub fn rejected(&self, lines: usize) {
         self.bulk_rejected.inc_by(lines as u64);
     }
 
-    /// Everything as text.
+    /// All metrics in the Prometheus text format.
     pub fn text(&self, levels: Levels) -> String {
         let set = |gauge: &Gauge, value: u64| {
             let _ = gauge.set(i64::try_from(value).unwrap_or(i64::MAX));

@@ -1,97 +1,106 @@
-//! Planned stops: the mark that is written at the end, and what the next start makes of it. Pure.
+//! Planned stops. The process writes an end mark when it stops, and the next start decides from it whether there is a
+//! gap. Pure.
 
 use serde::{Deserialize, Serialize};
 use system::clock::Moment;
 
 use crate::store::{Change, Store};
 
-/// The fact that holds the mark. The next start removes it before it takes a connection.
+/// Key of the fact that holds the mark. The next start removes it before it accepts a connection.
 const FACT: &str = "planned_stop";
-/// The machine's time may differ by so many seconds from the time that went by; otherwise it was set meanwhile.
+/// Allowed difference in seconds between wall clock and boot clock. If it is larger, the wall clock was set during the
+/// stop.
 const DRIFT_S_MAX: i64 = 2;
 
-/// A stop in which every connection that was accepted was served.
+/// Proof of a planned stop: every accepted connection was served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndMark {
-    /// The boot of the machine; another one has another clock since the boot, and other sockets.
+    /// Id of the boot. After another boot `boot_ms` and `socket` mean nothing.
     boot_id: Option<String>,
-    /// When the last connection was accepted, since the boot.
+    /// When the last connection was accepted, in milliseconds since the boot.
     boot_ms: u64,
-    /// The same in Unix seconds; covered until then.
+    /// When the last connection was accepted, in Unix seconds. Time is covered until then.
     end_s: i64,
-    /// The listening socket's inode.
+    /// Inode of the listening socket, if there is one.
     socket: Option<u64>,
 }
 
-/// What a planned stop was.
+/// How a stop counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// The listening socket stayed open: connections waited in it.
-    Kept { end_s: i64 },
-    /// Nobody listened for a short time.
-    Bridged { end_s: i64 },
-    /// No planned stop, or one that proves nothing; why.
+pub enum PlannedStop {
+    /// The listening socket stayed open and connections waited in it. No gap.
+    SocketKept {
+        /// Unix seconds until which the last process covered time.
+        end_s: i64,
+    },
+    /// No socket was open for a short time. WeChat's retries cover it, so there is no gap.
+    Bridged {
+        /// Unix seconds until which the last process covered time.
+        end_s: i64,
+    },
+    /// There was no planned stop, or it proves nothing. The text says why.
     Unproven(&'static str),
 }
 
-/// The socket that connections are taken from.
+/// The socket that accepts connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListeningSocket {
-    /// Its inode, which it keeps while any process has it open.
+    /// Its inode. It stays the same while any process has the socket open.
     pub inode: Option<u64>,
-    /// It was open before this process began.
+    /// The socket was already open when this process started.
     pub is_handed_over: bool,
 }
 
 impl EndMark {
-    /// Of a stop that accepted its last connection then.
+    /// The mark of a stop that accepted its last connection at `last_accept`. `end_s`: covered until then, in Unix
+    /// seconds.
     pub fn new(last_accept: &Moment, end_s: i64, socket: Option<u64>) -> EndMark {
         let boot_id = last_accept.boot_id.as_deref().map(str::to_owned);
         EndMark { boot_id, boot_ms: last_accept.boot_ms, end_s, socket }
     }
 
-    /// The mark that the last process left.
-    pub fn of(store: &Store) -> Option<EndMark> {
+    /// Reads the mark of the last process, if it left one.
+    pub fn load(store: &Store) -> Option<EndMark> {
         let (_, value) = store.facts(FACT).into_iter().find(|(key, _)| key == FACT)?;
         serde_json::from_slice(&value).ok()
     }
 
-    /// Leaves the mark.
-    pub fn written(&self) -> Option<Change> {
+    /// The change that stores the mark.
+    pub fn to_change(&self) -> Option<Change> {
         let value = serde_json::to_vec(self).ok()?;
         Some(Change::Fact { key: FACT.to_owned(), value: Some(value) })
     }
 
-    /// Removes it: no later start may build on it.
-    pub fn removed() -> Change {
+    /// The change that removes the mark, so that no later start relies on it.
+    pub fn removal() -> Change {
         Change::Fact { key: FACT.to_owned(), value: None }
     }
 
-    /// How long nobody accepted connections, if both moments are of one boot.
+    /// How long no connection was accepted, in milliseconds. None if both times are not of the same boot.
     fn stopped_ms(&self, now: &Moment) -> Option<u64> {
         let is_same_boot = self.boot_id.is_some() && self.boot_id.as_deref() == now.boot_id.as_deref();
         now.boot_ms.checked_sub(self.boot_ms).filter(|_| is_same_boot)
     }
 
-    /// What the stop was, now that connections are accepted again. `bridge_s`: how long it may have taken.
-    pub fn stop(&self, now: &Moment, socket: ListeningSocket, bridge_s: u32) -> Stop {
+    /// Classifies the stop at the next start. `bridge_s`: how many seconds the stop may have taken.
+    pub fn classify(&self, now: &Moment, socket: ListeningSocket, bridge_s: u32) -> PlannedStop {
         if bridge_s == 0 {
-            return Stop::Unproven("bridge_s is 0");
+            return PlannedStop::Unproven("bridge_s is 0");
         }
         let Some(stopped_ms) = self.stopped_ms(now) else {
-            return Stop::Unproven("the machine was started anew, or does not tell");
+            return PlannedStop::Unproven("the machine was restarted, or its boot id is unknown");
         };
         if stopped_ms > u64::from(bridge_s) * 1000 {
-            return Stop::Unproven("the stop took longer than bridge_s");
+            return PlannedStop::Unproven("the stop took longer than bridge_s");
         }
         let stopped_s = i64::try_from(stopped_ms / 1000).unwrap_or(i64::MAX);
         let drift_s = now.unix_s.saturating_sub(self.end_s).saturating_sub(stopped_s);
         if drift_s.abs() > DRIFT_S_MAX {
-            return Stop::Unproven("the machine's time was set meanwhile");
+            return PlannedStop::Unproven("the machine's clock was set during the stop");
         }
         let end_s = self.end_s;
         let is_same = socket.is_handed_over && socket.inode.is_some() && socket.inode == self.socket;
-        if is_same { Stop::Kept { end_s } } else { Stop::Bridged { end_s } }
+        if is_same { PlannedStop::SocketKept { end_s } } else { PlannedStop::Bridged { end_s } }
     }
 }
 
@@ -117,17 +126,21 @@ mod tests {
     fn only_the_same_socket_within_the_time_on_the_same_boot_leaves_no_gap() {
         let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
         let own = ListeningSocket { inode: Some(7), is_handed_over: false };
-        let (is_kept, is_bridged) = (Stop::Kept { end_s: END_S }, Stop::Bridged { end_s: END_S });
-        assert_eq!(end.stop(&after(0), kept(7), 4), is_kept);
-        assert_eq!(end.stop(&after(4000), kept(7), 4), is_kept);
-        assert_eq!(end.stop(&after(4000), kept(8), 4), is_bridged, "another socket");
+        let (is_kept, is_bridged) =
+            (PlannedStop::SocketKept { end_s: END_S }, PlannedStop::Bridged { end_s: END_S });
+        assert_eq!(end.classify(&after(0), kept(7), 4), is_kept);
+        assert_eq!(end.classify(&after(4000), kept(7), 4), is_kept);
+        assert_eq!(end.classify(&after(4000), kept(8), 4), is_bridged, "another socket");
         assert_eq!(
-            end.stop(&after(4000), own, 4),
+            end.classify(&after(4000), own, 4),
             is_bridged,
             "a socket of its own with a number used again"
         );
         let is_unproven = |now: &Moment, socket, bridge_s| {
-            assert!(matches!(end.stop(now, socket, bridge_s), Stop::Unproven(_)), "{now:?} {bridge_s}");
+            assert!(
+                matches!(end.classify(now, socket, bridge_s), PlannedStop::Unproven(_)),
+                "{now:?} {bridge_s}"
+            );
         };
         for socket in [kept(7), kept(8), own] {
             is_unproven(&after(0), socket, 0);
@@ -141,17 +154,17 @@ mod tests {
         }
         let nameless = EndMark { socket: None, ..end.clone() };
         let unknown = ListeningSocket { inode: None, is_handed_over: true };
-        assert_eq!(nameless.stop(&after(0), unknown, 4), is_bridged);
+        assert_eq!(nameless.classify(&after(0), unknown, 4), is_bridged);
     }
 
     #[test]
     fn a_mark_is_read_as_it_was_written_and_only_until_it_is_removed() {
         let store = Store::Memory(crate::store::Memory::default());
         let end = EndMark::new(&moment("a", 0, END_S), END_S, Some(7));
-        assert_eq!(EndMark::of(&store), None);
-        store.commit(&[end.written().unwrap()]).unwrap();
-        assert_eq!(EndMark::of(&store), Some(end));
-        store.commit(&[EndMark::removed()]).unwrap();
-        assert_eq!(EndMark::of(&store), None);
+        assert_eq!(EndMark::load(&store), None);
+        store.commit(&[end.to_change().unwrap()]).unwrap();
+        assert_eq!(EndMark::load(&store), Some(end));
+        store.commit(&[EndMark::removal()]).unwrap();
+        assert_eq!(EndMark::load(&store), None);
     }
 }

@@ -1,5 +1,5 @@
-//! Where messages become durable and are counted. Knows accounts, messages, coverage and small facts (such as
-//! tokens); knows nothing of HTTP, of signatures or of the clock: moments come in as values.
+//! Stores: they make messages durable and count them. They know accounts, messages, coverage and small facts such as
+//! tokens. They know no HTTP and no signatures, and times are passed in as values.
 
 mod embedded;
 mod memory;
@@ -14,45 +14,49 @@ use serde::{Deserialize, Serialize};
 pub use embedded::{Embedded, Options, disk};
 pub use memory::Memory;
 
-/// The number a store gave an account.
+/// The number that a store assigned to an account, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountNumber(pub u32);
 
 impl AccountNumber {
-    /// The number of the account at this place of a list that has less than 2^32.
+    /// The number of the account at this index of a list with less than 2^32 accounts.
     fn at(place: usize) -> AccountNumber {
         let Ok(number) = u32::try_from(place) else { unreachable!("2^32 accounts fit into no memory") };
         AccountNumber(number)
     }
 }
 
-/// Something to make durable.
+/// A change to make durable. Times are Unix seconds; stretches are `[from_s, to_s)`.
+#[allow(missing_docs, reason = "each variant explains its fields")]
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// A message to count once.
+    /// Counts a message, unless it is a repeat.
     Message { account: AccountNumber, message: Message },
-    /// A message to keep without counting it.
-    Aside { account: AccountNumber, aside: Aside },
-    /// Something of this stretch of time was not taken, for this reason.
+    /// Stores a message without counting it.
+    Quarantine { account: AccountNumber, message: QuarantinedMessage },
+    /// Messages of this stretch were lost, for this reason. It becomes a gap.
     Lose { account: AccountNumber, from_s: i64, to_s: i64, reason: Reason },
-    /// Everything of this stretch of time was taken.
+    /// All messages of this stretch were received. It becomes covered.
     Claim { account: AccountNumber, from_s: i64, to_s: i64 },
-    /// Messages of these accounts, and of no others, are taken from now on; why they were not since the last mark.
+    /// From `at_s` on exactly these accounts receive messages. `reason`: why they received none since the last mark.
     Serve { at_s: i64, accounts: Vec<AccountNumber>, reason: Reason },
-    /// The same after a planned stop in which none was lost; the mark before it was at `end_s`.
+    /// Like `Serve`, after a planned stop that lost no message. The mark before it was at `end_s`.
     Resume { end_s: i64, at_s: i64, accounts: Vec<AccountNumber>, is_bridged: bool },
-    /// Messages of this account, too, are taken from now on; nothing changes for the others.
+    /// From `at_s` on this account receives messages, too. The other accounts do not change.
     Begin { at_s: i64, account: AccountNumber },
-    /// Messages of this account are not taken any more.
+    /// This account receives no more messages.
     Cease { account: AccountNumber },
-    /// Everything of the accounts being served was taken until now.
+    /// All messages of the served accounts were received until `at_s`.
     Mark { at_s: i64 },
-    /// A small value by name; none removes it.
+    /// Sets a fact. No value removes it.
     Fact { key: String, value: Option<Vec<u8>> },
 }
 
 impl Change {
-    /// A fact as JSON. What cannot be JSON must not pass for a fact that is removed.
+    /// Sets a fact to a value in JSON.
+    ///
+    /// # Panics
+    /// If JSON cannot express the value. Without the panic the fact would be removed.
     pub fn fact(key: String, value: &impl Serialize) -> Change {
         match serde_json::to_vec(value) {
             Ok(value) => Change::Fact { key, value: Some(value) },
@@ -61,21 +65,21 @@ impl Change {
     }
 }
 
-/// What became of a [`Change`], durably.
+/// The result of a [`Change`]. It is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The message counts.
+    /// The message was counted.
     Counted,
-    /// The same message was there already.
+    /// The message was already stored.
     Repeat,
-    /// It was kept or noted.
+    /// The change was stored. It counts no message.
     Noted,
-    /// This change, and only it, could not be taken.
+    /// Only this change was rejected. The text says why.
     Failed(String),
 }
 
 impl Outcome {
-    /// An error if the change was not taken.
+    /// An error if the change was rejected.
     pub fn taken(&self) -> Result<(), NotDurable> {
         match self {
             Outcome::Counted | Outcome::Repeat | Outcome::Noted => Ok(()),
@@ -84,7 +88,7 @@ impl Outcome {
     }
 }
 
-/// A number that this store gave no account.
+/// This store has no account with this number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no account with the number {0}")]
 pub struct UnknownAccount(pub u32);
@@ -95,108 +99,109 @@ impl From<UnknownAccount> for Outcome {
     }
 }
 
-/// A message that is kept and not counted.
+/// A message that is stored and not counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Aside {
-    /// Why, as in the metrics.
+pub struct QuarantinedMessage {
+    /// Why it is not counted; the label value of the metrics.
     pub reason: String,
     /// `FromUserName`
     pub user: String,
     /// `CreateTime`, Unix seconds.
     pub create_time: i64,
-    /// `MsgType`, as the own statistics name it.
+    /// `MsgType`, as the statistics API names it.
     pub msg_type: String,
-    /// `MsgId`; of an event its `MsgID`, if it carries one.
+    /// `MsgId`. For events: `MsgID`, if the event has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub msg_id: Option<u64>,
     /// `Event`; none for messages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// Tells events of one user and second apart without keeping their EventKey.
+    /// A digest of the event. It distinguishes events of the same user and second without storing the EventKey.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_digest: Option<String>,
 }
 
-impl Aside {
-    /// An event with a MsgID as former versions kept it, which did not read that.
-    pub fn without_event_msg_id(&self) -> Option<Aside> {
+impl QuarantinedMessage {
+    /// The event as former versions stored it: without its MsgID, which they did not read. None for other messages.
+    pub fn without_event_msg_id(&self) -> Option<QuarantinedMessage> {
         let has_one = self.event.is_some() && self.msg_id.is_some();
-        has_one.then(|| Aside { msg_id: None, ..self.clone() })
+        has_one.then(|| QuarantinedMessage { msg_id: None, ..self.clone() })
     }
 }
 
-/// Why nothing of a batch became durable.
+/// No change of a batch became durable, for this reason.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot make messages durable: {0}")]
 pub struct NotDurable(pub String);
 
-/// Why a store cannot be opened or read.
+/// A store cannot be opened or read.
+#[allow(missing_docs, reason = "the error texts name the fields")]
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The folder is in use.
+    /// Another process has locked the folder.
     #[error("{0} is in use by another msgcube; stop that one, or give this one a data_dir of its own")]
     InUse(PathBuf),
-    /// A file or folder cannot be used.
+    /// A file or folder cannot be read or written.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
-    /// The log was lost.
+    /// A log file that should exist is missing. `folder` is the log folder.
     #[error(
         "{path} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {folder} && touch {path}"
     )]
     LogMissing { path: PathBuf, folder: PathBuf },
-    /// What is on disk makes no sense.
+    /// Data on disk is damaged.
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
     Damaged { path: PathBuf, what: String },
-    /// It was written by a newer version.
+    /// A newer version wrote the data.
     #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
     NewerFormat { path: PathBuf, found: u32, known: u32 },
-    /// The same, where the folder says which version wrote it.
+    /// A newer version wrote the data, and the folder says which one.
     #[error("{path} has format {found}, this version reads up to {known}; use msgcube {version} or newer")]
     NewerFormatOf { path: PathBuf, found: u32, known: u32, version: String },
-    /// The page store failed.
+    /// The page store (redb) failed.
     #[error("the page store in {path}: {what}")]
     Pages { path: PathBuf, what: String },
-    /// One question could not be answered.
+    /// A page could not be read, so one query fails.
     #[error("{path}: {source}")]
-    Cold { path: PathBuf, source: counting::ColdError },
-    /// A question about no account.
+    Page { path: PathBuf, source: counting::PageError },
+    /// The query names an unknown account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
 }
 
-/// What the own statistics say of one stretch of time.
+/// The figures of one stretch of time, for the statistics API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Slice {
-    /// Kinds that have messages, in order.
+    /// Figures by kind of message. Kinds without messages are absent.
     pub by_kind: BTreeMap<counting::Kind, KindFigures>,
-    /// Different users over the counted types.
+    /// Different users of all counted types together.
     pub users_counted: u64,
-    /// Messages of the counted types.
+    /// Messages of all counted types together.
     pub messages_counted: u64,
 }
 
-/// Users whose first message of a counted type lies in a stretch of days.
+/// Users whose first counted message lies in a range of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewUsers {
-    /// How many. A late message that is earlier than a user's first one moves that user to its day.
+    /// The number of users. A late message that is earlier than a user's first one moves the user to its day.
     pub users: u64,
-    /// The account was counted for less than [`DAYS_BEFORE_NEW`] days before the stretch, so that most users are new
-    /// to msgcube and not to the account.
+    /// Counting began less than [`DAYS_BEFORE_NEW`] days before the range. Then most of the users are new to msgcube,
+    /// but not to the account.
     pub is_early: bool,
 }
 
-/// So many days of counting make it likely that whoever is new to msgcube is new to the account.
+/// After this many days of counting, a user who is new to msgcube is probably new to the account.
 pub const DAYS_BEFORE_NEW: i32 = 28;
 
 impl NewUsers {
-    /// `first_day`: of the account's first counted message. `since_s`: from when on its messages were taken.
+    /// `first_day`: the day of the account's first counted message. `since_s`: since when its messages are received.
     fn new(users: u64, from: Day, first_day: Option<Day>, since_s: Option<i64>) -> NewUsers {
         let counted_from = first_day.into_iter().chain(since_s.map(day_of)).min();
         NewUsers { users, is_early: counted_from.is_none_or(|day| from < day.plus_days(DAYS_BEFORE_NEW)) }
     }
 }
 
-/// Sizes for the metrics.
+/// Sizes of a store in bytes, for the metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sizes {
     /// Bytes of log that a restart would replay.
@@ -207,10 +212,10 @@ pub struct Sizes {
     pub memory_bytes: u64,
 }
 
-/// A store. The set of stores is closed, so this is an enum and not a trait.
+/// A store. The set of stores is fixed, so this is an enum and not a trait.
 #[derive(Debug)]
 pub enum Store {
-    /// The plain model, for tests and trials: slow, forgets everything at the end.
+    /// The plain model, for tests and trials. It is slow and keeps nothing after the end.
     Memory(Memory),
     /// Log and pages in a folder.
     Embedded(Box<Embedded>),
@@ -226,22 +231,23 @@ macro_rules! on_each {
 }
 
 impl Store {
-    /// The number of an account, given durably when it is new.
+    /// The number of an account. A new account is made durable first. Blocks for the disk.
     pub fn account(&self, appid: &str) -> Result<AccountNumber, NotDurable> {
         on_each!(self, store => store.account(appid))
     }
 
-    /// The same without a word to the disk: a new number becomes durable with the first change that comes after it.
+    /// The number of an account, without access to the disk. A new account becomes durable with the next change.
     pub fn reserve(&self, appid: &str) -> AccountNumber {
         on_each!(self, store => store.reserve(appid))
     }
 
-    /// Makes changes durable, all or none, then applies them; an outcome for each. Blocks for the disk.
+    /// Makes changes durable, all or none, then applies them. Returns one outcome for each change. Blocks for the
+    /// disk.
     pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
         on_each!(self, store => store.commit(changes))
     }
 
-    /// The rows of one of the seven interfaces for these periods, in their order.
+    /// The rows of one of the seven interfaces, in the order of `periods`.
     pub fn rows(
         &self,
         account: AccountNumber,
@@ -256,32 +262,37 @@ impl Store {
         on_each!(self, store => store.slice(account, span))
     }
 
-    /// How many users are new in the days from…to. The others of the same days have written before.
+    /// The users whose first counted message lies in the days from…to, both included.
     pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
         on_each!(self, store => store.new_users(account, from, to))
     }
 
-    /// Looks at an account's coverage.
+    /// Passes an account's coverage to `look`, under its lock.
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
         on_each!(self, store => store.coverage(account, look))
     }
 
-    /// The newest messages kept aside, newest CreateTime first, at most `limit`.
-    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        on_each!(self, store => store.asides(account, limit))
+    /// The quarantined messages with the newest CreateTime, newest first, at most `limit`.
+    pub fn quarantined_messages(
+        &self,
+        account: AccountNumber,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedMessage>, StoreError> {
+        on_each!(self, store => store.quarantined_messages(account, limit))
     }
 
-    /// The facts whose key starts so.
+    /// The facts whose key starts with `prefix`.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         on_each!(self, store => store.facts(prefix))
     }
 
-    /// True if nothing ever became durable in it.
+    /// True if nothing was ever stored in it.
     pub fn is_blank(&self) -> bool {
         on_each!(self, store => store.is_blank())
     }
 
-    /// Work that can wait: saves pages so that a restart stays short and memory bounded. `now` saves in any case.
+    /// Saves pages and frees memory if it is time to. This keeps a restart short and memory bounded. `now`: saves in
+    /// any case.
     pub fn maintain(&self, now: bool) -> Result<(), StoreError> {
         match self {
             Store::Memory(_) => Ok(()),

@@ -1,5 +1,5 @@
-//! The way of a message to the disk: a bounded queue, one writer, one durable commit a batch, then every waiter is
-//! told. Also keeps the durable mark up to which everything was taken.
+//! Writes messages to disk: a bounded queue, one writer thread, one durable commit for each batch. After the commit
+//! the waiters are notified. The writer also moves the durable mark until which all messages were received.
 
 mod begin;
 mod commit_loop;
@@ -27,67 +27,68 @@ use crate::{
     store::{AccountNumber, Change, NotDurable, Outcome, Store},
 };
 
-/// The waiting end of the writer. Cheap to clone.
+/// The handle that callers use to send changes to the writer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
 }
 
-/// The writer's threads; joined at the end.
+/// The threads of the writer. [`Writer::stop`] joins them.
 #[derive(Debug)]
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterShared {
     store: Arc<Store>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    queue: Mutex<Queue>,
+    queue: Mutex<WriteQueue>,
     wake: Condvar,
-    /// Wakes whoever only waits for the end.
+    /// Wakes the maintenance thread at the end.
     end: Condvar,
-    /// Why nothing can be made durable at the moment.
+    /// Why commits fail at the moment.
     fault: Mutex<Option<String>>,
     is_faulty: AtomicBool,
-    /// Since when the commit runs that is running.
+    /// Start of the running commit.
     committing: Mutex<Option<Stopwatch>>,
-    /// Takes over telling many waiters; none outside of a runtime.
-    teller: Option<mpsc::UnboundedSender<Told>>,
+    /// Notifies many waiters from the async runtime. None outside of a runtime.
+    notifier: Option<mpsc::UnboundedSender<Notification>>,
 }
 
-/// Tells the waiters of a batch.
-type Told = Box<dyn FnOnce() + Send>;
+/// Notifies the waiters of one batch.
+type Notification = Box<dyn FnOnce() + Send>;
 
-/// Jobs in the queue; with the batch being written, twice as many wait. Further callbacks are closed at once.
+/// Limit of jobs in the queue. As many may be in the batch that is being written. Callbacks above the limit are closed
+/// at once.
 const JOBS_MAX: usize = 4096;
-/// A commit that runs for longer is a fault.
+/// A commit that takes longer is reported as a fault.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Of each account, from and until these seconds.
+/// Lost stretches of time by account.
 type Losses = HashMap<AccountNumber, Vec<Gap>, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WriteQueue {
     jobs: Vec<Job>,
-    /// Stretches to take out of the coverage with the next mark.
+    /// Stretches to remove from the coverage with the next batch.
     losses: Losses,
-    /// Accounts whose messages are taken.
+    /// Accounts that receive messages.
     served: Vec<AccountNumber>,
-    /// The list is to be written with the next batch, and why nothing was taken since the last mark.
+    /// If set, the next batch writes `served`. The reason says why no messages were received since the last mark.
     serve: Option<Reason>,
-    /// Messages are taken, or will be as soon as that is durable.
+    /// Messages are received, or will be as soon as the start is durable.
     has_begun: bool,
-    /// The inode of the socket that they come through.
+    /// Inode of the listening socket.
     socket: Option<u64>,
-    /// When the last connection was taken, in a planned stop.
+    /// In a planned stop: when the last connection was accepted.
     last_accept: Option<Moment>,
     stopping: bool,
 }
 
-/// Changes that are made durable together, and who waits for them.
+/// Changes to make durable together, and the waiter for their outcomes.
 #[derive(Debug)]
 enum Job {
     One(Change, oneshot::Sender<Result<Outcome, NotDurable>>),
@@ -95,7 +96,7 @@ enum Job {
 }
 
 impl Ingest {
-    /// Starts the writer. Messages of these accounts are taken from now on.
+    /// Starts the writer. These accounts receive messages from now on.
     pub fn start(
         store: Arc<Store>,
         clock: Clock,
@@ -107,16 +108,16 @@ impl Ingest {
         (ingest, writer)
     }
 
-    /// Starts the writer. Messages of these accounts are taken as soon as somebody begins, which does not cover the time
-    /// until then.
+    /// Starts the writer. These accounts receive messages after a later call of `begin` or `begin_anew`. Time before
+    /// that call is not covered.
     pub fn prepare(
         store: Arc<Store>,
         clock: Clock,
         metrics: Arc<Metrics>,
         served: Vec<AccountNumber>,
     ) -> (Ingest, Writer) {
-        let queue = Mutex::new(Queue { served, ..Queue::default() });
-        let shared = Arc::new(Shared {
+        let queue = Mutex::new(WriteQueue { served, ..WriteQueue::default() });
+        let shared = Arc::new(WriterShared {
             store,
             clock,
             metrics,
@@ -126,7 +127,7 @@ impl Ingest {
             fault: Mutex::new(None),
             is_faulty: AtomicBool::new(false),
             committing: Mutex::new(None),
-            teller: start_teller(),
+            notifier: start_notifier(),
         });
         let threads = vec![
             std::thread::spawn({
@@ -147,12 +148,12 @@ impl Ingest {
         (Ingest { shared: shared.clone() }, Writer { shared, threads })
     }
 
-    /// Makes one change durable. Dropping the future does not take the change back.
+    /// Makes one change durable. Dropping the future does not cancel the change.
     pub async fn submit(&self, change: Change) -> Result<Outcome, NotDurable> {
         self.enqueue(change)?.await
     }
 
-    /// The same in two steps. The future only waits: the change is in the queue already.
+    /// Puts one change into the queue. The future waits until it is durable. Changes keep the order of these calls.
     pub fn enqueue(
         &self,
         change: Change,
@@ -162,7 +163,7 @@ impl Ingest {
         Ok(async { receiver.await.unwrap_or_else(|_| Err(stopped())) })
     }
 
-    /// Makes several changes durable together. The future only waits: the changes are in the queue already.
+    /// Puts several changes into the queue as one unit. The future waits until they are durable.
     pub fn submit_all(
         &self,
         changes: Vec<Change>,
@@ -178,10 +179,10 @@ impl Ingest {
             return Err(stopped());
         }
         if queue.jobs.len() >= JOBS_MAX {
-            return Err(NotDurable(format!("{JOBS_MAX} batches wait for the disk already")));
+            return Err(NotDurable(format!("{JOBS_MAX} jobs already wait for the disk")));
         }
         queue.jobs.push(job);
-        // Only the first of a batch finds the writer asleep.
+        // The writer only sleeps while the queue is empty, so only the first job wakes it.
         let first = queue.jobs.len() == 1;
         drop(queue);
         if first {
@@ -190,12 +191,12 @@ impl Ingest {
         Ok(())
     }
 
-    /// Takes a stretch of time out of an account's coverage, durably with the next mark.
+    /// Removes a stretch, in Unix seconds, from an account's coverage. It becomes durable with the next batch.
     pub fn lose(&self, account: AccountNumber, from_s: i64, to_s: i64, reason: Reason) {
         lock(&self.shared.queue).lose(account, Gap { from_s, to_s, reason });
     }
 
-    /// Why nothing can be made durable at the moment, if so.
+    /// Why commits fail or hang at the moment. None if they work.
     pub fn fault(&self) -> Option<String> {
         let running = lock(&self.shared.committing).map(|stopwatch| stopwatch.elapsed());
         match running.filter(|running| *running > COMMIT_TIME_MAX) {
@@ -204,13 +205,13 @@ impl Ingest {
         }
     }
 
-    /// Takes this second out of the coverage of all accounts.
+    /// Removes the current second from the coverage of all served accounts.
     pub fn lose_all(&self, reason: &Reason) {
         let now_s = self.shared.clock.now_s();
         self.lose_all_between(now_s, now_s + 1, reason);
     }
 
-    /// The same of these seconds.
+    /// Removes these Unix seconds from the coverage of all served accounts.
     pub fn lose_all_between(&self, from_s: i64, to_s: i64, reason: &Reason) {
         let mut queue = lock(&self.shared.queue);
         for account in queue.served.clone() {
@@ -218,8 +219,8 @@ impl Ingest {
         }
     }
 
-    /// Adds an account to those whose messages are taken, or takes it out, durably together with these changes.
-    /// Nothing of it holds if they do not become durable.
+    /// Starts or stops serving an account, durably together with these changes. If they do not become durable, nothing
+    /// changes.
     pub async fn serve(
         &self,
         account: AccountNumber,
@@ -233,7 +234,8 @@ impl Ingest {
         done.map(drop)
     }
 
-    /// The same in two steps. Whoever finds that it did not become durable says what holds then, by `set_served`.
+    /// Like `serve`, in two steps. If the future returns an error, the caller must call `set_served` with the state
+    /// that holds then.
     pub fn enqueue_serving(
         &self,
         account: AccountNumber,
@@ -243,18 +245,18 @@ impl Ingest {
         self.enqueue_serving_all(&[(account, takes_messages)], changes)
     }
 
-    /// The same for several accounts, in one frame.
+    /// Like `enqueue_serving`, for several accounts in one frame.
     pub fn enqueue_serving_all(
         &self,
         accounts: &[(AccountNumber, bool)],
         mut changes: Vec<Change>,
     ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
-        // The second that has begun is not covered as a whole.
+        // The current second has partly passed, so covering starts with the next one.
         let at_s = self.shared.clock.now_s() + 1;
         changes.extend(accounts.iter().map(|&(account, takes_messages)| {
             if takes_messages { Change::Begin { at_s, account } } else { Change::Cease { account } }
         }));
-        // Before the commit: a fault meanwhile makes the writer begin anew with the whole list.
+        // This must come before the commit. After a fault the writer starts serving with the whole list.
         lock(&self.shared.queue).set_served(accounts);
         let waiting = self.submit_all(changes);
         if waiting.is_err() {
@@ -264,39 +266,39 @@ impl Ingest {
         let waiting = waiting?;
         Ok(async {
             let outcomes = waiting.await?;
-            // Of whatever else is in there, who waits for it sees to it.
+            // Only the last change, which concerns serving, is checked here. The caller checks its own changes.
             outcomes.iter().last().map_or(Ok(()), Outcome::taken)?;
             Ok(outcomes)
         })
     }
 
-    /// Adds an account to those whose messages are taken, or takes it out, with the next batch.
+    /// Starts or stops serving an account with the next batch.
     pub fn set_served(&self, account: AccountNumber, takes_messages: bool) {
         self.set_all_served(&[(account, takes_messages)]);
     }
 
-    /// The same for several accounts.
+    /// Like `set_served`, for several accounts.
     pub fn set_all_served(&self, accounts: &[(AccountNumber, bool)]) {
         let mut queue = lock(&self.shared.queue);
         queue.set_served(accounts);
-        // The writer may have begun anew with the other list meanwhile.
+        // The writer may have started serving with the former list after a fault.
         queue.serve_anew(Reason::NotDurable);
     }
 
-    /// How many jobs wait.
+    /// Number of jobs in the queue.
     pub fn depth(&self) -> usize {
         lock(&self.shared.queue).jobs.len()
     }
 }
 
-impl Queue {
+impl WriteQueue {
     fn set_served(&mut self, accounts: &[(AccountNumber, bool)]) {
         let named: HashSet<AccountNumber> = accounts.iter().map(|(account, _)| *account).collect();
         self.served.retain(|served| !named.contains(served));
         self.served.extend(accounts.iter().filter(|(_, is_served)| *is_served).map(|(account, _)| *account));
     }
 
-    /// Serves all anew with the next batch, unless nobody has begun at all.
+    /// Makes the next batch serve all accounts again, if serving has begun at all.
     fn serve_anew(&mut self, reason: Reason) {
         if self.has_begun {
             self.serve.get_or_insert(reason);
@@ -317,14 +319,14 @@ impl Queue {
 }
 
 impl Writer {
-    /// Commits what waits, marks the time, saves the pages, and ends the threads.
+    /// Commits the waiting changes, moves the mark, saves the pages and joins the threads.
     pub fn stop(self) {
         lock(&self.shared.queue).stopping = true;
         self.shared.wake.notify_all();
         self.shared.end.notify_all();
         for thread in self.threads {
             if thread.join().is_err() {
-                tracing::error!("a thread of the store ended in a panic");
+                tracing::error!("a thread of the writer panicked");
             }
         }
         if let Err(error) = self.shared.store.maintain(true) {
@@ -333,42 +335,43 @@ impl Writer {
     }
 }
 
-/// Waking a waiter from a thread of the runtime puts it into that thread's own queue, which costs a fraction of waking
-/// it from the writer's.
-fn start_teller() -> Option<mpsc::UnboundedSender<Told>> {
+/// Starts a task that notifies waiters. A thread of the runtime wakes a waiter through its own queue, which is much
+/// cheaper than from the writer's thread.
+fn start_notifier() -> Option<mpsc::UnboundedSender<Notification>> {
     let runtime = tokio::runtime::Handle::try_current().ok()?;
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Told>();
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Notification>();
     runtime.spawn(async move {
-        while let Some(told) = receiver.recv().await {
-            told();
+        while let Some(notify) = receiver.recv().await {
+            notify();
         }
     });
     Some(sender)
 }
 
-/// Without the writer nothing works any more, without saving the log grows for ever; only a restart helps.
+/// Aborts the process if a thread of the writer panics. Without the writer nothing works, and without saving the log
+/// grows forever.
 struct EndOnPanic;
 
 impl Drop for EndOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(
-                "a thread of the store panicked; ending, so that a restart goes on from the disk"
+                "a thread of the writer panicked; ending now, so that a restart continues from the disk"
             );
             std::process::abort();
         }
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn set_fault(&self, fault: Option<&NotDurable>) {
         let was_faulty = self.is_faulty.swap(fault.is_some(), Ordering::Relaxed);
         match fault {
             Some(error) if !was_faulty => {
-                tracing::error!(%error, "nothing is acknowledged until this is mended; check disk space and permissions");
+                tracing::error!(%error, "commits fail; callbacks are not acknowledged until this is fixed; check disk space and permissions");
             }
             None if was_faulty => {
-                tracing::info!("messages are durable again; the time in between is a gap (not_durable)");
+                tracing::info!("commits succeed again; the time in between is a gap (not_durable)");
             }
             _ => {}
         }

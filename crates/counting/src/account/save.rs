@@ -1,4 +1,4 @@
-//! Saving an account's pages, and letting go of clean ones.
+//! Saving an account's pages, and evicting clean ones.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use crate::{
 };
 
 impl Account {
-    /// Every page that changed since it was last saved, consistent with one another.
+    /// All pages that changed since they were last saved. They are consistent with each other.
     pub fn snapshot(&mut self) -> Snapshot {
         let tick = self.tick;
-        // Whatever changes from here on is not in the snapshot, also what was admitted before.
+        // Later changes are not in the snapshot, even if their message was admitted before.
         self.tick += 1;
         let mut pages = Vec::new();
         if self.users_applied > self.users_saved {
@@ -37,7 +37,7 @@ impl Account {
         Snapshot { pages, tick, users: self.users_applied }
     }
 
-    /// True if it holds nothing that disk does not hold, beside its users.
+    /// True if all of its data is on disk and no page is in memory. Recent users do not count.
     pub fn is_idle(&self) -> bool {
         self.days.is_empty()
             && self.spans.is_empty()
@@ -46,14 +46,14 @@ impl Account {
             && self.users_applied == self.users_saved
     }
 
-    /// True if a snapshot would hold something.
+    /// True if there are changes to save.
     pub fn has_changed(&self) -> bool {
         self.users_applied > self.users_saved
             || self.days.values().any(|page| !page.state.is_clean())
             || self.spans.values().any(|page| !page.state.is_clean())
     }
 
-    /// Notes that a snapshot is on disk: pages that have not changed since are clean.
+    /// Marks the pages of a durable snapshot as clean, unless they have changed since.
     pub fn saved(&mut self, snapshot: &Snapshot) {
         self.users_saved = snapshot.users;
         let days = self.days.values_mut().map(|page| &mut page.state);
@@ -65,7 +65,7 @@ impl Account {
         }
     }
 
-    /// Lets go of the half of the clean pages that was not used for longest.
+    /// Evicts the half of the clean pages that was not used for the longest time.
     pub fn evict(&mut self) {
         let mut used: Vec<u64> = self.clean_pages().map(|state| state.used).collect();
         if used.is_empty() {
@@ -74,7 +74,7 @@ impl Account {
         let middle = used.len() / 2;
         let limit = *used.select_nth_unstable(middle).1;
         let keep = |state: &PageState| !state.is_clean() || state.used > limit;
-        // `apply` relies on the pages that `admit` opened.
+        // `apply` needs the pages that `admit` loaded.
         let (waiting, users) = self.waiting();
         self.days.retain(|day, page| keep(&page.state) || waiting.contains(day));
         self.spans.retain(|(granularity, start), page| {
@@ -84,7 +84,7 @@ impl Account {
         self.first_days.retain(|state, page| keep(&state) || users.range(page).next().is_some());
     }
 
-    /// Days and users of messages that wait for the disk.
+    /// Days and users of messages that are not durable yet.
     fn waiting(&self) -> (BTreeSet<Day>, BTreeSet<u32>) {
         let (mut days, mut users) = (BTreeSet::new(), BTreeSet::new());
         for (day, page) in &self.days {
@@ -104,26 +104,26 @@ impl Account {
         days.chain(spans).chain(others).filter(|state| state.is_clean())
     }
 
-    /// What sorts the saved users that came last into pages, once they are many. `recent_max`: how many may be in memory.
+    /// Starts a merge of the saved recent users into sorted pages, if there are more than `recent_max`.
     pub fn merge(&self, recent_max: u32) -> Option<Merge> {
         self.users.merge(self.users_saved, recent_max)
     }
 
-    /// Notes that a merge is on disk.
+    /// Records that a merge is durable.
     pub fn merged(&mut self, merge: &Merge) {
         if self.users_loaded {
             self.users.merged(merge.until());
         }
     }
 
-    /// Memory in bytes of the days, weeks and months that changed since they were last saved.
+    /// Bytes in memory of days, weeks and months that changed since they were last saved.
     pub fn changed_bytes(&self) -> usize {
         let days = self.days.values().filter(|page| !page.state.is_clean()).map(DayPage::bytes);
         let spans = self.spans.values().filter(|page| !page.state.is_clean()).map(SpanPage::bytes);
         days.sum::<usize>() + spans.sum::<usize>()
     }
 
-    /// Memory in bytes: users, pages.
+    /// Memory in bytes of users and pages.
     pub fn bytes(&self) -> usize {
         let days = self.days.values().map(DayPage::bytes);
         let spans = self.spans.values().map(SpanPage::bytes);
@@ -131,7 +131,7 @@ impl Account {
     }
 }
 
-/// Of a page's figures.
+/// Estimated memory of the figures of one page.
 const FIGURES_BYTES: usize = 400;
 
 impl DayPage {

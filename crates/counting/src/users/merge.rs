@@ -1,6 +1,6 @@
-//! Sorting the users that came last into the sorted pages, a stretch of openids at a time: each step can be saved alone,
-//! so that the file needs little room for pages that are replaced. Until the last step all of them are still among the
-//! users that came last; what a kill leaves is found there, and merged again.
+//! Merges recent users into the sorted pages, one range of openids at a time. Each step is saved alone, so that the
+//! file needs little room for replaced pages. Until the last step all of these users stay recent users. After a kill
+//! they are found there and merged again.
 
 use super::{
     USERS_A_PAGE,
@@ -9,36 +9,37 @@ use super::{
 };
 use crate::{
     Damaged,
-    page::{Cold, ColdError, PageKey},
+    page::{PageError, PageKey, PageSource},
     varint,
 };
 
-/// So many pages are replaced in one step; few in tests, so that they have many steps.
+/// Pages that one step replaces. Few in tests, so that tests have many steps.
 const PAGES_A_STEP: usize = if cfg!(test) { 3 } else { 512 };
 
-/// A merge that is going on.
+/// A merge in progress.
 #[derive(Debug)]
 pub struct Merge {
-    /// The number of the first user that is in no sorted page.
+    /// Number of the first user that was in no sorted page before.
     merged: u32,
-    /// Sorted.
+    /// The users to merge, sorted by openid.
     users: UserList,
-    /// How many of `users` are in sorted pages now.
+    /// Number of `users` that are already in sorted pages.
     done: usize,
-    /// Where the next step begins; none after the last one.
+    /// First openid of the next step. None after the last step.
     next: Option<Box<[u8]>>,
     until: u32,
 }
 
-/// What one step changes on disk, all at once.
+/// The changes of one step. They must be saved in one transaction.
 #[derive(Debug, Default)]
 pub struct MergeStep {
-    /// Sorted pages that go, by their lowest openid.
+    /// Sorted pages to remove, by their first openid.
     pub removed: Vec<Box<[u8]>>,
-    /// Sorted pages that come, behind those that go.
+    /// Sorted pages to write after the removal: first openid and value.
     pub sorted: Vec<(Box<[u8]>, Vec<u8>)>,
-    /// Other pages that come, and that go: with the last step.
+    /// Other pages to write. Only the last step has any.
     pub pages: Vec<(PageKey, Vec<u8>)>,
+    /// Keys of pages of recent users to remove. Only the last step has any.
     pub removed_pages: Vec<PageKey>,
 }
 
@@ -47,28 +48,32 @@ impl Merge {
         Merge { merged, users, done: 0, next: Some(Box::default()), until }
     }
 
-    /// All users below this number are in sorted pages, once the last step is on disk.
+    /// All users below this number are in sorted pages once the last step is durable.
     pub fn until(&self) -> u32 {
         self.until
     }
 
-    /// The next step; none after the last one.
-    pub fn step(&mut self, cold: &dyn Cold) -> Result<Option<MergeStep>, ColdError> {
+    /// The next step. None after the last one.
+    ///
+    /// # Errors
+    ///
+    /// If a sorted page cannot be read or is damaged.
+    pub fn step(&mut self, source: &dyn PageSource) -> Result<Option<MergeStep>, PageError> {
         let Some(first) = self.next.take() else { return Ok(None) };
         let mut step = MergeStep::default();
         let mut former = UserList::default();
         let mut until = Some(first.clone());
         while let Some(at) = until.take_if(|_| step.removed.len() < PAGES_A_STEP) {
-            let page = match cold.sorted_users(&at)? {
+            let page = match source.sorted_users(&at)? {
                 Some(bytes) => SortedPage::read(bytes),
                 None if self.merged == 0 && at.is_empty() => {
                     SortedPage::read(sorted_page::write(&[], None, &[]))
                 }
                 None => Err(Damaged("no page is about an openid")),
             };
-            let page = page.map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+            let page = page.map_err(|damage| PageError::Damaged(PageKey::SortedUsers, damage))?;
             if *page.first() != *at {
-                return Err(ColdError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
+                return Err(PageError::Damaged(PageKey::SortedUsers, Damaged("a page of users is missing")));
             }
             page.each(|user| former.push(user));
             step.removed.push(page.first().into());
@@ -77,7 +82,7 @@ impl Merge {
         let is_before = |user: &User<'_>| until.as_ref().is_none_or(|until| *user.0 < **until);
         let new = self.users.from(self.done).take_while(is_before);
         let users =
-            both(former.from(0), new).map_err(|damage| ColdError::Damaged(PageKey::SortedUsers, damage))?;
+            both(former.from(0), new).map_err(|damage| PageError::Damaged(PageKey::SortedUsers, damage))?;
         step.sorted = pages(&first, until.as_deref(), &users);
         self.done += self.users.from(self.done).take_while(is_before).count();
         self.next = until;
@@ -92,7 +97,7 @@ impl Merge {
     }
 }
 
-/// Pages from `first` on up to `until` that hold these users.
+/// Creates pages for these users. They cover the range from `first` up to but not including `until`.
 fn pages(first: &[u8], until: Option<&[u8]>, users: &[User<'_>]) -> Vec<(Box<[u8]>, Vec<u8>)> {
     let mut pages = Vec::new();
     let (mut first, mut rest) = (first, users);
@@ -120,12 +125,12 @@ mod tests {
         sorted: RefCell<BTreeMap<Box<[u8]>, Vec<u8>>>,
     }
 
-    impl Cold for Disk {
-        fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
+    impl PageSource for Disk {
+        fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
             Ok(self.pages.borrow().get(&key).cloned())
         }
 
-        fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
             let below = (Bound::Unbounded, Bound::Included(openid));
             Ok(self.sorted.borrow().range::<[u8], _>(below).next_back().map(|(_, page)| page.clone()))
         }

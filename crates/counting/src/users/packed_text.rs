@@ -1,6 +1,6 @@
-//! Texts in the alphabet of openids, six bits a character, in an order that is that of the texts.
+//! Texts in the alphabet of openids, with six bits for each character. The packed order equals the order of the texts.
 
-/// In the order of their bytes.
+/// Sorted by byte value.
 const ALPHABET: &[u8; 64] = b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
 const NONE: u8 = 64;
 const CODES: [u8; 256] = {
@@ -13,17 +13,17 @@ const CODES: [u8; 256] = {
     codes
 };
 
-/// How many bytes so many characters take.
+/// Bytes that a number of characters takes.
 pub fn bytes(characters: usize) -> usize {
     (characters * 6).div_ceil(8)
 }
 
-/// True if all characters are of the alphabet.
+/// True if all characters are in the alphabet.
 pub fn can_pack(text: &[u8]) -> bool {
     text.iter().all(|character| CODES[usize::from(*character)] != NONE)
 }
 
-/// Appends a text; false if it is of other characters.
+/// Appends a text. Returns false if a character is not in the alphabet.
 pub fn pack(text: &[u8], out: &mut Vec<u8>) -> bool {
     let (mut bits, mut count) = (0_u32, 0);
     for character in text {
@@ -44,7 +44,7 @@ pub fn pack(text: &[u8], out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Appends the text of so many characters.
+/// Appends the unpacked text with this number of characters.
 pub fn unpack(packed: &[u8], characters: usize, out: &mut Vec<u8>) {
     let mut bytes = packed.iter();
     let (mut bits, mut count) = (0_u32, 0);

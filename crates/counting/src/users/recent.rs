@@ -1,4 +1,4 @@
-//! The users that came last: openid to number and back, in memory.
+//! The recent users, in memory: openid to number and back.
 
 use std::hash::BuildHasher as _;
 
@@ -8,24 +8,24 @@ use hashbrown::HashTable;
 use super::{USERS_A_PAGE, user_list::UserList};
 use crate::{Damaged, marks::table_bytes, varint, varint::Reader};
 
-/// Before a page that says which user is its first. Pages of former formats begin with a length, which is not 0.
+/// First byte of a page that states its first user. Pages of former formats begin with a length, which is not 0.
 const WITH_FIRST: u8 = 0;
 
-/// Users in order of arrival.
+/// Recent users in order of arrival.
 #[derive(Debug, Default)]
 pub struct Recent {
-    /// The number of the first one.
+    /// Number of the first one.
     first: u32,
     text: Vec<u8>,
-    /// Where each openid ends in `text`.
+    /// The end of each openid in `text`.
     ends: Vec<u32>,
-    /// Places in `ends`.
+    /// Indexes into `ends`, by hash of the openid.
     places: HashTable<u32>,
     hasher: RandomState,
 }
 
 impl Recent {
-    /// Nobody yet; the next number is this one.
+    /// An empty list. The next number is `first`.
     pub fn after(first: u32) -> Recent {
         Recent { first, ..Recent::default() }
     }
@@ -35,19 +35,19 @@ impl Recent {
         self.first
     }
 
-    /// The next number.
+    /// The next number to assign.
     pub fn end(&self) -> u32 {
-        // `add` stops before the number would not fit.
+        // `add` stops before this overflows.
         self.first + self.ends.len() as u32
     }
 
-    /// The number of an openid, if it has one.
+    /// The number of an openid. None if it is not a recent one.
     pub fn find(&self, openid: &[u8]) -> Option<u32> {
         let hash = self.hasher.hash_one(openid);
         self.places.find(hash, |place| self.openid(*place) == openid).map(|place| self.first + place)
     }
 
-    /// Gives an openid that has none the next number, if there is room.
+    /// Gives a new openid the next number. None if there is no room.
     pub fn add(&mut self, openid: &[u8]) -> Option<u32> {
         let number = self.end();
         number.checked_add(1)?;
@@ -61,7 +61,7 @@ impl Recent {
         Some(number)
     }
 
-    /// Takes back the newest number, which is the one given.
+    /// Removes the user with the newest number, which must be `last`.
     pub fn remove_last(&mut self, last: u32) {
         assert!(self.end() == last + 1, "a user taken back in another order than added");
         let place = last - self.first;
@@ -83,7 +83,7 @@ impl Recent {
         self.text.capacity() + self.ends.capacity() * 4 + table_bytes(&self.places)
     }
 
-    /// The users of one page that are here, up to but not including the user `until`.
+    /// Encodes the users of one page, up to but not including the user `until`.
     pub fn encode_page(&self, page: u32, until: u32) -> Vec<u8> {
         let numbers = (page * USERS_A_PAGE).max(self.first)..until.min((page + 1) * USERS_A_PAGE);
         let mut out = Vec::with_capacity(numbers.len() * 30);
@@ -93,13 +93,13 @@ impl Recent {
         out
     }
 
-    /// Adds the users of the next page; those that came before the first one are left out.
+    /// Adds the users of the next page. Users before the first one are skipped.
     pub fn decode_page(&mut self, page: u32, bytes: &[u8]) -> Result<(), Damaged> {
         let mut reader = Reader::new(bytes);
         let mut number = page.checked_mul(USERS_A_PAGE).ok_or(Damaged("a page of users too many"))?;
         if bytes.first() == Some(&WITH_FIRST) {
             reader.byte()?;
-            number = reader.small()?;
+            number = reader.number_as()?;
         }
         while !reader.is_empty() {
             let openid = reader.text()?.as_bytes();
@@ -125,8 +125,8 @@ impl Recent {
         users
     }
 
-    /// The users from this one on.
-    pub fn behind(&self, first: u32) -> Recent {
+    /// A copy of the users from this number on.
+    pub fn starting_at(&self, first: u32) -> Recent {
         let mut rest = Recent::after(first);
         for number in first..self.end() {
             let added = rest.add(self.openid(number - self.first));

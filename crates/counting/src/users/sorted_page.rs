@@ -1,5 +1,4 @@
-//! A page of users sorted by openid. It is searched as it lies on disk, so that users whose page is in memory take no
-//! more room than there.
+//! A page of users sorted by openid. It is searched in its stored form, so it takes no more memory than on disk.
 
 use std::ops::Range;
 
@@ -7,17 +6,17 @@ use super::packed_text;
 use crate::{Damaged, varint, varint::Reader};
 
 const FORMAT: u8 = 1;
-/// Openids of one length in WeChat's alphabet: six bits a character behind the common beginning.
+/// Openids of equal length in WeChat's alphabet: six bits for each character after the common prefix.
 const PACKED: u8 = 1;
-/// Any others.
+/// All other openids.
 const VARIED: u8 = 2;
-/// What a page may have: two blocks of the file, less the file's own header, the key and the checksum.
+/// Limit of a page: two blocks of the file, minus the file's own header, the key and the checksum.
 const PAGE_BYTES_MAX: usize = 8192 - 64;
 
-/// A user: openid and number.
+/// An openid and its number.
 pub type User<'a> = (&'a [u8], u32);
 
-/// A page. It holds all users from `first` on, up to but not including `until`.
+/// A page. It contains all users from `first` up to but not including `until`.
 #[derive(Debug)]
 pub struct SortedPage {
     bytes: Box<[u8]>,
@@ -35,14 +34,14 @@ enum Body {
         numbers: Range<usize>,
         width: usize,
     },
-    /// Where each user begins.
+    /// Offset of each user.
     Varied {
         starts: Vec<u16>,
     },
 }
 
 impl SortedPage {
-    /// A page as [`write`] made it.
+    /// Reads a page that [`write`] created.
     pub fn read(bytes: Vec<u8>) -> Result<SortedPage, Damaged> {
         let mut reader = Reader::new(&bytes);
         let at = |reader: &Reader<'_>| bytes.len() - reader.rest().len();
@@ -55,10 +54,10 @@ impl SortedPage {
         }
         let first = text(&mut reader)?;
         let until = if reader.byte()? == 0 { None } else { Some(text(&mut reader)?) };
-        let count = reader.small::<u16>()?.into();
+        let count = reader.number_as::<u16>()?.into();
         let body = match reader.byte()? {
             PACKED => {
-                let length = reader.small()?;
+                let length = reader.number_as()?;
                 let prefix = text(&mut reader)?;
                 let width = usize::from(reader.byte()?);
                 let stride = packed_text::bytes(usize::saturating_sub(length, prefix.len()));
@@ -87,22 +86,22 @@ impl SortedPage {
         Ok(SortedPage { bytes: bytes.into(), first, until, body })
     }
 
-    /// The lowest openid that it could hold.
+    /// Start of the page's range of openids.
     pub fn first(&self) -> &[u8] {
         &self.bytes[self.first.clone()]
     }
 
-    /// The lowest openid above it; none for the last page.
+    /// End of the page's range, not included. None for the last page.
     pub fn until(&self) -> Option<&[u8]> {
         self.until.clone().map(|until| &self.bytes[until])
     }
 
-    /// True if no other page can hold this openid.
+    /// True if this openid is in the page's range.
     pub fn is_about(&self, openid: &[u8]) -> bool {
         self.first() <= openid && self.until().is_none_or(|until| openid < until)
     }
 
-    /// The number of an openid.
+    /// The number of an openid. None if it is unknown.
     pub fn find(&self, openid: &[u8]) -> Option<u32> {
         match &self.body {
             Body::Packed { length, prefix, texts, numbers, width } => {
@@ -171,10 +170,10 @@ impl SortedPage {
 }
 
 fn varied<'a>(reader: &mut Reader<'a>) -> Result<User<'a>, Damaged> {
-    Ok((reader.bytes()?, reader.small()?))
+    Ok((reader.bytes()?, reader.number_as()?))
 }
 
-/// How many of these users, which are sorted, a page holds; at least one.
+/// Number of these sorted users that fit into a page; at least one.
 pub fn fitting<'a>(first: &[u8], users: impl Iterator<Item = User<'a>>) -> usize {
     let room = PAGE_BYTES_MAX.saturating_sub(2 * first.len() + 160);
     let mut shape = Shape::default();
@@ -188,12 +187,12 @@ pub fn fitting<'a>(first: &[u8], users: impl Iterator<Item = User<'a>>) -> usize
     count.max(usize::from(lead.is_some()))
 }
 
-/// What decides the form and the size of a page.
+/// Properties of users that determine form and size of their page.
 #[derive(Default)]
 struct Shape<'a> {
     count: usize,
     lead: &'a [u8],
-    /// Of all openids.
+    /// Length of the common prefix of all openids.
     prefix: usize,
     is_packed: bool,
     varied_bytes: usize,
@@ -203,7 +202,7 @@ struct Shape<'a> {
 impl<'a> Shape<'a> {
     fn add(&mut self, (openid, number): User<'a>) {
         if self.count == 0 {
-            // At least one character is left to be packed.
+            // At least one character is left to pack.
             (self.lead, self.prefix, self.is_packed) = (openid, openid.len().saturating_sub(1), true);
         }
         self.count += 1;
@@ -228,7 +227,7 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// A page of these users, sorted, each openid once.
+/// Creates a page of these users. They must be sorted, each openid once.
 pub fn write(first: &[u8], until: Option<&[u8]>, users: &[User<'_>]) -> Vec<u8> {
     let mut shape = Shape::default();
     users.iter().for_each(|user| shape.add(*user));

@@ -1,18 +1,18 @@
-//! Users in one piece of memory.
+//! A list of users in one allocation.
 
 use super::sorted_page::User;
 use crate::Damaged;
 
-/// Openids and numbers, in any order.
+/// Openids and numbers, in any order until sorted.
 #[derive(Debug, Default)]
 pub struct UserList {
     text: Vec<u8>,
-    /// Where an openid begins and ends in `text`, and its number.
+    /// Start and end of an openid in `text`, and its number.
     users: Vec<(u32, u32, u32)>,
 }
 
 impl UserList {
-    /// Adds a user. Lists are made of pages, or of users that came last: both have less than 4 GiB of openids.
+    /// Adds a user. A list has less than 4 GiB of openids, because it comes from pages or from recent users.
     pub fn push(&mut self, (openid, number): User<'_>) {
         let start = self.text.len() as u32;
         self.text.extend_from_slice(openid);
@@ -25,7 +25,7 @@ impl UserList {
         self.users.sort_unstable_by(|one, other| openid(text, one).cmp(openid(text, other)));
     }
 
-    /// The users from this place on.
+    /// The users from this index on.
     pub fn from(&self, place: usize) -> impl Iterator<Item = User<'_>> {
         self.users[place..].iter().map(|user| (openid(&self.text, user), user.2))
     }
@@ -35,7 +35,7 @@ fn openid<'a>(text: &'a [u8], (start, end, _): &(u32, u32, u32)) -> &'a [u8] {
     &text[*start as usize..*end as usize]
 }
 
-/// Two sorted lists as one. A user of both must have one number.
+/// Merges two sorted lists. A user in both must have the same number.
 pub fn both<'a>(
     one: impl Iterator<Item = User<'a>>,
     other: impl Iterator<Item = User<'a>>,
@@ -50,7 +50,7 @@ pub fn both<'a>(
             (_, Some(_)) => other.next(),
         };
         match all.last().zip(next) {
-            // Merged already, before a kill.
+            // Already merged before a kill.
             Some((last, user)) if *last == user => {}
             Some((last, user)) if last.0 >= user.0 => return Err(Damaged("a user twice, or out of order")),
             _ => all.extend(next),

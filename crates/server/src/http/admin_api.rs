@@ -175,7 +175,7 @@ async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Res
 /// are no events. At most 1,000 messages are listed, and there is no next page.
 async fn quarantined(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
-    match app.store.asides(account.number, QUARANTINED_MAX) {
+    match app.store.quarantined_messages(account.number, QUARANTINED_MAX) {
         Ok(messages) => answer::api_json(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
         Err(error) => store_failed(&error),
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use counting::{Content, Message};
 use sha2::{Digest as _, Sha256};
-use storage::store::{Aside, Change};
+use storage::store::{Change, QuarantinedMessage};
 
 use crate::accounts::registry::ServedAccount;
 
@@ -44,7 +44,9 @@ impl PendingMessage {
         let quarantined_for = implausible(message.create_time, now_s);
         let change = match quarantined_for {
             None => Change::Message { account: account.number, message },
-            Some(reason) => Change::Aside { account: account.number, aside: quarantined(&message, reason) },
+            Some(reason) => {
+                Change::Quarantine { account: account.number, message: quarantined(&message, reason) }
+            }
         };
         PendingMessage { account, change, quarantined_for, brought_by }
     }
@@ -61,7 +63,7 @@ pub fn implausible(create_time: i64, now_s: i64) -> Option<&'static str> {
     }
 }
 
-fn quarantined(message: &Message, reason: &str) -> Aside {
+fn quarantined(message: &Message, reason: &str) -> QuarantinedMessage {
     let (msg_id, event, event_digest) = match &message.content {
         Content::Message { msg_id, .. } => (Some(*msg_id), None, None),
         Content::Event { name, key, msg_id } => {
@@ -69,7 +71,7 @@ fn quarantined(message: &Message, reason: &str) -> Aside {
             (*msg_id, Some(name.to_string()), Some(URL_SAFE_NO_PAD.encode(&digest[..16])))
         }
     };
-    Aside {
+    QuarantinedMessage {
         reason: reason.to_owned(),
         user: message.user.to_string(),
         create_time: message.create_time,

@@ -1,16 +1,17 @@
-//! The embedded store: a log that makes messages durable, figures in memory, and pages on disk that keep a restart
-//! short. A batch is admitted, made durable as one frame, then applied; or reverted as a whole.
+//! The embedded store. A log makes messages durable, figures are kept in memory, and pages on disk keep a restart
+//! short. A batch is admitted, written as one frame, and then applied. If the write fails, the whole batch is
+//! reverted.
 
-mod answers;
 pub mod disk;
+mod facts;
 mod frame;
 mod log;
-mod note;
 mod pages;
+mod reads;
 mod record;
 mod recover;
 mod save;
-mod small;
+mod state_change;
 mod upgrade;
 
 use std::{
@@ -27,35 +28,35 @@ use counting::{Account, Admitted, Content, Coverage, Message};
 use hashbrown::HashMap;
 use system::sync::lock;
 
-use super::{AccountNumber, Aside, Change, NotDurable, Outcome, StoreError, UnknownAccount};
+use super::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError, UnknownAccount};
 use disk::{Disk, RealDisk};
+use facts::Facts;
 use log::Log;
-use note::Note;
 use pages::Pages;
 use record::Record;
-use small::Small;
+use state_change::StateChange;
 
-/// How the store uses memory and disk.
+/// Limits of memory and disk.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Users and pages in memory, in bytes, before pages are let go.
+    /// Limit in bytes for users and pages in memory. Above it, pages are evicted.
     pub memory_bytes: usize,
-    /// Log that a restart may have to replay, in bytes, before pages are saved.
+    /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
     pub log_bytes: u64,
-    /// Where log files are made; tests put faults here.
+    /// Creates the log files. Tests replace it to inject faults.
     pub disk: Arc<dyn Disk>,
 }
 
-/// Memory that a user who came last takes, in bytes.
+/// Memory for one user in the list of recent users, in bytes.
 const RECENT_USER_BYTES: usize = 45;
 
 impl Options {
-    /// An account with nothing in memory. Half of the memory may be taken by users that were read from disk.
+    /// An account with nothing in memory. Users that are read from disk may take half of the memory.
     fn figures(&self) -> Account {
         Account::within(self.memory_bytes / 2)
     }
 
-    /// So many users of an account may have come last before they are sorted into pages: an eighth of the memory.
+    /// Limit of recent users for one account: an eighth of the memory. Above it, they are merged into sorted pages.
     fn recent_users(&self) -> u32 {
         u32::try_from(self.memory_bytes / 8 / RECENT_USER_BYTES).unwrap_or(u32::MAX)
     }
@@ -67,34 +68,35 @@ impl Default for Options {
     }
 }
 
-/// The store in a folder.
+/// The store in a data folder. It locks the folder while it is open.
 #[derive(Debug)]
 pub struct Embedded {
     log_folder: PathBuf,
     pages: Pages,
-    accounts: RwLock<Accounts>,
-    small: Mutex<Small>,
+    accounts: RwLock<AccountTable>,
+    facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
-    /// Of the log and of the memory, as they were when last looked at: looking again would wait for the disk.
+    /// Last known sizes of log and memory. They are cached because computing them would wait for the disk.
     log_bytes: Arc<AtomicU64>,
     memory_bytes: AtomicU64,
-    /// Nobody is served since a fault or the start, and the log does not say so yet.
+    /// No account is served since a fault or the start, and the log does not contain that yet.
     interrupted: AtomicBool,
     options: Options,
-    /// Held for as long as the store is open, so that no other process opens the folder.
+    /// Locked while the store is open, so that no other process opens the folder.
     _folder_lock: File,
 }
 
 #[derive(Debug, Default)]
-struct Accounts {
+struct AccountTable {
     by_number: Vec<Arc<Cell>>,
     by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
-    /// The log does not know them yet; it changes only while the log is locked, but for new ones at its end.
+    /// Accounts that are not in the log yet. New ones are appended at any time; other changes need the lock of the
+    /// log.
     unwritten: Vec<Arc<Cell>>,
 }
 
-impl Accounts {
+impl AccountTable {
     fn add(&mut self, appid: &str, coverage: Coverage, figures: Account) -> Arc<Cell> {
         let number = AccountNumber::at(self.by_number.len());
         let cell = Arc::new(Cell {
@@ -109,7 +111,7 @@ impl Accounts {
     }
 }
 
-/// One account. Its figures are locked on their own, so that a question waits for no other account.
+/// One account. Its figures have their own lock, so a query does not wait for other accounts.
 #[derive(Debug)]
 struct Cell {
     number: u32,
@@ -118,25 +120,25 @@ struct Cell {
     coverage: Mutex<Coverage>,
 }
 
-/// A batch between admission and the disk's answer.
+/// A batch that is admitted and not durable yet.
 #[derive(Default)]
 struct Batch {
     frame: Vec<u8>,
-    steps: Vec<Step>,
-    /// Keys of the messages to keep aside.
-    asides: BTreeSet<Vec<u8>>,
+    steps: Vec<PendingStep>,
+    /// Keys of the batch's quarantined messages, to find repeats in the batch.
+    quarantined: BTreeSet<Vec<u8>>,
 }
 
-/// What to do once the frame is durable, or to undo if it is not.
-enum Step {
+/// A step to apply once the frame is durable, or to revert if the write fails.
+enum PendingStep {
     Entry { cell: Arc<Cell>, admitted: Admitted },
     EventName,
-    Note(Note),
-    Aside { key: Vec<u8>, value: Vec<u8> },
+    State(StateChange),
+    Quarantined { key: Vec<u8>, value: Vec<u8> },
 }
 
 impl Embedded {
-    /// Opens the folder, replays what was not saved, and is ready for messages.
+    /// Opens the folder and replays the log that is not in the pages.
     pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         recover::open(folder, options)
     }
@@ -168,8 +170,7 @@ impl Embedded {
         AccountNumber(cell.number)
     }
 
-    /// Writes a frame, if there is anything to write. Accounts that the log does not know yet come before what is about
-    /// them.
+    /// Writes a frame, unless it would be empty. New accounts come first in it, before records that name them.
     fn append(&self, log: &mut Log, records: &[u8]) -> Result<(), NotDurable> {
         let mut accounts = Vec::new();
         let written = self.encode_unwritten(&mut accounts);
@@ -194,7 +195,7 @@ impl Embedded {
         accounts.unwritten.len()
     }
 
-    fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, Accounts> {
+    fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, AccountTable> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -222,13 +223,13 @@ impl Embedded {
         Ok(outcomes)
     }
 
-    /// What was not taken since the last mark is not covered, until somebody serves anew.
+    /// Time since the last mark is not covered until the accounts are served again.
     fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
         self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
     }
 
-    /// The frame, after a record that ends all serving if the log does not know that yet.
+    /// The frame. If the log does not know about the interruption yet, a record of it comes first.
     fn with_interruption(&self, frame: Vec<u8>) -> Vec<u8> {
         if !self.interrupted.load(Ordering::Relaxed) {
             return frame;
@@ -240,35 +241,38 @@ impl Embedded {
     }
 
     fn admit(&self, change: &Change, batch: &mut Batch) -> Outcome {
-        let note = match change {
+        let state_change = match change {
             Change::Message { account, message } => return self.admit_message(*account, message, batch),
-            Change::Aside { account, aside } => return self.admit_aside(*account, aside, batch),
+            Change::Quarantine { account, message } => {
+                return self.admit_quarantined(*account, message, batch);
+            }
             Change::Lose { account, from_s, to_s, reason } => {
-                let lost = |cell| Note::Lose { cell, from_s: *from_s, to_s: *to_s, reason: reason.clone() };
+                let lost =
+                    |cell| StateChange::Lose { cell, from_s: *from_s, to_s: *to_s, reason: reason.clone() };
                 self.cell(*account).map(lost)
             }
             Change::Claim { account, from_s, to_s } => {
-                self.cell(*account).map(|cell| Note::Claim { cell, from_s: *from_s, to_s: *to_s })
+                self.cell(*account).map(|cell| StateChange::Claim { cell, from_s: *from_s, to_s: *to_s })
             }
             Change::Serve { at_s, accounts, reason } => {
-                let served = |cells| Note::Serve { at_s: *at_s, cells, reason: reason.clone() };
+                let served = |cells| StateChange::Serve { at_s: *at_s, cells, reason: reason.clone() };
                 self.cells(accounts).map(served)
             }
             Change::Resume { end_s, at_s, accounts, is_bridged } => {
                 let (end_s, at_s, is_bridged) = (*end_s, *at_s, *is_bridged);
-                self.cells(accounts).map(|cells| Note::Resume { end_s, at_s, cells, is_bridged })
+                self.cells(accounts).map(|cells| StateChange::Resume { end_s, at_s, cells, is_bridged })
             }
             Change::Begin { at_s, account } => {
-                self.cell(*account).map(|cell| Note::Begin { cell, at_s: *at_s })
+                self.cell(*account).map(|cell| StateChange::Begin { cell, at_s: *at_s })
             }
-            Change::Cease { account } => self.cell(*account).map(|cell| Note::Cease { cell }),
-            Change::Mark { at_s } => Ok(Note::Mark { at_s: *at_s }),
-            Change::Fact { key, value } => Ok(Note::Fact { key: key.clone(), value: value.clone() }),
+            Change::Cease { account } => self.cell(*account).map(|cell| StateChange::Cease { cell }),
+            Change::Mark { at_s } => Ok(StateChange::Mark { at_s: *at_s }),
+            Change::Fact { key, value } => Ok(StateChange::Fact { key: key.clone(), value: value.clone() }),
         };
-        match note {
-            Ok(note) => {
-                note.record().encode(&mut batch.frame);
-                batch.steps.push(Step::Note(note));
+        match state_change {
+            Ok(state_change) => {
+                state_change.record().encode(&mut batch.frame);
+                batch.steps.push(PendingStep::State(state_change));
                 Outcome::Noted
             }
             Err(error) => error.into(),
@@ -293,7 +297,7 @@ impl Embedded {
                 .encode(&mut batch.frame);
         }
         Record::Entry { account: cell.number, day, entry }.encode(&mut batch.frame);
-        batch.steps.push(Step::Entry { cell, admitted });
+        batch.steps.push(PendingStep::Entry { cell, admitted });
         Outcome::Counted
     }
 
@@ -303,56 +307,61 @@ impl Embedded {
 
     fn event_name(&self, message: &Message, batch: &mut Batch) -> u16 {
         let Content::Event { name, .. } = &message.content else { return 0 };
-        let mut small = lock(&self.small);
-        let (number, new) = small.names.number_of(name);
+        let mut facts = lock(&self.facts);
+        let (number, new) = facts.event_names.number_of(name);
         if new {
             Record::EventName { number, name }.encode(&mut batch.frame);
-            batch.steps.push(Step::EventName);
+            batch.steps.push(PendingStep::EventName);
         }
         number
     }
 
-    fn admit_aside(&self, account: AccountNumber, aside: &Aside, batch: &mut Batch) -> Outcome {
+    fn admit_quarantined(
+        &self,
+        account: AccountNumber,
+        message: &QuarantinedMessage,
+        batch: &mut Batch,
+    ) -> Outcome {
         if let Err(error) = self.cell(account) {
             return error.into();
         }
-        let key = small::aside_key(account.0, aside);
-        // What a former version kept has no MsgID.
-        let former = aside.without_event_msg_id().map(|aside| small::aside_key(account.0, &aside));
+        let key = facts::quarantine_key(account.0, message);
+        // Former versions stored no MsgID of an event.
+        let former = message.without_event_msg_id().map(|former| facts::quarantine_key(account.0, &former));
         for key in former.iter().chain([&key]) {
-            let waits = batch.asides.contains(key) || lock(&self.small).asides.contains_key(key);
-            match self.pages.aside(key) {
+            let waits = batch.quarantined.contains(key) || lock(&self.facts).quarantined.contains_key(key);
+            match self.pages.quarantined(key) {
                 Ok(None) if !waits => {}
                 Ok(_) => return Outcome::Repeat,
                 Err(error) => return Outcome::Failed(error.to_string()),
             }
         }
-        match serde_json::to_vec(aside) {
+        match serde_json::to_vec(message) {
             Ok(value) => {
-                Record::Aside { account: account.0, key: &key, value: &value }.encode(&mut batch.frame);
-                batch.asides.insert(key.clone());
-                batch.steps.push(Step::Aside { key, value });
+                Record::Quarantined { account: account.0, key: &key, value: &value }.encode(&mut batch.frame);
+                batch.quarantined.insert(key.clone());
+                batch.steps.push(PendingStep::Quarantined { key, value });
                 Outcome::Noted
             }
             Err(error) => Outcome::Failed(error.to_string()),
         }
     }
 
-    fn apply(&self, step: Step) {
+    fn apply(&self, step: PendingStep) {
         match step {
-            Step::Entry { cell, admitted } => lock(&cell.figures).apply(&admitted),
-            Step::EventName => {}
-            Step::Aside { key, value } => drop(lock(&self.small).asides.insert(key, value)),
-            Step::Note(note) => self.note(note),
+            PendingStep::Entry { cell, admitted } => lock(&cell.figures).apply(&admitted),
+            PendingStep::EventName => {}
+            PendingStep::Quarantined { key, value } => drop(lock(&self.facts).quarantined.insert(key, value)),
+            PendingStep::State(state_change) => self.apply_state_change(state_change),
         }
     }
 
-    fn revert(&self, steps: &[Step]) {
+    fn revert(&self, steps: &[PendingStep]) {
         for step in steps.iter().rev() {
             match step {
-                Step::Entry { cell, admitted } => lock(&cell.figures).revert(admitted),
-                Step::EventName => lock(&self.small).names.remove_last(),
-                Step::Aside { .. } | Step::Note(_) => {}
+                PendingStep::Entry { cell, admitted } => lock(&cell.figures).revert(admitted),
+                PendingStep::EventName => lock(&self.facts).event_names.remove_last(),
+                PendingStep::Quarantined { .. } | PendingStep::State(_) => {}
             }
         }
     }

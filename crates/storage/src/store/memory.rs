@@ -1,5 +1,5 @@
-//! The plain model as a store: every message kept, every answer counted anew by the rollup. What other stores are
-//! compared with, and enough for a trial.
+//! The plain model as a store. It keeps every message and computes every answer with the rollup. Other stores are
+//! compared with it. It is also good enough for a trial.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -10,26 +10,26 @@ use counting::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
 use datacube::{Day, Interface, Row};
 
 use super::{
-    AccountNumber, Aside, Change, NewUsers, NotDurable, Outcome, Slice, StoreError, UnknownAccount,
-    statistics::Span,
+    AccountNumber, Change, NewUsers, NotDurable, Outcome, QuarantinedMessage, Slice, StoreError,
+    UnknownAccount, statistics::Span,
 };
 use system::sync::lock;
 
-/// The plain model.
+/// A store in memory. See the module.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<State>);
+pub struct Memory(Mutex<MemoryState>);
 
 #[derive(Debug, Default)]
-struct State {
-    accounts: Vec<Account>,
+struct MemoryState {
+    accounts: Vec<StoredAccount>,
     facts: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Debug, Default)]
-struct Account {
+struct StoredAccount {
     appid: String,
     messages: Vec<Message>,
-    asides: Vec<Aside>,
+    quarantined: Vec<QuarantinedMessage>,
     coverage: Coverage,
 }
 
@@ -44,7 +44,7 @@ impl Memory {
         let mut state = lock(&self.0);
         let known = state.accounts.iter().position(|account| account.appid == appid);
         let number = known.unwrap_or_else(|| {
-            state.accounts.push(Account { appid: appid.to_owned(), ..Account::default() });
+            state.accounts.push(StoredAccount { appid: appid.to_owned(), ..StoredAccount::default() });
             state.accounts.len() - 1
         });
         AccountNumber::at(number)
@@ -92,7 +92,7 @@ impl Memory {
 
     /// See [`super::Store::new_users`].
     pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
-        let new_users = |account: &Account| {
+        let new_users = |account: &StoredAccount| {
             let counted = account.messages.iter().filter(|message| message.kind().counted_type().is_some());
             let first_day = counted.map(|message| day_of(message.create_time)).min();
             let users = rollup::new_users(&account.messages, from, to);
@@ -109,12 +109,16 @@ impl Memory {
         }
     }
 
-    /// See [`super::Store::asides`].
-    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
-        let mut asides = self.look(account, |account| account.asides.clone())?;
-        asides.sort_by_key(|aside| std::cmp::Reverse(aside.create_time));
-        asides.truncate(limit);
-        Ok(asides)
+    /// See [`super::Store::quarantined_messages`].
+    pub fn quarantined_messages(
+        &self,
+        account: AccountNumber,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedMessage>, StoreError> {
+        let mut messages = self.look(account, |account| account.quarantined.clone())?;
+        messages.sort_by_key(|message| std::cmp::Reverse(message.create_time));
+        messages.truncate(limit);
+        Ok(messages)
     }
 
     /// See [`super::Store::facts`].
@@ -124,17 +128,23 @@ impl Memory {
         all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    fn look<T>(&self, account: AccountNumber, look: impl FnOnce(&Account) -> T) -> Result<T, UnknownAccount> {
+    fn look<T>(
+        &self,
+        account: AccountNumber,
+        look: impl FnOnce(&StoredAccount) -> T,
+    ) -> Result<T, UnknownAccount> {
         let state = lock(&self.0);
         state.accounts.get(account.0 as usize).map(look).ok_or(UnknownAccount(account.0))
     }
 }
 
-impl State {
+impl MemoryState {
     fn take(&mut self, change: &Change) -> Outcome {
         match change {
             Change::Message { account, message } => self.change(*account, |account| account.take(message)),
-            Change::Aside { account, aside } => self.change(*account, |account| account.put_aside(aside)),
+            Change::Quarantine { account, message } => {
+                self.change(*account, |account| account.quarantine(message))
+            }
             Change::Lose { account, from_s, to_s, reason } => {
                 self.cover(*account, |coverage| coverage.lose(*from_s, *to_s, reason))
             }
@@ -166,7 +176,11 @@ impl State {
         }
     }
 
-    fn change(&mut self, account: AccountNumber, change: impl FnOnce(&mut Account) -> Outcome) -> Outcome {
+    fn change(
+        &mut self,
+        account: AccountNumber,
+        change: impl FnOnce(&mut StoredAccount) -> Outcome,
+    ) -> Outcome {
         self.accounts.get_mut(account.0 as usize).map_or_else(|| UnknownAccount(account.0).into(), change)
     }
 
@@ -194,7 +208,7 @@ impl State {
     }
 }
 
-impl Account {
+impl StoredAccount {
     fn take(&mut self, message: &Message) -> Outcome {
         let before = rollup::without_repeats(&self.messages).len();
         self.messages.push(message.clone());
@@ -205,18 +219,21 @@ impl Account {
         Outcome::Repeat
     }
 
-    fn put_aside(&mut self, aside: &Aside) -> Outcome {
-        let same = |other: &Aside, aside: &Aside| {
-            Aside { reason: aside.reason.clone(), msg_type: aside.msg_type.clone(), ..other.clone() }
-                == *aside
+    fn quarantine(&mut self, message: &QuarantinedMessage) -> Outcome {
+        let same = |other: &QuarantinedMessage, message: &QuarantinedMessage| {
+            QuarantinedMessage {
+                reason: message.reason.clone(),
+                msg_type: message.msg_type.clone(),
+                ..other.clone()
+            } == *message
         };
-        let former = aside.without_event_msg_id();
+        let former = message.without_event_msg_id();
         let is_repeat =
-            |other| same(other, aside) || former.as_ref().is_some_and(|former| same(other, former));
-        if self.asides.iter().any(is_repeat) {
+            |other| same(other, message) || former.as_ref().is_some_and(|former| same(other, former));
+        if self.quarantined.iter().any(is_repeat) {
             return Outcome::Repeat;
         }
-        self.asides.push(aside.clone());
+        self.quarantined.push(message.clone());
         Outcome::Noted
     }
 }

@@ -1,14 +1,14 @@
-//! Which stretches of time the own statistics are asked for.
+//! Splits a range of days into the rows of the statistics API.
 
 use counting::{Period, start_of_day_s};
 use datacube::{Day, Granularity};
 
-/// A stretch of time that one row is about.
+/// The stretch of time of one row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Span {
     /// A whole hour, day, week or month.
     Period(Period),
-    /// Any days, both ends included.
+    /// A range of days, both ends included.
     Days(Day, Day),
 }
 
@@ -22,17 +22,17 @@ impl Span {
     }
 }
 
-/// How the days asked for are cut into rows.
+/// How a range of days is split into rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
-    /// Into hours, days, weeks or months.
+    /// One row for each hour, day, week or month.
     By(Granularity),
-    /// Not at all.
+    /// One row for the whole range.
     Total,
 }
 
 impl Grouping {
-    /// The grouping of this name on the wire.
+    /// The grouping with this name in the API. None for other names.
     pub fn by_name(name: &str) -> Option<Grouping> {
         match name {
             "hour" => Some(Grouping::By(Granularity::Hour)),
@@ -44,7 +44,8 @@ impl Grouping {
         }
     }
 
-    /// The stretches of from…to with the label of each, in order. The first and the last hold only what lies inside.
+    /// Splits the days from…to, with a label for each row, in order. The first and the last row only contain the part
+    /// inside the range.
     pub fn spans(self, from: Day, to: Day) -> Box<dyn Iterator<Item = (String, Span)>> {
         match self {
             Grouping::Total => Box::new(std::iter::once((from.to_string(), Span::Days(from, to)))),

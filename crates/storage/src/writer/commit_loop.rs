@@ -1,43 +1,43 @@
-//! The writer's loop: take all that waits, commit it, tell every waiter.
+//! The writer's loop: take all waiting jobs, commit them, notify the waiters.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
 use counting::{Gap, Reason};
 use system::{clock::Stopwatch, sync::lock};
 
-use super::{COMMIT_TIME_MAX, Job, Losses, Queue, Shared};
+use super::{COMMIT_TIME_MAX, Job, Losses, WriteQueue, WriterShared};
 use crate::{
     planned_stop::EndMark,
     store::{Change, NotDurable, Outcome},
 };
 
-/// How often the mark is moved, in seconds. With the lag, the mark is never older than 9 s while commits succeed.
+/// Interval of the mark in seconds. With the lag, the mark is at most 9 s old while commits succeed.
 const MARK_EVERY_S: i64 = 3;
-/// How far the mark stays behind now, in seconds: a callback is answered or given up within 4.9 s of its arrival, so
-/// whatever was lost before the mark has been noted.
+/// Lag of the mark behind the current time, in seconds. A callback is answered or given up within 4.9 s, so each loss
+/// before the mark is already recorded.
 const MARK_LAG_S: i64 = 6;
-/// How long a batch gathers when the one before had many waiters: a sync costs the same for ten as for a hundred.
+/// Pause to gather more jobs, if the last batch had many waiters. A sync for a hundred jobs costs the same as for ten.
 const GATHERING: Duration = Duration::from_micros(200);
-/// With more seconds than this between two marks the program did not run all the time: it was stopped, the machine
-/// slept, a commit hung, or the clock was set. What lies between is not asserted.
+/// If more seconds lie between two marks, the program did not run all the time: it was suspended, a commit hung, or
+/// the clock was set. That time is not covered.
 const MARK_HOLE_S_MAX: i64 = 10;
-/// How long the writer sleeps at most: it looks after marks and faults also without messages.
+/// Longest sleep of the writer. Marks and faults need attention without messages, too.
 const TICK: Duration = Duration::from_secs(1);
-/// How long saving rests after it failed.
+/// Pause after a failed save.
 const PAUSE_AFTER_FAILED_SAVE: Duration = Duration::from_secs(10);
 
-/// From here on the runtime's own queue is worth the way there.
+/// From this number of waiters on, notifying them from the runtime is cheaper.
 const MANY_WAITERS: usize = 8;
 
-struct Batch {
+struct JobBatch {
     jobs: Vec<Job>,
     losses: Losses,
     serve: Option<Reason>,
     stopping: bool,
 }
 
-/// Runs until the queue stops.
-pub fn write(shared: &Shared) {
+/// Runs until the queue is stopped and empty.
+pub fn write(shared: &WriterShared) {
     let mut marked_s = shared.clock.now_s();
     let mut crowded = false;
     let mut took = Duration::ZERO;
@@ -53,7 +53,7 @@ pub fn write(shared: &Shared) {
             if lock(&shared.queue).has_begun {
                 let reason = if took > COMMIT_TIME_MAX { Reason::NotDurable } else { Reason::NotRunning };
                 let (name, text) =
-                    (reason.name(), "the program stood still or the clock was set; that time is a gap");
+                    (reason.name(), "the program was suspended or the clock was set; that time is a gap");
                 tracing::warn!(seconds = since_mark_s, reason = name, "{text}");
                 batch.serve.get_or_insert(reason);
             }
@@ -74,18 +74,18 @@ pub fn write(shared: &Shared) {
     }
 }
 
-/// The second that has begun is not covered as a whole.
-fn serve(shared: &Shared, queue: &Queue, reason: Reason) -> Change {
+/// The current second has partly passed, so covering starts with the next one.
+fn serve_change(shared: &WriterShared, queue: &WriteQueue, reason: Reason) -> Change {
     Change::Serve { at_s: shared.clock.now_s() + 1, accounts: queue.served.clone(), reason }
 }
 
-fn next_batch(shared: &Shared) -> Batch {
+fn next_batch(shared: &WriterShared) -> JobBatch {
     let mut queue = lock(&shared.queue);
     if queue.jobs.is_empty() && !queue.stopping && queue.serve.is_none() {
         let waited = shared.wake.wait_timeout(queue, TICK);
         queue = waited.unwrap_or_else(std::sync::PoisonError::into_inner).0;
     }
-    Batch {
+    JobBatch {
         jobs: std::mem::take(&mut queue.jobs),
         losses: std::mem::take(&mut queue.losses),
         serve: queue.serve.take(),
@@ -93,7 +93,7 @@ fn next_batch(shared: &Shared) -> Batch {
     }
 }
 
-fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
+fn loss_changes(losses: &Losses) -> impl Iterator<Item = Change> {
     let of = |account| {
         move |gap: &Gap| Change::Lose {
             account,
@@ -105,22 +105,22 @@ fn lost(losses: &Losses) -> impl Iterator<Item = Change> {
     losses.iter().flat_map(move |(account, gaps)| gaps.iter().map(of(*account)))
 }
 
-/// Commits a batch and answers its waiters; true if it is durable.
-fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
+/// Commits a batch and notifies its waiters. Returns true if it is durable.
+fn commit(shared: &WriterShared, batch: JobBatch, now_s: i64, mark_due: bool) -> bool {
     let serving = batch.serve.clone();
     let mut changes: Vec<Change> = Vec::new();
-    changes.extend(batch.serve.map(|reason| serve(shared, &lock(&shared.queue), reason)));
-    // Before the mark that would otherwise cover them.
-    changes.extend(lost(&batch.losses));
+    changes.extend(batch.serve.map(|reason| serve_change(shared, &lock(&shared.queue), reason)));
+    // The losses must come before the mark, which would cover them otherwise.
+    changes.extend(loss_changes(&batch.losses));
     if mark_due {
         let lag_s = if batch.stopping { 0 } else { MARK_LAG_S };
         let queue = lock(&shared.queue);
-        // Once nobody listens any more, time goes by uncovered.
+        // After the last accepted connection, time is not covered.
         let taken_until_s = queue.last_accept.as_ref().map_or(i64::MAX, |moment| moment.unix_s);
         let at_s = (now_s - lag_s).min(taken_until_s);
         changes.push(Change::Mark { at_s });
         let last_accept = queue.last_accept.as_ref().filter(|_| batch.stopping);
-        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).written()));
+        changes.extend(last_accept.and_then(|moment| EndMark::new(moment, at_s, queue.socket).to_change()));
     }
     let waiters: Vec<Waiter> = batch.jobs.into_iter().map(|job| Waiter::of(job, &mut changes)).collect();
     let first = changes.len() - waiters.iter().map(Waiter::changes).sum::<usize>();
@@ -129,24 +129,24 @@ fn commit(shared: &Shared, batch: Batch, now_s: i64, mark_due: bool) -> bool {
     let result = shared.store.commit(&changes);
     *lock(&shared.committing) = None;
     if let Ok(outcomes) = &result {
-        // Before anybody is told: what is short, or what the writer itself says and the store does not take, would be
-        // acknowledged messages that are not there, or time that is wrongly covered.
+        // Check before the waiters are notified. A missing outcome would acknowledge messages that are not stored. A
+        // rejected change of the writer itself would cover time wrongly.
         assert_eq!(outcomes.len(), changes.len(), "an outcome for each change");
         let own = outcomes.iter().take(first);
         own.for_each(|outcome| assert_eq!(*outcome, Outcome::Noted, "the writer's own changes are taken"));
     }
     shared.metrics.commit(stopwatch.elapsed(), waiters.len(), result.is_ok());
     shared.set_fault(result.as_ref().err());
-    note(shared, serving, batch.losses, result.is_ok());
-    tell(shared, waiters, result, first);
+    restore_after_fault(shared, serving, batch.losses, result.is_ok());
+    notify_waiters(shared, waiters, result, first);
     !shared.is_faulty.load(Ordering::Relaxed)
 }
 
-/// After a fault the losses are still to be noted, and serving begins anew, with a gap since the last mark.
-fn note(shared: &Shared, served: Option<Reason>, losses: Losses, is_durable: bool) {
+/// After a fault, puts the losses back into the queue and serves all accounts again, with a gap since the last mark.
+fn restore_after_fault(shared: &WriterShared, served: Option<Reason>, losses: Losses, is_durable: bool) {
     let mut queue = lock(&shared.queue);
     if !is_durable {
-        // Not even the start is durable yet, or what comes after the last mark.
+        // The start itself, or the time after the last mark, is not durable yet.
         queue.serve_anew(served.unwrap_or(Reason::NotDurable));
         for (account, gaps) in losses {
             gaps.into_iter().for_each(|gap| queue.lose(account, gap));
@@ -154,7 +154,7 @@ fn note(shared: &Shared, served: Option<Reason>, losses: Losses, is_durable: boo
     }
     drop(queue);
     if !is_durable {
-        // Without messages the next try comes with the next tick; do not spin.
+        // Wait a little, so that failing commits do not spin. Without jobs the next try comes after a tick.
         std::thread::sleep(Duration::from_millis(200));
     }
 }
@@ -187,20 +187,25 @@ impl Waiter {
     }
 }
 
-/// Tells every waiter, by the runtime if they are many.
-fn tell(shared: &Shared, waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
-    match &shared.teller {
-        Some(teller) if waiters.len() >= MANY_WAITERS => {
-            if let Err(unsent) = teller.send(Box::new(move || answer(waiters, result, first))) {
+/// Notifies all waiters, from the runtime if they are many.
+fn notify_waiters(
+    shared: &WriterShared,
+    waiters: Vec<Waiter>,
+    result: Result<Vec<Outcome>, NotDurable>,
+    first: usize,
+) {
+    match &shared.notifier {
+        Some(notifier) if waiters.len() >= MANY_WAITERS => {
+            if let Err(unsent) = notifier.send(Box::new(move || send_outcomes(waiters, result, first))) {
                 unsent.0();
             }
         }
-        _ => answer(waiters, result, first),
+        _ => send_outcomes(waiters, result, first),
     }
 }
 
-/// Tells every waiter. One that has gone away does not mind.
-fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
+/// Sends each waiter its outcomes. A waiter that is gone is ignored.
+fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first: usize) {
     let mut outcomes = result.map(|outcomes| outcomes.into_iter().skip(first));
     for waiter in waiters {
         match (waiter, &mut outcomes) {
@@ -216,8 +221,8 @@ fn answer(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>, first:
     }
 }
 
-/// Saves pages and lets go of memory now and then, until the queue stops.
-pub fn maintain(shared: &Shared) {
+/// Saves pages and frees memory at intervals, until the queue stops.
+pub fn maintain(shared: &WriterShared) {
     let mut pause = TICK;
     while !lock(&shared.queue).stopping {
         let queue = lock(&shared.queue);
@@ -227,7 +232,7 @@ pub fn maintain(shared: &Shared) {
         pause = match shared.store.maintain(false) {
             Ok(()) => TICK,
             Err(error) => {
-                tracing::error!(%error, "pages cannot be saved; messages stay in the log meanwhile");
+                tracing::error!(%error, "pages cannot be saved; messages stay in the log until they can");
                 PAUSE_AFTER_FAILED_SAVE
             }
         };

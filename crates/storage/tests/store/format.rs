@@ -17,7 +17,8 @@ use counting::{Content, CoverageReport, Kind, Message, Period, Reason, start_of_
 use datacube::{Day, INTERFACES};
 use serde_json::{Value, json};
 use storage::store::{
-    AccountNumber, Aside, Change, Embedded, Options, Outcome, Store, StoreError, statistics::Span,
+    AccountNumber, Change, Embedded, Options, Outcome, QuarantinedMessage, Store, StoreError,
+    statistics::Span,
 };
 
 use crate::{changes::APPIDS, disk};
@@ -81,9 +82,9 @@ fn changes(format: u32, half: i32) -> Vec<Change> {
             message(number % 40 - 3, u32::try_from(id % 9).unwrap(), if number == 5 { u64::MAX } else { id });
         changes.push(Change::Message { account: account(number), message });
     }
-    changes.push(Change::Aside {
+    changes.push(Change::Quarantine {
         account: AccountNumber(1),
-        aside: Aside {
+        message: QuarantinedMessage {
             reason: "create_time_ahead".to_owned(),
             user: "oUser1".to_owned(),
             create_time: 2_000_000_000 + i64::from(half),
@@ -153,7 +154,7 @@ fn answers(store: &Store, format: u32) -> Value {
             "new": store.new_users(account, first_day(), first_day().plus_days(3)).unwrap().users,
             "counted": [slice.users_counted, slice.messages_counted],
             "coverage": coverage_json(&report(store, account), format),
-            "asides": store.asides(account, 9).unwrap(),
+            "asides": store.quarantined_messages(account, 9).unwrap(),
         })
     });
     json!({ "accounts": accounts.collect::<Vec<_>>(), "facts": store.facts("") })
@@ -248,7 +249,8 @@ fn is_read_as_it_was_written(format: u32) {
     let store = open(folder.path()).unwrap();
     assert_eq!(as_written(answers(&store, format), &expected), expected);
     let again = [changes(format, 1), changes(format, 2)].concat().into_iter();
-    let messages = again.filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. }));
+    let messages =
+        again.filter(|change| matches!(change, Change::Message { .. } | Change::Quarantine { .. }));
     let messages: Vec<Change> = messages.collect();
     let outcomes = store.commit(&messages).unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Repeat), "{outcomes:?}");

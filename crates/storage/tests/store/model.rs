@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use counting::{Coverage, Message, Period, Reason, day_of, rollup};
 use datacube::{Day, Granularity, INTERFACES};
 use storage::store::{
-    AccountNumber, Aside, Change, NewUsers, Outcome, Slice, Store, StoreError, UnknownAccount,
+    AccountNumber, Change, NewUsers, Outcome, QuarantinedMessage, Slice, Store, StoreError, UnknownAccount,
     statistics::Span,
 };
 
@@ -23,7 +23,7 @@ pub struct Model {
 #[derive(Clone, Debug, Default)]
 struct ModelAccount {
     messages: Vec<Message>,
-    asides: Vec<Aside>,
+    asides: Vec<QuarantinedMessage>,
     coverage: Coverage,
 }
 
@@ -89,8 +89,8 @@ impl Model {
             Change::Message { account, message } => {
                 return self.change_account(*account, |account| account.count(message));
             }
-            Change::Aside { account, aside } => {
-                return self.change_account(*account, |account| account.quarantine(aside));
+            Change::Quarantine { account, message } => {
+                return self.change_account(*account, |account| account.quarantine(message));
             }
             Change::Lose { account, from_s, to_s, reason } => {
                 return self.change_coverage(*account, |coverage| coverage.lose(*from_s, *to_s, reason));
@@ -153,8 +153,9 @@ impl ModelAccount {
         Outcome::Repeat
     }
 
-    fn quarantine(&mut self, aside: &Aside) -> Outcome {
-        let former = Aside { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
+    fn quarantine(&mut self, aside: &QuarantinedMessage) -> Outcome {
+        let former =
+            QuarantinedMessage { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
         let is_repeat = |other| identity(other) == identity(aside) || identity(other) == identity(&former);
         if self.asides.iter().any(is_repeat) {
             return Outcome::Repeat;
@@ -242,21 +243,21 @@ impl ModelAccount {
     }
 
     fn check_asides(&self, store: &Store, number: AccountNumber) -> Result<(), String> {
-        let found = store.asides(number, usize::MAX).map_err(|error| refused(&error))?;
+        let found = store.quarantined_messages(number, usize::MAX).map_err(|error| refused(&error))?;
         let newest_first = found.is_sorted_by_key(|aside| std::cmp::Reverse(aside.create_time));
         equal("asides are sorted", &newest_first, &true)?;
-        let sorted = |asides: &[Aside]| {
+        let sorted = |asides: &[QuarantinedMessage]| {
             let mut texts: Vec<String> = asides.iter().map(|aside| format!("{aside:?}")).collect();
             texts.sort();
             texts
         };
         equal("asides", &sorted(&found), &sorted(&self.asides))?;
-        let two = store.asides(number, 2).map_err(|error| refused(&error))?;
+        let two = store.quarantined_messages(number, 2).map_err(|error| refused(&error))?;
         equal("two asides", &two.as_slice(), &&found[..found.len().min(2)])
     }
 }
 
-fn identity(aside: &Aside) -> impl PartialEq + '_ {
+fn identity(aside: &QuarantinedMessage) -> impl PartialEq + '_ {
     (&aside.user, aside.create_time, aside.msg_id, &aside.event, &aside.event_digest)
 }
 

@@ -114,7 +114,7 @@ impl Run {
 
 fn messages_of(step: &Step) -> Option<impl Iterator<Item = &Change>> {
     let Step::Commit(changes) = step else { return None };
-    Some(changes.iter().filter(|change| matches!(change, Change::Message { .. } | Change::Aside { .. })))
+    Some(changes.iter().filter(|change| matches!(change, Change::Message { .. } | Change::Quarantine { .. })))
 }
 
 /// Limits so small that pages are saved and dropped from memory all the time.

@@ -1,4 +1,4 @@
-//! The files of the log behind a rim, so that tests can let writes and syncs fail.
+//! File access of the log, as a trait, so that tests can make writes and syncs fail.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,24 +10,24 @@ use system::files;
 
 /// A file that is only appended to.
 pub trait LogFile: Send + std::fmt::Debug {
-    /// Writes behind what was written before.
+    /// Writes at the end of the file.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Returns once all that was written survives a power loss. After an error nothing is known of it.
+    /// Returns when all written bytes survive a power loss. After an error the state of the file is unknown.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Makes log files.
+/// Creates and replaces log files.
 pub trait Disk: Send + Sync + std::fmt::Debug {
-    /// A new, empty file. Its name is not durable yet.
+    /// Creates an empty file. Its name is not durable yet.
     fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
-    /// Gives a file another name, durably and in place of the file that has it. At no moment does none have it.
+    /// Renames a file durably. It replaces the file `to` atomically.
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Writes the end of a file once more, as it was read, and makes it durable. A kill or a failed sync can leave
-    /// bytes that can be read and are on no disk; a sync alone might not write those.
+    /// Writes the bytes at `at` again, as they were read, and syncs them. After a kill or a failed sync, bytes may be
+    /// readable but not on disk. A sync alone might not write them.
     fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// The machine's disk.
+/// The real file system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 

@@ -1,16 +1,16 @@
-//! A frame of the log: magic, length, checksum and number before the payload; and what a file's end says of a frame
-//! that is not whole.
+//! A frame of the log: a header of magic, length, checksum and number, then the payload. Also decides whether the
+//! incomplete end of a file is a torn write.
 
 const MAGIC: u32 = 0x4d43_4652;
 /// Bytes before the payload.
 pub const HEADER_BYTES: usize = 20;
-/// More than this is not written as one frame.
+/// Limit of the payload. A larger one is refused.
 pub const PAYLOAD_BYTES_MAX: usize = 256 << 20;
-/// Disks write so many bytes as a whole.
+/// Disks write this many bytes atomically.
 const SECTOR_BYTES: usize = 512;
 
-/// Whether the end of a file looks like a write that a power loss cut short: bytes or whole sectors are missing.
-/// What is all there and wrong was damaged later, and may have been acknowledged.
+/// True if the end of a file looks like a write that a power loss cut short: bytes or whole sectors are missing. If
+/// all bytes are there and wrong, they were damaged later and may have been acknowledged.
 pub fn is_torn(bytes: &[u8], at: usize, expected: u64) -> bool {
     let tail = &bytes[at..];
     let Some((header, payload)) = tail.split_at_checked(HEADER_BYTES) else { return true };
@@ -23,11 +23,12 @@ fn has_missing_sector(bytes: &[u8], at: usize) -> bool {
     let first = SECTOR_BYTES - at % SECTOR_BYTES;
     let (start, rest) = bytes[at..].split_at(first.min(bytes.len() - at));
     let parts = std::iter::once(start).chain(rest.chunks(SECTOR_BYTES));
-    // A few zeros are the end of a number.
+    // Few zeros can be the end of a number, so short parts are ignored.
     parts.filter(|part| part.len() >= HEADER_BYTES).any(|part| part.iter().all(|byte| *byte == 0))
 }
 
-/// A torn last frame is expected after a power loss; a whole frame behind a damaged one is not.
+/// True if a whole frame follows. After a power loss the last frame may be torn, but a whole frame behind a damaged
+/// one means damage.
 pub fn follows(bytes: &[u8], expected: u64) -> bool {
     let magic = MAGIC.to_le_bytes();
     let starts = bytes.windows(4).enumerate().filter(|(_, window)| *window == magic);

@@ -1,8 +1,8 @@
-//! The log: one for all accounts, since syncs are the scarce thing. Frames with length, checksum and number in
-//! segment files; a frame is durable as a whole or not at all.
+//! The log. All accounts share it, because syncs are slow. It consists of segment files with frames, which have a
+//! length, a checksum and a number. A frame is durable as a whole or not at all.
 //!
-//! After a failed write or sync nothing is known of a file's end, so it is never written again: the next frame goes
-//! into a new segment, whose header says how far the former one is valid.
+//! After a failed write or sync the end of the file is unknown, so it is never written again. The next frame goes into
+//! a new segment. Its header says how many bytes of the former segment are valid.
 
 mod segment;
 
@@ -29,11 +29,11 @@ use segment::{HEADER_BYTES, Header, number_of, paths, read_segment, segments, se
 pub struct Log {
     folder: PathBuf,
     disk: Arc<dyn Disk>,
-    /// None after a fault, until a new segment could be made.
+    /// None after a fault, until a new segment is created.
     segment: Option<Box<dyn LogFile>>,
     next_frame: u64,
     newest: Newest,
-    /// Shared, so that looking at it waits for no disk.
+    /// Shared, so that readers do not wait for the disk.
     unsaved_bytes: Arc<AtomicU64>,
 }
 
@@ -45,13 +45,13 @@ struct Newest {
     valid_bytes: u64,
 }
 
-/// Where the frames from this number on are.
+/// Path of the segment that starts with this frame.
 pub fn path_of(folder: &Path, first_frame: u64) -> PathBuf {
     folder.join(format!("{first_frame:020}.log"))
 }
 
-/// Makes a segment without frames, durably, in place of one of the same name. A kill leaves a whole one or none, and
-/// never none where there was one: a log without its segment is a log that was lost.
+/// Creates a segment without frames, durably, in place of one with the same name. A kill leaves the old file or the
+/// new one. If there was none, it may leave none. A log without its segment counts as lost.
 fn make_segment(folder: &Path, disk: &dyn Disk, header: Header) -> io::Result<Box<dyn LogFile>> {
     let path = path_of(folder, header.first_frame);
     let new = path.with_extension("new");
@@ -64,7 +64,7 @@ fn make_segment(folder: &Path, disk: &dyn Disk, header: Header) -> io::Result<Bo
 }
 
 impl Log {
-    /// Begins the log of a new folder, before anything else is in it.
+    /// Creates the log of a new folder, before any other file.
     pub fn begin(folder: &Path, disk: &dyn Disk) -> Result<(), StoreError> {
         let file_error = |source| StoreError::File { path: folder.to_owned(), source };
         files::create_folder(folder).map_err(file_error)?;
@@ -72,7 +72,7 @@ impl Log {
         make_segment(folder, disk, header).map(drop).map_err(file_error)
     }
 
-    /// True if the folder has a file named as a segment.
+    /// True if the folder contains a file that is named like a segment.
     pub fn is_begun(folder: &Path) -> Result<bool, StoreError> {
         Ok(folder.exists() && !paths(folder)?.is_empty())
     }
@@ -86,11 +86,11 @@ impl Log {
     ) -> Result<Log, StoreError> {
         let file_error = |source| StoreError::File { path: folder.to_owned(), source };
         files::create_folder(folder).map_err(file_error)?;
-        // Whatever is saved was saved behind the start of a segment of this number, and a new folder begins with one.
+        // Pages are only saved after a segment with this number was created, and a new folder starts with one.
         if paths(folder)?.iter().filter_map(|path| number_of(path)).all(|number| number < from) {
             return Err(StoreError::LogMissing { path: path_of(folder, from), folder: folder.to_owned() });
         }
-        // Left over by a kill.
+        // A kill may have left these files.
         files::remove_with_extension(folder, "new").map_err(file_error)?;
         let segments = segments(folder)?;
         let mut next_frame = from;
@@ -116,7 +116,7 @@ impl Log {
         })
     }
 
-    /// Stands in for the log while it is being replayed.
+    /// A placeholder for the log while it is replayed. Nothing is appended to it.
     pub fn unopened(folder: &Path, options: &super::Options) -> Log {
         let newest = Newest { header: Header { first_frame: 0, previous_valid_bytes: 0 }, valid_bytes: 0 };
         let disk = options.disk.clone();
@@ -130,7 +130,8 @@ impl Log {
         }
     }
 
-    /// Makes one frame durable. After an error the frame is not acknowledged, though it may turn out to be there.
+    /// Makes one frame durable. After an error the frame is not acknowledged, but it may still be found after a
+    /// restart.
     pub fn append(&mut self, payload: &[u8]) -> io::Result<()> {
         if payload.len() > frame::PAYLOAD_BYTES_MAX {
             return Err(io::Error::other("the batch is larger than a frame may be, 256 MiB"));
@@ -139,7 +140,7 @@ impl Log {
             Some(segment) => segment,
             None => self.new_segment()?,
         };
-        // While the outcome is unknown the segment is not kept, so an error abandons it.
+        // The segment was taken out of `self`, so an error abandons it.
         segment.append(&frame::encode(self.next_frame, payload))?;
         segment.sync()?;
         let written = (frame::HEADER_BYTES + payload.len()) as u64;
@@ -150,8 +151,8 @@ impl Log {
         Ok(())
     }
 
-    /// Starts a new segment, so that all before it can be removed once its content is saved elsewhere. Returns the
-    /// number of the first frame after the cut.
+    /// Starts a new segment, so that the segments before it can be removed once their content is saved. Returns the
+    /// number of the new segment's first frame.
     pub fn rotate(&mut self) -> io::Result<u64> {
         if self.newest.header.first_frame < self.next_frame || self.segment.is_none() {
             self.segment = None;
@@ -163,21 +164,21 @@ impl Log {
     fn new_segment(&mut self) -> io::Result<Box<dyn LogFile>> {
         let header =
             Header { first_frame: self.next_frame, previous_valid_bytes: self.previous_valid_bytes() };
-        // A segment of this name holds no acknowledged frame: it is the remains of a failed start or a failed write.
+        // A segment with this name contains no acknowledged frame. It is left over from a failed start or write.
         let segment = make_segment(&self.folder, self.disk.as_ref(), header)?;
         self.newest = Newest { header, valid_bytes: HEADER_BYTES as u64 };
         Ok(segment)
     }
 
-    /// What counts of the segment before the one that starts at the next frame.
+    /// Valid bytes of the segment before the one that starts with the next frame.
     fn previous_valid_bytes(&self) -> u64 {
         let Newest { header, valid_bytes } = self.newest;
         if header.first_frame == self.next_frame { header.previous_valid_bytes } else { valid_bytes }
     }
 
-    /// Removes the segments whose frames all have smaller numbers than `first`.
+    /// Removes the segments that only contain frames below `first`.
     pub fn remove_before(folder: &Path, first: u64) -> Result<(), StoreError> {
-        // By name alone: frames are being appended meanwhile, perhaps to a segment without its header yet.
+        // Only names are used. Frames are appended at the same time, maybe to a segment that has no header yet.
         for path in paths(folder)?.into_iter().filter(|path| number_of(path).is_some_and(|n| n < first)) {
             files::remove(&path).map_err(|source| StoreError::File { path, source })?;
         }
@@ -189,7 +190,7 @@ impl Log {
         self.next_frame == 0
     }
 
-    /// Notes that so many bytes of the log are in the pages.
+    /// Subtracts bytes of the log that are now in the pages.
     pub fn saved(&mut self, bytes: u64) {
         self.unsaved_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -199,7 +200,7 @@ impl Log {
         self.unsaved_bytes.load(Ordering::Relaxed)
     }
 
-    /// The same number, to be looked at later.
+    /// The same number as a shared counter, to be read without the lock.
     pub fn bytes_to_watch(&self) -> Arc<AtomicU64> {
         self.unsaved_bytes.clone()
     }

@@ -1,5 +1,5 @@
-//! The page store: a B-tree file (redb) that is replaced as a whole at each save, with a checksum of our own on
-//! every value, since redb checks its pages only when asked.
+//! The page store: a B-tree file (redb) that is updated atomically at each save. Each value has a checksum of ours,
+//! because redb checks its pages only on request.
 
 mod value;
 
@@ -9,7 +9,7 @@ use std::{
     sync::RwLock,
 };
 
-use counting::{Cold, ColdError, Damaged, PageKey};
+use counting::{Damaged, PageError, PageKey, PageSource};
 use datacube::Day;
 use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition, TableError};
 
@@ -17,49 +17,49 @@ use crate::store::StoreError;
 
 use value::{PIECES, VALUES};
 
-/// Pages that were last saved before format 3, each as one value.
+/// Pages of formats before 3: one value for each page.
 const FORMER_PAGES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pages");
-/// Sorted pages of users: account, then the lowest openid.
+/// Sorted pages of users. The key is the account and the lowest openid.
 const USERS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("users");
-const ASIDES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
+const QUARANTINED: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
-/// Bytes of redb's own cache; our pages are kept in memory decoded, so it needs little.
+/// Bytes of redb's cache. It can be small, because we keep decoded pages in memory.
 const CACHE_BYTES: usize = 8 << 20;
 
-/// A file up to this size is checked as a whole when it is opened.
+/// A file up to this size is checked completely when it is opened.
 const CHECKED_BYTES_MAX: u64 = 256 << 20;
 
 /// A key and its value.
-pub type Row = (Vec<u8>, Vec<u8>);
+pub type KeyValue = (Vec<u8>, Vec<u8>);
 
-/// The open file.
+/// The open page store.
 #[derive(Debug)]
 pub struct Pages {
     path: PathBuf,
-    /// None only while it is being opened again after a fault.
+    /// None only while the file is opened again after a fault.
     database: RwLock<Option<Database>>,
 }
 
-/// Everything one save writes, at once.
+/// All values that one save writes, in one transaction.
 #[derive(Debug, Default)]
 pub struct Save {
     /// Full key and value of each page.
-    pub pages: Vec<Row>,
-    /// Full keys of pages that are not needed any more.
+    pub pages: Vec<KeyValue>,
+    /// Full keys of pages to remove.
     pub removed: Vec<Vec<u8>>,
-    /// Keys of sorted pages of users that go, before others come.
+    /// Keys of sorted user pages to remove. They are removed before new ones are written.
     pub removed_users: Vec<Vec<u8>>,
     /// Sorted pages of users.
-    pub users: Vec<Row>,
-    /// Messages kept aside.
-    pub asides: Vec<Row>,
-    /// What is known of the store as a whole.
+    pub users: Vec<KeyValue>,
+    /// Quarantined messages.
+    pub quarantined: Vec<KeyValue>,
+    /// Values about the store as a whole, by name.
     pub meta: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Pages {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     pub fn open(path: &Path) -> Result<Pages, StoreError> {
         let pages = Pages { path: path.to_owned(), database: RwLock::new(None) };
         pages.reopen()?;
@@ -73,7 +73,7 @@ impl Pages {
         Ok(())
     }
 
-    /// redb panics when its own pages make no sense; that is the file's fault and not ours.
+    /// redb panics if its own pages are damaged. That is an error of the file, so it becomes an error here.
     fn caught<T>(&self, call: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, StoreError> {
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(result) => result.map_err(|error| self.failed(error)),
@@ -85,14 +85,14 @@ impl Pages {
         StoreError::Pages { path: self.path.clone(), what: error.to_string() }
     }
 
-    /// Something in this file makes no sense.
+    /// The error that something in this file is damaged.
     pub fn damaged(&self, what: &str) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), what: what.to_owned() }
     }
 
-    /// A question that could not be answered from this file.
-    pub fn cold(&self, source: ColdError) -> StoreError {
-        StoreError::Cold { path: self.path.clone(), source }
+    /// The error that a page could not be read.
+    pub fn read_error(&self, source: PageError) -> StoreError {
+        StoreError::Page { path: self.path.clone(), source }
     }
 
     fn with<T>(&self, call: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
@@ -103,7 +103,7 @@ impl Pages {
         }
     }
 
-    /// A value of the store as a whole.
+    /// A value about the store as a whole.
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let sealed = self.read(|transaction| one(transaction, META, key))?;
         sealed.map(|sealed| self.unseal(key.as_bytes(), sealed)).transpose()
@@ -121,16 +121,16 @@ impl Pages {
         sealed.map(|sealed| self.unseal(key, sealed)).transpose()
     }
 
-    /// The message kept aside under this key.
-    pub fn aside(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = self.read(|transaction| one(transaction, ASIDES, key))?;
+    /// The quarantined message with this key.
+    pub fn quarantined(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let sealed = self.read(|transaction| one(transaction, QUARANTINED, key))?;
         sealed.map(|sealed| self.unseal(key, sealed)).transpose()
     }
 
-    /// The last sorted page of users whose key is this one or lower, of the same account.
+    /// The account's sorted user page with the highest key that is not above this openid.
     fn sorted_users(&self, account: u32, openid: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let (from, to) = (users_key(account, &[]), users_key(account, openid));
-        let row: Option<Row> = self.read(|transaction| {
+        let row: Option<KeyValue> = self.read(|transaction| {
             let Some(table) = table(transaction, USERS)? else { return Ok(None) };
             let row = table.range::<&[u8]>(from.as_slice()..=to.as_slice())?.next_back().transpose()?;
             Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
@@ -138,7 +138,7 @@ impl Pages {
         row.map(|(key, sealed)| self.unseal(&key, sealed)).transpose()
     }
 
-    /// Keys, from…to, of pages that were last saved before format 3.
+    /// Keys from…to of pages in a format before 3.
     pub fn former_keys(&self, from: &[u8], to: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
         self.read(|transaction| {
             let Some(table) = table(transaction, FORMER_PAGES)? else { return Ok(Vec::new()) };
@@ -154,10 +154,10 @@ impl Pages {
         self.with(|database| call(&database.begin_read()?))
     }
 
-    /// The newest `limit` messages aside whose key starts so, newest first.
-    pub fn asides(&self, prefix: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let found: Vec<Row> = self.read(|transaction| {
-            let Some(table) = table(transaction, ASIDES)? else { return Ok(Vec::new()) };
+    /// The last `limit` quarantined messages whose key starts with `prefix`, newest first.
+    pub fn quarantined_messages(&self, prefix: &[u8], limit: usize) -> Result<Vec<KeyValue>, StoreError> {
+        let found: Vec<KeyValue> = self.read(|transaction| {
+            let Some(table) = table(transaction, QUARANTINED)? else { return Ok(Vec::new()) };
             let mut end = prefix.to_vec();
             end.extend_from_slice(&[0xff; 32]);
             let newest = table.range::<&[u8]>(prefix..end.as_slice())?.rev().take(limit);
@@ -169,17 +169,17 @@ impl Pages {
         found.into_iter().map(|(key, sealed)| self.unseal(&key, sealed).map(|value| (key, value))).collect()
     }
 
-    /// Makes a save durable, all of it or nothing. After a fault of the disk the file is opened anew.
+    /// Makes a save durable, all of it or nothing. After an error the file is opened again.
     pub fn save(&self, save: &Save) -> Result<(), StoreError> {
         let saved = self.with(|database| {
             let mut transaction = database.begin_write()?;
-            // Opening after a crash must not read the whole file.
+            // With this, opening after a crash does not read the whole file.
             transaction.set_quick_repair(true);
             put_pages(&transaction, save)?;
             {
-                let mut asides = transaction.open_table(ASIDES)?;
-                for (key, value) in &save.asides {
-                    asides.insert(key.as_slice(), seal(key, value).as_slice())?;
+                let mut quarantined = transaction.open_table(QUARANTINED)?;
+                for (key, value) in &save.quarantined {
+                    quarantined.insert(key.as_slice(), seal(key, value).as_slice())?;
                 }
                 let mut meta = transaction.open_table(META)?;
                 for (key, value) in &save.meta {
@@ -203,18 +203,18 @@ impl Pages {
         Err(self.damaged(&format!("the value of key {key:02x?} is damaged")))
     }
 
-    /// Bytes on disk.
+    /// Size of the file in bytes.
     pub fn bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
 
-    /// The pages of one account.
+    /// A view of one account's pages.
     pub fn of_account(&self, account: u32) -> AccountPages<'_> {
         AccountPages { pages: self, account }
     }
 }
 
-/// A table, none while nothing was put into it.
+/// A table. None until something was written to it.
 fn table<K: redb::Key + 'static>(
     transaction: &ReadTransaction,
     definition: TableDefinition<K, &'static [u8]>,
@@ -256,8 +256,8 @@ fn put_pages(transaction: &redb::WriteTransaction, save: &Save) -> Result<(), re
     Ok(())
 }
 
-/// Opens the file or makes it. All of it is checked while that takes no second: a key that is damaged would
-/// otherwise just not be found.
+/// Opens or creates the file. A file that can be checked within a second is checked completely: redb would not find a
+/// damaged key otherwise.
 fn open_checked(path: &Path) -> Result<Database, redb::Error> {
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let mut database = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
@@ -281,37 +281,37 @@ fn checksum(key: &[u8], value: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// One account's view of the page store.
+/// One account's pages in the page store.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountPages<'a> {
     pages: &'a Pages,
     account: u32,
 }
 
-impl Cold for AccountPages<'_> {
-    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
-        self.pages.page(&page_key(self.account, key)).map_err(|error| cold_error(key, &error))
+impl PageSource for AccountPages<'_> {
+    fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, PageError> {
+        self.pages.page(&page_key(self.account, key)).map_err(|error| page_error(key, &error))
     }
 
-    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
         let page = self.pages.sorted_users(self.account, openid);
-        page.map_err(|error| cold_error(PageKey::SortedUsers, &error))
+        page.map_err(|error| page_error(PageKey::SortedUsers, &error))
     }
 }
 
-fn cold_error(key: PageKey, error: &StoreError) -> ColdError {
+fn page_error(key: PageKey, error: &StoreError) -> PageError {
     match error {
-        StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
-        error => ColdError::Unreadable(key, error.to_string()),
+        StoreError::Damaged { .. } => PageError::Damaged(key, Damaged("its checksum is wrong")),
+        error => PageError::Unreadable(key, error.to_string()),
     }
 }
 
-/// The key of a sorted page of users.
+/// Key of a sorted user page: account, then its lowest openid.
 pub fn users_key(account: u32, first: &[u8]) -> Vec<u8> {
     [&account.to_be_bytes(), first].concat()
 }
 
-/// A page's key in the file: account, sort of page, number, so that an account's pages lie together.
+/// Key of a page in the file: account, type of page, number. So the pages of an account lie together.
 pub fn page_key(account: u32, key: PageKey) -> Vec<u8> {
     let (sort, number) = match key {
         PageKey::Users(page) => (1, page),

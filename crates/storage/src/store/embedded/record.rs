@@ -6,7 +6,7 @@ use counting::{
 };
 use datacube::Day;
 
-/// One thing that became durable.
+/// A durable record. Times are Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record<'a> {
     Account {
@@ -27,7 +27,7 @@ pub enum Record<'a> {
         day: Day,
         entry: Entry,
     },
-    Aside {
+    Quarantined {
         account: u32,
         key: &'a [u8],
         value: &'a [u8],
@@ -54,7 +54,7 @@ pub enum Record<'a> {
         accounts: Vec<u32>,
         is_bridged: bool,
     },
-    /// Nobody is served since a fault or the start.
+    /// No account is served since a fault or the start.
     Interrupted,
     Begin {
         account: u32,
@@ -77,11 +77,11 @@ const EVENT_NAME: u8 = 2;
 const USER: u8 = 3;
 const MESSAGE: u8 = 4;
 const EVENT: u8 = 5;
-const ASIDE: u8 = 6;
-/// Without a reason, before format 3.
+const QUARANTINED: u8 = 6;
+/// Formats before 3: without a reason.
 const LOSE: u8 = 7;
 const CLAIM: u8 = 8;
-/// Without a reason, before format 3; of nobody, at 0: interrupted.
+/// Formats before 3: without a reason. With no accounts at time 0 it means interrupted.
 const SERVE: u8 = 9;
 const MARK: u8 = 10;
 const FACT: u8 = 11;
@@ -114,8 +114,8 @@ impl<'a> Record<'a> {
                 varint::put_bytes(out, openid.as_bytes());
             }
             Record::Entry { account, day, entry } => encode_entry(out, *account, *day, entry),
-            Record::Aside { account, key, value } => {
-                start(out, ASIDE, *account);
+            Record::Quarantined { account, key, value } => {
+                start(out, QUARANTINED, *account);
                 varint::put_bytes(out, key);
                 varint::put_bytes(out, value);
             }
@@ -156,22 +156,30 @@ impl<'a> Record<'a> {
     pub fn decode(reader: &mut Reader<'a>) -> Result<Record<'a>, Damaged> {
         let tag = reader.byte()?;
         Ok(match tag {
-            ACCOUNT => Record::Account { number: reader.small()?, appid: reader.text()? },
-            EVENT_NAME => Record::EventName { number: reader.small()?, name: reader.text()? },
-            USER => {
-                Record::User { account: reader.small()?, number: reader.small()?, openid: reader.text()? }
-            }
+            ACCOUNT => Record::Account { number: reader.number_as()?, appid: reader.text()? },
+            EVENT_NAME => Record::EventName { number: reader.number_as()?, name: reader.text()? },
+            USER => Record::User {
+                account: reader.number_as()?,
+                number: reader.number_as()?,
+                openid: reader.text()?,
+            },
             MESSAGE | EVENT => decode_entry(tag, reader)?,
-            ASIDE => Record::Aside { account: reader.small()?, key: reader.bytes()?, value: reader.bytes()? },
+            QUARANTINED => Record::Quarantined {
+                account: reader.number_as()?,
+                key: reader.bytes()?,
+                value: reader.bytes()?,
+            },
             LOSE | LOSE_FOR => Record::Lose {
-                account: reader.small()?,
+                account: reader.number_as()?,
                 from_s: reader.seconds()?,
                 to_s: reader.seconds()?,
                 reason: if tag == LOSE { Reason::Unknown } else { Reason::decode(reader)? },
             },
-            CLAIM => {
-                Record::Claim { account: reader.small()?, from_s: reader.seconds()?, to_s: reader.seconds()? }
-            }
+            CLAIM => Record::Claim {
+                account: reader.number_as()?,
+                from_s: reader.seconds()?,
+                to_s: reader.seconds()?,
+            },
             SERVE => match (accounts(reader)?, reader.seconds()?) {
                 (nobody, 0) if nobody.is_empty() => Record::Interrupted,
                 (accounts, at_s) => Record::Serve { accounts, at_s, reason: Reason::Unknown },
@@ -188,8 +196,8 @@ impl<'a> Record<'a> {
                 is_bridged: tag == RESUME_BRIDGED,
             },
             INTERRUPTED => Record::Interrupted,
-            BEGIN => Record::Begin { account: reader.small()?, at_s: reader.seconds()? },
-            CEASE => Record::Cease { account: reader.small()? },
+            BEGIN => Record::Begin { account: reader.number_as()?, at_s: reader.seconds()? },
+            CEASE => Record::Cease { account: reader.number_as()? },
             MARK => Record::Mark { at_s: reader.seconds()? },
             FACT => Record::Fact { key: reader.text()?, value: Some(reader.bytes()?) },
             NO_FACT => Record::Fact { key: reader.text()?, value: None },
@@ -219,8 +227,8 @@ fn encode_accounts(out: &mut Vec<u8>, tag: u8, accounts: &[u32]) {
 }
 
 fn accounts(reader: &mut Reader<'_>) -> Result<Vec<u32>, Damaged> {
-    let count: u32 = reader.small()?;
-    (0..count).map(|_| reader.small()).collect()
+    let count: u32 = reader.number_as()?;
+    (0..count).map(|_| reader.number_as()).collect()
 }
 
 fn encode_entry(out: &mut Vec<u8>, account: u32, day: Day, entry: &Entry) {
@@ -241,10 +249,10 @@ fn encode_entry(out: &mut Vec<u8>, account: u32, day: Day, entry: &Entry) {
 }
 
 fn decode_entry<'a>(tag: u8, reader: &mut Reader<'a>) -> Result<Record<'a>, Damaged> {
-    let account = reader.small()?;
-    let days = reader.small::<u32>()?.cast_signed();
+    let account = reader.number_as()?;
+    let days = reader.number_as::<u32>()?.cast_signed();
     let day = Day::from_days_since_1970(i64::from(days));
-    let (user, second) = (reader.small()?, reader.small()?);
+    let (user, second) = (reader.number_as()?, reader.number_as()?);
     if second >= SECONDS_A_DAY || day.days_since_1970() != days {
         return Err(Damaged("a moment that the calendar does not have"));
     }
@@ -254,7 +262,7 @@ fn decode_entry<'a>(tag: u8, reader: &mut Reader<'a>) -> Result<Record<'a>, Dama
         let msg_id = reader.take(8)?.try_into().map(u64::from_le_bytes).map_err(|_| Damaged("cut short"))?;
         Entry::Message(MessageEntry::new(second, user, msg_id, kind))
     } else {
-        let name = reader.small()?;
+        let name = reader.number_as()?;
         let digest = reader.take(16)?.try_into().map_err(|_| Damaged("cut short"))?;
         Entry::Event(EventEntry { second, user, digest, name })
     };

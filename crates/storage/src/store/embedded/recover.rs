@@ -1,4 +1,4 @@
-//! Opening a folder: pages first, then the frames of the log that were not saved into pages.
+//! Opens a folder: reads the pages, then replays the frames of the log that are not in the pages.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -18,23 +18,23 @@ use system::files;
 use system::sync::lock;
 
 use super::{
-    Accounts, Cell, Embedded, Options,
+    AccountTable, Cell, Embedded, Options,
     disk::{Disk as _, RealDisk},
+    facts::{EventNames, Facts},
     log::Log,
-    note::Note,
     pages::Pages,
     record::Record,
-    small::{Names, Small},
+    state_change::StateChange,
 };
 use crate::store::{AccountNumber, StoreError};
 
-/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons. 3: pages of senders, and
-/// values in pieces.
+/// Format of the pages. The log has its own format in each header. Format 2 added reasons of gaps. Format 3 added
+/// pages of senders, and values in pieces.
 const FORMAT: u32 = 3;
 
-/// Names of the values about the store as a whole.
+/// Keys of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
-/// The version that wrote the format, so that an older one can say which reads it.
+/// Version of msgcube that wrote the format, so that an older version can say which one reads it.
 pub const META_VERSION: &str = "version";
 /// Number of the first frame that is not in the pages.
 pub const META_FIRST_FRAME: &str = "first_frame";
@@ -49,7 +49,7 @@ pub const META_FACTS: &str = "facts";
 pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     let folder_lock = lock_folder(folder)?;
     let log_folder = folder.join("log");
-    // The log comes first in a new folder: one that has other files and no log has lost it.
+    // A new folder gets its log first. If there are other files and no log, the log was lost.
     if !Log::is_begun(&log_folder)? && !has_data(folder)? {
         Log::begin(&log_folder, options.disk.as_ref())?;
     }
@@ -61,9 +61,9 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     };
     let mut store = Embedded {
         log_folder: log_folder.clone(),
-        accounts: RwLock::new(Accounts::default()),
-        small: Mutex::new(load_small(&pages).map_err(|damage| damage_of(folder, damage))?),
-        // Replaced below; replaying needs the store, and the log is what is being replayed.
+        accounts: RwLock::new(AccountTable::default()),
+        facts: Mutex::new(load_facts(&pages).map_err(|damage| damage_of(folder, damage))?),
+        // Replaced below. Replaying needs the store, but the log is not open yet.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
         log_bytes: Arc::default(),
@@ -95,14 +95,14 @@ fn lock_folder(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// True if the folder holds pages, or what other parts of the program keep beside them.
+/// True if the folder contains pages or another database of the program.
 fn has_data(folder: &Path) -> Result<bool, StoreError> {
     let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
     let entries = entries.map_err(|source| StoreError::File { path: folder.to_owned(), source })?;
     Ok(entries.iter().any(|entry| entry.path().extension().is_some_and(|found| found == "redb")))
 }
 
-/// Makes the file under another name first, so that a kill leaves a whole one or none.
+/// Opens the pages. A new file is created under another name and renamed, so that a kill leaves no partial file.
 fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
     let (path, new) = (folder.join("pages.redb"), folder.join("pages.new"));
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
@@ -116,7 +116,7 @@ fn open_pages(folder: &Path) -> Result<Pages, StoreError> {
 
 fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
     let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(FORMAT) };
-    match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
+    match Reader::new(&bytes).number_as::<u32>().map_err(|damage| damaged(folder, damage))? {
         found if found > FORMAT => {
             let newer = StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT };
             Err(naming_version(newer, pages))
@@ -125,7 +125,7 @@ fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
     }
 }
 
-/// The error with the version that wrote a newer format, if the pages say so.
+/// Adds the version that wrote a newer format to the error, if the pages contain it.
 fn naming_version(error: StoreError, pages: &Pages) -> StoreError {
     let StoreError::NewerFormat { path, found, known } = error else { return error };
     let version = pages.meta(META_VERSION).ok().flatten();
@@ -175,15 +175,15 @@ fn damaged(folder: &Path, damage: Damaged) -> StoreError {
     StoreError::Damaged { path: folder.to_owned(), what: damage.to_string() }
 }
 
-fn load_small(pages: &Pages) -> Result<Small, LoadError> {
-    let mut small = Small::default();
+fn load_facts(pages: &Pages) -> Result<Facts, LoadError> {
+    let mut facts = Facts::default();
     if let Some(names) = pages.meta(META_EVENT_NAMES)? {
-        small.names = Names::decode(&names)?;
+        facts.event_names = EventNames::decode(&names)?;
     }
-    if let Some(facts) = pages.meta(META_FACTS)? {
-        small.decode_facts(&facts)?;
+    if let Some(bytes) = pages.meta(META_FACTS)? {
+        facts.decode_facts(&bytes)?;
     }
-    Ok(small)
+    Ok(facts)
 }
 
 impl Embedded {
@@ -224,45 +224,59 @@ impl Embedded {
     fn replay_record(&self, record: Record<'_>) -> Result<(), LoadError> {
         match record {
             Record::Account { number, appid } => self.replay_account(number, appid)?,
-            Record::EventName { number, name } => lock(&self.small).names.replay(number, name)?,
+            Record::EventName { number, name } => lock(&self.facts).event_names.replay(number, name)?,
             Record::User { account, number, openid } => {
-                self.with_figures(account, |figures, cold| figures.replay_user(number, openid, cold))?;
+                self.with_figures(account, |figures, source| figures.replay_user(number, openid, source))?;
             }
             Record::Entry { account, day, entry } => {
-                self.with_figures(account, |figures, cold| figures.replay(day, entry, cold).map(drop))?;
+                self.with_figures(account, |figures, source| figures.replay(day, entry, source).map(drop))?;
             }
-            Record::Aside { key, value, .. } => {
-                drop(lock(&self.small).asides.insert(key.to_vec(), value.to_vec()));
+            Record::Quarantined { key, value, .. } => {
+                drop(lock(&self.facts).quarantined.insert(key.to_vec(), value.to_vec()));
             }
             Record::Lose { account, from_s, to_s, reason } => {
-                self.note(Note::Lose { cell: self.named_cell(account)?, from_s, to_s, reason });
+                self.apply_state_change(StateChange::Lose {
+                    cell: self.named_cell(account)?,
+                    from_s,
+                    to_s,
+                    reason,
+                });
             }
             Record::Claim { account, from_s, to_s } => {
-                self.note(Note::Claim { cell: self.named_cell(account)?, from_s, to_s });
+                self.apply_state_change(StateChange::Claim { cell: self.named_cell(account)?, from_s, to_s });
             }
             Record::Serve { at_s, accounts, reason } => {
-                self.note(Note::Serve { at_s, cells: self.named_cells(accounts)?, reason });
+                self.apply_state_change(StateChange::Serve {
+                    at_s,
+                    cells: self.named_cells(accounts)?,
+                    reason,
+                });
             }
             Record::Resume { end_s, at_s, accounts, is_bridged } => {
                 let cells = self.named_cells(accounts)?;
-                self.note(Note::Resume { end_s, at_s, cells, is_bridged });
+                self.apply_state_change(StateChange::Resume { end_s, at_s, cells, is_bridged });
             }
             Record::Interrupted => {
                 self.read_accounts().by_number.iter().for_each(|cell| lock(&cell.coverage).interrupt());
             }
             Record::Begin { account, at_s } => {
-                self.note(Note::Begin { cell: self.named_cell(account)?, at_s });
+                self.apply_state_change(StateChange::Begin { cell: self.named_cell(account)?, at_s });
             }
-            Record::Cease { account } => self.note(Note::Cease { cell: self.named_cell(account)? }),
-            Record::Mark { at_s } => self.note(Note::Mark { at_s }),
+            Record::Cease { account } => {
+                self.apply_state_change(StateChange::Cease { cell: self.named_cell(account)? });
+            }
+            Record::Mark { at_s } => self.apply_state_change(StateChange::Mark { at_s }),
             Record::Fact { key, value } => {
-                self.note(Note::Fact { key: key.to_owned(), value: value.map(<[u8]>::to_vec) });
+                self.apply_state_change(StateChange::Fact {
+                    key: key.to_owned(),
+                    value: value.map(<[u8]>::to_vec),
+                });
             }
         }
         Ok(())
     }
 
-    /// Takes an account from the log. Doing it again changes nothing.
+    /// Replays a new account. Replaying it twice changes nothing.
     fn replay_account(&self, number: u32, appid: &str) -> Result<(), Damaged> {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
         match accounts.by_number.get(number as usize) {
@@ -286,11 +300,11 @@ impl Embedded {
     fn with_figures(
         &self,
         account: u32,
-        call: impl FnOnce(&mut counting::Account, &dyn counting::Cold) -> Result<(), counting::ColdError>,
+        call: impl FnOnce(&mut counting::Account, &dyn counting::PageSource) -> Result<(), counting::PageError>,
     ) -> Result<(), LoadError> {
         let cell = self.named_cell(account)?;
-        let cold = self.pages.of_account(account);
-        let result = call(&mut lock(&cell.figures), &cold);
-        Ok(result.map_err(|error| self.pages.cold(error))?)
+        let source = self.pages.of_account(account);
+        let result = call(&mut lock(&cell.figures), &source);
+        Ok(result.map_err(|error| self.pages.read_error(error))?)
     }
 }

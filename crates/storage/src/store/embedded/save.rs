@@ -1,7 +1,7 @@
-//! Saving pages, so that the log before them can go, and letting go of clean pages, so that memory stays bounded.
+//! Saves pages, so that the log before them can be removed, and evicts clean pages, so that memory stays bounded.
 //!
-//! Messages go on being taken meanwhile: each account is saved as it is at its turn, and replaying a frame whose
-//! messages are in the pages already changes nothing.
+//! Messages are received at the same time. Accounts are saved one after the other. That is safe, because replaying a
+//! message that is already in the pages changes nothing.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -19,11 +19,11 @@ use super::{
 use crate::store::StoreError;
 use system::sync::lock;
 
-/// With less log than this, memory is not worth a save.
+/// With a log below this size, a save is not worth it to free memory.
 const LOG_BYTES_WORTH_SAVING: u64 = 256 << 10;
-/// So many bytes of pages in memory may have changed for each byte of log, where pages are saved early.
+/// For an early save, limit of changed bytes in memory for each byte of log.
 const CHANGED_BYTES_MAX: u64 = 8;
-/// Each time half of an account's clean pages goes.
+/// Each round evicts half of an account's clean pages.
 const EVICTION_ROUNDS: usize = 6;
 
 impl Embedded {
@@ -48,8 +48,8 @@ impl Embedded {
         Ok(())
     }
 
-    /// True if there is an eighth of the log that may be, and saving writes little for it. Messages of many days, as a bulk
-    /// upload of a year may bring them, wait for more of them: each save writes all of these days.
+    /// True if the log has reached an eighth of its limit and a save writes few pages for it. Messages of many days,
+    /// for example a bulk upload of a year, wait longer: each save writes all of their days.
     fn is_cheap(&self, log_bytes: u64) -> bool {
         log_bytes > self.options.log_bytes / 8 && {
             let cells = self.read_accounts().by_number.clone();
@@ -75,22 +75,22 @@ impl Embedded {
         }
         self.pages.save(&save)?;
         snapshots.iter().for_each(|(cell, snapshot)| lock(&cell.figures).saved(snapshot));
-        let mut small = lock(&self.small);
-        save.asides.iter().for_each(|(key, _)| drop(small.asides.remove(key)));
-        drop(small);
+        let mut facts = lock(&self.facts);
+        save.quarantined.iter().for_each(|(key, _)| drop(facts.quarantined.remove(key)));
+        drop(facts);
         lock(&self.log).saved(log_bytes);
         Log::remove_before(&self.log_folder, first_frame)
     }
 
-    /// Sorts users that came last into pages where they are many, so that most users need no memory.
+    /// Merges recent users into sorted pages if there are many, so that most users need no memory.
     fn merge_users(&self) -> Result<(), StoreError> {
         let _one_at_a_time = lock(&self.saving);
         let cells = self.read_accounts().by_number.clone();
         for cell in cells {
             let merge = lock(&cell.figures).merge(self.options.recent_users());
             if let Some(mut merge) = merge {
-                let cold = self.pages.of_account(cell.number);
-                while let Some(step) = merge.step(&cold).map_err(|error| self.pages.cold(error))? {
+                let source = self.pages.of_account(cell.number);
+                while let Some(step) = merge.step(&source).map_err(|error| self.pages.read_error(error))? {
                     self.pages.save(&save_of(cell.number, step))?;
                 }
                 lock(&cell.figures).merged(&merge);
@@ -99,13 +99,14 @@ impl Embedded {
         Ok(())
     }
 
-    /// Cuts the log, and takes all small things as they are at the cut.
+    /// Starts a new segment and copies the facts, event names and quarantined messages at that point. Returns the
+    /// first frame of the new segment, the bytes of log before it, and the save.
     fn cut(&self) -> Result<(u64, u64, Save), StoreError> {
         let mut log = lock(&self.log);
         let log_bytes = log.bytes();
         let file_error = |source| StoreError::File { path: self.log_folder.clone(), source };
         let first_frame = log.rotate().map_err(file_error)?;
-        let small = lock(&self.small);
+        let facts = lock(&self.facts);
         let mut number = Vec::new();
         varint::put(&mut number, first_frame);
         let meta = vec![
@@ -113,14 +114,14 @@ impl Embedded {
             (META_VERSION, version_value()),
             (META_FIRST_FRAME, number),
             (META_ACCOUNTS, self.encode_accounts()),
-            (META_EVENT_NAMES, small.names.encode()),
-            (META_FACTS, small.encode_facts()),
+            (META_EVENT_NAMES, facts.event_names.encode()),
+            (META_FACTS, facts.encode_facts()),
         ];
-        let asides = small.asides.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-        Ok((first_frame, log_bytes, Save { asides, meta, ..Save::default() }))
+        let quarantined = facts.quarantined.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+        Ok((first_frame, log_bytes, Save { quarantined, meta, ..Save::default() }))
     }
 
-    /// Users and pages in memory.
+    /// Bytes of users and pages in memory.
     pub(super) fn memory_bytes(&self) -> usize {
         self.read_accounts().by_number.iter().map(|cell| lock(&cell.figures).bytes()).sum()
     }

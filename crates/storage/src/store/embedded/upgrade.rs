@@ -1,7 +1,7 @@
-//! Folders of former formats. Pages that they do not have are made once, from the messages of each day, when
-//! such a folder is first opened; a kill in between leaves the former format, and the next start makes it again.
+//! Upgrades folders of former formats. Missing pages are created from the messages of each day when the folder is
+//! first opened. A kill during that leaves the former format, and the next start does it again.
 
-use counting::{Cold as _, Derived, PageKey};
+use counting::{Derived, PageKey, PageSource as _};
 use datacube::Day;
 
 use super::{
@@ -11,13 +11,13 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// The first format with senders and first days.
+/// First format with pages of senders and of first days.
 const WITH_SENDERS: u32 = 3;
-/// So many bytes of pages are written at once.
+/// Bytes of pages to collect before they are written.
 const PAGE_BYTES_MAX: usize = 16 << 20;
 
 impl Embedded {
-    /// Brings the pages up to today's format.
+    /// Upgrades the pages from this format to the current one.
     pub(super) fn upgrade(&self, from: u32) -> Result<(), StoreError> {
         if from >= WITH_SENDERS {
             return Ok(());
@@ -37,18 +37,19 @@ impl Embedded {
     }
 
     fn derive(&self, account: u32) -> Result<(), StoreError> {
-        let cold = self.pages.of_account(account);
-        let mut written = Written { store: self, account, save: Save::default(), bytes: 0 };
+        let source = self.pages.of_account(account);
+        let mut writer = PageWriter { store: self, account, save: Save::default(), bytes: 0 };
         let mut derived = Derived::default();
         for day in self.former_days(account)? {
-            let block = cold.page(PageKey::DayMessages(day)).map_err(|error| self.pages.cold(error))?;
+            let block =
+                source.page(PageKey::DayMessages(day)).map_err(|error| self.pages.read_error(error))?;
             let pages = derived.add_day(day, &block.unwrap_or_default());
-            written.put(pages.map_err(|error| self.pages.cold(error))?)?;
+            writer.put(pages.map_err(|error| self.pages.read_error(error))?)?;
         }
         let last = page_key(account, PageKey::Users(u32::MAX));
         let user_pages = self.pages.former_keys(&page_key(account, PageKey::Users(0)), &last)?.len();
-        written.put(derived.finish(u32::try_from(user_pages).unwrap_or(u32::MAX)))?;
-        self.pages.save(&written.save)
+        writer.put(derived.finish(u32::try_from(user_pages).unwrap_or(u32::MAX)))?;
+        self.pages.save(&writer.save)
     }
 
     /// The days of an account, in order.
@@ -60,15 +61,15 @@ impl Embedded {
     }
 }
 
-/// Pages that are written now and then.
-struct Written<'a> {
+/// Collects pages and writes them when there are enough.
+struct PageWriter<'a> {
     store: &'a Embedded,
     account: u32,
     save: Save,
     bytes: usize,
 }
 
-impl Written<'_> {
+impl PageWriter<'_> {
     fn put(&mut self, pages: Vec<(PageKey, Vec<u8>)>) -> Result<(), StoreError> {
         self.bytes += pages.iter().map(|(_, page)| page.len()).sum::<usize>();
         let pages = pages.into_iter().map(|(key, page)| (page_key(self.account, key), page));

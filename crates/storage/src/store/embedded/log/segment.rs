@@ -1,4 +1,4 @@
-//! One file of the log: its header, and reading what counts of it.
+//! One segment file of the log: its header, and reading its valid part.
 
 use std::{
     fs,
@@ -11,14 +11,14 @@ use super::super::{disk::Disk, frame};
 use crate::store::StoreError;
 
 const MAGIC: &[u8; 8] = b"mcubelog";
-/// 2: records that begin or end the serving of one account. 3: gaps have reasons, planned stops none.
+/// Format 2 added records that begin or end serving of one account. Format 3 added reasons of gaps and planned stops.
 const FORMAT: u32 = 3;
 pub const HEADER_BYTES: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     pub first_frame: u64,
-    /// How much of the segment before this one counts.
+    /// Valid bytes of the segment before this one.
     pub previous_valid_bytes: u64,
 }
 
@@ -57,7 +57,7 @@ impl Segment {
     }
 }
 
-/// The files of the folder that are named as segments, in order.
+/// Paths of the segment files in the folder, in order.
 pub fn paths(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let file_error = |source| StoreError::File { path: folder.to_owned(), source };
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)
@@ -72,8 +72,8 @@ pub fn number_of(path: &Path) -> Option<u64> {
     path.file_stem()?.to_str()?.parse().ok()
 }
 
-/// The segments in order. A last one whose header never became durable holds nothing: it is removed, or, if there is no
-/// other, left to be replaced.
+/// The segments in order. If the last one has no durable header, it contains nothing. Then it is removed, or left to
+/// be replaced if it is the only one.
 pub fn segments(folder: &Path) -> Result<Vec<Segment>, StoreError> {
     let paths = paths(folder)?;
     let last = paths.len().saturating_sub(1);
@@ -110,35 +110,36 @@ fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
     }
 }
 
-/// What was read of a segment.
+/// The result of reading a segment.
 #[derive(Debug)]
-pub struct Read {
+pub struct SegmentContent {
     pub valid_bytes: u64,
-    /// The last frame, and where it starts.
+    /// Offset and bytes of the last frame.
     last_frame: Option<(u64, Vec<u8>)>,
 }
 
-/// All frames of the newest segment but the last were followed by others, so they were acknowledged and are durable.
-/// The last may be what a kill or a failed sync left in the machine's memory; nothing may build on it before it is.
-pub fn settle(segment: &Segment, read: &Read, disk: &dyn Disk) -> Result<(), StoreError> {
-    let Some((at, frame)) = &read.last_frame else { return Ok(()) };
+/// Writes the last frame of the newest segment again. All other frames were followed by a frame, so they were
+/// acknowledged and are durable. The last one may only be in the page cache after a kill or a failed sync.
+pub fn settle(segment: &Segment, content: &SegmentContent, disk: &dyn Disk) -> Result<(), StoreError> {
+    let Some((at, frame)) = &content.last_frame else { return Ok(()) };
     let settled = disk.settle(&segment.path, *at, frame);
     settled.map_err(|source| StoreError::File { path: segment.path.clone(), source })
 }
 
-/// Reads a segment. `next`: its successor, which says how many of its bytes are valid.
+/// Reads a segment and passes each new frame to `visit`. `next`: the following segment, which says how many bytes of
+/// this one are valid.
 pub fn read_segment(
     segment: &Segment,
     next: Option<&Segment>,
     next_frame: &mut u64,
     visit: &mut impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> Result<Read, StoreError> {
+) -> Result<SegmentContent, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: segment.path.clone(), what };
     let file_error = |source| StoreError::File { path: segment.path.clone(), source };
     let whole = fs::read(&segment.path).map_err(file_error)?;
     let mut bytes = whole.as_slice();
     if let Some(next) = next {
-        // A limit below the header: the segment before was already removed when this one was made.
+        // A limit below the header means that the former segment was already removed when `next` was created.
         let limit = usize::try_from(next.header.previous_valid_bytes).unwrap_or(usize::MAX);
         bytes = &whole[..limit.max(HEADER_BYTES).min(whole.len())];
     }
@@ -153,7 +154,7 @@ pub fn read_segment(
             if let Some(next) = next
                 && frame::parse(&whole[at..]).is_some()
             {
-                // Its successor speaks of the end of another.
+                // The limit in `next` belongs to another segment that is missing.
                 return Err(next.follows_a_gap(expected));
             }
             if next.is_some()
@@ -179,11 +180,11 @@ pub fn read_segment(
         if expected != next.header.first_frame {
             return Err(next.follows_a_gap(expected));
         }
-        // Only now it is certain whose end that is.
+        // Only here is it certain that the limit in `next` belongs to this segment.
         if bytes.len() < whole.len() {
             files::truncate(&segment.path, bytes.len() as u64).map_err(file_error)?;
         }
     }
     let last_frame = last.map(|start| (start as u64, bytes[start..at].to_vec()));
-    Ok(Read { valid_bytes: at as u64, last_frame })
+    Ok(SegmentContent { valid_bytes: at as u64, last_frame })
 }

@@ -1,21 +1,21 @@
-//! Values cut into pieces that fill the file's blocks. redb gives a value a block of a power of two; one that is a
-//! little larger than that would take twice its size.
+//! Values, split into pieces that fill the blocks of the file. redb stores a value in a block whose size is a power of
+//! two. A value slightly larger than such a block would take twice its size.
 
 use redb::{ReadableTable, StorageError, Table, TableDefinition};
 
-/// The number of pieces, and the end of the value: what is left behind the pieces.
+/// Number of pieces, then the rest of the value behind the pieces.
 pub const VALUES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("values");
-/// The pieces, each under the value's key and its number.
+/// The pieces. The key is the value's key and the number of the piece.
 pub const PIECES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pieces");
 
 /// redb's smallest block.
 const BLOCK_BYTES: usize = 4096;
-/// The largest piece has this many blocks.
+/// Blocks of the largest piece.
 const BLOCKS_MAX: usize = 1024;
-/// What a block holds beside a piece: redb's header of a leaf with one pair, and the key.
+/// Overhead of a block: redb's header of a leaf with one pair, and the key.
 const OVERHEAD_BYTES: usize = 40;
 
-/// Puts a value in place of the one that was there.
+/// Stores a value and replaces the former one.
 pub fn put(
     values: &mut Table<'_, &[u8], &[u8]>,
     pieces: &mut Table<'_, &[u8], &[u8]>,
@@ -52,7 +52,7 @@ fn remove_pieces(
     numbers.try_for_each(|number| pieces.remove(piece_key(key, number).as_slice()).map(drop))
 }
 
-/// The value of a key. A piece that is missing is for the caller's checksum to find.
+/// The value of a key. A missing piece is found by the caller's checksum.
 pub fn get(
     values: &impl ReadableTable<&'static [u8], &'static [u8]>,
     pieces: &impl ReadableTable<&'static [u8], &'static [u8]>,
@@ -64,7 +64,7 @@ pub fn get(
     for number in 0..*count {
         if let Some(piece) = pieces.get(piece_key(key, number).as_slice())? {
             if number == 0 {
-                // Each piece is smaller than the one before, but for values of many of the largest.
+                // Each piece is smaller than the one before, except in values with several pieces of the largest size.
                 value.reserve_exact(2 * piece.value().len() + rest.len());
             }
             value.extend_from_slice(piece.value());
@@ -78,7 +78,7 @@ fn piece_key(key: &[u8], number: u8) -> Vec<u8> {
     [key, &[number]].concat()
 }
 
-/// The largest piece that the beginning of a value fills, and what is behind it.
+/// Splits off the largest piece that fills its blocks. Returns the piece and the rest.
 fn first_piece(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let blocks = (value.len() + OVERHEAD_BYTES) / BLOCK_BYTES;
     let blocks = (1 << blocks.checked_ilog2()?).min(BLOCKS_MAX);

@@ -1,4 +1,4 @@
-//! What the embedded store answers: figures from ready counters, any range of days united, small things.
+//! Queries of the embedded store: figures from counters, unions for ranges of days, quarantined messages, facts.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
@@ -6,7 +6,7 @@ use counting::{Counters, Coverage, Kind, Period, Piece, Senders, rollup::KindFig
 use datacube::{Day, Interface, Row};
 
 use super::{Cell, Embedded};
-use crate::store::{AccountNumber, Aside, NewUsers, Sizes, Slice, StoreError, statistics::Span};
+use crate::store::{AccountNumber, NewUsers, QuarantinedMessage, Sizes, Slice, StoreError, statistics::Span};
 use system::sync::lock;
 
 impl Embedded {
@@ -19,10 +19,12 @@ impl Embedded {
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         let cell = self.cell(account)?;
-        let cold = self.pages.of_account(cell.number);
+        let source = self.pages.of_account(cell.number);
         let mut figures = lock(&cell.figures);
         for period in periods {
-            if let Some(counters) = figures.figures(*period, &cold).map_err(|error| self.pages.cold(error))? {
+            if let Some(counters) =
+                figures.figures(*period, &source).map_err(|error| self.pages.read_error(error))?
+            {
                 counters.rows(*period, interface.figures, &mut rows);
             }
         }
@@ -32,27 +34,27 @@ impl Embedded {
     /// See [`crate::store::Store::slice`].
     pub fn slice(&self, account: AccountNumber, span: Span) -> Result<Slice, StoreError> {
         let cell = self.cell(account)?;
-        let cold = self.pages.of_account(cell.number);
+        let source = self.pages.of_account(cell.number);
         match span {
             Span::Period(period) => {
                 let mut figures = lock(&cell.figures);
                 figures
-                    .figures(period, &cold)
-                    .map_err(|error| self.pages.cold(error))?
+                    .figures(period, &source)
+                    .map_err(|error| self.pages.read_error(error))?
                     .map_or_else(|| Ok(Slice::default()), |counters| self.slice_of(counters))
             }
             Span::Days(from, to) => self.slice_of(&self.senders(&cell, from, to)?.counters()),
         }
     }
 
-    /// Unites days and whole months, locking the account for one of them at a time.
+    /// Unites days and whole months. The account is locked for one of them at a time.
     fn senders(&self, cell: &Cell, from: Day, to: Day) -> Result<Senders, StoreError> {
-        let cold = self.pages.of_account(cell.number);
+        let source = self.pages.of_account(cell.number);
         let mut senders = Senders::default();
         for piece in Piece::all(from, to) {
             let in_memory = lock(&cell.figures).add_in_memory(piece, &mut senders);
             if !in_memory {
-                piece.add_cold(&cold, &mut senders).map_err(|error| self.pages.cold(error))?;
+                piece.add_stored(&source, &mut senders).map_err(|error| self.pages.read_error(error))?;
             }
         }
         Ok(senders)
@@ -61,19 +63,19 @@ impl Embedded {
     /// See [`crate::store::Store::new_users`].
     pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
         let cell = self.cell(account)?;
-        let cold = self.pages.of_account(cell.number);
+        let source = self.pages.of_account(cell.number);
         let mut figures = lock(&cell.figures);
-        let users = figures.new_users(from, to, &cold);
-        let first_day = figures.first_day(&cold);
+        let users = figures.new_users(from, to, &source);
+        let first_day = figures.first_day(&source);
         drop(figures);
         let (users, first_day) =
-            users.and_then(|users| Ok((users, first_day?))).map_err(|error| self.pages.cold(error))?;
+            users.and_then(|users| Ok((users, first_day?))).map_err(|error| self.pages.read_error(error))?;
         let since = lock(&cell.coverage).since();
         Ok(NewUsers::new(users, from, first_day, since))
     }
 
     fn slice_of(&self, counters: &Counters) -> Result<Slice, StoreError> {
-        let events = lock(&self.small).names.of_events(counters.events());
+        let events = lock(&self.facts).event_names.of_events(counters.events());
         let events = events.map_err(|damage| self.pages.damaged(damage.0))?;
         let figures_of = |kind| KindFigures {
             users: counters.users(kind),
@@ -96,12 +98,16 @@ impl Embedded {
         }
     }
 
-    /// See [`crate::store::Store::asides`].
-    pub fn asides(&self, account: AccountNumber, limit: usize) -> Result<Vec<Aside>, StoreError> {
+    /// See [`crate::store::Store::quarantined_messages`].
+    pub fn quarantined_messages(
+        &self,
+        account: AccountNumber,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedMessage>, StoreError> {
         let prefix = self.cell(account)?.number.to_be_bytes();
-        let mut found = self.pages.asides(&prefix, limit)?;
-        let pending: Vec<_> = lock(&self.small)
-            .asides
+        let mut found = self.pages.quarantined_messages(&prefix, limit)?;
+        let pending: Vec<_> = lock(&self.facts)
+            .quarantined
             .range(prefix.to_vec()..)
             .take_while(|(key, _)| key.starts_with(&prefix))
             .map(|(key, value)| (key.clone(), value.clone()))
@@ -113,7 +119,7 @@ impl Embedded {
         let read = |(key, value): &(Vec<u8>, Vec<u8>)| {
             serde_json::from_slice(value).map_err(|error| {
                 self.pages
-                    .damaged(&format!("the message kept aside under {key:02x?} cannot be read: {error}"))
+                    .damaged(&format!("the quarantined message under {key:02x?} cannot be read: {error}"))
             })
         };
         found.iter().take(limit).map(read).collect()
@@ -121,7 +127,7 @@ impl Embedded {
 
     /// See [`crate::store::Store::facts`].
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        lock(&self.small).facts(prefix)
+        lock(&self.facts).facts(prefix)
     }
 
     /// See [`crate::store::Store::sizes`].

@@ -1,5 +1,5 @@
-//! Changes beside messages, with the accounts they are about. Whoever has a note has found them, so writing it to the
-//! log and applying it cannot fail.
+//! Changes that are not messages, with the accounts they are about. The accounts are already looked up, so logging and
+//! applying such a change cannot fail.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -8,8 +8,8 @@ use system::sync::lock;
 
 use super::{Cell, Embedded, record::Record};
 
-/// One of them.
-pub enum Note {
+/// A change of coverage or facts. See [`crate::store::Change`].
+pub enum StateChange {
     Lose { cell: Arc<Cell>, from_s: i64, to_s: i64, reason: Reason },
     Claim { cell: Arc<Cell>, from_s: i64, to_s: i64 },
     Serve { at_s: i64, cells: Vec<Arc<Cell>>, reason: Reason },
@@ -20,63 +20,65 @@ pub enum Note {
     Fact { key: String, value: Option<Vec<u8>> },
 }
 
-impl Note {
-    /// What the log keeps of it.
+impl StateChange {
+    /// The record of this change in the log.
     pub fn record(&self) -> Record<'_> {
         match self {
-            Note::Lose { cell, from_s, to_s, reason } => {
+            StateChange::Lose { cell, from_s, to_s, reason } => {
                 Record::Lose { account: cell.number, from_s: *from_s, to_s: *to_s, reason: reason.clone() }
             }
-            Note::Claim { cell, from_s, to_s } => {
+            StateChange::Claim { cell, from_s, to_s } => {
                 Record::Claim { account: cell.number, from_s: *from_s, to_s: *to_s }
             }
-            Note::Serve { at_s, cells, reason } => {
+            StateChange::Serve { at_s, cells, reason } => {
                 Record::Serve { at_s: *at_s, accounts: numbers(cells), reason: reason.clone() }
             }
-            Note::Resume { end_s, at_s, cells, is_bridged } => Record::Resume {
+            StateChange::Resume { end_s, at_s, cells, is_bridged } => Record::Resume {
                 end_s: *end_s,
                 at_s: *at_s,
                 accounts: numbers(cells),
                 is_bridged: *is_bridged,
             },
-            Note::Begin { cell, at_s } => Record::Begin { account: cell.number, at_s: *at_s },
-            Note::Cease { cell } => Record::Cease { account: cell.number },
-            Note::Mark { at_s } => Record::Mark { at_s: *at_s },
-            Note::Fact { key, value } => Record::Fact { key, value: value.as_deref() },
+            StateChange::Begin { cell, at_s } => Record::Begin { account: cell.number, at_s: *at_s },
+            StateChange::Cease { cell } => Record::Cease { account: cell.number },
+            StateChange::Mark { at_s } => Record::Mark { at_s: *at_s },
+            StateChange::Fact { key, value } => Record::Fact { key, value: value.as_deref() },
         }
     }
 }
 
 impl Embedded {
-    /// Applies a note that is durable.
-    pub(super) fn note(&self, note: Note) {
+    /// Applies a change that is durable.
+    pub(super) fn apply_state_change(&self, state_change: StateChange) {
         let coverage = |cell: &Arc<Cell>, change: &dyn Fn(&mut Coverage)| change(&mut lock(&cell.coverage));
-        match note {
-            Note::Lose { cell, from_s, to_s, reason } => {
+        match state_change {
+            StateChange::Lose { cell, from_s, to_s, reason } => {
                 coverage(&cell, &|coverage| coverage.lose(from_s, to_s, &reason));
             }
-            Note::Claim { cell, from_s, to_s } => coverage(&cell, &|coverage| coverage.claim(from_s, to_s)),
-            Note::Serve { at_s, cells, reason } => {
+            StateChange::Claim { cell, from_s, to_s } => {
+                coverage(&cell, &|coverage| coverage.claim(from_s, to_s));
+            }
+            StateChange::Serve { at_s, cells, reason } => {
                 self.serve(at_s, &cells, |coverage| coverage.serve(at_s, &reason));
             }
-            Note::Resume { end_s, at_s, cells, is_bridged } => {
+            StateChange::Resume { end_s, at_s, cells, is_bridged } => {
                 let bridged = is_bridged.then_some((end_s, at_s));
                 self.serve(at_s, &cells, |coverage| coverage.resume(end_s, at_s, bridged));
             }
-            Note::Begin { cell, at_s } => {
+            StateChange::Begin { cell, at_s } => {
                 coverage(&cell, &|coverage| coverage.serve(at_s, &Reason::NotRunning));
             }
-            Note::Cease { cell } => coverage(&cell, &Coverage::stop),
-            Note::Mark { at_s } => {
+            StateChange::Cease { cell } => coverage(&cell, &Coverage::stop),
+            StateChange::Mark { at_s } => {
                 for cell in &self.read_accounts().by_number {
                     coverage(cell, &|coverage| coverage.mark(at_s));
                 }
             }
-            Note::Fact { key, value } => lock(&self.small).set_fact(key, value),
+            StateChange::Fact { key, value } => lock(&self.facts).set_fact(key, value),
         }
     }
 
-    /// Serves these accounts so, and no others.
+    /// Calls `serve` for these accounts and ends serving of all others.
     fn serve(&self, at_s: i64, served: &[Arc<Cell>], serve: impl Fn(&mut Coverage)) {
         let served: HashSet<u32> = served.iter().map(|cell| cell.number).collect();
         for cell in &self.read_accounts().by_number {

@@ -1,4 +1,4 @@
-//! The small things a store keeps beside figures: names of events, facts, messages kept aside and not yet saved.
+//! Event names, facts and unsaved quarantined messages. All of them are small and kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -8,26 +8,26 @@ use counting::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::store::Aside;
+use crate::store::QuarantinedMessage;
 
-/// All of them.
+/// Everything that a store keeps beside the figures.
 #[derive(Debug, Default)]
-pub struct Small {
-    pub names: Names,
-    facts: BTreeMap<String, Vec<u8>>,
-    /// Not saved yet.
-    pub asides: BTreeMap<Vec<u8>, Vec<u8>>,
+pub struct Facts {
+    pub event_names: EventNames,
+    by_key: BTreeMap<String, Vec<u8>>,
+    /// Quarantined messages that are only in the log yet, by key.
+    pub quarantined: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// Names of events and their numbers, in order of arrival.
+/// Names of events and their numbers, in the order of their first use.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct EventNames {
     list: Vec<Box<str>>,
     numbers: BTreeMap<Box<str>, u16>,
 }
 
-impl Names {
-    /// The number of a name, and whether it is new. Once all numbers are taken, new names share one.
+impl EventNames {
+    /// The number of a name, and whether it is new. When all numbers are taken, new names share [`UNNAMED`].
     pub fn number_of(&mut self, name: &str) -> (u16, bool) {
         if let Some(number) = self.numbers.get(name) {
             return (*number, false);
@@ -46,7 +46,7 @@ impl Names {
         self.list.push(name.into());
     }
 
-    /// Takes a name from the log; doing it again changes nothing.
+    /// Replays a new name. Replaying it twice changes nothing.
     pub fn replay(&mut self, number: u16, name: &str) -> Result<(), Damaged> {
         if usize::from(number) == self.list.len() {
             self.add(number, name);
@@ -58,13 +58,13 @@ impl Names {
         }
     }
 
-    /// Takes back the newest name.
+    /// Removes the newest name, whose frame did not become durable.
     pub fn remove_last(&mut self) {
         let Some(name) = self.list.pop() else { unreachable!("only a name that was added is taken back") };
         self.numbers.remove(&name);
     }
 
-    /// Counts by name instead of number.
+    /// Converts counts by number into counts by name.
     pub fn of_events(&self, events: &[(u16, u64)]) -> Result<BTreeMap<String, u64>, Damaged> {
         let name = |number: u16| match self.list.get(usize::from(number)) {
             Some(name) => Ok(&**name),
@@ -81,9 +81,9 @@ impl Names {
         out
     }
 
-    /// Reads what [`Names::encode`] wrote.
-    pub fn decode(bytes: &[u8]) -> Result<Names, Damaged> {
-        let mut names = Names::default();
+    /// Reads what [`EventNames::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<EventNames, Damaged> {
+        let mut names = EventNames::default();
         let mut reader = Reader::new(bytes);
         for number in 0.. {
             if reader.is_empty() {
@@ -98,18 +98,18 @@ impl Names {
     }
 }
 
-impl Small {
+impl Facts {
     /// Sets or removes a fact.
     pub fn set_fact(&mut self, key: String, value: Option<Vec<u8>>) {
         match value {
-            Some(value) => drop(self.facts.insert(key, value)),
-            None => drop(self.facts.remove(&key)),
+            Some(value) => drop(self.by_key.insert(key, value)),
+            None => drop(self.by_key.remove(&key)),
         }
     }
 
-    /// The facts whose key starts so.
+    /// The facts whose key starts with `prefix`.
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        let from = self.facts.range(prefix.to_owned()..);
+        let from = self.by_key.range(prefix.to_owned()..);
         from.take_while(|(key, _)| key.starts_with(prefix))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect()
@@ -118,31 +118,31 @@ impl Small {
     /// All facts.
     pub fn encode_facts(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for (key, value) in &self.facts {
+        for (key, value) in &self.by_key {
             varint::put_bytes(&mut out, key.as_bytes());
             varint::put_bytes(&mut out, value);
         }
         out
     }
 
-    /// Reads what [`Small::encode_facts`] wrote.
+    /// Reads what [`Facts::encode_facts`] wrote.
     pub fn decode_facts(&mut self, bytes: &[u8]) -> Result<(), Damaged> {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
             let key = reader.text()?.to_owned();
             let value = reader.bytes()?.to_vec();
-            self.facts.insert(key, value);
+            self.by_key.insert(key, value);
         }
         Ok(())
     }
 }
 
-/// Orders an account's messages aside by time; a repeat has the same key.
-pub fn aside_key(account: u32, aside: &Aside) -> Vec<u8> {
-    let identity = (&aside.user, aside.msg_id, &aside.event, &aside.event_digest);
+/// Key of a quarantined message. It sorts by account and time. Repeats have the same key.
+pub fn quarantine_key(account: u32, message: &QuarantinedMessage) -> Vec<u8> {
+    let identity = (&message.user, message.msg_id, &message.event, &message.event_digest);
     let digest = Sha256::digest(format!("{identity:?}"));
     let mut key = account.to_be_bytes().to_vec();
-    key.extend_from_slice(&(aside.create_time.cast_unsigned() ^ 1 << 63).to_be_bytes());
+    key.extend_from_slice(&(message.create_time.cast_unsigned() ^ 1 << 63).to_be_bytes());
     key.extend_from_slice(&digest[..16]);
     key
 }

@@ -1,4 +1,4 @@
-//! What an account answers: ready figures of a period, and senders for any range of days.
+//! Queries of an account: figures of a period, and senders of a range of days.
 
 use datacube::{Day, Granularity};
 
@@ -6,20 +6,22 @@ use super::{Account, DayPage, SpanPage};
 use crate::{
     Counters, Damaged, Period,
     day::DayFigures,
-    page::{Cold, ColdError, PageKey},
+    page::{PageError, PageKey, PageSource},
     senders::Senders,
     varint::Reader,
 };
 
-/// A day or a whole month: what a range of days is put together from.
+/// A day or a whole month. A range of days is composed of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece {
+    /// A single Beijing day.
     Day(Day),
+    /// The whole month that starts on this day.
     Month(Day),
 }
 
 impl Piece {
-    /// The days from…to as few pieces, in order.
+    /// Splits the days from…to into as few pieces as possible, in order.
     pub fn all(from: Day, to: Day) -> impl Iterator<Item = Piece> {
         let piece_at = move |day: Day| {
             let next_month = day.start_of_next(Granularity::Month);
@@ -34,7 +36,7 @@ impl Piece {
         })
     }
 
-    /// Its page.
+    /// The key of its page of senders.
     fn key(self) -> PageKey {
         match self {
             Piece::Day(day) => PageKey::DaySenders(day),
@@ -43,32 +45,37 @@ impl Piece {
     }
 
     /// Adds the piece as it was last saved.
-    pub fn add_cold(self, cold: &dyn Cold, senders: &mut Senders) -> Result<(), ColdError> {
-        match self.page(cold)? {
-            Some(page) => senders.add_page(&page).map_err(|damage| ColdError::Damaged(self.key(), damage)),
+    ///
+    /// # Errors
+    ///
+    /// If the page cannot be read, is damaged, or is missing although the piece has figures.
+    pub fn add_stored(self, source: &dyn PageSource, senders: &mut Senders) -> Result<(), PageError> {
+        match self.page(source)? {
+            Some(page) => senders.add_page(&page).map_err(|damage| PageError::Damaged(self.key(), damage)),
             None => Ok(()),
         }
     }
 
-    fn page(self, cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
+    fn page(self, source: &dyn PageSource) -> Result<Option<Vec<u8>>, PageError> {
         let figures = match self {
             Piece::Day(day) => PageKey::DayFigures(day),
             Piece::Month(day) => PageKey::Month(day),
         };
-        match cold.page(self.key())? {
+        match source.page(self.key())? {
             Some(page) => Ok(Some(page)),
-            None if cold.page(figures)?.is_none() => Ok(None),
-            // Saved just now, both at once; else it was lost, and must not pass for a time without messages.
-            None => match cold.page(self.key())? {
+            None if source.page(figures)?.is_none() => Ok(None),
+            // The page may have been saved just now, together with the figures. If it is still missing it was lost;
+            // the piece must not count as empty.
+            None => match source.page(self.key())? {
                 Some(page) => Ok(Some(page)),
-                None => Err(ColdError::Damaged(self.key(), Damaged("it is missing"))),
+                None => Err(PageError::Damaged(self.key(), Damaged("it is missing"))),
             },
         }
     }
 }
 
 impl Account {
-    /// Adds a piece if it is in memory; false if it must be read.
+    /// Adds a piece if it is in memory. Returns false if it must be read from disk.
     pub fn add_in_memory(&self, piece: Piece, senders: &mut Senders) -> bool {
         match piece {
             Piece::Day(day) => match self.days.get(&day) {
@@ -85,33 +92,38 @@ impl Account {
         true
     }
 
-    /// How many users sent their first counted message on one of the days from…to. What comes late moves them.
-    pub fn new_users(&mut self, from: Day, to: Day, cold: &dyn Cold) -> Result<u64, ColdError> {
-        self.first_days.count(from, to, cold)
+    /// Number of users whose first counted message lies in the days from…to. A late message can move a user to an
+    /// earlier day.
+    pub fn new_users(&mut self, from: Day, to: Day, source: &dyn PageSource) -> Result<u64, PageError> {
+        self.first_days.count(from, to, source)
     }
 
-    /// The day of the first counted message, if there is any.
-    pub fn first_day(&mut self, cold: &dyn Cold) -> Result<Option<Day>, ColdError> {
-        self.first_days.earliest(cold)
+    /// The day of the first counted message. None if there is none.
+    pub fn first_day(&mut self, source: &dyn PageSource) -> Result<Option<Day>, PageError> {
+        self.first_days.earliest(source)
     }
 
-    /// The figures of a period, none if it has none.
-    pub fn figures(&mut self, period: Period, cold: &dyn Cold) -> Result<Option<&Counters>, ColdError> {
+    /// The figures of a period. None if it has no messages.
+    pub fn figures(
+        &mut self,
+        period: Period,
+        source: &dyn PageSource,
+    ) -> Result<Option<&Counters>, PageError> {
         self.tick += 1;
         match period.granularity() {
-            Granularity::Day => Ok(self.day_figures(period.start(), cold)?.map(|figures| &figures.day)),
+            Granularity::Day => Ok(self.day_figures(period.start(), source)?.map(|figures| &figures.day)),
             Granularity::Hour => {
-                Ok(self.day_figures(period.start(), cold)?.and_then(|day| day.hour(period.hour_of_day())))
+                Ok(self.day_figures(period.start(), source)?.and_then(|day| day.hour(period.hour_of_day())))
             }
-            granularity => self.span_figures(granularity, period.start(), cold),
+            granularity => self.span_figures(granularity, period.start(), source),
         }
     }
 
-    fn day_figures(&mut self, day: Day, cold: &dyn Cold) -> Result<Option<&DayFigures>, ColdError> {
+    fn day_figures(&mut self, day: Day, source: &dyn PageSource) -> Result<Option<&DayFigures>, PageError> {
         if !self.days.contains_key(&day) {
             let key = PageKey::DayFigures(day);
-            let Some(bytes) = cold.page(key)? else { return Ok(None) };
-            let figures = DayFigures::decode(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
+            let Some(bytes) = source.page(key)? else { return Ok(None) };
+            let figures = DayFigures::decode(&bytes).map_err(|damage| PageError::Damaged(key, damage))?;
             self.days.insert(day, DayPage { figures, ..DayPage::default() });
         }
         let tick = self.tick;
@@ -125,13 +137,13 @@ impl Account {
         &mut self,
         granularity: Granularity,
         start: Day,
-        cold: &dyn Cold,
-    ) -> Result<Option<&Counters>, ColdError> {
+        source: &dyn PageSource,
+    ) -> Result<Option<&Counters>, PageError> {
         if !self.spans.contains_key(&(granularity, start)) {
             let key = PageKey::of_span(granularity, start);
-            let Some(bytes) = cold.page(key)? else { return Ok(None) };
+            let Some(bytes) = source.page(key)? else { return Ok(None) };
             let counters = Counters::decode(&mut Reader::new(&bytes))
-                .map_err(|damage| ColdError::Damaged(key, damage))?;
+                .map_err(|damage| PageError::Damaged(key, damage))?;
             self.spans.insert((granularity, start), SpanPage { counters, ..SpanPage::default() });
         }
         let tick = self.tick;
