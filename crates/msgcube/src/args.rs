@@ -24,6 +24,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
+    backup::{self, BackupArgs},
     chinese,
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
@@ -32,9 +33,11 @@ use crate::{
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
     query::{self, ConfiguredAccount, QueryArgs},
+    restore::{self, RestoreArgs},
     send::{self, SendArgs},
     serve, table,
     tls_ca::{self, TlsCaArgs},
+    verify::{self, VerifyArgs},
 };
 
 /// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
@@ -81,6 +84,12 @@ enum Command {
     Key(KeyArgs),
     /// Let a running server read its configuration file again
     Reload(ReloadArgs),
+    /// Back up a running server into a folder
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    Restore(RestoreArgs),
+    /// Read everything of a data folder or a backup, and say what is damaged
+    Verify(VerifyArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -231,6 +240,18 @@ async fn run_command(
         Command::Reload(args) => {
             let done = admin::reload(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Backup(args) => {
+            let done = backup::run(args, lang, &configured_server, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+        }
+        Command::Restore(args) => {
+            restore::run(&args, lang, out)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Verify(args) => {
+            let is_whole = verify::run(&args, lang, out)?;
+            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());

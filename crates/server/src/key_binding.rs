@@ -54,6 +54,12 @@ pub enum KeyBindingError {
     NotDurable(#[from] NotDurable),
 }
 
+/// The fingerprint of the data key that a store belongs to, in hexadecimal.
+pub fn fingerprint(store: &Store) -> Option<String> {
+    let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
+    kept.map(|(_, bytes)| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The data key of a store, which holds its folder locked. A new one is made only together with a new folder.
 pub fn bound_key(
     path: &Path,

@@ -11,7 +11,12 @@ use counting::{Coverage, Message, Period, Reason, rollup::KindFigures};
 use datacube::{Interface, Row};
 use serde::{Deserialize, Serialize};
 
-pub use embedded::{Embedded, Options, disk};
+pub use embedded::{
+    Embedded, Options, disk,
+    examine::{self, Cost, Damage, Examined},
+    pages::raw::{PagesRestore, RawKeys, RawTable},
+    snapshot::Snapshot,
+};
 pub use memory::Memory;
 
 /// The number a store gave an account.

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod all_accounts;
+mod backup;
 mod callback;
 mod cloud;
 mod messages;
@@ -49,7 +50,7 @@ pub struct Group {
 }
 
 /// All of them, in the order of the document.
-pub static GROUPS: [Group; 11] = [
+pub static GROUPS: [Group; 12] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
@@ -60,6 +61,7 @@ pub static GROUPS: [Group; 11] = [
     all_accounts::GROUP,
     accounts::GROUP,
     operator::GROUP,
+    backup::GROUP,
     page::GROUP,
 ];
 

@@ -111,6 +111,8 @@ pub struct App {
     pub bulk_places: Semaphore,
     /// Places for statistics that are counted anew; further ones wait.
     pub statistics_places: Arc<Semaphore>,
+    /// The place for a backup: one at a time.
+    pub backup_places: Arc<Semaphore>,
     /// What of refused callbacks was logged lately.
     pub refusals: Arc<LogThrottle>,
     /// Makes rids.
@@ -223,6 +225,7 @@ impl App {
             metrics,
             bulk_places: Semaphore::new(BULK_PLACES),
             statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
+            backup_places: Arc::new(Semaphore::new(1)),
             refusals,
             rids: Rids::default(),
             refused_calls: ErrorLog::default(),

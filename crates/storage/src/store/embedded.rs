@@ -3,14 +3,16 @@
 
 mod answers;
 pub mod disk;
+pub mod examine;
 mod frame;
 mod log;
 mod note;
-mod pages;
+pub mod pages;
 mod record;
 mod recover;
 mod save;
 mod small;
+pub mod snapshot;
 
 use std::{
     collections::BTreeSet,

@@ -4,6 +4,7 @@
 //! After a failed write or sync nothing is known of a file's end, so it is never written again: the next frame goes
 //! into a new segment, whose header says how far the former one is valid.
 
+pub mod examine;
 mod segment;
 
 use std::{
@@ -22,7 +23,8 @@ use super::{
     frame,
 };
 use crate::store::StoreError;
-use segment::{HEADER_BYTES, Header, number_of, paths, read_segment, segments, settle};
+pub use segment::{HEADER_BYTES, Header, number_of, paths, read_header};
+use segment::{read_segment, segments, settle};
 
 /// The end of the log, where frames are appended.
 #[derive(Debug)]
@@ -182,6 +184,11 @@ impl Log {
             files::remove(&path).map_err(|source| StoreError::File { path, source })?;
         }
         Ok(())
+    }
+
+    /// The number of the newest segment and how many of its bytes are durable.
+    pub fn durable_end(&self) -> (u64, u64) {
+        (self.newest.header.first_frame, self.newest.valid_bytes)
     }
 
     /// True if no frame was ever written.

@@ -1,6 +1,9 @@
 //! The page store: a B-tree file (redb) that is replaced as a whole at each save, with a checksum of our own on
 //! every value, since redb checks its pages only when asked.
 
+mod overlay;
+pub mod raw;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -48,9 +51,13 @@ pub struct Save {
 impl Pages {
     /// Opens the file, or makes it.
     pub fn open(path: &Path) -> Result<Pages, StoreError> {
-        let pages = Pages { path: path.to_owned(), database: RwLock::new(None) };
+        let pages = Pages::unopened(path);
         pages.reopen()?;
         Ok(pages)
+    }
+
+    fn unopened(path: &Path) -> Pages {
+        Pages { path: path.to_owned(), database: RwLock::new(None) }
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
@@ -173,7 +180,11 @@ impl Pages {
         if sum == checksum(key, &sealed).to_le_bytes() {
             return Ok(sealed);
         }
-        Err(self.damaged(&format!("the value of key {key:02x?} is damaged")))
+        Err(self.damaged_value(key))
+    }
+
+    fn damaged_value(&self, key: &[u8]) -> StoreError {
+        self.damaged(&format!("the value of key {key:02x?} is damaged"))
     }
 
     /// Bytes on disk.

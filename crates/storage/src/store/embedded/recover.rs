@@ -29,7 +29,7 @@ use super::{
 use crate::store::{AccountNumber, StoreError};
 
 /// The format of the pages; the log has one of its own in each header. 2: gaps have reasons.
-const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 2;
 
 /// Names of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
