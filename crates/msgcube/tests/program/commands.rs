@@ -1,5 +1,6 @@
 //! The program's own commands, run as people run them: the real binary, its output, and its exit status.
 
+mod backup;
 mod chinese;
 mod conformance;
 mod demo;
