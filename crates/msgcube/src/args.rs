@@ -207,8 +207,7 @@ async fn run_command(
         }
         Command::Doctor(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, around(lang), &read, out).await?;
-            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(status_of(doctor::run(args, around(lang), &read, out).await?))
         }
         Command::Query(args) => {
             let today = Clock::real().today();
@@ -226,8 +225,7 @@ async fn run_command(
             let now_s = Clock::real().now_s();
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
-            let accepted = done.map_err(|error| Failure(error.text(lang)))?;
-            Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(status_of(done.map_err(|error| Failure(error.text(lang)))?))
         }
         Command::Account(args) => {
             let done = admin::account(args, lang, columns(), &configured_server, out).await;
@@ -241,18 +239,9 @@ async fn run_command(
             let done = admin::reload(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
         }
-        Command::Backup(args) => {
-            let done = backup::run(args, lang, &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
-        }
-        Command::Restore(args) => {
-            restore::run(&args, lang, out)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Verify(args) => {
-            let is_whole = verify::run(&args, lang, out)?;
-            Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-        }
+        Command::Backup(args) => back_up(args, lang, out).await,
+        Command::Restore(args) => Ok(restore::run(&args, lang, out).map(|()| ExitCode::SUCCESS)?),
+        Command::Verify(args) => Ok(status_of(verify::run(&args, lang, out)?)),
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = import::run(args, lang, &read, out).await;
@@ -272,6 +261,15 @@ async fn run_command(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn back_up(args: BackupArgs, lang: Lang, out: &mut Screen) -> Result<ExitCode, Failure> {
+    let done = backup::run(args, lang, &configured_server, out).await;
+    done.map(|()| ExitCode::SUCCESS).map_err(|error| Failure(error.in_lang(lang)))
+}
+
+fn status_of(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn around(lang: Lang) -> Around {
