@@ -5,6 +5,9 @@ use counting::{
     varint::{self, Reader},
 };
 
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
 /// Parts have about this many bytes.
 const PART_BYTES: u64 = 512 << 10;
 /// Fewer are not worth a file of their own.
@@ -17,7 +20,7 @@ pub fn put(part: &mut Vec<u8>, key: &[u8], value: &[u8]) {
 }
 
 /// The rows of a part.
-pub fn decode(part: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Damaged> {
+pub fn decode(part: &[u8]) -> Result<Vec<Row>, Damaged> {
     let mut reader = Reader::new(part);
     let mut rows = Vec::new();
     while !reader.is_empty() {

@@ -78,7 +78,7 @@ fn verify_backup(folder: &Path, progress: &dyn Fn(u64, u64)) -> Result<Examined,
                     examined.damages.push(Damage::new(&path, "its checksum is wrong", &Cost::Part));
                 }
             }
-            Err(error) => examined.damages.push(Damage::new(&path, error, &Cost::Part)),
+            Err(error) => examined.damages.push(Damage::new(&path, &error.to_string(), &Cost::Part)),
         }
         progress(examined.bytes, all);
     }

@@ -29,8 +29,8 @@ pub struct Damage {
 
 impl Damage {
     /// A damage, in English.
-    pub fn new(file: &Path, what: impl ToString, cost: &Cost) -> Damage {
-        Damage { file: file.to_owned(), what: what.to_string(), cost: cost.to_string() }
+    pub fn new(file: &Path, what: &str, cost: &Cost) -> Damage {
+        Damage { file: file.to_owned(), what: what.to_owned(), cost: cost.to_string() }
     }
 }
 
@@ -166,7 +166,7 @@ fn examine_pages(path: &Path, examined: &mut Examined) -> Result<Option<u64>, St
     let accounts = meta.accounts();
     for (table, key) in &damaged {
         let what = format!("the value of key {key:02x?} is damaged");
-        examined.damages.push(Damage::new(path, what, &cost_of(table, key, &accounts)));
+        examined.damages.push(Damage::new(path, &what, &cost_of(table, key, &accounts)));
     }
     // Damaged values say more than that the file is damaged.
     if read.is_err() || (!exam.is_intact && damaged.is_empty()) {
@@ -264,14 +264,14 @@ fn examine_log(
         if expected.is_some_and(|expected| expected != number) || (at == 0 && number > needed) {
             let what = format!("frames before {number} are missing");
             let from_frame = expected.unwrap_or(needed);
-            examined.damages.push(Damage::new(path, what, &Cost::Log { from_frame }));
+            examined.damages.push(Damage::new(path, &what, &Cost::Log { from_frame }));
         }
         match examine::examine(&bytes, number, next) {
             Ok(end) => expected = Some(end),
             Err(flaw) => {
                 examined.damages.push(Damage::new(
                     path,
-                    flaw.what,
+                    &flaw.what,
                     &Cost::Log { from_frame: flaw.from_frame },
                 ));
                 expected = None;

@@ -31,13 +31,11 @@ impl Overlay {
 
     fn with<T>(&self, call: impl FnOnce(&mut Written) -> io::Result<T>) -> io::Result<T> {
         let mut written = lock(&self.written);
-        match written.as_mut() {
-            Some(written) => call(written),
-            None => {
-                let length = self.file.metadata()?.len();
-                call(written.insert(Written { length, file_length: length, blocks: BTreeMap::new() }))
-            }
+        if let Some(written) = written.as_mut() {
+            return call(written);
         }
+        let length = self.file.metadata()?.len();
+        call(written.insert(Written { length, file_length: length, blocks: BTreeMap::new() }))
     }
 
     fn block<'a>(&self, written: &'a mut Written, number: u64) -> io::Result<&'a mut Vec<u8>> {
