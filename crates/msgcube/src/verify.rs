@@ -54,9 +54,10 @@ fn in_words(verified: &Verified, lang: Lang) -> String {
         FolderKind::DataDir => text!("data folder"),
     };
     let count = verified.damages.len();
-    let result = match count {
-        0 => text!("{kind}, {files} files, {size}: nothing is damaged", kind, files, size),
-        _ => text!("{kind}, {files} files, {size}: {count} damaged", kind, files, size, count),
+    let result = if count == 0 {
+        text!("{kind}, {files} files, {size}: nothing is damaged", kind, files, size)
+    } else {
+        text!("{kind}, {files} files, {size}: {count} damaged", kind, files, size, count)
     };
     lines.push(result.in_lang(lang));
     lines.join("\n")

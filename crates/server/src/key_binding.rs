@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use storage::store::{Change, NotDurable, Outcome, Store};
 use system::data_key::{DataKey, DataKeyError};
 
@@ -54,10 +55,10 @@ pub enum KeyBindingError {
     NotDurable(#[from] NotDurable),
 }
 
-/// The fingerprint of the data key that a store belongs to, in hexadecimal.
+/// The fingerprint of the data key that a store belongs to, in Base64.
 pub fn fingerprint(store: &Store) -> Option<String> {
     let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
-    kept.map(|(_, bytes)| bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    kept.map(|(_, bytes)| STANDARD.encode(bytes))
 }
 
 /// The data key of a store, which holds its folder locked. A new one is made only together with a new folder.

@@ -3,13 +3,14 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
+use redb::ReadableTable as _;
 use storage::{
     backup::{
         BackupError, BackupFolder, BackupSummary, FolderKind,
@@ -209,7 +210,7 @@ fn a_restore_that_fails_or_was_killed_leaves_nothing() {
     let place = folder.path().join("restored");
     let names = || {
         let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
-        names.collect::<std::collections::BTreeSet<_>>()
+        names.collect::<BTreeSet<_>>()
     };
     let before = names();
     for after in 0..3 {
@@ -302,7 +303,7 @@ fn a_flipped_byte_in_any_file_of_a_data_folder_is_named_or_changes_nothing() {
     let sound = verify(&data, &|_, _| {}).unwrap();
     assert_eq!((sound.folder, sound.damages.len()), (FolderKind::DataDir, 0), "{sound:?}");
     assert_eq!(files(&data), whole, "verify changes nothing");
-    let mut costs = std::collections::BTreeSet::new();
+    let mut costs = BTreeSet::new();
     for (path, bytes) in whole.iter().filter(|(path, _)| !path.ends_with("lock")) {
         let step = if path.ends_with("pages.redb") { 509 } else { 1 };
         for at in (0..bytes.len()).step_by(step) {
@@ -347,10 +348,8 @@ fn a_damaged_value_is_named_with_its_account_and_day_and_no_backup_takes_it() {
         {
             let definition: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("pages");
             let mut table = write.open_table(definition).unwrap();
-            let keys: Vec<Vec<u8>> = {
-                use redb::ReadableTable as _;
-                table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect()
-            };
+            let keys: Vec<Vec<u8>> =
+                table.iter().unwrap().map(|row| row.unwrap().0.value().to_vec()).collect();
             for key in &keys {
                 table.insert(key.as_slice(), b"wrong".as_slice()).unwrap();
                 damaged += 1;
