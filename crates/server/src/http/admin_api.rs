@@ -3,7 +3,7 @@
 pub mod access;
 mod accounts;
 mod all_accounts;
-pub mod backup;
+mod backup;
 mod bulk;
 mod keys;
 mod page_format;

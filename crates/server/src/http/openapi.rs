@@ -3,7 +3,7 @@
 
 mod accounts;
 mod all_accounts;
-mod backup;
+pub mod backup;
 mod callback;
 mod cloud;
 mod messages;

@@ -27,17 +27,20 @@ use storage::{
 use tokio::sync::mpsc;
 
 use super::answer;
-use crate::{http::state::App, key_binding, net::body::read_within};
+use crate::{
+    http::{
+        openapi::backup::{MIB_PER_SECOND, MIB_PER_SECOND_MAX},
+        state::App,
+    },
+    key_binding,
+    net::body::read_within,
+};
 
 /// Enough for the names of half a million parts, a backup of some 250 GiB.
 const KNOWN_BYTES_MAX: usize = 16 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pieces that wait for the caller.
 const PIECES_WAITING: usize = 2;
-/// What is read in a second unless the caller says otherwise, in MiB.
-pub const MIB_PER_SECOND: u64 = 50;
-/// No disk is faster.
-pub const MIB_PER_SECOND_MAX: u64 = 100_000;
 
 /// The body names the parts that the caller has.
 pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
