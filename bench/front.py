@@ -1,5 +1,6 @@
-"""What the relay adds to a callback and the gateway to a call, at a fixed rate: beside the target asked directly, and nginx in
-front of it, in turns in the same run. Latency counts from the moment at which a request was due.  front.py FOLDER [--quick]"""
+"""Measures the time that the relay adds to a callback and the gateway to a call, at a fixed rate. Compares with direct
+requests and with nginx, in turns in the same run. Latency counts from the time when a request was due.
+front.py FOLDER [--quick]"""
 
 import atexit
 import json
@@ -35,7 +36,7 @@ http {{
 
 
 class Nginx:
-    """One worker, whose CPU time counts."""
+    """nginx with one worker, whose CPU time is measured."""
 
     def __init__(self, folder, target):
         folder.mkdir()
@@ -44,7 +45,7 @@ class Nginx:
         config = folder / "nginx.conf"
         config.write_text(NGINX.format(folder=folder, target=target, port=port))
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-        # a group of its own: the worker does not end with a killed master
+        # its own process group: a killed master does not end the worker
         self.process = subprocess.Popen([nginx, "-p", folder, "-c", config], stdin=subprocess.DEVNULL, start_new_session=True)
         atexit.register(self.end)
         self.address, self.pid = f"127.0.0.1:{port}", self._worker(port)
@@ -70,7 +71,7 @@ def access_token(server):
 
 
 def callbacks(programs):
-    """Of each way its name, its server, and what the load is told."""
+    """For each way: its name, its server, and the options of the load."""
     target = programs.noop()
     relay = f'[account.relay]\nurl = "http://{target.address}/callback/{APPID}"\n'
     ways = [
@@ -94,7 +95,7 @@ def calls(programs):
 
 
 def measure(programs, mode, ways, sizes):
-    """The ways in turns, so that what else the machine does meets all alike."""
+    """Measures the ways in turns, so that other work of the machine affects all equally."""
     reports = {name: [] for name, _, _ in ways}
     for number in range(sizes["rounds"] + 1):
         for name, server, options in ways:

@@ -1,6 +1,6 @@
-//! The baseline of the benchmarks: the same HTTP stack, the same bodies read, and nothing done with them. It answers
-//! `success` to callbacks and a month's rows to the month interface, so it is a bot behind a relay, too; and it stands for
-//! WeChat behind a gateway, with a token and a user. `cargo run --release --bin noop`
+//! The baseline of the benchmarks: the same HTTP stack reads the same bodies and does nothing with them. It answers
+//! `success` to callbacks, so it can be a bot behind the relay. It answers the month interface with rows. It can also be
+//! WeChat behind the gateway, with a token and a user. `cargo run --release --bin noop`
 
 use axum::body::Bytes;
 use axum::http::header::CONTENT_TYPE;
@@ -13,7 +13,7 @@ const ROWS: &str = r#"{"list":[{"ref_date":"2026-10-01","msg_type":1,"msg_user":
 const TOKEN: &str = r#"{"access_token":"98_a-real-token-of-the-benchmarks","expires_in":7200}"#;
 const USER: &str = r#"{"subscribe":1,"openid":"oBench","language":"zh_CN","subscribe_time":1741000000,"unionid":"oUnionBench","remark":"","groupid":0,"tagid_list":[128,2],"subscribe_scene":"ADD_SCENE_QR_CODE","qr_scene":98765,"qr_scene_str":""}"#;
 
-/// The same allocator as the program's, so that the ratio is about what the program does.
+/// The allocator of msgcube, so that the ratio shows only the work of msgcube.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

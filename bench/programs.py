@@ -1,4 +1,4 @@
-"""The programs under load and the load generator, as all benchmarks use them."""
+"""The measured programs and the load generator, for all benchmarks."""
 
 import atexit
 import json
@@ -22,7 +22,7 @@ def say(text):
 
 
 def account(more=""):
-    """The account's lines of the configuration."""
+    """The configuration of the account."""
     return f'[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "{TOKEN}"\n{more}'
 
 
@@ -49,7 +49,7 @@ class Server:
             return answer.read()
 
     def claim(self, begin):
-        """From that day on nothing is missing: an answer about covered time needs no hint."""
+        """Claims coverage from this day on, so that answers need no hint about gaps."""
         path = f"/v1/accounts/{APPID}/messages?covers={begin}..{datetime.now(CHINA).date()}"
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         request = urllib.request.Request(f"http://{self.address}{path}", data=b"", headers=headers)
@@ -57,7 +57,7 @@ class Server:
             answer.read()
 
     def ready(self):
-        """Seconds from the start until it takes messages."""
+        """Seconds from the start until the program takes messages."""
         while True:
             try:
                 self.get("/readyz")

@@ -1,4 +1,4 @@
-"""The benchmarks: each figure beside the no-op program's in the same run, taken in turns, as the median of the ratios."""
+"""The benchmarks. msgcube and the no-op program are measured in turns in the same run. The ratio is the median."""
 
 import json
 import pathlib
@@ -29,7 +29,7 @@ class Bench(Programs):
         self.rows.append((what, ours, baseline, ratio))
 
     def beside_noop(self, what, server, mode, connections, *options):
-        """In turns, so that what else the machine does meets both alike."""
+        """Measures both in turns, so that other work of the machine affects both equally."""
         noop = self.noop()
         ours, theirs = [], []
         for _ in range(self.sizes["rounds"]):
@@ -54,7 +54,7 @@ def describe(reports):
 
 
 def last_month():
-    """Its first day, its first second, and the first second after it."""
+    """The first day of last month, its first second, and the first second after it."""
     end = datetime.now(CHINA).date().replace(day=1)
     begin = (end - timedelta(days=1)).replace(day=1)
     return begin, moment(begin), moment(end)
@@ -77,7 +77,7 @@ def callbacks(bench):
 
 
 def months(bench):
-    """Month queries with few and with many messages stored; on the way the bulk rate, the size and the restart."""
+    """Month queries with few and with many stored messages. Also the bulk rate, the size on disk and the restart."""
     begin, start, end = last_month()
     server = bench.msgcube("months", account())
     server.ready()
@@ -120,7 +120,7 @@ def memory(bench):
 
 def main():
     sizes = QUICK if "--quick" in sys.argv[2:] else FULL
-    # beside the build, not in a temporary folder that may be memory
+    # beside the build, because a temporary folder may be in memory
     with tempfile.TemporaryDirectory(dir=sys.argv[1]) as folder:
         bench = Bench(pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(folder).resolve(), sizes)
         for part in (callbacks, months, memory):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and measures; writes Markdown tables to standard output and progress to standard error.
-#   bench/run.sh           the sizes of the tables in docs/benchmarks.md: needs about 25 minutes, 3 GiB of disk, nginx, and an idle machine
-#   bench/run.sh --quick   small sizes, to see that it works
+#   bench/run.sh           the sizes in docs/benchmarks.md: needs about 25 minutes, 3 GiB of disk, nginx and an idle machine
+#   bench/run.sh --quick   small sizes, to check that it works
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Makes the Debian package and prints where it lies: packaging/deb.sh. Wants dpkg-deb, which every Debian has.
-# The binary needs no library, so it is one package for every Debian and Ubuntu. Control file and maintainer scripts are in
-# packaging/debian/.
+# Makes the Debian package and prints its path: packaging/deb.sh. Needs dpkg-deb, which every Debian has.
+# The binary needs no library, so one package fits every Debian and Ubuntu. The control file and the maintainer scripts are
+# in packaging/debian/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,10 +17,10 @@ mkdir -p "$made/completions" "$tree/DEBIAN"
 
 version="$(sed -n '1s/^msgcube (\(.*\)) .*/\1/p' packaging/debian/changelog)"
 [ "$("$binary" --version)" = "msgcube ${version%-*}" ] || {
-  echo "packaging/debian/changelog is of $version, the program says $("$binary" --version)" >&2
+  echo "packaging/debian/changelog has version $version, but the program says $("$binary" --version)" >&2
   exit 1
 }
-# Where Debian wants the licence: blank lines are written as " .".
+# The licence in the form of Debian: blank lines are written as " .".
 {
   printf 'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: msgcube\n\n'
   printf 'Files: *\nCopyright: 2026 the msgcube maintainers\nLicense: MIT\n'
@@ -46,12 +46,12 @@ put 644 usr/share/man/man1 "$made"/man/*.1.gz
 put 644 usr/share/bash-completion/completions "$made/completions/msgcube"
 put 644 usr/share/zsh/vendor-completions "$made/completions/_msgcube"
 put 644 usr/share/fish/vendor_completions.d "$made/completions/msgcube.fish"
-# What an upgrade leaves as the administrator changed it.
+# Files that an upgrade keeps if the administrator changed them.
 echo /etc/msgcube/msgcube.toml >"$tree/DEBIAN/conffiles"
 # ----
 
 kibibytes="$(du -sk --apparent-size "$tree" | cut -f 1)"
-filled() { # FILE: with what is known only now
+filled() { # FILE: fills in the values that are known only now
   sed "s|@VERSION@|$version|; s|@ARCHITECTURE@|$(dpkg --print-architecture)|; s|@KIBIBYTES@|$kibibytes|; s|@UNITS@|${units[*]##*/}|" \
     "packaging/debian/$1" >"$tree/DEBIAN/$1"
 }
@@ -62,7 +62,7 @@ done
 filled control
 (cd "$tree" && find usr -type f -print0 | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 deb="$made/msgcube_${version}_$(dpkg --print-architecture).deb"
-# Not every system can read the other ways of compressing.
+# Not every system can read the other compressions.
 dpkg-deb --root-owner-group -Zxz --build "$tree" "$deb" >&2
 rm -rf "$tree"
 echo "$deb"

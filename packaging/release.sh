@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes all files of a release in packaging/out/release/, with their checksums: packaging/release.sh
 #   msgcube_VERSION_ARCH.deb             the Debian package
-#   msgcube-VERSION-linux-ARCH.tar.gz    the program, which needs no library, with licence and example configuration
+#   msgcube-VERSION-linux-ARCH.tar.gz    the program (it needs no library), with licence and example configuration
 #   msgcube-VERSION-container.tar        the root of the container image, for `podman import` or `docker import`
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,6 @@
-"""Fills the disk under the program: nothing is acknowledged while it is full, /readyz says why, and when there is room it
-recovers by itself, with the gap recorded and everything that was acknowledged counted exactly once. First the log runs out
-of room, then the pages do, while they are being saved.  disk_full.py BINARY FOLDER log|pages"""
+"""Fills the disk of the program. While it is full nothing is acknowledged, and /readyz says why. When there is room again, the
+program recovers by itself, the gap is recorded, and every acknowledged message counts exactly once. The disk is filled once
+for the log and once while the pages are saved.  disk_full.py BINARY FOLDER log|pages"""
 
 import atexit
 import hashlib
@@ -20,7 +20,7 @@ CHINA = timezone(timedelta(hours=8))
 
 
 class Program:
-    """The running program, and what it acknowledged."""
+    """The running program."""
 
     def __init__(self, binary, work):
         self.config = work / "msgcube.toml"
@@ -38,7 +38,7 @@ class Program:
         self.address = line.split("http://")[1].strip()
 
     def ask(self, method, path, body=None, key=True):
-        """Status and text; no answer at all gives None."""
+        """Status and text. None if there was no answer."""
         connection = http.client.HTTPConnection(self.address, timeout=120)
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"} if key else {"Content-Type": "text/xml"}
         try:
@@ -81,7 +81,7 @@ class Program:
 
 
 def lines(prefix, count, first=1, spread=False):
-    """Messages of now, or over the last two days."""
+    """Messages of now, or of the last two days."""
     now = int(time.time())
     return [
         {"FromUserName": f"{prefix}{first if spread else 0}-{number}", "MsgId": first + number, "MsgType": "text",
@@ -100,7 +100,7 @@ def until(what, check, seconds=300):
 
 
 def fill(ballast, data, leave=0):
-    """Leaves no block free, or about so many bytes."""
+    """Fills the disk. Leaves no block free, or about `leave` bytes."""
     with open(ballast, "ab", buffering=0) as file:
         if leave:
             free = os.statvfs(data)
@@ -116,7 +116,7 @@ def fill(ballast, data, leave=0):
 
 
 def send_until_refused(program, acknowledged):
-    """Room inside files already made may still take a little; then a callback must stay without an answer."""
+    """Sends until a callback gets no answer. Existing files may still have a little room."""
     for number in range(50_000):
         answer = program.callback(f"full{number}", 10_000_000 + number)
         if answer is None:
@@ -138,7 +138,7 @@ def log_runs_out(binary, work):
     full_since = time.time()
     acknowledged = []
     send_until_refused(program, acknowledged)
-    print(f"{len(acknowledged)} callbacks still fitted, then none was acknowledged")
+    print(f"{len(acknowledged)} callbacks fitted, then none was acknowledged")
     for number in range(5):
         assert program.callback(f"refused{number}", 20_000_000 + number) is None
     refused = lines("big", 60_000, 30_000_000)
@@ -164,7 +164,7 @@ def log_runs_out(binary, work):
 
 
 def check(program, acknowledged, refused, full):
-    """What was acknowledged counts once; what was not counts once as soon as it is sent again."""
+    """Acknowledged messages count once. The others count once after they are sent again."""
     check_gap(program, *full)
     least = 2 + 500 + len(acknowledged)
     most = least + 6 + len(refused)
@@ -179,7 +179,7 @@ def check(program, acknowledged, refused, full):
 
 
 def check_gap(program, since, until_moment):
-    """The moment at which the disk was found full lies in a gap."""
+    """Checks that a gap covers the time at which the disk was full."""
     gaps = program.stats()["coverage"]["gaps"]
     moments = [[datetime.fromisoformat(end).timestamp() for end in gap[:2]] for gap in gaps]
     assert any(begin <= until_moment + 1 and end >= until_moment - 1 for begin, end in moments), (since, until_moment, gaps)
@@ -190,7 +190,7 @@ def disk_use(folder):
 
 
 def pages_run_out(binary, work):
-    """Saving the pages begins at 64 MiB of log. Shortly before that only a little room is left."""
+    """The pages are saved at 64 MiB of log. Shortly before that the disk gets nearly full."""
     data, ballast = work / "data", work / "data" / "ballast"
     program = Program(binary, work)
     until("ready at first", program.is_ready)
@@ -229,7 +229,7 @@ def pages_run_out(binary, work):
     status, text = program.bulk(sent)
     assert status == 200, text[:300]
     counted = program.texts()
-    # the two callbacks that were not answered may have been taken
+    # the two unanswered callbacks may have been counted
     assert 0 <= counted - durable - len(sent) <= 2, (counted, durable, len(sent))
     program.stop()
     program = Program(binary, work)
@@ -240,16 +240,16 @@ def pages_run_out(binary, work):
 
 
 def restarted_on_a_full_disk(binary, work):
-    """It may refuse to start, saying why, or start and take nothing; it must not lose what is there."""
+    """The program may refuse to start and say why, or start and take no messages. It must not lose any data."""
     fill(work / "data" / "ballast", work / "data")
     try:
         program = Program(binary, work)
     except AssertionError as error:
         assert "No space left" in str(error), error
-        print("restarted on the full disk: it refused, and said why")
+        print("restarted on the full disk: it did not start, and said why")
         return None
     assert program.callback("restarted", 2) is None
-    print("restarted on the full disk: it started, and took nothing")
+    print("restarted on the full disk: it started, and took no messages")
     return program
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A full disk, for real: tests/disk_full.sh BINARY. The data directory is a tmpfs of a few MiB, which needs root to mount.
+# Tests a full disk: tests/disk_full.sh BINARY. The data directory is a tmpfs of a few MiB. Mounting it needs root.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Everything under packaging/, for real: tests/packaging.sh. Wants root (chroot, a tmpfs).
-#   - the static binary, in a root with nothing else: starts, finds names, serves, and how fast
-#   - its own certificates, against OpenSSL
-#   - manual pages and completions, by the programs that read them
-#   - the Debian package, installed, upgraded and purged on a copy of this machine's root that is thrown away
-#   - the unit: verified, rated, and its filter held against a trace of the program
+# Tests everything under packaging/: tests/packaging.sh. Needs root for chroot and a tmpfs.
+#   - the static binary in an empty root: it starts, resolves names and serves; the time of a start
+#   - its certificates, with OpenSSL
+#   - manual pages and completions, with the programs that read them
+#   - the Debian package: installed, upgraded and purged on a temporary copy of the root of this machine
+#   - the systemd unit: verified, rated, and its system call filter compared with a trace of the program
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -32,7 +32,7 @@ stop() {
   return "$status"
 }
 
-part() { # NAME...: what comes now, and how long the last one took
+part() { # NAME...: prints the next part, and how long the last one took
   local now=$EPOCHREALTIME
   [ -z "${name:-}" ] || printf '   %s: %d ms\n' "$name" $(((${now/./} - ${started/./}) / 1000))
   started=$now name="$*"
@@ -45,7 +45,7 @@ if [ "$(id -u)" -ne 0 ]; then
   exit 77
 fi
 
-listening() { # FILE: waits for the address that a server prints there
+listening() { # FILE: waits for the address that a server prints to this file
   for _ in $(seq 2000); do
     base="$(sed -n 's|^listening on \(http://[^ ]*\).*|\1|p' "$1")"
     [ -z "$base" ] || return 0
@@ -56,7 +56,7 @@ listening() { # FILE: waits for the address that a server prints there
   fail "no address"
 }
 
-account() { # adds one to a configuration
+account() { # prints an account for a configuration
   cat <<'END'
 [[account]]
 appid = "wx0123456789abcdef"
@@ -124,7 +124,7 @@ deb="$(packaging/deb.sh 2>>"$work/build")" || { tail -n 20 "$work/build"; exit 1
 echo "$(basename "$deb"): $(stat -c %s "$deb") bytes"
 bash -n packaging/out/completions/msgcube || fail "bash cannot read its completion"
 for page in packaging/out/man/*.1; do mandoc -T lint -W error "$page" || fail "$page"; done
-# --allow-root: it warns only because it usually is not run so
+# lintian warns about running as root unless told otherwise
 lintian --allow-root --fail-on error "$deb" || fail "lintian finds errors"
 dpkg -x "$deb" "$work/unpacked"
 [ -f "$work/unpacked/usr/lib/systemd/system/msgcube.socket" ] || fail "the package has no msgcube.socket"
@@ -145,15 +145,15 @@ if strace -f -o "$work/trace" true 2>/dev/null; then
   server=$!
   listening "$work/out"
   alone send --config /etc/msgcube/msgcube.toml --safe --base "$base" >/dev/null
-  # strace passes the signal on to nobody: the program itself is asked to end
+  # strace does not pass the signal on, so it is sent to the program itself
   kill -TERM "$(head -n 1 "$work/trace" | cut -d ' ' -f 1)"
   wait "$server" || fail "it ended with status $? under strace"
   server=
-  # from the program's own start on: chroot's calls are not the service's
+  # only from the start of the program on: the calls of chroot do not belong to the service
   sed -n '/execve("\/usr\/bin\/msgcube"/,$p' "$work/trace" >"$work/calls"
   python3 "$here/packaging_syscalls.py" packaging/msgcube.service "$work/calls"
 else
-  echo "the unit's filter is not held against a trace: strace is not allowed here"
+  echo "the filter of the unit is not compared with a trace: strace is not allowed here"
 fi
 
 part "installed"
@@ -161,7 +161,7 @@ mkdir "$work/layer" "$work/copy"
 mount -t tmpfs -o size=512m tmpfs "$work/layer"
 mkdir "$work/layer/upper" "$work/layer/work"
 if ! mount -t overlay overlay -o "lowerdir=/,upperdir=$work/layer/upper,workdir=$work/layer/work" "$work/copy" 2>/dev/null; then
-  echo "the package is not installed: an overlay of this machine's root cannot be mounted here"
+  echo "the package is not installed: an overlay of the root of this machine cannot be mounted here"
   exit 0
 fi
 cp "$deb" "$work/copy/tmp/msgcube.deb"
@@ -172,7 +172,7 @@ quiet inside dpkg -i /tmp/msgcube.deb
 [ "$(inside stat -c '%a %U:%G' /etc/msgcube)" = "750 root:msgcube" ] || fail "/etc/msgcube is not the service's"
 [ -z "$(inside dpkg --verify msgcube)" ] || fail "the files are not those of md5sums"
 [ ! -L "$work/copy/etc/systemd/system/multi-user.target.wants/msgcube.service" ] || fail "it is enabled without being asked"
-# what systemd makes before a start
+# systemd makes this before a start
 inside install -d -m 700 -o msgcube -g msgcube /var/lib/msgcube /var/lib/msgcube-key
 account >>"$work/copy/etc/msgcube/msgcube.toml"
 chroot "$work/copy" setpriv --reuid=msgcube --regid=msgcube --clear-groups /usr/bin/msgcube "${serve[@]}" >"$work/out" 2>"$work/log" &
@@ -180,10 +180,10 @@ server=$!
 listening "$work/out"
 "$binary" send --config "$work/copy/etc/msgcube/msgcube.toml" --safe --base "$base" | grep "200 success"
 stop || fail "SIGTERM ended it with status $?"
-# the same again is an upgrade: the changed configuration stays
+# installing the same package again is an upgrade: the changed configuration stays
 quiet inside dpkg -i /tmp/msgcube.deb
 grep -q packagingToken "$work/copy/etc/msgcube/msgcube.toml" || fail "an upgrade took the configuration away"
-printf '\n[datacube]\nbridge_s = 300\n' >>"$work/copy/etc/msgcube/msgcube.toml" # however slow the machine is
+printf '\n[datacube]\nbridge_s = 300\n' >>"$work/copy/etc/msgcube/msgcube.toml" # long enough for a slow machine
 mkdir -p "$work/copy/proc"
 mount --bind /proc "$work/copy/proc"
 python3 "$here/packaging_restart.py" "$work/copy" /tmp/msgcube.deb

@@ -1,5 +1,5 @@
-"""An upgrade of the package with a restart on a socket that stays open, as systemd does it: packaging_restart.py ROOT DEB
-ROOT is a root with the package installed and configured; a callback is sent before and after, and no gap may be left."""
+"""Upgrades the package while the listening socket stays open, as with systemd: packaging_restart.py ROOT DEB
+ROOT has the package installed and configured. A callback is sent before and after the upgrade. There must be no gap."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def main():
             before = ask(address, COVERAGE)
             inside("dpkg", "-i", DEB)
             program.send_signal(signal.SIGTERM)
-            # Waits in the socket until the new program takes it.
+            # This connection waits in the socket until the new program accepts it.
             waiting = subprocess.Popen([sys.executable, "-c", f"import urllib.request as u; u.urlopen('http://{address}/healthz')"])
             assert program.wait() == 0, "SIGTERM ends it with status 0"
             program = start(address)
@@ -59,7 +59,7 @@ def main():
         finally:
             program.send_signal(signal.SIGTERM)
             program.wait()
-    print("an upgrade with the socket kept leaves no gap")
+    print("an upgrade with an open socket leaves no gap")
 
 
 main()

@@ -1,14 +1,14 @@
-"""Holds a trace of the running program against the unit's filter: packaging_syscalls.py UNIT TRACE.
+"""Compares a trace of the running program with the filter of the unit: packaging_syscalls.py UNIT TRACE.
 
-The filter's groups are systemd's own; a call outside them would end or hinder the service. Memory that is both writable
-and executable is looked for as well, since the unit forbids it."""
+The groups of the filter come from systemd. A call outside them would stop or disturb the service. Also looks for memory that
+is both writable and executable, because the unit forbids it."""
 
 import re
 import subprocess
 import sys
 
 unit, trace = sys.argv[1:]
-# What systemd itself calls between the filter and the program.
+# Calls of systemd itself between setting the filter and the start of the program.
 STARTING = {"execve"}
 
 
@@ -27,7 +27,7 @@ for line in open(unit, encoding="utf-8"):
         named = set().union(*(members(word.lstrip("~")) for word in value))
         allowed = allowed - named if remove else allowed | named
 
-# Those of @default are always allowed.
+# Calls in @default are always allowed.
 allowed |= members("@default") | STARTING
 lines = open(trace, encoding="utf-8", errors="replace").read().splitlines()
 used = {found[1] for found in (re.match(r"(?:\d+\s+)?([a-z_0-9]+)\(", line) for line in lines) if found}

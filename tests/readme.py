@@ -1,12 +1,12 @@
-"""Runs the commands of pages as a reader would, one page after the other in one fresh clone: tests/readme.py README.md PAGE.md...
+"""Runs the commands of pages as a reader would, one page after the other in a fresh clone: tests/readme.py README.md PAGE.md...
 
-A comment on the line before a ```sh block, invisible when rendered, says that it is run:
-  <!-- run -->              in order, all in one bash that stops at the first failure
-  <!-- run shows TEXT -->   the same, and its output must hold TEXT
-  <!-- run until TEXT -->   on its own: once its output holds TEXT the curl lines that it printed must answer with rows,
-                            then it gets Ctrl-C, and must end with status 0
-PAGE.zh.md must have the same commands; their comments (from "  # " on) may differ. Python and its packages are those of
-.test-env/, where it is there."""
+A comment on the line before a ```sh block says that it is run:
+  <!-- run -->              in order, all in one bash, which stops at the first failure
+  <!-- run shows TEXT -->   the same, and its output must contain TEXT
+  <!-- run until TEXT -->   separately: when its output contains TEXT, the curl lines that it printed must answer with rows;
+                            then it gets Ctrl-C and must end with status 0
+PAGE.zh.md must have the same commands; their comments (from "  # " on) may differ. Uses Python and the packages in .test-env/,
+if it exists."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ LONGEST_S = 1800
 
 
 def blocks(file):
-    """Of each block how it is run, the text to wait for, and its commands."""
+    """For each block: how it is run, the text to wait for, and its commands."""
     return BLOCK.findall(pathlib.Path(file).read_text(encoding="utf-8"))
 
 
@@ -33,7 +33,7 @@ def commands(file):
 
 
 def run_until(wanted, text, clone, log):
-    """A program that runs on by itself, ended as a reader ends it."""
+    """Runs a program that does not end by itself, and ends it as a reader would."""
     print(f"--- until {wanted!r}: {text}", flush=True)
     with open(log, "wb") as output:
         process = subprocess.Popen(
@@ -69,7 +69,7 @@ def run_in_order(found, clone, log):
     try:
         status = process.wait(LONGEST_S)
     finally:
-        # the server, should the script not have come to its end
+        # ends the server if the script did not
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -83,7 +83,7 @@ def run_in_order(found, clone, log):
 
 
 def keep_times(clone):
-    """Gives the clone's files the times of these here, where they hold the same: what was built of them is used again."""
+    """Copies the file times to the clone where the content is equal, so that cargo can use the existing build."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=clone, check=True, capture_output=True, text=True).stdout
     for name in filter(None, listed.split("\0")):
         here, there = pathlib.Path(name), clone / name
@@ -100,7 +100,7 @@ def main(*pages):
         found += here
     packages = pathlib.Path(".test-env/venv/bin").resolve()
     os.environ["PATH"] = f"{packages}{os.pathsep}{os.environ['PATH']}"
-    # what is built already is used again, in the place where the README expects it
+    # the existing build is used, at the path that the README expects
     target = pathlib.Path(os.environ.pop("CARGO_TARGET_DIR", "target")).resolve()
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)

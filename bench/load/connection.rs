@@ -1,4 +1,4 @@
-//! One keep-alive connection: writes the request in its buffer, reads one answer.
+//! A keep-alive connection: sends the request in its buffer and reads the answer.
 
 use std::io::{Error, Result};
 
@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
-/// A connection with its two buffers, used again and again.
+/// A connection with two reused buffers.
 pub(crate) struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
@@ -21,13 +21,13 @@ impl Connection {
         Ok(Connection { stream, request: Vec::new(), answer: Vec::with_capacity(4096) })
     }
 
-    /// The empty buffer to write the next request into.
+    /// The empty buffer for the next request.
     pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         self.request.clear();
         &mut self.request
     }
 
-    /// Sends the buffer and reads the answer: 200, with a body that begins with `wanted`.
+    /// Sends the buffer and reads the answer. It must be a 200 whose body starts with `wanted`.
     pub(crate) async fn ask(&mut self, wanted: &[u8]) -> Result<()> {
         self.stream.write_all(&self.request).await?;
         self.answer.clear();

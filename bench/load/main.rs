@@ -1,5 +1,5 @@
-//! The benchmarks' load: keep-alive connections over plain TCP with hand-written requests, so that the generator takes as
-//! little of the shared cores as it can. Prints one line of JSON. `cargo run --release --bin load -- --help`
+//! The load generator of the benchmarks. It uses keep-alive TCP connections with hand-written requests, so that it needs
+//! little CPU time of the shared cores. Prints one line of JSON. `cargo run --release --bin load -- --help`
 #![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
 
 mod connection;
@@ -20,82 +20,82 @@ use request::{Bulk, Callbacks};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Load for msgcube, or for the no-op program beside it.
+/// Load for msgcube or for the no-op program
 #[derive(Parser)]
 enum Mode {
-    /// Plain XML callbacks, each a new message made now.
+    /// Plain XML callbacks, each with a new message of now
     Callback {
         #[command(flatten)]
-        target: Target,
+        target: ServerUnderLoad,
         /// The account's callback token
         #[arg(long)]
         token: String,
-        /// Users who write, in turn
+        /// Number of users, who write in turn
         #[arg(long, default_value_t = 10_000)]
         users: u64,
         /// How long to send, in seconds
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
-    /// A call of another interface, always the same.
+    /// The same call of another interface, again and again
     Call {
         #[command(flatten)]
-        target: Target,
+        target: ServerUnderLoad,
         /// An access token; the no-op program takes any
         #[arg(long, default_value = "none")]
         access_token: String,
-        /// What is called
+        /// Path and query of the call
         #[arg(long, default_value = "/cgi-bin/user/info?openid=oBench")]
         path: String,
         /// How long to send, in seconds
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
-    /// The month interface, always the same month.
+    /// The month interface, always for the same month
     Month {
         #[command(flatten)]
-        target: Target,
+        target: ServerUnderLoad,
         /// An access token; the no-op program takes any
         #[arg(long, default_value = "none")]
         access_token: String,
-        /// The month's first day
+        /// First day of the month
         #[arg(long)]
         begin: String,
         /// How long to send, in seconds
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
     },
-    /// Many messages by the bulk interface, in requests of --batch lines.
+    /// Many messages through the bulk interface, in requests of --batch lines
     Bulk {
         #[command(flatten)]
-        target: Target,
+        target: ServerUnderLoad,
         /// The admin key
         #[arg(long)]
         admin_key: String,
-        /// Messages in all
+        /// Number of messages
         #[arg(long)]
         messages: u64,
-        /// Users who write, in turn
+        /// Number of users, who write in turn
         #[arg(long, default_value_t = 100_000)]
         users: u64,
-        /// Users are numbered from here
+        /// Number of the first user
         #[arg(long, default_value_t = 0)]
         first_user: u64,
         /// Unix seconds of the first message
         #[arg(long)]
         from: i64,
-        /// Messages are spread evenly up to this moment, Unix seconds
+        /// Messages are spread evenly until this time, in Unix seconds
         #[arg(long)]
         to: i64,
-        /// Lines a request
+        /// Lines in each request
         #[arg(long, default_value_t = 50_000)]
         batch: u64,
     },
 }
 
-/// Who is asked, and over how many connections.
+/// The server under load, and the number of connections.
 #[derive(Args, Clone)]
-struct Target {
+struct ServerUnderLoad {
     /// Address and port
     #[arg(long)]
     addr: String,
@@ -104,10 +104,10 @@ struct Target {
     appid: String,
     #[arg(long, default_value_t = 64)]
     connections: u64,
-    /// So many requests a second at fixed moments, not as many as are answered
+    /// Requests a second at fixed times. Without it: as many as are answered
     #[arg(long)]
     rate: Option<u32>,
-    /// The server's process, whose CPU time is reported
+    /// Process id of the server, to report its CPU time
     #[arg(long)]
     pid: u32,
 }
@@ -139,10 +139,10 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// At the rate that was asked for, or else as fast as the answers come.
+/// Sends at the requested rate, or as fast as the answers come.
 async fn send(
     mode: &'static str,
-    target: &Target,
+    target: &ServerUnderLoad,
     seconds: f64,
     wanted: &'static [u8],
     make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
@@ -153,10 +153,10 @@ async fn send(
     }
 }
 
-/// The same kind of request over all connections until the time is over; each answer must begin with `wanted`.
+/// Sends requests over all connections until the time is over. Each answer must start with `wanted`.
 async fn for_a_while(
     mode: &'static str,
-    target: &Target,
+    target: &ServerUnderLoad,
     seconds: f64,
     wanted: &'static [u8],
     make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
@@ -192,8 +192,8 @@ async fn for_a_while(
     Ok(report)
 }
 
-/// All messages in batches; a request counts as its lines.
-async fn all_of(target: &Target, bulk: Arc<Bulk>, batch: u64) -> Outcome<Report> {
+/// Sends all messages in batches. The report counts lines, not requests.
+async fn all_of(target: &ServerUnderLoad, bulk: Arc<Bulk>, batch: u64) -> Outcome<Report> {
     let next = Arc::new(AtomicU64::new(0));
     let mut report = Report::started("bulk", target.connections, target.pid)?;
     let mut tasks = Vec::new();

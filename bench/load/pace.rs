@@ -1,5 +1,5 @@
-//! Requests at fixed moments, whether or not the answers keep up. Latency counts from the moment at which a request was
-//! due, so that a server which stalls is charged for every request that it made wait.
+//! Requests at fixed times, even if the answers are late. Latency counts from the time when a request was due, so that all
+//! requests that wait for a stalled server count.
 
 use std::io::Result;
 use std::sync::Arc;
@@ -10,15 +10,15 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::connection::Connection;
 use crate::report::Report;
-use crate::{Outcome, Target, micros};
+use crate::{Outcome, ServerUnderLoad, micros};
 
-/// A request's number, and when it is due.
+/// The number of a request, and when it is due.
 type Due = (u64, Instant);
 
-/// `rate` requests a second, each over whichever connection is free first; each answer must begin with `wanted`.
+/// Sends `rate` requests a second, each over the first free connection. Each answer must start with `wanted`.
 pub(crate) async fn at_a_rate(
     mode: &'static str,
-    target: &Target,
+    target: &ServerUnderLoad,
     (rate, seconds): (u32, f64),
     wanted: &'static [u8],
     make: impl Fn(u64, &mut Vec<u8>) + Clone + Send + 'static,
@@ -27,7 +27,7 @@ pub(crate) async fn at_a_rate(
     let waiting = Arc::new(Mutex::new(waiting));
     let mut tasks = Vec::new();
     for _ in 0..target.connections {
-        // opened before the first request is due
+        // Opened before the first request is due.
         let connection = Connection::open(&target.addr).await?;
         let (addr, make) = (target.addr.clone(), make.clone());
         tasks.push(tokio::spawn(answer_all(Arc::clone(&waiting), connection, addr, wanted, make)));
@@ -39,11 +39,11 @@ pub(crate) async fn at_a_rate(
         report.add(latencies_us, errors);
     }
     report.ended()?;
-    clock.join().map_err(|_| "the clock's thread ended early")?;
+    clock.join().map_err(|_| "the clock thread ended early")?;
     Ok(report)
 }
 
-/// A thread's sleep ends within some 60 microseconds of its moment; the runtime's timers know whole milliseconds only.
+/// A thread wakes up within about 60 microseconds of the wanted time. Timers of the runtime only have whole milliseconds.
 fn tick(due: &mpsc::UnboundedSender<Due>, rate: u32, seconds: f64) {
     let start = Instant::now() + Duration::from_millis(20);
     for number in 0_u64.. {

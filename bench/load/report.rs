@@ -1,4 +1,4 @@
-//! What one run measured: rates, latencies, and CPU time, the server's and its own.
+//! The results of one run: rates, latencies, and the CPU time of the server and of the load generator.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::Outcome;
 
-/// Linux counts a process's CPU time in hundredths of a second, whatever the kernel's own rate.
+/// Linux reports the CPU time of a process in units of 10 ms, whatever the tick rate of the kernel.
 const US_PER_TICK: u64 = 10_000;
 
-/// One run.
+/// The results of one run.
 pub(crate) struct Report {
     mode: &'static str,
     connections: u64,
@@ -50,7 +50,7 @@ impl Report {
     pub(crate) fn ended(&mut self) -> Outcome<()> {
         self.seconds = self.started.elapsed().as_secs_f64();
         self.cpu_us = cpu_us(&self.pid.to_string())? - self.cpu_us_at_start;
-        // one run is one process
+        // A process makes only one run.
         self.own_cpu_us = cpu_us("self")?;
         self.latencies_us.sort_unstable();
         Ok(())
@@ -84,7 +84,7 @@ impl Report {
 /// User and system time of a process so far.
 fn cpu_us(pid: &str) -> Outcome<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // the name, in brackets, may hold blanks; utime and stime are the 12th and 13th field after it
+    // The name in brackets may contain blanks. utime and stime are fields 12 and 13 after it.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |index: usize| {
         fields.get(index).and_then(|field| field.parse::<u64>().ok()).ok_or("no CPU time in stat")

@@ -1,4 +1,4 @@
-//! The requests, written by hand.
+//! Hand-written requests.
 
 use std::io::Write;
 use std::ops::Range;
@@ -8,10 +8,10 @@ use sha1::{Digest, Sha1};
 
 use crate::Outcome;
 
-/// Divides no number of users that anyone asks for.
+/// A prime, so that it divides no usual number of users.
 const PRIME: u64 = 7_368_787;
 
-/// Bits that look like chance (SplitMix64), the same for the same number: regular data would be stored too small.
+/// Pseudo-random bits of a number (SplitMix64). Regular data would compress too well.
 fn scatter(number: u64) -> u64 {
     let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ fn scatter(number: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// Plain callbacks: signed once, each with its own MsgId.
+/// Plain callbacks with one signature, each with a new MsgId.
 pub(crate) struct Callbacks {
     head: String,
     body: [String; 2],
@@ -45,19 +45,19 @@ impl Callbacks {
             "]]></FromUserName><CreateTime>{timestamp}</CreateTime><MsgType><![CDATA[text]]></MsgType>\
              <Content><![CDATA[how late are you open today?]]></Content><MsgId>"
         );
-        // rounds follow one another within seconds: none may repeat another's MsgId
+        // Rounds follow each other within seconds and must not repeat a MsgId.
         let first_msg_id = u64::try_from(now.as_micros())? << 10;
         Ok(Callbacks { head, body: [before, after], users, first_msg_id })
     }
 
-    /// Writes request `number`; users and numbers are of fixed width, so that the length is known.
+    /// Writes request `number`. User and MsgId have a fixed width, so the length is known.
     pub(crate) fn write(&self, number: u64, buffer: &mut Vec<u8>) {
         const WIDTHS: usize = 22 + 19 + "</MsgId></xml>".len();
         let [before, after] = &self.body;
         let (user, msg_id) = (number % self.users, self.first_msg_id + number);
         let length = before.len() + after.len() + WIDTHS;
         buffer.extend_from_slice(self.head.as_bytes());
-        // writing to memory cannot fail
+        // Writing to memory cannot fail.
         let _ = write!(
             buffer,
             "Content-Length: {length}\r\n\r\n{before}{user:022}{after}{msg_id:019}</MsgId></xml>"
@@ -65,7 +65,7 @@ impl Callbacks {
     }
 }
 
-/// The month interface for the month beginning at `begin`.
+/// A query of the month interface for the month beginning at `begin`.
 pub(crate) fn month(access_token: &str, begin: &str) -> Outcome<Vec<u8>> {
     let body = format!("{{\"begin_date\": \"{begin}\", \"end_date\": \"{begin}\"}}");
     let mut request = Vec::new();
@@ -78,7 +78,7 @@ pub(crate) fn month(access_token: &str, begin: &str) -> Outcome<Vec<u8>> {
     Ok(request)
 }
 
-/// A call that a gateway passes on.
+/// A call that the gateway passes on.
 pub(crate) fn call(access_token: &str, path: &str) -> Outcome<Vec<u8>> {
     let joint = if path.contains('?') { '&' } else { '?' };
     let mut request = Vec::new();
@@ -107,12 +107,12 @@ impl Bulk {
         let mut body = Vec::with_capacity(128 * 1024);
         for number in numbers {
             let chance = scatter(number);
-            // each user once in as many messages, in an order of no pattern
+            // Each user once in as many messages, in an irregular order.
             let user = self.first_user + number % self.users * PRIME % self.users;
             let kind = KINDS[usize::from(chance.to_le_bytes()[0] & 7)];
             let moment = self.moment(number, chance);
             let msg_id = (moment.unsigned_abs() << 32) | (chance >> 32);
-            // writing to memory cannot fail
+            // Writing to memory cannot fail.
             let _ = writeln!(
                 body,
                 "{{\"FromUserName\":\"oBench{user:022}\",\"CreateTime\":{moment},\"MsgType\":\"{kind}\",\"MsgId\":{msg_id}}}"
@@ -129,7 +129,7 @@ impl Bulk {
         buffer.extend_from_slice(&body);
     }
 
-    /// Spread over the time, within a quarter of an hour by chance, as messages come that were exported.
+    /// Spread over the time, shifted at random by up to a quarter of an hour, as in exports.
     fn moment(&self, number: u64, chance: u64) -> i64 {
         let share = i128::from(self.to - self.from) * i128::from(number) / i128::from(self.messages);
         let moment =

@@ -1,4 +1,4 @@
-"""A headless Chromium, watched: nothing in its console, no request to another host, nothing that a page's policy forbids."""
+"""A headless Chromium. It fails on console messages, requests to other hosts, and violations of the content policy."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from playwright.sync_api import sync_playwright
 
 WIDE, NARROW = (1366, 900), (360, 740)
 LOCALES = {"en": "en-GB", "zh": "zh-CN"}
-# Violations that Chromium might not write to the console.
+# Reports policy violations that Chromium does not write to the console.
 WATCH = "addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))"
 
 
@@ -21,7 +21,7 @@ def chromium():
 
 
 class Tab:
-    """One page of the program, and all that went wrong in it."""
+    """One page of the program, and the problems in it."""
 
     def __init__(self, page, base, expected):
         self.page, self.base, self.expected = page, base, expected
@@ -46,7 +46,7 @@ class Tab:
         return self.page.locator(selector).inner_text()
 
     def fits(self, name):
-        """In every window, light and dark; pictures of all."""
+        """Checks that the page fits every window size, light and dark. Takes pictures."""
         for scheme in ("light", "dark"):
             for width, (across, down) in (("wide", WIDE), ("narrow", NARROW)):
                 self.page.emulate_media(color_scheme=scheme)
@@ -55,7 +55,7 @@ class Tab:
                 self.shoot(f"{name}-{scheme}-{width}")
 
     def shoot(self, name):
-        """For people to look at, if a folder is named."""
+        """Saves a picture if a folder is named."""
         if folder := os.environ.get("MSGCUBE_SCREENSHOTS"):
             pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
             self.page.screenshot(path=f"{folder}/{name}.png", full_page=True)
@@ -63,9 +63,9 @@ class Tab:
 
 @contextlib.contextmanager
 def tab(base, lang="en", scheme="light", size=WIDE, expected=()):
-    """A fresh browser at this address; at the end nothing may have gone wrong in it but what is expected."""
+    """A fresh browser at this address. At its end it must have no problems except the expected ones."""
     with sync_playwright() as playwright:
-        # Its own sandbox does not bear being root.
+        # The sandbox of Chromium does not work for root.
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"] if os.getuid() == 0 else [])
         try:
             context = browser.new_context(

@@ -1,4 +1,4 @@
-"""The consent page of third-party platforms in Chromium: an account's operator gives it some permission sets, or none."""
+"""The consent page of third-party platforms in Chromium: the operator of an account grants permission sets, or none."""
 
 import json
 from urllib.parse import parse_qs, quote, urlsplit
@@ -44,18 +44,18 @@ def page(program, back, more=""):
     return f"/cgi-bin/componentloginpage?{query}"
 
 
-def given(program, code):
-    """What a code is exchanged for."""
+def authorization(program, code):
+    """The authorization that a code is exchanged for."""
     answer = call(program, "api_query_auth", token(program), authorization_code=code)
     info = answer["authorization_info"]
     return info["authorizer_appid"], {one["funcscope_category"]["id"] for one in info["func_info"]}
 
 
 @case
-def an_operator_approves_what_is_ticked_and_nothing_else(scene):
+def exactly_the_ticked_permission_sets_are_granted(scene):
     program = scene.msgcube(SETTINGS)
     back = f"{base(program)}/healthz?state=7"
-    # The wrong secret is answered with 403; of the page without an icon at the end, a browser asks for one.
+    # A wrong secret gives 403. The last page has no icon, so the browser requests one.
     with tab(base(program), "zh", expected=("403", "404")) as shown:
         shown.open(page(program, back, "&category_id_list=1|7"))
         assert program.address.split(":")[0] in shown.text("main"), "it says where the browser goes"
@@ -73,11 +73,11 @@ def an_operator_approves_what_is_ticked_and_nothing_else(scene):
         shown.page.wait_for_url(f"{base(program)}/healthz**")
         values = parse_qs(urlsplit(shown.page.url).query)
         assert values["state"] == ["7"] and values["expires_in"] == ["600"], values
-        assert given(program, values["auth_code"][0]) == (APPID, {1})
+        assert authorization(program, values["auth_code"][0]) == (APPID, {1})
 
 
 @case
-def a_right_secret_that_is_barred_is_told_why_and_the_log_says_so(scene):
+def a_correct_but_blocked_secret_gets_the_reason_and_a_log_line(scene):
     for setting, english, chinese, logged in (
         ('ip_allow = ["192.0.2.1"]', "127.0.0.1 (40164)", "127.0.0.1 使用（40164）", "not in ip_allow"),
         ("secret_frozen = true", "frozen (40243)", "已冻结（40243）", "secret_frozen = true"),
@@ -97,7 +97,7 @@ def a_right_secret_that_is_barred_is_told_why_and_the_log_says_so(scene):
 
 
 @case
-def it_can_be_cancelled_and_used_by_keyboard_alone(scene):
+def the_page_can_be_cancelled_and_used_with_the_keyboard_alone(scene):
     program = scene.msgcube(SETTINGS)
     with tab(base(program), "en") as shown:
         shown.open(page(program, f"{base(program)}/healthz"))
@@ -120,7 +120,7 @@ def it_can_be_cancelled_and_used_by_keyboard_alone(scene):
 
 
 @case
-def what_comes_from_outside_stays_text(scene):
+def foreign_text_is_never_html(scene):
     program = scene.msgcube(SETTINGS)
     hostile = quote("\"><script>console.error('in')</script><img src=x onerror=console.error('in')>")
     with tab(base(program), "en", expected=("400",)) as shown:
@@ -135,7 +135,7 @@ def what_comes_from_outside_stays_text(scene):
 
 
 @case
-def it_fits_every_window_in_both_languages(scene):
+def the_page_fits_every_window_in_both_languages(scene):
     program = scene.msgcube(SETTINGS)
     for lang, other in (("en", "中文"), ("zh", "English")):
         with tab(base(program), lang) as shown:

@@ -1,4 +1,4 @@
-"""The debugging page in Chromium: what it shows is what the interfaces say."""
+"""The debugging page in Chromium: it shows what the interfaces answer."""
 
 import http.server
 import json
@@ -29,8 +29,8 @@ SEVEN = {
 FILE_ERRORS = ("Failed to load resource",)
 
 
-def served(scene, settings="", account="", now=NOW):
-    """A program whose account has messages of the 50 days up to its now."""
+def start_program(scene, settings="", account="", now=NOW):
+    """A program whose account has messages of the last 50 days."""
     program = scene.msgcube(
         f'{settings}\n[[account]]\nappid = "{APPID}"\nsecret = "{SECRET}"\ntoken = "callbackToken"\n{account}', "--now", now
     )
@@ -59,7 +59,7 @@ def token(program):
 
 
 def interface(program, name, begin, end):
-    """What it says itself: the answer, and the hints."""
+    """The direct answer of the interface, and its hints."""
     body = json.dumps({"begin_date": begin, "end_date": end}).encode()
     answer = program.ask("POST", f"/datacube/{name}?access_token={token(program)}", body)
     hint, chinese = answer.headers.get("X-Msgcube-Hint"), answer.headers.get("X-Msgcube-Hint-Zh")
@@ -72,7 +72,7 @@ def sign_in(shown):
 
 
 def choose(shown, name):
-    # What can be seen of a choice is its label.
+    # Only the label of a choice is visible.
     shown.page.locator(f'label[title="{name}"]').click()
 
 
@@ -81,7 +81,7 @@ def dates(shown):
 
 
 def send(shown):
-    """Until the answer is there."""
+    """Sends the query and waits for the answer."""
     shown.page.click("#send")
     answered(shown)
 
@@ -91,7 +91,7 @@ def answered(shown):
 
 
 def rows(shown):
-    """The table, as the interface would write it."""
+    """The rows of the table, in the form of the interface."""
     names = shown.page.locator("#rows thead code").all_inner_texts()
     lines = [line.locator("td").all_inner_texts() for line in shown.page.locator("#rows tbody tr").all()]
 
@@ -106,8 +106,8 @@ def verdict(shown):
 
 
 @case
-def the_page_speaks_the_browsers_language_and_switches(scene):
-    program = served(scene)
+def the_page_uses_the_language_of_the_browser_and_can_switch(scene):
+    program = start_program(scene)
     with tab(base(program), "zh") as shown:
         shown.open("/debug")
         assert shown.page.title() == "接口调试 · msgcube" and shown.text("#send") == "发送"
@@ -119,7 +119,7 @@ def the_page_speaks_the_browsers_language_and_switches(scene):
         shown.page.click("#lang")
         assert shown.page.title() == "Debugging · msgcube" and "rows" in verdict(shown)
         assert shown.page.evaluate("document.documentElement.lang") == "en" and shown.page.url.endswith("?lang=en")
-        # What was typed and chosen stays.
+        # Typed and chosen values stay.
         assert shown.page.input_value("#appid") == APPID and dates(shown) == SEVEN["getupstreammsgweek"]
         assert shown.page.locator("input[name=interface]:checked").get_attribute("value") == "getupstreammsgweek"
         shown.open("/debug?lang=en")
@@ -133,11 +133,11 @@ def the_page_speaks_the_browsers_language_and_switches(scene):
 
 @case
 def a_month_shows_the_figures_of_the_interface(scene):
-    program = served(scene)
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
-        assert dates(shown) == "2014-11-01 2014-11-01", "the 1st of last month is there already"
+        assert dates(shown) == "2014-11-01 2014-11-01", "the 1st of last month is filled in"
         send(shown)
         said, _, _ = interface(program, "getupstreammsgmonth", "2014-11-01", "2014-11-01")
         assert len(said["list"]) == 5 and rows(shown) == said["list"], rows(shown)
@@ -149,8 +149,8 @@ def a_month_shows_the_figures_of_the_interface(scene):
 
 
 @case
-def each_of_the_seven_has_dates_that_fit_and_shows_its_rows(scene):
-    program = served(scene)
+def each_interface_has_valid_default_dates_and_shows_its_rows(scene):
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -165,8 +165,8 @@ def each_of_the_seven_has_dates_that_fit_and_shows_its_rows(scene):
 
 
 @case
-def what_went_over_the_wire_can_be_copied_and_shows_no_secret(scene):
-    program = served(scene)
+def the_request_can_be_copied_and_shows_no_secret(scene):
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -191,8 +191,8 @@ def what_went_over_the_wire_can_be_copied_and_shows_no_secret(scene):
 
 
 @case
-def a_range_that_is_too_long_is_explained_and_corrected_by_one_click(scene):
-    program = served(scene)
+def a_range_that_is_too_long_is_explained_and_corrected_with_one_click(scene):
+    program = start_program(scene)
     for lang in ("en", "zh"):
         with tab(base(program), lang) as shown:
             shown.open("/debug")
@@ -214,19 +214,19 @@ def a_range_that_is_too_long_is_explained_and_corrected_by_one_click(scene):
 
 
 @case
-def dates_that_do_not_fit_are_corrected_before_they_are_sent(scene):
-    program = served(scene)
+def invalid_dates_are_corrected_before_the_query_is_sent(scene):
+    program = start_program(scene)
     wanted = [
-        # interface, what is chosen, what is said, what is right
+        # interface, chosen dates, message, corrected dates
         ("getupstreammsg", "2014-12-01 2014-12-09", "61501", "2014-12-01 2014-12-07"),
         ("getupstreammsg", "2014-12-09 2014-12-05", "61501", "2014-12-05 2014-12-09"),
         ("getupstreammsg", "2014-12-08 2014-12-12", "61501", "2014-12-05 2014-12-09"),
         ("getupstreammsghour", "2014-12-08 2014-12-09", "61501", "2014-12-08 2014-12-08"),
         ("getupstreammsgmonth", "2014-11-01 2014-11-30", "", ""),
         ("getupstreammsgmonth", "2014-11-01 2014-12-01", "61501", "2014-11-01 2014-11-01"),
-        ("getupstreammsgmonth", "2014-12-07 2014-12-08", "No row will come", "2014-11-01 2014-11-01"),
-        ("getupstreammsgdistweek", "2014-12-08 2014-12-09", "No row will come", "2014-12-01 2014-12-01"),
-        ("getupstreammsgweek", "2014-12-02 2014-12-05", "No row will come", "2014-12-01 2014-12-01"),
+        ("getupstreammsgmonth", "2014-12-07 2014-12-08", "No rows:", "2014-11-01 2014-11-01"),
+        ("getupstreammsgdistweek", "2014-12-08 2014-12-09", "No rows:", "2014-12-01 2014-12-01"),
+        ("getupstreammsgweek", "2014-12-02 2014-12-05", "No rows:", "2014-12-01 2014-12-01"),
     ]
     with tab(base(program)) as shown:
         shown.open("/debug")
@@ -237,11 +237,11 @@ def dates_that_do_not_fit_are_corrected_before_they_are_sent(scene):
                 shown.page.fill(field, day)
             advice = shown.page.locator("#advice").inner_text()
             assert bool(advice) == bool(said) and said in advice, f"{name} {chosen}: {advice}"
-            # What is foretold is what comes.
+            # The answer is the one that the page predicted.
             send(shown)
             answer, _, _ = interface(program, name, *chosen.split())
             assert ("61501" in said) == (answer.get("errcode") == 61501), f"{name} {chosen}: {answer}"
-            assert said != "No row will come" or answer == {"list": []}, f"{name} {chosen}: {answer}"
+            assert said != "No rows:" or answer == {"list": []}, f"{name} {chosen}: {answer}"
             if right:
                 shown.page.click("#use")
                 assert dates(shown) == right, f"{name} {chosen}: {dates(shown)}"
@@ -251,8 +251,8 @@ def dates_that_do_not_fit_are_corrected_before_they_are_sent(scene):
 
 
 @case
-def a_body_written_by_hand_goes_out_as_it_is(scene):
-    program = served(scene)
+def a_hand_written_body_is_sent_unchanged(scene):
+    program = start_program(scene)
     bodies = [
         ('{"begin_date":"2014-11-31","end_date":"2014-11-30"}', 61500, "not in the calendar"),
         ('{"begin_date":"20141101","end_date":"2014-11-30"}', 61500, "YYYY-MM-DD"),
@@ -275,8 +275,8 @@ def a_body_written_by_hand_goes_out_as_it_is(scene):
 
 
 @case
-def the_dates_follow_a_body_that_is_written_by_hand(scene):
-    program = served(scene)
+def the_dates_follow_a_hand_written_body(scene):
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -327,7 +327,7 @@ def with_few_messages(scene):
 
 
 def chart(shown):
-    """The labels that are seen, and of each period its height in pixels."""
+    """The visible labels, and the height of each period in pixels."""
     labels = shown.page.locator(".axis > div:not(.unseen)").all_inner_texts()
     heights = shown.page.locator(".columns > div").evaluate_all(
         "all => all.map((one) => one.firstChild ? one.firstChild.getBoundingClientRect().height : 0)"
@@ -336,7 +336,7 @@ def chart(shown):
 
 
 @case
-def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
+def a_chart_has_every_requested_period_and_true_heights(scene):
     program = with_few_messages(scene)
     for lang in ("en", "zh"):
         with tab(base(program), lang) as shown:
@@ -377,8 +377,8 @@ def a_chart_has_every_period_that_was_asked_for_and_true_lengths(scene):
 
 
 @case
-def tokens_and_secrets_that_are_wrong_are_explained(scene):
-    program = served(scene)
+def wrong_tokens_and_secrets_are_explained(scene):
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         for appid, secret, code, part in [
@@ -401,8 +401,8 @@ def tokens_and_secrets_that_are_wrong_are_explained(scene):
 
 
 @case
-def what_is_missing_is_said_before_anything_is_asked(scene):
-    program = served(scene)
+def missing_input_is_reported_before_a_query_is_sent(scene):
+    program = start_program(scene)
     for lang, appid, secret, access_token in (
         ("en", "Enter the AppID.", "Enter the AppSecret.", "Enter an access_token."),
         ("zh", "请填写 AppID。", "请填写 AppSecret。", "请填写 access_token。"),
@@ -431,8 +431,8 @@ def what_is_missing_is_said_before_anything_is_asked(scene):
 
 
 @case
-def an_address_that_is_not_allowed_is_named_as_the_server_names_it(scene):
-    program = served(scene, account='ip_allow = ["192.0.2.1"]')
+def a_blocked_address_is_shown_as_the_server_sees_it(scene):
+    program = start_program(scene, account='ip_allow = ["192.0.2.1"]')
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -443,9 +443,9 @@ def an_address_that_is_not_allowed_is_named_as_the_server_names_it(scene):
 
 
 @case
-def an_account_without_the_interface_is_told_why(scene):
+def the_page_explains_why_an_account_may_not_use_the_interface(scene):
     for number, account in enumerate(("certified = false", 'kind = "other"')):
-        program = served(scene, account=account)
+        program = start_program(scene, account=account)
         for lang, part in (("en", "kind and certified"), ("zh", "只有认证的服务号和订阅号")):
             with tab(base(program), lang) as shown:
                 shown.open("/debug")
@@ -458,7 +458,7 @@ def an_account_without_the_interface_is_told_why(scene):
 
 @case
 def the_strict_profile_has_its_own_spans(scene):
-    program = served(scene, '[datacube]\ndate_profile = "strict"')
+    program = start_program(scene, '[datacube]\ndate_profile = "strict"')
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -474,8 +474,8 @@ def the_strict_profile_has_its_own_spans(scene):
 
 
 @case
-def before_not_ready_before_yesterday_comes_later(scene):
-    program = served(scene, '[datacube]\nnot_ready_before = "08:00"', now="2014-12-10T07:30:00+08:00")
+def before_the_figures_are_ready_the_page_says_when(scene):
+    program = start_program(scene, '[datacube]\nnot_ready_before = "08:00"', now="2014-12-10T07:30:00+08:00")
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -492,8 +492,8 @@ def before_not_ready_before_yesterday_comes_later(scene):
 
 
 @case
-def user_source_and_live_show_as_they_are(scene):
-    program = served(scene, "[datacube]\nuser_source = true\nlive = true")
+def user_source_and_live_figures_are_shown(scene):
+    program = start_program(scene, "[datacube]\nuser_source = true\nlive = true")
     with tab(base(program)) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -505,9 +505,9 @@ def user_source_and_live_show_as_they_are(scene):
 
 
 @case
-def a_rid_is_asked_for(scene):
-    program = served(scene)
-    # A server without rid/get answers 404, which Chromium writes to its console.
+def a_request_id_can_be_looked_up(scene):
+    program = start_program(scene)
+    # A server without rid/get answers 404, and Chromium logs that.
     with tab(base(program), expected=FILE_ERRORS) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -521,8 +521,8 @@ def a_rid_is_asked_for(scene):
 
 
 @case
-def a_server_that_is_gone_is_said(scene):
-    program = served(scene)
+def a_server_that_is_down_is_reported(scene):
+    program = start_program(scene)
     with tab(base(program), expected=FILE_ERRORS) as shown:
         shown.open("/debug")
         sign_in(shown)
@@ -535,7 +535,7 @@ def a_server_that_is_gone_is_said(scene):
 
 
 class Prefix(http.server.BaseHTTPRequestHandler):
-    """A proxy that has the program below /wechat, and answers in its own words when it is gone."""
+    """A proxy with the program below /wechat. If the program is down, the proxy answers its own error page."""
 
     def log_message(self, *_):
         pass
@@ -564,8 +564,8 @@ class Prefix(http.server.BaseHTTPRequestHandler):
 
 
 @case
-def a_proxy_may_put_it_below_a_prefix(scene):
-    program = served(scene)
+def the_page_works_below_a_path_prefix_of_a_proxy(scene):
+    program = start_program(scene)
     proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Prefix)
     proxy.behind = program.address
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
@@ -584,8 +584,8 @@ def a_proxy_may_put_it_below_a_prefix(scene):
 
 
 @case
-def the_operators_address_has_the_page_too(scene):
-    program = served(scene, 'admin_listen = "127.0.0.1:0"')
+def the_admin_address_also_has_the_page(scene):
+    program = start_program(scene, 'admin_listen = "127.0.0.1:0"')
     admin = program.process.stdout.readline().decode().split("admin on ")[1].strip()
     with tab(admin) as shown:
         shown.open("/debug")
@@ -595,8 +595,8 @@ def the_operators_address_has_the_page_too(scene):
 
 
 @case
-def what_is_typed_stays_text(scene):
-    program = served(scene)
+def typed_text_is_never_html(scene):
+    program = start_program(scene)
     hostile = "<img src=x onerror=hacked=1>'\"><script>hacked=1</script>${hacked=1}\\"
     with tab(base(program)) as shown:
         shown.open("/debug?lang=%22%3E%3Cscript%3Ehacked%3D1%3C/script%3E")
@@ -622,8 +622,8 @@ def what_is_typed_stays_text(scene):
 
 
 @case
-def what_another_server_says_stays_text(scene):
-    program = served(scene)
+def text_of_another_server_is_never_html(scene):
+    program = start_program(scene)
     hostile = '<img src=x onerror="hacked=1">'
     with tab(base(program)) as shown:
         answer = json.dumps({"errcode": 12345, "errmsg": hostile})
@@ -643,8 +643,8 @@ def what_another_server_says_stays_text(scene):
 
 
 @case
-def the_keyboard_is_enough(scene):
-    program = served(scene)
+def the_page_can_be_used_with_the_keyboard_alone(scene):
+    program = start_program(scene)
     with tab(base(program)) as shown:
         shown.open("/debug")
         press, focus = shown.page.keyboard.press, "document.activeElement.id || document.activeElement.value"
@@ -682,8 +682,8 @@ def the_keyboard_is_enough(scene):
 
 
 @case
-def it_fits_every_window(scene):
-    program = served(scene)
+def the_page_fits_every_window(scene):
+    program = start_program(scene)
     for lang in ("en", "zh"):
         with tab(base(program), lang) as shown:
             shown.open("/debug")

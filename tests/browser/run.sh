@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Pages in a headless Chromium: tests/browser/run.sh BINARY [FILE [CASE]]. Wants .test-env/ as ./test makes it, and Debian's
-# chromium. With MSGCUBE_SCREENSHOTS=FOLDER it leaves pictures there to look at.
+# Tests the pages in a headless Chromium: tests/browser/run.sh BINARY [FILE [CASE]]. Needs .test-env/ (./test makes it) and
+# the Debian package chromium. With MSGCUBE_SCREENSHOTS=FOLDER it saves pictures there.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"

@@ -1,4 +1,4 @@
-"""Callbacks as WeChat sends them, in its three modes, made with wechatpy's own crypto."""
+"""Callbacks as WeChat sends them, in three modes, made with the crypto of wechatpy."""
 
 import hashlib
 import itertools
@@ -17,7 +17,7 @@ _nonces = itertools.count(1)
 
 
 def message(user="oUser", text="hi", msg_id=None, create_time=None, to="gh_front", kind="text", extra=""):
-    """A text message of now; `extra` stands for whatever else a body may hold."""
+    """A text message of now. `extra` is more XML for the body."""
     return (
         f"<xml><ToUserName><![CDATA[{to}]]></ToUserName><FromUserName><![CDATA[{user}]]></FromUserName>"
         f"<CreateTime>{int(time.time()) if create_time is None else create_time}</CreateTime>"
@@ -28,7 +28,7 @@ def message(user="oUser", text="hi", msg_id=None, create_time=None, to="gh_front
 
 @dataclass
 class Account:
-    """An Official Account, and its lines of the configuration."""
+    """An Official Account, and its configuration."""
 
     appid: str = "wxfront0000000001"
     secret: str = "secret-that-callers-use"
@@ -37,7 +37,7 @@ class Account:
     settings: dict = field(default_factory=dict)
 
     def toml(self, relay=None, **settings):
-        """Its table; `relay`: the settings of its relay, or only its URL."""
+        """The table of the account. `relay` are the settings of its relay, or only the URL."""
         keys = {"appid": self.appid, "secret": self.secret, "token": self.token, "encoding_aes_key": self.key}
         text = f"\n[[account]]\n{_lines({**keys, **self.settings, **settings})}"
         if relay:
@@ -54,7 +54,7 @@ class Account:
         return urlencode(self.signed(**query)), xml if isinstance(xml, bytes) else xml.encode()
 
     def encrypted(self, xml, appid=None, clear="<ToUserName><![CDATA[gh_front]]></ToUserName>"):
-        """Beside Encrypt stands what is in `clear`: only the receiver in the safe mode."""
+        """The body has Encrypt and the fields in `clear`: in safe mode only the receiver."""
         query = self.signed()
         sealed = WeChatCrypto(self.token, self.key, appid or self.appid).encrypt_message(xml, query["nonce"], query["timestamp"])
         envelope = xmltodict.parse(sealed)["xml"]
@@ -65,11 +65,11 @@ class Account:
     safe = encrypted
 
     def compatible(self, xml):
-        """The clear fields stand beside Encrypt."""
+        """The body has Encrypt and all clear fields."""
         return self.encrypted(xml, clear=xml.removeprefix("<xml>").removesuffix("</xml>"))
 
     def post(self, program, callback, content_type="text/xml", timeout=120):
-        """Sends query and body to the account's address; None if it was closed unanswered."""
+        """Sends the callback. Returns None if the connection was closed without an answer."""
         query, body = callback
         headers = {"Content-Type": content_type} if content_type else {}
         return ask(program.address, "POST", f"/callback/{self.appid}?{query}", body, headers, timeout)

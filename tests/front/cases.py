@@ -1,4 +1,4 @@
-"""Runs the cases of a file, some at a time, since most of them wait for a deadline; says of each how it went."""
+"""Runs the cases of a file and prints the results. Several run at a time, because most of them wait for a deadline."""
 
 import concurrent.futures
 import pathlib
@@ -15,13 +15,13 @@ _cases = []
 
 
 def case(function):
-    """Marks a function of a scene as a case; its name says what holds."""
+    """Marks a function as a case. Its name is a sentence that must be true."""
     _cases.append(function)
     return function
 
 
 def _attempt(function, binary):
-    """None, or what went wrong."""
+    """The failure, or None."""
     started = time.monotonic()
     name = function.__name__
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
@@ -43,7 +43,7 @@ def _attempt(function, binary):
 
 
 def run(at_once=6):
-    """FILE BINARY [PART OF A NAME]: the status is 1 if any failed."""
+    """FILE BINARY [PART OF A NAME]. The exit status is 1 if a case failed."""
     away_from_midnight()
     binary = str(pathlib.Path(sys.argv[1]).resolve())
     wanted = sys.argv[2] if len(sys.argv) > 2 else ""

@@ -1,4 +1,4 @@
-"""A disk that can be made slow, or to fail, while the program runs: its syncs go through slow_sync.c."""
+"""A disk that can become slow or fail while the program runs. Its syncs go through slow_sync.c."""
 
 import pathlib
 import subprocess
@@ -19,7 +19,7 @@ def _library():
 
 
 class Disk:
-    """`environment` is what the program is started with."""
+    """`environment` is for the start of the program."""
 
     def __init__(self, folder):
         self.file = folder / "slow_sync"
@@ -27,7 +27,7 @@ class Disk:
         self.syncs_take(0)
 
     def syncs_take(self, seconds):
-        """From now on, also for those that wait already."""
+        """Sets the time of each sync, also of syncs that already wait."""
         self._write(str(seconds))
 
     def syncs_fail(self):

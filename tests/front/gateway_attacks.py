@@ -1,4 +1,4 @@
-"""The gateway against callers and an upstream that break off, answer too early, or mean harm.  gateway_attacks.py BINARY"""
+"""The gateway with callers and upstreams that break off, answer too early, or attack.  gateway_attacks.py BINARY"""
 
 import json
 import socket
@@ -24,7 +24,7 @@ def connect(gateway):
 
 
 def raw(gateway, request):
-    """Everything that comes back until the connection ends or is silent for a second."""
+    """Everything that is received until the connection ends or is silent for a second."""
     with connect(gateway) as connection:
         connection.sendall(request)
         connection.settimeout(1)
@@ -44,7 +44,7 @@ def post(gateway, *lines, path=MENU):
 
 
 @case
-def an_upload_that_breaks_off_never_arrives_as_whole(scene):
+def an_interrupted_upload_never_arrives_as_complete(scene):
     whole, started, broken = [], [], []
 
     def watch(exchange):
@@ -59,7 +59,7 @@ def an_upload_that_breaks_off_never_arrives_as_whole(scene):
     wechat = scene.started(WeChat({MENU: watch}))
     gateway = Gateway(scene, wechat.url)
     gateway.call("/cgi-bin/menu/get")
-    # a larger body than what is read before it goes on: 64 KiB with a length, 1 MiB in chunks
+    # larger than the part that is read before it is sent: 64 KiB with a length, 1 MiB in chunks
     chunk = b"%x\r\n%s\r\n" % (2 << 20, b"x" * (2 << 20))
     beginnings = [
         post(gateway, "Content-Length: 3000000") + chunk,
@@ -70,7 +70,7 @@ def an_upload_that_breaks_off_never_arrives_as_whole(scene):
     for number, beginning in enumerate(beginnings):
         with connect(gateway) as connection:
             connection.sendall(beginning)
-            # the last is wrong from the start, so it may not even set out
+            # the last one is invalid from the start, so it may not be sent at all
             until("it is on its way", lambda: len(started) > number or number == len(beginnings) - 1)
             time.sleep(0.3)
         until("it is cut off at WeChat, too", lambda: len(broken) == len(started))
@@ -92,8 +92,8 @@ def an_upload_that_breaks_off_never_arrives_as_whole(scene):
 
 
 @case
-def an_early_40001_does_not_shorten_what_is_sent_again(scene):
-    """WeChat refuses the token before it has read the body, which still comes from the caller."""
+def an_early_40001_does_not_shorten_the_repeated_request(scene):
+    """WeChat refuses the token while the caller still sends the body."""
     for size, ends in ((300_000, False), (300_000, True), (3_000_000, False)):
         refused, bodies = [], []
 
@@ -137,7 +137,7 @@ def an_early_40001_does_not_shorten_what_is_sent_again(scene):
 
 
 @case
-def both_lengths_at_once_make_one_request(scene):
+def a_request_with_both_kinds_of_length_is_one_request(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     gateway.call("/cgi-bin/menu/get")
@@ -162,7 +162,7 @@ def both_lengths_at_once_make_one_request(scene):
 
 
 @case
-def it_is_no_open_proxy(scene):
+def the_gateway_is_no_open_proxy(scene):
     wechat, elsewhere = scene.started(WeChat()), scene.started(Script(lambda exchange: exchange.answer(b"elsewhere")))
     gateway = Gateway(scene, wechat.url)
     token = f"access_token={gateway.token}"
@@ -180,7 +180,7 @@ def it_is_no_open_proxy(scene):
 
 
 @case
-def http_2_and_expect_go_through(scene):
+def http_2_and_expect_work(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     connection = scene.started(Http2(gateway.program.address))
@@ -192,14 +192,14 @@ def http_2_and_expect_go_through(scene):
     assert not [name for name, _ in seen.headers if name.startswith(":")]
     with connect(gateway) as connection:
         connection.sendall(post(gateway, "Content-Length: 7", "Expect: 100-continue"))
-        assert connection.recv(4096).startswith(b"HTTP/1.1 100"), "who expects it is told to go on"
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100"), "a caller with Expect gets 100"
         connection.sendall(b'{"b":1}')
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
     assert wechat.exchanges[-1].body() == b'{"b":1}'
 
 
 @case
-def a_real_token_of_odd_letters_harms_nothing(scene):
+def a_real_token_with_special_characters_is_harmless(scene):
     tokens = ["a&b=c#d e", "ä/+%2B", "x\r\nX-Injected: y", "", "t" * 2000, 7, None]
     answers = [{"access_token": token, "expires_in": 7200} for token in tokens] + [
         {"expires_in": 7200},
@@ -236,8 +236,8 @@ def a_real_token_of_odd_letters_harms_nothing(scene):
 
 
 @case
-def a_hanging_upstream_costs_little_memory(scene):
-    """Bodies are kept to be sent again; not without a bound, and not where they cannot be."""
+def a_hanging_upstream_needs_little_memory(scene):
+    """Bodies are kept to be sent again, but only up to a limit."""
     hold = threading.Event()
 
     def hang(exchange):
@@ -260,7 +260,7 @@ def a_hanging_upstream_costs_little_memory(scene):
         for connection in connections:
             connection.close()
     hold.set()
-    print(f"       150 hanging calls of 1 MiB took {grown} MiB more")
+    print(f"       150 hanging calls of 1 MiB needed {grown} MiB more")
     assert grown["/sns/hang"] < 60, f"without a token anybody can make it keep {grown['/sns/hang']} MiB"
 
 

@@ -1,4 +1,4 @@
-"""What the gateway passes on, and as what; what it answers itself and never passes on.  gateway_passing.py BINARY"""
+"""What the gateway passes on and how, and what it answers itself.  gateway_passing.py BINARY"""
 
 import json
 import socket
@@ -18,11 +18,11 @@ def real(gateway, wechat):
     return wechat.tokens[gateway.account.appid][0]
 
 
-# --- what goes through, and as what
+# --- what is passed on, and how
 
 
 @case
-def a_request_arrives_as_it_was_but_for_token_and_host(scene):
+def a_request_arrives_unchanged_except_for_token_and_host(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     gateway.call(MENU)
@@ -69,7 +69,7 @@ def a_request_arrives_as_it_was_but_for_token_and_host(scene):
 
 
 @case
-def an_answer_arrives_as_it_was(scene):
+def an_answer_arrives_unchanged(scene):
     def answer(status, kind, body, *headers):
         return lambda exchange: exchange.answer(body, status, kind, headers)
 
@@ -110,7 +110,7 @@ def an_answer_arrives_as_it_was(scene):
 
 
 @case
-def a_base_may_have_a_path(scene):
+def the_upstream_base_may_have_a_path(scene):
     wechat = scene.started(WeChat())
 
     def below(exchange):
@@ -174,8 +174,8 @@ def a_wrong_token_is_answered_here(scene):
 
 
 @case
-def a_token_written_oddly_never_leaks(scene):
-    """Given twice, or percent-encoded: refused, or replaced everywhere."""
+def a_token_in_an_unusual_form_never_leaks(scene):
+    """A repeated or percent-encoded token is refused, or replaced everywhere."""
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     other = gateway.issued(force=False)["access_token"]
@@ -208,7 +208,7 @@ def a_token_written_oddly_never_leaks(scene):
 
 
 @case
-def own_paths_are_never_passed_on(scene):
+def our_own_paths_are_never_passed_on(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     own = ["/v1", "/callback", "/component", "/cloud", "/metrics", "/healthz", "/readyz"]
@@ -239,8 +239,8 @@ def own_paths_are_never_passed_on(scene):
 
 
 @case
-def paths_with_dots_do_not_get_around_it(scene):
-    """Nothing but /sns goes to WeChat without a token, and never as another path than was asked for."""
+def paths_with_dots_do_not_bypass_the_check(scene):
+    """Only /sns goes to WeChat without a token, and the path is never changed."""
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     host, port = gateway.program.address.split(":")
@@ -268,7 +268,7 @@ def paths_with_dots_do_not_get_around_it(scene):
 
 
 @case
-def sns_goes_through_untouched(scene):
+def sns_is_passed_on_unchanged(scene):
     wechat = scene.started(WeChat({"/sns/userinfo": lambda exchange: as_json(exchange, {"openid": "o"})}))
     gateway = Gateway(scene, wechat.url)
     query = "access_token=a-user's%20token&openid=o&lang=zh_CN"
@@ -308,7 +308,7 @@ def an_unreachable_base_gives_502(scene):
 
 
 @case
-def a_wrong_upstream_secret_is_said_to_the_caller(scene):
+def the_caller_is_told_about_a_wrong_upstream_secret(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url, account=Account(settings={"upstream_secret": "wrong"}))
     answer = gateway.call(MENU)

@@ -1,4 +1,4 @@
-"""When the gateway fetches the real token anew, to the exact number of calls, and when it sends a request once more.
+"""When the gateway requests a new real token, with the exact number of requests, and when it repeats a call.
 gateway_refresh.py BINARY"""
 
 import asyncio
@@ -19,7 +19,7 @@ MENU = "/cgi-bin/menu/get"
 
 
 @case
-def one_fetch_for_a_thousand_callers_at_the_start(scene):
+def a_thousand_callers_at_the_start_share_one_token_request(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     wechat.token_delay_s = 0.5
@@ -28,7 +28,7 @@ def one_fetch_for_a_thousand_callers_at_the_start(scene):
 
 
 @case
-def one_fetch_for_a_thousand_callers_when_the_token_ends(scene):
+def a_thousand_callers_share_one_token_request_when_the_token_expires(scene):
     wechat = scene.started(WeChat(lifetimes=[4]))
     gateway = Gateway(scene, wechat.url)
     assert errcode(gateway.call(MENU)) == 0
@@ -39,7 +39,7 @@ def one_fetch_for_a_thousand_callers_when_the_token_ends(scene):
 
 
 @case
-def one_fetch_for_a_thousand_callers_when_somebody_else_took_the_token(scene):
+def a_thousand_callers_share_one_token_request_when_another_process_replaced_the_token(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     assert errcode(gateway.call(MENU)) == 0
@@ -49,7 +49,7 @@ def one_fetch_for_a_thousand_callers_when_somebody_else_took_the_token(scene):
 
 
 @case
-def tokens_that_hardly_live_do_not_storm_wechat(scene):
+def very_short_lived_tokens_do_not_flood_wechat(scene):
     wechat = scene.started(WeChat(lifetimes=[1] * 100_000))
     gateway = Gateway(scene, wechat.url)
     end = time.monotonic() + 5
@@ -79,7 +79,7 @@ async def _many(address, request, count):
 
 
 def many(gateway, count, body=b""):
-    """That many calls at once, each on a connection of its own, all opened before."""
+    """So many calls at the same time, each on its own connection, opened before."""
     request = (
         f"POST {MENU}?access_token={gateway.token} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     )
@@ -92,7 +92,7 @@ def check_all(answers):
 
 
 def rejecting(codes, path=MENU, encode=None):
-    """Answers these codes one after another, then well."""
+    """Answers with these error codes one after the other, then with success."""
     codes = list(codes)
 
     def handle(exchange):
@@ -108,8 +108,8 @@ def rejecting(codes, path=MENU, encode=None):
 
 
 @case
-def a_token_that_somebody_else_took_is_fetched_again(scene):
-    """A normal fetch, and the request once more: the caller does not notice."""
+def a_token_that_another_process_replaced_is_requested_again(scene):
+    """One normal token request, and the call is repeated. The caller does not notice."""
     for code in (40001, 40014, 42001):
         wechat = scene.started(WeChat())
         wechat.invalid = {**INVALID, "errcode": code}
@@ -123,8 +123,8 @@ def a_token_that_somebody_else_took_is_fetched_again(scene):
 
 
 @case
-def the_same_token_again_is_forced(scene):
-    """WeChat refuses a token that stable_token still hands out: only then, and once, by force."""
+def if_the_same_token_is_returned_a_refresh_is_forced(scene):
+    """WeChat refuses a token that stable_token still returns. Only then one refresh is forced."""
     wechat = scene.started(WeChat(rejecting([40001])))
     gateway = Gateway(scene, wechat.url)
     first = gateway.call(MENU, b"{}")
@@ -135,8 +135,8 @@ def the_same_token_again_is_forced(scene):
 
 
 @case
-def a_compressed_error_is_seen_too(scene):
-    """wechatpy asks for gzip, and WeChat may answer in it."""
+def a_compressed_error_is_recognised(scene):
+    """wechatpy accepts gzip, and WeChat may use it."""
     wechat = scene.started(WeChat(rejecting([40001], encode="gzip")))
     gateway = Gateway(scene, wechat.url)
     answer = gateway.call(MENU, b"{}", headers={"Accept-Encoding": "gzip, deflate"})
@@ -146,7 +146,7 @@ def a_compressed_error_is_seen_too(scene):
 
 
 @case
-def a_loop_of_40001_is_forced_once(scene):
+def repeated_40001_force_one_refresh(scene):
     wechat = scene.started(WeChat(rejecting([40001] * 1000)))
     gateway = Gateway(scene, wechat.url)
     answer = gateway.call(MENU, b"{}")
@@ -162,7 +162,7 @@ def a_loop_of_40001_is_forced_once(scene):
 
 
 @case
-def ten_forced_a_day_also_through_restarts(scene):
+def at_most_ten_refreshes_a_day_are_forced_even_with_restarts(scene):
     wechat = scene.started(WeChat(rejecting([40001] * 1000)))
     moment = datetime.now(CHINA).replace(hour=1)
     gateway = Gateway(scene, wechat.url, options=("--now", moment.isoformat()))
@@ -185,7 +185,7 @@ def ten_forced_a_day_also_through_restarts(scene):
 
 
 @case
-def a_restart_within_30_s_does_not_force_again(scene):
+def a_restart_within_30_s_forces_no_second_refresh(scene):
     wechat = scene.started(WeChat(rejecting([40001] * 1000)))
     now = ("--now", datetime.now(CHINA).isoformat())
     gateway = Gateway(scene, wechat.url, options=now)
@@ -197,7 +197,7 @@ def a_restart_within_30_s_does_not_force_again(scene):
 
 
 @case
-def other_errors_pass_as_they_are(scene):
+def other_errors_are_passed_on_unchanged(scene):
     said = {
         "/45009": b'{"errcode":45009,"errmsg":"reach max api daily quota limit rid: 1"}',
         "/48001": b'{"errcode":48001,"errmsg":"x"}',
@@ -228,7 +228,7 @@ def other_errors_pass_as_they_are(scene):
 
 
 @case
-def text_and_spaced_json_are_looked_at(scene):
+def errors_in_text_and_in_json_with_spaces_are_recognised(scene):
     said = {
         "/plain": ("text/plain", b'{"errcode":40001,"errmsg":"x"}'),
         "/html": ("text/html; charset=utf-8", b'{"errcode" : 42001 , "errmsg":"x"}'),
@@ -264,7 +264,7 @@ def text_and_spaced_json_are_looked_at(scene):
 
 
 @case
-def a_body_of_more_than_1_mib_is_not_sent_twice(scene):
+def a_body_over_1_mib_is_not_sent_twice(scene):
     mib = 1 << 20
     for size, chunked, times in ((mib, False, 2), (mib, True, 2), (mib + 1, False, 1), (mib + 1, True, 1)):
         wechat = scene.started(WeChat(rejecting([40001], "/cgi-bin/upload")))
@@ -290,8 +290,8 @@ def upload(gateway, body, chunked):
 
 
 @case
-def a_late_40001_of_the_former_token_refreshes_nothing(scene):
-    """Two calls carry the old token; the second's 40001 comes after the first's refresh."""
+def a_late_40001_for_the_previous_token_causes_no_refresh(scene):
+    """Two calls use the old token. The 40001 of the second comes after the refresh for the first."""
     held, go_on = [], threading.Event()
 
     def slow(exchange):

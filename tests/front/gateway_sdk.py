@@ -1,5 +1,5 @@
-"""The gateway behind unmodified wechatpy: menus, users, customer-service messages and media go through to WeChat, the message
-figures do not, and neither side ever sees the other side's token.  gateway_sdk.py BINARY"""
+"""The gateway with unmodified wechatpy: menus, users, customer-service messages and media go to WeChat, the message figures
+do not. Neither side ever sees the token of the other.  gateway_sdk.py BINARY"""
 
 import io
 import json
@@ -25,7 +25,7 @@ IMAGE = bytes(range(256)) * 4000
 
 
 class Paths:
-    """What WeChat does for these calls, with what it was sent."""
+    """What WeChat answers to these calls, and what it received."""
 
     def __init__(self):
         self.menus, self.sent, self.uploads = [], [], []
@@ -84,7 +84,7 @@ def wechatpy_calls_everything_through_one_base(scene):
 
 
 def other_process_takes_the_token(wechat, client, account):
-    """Somebody else forces a new real token: the SDK does not notice."""
+    """Another process forces a new real token. The SDK does not notice."""
     ours, calls = client.access_token, len(wechat.calls)
     wechat.new_token(account.appid)
     assert client.menu.get() == {"menu": MENU}

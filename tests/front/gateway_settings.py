@@ -1,4 +1,4 @@
-"""The gateway's settings: real tokens handed out, a token server that exists already, and history that only WeChat has.
+"""Settings of the gateway: giving out real tokens, an existing token server, and history that only WeChat has.
 gateway_settings.py BINARY"""
 
 import json
@@ -20,7 +20,7 @@ def real(gateway, wechat):
 
 
 @case
-def the_real_token_is_handed_out_where_wanted(scene):
+def the_real_token_is_given_out_if_configured(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url, upstream={"expose_real_token": True})
     account, program = gateway.account, gateway.program
@@ -48,12 +48,12 @@ def the_real_token_is_handed_out_where_wanted(scene):
     assert gateway.issued()["access_token"] == real(gateway, wechat) != old
     for _ in range(5):
         gateway.issued(force=True)
-    print(f"       five times force_refresh of a caller: {wechat.forced} forced at WeChat")
+    print(f"       a caller forced 5 refreshes: {wechat.forced} were forced at WeChat")
     assert wechat.forced <= 1, wechat.calls
 
 
 @case
-def the_real_token_is_nothing_where_it_was_not_handed_out(scene):
+def the_real_token_is_refused_if_it_was_not_given_out(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url)
     assert errcode(gateway.call(MENU)) == 0
@@ -64,7 +64,7 @@ def the_real_token_is_nothing_where_it_was_not_handed_out(scene):
 
 
 @case
-def an_existing_token_server_is_asked_instead(scene):
+def an_existing_token_server_replaces_wechat(scene):
     wechat = scene.started(WeChat())
 
     def token_server(exchange):
@@ -108,8 +108,8 @@ def month_ago():
 
 
 @case
-def history_before_the_first_message_is_wechats(scene):
-    """Another msgcube plays WeChat: it has the past, the first one only the present."""
+def history_before_the_first_message_comes_from_wechat(scene):
+    """Another msgcube plays WeChat. It has the past, the first one only the present."""
     past = Account(secret=REAL_SECRET)
     wechat = scene.msgcube(past.toml(), name="wechat")
     begin = month_ago()
@@ -132,12 +132,12 @@ def history_before_the_first_message_is_wechats(scene):
     forced = {"grant_type": "client_credential", "appid": past.appid, "secret": REAL_SECRET, "force_refresh": True}
     wechat.ask("POST", "/cgi-bin/stable_token", json.dumps(forced).encode())
     answer = gateway.call("/datacube/getupstreammsgmonth", dates)
-    assert json.loads(answer.body)["list"][0]["msg_count"] == 1, ("WeChat's token was taken by somebody else", answer)
+    assert json.loads(answer.body)["list"][0]["msg_count"] == 1, ("another process replaced WeChat's token", answer)
 
     for body, wanted in ((b"", 44002), (b"x", 47001), (b"{}", 61500), (dates.replace(b'end_date": "2', b'end_date": "3'), 61501)):
         answer = gateway.call("/datacube/getupstreammsgmonth", body)
         assert errcode(answer) == wanted and answer.headers.get("X-Msgcube-Hint") != HINT, (body, answer)
-    # once this month is claimed, it is ours
+    # once coverage of the month is claimed, it is answered here
     gateway.program.own("POST", f"/v1/accounts/{account.appid}/messages?covers={begin}..{begin + timedelta(days=4)}", b"")
     answer = gateway.call("/datacube/getupstreammsgmonth", dates)
     assert json.loads(answer.body) == {"list": []} and answer.headers.get("X-Msgcube-Hint") != HINT, (
@@ -152,7 +152,7 @@ def history_before_the_first_message_is_wechats(scene):
 
 
 @case
-def history_is_answered_here_where_that_is_wanted(scene):
+def history_is_answered_here_if_configured(scene):
     wechat = scene.started(WeChat())
     gateway = Gateway(scene, wechat.url, upstream={"uncovered": "counted"})
     begin = month_ago()

@@ -1,4 +1,4 @@
-"""The gateway streams: the first bytes are there before the last are sent, both ways, and nothing piles up in memory.
+"""The gateway streams in both directions: the first bytes arrive before the last are sent, and memory stays small.
 gateway_stream.py BINARY"""
 
 import hashlib
@@ -14,7 +14,7 @@ from wechat import Gateway, WeChat, as_json
 
 SIZE = 100 << 20
 PIECE = bytes(range(256)) * 256
-# More than any buffer on the way, the kernel's and what is read of a body in chunks included.
+# More than all buffers on the way, including those of the kernel and the buffer for chunked bodies.
 FIRST = 4 << 20
 
 
@@ -24,7 +24,7 @@ def connect(gateway):
 
 
 class Arrival:
-    """Takes an upload piece by piece, and says how much has come."""
+    """Receives an upload piece by piece, and knows how much has arrived."""
 
     def __init__(self):
         self.bytes, self.hash = 0, hashlib.sha256()
@@ -79,7 +79,7 @@ def an_upload_in_chunks_streams(scene):
 
 @case
 def a_download_streams(scene):
-    """Also in chunks, and a JSON one that is longer than what is looked at."""
+    """Also in chunks, and JSON that is longer than the part that is searched for errors."""
     go_on = threading.Event()
 
     def send(kind, size, chunked):
@@ -120,7 +120,7 @@ def a_download_streams(scene):
 
 
 @case
-def a_caller_that_does_not_read_stops_the_upstream(scene):
+def a_caller_that_does_not_read_slows_down_the_upstream(scene):
     sent = [0]
 
     def endless(exchange):
@@ -144,7 +144,7 @@ def a_caller_that_does_not_read_stops_the_upstream(scene):
 
 
 @case
-def an_answer_before_the_upload_ends_reaches_the_caller(scene):
+def an_answer_before_the_end_of_the_upload_reaches_the_caller(scene):
     def too_large(exchange):
         exchange.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nless")
         time.sleep(1)
@@ -173,7 +173,7 @@ def a_slow_answer_is_waited_for(scene):
 
 
 @case
-def an_answer_cut_off_is_never_passed_on_as_whole(scene):
+def a_truncated_answer_is_never_passed_on_as_complete(scene):
     def cut(kind, framing, part):
         def handle(exchange):
             exchange.body()

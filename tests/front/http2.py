@@ -1,4 +1,4 @@
-"""A connection of HTTP/2 without TLS, for what is promised of its streams."""
+"""An HTTP/2 connection without TLS, to test single streams."""
 
 import socket
 
@@ -16,11 +16,11 @@ class Http2:
         self.socket.sendall(self.connection.data_to_send())
 
     def post(self, target, body):
-        """The stream's number."""
+        """Sends a request and returns the number of its stream."""
         return self.begin(target, body, is_whole=True)
 
     def begin(self, target, body, is_whole=False):
-        """The same, with more to come."""
+        """Begins a request. Without `is_whole` the body has not ended."""
         stream = self.connection.get_next_available_stream_id()
         names = [(":method", "POST"), (":path", target), (":scheme", "http"), (":authority", "x"), ("content-type", "text/xml")]
         self.connection.send_headers(stream, names)
@@ -33,7 +33,7 @@ class Http2:
         self.socket.sendall(self.connection.data_to_send())
 
     def outcomes(self, streams):
-        """Of each its status and body, or "reset"."""
+        """Status and body of each stream, or "reset"."""
         found, bodies, statuses = {}, {}, {}
         while set(streams) - set(found):
             data = self.socket.recv(65536)

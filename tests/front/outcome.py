@@ -1,5 +1,5 @@
-"""What became of a callback. When it did is tested in process, with a clock that stands still (crates/server/src/http/relay/): here
-targets answer at once or never, and only the order and the outcome are looked at."""
+"""The outcome of a callback. Deadlines are tested in process with a stopped clock (crates/server/src/http/relay/). Here
+targets answer at once or never, and only the order and the outcome are checked."""
 
 import socket
 import time
@@ -8,7 +8,7 @@ from callbacks import message
 
 
 def check(answer, wanted, why=""):
-    """`wanted` is a body, or None for a connection that was closed unanswered."""
+    """`wanted` is a body, or None for a connection that was closed without an answer."""
     found = answer if answer is None else (answer.status, answer.body)
     assert found == (wanted if wanted is None else (200, wanted)), f"{why}: {found}, wanted {wanted}"
 
@@ -18,7 +18,7 @@ def send(program, account, wanted, xml=None, why=""):
 
 
 class Nobody:
-    """A port on which nobody listens, and that nobody else gets meanwhile."""
+    """A reserved port on which nothing listens."""
 
     def __init__(self):
         self.socket = socket.socket()
@@ -31,7 +31,7 @@ class Nobody:
 
 
 def never(exchange):
-    """Takes a callback and never answers; over when the other side closes."""
+    """Takes a callback and never answers. Ends when the other side closes."""
     exchange.body()
     exchange.connection.more()
 

@@ -1,5 +1,5 @@
-"""An unmodified wechatpy component as the platform that was there before: it decrypts what is passed on with its own crypto,
-answers users, and calls WeChat through the gateway.  platform_receive.py BINARY"""
+"""An unmodified wechatpy component as the real platform: it decrypts passed-on callbacks with its own crypto, answers users,
+and calls WeChat through the gateway.  platform_receive.py BINARY"""
 
 import json
 import time
@@ -21,7 +21,7 @@ ONE = "wxone0000000000001"
 
 
 class Platform(WeChatComponent):
-    """wechatpy's component, and the two addresses at which it is told of things."""
+    """The component of wechatpy, and its two addresses for events and messages."""
 
     def __init__(self, bound=None):
         super().__init__(COMPONENT, SECRET, TOKEN, AES_KEY)
@@ -45,7 +45,7 @@ class Platform(WeChatComponent):
 
 
 def wechat(exchange):
-    """WeChat, as far as a platform asks it."""
+    """A fake WeChat for the calls of a platform."""
     asked = json.loads(exchange.body() or b"{}")
     name = exchange.path.rsplit("/", 1)[-1]
     answers = {
@@ -89,7 +89,7 @@ url = "{base}/$APPID$/message"
 """
 
 
-# Sealed as WeChat does for a platform: with its token, key and appid.
+# Sealed as WeChat does for a platform: with the token, key and appid of the platform.
 SEALER = Account(appid=COMPONENT, token=TOKEN, key=AES_KEY)
 
 
@@ -109,7 +109,7 @@ def event(info_type, **fields):
 
 
 def driven(program, platform):
-    """The component calls WeChat by msgcube; as it would in production, but for the host."""
+    """The component calls WeChat through msgcube. Only the host differs from production."""
     base = f"http://{program.address}"
     platform.API_BASE_URL = f"{base}/cgi-bin"
     client = platform.get_client_by_appid(ONE)
@@ -118,14 +118,14 @@ def driven(program, platform):
 
 
 @case
-def a_platform_lives_on_and_its_accounts_are_counted(scene):
+def a_platform_continues_to_work_and_its_accounts_are_counted(scene):
     upstream = scene.started(Script(wechat))
     platform = scene.started(Platform())
     program = scene.msgcube(config(upstream, platform.script.port))
     platform.API_BASE_URL = f"http://{program.address}/cgi-bin"
     assert push(program, "events", event("component_verify_ticket", ComponentVerifyTicket="ticket@@@1")) == b"success"
     until("the ticket is there", lambda: platform.component_verify_ticket == "ticket@@@1")
-    # On `authorized` wechatpy asks for the tokens at once, by the gateway.
+    # On `authorized` wechatpy requests the tokens at once through the gateway.
     push(program, "events", event("authorized", AuthorizerAppid=ONE, AuthorizationCode="code", PreAuthCode="p"))
     until("the platform knows the account", lambda: len(platform.told) == 2)
     reply = push(program, f"callback/{ONE}", message(to="gh_one", text="hello"))
@@ -134,7 +134,7 @@ def a_platform_lives_on_and_its_accounts_are_counted(scene):
     client, base = driven(program, platform)
     assert client.menu.get() == {"menu": {"button": []}}
     assert upstream.seen("/cgi-bin/menu/get")[-1].query == "access_token=A1"
-    # The seven: what was counted here, and before that WeChat's own figures with the caller's own token.
+    # The seven interfaces: covered time is answered here, earlier time by WeChat with the token of the caller.
     WeChatDataCube.API_BASE_URL = f"{base}/datacube/"
     rows = client.datacube.get_upstream_msg("2020-01-01", "2020-01-01")
     assert rows[0]["msg_count"] == 7, rows
@@ -149,7 +149,7 @@ def a_platform_lives_on_and_its_accounts_are_counted(scene):
 
 
 @case
-def events_wait_for_a_platform_that_is_away(scene):
+def events_wait_for_a_platform_that_is_down(scene):
     upstream = scene.started(Script(wechat))
     nobody = scene.started(Nobody())
     program = scene.msgcube(config(upstream, nobody.port))

@@ -1,4 +1,4 @@
-"""The program under test and the folder of one case; everything that a case starts ends with it."""
+"""The program under test, and the folder of one case. Everything that a case starts ends with it."""
 
 import http.client
 import json
@@ -16,19 +16,19 @@ Answer = namedtuple("Answer", "status type body headers seconds")
 
 
 def away_from_midnight(seconds=300):
-    """Waits for the next day in Beijing if it is near: what a case sends is to lie in one day."""
+    """Waits for the next day in Beijing if it is near, so that all messages of a case are on one day."""
     left = 86400 - (time.time() + 8 * 3600) % 86400
     if left < seconds:
         time.sleep(left + 1)
 
 
 def in_a_later_second():
-    """What was begun before lies in an earlier second than what comes now: gaps are whole seconds."""
+    """Waits for a later second, because gaps are whole seconds."""
     time.sleep(2)
 
 
 def until(what, check, seconds=120):
-    """The bound is only there for what never comes."""
+    """Polls until the check succeeds. The limit only ends a test that hangs."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if result := check():
@@ -38,7 +38,7 @@ def until(what, check, seconds=120):
 
 
 def ask(address, method, target, body=None, headers=(), timeout=120):
-    """One request on a connection of its own, nothing added to it but Host and the length. None if it was closed unanswered."""
+    """One request on its own connection. Adds only Host and the length. None if the connection was closed without an answer."""
     started = time.monotonic()
     connection = http.client.HTTPConnection(address, timeout=timeout)
     try:
@@ -91,7 +91,7 @@ class Program:
         return json.loads(answer.body)
 
     def stats(self, appid, **query):
-        """Of the days around today in all, by type, unless asked otherwise."""
+        """Statistics of the days around today, by type, unless the query says otherwise."""
         day = datetime.now(CHINA).date()
         query = {"from": day - timedelta(days=3), "to": day + timedelta(days=1), "period": "total", "by": "type", **query}
         return self.own("GET", f"/v1/accounts/{appid}/stats?" + "&".join(f"{key}={value}" for key, value in query.items()))
@@ -108,7 +108,7 @@ class Program:
         return self.own("GET", f"/v1/accounts/{appid}/aside")["messages"]
 
     def metrics(self):
-        """Every sample, its name with labels as it is written."""
+        """All samples. The key is the name with its labels as printed."""
         answer = self.ask("GET", "/metrics", headers={"Authorization": f"Bearer {ADMIN_KEY}"})
         lines = [line for line in answer.body.decode().splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
@@ -118,7 +118,7 @@ class Program:
         return answer.status, json.loads(answer.body)
 
     def memory_mib(self):
-        """Its peak so far."""
+        """The peak memory so far, in MiB."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
@@ -133,21 +133,21 @@ class Program:
 
 
 class Scene:
-    """One case: its folder, and what runs in it."""
+    """One case: its folder and its programs."""
 
     def __init__(self, binary, folder):
         self.binary, self.folder = binary, folder
         self.programs, self.others = [], []
 
     def msgcube(self, config, *options, name="msgcube", environment=()):
-        """Each in a folder of its own."""
+        """Starts the program in its own folder."""
         folder = self.folder / f"{name}-{len(self.programs)}"
         program = Program(self.binary, folder, config, options, environment)
         self.programs.append(program)
         return program
 
     def started(self, other):
-        """Anything that has a `close`."""
+        """Registers an object with a `close`, to be closed at the end."""
         self.others.append(other)
         return other
 

@@ -1,5 +1,5 @@
-"""The relay before unmodified bots, one of wechatpy and one of npm `wechat`: they see what WeChat sent, WeChat gets what they
-answered, byte for byte, and the figures are exact.  relay_bots.py BINARY"""
+"""The relay with unmodified bots of wechatpy and npm `wechat`: requests and answers are passed on byte for byte, and the
+figures are exact.  relay_bots.py BINARY"""
 
 import json
 import os
@@ -26,7 +26,7 @@ LIVE = "[datacube]\nlive = true\n"
 
 
 class Bot:
-    """A bot's process, with a wire before it."""
+    """The process of a bot, with a recording wire before it."""
 
     def __init__(self, name, account):
         self.process = subprocess.Popen(
@@ -45,7 +45,7 @@ class Bot:
 
 
 def beside(scene, name, **settings):
-    """A bot, and msgcube before it."""
+    """A bot with msgcube before it."""
     account = Account(settings=settings)
     bot = scene.started(Bot(name, account))
     program = scene.msgcube(LIVE + account.toml(relay=bot.wire.url + "/wechat"))
@@ -53,7 +53,7 @@ def beside(scene, name, **settings):
 
 
 def check_passed_on(bot, index, callback, answer, content_type="text/xml"):
-    """The newest exchange at the bot is this callback and this answer, to the byte."""
+    """Checks that the newest exchange of the bot is exactly this callback and this answer."""
     seen, replied = list(bot.wire.exchanges())[index]
     query, body = callback
     assert (seen.method, seen.target) == ("POST", f"/wechat?{query}"), (seen.method, seen.target, query)
@@ -75,7 +75,7 @@ def all_modes_and_replies(scene, name):
                 check_passed_on(bot, sent, callback, answer)
                 check_reply(account, mode, text, callback, answer)
                 sent += 1
-    # One that has just answered may not be back in the pool when the next callback comes.
+    # A connection that has just answered may not be back in the pool when the next callback comes.
     assert len(bot.wire.connections) <= 3, f"connections are kept alive, and not made anew: {len(bot.wire.connections)}"
     # each was sent twice
     assert program.counted(account.appid) == {"text": sent // 2}, program.stats(account.appid)
@@ -85,7 +85,7 @@ def all_modes_and_replies(scene, name):
 
 
 def check_reply(account, mode, text, callback, answer):
-    """What the bot was asked for, in the mode in which it was written to."""
+    """Checks that the bot gave the requested reply in the mode of the request."""
     if text != "xml":
         assert answer.body == (b"success" if text == "success" else b""), answer
         return
@@ -177,8 +177,8 @@ def bodies_reach_the_target_byte_for_byte(scene):
 
 
 @case
-def authentic_ones_are_passed_on_whatever_they_hold(scene):
-    """Kept aside, or what would be refused for its content or shape: it worked before msgcube."""
+def authenticated_callbacks_are_passed_on_whatever_they_contain(scene):
+    """Callbacks that msgcube quarantines or refuses for their content. They worked without msgcube, so they still must."""
     target = scene.started(Script(lambda exchange: exchange.answer(b"<xml>from the bot</xml>", type="text/xml")))
     url = target.url + "/wechat"
     account = Account()
@@ -225,7 +225,7 @@ def authentic_ones_are_passed_on_whatever_they_hold(scene):
 
 
 @case
-def what_is_not_authentic_never_reaches_the_target(scene):
+def callbacks_that_are_not_authenticated_never_reach_the_target(scene):
     target = scene.started(Script(lambda exchange: exchange.answer()))
     account, strict = Account(), Account(appid="wxfront0000000002", settings={"require_encryption": True})
     program = scene.msgcube(account.toml(target.url + "/wechat") + strict.toml(target.url + "/wechat"))
@@ -277,8 +277,8 @@ def what_is_not_authentic_never_reaches_the_target(scene):
 
 
 @case
-def answers_come_back_as_the_target_gave_them(scene):
-    """Any status, any type, any framing; a redirect is an answer like any other."""
+def answers_of_the_target_are_returned_unchanged(scene):
+    """Any status, type and framing. A redirect is an answer like any other."""
     plain = lambda status, type, body: lambda exchange: exchange.answer(body, status, type)
     raw = lambda text: lambda exchange: (exchange.body(), exchange.send(text.encode()), False)[-1]
     elsewhere = scene.started(Script(lambda exchange: exchange.answer(b"followed")))
@@ -320,7 +320,7 @@ def answers_come_back_as_the_target_gave_them(scene):
 
 @case
 def compressed_answers_stay_readable(scene):
-    """WeChat did not ask for compression: the target must not be asked for it either."""
+    """WeChat did not ask for compression, so the relay must not ask the target for it."""
     target = scene.started(Script(lambda exchange: exchange.answer()))
     account = Account()
     program = scene.msgcube(account.toml(relay=target.url))

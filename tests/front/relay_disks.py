@@ -1,4 +1,4 @@
-"""The relay on disks that are slow or fail: who is answered all the same, who is not, and what it leaves in the coverage.
+"""The relay on slow and failing disks: which callbacks are still answered, and which gaps there are afterwards.
 relay_disks.py BINARY"""
 
 import time
@@ -23,7 +23,7 @@ def on_disk(scene, relay=None, **settings):
 
 
 @case
-def a_bot_answers_while_the_disk_does_not(scene):
+def a_bot_still_answers_while_the_disk_hangs(scene):
     disk, target, account, program = on_disk(scene)
     disk.syncs_take(600)
     send(program, account, b"from the bot")
@@ -34,12 +34,12 @@ def a_bot_answers_while_the_disk_does_not(scene):
 
 
 @case
-def a_slow_disk_holds_back_what_must_be_durable(scene):
+def a_slow_disk_delays_answers_that_need_durability(scene):
     disk, target, account, program = on_disk(scene, when_not_durable="refuse")
     disk.syncs_take(600)
     with ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(send, program, account, b"from the bot")
-        # a bot that may answer in any case would have it after 1 s
+        # if the bot could answer without the disk, the answer would come after 1 s
         time.sleep(1.5)
         assert len(target.exchanges) == 1, "what is not durable yet is not passed on"
         disk.syncs_take(0)
@@ -52,8 +52,8 @@ def a_slow_disk_holds_back_what_must_be_durable(scene):
 
 
 @case
-def success_is_never_said_for_what_is_not_durable(scene):
-    """The target is down, late with on_late = "success", or hangs up; the disk does not answer."""
+def success_is_never_answered_for_a_message_that_is_not_durable(scene):
+    """The target is down, late with on_late = "success", or hangs up, and the disk hangs."""
     down, late = Account(), Account(appid="wxfront0000000002")
     hangs_up, late_and_kept = Account(appid="wxfront0000000003"), Account(appid="wxfront0000000004")
     slow = scene.started(Script(never))
@@ -80,13 +80,13 @@ def success_is_never_said_for_what_is_not_durable(scene):
 
 
 @case
-def refused_content_is_not_answered_with_success_either(scene):
-    """What section 5 refuses is never durable: with no target there is nobody who could answer."""
+def refused_content_is_not_answered_with_success(scene):
+    """A refused callback is never durable. Without a target nothing can answer it."""
     account = Account()
     program = scene.msgcube(account.toml(scene.started(Nobody()).url))
     answer = account.post(program, account.plain("hello"))
     assert answer is None or answer.body != b"success" and answer.status >= 400, answer
-    # kept aside is durable
+    # a quarantined message is durable
     check(account.post(program, account.plain(message(create_time=1))), b"success")
 
 
@@ -109,7 +109,7 @@ def a_failing_disk_lets_the_bot_answer_and_leaves_a_gap(scene):
 
 
 @case
-def a_failing_disk_refuses_where_that_is_wanted(scene):
+def a_failing_disk_refuses_callbacks_if_configured(scene):
     disk, target, account, program = on_disk(scene, when_not_durable="refuse")
     disk.syncs_fail()
     for _ in range(3):

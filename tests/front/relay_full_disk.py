@@ -1,5 +1,5 @@
-"""The relay on a disk that is full: with "answer" the bot still answers and the coverage has a gap afterwards; with "refuse"
-nothing reaches it. The disk is a tmpfs of a few MiB, which needs root.  relay_full_disk.py BINARY"""
+"""The relay on a full disk. With "answer" the bot still answers, and the coverage has a gap afterwards. With "refuse"
+nothing reaches the bot. The disk is a tmpfs of a few MiB. Mounting it needs root.  relay_full_disk.py BINARY"""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from script import Script
 
 
 class FullDisk:
-    """The program's data folder, which can be filled to the last block."""
+    """The data folder of the program. It can be filled to the last block."""
 
     def __init__(self, folder):
         self.data, self.ballast = folder, folder / "ballast"
@@ -51,7 +51,7 @@ def beside(scene, policy):
 def a_full_disk_lets_the_bot_answer_and_leaves_a_gap(scene):
     disk, target, account, program = beside(scene, "answer")
     disk.fill()
-    # room inside files made already may still take some
+    # existing files may still have a little room
     sent = 1
     while "degraded" not in program.ready()[1]:
         send(program, account, b"from the bot", why=f"callback {sent}")
@@ -80,7 +80,7 @@ def a_full_disk_lets_the_bot_answer_and_leaves_a_gap(scene):
 
 
 @case
-def a_full_disk_is_refused_where_that_is_wanted(scene):
+def a_full_disk_refuses_callbacks_if_configured(scene):
     disk, target, account, program = beside(scene, "refuse")
     disk.fill()
     acknowledged = 1

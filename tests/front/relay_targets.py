@@ -1,4 +1,4 @@
-"""The relay before targets that are not there, late, or wrong, and through kills: every outcome that the relay promises.
+"""The relay with targets that are down, late or wrong, and with kills: every outcome that the relay promises.
 relay_targets.py BINARY"""
 
 import socket
@@ -15,7 +15,7 @@ from script import Script
 
 
 @case
-def a_target_that_does_not_run_gives_success_at_the_deadline(scene):
+def if_the_target_is_down_success_is_sent_at_the_deadline(scene):
     account = Account()
     program = scene.msgcube(account.toml(scene.started(Nobody()).url))
     send(program, account, b"success")
@@ -25,7 +25,7 @@ def a_target_that_does_not_run_gives_success_at_the_deadline(scene):
 
 
 @case
-def a_target_that_starts_within_the_deadline_gets_it(scene):
+def a_target_that_starts_within_the_deadline_gets_the_callback(scene):
     account, nobody = Account(), scene.started(Nobody())
     program = scene.msgcube(account.toml(nobody.url))
     with ThreadPoolExecutor(1) as pool:
@@ -37,7 +37,7 @@ def a_target_that_starts_within_the_deadline_gets_it(scene):
 
 
 @case
-def a_target_restarted_behind_kept_connections_gets_the_next(scene):
+def a_restarted_target_gets_the_next_callback(scene):
     account = Account()
     first = scene.started(Script(lambda exchange: exchange.answer(b"before")))
     program = scene.msgcube(account.toml(first.url))
@@ -59,8 +59,8 @@ def _script_on(port, body):
 
 
 @case
-def a_late_target_closes_or_gives_success(scene):
-    """The bot that answers the third try, as some do, still can."""
+def if_the_target_is_late_the_connection_is_closed_or_success_is_sent(scene):
+    """A bot that answers only the third try still can."""
     target = scene.started(Script(never))
     closes, silent = Account(), Account(appid="wxfront0000000002")
     program = scene.msgcube(closes.toml(target.url) + silent.toml({"url": target.url, "on_late": "success"}))
@@ -93,7 +93,7 @@ def a_bot_that_answers_the_third_try(scene):
 
 
 @case
-def a_callback_that_comes_in_pieces_is_closed_when_its_target_is_late(scene):
+def a_callback_in_pieces_is_closed_if_its_target_is_late(scene):
     target = scene.started(Script(never))
     account = Account()
     program = scene.msgcube(account.toml(target.url))
@@ -105,13 +105,13 @@ def a_callback_that_comes_in_pieces_is_closed_when_its_target_is_late(scene):
             connection.sendall(piece)
             time.sleep(0.2)
         assert connection.recv(4096) == b""
-    assert program.counted(account.appid) == {"text": 1}, "it is durable before the target hears of it"
+    assert program.counted(account.appid) == {"text": 1}, "it is durable before the target gets it"
     assert len(target.exchanges) == 1
 
 
 @case
-def a_kept_connection_gives_each_callback_its_own_deadline(scene):
-    """Whatever was before it: a callback answered long ago, and the blank line that some clients send behind a body."""
+def each_callback_on_a_kept_connection_has_its_own_deadline(scene):
+    """Also after an idle time, and after the blank line that some clients send behind a body."""
     target = scene.started(Script(lambda exchange: exchange.answer(b"from the bot")))
     account = Account()
     program = scene.msgcube(account.toml(target.url))
@@ -144,9 +144,9 @@ def a_callback_that_never_ends_is_closed_at_the_deadline(scene):
 
 
 @case
-def a_target_without_a_whole_answer_never_makes_one(scene):
-    """Garbage, an answer cut off, none at all, one that drips: WeChat hears success (the message is durable, the target as good
-    as unreachable) or nothing; never a part as if it were the whole."""
+def an_incomplete_answer_of_the_target_is_never_passed_on_as_complete(scene):
+    """Garbage, a truncated answer, no answer, a very slow answer. WeChat gets success, because the message is durable, or no
+    answer. It never gets a part as if it were complete."""
     raw = lambda text: lambda exchange: (exchange.body(), exchange.send(text), False)[-1]
 
     def drip(exchange):
@@ -184,7 +184,7 @@ def a_target_without_a_whole_answer_never_makes_one(scene):
         try:
             answer = account.post(program, account.safe(message()))
         except AssertionError:
-            # in the middle of its body, which WeChat takes for no answer
+            # it breaks off inside the body, which WeChat takes for no answer
             answer, is_cut_off = None, True
         assert answer is None or (answer.status, answer.body) == (200, b"success"), (why, answer)
         assert program.counted(account.appid) == {"text": 1}, why
@@ -197,7 +197,7 @@ def a_target_without_a_whole_answer_never_makes_one(scene):
 
 
 @case
-def a_huge_answer_costs_no_memory(scene):
+def a_huge_answer_needs_no_memory(scene):
     size = 200 << 20
 
     def huge(exchange):
@@ -221,7 +221,7 @@ def a_huge_answer_costs_no_memory(scene):
 
 
 class Hole:
-    """A target that takes everything and never answers."""
+    """A target that reads everything and never answers."""
 
     def __init__(self):
         self.taken = []
@@ -243,8 +243,8 @@ class Hole:
 
 
 @case
-def other_accounts_go_on_while_one_target_hangs(scene):
-    """More callbacks hang at a target than may wait for the disk; no other account notices."""
+def other_accounts_are_not_affected_while_one_target_hangs(scene):
+    """More callbacks hang at one target than may wait for the disk. Other accounts do not notice."""
     hangs = Account()
     free, lively = Account(appid="wxfront0000000002"), Account(appid="wxfront0000000003")
     hole = scene.started(Hole())
@@ -284,7 +284,7 @@ def on_http_2_only_the_late_stream_is_reset(scene):
 
 
 @case
-def whoever_hangs_up_is_counted_all_the_same(scene):
+def a_message_counts_even_if_the_sender_hangs_up(scene):
     target = scene.started(Script(lambda exchange: wait(exchange, 1)))
     account = Account()
     program = scene.msgcube(account.toml(target.url))
@@ -299,7 +299,7 @@ def whoever_hangs_up_is_counted_all_the_same(scene):
 
 
 @case
-def two_at_once_of_the_same_count_once(scene):
+def two_identical_callbacks_at_the_same_time_count_once(scene):
     target = scene.started(Script(lambda exchange: wait(exchange, 0.5)))
     account = Account()
     program = scene.msgcube(account.toml(target.url))
@@ -311,8 +311,8 @@ def two_at_once_of_the_same_count_once(scene):
 
 
 @case
-def killed_in_the_middle_it_has_lost_nothing_that_was_answered(scene):
-    """Answered or not: what reached the target was durable before, so after the restart it counts, and once."""
+def a_kill_loses_no_callback_that_was_answered(scene):
+    """A callback is durable before it reaches the target. So it counts once after the restart, answered or not."""
     account = Account()
     hold = threading.Event()
     seen = []
@@ -344,7 +344,7 @@ def killed_in_the_middle_it_has_lost_nothing_that_was_answered(scene):
 
 
 @case
-def ended_gracefully_it_answers_what_is_under_way(scene):
+def a_graceful_end_answers_callbacks_in_progress(scene):
     answer = threading.Event()
     target = scene.started(Script(lambda exchange: (exchange.body(), answer.wait(200), exchange.answer(b"from the bot"))))
     account = Account()
@@ -353,7 +353,7 @@ def ended_gracefully_it_answers_what_is_under_way(scene):
         under_way = pool.submit(send, program, account, b"from the bot")
         until("it is at the target", lambda: target.exchanges)
         ending = pool.submit(program.stop)
-        until("it is ending", lambda: "ending: answering what is in flight" in program.log())
+        until("it is ending", lambda: "shutting down: finishing open requests" in program.log())
         answer.set()
         under_way.result()
         ending.result()

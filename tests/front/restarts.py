@@ -1,4 +1,4 @@
-"""Restarts under load, with the listening socket kept: directly and through nginx that keeps its connections.
+"""Restarts under load while the listening socket stays open: directly, and through nginx with kept connections.
 restarts.py BINARY"""
 
 import http.client
@@ -30,7 +30,7 @@ http {{
 
 
 class OnSocket(Program):
-    """msgcube on a socket that stays open here, as systemd keeps it."""
+    """msgcube on a socket that this test keeps open, as systemd does."""
 
     def __init__(self, scene, config):
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -45,7 +45,7 @@ class OnSocket(Program):
         self.start()
 
     def start(self):
-        # The number of the process is known only to itself.
+        # LISTEN_PID is the id of the new process, which only the process itself knows.
         shell = ["/bin/sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@" 3<&0 </dev/null', "sh"]
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen([*shell, *self.command], stdin=self.socket, stdout=subprocess.PIPE, stderr=log)
@@ -55,7 +55,7 @@ class OnSocket(Program):
 
 
 class Nginx:
-    """Before msgcube, with connections that it keeps."""
+    """nginx before msgcube, with kept connections."""
 
     def __init__(self, folder, upstream):
         folder = folder / "nginx"
@@ -82,7 +82,7 @@ class Nginx:
 
 
 class Load:
-    """Senders that go on until they are told to stop. Each answer that is not `success` is kept."""
+    """Senders that run until they are stopped. Each answer that is not `success` is recorded."""
 
     def __init__(self, account, address, keeps_connections):
         self.account, self.address, self.keeps = account, address, keeps_connections
@@ -99,7 +99,7 @@ class Load:
             self.sent.append(target)
             try:
                 if self.keeps:
-                    # the connection to nginx, which nginx keeps over our restart
+                    # nginx keeps this connection during our restart
                     kept.request("POST", target, body)
                     answer = kept.getresponse()
                     said = answer.status, answer.read()

@@ -1,4 +1,4 @@
-"""An HTTP server that does what a case says, byte by byte, and remembers every byte that it received."""
+"""An HTTP server that a case controls byte by byte. It records every byte that it received."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ HEAD_END = b"\r\n\r\n"
 
 
 class Exchange:
-    """One request as it came, and the connection to answer it on."""
+    """A received request, and the connection for its answer."""
 
     def __init__(self, connection, head):
         self.connection, self.head, self.started = connection, head, time.monotonic()
@@ -32,7 +32,7 @@ class Exchange:
         return self.target.partition("?")[2]
 
     def chunks(self):
-        """The body piece by piece, as it comes."""
+        """The body in pieces, as it arrives."""
         if (self.header("transfer-encoding") or "").lower() == "chunked":
             while size := int(self.connection.line().split(b";")[0], 16):
                 yield self.connection.exactly(size)
@@ -55,7 +55,7 @@ class Exchange:
         self.connection.socket.sendall(data)
 
     def answer(self, body=b"success", status="200 OK", type="text/plain", headers=()):
-        """An ordinary answer; the connection is kept."""
+        """Sends an ordinary answer and keeps the connection."""
         self.body()
         head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
         head += [f"Content-Type: {type}"] if type else []
@@ -96,7 +96,7 @@ class Connection:
         return self.some(size)
 
     def some(self, most):
-        """At least a byte of what comes next."""
+        """At least one of the next bytes."""
         while len(self.received) == self.used:
             self.more()
         piece = bytes(self.received[self.used : self.used + most])
@@ -105,8 +105,8 @@ class Connection:
 
 
 class Script:
-    """`handle(exchange)` answers, or does not; what it raises closes the connection, as does returning False. On a port, or on a
-    socket that is bound to one already."""
+    """Calls `handle(exchange)` for each request. An exception or the result False closes the connection. Listens on a port, or
+    on a socket that is already bound."""
 
     def __init__(self, handle, port=0, keep_bytes=True, bound=None):
         self.handle, self.keep_bytes = handle, keep_bytes
@@ -145,14 +145,14 @@ class Script:
             connection.socket.close()
 
     def received(self):
-        """Every byte that came, over all connections."""
+        """All received bytes of all connections."""
         return b"".join(bytes(connection.received) for connection in self.connections)
 
     def seen(self, path=""):
         return [exchange for exchange in self.exchanges if exchange.path.startswith(path)]
 
     def close(self):
-        """Refuses further connections and cuts those that are open."""
+        """Stops listening and closes the open connections."""
         for close in [lambda: self.listener.shutdown(socket.SHUT_RDWR), self.listener.close] + [
             lambda c=c: c.socket.shutdown(socket.SHUT_RDWR) for c in self.connections
         ]:

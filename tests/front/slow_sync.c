@@ -1,5 +1,5 @@
-/* A disk whose syncs take as long as a file says, or fail: preloaded into the program. The file's name is in
-   SLOW_SYNC_FILE; it holds seconds, or "fail". A wait ends early when the file changes. */
+/* Preloaded into the program: makes its syncs slow or lets them fail, as a file says. SLOW_SYNC_FILE
+   names the file. It contains seconds, or "fail". A wait ends early when the file changes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

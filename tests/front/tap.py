@@ -1,5 +1,5 @@
-"""docs/tap.md, as it is written: nginx copies callbacks to msgcube beside a bot of wechatpy, and a script sends what a bot
-keeps in a file. The bot notices nothing, whatever msgcube does.  tap.py BINARY"""
+"""The recipes of docs/tap.md: nginx copies callbacks to msgcube beside a bot of wechatpy, and a script sends messages that a
+bot stores in a file. The bot never notices msgcube.  tap.py BINARY"""
 
 import json
 import os
@@ -18,13 +18,13 @@ from program import ADMIN_KEY, ask, until
 
 HERE = pathlib.Path(__file__).parent
 PAGES = [HERE.parents[1] / "docs" / name for name in ("tap.md", "tap.zh.md")]
-# Less would be the machine's; far more is nginx waiting for msgcube.
+# A slow machine alone stays below this. More means that nginx waits for msgcube.
 WAITED_S = 10
 HOUR = int(time.time()) // 3600 * 3600
 
 
 def blocks(page, language):
-    """Without comments, which differ from language to language."""
+    """The code blocks without comments, which differ between the languages."""
     found = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
     return [re.sub(r"(^|\s)# .*", "", block) for block in found]
 
@@ -36,10 +36,10 @@ def both_pages_have_the_same_recipes(_scene):
 
 
 class Nginx:
-    """Debian's nginx with the page's server, on addresses of this case."""
+    """nginx with the configuration of the page, on the addresses of this case."""
 
     def __init__(self, folder, bot, msgcube, appid):
-        # nginx takes over a socket that it is told of, so nobody else can take the port before
+        # nginx inherits this socket, so no other program can take the port before
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         (server,) = blocks(PAGES[0], "nginx")
@@ -58,7 +58,7 @@ class Nginx:
             f"events {{}}\nhttp {{\n{places}{server}}}\n"
         )
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-        # a group of its own: the worker does not end with a killed master
+        # its own process group: a killed master does not end the worker
         self.process = subprocess.Popen(
             [nginx, "-p", folder, "-c", config],
             stdin=subprocess.DEVNULL,
@@ -116,7 +116,7 @@ def nginx_copies_to_msgcube_and_the_bot_does_not_notice(scene):
     until("all copies count, repeats once", lambda: program.counted(account.appid) == {"text": 50})
     refused = ask(nginx.address, "POST", "/wechat?signature=x&timestamp=1&nonce=2", b"<xml/>")
     assert refused.status == 403, "the bot's answer to a wrong signature comes back, too"
-    assert ask(nginx.address, "POST", "/copy-for-msgcube?x=1", b"x").status == 404, "nobody else reaches it through nginx"
+    assert ask(nginx.address, "POST", "/copy-for-msgcube?x=1", b"x").status == 404, "other clients cannot reach it through nginx"
 
     program.process.send_signal(signal.SIGSTOP)
     for number in range(50, 55):
@@ -133,7 +133,7 @@ def nginx_copies_to_msgcube_and_the_bot_does_not_notice(scene):
     for number in range(60, 70):
         send(number)
     until("it counts again", lambda: program.counted(account.appid)["text"] >= 60)
-    # those it did not get: not the five sent while it was dead; those sent while it was stopped may have waited for it
+    # the five sent while msgcube was dead are missing; those sent while it was stopped may have waited
     assert 60 <= program.counted(account.appid)["text"] <= 65, program.counted(account.appid)
     until(
         "the time it was dead is a gap",
@@ -142,7 +142,7 @@ def nginx_copies_to_msgcube_and_the_bot_does_not_notice(scene):
 
 
 @case
-def a_script_sends_what_the_bot_keeps(scene):
+def a_script_sends_the_messages_that_the_bot_stores(scene):
     account = Account()
     program = scene.msgcube(account.toml())
     one_call, loop = blocks(PAGES[0], "sh")
@@ -175,7 +175,7 @@ def a_script_sends_what_the_bot_keeps(scene):
 
 
 def keep(spool, numbers):
-    """As the bot does, message by message."""
+    """Stores messages one by one, as the bot does."""
     for number in numbers:
         line = {
             "FromUserName": f"o{number}",

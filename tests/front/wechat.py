@@ -1,4 +1,4 @@
-"""WeChat as the gateway sees it: hands out real tokens by stable_token, and checks them everywhere else."""
+"""A fake WeChat for the gateway. stable_token gives out real tokens, and all other paths check them."""
 
 import json
 import time
@@ -19,18 +19,18 @@ def as_json(exchange, value, **more):
 
 
 class WeChat(Script):
-    """`paths` says what a path answers, when its token is right; any other answers with {"errcode":0,"errmsg":"ok"}."""
+    """`paths` are the answers to calls with a right token. Other paths answer {"errcode":0,"errmsg":"ok"}."""
 
     def __init__(self, paths=(), port=0, keep_bytes=True, lifetimes=()):
         self.paths = dict(paths)
         self.tokens = {}
-        # of the first tokens; then 7200
+        # lifetimes of the first tokens in seconds; later ones have 7200
         self.lifetimes = list(lifetimes)
         self.issued = 0
-        # for each call of stable_token: appid, whether forced
+        # for each call of stable_token: the appid, and whether it was forced
         self.calls = []
         self.token_delay_s = 0
-        # what a wrong token gives
+        # the answer to a wrong token
         self.invalid = INVALID
         super().__init__(self._answer, port, keep_bytes)
 
@@ -60,7 +60,7 @@ class WeChat(Script):
         return as_json(exchange, {"access_token": token, "expires_in": max(int(end - time.time() + 0.5), 0)})
 
     def new_token(self, appid):
-        """Supersedes the former one, as any other process with the secret may."""
+        """Replaces the previous token, as any other process with the secret can."""
         self.issued += 1
         end = time.time() + (self.lifetimes.pop(0) if self.lifetimes else 7200)
         self.tokens[appid] = (f"98_REALtoken-{appid}-{self.issued:04}_{'x' * 90}", end)
@@ -76,7 +76,7 @@ class WeChat(Script):
 
 
 class Gateway:
-    """msgcube before an upstream, and a token of msgcube's own."""
+    """msgcube before an upstream, and an access token of msgcube."""
 
     def __init__(self, scene, base, account=None, upstream=None, options=(), more=""):
         self.account = account or Account(settings={"upstream_secret": REAL_SECRET})
@@ -99,7 +99,7 @@ class Gateway:
         return found
 
     def call(self, path, body=None, method=None, headers=(), token=None, timeout=120):
-        """With the token as SDKs put it into the query."""
+        """Calls with the token in the query, as SDKs do."""
         target = f"{path}{'&' if '?' in path else '?'}access_token={token or self.token}"
         return self.program.ask(method or ("GET" if body is None else "POST"), target, body, headers, timeout)
 

@@ -1,4 +1,4 @@
-"""Lies between the program and a bot that is not to be touched: passes the bytes on and keeps them."""
+"""Stands between the program and an unmodified bot. Passes all bytes on and records them."""
 
 import http.client
 import io
@@ -10,7 +10,7 @@ from script import HEAD_END, Connection, Exchange
 
 
 class _Bytes:
-    """As much of a socket as http.client and Connection read from."""
+    """The part of a socket that http.client and Connection use for reading."""
 
     def __init__(self, data):
         self.file = io.BytesIO(data)
@@ -23,7 +23,7 @@ class _Bytes:
 
 
 class Wire:
-    """`connections` holds what went to the bot and what came from it, for each connection."""
+    """`connections` holds the bytes to and from the bot, for each connection."""
 
     def __init__(self, address):
         host, port = address.split(":")
@@ -60,7 +60,7 @@ class Wire:
                         return
 
     def exchanges(self):
-        """Pairs of request and answer; the answer is None if there was none."""
+        """Pairs of request and answer. The answer is None if there was none."""
         for sent, came in list(self.connections):
             requests, answers = Connection(_Bytes(bytes(sent))), io.BytesIO(bytes(came))
             while requests.used < len(sent):
@@ -83,7 +83,7 @@ def _answer(file, method):
 
 
 class _File:
-    """A socket whose file is not closed by the answer that ends on it."""
+    """A socket whose file stays open after an answer."""
 
     def __init__(self, file):
         self.file = file

@@ -1,4 +1,4 @@
-"""What Schemathesis must be told of this server: lines of JSON, signed callbacks, and how WeChat's interfaces say no."""
+"""What Schemathesis must know about this server: lines of JSON, signed callbacks, and the errors of WeChat's interfaces."""
 
 import copy
 import hashlib
@@ -14,14 +14,14 @@ NO_TOKEN = 41001
 
 @schemathesis.serializer("application/x-ndjson")
 def lines(_, messages):
-    """Anything but a list is a single line: it is there to be refused."""
+    """A value that is no list is one line. The server must refuse it."""
     messages = messages if isinstance(messages, list) else [messages]
     return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
 
 
 @schemathesis.hook
 def before_call(_, case, kwargs):
-    """Every second callback is signed: without that none would get beyond its signature."""
+    """Signs every second callback. Otherwise all would be refused for their signature."""
     query = case.query
     if not case.operation.path.startswith("/callback/") or not query or len(str(query)) % 2:
         return
@@ -31,21 +31,21 @@ def before_call(_, case, kwargs):
 
 @schemathesis.check
 def examples_find_rows(_, response, case):
-    """The document's own examples are worth asking."""
+    """The examples of the document must find rows."""
     is_example = case.meta is not None and case.meta.phase.name.value == "examples"
     if is_example and case.operation.path.startswith("/datacube/"):
         assert response.json().get("list"), f"no rows: {response.text[:200]}"
 
 
 def is_wechats(case):
-    """HTTP 200 whatever is wrong: the code is in the body. Pages below /cgi-bin/ are for people."""
+    """These paths always answer HTTP 200 with the error code in the body. Pages below /cgi-bin/ are for people."""
     path = case.operation.path
     return path.startswith(("/datacube/", "/cgi-bin/")) and not path.endswith("page")
 
 
 @schemathesis.check
 def wrong_data_has_an_errcode(ctx, response, case):
-    """negative_data_rejection, with WeChat's codes in place of status codes."""
+    """Like negative_data_rejection, with the error codes of WeChat instead of status codes."""
     if not is_wechats(case):
         return None
     refused = copy.copy(response)
@@ -55,7 +55,7 @@ def wrong_data_has_an_errcode(ctx, response, case):
 
 @schemathesis.check
 def no_token_is_refused(_, response, case):
-    """ignored_auth, with WeChat's code: what was answered with a token is not answered without."""
+    """Like ignored_auth, with the error code of WeChat: a call without a token must not be answered."""
     if not case.operation.path.startswith("/datacube/") or response.json().get("errcode"):
         return
     without = requests.post(response.request.url.split("?")[0], data=response.request.body, timeout=100)

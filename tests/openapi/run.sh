@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The OpenAPI document against the running program: tests/openapi/run.sh BINARY. Wants .test-env/ as ./test makes it.
+# Tests the running program against its OpenAPI document: tests/openapi/run.sh BINARY. Needs .test-env/, which ./test makes.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -29,7 +29,7 @@ value() { sed -n "s/^$1 = \"\(.*\)\"/\1/p" "$here/msgcube.toml" | head -n 1; }
 appid="$(value appid)" ADMIN_KEY="$(value admin_key)"
 export ADMIN_KEY
 
-# Messages of the document's examples: 1 to 7 December, and by one user 1 to 7 November.
+# Messages for the examples of the document: 1 to 7 December, and of one user 1 to 7 November.
 id=0
 for day in 0 1 2 3 4 5 6; do
   for kind in text image voice video link; do
@@ -50,7 +50,7 @@ export ACCESS_TOKEN
 curl -sf "$base/openapi.json" >"$work/openapi.json"
 "$bin/openapi-spec-validator" "$work/openapi.json"
 failed=0
-cd "$work" # where it leaves its traces
+cd "$work" # Schemathesis writes files into the working folder
 PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS="$here/hooks.py" NO_PROXY=127.0.0.1 timeout 1200 "$bin/schemathesis" \
   --config-file "$here/schemathesis.toml" run "$base/openapi.json" || failed=1
 

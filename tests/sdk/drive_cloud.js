@@ -1,8 +1,8 @@
-// wx-server-sdk 4.0.2 asks the seven by cloud calls; what it returns must be what the HTTPS interface says. It signs with
-// the machine's clock, so the server asked has that clock too; one with another clock must refuse it. Then Cloud Hosting's
-// plain calls, which need no token where the address is allowed.
+// wx-server-sdk 4.0.2 calls the seven interfaces by cloud calls. The results must equal those of the HTTPS interface. The SDK
+// signs with the clock of the machine, so the server uses that clock too. A server with another clock must refuse the call.
+// Then plain calls of Cloud Hosting, which need no token from an allowed address.
 'use strict';
-process.env.TENCENTCLOUD = 'true'; // outside the cloud the SDK would ask for the cloud's own services first
+process.env.TENCENTCLOUD = 'true'; // otherwise the SDK would first call services of the cloud
 const assert = require('node:assert/strict');
 const http = require('node:http');
 const { readFileSync } = require('node:fs');
@@ -23,7 +23,7 @@ const methods = {
   getupstreammsgdistweek: 'getUpstreamMsgDistWeek', getupstreammsgdistmonth: 'getUpstreamMsgDistMonth',
 };
 
-// The SDK keeps what its first init was given, so each cloud is a fresh one.
+// The SDK keeps the settings of its first init, so each cloud needs a fresh SDK.
 function cloudOf(config = {}, server = base) {
   delete require.cache[require.resolve('wx-server-sdk')];
   const cloud = require('wx-server-sdk');
@@ -34,7 +34,7 @@ function cloudOf(config = {}, server = base) {
 const camel = (object) => Object.fromEntries(Object.entries(object)
   .map(([key, value]) => [key.replace(/_[a-z]/g, (match) => match[1].toUpperCase()), value]));
 
-// The SDK's own JSON reader makes objects without a prototype.
+// The JSON parser of the SDK makes objects without a prototype.
 const plain = (value) => JSON.parse(JSON.stringify(value));
 
 async function feed() {
@@ -75,7 +75,7 @@ async function rows(token) {
   for (const { interface: name, begin, end, list: known } of scenario.answers) {
     const dates = { begin_date: begin, end_date: end };
     const { list } = await post({ access_token: token }, dates, undefined, name);
-    // Periods that were open at the scenario's moment are over by the machine's clock; their rows come last.
+    // Periods that were open at the time of the scenario have ended by the clock of the machine. Their rows come last.
     assert.deepEqual(list.slice(0, known.length), known, name);
     const ok = { errCode: 0, errMsg: `openapi.officialAccount.datacube.${methods[name]}:ok` };
     assert.deepEqual(plain(await camelCase[methods[name]](camel(dates))), { list: list.map(camel), ...ok }, name);
@@ -111,7 +111,7 @@ async function errors() {
   await refused(cloudOf({ secretId: 'another' }), { appid }, -501001, /secret id error; /);
   await refused(cloudOf({ env: 'another' }), { appid }, -501001, /Env invalid; /);
   await refused(cloudOf({}, otherClock), { appid }, -501001, /signature is expired; /);
-  // No appid: the cloud's first.
+  // Without an appid the first account of the cloud is used.
   const first = await cloudOf().openapi({ convertCase: true }).officialAccount.datacube.getUpstreamMsgMonth(month);
   assert.equal(first.errCode, 0);
 }

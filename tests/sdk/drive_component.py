@@ -1,5 +1,5 @@
-"""wechatpy 1.8.18's third-party platform, unmodified, behind the front: it takes the pushed ticket and the pushed events,
-gets its tokens, opens the consent page as a browser would, and asks the seven in the account's name."""
+"""The unmodified third-party platform of wechatpy 1.8.18, behind the front: it takes the pushed ticket and events, gets its
+tokens, opens the consent page as a browser would, and calls the seven interfaces for the account."""
 
 import html.parser
 import http.server
@@ -25,7 +25,7 @@ WAIT_S = 300
 
 
 class Platform(http.server.BaseHTTPRequestHandler):
-    """The platform's address for events: notes what comes, says `success`."""
+    """The address of the platform for events: records them and answers `success`."""
 
     pushed = queue.Queue()
 
@@ -43,7 +43,7 @@ class Platform(http.server.BaseHTTPRequestHandler):
 
 
 class Form(html.parser.HTMLParser):
-    """The fields of a page's form, as a browser would send them."""
+    """The form fields of a page, as a browser would send them."""
 
     def __init__(self, page):
         super().__init__()
@@ -62,7 +62,7 @@ class Form(html.parser.HTMLParser):
 
 
 def next_event(component, kind):
-    """The next event of this kind, as wechatpy reads it; tickets that come in between are taken, too."""
+    """The next event of this kind, as wechatpy reads it. Also takes the tickets in between."""
     while True:
         query, body = Platform.pushed.get(timeout=WAIT_S)
         message = component.parse_message(body, query["msg_signature"], query["timestamp"], query["nonce"])
@@ -72,7 +72,7 @@ def next_event(component, kind):
 
 
 def approve(component, permission_sets):
-    """The consent page as the account's operator uses it. Gives the code that the platform's own address is sent."""
+    """Uses the consent page as the operator of the account. Returns the code that the platform receives."""
     session = requests.Session()
     address = component.get_pre_auth_url("https://platform.example/back?state=1") + f"&auth_type=1&biz_appid={scenario.APPID}"
     page = session.get(address, headers={"Accept-Language": "zh-CN"}, timeout=100)
@@ -91,7 +91,7 @@ def approve(component, permission_sets):
 
 
 def authorize(permission_sets):
-    """The same by the operator of the server."""
+    """Authorizes as the operator of the server. Returns the code."""
     body = {"appid": scenario.APPID, "permission_sets": permission_sets}
     answer = requests.post(f"{OWN}/authorizations", json=body, headers=AUTHORIZED, timeout=100)
     assert answer.status_code == 200, answer.text
@@ -132,7 +132,7 @@ def main():
     check_rows(client)
     assert set(front.hosts) == {"api.weixin.qq.com", "mp.weixin.qq.com"}, front.hosts
 
-    # A token that is not known: wechatpy asks for another with the refresh token that it was given first, each time.
+    # With an unknown token wechatpy requests another one, each time with its first refresh token.
     for _ in range(3):
         client.session.set(client.access_token_key, "superseded")
         assert call(client, scenario.SCENARIO["answers"][0]) == scenario.SCENARIO["answers"][0]["list"]

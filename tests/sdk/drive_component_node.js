@@ -1,5 +1,5 @@
-// node-easywechat 3.6.2's third-party platform, unmodified (base URL: its setting `http.baseURL`): it decrypts the pushes,
-// keeps the ticket, gets its tokens and asks the seven in the account's name.
+// The unmodified third-party platform of node-easywechat 3.6.2 (base URL: its setting `http.baseURL`): it decrypts the pushes,
+// stores the ticket, gets its tokens and calls the seven interfaces for the account.
 'use strict';
 const assert = require('node:assert/strict');
 const http = require('node:http');
@@ -47,7 +47,7 @@ async function askOwn(method, what, body) {
   return JSON.parse(text);
 }
 
-// The platform's address for events, as its users write it: the SDK wants a new application for each request.
+// The address of the platform for events, as users write it. The SDK needs a new application for each request.
 async function listen(newApp, events) {
   const server = http.createServer(async (req, res) => {
     const app = newApp();
@@ -78,7 +78,7 @@ async function rows(client) {
   }
 }
 
-// What its users plug in: the default writes files into the working folder.
+// Users replace the cache like this. The default writes files into the working folder.
 class MemoryCache extends CacheInterface {
   kept = new Map();
 
@@ -120,7 +120,7 @@ async function main() {
   await assert.rejects(app.getAuthorization(code), /61010/);
   await rows(app.getOfficialAccountWithAccessToken(account.appid, given.getAccessToken().getToken()).getClient());
 
-  // The refresh token turns over; the one before it still opens until the new one is used.
+  // The refresh token changes. The previous one is valid until the new one is used.
   const first = given.getRefreshToken();
   const second = (await app.refreshAuthorizerToken(account.appid, first)).authorizer_refresh_token;
   assert.notEqual(second, first);
@@ -129,7 +129,7 @@ async function main() {
   await rows(app.getOfficialAccountWithAccessToken(account.appid, renewed.authorizer_access_token).getClient());
   await assert.rejects(app.refreshAuthorizerToken(account.appid, 'unknown'), /61023/);
 
-  // The platform's own token is not an account's.
+  // The token of the platform reads no account.
   const wrong = app.getOfficialAccountWithAccessToken(account.appid, await app.getComponentAccessToken().getToken()).getClient();
   assert.equal((await ask(wrong, scenario.answers[0])).errcode, 61015);
   const withdrawn = once(events, 'unauthorized');

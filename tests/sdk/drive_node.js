@@ -1,5 +1,5 @@
-// wechat-api 1.35.1 asks the seven (base URL: its property `endpoint`); wechat-crypto, which wechat 2.1.0 uses, makes the
-// encrypted callbacks. wechat itself, a receiver, must accept the very same callbacks: it stands for the bots of today.
+// wechat-api 1.35.1 calls the seven interfaces (base URL: its property `endpoint`). wechat-crypto, which wechat 2.1.0 uses,
+// makes the encrypted callbacks. A bot with wechat must accept the same callbacks.
 'use strict';
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -50,7 +50,7 @@ function safe(xml, nonce, by = cryptor) {
   return { query, body: `<xml><ToUserName><![CDATA[gh_sdktest]]></ToUserName><Encrypt><![CDATA[${encrypt}]]></Encrypt></xml>` };
 }
 
-// The compatible mode: the clear fields stand beside Encrypt, and must not be what is counted.
+// Compatible mode: the body has Encrypt and clear fields. The clear fields must not be counted.
 function compatible(xml, nonce) {
   const { query, body } = safe(xml, nonce);
   return { query, body: body.replace('</xml>', '<FromUserName>somebody else</FromUserName><CreateTime>1770000000</CreateTime>'
@@ -62,7 +62,7 @@ async function post(url, { query, body }) {
   return { status: answer.status, text: await answer.text() };
 }
 
-// Each callback goes to msgcube and to a bot written with `wechat`: both must take it.
+// Each callback goes to msgcube and to a bot with `wechat`. Both must accept it.
 async function sendAll() {
   const seen = [];
   const bot = wechat(account, (req, res) => { seen.push(req.weixin.FromUserName); res.reply(''); });
@@ -126,8 +126,7 @@ async function stableToken(forceRefresh) {
   return (await (await fetch(`${base}/cgi-bin/stable_token`, { method: 'POST', body })).json()).access_token;
 }
 
-// wechat-api repeats a call once after 40001, with whatever its getToken gives by then: so it is given a store that has
-// forgotten the token it kept.
+// wechat-api repeats a call once after 40001, with the token from its getToken. So its store must have forgotten the token.
 async function refresh() {
   const old = await stableToken(false);
   assert.notEqual(await stableToken(true), old);

@@ -1,5 +1,5 @@
-"""wechatpy 1.8.18, unmodified. Its token address is written into it, so it runs behind the front; its datacube address is a
-class attribute, so it runs directly too, with a token handed to it."""
+"""Unmodified wechatpy 1.8.18. Its token address is fixed, so it runs behind the front. Its datacube address is a class
+attribute, so it also runs directly, with a given token."""
 
 from wechatpy import WeChatClient
 from wechatpy.client.api import WeChatDataCube
@@ -32,7 +32,7 @@ def behind_the_front():
 
 
 def check_refresh(client):
-    """A superseded token: wechatpy meets 40001, fetches a new one by itself and repeats the call."""
+    """With a replaced token wechatpy gets 40001, requests a new token by itself and repeats the call."""
     old = scenario.superseded_token()
     client.session.set(client.access_token_key, old)
     case = scenario.SCENARIO["answers"][0]

@@ -1,5 +1,5 @@
-"""weixin-python 0.5.7, unmodified: its base URL is a class attribute. It has no datacube methods of its own; its general
-`post` is what its users call them with. It never refreshes by itself: the error must reach the caller."""
+"""Unmodified weixin-python 0.5.7. Its base URL is a class attribute. It has no datacube methods, so users call them with its
+general `post`. It never requests a new token by itself: the error must reach the caller."""
 
 import os
 import pathlib

@@ -1,5 +1,5 @@
-"""Stands for https://api.weixin.qq.com, for SDKs that have that name written into them: an HTTPS proxy with its own
-authority, which ends TLS for any name and copies the bytes to the server under test."""
+"""Replaces https://api.weixin.qq.com for SDKs with a fixed address. It is an HTTPS proxy with its own authority. It ends TLS
+for any host name and copies the bytes to the server under test."""
 
 import os
 import select
@@ -12,7 +12,7 @@ import trustme
 
 
 def _copy(tls, server):
-    """Both ways in one thread, since OpenSSL does not allow reading and writing a connection at the same time."""
+    """Copies both ways in one thread, because OpenSSL cannot read and write a connection at the same time."""
     while True:
         ready = [tls] if tls.pending() else select.select([tls, server], [], [])[0]
         for source, target in ((tls, server), (server, tls)):
@@ -37,7 +37,7 @@ def _serve(client, upstream, contexts):
 
 
 class Front:
-    """Started once for a process; sets the two variables that `requests` reads."""
+    """Started once in a process. Sets the two environment variables that `requests` reads."""
 
     def __init__(self, base):
         host, port = base.removeprefix("http://").split(":")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs unmodified SDKs against the program: tests/sdk/run.sh BINARY. Wants .test-env/ as ./test makes it.
+# Runs unmodified SDKs against the program: tests/sdk/run.sh BINARY. Needs .test-env/, which ./test makes.
 set -euo pipefail
 
 here="$(cd "$(dirname "$0")" && pwd)"
@@ -15,7 +15,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# Where a test listens later. Not one of those that the system gives to connections, so that none gets it meanwhile.
+# A port on which a test listens later. It is outside the range that the system uses for connections.
 free_port() {
   "$python" - <<'END'
 import random, socket
@@ -34,7 +34,7 @@ start() { # NAME PORT_1 PORT_2 OPTION...: sets `base` to the address of a new se
   local name="$1"
   sed "s/PORT_1/$2/; s/PORT_2/$3/" "$here/msgcube.toml" >"$work/$name.toml"
   shift 3
-  : >"$work/$name.out" # there before the program is, for the first look
+  : >"$work/$name.out" # must exist before the first look
   "$binary" serve --config "$work/$name.toml" --data-dir "$work/$name" "$@" >"$work/$name.out" 2>"$work/$name.log" &
   servers+=($!)
   for _ in $(seq 1000); do
@@ -48,16 +48,16 @@ start() { # NAME PORT_1 PORT_2 OPTION...: sets `base` to the address of a new se
   exit 1
 }
 
-# wx-server-sdk signs with the machine's clock, so it needs a server that has it, too. That one pushes to nobody.
+# wx-server-sdk signs with the clock of the machine, so it needs a server with that clock. That server pushes nothing.
 start real_clock 9 9
 real_clock_base="$base"
 start data "$(free_port)" "$(free_port)" --now 2026-03-02T09:00:00+08:00
 
-value() { # APPID NAME: what the configuration says of that account or platform
+value() { # APPID NAME: a setting of an account or platform
   grep -A 6 "^appid = \"$1\"" "$work/data.toml" | sed -n "s/^$2 = \"\(.*\)\"/\1/p" | head -n 1
 }
 
-drive() { # APPID COMPONENT COMMAND...: with that account and that platform in the environment
+drive() { # APPID COMPONENT COMMAND...: runs the command with that account and platform in the environment
   local appid="$1" component="$2" push
   shift 2
   push="$(value "$component" push_url)"
@@ -71,7 +71,7 @@ drive() { # APPID COMPONENT COMMAND...: with that account and that platform in t
     MSGCUBE_TEST_COMPONENT_TOKEN="$(value "$component" token)" \
     MSGCUBE_TEST_COMPONENT_AES_KEY="$(value "$component" encoding_aes_key)" MSGCUBE_TEST_PUSH_PORT="${push%%/*}" \
     NODE_PATH="$root/.test-env/node/node_modules" NO_PROXY=127.0.0.1 timeout 1200 "$@"; then
-    echo "the program's last lines:" && tail -n 20 "$work"/*.log
+    echo "the last lines of the log:" && tail -n 20 "$work"/*.log
     return 1
   fi
 }

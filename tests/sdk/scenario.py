@@ -1,4 +1,4 @@
-"""The scenario that every Python driver sends and checks, and the callbacks that carry it, made with wechatpy's own crypto."""
+"""The scenario that every Python driver sends and checks. The callbacks are made with the crypto of wechatpy."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import xmltodict
 from wechatpy.crypto import WeChatCrypto
 
 SCENARIO = json.loads(pathlib.Path(__file__).with_name("scenario.json").read_text(encoding="utf-8"))
-# The server runs with --now at this moment.
+# The server runs with --now at this time.
 NOW = datetime.fromisoformat("2026-03-02T09:00:00+08:00")
 
 BASE = os.environ["MSGCUBE_TEST_BASE"]
@@ -34,7 +34,7 @@ CONTENT = {
 
 
 def messages():
-    """The scenario's messages as WeChat's XML."""
+    """The messages of the scenario as XML."""
     for group in SCENARIO["groups"]:
         start = int(datetime.fromisoformat(group["at"]).timestamp())
         for index in range(group["count"]):
@@ -48,7 +48,7 @@ def messages():
 
 
 def plain_query(nonce, timestamp=None):
-    """The signed query of a plain callback, as fresh as the server's clock wants it."""
+    """The signed query of a plain callback, at the time of the server."""
     timestamp = str(timestamp or int(NOW.timestamp()))
     signature = hashlib.sha1("".join(sorted([TOKEN, timestamp, nonce])).encode()).hexdigest()
     return {"signature": signature, "timestamp": timestamp, "nonce": nonce}
@@ -59,7 +59,7 @@ def post(session, query, body):
 
 
 def encrypted(xml, nonce, appid=APPID, token=TOKEN, timestamp=None):
-    """Query and body of an encrypted callback, both as wechatpy's crypto makes them."""
+    """Query and body of an encrypted callback, made by wechatpy."""
     timestamp = str(timestamp or int(NOW.timestamp()))
     body = WeChatCrypto(token, AES_KEY, appid).encrypt_message(xml, nonce, timestamp)
     signature = xmltodict.parse(body)["xml"]["MsgSignature"]
@@ -68,7 +68,7 @@ def encrypted(xml, nonce, appid=APPID, token=TOKEN, timestamp=None):
 
 
 def send_all():
-    """Sends the scenario encrypted; some messages again, encrypted anew, and some again in plain: repeats count nothing."""
+    """Sends the scenario encrypted. Sends some messages again, encrypted again or in plain: repeats do not count."""
     with requests.Session() as session:
         for index, xml in enumerate(messages()):
             sent = [encrypted(xml, f"n{index}", timestamp=1_500_000_000 if index % 5 == 0 else None)]
@@ -82,7 +82,7 @@ def send_all():
 
 
 def check_refusals():
-    """What must be refused with a 4xx and must change nothing: the exact rows afterwards show that it did not."""
+    """Sends callbacks that must be refused with a 4xx. The exact rows afterwards show that they changed nothing."""
     xml = next(messages()).replace("user-anna", "an intruder")
     old = int(NOW.timestamp()) - 4000
     with requests.Session() as session:
@@ -99,7 +99,7 @@ def check_refusals():
 
 
 def check_verification():
-    """The console's GET: the echo comes back byte for byte, and only for a right signature."""
+    """The address check of the console: the exact echostr is returned, and only for a right signature."""
     query = {**plain_query("echo", 1_500_000_000), "echostr": "5837397 <&>é"}
     answer = requests.get(CALLBACK, params=query, timeout=100)
     assert (answer.status_code, answer.content) == (200, "5837397 <&>é".encode()), (answer.status_code, answer.content)
@@ -113,7 +113,7 @@ def stable_token(force_refresh=False):
 
 
 def superseded_token():
-    """A token that was right a moment ago and is answered with 40001 now."""
+    """A token that was replaced just now, so it gives 40001."""
     token = stable_token()
     assert stable_token(force_refresh=True) != token
     return token

@@ -1,4 +1,4 @@
-"""How wechatpy asks the seven, and what its errors say."""
+"""Calls of the seven interfaces by wechatpy, and its errors."""
 
 from wechatpy.exceptions import WeChatClientException
 
@@ -18,7 +18,7 @@ def call(client, case):
 
 
 def refused(action):
-    """The error as the SDK's own exception gives it: code, and text without the rid."""
+    """Code and text of the exception of the SDK, without the request id."""
     try:
         action()
     except WeChatClientException as error:

@@ -1,8 +1,8 @@
-//! Prints the messages of each month since a day, from any server of the interface:
+//! Prints the users and messages of each month of a range, from any server of the interface:
 //!
 //! ```sh
 //! APPID=wx… SECRET=… BASE=http://127.0.0.1:8060 \
-//!     cargo run -p msgcube-client --features client --example month -- 2025-01-01 2025-12-31
+//!     cargo run -p msgcube-client --example month -- 2025-01-01 2025-12-31
 //! ```
 #![allow(
     clippy::disallowed_methods,

@@ -1,20 +1,19 @@
-//! The typed client: from dates to rows. Keeps one token for all callers and splits long ranges; what a
-//! server answers is never guessed at.
+//! The typed client: dates in, rows out. It shares one token among all callers and splits long ranges. It returns what
+//! the server answered and fills in nothing.
 
 mod answer;
 mod error;
-mod secret;
 mod token;
 mod transport;
 
 use std::{sync::Arc, time::Duration};
 
+use secrecy::SecretString;
 use serde::Serialize;
 
 pub use self::{
     answer::Answer,
-    error::{ClientError, Hint, Refusal},
-    secret::Secret,
+    error::{ClientError, Hint, WechatError},
 };
 use self::{
     token::{TokenKeeper, TokenSource},
@@ -25,8 +24,8 @@ use crate::{Day, Interface, RangeError, Row, windows};
 /// WeChat's own base URL.
 pub const WECHAT_BASE: &str = "https://api.weixin.qq.com";
 
-/// A client of the seven interfaces, at WeChat or at any server that answers them. Cheap to clone; all clones
-/// share the token and the connections.
+/// A client of the seven interfaces, for WeChat or any server that has them. Cheap to clone: all clones share the token
+/// and the connections.
 ///
 /// ```
 /// # use axum::{Router, routing::post};
@@ -61,18 +60,18 @@ struct Inner {
     token: TokenKeeper,
 }
 
-/// One finished window of a longer range.
+/// The answer to one window of a longer range.
 #[derive(Debug)]
 pub struct Window<'a> {
-    /// First day asked for.
+    /// First day of the window.
     pub begin: Day,
-    /// Last day asked for.
+    /// Last day of the window.
     pub end: Day,
-    /// How many windows are finished, this one included.
+    /// Number of finished windows, including this one.
     pub done: usize,
-    /// How many windows the range has.
+    /// Number of windows in the whole range.
     pub total: usize,
-    /// What was answered.
+    /// The server's answer.
     pub answer: &'a Answer,
 }
 
@@ -83,26 +82,30 @@ struct DatesRequest {
 }
 
 impl Client {
-    /// A client for an account, which gets its tokens from `stable_token` of the same base URL.
-    pub fn builder(appid: impl Into<String>, secret: impl Into<Secret>) -> ClientBuilder {
+    /// A client for an account. It fetches its tokens from `stable_token` below the same base URL.
+    pub fn builder(appid: impl Into<String>, secret: impl Into<SecretString>) -> ClientBuilder {
         ClientBuilder::new(TokenSource::Account { appid: appid.into(), secret: secret.into() })
     }
 
-    /// A client with a token that the caller has. It is never renewed: when it ends, calls fail with 42001.
-    pub fn with_token(token: impl Into<Secret>) -> ClientBuilder {
+    /// A client with a fixed token. The token is never renewed: once it expires, calls fail with 42001.
+    pub fn with_token(token: impl Into<SecretString>) -> ClientBuilder {
         ClientBuilder::new(TokenSource::Fixed(token.into()))
     }
 
-    /// The rows of all periods named by a day from `begin` to `end`, both included. Ranges of any length: as many
-    /// calls as needed are made, one after the other. A range without a Monday (week) or a 1st (month) has no rows.
+    /// The rows of all periods whose first day is from `begin` to `end`, both included. The range may have any length: the
+    /// client makes as many calls as needed, one after the other. A range without a Monday (weeks) or a 1st (months) has
+    /// no rows.
     ///
     /// # Errors
-    /// The first call that fails ends it. `end` before `begin` is [`ClientError::Range`].
+    /// The error of the first call that fails. [`ClientError::Range`] if `end` is before `begin`.
     pub async fn rows(&self, interface: &Interface, begin: Day, end: Day) -> Result<Vec<Row>, ClientError> {
         self.rows_with_progress(interface, begin, end, |_| ()).await
     }
 
-    /// The same as [`Client::rows`], telling `progress` about each finished call and its answer.
+    /// Like [`Client::rows`], and calls `progress` after each call.
+    ///
+    /// # Errors
+    /// As [`Client::rows`].
     pub async fn rows_with_progress(
         &self,
         interface: &Interface,
@@ -124,17 +127,16 @@ impl Client {
         Ok(rows)
     }
 
-    /// One call with exactly these dates, whether the interface takes them or not.
+    /// One call with exactly these dates. They are not checked first. If the token is refused (40001, 40014, 42001), the
+    /// call is made once more with a new one. A call that is answered with -1 is sent up to three times.
     ///
     /// # Errors
-    /// A token that is refused (40001, 40014, 42001) is replaced and the call made once more; -1 is tried three
-    /// times in all. Everything else, and the second refusal, is the caller's.
+    /// Any [`ClientError`] that remains after that.
     pub async fn window(&self, interface: &Interface, begin: Day, end: Day) -> Result<Answer, ClientError> {
-        let Inner { transport, token } = &*self.0;
-        let carried = token.token(transport).await?;
-        match self.call(interface, begin, end, &carried).await {
-            Err(error) if error.is_about_the_token() => match token.after_refusal(&carried, transport).await?
-            {
+        let Inner { transport, token: keeper } = &*self.0;
+        let token = keeper.token(transport).await?;
+        match self.call(interface, begin, end, &token).await {
+            Err(error) if error.is_token_error() => match keeper.after_refusal(&token, transport).await? {
                 Some(renewed) => self.call(interface, begin, end, &renewed).await,
                 None => Err(error),
             },
@@ -147,7 +149,7 @@ impl Client {
         interface: &Interface,
         begin_date: Day,
         end_date: Day,
-        token: &Secret,
+        token: &SecretString,
     ) -> Result<Answer, ClientError> {
         let transport = &self.0.transport;
         let url = transport.url(&interface.path(), Some(token))?;
@@ -159,7 +161,7 @@ impl Client {
     }
 }
 
-/// Settings of a [`Client`].
+/// The settings of a [`Client`].
 #[derive(Debug)]
 pub struct ClientBuilder {
     source: TokenSource,
@@ -180,38 +182,38 @@ impl ClientBuilder {
         }
     }
 
-    /// Where the interfaces are; [`WECHAT_BASE`] if not set. May have a path, which is put before theirs.
+    /// The server's base URL; [`WECHAT_BASE`] if not set. Its path is put before the paths of the interfaces.
     #[must_use]
     pub fn base(mut self, url: impl Into<String>) -> Self {
         self.base = url.into();
         self
     }
 
-    /// Longest time for connecting; 10 s if not set.
+    /// Time limit for connecting; 10 s if not set.
     #[must_use]
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect_timeout = time;
         self
     }
 
-    /// Longest time for one request with its answer; 30 s if not set.
+    /// Time limit for one request with its answer; 30 s if not set.
     #[must_use]
     pub fn timeout(mut self, time: Duration) -> Self {
         self.timeout = time;
         self
     }
 
-    /// Pause after a first -1 "system error", four times as long after the second; 0.5 s if not set.
+    /// Pause after the first -1 "system error"; four times as long after the second. 0.5 s if not set.
     #[must_use]
     pub fn retry_delay(mut self, time: Duration) -> Self {
         self.retry_delay = time;
         self
     }
 
-    /// The client. Nothing is sent yet.
+    /// Builds the client. Sends nothing.
     ///
     /// # Errors
-    /// [`ClientError::Setting`] if the base is no http or https URL or TLS cannot be set up.
+    /// [`ClientError::Setting`] if the base is not an http or https URL.
     pub fn build(self) -> Result<Client, ClientError> {
         let transport = Transport::new(&self.base, self.connect_timeout, self.timeout, self.retry_delay)?;
         Ok(Client(Arc::new(Inner { transport, token: TokenKeeper::new(self.source) })))

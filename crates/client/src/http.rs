@@ -1,5 +1,5 @@
-//! The HTTP/1.1 client of the typed client and of msgcube itself. It streams, keeps connections, and goes only to the
-//! address of the request: no redirect is followed.
+//! The HTTP/1.1 client that the typed client and msgcube itself use. It streams bodies and reuses connections. It follows
+//! no redirects.
 
 mod address;
 mod connector;
@@ -9,7 +9,7 @@ use std::{error::Error, fmt, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -23,44 +23,44 @@ pub use self::{
     tls::{CertificateCheck, Trust, authorities},
 };
 
-/// Kept open between calls for this long: below the 60 s or more after which front ends close, so that few calls meet a
-/// connection that is just ending.
+/// Idle connections are closed after this time. Servers usually close them after 60 s or more, so a call rarely uses a
+/// connection that the server is closing.
 const IDLE_MAX: Duration = Duration::from_secs(15);
-/// Idle connections kept for each address.
+/// Most idle connections for each address.
 const IDLE_CONNECTIONS_MAX: usize = 256;
-/// What a connection buffers in each direction.
+/// Buffer of a connection, in bytes for each direction.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// Why a request has no answer. No text holds its URL, which may hold a secret.
+/// Why a request has no answer. No text contains the URL, which may contain a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// Not connected, or the connection was lost before the answer's head.
+    /// Connecting failed, or the connection was lost before the answer's headers.
     #[error(transparent)]
     Send(#[from] legacy::Error),
-    /// The answer's body broke off.
+    /// The connection was lost within the answer's body.
     #[error(transparent)]
     Body(#[from] hyper::Error),
-    /// Not within the time allowed.
+    /// The time limit passed.
     #[error("operation timed out")]
     Late,
-    /// The answer's body has more bytes than this.
+    /// The answer's body exceeds the limit, in bytes.
     #[error("over {0} bytes")]
     TooLarge(usize),
 }
 
 impl HttpError {
-    /// True if there was no connection, so the server saw nothing of the request.
+    /// Whether connecting failed. If so, the server has not seen the request.
     pub fn is_connect(&self) -> bool {
         matches!(self, HttpError::Send(error) if error.is_connect())
     }
 
-    /// All causes, the outermost first: those of the layers below say more than the topmost.
+    /// The error and all its causes in one line, outermost first. The inner causes say more than the outermost.
     pub fn causes(&self) -> String {
         let texts: Vec<String> = chain(self).map(ToString::to_string).collect();
         texts.join(": ")
     }
 
-    /// The innermost cause alone, which is what the system or the library of TLS says.
+    /// The innermost cause alone: the text of the system or of the TLS library.
     pub fn root(&self) -> String {
         chain(self).last().map(ToString::to_string).unwrap_or_default()
     }
@@ -71,45 +71,37 @@ fn chain(error: &HttpError) -> impl Iterator<Item = &(dyn Error + 'static)> {
     std::iter::successors(Some(first), |error: &&(dyn Error + 'static)| (*error).source())
 }
 
-/// What an answer may take.
+/// Limits of one exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From connecting to the last byte of the answer.
+    /// Time from connecting to the last byte of the answer.
     pub time: Duration,
-    /// Bytes of the answer's body.
+    /// Size of the answer's body, in bytes.
     pub bytes: usize,
 }
 
-/// An HTTP/1.1 client with kept connections, for requests with bodies of type `B`. Cheap to clone; all clones share the
-/// connections.
-pub struct HttpClient<B>(legacy::Client<HttpsConnector<Connector>, B>);
+/// A request's body of any type. One type for all of them, so that the machinery below is compiled once.
+type AnyBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-impl<B> Clone for HttpClient<B> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
+/// An HTTP/1.1 client with kept connections. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct HttpClient(legacy::Client<HttpsConnector<Connector>, AnyBody>);
 
-impl<B> fmt::Debug for HttpClient<B> {
+impl fmt::Debug for HttpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("HttpClient")
     }
 }
 
-impl<B> HttpClient<B>
-where
-    B: Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    /// A client that gives up connecting after this time. Certificates are checked against [`authorities`]; the proxy
-    /// that the environment names is not used.
+impl HttpClient {
+    /// A client for any server. It gives up connecting after `connect_time_max`, checks certificates against
+    /// [`authorities`] and uses no proxy.
     pub fn new(connect_time_max: Duration) -> Self {
         Self::over(Connector::new(Some(connect_time_max)), Trust::Authorities)
     }
 
-    /// A client for one server. For an address of another machine it uses the proxy in `HTTPS_PROXY`, unless `NO_PROXY`
-    /// excludes that.
+    /// A client for one server. If the server is on another machine, it uses the proxy in `HTTPS_PROXY`, unless
+    /// `NO_PROXY` excludes the server.
     pub fn to(address: &Address, trust: Trust, connect_time_max: Option<Duration>) -> Self {
         let connector = Connector::new(connect_time_max);
         let is_near = address.is_this_machine();
@@ -122,17 +114,24 @@ where
         let mut client = legacy::Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new());
         client.pool_idle_timeout(IDLE_MAX).pool_max_idle_per_host(IDLE_CONNECTIONS_MAX);
-        // Answers and queries pass as they are.
+        // The client must not change queries or answers.
         client.http1_max_buf_size(BUFFER_BYTES_MAX);
         client.set_host(true).http1_title_case_headers(false).retry_canceled_requests(true);
         Self(client.build(https))
     }
 
-    /// Sends a request; the answer's body is still to come.
+    /// Sends a request and waits for the answer's headers. The caller reads the body.
     ///
     /// # Errors
     /// [`HttpError::Send`]
-    pub async fn send(&self, request: Request<B>) -> Result<Response<Incoming>, HttpError> {
+    pub async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, HttpError>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.send_any(request.map(|body| body.map_err(Into::into).boxed_unsync())).await
+    }
+
+    async fn send_any(&self, request: Request<AnyBody>) -> Result<Response<Incoming>, HttpError> {
         Ok(self.0.request(request).await?)
     }
 
@@ -140,32 +139,43 @@ where
     ///
     /// # Errors
     /// Any [`HttpError`].
-    pub async fn exchange(&self, request: Request<B>, limits: Limits) -> Result<Response<Bytes>, HttpError> {
-        in_time(limits.time, async {
-            let (parts, body) = self.send(request).await?.into_parts();
+    pub async fn exchange<B>(&self, request: Request<B>, limits: Limits) -> Result<Response<Bytes>, HttpError>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.exchange_any(request.map(|body| body.map_err(Into::into).boxed_unsync()), limits).await
+    }
+
+    async fn exchange_any(
+        &self,
+        request: Request<AnyBody>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, HttpError> {
+        with_timeout(limits.time, async {
+            let (parts, body) = self.send_any(request).await?.into_parts();
             Ok(Response::from_parts(parts, read(body, limits.bytes).await?))
         })
         .await
     }
 }
 
-/// What comes of this within a time, or [`HttpError::Late`].
-pub(crate) async fn in_time<T>(
+/// The result of `work`, or [`HttpError::Late`] if it takes longer than `time`.
+pub(crate) async fn with_timeout<T>(
     time: Duration,
     work: impl Future<Output = Result<T, HttpError>>,
 ) -> Result<T, HttpError> {
     tokio::time::timeout(time, work).await.unwrap_or(Err(HttpError::Late))
 }
 
-/// A whole body of at most so many bytes.
+/// Reads a whole body of at most `bytes_max` bytes.
 pub(crate) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, HttpError> {
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame?.into_data() else { continue };
-        if piece.len() > bytes_max - bytes.len() {
+        let Ok(data) = frame?.into_data() else { continue };
+        if data.len() > bytes_max - bytes.len() {
             return Err(HttpError::TooLarge(bytes_max));
         }
-        bytes.extend_from_slice(&piece);
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes.freeze())
 }

@@ -1,5 +1,5 @@
-//! A typed client for WeChat's seven message analysis interfaces. It works against WeChat and against any server of the
-//! same interface. The types of the wire contract are those of the crate `datacube`, which this crate passes on.
+//! A typed client for WeChat's seven message analysis interfaces. It works with WeChat and with any server of the same
+//! interfaces. The types of the wire contract come from the crate `datacube` and are re-exported here.
 
 #![warn(missing_docs)]
 
@@ -11,4 +11,5 @@ pub use datacube::{
     RangeError, Row, check_range, windows,
 };
 
-pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, Refusal, Secret, WECHAT_BASE, Window};
+pub use client::{Answer, Client, ClientBuilder, ClientError, Hint, WECHAT_BASE, WechatError, Window};
+pub use secrecy::{ExposeSecret, SecretString};

@@ -1,5 +1,5 @@
-//! The client against a small real server, which keeps count of what it is asked.
-#![allow(clippy::unwrap_used)] // the server's functions belong to the tests, which clippy does not see
+//! The client against a small real server that counts its requests.
+#![allow(clippy::unwrap_used)] // clippy does not know that these functions belong to tests
 
 use std::{
     future::IntoFuture as _,
@@ -18,27 +18,27 @@ use datacube::{Day, ErrorCode, Interface};
 use msgcube_client::{Client, ClientBuilder, ClientError};
 use serde_json::{Value, json};
 
-/// What the server does and what it saw.
+/// What the server answers, and the requests it saw.
 #[derive(Default)]
-struct Wechat {
-    /// The token in force is `T` with this number.
+struct FakeWechat {
+    /// The valid token is `T` followed by this number.
     generation: usize,
-    /// The datacube refuses the token in force, until one is forced.
+    /// The datacube refuses the valid token until a forced refresh.
     refuse_until_forced: bool,
     /// The datacube refuses every token.
     refuse_always: bool,
-    /// -1 is answered this many times first.
-    busy: usize,
-    /// Bodies to answer with, instead of one row a call.
+    /// Number of calls that are first answered with error -1.
+    system_errors: usize,
+    /// Status and body of the next answers, last first. Without one, an answer has one row.
     scripted: Vec<(u16, String)>,
-    /// `stable_token` gives this error.
+    /// `stable_token` answers with this error.
     token_error: Option<String>,
     token_calls: usize,
     forced_calls: usize,
     asked: Vec<(String, String, String)>,
 }
 
-type Shared = Arc<Mutex<Wechat>>;
+type Shared = Arc<Mutex<FakeWechat>>;
 
 async fn stable_token(State(wechat): State<Shared>, body: String) -> String {
     let mut wechat = wechat.lock().unwrap();
@@ -72,8 +72,8 @@ async fn datacube(
             .to_string()
             .into_response();
     }
-    if wechat.busy > 0 {
-        wechat.busy -= 1;
+    if wechat.system_errors > 0 {
+        wechat.system_errors -= 1;
         return json!({"errcode": -1, "errmsg": "system error"}).to_string().into_response();
     }
     let row =
@@ -83,8 +83,8 @@ async fn datacube(
     (StatusCode::from_u16(status).unwrap(), hints, text).into_response()
 }
 
-/// The server's state and the base URL where it answers.
-async fn serve(wechat: Wechat) -> (Shared, String) {
+/// Starts the server. Returns its state and its base URL.
+async fn serve(wechat: FakeWechat) -> (Shared, String) {
     let shared = Arc::new(Mutex::new(wechat));
     let routes = Router::new().route("/cgi-bin/stable_token", post(stable_token));
     let routes = routes.route("/datacube/{name}", post(datacube)).with_state(shared.clone());
@@ -95,10 +95,10 @@ async fn serve(wechat: Wechat) -> (Shared, String) {
 }
 
 fn client(base: &str) -> Client {
-    built(Client::builder("wx1", "the secret"), base)
+    build(Client::builder("wx1", "the secret"), base)
 }
 
-fn built(builder: ClientBuilder, base: &str) -> Client {
+fn build(builder: ClientBuilder, base: &str) -> Client {
     builder.base(base).retry_delay(Duration::ZERO).build().unwrap()
 }
 
@@ -106,22 +106,22 @@ fn day(text: &str) -> Day {
     text.parse().unwrap()
 }
 
-fn daily() -> &'static Interface {
+fn daily_interface() -> &'static Interface {
     Interface::by_short_name("day").unwrap()
 }
 
 async fn one_call(client: &Client) -> Result<usize, ClientError> {
-    let answer = client.window(daily(), day("2026-10-01"), day("2026-10-07")).await?;
+    let answer = client.window(daily_interface(), day("2026-10-01"), day("2026-10-07")).await?;
     Ok(answer.rows.len())
 }
 
-fn code_of(outcome: Result<usize, ClientError>) -> i32 {
-    outcome.unwrap_err().refusal().unwrap().code
+fn error_code(outcome: Result<usize, ClientError>) -> i32 {
+    outcome.unwrap_err().wechat_error().unwrap().code
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn when_the_token_ends_a_thousand_callers_refresh_it_once() {
-    let (wechat, base) = serve(Wechat::default()).await;
+async fn a_thousand_callers_refresh_an_expired_token_once() {
+    let (wechat, base) = serve(FakeWechat::default()).await;
     let client = client(&base);
     assert_eq!(one_call(&client).await.unwrap(), 1);
     wechat.lock().unwrap().generation += 1;
@@ -140,8 +140,8 @@ async fn when_the_token_ends_a_thousand_callers_refresh_it_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn callers_that_wait_for_a_first_token_share_one_request() {
-    let (wechat, base) = serve(Wechat::default()).await;
+async fn callers_that_wait_for_the_first_token_share_one_request() {
+    let (wechat, base) = serve(FakeWechat::default()).await;
     let client = client(&base);
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..100 {
@@ -153,29 +153,29 @@ async fn callers_that_wait_for_a_first_token_share_one_request() {
 }
 
 #[tokio::test]
-async fn a_refused_token_that_comes_again_is_replaced_by_force() {
-    let (wechat, base) = serve(Wechat { refuse_until_forced: true, ..Wechat::default() }).await;
+async fn a_refused_token_that_is_returned_again_is_replaced_by_a_forced_refresh() {
+    let (wechat, base) = serve(FakeWechat { refuse_until_forced: true, ..FakeWechat::default() }).await;
     assert_eq!(one_call(&client(&base)).await.unwrap(), 1);
     let wechat = wechat.lock().unwrap();
-    // the first one, the same again, the forced one
+    // the first token, the same token again, the forced one
     assert_eq!((wechat.token_calls, wechat.forced_calls, wechat.asked.len()), (3, 1, 2));
 }
 
 #[tokio::test]
-async fn a_second_refusal_goes_to_the_caller_and_force_is_not_repeated() {
-    let (wechat, base) = serve(Wechat { refuse_always: true, ..Wechat::default() }).await;
+async fn a_second_refusal_goes_to_the_caller_without_a_second_forced_refresh() {
+    let (wechat, base) = serve(FakeWechat { refuse_always: true, ..FakeWechat::default() }).await;
     let client = client(&base);
-    assert_eq!(code_of(one_call(&client).await), 42001);
+    assert_eq!(error_code(one_call(&client).await), 42001);
     assert_eq!(wechat.lock().unwrap().asked.len(), 2);
-    assert_eq!(code_of(one_call(&client).await), 42001);
+    assert_eq!(error_code(one_call(&client).await), 42001);
     assert_eq!(wechat.lock().unwrap().forced_calls, 1);
 }
 
 #[tokio::test]
-async fn a_fixed_token_is_used_as_it_is_and_never_replaced() {
-    let (wechat, base) = serve(Wechat::default()).await;
-    assert_eq!(one_call(&built(Client::with_token("T0"), &base)).await.unwrap(), 1);
-    assert_eq!(code_of(one_call(&built(Client::with_token("old"), &base)).await), 42001);
+async fn a_fixed_token_is_never_replaced() {
+    let (wechat, base) = serve(FakeWechat::default()).await;
+    assert_eq!(one_call(&build(Client::with_token("T0"), &base)).await.unwrap(), 1);
+    assert_eq!(error_code(one_call(&build(Client::with_token("old"), &base)).await), 42001);
     let wechat = wechat.lock().unwrap();
     assert_eq!((wechat.token_calls, wechat.asked.len()), (0, 2));
 }
@@ -183,10 +183,10 @@ async fn a_fixed_token_is_used_as_it_is_and_never_replaced() {
 #[tokio::test]
 async fn a_failed_token_request_fails_the_call_and_the_next_one_tries_again() {
     let error = json!({"errcode": 40125, "errmsg": "invalid appsecret rid: 1-2-3"}).to_string();
-    let (wechat, base) = serve(Wechat { token_error: Some(error), ..Wechat::default() }).await;
+    let (wechat, base) = serve(FakeWechat { token_error: Some(error), ..FakeWechat::default() }).await;
     let client = client(&base);
     let refused = one_call(&client).await.unwrap_err();
-    assert_eq!(refused.refusal().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
+    assert_eq!(refused.wechat_error().unwrap().known(), Some(ErrorCode::INVALID_APPSECRET));
     assert_eq!(refused.to_string(), "stable_token: 40125 invalid appsecret rid: 1-2-3");
     wechat.lock().unwrap().token_error = None;
     assert_eq!(one_call(&client).await.unwrap(), 1);
@@ -194,18 +194,18 @@ async fn a_failed_token_request_fails_the_call_and_the_next_one_tries_again() {
 
 #[tokio::test]
 async fn system_error_is_tried_three_times() {
-    let (wechat, base) = serve(Wechat { busy: 2, ..Wechat::default() }).await;
+    let (wechat, base) = serve(FakeWechat { system_errors: 2, ..FakeWechat::default() }).await;
     assert_eq!(one_call(&client(&base)).await.unwrap(), 1);
     assert_eq!(wechat.lock().unwrap().asked.len(), 3);
-    wechat.lock().unwrap().busy = 9;
-    assert_eq!(code_of(one_call(&client(&base)).await), -1);
+    wechat.lock().unwrap().system_errors = 9;
+    assert_eq!(error_code(one_call(&client(&base)).await), -1);
     let wechat = wechat.lock().unwrap();
-    assert_eq!((wechat.busy, wechat.asked.len()), (6, 6));
+    assert_eq!((wechat.system_errors, wechat.asked.len()), (6, 6));
 }
 
 #[tokio::test]
-async fn a_long_range_becomes_legal_windows_whose_rows_are_joined() {
-    let (wechat, base) = serve(Wechat::default()).await;
+async fn a_long_range_is_split_into_allowed_windows_and_the_rows_are_joined() {
+    let (wechat, base) = serve(FakeWechat::default()).await;
     let (begin, end) = (day("2026-01-01"), day("2026-10-31"));
     let month = Interface::by_short_name("month").unwrap();
     let mut seen = Vec::new();
@@ -224,8 +224,8 @@ async fn a_long_range_becomes_legal_windows_whose_rows_are_joined() {
 }
 
 #[tokio::test]
-async fn malformed_answers_say_which_call_and_where() {
-    let (wechat, base) = serve(Wechat::default()).await;
+async fn errors_about_malformed_answers_name_the_call_and_the_position() {
+    let (wechat, base) = serve(FakeWechat::default()).await;
     let client = client(&base);
     let long = format!(r#"{{"list":[{}]}}"#, " ".repeat(9 << 20));
     for (status, body, expected) in [
@@ -248,21 +248,21 @@ async fn malformed_answers_say_which_call_and_where() {
 
 #[tokio::test]
 async fn the_hint_of_a_refusal_is_passed_through_in_both_languages() {
-    let (wechat, base) = serve(Wechat::default()).await;
+    let (wechat, base) = serve(FakeWechat::default()).await;
     let refusal = json!({"errcode": 61501, "errmsg": "date range error rid: 1-2-3"}).to_string();
     wechat.lock().unwrap().scripted.push((200, refusal));
     let error = one_call(&client(&base)).await.unwrap_err();
-    let hint = error.refusal().unwrap().hint.clone().unwrap();
+    let hint = error.wechat_error().unwrap().hint.clone().unwrap();
     assert_eq!((hint.english.as_str(), hint.chinese.as_deref()), ("ask for one day", Some("一天")));
     assert_eq!(error.to_string(), "getupstreammsg: 61501 date range error rid: 1-2-3 (ask for one day)");
 }
 
 #[tokio::test]
-async fn neither_errors_nor_debug_show_the_token_or_the_secret() {
+async fn errors_and_debug_output_never_show_the_token_or_the_secret() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let client = built(Client::with_token("confidential"), &base);
+    let client = build(Client::with_token("confidential"), &base);
     let error = one_call(&client).await.unwrap_err();
     assert!(matches!(error, ClientError::Transport { .. }));
     for text in [

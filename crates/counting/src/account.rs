@@ -3,20 +3,27 @@
 //! A message goes in two steps, so that nothing is counted before it is durable: `admit` finds repeats and reserves
 //! its place, then, once the disk has it, `apply` counts it (or `revert` takes it back, newest first).
 
+mod answers;
+mod save;
+
 use datacube::{Day, Granularity};
 use hashbrown::HashMap;
 
 use crate::{
-    Content, Damaged, Message, Period,
+    Content, Damaged, Kind, Message, block,
     calendar::{day_of, second_of_day, start_of_day_s},
     counters::Counters,
     day::{DayFigures, Entry, OpenDay},
     entry::{EventEntry, MessageEntry, UNNAMED, event_digest},
-    page::{Cold, ColdError, PageKey, PageState, Snapshot, tally_cold},
-    tally::Tally,
-    users::{USERS_A_PAGE, Users},
+    first_days::{self, FirstDays},
+    marks::UserMarks,
+    page::{Cold, ColdError, PageKey, PageState},
+    recount::Recount,
+    users::Users,
     varint::Reader,
 };
+
+pub use answers::Piece;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
@@ -42,7 +49,7 @@ struct DayPage {
 struct SpanPage {
     counters: Counters,
     /// None while the page only answers questions.
-    marks: Option<crate::marks::UserMarks>,
+    marks: Option<UserMarks>,
     state: PageState,
 }
 
@@ -56,19 +63,21 @@ pub struct Account {
     users_saved: u32,
     days: Map<Day, DayPage>,
     spans: Map<(Granularity, Day), SpanPage>,
+    first_days: FirstDays,
     tick: u64,
+    users_bytes_max: Option<usize>,
 }
 
 const SPANS: [Granularity; 2] = [Granularity::Week, Granularity::Month];
 
 impl Account {
+    /// An account as it is on disk. `users_bytes_max`: memory in bytes for users that are read from there.
+    pub fn within(users_bytes_max: usize) -> Account {
+        Account { users_bytes_max: Some(users_bytes_max), ..Account::default() }
+    }
+
     fn load_users(&mut self, cold: &dyn Cold) -> Result<(), ColdError> {
-        let mut users = Users::default();
-        for page in 0.. {
-            let key = PageKey::Users(page);
-            let Some(bytes) = cold.page(key)? else { break };
-            users.decode_page(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
-        }
+        let users = Users::load(self.users_bytes_max, cold)?;
         (self.users_applied, self.users_saved) = (users.len(), users.len());
         (self.users, self.users_loaded) = (users, true);
         Ok(())
@@ -82,11 +91,14 @@ impl Account {
         cold: &dyn Cold,
     ) -> Result<Option<Admitted>, ColdError> {
         let day = day_of(message.create_time);
-        if start_of_day_s(day) + i64::from(second_of_day(message.create_time)) != message.create_time {
+        let is_exact =
+            start_of_day_s(day) + i64::from(second_of_day(message.create_time)) == message.create_time;
+        if !is_exact || first_days::number_of(day).is_none() {
             return Err(ColdError::OutsideCalendar(message.create_time));
         }
         self.open(day, cold)?;
-        let known = self.users.find(&message.user);
+        let known = self.users.find(&message.user, self.tick, cold)?;
+        self.open_first_day(known.unwrap_or(self.users.len()), message.kind(), cold)?;
         let user = match known {
             Some(user) => user,
             None => self.users.add(&message.user).ok_or(ColdError::TooManyUsers)?,
@@ -100,12 +112,14 @@ impl Account {
     /// Takes from the log what `admit` said when it was new. Doing it again changes nothing and says false.
     pub fn replay(&mut self, day: Day, entry: Entry, cold: &dyn Cold) -> Result<bool, ColdError> {
         self.open(day, cold)?;
+        let damaged = |what| Err(ColdError::Damaged(PageKey::DayMessages(day), Damaged(what)));
         if entry.user() >= self.users.len() {
-            return Err(ColdError::Damaged(
-                PageKey::DayMessages(day),
-                Damaged("a message of a user that is not known"),
-            ));
+            return damaged("a message of a user that is not known");
         }
+        if first_days::number_of(day).is_none() {
+            return damaged("a day outside the calendar");
+        }
+        self.open_first_day(entry.user(), entry.kind(), cold)?;
         let added = self.admit_entry(day, entry);
         if added {
             self.apply(&Admitted { day, entry, new_user: false });
@@ -118,7 +132,7 @@ impl Account {
         if !self.users_loaded {
             self.load_users(cold)?;
         }
-        match self.users.find(openid) {
+        match self.users.find(openid, self.tick, cold)? {
             Some(known) if known == number => Ok(()),
             None if number == self.users.len() => {
                 self.users.add(openid).map(drop).ok_or(ColdError::TooManyUsers)
@@ -157,6 +171,9 @@ impl Account {
         let (open, figures, state) = opened_day(&mut self.days, day);
         open.apply(entry, users, figures);
         state.changed = tick;
+        if entry.kind().counted_type().is_some() {
+            self.first_days.record(entry.user(), day, tick);
+        }
         for granularity in SPANS {
             let page = self.spans.get_mut(&(granularity, day.start_of(granularity)));
             let Some(SpanPage { counters, marks: Some(marks), state }) = page else {
@@ -196,6 +213,13 @@ impl Account {
         Ok(())
     }
 
+    fn open_first_day(&mut self, user: u32, kind: Kind, cold: &dyn Cold) -> Result<(), ColdError> {
+        match kind.counted_type() {
+            Some(_) => self.first_days.open(user, self.users_saved, self.tick, cold),
+            None => Ok(()),
+        }
+    }
+
     fn open_day(&mut self, day: Day, cold: &dyn Cold) -> Result<(), ColdError> {
         let key = PageKey::DayMessages(day);
         let (open, figures) = match cold.page(key)? {
@@ -209,159 +233,40 @@ impl Account {
     }
 
     fn open_span(&mut self, granularity: Granularity, start: Day, cold: &dyn Cold) -> Result<(), ColdError> {
-        let mut tally = Tally::new(self.users.len() as usize);
+        let expected = match cold.page(PageKey::of_span(granularity, start))? {
+            // Only a guess, so it need not make sense.
+            Some(page) => {
+                Counters::decode(&mut Reader::new(&page)).map_or(0, |former| former.users_counted())
+            }
+            None => 0,
+        };
+        let mut recount = Recount::new(self.users.len() as usize, expected as usize);
+        let mut count = |user, kind, event| recount.add(user, kind, event);
         let mut day = start;
         while day < start.start_of_next(granularity) {
-            if !self.tally_in_memory(day, &mut tally) {
-                tally_cold(day, cold, &mut tally)?;
+            match self.days.get(&day).and_then(|page| page.open.as_ref()) {
+                Some(open) => open.each(&mut count),
+                None => count_cold(day, cold, &mut count)?,
             }
             day = day.plus_days(1);
         }
-        let (counters, marks) = tally.into_parts();
+        let (counters, marks) = recount.finish();
         let state = PageState { used: self.tick, ..PageState::default() };
         self.spans.insert((granularity, start), SpanPage { counters, marks: Some(marks), state });
         Ok(())
-    }
-
-    /// Adds a day's messages to a tally if they are in memory; false if they must be read.
-    pub fn tally_in_memory(&self, day: Day, tally: &mut Tally) -> bool {
-        let Some(open) = self.days.get(&day).and_then(|page| page.open.as_ref()) else { return false };
-        open.each(|user, kind, event| tally.record(user, kind, event));
-        true
-    }
-
-    /// The figures of a period, none if it has none.
-    pub fn figures(&mut self, period: Period, cold: &dyn Cold) -> Result<Option<&Counters>, ColdError> {
-        self.tick += 1;
-        match period.granularity() {
-            Granularity::Day => Ok(self.day_figures(period.start(), cold)?.map(|figures| &figures.day)),
-            Granularity::Hour => {
-                Ok(self.day_figures(period.start(), cold)?.and_then(|day| day.hour(period.hour_of_day())))
-            }
-            granularity => self.span_figures(granularity, period.start(), cold),
-        }
-    }
-
-    fn day_figures(&mut self, day: Day, cold: &dyn Cold) -> Result<Option<&DayFigures>, ColdError> {
-        if !self.days.contains_key(&day) {
-            let key = PageKey::DayFigures(day);
-            let Some(bytes) = cold.page(key)? else { return Ok(None) };
-            let figures = DayFigures::decode(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?;
-            self.days.insert(day, DayPage { figures, ..DayPage::default() });
-        }
-        let tick = self.tick;
-        Ok(self.days.get_mut(&day).map(|page| {
-            page.state.used = tick;
-            &page.figures
-        }))
-    }
-
-    fn span_figures(
-        &mut self,
-        granularity: Granularity,
-        start: Day,
-        cold: &dyn Cold,
-    ) -> Result<Option<&Counters>, ColdError> {
-        if !self.spans.contains_key(&(granularity, start)) {
-            let key = PageKey::of_span(granularity, start);
-            let Some(bytes) = cold.page(key)? else { return Ok(None) };
-            let counters = Counters::decode(&mut Reader::new(&bytes))
-                .map_err(|damage| ColdError::Damaged(key, damage))?;
-            self.spans.insert((granularity, start), SpanPage { counters, ..SpanPage::default() });
-        }
-        let tick = self.tick;
-        Ok(self.spans.get_mut(&(granularity, start)).map(|page| {
-            page.state.used = tick;
-            &page.counters
-        }))
     }
 
     /// How many users ever wrote; 0 until the first message since the account was loaded.
     pub fn users(&self) -> u32 {
         self.users_applied
     }
+}
 
-    /// Every page that changed since it was last saved, consistent with one another.
-    pub fn snapshot(&mut self) -> Snapshot {
-        let tick = self.tick;
-        // Whatever changes from here on is not in the snapshot, also what was admitted before.
-        self.tick += 1;
-        let mut pages = Vec::new();
-        if self.users_applied > self.users_saved {
-            let page_numbers = self.users_saved / USERS_A_PAGE..=(self.users_applied - 1) / USERS_A_PAGE;
-            pages.extend(
-                page_numbers
-                    .map(|page| (PageKey::Users(page), self.users.encode_page(page, self.users_applied))),
-            );
-        }
-        for (day, page) in self.days.iter().filter(|(_, page)| !page.state.is_clean()) {
-            pages.push((PageKey::DayFigures(*day), page.figures.encode()));
-            pages.extend(page.open.as_ref().map(|open| (PageKey::DayMessages(*day), open.encode())));
-        }
-        for ((granularity, start), page) in self.spans.iter().filter(|(_, page)| !page.state.is_clean()) {
-            let mut bytes = Vec::new();
-            page.counters.encode(&mut bytes);
-            pages.push((PageKey::of_span(*granularity, *start), bytes));
-        }
-        Snapshot { pages, tick, users: self.users_applied }
-    }
-
-    /// True if it holds nothing that disk does not hold, beside its users.
-    pub fn is_idle(&self) -> bool {
-        self.days.is_empty() && self.spans.is_empty() && self.users_applied == self.users_saved
-    }
-
-    /// True if a snapshot would hold something.
-    pub fn has_changed(&self) -> bool {
-        self.users_applied > self.users_saved
-            || self.days.values().any(|page| !page.state.is_clean())
-            || self.spans.values().any(|page| !page.state.is_clean())
-    }
-
-    /// Notes that a snapshot is on disk: pages that have not changed since are clean.
-    pub fn saved(&mut self, snapshot: &Snapshot) {
-        self.users_saved = snapshot.users;
-        let days = self.days.values_mut().map(|page| &mut page.state);
-        for state in days.chain(self.spans.values_mut().map(|page| &mut page.state)) {
-            if state.changed <= snapshot.tick {
-                state.saved = state.changed;
-            }
-        }
-    }
-
-    /// Lets go of the half of the clean pages that was not used for longest.
-    pub fn evict(&mut self) {
-        let mut used: Vec<u64> = self.clean_pages().map(|state| state.used).collect();
-        if used.is_empty() {
-            return;
-        }
-        let middle = used.len() / 2;
-        let limit = *used.select_nth_unstable(middle).1;
-        let keep = |state: &PageState| !state.is_clean() || state.used > limit;
-        // `apply` relies on the pages that `admit` opened.
-        let is_waiting = |page: &DayPage| page.open.as_ref().is_some_and(OpenDay::is_waiting);
-        let waiting: Vec<Day> =
-            self.days.iter().filter(|(_, page)| is_waiting(page)).map(|(day, _)| *day).collect();
-        self.days.retain(|day, page| keep(&page.state) || waiting.contains(day));
-        self.spans.retain(|(granularity, start), page| {
-            keep(&page.state) || waiting.iter().any(|day| day.start_of(*granularity) == *start)
-        });
-    }
-
-    fn clean_pages(&self) -> impl Iterator<Item = PageState> {
-        let days = self.days.values().map(|page| page.state);
-        days.chain(self.spans.values().map(|page| page.state)).filter(|state| state.is_clean())
-    }
-
-    /// Memory in bytes: users, pages.
-    pub fn bytes(&self) -> usize {
-        let days = self.days.values().map(|page| 400 + page.open.as_ref().map_or(0, OpenDay::bytes));
-        let spans = self
-            .spans
-            .values()
-            .map(|page| 400 + page.marks.as_ref().map_or(0, super::marks::UserMarks::bytes));
-        self.users.bytes() + days.sum::<usize>() + spans.sum::<usize>()
-    }
+/// Visits the messages of a stored day: user, kind and number of the event's name.
+fn count_cold(day: Day, cold: &dyn Cold, visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), ColdError> {
+    let key = PageKey::DayMessages(day);
+    let Some(block) = cold.page(key)? else { return Ok(()) };
+    block::each(&block, visit).map_err(|damage| ColdError::Damaged(key, damage))
 }
 
 /// A day that [`Account::open`] opened.

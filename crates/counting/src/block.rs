@@ -1,98 +1,153 @@
-//! All messages and events of one account on one day as bytes: columns sorted by time, compressed.
-
-use std::io::Read as _;
+//! All messages and events of one account on one day as bytes: columns sorted by time, compressed. Who wrote what lies
+//! apart from when, since weeks and months are counted anew from the former alone.
 
 use crate::{
     Damaged, Kind,
     entry::{EventEntry, MessageEntry, SECONDS_A_DAY},
-    varint,
+    packed, varint,
     varint::Reader,
 };
 
-const FORMAT: u8 = 1;
-const ZSTD_LEVEL: i32 = 1;
+/// Everything in one part, before format 3 of the pages.
+const ONE_PART: u8 = 1;
+const TWO_PARTS: u8 = 2;
+const CUT_SHORT: Damaged = Damaged("cut short");
+const UNKNOWN: Damaged = Damaged("a day block of a format that this version does not know");
 
 /// Writes a day.
 pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(messages.len() * 16 + events.len() * 24);
     let mut messages = messages.to_vec();
     messages.sort_unstable();
-    put_messages(&mut plain, &messages);
     let mut events = events.to_vec();
     events.sort_unstable();
-    put_events(&mut plain, &events);
-    let mut out = vec![FORMAT];
-    varint::put(&mut out, plain.len() as u64);
-    // zstd only fails on a bad level or lack of memory; then the plain bytes are as good.
-    let compressed = zstd::bulk::compress(&plain, ZSTD_LEVEL).ok();
-    out.push(u8::from(compressed.is_some()));
-    out.extend_from_slice(compressed.as_deref().unwrap_or(&plain));
+    let mut who = Vec::with_capacity(messages.len() * 5 + events.len() * 6 + 16);
+    put_who(&mut who, &messages, &events);
+    let mut when = Vec::with_capacity(messages.len() * 10 + events.len() * 18);
+    put_when(&mut when, &messages, &events);
+    let mut part = Vec::new();
+    packed::put(&mut part, &who);
+    let mut out = vec![TWO_PARTS];
+    varint::put_bytes(&mut out, &part);
+    packed::put(&mut out, &when);
     out
 }
 
 /// Reads what [`encode`] wrote.
 pub fn decode(block: &[u8]) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Damaged> {
     let mut reader = Reader::new(block);
-    if reader.byte()? != FORMAT {
-        return Err(Damaged("a day block of a format that this version does not know"));
+    match reader.byte()? {
+        ONE_PART => {
+            let plain = packed::take(reader)?;
+            let mut reader = Reader::new(&plain);
+            let messages = take_messages(&mut reader)?;
+            let events = take_events(&mut reader)?;
+            all_read(reader)?;
+            Ok((messages, events))
+        }
+        TWO_PARTS => {
+            let who = packed::take(Reader::new(reader.bytes()?))?;
+            let when = packed::take(reader)?;
+            both(&mut Reader::new(&who), &mut Reader::new(&when))
+        }
+        _ => Err(UNKNOWN),
     }
-    let length: usize = reader.small()?;
-    let plain = match reader.byte()? {
-        0 => reader.rest().to_vec(),
-        1 => decompress(reader.rest(), length)?,
-        _ => return Err(Damaged("a day block of a format that this version does not know")),
-    };
-    let mut reader = Reader::new(&plain);
-    let messages = take_messages(&mut reader)?;
-    let events = take_events(&mut reader)?;
-    if reader.is_empty() { Ok((messages, events)) } else { Err(Damaged("more than a day in a day block")) }
 }
 
-/// Grows with what is really there, so that a damaged length cannot claim memory.
-fn decompress(compressed: &[u8], length: usize) -> Result<Vec<u8>, Damaged> {
-    const DAMAGED: Damaged = Damaged("a day block that does not decompress");
-    let decoder = zstd::stream::read::Decoder::new(compressed).map_err(|_| DAMAGED)?;
-    let mut plain = Vec::new();
-    decoder.take(length as u64).read_to_end(&mut plain).map_err(|_| DAMAGED)?;
-    if plain.len() == length { Ok(plain) } else { Err(DAMAGED) }
+/// Visits every message and event: user, kind and number of the event's name.
+pub fn each(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), Damaged> {
+    let mut reader = Reader::new(block);
+    if reader.byte()? != TWO_PARTS {
+        let (messages, events) = decode(block)?;
+        messages.iter().for_each(|entry| visit(entry.user, entry.kind(), None));
+        events.iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
+        return Ok(());
+    }
+    let who = packed::take(Reader::new(reader.bytes()?))?;
+    let mut reader = Reader::new(&who);
+    let count = reader.small::<u32>()? as usize;
+    let users = reader.take(count.checked_mul(4).ok_or(CUT_SHORT)?)?;
+    let kinds = reader.take(count)?;
+    for (at, kind) in kinds.iter().enumerate() {
+        let byte = |plane: usize| u32::from(users[plane * count + at]) << (8 * plane);
+        visit(byte(0) | byte(1) | byte(2) | byte(3), kind_of(*kind)?, None);
+    }
+    for _ in 0..reader.small::<u32>()? {
+        visit(reader.small()?, Kind::Event, Some(reader.small()?));
+    }
+    all_read(reader)
 }
 
-fn put_messages(out: &mut Vec<u8>, messages: &[MessageEntry]) {
+fn all_read(reader: Reader<'_>) -> Result<(), Damaged> {
+    if reader.is_empty() { Ok(()) } else { Err(Damaged("more than a day in a day block")) }
+}
+
+fn kind_of(code: u8) -> Result<Kind, Damaged> {
+    Kind::from_index(code.into()).ok_or(Damaged("a kind that this version does not know"))
+}
+
+fn put_who(out: &mut Vec<u8>, messages: &[MessageEntry], events: &[EventEntry]) {
     varint::put(out, messages.len() as u64);
-    put_deltas(out, messages.iter().map(MessageEntry::second));
     put_planes(out, messages, 4, |entry| u64::from(entry.user));
     out.extend(messages.iter().map(|entry| entry.kind().index() as u8));
+    varint::put(out, events.len() as u64);
+    for entry in events {
+        varint::put(out, u64::from(entry.user));
+        varint::put(out, u64::from(entry.name));
+    }
+}
+
+fn put_when(out: &mut Vec<u8>, messages: &[MessageEntry], events: &[EventEntry]) {
+    put_deltas(out, messages.iter().map(MessageEntry::second));
     // MsgIds rise with time, so differences leave the high planes nearly constant.
     let before = std::iter::once(0).chain(messages.iter().map(|entry| entry.msg_id));
     let differences: Vec<u64> =
         messages.iter().zip(before).map(|(entry, id)| entry.msg_id.wrapping_sub(id)).collect();
     put_planes(out, &differences, 8, |difference| *difference);
+    put_deltas(out, events.iter().map(|entry| entry.second));
+    events.iter().for_each(|entry| out.extend_from_slice(&entry.digest));
+}
+
+fn both(
+    who: &mut Reader<'_>,
+    when: &mut Reader<'_>,
+) -> Result<(Vec<MessageEntry>, Vec<EventEntry>), Damaged> {
+    let count = who.small::<u32>()? as usize;
+    let users = take_planes(who, count, 4)?;
+    let kinds = who.take(count)?;
+    let seconds = take_deltas(when, count)?;
+    let messages = messages_of(&seconds, &users, kinds, &take_planes(when, count, 8)?)?;
+    let count = who.small::<u32>()? as usize;
+    let seconds = take_deltas(when, count)?;
+    let events = seconds.into_iter().map(|second| {
+        let (user, name) = (who.small()?, who.small()?);
+        Ok(EventEntry { second, user, digest: take_digest(when)?, name })
+    });
+    let events = events.collect::<Result<_, Damaged>>()?;
+    all_read(*who)?;
+    all_read(*when)?;
+    Ok((messages, events))
+}
+
+fn messages_of(
+    seconds: &[u32],
+    users: &[u64],
+    kinds: &[u8],
+    differences: &[u64],
+) -> Result<Vec<MessageEntry>, Damaged> {
+    let mut msg_id = 0_u64;
+    let entries = seconds.iter().enumerate().map(|(i, second)| {
+        msg_id = msg_id.wrapping_add(differences[i]);
+        Ok(MessageEntry::new(*second, users[i] as u32, msg_id, kind_of(kinds[i])?))
+    });
+    entries.collect()
 }
 
 fn take_messages(reader: &mut Reader<'_>) -> Result<Vec<MessageEntry>, Damaged> {
     let count = reader.small::<u32>()? as usize;
     let seconds = take_deltas(reader, count)?;
-    let users = reader.take(count * 4)?;
+    let users = take_planes(reader, count, 4)?;
     let kinds = reader.take(count)?;
-    let ids = reader.take(count * 8)?;
-    let mut msg_id = 0_u64;
-    let entries = seconds.into_iter().enumerate().map(|(i, second)| {
-        msg_id = msg_id.wrapping_add(of_planes(ids, count, 8, i));
-        let kind = Kind::from_index(usize::from(kinds[i]))
-            .ok_or(Damaged("a kind that this version does not know"))?;
-        Ok(MessageEntry::new(second, of_planes(users, count, 4, i) as u32, msg_id, kind))
-    });
-    entries.collect()
-}
-
-fn put_events(out: &mut Vec<u8>, events: &[EventEntry]) {
-    varint::put(out, events.len() as u64);
-    put_deltas(out, events.iter().map(|entry| entry.second));
-    for entry in events {
-        varint::put(out, u64::from(entry.user));
-        varint::put(out, u64::from(entry.name));
-        out.extend_from_slice(&entry.digest);
-    }
+    messages_of(&seconds, &users, kinds, &take_planes(reader, count, 8)?)
 }
 
 fn take_events(reader: &mut Reader<'_>) -> Result<Vec<EventEntry>, Damaged> {
@@ -100,10 +155,13 @@ fn take_events(reader: &mut Reader<'_>) -> Result<Vec<EventEntry>, Damaged> {
     let seconds = take_deltas(reader, count)?;
     let entries = seconds.into_iter().map(|second| {
         let (user, name) = (reader.small()?, reader.small()?);
-        let digest = reader.take(16)?.try_into().map_err(|_| Damaged("cut short"))?;
-        Ok(EventEntry { second, user, digest, name })
+        Ok(EventEntry { second, user, digest: take_digest(reader)?, name })
     });
     entries.collect()
+}
+
+fn take_digest(reader: &mut Reader<'_>) -> Result<[u8; 16], Damaged> {
+    reader.take(16)?.try_into().map_err(|_| CUT_SHORT)
 }
 
 fn put_deltas(out: &mut Vec<u8>, sorted: impl Iterator<Item = u32>) {
@@ -135,8 +193,14 @@ fn put_planes<T>(out: &mut Vec<u8>, items: &[T], width: usize, number: impl Fn(&
     }
 }
 
-fn of_planes(planes: &[u8], count: usize, width: usize, at: usize) -> u64 {
-    (0..width).fold(0, |number, plane| number | u64::from(planes[plane * count + at]) << (8 * plane))
+fn take_planes(reader: &mut Reader<'_>, count: usize, width: usize) -> Result<Vec<u64>, Damaged> {
+    let planes = reader.take(count.checked_mul(width).ok_or(CUT_SHORT)?)?;
+    let mut numbers = vec![0_u64; count];
+    for plane in 0..width {
+        let bytes = &planes[plane * count..][..count];
+        numbers.iter_mut().zip(bytes).for_each(|(number, byte)| *number |= u64::from(*byte) << (8 * plane));
+    }
+    Ok(numbers)
 }
 
 #[cfg(test)]
@@ -168,14 +232,28 @@ mod tests {
         }
 
         #[test]
+        fn who_wrote_is_read_alone_as_with_the_rest(
+            messages in prop::collection::vec(any_message(), 0..100),
+            events in prop::collection::vec(any_event(), 0..50),
+        ) {
+            let block = encode(&messages, &events);
+            let mut seen = Vec::new();
+            each(&block, |user, kind, name| seen.push((user, kind, name))).unwrap();
+            let (messages, events) = decode(&block).unwrap();
+            let messages = messages.iter().map(|entry| (entry.user, entry.kind(), None));
+            let events = events.iter().map(|entry| (entry.user, Kind::Event, Some(entry.name)));
+            prop_assert_eq!(seen, messages.chain(events).collect::<Vec<_>>());
+        }
+
+        #[test]
         fn damaged_blocks_are_errors_and_not_panics(bytes: Vec<u8>, cut in 0..60_usize, flip in 0..60_usize) {
-            let _ = decode(&bytes);
+            let _ = (decode(&bytes), each(&bytes, |_, _, _| {}));
             let mut block = encode(&[MessageEntry::new(5, 1, 7, Kind::Text)], &[]);
             block.truncate(cut);
             if let Some(byte) = block.get_mut(flip) {
                 *byte ^= 0x55;
             }
-            let _ = decode(&block);
+            let _ = (decode(&block), each(&block, |_, _, _| {}));
         }
     }
 }

@@ -18,6 +18,12 @@ impl Mark {
         self.0 & kinds != 0
     }
 
+    /// The kinds that were seen.
+    pub fn kinds(self) -> impl Iterator<Item = Kind> {
+        let seen = usize::from(self.0 & ((1 << KIND_BITS) - 1));
+        Kind::ALL.into_iter().filter(move |kind| seen >> kind.index() & 1 == 1)
+    }
+
     /// Messages of counted types, at most 11.
     fn counted(self) -> u16 {
         self.0 >> KIND_BITS
@@ -54,16 +60,32 @@ impl Counters {
     pub fn record(&mut self, mark: &mut Mark, kind: Kind, event: Option<u16>) {
         let before = *mark;
         *mark = before.with(kind);
-        self.messages[kind.index()] += 1;
+        self.add_message(kind, event);
         self.users[kind.index()] += u64::from(!before.has_any(1 << kind.index()));
         if kind.counted_type().is_some() {
             let video = VIDEOS & 1 << kind.index() != 0;
             self.users_of_videos += u64::from(video && !before.has_any(VIDEOS));
             self.move_class(before.counted(), mark.counted());
         }
+    }
+
+    /// Counts one message, and nobody.
+    pub(crate) fn add_message(&mut self, kind: Kind, event: Option<u16>) {
+        self.messages[kind.index()] += 1;
         if let Some(name) = event {
             self.add_events(name, 1);
         }
+    }
+
+    /// Adds the messages of other figures, and none of their users.
+    pub(crate) fn add_messages_of(&mut self, other: &Counters) {
+        self.messages.iter_mut().zip(&other.messages).for_each(|(sum, more)| *sum += more);
+        other.events.iter().for_each(|(name, count)| self.add_events(*name, *count));
+    }
+
+    /// The same messages with these users: by kind, of msg_type 4, of any counted type.
+    pub(crate) fn with_users(&self, users: [u64; Kind::ALL.len()], of_videos: u64, counted: u64) -> Counters {
+        Counters { users, users_of_videos: of_videos, users_counted: counted, ..self.clone() }
     }
 
     fn move_class(&mut self, before: u16, after: u16) {
@@ -109,6 +131,11 @@ impl Counters {
     /// Different users of all counted types.
     pub fn users_counted(&self) -> u64 {
         self.users_counted
+    }
+
+    /// Different users of videos and short videos, which WeChat counts as one type.
+    pub fn users_of_videos(&self) -> u64 {
+        self.users_of_videos
     }
 
     /// Events by the number of their name, sorted by it.

@@ -212,6 +212,12 @@ impl Coverage {
         self.first_served.is_some() || !self.covered.is_empty()
     }
 
+    /// From when on messages were taken or time was claimed.
+    pub fn since(&self) -> Option<i64> {
+        let first = self.covered.first().map(|stretch| stretch.0);
+        first.into_iter().chain(self.first_served).min()
+    }
+
     /// The reasons for which the stretch is not covered, each once.
     pub fn why(&self, from_s: i64, to_s: i64, now_s: i64) -> Vec<Reason> {
         let to_s = to_s.min(now_s);

@@ -162,10 +162,21 @@ impl OpenDay {
         self.messages.is_waiting() || self.events.is_waiting()
     }
 
+    /// The users of entries that wait for the disk.
+    pub fn each_waiting(&self, mut visit: impl FnMut(u32)) {
+        self.messages.waiting().iter().for_each(|entry| visit(entry.user));
+        self.events.waiting().iter().for_each(|entry| visit(entry.user));
+    }
+
     /// The durable entries: user, kind and number of the event's name.
     pub fn each(&self, mut visit: impl FnMut(u32, Kind, Option<u16>)) {
         self.messages.applied().iter().for_each(|entry| visit(entry.user, entry.kind(), None));
         self.events.applied().iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
+    }
+
+    /// What is known of each user of the day.
+    pub fn marks(&self) -> &UserMarks {
+        &self.marks
     }
 
     /// The durable entries as a block.
@@ -177,12 +188,4 @@ impl OpenDay {
     pub fn bytes(&self) -> usize {
         self.messages.bytes() + self.events.bytes() + self.marks.bytes() + self.hour_marks.bytes()
     }
-}
-
-/// Visits every entry of a stored day.
-pub fn each_of_block(block: &[u8], mut visit: impl FnMut(u32, Kind, Option<u16>)) -> Result<(), Damaged> {
-    let (messages, events) = block::decode(block)?;
-    messages.iter().for_each(|entry| visit(entry.user, entry.kind(), None));
-    events.iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
-    Ok(())
 }

@@ -171,6 +171,11 @@ impl<T: Identity + PartialEq> Entries<T> {
         &self.list[..self.applied]
     }
 
+    /// Those that wait for the disk.
+    pub fn waiting(&self) -> &[T] {
+        &self.list[self.applied..]
+    }
+
     /// True if some entry waits for the disk.
     pub fn is_waiting(&self) -> bool {
         self.applied < self.list.len()

@@ -49,6 +49,15 @@ impl Default for UserMarks {
 }
 
 impl UserMarks {
+    /// No marks yet, in the form that is smaller for so many. `users` is how many the account has.
+    pub fn for_about(marks: usize, users: usize) -> UserMarks {
+        if marks.saturating_mul(SLOT_BYTES) > (users + 64) * size_of::<Mark>() {
+            UserMarks::Dense(vec![Mark::default(); users])
+        } else {
+            UserMarks::default()
+        }
+    }
+
     /// The user's mark, empty at first. `users` is how many the account has.
     pub fn slot(&mut self, user: u32, users: usize) -> &mut Mark {
         self.become_dense_if_smaller(users);
@@ -76,6 +85,17 @@ impl UserMarks {
                 dense[slot.user as usize] = slot.mark;
             }
             *self = UserMarks::Dense(dense);
+        }
+    }
+
+    /// Visits every user that has a mark.
+    pub fn each(&self, mut visit: impl FnMut(u32, Mark)) {
+        match self {
+            UserMarks::Sparse(marks) => marks.0.iter().for_each(|slot| visit(slot.user, slot.mark)),
+            UserMarks::Dense(marks) => (0..)
+                .zip(marks)
+                .filter(|(_, mark)| !mark.is_empty())
+                .for_each(|(user, mark)| visit(user, *mark)),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use datacube::{Day, Granularity};
 
-use crate::{Damaged, Kind, day::each_of_block, tally::Tally};
+use crate::Damaged;
 
 /// What an account keeps on disk, one value a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PageKey {
-    /// Openids, [`USERS_A_PAGE`] at a time.
+    /// Openids of the users that came last, [`USERS_A_PAGE`](crate::USERS_A_PAGE) at a time.
     Users(u32),
     /// All messages of a day.
     DayMessages(Day),
@@ -17,6 +17,18 @@ pub enum PageKey {
     Week(Day),
     /// The figures of a month.
     Month(Day),
+    /// Who wrote on a day, by kind of message.
+    DaySenders(Day),
+    /// Who wrote in a month, by kind of message.
+    MonthSenders(Day),
+    /// The day of each user's first counted message, [`USERS_A_PAGE`](crate::USERS_A_PAGE) users at a time.
+    FirstDays(u32),
+    /// How many users each day was the first of.
+    NewUsers,
+    /// How many users are in sorted pages.
+    MergedUsers,
+    /// All other users, sorted by openid: of these pages see [`Cold::sorted_users`].
+    SortedUsers,
 }
 
 impl PageKey {
@@ -29,6 +41,9 @@ impl PageKey {
 pub trait Cold {
     /// The page as it was last saved, none if it never was.
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError>;
+
+    /// Of the sorted pages of users the last one whose lowest openid is this one or lower.
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError>;
 }
 
 /// Why a page could not be had.
@@ -69,12 +84,4 @@ pub struct Snapshot {
     pub pages: Vec<(PageKey, Vec<u8>)>,
     pub(crate) tick: u64,
     pub(crate) users: u32,
-}
-
-/// Adds a stored day's messages to a tally.
-pub fn tally_cold(day: Day, cold: &dyn Cold, tally: &mut Tally) -> Result<(), ColdError> {
-    let key = PageKey::DayMessages(day);
-    let Some(block) = cold.page(key)? else { return Ok(()) };
-    each_of_block(&block, |user, kind: Kind, event| tally.record(user, kind, event))
-        .map_err(|damage| ColdError::Damaged(key, damage))
 }

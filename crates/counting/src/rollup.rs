@@ -116,3 +116,15 @@ pub fn counted(messages: &[Message], from: Day, to: Day) -> (u64, u64) {
         .collect();
     (distinct(inside.iter().copied()), inside.len() as u64)
 }
+
+/// Users whose first counted message lies within a range of days.
+pub fn new_users(messages: &[Message], from: Day, to: Day) -> u64 {
+    let mut first: BTreeMap<&str, Day> = BTreeMap::new();
+    for message in without_repeats(messages) {
+        if message.kind().counted_type().is_some() {
+            let day = day_of(message.create_time);
+            first.entry(&message.user).and_modify(|first| *first = day.min(*first)).or_insert(day);
+        }
+    }
+    first.values().filter(|day| (from..=to).contains(day)).count() as u64
+}

@@ -40,7 +40,24 @@ impl<'a> Reader<'a> {
     }
 
     /// The next number.
+    #[inline]
     pub fn number(&mut self) -> Result<u64, Damaged> {
+        // Most are small, and reading them is what takes time where sets are united.
+        match self.rest {
+            [byte @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                return Ok(u64::from(*byte));
+            }
+            [low @ 0x80..=0xff, high @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                return Ok(u64::from(low & 0x7f) | u64::from(*high) << 7);
+            }
+            _ => {}
+        }
+        self.long_number()
+    }
+
+    fn long_number(&mut self) -> Result<u64, Damaged> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

@@ -1,5 +1,5 @@
-//! Calendar days as the interface writes them (`YYYY-MM-DD`). Pure: no clock and no time zone; whoever has a
-//! moment turns it into a Beijing day first.
+//! Calendar days as the interface writes them (`YYYY-MM-DD`). Knows no clock and no time zone: the caller converts a time
+//! to a day in Beijing first.
 
 use std::{fmt, str::FromStr};
 
@@ -19,7 +19,7 @@ pub enum Granularity {
     Month,
 }
 
-/// A calendar day from 0000-01-01 to 9999-12-31, kept as the number of days since 1970-01-01.
+/// A calendar day from 0000-01-01 to 9999-12-31, stored as the number of days since 1970-01-01.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Day(i32);
 
@@ -35,24 +35,24 @@ pub enum DayError {
 }
 
 impl Day {
-    /// The first day WeChat keeps figures for (source: the interface's page, "stored from").
+    /// The first day for which WeChat has figures, 2014-12-01. Source: WeChat's page of the interface.
     pub const EARLIEST_OFFICIAL: Day = Day(16_405);
 
     const MIN: i32 = -719_528;
     const MAX: i32 = 2_932_896;
 
-    /// The day that lies `days` days after 1970-01-01; out of the calendar's range it is the nearest day inside.
+    /// The day `days` days after 1970-01-01. A day outside the calendar's range becomes the first or the last day.
     pub fn from_days_since_1970(days: i64) -> Day {
         let clamped = days.clamp(i64::from(Self::MIN), i64::from(Self::MAX));
         Day(i32::try_from(clamped).unwrap_or(Self::MAX))
     }
 
-    /// Days since 1970-01-01, negative before.
+    /// Days since 1970-01-01; negative before it.
     pub const fn days_since_1970(self) -> i32 {
         self.0
     }
 
-    /// The day of the Gregorian calendar, if there is one.
+    /// The day of the Gregorian calendar. None if the calendar has no such day.
     pub fn from_ymd(year: i16, month: i8, day: i8) -> Option<Day> {
         if year < 0 {
             return None;
@@ -60,25 +60,25 @@ impl Day {
         civil::Date::new(year, month, day).ok().map(Day::from_civil)
     }
 
-    /// `self` moved by `days`, staying inside the calendar's range.
+    /// The day `days` days later (negative: earlier). It stays inside the calendar's range.
     #[must_use]
     pub fn plus_days(self, days: i32) -> Day {
         Day::from_days_since_1970(i64::from(self.0) + i64::from(days))
     }
 
-    /// How many days `self` lies after `earlier`; negative if before.
+    /// Days from `earlier` to this day; negative if this day is before it.
     pub fn days_since(self, earlier: Day) -> i32 {
         self.0 - earlier.0
     }
 
-    /// The Monday of the week that holds this day.
+    /// The Monday of this day's week.
     #[must_use]
     pub fn monday(self) -> Day {
-        // 1970-01-01 was a Thursday: three days after a Monday.
+        // 1970-01-01 was a Thursday, three days after a Monday.
         self.plus_days(-(self.0 + 3).rem_euclid(7))
     }
 
-    /// The 1st of the month that holds this day.
+    /// The 1st of this day's month.
     #[must_use]
     pub fn first_of_month(self) -> Day {
         Day::from_civil(self.civil().first_of_month())
@@ -90,7 +90,7 @@ impl Day {
         self.first_of_month().plus_days(31).first_of_month()
     }
 
-    /// First day of the period of this length that holds `self` (for an hour: the day itself).
+    /// The first day of the period that contains this day. For hours, the day itself.
     #[must_use]
     pub fn start_of(self, granularity: Granularity) -> Day {
         match granularity {
@@ -100,7 +100,7 @@ impl Day {
         }
     }
 
-    /// First day after the period of this length that holds `self`.
+    /// The first day after the period that contains this day. For hours, the next day.
     #[must_use]
     pub fn start_of_next(self, granularity: Granularity) -> Day {
         match granularity {
@@ -116,7 +116,7 @@ impl Day {
         (date.year(), date.month(), date.day())
     }
 
-    /// `YYYY-MM-DD`. Rows are full of days, so no formatting machinery here.
+    /// `YYYY-MM-DD`. Written by hand because each row of an answer has a day, and `format!` is slower.
     fn text(self) -> [u8; 10] {
         let (year, month, day) = self.ymd();
         let (year, month, day) = (year.unsigned_abs(), month.unsigned_abs(), day.unsigned_abs());
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_written_as_they_are_read() {
+    fn a_parsed_day_is_written_the_same() {
         for text in ["1970-01-01", "2014-12-01", "2016-02-29", "0000-01-01", "9999-12-31", "2000-02-29"] {
             assert_eq!(text.parse::<Day>().unwrap().to_string(), text);
         }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms_and_impossible_days_are_told_apart() {
+    fn wrong_forms_and_impossible_days_have_different_errors() {
         for text in
             ["", "2014-1-7", "20141207", "2014/12/07", " 2014-12-07", "2014-12-07 ", "+014-12-07", "２０14-1"]
         {

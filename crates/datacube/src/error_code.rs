@@ -1,14 +1,14 @@
-//! WeChat's error codes that the interface uses, with their texts. Source: the error table of each page and
-//! answers seen in public, as COMPATIBILITY.md lists them.
+//! WeChat's error codes that the interface uses, with their texts. Source: the error tables of WeChat's pages and public
+//! reports of real answers; COMPATIBILITY.md lists both.
 
 use std::fmt;
 
-/// A code with its text, without the ` rid: …` that ends every real text.
+/// A code with its text. On the wire the text ends with ` rid: …`, which is left out here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ErrorCode {
     /// `errcode` on the wire.
     pub code: i32,
-    /// `errmsg` on the wire. `A.B.C.D` in the text of 40164 stands for the caller's address.
+    /// `errmsg` on the wire. In the text of 40164, the caller's address takes the place of `A.B.C.D`.
     pub text: &'static str,
 }
 
@@ -24,13 +24,13 @@ macro_rules! error_codes {
             $(#[doc = concat!("`", stringify!($code), "` ", $text)]
             pub const $name: ErrorCode = ErrorCode { code: $code, text: $text };)*
 
-            /// The code of this number.
+            /// Finds a code by its number.
             pub fn by_number(code: i32) -> Option<ErrorCode> {
                 ERROR_CODES.iter().find(|known| known.code == code).copied()
             }
         }
 
-        /// All codes, by number.
+        /// All codes, sorted by number.
         pub static ERROR_CODES: &[ErrorCode] = &[$(ErrorCode::$name),*];
     };
 }

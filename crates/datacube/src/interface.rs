@@ -1,47 +1,48 @@
-//! The seven message analysis interfaces as a table: everything that differs between them stands here and
-//! nowhere else. Source: WeChat's pages getupstreammsg, …hour, …week, …month, …dist, …distweek, …distmonth.
+//! The seven message analysis interfaces as a table. All their differences are in this file. Source: WeChat's pages
+//! getupstreammsg, …hour, …week, …month, …dist, …distweek, …distmonth.
 
 use crate::Granularity;
 
 /// What the rows of an interface count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Figures {
-    /// Users and messages by type of message.
+    /// Users and messages for each type of message.
     Totals,
-    /// Users by how many messages they sent.
+    /// Users grouped by the number of messages they sent.
     Distribution,
 }
 
-/// Which of the two documented date rules is applied. WeChat's page contradicts itself; see COMPATIBILITY.md.
+/// Which of the two documented limits on the length of a range applies. WeChat's pages contradict each other; see
+/// COMPATIBILITY.md.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum DateProfile {
-    /// The longer spans of the older page, which accept everything the newer text accepts.
+    /// The longer limits of the older page. They accept every range that the newer text accepts.
     #[default]
     Lenient,
-    /// The shorter spans of the newer text.
+    /// The shorter limits of the newer text.
     Strict,
 }
 
 /// One of the seven interfaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Interface {
-    /// Name on the wire, also the last part of its path.
+    /// Name on the wire, and the last part of the path.
     pub name: &'static str,
     /// Name in cloud calls, below `officialAccount.datacube`.
     pub cloud_name: &'static str,
-    /// Short name for people, as in `msgcube query NAME`.
+    /// Short name on the command line, as in `msgcube query NAME`.
     pub short_name: &'static str,
-    /// Length of the periods.
+    /// Length of the periods that a row counts.
     pub granularity: Granularity,
     /// What the rows count.
     pub figures: Figures,
-    /// Largest range in days, both ends counted, of the older page.
+    /// Longest range in days, first and last day included. Source: the older page.
     pub span_days_lenient: i32,
-    /// Largest range in days, both ends counted, of the newer text.
+    /// Longest range in days, first and last day included. Source: the newer text.
     pub span_days_strict: i32,
 }
 
-/// All seven, totals first.
+/// All seven interfaces, totals first.
 pub static INTERFACES: [Interface; 7] = {
     use Figures::{Distribution, Totals};
     use Granularity::{Day, Hour, Month, Week};
@@ -77,28 +78,28 @@ const fn interface(
 }
 
 impl Interface {
-    /// The interface of this name on the wire.
+    /// Finds an interface by its name on the wire.
     pub fn by_name(name: &str) -> Option<&'static Interface> {
         INTERFACES.iter().find(|interface| interface.name == name)
     }
 
-    /// The interface of this name in cloud calls: `officialAccount.datacube.getUpstreamMsg`, and so on.
+    /// Finds an interface by its name in cloud calls, such as `officialAccount.datacube.getUpstreamMsg`.
     pub fn by_cloud_name(name: &str) -> Option<&'static Interface> {
         let name = name.strip_prefix("officialAccount.datacube.")?;
         INTERFACES.iter().find(|interface| interface.cloud_name == name)
     }
 
-    /// The interface of this short name.
+    /// Finds an interface by its short name.
     pub fn by_short_name(name: &str) -> Option<&'static Interface> {
         INTERFACES.iter().find(|interface| interface.short_name == name)
     }
 
-    /// Path below the base URL.
+    /// The path below the base URL, such as `/datacube/getupstreammsg`.
     pub fn path(&self) -> String {
         format!("/datacube/{}", self.name)
     }
 
-    /// Largest allowed range in days, both ends counted: end − begin must be smaller.
+    /// Longest allowed range in days, first and last day included.
     pub fn span_days(&self, profile: DateProfile) -> i32 {
         match profile {
             DateProfile::Lenient => self.span_days_lenient,

@@ -1,5 +1,5 @@
-//! The wire contract of WeChat's seven message analysis interfaces: which there are, which dates they take,
-//! what their rows and errors look like.
+//! The wire contract of WeChat's seven message analysis interfaces: their names, the dates they accept, their rows and
+//! their error codes. Uses no other crate of this workspace.
 
 #![warn(missing_docs)]
 

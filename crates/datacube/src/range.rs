@@ -1,30 +1,34 @@
-//! Which dates an interface takes, and how a long range is split into windows that it takes.
+//! Which ranges of dates an interface accepts, and how a longer range is split into accepted windows.
 
 use crate::{DateProfile, Day, Granularity, Interface};
 
-/// Why a range of dates is refused (error 61501 on the wire). Days as asked.
+/// Why a range of dates is refused. On the wire, each is error 61501.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
     /// The range ends before it begins.
     #[error("begin_date is after end_date")]
     Backwards,
-    /// end − begin in days is not smaller than the span.
+    /// The range has more days than the interface accepts.
     #[error("the range is {days} days long, {span_days} are allowed")]
     TooLong {
-        /// Length asked for, both ends counted.
+        /// Length of the requested range in days, first and last day included.
         days: i32,
-        /// Largest length allowed, both ends counted.
+        /// Longest allowed length in days.
         span_days: i32,
     },
-    /// The range ends after the last day that can be asked for.
+    /// The range ends after the last day that has figures.
     #[error("end_date is after {last}, the last day that can be asked for")]
     TooLate {
-        /// The last day that can be asked for.
+        /// The last allowed day.
         last: Day,
     },
 }
 
-/// Checks begin <= end <= `last` and end − begin < span (source: the interface's page, "begin_date and end_date").
+/// Checks that `begin` <= `end` <= `last`, and that the range is not too long for the interface. Source: WeChat's page of
+/// the interface, "begin_date and end_date".
+///
+/// # Errors
+/// The first rule that the range breaks, in the order of [`RangeError`].
 pub fn check_range(
     interface: &Interface,
     profile: DateProfile,
@@ -45,24 +49,24 @@ pub fn check_range(
     }
 }
 
-/// Splits begin…end (both included) into the fewest windows that every reading of WeChat's page accepts (the
-/// strict spans), so that each period named by a day inside begin…end is asked for exactly once.
+/// Splits a range, first and last day included, into the fewest windows that both date rules accept (those of
+/// [`DateProfile::Strict`]). Each period whose first day is in the range is in exactly one window.
 pub fn windows(interface: &Interface, begin: Day, end: Day) -> Vec<(Day, Day)> {
     let span_days = interface.span_days(DateProfile::Strict);
     let mut windows: Vec<(Day, Day)> = Vec::new();
-    let mut named = first_named(interface.granularity, begin);
-    while named <= end {
+    let mut period = first_period(interface.granularity, begin);
+    while period <= end {
         match windows.last_mut() {
-            Some((from, to)) if named.days_since(*from) < span_days => *to = named,
-            _ => windows.push((named, named)),
+            Some((from, to)) if period.days_since(*from) < span_days => *to = period,
+            _ => windows.push((period, period)),
         }
-        named = named.start_of_next(interface.granularity);
+        period = period.start_of_next(interface.granularity);
     }
     windows
 }
 
-/// The first day on or after `begin` that names a period: any day, a Monday, or a 1st.
-fn first_named(granularity: Granularity, begin: Day) -> Day {
+/// The first day on or after `begin` that starts a period: any day, a Monday, or a 1st.
+fn first_period(granularity: Granularity, begin: Day) -> Day {
     if begin.start_of(granularity) == begin { begin } else { begin.start_of_next(granularity) }
 }
 
@@ -76,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_count_and_the_span_is_the_largest_length() {
+    fn the_longest_range_counts_its_first_and_last_day() {
         let last = day("2026-11-21");
         for interface in &INTERFACES {
             for profile in [DateProfile::Lenient, DateProfile::Strict] {
@@ -93,24 +97,24 @@ mod tests {
     }
 
     #[test]
-    fn windows_name_each_period_once_and_are_legal() {
+    fn windows_hold_each_period_once_and_are_accepted() {
         let (begin, end) = (day("2025-12-30"), day("2027-03-02"));
         for interface in &INTERFACES {
             let windows = windows(interface, begin, end);
-            let mut asked = Vec::new();
+            let mut covered = Vec::new();
             for (from, to) in &windows {
                 assert_eq!(check_range(interface, DateProfile::Strict, *from, *to, end), Ok(()));
                 let days = (0..=to.days_since(*from)).map(|n| from.plus_days(n));
-                asked.extend(days.filter(|day| day.start_of(interface.granularity) == *day));
+                covered.extend(days.filter(|day| day.start_of(interface.granularity) == *day));
             }
             let all = (0..=end.days_since(begin)).map(|n| begin.plus_days(n));
-            let named: Vec<Day> = all.filter(|day| day.start_of(interface.granularity) == *day).collect();
-            assert_eq!(asked, named, "{}", interface.name);
+            let starts: Vec<Day> = all.filter(|day| day.start_of(interface.granularity) == *day).collect();
+            assert_eq!(covered, starts, "{}", interface.name);
         }
     }
 
     #[test]
-    fn a_range_without_a_first_holds_no_month() {
+    fn a_range_without_a_first_of_a_month_has_no_windows() {
         let month = Interface::by_short_name("month").unwrap();
         assert_eq!(windows(month, day("2014-12-07"), day("2014-12-08")), []);
     }

@@ -1,7 +1,7 @@
-//! The catalogue: the program's English texts and their Chinese, in files of gettext's format.
+//! The catalogue: English texts and their Chinese, in files of gettext's format.
 //!
-//! Texts of `text!` are found by their template. Whole English texts, which other processes and libraries give, are
-//! searched for what is known of them.
+//! Texts of `text!` are looked up by their template. Complete English texts, which other processes and libraries write,
+//! are matched against the templates.
 
 mod po;
 mod search;
@@ -10,21 +10,21 @@ use std::{collections::HashMap, sync::LazyLock};
 
 use crate::Lang;
 
-/// A part of the catalogue: one file.
+/// One file of the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// What the code says in `text!` and only there.
+    /// Texts of `text!`.
     Texts,
-    /// Errors, which may come as a whole English text.
+    /// Errors. They may also be translated from the complete English text.
     Errors,
-    /// Help of the command line. Not templates: braces are to be read.
+    /// The command line's help. These are not templates: braces are shown.
     Help,
-    /// What the command line's parser, the system and libraries say.
+    /// Texts of the command line's parser, of the system and of libraries.
     Foreign,
 }
 
 impl Part {
-    /// All parts.
+    /// All files of the catalogue.
     pub const ALL: [Part; 4] = [Part::Texts, Part::Errors, Part::Help, Part::Foreign];
 
     fn source(self) -> &'static str {
@@ -36,31 +36,31 @@ impl Part {
         }
     }
 
-    /// English and Chinese templates, as they stand in the file.
+    /// The English and Chinese templates, in the order of the file.
     pub fn entries(self) -> impl Iterator<Item = (String, String)> {
         po::entries(self.source())
     }
 }
 
-/// The Chinese template of each English one. Read when it is first needed.
+/// The Chinese template for each English one. Parsed on first use.
 static CHINESE: LazyLock<HashMap<String, String>> =
     LazyLock::new(|| Part::ALL.into_iter().flat_map(Part::entries).collect());
 
-/// The Chinese template of an English one.
+/// The Chinese template for an English one. None if the catalogue has no such entry.
 pub fn chinese(english: &str) -> Option<&'static str> {
     CHINESE.get(english).map(String::as_str)
 }
 
-/// An English text that came as a whole. Chinese: line by line what the catalogue knows of it; the rest, such as causes
-/// that a library gives, as it is.
+/// Translates a complete English text, line by line. Parts that the catalogue does not have, such as the error of a
+/// library, stay in English.
 pub fn translated(lang: Lang, english: &str) -> String {
     match lang {
         Lang::En => english.to_owned(),
-        Lang::Zh => search::text(english),
+        Lang::Zh => search::translate(english),
     }
 }
 
-/// The Chinese of a whole English text, or of the cause behind `place: `. None: the catalogue has nothing of it.
+/// The Chinese for a complete English text. None if the catalogue has no part of it.
 pub fn known(english: &str) -> Option<String> {
     search::known(english)
 }

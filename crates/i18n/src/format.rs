@@ -1,4 +1,4 @@
-//! Sizes, times and foreign texts as people read them.
+//! Formats sizes, times and foreign texts for people.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use crate::{Text, text};
 
-/// Longest piece of another program's answer that is shown.
+/// Longest part of another program's answer that is shown.
 const QUOTE_CHARACTERS_MAX: usize = 160;
 
-/// `0.35 ms`, `48 ms`, `1.2 s`.
+/// A short time: `350 us`, `1.4 ms`, `48 ms`, `1.2 s`.
 pub fn time(time: Duration) -> String {
     let us = time.as_micros();
     match us {
@@ -20,7 +20,7 @@ pub fn time(time: Duration) -> String {
     }
 }
 
-/// `90 s`, `12 min`, `5 h 20 min`, `63 days`.
+/// A longer time: `90 s`, `12 min`, `5 h 20 min`, `63 days`.
 pub fn span(seconds: i64) -> Text {
     let seconds = seconds.max(0);
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -32,7 +32,7 @@ pub fn span(seconds: i64) -> Text {
     }
 }
 
-/// `512 KiB`, `1.4 GiB`.
+/// A size: `512 KiB`, `1.4 GiB`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut whole, mut unit) = (bytes, 0);
@@ -48,7 +48,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// The beginning of what another program said, on one line.
+/// The beginning of another program's answer, on one line and without control characters.
 pub fn quote(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
@@ -59,7 +59,8 @@ pub fn quote(bytes: &[u8]) -> String {
     line.chars().take(QUOTE_CHARACTERS_MAX).chain(['…']).collect()
 }
 
-/// Lines of at most so many columns, broken at blanks and between Chinese characters. A longer word stays whole.
+/// Splits a text into lines of at most `columns` columns, at blanks and between Chinese characters. A longer word is not
+/// split.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for piece in pieces(text) {
@@ -72,7 +73,7 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// What is not broken: words with the blank behind them, and Chinese characters with the punctuation behind them.
+/// The parts that are not split: words with the blank after them, and Chinese characters with the punctuation after them.
 fn pieces(text: &str) -> Vec<String> {
     let (mut pieces, mut ends): (Vec<String>, bool) = (Vec::new(), true);
     for c in text.chars() {

@@ -1,6 +1,6 @@
-//! The language people read: Chinese or English.
+//! The two languages: English and Chinese.
 
-/// A language of a terminal or a page.
+/// The language of a terminal or a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Lang {
     /// English.
@@ -11,25 +11,26 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// From the values of `LC_ALL`, `LC_MESSAGES` and `LANG`, in this order: Chinese if the first that is set is.
-    pub fn of_locale<'a>(values: impl IntoIterator<Item = &'a str>) -> Lang {
+    /// The language of a locale. Expects the values of `LC_ALL`, `LC_MESSAGES` and `LANG`, in this order: the first one that
+    /// is not empty decides.
+    pub fn from_locale<'a>(values: impl IntoIterator<Item = &'a str>) -> Lang {
         match values.into_iter().find(|value| !value.is_empty()) {
             Some(value) if value.starts_with("zh") => Lang::Zh,
             _ => Lang::En,
         }
     }
 
-    /// The language with this code: `en` or `zh`.
-    pub fn of_code(code: &str) -> Option<Lang> {
+    /// The language with the code `en` or `zh`. None for another code.
+    pub fn from_code(code: &str) -> Option<Lang> {
         [Lang::En, Lang::Zh].into_iter().find(|lang| lang.code() == code)
     }
 
-    /// `en` or `zh`.
+    /// The code of the language: `en` or `zh`.
     pub fn code(self) -> &'static str {
         self.pick("en", "zh")
     }
 
-    /// The language's own name.
+    /// The name of the language, in that language.
     pub fn name(self) -> &'static str {
         self.pick("English", "中文")
     }
@@ -40,7 +41,7 @@ impl Lang {
         self.pick(Lang::Zh, Lang::En)
     }
 
-    /// The one of two values that belongs to this language. For texts use [`text!`](crate::text!).
+    /// The one of two values for this language. For texts, use [`text!`](crate::text!).
     pub fn pick<T>(self, en: T, zh: T) -> T {
         match self {
             Lang::En => en,
@@ -55,13 +56,13 @@ mod tests {
 
     #[test]
     fn the_first_locale_that_is_set_decides() {
-        assert_eq!(Lang::of_locale(["", "zh_CN.UTF-8", "en_US"]), Lang::Zh);
-        assert_eq!(Lang::of_locale(["C", "zh_CN.UTF-8"]), Lang::En);
-        assert_eq!(Lang::of_locale([]), Lang::En);
+        assert_eq!(Lang::from_locale(["", "zh_CN.UTF-8", "en_US"]), Lang::Zh);
+        assert_eq!(Lang::from_locale(["C", "zh_CN.UTF-8"]), Lang::En);
+        assert_eq!(Lang::from_locale([]), Lang::En);
     }
 
     #[test]
-    fn codes_are_read_back() {
-        assert_eq!(["en", "zh", "de"].map(Lang::of_code), [Some(Lang::En), Some(Lang::Zh), None]);
+    fn codes_are_parsed_as_they_are_written() {
+        assert_eq!(["en", "zh", "de"].map(Lang::from_code), [Some(Lang::En), Some(Lang::Zh), None]);
     }
 }

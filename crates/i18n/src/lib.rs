@@ -1,8 +1,10 @@
-//! The program's texts in English and Chinese, and how sizes and times are written.
+//! The program's texts in English and Chinese, and the format of sizes and times. Uses no other crate of this workspace.
 //!
-//! English stands in the code, in [`text!`]; Chinese stands in the catalogue, `zh/*.po`, under the English template.
+//! English is in the code, in [`text!`]. Chinese is in the catalogue, `zh/*.po`, under the English template.
 //! A test fails for a text without Chinese, for Chinese with other placeholders, and for an entry that no code uses.
-//! The program's log and its output for machines are English only.
+//! The program's log and its output for machines are in English only.
+
+#![warn(missing_docs)]
 
 pub mod catalog;
 pub mod format;

@@ -1,16 +1,16 @@
-//! Templates: text with `{name}` for each value, as `format!` writes them.
+//! Templates: texts with a placeholder `{name}` for each value, as in `format!`.
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// Text as it is shown.
+pub enum TemplatePiece {
+    /// Text that is shown unchanged.
     Literal(String),
-    /// The place of a value. Places without a name have their number.
-    Place(String),
+    /// The placeholder of a value. One without a name has its number as its name.
+    Placeholder(String),
 }
 
-/// The pieces of a template, no two of them literals side by side. How a value is formatted (`{name:?}`) is left out.
-pub fn pieces(template: &str) -> Vec<Piece> {
+/// Splits a template. Two literals never follow each other. The format of a value, such as `:?`, is ignored.
+pub fn pieces(template: &str) -> Vec<TemplatePiece> {
     let (mut pieces, mut literal, mut unnamed) = (Vec::new(), String::new(), 0);
     let mut rest = template;
     while let Some(at) = rest.find(['{', '}']) {
@@ -22,9 +22,9 @@ pub fn pieces(template: &str) -> Vec<Piece> {
             rest = behind;
         } else if let Some((place, behind)) = rest.split_once('}').filter(|_| brace == "{") {
             if !literal.is_empty() {
-                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                pieces.push(TemplatePiece::Literal(std::mem::take(&mut literal)));
             }
-            pieces.push(Piece::Place(name(place, &mut unnamed)));
+            pieces.push(TemplatePiece::Placeholder(name(place, &mut unnamed)));
             rest = behind;
         } else {
             literal += brace;
@@ -32,7 +32,7 @@ pub fn pieces(template: &str) -> Vec<Piece> {
     }
     literal += rest;
     if !literal.is_empty() {
-        pieces.push(Piece::Literal(literal));
+        pieces.push(TemplatePiece::Literal(literal));
     }
     pieces
 }
@@ -46,20 +46,20 @@ fn name(place: &str, unnamed: &mut usize) -> String {
     (*unnamed - 1).to_string()
 }
 
-/// The template with its values. A place without a value stays as it is written.
-pub fn filled(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
-    // Most texts have no value.
+/// Fills a template with values. A placeholder without a value stays unchanged.
+pub fn fill(template: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    // Most texts have no placeholder.
     if !template.contains(['{', '}']) {
         return template.to_owned();
     }
     let shown = |piece| match piece {
-        Piece::Literal(literal) => literal,
-        Piece::Place(name) => value(&name).unwrap_or_else(|| format!("{{{name}}}")),
+        TemplatePiece::Literal(literal) => literal,
+        TemplatePiece::Placeholder(name) => value(&name).unwrap_or_else(|| format!("{{{name}}}")),
     };
     pieces(template).into_iter().map(shown).collect()
 }
 
-/// Whether a template needs values. For the macro, while it compiles.
+/// Whether a template has placeholders. The macro calls it at compile time.
 pub const fn has_placeholder(template: &str) -> bool {
     let bytes = template.as_bytes();
     let mut at = 0;
@@ -79,12 +79,12 @@ pub const fn has_placeholder(template: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn literal(text: &str) -> Piece {
-        Piece::Literal(text.to_owned())
+    fn literal(text: &str) -> TemplatePiece {
+        TemplatePiece::Literal(text.to_owned())
     }
 
-    fn place(name: &str) -> Piece {
-        Piece::Place(name.to_owned())
+    fn place(name: &str) -> TemplatePiece {
+        TemplatePiece::Placeholder(name.to_owned())
     }
 
     #[test]
@@ -93,14 +93,14 @@ mod tests {
         assert_eq!(pieces("{} of {}"), [place("0"), literal(" of "), place("1")]);
         assert_eq!(pieces("{{\"a\": {value}}}"), [literal("{\"a\": "), place("value"), literal("}")]);
         assert_eq!(pieces(""), []);
-        // What no compiler takes stays as it is.
+        // Single braces, which do not compile in `format!`, are literals.
         assert_eq!(pieces("a } b { c"), [literal("a } b { c")]);
     }
 
     #[test]
     fn values_are_filled_in_by_name() {
         let value = |name: &str| (name == "a").then(|| "{b}".to_owned());
-        assert_eq!(filled("{a} {b} {{a}}", value), "{b} {b} {a}");
+        assert_eq!(fill("{a} {b} {{a}}", value), "{b} {b} {a}");
     }
 
     #[test]

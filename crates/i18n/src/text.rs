@@ -1,24 +1,24 @@
-//! A text that can be shown in each language.
+//! A text that can be shown in both languages.
 
 use std::fmt::Display;
 
 use crate::{Lang, catalog, template};
 
-/// A text with its values, which is not written in a language yet. Made by [`text!`](crate::text!).
+/// A text with its values, before a language is chosen. Made by [`text!`](crate::text!).
 ///
-/// It implements no `Display`, so that nobody is shown English by accident.
+/// It does not implement `Display`, so that English is not shown by accident.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text(Kind);
+pub struct Text(TextKind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    /// An English template, whose Chinese is found by it.
+enum TextKind {
+    /// An English template. Its Chinese is looked up in the catalogue.
     Template { english: &'static str, values: Vec<(&'static str, Text)> },
-    /// English that came as a whole, such as the error of a library.
+    /// A complete English text, such as the error of a library.
     English(String),
-    /// The same in every language.
+    /// A text that is equal in both languages.
     Plain(String),
-    /// Several, with another between each two.
+    /// Several texts with a separator between them.
     List { texts: Vec<Text>, separator: Box<Text> },
 }
 
@@ -26,47 +26,47 @@ impl Text {
     /// A template without values.
     #[doc(hidden)]
     pub const fn fixed(english: &'static str) -> Text {
-        Text(Kind::Template { english, values: Vec::new() })
+        Text(TextKind::Template { english, values: Vec::new() })
     }
 
-    /// A template with a value for each of its places.
+    /// A template with a value for each placeholder.
     #[doc(hidden)]
-    pub fn filled<const N: usize>(english: &'static str, values: [(&'static str, Text); N]) -> Text {
-        Text(Kind::Template { english, values: values.into() })
+    pub fn fill<const N: usize>(english: &'static str, values: [(&'static str, Text); N]) -> Text {
+        Text(TextKind::Template { english, values: values.into() })
     }
 
-    /// English that was made elsewhere: the error of a library, of the system, or of another msgcube. Chinese is found
-    /// for those parts of it that the catalogue has.
-    pub fn of_english(english: impl Display) -> Text {
-        Text(Kind::English(english.to_string()))
+    /// A complete English text: the error of a library, of the system or of another msgcube. In Chinese, the parts that the
+    /// catalogue has are translated.
+    pub fn from_english(english: impl Display) -> Text {
+        Text(TextKind::English(english.to_string()))
     }
 
-    /// The same in every language: a name, a path, a command.
+    /// A text that is equal in both languages: a name, a path, a command.
     pub fn plain(text: impl Into<String>) -> Text {
-        Text(Kind::Plain(text.into()))
+        Text(TextKind::Plain(text.into()))
     }
 
-    /// Several texts with a separator between each two.
+    /// Several texts with a separator between them.
     pub fn list(texts: impl IntoIterator<Item = Text>, separator: Text) -> Text {
-        Text(Kind::List { texts: texts.into_iter().collect(), separator: Box::new(separator) })
+        Text(TextKind::List { texts: texts.into_iter().collect(), separator: Box::new(separator) })
     }
 
-    /// The text as people read it.
+    /// The text in a language.
     pub fn in_lang(&self, lang: Lang) -> String {
         match &self.0 {
-            Kind::Template { english, values } => {
+            TextKind::Template { english, values } => {
                 let template = match lang {
                     Lang::En => english,
                     Lang::Zh => catalog::chinese(english).unwrap_or(english),
                 };
-                template::filled(template, |place| {
-                    let (_, value) = values.iter().find(|(name, _)| *name == place)?;
+                template::fill(template, |name| {
+                    let (_, value) = values.iter().find(|(other, _)| *other == name)?;
                     Some(value.in_lang(lang))
                 })
             }
-            Kind::English(english) => catalog::translated(lang, english),
-            Kind::Plain(text) => text.clone(),
-            Kind::List { texts, separator } => {
+            TextKind::English(english) => catalog::translated(lang, english),
+            TextKind::Plain(text) => text.clone(),
+            TextKind::List { texts, separator } => {
                 let texts: Vec<String> = texts.iter().map(|text| text.in_lang(lang)).collect();
                 texts.join(&separator.in_lang(lang))
             }
@@ -85,13 +85,13 @@ impl Text {
 }
 
 impl From<String> for Text {
-    /// The same in every language.
+    /// A text that is equal in both languages.
     fn from(text: String) -> Text {
         Text::plain(text)
     }
 }
 
-/// What a text can be filled with: whatever can be displayed, and other texts.
+/// Values of a text: everything that implements `Display`, and other texts.
 pub trait ToText {
     /// The value as a text.
     fn to_text(&self) -> Text;
@@ -115,10 +115,10 @@ impl ToText for &Text {
     }
 }
 
-/// A [`Text`]: its English template, and a value for each of its places.
+/// Makes a [`Text`] from an English template and a value for each placeholder.
 ///
-/// The compiler checks that places and values agree, and a test that the catalogue has the template. Values are written
-/// as `{name}` only; give `name = format_args!("{name:?}")` for anything else. A value may be a text itself.
+/// The compiler checks that placeholders and values agree. A test checks that the catalogue has the template. A placeholder
+/// is only `{name}`; for another format, pass `name = format_args!("{name:?}")`. A value may be a [`Text`].
 ///
 /// ```
 /// use i18n::{Lang, text};
@@ -134,15 +134,15 @@ impl ToText for &Text {
 #[macro_export]
 macro_rules! text {
     ($english:literal $(,)?) => {{
-        const { assert!(!$crate::has_placeholder($english), "a place of the text has no value") };
+        const { assert!(!$crate::has_placeholder($english), "a placeholder of the text has no value") };
         $crate::Text::fixed($english)
     }};
     ($english:literal, $($name:ident $(= $value:expr)?),+ $(,)?) => {{
-        // Checks places and values. In `concat!` they are not taken from the variables around.
+        // Checks placeholders and values. `concat!` prevents that a placeholder is taken from a local variable.
         if false {
             let _ = ::std::format_args!(::std::concat!($english), $($name = ""),+);
         }
-        $crate::Text::filled(
+        $crate::Text::fill(
             $english,
             [$((::std::stringify!($name), $crate::ToText::to_text(&$crate::text!(@value $name $(= $value)?)))),+],
         )

@@ -1,5 +1,5 @@
-//! `msgcube account`, `msgcube key` and `msgcube reload`: accounts, keys and settings of a running server, by its own
-//! interface.
+//! `msgcube account`, `msgcube key` and `msgcube reload`: change accounts, API keys and settings of a running server
+//! through its admin API.
 
 mod account;
 mod connection;
@@ -11,13 +11,13 @@ use std::{io::Write, path::Path};
 pub use account::AccountCommand;
 use clap::Args;
 pub use connection::{
-    AdminError, ConfiguredServer, Connection, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
+    AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
 };
 use i18n::Lang;
 pub use key::KeyCommand;
 use serde_json::Value;
 
-/// `msgcube account`
+/// Arguments of `msgcube account`.
 #[derive(Args, Debug)]
 pub struct AccountArgs {
     #[command(flatten)]
@@ -26,7 +26,7 @@ pub struct AccountArgs {
     command: AccountCommand,
 }
 
-/// `msgcube key`
+/// Arguments of `msgcube key`.
 #[derive(Args, Debug)]
 pub struct KeyArgs {
     #[command(flatten)]
@@ -35,61 +35,61 @@ pub struct KeyArgs {
     command: KeyCommand,
 }
 
-/// `msgcube reload`
+/// Arguments of `msgcube reload`.
 #[derive(Args, Debug)]
 pub struct ReloadArgs {
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Looks up the server and the key in a configuration file.
-pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
+/// Reads the server's address and the admin key from a configuration file. The error is a sentence.
+pub type ServerConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<ConfiguredServer, String> + Sync);
 
-/// What is asked of a server.
-enum Asked {
+/// A command for a running server.
+enum AdminCommand {
     Account(AccountCommand),
     Key(KeyCommand),
     Reload,
 }
 
-impl Asked {
-    async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
+impl AdminCommand {
+    async fn run(&self, server: &AdminConnection, lang: Lang) -> Result<Value, AdminError> {
         match self {
-            Asked::Account(command) => command.run(server, lang).await,
-            Asked::Key(command) => command.run(server).await,
-            Asked::Reload => reload::run(server).await,
+            AdminCommand::Account(command) => command.run(server, lang).await,
+            AdminCommand::Key(command) => command.run(server).await,
+            AdminCommand::Reload => reload::run(server).await,
         }
     }
 
-    fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
+    fn answer_text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
-            Asked::Account(command) => command.text(answer, lang, columns),
-            Asked::Key(command) => command.text(answer, lang, columns),
-            Asked::Reload => reload::shown(answer, lang),
+            AdminCommand::Account(command) => command.answer_text(answer, lang, columns),
+            AdminCommand::Key(command) => command.answer_text(answer, lang, columns),
+            AdminCommand::Reload => reload::answer_text(answer, lang),
         }
     }
 }
 
-/// Runs `msgcube account`; `columns`: of the terminal.
+/// Runs `msgcube account`. `columns` is the width of the terminal.
 pub async fn account(
     args: AccountArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Account(args.command), lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Account(args.command), lang, columns, read_config, out).await
 }
 
-/// Runs `msgcube key`; `columns`: of the terminal.
+/// Runs `msgcube key`. `columns` is the width of the terminal.
 pub async fn key(
     args: KeyArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Key(args.command), lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Key(args.command), lang, columns, read_config, out).await
 }
 
 /// Runs `msgcube reload`.
@@ -97,43 +97,43 @@ pub async fn reload(
     args: ReloadArgs,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, Asked::Reload, lang, columns, read_config, out).await
+    run(&args.server, AdminCommand::Reload, lang, columns, read_config, out).await
 }
 
 async fn run(
     server: &ServerArgs,
-    asked: Asked,
+    command: AdminCommand,
     lang: Lang,
     columns: usize,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    let answer = asked.run(&Connection::new(server, read_config)?, lang).await?;
-    let text = if server.json { answer.to_string() } else { asked.text(&answer, lang, columns) };
+    let answer = command.run(&AdminConnection::new(server, read_config)?, lang).await?;
+    let text = if server.json { answer.to_string() } else { command.answer_text(&answer, lang, columns) };
     Ok(writeln!(out, "{text}")?)
 }
 
-/// A text of an answer; nothing if it is not there.
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+/// A text field of an answer; empty if it is missing.
+fn text_field<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
 }
 
-/// The texts of a list, behind one another.
-fn joined(value: &Value) -> String {
+/// The texts of a list, separated by commas.
+fn join_texts(value: &Value) -> String {
     let texts = value.as_array().into_iter().flatten().filter_map(Value::as_str);
     texts.collect::<Vec<_>>().join(", ")
 }
 
-/// A moment as the server writes it, `2026-11-01T05:00:00+08:00`, for people: Beijing time to the minute.
-fn moment(text: &str) -> String {
+/// Turns a time as the server writes it, `2026-11-01T05:00:00+08:00`, into Beijing time to the minute.
+fn short_time(text: &str) -> String {
     let minute = text.get(..16).filter(|_| text.ends_with("+08:00"));
     minute.map_or_else(|| text.to_owned(), |minute| minute.replacen('T', " ", 1))
 }
 
-fn list<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+fn list_field<'a>(answer: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     answer[name].as_array().into_iter().flatten()
 }
 
@@ -164,10 +164,10 @@ mod tests {
         let account =
             json!({ "appid": long, "original_id": name, "platforms": [platform], "coverage": coverage });
         for lang in [Lang::En, Lang::Zh] {
-            let listed = KeyCommand::List.text(&keys, lang, COLUMNS);
+            let listed = KeyCommand::List.answer_text(&keys, lang, COLUMNS);
             fits(&listed);
-            fits(&AccountCommand::List.text(&accounts, lang, COLUMNS));
-            fits(&AccountCommand::Show { appid: long.clone() }.text(&account, lang, COLUMNS));
+            fits(&AccountCommand::List.answer_text(&accounts, lang, COLUMNS));
+            fits(&AccountCommand::Show { appid: long.clone() }.answer_text(&account, lang, COLUMNS));
         }
     }
 
@@ -177,9 +177,9 @@ mod tests {
             "id": "0123456789abcdef", "name": "grafana", "scopes": ["read"],
             "created": "2026-11-01T05:00:59+08:00", "expires": "2027-11-02T05:00:00+08:00", "expired": true,
         }] });
-        let text = KeyCommand::List.text(&keys, Lang::En, COLUMNS);
+        let text = KeyCommand::List.answer_text(&keys, Lang::En, COLUMNS);
         let line = text.lines().find(|line| line.contains("grafana")).unwrap();
         assert!(line.contains("0123456789abcdef") && line.contains("2026-11-01 05:00"), "{text}");
-        assert_eq!(moment("2026-11-01T05:00:59Z"), "2026-11-01T05:00:59Z");
+        assert_eq!(short_time("2026-11-01T05:00:59Z"), "2026-11-01T05:00:59Z");
     }
 }

@@ -18,7 +18,7 @@ use storage::{
 };
 
 use crate::{
-    admin::{AdminError, Connection, ReadConfig, ServerArgs},
+    admin::{AdminConnection, AdminError, ServerArgs, ServerConfigReader},
     progress::bytes_bar,
 };
 
@@ -69,10 +69,10 @@ impl BackupCommandError {
 pub async fn run(
     args: BackupArgs,
     lang: Lang,
-    read_config: ReadConfig<'_>,
+    read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), BackupCommandError> {
-    let server = Connection::new(&args.server, read_config)?;
+    let server = AdminConnection::new(&args.server, read_config)?;
     let bar = bytes_bar(text!("checking earlier parts").in_lang(lang));
     let mut folder = tokio::task::block_in_place(|| {
         BackupFolder::open(&args.folder, Arc::new(RealDisk), &|done| bar.set_position(done))
@@ -94,7 +94,7 @@ pub async fn run(
 }
 
 async fn receive(
-    server: &Connection,
+    server: &AdminConnection,
     mib_per_second: u32,
     folder: &mut BackupFolder,
     bar: &ProgressBar,

@@ -1,7 +1,8 @@
-//! `msgcube conformance`: asks any server that claims to be this interface what WeChat is known to answer, and shows where
-//! it agrees. What is shown is always a record of the answers, without secrets, whether it was made now or sent in.
+//! `msgcube conformance`: checks whether a server answers as WeChat does. The answers go into a record without secrets;
+//! the report is always made from a record, a new one or one from a file.
 
 pub mod case;
+mod case_run;
 pub mod complaint;
 mod describe;
 mod error;
@@ -15,7 +16,6 @@ pub mod request;
 pub mod rows;
 mod run;
 pub mod template;
-mod walk;
 
 use std::{
     io::Write,
@@ -28,27 +28,31 @@ use i18n::text;
 use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
-use self::{case::Case, kit::Group, live::Live, record::Record, report::Report, run::Plan, walk::WhyNot};
+use self::{
+    case::Case, case_run::SkipReason, kit::CaseGroup, live::LiveServer, record::AnswerRecord,
+    report::ConformanceReport, run::Plan,
+};
 use crate::{
-    doctor::Around,
+    doctor::RunContext,
     output,
     query::{CredentialArgs, Credentials, ReadAccount},
 };
 use i18n::Lang;
 
-/// The exit status if something differs.
+/// Exit status if an answer differs.
 pub const STATUS_DIFFERS: u8 = 3;
 const PAUSE_MS_MAX: u64 = 60_000;
 
-/// The command line of `msgcube conformance`.
+/// Arguments of `msgcube conformance`.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-It reads figures of one account and changes nothing but the day's quota. Its token comes from stable_token in the mode that takes it from
-nobody, or is given; only with --disturb it also asks GET /cgi-bin/token and force_refresh, which end tokens of others.
+It reads figures of one account and uses some of the day's quota. Its token comes from stable_token in normal mode, which
+invalidates no token, or is given. Only with --disturb it also calls GET /cgi-bin/token and force_refresh, which invalidate
+tokens of others.
 Dates are counted from today in Beijing. A record holds no secret, no token, no appid and, unless --keep-figures is given,
-no numbers of users and messages: it can be sent in.
-Status 0: all that is documented or seen agrees; 3: something of it differs or could not be seen; 1: it could not be asked.")]
+no numbers of users and messages: it can be shared.
+Status 0: all documented and seen behaviour agrees; 3: some of it differs or could not be tested; 1: asking failed.")]
 pub struct ConformanceArgs {
     /// The server to ask, such as https://api.weixin.qq.com; by default that of --config
     #[arg(long, value_name = "URL", value_parser = parse_base)]
@@ -56,10 +60,10 @@ pub struct ConformanceArgs {
     /// Account and secret
     #[command(flatten)]
     credentials: CredentialArgs,
-    /// Also ask what ends tokens that others use
+    /// Also run the cases that invalidate tokens of others
     #[arg(long)]
     disturb: bool,
-    /// Let what is only assumed decide the exit status, too
+    /// Let assumed expectations decide the exit status, too
     #[arg(long)]
     strict: bool,
     /// Milliseconds between calls; by default 250, and 0 on this machine or in a private network
@@ -68,10 +72,10 @@ pub struct ConformanceArgs {
     /// Trust the authorities in this file (PEM), too
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Write what was asked and answered to this file
+    /// Write the requests and answers to this file
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Leave the real numbers of users and messages in the record
+    /// Keep the real numbers of users and messages in the record
     #[arg(long, requires = "record")]
     keep_figures: bool,
     /// Judge a record; no server is asked
@@ -89,36 +93,36 @@ fn parse_base(text: &str) -> Result<Address, String> {
     Address::parse_base(text)
 }
 
-/// Asks or reads, and shows; whether the server is the interface.
+/// Asks a server or reads a record, and prints the report. Returns whether the answers agree with the interface.
 pub async fn run(
     args: ConformanceArgs,
-    around: Around,
+    context: RunContext,
     read_account: ReadAccount<'_>,
     out: &mut dyn Write,
 ) -> Result<bool, ConformanceError> {
     let groups = kit::groups()?;
     let (record, asked) = if let Some(path) = &args.replay {
-        (read(path, &groups, around.lang)?, None)
+        (read(path, &groups, context.lang)?, None)
     } else {
-        let (record, asked) = ask(&args, &around, &groups, read_account).await?;
+        let (record, asked) = ask(&args, &context, &groups, read_account).await?;
         (record, Some(asked))
     };
     let why_missing = |case: &Case| match &asked {
-        Some(asked) => asked.plan.leaves_out(case).unwrap_or(WhyNot::BrokenOff),
-        None => WhyNot::NotRecorded,
+        Some(asked) => asked.plan.leaves_out(case).unwrap_or(SkipReason::BrokenOff),
+        None => SkipReason::NotRecorded,
     };
-    let walks = record.judged(&groups, why_missing).await;
-    let report = Report {
+    let results = record.judge(&groups, why_missing).await;
+    let report = ConformanceReport {
         server: asked.as_ref().map_or_else(|| record.server.clone(), |asked| asked.target.to_string()),
         day: record.day,
         groups: &groups,
-        walks,
+        results,
         is_strict: args.strict,
     };
     let text = match (args.json, args.markdown) {
         (true, _) => report.json() + "\n",
-        (_, true) => report.markdown(around.lang),
-        _ => report.text(around.lang, around.colours, around.columns),
+        (_, true) => report.markdown(context.lang),
+        _ => report.text(context.lang, context.colours, context.columns),
     };
     out.write_all(text.as_bytes())?;
     match asked.and_then(|asked| asked.broken_off) {
@@ -136,37 +140,37 @@ struct AskedServer {
 
 async fn ask(
     args: &ConformanceArgs,
-    around: &Around,
-    groups: &[Group],
+    context: &RunContext,
+    groups: &[CaseGroup],
     read_account: ReadAccount<'_>,
-) -> Result<(Record, AskedServer), ConformanceError> {
+) -> Result<(AnswerRecord, AskedServer), ConformanceError> {
     let (credentials, base) = Credentials::find(&args.credentials, read_account)?;
     let target = match (&args.target, base) {
         (Some(target), _) => target.clone(),
         (None, Some(base)) => parse_base(&base).map_err(ConformanceError::Target)?,
         (None, None) => return Err(ConformanceError::NoTarget),
     };
-    // What cannot be written is said before anything is asked.
-    args.record.as_deref().map(record::beside).transpose()?;
+    // If the record cannot be written, fail before the first request.
+    args.record.as_deref().map(record::temporary_file_for).transpose()?;
     let pause = args.pause_ms.map(Duration::from_millis);
-    let mut live = Live::new(target, args.ca.as_deref(), pause, around.clock.clone())?;
+    let mut live = LiveServer::new(target, args.ca.as_deref(), pause, context.clock.clone())?;
     let plan = Plan { disturb: args.disturb, has_secret: matches!(credentials, Credentials::Account { .. }) };
-    let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, around).await?;
+    let (record, broken_off) = run::ask(&mut live, &credentials, plan, groups, context).await?;
     if let Some(path) = &args.record {
-        record.clone().for_others(args.keep_figures).write(path)?;
-        let written = text!("written; read it before you send it in").in_lang(around.lang);
-        output::note(format_args!("{}: {written}", path.display()));
+        record.clone().for_sharing(args.keep_figures).write(path)?;
+        let written = text!("written; read it before you send it in").in_lang(context.lang);
+        output::print_note(format_args!("{}: {written}", path.display()));
     }
     Ok((record, AskedServer { target: live.address().clone(), plan, broken_off }))
 }
 
-/// A record of another version may have cases that this one does not know.
-fn read(path: &Path, groups: &[Group], lang: Lang) -> Result<Record, ConformanceError> {
-    let record = Record::read(path)?;
-    let unknown = record.unknown(groups).count();
+/// Reads a record. A record of another version may have cases that this version does not know.
+fn read(path: &Path, groups: &[CaseGroup], lang: Lang) -> Result<AnswerRecord, ConformanceError> {
+    let record = AnswerRecord::read(path)?;
+    let unknown = record.unknown_cases(groups).count();
     if unknown > 0 {
         let kit = &record.kit;
-        output::note(
+        output::print_note(
             text!(
                 "{unknown} cases of the record (of version {kit}) are not known to this version",
                 unknown,

@@ -1,5 +1,5 @@
-//! `msgcube demo`: a year that could have been, what it prints, and its arguments. Nothing here does I/O or reads
-//! the clock; serving and feeding the year through the intake is the program's business.
+//! `msgcube demo`: generates a year of messages, prints figures, and serves them. Only `run` does I/O and reads the
+//! clock.
 
 mod account;
 mod announce;
@@ -13,11 +13,11 @@ mod year;
 use std::{net::SocketAddr, path::PathBuf};
 
 pub use account::DemoAccount;
-pub use announce::{AccountReport, Scene, all_figures, announcement};
+pub use announce::{AccountReport, AnnouncementContext, all_figures, announcement};
 pub use run::run;
 pub use year::{Year, year};
 
-/// What `msgcube demo` takes.
+/// Arguments of `msgcube demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct DemoArgs {
     /// The same seed gives the same accounts and, at the same moment, the same messages
@@ -58,13 +58,13 @@ mod tests {
     use super::*;
 
     #[derive(clap::Parser)]
-    struct Cli {
+    struct DemoCommandLine {
         #[command(flatten)]
         demo: DemoArgs,
     }
 
     fn parse(line: &str) -> Option<DemoArgs> {
-        Cli::try_parse_from(line.split(' ')).ok().map(|cli| cli.demo)
+        DemoCommandLine::try_parse_from(line.split(' ')).ok().map(|cli| cli.demo)
     }
 
     #[test]

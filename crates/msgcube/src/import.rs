@@ -1,5 +1,5 @@
-//! `msgcube import`: sends exports (lines of JSON or XML callbacks, plain, gzip or zstd) to a server in bounded chunks,
-//! and goes on where an earlier run broke off. Exit status: 0; 1 broken off; 3 done, but lines were rejected.
+//! `msgcube import`: sends exports (JSON lines or XML callbacks; plain, gzip or zstd) to a server in bounded chunks, and
+//! continues where an earlier run stopped. Exit status: 0 done; 1 stopped; 3 done, but lines were rejected.
 
 mod error;
 mod lines;
@@ -19,36 +19,36 @@ use clap::Args;
 use datacube::Day;
 use i18n::text;
 use indicatif::{ProgressBar, ProgressStyle};
-use msgcube_client::Secret;
+use msgcube_client::SecretString;
 use tokio::sync::mpsc;
 
 pub use self::{
     error::{ImportError, UploadError},
-    summary::{ImportSummary, LineError, Totals},
-    target::ReadConfig,
+    summary::{ImportSummary, LineCounts, RejectedLine},
+    target::ImportConfigReader,
 };
 use self::{
     lines::Chunk,
     progress_file::{Progress, Target},
     target::Destination,
-    upload::{BulkAnswer, Patience, Upload},
+    upload::{BulkAnswer, RetryPolicy, Upload},
 };
 use crate::output;
 use i18n::Lang;
 
-/// Rejected lines shown on stderr; the rest is only counted.
+/// Rejected lines shown on standard error; the rest is only counted.
 const SHOWN_ERRORS_MAX: usize = 20;
 
-/// The command line of `msgcube import`.
+/// Arguments of `msgcube import`.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
-    /// Files of WeChat's callbacks: JSON, one a line, or XML; gzip and zstd are unpacked; - is stdin
+    /// Files with WeChat's callbacks: JSON, one per line, or XML; gzip and zstd are decompressed; - is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The server's configuration: its address, its admin key and its account are used
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
     /// The account the messages belong to; needed if the configuration has several
@@ -56,14 +56,14 @@ pub struct ImportArgs {
     pub appid: Option<String>,
     /// The server's admin key. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
     #[arg(long, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<Secret>,
+    pub admin_key: Option<SecretString>,
     /// File with the server's admin key
     #[arg(long, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
     /// Claim that these days are complete once everything is imported, such as 2025-01-01..2025-12-31
     #[arg(long, value_name = "FROM..TO")]
     pub covers: Option<Covers>,
-    /// How long a failing request is repeated, in seconds
+    /// How long a failing request is retried, in seconds
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub retry_for_s: u64,
     /// Print the totals as JSON
@@ -92,32 +92,35 @@ impl FromStr for Covers {
     }
 }
 
-/// Imports all files and writes the totals to `out`; notes and rejected lines go to stderr.
+/// Imports all files and writes the totals to `out`. Notes and rejected lines go to standard error.
 ///
 /// # Errors
-/// See [`ImportError`]. What was sent before stays and is not sent again by the next run.
+/// See [`ImportError`]. Lines sent before the error stay, and the next run does not send them again.
 pub async fn run(
     args: ImportArgs,
     lang: Lang,
-    read_config: ReadConfig<'_>,
+    read_config: ImportConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<ImportSummary, ImportError> {
-    let patience =
-        Patience { first_pause: Duration::from_millis(500), total: Duration::from_secs(args.retry_for_s) };
+    let retry_policy =
+        RetryPolicy { first_pause: Duration::from_millis(500), total: Duration::from_secs(args.retry_for_s) };
     let destination = Destination::find(&args, read_config)?;
-    let upload = Upload::new(&destination, patience)?;
+    let upload = Upload::new(&destination, retry_policy)?;
     target::check_files(&args.files)?;
     let summary = ImportSummary::default();
     let mut import = Import { args: &args, destination, lang, upload, summary };
     for path in &args.files {
-        import.file(path).await?;
+        import.import_file(path).await?;
     }
-    import.claim().await?;
-    // Only now: a run that breaks off at the second file does not send the first one again.
+    import.claim_coverage().await?;
+    // Only at the end: if a later file fails, the next run must not send the earlier files again.
     args.files.iter().for_each(|path| progress_file::remove(path));
     let summary = import.summary;
-    let text =
-        if args.json { serde_json::to_string(&summary)? } else { summary.text(args.covers.is_some(), lang) };
+    let text = if args.json {
+        serde_json::to_string(&summary)?
+    } else {
+        summary.summary_text(args.covers.is_some(), lang)
+    };
     writeln!(out, "{text}")?;
     Ok(summary)
 }
@@ -130,51 +133,57 @@ struct Import<'a> {
     summary: ImportSummary,
 }
 
-/// Where a file stands.
-struct FileState {
-    /// None for stdin, which cannot be continued.
+/// How far a file has been imported.
+struct FileProgress {
+    /// None for standard input, which cannot be resumed.
     target: Option<Target>,
     lines_done: u64,
-    totals: Totals,
+    totals: LineCounts,
     bar: ProgressBar,
 }
 
 impl Import<'_> {
-    async fn file(&mut self, path: &Path) -> Result<(), ImportError> {
-        let mut state = self.begin(path)?;
+    async fn import_file(&mut self, path: &Path) -> Result<(), ImportError> {
+        let mut state = self.open_progress(path)?;
         let mut chunks = read_ahead(path, state.lines_done);
         while let Some(chunk) = chunks.recv().await {
             let line = state.lines_done;
             let chunk = chunk.map_err(|source| ImportError::Read { path: path.to_owned(), line, source })?;
-            self.chunk(path, &mut state, chunk).await?;
+            self.send_chunk(path, &mut state, chunk).await?;
         }
         state.bar.finish_and_clear();
         self.summary.totals.add(state.totals);
         Ok(())
     }
 
-    fn begin(&self, path: &Path) -> Result<FileState, ImportError> {
+    fn open_progress(&self, path: &Path) -> Result<FileProgress, ImportError> {
         let unreadable = |source| ImportError::Read { path: path.to_owned(), line: 0, source };
         let stdin = path.as_os_str() == "-";
         let target =
             || Target::of(path, &self.destination.server, &self.destination.appid).map_err(unreadable);
         let target = if stdin { None } else { Some(target()?) };
         let bar = progress_bar(target.as_ref().map(|target| target.size_bytes));
-        let kept = target.as_ref().and_then(|target| progress_file::load(path, target));
-        let (lines_done, totals) = kept.map_or_else(Default::default, |kept| (kept.lines_done, kept.totals));
+        let saved = target.as_ref().and_then(|target| progress_file::load(path, target));
+        let (lines_done, totals) =
+            saved.map_or_else(Default::default, |saved| (saved.lines_done, saved.totals));
         if lines_done > 0 {
-            output::note(self.resumed_note(path, lines_done));
+            output::print_note(self.resumed_note(path, lines_done));
         }
-        Ok(FileState { target, lines_done, totals, bar })
+        Ok(FileProgress { target, lines_done, totals, bar })
     }
 
     fn resumed_note(&self, path: &Path, lines_done: u64) -> String {
         let (path, line) = (path.display(), lines_done + 1);
-        text!("{path}: going on at line {line}, where an earlier import broke off.", path, line)
+        text!("{path}: continuing at line {line}, where an earlier import stopped.", path, line)
             .in_lang(self.lang)
     }
 
-    async fn chunk(&mut self, path: &Path, state: &mut FileState, chunk: Chunk) -> Result<(), ImportError> {
+    async fn send_chunk(
+        &mut self,
+        path: &Path,
+        state: &mut FileProgress,
+        chunk: Chunk,
+    ) -> Result<(), ImportError> {
         let mut chunk = chunk;
         let sent = self.upload.send(std::mem::take(&mut chunk.body).into()).await;
         let line = state.lines_done;
@@ -183,36 +192,38 @@ impl Import<'_> {
         state.totals.add(answer.totals);
         state.totals.rejected += chunk.bad.len() as u64;
         state.lines_done = chunk.lines_done;
-        self.report(path, &state.bar, file_errors(path, &chunk, answer));
+        self.report_rejected(path, &state.bar, rejected_lines(path, &chunk, answer));
         state.bar.set_position(chunk.file_bytes);
-        self.keep(path, state);
+        self.save_progress(path, state);
         Ok(())
     }
 
-    fn report(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<LineError>) {
+    fn report_rejected(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<RejectedLine>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
                 let why = i18n::translated(self.lang, &error.error);
-                bar.suspend(|| output::note(format_args!("{}:{}: {why}", path.display(), error.line)));
+                bar.suspend(|| output::print_note(format_args!("{}:{}: {why}", path.display(), error.line)));
             }
             self.summary.push_error(error);
         }
     }
 
-    /// A folder that cannot be written to makes the import no less right, only not resumable: said once.
-    fn keep(&self, path: &Path, state: &mut FileState) {
+    /// Saves the progress. If the folder cannot be written, the import goes on without: it cannot be resumed then. This is
+    /// reported once.
+    fn save_progress(&self, path: &Path, state: &mut FileProgress) {
         let Some(target) = state.target.clone() else { return };
         let progress = Progress { target, lines_done: state.lines_done, totals: state.totals };
         if let Err(error) = progress_file::save(path, &progress) {
             state.target = None;
-            let place = progress_file::place(path);
-            let note = text!("progress cannot be kept").in_lang(self.lang);
-            state.bar.suspend(|| output::note(format_args!("{}: {note}: {error}", place.display())));
+            let place = progress_file::progress_path(path);
+            let note = text!("progress cannot be saved").in_lang(self.lang);
+            state.bar.suspend(|| output::print_note(format_args!("{}: {note}: {error}", place.display())));
         }
     }
 
-    /// The last request: whoever claims coverage says that nothing is missing, so rejected lines forbid it.
-    async fn claim(&mut self) -> Result<(), ImportError> {
+    /// Claims the coverage, as the last request. A claim says that nothing is missing, so it is left out if a line was
+    /// rejected.
+    async fn claim_coverage(&mut self) -> Result<(), ImportError> {
         if let (Some(covers), 0) = (self.args.covers, self.summary.totals.rejected) {
             let answer = self.upload.claim((covers.from, covers.to)).await?;
             self.summary.repeated_requests += answer.repeats;
@@ -222,26 +233,26 @@ impl Import<'_> {
     }
 }
 
-/// The rejected lines under their numbers in the file, in order.
-fn file_errors(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<LineError> {
+/// The rejected lines with their line numbers in the file, in order.
+fn rejected_lines(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<RejectedLine> {
     let file = path.display().to_string();
-    let error = |line, error| LineError { file: file.clone(), line, error };
+    let error = |line, error| RejectedLine { file: file.clone(), line, error };
     let refused = answer.errors.into_iter().map(|one| error(chunk.file_line(one.line), one.error));
     let bad = chunk.bad.iter().map(|(line, why)| error(*line, (*why).to_owned()));
-    let mut errors: Vec<LineError> = refused.chain(bad).collect();
+    let mut errors: Vec<RejectedLine> = refused.chain(bad).collect();
     errors.sort_by_key(|error| error.line);
     errors
 }
 
-/// Reads on a thread of its own, two chunks ahead at most. Not the runtime's: that would wait for a silent stdin
-/// when the program wants to end.
+/// Reads on its own thread, at most two chunks ahead. A thread of the runtime would keep the program from ending while
+/// standard input is silent.
 fn read_ahead(path: &Path, lines_done: u64) -> mpsc::Receiver<io::Result<Chunk>> {
     let (sender, receiver) = mpsc::channel(1);
     let failed = sender.clone();
     let path = path.to_owned();
     let spawned = std::thread::Builder::new().name("import-reader".into()).spawn(move || {
         if let Err(error) = read(&path, lines_done, &sender) {
-            // Nobody listens any more if the import has failed elsewhere.
+            // The receiver is gone if the import has failed elsewhere.
             let _ = sender.blocking_send(Err(error));
         }
     });

@@ -1,4 +1,4 @@
-//! The program: a folder for each command.
+//! The program `msgcube`: a module for each command.
 
 pub mod admin;
 pub mod args;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use msgcube::args;
 
-/// Callbacks are many small allocations on several threads, which the system's allocator is slow at.
+/// A callback makes many small allocations on several threads. The system's allocator is slow at that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

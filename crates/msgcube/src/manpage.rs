@@ -1,4 +1,4 @@
-//! Shell completions and manual pages, both made from the command line's own description.
+//! Shell completions and manual pages, both generated from the definition of the command line.
 
 use std::{
     io::{self, Write},
@@ -10,21 +10,21 @@ use clap_complete::Shell;
 use i18n::Lang;
 use i18n::text;
 
-/// What `msgcube completions` takes.
+/// Arguments of `msgcube completions`.
 #[derive(Args)]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
 }
 
-/// What `msgcube man` takes.
+/// Arguments of `msgcube man`.
 #[derive(Args)]
 pub struct ManArgs {
     /// The folder to write them to
     pub dir: PathBuf,
 }
 
-/// Why they were not written.
+/// A manual page cannot be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}")]
 pub struct ManError {
@@ -34,7 +34,7 @@ pub struct ManError {
 
 /// Prints the script that completes commands and options.
 pub fn completions(args: &CompletionsArgs, mut command: Command, out: &mut impl Write) -> io::Result<()> {
-    // By way of memory: the generator itself stops the program when a reader has gone.
+    // Generate into memory first: the generator panics when the reader closes the pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "msgcube", &mut script);
     out.write_all(&script)
@@ -50,7 +50,7 @@ pub fn man(args: &ManArgs, command: Command, lang: Lang, out: &mut impl Write) -
     writeln!(out, "{text}: man -l {}", page.display()).map_err(error)
 }
 
-/// `man` takes a name without a slash for a title.
+/// With a slash: `man` would take a name without one for a page title.
 fn first_page(dir: &Path) -> PathBuf {
     std::path::absolute(dir).unwrap_or(dir.to_owned()).join("msgcube.1")
 }

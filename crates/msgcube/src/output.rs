@@ -1,5 +1,5 @@
-//! Standard output and standard error as commands write to them. A reader that has seen enough, such as `head`, is no error: what a command does
-//! goes on unseen, to its end and with its status. Control characters in what others said do not reach the terminal.
+//! Standard output and standard error of the commands. A closed pipe (such as with `head`) is not an error: the command
+//! runs to its end and keeps its exit status. Control characters from foreign texts do not reach the terminal.
 
 use std::{
     borrow::Cow,
@@ -7,7 +7,7 @@ use std::{
     io::{self, ErrorKind, IsTerminal as _, Stdout, Write},
 };
 
-/// What reports are coloured with, and what ends it. No other control sequence reaches a terminal.
+/// Parameters of the colour sequences that reports use; `0` ends a colour. No other control sequence reaches a terminal.
 const COLOURS: [&str; 8] = ["1", "2", "31", "32", "33", "36", "1;31", "0"];
 
 /// Standard output.
@@ -22,21 +22,21 @@ impl Default for Screen {
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        or_unseen(self.0.write_all(&shown(bytes)), ()).map(|()| bytes.len())
+        ignore_broken_pipe(self.0.write_all(&escaped_bytes(bytes))).map(|()| bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        or_unseen(self.0.flush(), ())
+        ignore_broken_pipe(self.0.flush())
     }
 }
 
-/// A line on standard error.
-pub fn note(text: impl Display) {
-    // Nobody is left to tell if this fails, too.
+/// Prints a line on standard error.
+pub fn print_note(text: impl Display) {
+    // If this fails, there is no other place to report it.
     let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
 }
 
-/// Asks on a terminal and waits for the answer. Where nobody can be asked, nobody agrees.
+/// Asks a yes-or-no question on the terminal. Without a terminal the answer is no.
 pub fn agrees(question: &str) -> bool {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return false;
@@ -50,8 +50,8 @@ fn is_yes(answer: &str) -> bool {
     ["y", "yes", "是"].contains(&answer.trim().to_lowercase().as_str())
 }
 
-/// A text of others as it may be shown: control characters, and those that turn the direction of writing, are written
-/// as JSON writes them, `\u001b`. Line breaks and tabs stay.
+/// Makes a foreign text safe to show. Control characters and characters that change the writing direction become JSON
+/// escapes such as `\u001b`. Line breaks and tabs stay.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -59,10 +59,10 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(text.len() + 16);
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
-        // A line break of CSV and of HTTP.
+        // CR LF is a line break of CSV and HTTP.
         let ends_line = c == '\r' && characters.peek() == Some(&'\n');
         if is_unsafe(c) && !ends_line {
-            // All of them lie below U+10000. Writing to a String cannot fail.
+            // All of them are below U+10000. Writing to a String cannot fail.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
@@ -71,12 +71,12 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The same for a cell of a table, where line breaks and tabs would break the lines.
+/// Makes a foreign text safe for a cell of a table. Line breaks and tabs are escaped, too.
 pub fn escaped_cell(text: &str) -> String {
     escaped(text).replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t")
 }
 
-/// A text of others in a colour.
+/// A foreign text, made safe, in a colour.
 pub fn painted(colour: &str, text: &str) -> String {
     format!("\x1b[{colour}m{}\x1b[0m", escaped(text))
 }
@@ -87,10 +87,10 @@ fn is_unsafe(c: char) -> bool {
     turns || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && !matches!(c, '\n' | '\t'))
 }
 
-/// The bytes of a whole text as they go to the terminal. JSON stays the same JSON: in it such characters stand in
-/// strings only.
-fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let Ok(text) = std::str::from_utf8(bytes) else { return Cow::Owned(shown_lossy(bytes)) };
+/// Escapes the bytes of a text for the terminal. JSON keeps its meaning, because such characters occur only in its
+/// strings.
+fn escaped_bytes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Cow::Owned(escaped_lossy(bytes)) };
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(bytes);
     }
@@ -109,19 +109,19 @@ fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(shown.into_bytes())
 }
 
-/// Where a piece is no text, such as half of a character at its end, it stays as it is.
-fn shown_lossy(bytes: &[u8]) -> Vec<u8> {
+/// Escapes the parts that are UTF-8. The rest, such as half of a character at the end, stays.
+fn escaped_lossy(bytes: &[u8]) -> Vec<u8> {
     let chunks = bytes.utf8_chunks();
     chunks
-        .flat_map(|chunk| [shown(chunk.valid().as_bytes()).into_owned(), chunk.invalid().to_vec()])
+        .flat_map(|chunk| [escaped_bytes(chunk.valid().as_bytes()).into_owned(), chunk.invalid().to_vec()])
         .flatten()
         .collect()
 }
 
-fn or_unseen<T>(done: io::Result<T>, unseen: T) -> io::Result<T> {
-    match done {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(unseen),
-        done => done,
+fn ignore_broken_pipe(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     fn seen(text: &str) -> String {
-        String::from_utf8(shown(text.as_bytes()).into_owned()).unwrap()
+        String::from_utf8(escaped_bytes(text.as_bytes()).into_owned()).unwrap()
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
         let text = "x\x1b公";
         let bytes = text.as_bytes();
         for cut in 0..bytes.len() {
-            let joined = [shown(&bytes[..cut]), shown(&bytes[cut..])].concat();
+            let joined = [escaped_bytes(&bytes[..cut]), escaped_bytes(&bytes[cut..])].concat();
             assert_eq!(String::from_utf8(joined).unwrap(), "x\\u001b公");
         }
     }

@@ -1,5 +1,5 @@
-//! `msgcube query`: asks WeChat or msgcube for a range of any length and shows the rows. Reads no clock: the
-//! caller says which day it is.
+//! `msgcube query`: asks WeChat or msgcube for a range of any length and shows the rows. Reads no clock: the caller
+//! gives the day.
 
 mod advice;
 mod credentials;
@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgcube_client::{Client, ClientError, WECHAT_BASE, Window};
 
 pub use self::{
-    advice::{explain, of_code},
+    advice::{advice_for_code, explain},
     credentials::{ConfiguredAccount, CredentialArgs, CredentialError, Credentials, ReadAccount},
     csv::csv,
     dates::{AskedRange, asked_range, first_day, last_day},
@@ -23,10 +23,10 @@ pub use self::{
 use crate::{output, table};
 use i18n::Lang;
 
-/// From this many calls on a progress bar is worth its flicker.
+/// The progress bar is shown from this number of calls on.
 const PROGRESS_FROM_CALLS: usize = 6;
 
-/// The command line of `msgcube query`.
+/// Arguments of `msgcube query`.
 #[derive(Args, Clone, Debug)]
 pub struct QueryArgs {
     /// Which figures
@@ -35,13 +35,13 @@ pub struct QueryArgs {
     /// First day: YYYY, YYYY-MM or YYYY-MM-DD
     #[arg(long, value_parser = first_day)]
     pub from: Day,
-    /// Last day, likewise; yesterday in Beijing if not given or later
+    /// Last day, in the same form; at most yesterday in Beijing, which is the default
     #[arg(long, value_parser = last_day)]
     pub to: Option<Day>,
-    /// The server answers open periods too (`live = true`): let --to be today
+    /// The server also answers open periods (`live = true`): allow today for --to
     #[arg(long)]
     pub live: bool,
-    /// Where the interfaces are; WeChat's own if neither this nor --config says otherwise
+    /// Base URL of the interfaces; by default that of --config, or WeChat's
     #[arg(long, env = "MSGCUBE_BASE", value_name = "URL")]
     pub base: Option<String>,
     /// Account and secret
@@ -55,18 +55,18 @@ pub struct QueryArgs {
     pub csv: bool,
 }
 
-/// Why a query showed nothing. For people use [`QueryError::in_lang`], which adds the next step.
+/// Why a query failed. For the screen use [`QueryError::in_lang`], which adds the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
-    /// No account to ask for.
+    /// There are no credentials.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
-    /// The range is empty, or lies after the last day that can be asked for.
+    /// The range is empty, or begins after the last day that has figures.
     #[error("nothing to ask for: --from {from} lies after {end}")]
     NothingToAsk {
         /// First day typed.
         from: Day,
-        /// Last day typed or possible.
+        /// Last day typed, or the last day that has figures.
         end: Day,
     },
     /// The call failed.
@@ -102,10 +102,11 @@ fn interface_parser() -> impl clap::builder::TypedValueParser<Value = &'static I
     PossibleValuesParser::new(names).try_map(|name| Interface::by_short_name(&name).ok_or("no such figures"))
 }
 
-/// Asks and shows. `columns`: of the terminal; `today` is the day in Beijing; notes go to stderr, rows to `out`.
+/// Runs the query. `columns` is the width of the terminal, `today` the day in Beijing. Rows go to `out`, notes to standard
+/// error.
 ///
 /// # Errors
-/// See [`QueryError`]. Rows of earlier calls are not shown when a later one fails.
+/// See [`QueryError`]. If a later call fails, the rows of earlier calls are not shown.
 pub async fn run(
     args: QueryArgs,
     lang: Lang,
@@ -119,14 +120,14 @@ pub async fn run(
     let nothing = QueryError::NothingToAsk { from: args.from, end };
     let range = asked_range(args.from, args.to, last).ok_or(nothing)?;
     if range.clipped {
-        note(&clipped_note(range.end, lang));
+        output::print_note(clipped_note(range.end, lang));
     }
     let client = client(&args, read_account)?;
     let rows = ask(&client, args.interface, range, lang).await?;
     if rows.is_empty() {
-        note(&empty_note(args.interface, range, lang));
+        output::print_note(empty_note(args.interface, range, lang));
     }
-    out.write_all(output(&args, rows, lang, columns)?.as_bytes())?;
+    out.write_all(format_rows(&args, rows, lang, columns)?.as_bytes())?;
     Ok(())
 }
 
@@ -136,7 +137,7 @@ fn client(args: &QueryArgs, read_account: ReadAccount<'_>) -> Result<Client, Que
     Ok(credentials.client().base(base).build()?)
 }
 
-/// A long range asks many times, and what one answer says mostly goes for all.
+/// Hints that are shown. A long range needs many calls, and most answers have the same hint.
 const HINTS_SHOWN: usize = 2;
 
 async fn ask(
@@ -150,24 +151,24 @@ async fn ask(
     let rows = client
         .rows_with_progress(interface, range.begin, range.end, |window| {
             bar.inc(1);
-            hints.extend(hint(&window, lang));
+            hints.extend(hint_text(&window, lang));
         })
         .await;
     bar.finish_and_clear();
     hints.dedup();
-    hints.iter().take(HINTS_SHOWN).for_each(|hint| note(hint));
+    hints.iter().take(HINTS_SHOWN).for_each(output::print_note);
     if let Some(more @ 1..) = hints.len().checked_sub(HINTS_SHOWN) {
-        note(&text!("({more} more answers came with such a note)", more).in_lang(lang));
+        output::print_note(text!("({more} more answers came with such a note)", more).in_lang(lang));
     }
     rows
 }
 
-fn hint(window: &Window<'_>, lang: Lang) -> Option<String> {
+fn hint_text(window: &Window<'_>, lang: Lang) -> Option<String> {
     let hint = window.answer.hint.as_ref()?;
     Some(lang.pick(&hint.english, hint.chinese.as_ref().unwrap_or(&hint.english)).clone())
 }
 
-/// On a terminal only, and if it is worth it.
+/// A progress bar; hidden without a terminal and for few calls.
 pub fn progress_bar(calls: usize) -> ProgressBar {
     if calls < PROGRESS_FROM_CALLS || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -177,7 +178,7 @@ pub fn progress_bar(calls: usize) -> ProgressBar {
     bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn output(args: &QueryArgs, rows: Vec<Row>, lang: Lang, columns: usize) -> Result<String, QueryError> {
+fn format_rows(args: &QueryArgs, rows: Vec<Row>, lang: Lang, columns: usize) -> Result<String, QueryError> {
     if args.json {
         return Ok(format!("{}\n", serde_json::to_string(&List { list: rows })?));
     }
@@ -187,15 +188,11 @@ fn output(args: &QueryArgs, rows: Vec<Row>, lang: Lang, columns: usize) -> Resul
     Ok(if rows.is_empty() { String::new() } else { table::render(&rows, args.interface, lang, columns) })
 }
 
-fn note(text: &str) {
-    output::note(text);
-}
-
 fn clipped_note(end: Day, lang: Lang) -> String {
     text!("Asked up to {end}, the last day that can be asked for.", end).in_lang(lang)
 }
 
-/// WeChat answers an empty list to everything it has no figures for, without saying why.
+/// Why the list may be empty. WeChat gives no reason.
 fn empty_note(interface: &Interface, range: AskedRange, lang: Lang) -> String {
     let mut reasons = Vec::new();
     match interface.granularity {
@@ -217,7 +214,7 @@ fn empty_note(interface: &Interface, range: AskedRange, lang: Lang) -> String {
         reasons.push(text!("WeChat keeps nothing before 2014-12-01.").in_lang(lang));
     }
     reasons.push(
-        text!("Periods without messages are left out; events (menu clicks, subscriptions) are no messages.")
+        text!("Periods without messages are left out; events (menu clicks, subscriptions) are not messages.")
             .in_lang(lang),
     );
     let range = format!("{}…{}", range.begin, range.end);

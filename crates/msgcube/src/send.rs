@@ -1,4 +1,4 @@
-//! `msgcube send`: one callback as WeChat would POST it, to see that everything is set up. Needs no WeChat.
+//! `msgcube send`: sends one callback as WeChat would, to test a setup without WeChat.
 
 mod answer;
 mod error;
@@ -16,18 +16,18 @@ use http_body_util::Full;
 use msgcube_client::http::{Address, Limits};
 
 pub use self::error::SendError;
-use self::figures::{Counting, Figures};
-use self::target::Target;
+use self::figures::{AccountFigures, CountCheck};
+use self::target::CallbackTarget;
 use crate::admin::client_of_server;
 use i18n::Lang;
 use server::config::Config;
 use wechat::callback::cipher::AesKey;
-use wechat::callback::seal::{Draft, Encryption, Envelope, Sealed};
+use wechat::callback::seal::{CallbackSigner, Draft, Encryption, Sealed};
 
-/// WeChat waits 5 s; a little more shows that a server is late rather than gone.
+/// WeChat waits 5 s for an answer. One second more tells a late server from a dead one.
 const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
 
-/// What `msgcube send` takes.
+/// Arguments of `msgcube send`.
 #[allow(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 #[derive(Args)]
 #[command(after_help = "\
@@ -35,7 +35,7 @@ An account of a third-party platform: --config FILE --component PLATFORM --appid
 Whether it was counted shows in the account's figures before and after, if the admin key is known.
 Status 0: accepted; 1: not accepted, or not counted though it is no repeat.")]
 pub struct SendArgs {
-    /// The text to send; for other types the first field they have
+    /// The text to send; for other types the value of their first field
     #[arg(long, default_value = "hi")]
     pub text: String,
     /// Encrypt it (safe mode)
@@ -44,13 +44,13 @@ pub struct SendArgs {
     /// The whole callback address
     #[arg(long, conflicts_with = "base")]
     pub url: Option<String>,
-    /// The server's address, in front of /callback/{appid}; by default that of the configuration
+    /// The server's base URL, before /callback/{appid}; by default that of the configuration
     #[arg(long)]
     pub base: Option<String>,
     /// The account; needed if the configuration has several
     #[arg(long)]
     pub appid: Option<String>,
-    /// The third-party platform that brings the account: with the platform's token and key, and always encrypted
+    /// The third-party platform that brings the account: uses the platform's token and key, always encrypted
     #[arg(long, value_name = "APPID")]
     pub component: Option<String>,
     /// ToUserName: the account's gh_…, by default original_id of the configuration. An account of a platform needs it
@@ -68,7 +68,7 @@ pub struct SendArgs {
     /// With --type event: its EventKey
     #[arg(long, default_value = "")]
     pub event_key: String,
-    /// The message's number, by default a random one; the same one again is a repeat. An event has none by default
+    /// The MsgId, by default a random one; the same MsgId again is a repeat. An event has none by default
     #[arg(long)]
     pub msg_id: Option<u64>,
     /// Unix seconds, by default now
@@ -86,7 +86,7 @@ pub struct SendArgs {
     /// File with the server's admin key, to see whether it was counted; by default that of the configuration
     #[arg(long, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
-    /// Send a plain callback also where require_encryption is set: it is refused, and that moment stays a gap for good
+    /// Send a plain callback even if require_encryption is set: it is refused, and that moment stays a gap
     #[arg(long)]
     pub force: bool,
     /// Print the request as a curl command, send nothing
@@ -97,14 +97,14 @@ pub struct SendArgs {
     pub json: bool,
 }
 
-/// A callback with its address, ready to go.
-struct Request {
+/// A callback with its address, ready to send.
+struct PreparedCallback {
     url: String,
     body: String,
 }
 
-/// Sends one callback and tells what came of it; whether it was accepted, and counted as far as that is known. `now_s` is
-/// Unix seconds, `elapsed_ms` gives the milliseconds since it was made.
+/// Sends one callback and prints the result. Returns whether it was accepted, and not known to be uncounted. `now_s` is
+/// Unix seconds; `elapsed_ms` gives the milliseconds since the start of the command.
 pub async fn run(
     args: &SendArgs,
     lang: Lang,
@@ -114,7 +114,7 @@ pub async fn run(
     out: &mut impl Write,
 ) -> Result<bool, SendError> {
     let config = args.config.as_deref().map(read_config).transpose().map_err(SendError::Config)?;
-    let target = Target::find(args, config.as_ref())?;
+    let target = CallbackTarget::find(args, config.as_ref())?;
     let request = prepare(args, now_s, &target)?;
     if args.dry_run {
         writeln!(out, "{}", dry_run(args, &request))?;
@@ -129,25 +129,29 @@ pub async fn run(
         .body(Full::from(request.body.clone()))
         .map_err(|error| unusable(error.to_string()))?;
     let create_time = args.create_time.unwrap_or(now_s);
-    let figures = figures::of(args, config.as_ref(), &target, create_time)?;
+    let figures = figures::find(args, config.as_ref(), &target, create_time)?;
     refuse_gap(args, &target, figures.as_ref()).await?;
-    let counting = Counting::before(figures).await;
+    let counting = CountCheck::before(figures).await;
     let started_ms = elapsed_ms();
     let sent = client.exchange(callback, LIMITS).await;
-    let answer = answer::Answer::of(sent, elapsed_ms().saturating_sub(started_ms));
-    let counting = if answer.is_accepted() { counting.after().await } else { Counting::Unasked };
-    let told = answer::Told { answer, counting, may_be_repeat: may_be_repeat(args) };
-    writeln!(out, "{}", if args.json { told.json(&request.url) } else { told.text(lang, &request.url) })?;
-    Ok(told.is_well())
+    let answer = answer::SendResult::of(sent, elapsed_ms().saturating_sub(started_ms));
+    let counting = if answer.is_accepted() { counting.after().await } else { CountCheck::Unasked };
+    let report = answer::SendReport { answer, counting, may_be_repeat: may_be_repeat(args) };
+    writeln!(out, "{}", if args.json { report.json(&request.url) } else { report.text(lang, &request.url) })?;
+    Ok(report.is_well())
 }
 
-/// A plain callback that the account is going to refuse is not sent: its signature is right, so the server notes the
-/// time as lost.
-async fn refuse_gap(args: &SendArgs, target: &Target, figures: Option<&Figures>) -> Result<(), SendError> {
+/// Refuses to send a plain callback that the account would refuse. Its signature is right, so the server would record a
+/// gap.
+async fn refuse_gap(
+    args: &SendArgs,
+    target: &CallbackTarget,
+    figures: Option<&AccountFigures>,
+) -> Result<(), SendError> {
     if target.is_encrypted || args.force {
         return Ok(());
     }
-    // Accounts added at run time are in no configuration.
+    // An account added at run time is in no configuration, so the server is asked.
     let is_refused = target.requires_encryption
         || match figures {
             Some(figures) => figures.require_encryption().await,
@@ -156,27 +160,28 @@ async fn refuse_gap(args: &SendArgs, target: &Target, figures: Option<&Figures>)
     if is_refused { Err(SendError::RequiresEncryption) } else { Ok(()) }
 }
 
-/// Messages have a random number unless it is given; events have none then, and are told apart by their second.
+/// Whether the callback may repeat an earlier one. By default a message has a random MsgId. An event has none: two events
+/// of the same second are the same.
 fn may_be_repeat(args: &SendArgs) -> bool {
     args.msg_id.is_some() || Kind::of_msg_type(&args.msg_type) == Kind::Event
 }
 
-fn prepare(args: &SendArgs, now_s: i64, target: &Target) -> Result<Request, SendError> {
+fn prepare(args: &SendArgs, now_s: i64, target: &CallbackTarget) -> Result<PreparedCallback, SendError> {
     let mut random = [0; 24];
     getrandom::fill(&mut random)?;
     let (number, random) = random.split_at(8);
     let number = number.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    // WeChat's own fit a signed number.
+    // MsgIds of WeChat fit a signed 64-bit number.
     let msg_id = args.msg_id.unwrap_or(number >> 1);
     let nonce = (number % 10_000_000_000).to_string();
-    let envelope = Envelope { token: &target.token, timestamp: now_s, nonce: &nonce };
+    let envelope = CallbackSigner { token: &target.token, timestamp: now_s, nonce: &nonce };
     let sealed = seal(target, &envelope, &draft(args, target, now_s, msg_id), random)?;
-    Ok(Request { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
+    Ok(PreparedCallback { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
 }
 
 fn seal(
-    target: &Target,
-    envelope: &Envelope<'_>,
+    target: &CallbackTarget,
+    envelope: &CallbackSigner<'_>,
     draft: &Draft<'_>,
     random: &[u8],
 ) -> Result<Sealed, SendError> {
@@ -190,7 +195,7 @@ fn seal(
     Ok(envelope.encrypted(&encryption, draft))
 }
 
-fn draft<'a>(args: &'a SendArgs, target: &'a Target, now_s: i64, msg_id: u64) -> Draft<'a> {
+fn draft<'a>(args: &'a SendArgs, target: &'a CallbackTarget, now_s: i64, msg_id: u64) -> Draft<'a> {
     let kind = Kind::of_msg_type(&args.msg_type);
     Draft {
         to_user: &target.to_user,
@@ -202,7 +207,7 @@ fn draft<'a>(args: &'a SendArgs, target: &'a Target, now_s: i64, msg_id: u64) ->
     }
 }
 
-/// The fields that WeChat documents for each kind.
+/// The fields that WeChat documents for each message type.
 fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
     let text = args.text.as_str();
     match kind {
@@ -219,8 +224,8 @@ fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
     }
 }
 
-fn dry_run(args: &SendArgs, request: &Request) -> String {
-    let Request { url, body } = request;
+fn dry_run(args: &SendArgs, request: &PreparedCallback) -> String {
+    let PreparedCallback { url, body } = request;
     if args.json {
         return serde_json::json!({ "url": url, "body": body }).to_string();
     }

@@ -1,9 +1,9 @@
-//! `msgcube serve`: from a configuration to open sockets, and back down at the end without losing anything.
+//! `msgcube serve`: starts the server from a configuration, and stops it without losing a message.
 
 use std::{io, io::Write as _, net::SocketAddr, sync::Arc};
 
 use server::{
-    config::{Config, Flaw},
+    config::{Config, ConfigFlaw},
     http::{
         self, Watcher,
         state::{App, StartError},
@@ -24,27 +24,28 @@ use tokio::{
 
 use crate::output::Screen;
 
-/// Why the program ends early.
+/// Why the server could not start or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    /// It could not start.
+    /// The store or the accounts could not be opened.
     #[error("{0}")]
     Start(#[from] StartError),
-    /// Calls would come back to us.
+    /// A configured address leads back to this server.
     #[error("{0}")]
-    Loop(#[from] Flaw),
-    /// HTTPS.
+    Loop(#[from] ConfigFlaw),
+    /// The TLS certificate or key cannot be used.
     #[error("{0}")]
     Tls(#[from] TlsError),
-    /// A listening socket.
+    /// A listening socket cannot be used.
     #[error("{0}")]
     Socket(#[from] SocketError),
-    /// Something of the system.
+    /// A call of the system failed.
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
-/// Serves until SIGTERM or SIGINT, on the sockets that were handed over where there are any. At each `hangup` the configuration is read again from `source`.
+/// Serves until SIGTERM or SIGINT. Uses the sockets of `sockets`, if there are any. At each `hangup` (SIGHUP) the
+/// configuration is read again from `source`.
 pub async fn run(
     config: Config,
     clock: Clock,
@@ -53,7 +54,7 @@ pub async fn run(
     source: Source,
     mut hangup: Signal,
 ) -> Result<(), ServerError> {
-    // Opening replays the log, which takes its time; the runtime has nothing else to do yet.
+    // Opening replays the log, which takes time. Blocking is fine: the runtime has nothing else to do yet.
     let (app, writer) = App::start(config, clock, other_key)?;
     let app = Arc::new(app);
     let _ = app.source.set(source);
@@ -62,7 +63,7 @@ pub async fn run(
     let ready = |_| {
         let reload = async move {
             while hangup.recv().await.is_some() {
-                // Whether it went well stands in the log.
+                // The log says whether the reload succeeded.
                 let _ = shared.reload().run().await;
             }
         };
@@ -77,7 +78,7 @@ pub async fn run(
     result
 }
 
-/// Binds the addresses, says so, and serves until a signal. `ready` is told the public address.
+/// Binds the addresses, prints them, and serves until a signal. `ready` gets the public address.
 pub async fn serve(
     app: Arc<App>,
     sockets: HandedOver,
@@ -90,14 +91,14 @@ pub async fn serve(
     }
     let (listener, admin) = sockets.listeners(config.listen, config.admin_listen)?;
     let listener = listener.with_tls(tls.clone());
-    // On this very machine nobody listens in, and no certificate names it.
+    // A loopback address needs no TLS: nobody can listen in, and no certificate names it.
     let is_private = config.admin_listen.is_some_and(|address| address.ip().is_loopback());
     let admin = admin.map(|admin| admin.with_tls(tls.filter(|_| !is_private)));
     let address = listener.address()?;
     check_loops(&app, address)?;
-    app.copies.start();
+    app.outbox.start();
     http::push::start(&app);
-    // Before the address is said: whoever reads it may send a signal at once.
+    // Before the address is printed: a reader of it may send a signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut out = Screen::default();
@@ -116,11 +117,11 @@ pub async fn serve(
             }
         };
         next().await;
-        tracing::info!("ending: answering what is in flight");
-        // Fails only when nobody serves any more.
+        tracing::info!("shutting down: finishing open requests");
+        // Fails only if the servers have ended already.
         let _ = end.send(true);
         next().await;
-        tracing::warn!("ending at once; the next start goes on from the disk");
+        tracing::warn!("exiting at once; the next start continues from the disk");
         std::process::exit(1);
     });
     let wait = |mut ended: watch::Receiver<bool>| async move { drop(ended.wait_for(|end| *end).await) };
@@ -128,36 +129,38 @@ pub async fn serve(
     match admin {
         Some(admin) => drop(tokio::join!(
             public,
-            http::serve(admin, http::admin_router(app.clone()), &Nobody, wait(ended))
+            http::serve(admin, http::admin_router(app.clone()), &NoWatcher, wait(ended))
         )),
         None => public.await,
     }
     Ok(())
 }
 
-/// Only now the port is known for certain.
-fn check_loops(app: &App, address: SocketAddr) -> Result<(), Flaw> {
+/// Checks for loops now that the port is known.
+fn check_loops(app: &App, address: SocketAddr) -> Result<(), ConfigFlaw> {
     let _ = app.address.set(address);
     let accounts = app.accounts.all();
     let configs: Vec<_> = accounts.iter().map(|account| &account.config).collect();
     app.config.get().check_loops(&configs, Some(address))
 }
 
-/// Nothing is lost that does not reach the operator's address.
-struct Nobody;
+/// The watcher of the admin address: a connection that is not accepted there loses no message.
+struct NoWatcher;
 
-impl Watcher for Nobody {
-    async fn opening(&self, _: ListeningSocket) {}
+impl Watcher for NoWatcher {
+    fn opening(&self, _: ListeningSocket) -> http::Opening<'_> {
+        Box::pin(async {})
+    }
 
-    fn deaf(&self) {}
+    fn accept_blocked(&self) {}
 
     fn closing(&self) {}
 }
 
-/// Makes everything durable and ends the writer.
+/// Makes everything durable and stops the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
-    // Before the writer ends, which writes it.
-    app.accounts.quotas.keep(&app.ingest, &app.clock).await;
+    // Before the writer stops: it writes the quotas.
+    app.accounts.quotas.write_pending(&app.ingest, &app.clock).await;
     tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Tables for people, as wide as the terminal. Rows of the seven: one line a period where that fits, otherwise one line a
-//! period and type, and a spark line of the whole below. Text in, text out.
+//! Tables that fit the terminal. Rows of the seven interfaces have one line for each period if that fits, otherwise one
+//! line for each period and type. A spark line stands below. Text in, text out.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use wechat::labels::{interval_name, type_name};
 
 use crate::output::escaped_cell;
 
-/// Columns of a terminal that does not say how many it has, and of what is no terminal.
+/// Width in columns if there is no terminal or its width is unknown.
 pub const COLUMNS: usize = 80;
-/// Shortest spark line, however narrow the terminal.
+/// Shortest spark line in columns, however narrow the terminal.
 const SPARKS_MIN: usize = 10;
-/// One line under the header, nothing else.
+/// A line below the header, and no other lines.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
 
-/// A table that is no wider than so many columns. What does not fit goes on in the next line of its cell.
+/// A table of at most `columns` columns. Longer texts are wrapped inside their cell.
 pub fn fitted<H: AsRef<str>, C: AsRef<str>>(
     header: impl IntoIterator<Item = H>,
     rows: impl IntoIterator<Item = impl IntoIterator<Item = C>>,
@@ -46,7 +46,7 @@ struct Figure {
 /// `ref_date` and `ref_hour`.
 type PeriodKey = (Day, u16);
 
-/// A bar of ▁▂▃▄▅▆▇█ for each value; the largest value is █, 0 and what rounds to it are ▁.
+/// A bar of ▁▂▃▄▅▆▇█ for each value. The largest value is █; 0 and values that round to 0 are ▁.
 pub fn sparkline(values: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let largest = u128::from(values.iter().copied().max().unwrap_or(0).max(1));
@@ -54,8 +54,8 @@ pub fn sparkline(values: &[u64]) -> String {
     values.iter().map(|value| BARS[bar(value).min(7)]).collect()
 }
 
-/// The table with its spark line. Users of several types cannot be added up (one user may send several kinds),
-/// so a total of users stands only where it is one: in distributions, which have each user once.
+/// The table with its spark line. Users of several types cannot be added up, because one user may send several types.
+/// Only distributions have a total of users: they have each user once.
 pub fn render(rows: &[Row], interface: &Interface, lang: Lang, columns: usize) -> String {
     let mut periods: BTreeMap<PeriodKey, BTreeMap<u8, Figure>> = BTreeMap::new();
     for row in rows {
@@ -67,7 +67,7 @@ pub fn render(rows: &[Row], interface: &Interface, lang: Lang, columns: usize) -
     let mut groups: Vec<u8> = periods.values().flat_map(|period| period.keys().copied()).collect();
     groups.sort_unstable();
     groups.dedup();
-    let mut text = table(&periods, &groups, interface, lang).to_string();
+    let mut text = wide_table(&periods, &groups, interface, lang).to_string();
     if text.lines().any(|line| line.width() > columns) {
         text = tall_table(&periods, interface, lang, columns).to_string();
     }
@@ -75,7 +75,7 @@ pub fn render(rows: &[Row], interface: &Interface, lang: Lang, columns: usize) -
     text + &spark_text(&periods, interface, lang, columns)
 }
 
-fn table(
+fn wide_table(
     periods: &BTreeMap<PeriodKey, BTreeMap<u8, Figure>>,
     groups: &[u8],
     interface: &Interface,
@@ -99,7 +99,7 @@ fn table(
     table
 }
 
-/// One line a period and type.
+/// A table with one line for each period and type.
 fn tall_table(
     periods: &BTreeMap<PeriodKey, BTreeMap<u8, Figure>>,
     interface: &Interface,
@@ -201,7 +201,7 @@ fn spark_text(
     let series: Vec<u64> = every_period(*first, *last, interface.granularity)
         .map(|key| periods.get(&key).map_or(0, |period| total(period, interface.figures)))
         .collect();
-    // One bar says nothing.
+    // A single bar shows nothing.
     if series.len() < 2 {
         return String::new();
     }
@@ -217,7 +217,7 @@ fn spark_text(
     format!("{what} {first} {} {last}\n", sparkline(&sums))
 }
 
-/// Also the periods without rows: a spark line that left them out would be wrong about time.
+/// All periods, with those without rows: otherwise the time axis of the spark line would be wrong.
 fn every_period(
     first: PeriodKey,
     last: PeriodKey,
@@ -304,7 +304,7 @@ mod tests {
         assert!(!shown(json, "month", Lang::En).contains(['▁', '█']));
     }
 
-    /// All types and intervals, several periods, the largest figures that a row can have.
+    /// Rows with all types or intervals, several periods and very large figures.
     fn wide(interface: &Interface) -> Vec<Row> {
         let dates = ["2026-01-05", "2026-02-02"].map(|date| date.parse::<Day>().unwrap());
         let groups: &[u8] = match interface.figures {

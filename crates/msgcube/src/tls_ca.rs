@@ -1,5 +1,5 @@
-//! `msgcube tls ca`: an authority of one's own and a server certificate, for SDKs that have WeChat's host written into
-//! them. The authority can vouch for the hosts it is made for and for nothing else.
+//! `msgcube tls ca`: makes a private certificate authority and a server certificate, for SDKs with a hard-coded WeChat
+//! host. The authority can sign only for the hosts it was made for.
 
 mod advice;
 mod authority;
@@ -15,21 +15,21 @@ use rcgen::KeyPair;
 
 use self::{
     authority::{Authority, Certificate},
-    folder::Folder,
+    folder::TlsFolder,
 };
-pub use self::{error::TlsCaError, host::Host};
+pub use self::{error::TlsCaError, host::CertificateHost};
 use i18n::Lang;
 
-/// What `msgcube tls ca` takes.
+/// Arguments of `msgcube tls ca`.
 #[derive(Args)]
 pub struct TlsCaArgs {
     /// A DNS name or IP address that clients ask for; may be given several times
     #[arg(long = "host", value_name = "HOST", default_value = "api.weixin.qq.com")]
-    pub hosts: Vec<Host>,
-    /// The folder for the four files; an authority that lies there is used again
+    pub hosts: Vec<CertificateHost>,
+    /// The folder for the four files; an existing authority there is used again
     #[arg(long, value_name = "DIR", default_value = "tls")]
     pub dir: PathBuf,
-    /// How many days the server's certificate holds; some systems refuse more than 397
+    /// How many days the server's certificate is valid; some systems refuse more than 397
     #[arg(long, default_value_t = 397, value_parser = clap::value_parser!(u16).range(1..=3650))]
     pub days: u16,
     /// Print one JSON object
@@ -37,17 +37,17 @@ pub struct TlsCaArgs {
     pub json: bool,
 }
 
-/// What was made, for people and machines.
-struct Made {
-    folder: Folder,
-    hosts: Vec<Host>,
+/// The certificates that were issued, and their files.
+struct IssuedFiles {
+    folder: TlsFolder,
+    hosts: Vec<CertificateHost>,
     authority_until: Date,
     server: Certificate,
-    /// The authority was there already: only the server's certificate is new.
+    /// The authority existed already; only the server's certificate is new.
     renewed: bool,
 }
 
-/// Makes or renews the files and says what they are for. `now_s` is Unix seconds.
+/// Makes or renews the files and prints what they are for. `now_s` is Unix seconds.
 pub fn run(args: TlsCaArgs, lang: Lang, now_s: i64, out: &mut impl Write) -> Result<(), TlsCaError> {
     let json = args.json;
     let made = make(args, now_s)?;
@@ -55,30 +55,30 @@ pub fn run(args: TlsCaArgs, lang: Lang, now_s: i64, out: &mut impl Write) -> Res
     Ok(())
 }
 
-/// Everything is made and checked before anything is written.
-fn make(args: TlsCaArgs, now_s: i64) -> Result<Made, TlsCaError> {
+/// All certificates are made and checked before a file is written.
+fn make(args: TlsCaArgs, now_s: i64) -> Result<IssuedFiles, TlsCaError> {
     let TlsCaArgs { hosts, dir, days, .. } = args;
-    let folder = Folder::open(&dir)?;
+    let folder = TlsFolder::open(&dir)?;
     let known = folder.authority()?;
     let renewed = known.is_some();
     let authority = match known {
         Some(authority) => authority,
-        None => Authority::make(Folder::key(&folder.ca_key())?, &hosts, now_s)?,
+        None => Authority::make(TlsFolder::key(&folder.ca_key())?, &hosts, now_s)?,
     };
-    let key = Folder::key(&folder.server_key())?;
+    let key = TlsFolder::key(&folder.server_key())?;
     let server = issue(&authority, &folder, &key, &hosts, now_s, days)?;
     if !renewed {
         folder.write_authority(&authority)?;
     }
     folder.write_server(&key, &format!("{}{}", server.pem, authority.issuer.pem))?;
-    Ok(Made { folder, hosts, authority_until: authority.until(), server, renewed })
+    Ok(IssuedFiles { folder, hosts, authority_until: authority.until(), server, renewed })
 }
 
 fn issue(
     authority: &Authority,
-    folder: &Folder,
+    folder: &TlsFolder,
     key: &KeyPair,
-    hosts: &[Host],
+    hosts: &[CertificateHost],
     now_s: i64,
     days: u16,
 ) -> Result<Certificate, TlsCaError> {
@@ -86,7 +86,7 @@ fn issue(
     if authority.until() < until {
         return Err(TlsCaError::Ends { path: folder.ca(), until: authority.until() });
     }
-    let refused = authority.refused(key, hosts, now_s)?;
+    let refused = authority.disallowed_hosts(key, hosts, now_s)?;
     if !refused.is_empty() {
         return Err(TlsCaError::Refused { path: folder.ca(), hosts: host::join(&refused) });
     }

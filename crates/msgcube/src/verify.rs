@@ -43,9 +43,9 @@ pub fn run(args: &VerifyArgs, lang: Lang, out: &mut dyn Write) -> Result<bool, B
 fn in_words(verified: &Verified, lang: Lang) -> String {
     let mut lines = Vec::new();
     for damage in &verified.damages {
-        let (file, what) = (damage.file.display(), Text::of_english(&damage.what));
+        let (file, what) = (damage.file.display(), Text::from_english(&damage.what));
         lines.push(text!("{file}: {what}", file, what).in_lang(lang));
-        let cost = Text::of_english(&damage.cost);
+        let cost = Text::from_english(&damage.cost);
         lines.push(text!("  lost with it: {cost}", cost).in_lang(lang));
     }
     let (files, size) = (verified.files, format::size(verified.bytes));

@@ -1,4 +1,4 @@
-//! Which accounts and platforms there are, and what may change about them while the server runs.
+//! Accounts and platforms: which exist, and how they change while the server runs.
 
 pub mod platform_issuer;
 pub mod platform_receiver;

@@ -1,4 +1,5 @@
-//! Who may ask: access tokens, API keys, quotas, and which tokens of WeChat belong to which account.
+//! Authentication and limits: access tokens, API keys, daily quotas, and which of WeChat's tokens belong to which
+//! account.
 
 pub mod access_token;
 pub mod api_keys;

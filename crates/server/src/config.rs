@@ -1,4 +1,4 @@
-//! The configuration file: what may stand in it, what it means, and what is wrong with it.
+//! The configuration: its keys, their meaning, and what is wrong with a file.
 
 mod account;
 mod cloud;
@@ -28,62 +28,63 @@ pub use networks::Networks;
 pub use platform::{PlatformConfig, Role};
 pub use secrets::SecretFiles;
 
-/// Bounds of `memory_mib`.
+/// Limits of `memory_mib`.
 const MEMORY_MIB_MIN: usize = 1;
 const MEMORY_MIB_MAX: usize = 1 << 20;
 
-/// WeChat waits 5 s for an answer: whoever waits in a socket that is kept is answered within that time.
+/// Default of `bridge_s`. WeChat waits 5 s for an answer, so a connection that waits in the kept socket is still
+/// answered in time.
 pub const BRIDGE_S: u32 = 4;
-/// For machines that start slowly, with a proxy in front that waits as long.
+/// Limit of `bridge_s`: for machines that start slowly behind a proxy that waits as long.
 pub const BRIDGE_S_MAX: u32 = 300;
 
 /// A checked configuration. Paths are absolute or relative to the working folder.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where everything is served.
+    /// The address of the main listener.
     pub listen: SocketAddr,
-    /// Where `/v1` and `/metrics` are served, too.
+    /// A second address for `/v1` and `/metrics`.
     pub admin_listen: Option<SocketAddr>,
-    /// The store's folder.
+    /// The folder of the store.
     pub data_dir: PathBuf,
-    /// The file with 32 bytes that tokens are made from.
+    /// The file with the data key (32 bytes), from which tokens are made.
     pub data_key_file: PathBuf,
-    /// What callers of `/v1` and `/metrics` must show; without one they are closed.
+    /// The key for `/v1` and `/metrics`. Without one they are closed.
     pub admin_key: Option<Secret>,
-    /// Largest difference in seconds between a plain callback's timestamp and now; 0: any.
+    /// Largest difference in seconds between the timestamp of a plain callback and now. 0: no limit.
     pub callback_max_age_s: u32,
-    /// Memory for users and pages in MiB before pages are let go.
+    /// Memory for users and pages in MiB before pages are evicted.
     pub memory_mib: usize,
-    /// Proxies in front: each stands for many callers, so that shares by address do not hold for it.
+    /// Proxies in front. Each forwards many callers, so limits by address do not apply to it.
     pub proxies: Networks,
-    /// HTTPS on `listen`; none: plain HTTP.
+    /// HTTPS on `listen`. None: plain HTTP.
     pub tls: Option<TlsFiles>,
     /// How the seven interfaces answer.
     pub datacube: Datacube,
-    /// WeChat itself; none: nothing is passed on.
+    /// The connection to WeChat. None: nothing is passed on.
     pub upstream: Option<UpstreamConfig>,
-    /// The accounts, by appid each once.
+    /// The accounts. Each appid occurs once.
     pub accounts: Vec<AccountConfig>,
-    /// Third-party platforms, by appid each once.
+    /// Third-party platforms. Each appid occurs once.
     pub components: Vec<PlatformConfig>,
-    /// Cloud environments, by name each once.
+    /// Cloud environments. No name and no `secret_id` occurs twice.
     pub clouds: Vec<CloudConfig>,
 }
 
 /// How the seven interfaces answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datacube {
-    /// Open periods are answered, too, and end_date may be today.
+    /// Periods that are not over are answered too, and end_date may be today.
     pub live: bool,
-    /// Which of the two documented spans hold.
+    /// Which of the two documented limits of a date range apply.
     pub date_profile: DateProfile,
-    /// Rows carry `"user_source":0`.
+    /// Rows contain `"user_source":0`.
     pub user_source: bool,
-    /// Minute of the day before which an end_date of yesterday is not ready.
+    /// Minute of the day before which yesterday is not ready as end_date.
     pub not_ready_before_minute: Option<u32>,
-    /// Periods not fully covered are left out.
+    /// Periods that are not fully covered are left out.
     pub withhold_partial: bool,
-    /// How many seconds a planned stop may take without being a gap; 0: every stop is one.
+    /// Seconds that a planned stop may take without becoming a gap. 0: every stop is a gap.
     pub bridge_s: u32,
 }
 
@@ -100,70 +101,70 @@ impl Default for Datacube {
     }
 }
 
-/// HTTPS by the program itself: where certificate and key stand, in PEM.
+/// HTTPS: the PEM files of certificate and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate, followed by those that vouch for it.
+    /// The certificate, followed by its chain.
     pub cert: PathBuf,
     /// Its private key.
     pub key: PathBuf,
 }
 
-/// WeChat itself, for everything that is not answered here.
+/// The connection to WeChat, for everything that is not answered here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamConfig {
-    /// Where its interface is.
+    /// Base URL of WeChat's interfaces.
     pub base: Address,
-    /// A token server, asked instead of `stable_token`.
+    /// A token server that is asked instead of `stable_token`.
     pub token_url: Option<Address>,
     /// The token endpoints hand out the real token.
     pub expose_real_token: bool,
-    /// Questions about time that is not covered at all are passed on, too.
+    /// Queries about time without any coverage are passed on too.
     pub passes_uncovered: bool,
 }
 
-/// A setting that cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {what}")]
-pub struct Flaw {
-    /// The setting.
+pub struct ConfigFlaw {
+    /// The name of the setting.
     pub key: String,
-    /// What is wrong, and what would be right. Never shows a secret.
+    /// What is wrong and how to fix it. Never contains a secret.
     pub what: String,
 }
 
-impl Flaw {
-    fn new(key: impl Into<String>, what: impl Into<String>) -> Flaw {
-        Flaw { key: key.into(), what: what.into() }
+impl ConfigFlaw {
+    fn new(key: impl Into<String>, what: impl Into<String>) -> ConfigFlaw {
+        ConfigFlaw { key: key.into(), what: what.into() }
     }
 }
 
-/// What is wrong with a configuration.
+/// Why a configuration was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: {source}; the README has a configuration to start from, --config names another file")]
     Read { path: PathBuf, source: std::io::Error },
-    /// It is no TOML, or a key is unknown or of the wrong type.
+    /// It is not TOML, or a key is unknown or of the wrong type.
     #[error("{path}, line {line}: {message}")]
     Toml { path: PathBuf, line: usize, message: String },
-    /// A key of something that is still to come.
+    /// A key that is planned but not supported yet.
     #[error("{path}: {key} is not built yet; remove it to start")]
     NotBuiltYet { path: PathBuf, key: String },
-    /// A value that cannot be.
+    /// A value is invalid.
     #[error("{path}: {flaw}")]
-    Value { path: PathBuf, flaw: Flaw },
+    Value { path: PathBuf, flaw: ConfigFlaw },
 }
 
 impl Config {
-    /// Reads a file. `environment` looks up a variable.
+    /// Reads a file. `environment` returns the value of an environment variable.
     pub fn read(path: &Path, environment: impl Fn(&str) -> Option<String>) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Config::parse(&text, path, environment)
     }
 
-    /// Checks a text; relative paths in it are relative to the folder of `path`.
+    /// Reads a text. Relative paths in it are relative to the folder of `path`.
     pub fn parse(
         text: &str,
         path: &Path,
@@ -178,7 +179,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The account of this appid; without an appid the only one.
+    /// Finds an account by its appid. Without an appid, returns the only account.
     pub fn account(&self, appid: Option<&str>) -> Result<&AccountConfig, String> {
         let known = || match self.accounts.as_slice() {
             [] => "no [[account]]".to_owned(),
@@ -198,7 +199,7 @@ impl Config {
         }
     }
 
-    /// Things that are allowed and probably not meant.
+    /// Settings that are allowed but probably unintended.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<String> = Vec::new();
         warnings.extend(self.accounts.iter().flat_map(AccountConfig::warnings));
@@ -208,7 +209,7 @@ impl Config {
         warnings
     }
 
-    /// Where this very machine reaches the server, if it listens where the configuration says.
+    /// The URL of the server from this machine, if it listens as configured.
     pub fn base_url(&self) -> String {
         let mut address = self.listen;
         if address.ip().is_unspecified() {
@@ -220,7 +221,7 @@ impl Config {
         format!("{}://{address}", if self.tls.is_some() { "https" } else { "http" })
     }
 
-    /// Where this very machine reaches the own interface: the operator's address, if there is one.
+    /// The URL of the admin API from this machine: that of `admin_listen`, if it is set.
     pub fn own_url(&self) -> String {
         match self.admin_listen.filter(|address| address.port() != 0) {
             Some(address) if address.ip().is_loopback() => format!("http://{address}"),
@@ -228,8 +229,8 @@ impl Config {
         }
     }
 
-    /// The key must not lie in the data folder, whatever links lead there.
-    pub fn check_key_place(&self) -> Result<(), String> {
+    /// Checks that the data key is not in the data folder, even through links.
+    pub fn check_key_location(&self) -> Result<(), String> {
         let real = |path: &Path| {
             path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or(path.to_owned())
         };
@@ -243,75 +244,87 @@ impl Config {
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let flawed = |flaw: Flaw| ConfigError::Value { path: path.to_owned(), flaw };
-        self.check_key_place().map_err(|what| flawed(Flaw::new("data_key_file", what)))?;
+        let flawed = |flaw: ConfigFlaw| ConfigError::Value { path: path.to_owned(), flaw };
+        self.check_key_location().map_err(|what| flawed(ConfigFlaw::new("data_key_file", what)))?;
         if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
             let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
-            return Err(flawed(Flaw::new("memory_mib", what)));
+            return Err(flawed(ConfigFlaw::new("memory_mib", what)));
         }
         if let Some(key) = &self.admin_key {
-            check_text(key.reveal()).map_err(|what| flawed(Flaw::new("admin_key", what)))?;
+            check_text(key.reveal()).map_err(|what| flawed(ConfigFlaw::new("admin_key", what)))?;
         }
         self.check_loops(&self.accounts.iter().collect::<Vec<_>>(), None).map_err(flawed)?;
         for (at, account) in self.accounts.iter().enumerate() {
-            let of_account =
-                |flaw: Flaw| flawed(Flaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what));
+            let of_account = |flaw: ConfigFlaw| {
+                flawed(ConfigFlaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what))
+            };
             if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
-                return Err(of_account(Flaw::new("appid", format!("{} is there already", account.appid))));
+                return Err(of_account(ConfigFlaw::new(
+                    "appid",
+                    format!("{} exists already", account.appid),
+                )));
             }
         }
         self.check_components().and_then(|()| self.check_clouds()).map_err(flawed)
     }
 
-    /// An appid is an account's or a platform's, and only once.
-    pub fn check_components(&self) -> Result<(), Flaw> {
+    /// Checks that each appid is used once, by an account or by a platform.
+    pub fn check_components(&self) -> Result<(), ConfigFlaw> {
         for (at, component) in self.components.iter().enumerate() {
             let accounts = self.accounts.iter().map(|account| &account.appid);
             let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
             if others.any(|appid| *appid == component.appid) {
-                let what = format!("{} is there already", component.appid);
-                return Err(Flaw::new(format!("component {}: appid", at + 1), what));
+                let what = format!("{} exists already", component.appid);
+                return Err(ConfigFlaw::new(format!("component {}: appid", at + 1), what));
             }
         }
         Ok(())
     }
 
-    fn check_clouds(&self) -> Result<(), Flaw> {
+    fn check_clouds(&self) -> Result<(), ConfigFlaw> {
         for (at, cloud) in self.clouds.iter().enumerate() {
             let is_same = |other: &CloudConfig| other.env == cloud.env || other.secret_id == cloud.secret_id;
             if self.clouds[..at].iter().any(is_same) {
-                let what = format!("{} with {} is there already", cloud.env, cloud.secret_id);
-                return Err(Flaw::new(format!("cloud {}: env and secret_id", at + 1), what));
+                let what = format!("{} with {} exists already", cloud.env, cloud.secret_id);
+                return Err(ConfigFlaw::new(format!("cloud {}: env and secret_id", at + 1), what));
             }
         }
         Ok(())
     }
 
-    /// What goes on to ourselves would go on again, and so on. `bound` is the socket in use, if it is known already.
-    pub fn check_loops(&self, accounts: &[&AccountConfig], bound: Option<SocketAddr>) -> Result<(), Flaw> {
+    /// Checks that nothing is passed on to this server itself, which would repeat forever. `bound` is the
+    /// address that it listens on, if known.
+    pub fn check_loops(
+        &self,
+        accounts: &[&AccountConfig],
+        bound: Option<SocketAddr>,
+    ) -> Result<(), ConfigFlaw> {
         let is_here = |address: &Address| {
             let sockets = [Some(self.listen), self.admin_listen, bound];
-            sockets.into_iter().flatten().any(|socket| address.leads_to(socket))
+            sockets.into_iter().flatten().any(|socket| address.is_served_by(socket))
         };
         let what = "leads back to msgcube itself; name the address of the server behind it";
         if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
-            return Err(Flaw::new("upstream.base", what));
+            return Err(ConfigFlaw::new("upstream.base", what));
         }
         for component in &self.components {
             if component.targets().any(is_here) {
-                return Err(Flaw::new(format!("component {}: push_url or relay", component.appid), what));
+                return Err(ConfigFlaw::new(
+                    format!("component {}: push_url or relay", component.appid),
+                    what,
+                ));
             }
         }
         for account in accounts {
             if account.relay.iter().flat_map(RelayConfig::targets).any(is_here) {
-                return Err(Flaw::new(format!("account {}: relay", account.appid), what));
+                return Err(ConfigFlaw::new(format!("account {}: relay", account.appid), what));
             }
         }
         Ok(())
     }
 }
 
-/// What the contract asks of appids, secrets and tokens, and no more.
+/// Checks a text against the contract's rules for appids, secrets and tokens.
 pub fn check_text(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("must not be empty".to_owned());
@@ -322,17 +335,17 @@ pub fn check_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The same of several settings.
-fn check_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), Flaw> {
-    texts.into_iter().try_for_each(|(key, text)| check_text(text).map_err(|what| Flaw::new(key, what)))
+/// Checks several texts. The error names the setting.
+fn check_texts<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), ConfigFlaw> {
+    texts.into_iter().try_for_each(|(key, text)| check_text(text).map_err(|what| ConfigFlaw::new(key, what)))
 }
 
-fn address(key: &str, text: &str) -> Result<Address, Flaw> {
-    Address::parse(text).map_err(|what| Flaw::new(key, what))
+fn address(key: &str, text: &str) -> Result<Address, ConfigFlaw> {
+    Address::parse(text).map_err(|what| ConfigFlaw::new(key, what))
 }
 
-/// Empty: none.
-fn optional_address(key: &str, text: &str) -> Result<Option<Address>, Flaw> {
+/// Parses an address. An empty text means none.
+fn optional_address(key: &str, text: &str) -> Result<Option<Address>, ConfigFlaw> {
     if text.is_empty() { Ok(None) } else { address(key, text).map(Some) }
 }
 

@@ -1,4 +1,4 @@
-//! What goes on to other servers: real tokens, event copies, raw callbacks.
+//! What msgcube sends to other servers: requests with real tokens, copies of callbacks and events, raw callbacks.
 
 pub mod outbox;
 pub mod raw_callback;

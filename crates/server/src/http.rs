@@ -1,30 +1,30 @@
-//! HTTP: which path is answered by whom. The only place, with the modules below it, that knows status codes.
+//! HTTP: the routes of both addresses. Only this module and those below it know status codes.
 
-mod activity;
 mod admin_api;
 mod analysis;
 mod answer;
-mod answering;
-mod applicant;
+mod answer_progress;
+mod body_reader;
 mod callback;
 mod caller;
+mod client_credentials;
 mod cloud;
 mod concurrency_limit;
 mod connection;
 mod consent_tries;
 mod debug;
-mod drain;
 pub mod error_log;
+mod error_recorder;
 mod gateway;
 mod hint;
+mod idle_timeout;
 mod limit_call;
 mod limits;
 pub mod openapi;
 mod operation;
 pub mod page;
-mod pieces;
 mod platform;
-mod record;
+mod poll_body;
 mod relay;
 mod serve;
 pub mod state;
@@ -42,30 +42,30 @@ use crate::{http::state::App, intake::path};
 
 pub use connection::Peer;
 pub use platform::push;
-pub use serve::{Routes, Watcher, serve};
+pub use serve::{Opening, Routes, Watcher, serve};
 
-/// The public address: WeChat's interfaces, callbacks, and the rest behind the key.
+/// Routes of the public address: WeChat's interfaces, callbacks, the admin API and the gateway.
 pub fn router(app: Arc<App>) -> Routes {
     let router = Router::new()
         .route(&path::of_account("{appid}"), callback::route())
-        .route("/cloud/admin", post(cloud::admin))
+        .route("/cloud/admin", post(cloud::answer))
         .route("/metrics", get(operation::metrics_behind_key))
-        .merge(everywhere(&app))
+        .merge(shared_routes(&app))
         .merge(platform::router());
     let router =
         router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), app, is_public: true }
 }
 
-/// The operator's address: no callbacks and no gateway, and the metrics without a key.
+/// Routes of the operator's address: no callbacks, no gateway, and metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
-    let router = Router::new().route("/metrics", get(operation::metrics)).merge(everywhere(&app));
+    let router = Router::new().route("/metrics", get(operation::metrics)).merge(shared_routes(&app));
     let router = router.method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), app, is_public: false }
 }
 
-/// What both addresses have: the own interface, the pages, and what the debugging page asks.
-fn everywhere(app: &Arc<App>) -> Router<Arc<App>> {
+/// Routes of both addresses: tokens, the seven interfaces, the admin API and the pages.
+fn shared_routes(app: &Arc<App>) -> Router<Arc<App>> {
     let mut router = Router::new()
         .route("/cgi-bin/token", any(token::token))
         .route("/cgi-bin/stable_token", any(token::stable_token));

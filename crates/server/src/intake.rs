@@ -1,5 +1,5 @@
-//! The way of a callback from its bytes to its outcome: whose it is, opened, queued, durable, and what is lost if it is
-//! not. Knows no HTTP: the handlers in `http` translate.
+//! Takes a raw callback to its outcome: finds the recipient, opens the callback, makes it durable, and records what
+//! is lost. Knows no HTTP: the handlers in `http` translate.
 
 mod commit;
 mod limits;
@@ -26,7 +26,7 @@ use crate::{
     accounts::{
         platform_issuer::{Platform, Platforms},
         platform_receiver::{Admission, Received},
-        registry::{Account, Accounts},
+        registry::{Accounts, ServedAccount},
     },
     config::{Config, RelayConfig, WhenNotDurable},
 };
@@ -39,53 +39,53 @@ use pending_message::{BroughtBy, PendingMessage};
 pub use platform_event::EventOutcome;
 pub use recipient::Recipient;
 
-/// How long a callback waits for its body and the disk, together. WeChat itself waits 5 s.
+/// How long a callback may wait for its body and the disk together. WeChat waits 5 s.
 pub const DEADLINE: Duration = Duration::from_millis(4500);
-/// The same with a relay, from the callback's first byte to the last of the bot's reply.
+/// The same limit with a relay: from the first byte of the callback to the last byte of the bot's reply.
 pub const RELAY_DEADLINE: Duration = Duration::from_millis(4900);
-/// How long a bot waits for the disk if it is to answer in any case.
+/// How long the disk may delay the bot if `when_not_durable` is `answer`.
 const DISK_BEFORE_RELAY_MAX: Duration = Duration::from_secs(1);
 
-/// What taking callbacks needs.
+/// What handling a callback needs.
 #[derive(Debug)]
 pub struct Intake {
-    /// The settings.
+    /// The active configuration.
     pub config: Arc<Current<Config>>,
-    /// The clock.
+    /// Gives the time of arrival.
     pub clock: Clock,
-    /// The way to the disk.
+    /// Queue of the writer.
     pub ingest: Ingest,
-    /// The accounts.
+    /// The accounts being served.
     pub accounts: Arc<Accounts>,
-    /// Third-party platforms.
-    pub components: Arc<Platforms>,
-    /// The accounts that they bring.
+    /// The third-party platforms.
+    pub platforms: Arc<Platforms>,
+    /// The accounts that platforms bring.
     pub received: Arc<Received>,
-    /// The metrics.
+    /// Counts what happens to callbacks.
     pub metrics: Arc<Metrics>,
-    /// What was logged lately.
-    pub refusals: Arc<LogThrottle>,
-    /// How many callbacks may be in hand at once.
+    /// Limits repeated log lines about refusals.
+    pub log_throttle: Arc<LogThrottle>,
+    /// Limits on concurrent callbacks.
     pub limits: Limits,
 }
 
-/// What became of a callback, and with it what WeChat is to hear.
+/// What happened to a callback. The handlers make WeChat's answer of it.
 #[derive(Debug)]
-pub enum Outcome<'a> {
-    /// It is durable, as a message, a repeat or a quarantined message: `success`.
+pub enum IntakeOutcome<'a> {
+    /// It is durable, as a message, a repeat or a quarantined message. The answer is `success`.
     Durable,
-    /// It is refused: WeChat hears why.
+    /// It is refused. The answer gives the reason.
     Refused(Refusal),
-    /// It may not be durable: the connection is closed without an answer, so that WeChat sends it again.
+    /// It may not be durable. The connection is closed without an answer, so that WeChat retries.
     Unanswered,
-    /// It goes on to the bot, which answers.
+    /// It goes on to the bot, which gives the answer.
     PassOn(PassOn<'a>),
 }
 
 /// A callback that goes on to the bot.
 #[derive(Debug)]
 pub struct PassOn<'a> {
-    /// Where to.
+    /// The relay's settings.
     pub relay: &'a RelayConfig,
     /// Held until the bot has answered.
     pub slot: RelaySlot<'a>,
@@ -93,23 +93,23 @@ pub struct PassOn<'a> {
     pub commit: Commit,
 }
 
-/// Waits for the disk. The commit does not depend on it: dropping it does not take the message out of the queue.
-type Committed = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
+/// Waits for the commit. Dropping it does not take the message out of the queue.
+type CommitFuture = Pin<Box<dyn Future<Output = Result<store::Outcome, NotDurable>> + Send>>;
 
-/// Why nothing becomes durable of a callback.
+/// Why a callback is not stored.
 #[derive(Debug)]
 enum Rejection {
-    /// It is refused. If it is authentic, that may be a loss for the account.
+    /// It is refused. `is_loss`: an authentic callback of this kind may be a loss for the account.
     Refused { refusal: Refusal, is_loss: bool },
-    /// There would be too many accounts.
+    /// The platform has too many accounts.
     TooManyAccounts,
 }
 
 impl Intake {
-    /// WeChat's check of the URL: the bytes to send back.
+    /// Answers WeChat's check of the URL: returns the bytes to send back.
     ///
     /// # Errors
-    /// The signature is wrong, or there is nothing to send back.
+    /// The signature is wrong, or `echostr` is missing.
     pub fn verify(&self, recipient: &Recipient, query: &str) -> Result<Vec<u8>, Refusal> {
         let keys = recipient.keys().ok_or_else(Refusal::without_keys)?;
         let verified = callback::verify_get(keys, &Query::parse(query));
@@ -120,27 +120,27 @@ impl Intake {
         verified
     }
 
-    /// A message or an event, which must be answered by then.
+    /// Handles a message or an event. WeChat must have its answer by `deadline`.
     pub async fn receive<'a>(
         self: &'a Arc<Self>,
         recipient: &'a Recipient,
         query: &str,
         body: &[u8],
         deadline: Instant,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let opened = self.open(recipient, &Query::parse(query), body);
         match (opened, recipient.relay()) {
             (Ok(message), None) => self.record(message, deadline).await,
             (Err(rejection), None) => self.reject(recipient, rejection),
             (Ok(message), Some(relay)) => {
-                // Boxed, so that callbacks without a relay need not the memory of its states.
+                // Boxed, so that callbacks without a relay do not need the memory of this future.
                 Box::pin(self.record_before_relay(message, recipient, relay, deadline)).await
             }
             (Err(rejection), Some(relay)) => self.reject_before_relay(rejection, recipient, relay),
         }
     }
 
-    /// Checks the signature, and opens the callback.
+    /// Checks the signature and opens the callback.
     fn open(
         &self,
         recipient: &Recipient,
@@ -150,14 +150,14 @@ impl Intake {
         match recipient {
             Recipient::Own(account) => self.open_own(account, query, body),
             Recipient::ThroughPlatform { platform, appid, .. } => {
-                self.open_through(platform, appid, query, body)
+                self.open_platform_message(platform, appid, query, body)
             }
         }
     }
 
     fn open_own(
         &self,
-        account: &Arc<Account>,
+        account: &Arc<ServedAccount>,
         query: &Query<'_>,
         body: &[u8],
     ) -> Result<PendingMessage, Rejection> {
@@ -173,8 +173,8 @@ impl Intake {
         }
     }
 
-    /// The path is not signed: whose message it is, its `ToUserName` says.
-    fn open_through(
+    /// The path is not signed, so `ToUserName` decides which account the message belongs to.
+    fn open_platform_message(
         &self,
         platform: &Platform,
         appid: &str,
@@ -182,20 +182,20 @@ impl Intake {
         body: &[u8],
     ) -> Result<PendingMessage, Rejection> {
         let now_s = self.clock.now_s();
-        let opened = callback::open_through(&platform.keys, query, body);
+        let opened = callback::open_platform_message(&platform.keys, query, body);
         let platform = &platform.config.appid;
-        // Whoever knows the platform's token and key could send it to the path of any account.
+        // Anyone who knows the platform's token and key could send it to the path of any account.
         let refused =
             |refusal| Rejection::Refused { refusal, is_loss: self.received.brings(platform, appid) };
         let (message, to_user) = opened.map_err(refused)?;
         let create_time = message.create_time;
         match self.received.admit(platform, appid, &to_user) {
-            Admission::Taken(account) => {
+            Admission::Accepted(account) => {
                 let brought_by = BroughtBy { platform: platform.clone(), to_user };
                 Ok(PendingMessage::new(account, message, Some(brought_by), now_s))
             }
             Admission::WrongToUser => Err(refused(Refusal::of_another_account(create_time))),
-            // Nothing of this account is lost: whoever has one callback could send it to this path.
+            // Not a loss for this account: anyone who has one callback could send it to this path.
             Admission::OfAnother => {
                 Err(Rejection::Refused { refusal: Refusal::of_another_account(create_time), is_loss: false })
             }
@@ -208,25 +208,25 @@ impl Intake {
     }
 
     /// Makes a message durable.
-    async fn record(&self, message: PendingMessage, deadline: Instant) -> Outcome<'static> {
+    async fn record(&self, message: PendingMessage, deadline: Instant) -> IntakeOutcome<'static> {
         let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
-        let Some(_slot) = self.limits.wait() else {
-            self.lose_lately(&account, Reason::TooMany);
+        let Some(_slot) = self.limits.waiting_slot() else {
+            self.lose_recent(&account, Reason::TooMany);
             return self.close("too_many_waiting");
         };
         let commit = async { self.enqueue(message)?.await };
         let Ok(committed) = timeout_at(deadline, commit).await else {
-            self.lose_lately(&account, Reason::NotDurable);
+            self.lose_recent(&account, Reason::NotDurable);
             return self.close("late");
         };
-        match self.settle(&account, committed, quarantined_for) {
-            Ok(()) => Outcome::Durable,
+        match self.count_commit(&account, committed, quarantined_for) {
+            Ok(()) => IntakeOutcome::Durable,
             Err(reason) => self.close(reason),
         }
     }
 
     /// Puts a message into the queue.
-    fn enqueue(&self, message: PendingMessage) -> Result<Committed, NotDurable> {
+    fn enqueue(&self, message: PendingMessage) -> Result<CommitFuture, NotDurable> {
         match message.brought_by {
             None => Ok(Box::pin(self.ingest.enqueue(message.change)?)),
             Some(BroughtBy { platform, to_user }) => {
@@ -235,10 +235,11 @@ impl Intake {
         }
     }
 
-    /// Counts a message that is durable. The time of one that is not is lost; the error says why.
-    fn settle(
+    /// Counts the result of a commit in the metrics. A failed one becomes a gap; the error is the reason of the
+    /// metric.
+    fn count_commit(
         &self,
-        account: &Account,
+        account: &ServedAccount,
         committed: Result<store::Outcome, NotDurable>,
         quarantined_for: Option<&'static str>,
     ) -> Result<(), &'static str> {
@@ -265,46 +266,47 @@ impl Intake {
             }
             Err(_) => "not_durable",
         };
-        self.lose_lately(account, Reason::NotDurable);
+        self.lose_recent(account, Reason::NotDurable);
         Err(failed)
     }
 
-    /// Makes a message durable, and lets it go on if its relay's `when_not_durable` allows it.
+    /// Makes a message durable, then passes it on if the relay's `when_not_durable` allows it.
     async fn record_before_relay<'a>(
         self: &'a Arc<Self>,
         message: PendingMessage,
         recipient: &'a Recipient,
         relay: &'a RelayConfig,
         deadline: Instant,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let account = message.account.clone();
-        let Some(slot) = self.limits.relay(recipient) else {
-            // It is counted all the same. WeChat sends it again; that one may go on.
+        let Some(slot) = self.limits.relay_slot(recipient) else {
+            // The message is counted all the same. WeChat sends it again, and that one may be passed on.
             if self.enqueue(message).is_err() {
-                self.lose_lately(&account, Reason::TooMany);
+                self.lose_recent(&account, Reason::TooMany);
             }
             return self.close("relay_full");
         };
         let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
         match (self.commit_until(message, until).await, relay.when_not_durable) {
             (commit @ Commit::Durable, _) | (commit, WhenNotDurable::Answer) => {
-                Outcome::PassOn(PassOn { relay, slot, commit })
+                IntakeOutcome::PassOn(PassOn { relay, slot, commit })
             }
             (Commit::Failed, WhenNotDurable::Refuse) => self.close("not_durable"),
             (Commit::Pending(_), WhenNotDurable::Refuse) => {
-                self.lose_lately(&account, Reason::NotDurable);
+                self.lose_recent(&account, Reason::NotDurable);
                 self.close("late")
             }
         }
     }
 
-    /// An authentic callback that does not count goes on to the bot: it did before msgcube was put between.
+    /// Rejects a callback. An authentic one that does not count still goes on to the bot, which received it
+    /// before msgcube was installed.
     fn reject_before_relay<'a>(
         &'a self,
         rejection: Rejection,
         recipient: &'a Recipient,
         relay: &'a RelayConfig,
-    ) -> Outcome<'a> {
+    ) -> IntakeOutcome<'a> {
         let goes_on = match &rejection {
             Rejection::Refused { refusal, .. } => refusal.may_be_relayed(),
             Rejection::TooManyAccounts => relay.when_not_durable == WhenNotDurable::Answer,
@@ -313,14 +315,14 @@ impl Intake {
         if !goes_on {
             return outcome;
         }
-        match self.limits.relay(recipient) {
-            Some(slot) => Outcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
+        match self.limits.relay_slot(recipient) {
+            Some(slot) => IntakeOutcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
             None => self.close("relay_full"),
         }
     }
 }
 
-/// Until when a bot waits for the disk.
+/// The latest moment until which the bot waits for the disk.
 fn disk_until(when_not_durable: WhenNotDurable, now: Instant, deadline: Instant) -> Instant {
     match when_not_durable {
         WhenNotDurable::Answer => deadline.min(now + DISK_BEFORE_RELAY_MAX),

@@ -1,5 +1,5 @@
-//! Which data key a data folder belongs to: the folder keeps a fingerprint of it, so that a lost or exchanged key is
-//! noticed before tokens and sealed values die in silence.
+//! Binds the data folder to its data key: the folder keeps a fingerprint of the key. A lost or exchanged key is
+//! reported at the start, before tokens and sealed values silently stop working.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::{
 /// The fact with the fingerprint.
 const FACT: &str = "data_key/fingerprint";
 
-/// Facts that are sealed with the data key, each under its own name.
+/// Prefixes of facts that are sealed with the data key.
 const SEALED: [&str; 5] = [
     registry::settings::FACT_PREFIX,
     platform_receiver::SEALED_FACTS[0],
@@ -25,44 +25,44 @@ const SEALED: [&str; 5] = [
     event::FACT_PREFIX,
 ];
 
-/// What to do about a data key that the data folder does not belong to.
+/// What to do if the data folder belongs to another data key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherKey {
     /// Refuse to start.
     Refuse,
-    /// Go on with it: whatever only the former key opens is given up.
+    /// Continue. Everything that only the former key can open is deleted.
     Accept,
 }
 
-/// Why there is no key to go on with.
+/// Why there is no usable data key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyBindingError {
-    /// The file.
+    /// The key file cannot be read or created.
     #[error("{0}")]
     DataKey(#[from] DataKeyError),
-    /// It is gone.
+    /// The key file is missing.
     #[error(
         "{key} is missing, the data key of {data_dir}. Restore it from its backup. To go on without it, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
     Missing { key: PathBuf, data_dir: PathBuf },
-    /// It is another.
+    /// The key file holds another key.
     #[error(
         "{key} is not the data key of {data_dir}. Restore the right one from its backup. To go on with this one, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
     Other { key: PathBuf, data_dir: PathBuf },
-    /// The disk.
+    /// The disk failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
     NotDurable(#[from] NotDurable),
 }
 
-/// The fingerprint of the data key that a store belongs to, in Base64.
+/// Loads the fingerprint of the data key that a store belongs to, in Base64.
 pub fn fingerprint(store: &Store) -> Option<String> {
     let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
     kept.map(|(_, bytes)| STANDARD.encode(bytes))
 }
 
-/// The data key of a store, which holds its folder locked. A new one is made only together with a new folder.
-pub fn bound_key(
+/// The data key of a store, or creates it for a new data folder. The store has its folder locked.
+pub fn load_bound_key(
     path: &Path,
     data_dir: &Path,
     store: &Store,
@@ -76,24 +76,24 @@ pub fn bound_key(
         _ => DataKey::load_or_create(path)?,
     };
     let mut changes = Vec::new();
-    match belonging(&key, store) {
-        Belonging::Known => {}
-        Belonging::Unsaid => changes.push(fingerprint_of(&key)),
-        Belonging::Other if is_refused => {
+    match binding_of(&key, store) {
+        Binding::Same => {}
+        Binding::Unrecorded => changes.push(fingerprint_of(&key)),
+        Binding::Other if is_refused => {
             return Err(KeyBindingError::Other { key: path.to_owned(), data_dir: data_dir.to_owned() });
         }
-        Belonging::Other => {
+        Binding::Other => {
             changes.push(fingerprint_of(&key));
-            changes.extend(gone(store.facts(access_token::FACT_PREFIX)));
+            changes.extend(deletions(store.facts(access_token::FACT_PREFIX)));
         }
     }
     if !is_refused {
         let sealed = sealed_facts(store).filter(|(name, sealed)| key.open(name, sealed).is_err());
-        changes.extend(gone(sealed.collect()));
+        changes.extend(deletions(sealed.collect()));
         tracing::warn!(
             given_up =
                 changes.iter().filter(|change| matches!(change, Change::Fact { value: None, .. })).count(),
-            "what another data key made is given up; start without --accept-new-data-key from now on"
+            "facts of another data key were deleted; start without --accept-new-data-key from now on"
         );
     }
     if !changes.is_empty() {
@@ -102,25 +102,25 @@ pub fn bound_key(
     Ok(key)
 }
 
-enum Belonging {
-    Known,
-    /// A new folder, or one of a version that kept no fingerprint.
-    Unsaid,
+enum Binding {
+    Same,
+    /// A new folder, or one of a version that stored no fingerprint.
+    Unrecorded,
     Other,
 }
 
-fn belonging(key: &DataKey, store: &Store) -> Belonging {
+fn binding_of(key: &DataKey, store: &Store) -> Binding {
     let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
     if let Some((_, fingerprint)) = kept {
-        return if fingerprint == fingerprint_bytes(key) { Belonging::Known } else { Belonging::Other };
+        return if fingerprint == fingerprint_bytes(key) { Binding::Same } else { Binding::Other };
     }
-    // Without a fingerprint what is sealed says whose it is.
+    // Without a fingerprint, the sealed facts show whether this is their key.
     let mut sealed = sealed_facts(store).peekable();
     let is_other = sealed.peek().is_some() && sealed.all(|(name, sealed)| key.open(&name, &sealed).is_err());
-    if is_other { Belonging::Other } else { Belonging::Unsaid }
+    if is_other { Binding::Other } else { Binding::Unrecorded }
 }
 
-/// Says nothing of the key, which is random through and through.
+/// A MAC reveals nothing about the key.
 fn fingerprint_bytes(key: &DataKey) -> [u8; 32] {
     key.mac(&["data key fingerprint"])
 }
@@ -133,7 +133,7 @@ fn sealed_facts(store: &Store) -> impl Iterator<Item = (String, Vec<u8>)> {
     SEALED.into_iter().flat_map(move |prefix| store.facts(prefix))
 }
 
-fn gone(facts: Vec<(String, Vec<u8>)>) -> impl Iterator<Item = Change> {
+fn deletions(facts: Vec<(String, Vec<u8>)>) -> impl Iterator<Item = Change> {
     facts.into_iter().map(|(key, _)| Change::Fact { key, value: None })
 }
 
@@ -144,11 +144,11 @@ mod tests {
     use super::*;
     use storage::store::{Embedded, Options};
 
-    struct Scene(tempfile::TempDir);
+    struct TestFolder(tempfile::TempDir);
 
-    impl Scene {
-        fn new() -> Scene {
-            Scene(tempfile::tempdir().unwrap())
+    impl TestFolder {
+        fn new() -> TestFolder {
+            TestFolder(tempfile::tempdir().unwrap())
         }
 
         fn key_file(&self) -> PathBuf {
@@ -162,7 +162,7 @@ mod tests {
 
         fn start(&self, other_key: OtherKey) -> Result<(Store, DataKey), KeyBindingError> {
             let store = self.store();
-            let key = bound_key(&self.key_file(), &self.0.path().join("data"), &store, other_key)?;
+            let key = load_bound_key(&self.key_file(), &self.0.path().join("data"), &store, other_key)?;
             Ok((store, key))
         }
 
@@ -176,7 +176,7 @@ mod tests {
         Change::Fact { key: key.to_owned(), value: Some(value) }
     }
 
-    /// What the parts of the program keep.
+    /// Facts as the parts of the program store them.
     fn fill(store: &Store, key: &DataKey) {
         let sealed = SEALED.map(|prefix| {
             let name = format!("{prefix}wx1");
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_new_folder_gets_a_key_and_knows_it_from_then_on() {
-        let scene = Scene::new();
+        let scene = TestFolder::new();
         let (store, key) = scene.start(OtherKey::Refuse).unwrap();
         assert_eq!(names(&store), [FACT]);
         drop(store);
@@ -208,17 +208,17 @@ mod tests {
 
     #[test]
     fn a_start_that_was_killed_between_key_and_fingerprint_starts_again() {
-        let scene = Scene::new();
+        let scene = TestFolder::new();
         DataKey::load_or_create(&scene.key_file()).unwrap();
         drop(scene.start(OtherKey::Refuse).unwrap());
-        let scene = Scene::new();
+        let scene = TestFolder::new();
         drop(scene.store());
         drop(scene.start(OtherKey::Refuse).unwrap());
     }
 
     #[test]
     fn a_folder_of_an_older_version_gets_the_fingerprint_of_the_key_that_opens_what_it_holds() {
-        let scene = Scene::new();
+        let scene = TestFolder::new();
         let key = DataKey::load_or_create(&scene.key_file()).unwrap();
         fill(&scene.store(), &key);
         let old = fs::read(scene.key_file()).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn another_key_that_is_accepted_once_leaves_nothing_that_a_later_start_cannot_read() {
         for is_exchanged in [false, true] {
-            let scene = Scene::new();
+            let scene = TestFolder::new();
             let (store, key) = scene.start(OtherKey::Refuse).unwrap();
             fill(&store, &key);
             drop(store);
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn accepting_a_key_that_belongs_takes_only_what_it_does_not_open() {
-        let scene = Scene::new();
+        let scene = TestFolder::new();
         let (store, key) = scene.start(OtherKey::Refuse).unwrap();
         fill(&store, &key);
         store.commit(&[fact("account/wx2", b"of another".to_vec())]).unwrap();

@@ -1,4 +1,4 @@
-//! What runs: configuration, accounts, authorization, intake of callbacks, forwarding, and HTTP.
+//! The server: configuration, accounts, authorization, intake of callbacks, forwarding, and HTTP.
 
 pub mod accounts;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! Connections: sockets, TLS, bodies, the client for other servers.
+//! Sockets, TLS, and the reading of bodies.
 
 pub mod body;
 pub mod sockets;

@@ -1,5 +1,5 @@
-//! Reading the configuration again while serving: a wrong file changes nothing, what needs a restart is named and keeps
-//! its value, everything else holds afterwards as after a start with the file as it is.
+//! Reloads the configuration while serving. A wrong file changes nothing. A setting that needs a restart keeps its
+//! value and is reported. Everything else is then as after a start with the new file.
 
 use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
 
@@ -14,25 +14,24 @@ use system::{clock::Clock, current::Current, data_key::DataKey};
 use crate::{
     accounts::{
         platform_issuer::{Platform, Platforms},
-        platform_receiver::{Gone, Received},
-        registry::{Account, Accounts},
+        platform_receiver::{Received, RemovedAccount},
+        registry::{Accounts, ServedAccount},
     },
     auth::access_token::Tokens,
     config::{AccountConfig, AccountsChanged, Config, Difference},
     forward::upstream_token::UpstreamTokens,
-    net::tls::{Pair, Tls},
+    net::tls::{CertificateAndKey, Tls},
 };
 
-/// Names of one sort that a line of the log shows.
+/// Limit of names of each kind in a log line.
 const NAMES_MAX: usize = 20;
 
-/// Where the configuration comes from: the file with what the command line says otherwise. An error is what a start
-/// would say.
+/// Reads the configuration: the file, overridden by the command line. An error has the same text as at a start.
 #[derive(Clone)]
 pub struct Source(Arc<dyn Fn() -> Result<Config, String> + Send + Sync>);
 
 impl Source {
-    /// Reads it so.
+    /// `read` is called for each reload.
     pub fn new(read: impl Fn() -> Result<Config, String> + Send + Sync + 'static) -> Source {
         Source(Arc::new(read))
     }
@@ -44,31 +43,31 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Why nothing was changed.
+/// Why the configuration was not reloaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// The file; the text is that of a start.
+    /// The file is wrong. The text is the same as at a start.
     #[error("{0}")]
     Wrong(String),
-    /// As when an editor has just emptied it.
+    /// The file is empty, for example because an editor is saving it.
     #[error(
         "the configuration has no [[account]] and no [[component]], and {0} of its accounts are served: perhaps the file is being written. Reload once it is complete; if it is meant so, restart"
     )]
     Empty(usize),
-    /// Nothing to read.
+    /// There is no configuration file.
     #[error("this msgcube was started without a configuration file, so there is nothing to reload")]
     NoFile,
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
-/// What reading the configuration again needs.
+/// What a reload needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Reload<'a> {
     pub source: Option<&'a Source>,
     pub config: &'a Current<Config>,
-    /// The socket in use.
+    /// The address that the server listens on.
     pub address: Option<SocketAddr>,
     pub clock: &'a Clock,
     pub store: &'a Arc<Store>,
@@ -77,37 +76,37 @@ pub struct Reload<'a> {
     pub key: &'a DataKey,
     pub metrics: &'a Arc<Metrics>,
     pub accounts: &'a Accounts,
-    pub components: &'a Platforms,
+    pub platforms: &'a Platforms,
     pub received: &'a Received,
     pub upstream: &'a Current<Option<Arc<UpstreamTokens>>>,
     pub tls: Option<&'a Tls>,
 }
 
-/// All that is needed to serve the new configuration: nothing of it can fail any more but the disk.
+/// Everything needed to serve the new configuration. After this step only the disk can fail.
 struct Prepared {
     config: Config,
     difference: Difference,
-    certificate: Option<Pair>,
-    accounts: Vec<Arc<Account>>,
-    gone: Vec<Gone>,
+    certificate: Option<CertificateAndKey>,
+    accounts: Vec<Arc<ServedAccount>>,
+    gone: Vec<RemovedAccount>,
     components: Vec<Platform>,
 }
 
 impl Reload<'_> {
-    /// Reads the file and serves what it says. What changed, and what did not because it needs a restart.
+    /// Reloads the configuration. Returns what changed, and what needs a restart.
     pub async fn run(self) -> Result<Difference, ReloadError> {
         let done = self.read_and_serve().await;
         match &done {
-            Ok(difference) => say(difference),
+            Ok(difference) => log_difference(difference),
             Err(error) => {
-                tracing::error!(%error, "the configuration was not reloaded, and nothing was changed");
+                tracing::error!(%error, "the configuration was not reloaded; nothing was changed");
             }
         }
         done
     }
 
     async fn read_and_serve(self) -> Result<Difference, ReloadError> {
-        // Also against changes of accounts at run time.
+        // Also prevents changes of accounts at run time meanwhile.
         let _one_at_a_time = self.accounts.changing.lock().await;
         let source = self.source.ok_or(ReloadError::NoFile)?.clone();
         let file = blocking(move || (source.0)()).await?;
@@ -127,20 +126,19 @@ impl Reload<'_> {
         difference: Difference,
     ) -> Result<Prepared, ReloadError> {
         let wrong = |error: &dyn fmt::Display| ReloadError::Wrong(error.to_string());
-        // What keeps its former value may not go together with what is new.
+        // A setting that keeps its former value may conflict with a new one.
         config.check_components().map_err(|flaw| wrong(&flaw))?;
         let at_run_time = self.accounts.select(|account| !account.is_configured);
         let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
         config.check_loops(&all.collect::<Vec<_>>(), self.address).map_err(|flaw| wrong(&flaw))?;
         let certificate = match (config.tls.clone(), &former.tls) {
-            (Some(files), Some(_)) => {
-                Some(blocking(move || Pair::read(&files).map_err(|error| error.to_string())).await?)
-            }
+            (Some(files), Some(_)) => Some(
+                blocking(move || CertificateAndKey::read(&files).map_err(|error| error.to_string())).await?,
+            ),
             _ => None,
         };
         let changed = config.components.iter().filter_map(|component| {
-            let served =
-                self.components.get(&component.appid).filter(|served| served.config != *component)?;
+            let served = self.platforms.get(&component.appid).filter(|served| served.config != *component)?;
             Some(served.with(component.clone()))
         });
         let components = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
@@ -153,25 +151,25 @@ impl Reload<'_> {
         self,
         configs: &[AccountConfig],
         changed: &AccountsChanged,
-    ) -> Result<Vec<Arc<Account>>, ReloadError> {
+    ) -> Result<Vec<Arc<ServedAccount>>, ReloadError> {
         let is_new = |appid: &String| changed.added.binary_search(appid).is_ok();
         let is_other =
             |appid: &String| changed.changed.binary_search_by(|account| account.appid.cmp(appid)).is_ok();
         let wanted = configs.iter().filter(|config| is_new(&config.appid) || is_other(&config.appid));
         let accounts = wanted.map(|config| {
-            // The number of a new one becomes durable together with its serving.
+            // The number of a new account becomes durable together with the start of its serving.
             let account = self.accounts.configured(self.store.reserve(&config.appid), config.clone());
             account.map_err(|error| ReloadError::Wrong(error.to_string()))
         });
         accounts.collect()
     }
 
-    fn accounts_gone(self, changed: &AccountsChanged) -> Result<Vec<Gone>, ReloadError> {
+    fn accounts_gone(self, changed: &AccountsChanged) -> Result<Vec<RemovedAccount>, ReloadError> {
         let served = changed.removed.iter().filter_map(|appid| self.accounts.get(appid));
         let gone = served.map(|former| {
             let stored = self.accounts.added_at_run_time(&former.config.appid, self.store, self.key);
             let stored = stored.map_err(|error| ReloadError::Wrong(error.to_string()))?;
-            Ok(Gone { former, stored })
+            Ok(RemovedAccount { former, stored })
         });
         gone.collect()
     }
@@ -179,9 +177,9 @@ impl Reload<'_> {
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
         let begun_s = self.clock.now_s();
-        // Those that are not served otherwise: their tokens end.
-        let is_over = |gone: &&Gone| {
-            gone.stored.is_none() && self.received.standings(&gone.former.config.appid).is_empty()
+        // Accounts that are not served for another reason. Their tokens end.
+        let is_over = |gone: &&RemovedAccount| {
+            gone.stored.is_none() && self.received.authorization_states(&gone.former.config.appid).is_empty()
         };
         let removed: Vec<String> =
             gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
@@ -194,11 +192,11 @@ impl Reload<'_> {
             revocation.complete();
             moved
         };
-        // For a moment a callback of theirs could have been answered with 404.
+        // For a moment their callbacks may have been answered with 404.
         let now_s = self.clock.now_s();
         let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
         moved.into_iter().for_each(lose);
-        components.into_iter().for_each(|component| self.components.put(component));
+        components.into_iter().for_each(|component| self.platforms.put(component));
         self.serve_upstream(&config);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)
             && tls.serve(certificate)
@@ -234,7 +232,7 @@ impl Reload<'_> {
     }
 }
 
-/// Files may lie on a disk that takes its time.
+/// A slow disk must not block the runtime.
 async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, ReloadError> {
@@ -242,24 +240,24 @@ async fn blocking<T: Send + 'static>(
     read.map_err(ReloadError::Wrong)
 }
 
-fn say(difference: &Difference) {
+fn log_difference(difference: &Difference) {
     let AccountsChanged { added, changed, removed } = &difference.accounts;
     let changed: Vec<String> =
         changed.iter().map(|account| format!("{} ({})", account.appid, account.keys.join(", "))).collect();
     tracing::info!(
-        added = some(added),
-        changed = some(&changed),
-        removed = some(removed),
-        settings = some(&difference.settings),
+        added = names_text(added),
+        changed = names_text(&changed),
+        removed = names_text(removed),
+        settings = names_text(&difference.settings),
         "the configuration was reloaded"
     );
     if !difference.needs_restart.is_empty() {
-        let settings = some(&difference.needs_restart);
+        let settings = names_text(&difference.needs_restart);
         tracing::warn!(settings, "changed in the configuration file, and used only after a restart");
     }
 }
 
-fn some(names: &[String]) -> String {
+fn names_text(names: &[String]) -> String {
     let shown = names.iter().take(NAMES_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES_MAX) {
         0 => shown,

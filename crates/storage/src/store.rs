@@ -7,8 +7,8 @@ pub mod statistics;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use counting::{Coverage, Message, Period, Reason, rollup::KindFigures};
-use datacube::{Interface, Row};
+use counting::{Coverage, Message, Period, Reason, day_of, rollup::KindFigures};
+use datacube::{Day, Interface, Row};
 use serde::{Deserialize, Serialize};
 
 pub use embedded::{
@@ -155,6 +155,9 @@ pub enum StoreError {
     /// It was written by a newer version.
     #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
     NewerFormat { path: PathBuf, found: u32, known: u32 },
+    /// The same, where the folder says which version wrote it.
+    #[error("{path} has format {found}, this version reads up to {known}; use msgcube {version} or newer")]
+    NewerFormatOf { path: PathBuf, found: u32, known: u32, version: String },
     /// The page store failed.
     #[error("the page store in {path}: {what}")]
     Pages { path: PathBuf, what: String },
@@ -175,6 +178,27 @@ pub struct Slice {
     pub users_counted: u64,
     /// Messages of the counted types.
     pub messages_counted: u64,
+}
+
+/// Users whose first message of a counted type lies in a stretch of days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewUsers {
+    /// How many. A late message that is earlier than a user's first one moves that user to its day.
+    pub users: u64,
+    /// The account was counted for less than [`DAYS_BEFORE_NEW`] days before the stretch, so that most users are new
+    /// to msgcube and not to the account.
+    pub is_early: bool,
+}
+
+/// So many days of counting make it likely that whoever is new to msgcube is new to the account.
+pub const DAYS_BEFORE_NEW: i32 = 28;
+
+impl NewUsers {
+    /// `first_day`: of the account's first counted message. `since_s`: from when on its messages were taken.
+    fn new(users: u64, from: Day, first_day: Option<Day>, since_s: Option<i64>) -> NewUsers {
+        let counted_from = first_day.into_iter().chain(since_s.map(day_of)).min();
+        NewUsers { users, is_early: counted_from.is_none_or(|day| from < day.plus_days(DAYS_BEFORE_NEW)) }
+    }
 }
 
 /// Sizes for the metrics.
@@ -235,6 +259,11 @@ impl Store {
     /// The figures of a stretch of time.
     pub fn slice(&self, account: AccountNumber, span: statistics::Span) -> Result<Slice, StoreError> {
         on_each!(self, store => store.slice(account, span))
+    }
+
+    /// How many users are new in the days from…to. The others of the same days have written before.
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        on_each!(self, store => store.new_users(account, from, to))
     }
 
     /// Looks at an account's coverage.

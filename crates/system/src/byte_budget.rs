@@ -1,13 +1,13 @@
-//! Bytes in memory that many share: together they stay within a bound, whoever they belong to.
+//! A limit on memory that many requests share, in bytes.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// So many bytes at the same time.
+/// A limit in bytes for all its shares together. Clones share the limit.
 #[derive(Clone, Debug)]
-pub struct Budget(Arc<Total>);
+pub struct ByteBudget(Arc<Total>);
 
 #[derive(Debug)]
 struct Total {
@@ -15,32 +15,32 @@ struct Total {
     bytes_max: usize,
 }
 
-/// What one of them holds; given back when dropped.
+/// The bytes that one holder has taken from a budget. Dropping it gives them back.
 #[derive(Debug)]
-pub struct Share {
-    budget: Budget,
+pub struct BudgetShare {
+    budget: ByteBudget,
     bytes: usize,
 }
 
-impl Budget {
-    /// A bound in bytes.
-    pub fn new(bytes_max: usize) -> Budget {
-        Budget(Arc::new(Total { bytes: AtomicUsize::new(0), bytes_max }))
+impl ByteBudget {
+    /// A budget of `bytes_max` bytes.
+    pub fn new(bytes_max: usize) -> ByteBudget {
+        ByteBudget(Arc::new(Total { bytes: AtomicUsize::new(0), bytes_max }))
     }
 
-    /// Of nothing yet.
-    pub fn share(&self) -> Share {
-        Share { budget: self.clone(), bytes: 0 }
+    /// A share that holds nothing yet.
+    pub fn new_share(&self) -> BudgetShare {
+        BudgetShare { budget: self.clone(), bytes: 0 }
     }
 
-    /// What all hold.
+    /// The bytes that all shares hold together.
     pub fn bytes(&self) -> usize {
         self.0.bytes.load(Ordering::Relaxed)
     }
 }
 
-impl Share {
-    /// Takes more. False if all of them now hold more than there may be: what was taken is to be let go.
+impl BudgetShare {
+    /// Takes `bytes` more. Returns false if all shares together now exceed the limit; the caller must then drop this share.
     #[must_use]
     pub fn take(&mut self, bytes: usize) -> bool {
         let total = &self.budget.0;
@@ -48,13 +48,13 @@ impl Share {
         total.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= total.bytes_max
     }
 
-    /// What this one holds.
+    /// The bytes that this share holds.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 }
 
-impl Drop for Share {
+impl Drop for BudgetShare {
     fn drop(&mut self) {
         self.budget.0.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -6,30 +6,28 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use counting::day_of;
-use datacube::Day;
 use rustix::time::{ClockId, clock_gettime};
 
-/// What Linux calls this run of the machine.
+/// Linux's random id of the current boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// A wall clock.
+/// A wall clock. It can start at a chosen time for `--now` and tests.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    /// Unix seconds when the clock was made, and the moment that was; none: the machine's clock.
+    /// Start time in Unix seconds, and when the clock was started. None: the machine's clock.
     started: Option<(i64, Instant)>,
-    /// None: it cannot be read here.
+    /// None if the system does not tell.
     boot_id: Option<Arc<str>>,
 }
 
-/// A moment that a later process can compare with its own.
+/// A point in time that a later process can compare with its own clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// Unix seconds, which may be set at any time.
+    /// Unix seconds. The operator may change this clock at any time.
     pub unix_s: i64,
-    /// Milliseconds since the machine was started, which go on in its sleep and are never set.
+    /// Milliseconds since boot. They include sleep and are never set.
     pub boot_ms: u64,
-    /// Which start that was.
+    /// The boot that `boot_ms` counts from.
     pub boot_id: Option<Arc<str>>,
 }
 
@@ -39,20 +37,20 @@ impl Clock {
         Clock { started: None, boot_id: boot_id() }
     }
 
-    /// A clock that starts at these Unix seconds and runs.
+    /// A clock that starts at `unix_s` (Unix seconds) and runs at normal speed.
     pub fn starting_at(unix_s: i64) -> Clock {
         Clock { started: Some((unix_s, Instant::now())), boot_id: boot_id() }
     }
 
-    /// The same on another run of the machine.
+    /// This clock, with the boot id of another boot. For tests of a restart.
     #[must_use]
     pub fn with_boot_id(self, boot_id: &str) -> Clock {
         Clock { boot_id: Some(boot_id.into()), ..self }
     }
 
-    /// Now.
+    /// The current time, by both clocks.
     pub fn moment(&self) -> Moment {
-        // A clock that was set goes on as its owner set it, from one process to the next.
+        // A chosen start time also decides `boot_ms`, so that two processes with chosen times can be compared.
         let since_boot = match self.started {
             Some((unix_s, instant)) => {
                 Some(Duration::from_secs(u64::try_from(unix_s).unwrap_or(0)) + instant.elapsed())
@@ -64,18 +62,13 @@ impl Clock {
         Moment { unix_s: self.now_s(), boot_ms, boot_id: self.boot_id.clone() }
     }
 
-    /// Unix seconds.
+    /// The current time in Unix seconds.
     pub fn now_s(&self) -> i64 {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
         match self.started {
             Some((unix_s, instant)) => unix_s.saturating_add(seconds(instant.elapsed())),
             None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, seconds),
         }
-    }
-
-    /// Today in Beijing.
-    pub fn today(&self) -> Day {
-        day_of(self.now_s())
     }
 }
 

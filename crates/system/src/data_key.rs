@@ -1,5 +1,5 @@
-//! The file with 32 random bytes that tokens are made from and secrets are sealed with. Never in the data folder, never
-//! in a backup of it.
+//! The data key: a file of 32 random bytes. It signs tokens and encrypts stored secrets. It must not lie in the data
+//! folder, so that a backup of that folder does not contain it.
 
 use std::{
     fmt, fs, io,
@@ -20,36 +20,51 @@ use crate::files;
 
 const BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
-/// The first byte of what is sealed: how it was.
-const SEALED_V1: u8 = 1;
+/// The first byte of sealed data: the format.
+const SEAL_FORMAT_V1: u8 = 1;
 
-/// The key.
+/// The data key. Hidden in `Debug`, wiped from memory when dropped.
 #[derive(Clone)]
 pub struct DataKey(Zeroizing<[u8; BYTES]>);
 
-/// Why there is no key.
+/// Why the data key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataKeyError {
-    /// The file cannot be used.
+    /// The file cannot be read, written or synced.
     #[error("{path}: {source}")]
-    File { path: PathBuf, source: io::Error },
-    /// It is no key.
+    File {
+        /// The key file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file does not have the length of a key.
     #[error(
         "{path} has {found} bytes instead of {BYTES}; restore it from a backup. To go on without it, remove it: the next start says what is lost"
     )]
-    Length { path: PathBuf, found: usize },
-    /// Others can read it.
+    Length {
+        /// The key file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: usize,
+    },
+    /// Other users of this machine can read the file.
     #[error("{path} can be read by others (mode {mode:o}); run: chmod 600 {path}")]
-    Open { path: PathBuf, mode: u32 },
+    Open {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
 }
 
-/// Why something sealed does not open, or cannot be sealed.
+/// Why data cannot be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// The cipher failed.
+    /// Encryption failed, or the system gave no random bytes.
     #[error("the cipher failed")]
     Cipher,
-    /// Made by another key, or changed.
+    /// The data was sealed with another key or under another name, or it was changed.
     #[error(
         "it was sealed with another data key, or changed; put the data_key_file back that belongs to this data_dir"
     )]
@@ -57,7 +72,7 @@ pub enum SealError {
 }
 
 impl DataKey {
-    /// Reads the file; if there is none, makes it, readable for its owner only.
+    /// Reads the file. Creates it, readable by its owner only, if it does not exist.
     pub fn load_or_create(path: &Path) -> Result<DataKey, DataKeyError> {
         match DataKey::load(path)? {
             Some(key) => Ok(key),
@@ -67,16 +82,16 @@ impl DataKey {
         }
     }
 
-    /// Reads the file; none if it is not there.
+    /// Reads the file. None if it does not exist.
     pub fn load(path: &Path) -> Result<Option<DataKey>, DataKeyError> {
         match fs::read(path) {
-            Ok(bytes) => DataKey::of_file(path, &Zeroizing::new(bytes)).map(Some),
+            Ok(bytes) => DataKey::from_file_bytes(path, &Zeroizing::new(bytes)).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DataKeyError::File { path: path.to_owned(), source }),
         }
     }
 
-    fn of_file(path: &Path, bytes: &[u8]) -> Result<DataKey, DataKeyError> {
+    fn from_file_bytes(path: &Path, bytes: &[u8]) -> Result<DataKey, DataKeyError> {
         let mode = fs::metadata(path)
             .map_err(|source| DataKeyError::File { path: path.to_owned(), source })?
             .permissions()
@@ -90,8 +105,8 @@ impl DataKey {
         }
     }
 
-    /// Written under another name first, so that a crash leaves a whole key or none. What is left of such a crash goes
-    /// first: whoever made it may have given it another mode, or another owner.
+    /// Writes the key under another name first, so that a crash leaves a whole key or none. A file that such a crash left
+    /// is removed first: it may have the wrong mode or owner.
     fn create(path: &Path) -> io::Result<DataKey> {
         let mut bytes = Zeroizing::new([0; BYTES]);
         getrandom::fill(&mut *bytes).map_err(|error| io::Error::other(error.to_string()))?;
@@ -100,17 +115,18 @@ impl DataKey {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
         file.write_all(&*bytes)?;
         file.sync_all()?;
-        rename_to_new(&new, path)?;
+        rename_without_replacing(&new, path)?;
         files::sync_folder_of(path)?;
         Ok(DataKey(bytes))
     }
 
-    /// A key whose bytes are known, for tests and test vectors.
+    /// A key of known bytes, for tests and test vectors.
     pub fn from_bytes(bytes: [u8; BYTES]) -> DataKey {
         DataKey(Zeroizing::new(bytes))
     }
 
-    /// A code over texts, each with its length, that only this key makes. The first says what it is for.
+    /// HMAC-SHA256 over the texts, each preceded by its length. The first text names the purpose, so that a code made for
+    /// one purpose is not valid for another.
     pub fn mac(&self, texts: &[&str]) -> [u8; 32] {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&*self.0) else {
             unreachable!("HMAC takes keys of any length");
@@ -122,19 +138,19 @@ impl DataKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Encrypts. `name` says what it is, so that nothing sealed can stand in for something else.
+    /// Encrypts `plain`. The same `name` is needed to open it, so that sealed data cannot be moved to another place.
     pub fn seal(&self, name: &str, plain: &[u8]) -> Result<Vec<u8>, SealError> {
-        // Random nonces never repeat by chance in one key's life, and with SIV a repeat would do no harm.
+        // A repeated random nonce is very unlikely, and with SIV it only shows that two plaintexts are equal.
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(|_| SealError::Cipher)?;
         let payload = Payload { msg: plain, aad: name.as_bytes() };
         let sealed = self.cipher().encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::Cipher)?;
-        Ok([&[SEALED_V1], nonce.as_slice(), &sealed].concat())
+        Ok([&[SEAL_FORMAT_V1], nonce.as_slice(), &sealed].concat())
     }
 
-    /// Decrypts what [`DataKey::seal`] made under the same name.
+    /// Decrypts data that [`DataKey::seal`] encrypted under the same name.
     pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let rest = sealed.strip_prefix(&[SEALED_V1]).ok_or(SealError::NotOurs)?;
+        let rest = sealed.strip_prefix(&[SEAL_FORMAT_V1]).ok_or(SealError::NotOurs)?;
         let (nonce, content) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::NotOurs)?;
         let payload = Payload { msg: content, aad: name.as_bytes() };
         let opened = self.cipher().decrypt(&Nonce::from(*nonce), payload);
@@ -153,14 +169,14 @@ impl fmt::Debug for DataKey {
     }
 }
 
-/// Fails if the name is taken: the key of another start must not be replaced.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+/// Fails if `to` exists: another process may have just created its key there.
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::{
         fs::{CWD, RenameFlags, renameat_with},
         io::Errno,
     };
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system can.
+        // Some file systems do not support NOREPLACE.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) if !to.exists() => fs::rename(from, to),
         done => Ok(done?),
     }
@@ -171,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_is_for_its_owner_only_whatever_was_left_over_and_replaces_none() {
+    fn a_new_key_is_readable_by_its_owner_only_and_replaces_no_key() {
         let folder = tempfile::tempdir().unwrap();
         let (path, new) = (folder.path().join("msgcube.key"), folder.path().join("msgcube.new"));
         fs::write(&new, "left over").unwrap();
@@ -185,13 +201,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_sealed_opens_only_under_its_name_and_key_and_unchanged() {
+    fn sealed_data_opens_only_unchanged_with_the_same_name_and_key() {
         let sealed = DataKey::from_bytes([1; BYTES]).seal("account/wx1", b"secret").unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
         assert_ne!(
             sealed,
             DataKey::from_bytes([1; BYTES]).seal("account/wx1", b"secret").unwrap(),
-            "the same twice looks different"
+            "sealing twice gives different bytes"
         );
         assert_eq!(
             DataKey::from_bytes([1; BYTES]).open("account/wx1", &sealed).unwrap().as_slice(),
@@ -221,8 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn what_another_implementation_sealed_opens() {
-        // RFC 8452, made with Python's `cryptography`: the key is that of `cipher`, the nonce is 00 01 ... 0b.
+    fn data_sealed_by_another_implementation_opens() {
+        // Made with Python's `cryptography` (RFC 8452): the key that `cipher` derives, and the nonce 00 01 ... 0b.
         let sealed = [
             0x01, 0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0xf9, 0x00, 0xef,
             0x23, 0xc8, 0x72, 0x4d, 0xa3, 0xee, 0x84, 0x9a, 0x5c, 0x21, 0x67, 0x7d, 0xce, 0x55, 0x6b, 0xfd,

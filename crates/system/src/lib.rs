@@ -1,5 +1,7 @@
 //! What comes from the operating system: clock, random numbers, files, locks, secrets and the data key.
-//! The only crate, beside storage, that opens files.
+//! Uses no other crate of this workspace.
+
+#![warn(missing_docs)]
 
 pub mod byte_budget;
 pub mod clock;

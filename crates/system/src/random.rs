@@ -1,17 +1,17 @@
-//! Random texts for secrets.
+//! Random texts from the system's random generator, for secrets.
 
 use zeroize::Zeroizing;
 
 const ALPHANUMERIC: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-/// The characters of base64 whose last two bits are zero, so that strict decoders take a 43-character key.
+/// Base64 characters whose last two bits are zero. Strict decoders accept only these at the end of a 43-character key.
 const KEY_ENDS: &[u8; 14] = b"AEIMQUYcgkosw0";
 
-/// The system gives no random bytes.
+/// The system's random generator failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random bytes: {0}")]
 pub struct RandomError(#[from] getrandom::Error);
 
-/// Hexadecimal digits, two a byte.
+/// `bytes` random bytes as hexadecimal digits, two per byte.
 pub fn hexadecimal(bytes: usize) -> Result<String, RandomError> {
     let mut random = Zeroizing::new(vec![0; bytes]);
     getrandom::fill(&mut random)?;
@@ -19,24 +19,24 @@ pub fn hexadecimal(bytes: usize) -> Result<String, RandomError> {
     Ok(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)).collect())
 }
 
-/// Letters and digits.
+/// Random ASCII letters and digits.
 pub fn alphanumeric(characters: usize) -> Result<String, RandomError> {
-    (0..characters).map(|_| one_of(ALPHANUMERIC)).collect()
+    (0..characters).map(|_| random_character(ALPHANUMERIC)).collect()
 }
 
-/// An EncodingAESKey: 43 letters and digits.
+/// A random EncodingAESKey: 43 letters and digits. Source: WeChat's documentation of message encryption.
 pub fn encoding_aes_key() -> Result<String, RandomError> {
-    Ok(alphanumeric(42)? + &one_of(KEY_ENDS)?.to_string())
+    Ok(alphanumeric(42)? + &random_character(KEY_ENDS)?.to_string())
 }
 
-/// Each with the same chance: bytes beyond a multiple of the number are drawn again.
-fn one_of(characters: &[u8]) -> Result<char, RandomError> {
-    let fair = 256 - 256 % characters.len();
+/// Picks each character with the same probability: a byte beyond the last whole multiple is drawn again.
+fn random_character(characters: &[u8]) -> Result<char, RandomError> {
+    let limit = 256 - 256 % characters.len();
     let mut byte = [0];
     loop {
         getrandom::fill(&mut byte)?;
         let number = usize::from(byte[0]);
-        if number < fair {
+        if number < limit {
             return Ok(char::from(characters[number % characters.len()]));
         }
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_made_is_of_the_form_that_wechat_takes() {
+    fn random_texts_have_the_form_that_wechat_accepts() {
         assert_eq!(hexadecimal(16).unwrap().len(), 32);
         for _ in 0..200 {
             let key = encoding_aes_key().unwrap();

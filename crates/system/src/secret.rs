@@ -1,50 +1,50 @@
-//! Texts that must never be shown: wiped from memory when dropped, left out of `Debug`, compared in constant time.
+//! A secret text: wiped from memory when dropped, hidden in `Debug`, compared in constant time.
+//!
+//! `secrecy` does the first two. This type adds the comparison, and a `Deserialize` whose errors do not quote the value.
 
-use std::fmt;
-
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
 /// A secret text.
-#[derive(Clone, Default)]
-pub struct Secret(Zeroizing<String>);
+#[derive(Clone, Debug, Default)]
+pub struct Secret(SecretString);
 
 impl Secret {
-    /// Takes the text.
+    /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Secret {
-        Secret(Zeroizing::new(text.into()))
+        Secret(text.into().into())
     }
 
-    /// The text itself. Whoever calls this keeps it from being shown.
+    /// The text itself. The caller must not log or show it.
     pub fn reveal(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
-    /// Compares in a time that tells nothing but the length. An empty one is none, which nothing is.
-    pub fn is(&self, other: &str) -> bool {
-        !self.0.is_empty() && self.0.as_bytes().ct_eq(other.as_bytes()).into()
+    /// Compares in constant time; only the length shows. An empty secret matches nothing, not even an empty text.
+    pub fn matches(&self, other: &str) -> bool {
+        !self.reveal().is_empty() && self.reveal().as_bytes().ct_eq(other.as_bytes()).into()
     }
 }
 
-/// The same text, found in a time that tells nothing but the length.
+/// Compares in constant time; only the length shows. Two empty secrets are equal.
 impl PartialEq for Secret {
     fn eq(&self, other: &Secret) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+        self.reveal().as_bytes().ct_eq(other.reveal().as_bytes()).into()
     }
 }
 
 impl Eq for Secret {}
 
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(secret)")
+impl From<SecretString> for Secret {
+    fn from(text: SecretString) -> Secret {
+        Secret(text)
     }
 }
 
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-        // The usual error for a wrong type quotes the value.
+        // serde's own error for a wrong type quotes the value.
         match toml::Value::deserialize(deserializer)? {
             toml::Value::String(text) => Ok(Secret::new(text)),
             _ => Err(serde::de::Error::custom("a secret must be a text in quotes")),

@@ -1,5 +1,5 @@
-//! Opening message callbacks: who sent it, is it allowed, what counts. Pure: bytes and values in, a message or a
-//! refusal out; never a clock, a socket or a file.
+//! Opens message callbacks: checks the signature, decrypts, and reads the fields that count. Pure: uses no clock, socket
+//! or file.
 
 pub mod cipher;
 pub mod cutter;
@@ -18,21 +18,24 @@ use std::ops::ControlFlow;
 use counting::Message;
 
 pub use event::{Info, PROBE, PlatformEvent, open_event};
-pub use fields::Flaw;
-use fields::{Field, Fields, Wanted};
+pub use fields::MalformedBody;
+use fields::{CallbackField, CallbackFields, WantedFields};
 pub use keys::{AccountKeys, KeyError, KeySettings};
 pub use query::Query;
 pub use refusal::{Cause, Proof, Refusal, is_refused_as_plain};
 
-/// Largest callback body. Source: the interface's contract; WeChat's own stay under 4 KiB.
+/// Largest accepted callback body in bytes. WeChat's own bodies stay under 4 KiB.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// What some programs put before UTF-8 text.
+/// The UTF-8 byte order mark, which some programs put before a text.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Answers WeChat's check of the callback address: the bytes of `echostr`, to be sent back as they are.
+/// Answers WeChat's check of the callback address. Returns `echostr`, which must be sent back unchanged.
+///
+/// # Errors
+/// The signature is wrong, or `echostr` is missing.
 pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refusal> {
-    if !signature::plain_is_right(keys, query) {
+    if !signature::is_plain_signature_valid(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
     let echostr = query.echostr.as_deref().ok_or(Refusal::proven(Cause::EchostrMissing, None))?;
@@ -41,8 +44,11 @@ pub fn verify_get(keys: &AccountKeys, query: &Query<'_>) -> Result<Vec<u8>, Refu
 
 /// Opens a POSTed callback: plain, compatible or safe mode, XML or JSON.
 ///
-/// `now_s` is Unix seconds; `max_age_s` (none or 0: no limit) holds for plain callbacks only, in both directions.
-/// Whether `CreateTime` is plausible is not checked here.
+/// `now_s` is in Unix seconds. `max_age_s` limits the age of plain callbacks, in both directions; None or 0: no limit.
+/// `CreateTime` may have any value; the caller checks it.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
 pub fn open(
     keys: &AccountKeys,
     query: &Query<'_>,
@@ -59,26 +65,31 @@ pub fn open(
     open_plain(keys, query, body, &Freshness { now_s, max_age_s: max_age_s.unwrap_or(0) })
 }
 
-/// Whether the body's root has `Encrypt`. A body that cannot be read has not; the rules for plain then refuse it.
+/// Whether the body's root has `Encrypt`. False for a body that cannot be parsed; `open_plain` then refuses it.
 fn has_ciphertext(body: &[u8]) -> bool {
-    // Saves most plain bodies from being read twice: only JSON can write the name otherwise, with a backslash.
+    // Most plain bodies are parsed only once thanks to this check. Only JSON can write the name in another way, with a
+    // backslash.
     let may_have = || body.windows(7).any(|part| part == b"Encrypt") || body.contains(&b'\\');
-    may_have() && read(body, Wanted::OnlyEncrypt).is_ok_and(|fields| fields.has(Field::Encrypt))
+    may_have() && read(body, WantedFields::OnlyEncrypt).is_ok_and(|fields| fields.has(CallbackField::Encrypt))
 }
 
-/// Opens an encrypted body as far as its decrypted content, whatever that is: signature first, then key and appid.
-/// For what a third-party platform is sent that is no message, such as its ticket.
+/// Checks and decrypts an encrypted body without reading its content: first the signature, then key and appid. For bodies
+/// that are not messages, such as a platform's ticket.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
 pub fn open_envelope(
     keys: &AccountKeys,
     query: &Query<'_>,
     body: &[u8],
 ) -> Result<cipher::Envelope, Refusal> {
-    let outer = read(body, Wanted::OnlyEncrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?;
-    if !outer.has(Field::Encrypt) {
+    let outer = read(body, WantedFields::OnlyEncrypt).map_err(|error| Refusal::unproven(error.into()))?;
+    if !outer.has(CallbackField::Encrypt) {
         return Err(Refusal::unproven(Cause::NoCiphertext));
     }
-    let encrypt = outer.text(Field::Encrypt).map_err(|flaw| Refusal::unproven(flaw.into()))?.trim_ascii();
-    if !signature::encrypted_is_right(keys, query, encrypt.as_bytes()) {
+    let encrypt =
+        outer.text(CallbackField::Encrypt).map_err(|error| Refusal::unproven(error.into()))?.trim_ascii();
+    if !signature::is_encrypted_signature_valid(keys, query, encrypt.as_bytes()) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: true }));
     }
     decrypt(keys, encrypt.as_bytes())
@@ -86,40 +97,43 @@ pub fn open_envelope(
 
 fn open_encrypted(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<Message, Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
-    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
+    let fields = read(envelope.message(), WantedFields::Everything);
+    let fields = fields.map_err(|error| Refusal::proven(error.into(), None).decrypted())?;
     accept(keys, &fields).map_err(Refusal::decrypted)
 }
 
-/// Opens a message that came through a third-party platform, always encrypted; with it the `ToUserName`, which alone
-/// says whose message it is: the address is not signed.
-pub fn open_through(
+/// Opens a message that came through a third-party platform; it is always encrypted. Also returns `ToUserName`. Only this
+/// field proves which account the message belongs to, because the URL is not signed.
+///
+/// # Errors
+/// Why the callback is refused, and whether it is authentic.
+pub fn open_platform_message(
     keys: &AccountKeys,
     query: &Query<'_>,
     body: &[u8],
 ) -> Result<(Message, Box<str>), Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
-    let fields = fields.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())?;
-    let refuse = |flaw: Flaw| Refusal::proven(flaw.into(), fields.create_time().ok()).decrypted();
-    let to_user = fields.name(Field::ToUser).map_err(refuse)?;
+    let fields = read(envelope.message(), WantedFields::Everything);
+    let fields = fields.map_err(|error| Refusal::proven(error.into(), None).decrypted())?;
+    let refuse = |error: MalformedBody| Refusal::proven(error.into(), fields.create_time().ok()).decrypted();
+    let to_user = fields.name(CallbackField::ToUser).map_err(refuse)?;
     Ok((accept(keys, &fields).map_err(Refusal::decrypted)?, to_user))
 }
 
-/// Decrypts with the current key, then the previous one; the current key's complaint is the one worth reading,
-/// unless the previous key got as far as the appid.
+/// Decrypts with the current key, then with the previous one. If both fail, returns the error of the current key, unless
+/// the previous key decrypted the body and only the appid is wrong.
 fn decrypt(keys: &AccountKeys, encrypt: &[u8]) -> Result<cipher::Envelope, Refusal> {
     let ciphertext = cipher::decode(encrypt).map_err(|e| Refusal::signed(Cause::Undecryptable(e)))?;
-    let tried = keys.aes_keys().try_fold(None, |complaint, key| match cipher::decrypt(key, &ciphertext) {
+    let tried = keys.aes_keys().try_fold(None, |cause, key| match cipher::decrypt(key, &ciphertext) {
         Ok(envelope) if envelope.appid() == keys.ciphertext_appid().as_bytes() => {
             ControlFlow::Break(envelope)
         }
         Ok(_) => ControlFlow::Continue(Some(Cause::WrongAppid)),
-        Err(error) => ControlFlow::Continue(complaint.or(Some(Cause::Undecryptable(error)))),
+        Err(error) => ControlFlow::Continue(cause.or(Some(Cause::Undecryptable(error)))),
     });
     match tried {
         ControlFlow::Break(envelope) => Ok(envelope),
-        ControlFlow::Continue(complaint) => Err(Refusal::signed(complaint.unwrap_or(Cause::KeyMissing))),
+        ControlFlow::Continue(cause) => Err(Refusal::signed(cause.unwrap_or(Cause::KeyMissing))),
     }
 }
 
@@ -129,7 +143,7 @@ struct Freshness {
 }
 
 impl Freshness {
-    /// A timestamp that is no number is not fresh: nothing shows that it is.
+    /// False for a timestamp that is not a number.
     fn is_fresh(&self, query: &Query<'_>) -> bool {
         let age_s = query.timestamp_s().map(|timestamp_s| timestamp_s.abs_diff(self.now_s));
         self.max_age_s == 0 || age_s.is_some_and(|age_s| age_s <= u64::from(self.max_age_s))
@@ -142,15 +156,15 @@ fn open_plain(
     body: &[u8],
     freshness: &Freshness,
 ) -> Result<Message, Refusal> {
-    if !signature::plain_is_right(keys, query) {
+    if !signature::is_plain_signature_valid(keys, query) {
         return Err(Refusal::unproven(Cause::WrongSignature { encrypted: false }));
     }
     let is_fresh = freshness.is_fresh(query);
-    let read = read(body, Wanted::Everything);
-    // Refused or not, it may say which moment it is about.
+    let read = read(body, WantedFields::Everything);
+    // A refusal carries CreateTime if it can be read, so that the time of a lost message is known.
     let create_time = read.as_ref().ok().and_then(|fields| fields.create_time().ok());
     let refuse = |cause| Err(Refusal::proven(cause, create_time));
-    // First: a plain signature covers no content, so what is refused for that is never passed on.
+    // Checked first: a plain signature covers no content, so a callback that is refused for being plain is never passed on.
     if keys.require_encryption() {
         let refused = refuse(Cause::EncryptionRequired);
         return if is_fresh { refused } else { refused.map_err(Refusal::stale) };
@@ -158,27 +172,27 @@ fn open_plain(
     if !is_fresh {
         return refuse(Cause::StaleTimestamp { max_age_s: freshness.max_age_s }).map_err(Refusal::stale);
     }
-    let fields = read.map_err(|flaw| Refusal::proven(flaw.into(), None))?;
-    if fields.has(Field::Encrypt) && !fields.has(Field::FromUser) {
+    let fields = read.map_err(|error| Refusal::proven(error.into(), None))?;
+    if fields.has(CallbackField::Encrypt) && !fields.has(CallbackField::FromUser) {
         return refuse(Cause::KeyMissing);
     }
     accept(keys, &fields)
 }
 
-/// The last step of both ways: the right receiver, and everything that counting needs.
-fn accept(keys: &AccountKeys, fields: &Fields<'_>) -> Result<Message, Refusal> {
+/// Checks the receiver and reads the message. The last step for plain and encrypted callbacks.
+fn accept(keys: &AccountKeys, fields: &CallbackFields<'_>) -> Result<Message, Refusal> {
     let refuse = |cause| Refusal::proven(cause, fields.create_time().ok());
     if let Some(original_id) = keys.original_id() {
-        let to_user = fields.text(Field::ToUser).map_err(|flaw| refuse(flaw.into()))?;
+        let to_user = fields.text(CallbackField::ToUser).map_err(|error| refuse(error.into()))?;
         if to_user != original_id {
             return Err(refuse(Cause::WrongToUser));
         }
     }
-    fields.message().map_err(|flaw| refuse(flaw.into()))
+    fields.message().map_err(|error| refuse(error.into()))
 }
 
-/// Reads XML or JSON, whichever the first character says it is.
-fn read(body: &[u8], wanted: Wanted) -> Result<Fields<'_>, Flaw> {
+/// Parses a body that begins with `{` as JSON, any other as XML.
+fn read(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
     let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     if body.trim_ascii_start().starts_with(b"{") {
         json::fields(body, wanted)

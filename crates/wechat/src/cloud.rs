@@ -1,5 +1,4 @@
-//! Cloud calls as wx-server-sdk makes them: how they are signed, what they ask, and why one is refused. Pure: bytes and
-//! values in; never a clock, a socket or a file.
+//! Cloud calls as wx-server-sdk makes them: their signature, their protobuf messages, and reasons for a refusal.
 
 pub mod message;
 mod refusal;
@@ -7,37 +6,37 @@ pub mod signature;
 
 use bytes::Bytes;
 
-pub use refusal::Refusal;
+pub use refusal::CloudRefusal;
 
-/// One field of the form.
+/// One field of a multipart form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// In small letters, as signatures name it.
+    /// The name in lower case, as in the signature.
     pub name: String,
-    /// What was signed of it: a text without the blanks around it, anything else as it came.
+    /// The value as it is signed: a text without surrounding blanks, other content unchanged.
     pub value: Bytes,
 }
 
-/// The fields that a signature covers. No other is ever looked at.
+/// The fields that the signature covers. Other fields are ignored.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct SignedFields<'a> {
     fields: &'a [Field],
     names: &'a [&'a str],
 }
 
-impl<'a> Signed<'a> {
-    /// Those of the fields that are named.
-    pub fn new(fields: &'a [Field], names: &'a [&'a str]) -> Signed<'a> {
-        Signed { fields, names }
+impl<'a> SignedFields<'a> {
+    /// The fields among `fields` whose names are in `names`.
+    pub fn new(fields: &'a [Field], names: &'a [&'a str]) -> SignedFields<'a> {
+        SignedFields { fields, names }
     }
 
-    /// The value of a field; nothing if it is not there or not signed.
+    /// The value of a field. None if the field is missing or not signed.
     pub fn value(&self, name: &str) -> Option<&'a Bytes> {
         let field = self.fields.iter().find(|field| field.name == name)?;
         self.names.contains(&name).then_some(&field.value)
     }
 
-    /// The same as a text.
+    /// The value of a field as text. None if the field is missing, not signed, or not UTF-8.
     pub fn text(&self, name: &str) -> Option<&'a str> {
         self.value(name).and_then(|value| std::str::from_utf8(value).ok())
     }

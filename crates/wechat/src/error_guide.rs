@@ -1,27 +1,27 @@
-//! What each of WeChat's error codes means here and what to do about it, in English and in Chinese: for the debugging
-//! page, the OpenAPI document, `msgcube query` and, word for word, COMPATIBILITY.md.
+//! What each of WeChat's error codes means and what to do about it. Used by the debugging page, the OpenAPI document and
+//! `msgcube query`; COMPATIBILITY.md has the same texts.
 
 use i18n::{Text, text};
 
-/// What a code means.
+/// The meaning of one error code.
 #[derive(Debug)]
 pub struct Meaning {
-    /// `errcode`
+    /// `errcode` on the wire.
     pub code: i32,
-    /// When it is answered.
+    /// When the server answers with this code.
     pub when: Text,
     /// What to do about it.
     pub remedy: Text,
 }
 
 impl Meaning {
-    /// Of a code, if it is one of WeChat's that are answered here.
-    pub fn of(code: i32) -> Option<&'static Meaning> {
+    /// The meaning of a code. None if this server never answers with it.
+    pub fn by_code(code: i32) -> Option<&'static Meaning> {
         MEANINGS.iter().find(|meaning| meaning.code == code)
     }
 }
 
-/// One for each of the error codes, in their order.
+/// The meanings of all error codes, sorted by code.
 pub static MEANINGS: &[Meaning] = &[
     Meaning {
         code: -1,
@@ -59,7 +59,7 @@ pub static MEANINGS: &[Meaning] = &[
     Meaning {
         code: 40164,
         when: text!(
-            "A token was asked for, or clear_quota/v2 called, from an address that is not in ip_allow. errmsg names that address, IPv6 as such."
+            "A token was asked for, or clear_quota/v2 called, from an address that is not in ip_allow. errmsg contains that address, also if it is IPv6."
         ),
         remedy: text!("Add the caller's address to the account's IP whitelist (here: ip_allow)."),
     },
@@ -131,7 +131,7 @@ pub static MEANINGS: &[Meaning] = &[
     },
     Meaning {
         code: 61003,
-        when: text!("The account took its authorisation of the platform back, or never gave one."),
+        when: text!("The account has withdrawn its authorisation of the platform, or never gave one."),
         remedy: text!("Have the account authorise the platform again."),
     },
     Meaning {
@@ -142,7 +142,7 @@ pub static MEANINGS: &[Meaning] = &[
     Meaning {
         code: 61006,
         when: text!("The ticket sent to api_component_token was never issued to this platform."),
-        remedy: text!("Use a component_verify_ticket that was pushed to this very platform."),
+        remedy: text!("Use a component_verify_ticket that was pushed to this platform."),
     },
     Meaning {
         code: 61007,
@@ -161,7 +161,7 @@ pub static MEANINGS: &[Meaning] = &[
     },
     Meaning {
         code: 61011,
-        when: text!("component_appid is not the platform that the token stands for."),
+        when: text!("component_appid is not the platform that the token was issued to."),
         remedy: text!("Send the component_appid that the component_access_token was issued to."),
     },
     Meaning {
@@ -196,20 +196,20 @@ pub static MEANINGS: &[Meaning] = &[
     Meaning {
         code: 61503,
         when: text!(
-            "end_date is yesterday, and it is earlier than the hour of not_ready_before; only where that is set."
+            "end_date is yesterday, and the time is before the hour of not_ready_before. Only if that is set."
         ),
         remedy: text!("Try again later in the morning, or end a day earlier."),
     },
     Meaning {
         code: 76001,
-        when: text!("rid/get was asked for a rid of the last 7 days of which no call is kept."),
+        when: text!("The rid given to rid/get is from the last 7 days, but its call is not stored."),
         remedy: text!(
             "Errors are kept for 7 days at most, and until a restart: make the call again and ask for its rid."
         ),
     },
     Meaning {
         code: 76002,
-        when: text!("What rid/get was asked for does not have the form of a rid."),
+        when: text!("The text given to rid/get does not have the form of a rid."),
         remedy: text!("Copy the rid from errmsg: three groups of eight hexadecimal digits."),
     },
     Meaning {
@@ -247,13 +247,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_a_meaning_and_nothing_else_has() {
+    fn exactly_the_known_codes_have_a_meaning() {
         let known: Vec<i32> = ERROR_CODES.iter().map(|error| error.code).collect();
         assert_eq!(MEANINGS.iter().map(|meaning| meaning.code).collect::<Vec<_>>(), known);
     }
 
     #[test]
-    fn people_read_sentences_in_both_languages() {
+    fn each_meaning_is_a_sentence_in_both_languages() {
         for Meaning { code, when, remedy } in MEANINGS {
             for text in [when, remedy] {
                 assert!(text.english().ends_with('.') && text.chinese().ends_with('。'), "{code}: {text:?}");

@@ -1,9 +1,9 @@
-//! What numbers of message types and intervals are called on screen.
+//! Names of message types and intervals, for people.
 
 use i18n::Lang;
 use i18n::text;
 
-/// What a number of `msg_type` stands for.
+/// The name of a `msg_type`; for an unknown one, its number.
 pub fn type_name(msg_type: u8, lang: Lang) -> String {
     let name = match msg_type {
         1 => text!("text").in_lang(lang),
@@ -16,7 +16,7 @@ pub fn type_name(msg_type: u8, lang: Lang) -> String {
     name.clone()
 }
 
-/// What a number of `count_interval` stands for, in two lines.
+/// The name of a `count_interval`, in two lines; for an unknown one, its number.
 pub fn interval_name(interval: u8, lang: Lang) -> String {
     let name = match interval {
         0 => "0",

@@ -1,5 +1,7 @@
-//! WeChat's formats: signatures, ciphers, readers of callbacks and cloud calls, request ids, the guide to error codes.
-//! Pure: bytes and values in, values out; no clock, no socket, no file.
+//! WeChat's formats: signatures, ciphers, parsers of callbacks and cloud calls, request ids, the guide to error codes.
+//! Pure: uses no clock, socket or file.
+
+#![warn(missing_docs)]
 
 pub mod callback;
 pub mod cloud;

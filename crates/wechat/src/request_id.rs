@@ -1,5 +1,5 @@
-//! Request ids as WeChat's errors carry them: `8hex-8hex-8hex`, the first group being Unix seconds. The rest cannot be
-//! guessed, and is another one after a restart, so that a rid tells nothing and names one call for ever.
+//! Request ids (rid) as in WeChat's errors: three groups of eight hexadecimal digits. The first group is the time in Unix
+//! seconds. The rest is a keyed hash of a counter: it cannot be guessed and does not repeat after a restart.
 
 use std::{
     fmt,
@@ -8,19 +8,19 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// One request.
+/// A request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rid([u8; 12]);
 
-/// Makes rids. The key of its hash is random.
+/// Generates request ids. Each generator has a random hash key.
 #[derive(Debug, Default)]
-pub struct Rids {
+pub struct RidGenerator {
     count: AtomicU64,
     hash: RandomState,
 }
 
-impl Rids {
-    /// The next rid.
+impl RidGenerator {
+    /// A new request id for an answer at `now_s`, in Unix seconds.
     pub fn next(&self, now_s: i64) -> Rid {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
         let mut bytes = [0; 12];
@@ -31,7 +31,7 @@ impl Rids {
 }
 
 impl Rid {
-    /// The Unix seconds of its answer.
+    /// When the request was answered, in Unix seconds.
     pub fn at_s(self) -> i64 {
         let [a, b, c, d, ..] = self.0;
         i64::from(u32::from_be_bytes([a, b, c, d]))
@@ -48,24 +48,24 @@ impl fmt::Display for Rid {
     }
 }
 
-/// It is not of a rid's form.
+/// The text does not have the form of a request id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRid;
+pub struct RidFormatError;
 
 impl FromStr for Rid {
-    type Err = NoRid;
+    type Err = RidFormatError;
 
-    fn from_str(text: &str) -> Result<Rid, NoRid> {
+    fn from_str(text: &str) -> Result<Rid, RidFormatError> {
         let is_hex = |group: &str| {
             group.len() == 8 && group.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         let mut rid = Rid([0; 12]);
         let mut groups = text.split('-');
         for bytes in rid.0.chunks_mut(4) {
-            let group = groups.next().filter(|group| is_hex(group)).ok_or(NoRid)?;
-            bytes.copy_from_slice(&u32::from_str_radix(group, 16).map_err(|_| NoRid)?.to_be_bytes());
+            let group = groups.next().filter(|group| is_hex(group)).ok_or(RidFormatError)?;
+            bytes.copy_from_slice(&u32::from_str_radix(group, 16).map_err(|_| RidFormatError)?.to_be_bytes());
         }
-        if groups.next().is_none() { Ok(rid) } else { Err(NoRid) }
+        if groups.next().is_none() { Ok(rid) } else { Err(RidFormatError) }
     }
 }
 
@@ -76,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rid_is_read_as_it_is_written_and_nothing_else_is_one() {
-        let rid = Rids::default().next(0x6172_5984);
+    fn a_rid_is_parsed_as_it_is_written_and_other_forms_are_refused() {
+        let rid = RidGenerator::default().next(0x6172_5984);
         assert_eq!(rid.to_string().parse(), Ok(rid));
         assert_eq!((rid.at_s(), rid.to_string().len()), (0x6172_5984, 26));
         assert_eq!(
@@ -95,13 +95,13 @@ mod tests {
             " 61725984-6126f6f9-040f19c4",
             "61725984-6126f6f9-040f19cé",
         ] {
-            assert_eq!(text.parse::<Rid>(), Err(NoRid), "{text}");
+            assert_eq!(text.parse::<Rid>(), Err(RidFormatError), "{text}");
         }
     }
 
     #[test]
-    fn no_rid_comes_twice_not_even_from_another_process_in_the_same_second() {
-        let processes = [Rids::default(), Rids::default(), Rids::default()];
+    fn rids_do_not_repeat_even_in_another_process_in_the_same_second() {
+        let processes = [RidGenerator::default(), RidGenerator::default(), RidGenerator::default()];
         let rids = processes.iter().flat_map(|rids| (0..1000).map(|_| rids.next(1_000_000)));
         assert_eq!(rids.collect::<HashSet<_>>().len(), 3000);
     }

@@ -1,5 +1,5 @@
-// A bot of npm `wechat` in `connect`, as its README writes it. The user's text chooses the reply: xml, success or empty.
-// It answers in the mode in which it was written to.  wechat_bot.js TOKEN AES_KEY APPID
+// A bot with npm `wechat` in `connect`, as in its README. The text of the user chooses the reply: xml, success or empty.
+// It answers in the mode of the request.  wechat_bot.js TOKEN AES_KEY APPID
 'use strict';
 const connect = require('connect');
 const wechat = require('wechat');

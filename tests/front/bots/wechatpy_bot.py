@@ -1,5 +1,5 @@
-"""A bot as wechatpy's documentation writes it. The user's text chooses the reply: xml, success or empty. It answers in the
-mode in which it was written to.  wechatpy_bot.py TOKEN AES_KEY APPID"""
+"""A bot as in the documentation of wechatpy. The text of the user chooses the reply: xml, success or empty. It answers in
+the mode of the request.  wechatpy_bot.py TOKEN AES_KEY APPID"""
 
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

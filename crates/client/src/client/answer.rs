@@ -1,30 +1,31 @@
-//! From the bytes of an answer to rows or an error. Pure.
+//! Parses the bytes of an answer into rows, a token or an error.
 
 use std::fmt;
 
+use secrecy::SecretString;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{ClientError, Hint, Refusal, Secret};
+use super::{ClientError, Hint, WechatError};
 use crate::Row;
 
-/// A successful answer to one call.
+/// A successful answer of one of the seven interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The rows as they came.
+    /// The rows in the order in which the server sent them.
     pub rows: Vec<Row>,
-    /// What the server says about them: that a period is not fully covered, or that WeChat answered.
+    /// The server's remark: that a period is not fully covered, or that WeChat answered.
     pub hint: Option<Hint>,
 }
 
-/// A token with what is left of its life.
-pub(super) struct Token {
-    pub token: Secret,
+/// A token, and the seconds until it expires.
+pub(super) struct NewToken {
+    pub token: SecretString,
     pub expires_in_s: u64,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct ErrorFields {
     #[serde(default)]
     errcode: i32,
     #[serde(default)]
@@ -42,7 +43,7 @@ struct RawToken {
     expires_in: u64,
 }
 
-/// The rows of an answer of one of the seven.
+/// Parses an answer of one of the seven interfaces.
 pub(super) fn rows(call: &'static str, body: &[u8], hint: Option<Hint>) -> Result<Answer, ClientError> {
     check_errcode(call, body, hint.as_ref())?;
     let raw: RawList = parse(call, body)?;
@@ -50,23 +51,23 @@ pub(super) fn rows(call: &'static str, body: &[u8], hint: Option<Hint>) -> Resul
     Ok(Answer { rows: rows.collect::<Result<_, _>>()?, hint })
 }
 
-/// The token of an answer of `stable_token`.
-pub(super) fn token(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<Token, ClientError> {
+/// Parses an answer of `stable_token`.
+pub(super) fn token(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<NewToken, ClientError> {
     check_errcode(call, body, hint)?;
     let raw: RawToken = parse(call, body)?;
     if raw.access_token.is_empty() {
         return Err(malformed(call, &"access_token is empty"));
     }
-    Ok(Token { token: raw.access_token.into(), expires_in_s: raw.expires_in })
+    Ok(NewToken { token: raw.access_token.into(), expires_in_s: raw.expires_in })
 }
 
 fn check_errcode(call: &'static str, body: &[u8], hint: Option<&Hint>) -> Result<(), ClientError> {
-    let outcome: Outcome = parse(call, body)?;
-    if outcome.errcode == 0 {
+    let fields: ErrorFields = parse(call, body)?;
+    if fields.errcode == 0 {
         return Ok(());
     }
-    let refusal = Refusal { call, code: outcome.errcode, message: outcome.errmsg, hint: hint.cloned() };
-    Err(ClientError::Refused(refusal.into()))
+    let error = WechatError { call, code: fields.errcode, message: fields.errmsg, hint: hint.cloned() };
+    Err(ClientError::Refused(error.into()))
 }
 
 fn parse<T: DeserializeOwned>(call: &'static str, body: &[u8]) -> Result<T, ClientError> {
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_rows_or_say_where_they_are_wrong() {
+    fn a_malformed_answer_names_the_wrong_place() {
         let row = r#"{"ref_date":"2014-12-07","msg_type":1,"msg_user":282,"msg_count":817}"#;
         let bad_row = r#"{"ref_date":"2014-12-07","msg_type":1,"msg_user":"282"}"#;
         let cases = [
@@ -118,13 +119,13 @@ mod tests {
             (String::new(), "EOF while parsing"),
         ];
         for (body, expected) in cases {
-            let seen = check(&body);
-            assert!(seen.contains(expected), "{body}: {seen}");
+            let result = check(&body);
+            assert!(result.contains(expected), "{body}: {result}");
         }
     }
 
     #[test]
-    fn a_token_answer_needs_a_token_and_its_life() {
+    fn a_token_answer_needs_a_token_and_its_lifetime() {
         let good =
             token("/t", br#"{"access_token":"A","expires_in":7200}"#, None).map(|token| token.expires_in_s);
         assert_eq!(good.unwrap(), 7200);

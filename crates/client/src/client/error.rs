@@ -1,89 +1,89 @@
-//! What can go wrong with a call. Cloneable, because one failed token request answers all who waited for it.
+//! Errors of calls. They can be cloned, because all callers that wait for one token request get its error.
 
 use std::{fmt, sync::Arc};
 
 use crate::{ErrorCode, RangeError, http::HttpError};
 
-/// Why a call gave no rows. None of the texts holds a token or a secret.
+/// Why a call returned no rows. No text contains a token or a secret.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The client cannot be built from these settings.
+    /// A setting of the client is not valid.
     #[error("{0}")]
     Setting(String),
-    /// The dates were refused before anything was sent.
+    /// The client refused the dates. Nothing was sent.
     #[error(transparent)]
     Range(#[from] RangeError),
-    /// No answer: name not found, connection refused or lost, time-out, TLS.
+    /// No answer: host not found, connection refused or lost, time limit, TLS.
     #[error("{call}: no answer: {}", .source.causes())]
     Transport {
         /// Name of the interface, or `stable_token`.
         call: &'static str,
-        /// The cause, without the URL, which would show the token.
+        /// The cause. It does not contain the URL, which has the token in it.
         #[source]
         source: Arc<HttpError>,
     },
-    /// An HTTP status other than 200. WeChat answers 200 to everything, so this comes from something in between.
+    /// An HTTP status other than 200. WeChat always answers 200, so a proxy or another server answered.
     #[error("{call}: HTTP status {status}")]
     Status {
         /// Name of the interface, or `stable_token`.
         call: &'static str,
-        /// The status.
+        /// The HTTP status code.
         status: u16,
     },
-    /// The server refused: `errcode` other than 0.
+    /// The server answered with an `errcode` other than 0.
     #[error("{0}")]
-    Refused(Arc<Refusal>),
-    /// The answer is not what the interface promises.
+    Refused(Arc<WechatError>),
+    /// The answer does not have the documented form.
     #[error("{call}: malformed answer: {problem}")]
     Malformed {
         /// Name of the interface, or `stable_token`.
         call: &'static str,
-        /// Where and what.
+        /// What is wrong, and where in the answer.
         problem: String,
     },
 }
 
 impl ClientError {
-    /// The refusal, if it is one.
-    pub fn refusal(&self) -> Option<&Refusal> {
+    /// WeChat's error code and text, if the server sent them.
+    pub fn wechat_error(&self) -> Option<&WechatError> {
         match self {
-            ClientError::Refused(refusal) => Some(refusal),
+            ClientError::Refused(error) => Some(error),
             _ => None,
         }
     }
 
-    /// Whether WeChat's code says that the token is no longer good: 40001, 42001, or 40014 of other interfaces.
-    pub(crate) fn is_about_the_token(&self) -> bool {
-        self.refusal().is_some_and(|refusal| matches!(refusal.code, 40001 | 40014 | 42001))
+    /// Whether the code says that the token is not valid: 40001, 40014 or 42001.
+    pub(crate) fn is_token_error(&self) -> bool {
+        self.wechat_error().is_some_and(|error| matches!(error.code, 40001 | 40014 | 42001))
     }
 
-    /// Whether the code is -1, "system error": WeChat asks to try again a little later.
-    pub(crate) fn is_passing(&self) -> bool {
-        self.refusal().is_some_and(|refusal| refusal.code == -1)
+    /// Whether the code is -1, "system error". WeChat's documentation asks to try again later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        self.wechat_error().is_some_and(|error| error.code == -1)
     }
 }
 
-/// `{"errcode":…,"errmsg":"…"}` with what the answer's headers say about it.
+/// An error answer, `{"errcode":…,"errmsg":"…"}`, with the hint in its headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct WechatError {
     /// Name of the interface, or `stable_token`.
     pub call: &'static str,
-    /// `errcode`
+    /// `errcode` on the wire.
     pub code: i32,
-    /// `errmsg`, with the `rid: …` that WeChat's support asks for.
+    /// `errmsg` on the wire, including the `rid: …` that WeChat's support asks for.
     pub message: String,
-    /// What would have been right, if the server says so (msgcube does, WeChat does not).
+    /// How to correct the request. msgcube sends it, WeChat does not.
     pub hint: Option<Hint>,
 }
 
-impl Refusal {
-    /// The entry of the table of codes, if the interface documents this one.
+impl WechatError {
+    /// The entry in the table of error codes. None if the interface does not document this code.
     pub fn known(&self) -> Option<ErrorCode> {
         ErrorCode::by_number(self.code)
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for WechatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {} {}", self.call, self.code, self.message)?;
         match &self.hint {
@@ -93,11 +93,11 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The headers `X-Msgcube-Hint` and `X-Msgcube-Hint-Zh`, decoded.
+/// The decoded headers `X-Msgcube-Hint` and `X-Msgcube-Hint-Zh`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// In English.
+    /// The hint in English.
     pub english: String,
-    /// In Chinese, if it was sent and is UTF-8.
+    /// The hint in Chinese. None if it was not sent or is not UTF-8.
     pub chinese: Option<String>,
 }

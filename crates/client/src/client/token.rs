@@ -1,53 +1,57 @@
-//! The access token: one for all callers, fetched once for all who wait, renewed when a server refuses it.
+//! The access token that all callers share. One request fetches it for all that wait. It is renewed before it expires and
+//! when a server refuses it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use tokio::{sync::Mutex, time::Instant};
 
 use super::{
-    ClientError, Secret, answer,
+    ClientError, answer,
     transport::{Reply, Transport},
 };
 
-const CALL: &str = "stable_token";
-/// A token is asked for anew this long before its end. Below the 300 s in which stable_token starts to hand out
-/// the next one (source: its page), or it would give the same token again and again.
+const CALL_NAME: &str = "stable_token";
+/// A token is renewed this long before it expires. Less than 300 s: before that, stable_token returns the same token
+/// again. Source: WeChat's page of stable_token.
 const MARGIN: Duration = Duration::from_secs(120);
-/// A second forced refresh within 30 s changes nothing, and only 20 a day are allowed (source: its page).
+/// Shortest time between two forced refreshes. WeChat ignores a second one within 30 s and allows 20 per day. Source:
+/// WeChat's page of stable_token.
 const FORCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Where tokens come from.
 #[derive(Debug)]
 pub(super) enum TokenSource {
-    /// `stable_token` with these.
-    Account { appid: String, secret: Secret },
-    /// The caller's, never renewed.
-    Fixed(Secret),
+    /// `stable_token`, with the account's credentials.
+    Account { appid: String, secret: SecretString },
+    /// The caller's token, which is never renewed.
+    Fixed(SecretString),
 }
 
-/// Keeps the token.
+/// Stores the token and renews it.
 #[derive(Debug)]
 pub(super) struct TokenKeeper {
     source: TokenSource,
-    /// Finished fetches, good or bad. Read before waiting for `state`, to learn whether one finished meanwhile.
+    /// Number of finished fetches, failed ones included. A caller reads it before it waits for `state`, to see whether a
+    /// fetch finished meanwhile.
     fetches: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<TokenState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    kept: Option<Kept>,
+struct TokenState {
+    cached: Option<CachedToken>,
     failure: Option<ClientError>,
     forced_at: Option<Instant>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    token: Secret,
+struct CachedToken {
+    token: SecretString,
     good_until: Instant,
 }
 
@@ -64,29 +68,30 @@ impl TokenKeeper {
         Self { source, fetches: AtomicU64::new(0), state: Mutex::default() }
     }
 
-    /// The kept token, or a new one if there is none or it is about to end.
-    pub async fn token(&self, transport: &Transport) -> Result<Secret, ClientError> {
-        self.other_than(None, transport).await
+    /// The cached token, or a new one if there is none or it expires soon.
+    pub async fn token(&self, transport: &Transport) -> Result<SecretString, ClientError> {
+        self.token_except(None, transport).await
     }
 
-    /// A token to repeat a refused request with; none if there can be no other.
+    /// Another token, to repeat a refused request. None if the token is fixed.
     pub async fn after_refusal(
         &self,
-        refused: &Secret,
+        refused: &SecretString,
         transport: &Transport,
-    ) -> Result<Option<Secret>, ClientError> {
+    ) -> Result<Option<SecretString>, ClientError> {
         match &self.source {
             TokenSource::Fixed(_) => Ok(None),
-            TokenSource::Account { .. } => self.other_than(Some(refused), transport).await.map(Some),
+            TokenSource::Account { .. } => self.token_except(Some(refused), transport).await.map(Some),
         }
     }
 
-    /// Callers queue at `state`: the first fetches, the others find its token, or share its failure.
-    async fn other_than(
+    /// A token other than `refused`. Callers wait for `state` in turn: the first one fetches, the others get its token or
+    /// its error.
+    async fn token_except(
         &self,
-        refused: Option<&Secret>,
+        refused: Option<&SecretString>,
         transport: &Transport,
-    ) -> Result<Secret, ClientError> {
+    ) -> Result<SecretString, ClientError> {
         let (appid, secret) = match &self.source {
             TokenSource::Fixed(token) => return Ok(token.clone()),
             TokenSource::Account { appid, secret } => (appid, secret),
@@ -107,52 +112,63 @@ impl TokenKeeper {
     }
 }
 
-impl State {
-    fn usable(&self, refused: Option<&Secret>) -> Option<Secret> {
-        let kept = self.kept.as_ref()?;
-        let usable = Instant::now() < kept.good_until && refused != Some(&kept.token);
-        usable.then(|| kept.token.clone())
+impl TokenState {
+    fn usable(&self, refused: Option<&SecretString>) -> Option<SecretString> {
+        let cached = self.cached.as_ref()?;
+        let usable = Instant::now() < cached.good_until && !is_same(refused, &cached.token);
+        usable.then(|| cached.token.clone())
     }
 
     async fn fetch(
         &mut self,
-        refused: Option<&Secret>,
+        refused: Option<&SecretString>,
         appid: &str,
-        secret: &Secret,
+        secret: &SecretString,
         transport: &Transport,
-    ) -> Result<Secret, ClientError> {
-        self.kept = None;
-        let mut kept = ask(appid, secret, false, transport).await?;
+    ) -> Result<SecretString, ClientError> {
+        self.cached = None;
+        let mut cached = request_token(appid, secret, false, transport).await?;
         let force_allowed = self.forced_at.is_none_or(|at| at.elapsed() >= FORCE_EVERY);
-        if refused == Some(&kept.token) && force_allowed {
+        if is_same(refused, &cached.token) && force_allowed {
             self.forced_at = Some(Instant::now());
-            kept = ask(appid, secret, true, transport).await?;
+            cached = request_token(appid, secret, true, transport).await?;
         }
-        let token = kept.token.clone();
-        self.kept = Some(kept);
+        let token = cached.token.clone();
+        self.cached = Some(cached);
         Ok(token)
     }
 }
 
-async fn ask(appid: &str, secret: &Secret, force: bool, transport: &Transport) -> Result<Kept, ClientError> {
+/// Both tokens came from the server, so the comparison does not need constant time.
+fn is_same(refused: Option<&SecretString>, token: &SecretString) -> bool {
+    refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret())
+}
+
+async fn request_token(
+    appid: &str,
+    secret: &SecretString,
+    force: bool,
+    transport: &Transport,
+) -> Result<CachedToken, ClientError> {
     let request = TokenRequest {
         grant_type: "client_credential",
         appid,
-        secret: secret.expose(),
+        secret: secret.expose_secret(),
         force_refresh: force,
     };
     let body = serde_json::to_string(&request).map_err(|error| ClientError::Setting(error.to_string()))?;
-    let asked_at = Instant::now();
+    let requested_at = Instant::now();
     let url = transport.url("/cgi-bin/stable_token", None)?;
-    let read = |reply: Reply| answer::token(CALL, &reply.body, reply.hint.as_ref());
-    let answer = transport.post(CALL, url, body, read).await?;
-    Ok(Kept { token: answer.token, good_until: asked_at + kept_for(answer.expires_in_s) })
+    let read = |reply: Reply| answer::token(CALL_NAME, &reply.body, reply.hint.as_ref());
+    let answer = transport.post(CALL_NAME, url, body, read).await?;
+    Ok(CachedToken { token: answer.token, good_until: requested_at + cache_time(answer.expires_in_s) })
 }
 
-/// A short-lived token is used for half its life at least. A day bounds what a server may claim.
-fn kept_for(expires_in_s: u64) -> Duration {
-    let life = Duration::from_secs(expires_in_s.min(86_400));
-    life.saturating_sub(MARGIN.min(life / 2))
+/// How long a token is used. A short-lived one is used for at least half its lifetime. A lifetime of more than a day is
+/// taken as a day.
+fn cache_time(expires_in_s: u64) -> Duration {
+    let lifetime = Duration::from_secs(expires_in_s.min(86_400));
+    lifetime.saturating_sub(MARGIN.min(lifetime / 2))
 }
 
 #[cfg(test)]
@@ -160,10 +176,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_given_up_shortly_before_its_end() {
+    fn a_token_is_renewed_shortly_before_it_expires() {
         let cases = [(7200, 7080), (300, 180), (100, 50), (0, 0), (u64::MAX, 86_280)];
-        for (expires_in_s, kept_s) in cases {
-            assert_eq!(kept_for(expires_in_s), Duration::from_secs(kept_s));
+        for (expires_in_s, cached_s) in cases {
+            assert_eq!(cache_time(expires_in_s), Duration::from_secs(cached_s));
         }
     }
 }

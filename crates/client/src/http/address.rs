@@ -1,5 +1,5 @@
-//! Where another server is: an address that an operator chose, checked once. It is shown without path and query, which may
-//! hold a key.
+//! The address of another server, as an operator configured it, checked once. `Display` leaves out path and query, which
+//! may contain a key.
 
 use std::{
     fmt,
@@ -12,16 +12,16 @@ use http::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands for an account in the address of a platform that is passed on to. Source: WeChat's own for platforms.
+/// The placeholder for an account's appid in a platform's address. Source: WeChat's console for platforms.
 const APPID: &str = "$APPID$";
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// Where another server is. Shown without path and query, which may hold a key.
+/// The http or https address of another server. `Display` and `Debug` leave out path and query, which may contain a key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     scheme: Scheme,
     authority: Authority,
-    /// Without a slash at its end.
+    /// For a base address, without a slash at its end.
     path: String,
     query: Option<String>,
 }
@@ -30,7 +30,7 @@ impl Address {
     /// Reads an address.
     ///
     /// # Errors
-    /// What is wrong with it, as the end of a sentence: "must end before #".
+    /// What is wrong with the address, as the end of a sentence: "must end before #".
     pub fn parse(text: &str) -> Result<Address, String> {
         let uri: Uri = text.parse().map_err(|error| format!("is no address: {error}"))?;
         let parts = uri.into_parts();
@@ -49,10 +49,10 @@ impl Address {
         Ok(Address { scheme, authority, path: path.to_owned(), query: query.map(ToOwned::to_owned) })
     }
 
-    /// Reads the address that paths are put behind.
+    /// Reads a base address, to which paths are appended.
     ///
     /// # Errors
-    /// As [`Address::parse`], and for an address with a query.
+    /// As [`Address::parse`]; also if the address has a query.
     pub fn parse_base(text: &str) -> Result<Address, String> {
         let address = Address::parse(text)?;
         if address.query.is_some() {
@@ -62,31 +62,31 @@ impl Address {
         Ok(Address { path, ..address })
     }
 
-    /// This address, with another query behind its own.
+    /// This address, with `query` appended to its own query.
     ///
     /// # Errors
-    /// The query is none.
+    /// `query` is not a valid query.
     pub fn with_query(&self, query: Option<&str>) -> Result<Uri, http::Error> {
         let query = match (self.query.as_deref(), query) {
-            (Some(own), Some(other)) => format!("?{own}&{other}"),
+            (Some(own), Some(appended)) => format!("?{own}&{appended}"),
             (None, Some(one)) | (Some(one), None) => format!("?{one}"),
             (None, None) => String::new(),
         };
         self.uri(&format!("{}{query}", self.path))
     }
 
-    /// This address with an account in place of `$APPID$`, in its path and its query.
+    /// This address, with the appid in place of `$APPID$` in path and query.
     #[must_use]
     pub fn for_account(&self, appid: &str) -> Address {
         let appid = utf8_percent_encode(appid, UNRESERVED).to_string();
-        let put = |text: &str| text.replace(APPID, &appid);
-        Address { path: put(&self.path), query: self.query.as_deref().map(put), ..self.clone() }
+        let fill = |text: &str| text.replace(APPID, &appid);
+        Address { path: fill(&self.path), query: self.query.as_deref().map(fill), ..self.clone() }
     }
 
-    /// A path, with its query, behind this address.
+    /// This address, with a path and query appended to its path.
     ///
     /// # Errors
-    /// The path is none.
+    /// The result is not a valid path and query.
     pub fn below(&self, path_and_query: &str) -> Result<Uri, http::Error> {
         self.uri(&format!("{}{path_and_query}", self.path))
     }
@@ -96,8 +96,8 @@ impl Address {
         uri.path_and_query(path_and_query).build()
     }
 
-    /// True if a server on this socket is what the address names, as far as that shows.
-    pub fn leads_to(&self, socket: SocketAddr) -> bool {
+    /// Whether a server on this socket gets requests to this address. Host names other than `localhost` are not looked up.
+    pub fn is_served_by(&self, socket: SocketAddr) -> bool {
         let is_here = match self.ip() {
             Some(ip) => ip == socket.ip() || (ip.is_loopback() && socket.ip().is_unspecified()),
             None => self.host() == "localhost" && (socket.ip().is_loopback() || socket.ip().is_unspecified()),
@@ -105,21 +105,21 @@ impl Address {
         is_here && self.port() == socket.port()
     }
 
-    /// True if it names this machine by a loopback address or as `localhost`.
+    /// Whether the host is `localhost` or a loopback address.
     pub fn is_this_machine(&self) -> bool {
         self.host() == "localhost" || self.ip().is_some_and(|ip| ip.is_loopback())
     }
 
-    /// The IP address, if the host is one and no name.
+    /// The host's IP address. None if the host is a name.
     pub fn ip(&self) -> Option<IpAddr> {
         self.host().parse().ok()
     }
 
-    /// Scheme, host and port in one spelling: in lower case, and without the port that the scheme implies.
+    /// Scheme, host and port in lower case, without the scheme's default port. Equal for all spellings of one server.
     pub fn origin(&self) -> String {
         let host = self.authority.host().to_ascii_lowercase();
         let port = self.port();
-        let port = if port == self.usual_port() { String::new() } else { format!(":{port}") };
+        let port = if port == self.default_port() { String::new() } else { format!(":{port}") };
         format!("{}://{host}{port}", self.scheme)
     }
 
@@ -128,20 +128,20 @@ impl Address {
     }
 
     fn port(&self) -> u16 {
-        self.authority.port_u16().unwrap_or(self.usual_port())
+        self.authority.port_u16().unwrap_or(self.default_port())
     }
 
-    fn usual_port(&self) -> u16 {
+    fn default_port(&self) -> u16 {
         if self.is_https() { 443 } else { 80 }
     }
 
-    /// All of it. Not to be shown: path and query may hold a key.
+    /// The whole address. It must not be shown: path and query may contain a key.
     pub fn uri_text(&self) -> String {
         let query = self.query.as_deref().map_or(String::new(), |query| format!("?{query}"));
         format!("{self}{}{query}", self.path)
     }
 
-    /// True if what is sent there is encrypted on the way.
+    /// Whether the scheme is https.
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
     }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_keeps_its_path_and_query_to_itself() {
+    fn path_and_query_are_sent_but_not_shown() {
         let address = Address::parse("http://127.0.0.1:9000/bot/KEY?token=KEY").unwrap();
         assert_eq!(format!("{address} {address:?}"), "http://127.0.0.1:9000 Address(http://127.0.0.1:9000)");
         let uri = address.with_query(Some("nonce=%2B&a")).unwrap();
@@ -178,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn an_account_takes_the_place_that_is_kept_for_it() {
+    fn the_appid_replaces_its_placeholder() {
         let address = Address::parse("http://h/msg/$APPID$/x?of=$APPID$").unwrap();
         let uri = address.for_account("wx/1%").with_query(Some("a=$APPID$")).unwrap();
         assert_eq!(uri, "http://h/msg/wx%2F1%25/x?of=wx%2F1%25&a=$APPID$");
     }
 
     #[test]
-    fn what_is_no_address_says_why() {
+    fn an_invalid_address_says_why() {
         for (text, why) in [
             ("", "is no address"),
             ("/callback", "must begin with"),
@@ -205,11 +205,13 @@ mod tests {
     fn an_address_of_this_server_is_recognised() {
         let everywhere: SocketAddr = "0.0.0.0:8060".parse().unwrap();
         let local: SocketAddr = "127.0.0.1:8060".parse().unwrap();
-        let leads = |text: &str, socket| Address::parse(text).unwrap().leads_to(socket);
-        assert!(leads("http://127.0.0.1:8060/callback/wx1", local));
-        assert!(leads("http://localhost:8060", everywhere) && leads("http://127.0.0.1:8060", everywhere));
-        assert!(!leads("http://127.0.0.1:8061", local) && !leads("http://bot:8060", local));
-        assert!(leads("https://localhost/x", "127.0.0.1:443".parse().unwrap()));
+        let is_served = |text: &str, socket| Address::parse(text).unwrap().is_served_by(socket);
+        assert!(is_served("http://127.0.0.1:8060/callback/wx1", local));
+        assert!(
+            is_served("http://localhost:8060", everywhere) && is_served("http://127.0.0.1:8060", everywhere)
+        );
+        assert!(!is_served("http://127.0.0.1:8061", local) && !is_served("http://bot:8060", local));
+        assert!(is_served("https://localhost/x", "127.0.0.1:443".parse().unwrap()));
     }
 
     #[test]

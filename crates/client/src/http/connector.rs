@@ -1,4 +1,4 @@
-//! The connection below HTTP and TLS: straight, or through the proxy that the environment names.
+//! TCP connections, direct or through the proxy that the environment names.
 
 use std::{
     error::Error,
@@ -21,7 +21,7 @@ use tower_service::Service;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Connects by TCP.
+/// Makes TCP connections.
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     tcp: HttpConnector,
@@ -41,8 +41,7 @@ impl Connector {
         Connector { proxies: Some(Arc::new(Matcher::from_env())), ..self }
     }
 
-    /// The tunnel to this address, if it is to go through a proxy. Only what is encrypted does: a proxy would see
-    /// everything else.
+    /// The tunnel to this address if a proxy applies. Only https goes through a proxy, which could read plain http.
     fn tunnel(&self, to: &Uri) -> Option<Tunnel<HttpConnector>> {
         let proxies = self.proxies.as_ref().filter(|_| to.scheme() == Some(&Scheme::HTTPS))?;
         let proxy = proxies.intercept(to)?;
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_encrypted_goes_through_the_proxy_unless_its_host_is_excluded() {
+    async fn https_goes_through_the_proxy_unless_its_host_is_excluded() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://user:pass@{}", listener.local_addr().unwrap());
         let proxies = Matcher::builder().all(proxy).no("near.example").build();
@@ -91,7 +90,7 @@ mod tests {
         for text in ["http://api.example/", "https://near.example/"] {
             assert!(connector.tunnel(&text.parse().unwrap()).is_none(), "{text}");
         }
-        let asked = tokio::spawn(async move {
+        let proxy_request = tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             let mut lines = BufReader::new(stream).lines();
             let mut head = Vec::new();
@@ -100,8 +99,8 @@ mod tests {
             }
             head
         });
-        assert!(connector.call("https://api.example/x".parse().unwrap()).await.is_err(), "it closes");
-        let head = asked.await.unwrap();
+        assert!(connector.call("https://api.example/x".parse().unwrap()).await.is_err(), "the proxy closes");
+        let head = proxy_request.await.unwrap();
         assert_eq!(head[0], "CONNECT api.example:443 HTTP/1.1");
         assert!(head.iter().any(|line| line == "Proxy-Authorization: Basic dXNlcjpwYXNz"), "{head:?}");
     }

@@ -1,4 +1,4 @@
-//! Certificates: which authorities are trusted, and what becomes of a certificate that they do not vouch for.
+//! TLS certificates: which authorities are trusted, and what happens with an untrusted certificate.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,18 +15,18 @@ use rustls::{
 /// Which certificates are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Those that the system's authorities vouch for.
+    /// Those issued by the system's certificate authorities.
     Authorities,
-    /// Any: for this very machine, where nobody stands between.
+    /// Any certificate. Only for a server on this machine, where no other host can intercept the connection.
     ThisMachine,
 }
 
-/// The system's authorities (or those in `SSL_CERT_FILE`), and where it has none Mozilla's.
+/// The system's certificate authorities, or those in `SSL_CERT_FILE`; Mozilla's list if the system has none.
 pub fn authorities() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        tracing::info!("the system has no certificate authorities; Mozilla's are used");
+        tracing::info!("the system has no certificate authorities; using Mozilla's list");
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
     roots
@@ -36,7 +36,7 @@ pub(super) fn config(trust: Trust) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = match builder.with_safe_default_protocol_versions() {
         Ok(builder) => builder,
-        Err(error) => unreachable!("the provider speaks TLS 1.2 and 1.3: {error}"),
+        Err(error) => unreachable!("the provider supports TLS 1.2 and 1.3: {error}"),
     };
     let roots = authorities();
     let check = (trust == Trust::ThisMachine).then(|| CertificateCheck::new(roots.clone()));
@@ -48,7 +48,8 @@ pub(super) fn config(trust: Trust) -> ClientConfig {
     }
 }
 
-/// Asks the authorities about a certificate and notes what they say. The connection is made in any case: the caller decides.
+/// Checks a server's certificate and stores the result. The connection is made even if the certificate is not trusted: the
+/// caller decides.
 #[derive(Debug)]
 pub struct CertificateCheck {
     verifier: Arc<WebPkiServerVerifier>,
@@ -59,7 +60,7 @@ impl CertificateCheck {
     /// A check against these authorities, for one connection.
     ///
     /// # Errors
-    /// There are no authorities.
+    /// `authorities` is empty.
     pub fn new(authorities: RootCertStore) -> Result<CertificateCheck, VerifierBuilderError> {
         let provider = Arc::new(default_provider());
         let verifier =
@@ -67,16 +68,16 @@ impl CertificateCheck {
         Ok(CertificateCheck { verifier, verdict: Mutex::new(Ok(())) })
     }
 
-    /// The same check for another connection.
+    /// A new check against the same authorities, for another connection.
     #[must_use]
-    pub fn anew(&self) -> CertificateCheck {
+    pub fn for_another_connection(&self) -> CertificateCheck {
         CertificateCheck { verifier: self.verifier.clone(), verdict: Mutex::new(Ok(())) }
     }
 
-    /// What the authorities said of the certificate that was shown last.
+    /// The result for the certificate that the server showed last.
     ///
     /// # Errors
-    /// Why it is not trusted.
+    /// Why the certificate is not trusted.
     pub fn verdict(&self) -> Result<(), rustls::Error> {
         self.verdict.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

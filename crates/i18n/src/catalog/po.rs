@@ -1,14 +1,14 @@
-//! Reads what we need of gettext's format: `msgid "…"`, `msgstr "…"`, texts that go on in further lines, comments.
+//! Parses the part of gettext's format that we use: `msgid`, `msgstr`, continued lines and comments.
 
-/// English and Chinese of each entry, in the order of the file. Lines that are something else are passed over.
+/// English and Chinese of each entry, in the order of the file. Other lines are ignored.
 pub fn entries(file: &str) -> impl Iterator<Item = (String, String)> {
     let mut lines = file.lines().peekable();
     std::iter::from_fn(move || {
         let mut next = |keyword: &str| {
-            let first = lines.find_map(|line| text(line.strip_prefix(keyword)?))?;
+            let first = lines.find_map(|line| unquoted(line.strip_prefix(keyword)?))?;
             let further = std::iter::from_fn(|| {
                 let line = lines.next_if(|line| line.starts_with('"'))?;
-                text(line)
+                unquoted(line)
             });
             Some(std::iter::once(first).chain(further).collect::<String>())
         };
@@ -16,8 +16,8 @@ pub fn entries(file: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// What stands in quotes.
-fn text(quoted: &str) -> Option<String> {
+/// The text in quotes, with its escapes decoded. None if there are no quotes.
+fn unquoted(quoted: &str) -> Option<String> {
     let mut text = String::new();
     let mut characters = quoted.trim().strip_prefix('"')?.strip_suffix('"')?.chars();
     while let Some(character) = characters.next() {
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_read_with_their_escapes_and_further_lines() {
+    fn entries_are_read_with_escapes_and_continued_lines() {
         let file = "# Clock\nmsgid \"say \\\"{a}\\\"\"\nmsgstr \"说\\n\"\n\"“{a}”\\\\\"\n\nmsgid \"b\"\nmsgstr \"乙\"\n";
         let expected = [("say \"{a}\"", "说\n“{a}”\\"), ("b", "乙")];
         let entries: Vec<_> = entries(file).collect();

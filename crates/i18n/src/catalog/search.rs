@@ -1,24 +1,25 @@
-//! Chinese for English texts that come as a whole: help and usage errors as the command line's parser says them, errors
-//! of libraries, of the system, and of the server that a command asks. Their values are found by the words around them.
+//! Translates complete English texts: help and usage errors of the command line's parser, errors of libraries, of the
+//! system and of the server that a command calls. Finds the values of a template by the words around them.
 
 use std::sync::LazyLock;
 
 use super::Part;
-use crate::template::{self, Piece};
+use crate::template::{self, TemplatePiece};
 
-/// Longer lines are not ours. They come from whatever server answers, and each colon in them is a call.
+/// Longest line that is translated. Longer lines come from other servers; each colon in them would be one recursive call.
 const LINE_BYTES_MAX: usize = 2048;
 
-/// An English template, as it is searched for.
+/// An English template to match texts against.
 struct Pattern {
-    pieces: Vec<Piece>,
+    pieces: Vec<TemplatePiece>,
     chinese: String,
-    /// What begins like the text comes first: inside it stand causes, which have entries of their own.
+    /// Bytes of the literal at the beginning, then of all literals. The largest match is used: a template that matches only
+    /// later in the text matches a cause, which has its own entry.
     closeness: (usize, usize),
 }
 
 static PATTERNS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
-    // Help is no template: its braces are to be read.
+    // Help texts are not templates, so their braces are escaped.
     let doubled = |text: String| text.replace('{', "{{").replace('}', "}}");
     let help = Part::Help.entries().map(|(english, chinese)| (doubled(english), doubled(chinese)));
     let templates = [Part::Foreign, Part::Errors].into_iter().flat_map(Part::entries);
@@ -36,15 +37,15 @@ impl Pattern {
     }
 }
 
-fn literal(piece: &Piece) -> Option<&str> {
+fn literal(piece: &TemplatePiece) -> Option<&str> {
     match piece {
-        Piece::Literal(literal) => Some(literal),
-        Piece::Place(_) => None,
+        TemplatePiece::Literal(literal) => Some(literal),
+        TemplatePiece::Placeholder(_) => None,
     }
 }
 
-/// Line by line what is known in Chinese; the rest as it is.
-pub fn text(english: &str) -> String {
+/// Translates a text line by line. Unknown lines stay unchanged.
+pub fn translate(english: &str) -> String {
     english.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -54,44 +55,44 @@ fn line(english: &str) -> String {
     known(text).map_or_else(|| english.to_owned(), |chinese| format!("{indent}{chinese}"))
 }
 
-/// The text, or the cause behind the places in front of it. None: nothing of it is known.
+/// Translates a line, or the causes in it. None if nothing of it is known.
 pub fn known(english: &str) -> Option<String> {
     if english.len() > LINE_BYTES_MAX {
         return None;
     }
     let fits = PATTERNS.iter().filter_map(|pattern| Some((pattern, values(&pattern.pieces, english)?)));
     if let Some((pattern, values)) = fits.max_by_key(|(pattern, _)| pattern.closeness) {
-        return Some(template::filled(&pattern.chinese, |place| {
+        return Some(template::fill(&pattern.chinese, |place| {
             let (_, value) = values.iter().find(|(name, _)| *name == place)?;
-            Some(known_or_same(value))
+            Some(known_or_unchanged(value))
         }));
     }
-    behind_place(english).or_else(|| parts(english))
+    after_place(english).or_else(|| parts(english))
 }
 
-/// `place: cause`, of which the cause is known.
-fn behind_place(english: &str) -> Option<String> {
+/// Translates `place: cause` if the cause is known.
+fn after_place(english: &str) -> Option<String> {
     let (place, cause) = english.split_once(": ")?;
-    known(cause).map(|cause| format!("{}：{cause}", known_or_same(place)))
+    known(cause).map(|cause| format!("{}：{cause}", known_or_unchanged(place)))
 }
 
-/// `one; another`, of which the first is known.
+/// Translates `first; second` if the first part is known.
 fn parts(english: &str) -> Option<String> {
     let (first, rest) = english.split_once("; ")?;
-    known(first).map(|first| format!("{first}；{}", known_or_same(rest)))
+    known(first).map(|first| format!("{first}；{}", known_or_unchanged(rest)))
 }
 
-fn known_or_same(english: &str) -> String {
+fn known_or_unchanged(english: &str) -> String {
     known(english).unwrap_or_else(|| english.to_owned())
 }
 
-/// Name and value of each place of a template, if the text fits it.
-fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+/// Name and value of each placeholder of a template. None if the text does not match the template.
+fn values<'a>(pieces: &'a [TemplatePiece], text: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
     let (mut values, mut rest, mut open) = (Vec::new(), text, None);
     for (number, piece) in pieces.iter().enumerate() {
         match (piece, open.take()) {
-            (Piece::Literal(literal), None) => rest = rest.strip_prefix(literal.as_str())?,
-            (Piece::Literal(literal), Some(name)) => {
+            (TemplatePiece::Literal(literal), None) => rest = rest.strip_prefix(literal.as_str())?,
+            (TemplatePiece::Literal(literal), Some(name)) => {
                 let is_last = number + 1 == pieces.len();
                 let (value, behind) = if is_last {
                     (rest.strip_suffix(literal.as_str())?, "")
@@ -101,9 +102,9 @@ fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a st
                 values.push((name, value));
                 rest = behind;
             }
-            // Nothing says where the first of two values ends.
-            (Piece::Place(_), Some(_)) => return None,
-            (Piece::Place(name), None) => open = Some(name.as_str()),
+            // Nothing separates the two values.
+            (TemplatePiece::Placeholder(_), Some(_)) => return None,
+            (TemplatePiece::Placeholder(name), None) => open = Some(name.as_str()),
         }
     }
     match open {
@@ -111,10 +112,10 @@ fn values<'a>(pieces: &'a [Piece], text: &'a str) -> Option<Vec<(&'a str, &'a st
         None if !rest.is_empty() => return None,
         None => {}
     }
-    // In front stands a place, such as a file, which has to be split off first.
-    let begins_with_place = matches!(pieces.first(), Some(Piece::Place(_)));
-    let is_deep = begins_with_place && values.first().is_some_and(|(_, value)| value.contains(": "));
-    Some(values).filter(|_| !is_deep)
+    // The first value holds a place, such as a file, in front of a cause. `after_place` splits them.
+    let begins_with_place = matches!(pieces.first(), Some(TemplatePiece::Placeholder(_)));
+    let is_ambiguous = begins_with_place && values.first().is_some_and(|(_, value)| value.contains(": "));
+    Some(values).filter(|_| !is_ambiguous)
 }
 
 #[cfg(test)]
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_found_by_the_words_around_them() {
+    fn values_are_the_text_between_the_literals() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(found("{a} of {b}", "1 of 2"), Some(vec![pair("a", "1"), pair("b", "2")]));
         assert_eq!(found("at {a}.", "at a.b."), Some(vec![pair("a", "a.b")]));
@@ -138,10 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_hostile_texts_stay() {
+    fn unknown_and_hostile_texts_stay_unchanged() {
         let hostile = "a: ".repeat(1 << 20);
-        assert_eq!(text(&hostile), hostile);
-        assert_eq!(text(&hostile[..2_000]), hostile[..2_000]);
-        assert_eq!(text("  somebody else's words: {0} {}"), "  somebody else's words: {0} {}");
+        assert_eq!(translate(&hostile), hostile);
+        assert_eq!(translate(&hostile[..2_000]), hostile[..2_000]);
+        assert_eq!(translate("  somebody else's words: {0} {}"), "  somebody else's words: {0} {}");
     }
 }

@@ -1,4 +1,4 @@
-//! `msgcube account`.
+//! `msgcube account`: the requests to the server, and how its answers are shown.
 
 use std::path::PathBuf;
 
@@ -11,18 +11,18 @@ use server::config::has_usual_form;
 use system::random;
 
 use super::{
-    connection::{AdminError, Connection, read_file},
-    joined, list, moment, text,
+    connection::{AdminConnection, AdminError, read_file},
+    join_texts, list_field, short_time, text_field,
 };
 use crate::{output, table::fitted};
 
-/// Settings that are numbers.
+/// Settings that are numbers. A number in another setting stays a text.
 const NUMBERS: [&str; 1] = ["quota_per_day"];
 
-/// What to do with accounts.
+/// The commands below `msgcube account`.
 #[derive(Debug, Subcommand)]
 pub enum AccountCommand {
-    /// Add an account; secrets that are not given are made up and shown once
+    /// Add an account; secrets that are not given are generated and shown once
     Add(Box<AddArgs>),
     /// List the accounts
     List,
@@ -41,38 +41,38 @@ pub enum AccountCommand {
         #[arg(required = true, value_name = "NAME=VALUE")]
         settings: Vec<String>,
     },
-    /// Stop serving an account that was added at run time; what was counted stays, its tokens end
+    /// Stop serving an account that was added at run time; its figures stay, its tokens become invalid
     Remove {
         /// Its appid
         appid: String,
     },
-    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still taken
+    /// Make a new EncodingAESKey, callback token or secret, shown once; the former key and token are still accepted
     RotateKey {
         /// Its appid
         appid: String,
-        /// What to make anew
-        #[arg(long, value_enum, default_value_t = What::EncodingAesKey)]
-        what: What,
+        /// What to replace
+        #[arg(long, value_enum, default_value_t = RotatedValue::EncodingAesKey)]
+        what: RotatedValue,
     },
 }
 
-/// What can be made anew.
+/// What `rotate-key` can replace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub enum RotatedValue {
     /// The key that callbacks are encrypted with.
     EncodingAesKey,
     /// The token that callbacks are signed with.
     Token,
-    /// The secret that callers of msgcube show.
+    /// The secret that callers of msgcube use.
     Secret,
 }
 
-impl What {
+impl RotatedValue {
     fn name(self) -> &'static str {
         match self {
-            What::EncodingAesKey => "encoding_aes_key",
-            What::Token => "token",
-            What::Secret => "secret",
+            RotatedValue::EncodingAesKey => "encoding_aes_key",
+            RotatedValue::Token => "token",
+            RotatedValue::Secret => "secret",
         }
     }
 }
@@ -82,10 +82,10 @@ impl What {
 pub struct AddArgs {
     /// Its appid at WeChat
     appid: String,
-    /// File with the secret that callers of msgcube show
+    /// File with the secret that callers of msgcube use
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
-    /// File with WeChat's own secret, if that is to be another
+    /// File with WeChat's AppSecret, if it is different
     #[arg(long, value_name = "FILE")]
     upstream_secret_file: Option<PathBuf>,
     /// File with the callback token
@@ -94,7 +94,7 @@ pub struct AddArgs {
     /// File with the EncodingAESKey
     #[arg(long, value_name = "FILE")]
     encoding_aes_key_file: Option<PathBuf>,
-    /// Take plain callbacks, too: nothing proves their content
+    /// Accept plain callbacks, too: nothing proves their content
     #[arg(long)]
     allow_plain: bool,
     /// Refuse callbacks to another ToUserName (`gh_…`)
@@ -106,21 +106,21 @@ pub struct AddArgs {
     /// The account is not verified by WeChat: the seven interfaces answer 48001
     #[arg(long)]
     uncertified: bool,
-    /// Pass callbacks on to this address, whose reply goes back to WeChat
+    /// Relay callbacks to this address; its reply goes back to WeChat
     #[arg(long, value_name = "URL")]
     relay: Option<String>,
-    /// Do not ask whether an appid is meant that has not the form of WeChat's
+    /// Do not ask for confirmation if the appid does not have WeChat's form
     #[arg(long)]
     yes: bool,
 }
 
-fn unusual(appid: &str, lang: Lang) -> String {
-    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it all the same?", appid)
+fn unusual_appid_question(appid: &str, lang: Lang) -> String {
+    text!("WeChat's appids are wx and 16 hexadecimal digits, and {appid} is not. Add it anyway?", appid)
         .in_lang(lang)
 }
 
 impl AddArgs {
-    /// Before any secret is made up. An appid of another form is mostly a mistake; `agrees` asks whether this one is none.
+    /// Runs before any secret is generated. An appid of another form is mostly a mistake, so `agrees` asks the user.
     fn check_appid(&self, agrees: &dyn Fn(&str) -> bool) -> Result<(), AdminError> {
         if self.yes || has_usual_form(&self.appid) || agrees(&self.appid) {
             return Ok(());
@@ -152,8 +152,8 @@ impl AddArgs {
         Ok(settings)
     }
 
-    /// The secrets that nobody gave, for the console of WeChat and for callers.
-    fn made_up(&self, settings: &Map<String, Value>) -> Value {
+    /// The secrets that were generated, for WeChat's console and for callers.
+    fn generated_secrets(&self, settings: &Map<String, Value>) -> Value {
         let files = [
             ("secret", &self.secret_file),
             ("token", &self.token_file),
@@ -165,21 +165,22 @@ impl AddArgs {
 }
 
 impl AccountCommand {
-    /// Asks the server.
-    pub async fn run(&self, server: &Connection, lang: Lang) -> Result<Value, AdminError> {
+    /// Sends the request to the server and returns its answer.
+    pub async fn run(&self, server: &AdminConnection, lang: Lang) -> Result<Value, AdminError> {
         match self {
             AccountCommand::Add(args) => {
-                args.check_appid(&|appid| output::agrees(&unusual(appid, lang)))?;
+                args.check_appid(&|appid| output::agrees(&unusual_appid_question(appid, lang)))?;
                 let settings = args.settings()?;
                 let mut answer =
                     server.ask(Method::POST, &["accounts"], Some(settings.clone().into())).await?;
-                answer["made_up"] = args.made_up(&settings);
+                answer["made_up"] = args.generated_secrets(&settings);
                 Ok(answer)
             }
             AccountCommand::List => server.ask(Method::GET, &["accounts"], None).await,
             AccountCommand::Show { appid } => server.ask(Method::GET, &["accounts", appid], None).await,
             AccountCommand::Set { appid, settings } => {
-                let changes = settings.iter().map(|text| setting(text)).collect::<Result<Map<_, _>, _>>()?;
+                let changes =
+                    settings.iter().map(|text| parse_setting(text)).collect::<Result<Map<_, _>, _>>()?;
                 server.ask(Method::PATCH, &["accounts", appid], Some(changes.into())).await
             }
             AccountCommand::Remove { appid } => server.ask(Method::DELETE, &["accounts", appid], None).await,
@@ -190,23 +191,24 @@ impl AccountCommand {
         }
     }
 
-    /// The answer for people.
-    pub fn text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
+    /// The answer as text for the screen.
+    pub fn answer_text(&self, answer: &Value, lang: Lang, columns: usize) -> String {
         match self {
-            AccountCommand::Add(_) => added(answer, lang),
-            AccountCommand::List => accounts(answer, lang, columns),
-            AccountCommand::Show { .. } | AccountCommand::Set { .. } => shown(answer, lang, columns),
+            AccountCommand::Add(_) => added_text(answer, lang),
+            AccountCommand::List => accounts_table(answer, lang, columns),
+            AccountCommand::Show { .. } | AccountCommand::Set { .. } => account_text(answer, lang, columns),
             AccountCommand::Remove { appid } => {
-                text!("{appid} is not served any more; what was counted stays, its tokens have ended", appid)
+                text!("{appid} is no longer served; its figures stay, its tokens are invalid now", appid)
                     .in_lang(lang)
             }
-            AccountCommand::RotateKey { what, .. } => rotated(answer, *what, lang),
+            AccountCommand::RotateKey { what, .. } => rotated_text(answer, *what, lang),
         }
     }
 }
 
-/// `NAME=VALUE`: JSON if it is, otherwise a text; `@FILE` is what the file holds, nothing removes the setting.
-fn setting(text: &str) -> Result<(String, Value), AdminError> {
+/// Parses `NAME=VALUE`. A value is JSON if it parses as JSON, else a text; `@FILE` is the content of the file; an empty
+/// value removes the setting.
+fn parse_setting(text: &str) -> Result<(String, Value), AdminError> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| AdminError::Usage(format!("{text}: write NAME=VALUE, such as certified=false")))?;
@@ -215,82 +217,84 @@ fn setting(text: &str) -> Result<(String, Value), AdminError> {
         None if value.is_empty() => Value::Null,
         None => serde_json::from_str(value)
             .ok()
-            // Appids and secrets may look like numbers.
+            // An appid or a secret may look like a number.
             .filter(|value: &Value| !value.is_number() || NUMBERS.contains(&name))
             .unwrap_or(value.into()),
     };
     Ok((name.to_owned(), value))
 }
 
-fn added(answer: &Value, lang: Lang) -> String {
-    let head =
-        text!("{appid} is served. In WeChat's console, server configuration:", appid = text(answer, "appid"))
-            .in_lang(lang);
-    let mut lines = vec![head, format!("  URL             https://…{}", text(answer, "callback"))];
+fn added_text(answer: &Value, lang: Lang) -> String {
+    let head = text!(
+        "{appid} is served. In WeChat's console, server configuration:",
+        appid = text_field(answer, "appid")
+    )
+    .in_lang(lang);
+    let mut lines = vec![head, format!("  URL             https://…{}", text_field(answer, "callback"))];
     for (name, label) in [("token", "Token"), ("encoding_aes_key", "EncodingAESKey"), ("secret", "secret")] {
         if let Some(value) = answer["made_up"][name].as_str() {
             lines.push(format!("  {label:<15} {value}"));
         }
     }
     let made = answer["made_up"].as_object().is_some_and(|made| !made.is_empty());
-    lines.extend(made.then(|| text!("These were made up now and are not shown again.").in_lang(lang)));
+    lines.extend(made.then(|| text!("These were generated now and are not shown again.").in_lang(lang)));
     lines.extend(lacks_upstream_secret(answer).then(|| {
         text!(
             "The gateway needs WeChat's own AppSecret, too: msgcube account set APPID upstream_secret=@FILE"
         )
         .in_lang(lang)
-        .replace("APPID", text(answer, "appid"))
+        .replace("APPID", text_field(answer, "appid"))
     }));
     lines.extend(warnings(answer, lang));
     lines.join("\n")
 }
 
-/// Calls are passed on to WeChat, which does not know a secret that was made up here.
+/// The gateway sends calls to WeChat, and WeChat does not know a secret that was generated here.
 fn lacks_upstream_secret(answer: &Value) -> bool {
-    let has_own = list(answer, "secrets").any(|name| name == "upstream_secret");
+    let has_own = list_field(answer, "secrets").any(|name| name == "upstream_secret");
     answer["upstream"] == true && answer["made_up"]["secret"].is_string() && !has_own
 }
 
 fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
-    let warnings = list(answer, "warnings").filter_map(Value::as_str);
+    let warnings = list_field(answer, "warnings").filter_map(Value::as_str);
     let one = |warning| format!("{}{}", text!("warning: ").in_lang(lang), i18n::translated(lang, warning));
     warnings.map(one).collect()
 }
 
-fn accounts(answer: &Value, lang: Lang, columns: usize) -> String {
+fn accounts_table(answer: &Value, lang: Lang, columns: usize) -> String {
     let header = [Text::plain("appid"), text!("counting since"), text!("gaps"), text!("platforms")]
         .map(|text| text.in_lang(lang));
-    let rows = list(answer, "accounts").map(|account| {
+    let rows = list_field(answer, "accounts").map(|account| {
         let coverage = &account["coverage"];
         let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
-        let since = moment(text(coverage, "since"));
-        [text(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
+        let since = short_time(text_field(coverage, "since"));
+        [text_field(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
     });
     fitted(header, rows, columns).to_string()
 }
 
-/// The platforms that bring an account's messages, and how it stands with each.
+/// The platforms that bring an account's messages, with the state of each authorization.
 fn platforms(account: &Value, lang: Lang) -> String {
     let one = |platform: &Value| {
-        let status = match text(platform, "status") {
+        let status = match text_field(platform, "status") {
             "pending" => text!("pending").in_lang(lang),
             "authorized" => text!("authorized").in_lang(lang),
             _ => text!("unauthorized").in_lang(lang),
         };
         let bound = platform["original_id"].as_str().map(|id| format!(", {id}")).unwrap_or_default();
-        format!("{} ({status}{bound})", text(platform, "component"))
+        format!("{} ({status}{bound})", text_field(platform, "component"))
     };
-    list(account, "platforms").map(one).collect::<Vec<_>>().join("; ")
+    list_field(account, "platforms").map(one).collect::<Vec<_>>().join("; ")
 }
 
-fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
+fn account_text(answer: &Value, lang: Lang, columns: usize) -> String {
     let relay = match &answer["relay"] {
         Value::Null => text!("none").in_lang(lang),
         relay => format!(
             "{} (when_not_durable {}, on_late {})",
-            text(relay, "url"),
-            text(relay, "when_not_durable"),
-            text(relay, "on_late")
+            text_field(relay, "url"),
+            text_field(relay, "when_not_durable"),
+            text_field(relay, "on_late")
         ),
     };
     let yes = |name: &str| match answer[name].as_bool() {
@@ -298,26 +302,26 @@ fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
         _ => text!("no").in_lang(lang),
     };
     let rows = [
-        ("appid".to_owned(), text(answer, "appid").to_owned()),
-        (text!("from").in_lang(lang), text(answer, "origin").to_owned()),
-        (text!("callback").in_lang(lang), text(answer, "callback").to_owned()),
+        ("appid".to_owned(), text_field(answer, "appid").to_owned()),
+        (text!("from").in_lang(lang), text_field(answer, "origin").to_owned()),
+        (text!("callback").in_lang(lang), text_field(answer, "callback").to_owned()),
         (
-            text!("messages come by").in_lang(lang),
+            text!("messages come through").in_lang(lang),
             Some(platforms(answer, lang))
                 .filter(|text| !text.is_empty())
                 .unwrap_or_else(|| text!("its own callback").in_lang(lang)),
         ),
-        (text!("platforms allowed").in_lang(lang), components(answer, lang)),
-        (text!("original id").in_lang(lang), text(answer, "original_id").to_owned()),
-        (text!("kind").in_lang(lang), text(answer, "kind").to_owned()),
+        (text!("platforms allowed").in_lang(lang), allowed_platforms(answer, lang)),
+        (text!("original id").in_lang(lang), text_field(answer, "original_id").to_owned()),
+        (text!("kind").in_lang(lang), text_field(answer, "kind").to_owned()),
         (text!("certified").in_lang(lang), yes("certified")),
         (text!("require encryption").in_lang(lang), yes("require_encryption")),
-        (text!("calls a day").in_lang(lang), quota(answer, lang)),
-        (text!("tokens only to").in_lang(lang), allowed(answer, lang)),
+        (text!("calls per day").in_lang(lang), quota_text(answer, lang)),
+        (text!("allowed addresses").in_lang(lang), allowed_addresses(answer, lang)),
         (text!("secret frozen").in_lang(lang), yes("secret_frozen")),
-        (text!("secrets").in_lang(lang), joined(&answer["secrets"])),
+        (text!("secrets").in_lang(lang), join_texts(&answer["secrets"])),
         (text!("relay").in_lang(lang), relay),
-        (text!("counting since").in_lang(lang), moment(text(&answer["coverage"], "since"))),
+        (text!("counting since").in_lang(lang), short_time(text_field(&answer["coverage"], "since"))),
     ];
     let table = fitted(
         [text!("setting").in_lang(lang), text!("value").in_lang(lang)],
@@ -327,33 +331,33 @@ fn shown(answer: &Value, lang: Lang, columns: usize) -> String {
     [vec![table.to_string()], warnings(answer, lang)].concat().join("\n")
 }
 
-fn quota(answer: &Value, lang: Lang) -> String {
+fn quota_text(answer: &Value, lang: Lang) -> String {
     match answer["quota_per_day"].as_u64() {
         Some(0) | None => text!("no limit").in_lang(lang),
         Some(limit) => limit.to_string(),
     }
 }
 
-fn allowed(answer: &Value, lang: Lang) -> String {
-    let addresses = joined(&answer["ip_allow"]);
+fn allowed_addresses(answer: &Value, lang: Lang) -> String {
+    let addresses = join_texts(&answer["ip_allow"]);
     if addresses.is_empty() { text!("any address").in_lang(lang) } else { addresses }
 }
 
-/// The platforms that its messages may come through.
-fn components(answer: &Value, lang: Lang) -> String {
+/// The platforms that may bring its messages.
+fn allowed_platforms(answer: &Value, lang: Lang) -> String {
     match &answer["components"] {
         Value::Array(named) if named.is_empty() => text!("none").in_lang(lang),
-        named @ Value::Array(_) => joined(named),
+        named @ Value::Array(_) => join_texts(named),
         _ => text!("the one that brought it").in_lang(lang),
     }
 }
 
-fn rotated(answer: &Value, what: What, lang: Lang) -> String {
-    let value = text(answer, what.name());
-    let next = if what == What::Secret {
+fn rotated_text(answer: &Value, what: RotatedValue, lang: Lang) -> String {
+    let value = text_field(answer, what.name());
+    let next = if what == RotatedValue::Secret {
         text!("Callers need it from now on; it is not shown again.")
     } else {
-        text!("Enter it in WeChat's console; the former one is still taken. It is not shown again.")
+        text!("Enter it in WeChat's console; the former one is still accepted. It is not shown again.")
     };
     let next = next.in_lang(lang);
     format!("{} = {value}\n{next}", what.name())
@@ -374,12 +378,12 @@ mod tests {
             ("kind=service", json!("service")),
         ];
         for (text, value) in cases {
-            assert_eq!(setting(text).unwrap().1, value, "{text}");
+            assert_eq!(parse_setting(text).unwrap().1, value, "{text}");
         }
     }
 
     #[derive(clap::Parser)]
-    struct Line {
+    struct AddCommandLine {
         #[command(flatten)]
         args: AddArgs,
     }
@@ -387,12 +391,12 @@ mod tests {
     #[test]
     fn an_appid_of_another_form_is_added_only_if_somebody_says_so() {
         use clap::Parser as _;
-        let args = |line: &str| Line::try_parse_from(line.split(' ')).unwrap().args;
+        let args = |line: &str| AddCommandLine::try_parse_from(line.split(' ')).unwrap().args;
         let (nobody, somebody) = (|_: &str| false, |appid: &str| appid == "foo");
         for lang in [Lang::En, Lang::Zh] {
             let error = args("add foo").check_appid(&nobody).unwrap_err().in_lang(lang);
             assert!(error.contains("foo") && error.contains("--yes"), "{error}");
-            assert!(unusual("foo", lang).contains("foo"));
+            assert!(unusual_appid_question("foo", lang).contains("foo"));
         }
         args("add foo").check_appid(&somebody).unwrap();
         args("add foo --yes").check_appid(&nobody).unwrap();
@@ -402,10 +406,10 @@ mod tests {
     #[test]
     fn limits_are_shown() {
         let mut answer = json!({"quota_per_day": 0, "ip_allow": [], "secret_frozen": false});
-        let text = shown(&answer, Lang::En, 80);
+        let text = account_text(&answer, Lang::En, 80);
         assert!(text.contains("no limit") && text.contains("any address"), "{text}");
         answer = json!({"quota_per_day": 7, "ip_allow": ["192.0.2.0/24", "::1"], "secret_frozen": true});
-        let text = shown(&answer, Lang::Zh, 80);
+        let text = account_text(&answer, Lang::Zh, 80);
         assert!(text.contains('7') && text.contains("192.0.2.0/24, ::1") && text.contains('是'), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! One request to the own interface of a server.
+//! One request to the admin API of a server.
 
 use std::{
     io,
@@ -11,15 +11,15 @@ use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
-use i18n::Lang;
+use i18n::{Lang, Text, text};
 use msgcube_client::{
-    Secret,
+    ExposeSecret as _, SecretString,
     http::{Address, HttpClient, HttpError, Limits, Trust},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::ReadConfig;
+use super::ServerConfigReader;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
 /// Of an error that a server says.
@@ -27,18 +27,18 @@ const ERROR_BYTES_MAX: usize = 64 << 10;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
 
-/// Which server, and the key to it.
+/// Arguments that name the server and its admin key.
 #[derive(Args, Debug)]
 pub struct ServerArgs {
     /// The server's configuration: its address and admin key are used
     #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
     pub config: PathBuf,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not where the configuration says
+    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// A key with the scope admin. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
     #[arg(long, global = true, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<Secret>,
+    pub admin_key: Option<SecretString>,
     /// File with that key
     #[arg(long, global = true, value_name = "FILE")]
     pub admin_key_file: Option<PathBuf>,
@@ -47,22 +47,22 @@ pub struct ServerArgs {
     pub json: bool,
 }
 
-/// What a configuration says about the server.
+/// Address and admin key as a configuration file has them.
 #[derive(Debug)]
 pub struct ConfiguredServer {
-    /// Where it listens.
+    /// Base URL where it listens.
     pub base: String,
-    /// Its admin key.
-    pub admin_key: Option<Secret>,
+    /// Its admin key, if one is set.
+    pub admin_key: Option<SecretString>,
 }
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// The configuration; the text is its own.
+    /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
-    /// No key.
+    /// No admin key was found.
     #[error("no admin key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --admin-key-file")]
     NoKey,
     /// The running server does not know the key.
@@ -70,109 +70,89 @@ pub enum AdminError {
         "the server refuses the admin key (HTTP status 401); if admin_key itself changed in the file, reload by a signal (systemctl reload msgcube, or kill -HUP), or give the former key with --admin-key-file"
     )]
     FormerKey,
-    /// Nobody answers where the file says now.
+    /// No answer at the address that the file has now.
     #[error(
         "no answer from {base}: {why}; is the server running? If its address changed in the file, name the one in use with --server, or reload by a signal (systemctl reload msgcube, or kill -HUP)"
     )]
     Moved { base: String, why: String },
-    /// Not an address.
+    /// `--server` is not a base URL.
     #[error("--server: {0}")]
     Server(String),
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    /// Nobody answers.
+    /// No answer from the server.
     #[error(
         "no answer from {base}: {why}; is the server running? Start it with `msgcube serve`, or name it with --server"
     )]
     Lost { base: String, why: String },
-    /// Its certificate is not for this address, or of an authority that is not trusted here.
+    /// The certificate is for another name, or its authority is not trusted here.
     #[error(
         "{base}: {why}; name the server as its certificate does, --server https://YOUR_HOST, or set admin_listen to a loopback address"
     )]
     Certificate { base: String, why: String },
-    /// The server refuses.
+    /// The server answered with an error status.
     #[error("{text} (HTTP status {status})")]
     Refused { status: u16, text: String },
-    /// Probably a mistake, and nobody said that it is none.
+    /// The appid is probably a mistake, and the user did not confirm it.
     #[error(
-        "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If it is meant so, add --yes"
+        "{0}: WeChat's appids are wx and 16 hexadecimal digits, such as wx0123456789abcdef; nothing was added. If the appid is right, add --yes"
     )]
     UnusualAppid(String),
-    /// What was typed makes no sense.
+    /// An argument cannot be parsed.
     #[error("{0}")]
     Usage(String),
-    /// No random bytes.
+    /// The system gives no random bytes.
     #[error("{0}")]
     Random(#[from] system::random::RandomError),
-    /// Standard output is closed.
+    /// Writing to standard output failed.
     #[error("{0}")]
     Output(#[from] io::Error),
 }
 
 impl AdminError {
-    /// The error in a language. What the server says comes in English.
+    /// The error in a language. The server's own text is translated as far as it is known.
     pub fn in_lang(&self, lang: Lang) -> String {
-        if lang == Lang::En {
-            return self.to_string();
-        }
         match self {
-            AdminError::NoKey => {
-                "没有管理密钥：请在配置中设置 admin_key，或用 MSGCUBE_ADMIN_KEY、--admin-key-file".to_owned()
-            }
-            AdminError::FormerKey => "服务拒绝了管理密钥（HTTP 状态 401）；如果改的正是 admin_key，请用信号重新加载（systemctl reload msgcube 或 kill -HUP），或用 --admin-key-file 给出旧密钥".to_owned(),
-            AdminError::Moved { base, why } => {
-                let why = i18n::translated(lang, why);
-                format!("{base} 没有响应：{why}；服务在运行吗？如果文件中的监听地址改了，请用 --server 指定正在使用的地址，或用信号重新加载（systemctl reload msgcube 或 kill -HUP）")
-            }
-            AdminError::Lost { base, why } => {
-                let why = i18n::translated(lang, why);
-                format!(
-                    "{base} 没有响应：{why}；服务在运行吗？用 `msgcube serve` 启动，或用 --server 指定地址"
-                )
-            }
-            AdminError::Certificate { base, why } => format!(
-                "{base}：{why}；请用证书中的域名：--server https://你的域名，或把 admin_listen 设为本机地址"
-            ),
-            AdminError::UnusualAppid(appid) => format!(
-                "{appid}：微信的 appid 是 wx 加 16 位十六进制数，如 wx0123456789abcdef；未添加。确实如此请加 --yes"
-            ),
             AdminError::Refused { status, text } => {
-                format!("服务拒绝：{}（HTTP 状态 {status}）", i18n::translated(lang, text))
+                text!("{text} (HTTP status {status})", text = Text::from_english(text), status).in_lang(lang)
             }
-            other => other.to_string(),
+            other => i18n::translated(lang, &other.to_string()),
         }
     }
 }
 
-/// In place of what the server says.
-pub const NO_MSGCUBE: &str = "what answers there is no msgcube";
+/// Used where the answer is not one of msgcube's.
+pub const NO_MSGCUBE: &str = "the server there is not msgcube";
 
-/// An HTTP client for a server of ours. Its certificate names its public host: where the configuration leads to this
-/// very machine, nothing leaves it, and the name is not compared.
+/// An HTTP client for a msgcube server. If the configuration leads to a loopback address, the certificate is not checked:
+/// it names the public host, and nothing leaves this machine.
 pub fn client_of_server(
     base: &Address,
     is_configured: bool,
     connect_time_max: Option<Duration>,
-) -> HttpClient<Full<Bytes>> {
+) -> HttpClient {
     let stays_here = is_configured && base.ip().is_some_and(|ip| ip.is_loopback());
     let trust = if stays_here { Trust::ThisMachine } else { Trust::Authorities };
     HttpClient::to(base, trust, connect_time_max)
 }
 
-/// A server and the key to it.
+/// A server with its admin key.
 #[derive(Debug)]
-pub struct Connection {
-    http: HttpClient<Full<Bytes>>,
+pub struct AdminConnection {
+    http: HttpClient,
     base: Address,
-    key: Secret,
+    key: SecretString,
 }
 
-impl Connection {
-    /// Finds address and key.
-    pub fn new(args: &ServerArgs, read_config: ReadConfig<'_>) -> Result<Connection, AdminError> {
+impl AdminConnection {
+    /// Takes address and key from the arguments, and what is missing from the configuration.
+    pub fn new(
+        args: &ServerArgs,
+        read_config: ServerConfigReader<'_>,
+    ) -> Result<AdminConnection, AdminError> {
         let given = given_key(args)?;
-        // Who says everything needs no configuration.
+        // With both arguments the configuration is not needed.
         let configured = match (&args.server, &given) {
             (Some(_), Some(_)) => None,
             _ => Some(read_config(&args.config).map_err(AdminError::Config)?),
@@ -183,26 +163,26 @@ impl Connection {
         };
         let is_configured = args.server.is_none();
         let base = args.server.clone().or(base).unwrap_or_default();
-        Connection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
+        AdminConnection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
     }
 
-    /// To this address with this key; `is_configured`: as it stands in a configuration.
-    pub fn to(base: &str, key: Secret, is_configured: bool) -> Result<Connection, AdminError> {
+    /// A connection to this base URL with this key. `is_configured`: the URL comes from a configuration file.
+    pub fn to(base: &str, key: SecretString, is_configured: bool) -> Result<AdminConnection, AdminError> {
         let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
-        Ok(Connection { http: client_of_server(&base, is_configured, None), base, key })
+        Ok(AdminConnection { http: client_of_server(&base, is_configured, None), base, key })
     }
 
-    /// Its address.
+    /// The base URL.
     pub fn base(&self) -> String {
         self.base.uri_text()
     }
 
-    /// Sends a request; the answer as JSON.
+    /// Sends a request and returns the JSON of the answer.
     pub async fn ask(&self, method: Method, path: &[&str], body: Option<Value>) -> Result<Value, AdminError> {
         self.ask_with(method, path, &[], body).await
     }
 
-    /// The same with a query.
+    /// Sends a request with query parameters and returns the JSON of the answer.
     pub async fn ask_with(
         &self,
         method: Method,
@@ -219,7 +199,7 @@ impl Connection {
         }
         let unusable = |error: http::Error| AdminError::Server(error.to_string());
         let request = Request::builder().method(method).uri(self.base.below(&path).map_err(unusable)?);
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose()));
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()));
         let request = match body {
             Some(body) => {
                 request.header(header::CONTENT_TYPE, "application/json").body(Full::from(body.to_string()))
@@ -231,8 +211,8 @@ impl Connection {
         let (status, bytes) = (answer.status(), answer.into_body());
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if status.is_success() => Ok(answer),
-            Ok(answer) => Err(refused(status, answer["error"].as_str())),
-            Err(_) => Err(refused(status, None)),
+            Ok(answer) => Err(refusal(status, answer["error"].as_str())),
+            Err(_) => Err(refusal(status, None)),
         }
     }
 
@@ -247,7 +227,7 @@ impl Connection {
         let unusable = |error: http::Error| AdminError::Server(error.to_string());
         let uri = self.base.below(&format!("/v1/{path}?{query}")).map_err(unusable)?;
         let request = Request::post(uri)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose()))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()))
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(Full::from(body));
         let answer = tokio::time::timeout(LIMITS.time, self.http.send(request.map_err(unusable)?)).await;
@@ -258,7 +238,7 @@ impl Connection {
         }
         let said = Limited::new(body, ERROR_BYTES_MAX).collect().await.map(Collected::to_bytes);
         let said: Value = serde_json::from_slice(&said.unwrap_or_default()).unwrap_or_default();
-        Err(refused(status, said["error"].as_str()))
+        Err(refusal(status, said["error"].as_str()))
     }
 
     fn lost(&self, error: &HttpError) -> AdminError {
@@ -268,19 +248,19 @@ impl Connection {
     }
 }
 
-fn refused(status: StatusCode, said: Option<&str>) -> AdminError {
+fn refusal(status: StatusCode, said: Option<&str>) -> AdminError {
     let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
 }
 
-fn given_key(args: &ServerArgs) -> Result<Option<Secret>, AdminError> {
+fn given_key(args: &ServerArgs) -> Result<Option<SecretString>, AdminError> {
     match &args.admin_key_file {
         Some(path) => Ok(Some(read_file(path)?.into())),
         None => Ok(args.admin_key.clone()),
     }
 }
 
-/// A file with a secret, without the line break at its end.
+/// Reads a file with a secret, without the line break at its end.
 pub fn read_file(path: &Path) -> Result<String, AdminError> {
     let read = std::fs::read_to_string(path);
     let text = read.map_err(|source| AdminError::File { path: path.to_owned(), source })?;

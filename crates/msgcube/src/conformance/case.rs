@@ -1,4 +1,4 @@
-//! A case as it is written. Says nothing of how a server is built, so that any server of this interface can be asked.
+//! A case as it stands in a file. It does not depend on the kind of server.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cases {
-    /// What the cases of the file are about. Needed by those that any server can be asked.
+    /// The subject of the cases. Required for cases of the conformance kit.
     pub title: Option<Title>,
     pub case: Vec<Case>,
 }
 
-/// A heading in the two languages of the screen.
+/// A heading in both languages.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Title {
@@ -21,41 +21,41 @@ pub struct Title {
     pub zh: String,
 }
 
-/// How sure it is that WeChat answers so, in the words of COMPATIBILITY.md.
+/// How certain an expectation about WeChat is, in the words of COMPATIBILITY.md.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sure {
-    /// Our choice.
+pub enum Certainty {
+    /// Our assumption.
     Assumed,
-    /// An answer of the live service, printed in public, shows it.
+    /// A published answer of the live service shows it.
     Seen,
     /// An official page says so.
     Documented,
 }
 
-/// One server, what it was told beforehand, and what happens then.
+/// A server with its settings and messages, and the steps to run on it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
-    /// A sentence.
+    /// The name of the case, a sentence.
     pub name: String,
-    /// The same in Chinese, for those that any server can be asked.
+    /// The name in Chinese. Required for cases of the conformance kit.
     pub zh: Option<String>,
-    /// Of the case as a whole; a step may say otherwise for itself.
-    pub sure: Option<Sure>,
-    /// It ends tokens that others use, or spends what there is little of: only for who asks for it.
+    /// The certainty of all steps that do not have their own.
+    pub sure: Option<Certainty>,
+    /// It invalidates tokens of others or uses up a small quota. Runs only with `--disturb`.
     #[serde(default)]
     pub disturbs: bool,
-    /// Where the server's clock starts, in Beijing.
+    /// The start of the server's clock, in Beijing time.
     #[serde(default = "noon")]
     pub now: String,
-    /// Keys of the configuration that differ from the usual: top level (with its tables) and the first account's.
+    /// Settings that differ from the usual configuration: top level with its tables, and those of the first account.
     #[serde(default)]
     pub config: toml::Table,
     #[serde(default)]
     pub account: toml::Table,
-    /// Messages of the first and the second account: `USER TYPE TIME [ID] [xN]`, see feed.rs. A server that cannot be fed
-    /// answers the case without them.
+    /// Messages of the first and the second account: `USER TYPE TIME [ID] [xN]`, see feed.rs. Other servers than ours run
+    /// the case without them.
     #[serde(default)]
     pub feed: Vec<String>,
     #[serde(default)]
@@ -64,110 +64,110 @@ pub struct Case {
     pub feed_by: FeedBy,
     /// Days claimed as covered for the first account: `2014-11-01..2014-11-30`.
     pub covers: Option<String>,
-    /// More than the plain model, which counts everything anew each time, answers in a test's time.
+    /// Too large for the plain model, which counts all messages again for each answer.
     #[serde(default)]
     pub is_large: bool,
     pub step: Vec<Step>,
 }
 
-/// How messages get in before the first step.
+/// How messages are sent in before the first step.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum FeedBy {
     #[default]
     Bulk,
-    /// Signed ones; encrypted in safe mode if the account has a key.
+    /// As signed callbacks, encrypted in safe mode if the account has a key.
     Callbacks,
 }
 
-/// One request with its answer, or a restart.
+/// A request with the expected answer, or a restart.
 #[allow(clippy::struct_excessive_bools, reason = "each is a key of the files, and most steps have none")]
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// `METHOD TARGET`
     pub send: Option<String>,
-    /// `[SHORT NAME, BEGIN, END]`: one of the seven, as the most used client asks.
+    /// `[SHORT NAME, BEGIN, END]`: a request to one of the seven interfaces, as the most used client (wechatpy) sends it.
     pub ask: Option<[String; 3]>,
     pub callback: Option<Callback>,
-    /// The server ends gracefully and is started on the same folder at this moment.
+    /// The server stops and starts again on the same data folder at this time.
     pub restart: Option<String>,
 
     /// Whole header lines.
     #[serde(default)]
     pub headers: Vec<String>,
     pub body: Option<String>,
-    /// How often the body stands there; 1 if absent.
+    /// How often the body is repeated; 1 if absent.
     pub body_times: Option<usize>,
-    /// The body goes in chunks, without a length.
+    /// The body is sent in chunks, without a length.
     #[serde(default)]
     pub chunked: bool,
-    /// The request goes twice over one connection; both answers must fit.
+    /// The request is sent twice over one connection; both answers must match.
     #[serde(default)]
     pub twice: bool,
-    /// To the operator's address.
+    /// The request goes to the admin address.
     #[serde(default)]
     pub at_admin: bool,
-    /// What `/v1` and `/metrics` are shown; the right key if absent, nothing if empty.
+    /// The key for `/v1` and `/metrics`: the right key if absent, no key if empty.
     pub admin_key: Option<String>,
 
-    /// 200 if absent.
+    /// The expected HTTP status; 200 if absent.
     pub status: Option<u16>,
-    /// The connection ends without an answer.
+    /// The connection must close without an answer.
     #[serde(default)]
     pub closed: bool,
-    /// The exact body, with the placeholders of template.rs.
+    /// The exact expected body, with the placeholders of template.rs.
     pub answer: Option<String>,
-    /// The body as JSON, in any order of names; `"<text>"` is any text, `"<any>"` any value, `"<token>"` a text as tokens
-    /// are, `"<1 to 9>"` an integer between.
+    /// The expected body as JSON; the order of names does not matter. `"<text>"` is any text, `"<any>"` any value,
+    /// `"<token>"` a text with the form of a token, `"<1 to 9>"` an integer in this range.
     pub json: Option<String>,
     #[serde(default)]
     pub answer_has: Vec<String>,
     #[serde(default)]
     pub answer_lacks: Vec<String>,
-    /// The body is this error, with its text and a rid.
+    /// The body must be this error, with its text and a rid.
     pub errcode: Option<i64>,
-    /// These errors are as good as what is expected otherwise.
+    /// These errors are accepted, too.
     #[serde(default)]
     pub or_errcodes: Vec<i64>,
-    /// The body is a list of rows as the interface's page has them: fields in order, integers, dates.
+    /// The body must be a list of rows as WeChat documents them: fields in order, integers, dates.
     #[serde(default)]
     pub rows: bool,
-    /// It is about the rows: an answer without any, right as it may be, shows nothing of it.
+    /// The step tests the rows: an answer without rows is valid but shows nothing.
     #[serde(default)]
     pub needs_rows: bool,
-    /// And they ascend by date, hour, and type or interval.
+    /// The rows must ascend by date, hour, and type or interval.
     #[serde(default)]
     pub sorted: bool,
-    /// Contained in the English hint; `*`: any hint; empty: no hint.
+    /// A part of the English hint. `*`: any hint; empty: no hint.
     pub hint: Option<String>,
-    /// By lower-case name; `*`: any value; empty: not there.
+    /// Expected headers by lower-case name. `*`: any value; empty: the header must be missing.
     #[serde(default)]
     pub answer_headers: BTreeMap<String, String>,
-    /// Placeholders that take the values of these fields of the answer; `/a/b` is a field within a field, `rid` also the
-    /// one in an error's text.
+    /// Placeholders that get the values of these fields of the answer. `/a/b` is a nested field; `rid` is also found in an
+    /// error's text.
     #[serde(default)]
     pub remember: BTreeMap<String, String>,
-    /// If it differs from the case's.
-    pub sure: Option<Sure>,
+    /// The certainty of this step, if it differs from the case.
+    pub sure: Option<Certainty>,
 }
 
-/// A callback as WeChat sends it, or one with something wrong.
+/// A callback as WeChat sends it, or one with an error.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Callback {
-    /// A GET with this `echostr`, as it stands in the query.
+    /// WeChat's check of the address: a GET with this `echostr`, as written in the query.
     pub verify: Option<String>,
     #[serde(default)]
-    pub mode: Mode,
-    /// The second account's, with its token and without a key.
+    pub mode: CallbackMode,
+    /// The callback is for the second account, which has a token and no key.
     #[serde(default)]
     pub other: bool,
     #[serde(default = "user")]
     pub user: String,
     #[serde(default = "text")]
     pub kind: String,
-    /// `CreateTime`: a moment in Beijing or a number; now if absent.
+    /// `CreateTime`: a time in Beijing or a number; now if absent.
     pub at: Option<String>,
     pub id: Option<String>,
     /// `ToUserName`
@@ -176,40 +176,40 @@ pub struct Callback {
     /// Further fields.
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
-    /// The message itself, instead of the one made of the above.
+    /// The whole message, instead of one built from the fields above.
     pub raw: Option<String>,
     /// The outer body is JSON.
     #[serde(default)]
     pub json: bool,
-    /// The callback token, key and appid used, if not the right ones.
+    /// Wrong values to use instead of the right callback token, key and appid.
     pub token: Option<String>,
     pub key: Option<String>,
     pub appid: Option<String>,
-    /// Seconds that its timestamp lies in the past.
+    /// Age of its timestamp in seconds.
     #[serde(default)]
     pub age_s: i64,
-    /// Names of query values that are left out.
+    /// Query parameters that are left out.
     #[serde(default)]
     pub without: Vec<String>,
-    /// Names of query values that are wrong.
+    /// Query parameters with a wrong value.
     #[serde(default)]
     pub wrong: Vec<String>,
-    /// The body is filled up with blanks to this many bytes.
+    /// The body is padded with blanks to this number of bytes.
     #[serde(default)]
     pub bytes: usize,
 }
 
-/// WeChat's three modes.
+/// WeChat's three modes of encryption.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub enum Mode {
+pub enum CallbackMode {
     Plain,
     Compatible,
     #[default]
     Safe,
 }
 
-/// A Monday and a first of a month.
+/// A Monday and the first day of a month.
 fn noon() -> String {
     "2014-12-01T12:00:00".to_owned()
 }

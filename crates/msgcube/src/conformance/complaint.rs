@@ -1,16 +1,15 @@
-//! What is wrong with an answer, in both languages.
+//! Differences between an answer and the expectation, and their texts.
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Text, text};
 
 use super::template::TemplateError;
-use crate::probe::{exchange::NoAnswer, remarks};
+use crate::probe::{error_text, exchange::NoAnswer};
 
-/// One thing that is not as expected.
+/// One difference from the expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Complaint {
     NoAnswer(NoAnswer),
-    /// The connection was to be closed without one.
+    /// An answer came, but the connection should have closed without one.
     Answered,
     Status {
         wanted: u16,
@@ -20,11 +19,11 @@ pub enum Complaint {
         wanted: i64,
         found: Option<i64>,
     },
-    /// `errmsg` begins otherwise.
+    /// `errmsg` begins with another text.
     Errmsg {
         wanted: &'static str,
     },
-    /// A body of this form.
+    /// The body does not have this form.
     Body {
         wanted: String,
     },
@@ -41,17 +40,17 @@ pub enum Complaint {
         found: Option<String>,
     },
     HintForm,
-    /// What every answer in WeChat's form is like.
+    /// A rule for every answer in WeChat's form is broken.
     Form(Form),
-    Row {
-        /// From 1.
+    AnyRow {
+        /// The number of the row, from 1.
         number: usize,
         fault: RowFault,
     },
     NoList,
-    /// Right, and too little to show what the case is about.
+    /// The answer is valid but has too few rows to test the step.
     Unseen(Unseen),
-    /// What was asked says no interface and no days.
+    /// The request names no interface or no days.
     NoQuestion,
     /// The case cannot be run.
     Case(TemplateError),
@@ -76,7 +75,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowFault {
     NoObject,
-    Fields { wanted: String, found: String },
+    OrderedFields { wanted: String, found: String },
     Value { name: String, found: String },
     NotAsked { date: String },
     NoPeriod { date: String },
@@ -84,87 +83,87 @@ pub enum RowFault {
 }
 
 impl Complaint {
-    pub fn text(&self, lang: Lang) -> String {
+    pub fn text(&self) -> Text {
         match self {
-            Complaint::NoAnswer(why) => remarks::no_answer(lang, *why).clone(),
-            Complaint::Answered => text!("it was to be closed without an answer").in_lang(lang),
+            Complaint::NoAnswer(why) => error_text::no_answer(*why),
+            Complaint::Answered => text!("the connection should have been closed without an answer"),
             Complaint::Status { wanted, found } => {
-                text!("HTTP status {found} instead of {wanted}", found, wanted).in_lang(lang)
+                text!("HTTP status {found} instead of {wanted}", found, wanted)
             }
-            Complaint::Errcode { wanted, found } => errcode(*wanted, *found, lang),
+            Complaint::Errcode { wanted, found } => errcode(*wanted, *found),
             Complaint::Errmsg { wanted } => {
                 text!("errmsg does not begin with {wanted}", wanted = format_args!("{wanted:?}"))
-                    .in_lang(lang)
             }
-            Complaint::Body { wanted } => text!("expected {wanted}", wanted).in_lang(lang),
-            Complaint::Lacks(part) => text!("lacks {part}", part = format_args!("{part:?}")).in_lang(lang),
-            Complaint::Has(part) => text!("has {part}", part = format_args!("{part:?}")).in_lang(lang),
-            Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref(), lang),
-            Complaint::Hint { wanted, found } => format!("hint {found:?} instead of {wanted:?}"),
-            Complaint::HintForm => "hints come in two languages, in ASCII, at most 512 bytes each".to_owned(),
-            Complaint::Form(form) => form.text(lang),
-            Complaint::Row { number, fault } => {
-                let fault = fault.text(lang);
-                text!("row {number}: {fault}", number, fault).in_lang(lang)
+            Complaint::Body { wanted } => text!("expected {wanted}", wanted),
+            Complaint::Lacks(part) => text!("lacks {part}", part = format_args!("{part:?}")),
+            Complaint::Has(part) => text!("has {part}", part = format_args!("{part:?}")),
+            Complaint::Header { name, wanted, found } => header(name, wanted, found.as_deref()),
+            Complaint::Hint { wanted, found } => Text::plain(format!("hint {found:?} instead of {wanted:?}")),
+            Complaint::HintForm => {
+                Text::plain("hints come in two languages, in ASCII, at most 512 bytes each")
             }
-            Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#).in_lang(lang),
-            Complaint::Unseen(Unseen::Rows) => text!("no row came, so none was seen").in_lang(lang),
+            Complaint::Form(form) => form.text(),
+            Complaint::AnyRow { number, fault } => {
+                let fault = fault.text();
+                text!("row {number}: {fault}", number, fault)
+            }
+            Complaint::NoList => text!(r#"expected {{"list":[…]}} and nothing beside it"#),
+            Complaint::Unseen(Unseen::Rows) => text!("no rows came, so they could not be checked"),
             Complaint::Unseen(Unseen::Order) => {
-                text!("there are no two periods, or none with two rows, so their order was not seen")
-                    .in_lang(lang)
+                text!(
+                    "there are not two periods, or no period has two rows, so the order could not be checked"
+                )
             }
-            Complaint::NoQuestion => "the case asks none of the seven for days".to_owned(),
-            Complaint::Case(error) => error.to_string(),
-            Complaint::UnknownErrcode(code) => format!("{code} is in no table of errors"),
+            Complaint::NoQuestion => Text::plain("the case asks none of the seven for days"),
+            Complaint::Case(error) => Text::plain(error.to_string()),
+            Complaint::UnknownErrcode(code) => Text::plain(format!("{code} is in no table of errors")),
         }
     }
 }
 
-fn errcode(wanted: i64, found: Option<i64>, lang: Lang) -> String {
-    match found {
-        Some(found) => text!("errcode {found} instead of {wanted}", found, wanted).in_lang(lang),
-        None => text!("no errcode, as an integer, where {wanted} is expected", wanted).in_lang(lang),
+fn errcode(wanted: i64, found: Option<i64>) -> Text {
+    if let Some(found) = found {
+        text!("errcode {found} instead of {wanted}", found, wanted)
+    } else {
+        text!("no errcode, as an integer, where {wanted} is expected", wanted)
     }
 }
 
-fn header(name: &str, wanted: &str, found: Option<&str>, lang: Lang) -> String {
-    let found = match found {
-        Some(found) => format!("{found:?}"),
-        None => text!("none").in_lang(lang),
-    };
+fn header(name: &str, wanted: &str, found: Option<&str>) -> Text {
+    let found = found.map_or_else(|| text!("none"), |found| Text::plain(format!("{found:?}")));
     let wanted = match wanted {
-        "" => text!("none").in_lang(lang),
-        "*" => text!("any").in_lang(lang),
-        wanted => format!("{wanted:?}"),
+        "" => text!("none"),
+        "*" => text!("any"),
+        wanted => Text::plain(format!("{wanted:?}")),
     };
-    text!("header {name}: {found} instead of {wanted}", name, found, wanted).in_lang(lang)
+    text!("header {name}: {found} instead of {wanted}", name, found, wanted)
 }
 
 impl Form {
-    fn text(self, lang: Lang) -> String {
+    fn text(self) -> Text {
         match self {
-            Form::Status => text!("is not status 200").in_lang(lang),
-            Form::OneLine => text!("is not one line").in_lang(lang),
-            Form::ContentType => text!("is not JSON by its type").in_lang(lang),
-            Form::Object => text!("is not a JSON object").in_lang(lang),
-            Form::NoCors => text!("is not without CORS headers").in_lang(lang),
+            Form::Status => text!("is not status 200"),
+            Form::OneLine => text!("is not one line"),
+            Form::ContentType => text!("does not have the content type of JSON"),
+            Form::Object => text!("is not a JSON object"),
+            Form::NoCors => text!("has CORS headers"),
         }
     }
 }
 
 impl RowFault {
-    fn text(&self, lang: Lang) -> String {
+    fn text(&self) -> Text {
         match self {
-            RowFault::NoObject => text!("is no object").in_lang(lang),
-            RowFault::Fields { wanted, found } => {
-                text!("has {found} instead of {wanted}", found, wanted).in_lang(lang)
+            RowFault::NoObject => text!("is no object"),
+            RowFault::OrderedFields { wanted, found } => {
+                text!("has {found} instead of {wanted}", found, wanted)
             }
-            RowFault::Value { name, found } => text!("{name} is {found}", name, found).in_lang(lang),
-            RowFault::NotAsked { date } => text!("{date} was not asked for", date).in_lang(lang),
+            RowFault::Value { name, found } => text!("{name} is {found}", name, found),
+            RowFault::NotAsked { date } => text!("{date} was not asked for", date),
             RowFault::NoPeriod { date } => {
-                text!("{date} is the first day of no such period", date).in_lang(lang)
+                text!("{date} is not the first day of such a period", date)
             }
-            RowFault::Order => text!("does not come after the one before").in_lang(lang),
+            RowFault::Order => text!("does not come after the one before"),
         }
     }
 }

@@ -1,27 +1,26 @@
-//! What a case expects, and what it was answered, in a few words for a table.
+//! Short texts for the report: what a case expects and what was answered.
 
 use datacube::ErrorCode;
-use i18n::text;
-use i18n::{Lang, format};
+use i18n::{Lang, Text, format, text};
 use serde_json::Value;
 
 use super::{
-    case::{Case, Step, Sure},
+    case::{Case, Certainty, Step},
+    case_run::{CaseResult, CaseVerdict, SkipReason, errcode},
     complaint::Complaint,
     rows,
-    walk::{Verdict, Walked, WhyNot, errcode},
 };
-use crate::probe::exchange::{Answer, Outcome};
+use crate::probe::exchange::{ExchangeResult, RawAnswer};
 
-/// Of what a server says in place of a known answer.
+/// Limit of a quoted answer in characters.
 const ANSWERED_CHARACTERS_MAX: usize = 48;
 
-/// In the words of COMPATIBILITY.md.
-pub fn sure(sure: Sure, lang: Lang) -> String {
+/// The certainty, in the words of COMPATIBILITY.md.
+pub fn sure(sure: Certainty) -> Text {
     match sure {
-        Sure::Documented => text!("documented").in_lang(lang),
-        Sure::Seen => text!("seen").in_lang(lang),
-        Sure::Assumed => text!("assumed").in_lang(lang),
+        Certainty::Documented => text!("documented"),
+        Certainty::Seen => text!("seen"),
+        Certainty::Assumed => text!("assumed"),
     }
 }
 
@@ -29,7 +28,7 @@ pub fn name(case: &Case, lang: Lang) -> &str {
     lang.pick(&case.name, case.zh.as_ref().unwrap_or(&case.name))
 }
 
-/// Of each step once.
+/// What the steps expect, each different expectation once.
 pub fn expected(case: &Case) -> String {
     joined(case.step.iter().filter_map(expectation))
 }
@@ -65,34 +64,34 @@ fn expectation(step: &Step) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// What came, of each step once; of a case that is not met only what is not as expected.
-pub fn answered(walked: &Walked<'_>, lang: Lang) -> String {
-    if let Verdict::NotAsked(why) = walked.verdict {
-        return not_asked(why, lang);
+/// The answers, each different answer once. If the case differs, only the answers that differ.
+pub fn answered(result: &CaseResult<'_>, lang: Lang) -> String {
+    if let CaseVerdict::NotAsked(why) = result.verdict {
+        return not_asked(why).in_lang(lang);
     }
-    let is_met = walked.verdict == Verdict::Same;
-    let mut outcomes: Vec<&Outcome> = Vec::new();
-    for (asked, step) in walked.asked.iter().zip(&walked.case.step) {
+    let is_met = result.verdict == CaseVerdict::Same;
+    let mut outcomes: Vec<&ExchangeResult> = Vec::new();
+    for (asked, step) in result.steps.iter().zip(&result.case.step) {
         if if is_met { expectation(step).is_some() } else { !asked.complaints.is_empty() } {
             outcomes.extend(&asked.outcomes);
         }
     }
-    joined(outcomes.into_iter().map(|outcome| said(outcome, is_met, lang)))
+    joined(outcomes.into_iter().map(|outcome| answer_text(outcome, is_met, lang)))
 }
 
-fn not_asked(why: WhyNot, lang: Lang) -> String {
+fn not_asked(why: SkipReason) -> Text {
     match why {
-        WhyNot::Disturbs => text!("not asked: see --disturb").in_lang(lang),
-        WhyNot::NeedsSecret => text!("not asked: needs appid and secret").in_lang(lang),
-        WhyNot::NotRecorded => text!("not in the record").in_lang(lang),
-        WhyNot::BrokenOff => text!("not asked: broken off").in_lang(lang),
+        SkipReason::Disturbs => text!("not asked: see --disturb"),
+        SkipReason::NeedsSecret => text!("not asked: needs appid and secret"),
+        SkipReason::NotRecorded => text!("not in the record"),
+        SkipReason::BrokenOff => text!("not asked: the run stopped before"),
     }
 }
 
-fn said(outcome: &Outcome, is_met: bool, lang: Lang) -> String {
+fn answer_text(outcome: &ExchangeResult, is_met: bool, lang: Lang) -> String {
     let answer = match outcome {
         Ok(answer) => answer,
-        Err(why) => return Complaint::NoAnswer(*why).text(lang),
+        Err(why) => return Complaint::NoAnswer(*why).text().in_lang(lang),
     };
     let text = match (errcode(answer), rows::count(&answer.body)) {
         (Some(code), _) if is_met => code.to_string(),
@@ -107,8 +106,8 @@ fn said(outcome: &Outcome, is_met: bool, lang: Lang) -> String {
     shortened(text)
 }
 
-/// Without the rid, which says nothing here.
-fn errmsg(answer: &Answer) -> String {
+/// The error text without its rid.
+fn errmsg(answer: &RawAnswer) -> String {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     let text = body["errmsg"].as_str().unwrap_or_default();
     let known = errcode(answer).and_then(|code| ErrorCode::by_number(i32::try_from(code).ok()?));

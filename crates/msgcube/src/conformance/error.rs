@@ -1,4 +1,4 @@
-//! Why the kit could not ask, or not show: what it means and what to do, in both languages. No secret stands in it.
+//! Errors of `msgcube conformance`, with the next step. They hold no secret.
 
 use std::{io, path::PathBuf};
 
@@ -8,23 +8,22 @@ use i18n::{Text, text};
 use super::complaint::Complaint;
 use crate::{
     probe::{
-        Fault,
-        exchange::{Answer, NoAnswer},
-        remarks,
+        ProbeError, error_text,
+        exchange::{NoAnswer, RawAnswer},
     },
-    query::{CredentialError, of_code},
+    query::{CredentialError, advice_for_code},
 };
 
 static RUNS: Text = text!("Check --target and whether the server runs.");
-/// Where SDKs have their base URL, too.
+/// For a wrong path in `--target`.
 static BASE: Text = text!("Give the address in front of /cgi-bin and /datacube.");
 
-/// Why a run came to nothing, or broke off. For people use [`ConformanceError::in_lang`].
+/// Why a run failed or stopped. For the screen use [`ConformanceError::in_lang`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConformanceError {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
-    /// Neither a target nor a configuration that has one.
+    /// Neither a target nor a configuration was given.
     #[error("no server: give --target, such as https://api.weixin.qq.com or http://127.0.0.1:8060")]
     NoTarget,
     #[error("--target {0}")]
@@ -32,19 +31,19 @@ pub enum ConformanceError {
     #[error("--ca {}: {why}", path.display())]
     Ca { path: PathBuf, why: String },
     #[error("{target} cannot be reached")]
-    Unreached { target: String, fault: Fault },
-    /// Connected, and no answer.
+    Unreached { target: String, fault: ProbeError },
+    /// Connected, but no answer came.
     #[error("{target} gave no answer to {call}")]
     Silent { target: String, call: String, why: NoAnswer },
     /// An error in WeChat's form.
     #[error("{call}: {code} {text}")]
     Refused { call: &'static str, code: i64, text: String },
-    /// Something that is not of this interface.
+    /// An answer that is not one of the interface.
     #[error("{call}: HTTP status {}", answer.status)]
-    Foreign { call: &'static str, location: Option<String>, answer: Answer },
+    Foreign { call: &'static str, location: Option<String>, answer: RawAnswer },
     #[error("{}: {why}", path.display())]
-    Record { path: PathBuf, why: String },
-    /// The cases built in.
+    AnswerRecord { path: PathBuf, why: String },
+    /// The built-in cases cannot be read. Not expected.
     #[error("cases: {0}")]
     Cases(String),
     #[error("output: {0}")]
@@ -57,60 +56,62 @@ impl ConformanceError {
         match self {
             ConformanceError::Credentials(error) => error.in_lang(lang),
             ConformanceError::NoTarget => i18n::translated(lang, &self.to_string()),
-            ConformanceError::Unreached { target, fault } => unreached(target, fault, lang),
-            ConformanceError::Silent { target, call, why } => silent(target, call, *why, lang),
+            ConformanceError::Unreached { target, fault } => unreached(target, fault).in_lang(lang),
+            ConformanceError::Silent { target, call, why } => silent(target, call, *why).in_lang(lang),
             ConformanceError::Refused { call, code, text } => {
-                let advice = of_code(i32::try_from(*code).unwrap_or_default(), lang);
+                let advice = advice_for_code(i32::try_from(*code).unwrap_or_default(), lang);
                 format!("{call}: {code} {text}\n{advice}")
             }
             ConformanceError::Foreign { call, location, answer } => {
-                foreign(call, location.as_deref(), answer, lang)
+                foreign(call, location.as_deref(), answer).in_lang(lang)
             }
             other => other.to_string(),
         }
     }
 }
 
-fn unreached(target: &str, fault: &Fault, lang: Lang) -> String {
-    let why = remarks::fault(lang, fault);
+fn unreached(target: &str, fault: &ProbeError) -> Text {
+    let why = error_text::probe_error(fault);
     let next = match fault {
-        Fault::Name(_) => text!("Check the name in --target.").in_lang(lang),
-        Fault::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target.").in_lang(lang),
-        Fault::Untrusted(_) => {
-            text!("Name it as its certificate does, or give its authority with --ca FILE.").in_lang(lang)
+        ProbeError::Name(_) => text!("Check the name in --target."),
+        ProbeError::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target."),
+        ProbeError::Untrusted(_) => {
+            text!("Name it as its certificate does, or give its authority with --ca FILE.")
         }
-        _ => RUNS.in_lang(lang),
+        _ => RUNS.clone(),
     };
-    format!("{target}: {why}\n{next}")
+    text!("{target}: {why}\n{next}", target, why, next)
 }
 
-fn silent(target: &str, call: &str, why: NoAnswer, lang: Lang) -> String {
-    let what = Complaint::NoAnswer(why).text(lang);
+fn silent(target: &str, call: &str, why: NoAnswer) -> Text {
+    let what = Complaint::NoAnswer(why).text();
     let next = match why {
         NoAnswer::NotHttp | NoAnswer::Closed if target.starts_with("http://") => {
-            text!("If it speaks HTTPS there, give https:// in --target.").in_lang(lang)
+            text!("If it speaks HTTPS there, give https:// in --target.")
         }
-        NoAnswer::Late => RUNS.in_lang(lang),
-        _ => BASE.in_lang(lang),
+        NoAnswer::Late => RUNS.clone(),
+        _ => BASE.clone(),
     };
-    format!("{target}: {call}: {what}\n{next}")
+    text!("{target}: {call}: {what}\n{next}", target, call, what, next)
 }
 
-fn foreign(call: &str, location: Option<&str>, answer: &Answer, lang: Lang) -> String {
+fn foreign(call: &str, location: Option<&str>, answer: &RawAnswer) -> Text {
     let said = format::quote(&answer.body);
     let (status, kind) = (answer.status, answer.header("content-type").unwrap_or("-"));
-    let what = text!("something else than the interface answers there").in_lang(lang);
+    let what = text!("something else than the interface answers there");
     let next = match location {
         Some(to) => {
-            text!("It redirects to {to}, which no SDK follows.", to = format::quote(bare(to).as_bytes()))
-                .in_lang(lang)
+            text!(
+                "It redirects to {to}, which no SDK follows.",
+                to = format::quote(without_query(to).as_bytes())
+            )
         }
-        None => BASE.in_lang(lang),
+        None => BASE.clone(),
     };
-    format!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}")
+    text!("{call}: {what}: HTTP {status}, {kind}: {said}\n{next}", call, what, status, kind, said, next)
 }
 
-/// Without its query, which may hold a secret.
-fn bare(url: &str) -> &str {
+/// A URL without its query, which may hold a secret.
+fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }

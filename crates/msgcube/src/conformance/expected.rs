@@ -1,4 +1,4 @@
-//! Comparing an answer with what the case says, and with what holds for all answers.
+//! Compares an answer with the expectation of the step, and with the rules for all answers.
 
 use datacube::ErrorCode;
 use serde_json::Value;
@@ -8,35 +8,35 @@ use super::{
     complaint::{Complaint, Form},
     request::Request,
     rows,
-    template::{Known, Moment, Place, TemplateError, fill, fits, is_token},
+    template::{Escaping, Placeholders, RidWindow, TemplateError, fill, fits, is_token},
 };
-use crate::probe::exchange::{Answer, Outcome};
+use crate::probe::exchange::{ExchangeResult, RawAnswer};
 
-/// Bytes of a hint. Source: the contract.
+/// Limit of a hint in bytes. Source: the interface contract.
 const HINT_BYTES_MAX: usize = 512;
 
-/// How closely errors are compared, and what else every answer is held to.
+/// How strictly an answer is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rigour {
-    /// Byte for byte, with the type, the one line and the headers of every answer: msgcube itself.
+pub enum Strictness {
+    /// For msgcube: byte for byte, with content type, one-line body and headers.
     Bytes,
-    /// As clients read them: the code, and how the text begins. WeChat puts advice behind some texts.
+    /// For other servers: the code, and the beginning of the text. WeChat appends advice to some texts.
     Meaning,
 }
 
-/// Against what an answer is held.
+/// What an answer is compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct Held<'a> {
+pub struct Expectation<'a> {
     pub step: &'a Step,
     pub request: &'a Request,
-    pub known: &'a Known,
-    pub moment: Moment,
-    pub rigour: Rigour,
+    pub known: &'a Placeholders,
+    pub moment: RidWindow,
+    pub rigour: Strictness,
 }
 
-/// Everything that is wrong with an answer.
-pub fn complaints(held: &Held<'_>, outcome: &Outcome) -> Vec<Complaint> {
-    let step = held.step;
+/// All differences of an answer from the expectation.
+pub fn complaints(expectation: &Expectation<'_>, outcome: &ExchangeResult) -> Vec<Complaint> {
+    let step = expectation.step;
     let answer = match outcome {
         Ok(answer) => answer,
         Err(why) if step.closed && *why == crate::probe::exchange::NoAnswer::Closed => return Vec::new(),
@@ -50,24 +50,24 @@ pub fn complaints(held: &Held<'_>, outcome: &Outcome) -> Vec<Complaint> {
     if answer.status != status {
         wrong.push(Complaint::Status { wanted: status, found: answer.status });
     }
-    let is_other = step.or_errcodes.iter().any(|code| error(held, answer, *code).is_empty());
+    let is_other = step.or_errcodes.iter().any(|code| error(expectation, answer, *code).is_empty());
     if !is_other {
-        wrong.extend(body(held, answer).unwrap_or_else(|error| vec![Complaint::Case(error)]));
+        wrong.extend(body(expectation, answer).unwrap_or_else(|error| vec![Complaint::Case(error)]));
     }
     wrong.extend(headers(step, answer));
     wrong.extend(hint(step, answer));
-    let path = held.request.target();
+    let path = expectation.request.target();
     let is_call = path.starts_with(b"/datacube/") || path.starts_with(b"/cgi-bin/");
-    // A page is for people, and a path that there is not is no call.
+    // The page is not a call, and neither is a path that does not exist.
     let has_form = is_call && !path.starts_with(b"/cgi-bin/componentloginpage") && answer.status != 404;
-    if held.rigour == Rigour::Bytes && has_form {
+    if expectation.rigour == Strictness::Bytes && has_form {
         wrong.extend(wechat_form(answer));
     }
     wrong
 }
 
-/// Takes from an answer what the step says; what is not there is empty.
-pub fn remember(step: &Step, outcome: Option<&Outcome>, known: &mut Known) {
+/// Takes the values of `remember` from an answer. A missing value is empty.
+pub fn remember(step: &Step, outcome: Option<&ExchangeResult>, known: &mut Placeholders) {
     if step.remember.is_empty() {
         return;
     }
@@ -78,35 +78,35 @@ pub fn remember(step: &Step, outcome: Option<&Outcome>, known: &mut Known) {
     }
 }
 
-/// A field by its name, or `/a/b` for one within a field; `rid` also as the end of an error's text.
+/// A field by its name, or `/a/b` for a nested field. `rid` is also found at the end of an error's text.
 fn field_of<'a>(value: &'a Value, field: &str) -> Option<&'a str> {
     let found = if field.starts_with('/') { value.pointer(field) } else { value.get(field) };
     let rid = || Some(value["errmsg"].as_str().filter(|_| field == "rid")?.split_once("rid: ")?.1);
     found.and_then(Value::as_str).or_else(rid)
 }
 
-fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateError> {
-    let Held { step, known, .. } = held;
+fn body(expectation: &Expectation<'_>, answer: &RawAnswer) -> Result<Vec<Complaint>, TemplateError> {
+    let Expectation { step, known, .. } = expectation;
     let mut wrong = Vec::new();
     if let Some(code) = step.errcode {
-        wrong.extend(error(held, answer, code));
+        wrong.extend(error(expectation, answer, code));
     }
     if let Some(pattern) = &step.answer
-        && !fits(pattern, known, &answer.body, held.moment)?
+        && !fits(pattern, known, &answer.body, expectation.moment)?
     {
         wrong.push(Complaint::Body { wanted: pattern.clone() });
     }
     if let Some(json) = &step.json {
-        let wanted: Value = serde_json::from_slice(&fill(json, known, Place::Json)?).unwrap_or_default();
+        let wanted: Value = serde_json::from_slice(&fill(json, known, Escaping::Json)?).unwrap_or_default();
         let found: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if !is_like(&wanted, &found) {
-            // Unfilled: a token may stand in it.
+            // The template, not the filled text, which may hold a token.
             wrong.push(Complaint::Body { wanted: json.clone() });
         }
     }
     for (parts, is_wanted) in [(&step.answer_has, true), (&step.answer_lacks, false)] {
         for part in parts {
-            let bytes = fill(part, known, Place::Plain)?;
+            let bytes = fill(part, known, Escaping::Plain)?;
             let holds = answer.body.windows(bytes.len().max(1)).any(|window| window == bytes);
             if holds != is_wanted {
                 let part = part.clone();
@@ -115,7 +115,7 @@ fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateErro
         }
     }
     if step.rows || step.sorted {
-        wrong.extend(match held.request.question() {
+        wrong.extend(match expectation.request.question() {
             Some(question) => rows::complaints(question, &answer.body, step.sorted),
             None => vec![Complaint::NoQuestion],
         });
@@ -123,13 +123,13 @@ fn body(held: &Held<'_>, answer: &Answer) -> Result<Vec<Complaint>, TemplateErro
     Ok(wrong)
 }
 
-fn error(held: &Held<'_>, answer: &Answer, code: i64) -> Vec<Complaint> {
+fn error(expectation: &Expectation<'_>, answer: &RawAnswer, code: i64) -> Vec<Complaint> {
     let Some(known) = i32::try_from(code).ok().and_then(ErrorCode::by_number) else {
         return vec![Complaint::UnknownErrcode(code)];
     };
-    if held.rigour == Rigour::Bytes {
+    if expectation.rigour == Strictness::Bytes {
         let pattern = format!(r#"{{"errcode":{code},"errmsg":"{} rid: {{rid}}"}}"#, known.text);
-        return match fits(&pattern, held.known, &answer.body, held.moment) {
+        return match fits(&pattern, expectation.known, &answer.body, expectation.moment) {
             Ok(true) => Vec::new(),
             Ok(false) => vec![Complaint::Body { wanted: pattern }],
             Err(error) => vec![Complaint::Case(error)],
@@ -151,7 +151,7 @@ fn is_like(wanted: &Value, found: &Value) -> bool {
         (Value::String(wanted), _) if wanted == "<any>" => true,
         (Value::String(wanted), Value::String(found)) if wanted == "<text>" => !found.is_empty(),
         (Value::String(wanted), Value::String(found)) if wanted == "<token>" => is_token(found),
-        (Value::String(wanted), Value::Number(found)) => between(wanted)
+        (Value::String(wanted), Value::Number(found)) => range_bounds(wanted)
             .is_some_and(|(low, high)| found.as_i64().is_some_and(|found| (low..=high).contains(&found))),
         (Value::Array(wanted), Value::Array(found)) => {
             wanted.len() == found.len()
@@ -167,13 +167,13 @@ fn is_like(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// `<1 to 9>`
-fn between(text: &str) -> Option<(i64, i64)> {
+/// The bounds in `<1 to 9>`.
+fn range_bounds(text: &str) -> Option<(i64, i64)> {
     let (low, high) = text.strip_prefix('<')?.strip_suffix('>')?.split_once(" to ")?;
     Some((low.parse().ok()?, high.parse().ok()?))
 }
 
-fn headers(step: &Step, answer: &Answer) -> Vec<Complaint> {
+fn headers(step: &Step, answer: &RawAnswer) -> Vec<Complaint> {
     let is_wrong = |name: &str, value: &str| match (value, answer.header(name)) {
         ("*", found) => found.is_none(),
         ("", found) => found.is_some(),
@@ -189,7 +189,7 @@ fn headers(step: &Step, answer: &Answer) -> Vec<Complaint> {
         .collect()
 }
 
-fn hint(step: &Step, answer: &Answer) -> Vec<Complaint> {
+fn hint(step: &Step, answer: &RawAnswer) -> Vec<Complaint> {
     let hints = [answer.header("x-msgcube-hint"), answer.header("x-msgcube-hint-zh")];
     let is_short = |text: &str| !text.is_empty() && text.len() <= HINT_BYTES_MAX && text.is_ascii();
     let mut wrong = Vec::new();
@@ -211,8 +211,8 @@ fn hint(step: &Step, answer: &Answer) -> Vec<Complaint> {
     wrong
 }
 
-/// What every answer in WeChat's form is like.
-fn wechat_form(answer: &Answer) -> Vec<Complaint> {
+/// Checks the rules for every answer in WeChat's form.
+fn wechat_form(answer: &RawAnswer) -> Vec<Complaint> {
     let rules = [
         (Form::Status, answer.status == 200),
         (Form::OneLine, !answer.body.iter().any(u8::is_ascii_control)),

@@ -1,11 +1,11 @@
-//! The cases that any server of the interface can be asked, built into the program.
+//! The cases for any server of the interface. They are built into the program.
 
 use super::{
     case::{Case, Cases, Step, Title},
     error::ConformanceError,
 };
 
-/// In the order of the table; what ends tokens stands last in its file. Further files are added here.
+/// The files in the order of the report. Cases that invalidate tokens are last in their file.
 static FILES: [&str; 5] = [
     include_str!("../../tests/program/wire/cases/anywhere_tokens.toml"),
     include_str!("../../tests/program/wire/cases/anywhere_errors.toml"),
@@ -14,30 +14,30 @@ static FILES: [&str; 5] = [
     include_str!("../../tests/program/wire/cases/anywhere_rows.toml"),
 ];
 
-/// Cases about one thing.
+/// Cases with a common subject.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct CaseGroup {
     pub title: Title,
     pub cases: Vec<Case>,
 }
 
-/// All of them.
-pub fn groups() -> Result<Vec<Group>, ConformanceError> {
+/// All groups of cases.
+pub fn groups() -> Result<Vec<CaseGroup>, ConformanceError> {
     let group = |text: &&str| {
         let read: Cases = toml::from_str(text).map_err(|error| ConformanceError::Cases(error.to_string()))?;
         let title = read.title.ok_or_else(|| ConformanceError::Cases("a file has no title".to_owned()))?;
-        Ok(Group { title, cases: read.case })
+        Ok(CaseGroup { title, cases: read.case })
     };
     FILES.iter().map(group).collect()
 }
 
 impl Case {
-    /// Requests that it makes.
+    /// The number of requests.
     pub fn calls(&self) -> usize {
         self.step.iter().map(Step::calls).sum()
     }
 
-    /// It shows the account's appid or secret, which a token alone does not tell.
+    /// Whether it sends the account's appid or secret, so that a token alone is not enough.
     pub fn needs_secret(&self) -> bool {
         let needs = |text: &String| text.contains("{appid}") || text.contains("{secret}");
         self.step.iter().any(|step| step.send.iter().chain(&step.body).chain(&step.headers).any(needs))
@@ -45,7 +45,7 @@ impl Case {
 }
 
 impl Step {
-    /// Requests that it makes.
+    /// The number of requests.
     pub fn calls(&self) -> usize {
         if self.twice { 2 } else { 1 }
     }
@@ -61,14 +61,14 @@ mod tests {
     use crate::conformance::{
         mask::is_recorded,
         request::Request,
-        template::{Known, Place, fill},
+        template::{Escaping, Placeholders, fill},
     };
 
     fn cases() -> Vec<Case> {
         groups().unwrap().into_iter().flat_map(|group| group.cases).collect()
     }
 
-    /// Needs nothing that only a server of ours has, or only one that was told something beforehand.
+    /// Whether a step needs neither a msgcube server nor special settings.
     fn is_for_any_server(step: &Step) -> bool {
         let paths = ["/datacube/", "/cgi-bin/"];
         let is_known = |send: &String| paths.iter().any(|path| send.contains(&format!(" {path}")));
@@ -110,7 +110,7 @@ mod tests {
     fn every_case_can_be_filled_in_and_asks_what_its_rows_need() {
         for day in ["2014-12-01", "2016-02-29", "2027-01-01"] {
             for case in cases() {
-                let mut known = Known::on(day.parse().unwrap());
+                let mut known = Placeholders::on(day.parse().unwrap());
                 for name in ["appid", "secret", "token"] {
                     known.insert(name, "x");
                 }
@@ -119,7 +119,7 @@ mod tests {
                     let request = request.unwrap_or_else(|error| panic!("{}: {error}", case.name));
                     assert!(!step.rows || request.question().is_some(), "{}", case.name);
                     for text in step.json.iter().chain(&step.answer_has).chain(&step.answer_lacks) {
-                        fill(text, &known, Place::Json).unwrap();
+                        fill(text, &known, Escaping::Json).unwrap();
                     }
                     step.remember.keys().for_each(|name| known.insert(name, "x"));
                 }

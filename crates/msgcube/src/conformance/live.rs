@@ -1,34 +1,34 @@
-//! A server that is asked: one connection a call, a pause between, its token, and a time limit on everything.
+//! A server under test: one connection for each call, a pause between calls, and a time limit on everything.
 
 use std::{net::IpAddr, path::Path, time::Duration};
 
 use axum::http::{Uri, uri::Authority};
 use i18n::format;
-use msgcube_client::{Secret, http::Address};
+use msgcube_client::{ExposeSecret as _, SecretString, http::Address};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use serde_json::{Value, json};
 use system::clock::Clock;
 
-use super::{error::ConformanceError, mask::Mask, request::Request, walk::errcode};
+use super::{case_run::errcode, error::ConformanceError, mask::Mask, request::Request};
 use crate::{
     probe::{
-        Fault, Lines, Stream,
-        exchange::{Answer, NoAnswer, Outcome, exchange},
+        ByteStream, ProbeError, Prober,
+        exchange::{ExchangeResult, NoAnswer, RawAnswer, exchange},
     },
     query::Credentials,
 };
 
-/// Of one answer.
+/// Time limit of one answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
-/// A public server has other callers.
+/// Pause between calls to a public server, which has other callers.
 const PAUSE: Duration = Duration::from_millis(250);
 const CONNECT_TRIES: usize = 3;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// A server of the interface.
 #[derive(Debug)]
-pub struct Live {
-    lines: Lines,
+pub struct LiveServer {
+    prober: Prober,
     address: Address,
     uri: Uri,
     pause: Duration,
@@ -36,18 +36,18 @@ pub struct Live {
     is_first: bool,
 }
 
-impl Live {
+impl LiveServer {
     pub fn new(
         address: Address,
         ca: Option<&Path>,
         pause: Option<Duration>,
         clock: Clock,
-    ) -> Result<Live, ConformanceError> {
+    ) -> Result<LiveServer, ConformanceError> {
         let uri = address.below("").map_err(|error| ConformanceError::Target(error.to_string()))?;
         let authorities = ca.map(authorities).transpose()?.unwrap_or_default();
-        let lines = Lines::also_trusting(authorities);
+        let prober = Prober::also_trusting(authorities);
         let pause = pause.unwrap_or(if is_near(&uri) { Duration::ZERO } else { PAUSE });
-        Ok(Live { lines, address, uri, pause, clock, is_first: true })
+        Ok(LiveServer { prober, address, uri, pause, clock, is_first: true })
     }
 
     pub fn address(&self) -> &Address {
@@ -58,8 +58,12 @@ impl Live {
         self.pause
     }
 
-    /// Asks so many times over one connection.
-    pub async fn ask(&mut self, request: &Request, times: usize) -> Result<(i64, Vec<Outcome>), Fault> {
+    /// Sends the request `times` times over one connection. Returns the time of sending in Unix seconds, and the results.
+    pub async fn ask(
+        &mut self,
+        request: &Request,
+        times: usize,
+    ) -> Result<(i64, Vec<ExchangeResult>), ProbeError> {
         if !std::mem::take(&mut self.is_first) {
             tokio::time::sleep(self.pause).await;
         }
@@ -71,16 +75,16 @@ impl Live {
         Ok((at_s, exchange(stream, requests, ANSWER_TIME_MAX).await))
     }
 
-    /// A server that restarts, or has no place for a moment, is tried again.
-    async fn connect(&self) -> Result<Box<dyn Stream>, Fault> {
+    /// Connects. A refused connection is retried, because the server may be restarting.
+    async fn connect(&self) -> Result<Box<dyn ByteStream>, ProbeError> {
         let mut tries = 1;
         loop {
-            match self.lines.connect(&self.uri).await {
-                Ok(line) => match line.shown.map(|shown| shown.verdict) {
-                    Some(Err(error)) => return Err(Fault::Untrusted(error)),
-                    _ => return Ok(line.stream),
+            match self.prober.connect(&self.uri).await {
+                Ok(connection) => match connection.presented.map(|presented| presented.verdict) {
+                    Some(Err(error)) => return Err(ProbeError::Untrusted(error)),
+                    _ => return Ok(connection.stream),
                 },
-                Err(Fault::Refused | Fault::Unconnected(_)) if tries < CONNECT_TRIES => {
+                Err(ProbeError::Refused | ProbeError::Unconnected(_)) if tries < CONNECT_TRIES => {
                     tokio::time::sleep(RETRY_AFTER).await;
                     tries += 1;
                 }
@@ -89,12 +93,12 @@ impl Live {
         }
     }
 
-    /// The token to ask with: of the mode that takes it from nobody, or the given one, if it is good.
+    /// The token for the calls: from stable_token in normal mode, which invalidates no token, or the given one if it works.
     pub async fn token(
         &mut self,
         credentials: &Credentials,
         mask: &mut Mask,
-    ) -> Result<Secret, ConformanceError> {
+    ) -> Result<SecretString, ConformanceError> {
         match credentials {
             Credentials::Account { appid, secret } => self.stable_token(appid, secret, mask).await,
             Credentials::Token(token) => self.checked(token, mask).await.map(|()| token.clone()),
@@ -104,11 +108,12 @@ impl Live {
     async fn stable_token(
         &mut self,
         appid: &str,
-        secret: &Secret,
+        secret: &SecretString,
         mask: &mut Mask,
-    ) -> Result<Secret, ConformanceError> {
+    ) -> Result<SecretString, ConformanceError> {
         const CALL: &str = "stable_token";
-        let body = json!({ "grant_type": "client_credential", "appid": appid, "secret": secret.expose() });
+        let body =
+            json!({ "grant_type": "client_credential", "appid": appid, "secret": secret.expose_secret() });
         let mut request = Request::new("POST /cgi-bin/stable_token");
         request.headers.push("Content-Type: application/json".to_owned());
         request.body = Some(body.to_string().into_bytes());
@@ -117,7 +122,7 @@ impl Live {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match body["access_token"].as_str() {
             Some(token) if answer.status == 200 && !token.is_empty() => Ok(token.into()),
-            // It may repeat what it was sent.
+            // The answer may repeat what was sent, so it is masked.
             _ => Err(ConformanceError::Foreign {
                 call: CALL,
                 location: answer.header("location").map(|to| mask.text(to)),
@@ -126,12 +131,12 @@ impl Live {
         }
     }
 
-    /// A token that is refused would make every case differ.
-    async fn checked(&mut self, token: &Secret, mask: &mut Mask) -> Result<(), ConformanceError> {
+    /// Checks the given token: with a refused token every case would differ.
+    async fn checked(&mut self, token: &SecretString, mask: &mut Mask) -> Result<(), ConformanceError> {
         const CALL: &str = "getupstreammsg";
-        let token: String = form_urlencoded::byte_serialize(token.expose().as_bytes()).collect();
+        let token: String = form_urlencoded::byte_serialize(token.expose_secret().as_bytes()).collect();
         let mut request = Request::new(format!("POST /datacube/getupstreammsg?access_token={token}"));
-        let day = self.clock.today().plus_days(-2);
+        let day = counting::day_of(self.clock.now_s()).plus_days(-2);
         request.body = Some(format!(r#"{{"begin_date":"{day}","end_date":"{day}"}}"#).into_bytes());
         let answer = self.one(CALL, &request).await?;
         match errcode(&answer) {
@@ -140,31 +145,31 @@ impl Live {
         }
     }
 
-    async fn one(&mut self, call: &'static str, request: &Request) -> Result<Answer, ConformanceError> {
+    async fn one(&mut self, call: &'static str, request: &Request) -> Result<RawAnswer, ConformanceError> {
         let asked = self.ask(request, 1).await;
-        let (_, outcomes) = asked.map_err(|fault| self.unreached(fault))?;
-        let outcome = outcomes.into_iter().next().unwrap_or(Err(NoAnswer::Closed));
+        let (_, results) = asked.map_err(|fault| self.unreached(fault))?;
+        let outcome = results.into_iter().next().unwrap_or(Err(NoAnswer::Closed));
         let call = call.to_owned();
         outcome.map_err(|why| ConformanceError::Silent { target: self.address.to_string(), call, why })
     }
 
-    /// Too often in a row no answer in time.
+    /// The error for too many calls in a row without an answer in time.
     pub fn silent(&self, call: &str) -> ConformanceError {
         let (target, call) = (self.address.to_string(), call.to_owned());
         ConformanceError::Silent { target, call, why: NoAnswer::Late }
     }
 
-    pub fn unreached(&self, fault: Fault) -> ConformanceError {
+    pub fn unreached(&self, fault: ProbeError) -> ConformanceError {
         ConformanceError::Unreached { target: self.address.to_string(), fault }
     }
 }
 
-fn refusal(call: &'static str, answer: &Answer, mask: &Mask) -> Result<(), ConformanceError> {
+fn refusal(call: &'static str, answer: &RawAnswer, mask: &Mask) -> Result<(), ConformanceError> {
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     match body["errcode"].as_i64() {
         None | Some(0) => Ok(()),
         Some(code) => {
-            // With the caller's address, which 40164 is about.
+            // The text of 40164 names the caller's address, which helps the user.
             let text = mask.text(body["errmsg"].as_str().unwrap_or_default());
             let text = format::quote(text.as_bytes());
             Err(ConformanceError::Refused { call, code, text })
@@ -179,7 +184,7 @@ fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConformanceE
     if all.is_empty() { Err(error("it has no BEGIN CERTIFICATE".to_owned())) } else { Ok(all) }
 }
 
-/// This machine or a private network.
+/// Whether the server is on this machine or in a private network.
 fn is_near(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     match host.parse::<IpAddr>() {

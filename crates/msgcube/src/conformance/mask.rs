@@ -1,44 +1,45 @@
-//! What an answer shows: on the screen no secret and no token, to others also no address of the caller, and no figures.
-//! Whatever a case looks at stays as it was: types, forms, lengths, order.
+//! Hides secrets and tokens in answers. For a shared record also the caller's address and the figures are hidden. What
+//! the cases check stays the same: types, forms, lengths, order.
 
 use std::net::IpAddr;
 
 use datacube::ERROR_CODES;
+use msgcube_client::ExposeSecret as _;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Number, Value};
 
-use super::template::{Place, is_token};
+use super::template::{Escaping, is_token};
 use crate::{
-    probe::exchange::{Answer, Outcome},
+    probe::exchange::{ExchangeResult, RawAnswer},
     query::Credentials,
 };
 
-/// What stands for the account in requests and answers.
+/// The replacements for appid and secret in requests and answers.
 pub const APPID: &str = "APPID";
 pub const SECRET: &str = "SECRET";
-/// And for tokens, with a number, filled up to their length.
+/// The replacement for tokens begins so; a number follows, and padding to the length of the token.
 const TOKEN: &str = "TOKEN-";
 const FILLING: char = 'x';
 
-/// Numbers that are no figures of the account.
+/// Fields with numbers that are not figures of the account.
 const PLAIN_NUMBERS: [&str; 6] =
     ["errcode", "expires_in", "ref_hour", "msg_type", "count_interval", "user_source"];
-/// Shorter values stand everywhere, and are no secrets.
+/// Shorter values occur everywhere and are not hidden.
 const HIDDEN_BYTES_MIN: usize = 4;
-/// What is kept of a body that is no JSON.
+/// Characters that are kept of a body that is not JSON.
 const FOREIGN_CHARACTERS_MAX: usize = 500;
-/// Addresses for documents. Source: RFC 5737, RFC 3849.
+/// Addresses for documentation. Source: RFC 5737, RFC 3849.
 const SOME_IPV4: &str = "203.0.113.1";
 const SOME_IPV6: &str = "2001:db8::1";
 
-/// Hides what it was told, and the tokens that it met.
+/// Hides the credentials and all tokens that it has seen.
 #[derive(Clone, Debug)]
 pub struct Mask {
     hidden: Vec<(String, String)>,
     tokens: usize,
 }
 
-/// Whether a header of an answer is kept: those that a case may look at, or that say how the body came.
+/// Whether a header of an answer is recorded: only those that cases check or that describe the body.
 pub fn is_recorded(name: &str) -> bool {
     matches!(name, "content-type" | "content-encoding" | "transfer-encoding" | "connection")
         || name.starts_with("access-control-")
@@ -50,14 +51,14 @@ impl Mask {
         match credentials {
             Credentials::Account { appid, secret } => {
                 mask.hide(appid, APPID);
-                mask.hide(secret.expose(), SECRET);
+                mask.hide(secret.expose_secret(), SECRET);
             }
-            Credentials::Token(token) => drop(mask.token(token.expose())),
+            Credentials::Token(token) => drop(mask.token(token.expose_secret())),
         }
         mask
     }
 
-    /// What stands for a token; the same for the same.
+    /// The replacement for a token. The same token always gets the same replacement.
     pub fn token(&mut self, token: &str) -> String {
         if let Some((_, shown)) = self.hidden.iter().find(|(hidden, _)| hidden == token) {
             return shown.clone();
@@ -65,7 +66,7 @@ impl Mask {
         self.tokens += 1;
         let mut letters = format!("{TOKEN}{}-", self.tokens).into_bytes();
         letters.resize(token.len(), FILLING as u8);
-        // What does not belong into a token is the one thing that a case may have to say about it.
+        // Characters that a token must not have stay: a case may complain about them.
         let one = |(letter, shown): (char, u8)| match letter {
             letter if is_token(letter.encode_utf8(&mut [0; 4])) => char::from(shown),
             letter => letter,
@@ -81,27 +82,27 @@ impl Mask {
         if value.len() < HIDDEN_BYTES_MIN || is_a_word {
             return;
         }
-        // A server may repeat what it was sent: as it came, within JSON, or within a text of JSON.
-        let in_target = Place::Target.write(value);
+        // A server may repeat what it was sent: raw, percent-encoded, in JSON, or in JSON inside a JSON text.
+        let in_target = Escaping::Target.write(value);
         let in_url = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
-        let in_json = Place::Json.write(value);
-        let in_text_of_json = Place::Json.write(&in_json);
+        let in_json = Escaping::Json.write(value);
+        let in_text_of_json = Escaping::Json.write(&in_json);
         for form in [value.to_owned(), in_target, in_url, in_json, in_text_of_json] {
             if !self.hidden.iter().any(|(known, _)| *known == form) {
                 self.hidden.push((form, shown.to_owned()));
             }
         }
-        // A value may be part of another.
+        // Longest first: a value may be part of another.
         self.hidden.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
     }
 
-    /// An outcome as it may be shown. Tokens that it hands out are hidden from now on.
-    pub fn outcome(&mut self, outcome: &Outcome) -> Outcome {
+    /// Hides secrets in a result. Tokens in the answer are hidden from now on, too.
+    pub fn outcome(&mut self, outcome: &ExchangeResult) -> ExchangeResult {
         outcome.as_ref().map(|answer| self.answer(answer)).map_err(|why| *why)
     }
 
-    /// An answer, likewise.
-    pub fn answer(&mut self, answer: &Answer) -> Answer {
+    /// Hides secrets in an answer. Tokens in it are hidden from now on, too.
+    pub fn answer(&mut self, answer: &RawAnswer) -> RawAnswer {
         let headers = answer.headers.iter().filter(|(name, _)| is_recorded(name));
         let value: Option<Value> = serde_json::from_slice(&answer.body).ok();
         if let Some(Value::Object(fields)) = &value {
@@ -114,17 +115,17 @@ impl Mask {
             None => text.chars().take(FOREIGN_CHARACTERS_MAX).collect(),
         };
         let headers = headers.map(|(name, value)| (name.clone(), self.text(value))).collect();
-        Answer { status: answer.status, headers, body: text.into_bytes() }
+        RawAnswer { status: answer.status, headers, body: text.into_bytes() }
     }
 
-    /// Any text.
+    /// Hides secrets in a text.
     pub fn text(&self, text: &str) -> String {
         let hide = |text: String, (value, shown): &(String, String)| text.replace(value, shown);
         self.hidden.iter().fold(text.to_owned(), hide)
     }
 }
 
-/// A text with tokens that were filled up to their length, without what fills them.
+/// A text without the padding of replaced tokens.
 pub fn shortened(text: &str) -> String {
     let mut parts = text.split(TOKEN);
     let first = parts.next().unwrap_or_default().to_owned();
@@ -134,8 +135,8 @@ pub fn shortened(text: &str) -> String {
     })
 }
 
-/// JSON with every figure a 1, of the same kind: an integer stays one, a text stays a text, a 0 a 0.
-pub fn blanked(text: &str) -> String {
+/// JSON with every figure replaced by 1 of the same type. A 0 stays 0.
+pub fn without_figures(text: &str) -> String {
     if serde_json::from_str::<Value>(text).is_err() {
         return text.to_owned();
     }
@@ -189,7 +190,7 @@ fn number_length(text: &str) -> usize {
     text.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(text.len())
 }
 
-/// Without IP addresses: 40164 and 61004 tell the caller's.
+/// A text without IP addresses. The texts of 40164 and 61004 hold the caller's address.
 pub fn without_addresses(text: &str) -> String {
     let is_of_address = |c: char| c.is_ascii_hexdigit() || c == '.' || c == ':';
     let (mut out, mut rest) = (String::new(), text);
@@ -223,7 +224,7 @@ mod tests {
     }
 
     fn shown(mask: &mut Mask, body: &str) -> String {
-        let answer = Answer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
+        let answer = RawAnswer { status: 200, headers: Vec::new(), body: body.as_bytes().to_vec() };
         String::from_utf8(mask.answer(&answer).body).unwrap()
     }
 
@@ -266,7 +267,7 @@ mod tests {
             ),
             (r#"{"a\"1":"x\"2","count_interval":3}"#, r#"{"a\"1":"x\"2","count_interval":3}"#),
         ] {
-            assert_eq!(blanked(said), expected);
+            assert_eq!(without_figures(said), expected);
         }
     }
 

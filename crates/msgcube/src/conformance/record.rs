@@ -1,4 +1,4 @@
-//! What was asked and answered, as a file that can be sent in and judged again: JSON, without secrets.
+//! The requests and answers of a run, as a JSON file without secrets. It can be shared and judged again.
 
 use std::{collections::BTreeMap, io::Write as _, path::Path};
 
@@ -7,33 +7,33 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     case::Case,
+    case_run::{CaseResult, CaseVerdict, SkipReason, StepResult},
     error::ConformanceError,
-    kit::Group,
-    mask::{APPID, Mask, SECRET, blanked, without_addresses},
+    kit::CaseGroup,
+    mask::{APPID, Mask, SECRET, without_addresses, without_figures},
     request::Request,
-    template::Known,
-    walk::{Asked, Verdict, Walked, WhyNot},
+    template::Placeholders,
 };
-use crate::probe::exchange::{Answer, NoAnswer, Outcome};
+use crate::probe::exchange::{ExchangeResult, NoAnswer, RawAnswer};
 
-/// A later one says what it added.
+/// Version of the file format.
 const FORMAT: u32 = 1;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// A run.
+/// The record of a run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub struct AnswerRecord {
     format: u32,
-    /// The version of the program that asked.
+    /// The version of msgcube that made the record.
     pub kit: String,
-    /// WeChat's host, or that it was another.
+    /// WeChat's base URL, or `another server`.
     pub server: String,
-    /// In Beijing.
+    /// The day of the run, in Beijing.
     pub day: Day,
-    /// Whether numbers of users and messages are the real ones.
+    /// Whether the numbers of users and messages are real.
     pub figures_kept: bool,
-    /// Names of the cases that differed when they were asked.
+    /// Names of the cases that differed during the run.
     pub differs: Vec<String>,
     cases: Vec<RecordedCase>,
 }
@@ -51,7 +51,7 @@ struct RecordedCase {
 #[serde(deny_unknown_fields)]
 struct RecordedStep {
     at_s: i64,
-    /// For readers, and to see whether the case still asks the same.
+    /// For readers, and to detect that a case has changed since.
     request: RecordedRequest,
     answers: Vec<RecordedAnswer>,
 }
@@ -69,14 +69,14 @@ struct RecordedRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RecordedAnswer {
-    Answer { status: u16, headers: BTreeMap<String, String>, body: String },
+    RawAnswer { status: u16, headers: BTreeMap<String, String>, body: String },
     None(NoAnswer),
 }
 
-impl Record {
-    /// One without cases.
-    pub fn new(server: String, day: Day) -> Record {
-        Record {
+impl AnswerRecord {
+    /// A record without cases.
+    pub fn new(server: String, day: Day) -> AnswerRecord {
+        AnswerRecord {
             format: FORMAT,
             kit: env!("CARGO_PKG_VERSION").to_owned(),
             server,
@@ -87,102 +87,105 @@ impl Record {
         }
     }
 
-    /// Adds a case that was asked with this token, hidden by the mask.
-    pub async fn add(&mut self, walked: &Walked<'_>, token: &str, mask: &mut Mask) {
-        let step = |asked: &Asked| {
-            let outcomes: Vec<Outcome> = asked.outcomes.iter().map(|outcome| mask.outcome(outcome)).collect();
+    /// Adds a case that was run with this token. The mask hides the secrets.
+    pub async fn add(&mut self, result: &CaseResult<'_>, token: &str, mask: &mut Mask) {
+        let step = |asked: &StepResult| {
+            let outcomes: Vec<ExchangeResult> =
+                asked.outcomes.iter().map(|outcome| mask.outcome(outcome)).collect();
             (asked.at_s, outcomes)
         };
-        let steps: Vec<(i64, Vec<Outcome>)> = walked.asked.iter().map(step).collect();
+        let steps: Vec<(i64, Vec<ExchangeResult>)> = result.steps.iter().map(step).collect();
         let token = mask.token(token);
-        let shown = again(walked.case, walked.today, &token, &steps).await;
-        let steps = shown.asked.iter().map(RecordedStep::of).collect();
-        let name = walked.case.name.clone();
-        if shown.verdict == Verdict::Differs {
+        let masked = replay(result.case, result.today, &token, &steps).await;
+        let steps = masked.steps.iter().map(RecordedStep::of).collect();
+        let name = result.case.name.clone();
+        if masked.verdict == CaseVerdict::Differs {
             self.differs.push(name.clone());
         }
-        self.cases.push(RecordedCase { name, today: walked.today, token, steps });
+        self.cases.push(RecordedCase { name, today: result.today, token, steps });
     }
 
-    /// The cases of the kit with what the record has of them, judged anew.
-    pub async fn judged<'a>(
+    /// Judges all cases of the kit by the answers in the record.
+    pub async fn judge<'a>(
         &self,
-        groups: &'a [Group],
-        why_missing: impl Fn(&Case) -> WhyNot,
-    ) -> Vec<Vec<Walked<'a>>> {
+        groups: &'a [CaseGroup],
+        why_missing: impl Fn(&Case) -> SkipReason,
+    ) -> Vec<Vec<CaseResult<'a>>> {
         let mut judged = Vec::new();
         for group in groups {
-            let mut walks = Vec::new();
+            let mut results = Vec::new();
             for case in &group.cases {
-                walks.push(match self.cases.iter().find(|recorded| recorded.name == case.name) {
-                    Some(recorded) => recorded.judged(case).await,
-                    None => Walked::not_asked(case, self.day, why_missing(case)),
+                results.push(match self.cases.iter().find(|recorded| recorded.name == case.name) {
+                    Some(recorded) => recorded.judge(case).await,
+                    None => CaseResult::not_asked(case, self.day, why_missing(case)),
                 });
             }
-            judged.push(walks);
+            judged.push(results);
         }
         judged
     }
 
-    /// Names that no case of the kit has: those of a later or an earlier version.
-    pub fn unknown<'a>(&'a self, groups: &'a [Group]) -> impl Iterator<Item = &'a str> {
+    /// Names of recorded cases that the kit does not have; they are from another version.
+    pub fn unknown_cases<'a>(&'a self, groups: &'a [CaseGroup]) -> impl Iterator<Item = &'a str> {
         let is_known =
             |name: &str| groups.iter().flat_map(|group| &group.cases).any(|case| case.name == name);
         self.cases.iter().map(|case| case.name.as_str()).filter(move |name| !is_known(name))
     }
 
-    /// Reads a file.
-    pub fn read(path: &Path) -> Result<Record, ConformanceError> {
-        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
+    /// Reads a record from a file.
+    pub fn read(path: &Path) -> Result<AnswerRecord, ConformanceError> {
+        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
         let size = std::fs::metadata(path).map_err(|why| error(why.to_string()))?.len();
         if size > FILE_BYTES_MAX {
             return Err(error("it is over 64 MiB".to_owned()));
         }
         let text = std::fs::read(path).map_err(|why| error(why.to_string()))?;
-        // Said before a later format's fields are met.
+        // Checked first: a later format may have unknown fields.
         let format = serde_json::from_slice::<serde_json::Value>(&text).map(|value| value["format"].as_u64());
         match format {
             Ok(Some(format)) if format != u64::from(FORMAT) => {
                 Err(error(format!("it has format {format}, and this version reads {FORMAT}")))
             }
-            _ => serde_json::from_slice(&text).map_err(|why| error(format!("it is no record: {why}"))),
+            _ => serde_json::from_slice(&text).map_err(|why| error(format!("it is not a record: {why}"))),
         }
     }
 
-    /// As others may see it.
+    /// The record without addresses and, unless `keeps_figures`, without figures.
     #[must_use]
-    pub fn for_others(mut self, keeps_figures: bool) -> Record {
+    pub fn for_sharing(mut self, keeps_figures: bool) -> AnswerRecord {
         self.figures_kept = keeps_figures;
         let steps = self.cases.iter_mut().flat_map(|case| &mut case.steps);
         for answer in steps.flat_map(|step| &mut step.answers) {
-            if let RecordedAnswer::Answer { body, .. } = answer {
+            if let RecordedAnswer::RawAnswer { body, .. } = answer {
                 *body = without_addresses(body);
                 if !keeps_figures {
-                    *body = blanked(body);
+                    *body = without_figures(body);
                 }
             }
         }
         self
     }
 
-    /// Writes a file, whole or not at all.
+    /// Writes the record to a file atomically.
     pub fn write(&self, path: &Path) -> Result<(), ConformanceError> {
-        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
+        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
         let mut text = serde_json::to_string_pretty(self).map_err(|why| error(why.to_string()))?;
         text.push('\n');
-        let mut file = beside(path)?;
+        let mut file = temporary_file_for(path)?;
         file.write_all(text.as_bytes()).map_err(|why| error(why.to_string()))?;
         file.persist(path).map_err(|why| error(why.to_string()))?;
         Ok(())
     }
 }
 
-/// A new file in the folder of another: whether it can be written shows before anything is asked.
-pub fn beside(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> {
+/// Creates a temporary file beside `path`. Called before the first request, it shows whether the record can be written.
+pub fn temporary_file_for(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Without the name of the new file.
-    let error =
-        |why: std::io::Error| ConformanceError::Record { path: path.to_owned(), why: why.kind().to_string() };
+    // The error must not name the temporary file.
+    let error = |why: std::io::Error| ConformanceError::AnswerRecord {
+        path: path.to_owned(),
+        why: why.kind().to_string(),
+    };
     if path.is_dir() {
         return Err(error(std::io::ErrorKind::IsADirectory.into()));
     }
@@ -190,61 +193,66 @@ pub fn beside(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> 
 }
 
 impl RecordedCase {
-    async fn judged<'a>(&self, case: &'a Case) -> Walked<'a> {
+    async fn judge<'a>(&self, case: &'a Case) -> CaseResult<'a> {
         let steps: Vec<_> = self.steps.iter().map(RecordedStep::outcomes).collect();
-        let walked = again(case, self.today, &self.token, &steps).await;
-        let requests = walked.asked.iter().map(|asked| RecordedRequest::of(&asked.request));
+        let result = replay(case, self.today, &self.token, &steps).await;
+        let requests = result.steps.iter().map(|asked| RecordedRequest::of(&asked.request));
         let is_same = requests.eq(self.steps.iter().map(|step| step.request.clone()));
-        if is_same { walked } else { Walked::not_asked(case, self.today, WhyNot::NotRecorded) }
+        if is_same { result } else { CaseResult::not_asked(case, self.today, SkipReason::NotRecorded) }
     }
 }
 
-/// Through a case with the answers that it had.
-async fn again<'a>(case: &'a Case, today: Day, token: &str, steps: &[(i64, Vec<Outcome>)]) -> Walked<'a> {
-    let mut known = Known::on(today);
+/// Runs a case with recorded answers.
+async fn replay<'a>(
+    case: &'a Case,
+    today: Day,
+    token: &str,
+    steps: &[(i64, Vec<ExchangeResult>)],
+) -> CaseResult<'a> {
+    let mut known = Placeholders::on(today);
     for (name, value) in [("appid", APPID), ("secret", SECRET), ("token", token)] {
         known.insert(name, value);
     }
     let mut steps = steps.iter().cloned();
     let answer = async |_: &_, _| Ok::<_, std::convert::Infallible>(steps.next().unwrap_or_default());
-    match Walked::through(case, today, known, answer).await {
-        Ok(walked) => walked,
+    match CaseResult::run(case, today, known, answer).await {
+        Ok(result) => result,
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+fn lossy_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl RecordedRequest {
     fn of(request: &Request) -> RecordedRequest {
         RecordedRequest {
-            line: text(&request.line),
+            line: lossy_text(&request.line),
             headers: request.headers.clone(),
-            body: request.body.as_deref().map(text),
+            body: request.body.as_deref().map(lossy_text),
         }
     }
 }
 
 impl RecordedStep {
-    fn of(asked: &Asked) -> RecordedStep {
+    fn of(asked: &StepResult) -> RecordedStep {
         let request = RecordedRequest::of(&asked.request);
-        let answer = |outcome: &Outcome| match outcome {
-            Ok(answer) => RecordedAnswer::Answer {
+        let answer = |outcome: &ExchangeResult| match outcome {
+            Ok(answer) => RecordedAnswer::RawAnswer {
                 status: answer.status,
                 headers: answer.headers.iter().cloned().collect(),
-                body: text(&answer.body),
+                body: lossy_text(&answer.body),
             },
             Err(why) => RecordedAnswer::None(*why),
         };
         RecordedStep { at_s: asked.at_s, request, answers: asked.outcomes.iter().map(answer).collect() }
     }
 
-    fn outcomes(&self) -> (i64, Vec<Outcome>) {
+    fn outcomes(&self) -> (i64, Vec<ExchangeResult>) {
         let outcome = |answer: &RecordedAnswer| match answer {
-            RecordedAnswer::Answer { status, headers, body } => {
+            RecordedAnswer::RawAnswer { status, headers, body } => {
                 let (headers, body) = (headers.clone().into_iter().collect(), body.clone().into_bytes());
-                Ok(Answer { status: *status, headers, body })
+                Ok(RawAnswer { status: *status, headers, body })
             }
             RecordedAnswer::None(why) => Err(*why),
         };

@@ -1,16 +1,16 @@
-//! From a step to the bytes that are sent: nothing is added that the case did not say.
+//! Turns a step into the bytes of a request. Adds nothing that the case does not name.
 
 use datacube::{Day, Interface};
 
 use super::{
     case::Step,
-    template::{Known, Place, TemplateError, fill},
+    template::{Escaping, Placeholders, TemplateError, fill},
 };
 
-/// Chunks of a chunked body, in bytes: small enough to cut any body in the middle.
+/// Length of a chunk in bytes, small enough to split any body.
 const CHUNK_BYTES: usize = 7;
 
-/// What is sent.
+/// A request as it is sent.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `METHOD TARGET`
@@ -21,29 +21,29 @@ pub struct Request {
 }
 
 impl Request {
-    /// One without headers and body.
+    /// A request without headers and body.
     pub fn new(line: impl Into<Vec<u8>>) -> Request {
         Request { line: line.into(), ..Request::default() }
     }
 
-    /// What a step sends, that is no callback.
-    pub fn of(step: &Step, known: &Known) -> Result<Request, TemplateError> {
+    /// The request of a step that is not a callback.
+    pub fn of(step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         let first = match &step.ask {
             Some([name, begin, end]) => ask(name, begin, end, known)?,
-            None => Request::new(fill(step.send.as_deref().unwrap_or_default(), known, Place::Target)?),
+            None => Request::new(fill(step.send.as_deref().unwrap_or_default(), known, Escaping::Target)?),
         };
         first.completed(step, known)
     }
 
-    /// With the headers and the body that the step gives.
-    pub fn completed(mut self, step: &Step, known: &Known) -> Result<Request, TemplateError> {
+    /// Adds the headers and the body of the step.
+    pub fn completed(mut self, step: &Step, known: &Placeholders) -> Result<Request, TemplateError> {
         self.chunked = step.chunked;
         for header in &step.headers {
-            let header = fill(header, known, Place::Plain)?;
+            let header = fill(header, known, Escaping::Plain)?;
             self.headers.push(String::from_utf8_lossy(&header).into_owned());
         }
         if let Some(body) = &step.body {
-            self.body = Some(fill(body, known, Place::Json)?.repeat(step.body_times.unwrap_or(1)));
+            self.body = Some(fill(body, known, Escaping::Json)?.repeat(step.body_times.unwrap_or(1)));
         }
         Ok(self)
     }
@@ -53,7 +53,7 @@ impl Request {
         self.line.split(|byte| *byte == b' ').nth(1).unwrap_or_default()
     }
 
-    /// Which of the seven is asked, and for which days.
+    /// The interface and the days that it asks for. None: it asks none of the seven interfaces.
     pub fn question(&self) -> Option<(&'static Interface, Day, Day)> {
         let path = self.target().split(|byte| *byte == b'?').next()?;
         let name = std::str::from_utf8(path.strip_prefix(b"/datacube/")?).ok()?;
@@ -62,7 +62,7 @@ impl Request {
         Some((Interface::by_name(name)?, day("begin_date")?, day("end_date")?))
     }
 
-    /// As it goes over the wire, to this host and below this path.
+    /// The bytes of the request, for this host and below this path.
     pub fn bytes(&self, host: &str, base_path: &str, is_last: bool) -> Vec<u8> {
         let at = self.line.iter().position(|byte| *byte == b' ').map_or(0, |at| at + 1);
         let (method, target) = self.line.split_at(at);
@@ -88,14 +88,14 @@ impl Request {
     }
 }
 
-/// As wechatpy sends it: blanks in the JSON, no Content-Type.
-fn ask(name: &str, begin: &str, end: &str, known: &Known) -> Result<Request, TemplateError> {
+/// A request as wechatpy sends it: blanks in the JSON, no Content-Type.
+fn ask(name: &str, begin: &str, end: &str, known: &Placeholders) -> Result<Request, TemplateError> {
     let line = format!("POST /datacube/getupstreammsg{name}?access_token={{token}}");
     let body = format!(r#"{{"begin_date": "{begin}", "end_date": "{end}"}}"#);
     Ok(Request {
-        line: fill(&line, known, Place::Target)?,
+        line: fill(&line, known, Escaping::Target)?,
         headers: vec!["Accept-Encoding: gzip, deflate".to_owned(), "Accept: */*".to_owned()],
-        body: Some(fill(&body, known, Place::Json)?),
+        body: Some(fill(&body, known, Escaping::Json)?),
         chunked: false,
     })
 }
@@ -115,7 +115,7 @@ mod tests {
     fn a_request_goes_below_the_base_path_and_says_what_it_asks() {
         let step: Step =
             toml::from_str(r#"ask = ["month", "{first of last month}", "{yesterday}"]"#).unwrap();
-        let mut known = Known::on("2016-03-02".parse().unwrap());
+        let mut known = Placeholders::on("2016-03-02".parse().unwrap());
         known.insert("token", "T");
         let request = Request::of(&step, &known).unwrap();
         let (interface, begin, end) = request.question().unwrap();

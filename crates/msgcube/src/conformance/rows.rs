@@ -1,4 +1,4 @@
-//! The rows of an answer, held to what their interface's page says of them. Source: the seven pages.
+//! Checks the rows of an answer against the documentation of their interface. Source: WeChat's seven pages.
 
 use std::{collections::BTreeSet, fmt, str::FromStr as _};
 
@@ -14,31 +14,31 @@ use super::{
     complaint::{Complaint, RowFault, Unseen},
 };
 
-/// Of many alike the first say enough.
+/// Complaints about rows that are reported; further ones are mostly alike.
 const COMPLAINTS_MAX: usize = 3;
-/// Not on the pages, and in real rows: always let pass. Source: answers seen in public.
+/// A field that real rows have but the pages do not. Always accepted. Source: published answers.
 const UNDOCUMENTED: &str = "user_source";
 const MSG_TYPES: [u64; 5] = [1, 2, 3, 4, 6];
 
-/// An object whose fields keep their order.
-struct Fields(Vec<(String, Value)>);
+/// A JSON object that keeps the order of its fields.
+struct OrderedFields(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+impl<'de> Deserialize<'de> for OrderedFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OrderedFields, D::Error> {
         struct InOrder;
         impl<'de> Visitor<'de> for InOrder {
-            type Value = Fields;
+            type Value = OrderedFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedFields, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(OrderedFields(fields))
             }
         }
         deserializer.deserialize_map(InOrder)
@@ -47,45 +47,45 @@ impl<'de> Deserialize<'de> for Fields {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct List {
-    list: Vec<Row>,
+struct RowList {
+    list: Vec<AnyRow>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Row {
-    Fields(Fields),
+enum AnyRow {
+    OrderedFields(OrderedFields),
     Other(#[allow(dead_code, reason = "it is only told apart")] Value),
 }
 
-/// What a row is about, in the order of rows.
+/// Date, hour, and type or interval of a row. Rows are sorted by it.
 type Key = (Day, u64, u64);
 
-/// What is wrong with the rows of an answer; `sorted`: also with their order below the date.
+/// What is wrong with the rows of an answer. With `sorted` also their order within a date is checked.
 pub fn complaints(
     (interface, begin, end): (&Interface, Day, Day),
     body: &[u8],
     sorted: bool,
 ) -> Vec<Complaint> {
-    let Ok(List { list }) = serde_json::from_slice(body) else { return vec![Complaint::NoList] };
+    let Ok(RowList { list }) = serde_json::from_slice(body) else { return vec![Complaint::NoList] };
     let mut wrong = Vec::new();
     let mut before: Option<Key> = None;
     for (number, row) in (1..).zip(list) {
         let key = match key(interface, row) {
             Ok(key) => key,
             Err(fault) => {
-                wrong.push(Complaint::Row { number, fault });
+                wrong.push(Complaint::AnyRow { number, fault });
                 continue;
             }
         };
         let is_in_order = before.is_none_or(|before| if sorted { before < key } else { before.0 <= key.0 });
         let day = key.0;
         if !(begin..=end).contains(&day) {
-            wrong.push(Complaint::Row { number, fault: RowFault::NotAsked { date: day.to_string() } });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::NotAsked { date: day.to_string() } });
         } else if day.start_of(interface.granularity) != day {
-            wrong.push(Complaint::Row { number, fault: RowFault::NoPeriod { date: day.to_string() } });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::NoPeriod { date: day.to_string() } });
         } else if !is_in_order {
-            wrong.push(Complaint::Row { number, fault: RowFault::Order });
+            wrong.push(Complaint::AnyRow { number, fault: RowFault::Order });
         }
         before = Some(key);
     }
@@ -93,9 +93,9 @@ pub fn complaints(
     wrong
 }
 
-/// What an answer with nothing wrong does not show of what the step is about.
+/// What a valid answer does not show although the step tests it.
 pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen> {
-    let List { list } = serde_json::from_slice(body).ok()?;
+    let RowList { list } = serde_json::from_slice(body).ok()?;
     let number = list.len();
     if number == 0 {
         return (step.needs_rows || step.sorted).then_some(Unseen::Rows);
@@ -105,18 +105,18 @@ pub fn unseen(step: &Step, interface: &Interface, body: &[u8]) -> Option<Unseen>
     (step.sorted && (periods < 2 || number == periods)).then_some(Unseen::Order)
 }
 
-/// How many rows an answer has.
+/// The number of rows of an answer. None: the answer is not a list.
 pub fn count(body: &[u8]) -> Option<usize> {
-    serde_json::from_slice::<List>(body).ok().map(|answer| answer.list.len())
+    serde_json::from_slice::<RowList>(body).ok().map(|answer| answer.list.len())
 }
 
-fn key(interface: &Interface, row: Row) -> Result<Key, RowFault> {
-    let Row::Fields(Fields(mut fields)) = row else { return Err(RowFault::NoObject) };
+fn key(interface: &Interface, row: AnyRow) -> Result<Key, RowFault> {
+    let AnyRow::OrderedFields(OrderedFields(mut fields)) = row else { return Err(RowFault::NoObject) };
     fields.retain(|(name, _)| name != UNDOCUMENTED);
     let wanted = documented(interface);
     if !fields.iter().map(|(name, _)| name.as_str()).eq(wanted.iter().copied()) {
         let found: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(RowFault::Fields { wanted: wanted.join(", "), found: found.join(", ") });
+        return Err(RowFault::OrderedFields { wanted: wanted.join(", "), found: found.join(", ") });
     }
     let mut key: Key = (Day::EARLIEST_OFFICIAL, 0, 0);
     for (name, value) in fields {
@@ -163,13 +163,12 @@ fn documented(interface: &Interface) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use i18n::Lang;
 
     fn said(name: &str, body: &str, sorted: bool) -> Vec<String> {
         let interface = Interface::by_short_name(name).unwrap();
         let (begin, end) = ("2014-12-01".parse().unwrap(), "2014-12-10".parse().unwrap());
         let wrong = complaints((interface, begin, end), body.as_bytes(), sorted);
-        wrong.iter().map(|complaint| complaint.text(Lang::En)).collect()
+        wrong.iter().map(|complaint| complaint.text().english()).collect()
     }
 
     #[test]
@@ -208,8 +207,8 @@ mod tests {
             ("day", row(&day.replace(":2,", ":5,")), "msg_type is 5"),
             ("day", row(&day.replace("12-07", "12-7")), "ref_date is \"2014-12-7\""),
             ("day", row(&day.replace("12-07", "12-11")), "2014-12-11 was not asked for"),
-            ("week", row(day), "2014-12-07 is the first day of no such period"),
-            ("month", row(day), "2014-12-07 is the first day of no such period"),
+            ("week", row(day), "2014-12-07 is not the first day of such a period"),
+            ("month", row(day), "2014-12-07 is not the first day of such a period"),
             ("dist", row(day), "instead of ref_date, count_interval, msg_user"),
             ("day", row(&format!("{day},{}", day.replace("-07", "-06"))), "row 2: does not come after"),
         ] {

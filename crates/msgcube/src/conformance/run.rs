@@ -1,29 +1,29 @@
-//! Asks a server all that is to be asked of it, one case after the other, and keeps the record.
+//! Runs the cases on a server, one after the other, and makes the record.
 
 use i18n::text;
-use msgcube_client::{Secret, WECHAT_BASE};
+use msgcube_client::{ExposeSecret as _, SecretString, WECHAT_BASE};
 
 use super::{
     case::Case,
+    case_run::{CaseResult, SkipReason},
     error::ConformanceError,
-    kit::Group,
-    live::Live,
+    kit::CaseGroup,
+    live::LiveServer,
     mask::Mask,
-    record::Record,
-    template::Known,
-    walk::{Walked, WhyNot},
+    record::AnswerRecord,
+    template::Placeholders,
 };
 use crate::{
-    doctor::Around,
+    doctor::RunContext,
     output,
-    probe::{Fault, exchange::NoAnswer},
+    probe::{ProbeError, exchange::NoAnswer},
     query::{Credentials, progress_bar},
 };
 
-/// So many cases in a row without an answer in time, and nobody is asked further.
+/// After this number of cases in a row without an answer in time the run stops.
 const SILENT_CASES_MAX: usize = 3;
 
-/// What is asked.
+/// Which cases to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub disturb: bool,
@@ -31,19 +31,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Why a case is left out, if it is.
-    pub fn leaves_out(self, case: &Case) -> Option<WhyNot> {
+    /// Why a case is skipped. None: it is run.
+    pub fn leaves_out(self, case: &Case) -> Option<SkipReason> {
         if case.disturbs && !self.disturb {
-            Some(WhyNot::Disturbs)
+            Some(SkipReason::Disturbs)
         } else if case.needs_secret() && !self.has_secret {
-            Some(WhyNot::NeedsSecret)
+            Some(SkipReason::NeedsSecret)
         } else {
             None
         }
     }
 
-    /// What is to come; the first call and one after each disturbance are for a token.
-    fn extent(self, groups: &[Group]) -> Extent {
+    /// Counts cases and calls. The first call gets a token, and so does one call after each case that disturbs.
+    fn extent(self, groups: &[CaseGroup]) -> Extent {
         let cases = || groups.iter().flat_map(|group| &group.cases);
         let asked = || cases().filter(|case| self.leaves_out(case).is_none());
         let calls = 1 + asked().map(|case| case.calls() + usize::from(case.disturbs)).sum::<usize>();
@@ -51,7 +51,7 @@ impl Plan {
     }
 }
 
-/// How much is asked.
+/// The number of all cases, and of the cases and calls that run.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     all: usize,
@@ -59,29 +59,29 @@ struct Extent {
     calls: usize,
 }
 
-/// Asks; the error beside a record says where it broke off.
+/// Runs the cases. An error beside the record says why the run stopped early.
 pub async fn ask(
-    live: &mut Live,
+    live: &mut LiveServer,
     credentials: &Credentials,
     plan: Plan,
-    groups: &[Group],
-    around: &Around,
-) -> Result<(Record, Option<ConformanceError>), ConformanceError> {
+    groups: &[CaseGroup],
+    context: &RunContext,
+) -> Result<(AnswerRecord, Option<ConformanceError>), ConformanceError> {
     let extent = plan.extent(groups);
-    announce(live, extent, plan.disturb, around);
+    announce(live, extent, plan.disturb, context);
     let mut mask = Mask::new(credentials);
     let mut token = live.token(credentials, &mut mask).await?;
-    let mut record = Record::new(server(live), around.clock.today());
+    let mut record = AnswerRecord::new(server(live), counting::day_of(context.clock.now_s()));
     let bar = progress_bar(extent.calls);
     let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
     let broken_off = async {
         for case in cases {
-            let walked = through(live, case, credentials, &token, around).await;
-            let walked = walked.map_err(|fault| live.unreached(fault))?;
-            record.add(&walked, token.expose(), &mut mask).await;
+            let result = run_case(live, case, credentials, &token, context).await;
+            let result = result.map_err(|fault| live.unreached(fault))?;
+            record.add(&result, token.expose_secret(), &mut mask).await;
             bar.inc(u64::try_from(case.calls()).unwrap_or_default());
-            silent = if is_late(&walked) { silent + 1 } else { 0 };
+            silent = if is_late(&result) { silent + 1 } else { 0 };
             if silent == SILENT_CASES_MAX {
                 return Err(live.silent(&case.name));
             }
@@ -96,43 +96,43 @@ pub async fn ask(
     Ok((record, broken_off))
 }
 
-fn is_late(walked: &Walked<'_>) -> bool {
-    walked.asked.iter().flat_map(|asked| &asked.outcomes).any(|outcome| *outcome == Err(NoAnswer::Late))
+fn is_late(result: &CaseResult<'_>) -> bool {
+    result.steps.iter().flat_map(|asked| &asked.outcomes).any(|outcome| *outcome == Err(NoAnswer::Late))
 }
 
-/// A case whose day ends while it is asked is asked again: its dates were of the day before.
-async fn through<'a>(
-    live: &mut Live,
+/// Runs a case. If the day ends meanwhile, runs it again: its dates were those of the day before.
+async fn run_case<'a>(
+    live: &mut LiveServer,
     case: &'a Case,
     credentials: &Credentials,
-    token: &Secret,
-    around: &Around,
-) -> Result<Walked<'a>, Fault> {
+    token: &SecretString,
+    context: &RunContext,
+) -> Result<CaseResult<'a>, ProbeError> {
     loop {
-        let today = around.clock.today();
-        let mut known = Known::on(today);
-        known.insert("token", token.expose());
+        let today = counting::day_of(context.clock.now_s());
+        let mut known = Placeholders::on(today);
+        known.insert("token", token.expose_secret());
         if let Credentials::Account { appid, secret } = credentials {
             known.insert("appid", appid);
-            known.insert("secret", secret.expose());
+            known.insert("secret", secret.expose_secret());
         }
         let answer = async |request: &_, times| live.ask(request, times).await;
-        let walked = Walked::through(case, today, known, answer).await?;
-        if around.clock.today() == today || case.disturbs {
-            return Ok(walked);
+        let result = CaseResult::run(case, today, known, answer).await?;
+        if counting::day_of(context.clock.now_s()) == today || case.disturbs {
+            return Ok(result);
         }
     }
 }
 
-/// Other names are nobody's business.
-fn server(live: &Live) -> String {
+/// The server's name for the record. Only WeChat's is recorded.
+fn server(live: &LiveServer) -> String {
     let name = live.address().to_string();
     if name == WECHAT_BASE { name } else { "another server".to_owned() }
 }
 
-/// On stderr, before the first call.
-fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
-    let (lang, target, pause_ms) = (around.lang, live.address(), live.pause().as_millis());
+/// Prints on standard error what will be asked, before the first call.
+fn announce(live: &LiveServer, extent: Extent, disturb: bool, context: &RunContext) {
+    let (lang, target, pause_ms) = (context.lang, live.address(), live.pause().as_millis());
     let Extent { all, cases, calls } = extent;
     let seconds = live.pause().as_secs_f64() * f64::from(u32::try_from(calls).unwrap_or(u32::MAX));
     let pace = match pause_ms {
@@ -145,10 +145,10 @@ fn announce(live: &Live, extent: Extent, disturb: bool, around: &Around) {
         .in_lang(lang),
     };
     let effect = if disturb {
-        text!("Tokens of others end (--disturb).").in_lang(lang)
+        text!("Tokens of others become invalid (--disturb).").in_lang(lang)
     } else {
-        text!("Nothing else is changed there, and no token ends.").in_lang(lang)
+        text!("Nothing else is changed there, and no token becomes invalid.").in_lang(lang)
     };
     let text = text!("{target}: {cases} of {all} cases in {calls} calls (some cases ask several times, and tokens are asked for, too){pace}. They use up the day's quota. {effect}", target, cases, all, calls, pace, effect).in_lang(lang);
-    output::note(text);
+    output::print_note(text);
 }

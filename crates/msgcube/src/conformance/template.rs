@@ -1,26 +1,26 @@
-//! Placeholders in requests and answers: `{name}` for what is known, `{yesterday-6}` and its like for days, `{byte ff}` for
-//! any byte, `{64 KiB}` for a long message, and in answers `{rid}`, `{about 7200}` (at most 60 less), `{text}` (some
-//! characters up to a quote) and `{word}` (as tokens are).
+//! Placeholders in requests and answers: `{name}` for a value, `{yesterday-6}` and similar for days, `{byte ff}` for any
+//! byte, `{64 KiB}` for a long message. Only in answers: `{rid}`, `{about 7200}` (at most 60 less), `{text}` (characters up
+//! to a quote) and `{word}` (characters of a token).
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use datacube::Day;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// What stands as it is in a query. Source: RFC 3986, 2.3.
+/// All but the unreserved characters. Source: RFC 3986, 2.3.
 const NOT_IN_TARGETS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// As many bytes as a line of bulk, or a callback, may have.
+/// Limit of a line of an import and of a callback, in bytes.
 const LONG_BYTES: usize = 65_536;
 
-/// Seconds before and after the moment of asking that a rid may name.
+/// The range of times in Unix seconds that a rid may have.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct RidWindow {
     pub earliest_s: i64,
     pub latest_s: i64,
 }
 
-/// Why a text cannot be filled in: the case is wrong, or an earlier answer lacked what was to be remembered.
+/// Why a template cannot be filled in: the case is wrong, or an earlier answer lacked a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     #[error("nothing is known as {{{0}}}")]
@@ -29,17 +29,17 @@ pub enum TemplateError {
     AnswersOnly(String),
 }
 
-/// Names and what stands for them, and the day that others are counted from.
+/// The values of placeholders, and the day from which other days are counted.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct Placeholders {
     values: BTreeMap<String, String>,
     today: Day,
 }
 
-impl Known {
-    /// Nothing but days.
-    pub fn on(today: Day) -> Known {
-        Known { values: BTreeMap::new(), today }
+impl Placeholders {
+    /// Placeholders for days only.
+    pub fn on(today: Day) -> Placeholders {
+        Placeholders { values: BTreeMap::new(), today }
     }
 
     pub fn insert(&mut self, name: &str, value: impl Into<String>) {
@@ -56,7 +56,7 @@ impl Known {
     }
 }
 
-/// `yesterday`, `last monday+2` and the like.
+/// The day for `yesterday`, `last monday+2` and similar.
 fn day(text: &str, today: Day) -> Option<Day> {
     let (name, days) = match text.find(['+', '-']) {
         Some(at) => (&text[..at], text[at..].parse().ok()?),
@@ -65,7 +65,7 @@ fn day(text: &str, today: Day) -> Option<Day> {
     let day = match name {
         "today" => today,
         "yesterday" => today.plus_days(-1),
-        // Of the last week that is over, and of the one that is not.
+        // The Mondays of the last complete week and of this week.
         "last monday" => today.monday().plus_days(-7),
         "this monday" => today.monday(),
         "first of last month" => today.first_of_month().plus_days(-1).first_of_month(),
@@ -75,27 +75,27 @@ fn day(text: &str, today: Day) -> Option<Day> {
     Some(day.plus_days(days))
 }
 
-/// Where a text stands, which decides how a value is written in it.
+/// How a value is escaped, depending on where it is inserted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Escaping {
     /// The first line of a request.
     Target,
     /// JSON.
     Json,
-    /// Anything else.
+    /// No escaping.
     Plain,
 }
 
-impl Place {
-    /// The value as it stands there.
+impl Escaping {
+    /// The escaped value.
     pub fn write(self, value: &str) -> String {
         match self {
-            Place::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
-            Place::Json => {
+            Escaping::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
+            Escaping::Json => {
                 let quoted = serde_json::Value::from(value).to_string();
                 quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
             }
-            Place::Plain => value.to_owned(),
+            Escaping::Plain => value.to_owned(),
         }
     }
 }
@@ -105,8 +105,8 @@ enum Part<'a> {
     Special(&'a str),
 }
 
-/// The bytes of a request.
-pub fn fill(text: &str, known: &Known, place: Place) -> Result<Vec<u8>, TemplateError> {
+/// Fills in a template for a request.
+pub fn fill(text: &str, known: &Placeholders, place: Escaping) -> Result<Vec<u8>, TemplateError> {
     let bytes = parts(text, known, place)?.into_iter().map(|part| match part {
         Part::Bytes(bytes) => Ok(bytes),
         Part::Special(name) => Err(TemplateError::AnswersOnly(name.to_owned())),
@@ -114,14 +114,19 @@ pub fn fill(text: &str, known: &Known, place: Place) -> Result<Vec<u8>, Template
     Ok(bytes.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
-/// Whether an answer of this moment fits.
-pub fn fits(pattern: &str, known: &Known, answer: &[u8], moment: Moment) -> Result<bool, TemplateError> {
+/// Whether an answer matches a pattern. `moment` limits the time in a rid.
+pub fn fits(
+    pattern: &str,
+    known: &Placeholders,
+    answer: &[u8],
+    moment: RidWindow,
+) -> Result<bool, TemplateError> {
     let mut rest = answer;
-    for part in parts(pattern, known, Place::Plain)? {
+    for part in parts(pattern, known, Escaping::Plain)? {
         let length = match part {
             Part::Bytes(bytes) if rest.starts_with(&bytes) => bytes.len(),
             Part::Bytes(_) => return Ok(false),
-            Part::Special(name) => match special(name, rest, moment) {
+            Part::Special(name) => match special_length(name, rest, moment) {
                 Some(length) => length,
                 None => return Ok(false),
             },
@@ -131,7 +136,7 @@ pub fn fits(pattern: &str, known: &Known, answer: &[u8], moment: Moment) -> Resu
     Ok(rest.is_empty())
 }
 
-fn parts<'a>(text: &'a str, known: &Known, place: Place) -> Result<Vec<Part<'a>>, TemplateError> {
+fn parts<'a>(text: &'a str, known: &Placeholders, place: Escaping) -> Result<Vec<Part<'a>>, TemplateError> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find('{') {
         let name = rest[at + 1..].split_once('}').map_or("", |(name, _)| name);
@@ -158,7 +163,7 @@ fn unknown(name: &str) -> Result<Option<Part<'_>>, TemplateError> {
         return Ok(Some(Part::Bytes(long_message())));
     }
     let is_special = matches!(name, "rid" | "text" | "word") || name.starts_with("about ");
-    // A name that a case forgot to remember must not pass as text; JSON's braces are followed by a quote.
+    // An unknown name must be an error, not text. In JSON a quote follows the brace, so it is no name.
     let is_sign = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_ +-".contains(&byte);
     let is_name = name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_sign);
     match (is_special, is_name) {
@@ -174,11 +179,11 @@ fn long_message() -> Vec<u8> {
     line
 }
 
-/// How many bytes of `rest` are what is asked for.
-fn special(name: &str, rest: &[u8], moment: Moment) -> Option<usize> {
+/// The number of bytes at the beginning of `rest` that match a special placeholder.
+fn special_length(name: &str, rest: &[u8], moment: RidWindow) -> Option<usize> {
     let run = |wanted: fn(&u8) -> bool| rest.iter().take_while(|byte| wanted(byte)).count();
     let length = match name {
-        "rid" => return rid(rest.get(..26)?, moment).then_some(26),
+        "rid" => return is_rid(rest.get(..26)?, moment).then_some(26),
         "text" => run(|byte| *byte != b'"'),
         "word" => run(|byte| is_of_token(*byte)).min(TOKEN_BYTES_MAX),
         about => {
@@ -191,7 +196,7 @@ fn special(name: &str, rest: &[u8], moment: Moment) -> Option<usize> {
     (length > 0).then_some(length)
 }
 
-/// Source: the pages on tokens.
+/// Longest token in bytes. Source: WeChat's pages on tokens.
 const TOKEN_BYTES_MAX: usize = 512;
 
 fn is_of_token(byte: u8) -> bool {
@@ -204,7 +209,7 @@ pub fn is_token(text: &str) -> bool {
 }
 
 /// `8hex-8hex-8hex`, the first group being Unix seconds.
-fn rid(text: &[u8], moment: Moment) -> bool {
+fn is_rid(text: &[u8], moment: RidWindow) -> bool {
     let Ok(text) = std::str::from_utf8(text) else { return false };
     let groups: Vec<&str> = text.split('-').collect();
     let is_hex =
@@ -219,21 +224,21 @@ fn rid(text: &[u8], moment: Moment) -> bool {
 mod tests {
     use super::*;
 
-    fn known(today: &str) -> Known {
-        Known::on(today.parse().unwrap())
+    fn known(today: &str) -> Placeholders {
+        Placeholders::on(today.parse().unwrap())
     }
 
     #[test]
     fn placeholders_stand_for_what_they_say() {
         let mut known = known("2014-12-01");
         known.insert("a", "x{b}");
-        let filled = fill(r#"{"k":{"v":1},{a}{byte ff}}"#, &known, Place::Plain);
+        let filled = fill(r#"{"k":{"v":1},{a}{byte ff}}"#, &known, Escaping::Plain);
         assert_eq!(filled.unwrap(), b"{\"k\":{\"v\":1},x{b}\xff}");
-        assert_eq!(fill("{64 KiB}", &known, Place::Plain).unwrap().len(), 65_536);
+        assert_eq!(fill("{64 KiB}", &known, Escaping::Plain).unwrap().len(), 65_536);
         let answer = br#"{"errcode":1,"rid: 547b3f00-0a0b0c0d-00000001","in":7199}"#;
         let pattern = r#"{"errcode":1,"rid: {rid}","in":{about 7200}}"#;
         let is_fit = |pattern: &str, answer: &[u8], earliest_s: i64| {
-            let moment = Moment { earliest_s, latest_s: earliest_s + 600 };
+            let moment = RidWindow { earliest_s, latest_s: earliest_s + 600 };
             fits(pattern, &known, answer, moment).unwrap()
         };
         assert!(is_fit(pattern, answer, 0x547b_3f00));
@@ -247,9 +252,9 @@ mod tests {
         let mut known = known("2014-12-01");
         known.insert("secret", "a\"&b=\\");
         let filled = |place| String::from_utf8(fill("secret={secret}", &known, place).unwrap()).unwrap();
-        assert_eq!(filled(Place::Target), "secret=a%22%26b%3D%5C");
-        assert_eq!(filled(Place::Json), r#"secret=a\"&b=\\"#);
-        assert_eq!(filled(Place::Plain), r#"secret=a"&b=\"#);
+        assert_eq!(filled(Escaping::Target), "secret=a%22%26b%3D%5C");
+        assert_eq!(filled(Escaping::Json), r#"secret=a\"&b=\\"#);
+        assert_eq!(filled(Escaping::Plain), r#"secret=a"&b=\"#);
     }
 
     #[test]
@@ -261,7 +266,7 @@ mod tests {
             ("2016-03-01", "{first of last month+28} {first of this month}", "2016-02-29 2016-03-01"),
             ("2027-01-01", "{first of last month} {today+30}", "2026-12-01 2027-01-31"),
         ] {
-            let filled = fill(text, &known(today), Place::Json).unwrap();
+            let filled = fill(text, &known(today), Escaping::Json).unwrap();
             assert_eq!(String::from_utf8(filled).unwrap(), expected, "{today}");
         }
     }
@@ -269,10 +274,10 @@ mod tests {
     #[test]
     fn what_nobody_knows_is_an_error_and_never_text() {
         for name in ["tokken", "yesterdy-1", "first of next month", "yesterday-x"] {
-            let error = fill(&format!("a{{{name}}}"), &known("2014-12-01"), Place::Plain).unwrap_err();
+            let error = fill(&format!("a{{{name}}}"), &known("2014-12-01"), Escaping::Plain).unwrap_err();
             assert_eq!(error, TemplateError::Unknown(name.to_owned()));
         }
-        let error = fill("{rid}", &known("2014-12-01"), Place::Plain).unwrap_err();
+        let error = fill("{rid}", &known("2014-12-01"), Escaping::Plain).unwrap_err();
         assert_eq!(error, TemplateError::AnswersOnly("rid".to_owned()));
     }
 }

@@ -1,5 +1,4 @@
-//! The demo's accounts: who they are, what their audience is like. Every name is made up and every secret is worth
-//! nothing: they follow from the seed.
+//! The demo's accounts and their audiences. All names are invented. The secrets follow from the seed and protect nothing.
 
 use std::fmt;
 
@@ -13,13 +12,13 @@ const KEY_END: &[u8] = b"AEIMQUYcgkosw048";
 /// One account of the demo, with everything a configuration needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DemoAccount {
-    /// `wx` and 16 hexadecimal digits; the same for every seed.
+    /// `wx` and 16 hexadecimal digits. The same for every seed.
     pub appid: String,
     /// 32 hexadecimal digits.
     pub secret: String,
-    /// Callback token.
+    /// The token that signs callbacks.
     pub token: String,
-    /// 43 characters.
+    /// The EncodingAESKey, 43 characters.
     pub encoding_aes_key: String,
     /// Name in English.
     pub name_en: &'static str,
@@ -35,9 +34,9 @@ impl fmt::Debug for DemoAccount {
     }
 }
 
-/// What makes the audiences different.
+/// How often and when the users of an account write. Weights are relative to their sum.
 #[derive(Debug)]
-pub struct Profile {
+pub struct Audience {
     name_en: &'static str,
     name_zh: &'static str,
     /// Messages and events on an average day.
@@ -50,15 +49,15 @@ pub struct Profile {
     pub hour: [u64; 24],
     /// Per mille of the average on a public holiday.
     pub holiday: u64,
-    /// Per mille of the average on 11 November, the day of shopping.
+    /// Per mille of the average on 11 November, China's shopping day.
     pub shopping_day: u64,
     /// Weights of [`super::year`]'s kinds: text, image, voice, video, shortvideo, link, location, file, event.
     pub kinds: [u64; 9],
 }
 
-/// Big service account, mid-size subscription account, small shop.
-pub static PROFILES: [Profile; 3] = [
-    Profile {
+/// The audiences of a big service account, a mid-size subscription account and a small shop.
+pub static AUDIENCES: [Audience; 3] = [
+    Audience {
         name_en: "Harbour City Metro",
         name_zh: "港城地铁服务号",
         daily: 505,
@@ -69,7 +68,7 @@ pub static PROFILES: [Profile; 3] = [
         shopping_day: 1000,
         kinds: [560, 90, 50, 12, 6, 8, 34, 4, 236],
     },
-    Profile {
+    Audience {
         name_en: "Slow Kitchen Weekly",
         name_zh: "慢厨周刊",
         daily: 205,
@@ -80,7 +79,7 @@ pub static PROFILES: [Profile; 3] = [
         shopping_day: 1000,
         kinds: [620, 130, 40, 24, 14, 46, 3, 8, 115],
     },
-    Profile {
+    Audience {
         name_en: "Old Wang's Tea Shop",
         name_zh: "老王茶铺",
         daily: 42,
@@ -96,18 +95,23 @@ pub static PROFILES: [Profile; 3] = [
 /// The first `count` accounts (1 to 3) of this seed.
 pub fn accounts(seed: u64, count: u8) -> Vec<DemoAccount> {
     let count = usize::from(count.clamp(1, 3));
-    PROFILES.iter().zip(1_u64..).take(count).map(|(profile, number)| account(seed, number, profile)).collect()
+    AUDIENCES
+        .iter()
+        .zip(1_u64..)
+        .take(count)
+        .map(|(audience, number)| account(seed, number, audience))
+        .collect()
 }
 
-fn account(seed: u64, number: u64, profile: &Profile) -> DemoAccount {
+fn account(seed: u64, number: u64, audience: &Audience) -> DemoAccount {
     let mut random = Random::derive(seed, number);
     DemoAccount {
         appid: format!("wxde30{number:012}"),
         secret: random.text(HEX, 32),
         token: format!("demo{}", random.text(ALPHANUMERIC, 12)),
         encoding_aes_key: random.text(ALPHANUMERIC, 42) + &random.text(KEY_END, 1),
-        name_en: profile.name_en,
-        name_zh: profile.name_zh,
+        name_en: audience.name_en,
+        name_zh: audience.name_zh,
         original_id: format!("gh_de30{number:08}"),
     }
 }
@@ -141,8 +145,8 @@ mod tests {
 
     #[test]
     fn profiles_describe_average_days() {
-        for profile in &PROFILES {
-            assert!((6_800..7_200).contains(&profile.weekday.iter().sum::<u64>()), "{}", profile.name_en);
+        for audience in &AUDIENCES {
+            assert!((6_800..7_200).contains(&audience.weekday.iter().sum::<u64>()), "{}", audience.name_en);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `msgcube demo` prints: last month's figures of each account, then how to ask for them oneself.
+//! The output of `msgcube demo`: last month's figures of each account, then commands that ask for them.
 
 use std::fmt::Write as _;
 
@@ -10,51 +10,51 @@ use server::intake::path;
 
 use super::DemoAccount;
 
-/// One account's figures, as the server itself answers them, and a token to ask with.
+/// One account's figures, as the server answers them, and an access token.
 #[derive(Clone, Copy, Debug)]
 pub struct AccountReport<'a> {
     /// The account.
     pub account: &'a DemoAccount,
     /// Last month's rows of getupstreammsgmonth.
     pub rows: &'a [Row],
-    /// Different users of last month over all types, if known: the rows' users add up to more.
+    /// Distinct users of last month over all types, if known. The sum of the rows' users is larger.
     pub users: Option<u64>,
     /// Messages of the twelve months up to last month, oldest first.
     pub months: &'a [u64],
-    /// A token of this account.
+    /// An access token of this account.
     pub access_token: &'a str,
 }
 
-/// Where and how the figures can be asked for.
+/// What the text needs besides the figures.
 #[derive(Clone, Copy, Debug)]
-pub struct Scene<'a> {
+pub struct AnnouncementContext<'a> {
     /// Language of the text.
     pub lang: Lang,
-    /// How the program was called (`argv[0]`), so that the printed commands can be pasted.
+    /// The name the program was started with (`argv[0]`), for the printed commands.
     pub program: &'a str,
-    /// Where it serves, without a slash at the end.
+    /// The base URL of the server, without a slash at the end.
     pub base_url: &'a str,
-    /// The 1st of the last month that is over.
+    /// The 1st of the last complete month.
     pub last_month: Day,
 }
 
-/// The whole text of a demo that is being served.
-pub fn announcement(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
-    let mut text = all_figures(scene, reports);
+/// The whole text of a demo that serves.
+pub fn announcement(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
+    let mut text = all_figures(context, reports);
     if let Some(first) = reports.first() {
-        text += &how_to_ask(scene, first);
-        text += &what_next(scene, first.account);
+        text += &how_to_ask(context, first);
+        text += &what_next(context, first.account);
     }
     text
 }
 
-/// The accounts' figures alone.
-pub fn all_figures(scene: Scene<'_>, reports: &[AccountReport<'_>]) -> String {
-    reports.iter().map(|report| figures(scene, report)).collect()
+/// Only the accounts' figures.
+pub fn all_figures(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
+    reports.iter().map(|report| figures(context, report)).collect()
 }
 
-fn figures(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
-    let Scene { lang, last_month, .. } = scene;
+fn figures(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
+    let AnnouncementContext { lang, last_month, .. } = context;
     let name = lang.pick(report.account.name_en, report.account.name_zh);
     let month = &last_month.to_string()[..7];
     let label = text!("twelve months").in_lang(lang);
@@ -88,8 +88,8 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
     table
 }
 
-fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
-    let Scene { lang, base_url, .. } = scene;
+fn how_to_ask(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
+    let AnnouncementContext { lang, base_url, .. } = context;
     let DemoAccount { appid, secret, token, .. } = report.account;
     let names = [text!("base URL"), text!("callback"), text!("debugging page")];
     let [url, callback, page] = names.map(|name| name.in_lang(lang));
@@ -101,22 +101,22 @@ fn how_to_ask(scene: Scene<'_>, report: &AccountReport<'_>) -> String {
     let _ = writeln!(text, "appid: {appid}  secret: {secret}");
     let _ = writeln!(text, "access_token: {}", report.access_token);
     let asked = text!("Last month, through WeChat's own interface:").in_lang(lang);
-    let _ = writeln!(text, "\n{asked}\n{}", curl(scene, report.access_token));
+    let _ = writeln!(text, "\n{asked}\n{}", curl(context, report.access_token));
     text
 }
 
-fn curl(scene: Scene<'_>, access_token: &str) -> String {
-    let Scene { base_url, last_month, .. } = scene;
+fn curl(context: AnnouncementContext<'_>, access_token: &str) -> String {
+    let AnnouncementContext { base_url, last_month, .. } = context;
     let path = Interface::by_short_name("month").map(Interface::path).unwrap_or_default();
     let body = format!(r#"{{"begin_date":"{last_month}","end_date":"{last_month}"}}"#);
     format!("curl '{base_url}{path}?access_token={access_token}' -d '{body}'")
 }
 
-fn what_next(scene: Scene<'_>, account: &DemoAccount) -> String {
-    let Scene { lang, program, base_url, last_month } = scene;
+fn what_next(context: AnnouncementContext<'_>, account: &DemoAccount) -> String {
+    let AnnouncementContext { lang, program, base_url, last_month } = context;
     let DemoAccount { appid, secret, token, encoding_aes_key, .. } = account;
     let to = &last_month.to_string()[..7];
-    // 330 days before a 1st lie in the month eleven months back.
+    // 330 days before a 1st is a day in the month eleven months before.
     let from = &last_month.plus_days(-330).to_string()[..7];
     let next = text!("Next, in another terminal:").in_lang(lang);
     let stop = text!("Ctrl-C stops the demo.").in_lang(lang);
@@ -141,7 +141,7 @@ fn type_name(lang: Lang, msg_type: Option<u8>) -> String {
     }
 }
 
-/// One decimal, rounded half up; `–` of nothing.
+/// A share in per cent with one decimal, rounded half up. `–` if the total is 0.
 fn share(part: u64, total: u64) -> String {
     match (part * 1000 + total / 2).checked_div(total) {
         Some(per_mille) => format!("{}.{} %", per_mille / 10, per_mille % 10),
@@ -149,7 +149,7 @@ fn share(part: u64, total: u64) -> String {
     }
 }
 
-/// Thousands set apart by commas.
+/// A number with commas between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -162,7 +162,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// One bar a value; the highest bar is the maximum, the lowest is zero.
+/// A bar for each value. The highest bar is the maximum, the lowest is zero.
 fn sparkline(values: &[u64]) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let max = values.iter().copied().max().unwrap_or(0).max(1);
@@ -199,7 +199,10 @@ mod tests {
             access_token: "TOKEN",
         };
         let base_url = "http://127.0.0.1:8060";
-        announcement(Scene { lang, program: "msgcube", base_url, last_month: year.last_month() }, &[report])
+        announcement(
+            AnnouncementContext { lang, program: "msgcube", base_url, last_month: year.last_month() },
+            &[report],
+        )
     }
 
     #[test]

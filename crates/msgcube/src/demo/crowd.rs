@@ -1,10 +1,10 @@
-//! The people who write to one account: followers who come back, some of them often, and strangers who write once.
+//! The users who write to one account: followers, who come back, and strangers, who write once.
 
 use counting::{Content, Kind, Message};
 
-use super::{account::Profile, openid::Openids, random::Random};
+use super::{account::Audience, openid::Openids, random::Random};
 
-/// Positions of [`Profile::kinds`].
+/// Positions of [`Audience::kinds`].
 const KINDS: [Kind; 9] = [
     Kind::Text,
     Kind::Image,
@@ -17,7 +17,7 @@ const KINDS: [Kind; 9] = [
     Kind::Event,
 ];
 
-/// What people do in a menu and elsewhere: name, key, weight. Subscriptions come with the people, see `join`.
+/// Events and their keys. `subscribe` is missing, because `join` makes it.
 const EVENTS: [(&str, &str); 6] = [
     ("CLICK", "menu_today"),
     ("CLICK", "menu_contact"),
@@ -28,18 +28,18 @@ const EVENTS: [(&str, &str); 6] = [
 ];
 const EVENT_WEIGHTS: [u64; 6] = [300, 160, 120, 220, 110, 90];
 
-/// Strangers and new followers per mille of conversations, on an ordinary and on a viral day.
+/// Per mille of conversations from strangers and from new followers, on an ordinary and on a viral day.
 const STRANGERS: [u64; 2] = [60, 480];
 const NEWCOMERS: [u64; 2] = [70, 210];
-/// Chance of one more message in the same conversation, per mille.
+/// Chance of one more message in the same conversation, in per mille.
 const GOES_ON: u64 = 560;
 const MESSAGES_MAX: usize = 40;
 
-/// One account's people.
+/// The users of one account.
 #[derive(Clone, Debug)]
 pub struct Crowd {
     openids: Openids,
-    /// Followers have even numbers, strangers odd ones, both from 0 on.
+    /// Number of followers so far. A follower has an even user number, a stranger an odd one.
     followers: u64,
     strangers: u64,
 }
@@ -49,11 +49,11 @@ impl Crowd {
         Crowd { openids: Openids::new(seed), followers: followers.max(1), strangers: 0 }
     }
 
-    /// What one person sends from `start_s` on within a few minutes.
+    /// Adds what one user sends within a few minutes from `start_s`, in Unix seconds.
     pub fn conversation(
         &mut self,
         random: &mut Random,
-        profile: &Profile,
+        audience: &Audience,
         start_s: i64,
         is_viral: bool,
         messages: &mut Vec<Message>,
@@ -74,7 +74,7 @@ impl Crowd {
             moment_s += between(random, 3, 40);
         }
         for _ in 0..MESSAGES_MAX {
-            messages.push(said(random, profile, &user, moment_s));
+            messages.push(message_or_event(random, audience, &user, moment_s));
             if !random.per_mille(GOES_ON) {
                 break;
             }
@@ -92,7 +92,7 @@ impl Crowd {
         (self.followers - 1) * 2
     }
 
-    /// The earliest followers write most: three draws, one within the other, give a few heavy users and a long tail.
+    /// Chooses a follower. The earliest followers write most: three nested draws give a few heavy users and a long tail.
     fn follower(&self, random: &mut Random) -> u64 {
         let outer = random.below(self.followers) + 1;
         let middle = random.below(outer) + 1;
@@ -109,8 +109,8 @@ fn join(random: &mut Random, user: &str, moment_s: i64) -> Message {
     event(user, moment_s, "subscribe", key)
 }
 
-fn said(random: &mut Random, profile: &Profile, user: &str, moment_s: i64) -> Message {
-    match KINDS[random.weighted(&profile.kinds)] {
+fn message_or_event(random: &mut Random, audience: &Audience, user: &str, moment_s: i64) -> Message {
+    match KINDS[random.weighted(&audience.kinds)] {
         Kind::Event => {
             let (name, key) = EVENTS[random.weighted(&EVENT_WEIGHTS)];
             event(user, moment_s, name, key)
@@ -127,8 +127,8 @@ fn event(user: &str, moment_s: i64, name: &str, key: &str) -> Message {
     Message { user: user.into(), create_time: moment_s, content }
 }
 
-/// The upper half follows time: in the sample of Tencent's encryption kit (CreateTime 1409735668, MsgId
-/// 6054768590064713728) it is the CreateTime.
+/// A MsgId whose upper half is the CreateTime. Source: the sample of Tencent's encryption kit (CreateTime 1409735668,
+/// MsgId 6054768590064713728).
 fn msg_id(random: &mut Random, moment_s: i64) -> u64 {
     (u64::try_from(moment_s).unwrap_or(0) << 32) | (random.next() >> 32)
 }
@@ -136,7 +136,7 @@ fn msg_id(random: &mut Random, moment_s: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::account::PROFILES;
+    use crate::demo::account::AUDIENCES;
 
     #[test]
     fn the_upper_half_of_a_msg_id_is_its_second() {
@@ -150,7 +150,7 @@ mod tests {
         let mut conversations = std::collections::HashMap::<Box<str>, u32>::new();
         for _ in 0..5_000 {
             let mut messages = Vec::new();
-            crowd.conversation(&mut random, &PROFILES[0], 1_700_000_000, false, &mut messages);
+            crowd.conversation(&mut random, &AUDIENCES[0], 1_700_000_000, false, &mut messages);
             *conversations.entry(messages[0].user.clone()).or_default() += 1;
         }
         assert!(conversations.values().any(|count| *count > 50));

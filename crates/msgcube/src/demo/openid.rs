@@ -1,10 +1,10 @@
-//! Openids as WeChat writes them: 28 characters, the first ones shared by all users of one account.
+//! Openids in WeChat's form: 28 characters, of which all users of one account share the first six.
 
 use super::random::Random;
 
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// Gives the users of one account their openids. Computed, not kept: a user is a number.
+/// Computes the openids of one account's users from their numbers.
 #[derive(Clone, Debug)]
 pub struct Openids {
     prefix: String,

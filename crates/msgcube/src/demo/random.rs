@@ -1,7 +1,7 @@
-//! Reproducible chance: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-//! 2014). Good enough to look alive, never for secrets that must be secret.
+//! Reproducible random numbers: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+//! 2014). Not for real secrets.
 
-/// A stream of numbers that depends on its seed alone.
+/// A sequence of numbers that depends only on its seed.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -10,7 +10,7 @@ impl Random {
         Random(seed)
     }
 
-    /// A stream of its own for one purpose, so that a change in one place does not shift all others.
+    /// A separate sequence for one purpose, so that a change of one use does not change the others.
     pub fn derive(seed: u64, purpose: u64) -> Random {
         Random(Random(seed).next() ^ Random(!purpose).next())
     }
@@ -23,18 +23,18 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `bound`; 0 for a bound of 0. The bias of the multiplication is far below what anyone can see.
+    /// A number below `bound`; 0 if `bound` is 0. The bias of the multiplication is negligible here.
     pub fn below(&mut self, bound: u64) -> u64 {
         let product = u128::from(self.next()) * u128::from(bound);
         u64::try_from(product >> 64).unwrap_or(0)
     }
 
-    /// True `n` times in a thousand.
+    /// True with a probability of `n` per mille.
     pub fn per_mille(&mut self, n: u64) -> bool {
         self.below(1000) < n
     }
 
-    /// A position in `weights`, each as often as its weight says.
+    /// A random position in `weights`, with a probability proportional to its weight.
     pub fn weighted(&mut self, weights: &[u64]) -> usize {
         let mut ticket = self.below(weights.iter().sum());
         for (position, weight) in weights.iter().enumerate() {
@@ -46,7 +46,7 @@ impl Random {
         0
     }
 
-    /// `len` characters out of `alphabet`, which must not be empty.
+    /// `len` random characters of `alphabet`, which must not be empty.
     pub fn text(&mut self, alphabet: &[u8], len: usize) -> String {
         let size = alphabet.len() as u64;
         (0..len).map(|_| char::from(alphabet[usize::try_from(self.below(size)).unwrap_or(0)])).collect()

@@ -1,4 +1,4 @@
-//! `msgcube demo`: the year goes through the same intake as real messages, then is shown and served.
+//! Runs `msgcube demo`: stores the year like real messages, prints the figures, and serves them.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,7 +13,7 @@ use i18n::Lang;
 use i18n::text;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use server::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     config::{AccountConfig, AccountKind, Config, Datacube, Networks},
     http::state::{App, StartError},
     key_binding::OtherKey,
@@ -22,36 +22,38 @@ use server::{
 use storage::store::{Change, NotDurable, Outcome, StoreError, statistics::Span};
 use system::{clock::Clock, secret::Secret};
 
-use super::{AccountReport, DemoAccount, DemoArgs, Scene, Year, all_figures, announcement, year};
+use super::{
+    AccountReport, AnnouncementContext, DemoAccount, DemoArgs, Year, all_figures, announcement, year,
+};
 use crate::{
     output::Screen,
     serve::{self, ServerError},
 };
 
-/// Messages made durable together.
+/// Messages that become durable together.
 const CHUNK: usize = 4096;
 
-/// Why there is no demo.
+/// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The store could not be opened.
     #[error("{0}")]
     Start(#[from] StartError),
-    /// A message could not be kept.
+    /// A message could not be made durable.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
     /// A figure could not be read.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// Serving.
+    /// The server failed.
     #[error("{0}")]
     Server(#[from] ServerError),
-    /// A folder or the terminal.
+    /// A folder cannot be created, or the output cannot be written.
     #[error("{0}")]
     System(#[from] io::Error),
 }
 
-/// Makes the year, prints it, and serves it unless told not to.
+/// Generates the year, prints its figures, and serves it unless `--once` is given.
 pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let temporary = if args.data_dir.is_none() { Some(tempfile::tempdir()?) } else { None };
     let folder = args.data_dir.as_deref().or(temporary.as_ref().map(tempfile::TempDir::path));
@@ -68,7 +70,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
 }
 
 async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) -> Result<(), DemoError> {
-    // No message can arrive yet, so nothing is missing until the sockets are open.
+    // The sockets are not open yet, so no message can be missed before.
     app.ingest.begin_anew();
     let (accounts, last_month, first_day) = (year.accounts().to_vec(), year.last_month(), year.first_day());
     fill(app, year, &accounts, first_day, lang).await?;
@@ -78,8 +80,8 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
     let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
     let show = |address: SocketAddr| {
         let base_url = format!("http://{address}");
-        let scene = Scene { lang, program: &program, base_url: &base_url, last_month };
-        let text = if args.once { all_figures(scene, &views) } else { announcement(scene, &views) };
+        let context = AnnouncementContext { lang, program: &program, base_url: &base_url, last_month };
+        let text = if args.once { all_figures(context, &views) } else { announcement(context, &views) };
         write!(Screen::default(), "\n{text}")
     };
     if args.once {
@@ -113,7 +115,7 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
         appid: account.appid.clone(),
         secret: Secret::new(&*account.secret),
         upstream_secret: None,
-        // So that `msgcube send` needs no more than appid, token and key.
+        // Without it `msgcube send` needs only appid, token and key.
         original_id: None,
         token: Secret::new(&*account.token),
         token_previous: None,
@@ -130,7 +132,7 @@ fn account_config(account: &DemoAccount) -> AccountConfig {
     }
 }
 
-/// Sends the year through the intake, a chunk waiting for the disk while the next is made up.
+/// Stores the year. The next chunk is generated while the one before becomes durable.
 async fn fill(
     app: &App,
     year: Year,
@@ -158,7 +160,7 @@ async fn fill(
             all_taken(&before.await?)?;
         }
     }
-    // Nothing is claimed before the last chunk is durable, too.
+    // Coverage is claimed only once the last chunk is durable, too.
     if let Some(last) = pending {
         all_taken(&last.await?)?;
     }
@@ -189,15 +191,15 @@ fn progress(lang: Lang) -> ProgressBar {
     bar
 }
 
-/// An account's figures with their owner's token.
-struct Report {
+/// An account's figures and an access token.
+struct DemoFigures {
     rows: Vec<Row>,
     users: u64,
     months: Vec<u64>,
     access_token: String,
 }
 
-impl Report {
+impl DemoFigures {
     fn view<'a>(&'a self, account: &'a DemoAccount) -> AccountReport<'a> {
         AccountReport {
             account,
@@ -209,7 +211,11 @@ impl Report {
     }
 }
 
-async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result<Vec<Report>, DemoError> {
+async fn reports(
+    app: &App,
+    accounts: &[DemoAccount],
+    last_month: Day,
+) -> Result<Vec<DemoFigures>, DemoError> {
     let mut reports = Vec::new();
     for account in accounts.iter().filter_map(|account| app.accounts.get(&account.appid)) {
         let token = app.tokens.issue_stable(&account.config.appid, false, &app.ingest, &app.clock).await?;
@@ -218,7 +224,12 @@ async fn reports(app: &App, accounts: &[DemoAccount], last_month: Day) -> Result
     Ok(reports)
 }
 
-fn report(app: &App, account: &Account, last_month: Day, access_token: String) -> Result<Report, DemoError> {
+fn report(
+    app: &App,
+    account: &ServedAccount,
+    last_month: Day,
+    access_token: String,
+) -> Result<DemoFigures, DemoError> {
     let mut months: Vec<Day> =
         std::iter::successors(Some(last_month), |month| Some(month.plus_days(-1).first_of_month()))
             .take(12)
@@ -233,7 +244,7 @@ fn report(app: &App, account: &Account, last_month: Day, access_token: String) -
         Some(month) => app.store.rows(account.number, month, &[period])?,
         None => Vec::new(),
     };
-    Ok(Report {
+    Ok(DemoFigures {
         rows,
         users: app.store.slice(account.number, Span::Period(period))?.users_counted,
         months: months.iter().map(messages).collect::<Result<_, _>>()?,

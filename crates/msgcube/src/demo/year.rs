@@ -1,5 +1,5 @@
-//! One year of messages as an intake would meet them: in order of arrival, a few of them late, a few twice. Pure:
-//! the end of the year is given, and the same seed gives the same stream.
+//! One year of messages in order of arrival; a few are late, and a few arrive twice. Pure: the end of the year is given,
+//! and the same seed gives the same messages.
 
 use std::vec;
 
@@ -7,22 +7,22 @@ use counting::{HOUR_S, Message, day_of, start_of_day_s};
 use datacube::Day;
 
 use super::{
-    account::{DemoAccount, PROFILES, Profile, accounts},
+    account::{AUDIENCES, Audience, DemoAccount, accounts},
     crowd::Crowd,
     random::Random,
     rhythm::Rhythm,
 };
 
-/// Per mille of messages that arrive late, and that WeChat sends again for want of an answer in time.
+/// Per mille of messages that arrive late, and that WeChat repeats because no answer came in time.
 const LATE: u64 = 15;
 const REPEATED: u64 = 25;
-/// WeChat waits five seconds for an answer before it sends again (source: its page on receiving messages).
+/// WeChat waits 5 s for an answer before it repeats a message. Source: its page on receiving messages.
 const REPEAT_AFTER_S: u64 = 5;
 const LATE_MAX_S: u64 = 36 * 3600;
-/// The account that goes viral.
+/// Position of the account that has a viral day.
 const VIRAL_ACCOUNT: usize = 0;
 
-/// A message and the moment it arrives; neither lies after the end of the year.
+/// A message and the time of its arrival in Unix seconds, both before the end of the year.
 #[derive(Clone, Debug)]
 struct Arrival {
     due_s: i64,
@@ -30,26 +30,26 @@ struct Arrival {
     message: Message,
 }
 
-/// One account while the year runs.
+/// The state of one account while the year is generated.
 #[derive(Clone, Debug)]
-struct Stream {
-    profile: &'static Profile,
+struct AccountStream {
+    audience: &'static Audience,
     crowd: Crowd,
     random: Random,
-    /// How far the last conversation went beyond its day's number; taken off the next day's.
+    /// Messages beyond the number of the last day. They are subtracted from the next day.
     ahead: usize,
 }
 
-/// A year of messages: an iterator over (position in [`Year::accounts`], message) in order of arrival.
+/// A year of messages: an iterator over (position in [`Year::accounts`], message), in order of arrival.
 #[derive(Clone, Debug)]
 pub struct Year {
     accounts: Vec<DemoAccount>,
-    streams: Vec<Stream>,
+    streams: Vec<AccountStream>,
     rhythm: Rhythm,
     scale_per_mille: u64,
     now_s: i64,
     next_day: Day,
-    /// What arrives after the days generated so far.
+    /// Messages that arrive after the days generated so far.
     later: Vec<Arrival>,
     today: vec::IntoIter<Arrival>,
 }
@@ -61,9 +61,9 @@ pub fn year(seed: u64, scale: f64, account_count: u8, now_s: i64) -> Year {
     let first = first_of_twelve_months(last);
     let scale_per_mille = per_mille(scale);
     let accounts = accounts(seed, account_count);
-    let streams = (1..).zip(&PROFILES).take(accounts.len());
+    let streams = (1..).zip(&AUDIENCES).take(accounts.len());
     Year {
-        streams: streams.map(|(number, profile)| stream(seed, number, profile, scale_per_mille)).collect(),
+        streams: streams.map(|(number, audience)| stream(seed, number, audience, scale_per_mille)).collect(),
         accounts,
         rhythm: Rhythm { first, last, viral: viral_day(seed, last) },
         scale_per_mille,
@@ -74,17 +74,18 @@ pub fn year(seed: u64, scale: f64, account_count: u8, now_s: i64) -> Year {
     }
 }
 
-fn stream(seed: u64, number: u64, profile: &'static Profile, scale_per_mille: u64) -> Stream {
+fn stream(seed: u64, number: u64, audience: &'static Audience, scale_per_mille: u64) -> AccountStream {
     let mut random = Random::derive(seed, 1000 + number);
-    let crowd = Crowd::new(random.next(), profile.followers * scale_per_mille / 1000);
-    Stream { profile, crowd, random, ahead: 0 }
+    let crowd = Crowd::new(random.next(), audience.followers * scale_per_mille / 1000);
+    AccountStream { audience, crowd, random, ahead: 0 }
 }
 
 fn first_of_twelve_months(last: Day) -> Day {
     (0..12).fold(last.first_of_month(), |first, _| first.plus_days(-1).first_of_month())
 }
 
-/// A Wednesday some four months before the end: late enough to tower over the growth, early enough to be seen whole.
+/// A Wednesday about four months before the end: late enough to be the maximum of the year, early enough to be in the
+/// shown months.
 fn viral_day(seed: u64, last: Day) -> Day {
     let weeks_before = 14 + Random::derive(seed, 2000).below(8);
     last.monday().plus_days(2 - 7 * i32::try_from(weeks_before).unwrap_or(14))
@@ -96,22 +97,22 @@ fn per_mille(scale: f64) -> u64 {
 }
 
 impl Year {
-    /// The accounts, in the order of the positions the iterator gives.
+    /// The accounts, at the positions that the iterator gives.
     pub fn accounts(&self) -> &[DemoAccount] {
         &self.accounts
     }
 
-    /// The first day that has messages, a 1st.
+    /// The first day with messages: the 1st of a month.
     pub fn first_day(&self) -> Day {
         self.rhythm.first
     }
 
-    /// The 1st of the last month that is over.
+    /// The 1st of the last complete month.
     pub fn last_month(&self) -> Day {
         self.rhythm.last.first_of_month().plus_days(-1).first_of_month()
     }
 
-    /// Makes what arrives on the next day.
+    /// Generates the messages that arrive on the next day.
     fn advance(&mut self) {
         let day = self.next_day;
         self.next_day = day.plus_days(1);
@@ -127,17 +128,17 @@ impl Year {
         self.today = arrivals.into_iter();
     }
 
-    /// One account's messages of one day.
+    /// Generates one account's messages of one day.
     fn generate(&mut self, account: usize, day: Day, arrivals: &mut Vec<Arrival>) {
-        let Stream { profile, crowd, random, ahead } = &mut self.streams[account];
+        let AccountStream { audience, crowd, random, ahead } = &mut self.streams[account];
         let goes_viral = account == VIRAL_ACCOUNT;
-        let millionths = self.rhythm.factor(profile, goes_viral, day);
-        let wanted = messages_of_day(random, profile.daily * self.scale_per_mille, millionths);
+        let millionths = self.rhythm.factor(audience, goes_viral, day);
+        let wanted = messages_of_day(random, audience.daily * self.scale_per_mille, millionths);
         let is_viral = goes_viral && day == self.rhythm.viral;
         let mut messages = Vec::new();
         while messages.len() + *ahead < wanted {
-            let start_s = start_of_day_s(day) + moment(random, profile);
-            crowd.conversation(random, profile, start_s, is_viral, &mut messages);
+            let start_s = start_of_day_s(day) + second_of_day(random, audience);
+            crowd.conversation(random, audience, start_s, is_viral, &mut messages);
         }
         *ahead = (messages.len() + *ahead).saturating_sub(wanted);
         for message in messages {
@@ -146,7 +147,7 @@ impl Year {
     }
 }
 
-/// How many messages a day brings: the average within a tenth, fractions decided by chance.
+/// The number of messages of a day: the average plus or minus a tenth. A fraction is rounded at random.
 fn messages_of_day(random: &mut Random, daily_per_mille: u64, millionths: u64) -> usize {
     let jitter = 900 + random.below(201);
     let exact = u128::from(daily_per_mille) * u128::from(millionths) * u128::from(jitter);
@@ -156,9 +157,9 @@ fn messages_of_day(random: &mut Random, daily_per_mille: u64, millionths: u64) -
     usize::try_from(exact / one).unwrap_or(usize::MAX).saturating_add(usize::from(extra))
 }
 
-/// A second of the day, by the account's hours.
-fn moment(random: &mut Random, profile: &Profile) -> i64 {
-    let hour = i64::try_from(random.weighted(&profile.hour)).unwrap_or(0);
+/// A random second of the day, weighted by the account's hours.
+fn second_of_day(random: &mut Random, audience: &Audience) -> i64 {
+    let hour = i64::try_from(random.weighted(&audience.hour)).unwrap_or(0);
     hour * HOUR_S + i64::try_from(random.below(3600)).unwrap_or(0)
 }
 

@@ -1,7 +1,7 @@
-//! Callbacks as WeChat makes them: its check of the address, a wrong signature, and messages that count nothing.
+//! Plays callbacks as WeChat sends them: its check of the address, a wrong signature, and messages that are not counted.
 //!
-//! The message is from 1970, which is never counted, has always the same number, so that it is kept once, and is only
-//! played in the kinds that the account takes: refusing an authentic one would be noted as a loss.
+//! The message is from 1970, so it is quarantined and never counted. It always has the same MsgId, so it is stored once. It
+//! is played only in modes that the account accepts: refusing an authentic message would be recorded as a loss.
 
 pub mod verdict;
 
@@ -12,49 +12,49 @@ use server::{config::AccountConfig, intake::path};
 use system::{random, secret::Secret};
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Sealed},
     signature::sign,
 };
 
 use super::{
     finding::Finding,
-    installation::{Installation, Place},
-    serving::Served,
+    installation::{Endpoint, Installation},
+    serving::ServerState,
 };
 
-/// Who writes the message.
+/// The openid of the sender.
 const USER: &str = "msgcube-doctor";
-/// 1970, before everything that is counted.
+/// In 1970, before the first time that is counted.
 const CREATE_TIME_S: i64 = 1;
 const MSG_ID: u64 = 1;
 
-/// How a message is played.
+/// The encryption mode of a played message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum PlayMode {
     Plain,
     Safe,
     Compatible,
 }
 
-impl Mode {
+impl PlayMode {
     fn id(self) -> &'static str {
         match self {
-            Mode::Plain => "callback_plain",
-            Mode::Safe => "callback_safe",
-            Mode::Compatible => "callback_compatible",
+            PlayMode::Plain => "callback_plain",
+            PlayMode::Safe => "callback_safe",
+            PlayMode::Compatible => "callback_compatible",
         }
     }
 }
 
-/// Where callbacks come in, and what they are signed and sealed with.
+/// A callback address, with what callbacks to it are signed and encrypted with.
 #[derive(Clone, Debug)]
 pub struct Entrance<'a> {
     pub path: String,
-    /// What the addresses of this sort begin with.
+    /// The common beginning of addresses of this kind.
     pub below: &'static str,
     pub token: &'a Secret,
     pub key: Option<&'a Secret>,
-    /// Whose appid stands in what is sealed: the account's, or its platform's.
+    /// The appid in the ciphertext: the account's, or its platform's.
     pub appid: &'a str,
     pub to_user: &'a str,
 }
@@ -72,73 +72,76 @@ impl Entrance<'_> {
     }
 }
 
-/// One account's callbacks. While its bot does not answer well, one message is enough.
+/// Checks one account's callbacks. If its bot does not answer well, only one message is played.
 pub async fn check(
-    scene: &Installation,
+    installation: &Installation,
     account: &AccountConfig,
-    served: &Served,
+    served: &ServerState,
     is_bot_well: bool,
 ) -> Vec<Finding> {
-    let lang = scene.lang;
-    let Some(place) = scene.callbacks() else { return Vec::new() };
-    if scene.url.is_none() && !served.is_alive {
-        let found = text!("the server does not answer").in_lang(lang);
+    let Some(endpoint) = installation.callbacks() else { return Vec::new() };
+    if installation.url.is_none() && !served.is_alive {
+        let found = text!("the server does not answer");
         return vec![Finding::skipped("callback_get", found)];
     }
     let mut findings = Vec::new();
-    let differs = differing(scene, account).await;
+    let differs = differing_settings(installation, account).await;
     findings.extend(differs.clone());
     let entrance = Entrance::of(account);
-    let (is_good, gets) = gets(scene, place, &entrance).await;
+    let (is_good, gets) = check_gets(installation, endpoint, &entrance).await;
     findings.extend(gets);
-    if !is_good || !scene.plays_posts {
+    if !is_good || !installation.plays_posts {
         return findings;
     }
     if differs.is_some() || served.is_unready {
-        let found =
-            text!("no message is played: refused as things are, it would be noted as a loss").in_lang(lang);
+        let found = text!("no message is played: it would be refused and recorded as a loss");
         findings.push(Finding::skipped("callback_post", found));
         return findings;
     }
     let modes = modes(account);
     let number = if is_bot_well { modes.len() } else { 1 };
     for mode in modes.into_iter().take(number) {
-        findings.push(play(scene, place, &entrance, mode, account.relay.is_some()).await);
+        findings.push(play(installation, endpoint, &entrance, mode, account.relay.is_some()).await);
     }
     findings
 }
 
-/// WeChat's check of the address, and if it passes, the same with a wrong signature. They change nothing.
-pub async fn gets(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> (bool, Vec<Finding>) {
-    let right = right_get(scene, place, entrance).await;
-    if right.state != super::finding::State::Ok {
+/// Plays WeChat's check of the address and, if it passes, the same with a wrong signature. Neither changes anything.
+pub async fn check_gets(
+    installation: &Installation,
+    endpoint: Endpoint<'_>,
+    entrance: &Entrance<'_>,
+) -> (bool, Vec<Finding>) {
+    let right = right_get(installation, endpoint, entrance).await;
+    if right.severity != super::finding::Severity::Ok {
         return (false, vec![right]);
     }
-    (true, vec![right, wrong_get(scene, place, entrance).await])
+    (true, vec![right, wrong_get(installation, endpoint, entrance).await])
 }
 
-/// The kinds that the account takes, the safest first.
-fn modes(account: &AccountConfig) -> Vec<Mode> {
+/// The modes that the account accepts, the safest first.
+fn modes(account: &AccountConfig) -> Vec<PlayMode> {
     let mut modes = Vec::new();
     if account.encoding_aes_key.is_some() {
-        modes.extend([Mode::Safe, Mode::Compatible]);
+        modes.extend([PlayMode::Safe, PlayMode::Compatible]);
     }
     if !account.require_encryption {
-        modes.push(Mode::Plain);
+        modes.push(PlayMode::Plain);
     }
     modes
 }
 
-/// The running server may have read another configuration. A refused message would be a gap then.
-async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Finding> {
-    let answer = scene.get_own(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
-    let lang = scene.lang;
-    let remedy = text!("restart msgcube: the configuration is read at the start").in_lang(lang);
-    if answer.said.status == 404 {
-        let found = text!("the running server does not know this account").in_lang(lang);
+/// Whether the running server has other settings than the configuration. A refused message would make a gap then.
+async fn differing_settings(installation: &Installation, account: &AccountConfig) -> Option<Finding> {
+    let answer =
+        installation.get_admin(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
+    let remedy = text!("restart msgcube: the configuration is read at the start");
+    if answer.answer.status == 404 {
+        let found = text!("the running server does not know this account");
         return Some(Finding::problem("settings_in_use", found, remedy));
     }
-    let said: Value = serde_json::from_slice(&answer.said.body).ok().filter(|_| answer.said.status == 200)?;
+    let said: Value =
+        serde_json::from_slice(&answer.answer.body).ok().filter(|_| answer.answer.status == 200)?;
     let has_key =
         said["secrets"].as_array().is_some_and(|all| all.iter().any(|one| one == "encoding_aes_key"));
     let pairs = [
@@ -149,33 +152,33 @@ async fn differing(scene: &Installation, account: &AccountConfig) -> Option<Find
     ];
     let names: Vec<&str> = pairs.iter().filter(|(_, is_same)| !is_same).map(|(name, _)| *name).collect();
     let names = names.join(", ");
-    let found =
-        text!("the running server has other settings than the configuration: {names}", names).in_lang(lang);
+    let found = text!("the running server has other settings than the configuration: {names}", names);
     (!names.is_empty()).then(|| Finding::problem("settings_in_use", found, remedy))
 }
 
-/// An appid may be any printable text, a path may not.
+/// An appid, percent-encoded for a path.
 pub fn path_part(appid: &str) -> String {
     percent_encoding::utf8_percent_encode(appid, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 pub fn nonce() -> String {
-    // Without random bytes a fixed one does as well: nothing rests on it.
+    // Without random bytes a fixed value is fine: no security depends on it.
     random::hexadecimal(5).unwrap_or_else(|_| "1234567890".to_owned())
 }
 
-async fn right_get(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> Finding {
-    let (timestamp, nonce) = (scene.clock.now_s().to_string(), nonce());
+async fn right_get(installation: &Installation, endpoint: Endpoint<'_>, entrance: &Entrance<'_>) -> Finding {
+    let (timestamp, nonce) = (installation.clock.now_s().to_string(), nonce());
     let signature = sign([entrance.token.reveal(), &timestamp, &nonce].map(str::as_bytes));
     let echostr = format!("{nonce}-+/=%&");
     let query = query(&String::from_utf8_lossy(&signature), &timestamp, &nonce, &echostr);
-    let answer = scene.get(place, &format!("{}?{query}", entrance.path)).await;
-    verdict::right_get(scene.lang, place.base, entrance.below, answer, echostr.as_bytes())
+    let answer = installation.get(endpoint, &format!("{}?{query}", entrance.path)).await;
+    verdict::right_get(endpoint.base, entrance.below, answer, echostr.as_bytes())
 }
 
-async fn wrong_get(scene: &Installation, place: Place<'_>, entrance: &Entrance<'_>) -> Finding {
-    let answer = scene.get(place, &format!("{}?{}", entrance.path, unsigned_query(scene))).await;
-    verdict::wrong_signature(scene.lang, "callback_wrong_signature", entrance.below, answer)
+async fn wrong_get(installation: &Installation, endpoint: Endpoint<'_>, entrance: &Entrance<'_>) -> Finding {
+    let answer =
+        installation.get(endpoint, &format!("{}?{}", entrance.path, unsigned_query(installation))).await;
+    verdict::wrong_signature("callback_wrong_signature", entrance.below, answer)
 }
 
 /// The query of WeChat's check of the address.
@@ -185,23 +188,24 @@ pub fn query(signature: &str, timestamp: &str, nonce: &str, echostr: &str) -> St
     query.append_pair("timestamp", timestamp).append_pair("nonce", nonce).finish()
 }
 
-/// A message that counts nothing.
+/// Plays a message that is not counted.
 pub async fn play(
-    scene: &Installation,
-    place: Place<'_>,
+    installation: &Installation,
+    endpoint: Endpoint<'_>,
     entrance: &Entrance<'_>,
-    mode: Mode,
+    mode: PlayMode,
     is_relayed: bool,
 ) -> Finding {
-    let sealed = match seal(scene, entrance, mode) {
+    let sealed = match seal(installation, entrance, mode) {
         Ok(sealed) => sealed,
         Err(why) => return Finding::skipped(mode.id(), why),
     };
-    let answer = scene.post(place, &format!("{}?{}", entrance.path, sealed.query), sealed.body).await;
-    verdict::message(scene.lang, mode, entrance.below, is_relayed, answer)
+    let answer =
+        installation.post(endpoint, &format!("{}?{}", entrance.path, sealed.query), sealed.body).await;
+    verdict::message(mode, entrance.below, is_relayed, answer)
 }
 
-fn seal(scene: &Installation, entrance: &Entrance<'_>, mode: Mode) -> Result<Sealed, String> {
+fn seal(installation: &Installation, entrance: &Entrance<'_>, mode: PlayMode) -> Result<Sealed, String> {
     let draft = Draft {
         to_user: entrance.to_user,
         from_user: USER,
@@ -211,24 +215,28 @@ fn seal(scene: &Installation, entrance: &Entrance<'_>, mode: Mode) -> Result<Sea
         msg_id: Some(MSG_ID),
     };
     let nonce = nonce();
-    let envelope = Envelope { token: entrance.token.reveal(), timestamp: scene.clock.now_s(), nonce: &nonce };
-    let (Mode::Safe | Mode::Compatible, Some(key)) = (mode, entrance.key) else {
+    let envelope = CallbackSigner {
+        token: entrance.token.reveal(),
+        timestamp: installation.clock.now_s(),
+        nonce: &nonce,
+    };
+    let (PlayMode::Safe | PlayMode::Compatible, Some(key)) = (mode, entrance.key) else {
         return Ok(envelope.plain(&draft));
     };
     let key = AesKey::parse(key.reveal()).map_err(|error| error.to_string())?;
-    let compatible = mode == Mode::Compatible;
+    let compatible = mode == PlayMode::Compatible;
     let encryption = Encryption { key: &key, appid: entrance.appid, random: random_block()?, compatible };
     Ok(envelope.encrypted(&encryption, &draft))
 }
 
-/// What an encrypted message begins with.
+/// The random bytes at the beginning of an encrypted message.
 pub fn random_block() -> Result<[u8; 16], String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| error.to_string())?;
     Ok(random)
 }
 
-/// What whoever stands behind is asked, without a body: anything that speaks HTTP says something to it.
-pub fn unsigned_query(scene: &Installation) -> String {
-    query(&"0".repeat(40), &scene.clock.now_s().to_string(), &nonce(), "msgcube")
+/// A query with a wrong signature. Any HTTP server answers something to it.
+pub fn unsigned_query(installation: &Installation) -> String {
+    query(&"0".repeat(40), &installation.clock.now_s().to_string(), &nonce(), "msgcube")
 }

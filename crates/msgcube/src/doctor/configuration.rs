@@ -1,4 +1,4 @@
-//! The configuration: what is allowed and probably not meant, and who can read the secrets.
+//! The configuration: settings that are allowed but probably a mistake, and who can read the secrets.
 
 use std::{
     fs,
@@ -6,14 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Text, text};
 use server::config::{AccountConfig, Oddity};
 use system::data_key::{DataKey, DataKeyError};
 
 use super::{finding::Finding, installation::Installation};
 
-/// Settings that are secrets themselves, where their name does not end in `_file`.
+/// Settings that hold a secret. With `_file` at the end of the name they name a file with the secret.
 const SECRETS: [&str; 8] = [
     "admin_key",
     "secret",
@@ -25,55 +24,59 @@ const SECRETS: [&str; 8] = [
     "encoding_aes_key_previous",
 ];
 
-/// A configuration that cannot be used: the one thing to say.
-pub fn unusable(lang: Lang, why: &str) -> Finding {
-    let remedy = text!("correct it; `msgcube serve` would not start with it").in_lang(lang);
-    Finding::problem("configuration", i18n::translated(lang, why), remedy)
+/// The finding for a configuration that cannot be used.
+pub fn unusable(why: &str) -> Finding {
+    let remedy = text!("correct it; `msgcube serve` would not start with it");
+    Finding::problem("configuration", Text::from_english(why), remedy)
 }
 
-/// What can be said of the whole file. `path` is where it stands.
-pub fn check(scene: &Installation, path: &Path) -> Vec<Finding> {
-    let mut findings = vec![read(scene, path), readable(scene, path), data_key(scene), admin_key(scene)];
-    if scene.config.accounts.is_empty() {
-        let found = text!("no [[account]] in it").in_lang(scene.lang);
+/// Checks the whole file. `path` is its path.
+pub fn check(installation: &Installation, path: &Path) -> Vec<Finding> {
+    let mut findings = vec![
+        read(installation, path),
+        readable(installation, path),
+        data_key(installation),
+        admin_key(installation),
+    ];
+    if installation.config.accounts.is_empty() {
+        let found = text!("no [[account]] in it");
         findings.push(Finding::note("accounts", found));
     }
     findings
 }
 
-fn read(scene: &Installation, path: &Path) -> Finding {
-    let (accounts, listen, path) = (scene.config.accounts.len(), scene.config.listen, path.display());
-    let found = text!("{path}: read; accounts: {accounts}; listens on {listen}", path, accounts, listen)
-        .in_lang(scene.lang);
+fn read(installation: &Installation, path: &Path) -> Finding {
+    let (accounts, listen, path) =
+        (installation.config.accounts.len(), installation.config.listen, path.display());
+    let found = text!("{path}: read; accounts: {accounts}; listens on {listen}", path, accounts, listen);
     Finding::ok("configuration", found)
 }
 
-/// Everyone on the machine could read them. A group may: that is how a service gets at files of root.
-fn readable(scene: &Installation, path: &Path) -> Finding {
+/// Files with secrets that every user of the machine can read. Group access is fine: a service may read files of root
+/// that way.
+fn readable(installation: &Installation, path: &Path) -> Finding {
     let mut files = secret_files(path);
-    files.extend(scene.config.tls.as_ref().map(|tls| tls.key.clone()));
+    files.extend(installation.config.tls.as_ref().map(|tls| tls.key.clone()));
     let total = files.len();
     let open: Vec<String> =
         files.iter().filter(|file| is_open(file)).map(|file| file.display().to_string()).collect();
     if open.is_empty() {
-        let found = text!("files with secrets: {total}, none readable by every user of this machine", total)
-            .in_lang(scene.lang);
+        let found = text!("files with secrets: {total}, none readable by every user of this machine", total);
         return Finding::ok("secret_files", found);
     }
     let names = open.join(" ");
-    let found = text!("every user of this machine can read secrets in {open}", open = open.join(", "))
-        .in_lang(scene.lang);
+    let found = text!("every user of this machine can read secrets in {open}", open = open.join(", "));
     Finding::warning("secret_files", found, format!("chmod o-rwx {names}"))
 }
 
-/// Readable for all, in folders that all may enter.
+/// Whether all users may read the file and enter its folders.
 fn is_open(file: &Path) -> bool {
     let has = |path: &Path, bit| fs::metadata(path).is_ok_and(|about| about.permissions().mode() & bit != 0);
     let file = file.canonicalize().unwrap_or(file.to_owned());
     has(&file, 0o004) && file.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
-/// The files with secrets that a configuration names, and itself if it holds some.
+/// The files with secrets that a configuration names, and the configuration file if it holds secrets.
 fn secret_files(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Vec::new() };
@@ -95,26 +98,26 @@ fn secret_files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// It is only looked at: making one is the server's business.
-fn data_key(scene: &Installation) -> Finding {
-    let path = scene.config.data_key_file.display();
-    match DataKey::load(&scene.config.data_key_file) {
+/// Only reads the data key. The server creates it.
+fn data_key(installation: &Installation) -> Finding {
+    let path = installation.config.data_key_file.display();
+    match DataKey::load(&installation.config.data_key_file) {
         Ok(Some(_)) => {
-            let found = text!("{path}: whole, readable for its owner only, outside data_dir", path)
-                .in_lang(scene.lang);
+            let found = text!("{path}: complete, readable only by its owner, outside data_dir", path);
             Finding::ok("data_key", found)
         }
-        Ok(None) if has_data(&scene.config.data_dir) => {
-            let found =
-                text!("{path} is missing, and there is data that belongs to it", path).in_lang(scene.lang);
-            let remedy = text!("restore it from its backup; msgcube serve does not start without it, and says how to go on with another").in_lang(scene.lang);
+        Ok(None) if has_data(&installation.config.data_dir) => {
+            let found = text!("{path} is missing, and there is data that belongs to it", path);
+            let remedy = text!(
+                "restore it from its backup; msgcube serve does not start without it, and says how to go on with another"
+            );
             Finding::problem("data_key", found, remedy)
         }
         Ok(None) => {
-            let found = text!("{path} is not there yet; the first start makes it", path).in_lang(scene.lang);
+            let found = text!("{path} is not there yet; the first start makes it", path);
             Finding::note("data_key", found)
         }
-        Err(error) => unusable_key(scene.lang, &error),
+        Err(error) => unusable_key(&error),
     }
 }
 
@@ -122,74 +125,66 @@ fn has_data(folder: &Path) -> bool {
     ["pages.redb", "log"].iter().any(|name| folder.join(name).exists())
 }
 
-fn unusable_key(lang: Lang, error: &DataKeyError) -> Finding {
+fn unusable_key(error: &DataKeyError) -> Finding {
     let (found, remedy) = match error {
         DataKeyError::File { path, source } => (
-            format!("{}: {source}", path.display()),
-            text!("run msgcube doctor as the user that serves, or as root").in_lang(lang),
+            text!("{path}: {source}", path = path.display(), source = Text::from_english(source)),
+            text!("run msgcube doctor as the user that serves, or as root"),
         ),
         DataKeyError::Length { path, found } => (
-            text!("{path} has {found} bytes instead of 32", path = path.display(), found).in_lang(lang),
-            text!("restore it from a backup, or remove it: a new one is made, and all tokens end")
-                .in_lang(lang),
+            text!("{path} has {found} bytes instead of 32", path = path.display(), found),
+            text!("restore it from a backup, or remove it: a new one is made, and all tokens become invalid"),
         ),
         DataKeyError::Open { path, mode } => (
             text!(
                 "{path} can be read by others (mode {mode})",
                 path = path.display(),
                 mode = format_args!("{mode:o}")
-            )
-            .in_lang(lang),
-            format!("chmod 600 {}", path.display()),
+            ),
+            Text::plain(format!("chmod 600 {}", path.display())),
         ),
     };
     Finding::problem("data_key", found, remedy)
 }
 
-fn admin_key(scene: &Installation) -> Finding {
-    let lang = scene.lang;
-    if scene.config.admin_key.is_some() {
-        return Finding::ok("admin_key", text!("set").in_lang(lang));
+fn admin_key(installation: &Installation) -> Finding {
+    if installation.config.admin_key.is_some() {
+        return Finding::ok("admin_key", text!("set"));
     }
-    let found = text!("no admin_key: /v1 and /metrics are closed").in_lang(lang);
-    let remedy =
-        text!("set admin_key_file, or MSGCUBE_ADMIN_KEY for this command as for the server").in_lang(lang);
+    let found = text!("no admin_key: /v1 and /metrics are closed");
+    let remedy = text!("set admin_key_file, or MSGCUBE_ADMIN_KEY for this command as for the server");
     Finding::warning("admin_key", found, remedy)
 }
 
-/// What can be said of one account's settings.
-pub fn account(lang: Lang, account: &AccountConfig) -> Vec<Finding> {
+/// Checks one account's settings.
+pub fn account(account: &AccountConfig) -> Vec<Finding> {
     let oddities = account.oddities();
-    let mut findings: Vec<Finding> = oddities.iter().map(|oddity| odd(lang, account, *oddity)).collect();
+    let mut findings: Vec<Finding> = oddities.iter().map(|oddity| oddity_finding(account, *oddity)).collect();
     if !oddities.contains(&Oddity::PlainTaken) {
-        let found = text!("plain callbacks are refused").in_lang(lang);
+        let found = text!("plain callbacks are refused");
         findings.push(Finding::ok("require_encryption", found));
     }
     findings
 }
 
-fn odd(lang: Lang, account: &AccountConfig, oddity: Oddity) -> Finding {
+fn oddity_finding(account: &AccountConfig, oddity: Oddity) -> Finding {
     match oddity {
-        Oddity::AppidForm => Finding::note(
-            "appid_form",
-            text!("WeChat's appids are wx and 16 hexadecimal digits").in_lang(lang),
-        ),
+        Oddity::AppidForm => {
+            Finding::note("appid_form", text!("WeChat's appids are wx and 16 hexadecimal digits"))
+        }
         Oddity::SecretLength => Finding::note(
             "secret_length",
-            text!("the secret has not 32 characters, as WeChat's have; a value of your own is fine")
-                .in_lang(lang),
+            text!("the secret does not have 32 characters like WeChat's; your own value is fine"),
         ),
         Oddity::PlainTaken if account.encoding_aes_key.is_none() => Finding::warning(
             "require_encryption",
-            text!("no encoding_aes_key: plain callbacks only, and nothing proves their content")
-                .in_lang(lang),
-            text!("choose safe mode at WeChat, set encoding_aes_key and require_encryption = true")
-                .in_lang(lang),
+            text!("no encoding_aes_key: plain callbacks only, and nothing proves their content"),
+            text!("choose safe mode at WeChat, set encoding_aes_key and require_encryption = true"),
         ),
         Oddity::PlainTaken => Finding::warning(
             "require_encryption",
-            text!("plain callbacks are taken, too, and nothing proves their content").in_lang(lang),
-            text!("choose safe mode at WeChat and set require_encryption = true").in_lang(lang),
+            text!("plain callbacks are accepted, too, and nothing proves their content"),
+            text!("choose safe mode at WeChat and set require_encryption = true"),
         ),
     }
 }

@@ -1,16 +1,17 @@
-//! What a check found, and what is to be done about it.
+//! The result of a check, and what to do about it.
 
+use i18n::Text;
 use serde::Serialize;
 
-/// How bad it is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// Worth knowing.
     Note,
-    /// It works, and should be otherwise.
+    /// It works, but should be changed.
     Warning,
     /// It does not work.
     Problem,
@@ -18,45 +19,46 @@ pub enum State {
     Skipped,
 }
 
-/// One thing that was looked at.
-#[derive(Clone, Debug, Serialize)]
+/// The result of one check.
+#[derive(Clone, Debug)]
 pub struct Finding {
-    /// Stable, for machines.
+    /// A stable name for programs.
     pub id: &'static str,
-    pub state: State,
-    /// With numbers and units, never a secret.
-    pub found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
+    /// How serious it is.
+    pub severity: Severity,
+    /// What was found, with units. Never a secret.
+    pub found: Text,
+    /// What to do about it.
+    pub remedy: Option<Text>,
 }
 
 impl Finding {
-    pub fn ok(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { id, state: State::Ok, found: found.into(), remedy: None }
+    pub fn ok(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { id, severity: Severity::Ok, found: found.into(), remedy: None }
     }
 
-    pub fn note(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { state: State::Note, ..Finding::ok(id, found) }
+    pub fn note(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { severity: Severity::Note, ..Finding::ok(id, found) }
     }
 
-    pub fn warning(id: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { state: State::Warning, ..Finding::ok(id, found) }.remedied(remedy)
+    pub fn warning(id: &'static str, found: impl Into<Text>, remedy: impl Into<Text>) -> Finding {
+        Finding { severity: Severity::Warning, ..Finding::ok(id, found) }.with_remedy(remedy)
     }
 
-    pub fn problem(id: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { state: State::Problem, ..Finding::ok(id, found) }.remedied(remedy)
+    pub fn problem(id: &'static str, found: impl Into<Text>, remedy: impl Into<Text>) -> Finding {
+        Finding { severity: Severity::Problem, ..Finding::ok(id, found) }.with_remedy(remedy)
     }
 
-    pub fn skipped(id: &'static str, found: impl Into<String>) -> Finding {
-        Finding { state: State::Skipped, ..Finding::ok(id, found) }
+    pub fn skipped(id: &'static str, found: impl Into<Text>) -> Finding {
+        Finding { severity: Severity::Skipped, ..Finding::ok(id, found) }
     }
 
-    pub fn remedied(self, remedy: impl Into<String>) -> Finding {
+    pub fn with_remedy(self, remedy: impl Into<Text>) -> Finding {
         Finding { remedy: Some(remedy.into()), ..self }
     }
 }
 
-/// What was looked at together.
+/// A group of checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
     Configuration,
@@ -70,7 +72,7 @@ pub enum Group {
     Platform(String),
 }
 
-/// A group and what was found in it.
+/// A group of checks with its findings.
 #[derive(Clone, Debug)]
 pub struct Section {
     pub group: Group,

@@ -1,96 +1,103 @@
-//! What is examined: the configuration, where it is served, and how to get there.
+//! The installation to check: its configuration, its addresses, and requests to it.
 
 use axum::http::{Method, Request, Uri, header};
-use i18n::Lang;
 use msgcube_client::http::{Address, Trust};
 use server::config::{AccountConfig, Config};
 use system::clock::Clock;
 
-use crate::probe::{Answer, Fault, Lines};
+use crate::probe::{ProbeError, Prober, TimedAnswer};
 
-/// What is examined.
+/// The installation to check.
 #[derive(Debug)]
 pub struct Installation {
     pub config: Config,
-    pub lang: Lang,
     pub clock: Clock,
-    pub lines: Lines,
-    /// Where the program itself listens; none: that cannot be known.
+    pub prober: Prober,
+    /// Base URL where the server listens. None: not known, because the configuration has port 0.
     pub server: Option<Address>,
-    /// It is this very machine: the configuration says so, or the address.
+    /// Whether the server runs on this machine, by the configuration or by its address.
     pub server_is_here: bool,
-    /// Where WeChat reaches it.
+    /// Base URL where WeChat reaches it (`--url`).
     pub url: Option<Address>,
-    /// Only this account.
+    /// Check only this account or platform (`--appid`).
     pub appid: Option<String>,
-    /// Messages are played, too.
+    /// Whether messages are played, too (not with `--no-post`).
     pub plays_posts: bool,
 }
 
-/// An address of the server, and whom to believe there.
+/// An address of the server, and which certificates to trust there.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Endpoint<'a> {
     pub base: &'a Address,
     pub trust: Trust,
 }
 
 impl Installation {
-    /// The program itself.
-    pub fn server(&self) -> Option<Place<'_>> {
+    /// Where the server itself listens.
+    pub fn server(&self) -> Option<Endpoint<'_>> {
         let trust = if self.server_is_here { Trust::ThisMachine } else { Trust::Authorities };
-        self.server.as_ref().map(|base| Place { base, trust })
+        self.server.as_ref().map(|base| Endpoint { base, trust })
     }
 
-    /// Where callbacks are played: from outside if that was asked for.
-    pub fn callbacks(&self) -> Option<Place<'_>> {
-        let outside = self.url.as_ref().map(|base| Place { base, trust: Trust::Authorities });
+    /// Where callbacks are played: at the public address if it is given.
+    pub fn callbacks(&self) -> Option<Endpoint<'_>> {
+        let outside = self.url.as_ref().map(|base| Endpoint { base, trust: Trust::Authorities });
         outside.or(self.server())
     }
 
-    /// The accounts to be looked at.
+    /// The accounts to check.
     pub fn accounts(&self) -> impl Iterator<Item = &AccountConfig> {
         self.config.accounts.iter().filter(|account| self.wants(&account.appid))
     }
 
-    /// Whether this account is to be looked at.
+    /// Whether to check this account.
     pub fn wants(&self, appid: &str) -> bool {
         self.appid.as_deref().is_none_or(|only| only == appid)
     }
 
-    /// A GET to a path of a server.
-    pub async fn get(&self, place: Place<'_>, path: &str) -> Result<Answer, Fault> {
-        self.lines
+    /// Sends a GET to a path of the server.
+    pub async fn get(&self, endpoint: Endpoint<'_>, path: &str) -> Result<TimedAnswer, ProbeError> {
+        self.prober
             .send(
-                place.trust,
-                Request::get(uri(place.base, path)?).body(String::new()).map_err(|error| broken(&error))?,
+                endpoint.trust,
+                Request::get(uri(endpoint.base, path)?)
+                    .body(String::new())
+                    .map_err(|error| invalid_request(&error))?,
             )
             .await
     }
 
-    /// A GET of the own interface, with the admin key.
-    pub async fn get_own(&self, path: &str) -> Option<Result<Answer, Fault>> {
-        let (place, key) = (self.server()?, self.config.admin_key.as_ref()?);
+    /// Sends a GET to the admin API. None: the address or the admin key is not known.
+    pub async fn get_admin(&self, path: &str) -> Option<Result<TimedAnswer, ProbeError>> {
+        let (endpoint, key) = (self.server()?, self.config.admin_key.as_ref()?);
         let send = async || {
-            let request = Request::get(uri(place.base, path)?);
+            let request = Request::get(uri(endpoint.base, path)?);
             let request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
-            self.lines.send(place.trust, request.body(String::new()).map_err(|error| broken(&error))?).await
+            self.prober
+                .send(endpoint.trust, request.body(String::new()).map_err(|error| invalid_request(&error))?)
+                .await
         };
         Some(send().await)
     }
 
-    /// A POST of a callback.
-    pub async fn post(&self, place: Place<'_>, path: &str, body: String) -> Result<Answer, Fault> {
-        let request = Request::builder().method(Method::POST).uri(uri(place.base, path)?);
+    /// Sends a callback by POST.
+    pub async fn post(
+        &self,
+        endpoint: Endpoint<'_>,
+        path: &str,
+        body: String,
+    ) -> Result<TimedAnswer, ProbeError> {
+        let request = Request::builder().method(Method::POST).uri(uri(endpoint.base, path)?);
         let request = request.header(header::CONTENT_TYPE, "text/xml");
-        self.lines.send(place.trust, request.body(body).map_err(|error| broken(&error))?).await
+        self.prober.send(endpoint.trust, request.body(body).map_err(|error| invalid_request(&error))?).await
     }
 }
 
-fn uri(base: &Address, path: &str) -> Result<Uri, Fault> {
-    base.below(path).map_err(|error| broken(&error))
+fn uri(base: &Address, path: &str) -> Result<Uri, ProbeError> {
+    base.below(path).map_err(|error| invalid_request(&error))
 }
 
-/// Only what no server could take, either.
-pub fn broken(error: &http::Error) -> Fault {
-    Fault::Unconnected(error.to_string())
+/// The error for a request that cannot be built.
+pub fn invalid_request(error: &http::Error) -> ProbeError {
+    ProbeError::Unconnected(error.to_string())
 }

@@ -1,18 +1,18 @@
-//! Whether WeChat gives a token for an account, asked in the mode that takes nobody's. The token itself is dropped.
+//! Whether WeChat gives a token for an account. Asks in normal mode, which invalidates no token. The token is not kept.
 
-use i18n::{Lang, format};
+use i18n::format;
 use i18n::{Text, text};
 use server::{
     config::{AccountConfig, UpstreamConfig},
-    forward::upstream_token::{self, Failure},
+    forward::upstream_token::{self, TokenFailure},
 };
 
-use super::{finding::Finding, installation::Installation};
+use super::finding::Finding;
 
 const ID: &str = "real_token";
 
-/// What WeChat's codes ask for. Source: its page on stable_token and its list of codes.
-static CODES: [(i64, Text); 11] = [
+/// Remedies for WeChat's error codes. Source: its page on stable_token and its list of codes.
+static REMEDIES: [(i64, Text); 11] = [
     (-1, text!("WeChat is busy: try again in a minute")),
     (40001, text!("the AppSecret is wrong: copy it from WeChat's console into upstream_secret (or secret)")),
     (40002, text!("the server there knows no stable_token: check [upstream] base")),
@@ -26,49 +26,47 @@ static CODES: [(i64, Text); 11] = [
         text!("the day's calls are used up: wait until tomorrow, or clear the quota in WeChat's console"),
     ),
     (45011, text!("asked too often: try again in a minute")),
-    (50004, text!("WeChat forbids this account the interface: see the account's notices in the console")),
+    (
+        50004,
+        text!("WeChat has blocked this interface for the account: see the account's notices in the console"),
+    ),
 ];
 
-/// Asks for one account.
-pub async fn check(scene: &Installation, upstream: &UpstreamConfig, account: &AccountConfig) -> Finding {
-    let lang = scene.lang;
+/// Checks one account.
+pub async fn check(upstream: &UpstreamConfig, account: &AccountConfig) -> Finding {
     let asked = upstream.token_url.as_ref().unwrap_or(&upstream.base);
     match upstream_token::probe(upstream, account).await {
         Ok(seconds_left) => {
-            let left = format::span(seconds_left).in_lang(lang);
+            let left = format::span(seconds_left);
             let found =
-                text!("{asked} gives a token ({left} left), asked without forcing a new one", asked, left)
-                    .in_lang(lang);
+                text!("{asked} gives a token ({left} left), asked without forcing a new one", asked, left);
             Finding::ok(ID, found)
         }
-        Err(failure) => refused(lang, &asked.to_string(), &failure),
+        Err(failure) => refused(&asked.to_string(), &failure),
     }
 }
 
-fn refused(lang: Lang, asked: &str, failure: &Failure) -> Finding {
+fn refused(asked: &str, failure: &TokenFailure) -> Finding {
     let Some((code, text)) = failure.code() else {
-        let found = text!("{asked}: {failure}", asked, failure).in_lang(lang);
-        let remedy = text!("check [upstream], and that this machine gets out to it").in_lang(lang);
+        let found = text!("{asked}: {failure}", asked, failure);
+        let remedy = text!("check [upstream], and that this machine can reach it");
         return Finding::problem(ID, found, remedy);
     };
     let said = format::quote(text.as_bytes());
-    let found = text!("{asked} answers {code}: {said}", asked, code, said).in_lang(lang);
-    let known = CODES.iter().find(|(known, ..)| *known == code);
-    let remedy = known.map_or_else(
-        || text!("look the code up in WeChat's list").in_lang(lang),
-        |(_, remedy)| remedy.in_lang(lang),
-    );
+    let found = text!("{asked} answers {code}: {said}", asked, code, said);
+    let known = REMEDIES.iter().find(|(known, ..)| *known == code);
+    let remedy =
+        known.map_or_else(|| text!("look the code up in WeChat's list"), |(_, remedy)| remedy.clone());
     let remedy = match refused_address(&text).filter(|_| code == 40164) {
         Some(address) => {
             text!("enter {address} in the whitelist of IP addresses in WeChat's console", address)
-                .in_lang(lang)
         }
         None => remedy,
     };
     if code == -1 { Finding::warning(ID, found, remedy) } else { Finding::problem(ID, found, remedy) }
 }
 
-/// The address that WeChat saw, out of `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
+/// The address that WeChat saw, from an error such as `invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist`.
 fn refused_address(text: &str) -> Option<std::net::IpAddr> {
     text.split([' ', ',']).find_map(|word| word.parse().ok())
 }

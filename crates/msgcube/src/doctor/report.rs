@@ -1,44 +1,43 @@
-//! What was found, for people and for machines.
+//! The findings as text and as JSON.
 
 use std::fmt::Write as _;
 
-use i18n::text;
-use i18n::{Lang, format};
+use i18n::{Lang, Text, format, text};
 use serde_json::{Value, json};
 
-use super::finding::{Finding, Group, Section, State};
+use super::finding::{Finding, Group, Section, Severity};
 use crate::output::{escaped, painted};
 
-/// Columns for what was found, however narrow the terminal.
-const BESIDE_MIN: usize = 30;
+/// Least width of the column with the findings, however narrow the terminal.
+const TEXT_COLUMNS_MIN: usize = 30;
 
-/// How often each state came.
+/// The number of findings of each severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct FindingCounts {
     pub problems: usize,
     pub warnings: usize,
     pub fine: usize,
     pub skipped: usize,
 }
 
-impl Totals {
-    pub fn of(sections: &[Section]) -> Totals {
-        let mut totals = Totals::default();
+impl FindingCounts {
+    pub fn of(sections: &[Section]) -> FindingCounts {
+        let mut totals = FindingCounts::default();
         for finding in sections.iter().flat_map(|section| &section.findings) {
-            match finding.state {
-                State::Ok | State::Note => totals.fine += 1,
-                State::Warning => totals.warnings += 1,
-                State::Problem => totals.problems += 1,
-                State::Skipped => totals.skipped += 1,
+            match finding.severity {
+                Severity::Ok | Severity::Note => totals.fine += 1,
+                Severity::Warning => totals.warnings += 1,
+                Severity::Problem => totals.problems += 1,
+                Severity::Skipped => totals.skipped += 1,
             }
         }
         totals
     }
 }
 
-/// One JSON object.
+/// The findings as one JSON object, in English.
 pub fn json(sections: &[Section]) -> String {
-    let totals = Totals::of(sections);
+    let totals = FindingCounts::of(sections);
     let findings: Vec<Value> = sections
         .iter()
         .flat_map(|section| section.findings.iter().map(|finding| object(&section.group, finding)))
@@ -47,7 +46,10 @@ pub fn json(sections: &[Section]) -> String {
 }
 
 fn object(group: &Group, finding: &Finding) -> Value {
-    let mut object = json!(finding);
+    let mut object = json!({ "id": finding.id, "state": finding.severity, "found": finding.found.english() });
+    if let Some(remedy) = &finding.remedy {
+        object["remedy"] = json!(remedy.english());
+    }
     match group {
         Group::Account(appid) => object["account"] = json!(appid),
         Group::Platform(appid) => object["component"] = json!(appid),
@@ -56,58 +58,61 @@ fn object(group: &Group, finding: &Finding) -> Value {
     object
 }
 
-/// Groups of lines under one another, remedies below what they are for.
+/// The findings as text, group by group. A remedy stands below its finding.
 pub fn text(sections: &[Section], lang: Lang, colours: bool, columns: Option<usize>) -> String {
     let paint = |code: &str, text: &str| {
         if colours { painted(code, text) } else { escaped(text).into_owned() }
     };
     let width = sections.iter().flat_map(|section| &section.findings).map(|finding| finding.id.len()).max();
     let width = width.unwrap_or(0);
-    let beside = columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(BESIDE_MIN));
+    let beside =
+        columns.map_or(usize::MAX, |columns| columns.saturating_sub(width + 6).max(TEXT_COLUMNS_MIN));
     let next_line = format!("\n{:1$}", "", width + 6);
     let wrapped = |text: &str| format::wrap(&escaped(text), beside).join(&next_line);
     let mut text = String::new();
     for section in sections.iter().filter(|section| !section.findings.is_empty()) {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", paint("1", &title(&section.group, lang)));
+        let _ = writeln!(text, "{}", paint("1", &title(&section.group).in_lang(lang)));
         for finding in &section.findings {
-            let (symbol, colour) = mark(finding.state);
+            let (symbol, colour) = mark(finding.severity);
             let id = paint("2", &format!("{:width$}", finding.id));
-            let _ = writeln!(text, "  {} {id}  {}", paint(colour, symbol), wrapped(&finding.found));
+            let _ =
+                writeln!(text, "  {} {id}  {}", paint(colour, symbol), wrapped(&finding.found.in_lang(lang)));
             if let Some(remedy) = &finding.remedy {
-                let remedy = wrapped(&format!("→ {remedy}")).replacen('→', &paint(colour, "→"), 1);
+                let remedy = format!("→ {}", remedy.in_lang(lang));
+                let remedy = wrapped(&remedy).replacen('→', &paint(colour, "→"), 1);
                 let _ = writeln!(text, "    {:width$}  {remedy}", "");
             }
         }
         text.push('\n');
     }
-    text + &summary(Totals::of(sections), lang, &paint)
+    text + &summary(FindingCounts::of(sections), lang, &paint)
 }
 
-fn mark(state: State) -> (&'static str, &'static str) {
-    match state {
-        State::Ok => ("✓", "32"),
-        State::Note => ("·", "36"),
-        State::Warning => ("!", "33"),
-        State::Problem => ("✗", "31"),
-        State::Skipped => ("-", "2"),
+fn mark(severity: Severity) -> (&'static str, &'static str) {
+    match severity {
+        Severity::Ok => ("✓", "32"),
+        Severity::Note => ("·", "36"),
+        Severity::Warning => ("!", "33"),
+        Severity::Problem => ("✗", "31"),
+        Severity::Skipped => ("-", "2"),
     }
 }
 
-fn title(group: &Group, lang: Lang) -> String {
+fn title(group: &Group) -> Text {
     match group {
-        Group::Configuration => text!("Configuration").in_lang(lang),
-        Group::Clock => text!("Clock").in_lang(lang),
-        Group::Disk => text!("Disk").in_lang(lang),
-        Group::Https => text!("Public address and certificate").in_lang(lang),
-        Group::Server => text!("Server").in_lang(lang),
-        Group::Account(appid) => text!("Account {appid}", appid).in_lang(lang),
-        Group::Platform(appid) => text!("Platform {appid}", appid).in_lang(lang),
+        Group::Configuration => text!("Configuration"),
+        Group::Clock => text!("Clock"),
+        Group::Disk => text!("Disk"),
+        Group::Https => text!("Public address and certificate"),
+        Group::Server => text!("Server"),
+        Group::Account(appid) => text!("Account {appid}", appid),
+        Group::Platform(appid) => text!("Platform {appid}", appid),
     }
 }
 
-fn summary(totals: Totals, lang: Lang, paint: &dyn Fn(&str, &str) -> String) -> String {
-    let Totals { problems, warnings, fine, skipped } = totals;
+fn summary(totals: FindingCounts, lang: Lang, paint: &dyn Fn(&str, &str) -> String) -> String {
+    let FindingCounts { problems, warnings, fine, skipped } = totals;
 
     let problems_text =
         if problems == 1 { text!("1 problem") } else { text!("{problems} problems", problems) };

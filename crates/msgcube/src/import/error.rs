@@ -1,60 +1,60 @@
-//! Why an import broke off, and what to do next.
+//! Errors of an import, with the next step.
 
 use std::{io, path::PathBuf};
 
 use i18n::Lang;
 use i18n::text;
 
-/// Why a request did not go through.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// The server's address or key cannot be used.
     #[error("--server: {0}")]
     Server(String),
-    /// No answer, even after repeating.
+    /// No answer, even after retries.
     #[error("no answer from the server: {0}")]
     Lost(String),
-    /// 503, even after repeating: nothing can be made durable there at the moment.
+    /// Status 503, even after retries: the server cannot make messages durable at the moment.
     #[error(
-        "the server takes no messages at the moment: it cannot make them durable, or reads other imports (HTTP status 503)"
+        "the server accepts no messages at the moment: it cannot make them durable, or is busy with other imports (HTTP status 503)"
     )]
     NotDurable,
-    /// 401
+    /// Status 401.
     #[error("the server refuses the admin key (HTTP status 401)")]
     Key,
-    /// Any other status.
+    /// Any other error status.
     #[error("HTTP status {status}: {text}")]
     Status {
-        /// The status.
+        /// The HTTP status.
         status: u16,
         /// Beginning of the answer.
         text: String,
     },
-    /// Not the promised object.
+    /// The answer is not the expected JSON.
     #[error("malformed answer: {0}")]
     Malformed(String),
 }
 
 impl UploadError {
-    /// Whether trying again may help.
-    pub(super) fn is_passing(&self) -> bool {
+    /// Whether a retry may help.
+    pub(super) fn is_temporary(&self) -> bool {
         matches!(self, UploadError::Lost(_) | UploadError::NotDurable)
     }
 }
 
-/// Why an import broke off. For people use [`ImportError::in_lang`], which adds the next step.
+/// Why an import stopped. For the screen use [`ImportError::in_lang`], which adds the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
-    /// Neither `MSGCUBE_ADMIN_KEY` nor a file with the key.
+    /// No admin key was given.
     #[error("no admin key: give --config, set MSGCUBE_ADMIN_KEY or give --admin-key-file")]
     NoKey,
-    /// Neither --server nor a configuration.
+    /// No server was given.
     #[error("no server: give --config msgcube.toml, or --server such as http://127.0.0.1:8060")]
     NoServer,
-    /// Neither --appid nor a configuration.
+    /// No account was given.
     #[error("no account: give --config msgcube.toml, or --appid and --server")]
     NoAppid,
-    /// The configuration; the text is its own.
+    /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
     /// The file with the admin key cannot be read.
@@ -62,36 +62,36 @@ pub enum ImportError {
     KeyFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Not there.
+    /// The file does not exist.
     #[error("no such file: {}", .0.display())]
     NoFile(PathBuf),
-    /// A folder in place of files.
+    /// The path is a folder, not a file.
     #[error("{} is a folder", .0.display())]
     Folder(PathBuf),
-    /// A file cannot be read (on).
+    /// A file cannot be read.
     #[error("{}, after line {line}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// Lines that the server has by now.
+        /// Number of lines that the server has already.
         line: u64,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A request did not go through.
+    /// A request with lines failed.
     #[error("{}, after line {line}: {source}", path.display())]
     Upload {
         /// The file.
         path: PathBuf,
-        /// Lines that the server has by now.
+        /// Number of lines that the server has already.
         line: u64,
-        /// Why not.
+        /// The cause.
         source: UploadError,
     },
-    /// The address of the server cannot be used, or the claim of coverage did not go through.
+    /// The server's address cannot be used, or the claim of coverage failed.
     #[error(transparent)]
     Server(#[from] UploadError),
     /// The totals cannot be written.
@@ -113,8 +113,7 @@ impl ImportError {
             | ImportError::KeyFile { .. }
             | ImportError::Output(_)
             | ImportError::Json(_) => return self.to_string(),
-            ImportError::NoFile(_) => text!("Name a file that is there, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for \
-                 standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),
+            ImportError::NoFile(_) => text!("Name an existing file, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),
             ImportError::Folder(path) => {
                 let files = path.join("*").display().to_string();
                 return format!(
@@ -126,7 +125,7 @@ impl ImportError {
                 text!("Check the admin key.").in_lang(lang)
             }
             ImportError::Server(UploadError::Server(_)) => text!("Check --server.").in_lang(lang),
-            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => text!("Once that is repaired, run the same command again: it goes on there, and nothing counts twice.").in_lang(lang),
+            ImportError::Read { .. } | ImportError::Upload { .. } | ImportError::Server(_) => text!("Once that is fixed, run the same command again: it continues there, and nothing is counted twice.").in_lang(lang),
         };
         format!("{self}\n{next}")
     }

@@ -1,4 +1,4 @@
-//! Lines of an export in chunks of bounded size, whatever it is packed with. Blocking; runs on its own thread.
+//! Reads an export in chunks of bounded size; gzip and zstd are decompressed. Blocking; runs on its own thread.
 
 use std::{
     fs::File,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use wechat::callback::cutter::{Cutter, Item, line_breaks};
+use wechat::callback::cutter::{CutItem, Cutter, line_breaks};
 
 /// Bytes of lines after which a chunk is sent.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
@@ -21,21 +21,21 @@ const CHUNK_ITEMS: usize = 20_000;
 /// Some lines and documents of a file, ready to be sent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Chunk {
-    /// They, each with a line break behind it; no blank lines.
+    /// The lines and documents, each with a line break at its end. Blank lines are left out.
     pub body: Vec<u8>,
-    /// Where each begins: its line in the body and in the file, both from 1.
+    /// Where each item begins: its line in the body and in the file, both from 1.
     places: Vec<(u64, u64)>,
     body_lines: u64,
-    /// How many lines of the file are behind with this chunk.
+    /// Lines of the file that are done once this chunk is sent.
     pub lines_done: u64,
-    /// What is not sent: the line in the file, and why.
+    /// Items that are not sent: the line in the file, and the reason.
     pub bad: Vec<(u64, &'static str)>,
-    /// Bytes of the file (packed, if it is) read so far.
+    /// Bytes of the file read so far, before decompression.
     pub file_bytes: u64,
 }
 
 impl Chunk {
-    /// The line in the file of this line in the body.
+    /// The line number in the file for a line number in the body.
     pub fn file_line(&self, body_line: u64) -> u64 {
         let behind = self.places.partition_point(|(in_body, _)| *in_body <= body_line);
         self.places.get(behind.saturating_sub(1)).map_or(body_line, |(_, in_file)| *in_file)
@@ -49,23 +49,23 @@ impl Chunk {
     }
 }
 
-/// Reads chunks. `R` is the unpacked text.
-pub struct Lines<R> {
+/// Reads chunks. `R` is the uncompressed text.
+pub struct ChunkReader<R> {
     input: R,
     cutter: Cutter,
     has_ended: bool,
-    /// Lines that an earlier run has sent.
+    /// Number of lines that an earlier run has sent.
     skipped: u64,
     file_bytes: Arc<AtomicU64>,
 }
 
-/// Counts what the unpacking reader takes, for the progress bar.
-struct Counted<R> {
+/// Counts the bytes read from the file, for the progress bar.
+struct CountingReader<R> {
     input: R,
     bytes: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(buffer)?;
         self.bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -73,15 +73,15 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Opens a file, or stdin for `-`.
-pub fn open(path: &Path) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
-    if path.as_os_str() == "-" { unpack(io::stdin()) } else { unpack(File::open(path)?) }
+/// Opens a file, or standard input for `-`.
+pub fn open(path: &Path) -> io::Result<ChunkReader<Box<dyn BufRead + Send>>> {
+    if path.as_os_str() == "-" { decompress(io::stdin()) } else { decompress(File::open(path)?) }
 }
 
-/// Looks at the first bytes, not at the name: gzip, zstd, or plain text.
-pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn BufRead + Send>>> {
+/// Detects gzip, zstd or plain text by the first bytes, not by the name.
+pub fn decompress(input: impl Read + Send + 'static) -> io::Result<ChunkReader<Box<dyn BufRead + Send>>> {
     let bytes = Arc::new(AtomicU64::new(0));
-    let mut counted = Counted { input, bytes: bytes.clone() };
+    let mut counted = CountingReader { input, bytes: bytes.clone() };
     let mut head = Vec::new();
     counted.by_ref().take(4).read_to_end(&mut head)?;
     let text: Box<dyn Read + Send> = match head.as_slice() {
@@ -89,20 +89,20 @@ pub fn unpack(input: impl Read + Send + 'static) -> io::Result<Lines<Box<dyn Buf
         [0x28, 0xb5, 0x2f, 0xfd] => Box::new(zstd::Decoder::new(Cursor::new(head).chain(counted))?),
         _ => Box::new(Cursor::new(head).chain(counted)),
     };
-    Ok(Lines::new(Box::new(BufReader::with_capacity(256 * 1024, text)), bytes))
+    Ok(ChunkReader::new(Box::new(BufReader::with_capacity(256 * 1024, text)), bytes))
 }
 
-impl<R: BufRead> Lines<R> {
+impl<R: BufRead> ChunkReader<R> {
     fn new(input: R, file_bytes: Arc<AtomicU64>) -> Self {
         Self { input, cutter: Cutter::default(), has_ended: false, skipped: 0, file_bytes }
     }
 
-    /// Passes over the first `count` lines.
+    /// Skips the first `count` lines.
     pub fn skip(&mut self, count: u64) {
         self.skipped = count;
     }
 
-    /// The next lines; none at the end.
+    /// The next chunk. None at the end.
     pub fn next_chunk(&mut self) -> io::Result<Option<Chunk>> {
         let mut chunk = Chunk::default();
         let mut is_empty = true;
@@ -114,14 +114,14 @@ impl<R: BufRead> Lines<R> {
                 }
                 is_empty = false;
                 match item {
-                    Item::Whole(item) if item.trim_ascii().is_empty() => {}
-                    Item::Whole(item) => chunk.add(number, item),
-                    Item::Bad(why) => chunk.bad.push((number, why)),
+                    CutItem::Whole(item) if item.trim_ascii().is_empty() => {}
+                    CutItem::Whole(item) => chunk.add(number, item),
+                    CutItem::Bad(why) => chunk.bad.push((number, why)),
                 }
             }
             let is_full =
                 chunk.places.len() + chunk.bad.len() >= CHUNK_ITEMS || chunk.body.len() >= CHUNK_BYTES;
-            if is_full && self.cutter.is_between() || !self.read_on()? {
+            if is_full && self.cutter.is_between() || !self.read_more()? {
                 break;
             }
         }
@@ -130,8 +130,8 @@ impl<R: BufRead> Lines<R> {
         Ok((!is_empty).then_some(chunk))
     }
 
-    /// Gives the cutter more; false once it has everything, and gives no more.
-    fn read_on(&mut self) -> io::Result<bool> {
+    /// Reads more input into the cutter. False at the end of the input.
+    fn read_more(&mut self) -> io::Result<bool> {
         if self.has_ended {
             return Ok(false);
         }
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn chunks(bytes: Vec<u8>) -> Vec<Chunk> {
-        let mut lines = unpack(Cursor::new(bytes)).unwrap();
+        let mut lines = decompress(Cursor::new(bytes)).unwrap();
         std::iter::from_fn(|| lines.next_chunk().unwrap()).collect()
     }
 
@@ -229,7 +229,7 @@ mod tests {
     fn skipping_keeps_the_line_numbers() {
         let text = b"a\n\n<xml>\n</xml>\nd\n";
         let after = |count| {
-            let mut lines = unpack(Cursor::new(text)).unwrap();
+            let mut lines = decompress(Cursor::new(text)).unwrap();
             lines.skip(count);
             lines.next_chunk().unwrap()
         };
@@ -243,6 +243,6 @@ mod tests {
     fn a_cut_off_archive_is_an_error_and_not_an_end() {
         let mut packed = gzip(&b"{\"a\":1}\n".repeat(1000));
         packed.truncate(packed.len() - 5);
-        assert!(unpack(Cursor::new(packed)).unwrap().next_chunk().is_err());
+        assert!(decompress(Cursor::new(packed)).unwrap().next_chunk().is_err());
     }
 }

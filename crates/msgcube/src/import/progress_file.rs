@@ -1,5 +1,5 @@
-//! How far an import came, beside the file it reads: `FILE.msgcube-import`. Losing it costs time, never figures,
-//! because sending a line again counts nothing.
+//! The progress of an import, in `FILE.msgcube-import` beside the imported file. Losing it costs time but changes no
+//! figure: a line that is sent again is not counted again.
 
 use std::{
     ffi::OsString,
@@ -11,35 +11,35 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use super::summary::Totals;
+use super::summary::LineCounts;
 
-/// What is kept. It counts only for the same file at the same server and account.
+/// The saved progress. It is used only for the same file, server and account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// What was imported where.
+    /// The file and where it was sent.
     #[serde(flatten)]
     pub target: Target,
-    /// Lines that the server has made durable or refused.
+    /// Lines that the server has made durable or rejected.
     pub lines_done: u64,
-    /// Figures of these lines.
-    pub totals: Totals,
+    /// Counts of these lines.
+    pub totals: LineCounts,
 }
 
-/// A file as it was, and where it goes.
+/// A file at the time of the import, and where it was sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Target {
     /// Base URL of the server.
     pub server: String,
-    /// The account.
+    /// The account's appid.
     pub appid: String,
-    /// Size of the file, packed if it is.
+    /// Size of the file in bytes, before decompression.
     pub size_bytes: u64,
-    /// Time of its last change, nanoseconds since 1970; as text, since JSON numbers are floats to many.
+    /// Time of the last change in nanoseconds since 1970. A text, because many JSON readers turn numbers into floats.
     pub modified_ns: String,
 }
 
 impl Target {
-    /// The file as it is now.
+    /// The file in its present state.
     pub fn of(path: &Path, server: &str, appid: &str) -> io::Result<Target> {
         let metadata = fs::metadata(path)?;
         let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -52,23 +52,23 @@ impl Target {
     }
 }
 
-/// Where the progress of a file is kept.
-pub fn place(path: &Path) -> PathBuf {
+/// The path of the progress file for an imported file.
+pub fn progress_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path.as_os_str());
     name.push(".msgcube-import");
     name.into()
 }
 
-/// What is kept for this target; none if there is nothing, or it is of another one or unreadable.
+/// Loads the progress. None: there is no file, it is for another target, or it cannot be read.
 pub fn load(path: &Path, target: &Target) -> Option<Progress> {
-    let text = fs::read(place(path)).ok()?;
+    let text = fs::read(progress_path(path)).ok()?;
     let progress: Progress = serde_json::from_slice(&text).ok()?;
     (progress.target == *target).then_some(progress)
 }
 
-/// Replaces what is kept, at once or not at all.
+/// Replaces the progress file atomically.
 pub fn save(path: &Path, progress: &Progress) -> io::Result<()> {
-    let place = place(path);
+    let place = progress_path(path);
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = NamedTempFile::new_in(folder)?;
     serde_json::to_writer(temporary.as_file(), progress)?;
@@ -77,9 +77,9 @@ pub fn save(path: &Path, progress: &Progress) -> io::Result<()> {
     Ok(())
 }
 
-/// Forgets what is kept. Nothing kept is as good.
+/// Removes the progress file, if there is one.
 pub fn remove(path: &Path) {
-    let _ = fs::remove_file(place(path));
+    let _ = fs::remove_file(progress_path(path));
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
         let file = folder.path().join("export.ndjson");
         fs::write(&file, "{}\n").unwrap();
         let target = Target::of(&file, "http://s", "wx1").unwrap();
-        let totals = Totals { accepted: 1, ..Totals::default() };
+        let totals = LineCounts { accepted: 1, ..LineCounts::default() };
         let progress = Progress { target: target.clone(), lines_done: 20_000, totals };
         assert_eq!(load(&file, &target), None);
         save(&file, &progress).unwrap();
@@ -111,7 +111,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("export.ndjson");
         fs::write(&file, "{}\n").unwrap();
-        fs::write(place(&file), "{\"server\":").unwrap();
+        fs::write(progress_path(&file), "{\"server\":").unwrap();
         assert_eq!(load(&file, &Target::of(&file, "http://s", "wx1").unwrap()), None);
     }
 }

@@ -1,25 +1,25 @@
-//! What an import did, for people and for programs.
+//! The result of an import, as text and as JSON.
 
 use i18n::Lang;
 use i18n::{Text, text};
 use serde::{Deserialize, Serialize};
 
-/// Errors kept for the summary; the rest is only counted. As many as one answer of the server holds.
+/// Rejected lines kept for the summary; the rest is only counted. An answer of the server holds as many.
 const ERRORS_MAX: usize = 100;
 
-/// Counts of lines. Blank lines are in none of them.
+/// Counts of lines. Blank lines are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    /// New and durable.
+pub struct LineCounts {
+    /// New messages, now durable.
     pub accepted: u64,
-    /// Known before, also from an earlier try of this import.
+    /// Messages that the server had already, perhaps from an earlier attempt of this import.
     pub duplicate: u64,
-    /// Not messages the server takes.
+    /// Lines that are not valid messages.
     pub rejected: u64,
 }
 
-impl Totals {
-    pub(super) fn add(&mut self, other: Totals) {
+impl LineCounts {
+    pub(super) fn add(&mut self, other: LineCounts) {
         self.accepted += other.accepted;
         self.duplicate += other.duplicate;
         self.rejected += other.rejected;
@@ -28,44 +28,44 @@ impl Totals {
 
 /// A line that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LineError {
+pub struct RejectedLine {
     /// The file as named on the command line.
     pub file: String,
-    /// Number of the line in the (unpacked) file, from 1.
+    /// Line number in the uncompressed file, from 1.
     pub line: u64,
-    /// The server's reason.
+    /// Why it was rejected.
     pub error: String,
 }
 
-/// What an import did. As JSON with `--json`.
+/// The result of an import. `--json` prints it as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportSummary {
-    /// All files together, earlier runs of the same import included.
+    /// Counts of all files, with earlier runs of the same import.
     #[serde(flatten)]
-    pub totals: Totals,
-    /// Requests sent again after a failure; their lines may count as duplicate.
+    pub totals: LineCounts,
+    /// Requests that were retried after a failure. Their lines may count as duplicate.
     pub repeated_requests: u64,
-    /// Whether the coverage asked for was claimed.
+    /// Whether the coverage of `--covers` was claimed.
     pub covers_claimed: bool,
     /// The first 100 rejected lines of this run.
-    pub errors: Vec<LineError>,
+    pub errors: Vec<RejectedLine>,
 }
 
 impl ImportSummary {
-    /// Exit status of the program: 0, or 3 if lines were rejected. (1: broken off; 2: wrong command line.)
+    /// Exit status of the program: 0, or 3 if lines were rejected. (1: stopped; 2: wrong command line.)
     pub fn exit_status(&self) -> u8 {
         if self.totals.rejected > 0 { 3 } else { 0 }
     }
 
-    pub(super) fn push_error(&mut self, error: LineError) {
+    pub(super) fn push_error(&mut self, error: RejectedLine) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(error);
         }
     }
 
-    /// The totals as text.
-    pub fn text(&self, covers_wanted: bool, lang: Lang) -> String {
-        let Totals { accepted, duplicate, rejected } = self.totals;
+    /// The counts as text for the screen.
+    pub fn summary_text(&self, covers_wanted: bool, lang: Lang) -> String {
+        let LineCounts { accepted, duplicate, rejected } = self.totals;
         let mut lines = vec![
             text!(
                 "{accepted} accepted, {duplicate} known before, {rejected} rejected",
@@ -82,7 +82,7 @@ impl ImportSummary {
         };
         note(
             self.repeated_requests > 0,
-            text!("Some requests were sent again; what their first try had stored shows as known before."),
+            text!("Some requests were retried; messages stored by the first attempt show as known before."),
         );
         note(self.covers_claimed, text!("Coverage claimed."));
         note(
@@ -103,20 +103,20 @@ mod tests {
     #[test]
     fn rejected_lines_show_in_the_exit_status_and_keep_coverage_back() {
         let mut summary = ImportSummary::default();
-        summary.totals.add(Totals { accepted: 5, duplicate: 2, rejected: 0 });
-        assert_eq!((summary.exit_status(), summary.text(false, Lang::En).lines().count()), (0, 1));
-        summary.totals.add(Totals { rejected: 1, ..Totals::default() });
+        summary.totals.add(LineCounts { accepted: 5, duplicate: 2, rejected: 0 });
+        assert_eq!((summary.exit_status(), summary.summary_text(false, Lang::En).lines().count()), (0, 1));
+        summary.totals.add(LineCounts { rejected: 1, ..LineCounts::default() });
         assert_eq!(summary.exit_status(), 3);
-        let text = summary.text(true, Lang::En);
+        let text = summary.summary_text(true, Lang::En);
         assert!(text.starts_with("5 accepted, 2 known before, 1 rejected\nCoverage not claimed"), "{text}");
-        assert!(summary.text(false, Lang::Zh).contains("拒绝 1 条"));
+        assert!(summary.summary_text(false, Lang::Zh).contains("拒绝 1 条"));
     }
 
     #[test]
     fn only_the_first_hundred_errors_are_kept() {
         let mut summary = ImportSummary::default();
         for line in 1..=150 {
-            summary.push_error(LineError { file: "f".into(), line, error: "no MsgId".into() });
+            summary.push_error(RejectedLine { file: "f".into(), line, error: "no MsgId".into() });
         }
         assert_eq!((summary.errors.len(), summary.errors[99].line), (100, 100));
     }

@@ -1,30 +1,33 @@
-//! Where an import goes: what the command line says, else what the configuration says.
+//! The server, account and key of an import, from the command line or else from the configuration.
 
 use std::path::{Path, PathBuf};
 
-use msgcube_client::Secret;
+use msgcube_client::SecretString;
 use server::config::Config;
 
 use super::{ImportArgs, ImportError};
 
-/// Read without being named, if it is there.
+/// The configuration that is read by default, if it exists.
 const CONFIG_DEFAULT: &str = "msgcube.toml";
 
-/// Reads a configuration file, or says why not.
-pub type ReadConfig<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
+/// Reads a configuration file. The error is a sentence.
+pub type ImportConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
 
-/// A server, an account, and the key.
+/// Where an import sends to.
 pub(super) struct Destination {
     pub(super) server: String,
-    /// The address is the configuration's.
+    /// The address comes from the configuration.
     pub(super) is_configured: bool,
     pub(super) appid: String,
-    pub(super) admin_key: Secret,
+    pub(super) admin_key: SecretString,
 }
 
 impl Destination {
-    /// The configuration is only read if something is missing, or if it is named.
-    pub(super) fn find(args: &ImportArgs, read_config: ReadConfig<'_>) -> Result<Destination, ImportError> {
+    /// Reads the configuration only if `--config` names it or an argument is missing.
+    pub(super) fn find(
+        args: &ImportArgs,
+        read_config: ImportConfigReader<'_>,
+    ) -> Result<Destination, ImportError> {
         let given_key = given_key(args)?;
         let is_complete = args.server.is_some() && args.appid.is_some() && given_key.is_some();
         let unnamed = || Some(PathBuf::from(CONFIG_DEFAULT)).filter(|path| !is_complete && path.exists());
@@ -48,24 +51,24 @@ impl Destination {
     }
 }
 
-fn given_key(args: &ImportArgs) -> Result<Option<Secret>, ImportError> {
+fn given_key(args: &ImportArgs) -> Result<Option<SecretString>, ImportError> {
     let Some(path) = &args.admin_key_file else { return Ok(args.admin_key.clone()) };
     let text = std::fs::read_to_string(path)
         .map_err(|source| ImportError::KeyFile { path: path.clone(), source })?;
     Ok(Some(text.trim().into()))
 }
 
-/// Whether every file is there, before anything is sent.
+/// Checks that every file exists, before anything is sent.
 pub(super) fn check_files(files: &[PathBuf]) -> Result<(), ImportError> {
     for path in files.iter().filter(|path| path.as_os_str() != "-") {
         match std::fs::metadata(path) {
             Ok(found) if found.is_dir() => return Err(ImportError::Folder(path.clone())),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                // Shows in which folder it was looked for.
+                // The absolute path shows the folder.
                 let shown = std::path::absolute(path).unwrap_or_else(|_| path.clone());
                 return Err(ImportError::NoFile(shown));
             }
-            // Anything else shows when it is read.
+            // Other errors appear when the file is read.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Whole imports against a small server that keeps what it is sent.
+//! Whole imports against a small server that records the requests.
 
 use std::{
     future::IntoFuture as _,
@@ -17,25 +17,25 @@ use serde_json::json;
 use super::*;
 
 #[derive(Parser, Debug)]
-struct CommandLine {
+struct ImportCommandLine {
     #[command(flatten)]
     import: ImportArgs,
 }
 
 #[derive(Default)]
-struct Server {
+struct SmallServer {
     requests: Vec<(Option<String>, String)>,
-    /// Requests that find a server which can make nothing durable, counted down; from this one on.
+    /// From this request on the server answers 503.
     unavailable_from: Option<usize>,
-    /// How many requests from then on.
+    /// How many requests still get 503.
     unavailable: usize,
 }
 
-type Shared = Arc<Mutex<Server>>;
+type SharedServer = Arc<Mutex<SmallServer>>;
 
-/// Takes lines that begin with `{`.
+/// Accepts lines that begin with `{`.
 async fn messages(
-    State(server): State<Shared>,
+    State(server): State<SharedServer>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: String,
@@ -62,7 +62,7 @@ async fn messages(
     (StatusCode::OK, answer.to_string())
 }
 
-async fn serve(server: Server) -> (Shared, String) {
+async fn serve(server: SmallServer) -> (SharedServer, String) {
     let shared = Arc::new(Mutex::new(server));
     let routes = Router::new().route("/v1/accounts/wx1/messages", post(messages)).with_state(shared.clone());
     let routes = routes.layer(axum::extract::DefaultBodyLimit::disable());
@@ -77,7 +77,7 @@ async fn imported(base: &str, file: &Path, more: &str) -> Result<(ImportSummary,
     imported_by(&line, more).await
 }
 
-/// Reads no variable.
+/// Reads a configuration without environment variables.
 fn read_config(path: &Path) -> Result<server::config::Config, String> {
     server::config::Config::read(path, |_| None).map_err(|error| error.to_string())
 }
@@ -91,7 +91,8 @@ async fn imported_by(line: &str, more: &str) -> Result<(ImportSummary, String), 
         .collect();
     let mut out = Vec::new();
     let summary =
-        run(CommandLine::try_parse_from(words).unwrap().import, Lang::En, &read_config, &mut out).await?;
+        run(ImportCommandLine::try_parse_from(words).unwrap().import, Lang::En, &read_config, &mut out)
+            .await?;
     Ok((summary, String::from_utf8(out).unwrap()))
 }
 
@@ -104,20 +105,20 @@ fn export(text: &str) -> (tempfile::TempDir, PathBuf) {
 
 #[tokio::test]
 async fn rejected_lines_have_the_files_line_numbers_and_keep_coverage_back() {
-    let (server, base) = serve(Server::default()).await;
+    let (server, base) = serve(SmallServer::default()).await;
     let (_folder, file) = export(&format!("{}bad\n\n{{}}\nworse", "{}\n".repeat(20_001)));
     let (summary, out) = imported(&base, &file, "--covers 2025-01-01..2025-12-31").await.unwrap();
-    assert_eq!(summary.totals, Totals { accepted: 20_002, duplicate: 0, rejected: 2 });
+    assert_eq!(summary.totals, LineCounts { accepted: 20_002, duplicate: 0, rejected: 2 });
     assert_eq!(summary.errors.iter().map(|error| error.line).collect::<Vec<_>>(), [20_002, 20_005]);
     assert_eq!((summary.exit_status(), summary.covers_claimed), (3, false));
     assert!(out.starts_with("20002 accepted, 0 known before, 2 rejected\nCoverage not claimed"), "{out}");
     assert_eq!(server.lock().unwrap().requests.len(), 2);
-    assert!(!progress_file::place(&file).exists());
+    assert!(!progress_file::progress_path(&file).exists());
 }
 
 #[tokio::test]
 async fn coverage_is_claimed_by_the_very_last_request_alone() {
-    let (server, base) = serve(Server::default()).await;
+    let (server, base) = serve(SmallServer::default()).await;
     let (_folder, file) = export("{}\n{}\n");
     let (summary, out) = imported(&base, &file, "--covers 2025-01-01..2025-12-31 --json").await.unwrap();
     assert!(summary.covers_claimed);
@@ -130,7 +131,7 @@ async fn coverage_is_claimed_by_the_very_last_request_alone() {
 
 #[tokio::test]
 async fn an_import_that_broke_off_goes_on_behind_the_last_durable_chunk() {
-    let down = Server { unavailable_from: Some(1), unavailable: 1, ..Server::default() };
+    let down = SmallServer { unavailable_from: Some(1), unavailable: 1, ..SmallServer::default() };
     let (server, base) = serve(down).await;
     let (_folder, file) = export(&"{}\n".repeat(50_000));
     let error = imported(&base, &file, "--retry-for-s 0").await.unwrap_err();
@@ -138,24 +139,24 @@ async fn an_import_that_broke_off_goes_on_behind_the_last_durable_chunk() {
         matches!(&error, ImportError::Upload { line: 20_000, source: UploadError::NotDurable, .. }),
         "{error}"
     );
-    assert!(error.in_lang(Lang::En).ends_with("it goes on there, and nothing counts twice."));
-    assert!(progress_file::place(&file).exists());
+    assert!(error.in_lang(Lang::En).ends_with("it continues there, and nothing is counted twice."));
+    assert!(progress_file::progress_path(&file).exists());
 
     let (summary, _) = imported(&base, &file, "").await.unwrap();
     assert_eq!(summary.totals.accepted, 50_000);
     let lines: usize = server.lock().unwrap().requests.iter().map(|(_, body)| body.lines().count()).sum();
     assert_eq!(lines, 50_000, "no line was sent twice");
-    assert!(!progress_file::place(&file).exists());
+    assert!(!progress_file::progress_path(&file).exists());
 }
 
 #[tokio::test]
 async fn a_request_that_finds_no_durability_is_repeated() {
-    let down = Server { unavailable_from: Some(0), unavailable: 2, ..Server::default() };
+    let down = SmallServer { unavailable_from: Some(0), unavailable: 2, ..SmallServer::default() };
     let (server, base) = serve(down).await;
-    let patience = Patience { first_pause: Duration::ZERO, total: Duration::from_secs(60) };
+    let retry_policy = RetryPolicy { first_pause: Duration::ZERO, total: Duration::from_secs(60) };
     let (appid, admin_key) = ("wx1".to_owned(), "the key".into());
     let to = Destination { server: base, is_configured: false, appid, admin_key };
-    let upload = Upload::new(&to, patience).unwrap();
+    let upload = Upload::new(&to, retry_policy).unwrap();
     let answer = upload.send("{}\n".into()).await.unwrap();
     assert_eq!((answer.totals.accepted, answer.repeats), (1, 2));
     assert_eq!(server.lock().unwrap().requests.len(), 1);
@@ -163,7 +164,7 @@ async fn a_request_that_finds_no_durability_is_repeated() {
 
 #[tokio::test]
 async fn a_wrong_key_and_a_wrong_address_say_what_to_check() {
-    let (_server, base) = serve(Server::default()).await;
+    let (_server, base) = serve(SmallServer::default()).await;
     let (_folder, file) = export("{}\n");
     let key = imported(&base, &file, "--admin-key wrong").await.unwrap_err();
     assert!(key.in_lang(Lang::En).ends_with("Check the admin key."), "{key}");
@@ -174,7 +175,7 @@ async fn a_wrong_key_and_a_wrong_address_say_what_to_check() {
 
 #[tokio::test]
 async fn a_file_that_is_not_there_is_named_with_an_example_before_anything_is_sent() {
-    let (server, base) = serve(Server::default()).await;
+    let (server, base) = serve(SmallServer::default()).await;
     let (folder, file) = export("{}\n");
     let two = format!("import {} /nonexistent/file --server {base} --appid wx1", file.display());
     let nothing = imported_by(&two, "").await.unwrap_err();
@@ -191,7 +192,7 @@ async fn a_file_that_is_not_there_is_named_with_an_example_before_anything_is_se
 
 #[tokio::test]
 async fn a_configuration_names_the_server_the_key_and_the_account() {
-    let (server, base) = serve(Server::default()).await;
+    let (server, base) = serve(SmallServer::default()).await;
     let (folder, file) = export("{}\n");
     let config = folder.path().join("msgcube.toml");
     let listen = base.trim_start_matches("http://");
@@ -214,7 +215,7 @@ async fn a_configuration_names_the_server_the_key_and_the_account() {
 
 #[tokio::test]
 async fn the_key_may_stand_in_a_file() {
-    let (_server, base) = serve(Server::default()).await;
+    let (_server, base) = serve(SmallServer::default()).await;
     let (folder, file) = export("{}\n");
     let key_file = folder.path().join("key");
     std::fs::write(&key_file, "the key\n").unwrap();

@@ -1,4 +1,4 @@
-//! Bytes out, answers in: HTTP/1.1 over one connection, whatever is at its other end.
+//! Sends raw HTTP/1.1 requests over one connection and reads the answers. Nothing is assumed about the other end.
 
 use std::{io::Read as _, time::Duration};
 
@@ -6,56 +6,56 @@ use flate2::read::{GzDecoder, ZlibDecoder};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::Stream;
+use super::ByteStream;
 
 const HEAD_BYTES_MAX: u64 = 64 << 10;
 const HEADERS_MAX: usize = 128;
 const BODY_BYTES_MAX: usize = 8 << 20;
-/// Of a line that says how long a chunk is.
+/// Limit of a line with the length of a chunk.
 const LINE_BYTES_MAX: u64 = 1 << 10;
 
-/// What comes back.
+/// An HTTP answer as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct RawAnswer {
     pub status: u16,
-    /// Names in lower case.
+    /// Names are in lower case.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-/// Why nothing did.
+/// Why no answer was received.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoAnswer {
-    /// Nobody took the connection.
+    /// No connection was made.
     Unreached,
-    /// It was closed before a byte came.
+    /// The connection was closed before the first byte.
     Closed,
-    /// It was closed in the middle.
+    /// The connection was closed in the middle of the answer.
     BrokenOff,
-    /// What came is no HTTP/1.1.
+    /// The answer is not HTTP/1.1.
     NotHttp,
-    /// Over 8 MiB, or a head over 64 KiB.
+    /// The body is over 8 MiB, or the head over 64 KiB.
     TooLarge,
-    /// Not within the time allowed.
+    /// No answer within the time limit.
     Late,
 }
 
-/// What became of one request.
-pub type Outcome = Result<Answer, NoAnswer>;
+/// The result of one request.
+pub type ExchangeResult = Result<RawAnswer, NoAnswer>;
 
-impl Answer {
+impl RawAnswer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// Sends requests over one connection, each when the one before is answered; the time is for each.
+/// Sends requests over one connection, each after the answer to the one before. `time_max` is for each.
 pub async fn exchange(
-    stream: Box<dyn Stream>,
+    stream: Box<dyn ByteStream>,
     requests: impl IntoIterator<Item = Vec<u8>>,
     time_max: Duration,
-) -> Vec<Outcome> {
+) -> Vec<ExchangeResult> {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut reader = BufReader::new(reader);
     let mut answers = Vec::new();
@@ -78,16 +78,16 @@ pub async fn exchange(
     answers
 }
 
-async fn read_answer(reader: &mut (impl AsyncBufRead + Unpin), is_head: bool) -> Outcome {
+async fn read_answer(reader: &mut (impl AsyncBufRead + Unpin), is_head: bool) -> ExchangeResult {
     let mut answer = loop {
         let answer = parse_head(&read_head(reader).await?)?;
-        // Only the last head is the answer's.
+        // Heads with a 1xx status come before the head of the answer.
         if !(100..200).contains(&answer.status) {
             break answer;
         }
     };
     if !is_head && ![204, 304].contains(&answer.status) {
-        answer.body = unpacked(&answer, read_body(reader, &answer).await?)?;
+        answer.body = decompress(&answer, read_body(reader, &answer).await?)?;
     }
     Ok(answer)
 }
@@ -97,7 +97,7 @@ async fn read_head(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, 
     let mut reader = reader.take(HEAD_BYTES_MAX);
     loop {
         let start = head.len();
-        // An error is an end, too: a reset.
+        // An error, such as a reset, ends the answer, too.
         let is_over = reader.read_until(b'\n', &mut head).await.unwrap_or(0) == 0;
         match &head[start..] {
             b"\r\n" | b"\n" if start > 0 => return Ok(head),
@@ -110,7 +110,7 @@ async fn read_head(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>, 
     }
 }
 
-fn parse_head(head: &[u8]) -> Outcome {
+fn parse_head(head: &[u8]) -> ExchangeResult {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     match (response.parse(head), response.code) {
@@ -120,24 +120,24 @@ fn parse_head(head: &[u8]) -> Outcome {
                 (header.name.to_ascii_lowercase(), value)
             };
             let headers = response.headers.iter().map(header).collect();
-            Ok(Answer { status, headers, body: Vec::new() })
+            Ok(RawAnswer { status, headers, body: Vec::new() })
         }
         (Err(httparse::Error::TooManyHeaders), _) => Err(NoAnswer::TooLarge),
         _ => Err(NoAnswer::NotHttp),
     }
 }
 
-async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), head: &Answer) -> Result<Vec<u8>, NoAnswer> {
+async fn read_body(reader: &mut (impl AsyncBufRead + Unpin), head: &RawAnswer) -> Result<Vec<u8>, NoAnswer> {
     if head.header("transfer-encoding").is_some() {
         return read_chunks(reader).await;
     }
     let mut body = Vec::new();
     if let Some(length) = head.header("content-length") {
         let length = length.parse().map_err(|_| NoAnswer::NotHttp)?;
-        read_more(reader, length, &mut body).await?;
+        read_exactly(reader, length, &mut body).await?;
         return Ok(body);
     }
-    // Some end TLS without saying so.
+    // Some servers close without ending TLS.
     let _ = reader.take(BODY_BYTES_MAX as u64 + 1).read_to_end(&mut body).await;
     if body.len() > BODY_BYTES_MAX { Err(NoAnswer::TooLarge) } else { Ok(body) }
 }
@@ -152,12 +152,12 @@ async fn read_chunks(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Vec<u8>
             while !read_line(reader).await?.is_empty() {}
             return Ok(body);
         }
-        read_more(reader, length, &mut body).await?;
+        read_exactly(reader, length, &mut body).await?;
         read_line(reader).await?;
     }
 }
 
-async fn read_more(
+async fn read_exactly(
     reader: &mut (impl AsyncBufRead + Unpin),
     length: usize,
     body: &mut Vec<u8>,
@@ -171,7 +171,7 @@ async fn read_more(
     Ok(())
 }
 
-/// Without its end.
+/// Reads a line, without its line break.
 async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<String, NoAnswer> {
     let mut line = Vec::new();
     let read = reader.take(LINE_BYTES_MAX).read_until(b'\n', &mut line).await;
@@ -181,8 +181,8 @@ async fn read_line(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<String, N
     }
 }
 
-/// A question asked as wechatpy asks it may be answered in packed form.
-fn unpacked(head: &Answer, body: Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
+/// Decompresses the body. Requests as wechatpy sends them allow compressed answers.
+fn decompress(head: &RawAnswer, body: Vec<u8>) -> Result<Vec<u8>, NoAnswer> {
     let limit = BODY_BYTES_MAX as u64 + 1;
     let mut bytes = Vec::new();
     let read = match head.header("content-encoding") {
@@ -205,8 +205,8 @@ mod tests {
 
     use super::*;
 
-    /// What a server that says this, and then closes, is taken for.
-    async fn read(said: &[u8]) -> Outcome {
+    /// The result of a server that sends these bytes and closes.
+    async fn read(said: &[u8]) -> ExchangeResult {
         let (near, far) = tokio::io::duplex(64 << 10);
         let said = said.to_vec();
         tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Which account a query asks for, and with what: a configuration, a fixed token, or appid and secret.
+//! The credentials of a query: from a configuration, a fixed token, or appid and secret.
 
 use std::{
     io,
@@ -8,23 +8,23 @@ use std::{
 use clap::Args;
 use i18n::Lang;
 use i18n::text;
-use msgcube_client::{Client, ClientBuilder, Secret};
+use msgcube_client::{Client, ClientBuilder, SecretString};
 
-/// An account as the configuration names it.
+/// An account from the configuration.
 #[derive(Clone, Debug)]
 pub struct ConfiguredAccount {
     /// Its appid.
     pub appid: String,
     /// Its secret.
-    pub secret: Secret,
-    /// Where msgcube listens according to the same configuration, if it can be reached there.
+    pub secret: SecretString,
+    /// The base URL of msgcube according to the same configuration, if it is known.
     pub base: Option<String>,
 }
 
-/// Reads an account from a configuration file: the one with this appid, or the only one. The error is a sentence.
+/// Reads an account from a configuration file: the one with this appid, or the only account. The error is a sentence.
 pub type ReadAccount<'a> = &'a dyn Fn(&Path, Option<&str>) -> Result<ConfiguredAccount, String>;
 
-/// Credentials on the command line. Taken in this order: --config, --secret-file, --token, --secret.
+/// Arguments with credentials. The first of these that is given is used: --config, --secret-file, --token, --secret.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
     /// The account's appid
@@ -35,31 +35,31 @@ pub struct CredentialArgs {
     pub secret_file: Option<PathBuf>,
     /// The account's secret. Other users of this machine see it in `ps`: prefer MSGCUBE_SECRET or --secret-file
     #[arg(long, env = "MSGCUBE_SECRET", hide_env_values = true, value_name = "SECRET")]
-    pub secret: Option<Secret>,
+    pub secret: Option<SecretString>,
     /// An access token, used as it is. Shows up in `ps`: prefer MSGCUBE_ACCESS_TOKEN
     #[arg(long, env = "MSGCUBE_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
-    pub token: Option<Secret>,
+    pub token: Option<SecretString>,
     /// Take appid and secret from msgcube's configuration; --appid chooses among several accounts
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
 
-/// With what an account is asked for.
+/// The credentials of an account.
 #[derive(Clone, Debug)]
 pub enum Credentials {
-    /// Tokens are fetched with these.
-    Account { appid: String, secret: Secret },
-    /// A token, used as it is.
-    Token(Secret),
+    /// Appid and secret, with which a token is fetched.
+    Account { appid: String, secret: SecretString },
+    /// A fixed access token.
+    Token(SecretString),
 }
 
-/// Why there are none. For people use [`CredentialError::in_lang`], which adds the next step.
+/// Why there are no credentials. For the screen use [`CredentialError::in_lang`], which adds the next step.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// Neither a configuration nor a token nor appid and secret.
+    /// None were given.
     #[error("no credentials: give --config, or --appid with MSGCUBE_SECRET or --secret-file, or a token")]
     None,
-    /// The configuration cannot be used; the caller's sentence.
+    /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
     /// The file with the secret cannot be read.
@@ -67,7 +67,7 @@ pub enum CredentialError {
     SecretFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
@@ -84,7 +84,7 @@ impl CredentialError {
 }
 
 impl Credentials {
-    /// What the command line gives, and the base URL that the configuration knows.
+    /// The credentials from the command line or the configuration, and the base URL of the configuration.
     pub fn find(
         args: &CredentialArgs,
         read_account: ReadAccount<'_>,
@@ -96,7 +96,7 @@ impl Credentials {
         }
         let account = |secret| Ok(Credentials::Account { appid: appid(args)?, secret });
         let credentials = match (&args.secret_file, &args.token, &args.secret) {
-            (Some(path), _, _) => account(secret_of(path)?),
+            (Some(path), _, _) => account(read_secret(path)?),
             (None, Some(token), _) => Ok(Credentials::Token(token.clone())),
             (None, None, Some(secret)) => account(secret.clone()),
             (None, None, None) => Err(CredentialError::None),
@@ -104,7 +104,7 @@ impl Credentials {
         Ok((credentials?, None))
     }
 
-    /// A client's beginning.
+    /// A builder for a client with these credentials.
     pub fn client(self) -> ClientBuilder {
         match self {
             Credentials::Account { appid, secret } => Client::builder(appid, secret),
@@ -117,7 +117,7 @@ fn appid(args: &CredentialArgs) -> Result<String, CredentialError> {
     args.appid.clone().ok_or(CredentialError::None)
 }
 
-fn secret_of(path: &Path) -> Result<Secret, CredentialError> {
+fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| CredentialError::SecretFile { path: path.to_owned(), source })?;
     Ok(text.trim().into())

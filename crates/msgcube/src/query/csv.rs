@@ -1,12 +1,12 @@
-//! Rows as CSV (RFC 4180): a header, lines ended by CR LF.
+//! Rows as CSV (RFC 4180): a header, and lines that end with CR LF.
 
 use csv::{Terminator, WriterBuilder};
 use datacube::{Figures, Granularity, Interface, Row};
 
-/// Reads one column of a row.
+/// The name of a column, and a function that reads it from a row.
 type Column = (&'static str, fn(&Row) -> String);
 
-/// The documented fields of the interface's rows, in their order; the undocumented `user_source` is left out.
+/// The documented fields of the interface's rows in their order, without the undocumented `user_source`.
 pub fn csv(rows: &[Row], interface: &Interface) -> String {
     let columns = columns(interface);
     let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(Vec::new());
@@ -21,20 +21,20 @@ pub fn csv(rows: &[Row], interface: &Interface) -> String {
 fn columns(interface: &Interface) -> Vec<Column> {
     let mut columns: Vec<Column> = vec![("ref_date", |row| row.ref_date.to_string())];
     if interface.granularity == Granularity::Hour {
-        columns.push(("ref_hour", |row| text(row.ref_hour)));
+        columns.push(("ref_hour", |row| number_text(row.ref_hour)));
     }
     match interface.figures {
-        Figures::Totals => columns.push(("msg_type", |row| text(row.msg_type))),
-        Figures::Distribution => columns.push(("count_interval", |row| text(row.count_interval))),
+        Figures::Totals => columns.push(("msg_type", |row| number_text(row.msg_type))),
+        Figures::Distribution => columns.push(("count_interval", |row| number_text(row.count_interval))),
     }
     columns.push(("msg_user", |row| row.msg_user.to_string()));
     if interface.figures == Figures::Totals {
-        columns.push(("msg_count", |row| text(row.msg_count)));
+        columns.push(("msg_count", |row| number_text(row.msg_count)));
     }
     columns
 }
 
-fn text(number: Option<impl ToString>) -> String {
+fn number_text(number: Option<impl ToString>) -> String {
     number.map_or_else(String::new, |number| number.to_string())
 }
 

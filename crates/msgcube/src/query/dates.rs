@@ -1,35 +1,35 @@
-//! Dates as people type them: a year, a month or a day, standing for its first or its last day.
+//! Dates as users type them: a year, a month or a day. It stands for its first or its last day.
 
 use datacube::{Day, DayError};
 
-/// Why a text is no date.
+/// Why a text is not a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DateTextError {
-    /// Neither YYYY nor YYYY-MM nor YYYY-MM-DD.
+    /// Not YYYY, YYYY-MM or YYYY-MM-DD.
     #[error("write YYYY, YYYY-MM or YYYY-MM-DD, such as 2026, 2026-10 or 2026-10-31")]
     Form,
-    /// 00, or over 12.
+    /// The month is not 01 to 12.
     #[error("there is no such month: write 01 to 12, such as 2026-10")]
     Month,
-    /// The calendar has no such day; the last one of that month.
+    /// The month has no such day. The value is its last day.
     #[error("there is no such day: that month ends on {0}")]
     Day(Day),
 }
 
 /// First day of the year, month or day that `text` names.
 pub fn first_day(text: &str) -> Result<Day, DateTextError> {
-    padded(text, ["-01-01", "-01"])
+    complete_date(text, ["-01-01", "-01"])
 }
 
 /// Last day of the year, month or day that `text` names.
 pub fn last_day(text: &str) -> Result<Day, DateTextError> {
     match text.len() {
         7 => Ok(first_day(text)?.first_of_next_month().plus_days(-1)),
-        _ => padded(text, ["-12-31", ""]),
+        _ => complete_date(text, ["-12-31", ""]),
     }
 }
 
-fn padded(text: &str, [after_year, after_month]: [&str; 2]) -> Result<Day, DateTextError> {
+fn complete_date(text: &str, [after_year, after_month]: [&str; 2]) -> Result<Day, DateTextError> {
     let rest = match text.len() {
         4 => after_year,
         7 => after_month,
@@ -42,7 +42,7 @@ fn padded(text: &str, [after_year, after_month]: [&str; 2]) -> Result<Day, DateT
     })
 }
 
-/// Of the form of a date, but not in the calendar.
+/// The error for a text that looks like a date but is not in the calendar.
 fn no_such_day(text: &str) -> DateTextError {
     let month = text.get(..7).and_then(|month| format!("{month}-01").parse::<Day>().ok());
     match month {
@@ -51,18 +51,18 @@ fn no_such_day(text: &str) -> DateTextError {
     }
 }
 
-/// The range to ask for, and whether its end had to be brought forward.
+/// The range to ask for, and whether its end was moved to an earlier day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedRange {
     /// First day.
     pub begin: Day,
-    /// Last day, never after the last one that can be asked for.
+    /// Last day, at most the last day that has figures.
     pub end: Day,
-    /// `end` is earlier than what was typed.
+    /// `end` is earlier than the day that was typed.
     pub clipped: bool,
 }
 
-/// Clips the range to `last`; none if nothing of it is left, or if it ends before it begins.
+/// Limits the range to `last`. None: nothing is left, or the range ends before it begins.
 pub fn asked_range(from: Day, to: Option<Day>, last: Day) -> Option<AskedRange> {
     let end = to.unwrap_or(last).min(last);
     (from <= end).then_some(AskedRange { begin: from, end, clipped: to.is_some_and(|to| to > last) })

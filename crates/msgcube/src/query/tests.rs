@@ -6,14 +6,14 @@ use clap::Parser;
 use super::*;
 
 #[derive(Parser, Debug)]
-struct CommandLine {
+struct QueryCommandLine {
     #[command(flatten)]
     query: QueryArgs,
 }
 
 fn parsed(line: &str) -> Result<QueryArgs, clap::Error> {
     let words = std::iter::once("query").chain(line.split_whitespace());
-    CommandLine::try_parse_from(words).map(|line| line.query)
+    QueryCommandLine::try_parse_from(words).map(|line| line.query)
 }
 
 fn day(text: &str) -> Day {

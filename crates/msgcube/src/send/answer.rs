@@ -1,5 +1,5 @@
-//! What came back, and what it means: the next step is named for everything but success. That a message is counted is only
-//! said where the account's figures show it.
+//! The result of a callback and what it means. Every result but success names the next step. A message is called counted
+//! only if the account's figures show it.
 
 use axum::http::Response;
 use bytes::Bytes;
@@ -8,71 +8,71 @@ use i18n::{Text, text};
 use msgcube_client::http::HttpError;
 use wechat::callback;
 
-use super::figures::Counting;
+use super::figures::CountCheck;
 
-/// An answer with what the account's figures say of it.
-pub(super) struct Told {
-    pub(super) answer: Answer,
-    pub(super) counting: Counting,
-    /// The same message may have been counted before.
+/// The result of sending, with what the account's figures show.
+pub(super) struct SendReport {
+    pub(super) answer: SendResult,
+    pub(super) counting: CountCheck,
+    /// The message may be a repeat of one that was counted before.
     pub(super) may_be_repeat: bool,
 }
 
-/// What became of a callback.
+/// The result of sending a callback.
 #[derive(Debug)]
-pub(super) struct Answer {
-    outcome: Outcome,
+pub(super) struct SendResult {
+    outcome: SendOutcome,
     took_ms: u64,
 }
 
 #[derive(Debug)]
-enum Outcome {
+enum SendOutcome {
     Answered {
         status: u16,
         body: String,
     },
     /// No connection was made.
     Unreachable(String),
-    /// Connected, and closed or left without an answer.
+    /// Connected, but no answer came.
     Silence(String),
 }
 
-impl Answer {
-    pub(super) fn of(sent: Result<Response<Bytes>, HttpError>, took_ms: u64) -> Answer {
+impl SendResult {
+    pub(super) fn of(sent: Result<Response<Bytes>, HttpError>, took_ms: u64) -> SendResult {
         let outcome = match sent {
-            Ok(response) => Outcome::Answered {
+            Ok(response) => SendOutcome::Answered {
                 status: response.status().as_u16(),
                 body: String::from_utf8_lossy(response.body()).into_owned(),
             },
-            Err(error) if error.is_connect() => Outcome::Unreachable(error.root()),
-            Err(error) => Outcome::Silence(error.root()),
+            Err(error) if error.is_connect() => SendOutcome::Unreachable(error.root()),
+            Err(error) => SendOutcome::Silence(error.root()),
         };
-        Answer { outcome, took_ms }
+        SendResult { outcome, took_ms }
     }
 
     pub(super) fn is_accepted(&self) -> bool {
-        matches!(self.outcome, Outcome::Answered { status: 200..=299, .. })
+        matches!(self.outcome, SendOutcome::Answered { status: 200..=299, .. })
     }
 
     fn meaning(&self) -> &'static Text {
         match &self.outcome {
-            Outcome::Answered { status: 200..=299, body } if body == "success" => &SUCCESS,
-            Outcome::Answered { status: 200..=299, .. } => &REPLY,
-            Outcome::Answered { status: 401, body } if callback::is_refused_as_plain(body.as_bytes()) => {
+            SendOutcome::Answered { status: 200..=299, body } if body == "success" => &SUCCESS,
+            SendOutcome::Answered { status: 200..=299, .. } => &REPLY,
+            SendOutcome::Answered { status: 401, body } if callback::is_refused_as_plain(body.as_bytes()) => {
                 &REFUSED
             }
-            Outcome::Answered { status: 401, .. } => &WRONG_SIGNATURE,
-            Outcome::Answered { status: 404, .. } => &NOT_FOUND,
-            Outcome::Answered { status: 400..=499, .. } => &REFUSED,
-            Outcome::Answered { .. } => &BROKEN,
-            Outcome::Unreachable(_) => &UNREACHABLE,
-            Outcome::Silence(_) => &SILENCE,
+            SendOutcome::Answered { status: 401, .. } => &WRONG_SIGNATURE,
+            SendOutcome::Answered { status: 404, .. } => &NOT_FOUND,
+            SendOutcome::Answered { status: 400..=499, .. } => &REFUSED,
+            SendOutcome::Answered { .. } => &BROKEN,
+            SendOutcome::Unreachable(_) => &UNREACHABLE,
+            SendOutcome::Silence(_) => &SILENCE,
         }
     }
 }
 
-impl Told {
-    /// Accepted, and not known to be missing in the figures.
+impl SendReport {
+    /// The callback was accepted, and is not known to be missing in the figures.
     pub(super) fn is_well(&self) -> bool {
         let is_missing = self.counting.is_counted() == Some(false) && !self.may_be_repeat;
         self.answer.is_accepted() && !is_missing
@@ -80,8 +80,8 @@ impl Told {
 
     pub(super) fn json(&self, url: &str) -> String {
         let (status, body, error) = match &self.answer.outcome {
-            Outcome::Answered { status, body } => (Some(*status), Some(body), None),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => (None, None, Some(error)),
+            SendOutcome::Answered { status, body } => (Some(*status), Some(body), None),
+            SendOutcome::Unreachable(error) | SendOutcome::Silence(error) => (None, None, Some(error)),
         };
         serde_json::json!({
             "url": url, "accepted": self.answer.is_accepted(), "counted": self.counting.is_counted(), "status": status,
@@ -91,25 +91,25 @@ impl Told {
     }
 
     pub(super) fn text(&self, lang: Lang, url: &str) -> String {
-        let Answer { outcome, took_ms } = &self.answer;
+        let SendResult { outcome, took_ms } = &self.answer;
         let what = match outcome {
-            Outcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
-            Outcome::Unreachable(error) | Outcome::Silence(error) => i18n::translated(lang, error),
+            SendOutcome::Answered { status, body } => format!("{status} {}", body.trim_end()),
+            SendOutcome::Unreachable(error) | SendOutcome::Silence(error) => i18n::translated(lang, error),
         };
         let meaning = self.answer.meaning().in_lang(lang);
-        let counted = if self.answer.is_accepted() { self.counted(lang) } else { String::new() };
+        let counted = if self.answer.is_accepted() { self.counted_text(lang) } else { String::new() };
         format!("POST {url}\n{what} ({took_ms} ms)\n{meaning}{counted}")
     }
 
-    /// What the figures say of a message that was accepted.
-    fn counted(&self, lang: Lang) -> String {
+    /// What the figures say about an accepted message.
+    fn counted_text(&self, lang: Lang) -> String {
         let (figures, before, after) = match &self.counting {
-            Counting::Unasked | Counting::Before { .. } => return format!("\n{}", UNASKED.in_lang(lang)),
-            Counting::Unknown(error) => {
+            CountCheck::Unasked | CountCheck::Before { .. } => return format!("\n{}", UNASKED.in_lang(lang)),
+            CountCheck::Unknown(error) => {
                 let why = error.in_lang(lang);
                 return text!("\nWhether it is counted could not be asked: {why}", why).in_lang(lang);
             }
-            Counting::Seen { figures, before, after } => (figures, before, after),
+            CountCheck::Seen { figures, before, after } => (figures, before, after),
         };
         let (kind, day, server) = (figures.kind(), figures.day(), figures.server());
         let seen = text!(
@@ -135,14 +135,11 @@ static SUCCESS: Text = text!("Answered success, as msgcube does only if address,
 static REPLY: Text =
     text!("Accepted; the reply is that of the account's relay target, or of another server at this address.");
 static UNASKED: Text = text!(
-    "This does not prove that it is counted: a repeat, a CreateTime that cannot be right, and a refused message that a \
-         relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the \
-         account's figures are compared; to a server that is neither the configuration's own nor on this machine the key \
-         goes by --admin-key-file only."
+    "This does not prove that it is counted: a repeat, an impossible CreateTime, and a refused message that a relay's target answers look the same. With the server's --config (and admin_key in it) or --admin-key-file the account's figures are compared; a server that is neither the configuration's own nor on this machine gets the key only by --admin-key-file."
 );
 static COUNTED: Text = text!("It is counted, and durable (once, however often it is repeated).");
 static REPEAT: Text = text!(
-    "It is not counted anew: the same message was counted before, or it is refused or kept aside (the log says so)."
+    "It is not counted again: the same message was counted before, or it was refused or quarantined (see the log)."
 );
 static NOT_COUNTED: Text = text!(
     "It is NOT counted. A ToUserName that is not the account's (give --to), a CreateTime before 2011 or over a day ahead, \

@@ -1,63 +1,63 @@
-//! Whether a callback was counted, by the account's own figures of that day before and after it.
+//! Finds out whether a callback was counted: compares the account's figures of that day before and after it.
 
 use std::time::Duration;
 
 use axum::http::Method;
 use counting::{Kind, day_of};
 use datacube::Day;
-use msgcube_client::{Secret, http::Address};
+use msgcube_client::{SecretString, http::Address};
 use serde_json::Value;
 use server::config::Config;
 
-use super::{SendArgs, error::SendError, target::Target};
-use crate::admin::{AdminError, Connection, NO_MSGCUBE, read_file};
+use super::{SendArgs, error::SendError, target::CallbackTarget};
+use crate::admin::{AdminConnection, AdminError, NO_MSGCUBE, read_file};
 
-/// A server that takes longer is not waited for: the callback matters more.
+/// Limit of one query for figures. The callback itself matters more.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
-/// Where the figures stand.
-pub(super) struct Figures {
-    server: Connection,
+/// The figures of one account, day and message type on a server.
+pub(super) struct AccountFigures {
+    server: AdminConnection,
     appid: String,
     kind: Kind,
     day: Day,
 }
 
-/// What is known of them.
-pub(super) enum Counting {
-    /// There is no key to ask with.
+/// What is known of whether the callback was counted.
+pub(super) enum CountCheck {
+    /// There is no admin key to ask with.
     Unasked,
-    /// The server could not be asked.
+    /// Asking the server failed.
     Unknown(AdminError),
-    /// Before the callback.
-    Before { figures: Figures, messages: u64 },
-    /// Before and after it.
-    Seen { figures: Figures, before: u64, after: u64 },
+    /// The number of messages before the callback.
+    Before { figures: AccountFigures, messages: u64 },
+    /// The number of messages before and after it.
+    Seen { figures: AccountFigures, before: u64, after: u64 },
 }
 
-/// Where the figures are asked for, if there is a key: at the server that gets the callback. The key of a configuration
-/// goes to its own server and to others of this machine only; anywhere else it has to be given.
-pub(super) fn of(
+/// The figures to compare, if there is an admin key. The server that gets the callback is asked. The admin key of a
+/// configuration is sent only to that configuration's server and to this machine; for other servers the user must give it.
+pub(super) fn find(
     args: &SendArgs,
     config: Option<&Config>,
-    target: &Target,
+    target: &CallbackTarget,
     create_time: i64,
-) -> Result<Option<Figures>, SendError> {
+) -> Result<Option<AccountFigures>, SendError> {
     let given = args.admin_key_file.as_deref().map(read_file).transpose()?;
     let sent_to = origin(&target.address);
     let is_named = args.base.is_some() || args.url.is_some();
     let own = config.filter(|config| !is_named || origin(&config.base_url()) == sent_to);
     let may_have_key = own.is_some() || is_this_machine(&sent_to);
-    let kept = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
+    let configured_key = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
     let own = own.filter(|_| given.is_none() || !is_named);
     let base = own.map_or(sent_to, Config::own_url);
-    // Where the system chose the port, the configuration does not know it.
+    // With port 0 the system chooses the port, so the configuration does not know it.
     let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
-    let key = given.or_else(kept).map(Secret::from);
+    let key = given.or_else(configured_key).map(SecretString::from);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
-    let server = Connection::to(&base, key, own.is_some())?;
+    let server = AdminConnection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);
-    Ok(Some(Figures { server, appid: target.appid.clone(), kind, day: day_of(create_time) }))
+    Ok(Some(AccountFigures { server, appid: target.appid.clone(), kind, day: day_of(create_time) }))
 }
 
 fn is_this_machine(origin: &str) -> bool {
@@ -68,8 +68,8 @@ fn origin(address: &str) -> String {
     Address::parse(address).map_or(address.to_owned(), |address| address.origin())
 }
 
-impl Figures {
-    /// Messages of that kind on that day.
+impl AccountFigures {
+    /// Messages of that type on that day.
     async fn messages(&self) -> Result<u64, AdminError> {
         let day = self.day.to_string();
         let query = [("from", day.as_str()), ("to", &day), ("period", "total"), ("by", "type")];
@@ -77,7 +77,7 @@ impl Figures {
         let asked = self.server.ask_with(Method::GET, &path, &query, None);
         let answer = match tokio::time::timeout(TIME_MAX, asked).await {
             Ok(Ok(answer)) => answer,
-            // A platform's account is there once it was sent something.
+            // An account of a platform exists only after its first message.
             Ok(Err(AdminError::Refused { status: 404, text })) if text != NO_MSGCUBE => Value::Null,
             Ok(Err(error)) => return Err(error),
             Err(_) => {
@@ -90,7 +90,7 @@ impl Figures {
         Ok(of_kind.filter_map(|row| row["messages"].as_u64()).sum())
     }
 
-    /// Whether the account refuses plain callbacks, as far as the server says.
+    /// Whether the account refuses plain callbacks. False if the server does not say.
     pub(super) async fn require_encryption(&self) -> bool {
         let path = ["accounts", &self.appid];
         let asked = self.server.ask(Method::GET, &path, None);
@@ -111,32 +111,33 @@ impl Figures {
     }
 }
 
-impl Counting {
-    pub(super) async fn before(figures: Option<Figures>) -> Counting {
-        let Some(figures) = figures else { return Counting::Unasked };
+impl CountCheck {
+    pub(super) async fn before(figures: Option<AccountFigures>) -> CountCheck {
+        let Some(figures) = figures else { return CountCheck::Unasked };
         match figures.messages().await {
-            Ok(messages) => Counting::Before { figures, messages },
-            Err(error) => Counting::Unknown(error),
+            Ok(messages) => CountCheck::Before { figures, messages },
+            Err(error) => CountCheck::Unknown(error),
         }
     }
 
-    pub(super) async fn after(self) -> Counting {
-        let Counting::Before { figures, messages: before } = self else { return self };
+    pub(super) async fn after(self) -> CountCheck {
+        let CountCheck::Before { figures, messages: before } = self else { return self };
         match figures.messages().await {
-            Ok(after) => Counting::Seen { figures, before, after },
-            Err(error) => Counting::Unknown(error),
+            Ok(after) => CountCheck::Seen { figures, before, after },
+            Err(error) => CountCheck::Unknown(error),
         }
     }
 
-    /// None if it is not known: nobody was asked, or others came at the same time.
+    /// Whether the callback was counted. None: not known, because the server was not asked, or other messages came at the
+    /// same time.
     pub(super) fn is_counted(&self) -> Option<bool> {
         match self {
-            Counting::Seen { before, after, .. } => match after.checked_sub(*before) {
+            CountCheck::Seen { before, after, .. } => match after.checked_sub(*before) {
                 Some(0) => Some(false),
                 Some(1) => Some(true),
                 _ => None,
             },
-            Counting::Unasked | Counting::Unknown(_) | Counting::Before { .. } => None,
+            CountCheck::Unasked | CountCheck::Unknown(_) | CountCheck::Before { .. } => None,
         }
     }
 }

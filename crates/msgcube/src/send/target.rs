@@ -1,4 +1,4 @@
-//! Whom a callback is for and what it is made with, from the command line, its address and the configuration.
+//! The account, address and keys of a callback, from the command line, its URL and the configuration.
 
 use percent_encoding::percent_decode_str;
 use server::{
@@ -10,20 +10,20 @@ use zeroize::Zeroizing;
 
 use super::{
     SendArgs,
-    error::{SendError, There},
+    error::{ConfiguredTargets, SendError},
 };
 
-/// Where `msgcube serve` listens unless told otherwise.
+/// The default address of `msgcube serve`.
 const BASE_DEFAULT: &str = "http://127.0.0.1:8060";
-/// For accounts of their own, which take any unless original_id is set.
+/// The default ToUserName of a configured account. It accepts any unless original_id is set.
 const TO_USER_DEFAULT: &str = "gh_msgcube";
 
-/// Whom a callback is for.
-pub(super) struct Target {
+/// The account, address and keys of a callback.
+pub(super) struct CallbackTarget {
     pub(super) address: String,
-    /// The account; empty if nothing says it.
+    /// The account's appid; empty if it is not known.
     pub(super) appid: String,
-    /// At the end of a ciphertext: the platform's, if one brings the account.
+    /// The appid at the end of the ciphertext: the platform's, if a platform brings the account.
     pub(super) ciphertext_appid: String,
     pub(super) to_user: String,
     pub(super) token: Zeroizing<String>,
@@ -33,7 +33,7 @@ pub(super) struct Target {
     pub(super) requires_encryption: bool,
 }
 
-/// What a configuration says.
+/// The settings of the account in the configuration.
 #[derive(Default)]
 struct Configured {
     appid: String,
@@ -43,24 +43,24 @@ struct Configured {
     requires_encryption: bool,
 }
 
-/// What the address of a callback says of its account.
+/// The appids in the path of a callback URL.
 #[derive(Default)]
-struct Place {
+struct UrlParts {
     component: Option<String>,
     appid: Option<String>,
 }
 
-impl Target {
-    /// What the command line says wins over the configuration.
-    pub(super) fn find(args: &SendArgs, config: Option<&Config>) -> Result<Target, SendError> {
-        let place = args.url.as_deref().map(Place::of).unwrap_or_default();
-        let component = args.component.clone().or(place.component);
+impl CallbackTarget {
+    /// The command line takes precedence over the configuration.
+    pub(super) fn find(args: &SendArgs, config: Option<&Config>) -> Result<CallbackTarget, SendError> {
+        let url_parts = args.url.as_deref().map(UrlParts::of).unwrap_or_default();
+        let component = args.component.clone().or(url_parts.component);
         let configured = match (config, &component) {
             (None, _) => Configured::default(),
             (Some(config), None) => Configured::account(config, args.appid.as_deref())?,
             (Some(config), Some(component)) => {
-                let appid = place.appid.as_deref().or(args.appid.as_deref()).unwrap_or_default();
-                Configured::through(config, component, appid)?
+                let appid = url_parts.appid.as_deref().or(args.appid.as_deref()).unwrap_or_default();
+                Configured::through_platform(config, component, appid)?
             }
         };
         let requires_encryption = configured.requires_encryption;
@@ -71,7 +71,7 @@ impl Target {
         let given = args.appid.clone().unwrap_or(configured.appid);
         let is_encrypted = args.safe || component.is_some();
         let ciphertext_appid = component.clone().unwrap_or_else(|| given.clone());
-        let appid = place.appid.unwrap_or(given);
+        let appid = url_parts.appid.unwrap_or(given);
         let is_named = if args.url.is_some() {
             !is_encrypted || !ciphertext_appid.is_empty()
         } else {
@@ -88,7 +88,7 @@ impl Target {
         let encoding_aes_key =
             args.encoding_aes_key.clone().map(Zeroizing::new).or(configured.encoding_aes_key);
         let address = address(args, config, component.as_deref(), &appid);
-        Ok(Target {
+        Ok(CallbackTarget {
             address,
             appid,
             ciphertext_appid,
@@ -114,41 +114,44 @@ fn address(args: &SendArgs, config: Option<&Config>, component: Option<&str>, ap
     format!("{base}{path}")
 }
 
-fn copy(secret: &Secret) -> Zeroizing<String> {
+fn copy_secret(secret: &Secret) -> Zeroizing<String> {
     Zeroizing::new(secret.reveal().to_owned())
 }
 
 impl Configured {
     fn account(config: &Config, appid: Option<&str>) -> Result<Configured, SendError> {
-        let there = There::of(config);
+        let configured = ConfiguredTargets::of(config);
         let found = match (appid, config.accounts.as_slice()) {
             (None, [account]) => account,
-            (None, _) => return Err(SendError::WhichAccount(there)),
+            (None, _) => return Err(SendError::WhichAccount { configured }),
             (Some(appid), _) => {
-                let none = || SendError::NoAccount(appid.to_owned(), there);
+                let none = || SendError::NoAccount { appid: appid.to_owned(), configured };
                 account_of(config, appid).ok_or_else(none)?
             }
         };
         Ok(Configured {
             appid: found.appid.clone(),
             original_id: found.original_id.clone(),
-            token: copy(&found.token),
-            encoding_aes_key: found.encoding_aes_key.as_ref().map(copy),
+            token: copy_secret(&found.token),
+            encoding_aes_key: found.encoding_aes_key.as_ref().map(copy_secret),
             requires_encryption: found.require_encryption,
         })
     }
 
-    /// Of an account that a platform brings. An operator may have said what its `ToUserName` is.
-    fn through(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
+    /// The keys for an account that a platform brings. The configuration may name its `ToUserName`.
+    fn through_platform(config: &Config, component: &str, appid: &str) -> Result<Configured, SendError> {
         let is_it = |known: &&PlatformConfig| known.appid == component && known.role == Role::Receive;
         let found = config.components.iter().find(is_it);
-        let none = || SendError::NoPlatform(component.to_owned(), There::of(config));
+        let none = || SendError::NoPlatform {
+            appid: component.to_owned(),
+            configured: ConfiguredTargets::of(config),
+        };
         let found = found.ok_or_else(none)?;
         Ok(Configured {
             appid: appid.to_owned(),
             original_id: account_of(config, appid).and_then(|account| account.original_id.clone()),
-            token: copy(&found.token),
-            encoding_aes_key: Some(copy(&found.encoding_aes_key)),
+            token: copy_secret(&found.token),
+            encoding_aes_key: Some(copy_secret(&found.encoding_aes_key)),
             requires_encryption: true,
         })
     }
@@ -158,18 +161,18 @@ fn account_of<'a>(config: &'a Config, appid: &str) -> Option<&'a AccountConfig> 
     config.accounts.iter().find(|account| account.appid == appid)
 }
 
-impl Place {
-    fn of(url: &str) -> Place {
+impl UrlParts {
+    fn of(url: &str) -> UrlParts {
         let path = url.split(['?', '#']).next().unwrap_or_default();
         let path = path.strip_suffix('/').unwrap_or(path);
         let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
         let mut parts = path.rsplit('/');
         match std::array::from_fn(|_| parts.next().unwrap_or_default()) {
             [appid, "callback", component, "component"] => {
-                Place { component: Some(decoded(component)), appid: Some(decoded(appid)) }
+                UrlParts { component: Some(decoded(component)), appid: Some(decoded(appid)) }
             }
-            [appid, "callback", ..] => Place { component: None, appid: Some(decoded(appid)) },
-            _ => Place::default(),
+            [appid, "callback", ..] => UrlParts { component: None, appid: Some(decoded(appid)) },
+            _ => UrlParts::default(),
         }
     }
 }

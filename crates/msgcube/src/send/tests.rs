@@ -1,9 +1,9 @@
-//! `send` against servers that answer one thing each.
+//! `send` against small servers with fixed answers.
 
 use clap::Parser;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
-use wechat::callback::{AccountKeys, KeySettings, Query, open, open_through};
+use wechat::callback::{AccountKeys, KeySettings, Query, open, open_platform_message};
 
 use super::*;
 
@@ -11,17 +11,19 @@ const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 const NOW_S: i64 = 1_800_000_000;
 
 #[derive(Parser)]
-struct Line {
+struct SendCommandLine {
     #[command(flatten)]
     args: SendArgs,
 }
 
 fn args(line: &str) -> SendArgs {
     let words = line.split_whitespace();
-    Line::try_parse_from(std::iter::once("send").chain(words)).unwrap_or_else(|error| panic!("{error}")).args
+    SendCommandLine::try_parse_from(std::iter::once("send").chain(words))
+        .unwrap_or_else(|error| panic!("{error}"))
+        .args
 }
 
-/// Two of each where that is asked for: nothing answers at its address.
+/// A configuration by its name. No server answers at its address.
 fn config(path: &Path) -> Result<Config, String> {
     let account = |appid: &str| {
         format!(
@@ -53,7 +55,7 @@ async fn ran(line: &str, lang: Lang) -> Result<(bool, String), SendError> {
     Ok((accepted, String::from_utf8(out).unwrap()))
 }
 
-/// A server that gives one answer and then is gone; its base address.
+/// Starts a server that gives one answer and stops. Returns its base URL.
 async fn server(answer: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -66,7 +68,8 @@ async fn server(answer: &'static str) -> String {
     base
 }
 
-/// A server that gives these answers, one a connection; its base address, and how each request began.
+/// Starts a server that gives these answers, one for each connection. Returns its base URL and the beginning of each
+/// request.
 async fn answering(answers: Vec<String>) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
@@ -136,8 +139,8 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
     let config = config(Path::new("keyed")).unwrap();
     let asked = |line: &str| {
         let args = args(&format!("--config keyed {line}"));
-        let target = Target::find(&args, Some(&config)).unwrap();
-        let figures = figures::of(&args, Some(&config), &target, NOW_S).unwrap();
+        let target = CallbackTarget::find(&args, Some(&config)).unwrap();
+        let figures = figures::find(&args, Some(&config), &target, NOW_S).unwrap();
         figures.map(|figures| figures.server())
     };
     assert_eq!(asked("").as_deref(), Some("http://127.0.0.1:1"));
@@ -158,7 +161,7 @@ fn the_configurations_admin_key_goes_to_its_own_server_and_this_machine_only() {
 async fn a_plain_callback_that_would_make_a_gap_is_sent_only_if_forced() {
     for lang in [Lang::En, Lang::Zh] {
         let error = ran("--config encrypted", lang).await.unwrap_err();
-        let text = error.text(lang);
+        let text = error.in_lang(lang);
         assert!(text.contains("require_encryption") && text.contains("--force"), "{text}");
     }
     let (base, mut requests) = answering(vec!["success".to_owned(), "success".to_owned()]).await;
@@ -166,7 +169,7 @@ async fn a_plain_callback_that_would_make_a_gap_is_sent_only_if_forced() {
         ran(&format!("--config encrypted --base {base} {allowed}"), Lang::En).await.unwrap();
         assert!(requests.recv().await.unwrap().starts_with("POST /callback/wx1?"));
     }
-    // One that was added at run time is in no configuration: the server knows.
+    // An account added at run time is in no configuration, so the server is asked.
     let (base, mut requests) = answering(vec![r#"{"require_encryption":true}"#.to_owned()]).await;
     let error = ran(&format!("--config keyed --base {base}"), Lang::En).await.unwrap_err();
     assert!(matches!(error, SendError::RequiresEncryption), "{error}");
@@ -238,7 +241,7 @@ async fn each_answer_is_explained_with_its_next_step() {
     }
 }
 
-/// The message of a dry run, opened as a platform opens it: the appid at the ciphertext's end, and `ToUserName`.
+/// Opens the message of a dry run with the platform's keys. Returns the address and `ToUserName`.
 async fn opened_through(line: &str) -> (String, String) {
     let (_, printed) = ran(&format!("{line} --dry-run --json"), Lang::En).await.unwrap();
     let request: serde_json::Value = serde_json::from_str(&printed).unwrap();
@@ -252,7 +255,7 @@ async fn opened_through(line: &str) -> (String, String) {
     };
     let keys = AccountKeys::new(&settings).unwrap();
     let body = request["body"].as_str().unwrap().as_bytes();
-    let (_, to_user) = open_through(&keys, &Query::parse(query), body).unwrap();
+    let (_, to_user) = open_platform_message(&keys, &Query::parse(query), body).unwrap();
     (address.to_owned(), to_user.into())
 }
 
@@ -293,7 +296,7 @@ async fn nothing_is_made_up_for_an_account_of_a_platform() {
         for (lang, words) in
             [(Lang::En, ["--to gh_", "first ToUserName"]), (Lang::Zh, ["--to gh_", "第一个 ToUserName"])]
         {
-            assert!(words.iter().all(|word| error.text(lang).contains(word)), "{}", error.text(lang));
+            assert!(words.iter().all(|word| error.in_lang(lang).contains(word)), "{}", error.in_lang(lang));
         }
     }
 }
@@ -312,8 +315,8 @@ async fn what_the_configuration_has_instead_is_named() {
         ("--config platform --component wxC --to gh_7", "no account: pass --appid"),
     ] {
         let error = ran(line, Lang::En).await.unwrap_err();
-        assert!(error.text(Lang::En).contains(en), "{error}");
-        assert!(!error.text(Lang::Zh).is_ascii(), "{error}");
+        assert!(error.in_lang(Lang::En).contains(en), "{error}");
+        assert!(!error.in_lang(Lang::Zh).is_ascii(), "{error}");
     }
 }
 
@@ -337,8 +340,8 @@ async fn what_is_missing_is_named_in_both_languages() {
         ("--token t --appid wx1 --safe --encoding-aes-key abc", "encoding_aes_key: 3 characters"),
     ] {
         let error = ran(line, Lang::En).await.unwrap_err();
-        assert!(error.text(Lang::En).starts_with(en), "{error}");
+        assert!(error.in_lang(Lang::En).starts_with(en), "{error}");
         let is_our_own = !matches!(error, SendError::Config(_));
-        assert_eq!(!error.text(Lang::Zh).is_ascii(), is_our_own, "{error}");
+        assert_eq!(!error.in_lang(Lang::Zh).is_ascii(), is_our_own, "{error}");
     }
 }

@@ -1,15 +1,15 @@
-//! What `msgcube tls ca` prints: what each file is for, and what is to be done with it.
+//! The output of `msgcube tls ca`: what each file is for, and the next steps.
 
 use std::{fmt::Write as _, path::PathBuf};
 
 use i18n::Lang;
 use i18n::text;
 
-use super::{Made, host, host::Host};
+use super::{IssuedFiles, host, host::CertificateHost};
 
-/// For machines.
-pub fn json(made: &Made) -> String {
-    let hosts: Vec<String> = made.hosts.iter().map(Host::to_string).collect();
+/// One JSON object.
+pub fn json(made: &IssuedFiles) -> String {
+    let hosts: Vec<String> = made.hosts.iter().map(CertificateHost::to_string).collect();
     let object = serde_json::json!({
         "renewed": made.renewed,
         "hosts": hosts,
@@ -23,21 +23,21 @@ pub fn json(made: &Made) -> String {
     format!("{object}\n")
 }
 
-/// For people.
-pub fn text(made: &Made, lang: Lang) -> String {
+/// The text for the screen.
+pub fn text(made: &IssuedFiles, lang: Lang) -> String {
     files(made, lang) + &steps(made, lang)
 }
 
-fn files(made: &Made, lang: Lang) -> String {
+fn files(made: &IssuedFiles, lang: Lang) -> String {
     let (hosts, until, ca_until) = (host::join(&made.hosts), made.server.until, made.authority_until);
     let head = if made.renewed {
-        text!("A new certificate by the authority that was there, for ").in_lang(lang)
+        text!("A new certificate from the existing authority, for ").in_lang(lang)
     } else {
         text!("A new authority and a certificate for ").in_lang(lang)
     };
     let lines = [
-        text!("for the clients: they trust it, until {ca_until}; it vouches for these hosts only", ca_until),
-        text!("signs certificates: keep it offline, nobody needs it until the next renewal"),
+        text!("for the clients: they trust it, until {ca_until}; it signs for these hosts only", ca_until),
+        text!("signs certificates: keep it offline; it is needed only for the next renewal"),
         text!("the server's certificate with its chain, until {until}", until),
         text!("the server's key: for msgcube alone"),
     ]
@@ -52,23 +52,23 @@ fn files(made: &Made, lang: Lang) -> String {
     text
 }
 
-fn steps(made: &Made, lang: Lang) -> String {
-    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, let the name lead to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
+fn steps(made: &IssuedFiles, lang: Lang) -> String {
+    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, point the name to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
     let step = |(title, body): (String, String)| format!("\n{title}\n{body}");
     titles.into_iter().zip(bodies).map(step).collect::<Vec<_>>().concat()
 }
 
-fn config(made: &Made) -> String {
+fn config(made: &IssuedFiles) -> String {
     let (cert, key) = (made.folder.server(), made.folder.server_key());
     let setting = |name: &str, path: PathBuf| format!("{name} = \"{}\"", path.display());
     let listen = "listen = \"0.0.0.0:443\"".to_owned();
     indented([listen, "[tls]".to_owned(), setting("cert", cert), setting("key", key)])
 }
 
-/// Commands for the usual systems and for programs that bring lists of their own. Where a setting replaces the whole
-/// list, it is the system's that is named.
-fn trust(made: &Made) -> String {
+/// Commands for common systems and for programs with their own list of authorities. Where a setting replaces the whole
+/// list, the command names the system's list.
+fn trust(made: &IssuedFiles) -> String {
     let ca = made.folder.ca();
     let ca = ca.display();
     let debian = "/usr/local/share/ca-certificates/msgcube.crt";
@@ -86,11 +86,11 @@ fn trust(made: &Made) -> String {
     ])
 }
 
-fn names(made: &Made, lang: Lang) -> String {
+fn names(made: &IssuedFiles, lang: Lang) -> String {
     let address = text!("ADDRESS_OF_MSGCUBE").in_lang(lang);
     let note = text!("The machine of msgcube itself must still find the real host if [upstream] is used.")
         .in_lang(lang);
-    let names = made.hosts.iter().filter(|host| matches!(host, Host::Name(_)));
+    let names = made.hosts.iter().filter(|host| matches!(host, CertificateHost::Name(_)));
     let lines = names.map(|host| format!("{address} {host}"));
     indented(lines.chain([note.clone()]))
 }

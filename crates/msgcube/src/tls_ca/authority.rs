@@ -1,7 +1,7 @@
-//! An authority of one's own and the certificates it signs. Values in, PEM out: no clock and no file.
+//! A private certificate authority and the certificates it signs. Values in, PEM out: no clock and no file.
 //!
-//! It is a root that clients trust and an issuer below it, both bound to the hosts by name constraints. Some clients,
-//! Java's among them, look at no constraints of a root; so the root's key signs the issuer and is thrown away.
+//! It has a root, which clients trust, and an issuer below it. Name constraints limit both to the hosts. Some clients,
+//! such as Java's, ignore the constraints of a root. So the root's key signs the issuer once and is then discarded.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -15,14 +15,14 @@ use server::net::tls;
 use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::{error::TlsCaError, host::Host};
+use super::{error::TlsCaError, host::CertificateHost};
 
-/// How long the authority holds.
+/// Validity of the authority in years.
 const AUTHORITY_YEARS: i16 = 10;
 
 const ISSUER: &str = "msgcube issuer";
 
-/// A certificate and its end.
+/// A certificate and the day on which it expires.
 pub struct Certificate {
     pub der: CertificateDer<'static>,
     pub pem: String,
@@ -34,7 +34,7 @@ impl Certificate {
         Certificate { pem: made.pem(), der: made.der().clone(), until }
     }
 
-    /// The first one of a text.
+    /// The first certificate of a PEM text.
     fn read(text: &str) -> Option<Certificate> {
         let der = CertificateDer::from_pem_slice(text.as_bytes()).ok()?;
         let begin = text.find("-----BEGIN CERTIFICATE-----")?;
@@ -43,23 +43,23 @@ impl Certificate {
     }
 }
 
-/// What clients trust, and what signs in its name.
+/// The root that clients trust, and the issuer that signs.
 pub struct Authority {
-    /// The issuer's.
+    /// The issuer's key.
     pub key: KeyPair,
     pub issuer: Certificate,
     pub root: Certificate,
 }
 
 impl Authority {
-    /// A new one that can vouch for these hosts and nothing else.
-    pub fn make(key: KeyPair, hosts: &[Host], now_s: i64) -> Result<Authority, TlsCaError> {
+    /// Makes an authority that can sign for these hosts only.
+    pub fn make(key: KeyPair, hosts: &[CertificateHost], now_s: i64) -> Result<Authority, TlsCaError> {
         let until = date(now_s)?.saturating_add(AUTHORITY_YEARS.years());
         let root_key = KeyPair::generate()?;
-        let mut root = named("msgcube root", &root_key);
+        let mut root = ca_params("msgcube root", &root_key);
         constrain(&mut root, 1, hosts);
         set_times(&mut root, now_s, until)?;
-        let mut issuer = named(ISSUER, &key);
+        let mut issuer = ca_params(ISSUER, &key);
         constrain(&mut issuer, 0, hosts);
         issuer.use_authority_key_identifier_extension = true;
         set_times(&mut issuer, now_s, until)?;
@@ -68,24 +68,24 @@ impl Authority {
         Ok(Authority { key, issuer, root: made })
     }
 
-    /// One that `make` made earlier. None: key and issuer do not belong together, or one of them is no certificate.
-    pub fn again(key: KeyPair, issuer_pem: &str, root_pem: &str) -> Option<Authority> {
+    /// Loads an authority that `make` made earlier. None: key and issuer do not match, or a certificate cannot be read.
+    pub fn load(key: KeyPair, issuer_pem: &str, root_pem: &str) -> Option<Authority> {
         let (issuer, root) = (Certificate::read(issuer_pem)?, Certificate::read(root_pem)?);
         let of_the_key = *EndEntityCert::try_from(&issuer.der).ok()?.subject_public_key_info()
             == *key.subject_public_key_info();
         of_the_key.then_some(Authority { key, issuer, root })
     }
 
-    /// The day on which the first of the two ends.
+    /// The day on which the first of its certificates expires.
     pub fn until(&self) -> Date {
         self.issuer.until.min(self.root.until)
     }
 
-    /// A server's certificate.
+    /// Issues a server certificate.
     pub fn issue(
         &self,
         key: &KeyPair,
-        hosts: &[Host],
+        hosts: &[CertificateHost],
         now_s: i64,
         until: Date,
     ) -> Result<Certificate, TlsCaError> {
@@ -97,12 +97,17 @@ impl Authority {
         params.is_ca = IsCa::ExplicitNoCa;
         params.use_authority_key_identifier_extension = true;
         set_times(&mut params, now_s, until)?;
-        let made = params.signed_by(key, &Issuer::new(named(ISSUER, &self.key), &self.key))?;
+        let made = params.signed_by(key, &Issuer::new(ca_params(ISSUER, &self.key), &self.key))?;
         Ok(Certificate::of(&made, until))
     }
 
-    /// What a client that trusts this authority says to a server's certificate.
-    pub fn check(&self, server: &Certificate, hosts: &[Host], now_s: i64) -> Result<(), webpki::Error> {
+    /// Verifies a server certificate as a client that trusts this authority.
+    pub fn check(
+        &self,
+        server: &Certificate,
+        hosts: &[CertificateHost],
+        now_s: i64,
+    ) -> Result<(), webpki::Error> {
         let anchor = webpki::anchor_from_trusted_cert(&self.root.der)?;
         let certificate = EndEntityCert::try_from(&server.der)?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
@@ -120,8 +125,13 @@ impl Authority {
         hosts.iter().try_for_each(|host| certificate.verify_is_valid_for_subject_name(&host.server_name()))
     }
 
-    /// Hosts outside the constraints that the authority was made with.
-    pub fn refused(&self, key: &KeyPair, hosts: &[Host], now_s: i64) -> Result<Vec<Host>, TlsCaError> {
+    /// The hosts that the name constraints of this authority do not allow.
+    pub fn disallowed_hosts(
+        &self,
+        key: &KeyPair,
+        hosts: &[CertificateHost],
+        now_s: i64,
+    ) -> Result<Vec<CertificateHost>, TlsCaError> {
         let mut refused = Vec::new();
         for host in hosts {
             let alone = std::slice::from_ref(host);
@@ -134,14 +144,14 @@ impl Authority {
     }
 }
 
-/// The day in UTC.
+/// The day in UTC of a time in Unix seconds.
 pub fn date(now_s: i64) -> Result<Date, TlsCaError> {
     let moment = Timestamp::from_second(now_s).map_err(|_| TlsCaError::Clock)?;
     Ok(moment.to_zoned(TimeZone::UTC).date())
 }
 
-/// A name that follows from the key, so that the issuer needs no reading of its certificate.
-fn named(what: &str, key: &KeyPair) -> CertificateParams {
+/// Parameters with a name derived from the key, so that signing needs no parsing of the issuer's certificate.
+fn ca_params(what: &str, key: &KeyPair) -> CertificateParams {
     let digest = Sha256::digest(key.subject_public_key_info());
     let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
     let mut params = CertificateParams::default();
@@ -150,14 +160,14 @@ fn named(what: &str, key: &KeyPair) -> CertificateParams {
     params
 }
 
-/// Lets it sign for servers of these hosts, and `below` further authorities.
-fn constrain(params: &mut CertificateParams, below: u8, hosts: &[Host]) {
+/// Allows signing for servers of these hosts, and `below` levels of further authorities.
+fn constrain(params: &mut CertificateParams, below: u8, hosts: &[CertificateHost]) {
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.name_constraints = Some(only(hosts));
+    params.name_constraints = Some(name_constraints(hosts));
 }
 
-/// From the day before, for clocks that are behind, to the beginning of `until`.
+/// Valid from the day before, for clocks that are slow, to the beginning of `until`.
 fn set_times(params: &mut CertificateParams, now_s: i64, until: Date) -> Result<(), TlsCaError> {
     let day = |date: Date| {
         let part = |number: i8| u8::try_from(number).unwrap_or(1);
@@ -169,36 +179,36 @@ fn set_times(params: &mut CertificateParams, now_s: i64, until: Date) -> Result<
     Ok(())
 }
 
-/// Random: a renewed certificate of the same key is another one.
+/// Random, so that a renewed certificate of the same key has another number.
 fn serial_number() -> Result<SerialNumber, TlsCaError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
-    // positive, and as long as it looks
+    // A positive number of exactly 16 bytes.
     bytes[0] = bytes[0] & 0x7f | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn alternative_name(host: &Host) -> Result<SanType, rcgen::Error> {
+fn alternative_name(host: &CertificateHost) -> Result<SanType, rcgen::Error> {
     Ok(match host {
-        Host::Name(name) => SanType::DnsName(name.as_ref().try_into()?),
-        Host::Address(address) => SanType::IpAddress(*address),
+        CertificateHost::Name(name) => SanType::DnsName(name.as_ref().try_into()?),
+        CertificateHost::Address(address) => SanType::IpAddress(*address),
     })
 }
 
-/// A constraint binds names of its own kind only: a kind without any host is excluded as a whole.
-fn only(hosts: &[Host]) -> NameConstraints {
+/// A constraint limits only names of its own kind, so a kind without a host is excluded as a whole.
+fn name_constraints(hosts: &[CertificateHost]) -> NameConstraints {
     let permitted = hosts.iter().map(|host| match host {
-        Host::Name(name) => GeneralSubtree::DnsName(name.as_ref().to_owned()),
-        Host::Address(address) => {
+        CertificateHost::Name(name) => GeneralSubtree::DnsName(name.as_ref().to_owned()),
+        CertificateHost::Address(address) => {
             let bits = if address.is_ipv4() { 32 } else { 128 };
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*address, bits))
         }
     });
     let mut excluded = Vec::new();
-    if !hosts.iter().any(|host| matches!(host, Host::Name(_))) {
+    if !hosts.iter().any(|host| matches!(host, CertificateHost::Name(_))) {
         excluded.push(GeneralSubtree::DnsName(String::new()));
     }
-    if !hosts.iter().any(|host| matches!(host, Host::Address(_))) {
+    if !hosts.iter().any(|host| matches!(host, CertificateHost::Address(_))) {
         let any = |address: IpAddr| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(address, 0));
         excluded.extend([any([0; 4].into()), any([0; 16].into())]);
     }

@@ -1,4 +1,4 @@
-//! The folder with the four files. Each is replaced whole or not at all.
+//! The folder with the four files. Each file is replaced atomically.
 
 use std::{
     fs, io,
@@ -14,19 +14,19 @@ use zeroize::Zeroizing;
 
 use super::{authority::Authority, error::TlsCaError};
 
-/// Modes of what is handed out, and of keys.
+/// File modes of certificates and of keys.
 const PUBLIC: u32 = 0o644;
 const PRIVATE: u32 = 0o600;
 
-/// Where the four files lie.
-pub struct Folder(PathBuf);
+/// The folder with the four files.
+pub struct TlsFolder(PathBuf);
 
-impl Folder {
-    /// Makes it, if it is not there.
-    pub fn open(path: &Path) -> Result<Folder, TlsCaError> {
+impl TlsFolder {
+    /// Opens the folder, and creates it if it does not exist.
+    pub fn open(path: &Path) -> Result<TlsFolder, TlsCaError> {
         let error = |source| TlsCaError::File { path: path.to_owned(), source };
         files::create_folder(path).map_err(error)?;
-        Ok(Folder(path.canonicalize().map_err(error)?))
+        Ok(TlsFolder(path.canonicalize().map_err(error)?))
     }
 
     pub fn ca(&self) -> PathBuf {
@@ -45,7 +45,8 @@ impl Folder {
         self.0.join("server.key")
     }
 
-    /// The authority of an earlier run. Its key alone is not overwritten: its certificate may be trusted somewhere.
+    /// The authority of an earlier run. A key without its certificate is an error, not overwritten: clients may trust the
+    /// certificate.
     pub fn authority(&self) -> Result<Option<Authority>, TlsCaError> {
         let path = self.ca_key();
         let Some(pem) = read(&self.ca())? else {
@@ -53,17 +54,17 @@ impl Folder {
         };
         let key = key(&path)?.ok_or(TlsCaError::KeyMissing { path })?;
         let issuer = read(&self.ca_key())?.unwrap_or_default();
-        let authority = Authority::again(key, &issuer, &pem);
+        let authority = Authority::load(key, &issuer, &pem);
         authority.map(Some).ok_or_else(|| TlsCaError::NotTheKeys { path: self.ca() })
     }
 
-    /// A key of an earlier run, or a new one.
+    /// The key of an earlier run, or a new one.
     pub fn key(path: &Path) -> Result<KeyPair, TlsCaError> {
         key(path)?.map_or_else(|| Ok(KeyPair::generate()?), Ok)
     }
 
-    /// `ca.key` holds the issuer's certificate, too: only who signs needs it. The key before what is handed out, so
-    /// that a crash leaves nothing that anybody could have trusted in vain.
+    /// `ca.key` also holds the issuer's certificate, which only signing needs. The key is written first: after a crash
+    /// there is no root that clients trust without a key.
     pub fn write_authority(&self, authority: &Authority) -> Result<(), TlsCaError> {
         let key = Zeroizing::new(authority.key.serialize_pem());
         let both = Zeroizing::new(format!("{}{}", *key, authority.issuer.pem));
@@ -71,7 +72,7 @@ impl Folder {
         write(&self.ca(), authority.root.pem.as_bytes(), PUBLIC)
     }
 
-    /// The key before its certificate: the next run takes the key that it finds.
+    /// The key is written before its certificate: the next run uses the key that it finds.
     pub fn write_server(&self, key: &KeyPair, chain: &str) -> Result<(), TlsCaError> {
         write(&self.server_key(), Zeroizing::new(key.serialize_pem()).as_bytes(), PRIVATE)?;
         write(&self.server(), chain.as_bytes(), PUBLIC)

@@ -1,4 +1,4 @@
-//! The program's own commands, run as people run them: the real binary, its output, and its exit status.
+//! The commands of the program, run as users run them: the real binary, its output and its exit status.
 
 mod backup;
 mod chinese;
@@ -13,16 +13,16 @@ mod send;
 mod serve;
 mod tls;
 
-use scene::{APPID, Outcome, Scene};
+use scene::{APPID, Scene, TestResult};
 
 #[tokio::test]
-async fn send_is_counted_plain_and_in_safe_mode_and_a_repeat_is_not() -> Outcome<()> {
+async fn send_counts_once_in_plain_and_safe_mode_and_a_repeat_does_not_count() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let config = scene.config();
     let send = ["send", "--config", &config, "--base", &server.base, "--msg-id"];
     for (last, expected) in [(&["1"][..], 1), (&["2", "--safe"], 2), (&["2", "--safe"], 2)] {
-        // the same moment, so that a repeat is one
+        // The same time, so that the second message is a repeat.
         let moment = scene.now_s().to_string();
         let args = [&send[..], last, &["--create-time", &moment]].concat();
         let ended = scene.run(&args)?;
@@ -34,7 +34,7 @@ async fn send_is_counted_plain_and_in_safe_mode_and_a_repeat_is_not() -> Outcome
 }
 
 #[tokio::test]
-async fn send_with_a_wrong_token_is_refused_with_the_next_step_in_either_language() -> Outcome<()> {
+async fn send_with_a_wrong_token_is_refused_and_says_what_to_do_in_both_languages() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let send = ["send", "--appid", APPID, "--token", "wrongToken", "--base", &server.base];
@@ -51,7 +51,7 @@ async fn send_with_a_wrong_token_is_refused_with_the_next_step_in_either_languag
 }
 
 #[tokio::test]
-async fn query_shows_a_table_json_and_csv_of_what_was_imported() -> Outcome<()> {
+async fn query_shows_imported_messages_as_table_json_and_csv() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let lines = scene.write("year.ndjson", &scene::lines(1..=3))?;
@@ -83,7 +83,7 @@ async fn query_shows_a_table_json_and_csv_of_what_was_imported() -> Outcome<()> 
 }
 
 #[tokio::test]
-async fn query_with_a_wrong_secret_names_the_code_and_the_next_step() -> Outcome<()> {
+async fn query_with_a_wrong_secret_names_the_error_code_and_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let query = ["query", "month", "--appid", APPID, "--secret", "wrong", "--base", &server.base];
@@ -97,10 +97,10 @@ async fn query_with_a_wrong_secret_names_the_code_and_the_next_step() -> Outcome
 }
 
 #[tokio::test]
-async fn query_without_a_server_says_what_to_check() -> Outcome<()> {
+async fn query_without_a_server_says_what_to_check() -> TestResult<()> {
     let scene = Scene::new()?;
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let base = format!("http://{nobody}");
+    let closed_port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let base = format!("http://{closed_port}");
     let args = ["query", "month", "--from", "2025-01", "--config", &scene.config(), "--base", &base];
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 1, "{ended:?}");
@@ -109,7 +109,7 @@ async fn query_without_a_server_says_what_to_check() -> Outcome<()> {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() -> Outcome<()> {
+fn a_closed_output_pipe_is_no_error() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let (config, key, base) = (scene.config(), scene.admin_key(), &server.base);
@@ -135,7 +135,11 @@ fn a_reader_that_has_seen_enough_is_no_error() -> Outcome<()> {
         assert!(!read.out.is_empty(), "{args:?} prints: {read:?}");
         assert_eq!(unread.status, read.status, "{args:?}: {unread:?}");
         assert!(!unread.err.contains("pipe"), "{args:?}: {unread:?}");
-        assert_eq!(scene.run_unread(args, false)?.status, read.status, "{args:?}, and nobody hears it");
+        assert_eq!(
+            scene.run_unread(args, false)?.status,
+            read.status,
+            "{args:?}, with closed standard error"
+        );
     }
     Ok(())
 }

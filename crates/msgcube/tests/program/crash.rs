@@ -1,6 +1,6 @@
-//! Kills the real program with SIGKILL under load, again and again, and compares it with the list of what it acknowledged:
-//! all of that is counted exactly once, what was sent unanswered once or not at all, and nothing else. No sleep decides
-//! what is right here: the moments of the kills only vary what is tried. `MSGCUBE_CRASH_ROUNDS` sets how many.
+//! Kills the real program with SIGKILL under load, many times. Afterwards every acknowledged message must be counted
+//! exactly once, an unanswered one at most once, and nothing else. The random times of the kills only vary the test: no
+//! result depends on them. `MSGCUBE_CRASH_ROUNDS` sets the number of kills.
 
 mod ledger;
 mod sender;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::harness::{Folder, Outcome, Program};
+use crate::harness::{Folder, Program, TestResult};
 use ledger::{Ledger, Message};
 use sender::Sender;
 use stops::Stop;
@@ -19,7 +19,7 @@ const CALLBACK_SENDERS: u64 = 12;
 const BULK_SENDERS: u64 = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_survives_every_kill_exactly_once() -> Outcome<()> {
+async fn every_acknowledged_message_is_counted_exactly_once_after_kills() -> TestResult<()> {
     let rounds: u64 =
         std::env::var("MSGCUBE_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12);
     let seed = u64::try_from(jiff::Timestamp::now().as_microsecond())?;
@@ -34,14 +34,14 @@ async fn what_was_acknowledged_survives_every_kill_exactly_once() -> Outcome<()>
         stops.push(one_round(program, round, moment, &ledger).await?);
     }
     let program = stops::start_after(&mut stops, &folder).await?;
-    judge(&program, &ledger, &stops).await?;
+    check(&program, &ledger, &stops).await?;
     let status = program.end("-TERM");
     assert!(status.success(), "SIGTERM ends it with status 0, not {status}");
-    judge_again_after_a_graceful_end(&folder, &ledger).await
+    check_after_a_graceful_end(&folder, &ledger).await
 }
 
-/// Load from many connections until the kill.
-async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<Ledger>) -> Outcome<Stop> {
+/// Sends from many connections until the kill.
+async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<Ledger>) -> TestResult<Stop> {
     let over = Arc::new(AtomicBool::new(false));
     let mut senders = Vec::new();
     for number in 0..CALLBACK_SENDERS + BULK_SENDERS {
@@ -64,10 +64,10 @@ async fn one_round(program: Program, round: u64, moment: Duration, ledger: &Arc<
     Ok(stop)
 }
 
-/// Sends everything once more: what was acknowledged must be a repeat to the last one; then all is exactly what was sent.
-async fn judge(program: &Program, ledger: &Ledger, stops: &[Stop]) -> Outcome<()> {
+/// Sends everything again. Every acknowledged message must be a repeat. Then the totals must equal all sent messages.
+async fn check(program: &Program, ledger: &Ledger, stops: &[Stop]) -> TestResult<()> {
     let (acknowledged, open) = ledger.contents();
-    assert!(acknowledged.len() > 100, "too little was acknowledged to say anything: {}", acknowledged.len());
+    assert!(acknowledged.len() > 100, "too few acknowledged messages: {}", acknowledged.len());
     let before = program.totals().await;
     assert_within(&before, &acknowledged, &open);
 
@@ -80,16 +80,16 @@ async fn judge(program: &Program, ledger: &Ledger, stops: &[Stop]) -> Outcome<()
         acknowledged.len()
     );
     assert_eq!(answer.duplicate, acknowledged.len() as u64);
-    assert_eq!(program.totals().await, before, "repeats count nothing");
+    assert_eq!(program.totals().await, before, "repeats do not count");
 
     let answer = program.send_again(&open).await?;
     assert_eq!((answer.accepted + answer.duplicate, answer.rejected), (open.len() as u64, 0));
     let everything: Vec<Message> = acknowledged.into_iter().chain(open).collect();
-    assert_eq!(program.totals().await, ledger::totals(&everything), "each message once, and nothing else");
+    assert_eq!(program.totals().await, ledger::totals(&everything), "each message counts exactly once");
     program.assert_gaps(stops).await
 }
 
-async fn judge_again_after_a_graceful_end(folder: &Folder, ledger: &Ledger) -> Outcome<()> {
+async fn check_after_a_graceful_end(folder: &Folder, ledger: &Ledger) -> TestResult<()> {
     let program = folder.serve()?;
     let (acknowledged, open) = ledger.contents();
     let everything: Vec<Message> = acknowledged.into_iter().chain(open).collect();
@@ -97,7 +97,7 @@ async fn judge_again_after_a_graceful_end(folder: &Folder, ledger: &Ledger) -> O
     Ok(())
 }
 
-/// Between what was acknowledged and that with all that was sent unanswered.
+/// Checks that at least the acknowledged messages and at most all sent messages are counted.
 fn assert_within(counted: &ledger::Totals, acknowledged: &[Message], open: &[Message]) {
     let least = ledger::totals(acknowledged);
     let most = ledger::totals(&acknowledged.iter().chain(open).cloned().collect::<Vec<_>>());
@@ -109,10 +109,10 @@ fn assert_within(counted: &ledger::Totals, acknowledged: &[Message], open: &[Mes
             "{kind}: {found} counted, {floor} acknowledged, {messages} sent"
         );
     }
-    assert!(counted.keys().all(|kind| most.contains_key(kind)), "a type nobody sent: {counted:?}");
+    assert!(counted.keys().all(|kind| most.contains_key(kind)), "a type that was never sent: {counted:?}");
 }
 
-/// Xorshift: only which moments are tried hangs on it.
+/// Xorshift. It only chooses the times of the kills.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,5 @@
-//! The front door from outside: the real program between scripted neighbours (a bot, WeChat) that note all they are
-//! sent. What unmodified bots and SDKs make of it is tested in `tests/front`.
+//! The HTTP side of the real program, between scripted servers (a bot, WeChat) that record every request. `tests/front`
+//! tests it with unmodified bots and SDKs.
 
 mod accounts;
 mod component;

@@ -1,5 +1,5 @@
-//! How every test here runs the program: a folder with a configuration, commands run to their end, and `serve` started,
-//! asked, ended and started again.
+//! Runs the program for all tests here: in a folder with a configuration, as a command or as a server that is started,
+//! queried, stopped and started again.
 
 pub mod callbacks;
 mod folder;
@@ -10,7 +10,7 @@ use std::{error::Error, ffi::OsString};
 pub use folder::{Ended, Folder};
 pub use program::Program;
 
-pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub type TestResult<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 pub const ADMIN_KEY: &str = "admin-key-of-tests";
 pub const APPID: &str = "wx00000000000000a1";
@@ -18,7 +18,7 @@ pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 pub const TOKEN: &str = "callbackTokenOne";
 pub const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
-/// The usual account, with further settings. Tables may follow them.
+/// The configuration of the usual account, with more settings. Tables may follow them.
 pub fn account(more: &str) -> String {
     format!(
         "[[account]]\nappid = \"{APPID}\"\nsecret = \"{SECRET}\"\ntoken = \"{TOKEN}\"\n\
@@ -26,14 +26,14 @@ pub fn account(more: &str) -> String {
     )
 }
 
-/// The build that cargo made with these tests, or the one that `MSGCUBE_BINARY` names by its whole path.
+/// The program under test: built by cargo with these tests, or the absolute path in `MSGCUBE_BINARY`.
 pub fn binary() -> OsString {
     std::env::var_os("MSGCUBE_BINARY").unwrap_or(env!("CARGO_BIN_EXE_msgcube").into())
 }
 
-/// Settings of a client for servers on this machine. reqwest leaves the choice of the cryptography to the program.
+/// A builder of clients for servers on this machine. It also installs the cryptography for rustls.
 pub fn local_http() -> reqwest::ClientBuilder {
-    // Fails if it was chosen before, which is as good.
+    // An error means that it is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy()
 }
@@ -43,7 +43,7 @@ pub fn client() -> reqwest::Client {
     local_http().build().unwrap()
 }
 
-/// A message as a line of the bulk interface.
+/// A line of the bulk interface.
 pub fn bulk_line(user: &str, create_time: i64, kind: &str, msg_id: u64) -> String {
     format!(
         "{{\"FromUserName\":\"{user}\",\"CreateTime\":{create_time},\"MsgType\":\"{kind}\",\"MsgId\":{msg_id}}}\n"

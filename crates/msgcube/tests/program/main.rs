@@ -1,6 +1,6 @@
-//! The real program, from outside: its HTTP interfaces between scripted neighbours (`front`), its commands (`commands`),
-//! kills under load (`crash`), and the wire cases, which also run in this process (`wire`). One program of tests: each
-//! further one would link the whole server once more.
+//! Tests of the real program: its HTTP interfaces between scripted servers (`front`), its commands (`commands`), kills
+//! under load (`crash`), and the wire cases, which also run in this process (`wire`). They are one test program, because
+//! each test program links the whole server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,5 @@
-//! The wire, as data: each case of `cases/*.toml` is sent byte for byte to a server and its answers are compared byte
-//! for byte. The same cases run on the router in process with each store, and on the real program.
+//! The wire cases: the requests in `cases/*.toml` are sent to a server, and its answers are compared byte for byte. Each
+//! case runs on the router in this process with each store, and on the real program.
 
 mod feed;
 mod run;
@@ -17,16 +17,16 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/program/wire/cases")
 }
 
-/// Runs each case of a file on a server of its own; fails with all that went wrong.
+/// Runs each case of a file on its own server. Fails and lists all failures.
 fn check(file: &str, target: Target) {
-    let fits = |case: &&Case| target != Target::Memory || fits_a_plain_model(case);
+    let fits = |case: &&Case| target != Target::Memory || fits_the_memory_store(case);
     let failures: Vec<String> =
         cases(file).iter().filter(fits).flat_map(|case| run::run(case, target)).collect();
     assert!(failures.is_empty(), "{file}.toml on {target:?}:\n\n{}\n", failures.join("\n\n"));
 }
 
-/// Whether a store that keeps nothing over a restart, and counts slowly, can run it.
-fn fits_a_plain_model(case: &Case) -> bool {
+/// Whether the memory store can run the case. It loses its data at a restart, and it is slow.
+fn fits_the_memory_store(case: &Case) -> bool {
     !case.is_large && case.step.iter().all(|step| step.restart.is_none())
 }
 
@@ -82,11 +82,11 @@ on_each_target! {
     anywhere_rows
 }
 
-/// New year shortly after midnight in Beijing, a Monday that is a leap day shortly before, a Sunday.
+/// Times in Beijing: shortly after New Year, a leap day that is a Monday shortly before midnight, and a Sunday.
 const OTHER_CLOCKS: [&str; 3] = ["2015-01-01T00:00:30", "2016-02-29T23:50:00", "2026-11-22T15:00:00"];
 
 #[test]
-fn cases_for_any_server_hold_on_any_day() {
+fn cases_for_any_server_pass_on_any_day() {
     let cases = [cases("anywhere_dates"), cases("anywhere_rows")].concat();
     let failures: Vec<String> = OTHER_CLOCKS
         .iter()

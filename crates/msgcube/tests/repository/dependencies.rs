@@ -1,18 +1,20 @@
-//! How much the first build compiles: the number of crates, and which of them build C code. Both only grow on purpose.
+//! Limits what the first build compiles: the number of crates, and the crates that compile C code.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Command,
 };
 
-/// Crates that the program is built from, also for build scripts and macros. Raise it only if the new crate is worth
-/// its time to compile, and say so in the commit.
-const CRATES_MAX: usize = 200;
+/// Foreign crates of the program, including those for build scripts and macros. Raise it only if the new crate is worth
+/// the time it takes to compile, and give the reason in the commit.
+const CRATES_MAX: usize = 202;
+/// Marks a crate of this repository in the output of cargo: its path follows.
+const OURS: &str = " (/";
 /// Crates that compile C or assembler.
 const BUILD_C: [&str; 3] = ["libmimalloc-sys", "ring", "zstd-sys"];
 
-/// Each crate with the crates that it needs.
-fn tree() -> BTreeMap<String, BTreeSet<String>> {
+/// Each crate, with the crates that it depends on.
+fn dependency_tree() -> BTreeMap<String, BTreeSet<String>> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--package", "msgcube", "--edges", "normal,build"])
         .args([
@@ -32,9 +34,12 @@ fn tree() -> BTreeMap<String, BTreeSet<String>> {
     let (mut crates, mut above) = (BTreeMap::new(), Vec::<String>::new());
     for line in text.lines() {
         let (depth, name) = line.split_once(' ').expect("a depth and a crate");
-        let name: Vec<&str> = name.split(' ').take(2).collect();
         above.truncate(depth.parse().expect("a number"));
-        let name = name.join(" ");
+        let name = if name.contains(OURS) {
+            name.to_owned()
+        } else {
+            name.split(' ').take(2).collect::<Vec<_>>().join(" ")
+        };
         if let Some(parent) = above.last() {
             crates.entry(parent.clone()).or_insert_with(BTreeSet::new).insert(name.clone());
         }
@@ -45,10 +50,11 @@ fn tree() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn the_first_build_compiles_no_more_crates_and_no_more_c_than_it_did() {
-    let crates = tree();
+fn the_first_build_stays_within_its_limits_of_crates_and_c_code() {
+    let crates = dependency_tree();
     assert!(crates.len() > 100, "the tree was not read: {crates:?}");
-    assert!(crates.len() <= CRATES_MAX, "{} crates, at most {CRATES_MAX} were intended", crates.len());
+    let foreign = crates.keys().filter(|name| !name.contains(OURS)).count();
+    assert!(foreign <= CRATES_MAX, "{foreign} foreign crates, at most {CRATES_MAX} are allowed");
     let builds_c = |needs: &BTreeSet<String>| {
         needs.iter().any(|name| name.starts_with("cc ") || name.starts_with("cmake "))
     };

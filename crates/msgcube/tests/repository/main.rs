@@ -1,5 +1,5 @@
-//! What holds of the repository itself: its pages and its example configuration say what the code says, and no file breaks
-//! a house rule.
+//! Checks of the repository: the pages and the example configuration match the code, and every file follows the house
+//! rules.
 #![allow(clippy::expect_used, reason = "a test that cannot read its files has to stop")]
 
 mod compatibility;

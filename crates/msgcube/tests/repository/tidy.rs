@@ -1,4 +1,4 @@
-//! House rules that no lint knows, checked on every source file, and ARCHITECTURE.md's map held to the tree.
+//! House rules that no lint checks, for every source file. Also compares the map in ARCHITECTURE.md with the tree.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,22 +7,104 @@ use std::{
 };
 
 const LINES_MAX: usize = 400;
-/// Crates, and folders directly below `crates/server/src`: what ARCHITECTURE.md explains one by one.
+/// Crates plus folders directly below `crates/server/src`. ARCHITECTURE.md explains each of them.
 const UNITS_MAX: usize = 20;
 const ROOTS: [&str; 2] = ["bench", "crates"];
-/// In two parts, so that this file does not find itself.
+/// Each word is split, so that this test does not find it in its own source.
 const UNFINISHED: [&str; 4] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!(")];
 
+/// Names that more than one type still has. Remove a name from this list as soon as only one type has it.
+const ALLOWED_TWICE: &[&str] = &[
+    "Account",
+    "Accounts",
+    "Address",
+    "Answer",
+    "Asked",
+    "Authorization",
+    "Batch",
+    "Call",
+    "Change",
+    "Cleared",
+    "Connection",
+    "Current",
+    "Destination",
+    "Enqueued",
+    "Entry",
+    "Envelope",
+    "Failure",
+    "Field",
+    "Fields",
+    "Figures",
+    "FileState",
+    "Flaw",
+    "Group",
+    "Held",
+    "Hint",
+    "Intake",
+    "Kept",
+    "Kind",
+    "Known",
+    "Limits",
+    "LineError",
+    "Lines",
+    "List",
+    "Listed",
+    "Lost",
+    "Mode",
+    "Moment",
+    "Names",
+    "Outcome",
+    "Page",
+    "Part",
+    "Piece",
+    "Place",
+    "Profile",
+    "Question",
+    "Queue",
+    "Quotas",
+    "Record",
+    "Refusal",
+    "Refused",
+    "Report",
+    "Request",
+    "Room",
+    "Rotation",
+    "Row",
+    "Scanner",
+    "Scene",
+    "Secret",
+    "Seen",
+    "Served",
+    "Share",
+    "Shared",
+    "Shown",
+    "Slot",
+    "Sort",
+    "State",
+    "Step",
+    "Stop",
+    "Stream",
+    "Taken",
+    "Target",
+    "Text",
+    "Token",
+    "Tokens",
+    "Told",
+    "Totals",
+    "Verdict",
+    "Written",
+];
+
 struct Source {
-    /// From the workspace's root, with `/`.
+    /// Relative to the workspace, with `/`.
     path: String,
     text: String,
 }
 
 fn root() -> PathBuf {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
-    crates.and_then(Path::parent).expect("the crate lies in crates/ of the workspace").to_owned()
+    crates.and_then(Path::parent).expect("the crate is in crates/ of the workspace").to_owned()
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -51,33 +133,33 @@ fn sources() -> Vec<Source> {
     paths.iter().map(|path| Source { path: path_of(path), text: read(path) }).collect()
 }
 
-/// Fails with all offences at once.
+/// Fails and lists all offences.
 fn check(rule: &str, offences: impl IntoIterator<Item = String>) {
     let offences: Vec<String> = offences.into_iter().collect();
     assert!(offences.is_empty(), "{rule}:\n{}", offences.join("\n"));
 }
 
 #[test]
-fn every_file_says_first_what_it_is() {
-    let silent = sources().into_iter().filter(|source| !source.text.starts_with("//! "));
-    check("a file opens with //!", silent.map(|source| source.path));
+fn every_file_starts_with_a_description() {
+    let undescribed = sources().into_iter().filter(|source| !source.text.starts_with("//! "));
+    check("a file must start with //!", undescribed.map(|source| source.path));
 }
 
 #[test]
-fn no_file_is_longer_than_the_limit_without_its_tests() {
+fn no_file_exceeds_the_line_limit_without_its_tests() {
     let lengths = sources().into_iter().map(|source| {
         let code = source.text.lines().take_while(|line| !line.starts_with("#[cfg(test)]")).count();
         (source.path, code)
     });
-    let own = lengths.filter(|(path, code)| !is_test(path) && *code > LINES_MAX);
+    let too_long = lengths.filter(|(path, code)| !is_test(path) && *code > LINES_MAX);
     check(
-        "files stay short",
-        own.map(|(path, code)| format!("{path}: {code} lines, {LINES_MAX} are allowed")),
+        "files are too long",
+        too_long.map(|(path, code)| format!("{path}: {code} lines, {LINES_MAX} are allowed")),
     );
 }
 
 #[test]
-fn no_tabs_no_trailing_blanks_and_one_line_break_at_the_end() {
+fn no_line_has_tabs_or_trailing_blanks_and_files_end_with_one_line_break() {
     let mut offences = Vec::new();
     for source in sources() {
         for (number, line) in (1..).zip(source.text.lines()) {
@@ -86,14 +168,14 @@ fn no_tabs_no_trailing_blanks_and_one_line_break_at_the_end() {
             }
         }
         if !source.text.ends_with('\n') || source.text.ends_with("\n\n") {
-            offences.push(format!("{}: its end", source.path));
+            offences.push(format!("{}: the end of the file", source.path));
         }
     }
-    check("blanks", offences);
+    check("tabs, trailing blanks or line breaks at the end", offences);
 }
 
 #[test]
-fn nothing_is_left_unfinished() {
+fn no_code_is_unfinished() {
     let mut offences = Vec::new();
     for source in sources() {
         for (number, line) in (1..).zip(source.text.lines()) {
@@ -105,25 +187,29 @@ fn nothing_is_left_unfinished() {
     check("unfinished", offences);
 }
 
-/// Crates below `crates/`, with `/` at the end.
+/// Paths of the crates, with `/` at the end.
 fn crates() -> BTreeSet<String> {
     let folder =
         |path: &str| path.strip_prefix("crates/")?.split('/').next().map(|name| format!("crates/{name}/"));
     sources().iter().filter_map(|source| folder(&source.path)).collect()
 }
 
-/// Folders directly below a crate's `src`, with `/` at the end.
+/// Paths of the folders directly below a crate's `src`, with `/` at the end. Without folders that hold only tests.
 fn folders_of(name: &str) -> BTreeSet<String> {
     let src = format!("{name}src/");
     let folder = |path: &str| {
         let (folder, _) = path.strip_prefix(&src)?.split_once('/')?;
         Some(format!("{src}{folder}/"))
     };
-    sources().iter().filter_map(|source| folder(&source.path)).collect()
+    sources()
+        .iter()
+        .filter(|source| !is_test(&source.path))
+        .filter_map(|source| folder(&source.path))
+        .collect()
 }
 
 #[test]
-fn the_parts_of_the_program_can_be_counted() {
+fn the_number_of_crates_and_server_folders_is_limited() {
     let units = crates().len() + folders_of("crates/server/").len();
     assert!(
         (9..=UNITS_MAX).contains(&units),
@@ -132,7 +218,7 @@ fn the_parts_of_the_program_can_be_counted() {
 }
 
 #[test]
-fn the_architecture_names_every_folder_and_nothing_that_is_not_there() {
+fn the_architecture_page_names_every_folder_and_only_existing_paths() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is in the root");
     assert!(
         page.lines().count() <= 200,
@@ -144,17 +230,51 @@ fn the_architecture_names_every_folder_and_nothing_that_is_not_there() {
     let folders = crates.iter().flat_map(|name| folders_of(name)).chain(crates.iter().cloned());
     check("ARCHITECTURE.md does not name", folders.filter(|folder| !named.contains(folder.as_str())));
     let missing = named.iter().filter(|path| !root().join(path).exists());
-    check("ARCHITECTURE.md names what is not there", missing.map(ToString::to_string));
+    check("ARCHITECTURE.md names paths that do not exist", missing.map(ToString::to_string));
 }
 
-/// A module, as its names below the crate's root.
+#[test]
+fn no_two_structs_enums_or_traits_have_the_same_name() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let is_source = |source: &&Source| source.path.contains("/src/") && !is_test(&source.path);
+    for source in sources().iter().filter(|source| source.path.starts_with("crates/")).filter(is_source) {
+        for (number, line) in (1..).zip(without_tests(&source.text).lines()) {
+            if let Some(name) = defined_type(line) {
+                places.entry(name.to_owned()).or_default().push(format!("{}:{number}", source.path));
+            }
+        }
+    }
+    assert!(places.len() > 100, "the types were not found");
+    let doubled = places.iter().filter(|(_, places)| places.len() > 1);
+    check(
+        "more than one type has this name; rename all but one",
+        doubled
+            .filter(|(name, _)| !ALLOWED_TWICE.contains(&name.as_str()))
+            .map(|(name, places)| format!("{name}: {}", places.join(", "))),
+    );
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+}
+
+/// The name of the struct, enum or trait that a line defines. Type aliases and associated types are not counted.
+fn defined_type(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().skip_while(|word| *word == "unsafe" || word.starts_with("pub"));
+    let is_definition = ["struct", "enum", "trait"].contains(&words.next()?);
+    let name =
+        words.next().filter(|_| is_definition)?.split(|c: char| !c.is_alphanumeric() && c != '_').next();
+    name.filter(|name| !name.is_empty())
+}
+
+/// The path of a module below the crate root, one entry per name.
 type Module = Vec<String>;
 
-/// Siblings below one parent, with those of them that each uses.
+/// The modules below one parent, each with the siblings that it uses.
 type Siblings = BTreeMap<String, BTreeSet<String>>;
 
 #[test]
-fn no_two_siblings_use_each_other_not_even_by_way_of_others() {
+fn no_two_sibling_modules_use_each_other_directly_or_through_others() {
     let mut by_parent: BTreeMap<String, Siblings> = BTreeMap::new();
     for source in sources().iter().filter(|source| !is_test(&source.path)) {
         let Some((name, module)) = module_of(&source.path) else { continue };
@@ -166,21 +286,21 @@ fn no_two_siblings_use_each_other_not_even_by_way_of_others() {
             by_parent.entry(parent).or_default().entry(mine.clone()).or_default().insert(other.clone());
         }
     }
-    assert!(by_parent["server: "]["http"].contains("accounts"), "no uses were found");
-    let rings = by_parent.into_iter().map(|(parent, siblings)| (parent, in_a_ring(siblings)));
+    assert!(by_parent["server: "]["http"].contains("accounts"), "the uses were not found");
+    let cycles = by_parent.into_iter().map(|(parent, siblings)| (parent, cycle_among(siblings)));
     check(
         "modules use each other",
-        rings.flat_map(|(parent, ring)| {
-            ring.into_iter().map(move |(name, used)| format!("{parent}: {name} uses {used:?}"))
+        cycles.flat_map(|(parent, cycle)| {
+            cycle.into_iter().map(move |(name, used)| format!("{parent}: {name} uses {used:?}"))
         }),
     );
 }
 
-/// Whatever is left when those go that use none of the rest, and those that none of the rest uses.
-fn in_a_ring(mut uses: Siblings) -> Siblings {
-    let mut left = usize::MAX;
-    while left != uses.len() {
-        left = uses.len();
+/// Removes modules that use no other, and modules that no other uses, until none is left to remove. The rest is in a cycle.
+fn cycle_among(mut uses: Siblings) -> Siblings {
+    let mut length_before = usize::MAX;
+    while length_before != uses.len() {
+        length_before = uses.len();
         let users: BTreeSet<String> = uses.keys().cloned().collect();
         uses.values_mut().for_each(|used| used.retain(|name| users.contains(name)));
         uses.retain(|_, used| !used.is_empty());
@@ -190,15 +310,15 @@ fn in_a_ring(mut uses: Siblings) -> Siblings {
     uses
 }
 
-/// The crate and the module that a file holds.
+/// The crate and the module of a file. `None` for the root of a crate.
 fn module_of(path: &str) -> Option<(&str, Module)> {
     let (name, file) = path.strip_prefix("crates/")?.split_once("/src/")?;
     let module: Module = file.strip_suffix(".rs")?.split('/').map(Into::into).collect();
     (module != ["lib"] && module != ["main"]).then_some((name, module))
 }
 
-/// Paths that a file names inside its crate: `crate::one`, `crate::{one::two, other::{…}}`, `super::one`. The last names
-/// may be those of items.
+/// Paths inside the crate that a file uses: `crate::one`, `crate::{one::two, other::{…}}`, `super::one`. A path may end
+/// with the name of an item.
 fn used_by(code: &str, module: &[String]) -> Vec<Module> {
     let code: String =
         code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
@@ -219,7 +339,7 @@ fn used_by(code: &str, module: &[String]) -> Vec<Module> {
     found
 }
 
-/// The paths that a use tree stands for, below `base`.
+/// The paths in a use tree, below `base`.
 fn paths(tree: &str, base: &[String]) -> Vec<Module> {
     let mut found = Vec::new();
     let (mut bases, mut path) = (Vec::new(), base.to_vec());
@@ -252,13 +372,13 @@ fn paths(tree: &str, base: &[String]) -> Vec<Module> {
     }
 }
 
-/// A path of this workspace between backticks: one of the crates, of their folders or of their files.
+/// Whether a word in backticks is a path of this workspace: a crate, folder or file.
 fn is_path(word: &str) -> bool {
     let inside = ROOTS.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
     inside && !word.contains([' ', '*', '{', '\n'])
 }
 
-/// Tests in a file or folder of their own.
+/// Whether a file holds only tests.
 fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/")
 }

@@ -1,5 +1,5 @@
-//! Cloud calls on the router: those that wx-server-sdk 4.0.2 made, as they were written down, altered ones, and ones signed
-//! here with contents that no SDK sends.
+//! Cloud calls on the router: recorded calls of wx-server-sdk 4.0.2, altered calls, and calls signed here with content that
+//! no SDK sends.
 
 mod hosting;
 mod recorded;

@@ -1,4 +1,5 @@
-//! The router in this process, asked without a socket: cloud calls, and what the OpenAPI document says of its routes.
+//! The server in this process, without a socket: cloud calls, the OpenAPI document against the routes, and a reload on a
+//! failing disk.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,4 +8,8 @@
 )]
 
 mod cloud;
+#[allow(dead_code, reason = "the tests of the stores use the other functions")]
+#[path = "../../../storage/tests/store/disk.rs"]
+mod disk;
 mod openapi;
+mod reload;

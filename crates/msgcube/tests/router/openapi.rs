@@ -1,4 +1,4 @@
-//! The OpenAPI document describes the paths that are served, all of them and nothing else.
+//! The OpenAPI document describes exactly the paths that the server has.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -12,7 +12,7 @@ use server::{
     config::Config,
     http::{
         self,
-        openapi::{GROUPS, Group, Operation, document},
+        openapi::{GROUPS, Operation, PathGroup, document},
         state::App,
     },
     intake::path::CallbackPath,
@@ -23,21 +23,21 @@ use tempfile::TempDir;
 use tower::ServiceExt as _;
 
 const CONFIG: &str = "admin_key = \"openapi-admin-key\"\n[[account]]\nappid = \"wx00000000000000a1\"\nsecret = \"0123456789abcdef0123456789abcdef\"\ntoken = \"callbackTokenOne\"\n";
-/// They say that there is no such path.
+/// Routes that answer that the path does not exist.
 const CATCH_ALL: [&str; 3] = ["/v1", "/v1/", "/v1/{*rest}"];
-/// Answered in WeChat's form, HTTP 200, whatever the method.
+/// Paths with answers in WeChat's form: HTTP 200 for every method.
 const OF_WECHAT: [&str; 2] = ["/cgi-bin/", "/datacube/"];
 
-struct Served {
+struct ServedApi {
     config: Config,
     router: Router,
     admin_router: Router,
-    /// Where the data key lies.
+    /// The folder with the data key.
     _folder: TempDir,
 }
 
-/// The program with all that it routes, without a socket.
-fn served() -> Served {
+/// The server with all its routes, without a socket.
+fn served() -> ServedApi {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::parse(CONFIG, &folder.path().join("msgcube.toml"), |_| None).unwrap();
     let key = DataKey::load_or_create(&config.data_key_file).unwrap();
@@ -45,10 +45,10 @@ fn served() -> Served {
     let (app, _) = App::start_with(config.clone(), Clock::starting_at(1_417_881_600), store, key).unwrap();
     let app = Arc::new(app);
     let (router, admin_router) = (http::router(app.clone()).router, http::admin_router(app).router);
-    Served { config, router, admin_router, _folder: folder }
+    ServedApi { config, router, admin_router, _folder: folder }
 }
 
-/// The paths of a router. axum tells them nowhere but in its `Debug`.
+/// The paths of a router. axum shows them only in its `Debug` output.
 fn paths(router: &Router) -> BTreeSet<String> {
     let text = format!("{router:?}");
     let (_, after) = text.split_once("paths: {").expect("axum shows its paths");
@@ -58,12 +58,12 @@ fn paths(router: &Router) -> BTreeSet<String> {
     paths
 }
 
-fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a Group>) -> Vec<Operation> {
+fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a PathGroup>) -> Vec<Operation> {
     groups.flat_map(|group| (group.operations)(config)).collect()
 }
 
-/// Whether a route takes a path; parameters take any one part.
-fn takes(route: &str, path: &str) -> bool {
+/// Whether a route matches a path. A parameter matches one segment.
+fn matches_path(route: &str, path: &str) -> bool {
     let (route, path): (Vec<&str>, Vec<&str>) = (route.split('/').collect(), path.split('/').collect());
     route.len() == path.len()
         && route.iter().zip(&path).all(|(one, other)| one.starts_with('{') || one == other)
@@ -75,14 +75,14 @@ fn every_route_is_described() {
     let described = operations(&served.config, GROUPS.iter());
     for router in [&served.router, &served.admin_router] {
         for route in paths(router).iter().filter(|route| !CATCH_ALL.contains(&route.as_str())) {
-            let is_described = described.iter().any(|operation| takes(route, &operation.path));
+            let is_described = described.iter().any(|operation| matches_path(route, &operation.path));
             assert!(is_described, "{route} is not in crates/server/src/http/openapi/");
         }
     }
 }
 
 #[test]
-fn every_path_that_is_described_is_routed() {
+fn every_described_path_has_a_route() {
     let served = served();
     let mut routes = paths(&served.router);
     routes.retain(|route| !CATCH_ALL.contains(&route.as_str()));
@@ -90,7 +90,7 @@ fn every_path_that_is_described_is_routed() {
         let lacking: Vec<String> = operations(&served.config, std::iter::once(group))
             .into_iter()
             .map(|operation| operation.path)
-            .filter(|path| !routes.iter().any(|route| takes(route, path)))
+            .filter(|path| !routes.iter().any(|route| matches_path(route, path)))
             .collect();
         assert!(lacking.is_empty(), "{}: nothing answers {lacking:?}", group.name);
     }
@@ -107,7 +107,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn each_path_takes_the_methods_that_are_described_and_no_others() {
+async fn each_path_takes_exactly_the_described_methods() {
     let served = served();
     let built = operations(&served.config, GROUPS.iter());
     for path in built.iter().map(|operation| &operation.path).collect::<BTreeSet<_>>() {
@@ -116,7 +116,7 @@ async fn each_path_takes_the_methods_that_are_described_and_no_others() {
         }
         let methods = || built.iter().filter(|operation| operation.path == *path).map(|one| one.method);
         for method in ["get", "post", "put", "patch", "delete"] {
-            // Callbacks do not pass through the router; tests/front posts them to the program.
+            // Callbacks do not pass through the router. tests/front posts them to the program.
             if method == "post" && CallbackPath::parse(path).is_some() {
                 continue;
             }
@@ -133,9 +133,9 @@ async fn each_path_takes_the_methods_that_are_described_and_no_others() {
     }
 }
 
-/// Of all that is routed below `/v1`, so that a new route cannot be forgotten: what is not described fails the test above.
+/// Tests all routes below `/v1`. A new route cannot be forgotten, because a test above fails if it is not described.
 #[tokio::test]
-async fn the_own_interface_refuses_parameters_that_there_are_not() {
+async fn the_admin_api_refuses_unknown_parameters() {
     let served = served();
     let (mut asked, described) = (0, operations(&served.config, GROUPS.iter()));
     for operation in described.iter().filter(|operation| operation.path.starts_with("/v1/")) {
@@ -150,10 +150,10 @@ async fn the_own_interface_refuses_parameters_that_there_are_not() {
             let error = body["error"].as_str().unwrap();
             assert!(error.contains("there is no such parameter"), "{}: {error}", named(&path));
             let names: Vec<&str> = operation.query_names().collect();
-            let told = if names.is_empty() { "takes none".to_owned() } else { names.join(", ") };
+            let told = if names.is_empty() { "takes no parameters".to_owned() } else { names.join(", ") };
             assert!(error.contains(&told), "{}: {error}", named(&path));
         }
-        // Those that there are do not fail for their name.
+        // Known parameters are not refused for their name.
         for name in operation.query_names() {
             let path = format!("{}?{name}=", operation.path);
             let answer = served.router.clone().oneshot(request(operation.method, &path)).await.unwrap();
@@ -163,14 +163,14 @@ async fn the_own_interface_refuses_parameters_that_there_are_not() {
         asked += 1;
     }
     assert!(asked > 15, "{asked}");
-    // Who shows no key learns nothing of parameters.
+    // A caller without a key learns nothing about parameters.
     let path = "/v1/stats?bogus=1";
     let request = Request::builder().uri(path).body(Body::empty()).unwrap();
     assert_eq!(served.router.clone().oneshot(request).await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn what_is_served_is_the_document() {
+async fn the_server_sends_this_document() {
     let served = served();
     for router in [served.router, served.admin_router] {
         let answer = router.oneshot(request("get", "/openapi.json")).await.unwrap();
@@ -182,7 +182,7 @@ async fn what_is_served_is_the_document() {
 }
 
 #[test]
-fn operations_have_names_of_their_own_and_references_lead_somewhere() {
+fn operation_names_are_unique_and_references_exist() {
     let served = served();
     let all = document(&served.config, &GROUPS);
     let mut names = BTreeSet::new();
@@ -203,7 +203,7 @@ fn operations_have_names_of_their_own_and_references_lead_somewhere() {
 }
 
 #[test]
-fn rows_are_described_as_the_settings_make_them() {
+fn rows_are_described_as_the_settings_require() {
     let served = served();
     let mut config = served.config;
     let row = |config: &Config| document(config, &GROUPS)["components"]["schemas"]["HourRow"].clone();

@@ -1,13 +1,13 @@
-//! Third-party platforms as they are served, and which accounts gave them which permission sets. With the role "serve"
-//! msgcube stands for WeChat: tickets, codes and tokens come from here.
+//! The third-party platforms, and which permission sets accounts gave them. With the role "serve" msgcube plays
+//! WeChat: it issues tickets, codes and tokens.
 
 mod authorize;
 pub mod code;
 pub mod event;
 pub mod permission_set;
 mod refresh;
+mod signed_text;
 pub mod ticket;
-mod vouched;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -26,11 +26,11 @@ use crate::{
     config::{PlatformConfig, Role},
 };
 
-pub use authorize::{Approval, AuthorizationContext, Handed, PlatformError};
+pub use authorize::{Approval, AuthorizationContext, IssuedTokens, PlatformError};
 use code::UsedCodes;
 use refresh::RefreshTokens;
 
-/// The permission set of the seven interfaces. Source: the page of each, "The permission set id … is: 1".
+/// The permission set of the seven interfaces. Source: the page of each interface, "The permission set id … is: 1".
 pub const MESSAGES: u32 = 1;
 const FACT_PREFIX: &str = "authorization/";
 
@@ -39,22 +39,22 @@ const FACT_PREFIX: &str = "authorization/";
 pub struct Platform {
     /// Its settings.
     pub config: PlatformConfig,
-    /// What its pushes are checked with.
+    /// The keys that its pushes are checked with.
     pub keys: AccountKeys,
-    /// Its accounts' callbacks that are being passed on.
+    /// How many callbacks of its accounts are being passed on.
     pub relays_waiting: AtomicUsize,
-    /// Somebody asked for its ticket to be pushed at once.
+    /// Wakes the task that pushes its ticket, to push one at once.
     pub push_now: Arc<Notify>,
-    /// What became of the tickets that were pushed to it, since the start.
+    /// Results of the tickets pushed to it since the start.
     pub ticket_pushes: Arc<Mutex<TicketPushes>>,
 }
 
-/// What became of the tickets that were pushed to a platform.
+/// Results of the tickets pushed to a platform.
 #[derive(Clone, Debug, Default)]
 pub struct TicketPushes {
-    /// When it took one last, Unix seconds.
+    /// When it last accepted one, Unix seconds.
     pub taken_s: Option<i64>,
-    /// Why it did not take the last one, if so.
+    /// Why it did not accept the last one. None if it did.
     pub error: Option<String>,
 }
 
@@ -65,42 +65,42 @@ pub struct Platforms {
     served: RwLock<HashMap<String, Arc<Platform>>>,
     /// Secrets of platforms that only msgcube knows.
     own_secrets: RwLock<OwnSecrets>,
-    /// By platform and account.
-    authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<Authorization>>>>,
+    /// By platform, then by account.
+    authorizations: RwLock<HashMap<String, BTreeMap<String, Arc<AccountAuthorization>>>>,
     used: Mutex<UsedCodes>,
-    /// One change at a time: each reads what the one before wrote.
+    /// Allows one change at a time: each change reads what the one before wrote.
     changing: tokio::sync::Mutex<()>,
 }
 
-/// What an account gave a platform, as it is stored: without any token.
+/// What an account granted to a platform, as it is stored: without tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Authorization {
-    /// The platform.
+pub struct AccountAuthorization {
+    /// The platform's appid.
     pub component: String,
-    /// The account.
+    /// The account's appid.
     pub account: String,
-    /// Another one each time it is given after it was taken back.
+    /// Changes each time it is granted again after a withdrawal.
     id: String,
-    /// The permission sets, by number.
+    /// Numbers of the permission sets.
     pub permission_sets: Vec<u32>,
-    /// When it was given last, Unix seconds.
+    /// When it was last granted, Unix seconds.
     pub authorized_s: i64,
     refresh: RefreshTokens,
 }
 
-/// Whether a platform may do something for an account.
+/// Whether a platform may use a permission set of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     /// It may.
     Granted,
-    /// The account gave it other permission sets.
+    /// The account granted other permission sets only.
     SetMissing,
-    /// The account gave it nothing, or took it back.
+    /// The account granted nothing, or withdrew it.
     NotAuthorized,
 }
 
 impl Platform {
-    /// The same platform with other settings; what is known of it stays.
+    /// The platform with new settings. The results of its ticket pushes stay.
     pub fn with(&self, config: PlatformConfig) -> Result<Platform, KeyError> {
         Ok(Platform {
             keys: config.keys()?,
@@ -113,7 +113,7 @@ impl Platform {
 }
 
 impl Platforms {
-    /// Those of the configuration, with what was authorised before.
+    /// Makes the platforms of the configuration, with the stored authorizations.
     pub fn load(configs: &[PlatformConfig], key: DataKey, store: &Store) -> Result<Platforms, KeyError> {
         let served = configs.iter().map(|config| {
             let component = Platform {
@@ -137,24 +137,24 @@ impl Platforms {
             changing: tokio::sync::Mutex::new(()),
         };
         for (_, value) in store.facts(FACT_PREFIX) {
-            if let Ok(authorization) = serde_json::from_slice::<Authorization>(&value) {
+            if let Ok(authorization) = serde_json::from_slice::<AccountAuthorization>(&value) {
                 components.remember(authorization);
             }
         }
         Ok(components)
     }
 
-    /// The platform of an appid.
+    /// Finds a platform by its appid.
     pub fn get(&self, appid: &str) -> Option<Arc<Platform>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).get(appid).cloned()
     }
 
-    /// All of them, in no order.
+    /// All platforms, in no order.
     pub fn all(&self) -> Vec<Arc<Platform>> {
         self.served.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Serves a platform with other settings from now on.
+    /// Replaces a platform's settings.
     pub fn put(&self, component: Platform) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         let component = Arc::new(component);
@@ -167,7 +167,7 @@ impl Platforms {
             own_secrets.remove(&former.config.secret);
         }
         drop(own_secrets);
-        // Where tickets go to may be another place now.
+        // The address for tickets may have changed.
         component.push_now.notify_one();
     }
 
@@ -176,14 +176,14 @@ impl Platforms {
         self.own_secrets.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What an account gave a platform, unless it took it back.
-    pub fn authorization(&self, component: &str, account: &str) -> Option<Arc<Authorization>> {
+    /// What an account granted to a platform. None if it withdrew it.
+    pub fn authorization(&self, component: &str, account: &str) -> Option<Arc<AccountAuthorization>> {
         let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
         authorizations.get(component)?.get(account).cloned()
     }
 
-    /// What all accounts gave a platform, by their appids.
-    pub fn authorizations(&self, component: &str) -> Vec<Arc<Authorization>> {
+    /// What all accounts granted to a platform, sorted by appid.
+    pub fn authorizations(&self, component: &str) -> Vec<Arc<AccountAuthorization>> {
         let authorizations = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
         authorizations.get(component).into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
@@ -197,24 +197,24 @@ impl Platforms {
         }
     }
 
-    /// The refresh token that is given out for an authorization.
-    pub fn refresh_token(&self, authorization: &Authorization) -> String {
+    /// The current refresh token of an authorization.
+    pub fn refresh_token(&self, authorization: &AccountAuthorization) -> String {
         self.refresh_token_of(authorization, authorization.refresh.current())
     }
 
-    fn refresh_token_of(&self, authorization: &Authorization, nonce: &str) -> String {
-        let Authorization { component, account, .. } = authorization;
+    fn refresh_token_of(&self, authorization: &AccountAuthorization, nonce: &str) -> String {
+        let AccountAuthorization { component, account, .. } = authorization;
         let mac = self.key.mac(&["refresh_token", component, account, nonce]);
         format!("refreshtoken@@@{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
-    fn remember(&self, authorization: Authorization) {
+    fn remember(&self, authorization: AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
         let of_component = authorizations.entry(authorization.component.clone()).or_default();
         of_component.insert(authorization.account.clone(), Arc::new(authorization));
     }
 
-    fn forget(&self, authorization: &Authorization) {
+    fn forget(&self, authorization: &AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(of_component) = authorizations.get_mut(&authorization.component) {
             of_component.remove(&authorization.account);
@@ -222,16 +222,16 @@ impl Platforms {
     }
 }
 
-impl Authorization {
+impl AccountAuthorization {
     fn fact(&self) -> Change {
         Change::fact(self.fact_key(), self)
     }
 
-    fn gone(&self) -> Change {
+    fn deletion(&self) -> Change {
         Change::Fact { key: self.fact_key(), value: None }
     }
 
-    /// With a length, since appids may hold any sign.
+    /// Begins with a length, since an appid may hold any character.
     fn fact_key(&self) -> String {
         format!("{FACT_PREFIX}{}/{}/{}", self.component.len(), self.component, self.account)
     }

@@ -1,8 +1,8 @@
-//! The accounts as they are served: those of the configuration file, and those added at run time, which the store keeps
+//! The accounts being served: those of the configuration file, and those added at run time, which the store holds
 //! sealed with the data key.
 
+mod account_map;
 mod error;
-mod served;
 pub mod settings;
 
 use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
@@ -16,156 +16,173 @@ use wechat::callback::{AccountKeys, KeyError};
 use crate::{
     auth::{
         own_secrets::OwnSecrets,
-        quota::{Calls, Quotas},
+        quota::{CallCounts, CallQuotas},
     },
     config::AccountConfig,
 };
 
+use account_map::AccountMap;
 pub use error::{AccountError, StoredAccountError};
-use served::Served;
-use settings::{FACT_PREFIX, Origin, Settings, checked, stored};
+use settings::{FACT_PREFIX, Origin, Settings, open_settings, parse_settings};
 
-/// Accounts added at run time, at most.
+/// Limit of accounts that are not in the configuration file.
 pub const STORED_MAX: usize = 100_000;
-/// Bulk requests of one account that are read at the same time; of all accounts there are four times as many.
-const BULK_PLACES: usize = 4;
+/// Bulk requests of one account that are read at the same time. The limit for all accounts together is four times
+/// this.
+const BULK_SLOTS: usize = 4;
 /// The settings of an account that are secrets.
 pub const SECRETS: [&str; 6] =
     ["secret", "upstream_secret", "token", "token_previous", "encoding_aes_key", "encoding_aes_key_previous"];
 
-/// One account as it is served.
+/// One account being served.
 #[derive(Debug)]
-pub struct Account {
+pub struct ServedAccount {
     /// Its number in the store.
     pub number: AccountNumber,
     /// Its settings.
     pub config: AccountConfig,
-    /// What its callbacks are checked with; none: it has no address of its own, a platform brings its messages.
+    /// The keys that its callbacks are checked with. None if it has no callback path of its own: a platform
+    /// brings its messages.
     pub keys: Option<AccountKeys>,
-    /// It stands in the configuration file, where alone it can be changed.
+    /// It is in the configuration file, and can be changed only there.
     pub is_configured: bool,
-    /// Its callbacks that are being passed on.
+    /// How many of its callbacks are being passed on.
     pub relays_waiting: AtomicUsize,
-    /// Places for its bulk requests.
-    pub bulk_places: Semaphore,
-    /// How often it called the seven.
-    pub calls: Arc<Calls>,
+    /// Slots for its bulk requests.
+    pub bulk_slots: Semaphore,
+    /// How often it called each of the seven interfaces.
+    pub calls: Arc<CallCounts>,
 }
 
-/// All accounts.
+/// All accounts being served.
 #[derive(Debug, Default)]
 pub struct Accounts {
-    /// How often each called the seven.
-    pub quotas: Quotas,
-    served: RwLock<Served>,
-    /// One change at a time: each reads what the one before wrote.
+    /// Calls of the seven interfaces, by account.
+    pub quotas: CallQuotas,
+    served: RwLock<AccountMap>,
+    /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
 }
 
-impl Account {
+impl ServedAccount {
     fn new(
         number: AccountNumber,
         config: AccountConfig,
         is_configured: bool,
-        quotas: &Quotas,
-    ) -> Result<Account, KeyError> {
-        Ok(Account {
+        quotas: &CallQuotas,
+    ) -> Result<ServedAccount, KeyError> {
+        Ok(ServedAccount {
             number,
             keys: config.keys()?,
             calls: quotas.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
-            bulk_places: Semaphore::new(BULK_PLACES),
+            bulk_slots: Semaphore::new(BULK_SLOTS),
         })
     }
 
-    /// An account that a platform brings: it has nothing but its appid until an operator gives it more.
-    pub fn brought(number: AccountNumber, appid: &str, quotas: &Quotas) -> Result<Account, AccountError> {
+    /// Makes an account that a platform brings. It has only its appid until an operator adds settings.
+    pub fn brought(
+        number: AccountNumber,
+        appid: &str,
+        quotas: &CallQuotas,
+    ) -> Result<ServedAccount, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
-        let account = Account::new(number, checked(settings, Origin::Brought)?, false, quotas);
+        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, quotas);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 
-    /// True if an operator set it up, whoever brings its messages: it stands in the configuration file, or has a
-    /// callback of its own.
+    /// True if an operator set it up: it is in the configuration file, or has a callback path of its own. A
+    /// platform may bring its messages all the same.
     pub fn is_own(&self) -> bool {
         self.is_configured || self.keys.is_some()
     }
 }
 
 impl Accounts {
-    /// None yet, with what was called before.
-    pub fn new(quotas: Quotas) -> Accounts {
+    /// Starts without accounts, with the calls counted before the restart.
+    pub fn new(quotas: CallQuotas) -> Accounts {
         Accounts { quotas, ..Accounts::default() }
     }
 
-    /// The account of an appid.
-    pub fn get(&self, appid: &str) -> Option<Arc<Account>> {
+    /// Finds an account by its appid.
+    pub fn get(&self, appid: &str) -> Option<Arc<ServedAccount>> {
         self.read().get(appid).cloned()
     }
 
-    /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<Account>> {
+    /// All accounts, in no order.
+    pub fn all(&self) -> Vec<Arc<ServedAccount>> {
         self.read().values().cloned().collect()
     }
 
-    /// Those that are wanted, in no order.
-    pub fn select(&self, is_wanted: impl Fn(&Account) -> bool) -> Vec<Arc<Account>> {
+    /// The accounts for which `is_wanted` is true, in no order.
+    pub fn select(&self, is_wanted: impl Fn(&ServedAccount) -> bool) -> Vec<Arc<ServedAccount>> {
         self.read().values().filter(|account| is_wanted(account)).cloned().collect()
     }
 
-    /// How many do not stand in the configuration file.
-    pub fn stored(&self) -> usize {
+    /// How many are not in the configuration file.
+    pub fn stored_count(&self) -> usize {
         self.read().values().filter(|account| !account.is_configured).count()
     }
 
-    /// The accounts' secrets that WeChat does not know: `look` sees them.
+    /// Calls `look` with the accounts' secrets that WeChat does not know.
     pub fn own_secrets<T>(&self, look: impl FnOnce(&OwnSecrets) -> T) -> T {
         look(self.read().own_secrets())
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Served> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, AccountMap> {
         self.served.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Serves an account from now on, in place of the one of its appid.
-    pub fn put(&self, account: Arc<Account>) {
+    /// Serves an account from now on. Replaces one with the same appid.
+    pub fn put(&self, account: Arc<ServedAccount>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         served.insert(account.config.appid.clone(), account);
     }
 
-    /// Serves an account no longer.
-    pub fn take_out(&self, appid: &str) {
+    /// Stops serving an account.
+    pub fn remove(&self, appid: &str) {
         self.served.write().unwrap_or_else(PoisonError::into_inner).remove(appid);
     }
 
-    /// Serves an account from now on, unless there is one of its appid.
-    pub fn put_if_new(&self, account: &Arc<Account>) {
+    /// Serves an account from now on, unless one with its appid is served already.
+    pub fn put_if_new(&self, account: &Arc<ServedAccount>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         if !served.contains_key(&account.config.appid) {
             served.insert(account.config.appid.clone(), account.clone());
         }
     }
 
-    /// An account of the configuration file, not served yet.
-    pub fn configured(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
-        Account::new(number, config, true, &self.quotas).map(Arc::new)
+    /// Makes an account of the configuration file. It is not served yet.
+    pub fn configured(
+        &self,
+        number: AccountNumber,
+        config: AccountConfig,
+    ) -> Result<Arc<ServedAccount>, KeyError> {
+        ServedAccount::new(number, config, true, &self.quotas).map(Arc::new)
     }
 
     /// Serves an account that was added at run time.
-    pub fn put_stored(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, KeyError> {
-        let account = Arc::new(Account::new(number, config, false, &self.quotas)?);
+    pub fn put_stored(
+        &self,
+        number: AccountNumber,
+        config: AccountConfig,
+    ) -> Result<Arc<ServedAccount>, KeyError> {
+        let account = Arc::new(ServedAccount::new(number, config, false, &self.quotas)?);
         self.put(account.clone());
         Ok(account)
     }
 
-    /// Serves the accounts that were added at run time. Of one that stands in the configuration, too, that holds.
+    /// Serves the accounts that were added at run time. An account in the configuration file takes precedence.
     pub fn load_stored(&self, store: &Store, key: &DataKey) -> Result<(), StoredAccountError> {
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default().to_owned();
             if self.get(&appid).is_some() {
-                tracing::warn!(appid, "added at run time and in the configuration file, which holds");
+                tracing::warn!(
+                    appid,
+                    "added at run time and in the configuration file, which takes precedence"
+                );
                 continue;
             }
             self.put(self.stored_account(&appid, (&fact, &sealed), store, key)?);
@@ -173,13 +190,13 @@ impl Accounts {
         Ok(())
     }
 
-    /// The account that was added at run time, not served yet, if there is one.
+    /// Reads the account that was added at run time, if there is one. It is not served yet.
     pub fn added_at_run_time(
         &self,
         appid: &str,
         store: &Store,
         key: &DataKey,
-    ) -> Result<Option<Arc<Account>>, StoredAccountError> {
+    ) -> Result<Option<Arc<ServedAccount>>, StoredAccountError> {
         let name = format!("{FACT_PREFIX}{appid}");
         let facts = store.facts(&name);
         let fact = facts.iter().find(|(fact, _)| *fact == name);
@@ -192,13 +209,13 @@ impl Accounts {
         (fact, sealed): (&str, &[u8]),
         store: &Store,
         key: &DataKey,
-    ) -> Result<Arc<Account>, StoredAccountError> {
-        let read = stored(fact, sealed, key)
+    ) -> Result<Arc<ServedAccount>, StoredAccountError> {
+        let read = open_settings(fact, sealed, key)
             .map_err(|error| error.to_string())
-            .and_then(|settings| checked(settings, Origin::Brought).map_err(|error| error.to_string()))
+            .and_then(|settings| parse_settings(settings, Origin::Brought).map_err(|error| error.to_string()))
             .and_then(|config| {
                 let number = store.account(appid).map_err(|error| error.to_string())?;
-                Account::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
+                ServedAccount::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
             });
         read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
     }

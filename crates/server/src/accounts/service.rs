@@ -1,5 +1,5 @@
-//! Changing accounts at run time: added, given other settings or new secrets, removed. Each change is durable before it
-//! holds, and they come one after the other.
+//! Changes accounts at run time: adds and removes them, changes their settings and secrets. Changes run one at a
+//! time, and each is durable before it takes effect.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -21,23 +21,25 @@ use crate::{
         platform_issuer::{Platforms, event::Event},
         platform_receiver::Received,
         registry::{
-            Account, AccountError, Accounts, STORED_MAX,
-            settings::{FACT_PREFIX, Origin, Settings, checked, fact, kept, merged},
+            AccountError, Accounts, STORED_MAX, ServedAccount,
+            settings::{
+                FACT_PREFIX, Origin, Settings, merge_settings, parse_settings, settings_fact, stored_settings,
+            },
         },
     },
     auth::access_token::Tokens,
     config::{AccountConfig, Config},
 };
 
-/// What can be made anew.
+/// A secret that can be replaced with a new random one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotated {
-    /// The key that callbacks are encrypted with.
+    /// The key that encrypts callbacks.
     EncodingAesKey,
-    /// The token that callbacks are signed with.
+    /// The token that signs callbacks.
     Token,
-    /// The secret that callers of msgcube show.
+    /// The secret that callers of msgcube send.
     Secret,
 }
 
@@ -56,56 +58,57 @@ impl Rotated {
 pub struct AccountService<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Current<Config>,
-    /// The socket in use.
+    /// The address that the server listens on.
     pub address: Option<SocketAddr>,
     pub clock: &'a Clock,
     pub store: &'a Store,
     pub ingest: &'a Ingest,
     pub tokens: &'a Tokens,
-    pub components: &'a Platforms,
+    pub platforms: &'a Platforms,
     pub key: &'a DataKey,
     pub received: &'a Received,
 }
 
 impl AccountService<'_> {
-    /// Adds an account, durably, and serves it.
-    pub async fn add(&self, settings: Settings) -> Result<Arc<Account>, AccountError> {
+    /// Adds an account durably and serves it.
+    pub async fn add(&self, settings: Settings) -> Result<Arc<ServedAccount>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
-        let config = checked(settings.clone(), Origin::Own)?;
+        let config = parse_settings(settings.clone(), Origin::Own)?;
         self.config.get().check_loops(&[&config], self.address)?;
         if let Some(there) = self.accounts.get(&config.appid) {
             return self.take_over(&there, config, &settings).await;
         }
-        if self.accounts.stored() >= STORED_MAX {
+        if self.accounts.stored_count() >= STORED_MAX {
             return Err(AccountError::TooMany);
         }
         let number = number_of(&config.appid, self.store)?;
-        let fact = fact(&config.appid, &settings, self.key)?;
+        let fact = settings_fact(&config.appid, &settings, self.key)?;
         let begun_s = self.clock.now_s();
         self.ingest.serve(number, true, vec![fact]).await?;
         let account = self.serve(number, config)?;
-        // Until this moment its callbacks were answered with 404.
+        // Until now its callbacks got 404.
         self.ingest.lose(number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
     }
 
-    /// Adds an account that a platform brought and that nothing says authorised it, in its place: whoever knows the
-    /// platform's token and key could have named any.
+    /// Adds an account that a platform has already brought but that is not known to have authorised it. The
+    /// operator's account takes its place: anyone with the platform's token and key could have named this
+    /// appid.
     async fn take_over(
         &self,
-        there: &Account,
+        there: &ServedAccount,
         config: AccountConfig,
         settings: &Settings,
-    ) -> Result<Arc<Account>, AccountError> {
+    ) -> Result<Arc<ServedAccount>, AccountError> {
         let appid = &config.appid;
-        let has_settings = there.is_own() || kept(appid, self.store, self.key)?.len() > 1;
+        let has_settings = there.is_own() || stored_settings(appid, self.store, self.key)?.len() > 1;
         let left = if has_settings { None } else { self.received.leave_to_operator(appid)? };
         let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
-        changes.push(fact(appid, settings, self.key)?);
+        changes.push(settings_fact(appid, settings, self.key)?);
         let begun_s = self.clock.now_s();
         let done = async { self.ingest.submit_all(changes)?.await }.await;
         if let Err(error) = done {
-            self.received.stay_with_platforms(appid);
+            self.received.undo_leave_to_operator(appid);
             return Err(error.into());
         }
         let account = self.serve(there.number, config)?;
@@ -114,21 +117,26 @@ impl AccountService<'_> {
     }
 
     /// Changes settings of an account that was added at run time, durably. A null removes a setting.
-    pub async fn change(&self, appid: &str, changes: Settings) -> Result<Arc<Account>, AccountError> {
+    pub async fn change(&self, appid: &str, changes: Settings) -> Result<Arc<ServedAccount>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
         self.change_locked(appid, changes).await
     }
 
-    async fn change_locked(&self, appid: &str, changes: Settings) -> Result<Arc<Account>, AccountError> {
-        let account = self.changeable(appid)?;
-        let settings = merged(kept(appid, self.store, self.key)?, changes);
-        let is_brought = !self.received.standings(appid).is_empty();
-        let config = checked(settings.clone(), if is_brought { Origin::Brought } else { Origin::Own })?;
+    async fn change_locked(
+        &self,
+        appid: &str,
+        changes: Settings,
+    ) -> Result<Arc<ServedAccount>, AccountError> {
+        let account = self.find_changeable(appid)?;
+        let settings = merge_settings(stored_settings(appid, self.store, self.key)?, changes);
+        let is_brought = !self.received.authorization_states(appid).is_empty();
+        let config =
+            parse_settings(settings.clone(), if is_brought { Origin::Brought } else { Origin::Own })?;
         if config.appid != appid {
             return Err(AccountError::AppidChanges);
         }
         self.config.get().check_loops(&[&config], self.address)?;
-        let fact = fact(appid, &settings, self.key)?;
+        let fact = settings_fact(appid, &settings, self.key)?;
         let is_active = self.received.is_active(appid);
         let was_taken = is_active || account.keys.is_some();
         let will_be_taken = is_active || !config.token.reveal().is_empty();
@@ -140,31 +148,31 @@ impl AccountService<'_> {
         self.serve(account.number, config)
     }
 
-    /// Stops serving an account that was added at run time. What was counted stays; its tokens end, and what it gave to
-    /// third-party platforms: what they are to be told is returned.
+    /// Removes an account that was added at run time. Its counts stay; its tokens and its authorizations of
+    /// third-party platforms end. Returns the events to send to those platforms.
     pub async fn remove(&self, appid: &str) -> Result<Vec<Event>, AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
-        let account = self.changeable(appid)?;
-        let ending = self.components.ending(appid, self.clock.now_s()).await;
+        let account = self.find_changeable(appid)?;
+        let ending = self.platforms.end_authorizations(appid, self.clock.now_s()).await;
         let mut gone = ending.changes()?;
         let (number, ended_s) = (account.number, self.clock.now_s());
         let revocation = self.tokens.revocation(|holder| holder.appid == appid).await;
         gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
         gone.extend(revocation.changes());
         let done = self.received.remove(&account, ended_s, gone).await;
-        // In any case it was not served for a moment.
+        // Whether or not the removal succeeded, the account was not served for a moment.
         self.ingest.lose(number, ended_s, self.clock.now_s() + 1, Reason::NotRunning);
         done?;
         revocation.complete();
         Ok(ending.complete())
     }
 
-    /// Gives an account a new secret, which is returned. The former key or callback token is still taken; a former
-    /// secret stays WeChat's, unless that is another already.
+    /// Replaces a secret and returns its name and the new value. The former key or callback token stays valid.
+    /// The former secret becomes `upstream_secret`, unless that is already set.
     pub async fn rotate(&self, appid: &str, what: Rotated) -> Result<(&'static str, String), AccountError> {
         let _one_at_a_time = self.accounts.changing.lock().await;
-        self.changeable(appid)?;
-        let settings = kept(appid, self.store, self.key)?;
+        self.find_changeable(appid)?;
+        let settings = stored_settings(appid, self.store, self.key)?;
         let (name, new) = what.new_value()?;
         let former = settings.get(name).cloned().unwrap_or(Value::Null);
         let mut changes = Settings::from_iter([(name.to_owned(), Value::from(new.clone()))]);
@@ -179,7 +187,7 @@ impl AccountService<'_> {
         Ok((name, new))
     }
 
-    fn changeable(&self, appid: &str) -> Result<Arc<Account>, AccountError> {
+    fn find_changeable(&self, appid: &str) -> Result<Arc<ServedAccount>, AccountError> {
         match self.accounts.get(appid) {
             None => Err(AccountError::Unknown(appid.to_owned())),
             Some(account) if account.is_configured => Err(AccountError::Configured(appid.to_owned())),
@@ -187,13 +195,17 @@ impl AccountService<'_> {
         }
     }
 
-    fn serve(&self, number: AccountNumber, config: AccountConfig) -> Result<Arc<Account>, AccountError> {
+    fn serve(
+        &self,
+        number: AccountNumber,
+        config: AccountConfig,
+    ) -> Result<Arc<ServedAccount>, AccountError> {
         let served = self.accounts.put_stored(number, config);
         served.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 }
 
-/// Giving a number writes to the disk, which must not hold up the runtime.
+/// Assigning a number writes to the disk, which must not block the runtime.
 fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, NotDurable> {
     match tokio::runtime::Handle::current().runtime_flavor() {
         tokio::runtime::RuntimeFlavor::CurrentThread => store.account(appid),

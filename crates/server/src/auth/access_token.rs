@@ -1,5 +1,5 @@
-//! Access tokens: given out, superseded, checked. A token is made from the data key and a random number, and only the
-//! number is stored, so what stands on disk is worth nothing without the key.
+//! Access tokens: issued, superseded, checked. A token is made from the data key and a random number. Only the
+//! number is stored, so the store is useless to a thief without the key.
 
 mod grants;
 
@@ -18,24 +18,24 @@ use storage::{
 };
 use system::{clock::Clock, data_key::DataKey};
 
-use grants::{Grant, Grants, Hash};
+use grants::{Grant, Grants, TokenHash};
 
-/// How long a token lives. Source: WeChat's page on access_token.
+/// Life of a token in seconds. Source: WeChat's page on access_token.
 pub const LIFE_S: i64 = 7200;
-/// How long a superseded token of `/cgi-bin/token` lives on. Source: the same page.
+/// Seconds for which a superseded token of `/cgi-bin/token` stays valid. Source: WeChat's page on access_token.
 const OVERLAP_S: i64 = 300;
-/// With less than this left, `stable_token` gives a new one. Source: WeChat's page on stable_token.
+/// With fewer seconds left, `stable_token` issues a new one. Source: WeChat's page on stable_token.
 const RENEW_S: i64 = 300;
-/// How long an expired token is known as expired. Source: the contract.
+/// Seconds for which an expired token is reported as expired; later it is unknown. Source: the contract.
 const REMEMBER_S: i64 = 24 * 3600;
-/// What facts of this sort begin with.
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "token/";
-/// What a token begins with.
+/// Prefix of a token.
 const PREFIX: &str = "mc_";
-/// Its length: the prefix, and 32 bytes in base64.
+/// Bytes of a token: the prefix, and 32 bytes in base64.
 const TOKEN_BYTES: usize = PREFIX.len() + 43;
 
-/// Which endpoint a token comes from. They know nothing of each other.
+/// The endpoint that issues a token. Tokens of different endpoints do not affect each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Endpoint {
@@ -43,29 +43,29 @@ pub enum Endpoint {
     Token,
     /// `/cgi-bin/stable_token`
     Stable,
-    /// `api_component_token`: a third-party platform's own.
+    /// `api_component_token`: the token of a third-party platform itself.
     #[serde(rename = "component")]
     Platform,
-    /// `api_query_auth` and `api_authorizer_token`: an account's, in the hands of a platform.
+    /// `api_query_auth` and `api_authorizer_token`: an account's token for use by a platform.
     Authorizer,
 }
 
-/// Whom a token stands for.
+/// Whom a token was issued to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Holder {
-    /// The account; with `Endpoint::Platform` the platform.
+    /// The account's appid. With `Endpoint::Platform`, the platform's.
     pub appid: String,
-    /// Where it comes from.
+    /// The endpoint that issued it.
     pub endpoint: Endpoint,
     /// The platform that acts for the account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<String>,
 }
 
-/// A token given out.
+/// A token as it is handed out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Issued {
-    /// The token.
+    /// The token's text.
     pub access_token: String,
     /// Seconds left.
     pub expires_in: i64,
@@ -75,13 +75,14 @@ pub struct Issued {
 #[derive(Debug)]
 pub struct Tokens {
     key: DataKey,
-    /// By the hash of the token, so that looking one up tells nothing of the others.
+    /// By the hash of the token, so that the time of a lookup tells nothing about other tokens.
     grants: RwLock<Grants>,
     issuing: Issuing,
 }
 
-/// Requests for tokens of one holder come one at a time, since each reads what the one before wrote. Other holders' go
-/// on meanwhile, so that nobody who asks in a loop makes them wait for the disk; a revocation waits for all.
+/// Requests for tokens of one holder run one at a time, since each reads what the one before wrote. Other holders'
+/// requests run at the same time, so that a client that asks in a loop does not delay them. A revocation waits for
+/// all requests.
 #[derive(Debug)]
 struct Issuing {
     any: tokio::sync::RwLock<()>,
@@ -89,10 +90,10 @@ struct Issuing {
     shard: foldhash::fast::RandomState,
 }
 
-/// Holders that share a place wait for one another. As many as a byte counts.
+/// Holders in the same shard wait for each other. One shard for each value of a byte.
 const SHARDS: usize = 256;
 
-/// While it lives, nobody else issues for the holder.
+/// While it lives, no other request issues for the holder.
 type Turn<'a> = (tokio::sync::RwLockReadGuard<'a, ()>, tokio::sync::MutexGuard<'a, ()>);
 
 impl Issuing {
@@ -116,7 +117,7 @@ impl Issuing {
     }
 }
 
-/// Tokens that are about to end.
+/// Tokens that are about to be revoked.
 #[derive(Debug)]
 pub struct Revocation<'a> {
     tokens: &'a Tokens,
@@ -125,19 +126,19 @@ pub struct Revocation<'a> {
 }
 
 impl Revocation<'_> {
-    /// What makes it durable.
+    /// The changes that make it durable.
     pub fn changes(&self) -> impl Iterator<Item = Change> + '_ {
-        self.grants.iter().map(Grant::no_fact)
+        self.grants.iter().map(Grant::deletion)
     }
 
-    /// Once it is durable.
+    /// Applies it once it is durable.
     pub fn complete(self) {
         self.grants.iter().for_each(|grant| self.tokens.forget(grant));
     }
 }
 
 impl Tokens {
-    /// Reads what was given out before.
+    /// Reads the stored tokens.
     pub fn load(key: DataKey, store: &Store) -> Tokens {
         let tokens = Tokens { key, grants: RwLock::default(), issuing: Issuing::new() };
         for (_, value) in store.facts(FACT_PREFIX) {
@@ -148,8 +149,13 @@ impl Tokens {
         tokens
     }
 
-    /// Whom a token stands for, if it is good: `look` sees it.
-    pub fn with<T>(&self, token: &str, look: impl FnOnce(&Holder) -> T, now_s: i64) -> Result<T, ErrorCode> {
+    /// Checks a token. If it is valid, `look` is called with its holder.
+    pub fn look_up<T>(
+        &self,
+        token: &str,
+        look: impl FnOnce(&Holder) -> T,
+        now_s: i64,
+    ) -> Result<T, ErrorCode> {
         let grants = self.read();
         let grant = grants.get(&hash(token)).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
         match now_s {
@@ -159,8 +165,8 @@ impl Tokens {
         }
     }
 
-    /// Whether a token that is known here, good or expired, stands anywhere in a text.
-    pub fn stand_in(&self, text: &[u8]) -> bool {
+    /// Whether a known token, valid or expired, occurs anywhere in a text.
+    pub fn occur_in(&self, text: &[u8]) -> bool {
         let is_written = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_like = |window: &&[u8]| window.starts_with(PREFIX.as_bytes()) && window.iter().all(is_written);
         let mut alike = text.windows(TOKEN_BYTES).filter(is_like).peekable();
@@ -170,22 +176,25 @@ impl Tokens {
         }
     }
 
-    /// A new token, as `/cgi-bin/token` gives; the holder's former ones live five minutes longer at most. `along` becomes
-    /// durable with it, or neither does.
+    /// Issues a new token, as `/cgi-bin/token` does. The holder's former tokens stay valid for at most five
+    /// minutes. `extra_changes` become durable in the same batch.
     pub async fn issue(
         &self,
         holder: Holder,
-        along: Vec<Change>,
+        extra_changes: Vec<Change>,
         ingest: &Ingest,
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
         let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
         let ended = self.ended(&holder, now_s + OVERLAP_S);
-        self.replace(holder, ended, along, ingest, now_s).await.map(|grant| self.issued(&grant, now_s))
+        self.replace(holder, ended, extra_changes, ingest, now_s)
+            .await
+            .map(|grant| self.issued(&grant, now_s))
     }
 
-    /// `/cgi-bin/stable_token`: the same token while it lives long enough; forced, a new one, and the former ones end.
+    /// Issues a token as `/cgi-bin/stable_token` does: the current one while it has enough time left. With
+    /// `force`, a new one, and the former ones end at once.
     pub async fn issue_stable(
         &self,
         appid: &str,
@@ -201,9 +210,9 @@ impl Tokens {
             let grant = self.replace(holder, ended, Vec::new(), ingest, now_s).await?;
             return Ok(self.issued(&grant, now_s));
         }
-        // One that seems to live longer than any can was given out before the clock was set back.
+        // A token with more time left than possible was issued before the clock was set back.
         let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
-        let newest = self.read().good_until(&holder, long_enough).next_back().cloned();
+        let newest = self.read().valid_until(&holder, long_enough).next_back().cloned();
         let grant = match newest {
             Some(grant) => grant,
             None => self.replace(holder, Vec::new(), Vec::new(), ingest, now_s).await?,
@@ -211,26 +220,27 @@ impl Tokens {
         Ok(self.issued(&grant, now_s))
     }
 
-    /// The end of all tokens of some holders: its changes become durable with others, then it is completed. Until it is
-    /// dropped no token is given out.
+    /// Prepares to revoke all tokens of some holders. Its changes become durable together with others, then
+    /// `complete` applies it. Until it is dropped no token is issued.
     pub async fn revocation(&self, is_ended: impl Fn(&Holder) -> bool) -> Revocation<'_> {
         let issuing = self.issuing.any.write().await;
         let grants = self.read().all().filter(|grant| is_ended(&grant.holder)).cloned().collect();
         Revocation { tokens: self, grants, _issuing: issuing }
     }
 
-    /// `now_s`: when it was asked for, however long the disk took, so that a new one always has its whole life.
+    /// `now_s` is the time of the request, however long the disk took, so that a new token always has its full
+    /// life.
     fn issued(&self, grant: &Grant, now_s: i64) -> Issued {
         let left_s = grant.valid_until_s - now_s;
         Issued { access_token: self.token(grant), expires_in: left_s.clamp(0, LIFE_S) }
     }
 
-    /// Makes a new token, durably together with the ends of former ones.
+    /// Makes a new token durable, together with the ends of former ones.
     async fn replace(
         &self,
         holder: Holder,
         ended: Vec<Grant>,
-        along: Vec<Change>,
+        extra_changes: Vec<Change>,
         ingest: &Ingest,
         now_s: i64,
     ) -> Result<Grant, NotDurable> {
@@ -238,8 +248,8 @@ impl Tokens {
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
         let grant = Grant { holder, nonce, expires_s, valid_until_s: expires_s };
         let gone: Vec<Grant> = self.read().gone(now_s).cloned().collect();
-        let mut changes = along;
-        changes.extend(gone.iter().map(Grant::no_fact));
+        let mut changes = extra_changes;
+        changes.extend(gone.iter().map(Grant::deletion));
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
         ingest.submit_all(changes)?.await?;
         gone.iter().for_each(|grant| self.forget(grant));
@@ -247,11 +257,11 @@ impl Tokens {
         Ok(grant)
     }
 
-    /// The holder's tokens that would be good after this moment, as they are if they are not. After `issue` that is the
-    /// newest alone: the others' ends lie no further ahead.
+    /// The holder's tokens that would be valid after `end_s`, shortened to end then. After `issue` that is the
+    /// newest alone: the others end earlier already.
     fn ended(&self, holder: &Holder, end_s: i64) -> Vec<Grant> {
         let grants = self.read();
-        let later = grants.good_until(holder, end_s + 1..=i64::MAX);
+        let later = grants.valid_until(holder, end_s + 1..=i64::MAX);
         later.map(|grant| Grant { valid_until_s: end_s, ..grant.clone() }).collect()
     }
 
@@ -276,7 +286,7 @@ impl Tokens {
 }
 
 impl Holder {
-    /// An account, by one of its own endpoints.
+    /// An account, through one of its own endpoints.
     pub fn account(appid: &str, endpoint: Endpoint) -> Holder {
         Holder { appid: appid.to_owned(), endpoint, component: None }
     }
@@ -286,7 +296,7 @@ impl Holder {
         Holder { appid: appid.to_owned(), endpoint: Endpoint::Platform, component: None }
     }
 
-    /// An account, in the hands of a platform.
+    /// An account's token for use by a platform.
     pub fn authorizer(appid: &str, component: &str) -> Holder {
         Holder {
             appid: appid.to_owned(),
@@ -296,7 +306,7 @@ impl Holder {
     }
 }
 
-fn hash(token: &str) -> Hash {
+fn hash(token: &str) -> TokenHash {
     Sha256::digest(token.as_bytes()).into()
 }
 

@@ -1,4 +1,4 @@
-//! Keys for the own interface, each for a purpose: what it may do, until when. Only their hashes are stored.
+//! Keys for the admin API. Each has scopes and may expire. Only their hashes are stored.
 
 use std::{
     fmt,
@@ -21,26 +21,26 @@ use system::{
 
 const FACT_PREFIX: &str = "api_key/";
 const KEY_PREFIX: &str = "mk_";
-/// Keys at the same time.
+/// Limit of keys.
 const KEYS_MAX: usize = 10_000;
-/// Scopes of one key.
+/// Limit of scopes of one key.
 pub const SCOPES_MAX: usize = 1000;
-/// Bytes of a key's name.
+/// Limit of bytes of a key's name.
 pub const NAME_BYTES_MAX: usize = 128;
 
-/// Something a key may do.
+/// Something that a key permits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Read figures: of this account, or of all.
+    /// Read figures of this account, or of all.
     Read(Option<String>),
-    /// Send messages: of this account, or of all.
+    /// Send messages for this account, or for all.
     Write(Option<String>),
-    /// Everything, accounts and keys included.
+    /// Everything, including accounts and keys.
     Admin,
 }
 
 impl Scope {
-    /// True if this scope allows what the other asks for.
+    /// True if this scope includes the requested one.
     fn covers(&self, asked: &Scope) -> bool {
         let of = |held: &Option<String>, asked: &Option<String>| held.is_none() || held == asked;
         match (self, asked) {
@@ -92,33 +92,33 @@ impl<'de> Deserialize<'de> for Scope {
     }
 }
 
-/// A key as it is stored: without the key.
+/// A key as it is stored: without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiKey {
-    /// Stands in the key, too.
+    /// Also part of the key's text.
     pub id: String,
-    /// What people call it.
+    /// The name that people gave it.
     pub name: String,
-    /// What it may do.
+    /// What it permits.
     pub scopes: Vec<Scope>,
     /// Unix seconds.
     pub created_s: i64,
-    /// Unix seconds; none: it does not expire.
+    /// Unix seconds. None: it does not expire.
     pub expires_s: Option<i64>,
     hash: [u8; 32],
 }
 
-/// What a caller may do.
+/// The permissions of a caller.
 #[derive(Clone, Debug)]
 pub struct Access(Vec<Scope>);
 
 impl Access {
-    /// The admin key of the configuration.
+    /// The permissions of the configuration's admin key.
     pub fn everything() -> Access {
         Access(vec![Scope::Admin])
     }
 
-    /// Whether this is allowed.
+    /// Whether a scope is permitted.
     pub fn allows(&self, asked: &Scope) -> bool {
         self.0.iter().any(|scope| scope.covers(asked))
     }
@@ -134,29 +134,29 @@ pub struct ApiKeys {
 /// Why a key could not be made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiKeyError {
-    /// Too many.
-    #[error("{KEYS_MAX} keys exist already, which is the most; remove some")]
+    /// The limit is reached.
+    #[error("the limit of {KEYS_MAX} keys is reached; remove some")]
     TooMany,
-    /// No such key.
+    /// There is no such key.
     #[error("no key has the id {0}; GET /v1/keys lists them")]
     Unknown(String),
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
-    /// The system.
+    /// The system gave no random numbers.
     #[error("{0}")]
     Random(#[from] RandomError),
 }
 
 impl ApiKeys {
-    /// Reads what was made before.
+    /// Reads the stored keys.
     pub fn load(store: &Store) -> ApiKeys {
         let read = |(_, value): (String, Vec<u8>)| serde_json::from_slice::<ApiKey>(&value).ok();
         let keys = store.facts(FACT_PREFIX).into_iter().filter_map(read).map(|key| (key.id.clone(), key));
         ApiKeys { keys: RwLock::new(keys.collect()), ..ApiKeys::default() }
     }
 
-    /// What whoever shows this key may do; none if it is unknown or over.
+    /// The permissions of a caller with this key. None if it is unknown or expired.
     pub fn access(&self, shown: &str, now_s: i64) -> Option<Access> {
         let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
         let keys = self.read();
@@ -166,14 +166,14 @@ impl ApiKeys {
         (is_right && !is_over).then(|| Access(key.scopes.clone()))
     }
 
-    /// All keys, the oldest first.
+    /// All keys, oldest first.
     pub fn all(&self) -> Vec<ApiKey> {
         let mut keys: Vec<ApiKey> = self.read().values().cloned().collect();
         keys.sort_by(|one, other| (one.created_s, &one.id).cmp(&(other.created_s, &other.id)));
         keys
     }
 
-    /// Makes a key, durably. Its text is shown this once.
+    /// Makes a key, durably. This is the only time that its text is shown.
     pub async fn add(
         &self,
         name: String,
@@ -195,7 +195,7 @@ impl ApiKeys {
         Ok((key, Secret::new(text)))
     }
 
-    /// Ends a key, durably.
+    /// Revokes a key, durably.
     pub async fn remove(&self, id: &str, ingest: &Ingest) -> Result<(), ApiKeyError> {
         let _one_at_a_time = self.changing.lock().await;
         let key = self.write().remove(id).ok_or_else(|| ApiKeyError::Unknown(id.to_owned()))?;
@@ -220,7 +220,7 @@ fn fact_key(id: &str) -> String {
     format!("{FACT_PREFIX}{id}")
 }
 
-/// The keys are random through and through, so a plain hash cannot be guessed back.
+/// A key is random, so its hash cannot be reversed by guessing.
 fn hash(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }

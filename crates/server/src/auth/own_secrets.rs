@@ -1,5 +1,5 @@
-//! Secrets that msgcube's callers show and WeChat does not know: found in any text by their hashes, however many there
-//! are.
+//! Secrets that msgcube's callers send and WeChat does not know. They are found in any text by their hashes, in a
+//! time that does not depend on their number.
 
 use std::{collections::BTreeMap, hash::BuildHasher as _};
 
@@ -7,23 +7,23 @@ use hashbrown::HashMap;
 use sha2::{Digest as _, Sha256};
 use system::secret::Secret;
 
-/// Shorter ones are found as whole values only: inside longer texts they may stand by chance.
+/// Shorter secrets are found only as whole values: inside a longer text they may occur by chance.
 pub const INSIDE_BYTES_MIN: usize = 16;
 
-type Hash = [u8; 32];
+type SecretHash = [u8; 32];
 
-/// All of them.
+/// All such secrets.
 #[derive(Debug, Default)]
 pub struct OwnSecrets {
-    /// How many hold it, by the hash of the whole.
-    holders: HashMap<Hash, usize, foldhash::fast::RandomState>,
-    /// How many there are of each length, by the hash of the first bytes.
+    /// How many accounts or platforms have the secret, by its hash.
+    holders: HashMap<SecretHash, usize, foldhash::fast::RandomState>,
+    /// How many secrets there are of each length, by the hash of their first bytes.
     beginnings: HashMap<u64, BTreeMap<usize, usize>, foldhash::fast::RandomState>,
     beginning: foldhash::fast::RandomState,
 }
 
 impl OwnSecrets {
-    /// One more holder of a secret.
+    /// Adds a secret. The same one may be added several times.
     pub fn add(&mut self, secret: &Secret) {
         let text = secret.reveal().as_bytes();
         *self.holders.entry(hash(text)).or_default() += 1;
@@ -32,7 +32,7 @@ impl OwnSecrets {
         }
     }
 
-    /// One holder less.
+    /// Removes a secret that was added.
     pub fn remove(&mut self, secret: &Secret) {
         let text = secret.reveal().as_bytes();
         let hash = hash(text);
@@ -51,18 +51,18 @@ impl OwnSecrets {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.holders.is_empty()
     }
 
-    /// Whether a text is one of them.
+    /// Whether a text is one of the secrets.
     pub fn has(&self, text: &[u8]) -> bool {
         !self.is_empty() && self.holders.contains_key(&hash(text))
     }
 
-    /// Whether one that is long enough stands anywhere in a text.
-    pub fn stand_in(&self, text: &[u8]) -> bool {
+    /// Whether a secret of at least [`INSIDE_BYTES_MIN`] bytes occurs in a text.
+    pub fn occur_in(&self, text: &[u8]) -> bool {
         if self.beginnings.is_empty() {
             return false;
         }
@@ -78,7 +78,7 @@ impl OwnSecrets {
     }
 }
 
-fn hash(text: &[u8]) -> Hash {
+fn hash(text: &[u8]) -> SecretHash {
     Sha256::digest(text).into()
 }
 
@@ -95,21 +95,21 @@ mod tests {
         }
         for text in &texts {
             assert!(
-                secrets.has(text.as_bytes()) && secrets.stand_in(format!("xx{text}yy").as_bytes()),
+                secrets.has(text.as_bytes()) && secrets.occur_in(format!("xx{text}yy").as_bytes()),
                 "{text}"
             );
-            assert!(!secrets.stand_in(&text.as_bytes()[1..]) && !secrets.stand_in(&text.as_bytes()[..21]));
+            assert!(!secrets.occur_in(&text.as_bytes()[1..]) && !secrets.occur_in(&text.as_bytes()[..21]));
         }
         assert!(
-            secrets.has(b"short") && !secrets.stand_in(b"short"),
+            secrets.has(b"short") && !secrets.occur_in(b"short"),
             "too short to be looked for inside texts"
         );
-        assert!(!secrets.has(b"") && !secrets.stand_in(b""));
+        assert!(!secrets.has(b"") && !secrets.occur_in(b""));
         secrets.remove(&Secret::new(&texts[7]));
         assert!(secrets.has(texts[7].as_bytes()), "another holds it still");
         for text in texts.iter().chain([&"short".to_owned()]) {
             secrets.remove(&Secret::new(text));
-            assert!(!secrets.has(text.as_bytes()) && !secrets.stand_in(text.as_bytes()));
+            assert!(!secrets.has(text.as_bytes()) && !secrets.occur_in(text.as_bytes()));
         }
         assert!(secrets.is_empty() && secrets.beginnings.is_empty());
     }

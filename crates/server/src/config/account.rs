@@ -1,4 +1,4 @@
-//! One account's settings, the same whether they stand in the configuration file or come in at run time.
+//! The settings of one account, from the configuration file or from a request at run time.
 
 use std::path::PathBuf;
 
@@ -8,74 +8,76 @@ use system::secret::Secret;
 use wechat::callback::{AccountKeys, KeyError, KeySettings};
 
 use super::{
-    Flaw, Networks, address, check_texts,
+    ConfigFlaw, Networks, address, check_texts,
     secrets::{SecretFiles, WechatSecrets, table_with_secrets},
 };
 
-/// Most targets that only listen to an account's callbacks.
+/// Limit of listeners of an account.
 const LISTENERS_MAX: usize = 8;
-/// Most platforms that an account names.
+/// Limit of platforms that an account names.
 const COMPONENTS_MAX: usize = 64;
 
 /// One Official Account.
 #[derive(Clone, Debug)]
 pub struct AccountConfig {
-    /// Its appid.
+    /// The account's appid.
     pub appid: String,
-    /// What token callers must show. Empty, which nobody can show: none, of an account that a platform brought.
+    /// The secret that token callers must send. Empty, which matches nothing: an account that a platform
+    /// brought has none.
     pub secret: Secret,
-    /// What WeChat must be shown, if that differs.
+    /// The secret that WeChat knows, if it is another.
     pub upstream_secret: Option<Secret>,
     /// `gh_…`
     pub original_id: Option<String>,
-    /// The callback token. Empty: none, so it has no callback address of its own; the same accounts.
+    /// The callback token. Empty: an account that a platform brought has none, and so no callback path of its
+    /// own.
     pub token: Secret,
-    /// The former one.
+    /// The former token. Callbacks signed with it are accepted too.
     pub token_previous: Option<Secret>,
     /// 43 characters.
     pub encoding_aes_key: Option<Secret>,
-    /// The former one.
+    /// The former key. Callbacks encrypted with it are accepted too.
     pub encoding_aes_key_previous: Option<Secret>,
     /// Plain callbacks are refused.
     pub require_encryption: bool,
-    /// What WeChat calls the account's type.
+    /// WeChat's name for the type of account.
     pub kind: AccountKind,
-    /// Verified by WeChat; only then do the seven answer.
+    /// Verified by WeChat. The seven interfaces answer only for verified accounts.
     pub certified: bool,
-    /// Calls of each interface on a day in Beijing; 0: any number.
+    /// Limit of calls of each interface on a day in Beijing. 0: no limit.
     pub quota_per_day: u32,
-    /// Where tokens may be asked for from; empty: anywhere.
+    /// The addresses that tokens may be requested from. Empty: all.
     pub ip_allow: Networks,
-    /// The secret gives no tokens.
+    /// The secret yields no tokens.
     pub secret_frozen: bool,
-    /// The third-party platforms (role "receive") that its messages come through, and no others. None: the one that
+    /// The third-party platforms (role "receive") that its messages may come through. None: the platform that
     /// brought it.
     pub components: Option<Vec<String>>,
-    /// Who else is told of each callback, and answers it.
+    /// Where its callbacks are passed on to.
     pub relay: Option<RelayConfig>,
 }
 
-/// Something that is allowed and probably not meant.
+/// A setting that is allowed but probably unintended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Oddity {
-    /// Not as WeChat's are.
+    /// The appid does not look like one of WeChat's.
     #[error("WeChat's appids are wx and 16 hexadecimal digits")]
     AppidForm,
-    /// Not as WeChat's are.
+    /// The secret does not have the length of WeChat's.
     #[error("WeChat's secrets have 32 characters")]
     SecretLength,
-    /// Without `require_encryption`.
+    /// Plain callbacks are accepted: `require_encryption` is not set.
     #[error("plain callbacks are taken, and nothing proves their content; set require_encryption = true")]
     PlainTaken,
 }
 
-/// Whether an appid looks like those of WeChat.
+/// Whether an appid looks like one of WeChat's.
 pub fn has_usual_form(appid: &str) -> bool {
     let digits = appid.strip_prefix("wx");
     digits.is_some_and(|rest| rest.len() == 16 && rest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// What WeChat calls the account's type.
+/// WeChat's type of an account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountKind {
@@ -84,30 +86,30 @@ pub enum AccountKind {
     Service,
     /// A subscription account.
     Subscription,
-    /// Neither: the seven answer 48001.
+    /// Another type: the seven interfaces answer 48001.
     Other,
 }
 
 /// Where an account's callbacks are passed on to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayConfig {
-    /// The bot, whose reply goes back to WeChat.
+    /// The bot. Its reply goes back to WeChat.
     pub url: Address,
     /// What happens while messages cannot be made durable.
     pub when_not_durable: WhenNotDurable,
-    /// What WeChat hears if the bot is late.
+    /// WeChat's answer if the bot is late.
     pub on_late: OnLate,
-    /// Further targets, whose replies nobody reads.
+    /// Further targets. Their replies are ignored.
     pub listeners: Vec<Address>,
 }
 
 impl RelayConfig {
-    /// Everywhere that it leads.
+    /// All its addresses.
     pub fn targets(&self) -> impl Iterator<Item = &Address> {
         std::iter::once(&self.url).chain(&self.listeners)
     }
 
-    /// The same for one account of a platform.
+    /// The relay of a platform with an account's appid in its addresses.
     #[must_use]
     pub fn for_account(&self, appid: &str) -> RelayConfig {
         let listeners = self.listeners.iter().map(|listener| listener.for_account(appid));
@@ -115,30 +117,30 @@ impl RelayConfig {
     }
 }
 
-/// What happens while messages cannot be made durable.
+/// What a relay does while messages cannot be made durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WhenNotDurable {
-    /// The bot answers all the same; what is not counted is a gap.
+    /// The callback goes to the bot anyway. What is not counted becomes a gap.
     #[default]
     Answer,
-    /// The bot hears of nothing that is not durable.
+    /// Only durable callbacks go to the bot.
     Refuse,
 }
 
-/// What WeChat hears if the bot is late.
+/// WeChat's answer if the bot is late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnLate {
-    /// Nothing, so that it sends the callback again.
+    /// No answer, so that WeChat retries.
     #[default]
     Close,
-    /// `success`, so that it does not.
+    /// `success`, so that WeChat does not retry.
     Success,
 }
 
 table_with_secrets! {
-    /// An account as it is written.
+    /// An account as written in the file.
     pub struct AccountTable {
         upstream_secret: Option<Secret>,
         upstream_secret_file: Option<PathBuf>,
@@ -177,23 +179,24 @@ pub struct RelayTable {
 }
 
 impl AccountTable {
-    /// The settings, checked.
-    pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+    /// Checks the settings.
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<AccountConfig, ConfigFlaw> {
         let account = self.read(files)?;
         for (key, secret) in [("secret", &account.secret), ("token", &account.token)] {
             if secret.reveal().is_empty() {
-                return Err(Flaw::new(key, format!("{key} (or {key}_file) is missing, or empty")));
+                return Err(ConfigFlaw::new(key, format!("{key} (or {key}_file) is missing, or empty")));
             }
         }
         Ok(account)
     }
 
-    /// The same of an account that a third-party platform brought: it needs neither secret nor token.
-    pub fn checked_brought(self) -> Result<AccountConfig, Flaw> {
+    /// Checks the settings of an account that a third-party platform brought. It needs neither secret nor
+    /// token.
+    pub fn checked_brought(self) -> Result<AccountConfig, ConfigFlaw> {
         self.read(SecretFiles::Nowhere)
     }
 
-    fn read(mut self, files: SecretFiles<'_>) -> Result<AccountConfig, Flaw> {
+    fn read(mut self, files: SecretFiles<'_>) -> Result<AccountConfig, ConfigFlaw> {
         let secrets = self.take_secrets(files)?;
         let account = AccountConfig {
             secret: secrets.secret.unwrap_or_default(),
@@ -223,10 +226,10 @@ impl AccountTable {
 }
 
 impl RelayTable {
-    /// The settings, checked.
-    pub fn checked(self) -> Result<RelayConfig, Flaw> {
+    /// Checks the settings.
+    pub fn checked(self) -> Result<RelayConfig, ConfigFlaw> {
         if self.listeners.len() > LISTENERS_MAX {
-            return Err(Flaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
+            return Err(ConfigFlaw::new("relay.listeners", format!("at most {LISTENERS_MAX} are told")));
         }
         let listeners = self.listeners.iter().map(|url| address("relay.listeners", url));
         Ok(RelayConfig {
@@ -239,7 +242,7 @@ impl RelayTable {
 }
 
 impl AccountConfig {
-    /// What callbacks to its own address are checked with; none without a token.
+    /// The keys that callbacks to its own path are checked with. None without a token.
     pub fn keys(&self) -> Result<Option<AccountKeys>, KeyError> {
         if self.token.reveal().is_empty() {
             return Ok(None);
@@ -261,13 +264,13 @@ impl AccountConfig {
         self.upstream_secret.as_ref().unwrap_or(&self.secret)
     }
 
-    /// What callers show, where WeChat knows another secret: it must not get there.
+    /// The secret that callers send, if WeChat knows another: it must not be sent to WeChat.
     pub fn own_secret(&self) -> Option<&Secret> {
-        let is_wechats = |secret: &Secret| secret.is(self.upstream_secret().reveal());
+        let is_wechats = |secret: &Secret| secret.matches(self.upstream_secret().reveal());
         Some(&self.secret).filter(|secret| !secret.reveal().is_empty() && !is_wechats(secret))
     }
 
-    /// Things that are allowed and probably not meant.
+    /// Settings that are allowed but probably unintended.
     pub fn oddities(&self) -> Vec<Oddity> {
         let all = [
             (!has_usual_form(&self.appid), Oddity::AppidForm),
@@ -277,23 +280,23 @@ impl AccountConfig {
         all.into_iter().filter(|(is_there, _)| *is_there).map(|(_, oddity)| oddity).collect()
     }
 
-    /// The same as lines of the log.
+    /// The oddities as log lines.
     pub fn warnings(&self) -> Vec<String> {
         self.oddities().iter().map(|oddity| format!("account {}: {oddity}", self.appid)).collect()
     }
 
-    fn check(&self) -> Result<(), Flaw> {
+    fn check(&self) -> Result<(), ConfigFlaw> {
         let upstream = self.upstream_secret.as_ref().map(|secret| ("upstream_secret", secret.reveal()));
         let optional = [("secret", self.secret.reveal()), ("token", self.token.reveal())];
-        // Whether they must be there depends on where the settings come from.
+        // Whether they are required depends on the source of the settings; see `checked`.
         let optional = optional.into_iter().filter(|(_, text)| !text.is_empty());
         check_texts(optional.chain([("appid", self.appid.as_str())]).chain(upstream))?;
         let components = self.components.as_deref().unwrap_or_default();
         if components.len() > COMPONENTS_MAX {
-            return Err(Flaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
+            return Err(ConfigFlaw::new("components", format!("at most {COMPONENTS_MAX} are named")));
         }
         check_texts(components.iter().map(|component| ("components", component.as_str())))?;
-        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        self.keys().map_err(|error| ConfigFlaw::new("keys", error.to_string()))?;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! The settings of cloud calls: of one cloud environment, its keys, and the accounts that it may ask for.
+//! The settings of one cloud environment for cloud calls: its keys, and the accounts that it may query.
 
 use std::path::PathBuf;
 
@@ -6,26 +6,26 @@ use serde::Deserialize;
 use system::secret::Secret;
 
 use super::{
-    Flaw, Networks, check_texts,
+    ConfigFlaw, Networks, check_texts,
     secrets::{SecretFiles, needed},
 };
 
 /// One cloud environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloudConfig {
-    /// Its name.
+    /// The name of the environment.
     pub env: String,
-    /// The name of the key.
+    /// The id of the key.
     pub secret_id: String,
     /// The key that calls are signed with.
     pub secret_key: Secret,
-    /// The accounts that it may ask for; the first is meant where a call names none.
+    /// The accounts that it may query. A call that names none means the first.
     pub appids: Vec<String>,
-    /// Who may call without a token.
+    /// The addresses that may call without a token.
     pub allow_from: Networks,
 }
 
-/// An environment as it is written.
+/// An environment as written in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CloudTable {
@@ -39,8 +39,8 @@ pub struct CloudTable {
 }
 
 impl CloudTable {
-    /// The settings, checked.
-    pub fn checked(self, files: SecretFiles<'_>) -> Result<CloudConfig, Flaw> {
+    /// Checks the settings.
+    pub fn checked(self, files: SecretFiles<'_>) -> Result<CloudConfig, ConfigFlaw> {
         let cloud = CloudConfig {
             secret_key: needed(
                 "secret_key",
@@ -59,7 +59,7 @@ impl CloudTable {
         let appids = cloud.appids.iter().map(|appid| ("appids", appid.as_str()));
         check_texts(texts.into_iter().chain(appids))?;
         if cloud.appids.is_empty() {
-            return Err(Flaw::new("appids", "name the accounts that it may ask for"));
+            return Err(ConfigFlaw::new("appids", "name the accounts that it may ask for"));
         }
         Ok(cloud)
     }

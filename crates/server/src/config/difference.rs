@@ -1,22 +1,22 @@
-//! What differs between the configuration that is served and the file as it is now, and what of it can be changed while
-//! serving. Every setting is named here, so that a new one does not compile until that is decided.
+//! Compares the active configuration with a new one, and decides which changes apply without a restart. It names
+//! every setting, so a new setting does not compile until this is decided.
 
 use serde::Serialize;
 
 use super::{AccountConfig, Config, Datacube, PlatformConfig, TlsFiles, UpstreamConfig};
 
-/// What changed, by name: never a value, which may be a secret.
+/// What changed, by name. Never a value, which may be a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// The accounts of the file.
+    /// Changes of accounts.
     pub accounts: AccountsChanged,
-    /// Other settings that hold from now on.
+    /// Other settings that changed and are active now.
     pub settings: Vec<String>,
-    /// Settings that keep their former value until the next start.
+    /// Settings that keep their former value until a restart.
     pub needs_restart: Vec<String>,
 }
 
-/// Accounts of the file, by appid, in order.
+/// Changes of accounts in the file, sorted by appid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountsChanged {
     pub added: Vec<String>,
@@ -24,14 +24,14 @@ pub struct AccountsChanged {
     pub removed: Vec<String>,
 }
 
-/// One of them, and its settings that changed.
+/// An account and its settings that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangedAccount {
     pub appid: String,
     pub keys: Vec<String>,
 }
 
-/// The names of the fields that differ. All fields of the type are to be given.
+/// The names of the fields that differ. The caller lists all fields of the type.
 macro_rules! differing {
     ($type:ident { $($field:ident: $name:literal),* $(,)? }, $old:expr, $new:expr) => {{
         let $type { $($field: _),* } = $old;
@@ -41,7 +41,8 @@ macro_rules! differing {
 }
 
 impl Config {
-    /// What is to be served once the file says `new`, and what changes by that. What needs a restart stays as it is.
+    /// The configuration to serve when the file says `new`, and what changes. Settings that need a restart keep
+    /// their value.
     pub fn reloaded(&self, new: Config) -> (Config, Difference) {
         let Config {
             listen,
@@ -86,7 +87,7 @@ impl Config {
 }
 
 impl Difference {
-    /// True if the file says what is served.
+    /// True if the new configuration equals the active one.
     pub fn is_empty(&self) -> bool {
         *self == Difference::default()
     }
@@ -105,7 +106,7 @@ impl Difference {
         old.clone()
     }
 
-    /// The sockets are bound with or without it.
+    /// The listeners are opened with or without TLS, so adding or removing it needs a restart.
     fn tls(&mut self, old: Option<&TlsFiles>, new: Option<TlsFiles>) -> Option<TlsFiles> {
         match (old, new) {
             (Some(old), Some(new)) => {
@@ -158,8 +159,8 @@ impl Difference {
         new
     }
 
-    /// The settings of a platform change at once. Which platforms there are, and on which side of them msgcube stands,
-    /// decides what is read at the start.
+    /// A platform's settings change at once. Adding or removing a platform, or changing its role, needs a
+    /// restart, because the accounts it brings are read at the start.
     fn components(&mut self, old: &[PlatformConfig], mut new: Vec<PlatformConfig>) -> Vec<PlatformConfig> {
         let mut served = Vec::new();
         for old in old {

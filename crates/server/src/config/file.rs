@@ -1,4 +1,4 @@
-//! The configuration as it is written: TOML, secrets inline or in files of their own.
+//! The format of the configuration file: TOML, with secrets inline or in separate files.
 
 use std::path::{Path, PathBuf};
 
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use system::secret::Secret;
 
 use super::{
-    AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, Datacube, Flaw, Networks, SecretFiles,
+    AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, ConfigFlaw, Datacube, Networks, SecretFiles,
     TlsFiles, UpstreamConfig, cloud::CloudTable, listen::Listen, optional_address, platform::PlatformTable,
 };
 
-/// Keys of things that are still to come.
+/// Keys that are planned but not supported yet.
 const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];
 
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ fn default_memory_mib() -> usize {
 #[serde(deny_unknown_fields, default)]
 struct DatacubeTable {
     live: bool,
-    date_profile: Profile,
+    date_profile: DateProfileName,
     user_source: bool,
     not_ready_before: String,
     partial: Partial,
@@ -80,7 +80,7 @@ impl Default for DatacubeTable {
     fn default() -> DatacubeTable {
         DatacubeTable {
             live: false,
-            date_profile: Profile::default(),
+            date_profile: DateProfileName::default(),
             user_source: false,
             not_ready_before: String::new(),
             partial: Partial::default(),
@@ -91,7 +91,7 @@ impl Default for DatacubeTable {
 
 #[derive(Clone, Copy, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
-enum Profile {
+enum DateProfileName {
     #[default]
     Lenient,
     Strict,
@@ -133,49 +133,52 @@ fn default_base() -> String {
 #[serde(rename_all = "lowercase")]
 enum Uncovered {
     #[default]
-    UpstreamTokens,
+    Upstream,
     Counted,
 }
 
-/// Where a configuration is read from, for paths and errors.
-struct Place<'a> {
+/// The file that is being read, for relative paths and errors.
+struct ConfigSource<'a> {
     path: &'a Path,
     folder: &'a Path,
 }
 
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
-    let place = Place { path, folder: path.parent().unwrap_or(Path::new("")) };
-    let table: toml::Table = toml::from_str(text).map_err(|error| place.toml_error(text, &error))?;
+    let source = ConfigSource { path, folder: path.parent().unwrap_or(Path::new("")) };
+    let table: toml::Table = toml::from_str(text).map_err(|error| source.toml_error(text, &error))?;
     if let Some(key) = NOT_BUILT_YET.into_iter().find(|key| table.contains_key(*key)) {
         return Err(ConfigError::NotBuiltYet { path: path.to_owned(), key: key.to_owned() });
     }
-    let file: ConfigFile = toml::from_str(text).map_err(|error| place.toml_error(text, &error))?;
-    let files = SecretFiles::In(place.folder);
-    let accounts = (1..).zip(file.account).map(|(at, table)| place.of("account", at, table.checked(files)));
-    let components =
-        (1..).zip(file.component).map(|(at, table)| place.of("component", at, table.checked(files)));
-    let clouds = (1..).zip(file.cloud).map(|(at, table)| place.of("cloud", at, table.checked(files)));
+    let file: ConfigFile = toml::from_str(text).map_err(|error| source.toml_error(text, &error))?;
+    let files = SecretFiles::In(source.folder);
+    let accounts =
+        (1..).zip(file.account).map(|(at, table)| source.check_entry("account", at, table.checked(files)));
+    let components = (1..)
+        .zip(file.component)
+        .map(|(at, table)| source.check_entry("component", at, table.checked(files)));
+    let clouds =
+        (1..).zip(file.cloud).map(|(at, table)| source.check_entry("cloud", at, table.checked(files)));
     let admin_key = files.secret("admin_key", file.admin_key, file.admin_key_file);
     Ok(Config {
         listen: file.listen.0,
         admin_listen: file.admin_listen.map(|listen| listen.0),
-        data_dir: place.folder.join(&file.data_dir),
-        data_key_file: place.folder.join(&file.data_key_file),
-        admin_key: admin_key.map_err(|flaw| place.flawed(flaw))?,
+        data_dir: source.folder.join(&file.data_dir),
+        data_key_file: source.folder.join(&file.data_key_file),
+        admin_key: admin_key.map_err(|flaw| source.value_flaw(flaw))?,
         callback_max_age_s: file.callback_max_age_s,
         memory_mib: file.memory_mib,
-        proxies: Networks::parse("proxies", &file.proxies).map_err(|flaw| place.flawed(flaw))?,
-        tls: file.tls.map(|tls| place.tls(&tls)),
-        datacube: place.datacube(&file.datacube)?,
-        upstream: file.upstream.map(|upstream| place.upstream(&upstream)).transpose()?,
+        proxies: Networks::parse("proxies", &file.proxies).map_err(|flaw| source.value_flaw(flaw))?,
+        tls: file.tls.map(|tls| source.tls(&tls)),
+        datacube: source.datacube(&file.datacube)?,
+        upstream: file.upstream.map(|upstream| source.upstream(&upstream)).transpose()?,
         accounts: accounts.collect::<Result<_, _>>()?,
         components: components.collect::<Result<_, _>>()?,
         clouds: clouds.collect::<Result<_, _>>()?,
     })
 }
 
-impl Place<'_> {
-    /// Line and message only: the line itself may hold a secret.
+impl ConfigSource<'_> {
+    /// Line and message only: the content of the line may be a secret.
     fn toml_error(&self, text: &str, error: &toml::de::Error) -> ConfigError {
         let before = error.span().map_or("", |span| text.get(..span.start).unwrap_or(text));
         let line = before.matches('\n').count() + 1;
@@ -183,12 +186,12 @@ impl Place<'_> {
         ConfigError::Toml { path: self.path.to_owned(), line, message }
     }
 
-    fn flawed(&self, flaw: Flaw) -> ConfigError {
+    fn value_flaw(&self, flaw: ConfigFlaw) -> ConfigError {
         ConfigError::Value { path: self.path.to_owned(), flaw }
     }
 
     fn value_error(&self, key: &str, what: impl Into<String>) -> ConfigError {
-        self.flawed(Flaw::new(key, what))
+        self.value_flaw(ConfigFlaw::new(key, what))
     }
 
     fn tls(&self, table: &TlsTable) -> TlsFiles {
@@ -201,9 +204,9 @@ impl Place<'_> {
         let token_url = optional_address("upstream.token_url", &table.token_url);
         Ok(UpstreamConfig {
             base,
-            token_url: token_url.map_err(|flaw| self.flawed(flaw))?,
+            token_url: token_url.map_err(|flaw| self.value_flaw(flaw))?,
             expose_real_token: table.expose_real_token,
-            passes_uncovered: table.uncovered == Uncovered::UpstreamTokens,
+            passes_uncovered: table.uncovered == Uncovered::Upstream,
         })
     }
 
@@ -224,8 +227,8 @@ impl Place<'_> {
         Ok(Datacube {
             live: table.live,
             date_profile: match table.date_profile {
-                Profile::Lenient => DateProfile::Lenient,
-                Profile::Strict => DateProfile::Strict,
+                DateProfileName::Lenient => DateProfile::Lenient,
+                DateProfileName::Strict => DateProfile::Strict,
             },
             user_source: table.user_source,
             not_ready_before_minute,
@@ -234,9 +237,15 @@ impl Place<'_> {
         })
     }
 
-    /// What is wrong with a table of a list, with its place in it.
-    fn of<T>(&self, list: &str, at: usize, checked: Result<T, Flaw>) -> Result<T, ConfigError> {
-        checked.map_err(|flaw| self.flawed(Flaw::new(format!("{list} {at}: {}", flaw.key), flaw.what)))
+    /// Adds the list and the position in it to an error.
+    fn check_entry<T>(
+        &self,
+        list: &str,
+        at: usize,
+        checked: Result<T, ConfigFlaw>,
+    ) -> Result<T, ConfigError> {
+        checked
+            .map_err(|flaw| self.value_flaw(ConfigFlaw::new(format!("{list} {at}: {}", flaw.key), flaw.what)))
     }
 }
 

@@ -1,25 +1,25 @@
-//! An address to listen on, as people write it, and what is wrong with one.
+//! Parses an address to listen on, and explains what is wrong with one.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-/// Why a text is no address to listen on, with one that works.
+/// Why a text is not an address to listen on. The message gives an example that works.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
     /// Only digits.
     #[error("{0} is a port alone: write {1}, or 0.0.0.0:{0} for every address of this machine")]
     PortAlone(u16, SocketAddr),
-    /// An address of this machine, perhaps.
+    /// An IP address or `localhost` without a port.
     #[error("a port is missing: write {0}")]
     NoPort(SocketAddr),
-    /// Other names than `localhost` may stand for several addresses, or change.
+    /// A host name other than `localhost` may have several addresses, or change.
     #[error("{0} is a name: write an address of this machine such as {1}, or 0.0.0.0:{2} for all of them")]
     Name(String, SocketAddr, u16),
-    /// As of a browser.
+    /// A URL, as in a browser.
     #[error("write it without http:// or https:// and without a path, such as 127.0.0.1:8060")]
     Url,
-    /// Over 65535, or no number.
+    /// Not a number, or over 65535.
     #[error("the port must be a number from 0 to 65535, such as in 127.0.0.1:8060")]
     Port,
     /// Anything else.
@@ -29,7 +29,7 @@ pub enum ListenError {
     Form,
 }
 
-/// An address with a port; `localhost` is 127.0.0.1.
+/// Parses an address with a port. `localhost` is 127.0.0.1.
 pub fn listen_address(text: &str) -> Result<SocketAddr, ListenError> {
     let here = |port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     if let Ok(address) = text.parse() {
@@ -61,7 +61,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, ListenError> {
     }
 }
 
-/// The same in a configuration, where a port alone may stand without quotes.
+/// An address in a configuration. A port alone may be written without quotes; it gets an error with an example.
 #[derive(Clone, Copy, Debug)]
 pub struct Listen(pub SocketAddr);
 
@@ -114,7 +114,7 @@ mod tests {
         ] {
             let error = listen_address(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
-            // The example that is given works.
+            // The example in the message works.
             let words = error.split([' ', ',']).filter_map(|word| word.parse::<SocketAddr>().ok());
             assert!(text == "99999" || words.count() > 0, "{error}");
         }

@@ -4,45 +4,46 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::Flaw;
+use super::ConfigFlaw;
 
-/// Most entries of a list of addresses.
+/// Limit of entries in a list.
 const NETWORKS_MAX: usize = 1024;
 
-/// Addresses, singly or as networks. Empty: none is named.
+/// Single addresses and networks. An empty list names none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// Reads `192.0.2.1`, `192.0.2.0/24`, `2001:db8::/32`, and so on.
-    pub fn parse(key: &str, texts: &[String]) -> Result<Networks, Flaw> {
+    /// Parses texts such as `192.0.2.1`, `192.0.2.0/24` and `2001:db8::/32`.
+    pub fn parse(key: &str, texts: &[String]) -> Result<Networks, ConfigFlaw> {
         if texts.len() > NETWORKS_MAX {
-            return Err(Flaw::new(key, format!("at most {NETWORKS_MAX} addresses or networks")));
+            return Err(ConfigFlaw::new(key, format!("at most {NETWORKS_MAX} addresses or networks")));
         }
         let network = |text: &String| {
             let single = || text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical()));
             text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
                 let what =
                     format!("{text:?} is no address or network; write it like 192.0.2.1 or 192.0.2.0/24");
-                Flaw::new(key, what)
+                ConfigFlaw::new(key, what)
             })
         };
         texts.iter().map(network).collect::<Result<_, _>>().map(Networks)
     }
 
-    /// True if nothing is named.
+    /// True if the list names none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether an address is among them. An IPv4 address stays one however the socket writes it.
+    /// Whether an address is in the list. An IPv4 address that is mapped to IPv6 counts as IPv4.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// What an address's share is counted by, where these are proxies: itself, or its network of 64 bits on IPv6, which one
-    /// caller has whole. None for a proxy and for this machine, which stand for many callers.
+    /// The key that a caller is counted by, if this is the list of proxies: its address, or its /64 network on
+    /// IPv6, which usually is one subscriber. None for a proxy and for this machine, which forward many
+    /// callers.
     pub fn counted_as(&self, address: IpAddr) -> Option<IpAddr> {
         let address = address.to_canonical();
         if address.is_loopback() || self.contain(address) {
@@ -54,7 +55,7 @@ impl Networks {
         })
     }
 
-    /// As they were written, short.
+    /// The entries as texts, in their short form.
     pub fn texts(&self) -> Vec<String> {
         let is_single = |network: &IpNet| network.prefix_len() == network.max_prefix_len();
         let text = |network: &IpNet| {
@@ -68,7 +69,7 @@ impl Networks {
 mod tests {
     use super::*;
 
-    fn networks(texts: &[&str]) -> Result<Networks, Flaw> {
+    fn networks(texts: &[&str]) -> Result<Networks, ConfigFlaw> {
         let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
         Networks::parse("ip_allow", &texts)
     }

@@ -1,4 +1,4 @@
-//! A third-party platform's settings.
+//! The settings of a third-party platform.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use system::secret::Secret;
 use wechat::callback::{AccountKeys, KeyError, KeySettings};
 
 use super::{
-    Flaw, RelayConfig,
+    ConfigFlaw, RelayConfig,
     account::RelayTable,
     check_texts, optional_address,
     secrets::{SecretFiles, WechatSecrets, needed, table_with_secrets},
@@ -17,38 +17,38 @@ use super::{
 /// One third-party platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformConfig {
-    /// Its appid.
+    /// The platform's appid.
     pub appid: String,
-    /// What it shows to get its token.
+    /// The secret that it sends to get its token.
     pub secret: Secret,
-    /// What its pushes are signed with.
+    /// The token that its pushes are signed with.
     pub token: Secret,
-    /// The former one.
+    /// The former token. Pushes signed with it are accepted too.
     pub token_previous: Option<Secret>,
-    /// What its pushes are encrypted with, 43 characters.
+    /// The key that its pushes are encrypted with, 43 characters.
     pub encoding_aes_key: Secret,
-    /// The former one.
+    /// The former key. Pushes encrypted with it are accepted too.
     pub encoding_aes_key_previous: Option<Secret>,
-    /// Which side msgcube is.
+    /// Which side msgcube plays.
     pub role: Role,
     /// Where its events are sent, or passed on to.
     pub push_url: Option<Address>,
-    /// Where its accounts' messages are passed on to; `$APPID$` in the path stands for the account.
+    /// Where its accounts' messages are passed on to. `$APPID$` in a path stands for the account.
     pub relay: Option<RelayConfig>,
 }
 
-/// Which side of a platform msgcube is.
+/// The side that msgcube plays for a platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// WeChat's: it issues tickets and tokens.
+    /// WeChat: it issues tickets and tokens.
     Serve,
-    /// The platform's: it takes WeChat's pushes for real accounts, and never issues.
+    /// The platform: it receives WeChat's pushes for real accounts, and issues nothing.
     Receive,
 }
 
 table_with_secrets! {
-    /// A platform as it is written.
+    /// A platform as written in the file.
     pub struct PlatformTable {
         #[serde(default = "serve")]
         role: Role,
@@ -63,12 +63,12 @@ fn serve() -> Role {
 }
 
 impl PlatformTable {
-    /// The settings, checked.
-    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<PlatformConfig, Flaw> {
+    /// Checks the settings.
+    pub fn checked(mut self, files: SecretFiles<'_>) -> Result<PlatformConfig, ConfigFlaw> {
         let push_url = optional_address("push_url", &self.push_url)?;
         if self.role == Role::Serve && self.relay.is_some() {
             let what = "only role = \"receive\" takes messages; with \"serve\" each [[account]] has a relay of its own";
-            return Err(Flaw::new("relay", what));
+            return Err(ConfigFlaw::new("relay", what));
         }
         let secrets = self.take_secrets(files)?;
         let component = PlatformConfig {
@@ -88,7 +88,7 @@ impl PlatformTable {
 }
 
 impl PlatformConfig {
-    /// What its pushes are checked with, and made with: always encrypted.
+    /// The keys that its pushes are made and checked with. Encryption is required.
     pub fn keys(&self) -> Result<AccountKeys, KeyError> {
         AccountKeys::new(&KeySettings {
             appid: &self.appid,
@@ -101,15 +101,15 @@ impl PlatformConfig {
         })
     }
 
-    /// Where something of it goes.
+    /// All addresses that something is sent to.
     pub fn targets(&self) -> impl Iterator<Item = &Address> {
         self.push_url.iter().chain(self.relay.iter().flat_map(RelayConfig::targets))
     }
 
-    fn check(&self) -> Result<(), Flaw> {
+    fn check(&self) -> Result<(), ConfigFlaw> {
         let (secret, token) = (self.secret.reveal(), self.token.reveal());
         check_texts([("appid", self.appid.as_str()), ("secret", secret), ("token", token)])?;
-        self.keys().map_err(|error| Flaw::new("keys", error.to_string()))?;
+        self.keys().map_err(|error| ConfigFlaw::new("keys", error.to_string()))?;
         Ok(())
     }
 }

@@ -1,40 +1,41 @@
-//! Secrets in the tables of accounts and platforms: written themselves, or in files of their own.
+//! Secrets in the tables of accounts and platforms: written in the table, or in separate files.
 
 use std::path::{Path, PathBuf};
 
 use system::secret::Secret;
 
-use super::Flaw;
+use super::ConfigFlaw;
 
 /// Where secrets may be read from.
 #[derive(Clone, Copy)]
 pub enum SecretFiles<'a> {
-    /// Files, relative to this folder.
+    /// From files, relative to this folder.
     In(&'a Path),
-    /// Nowhere: whoever calls over the network names no files of this machine.
+    /// Not from files: a request from the network must not name files of this machine.
     Nowhere,
 }
 
 impl SecretFiles<'_> {
-    /// The secret itself, or what its file holds.
+    /// The secret in the table, or the content of its file.
     pub fn secret(
         self,
         key: &str,
         inline: Option<Secret>,
         file: Option<PathBuf>,
-    ) -> Result<Option<Secret>, Flaw> {
+    ) -> Result<Option<Secret>, ConfigFlaw> {
         match (inline, file, self) {
             (Some(_), Some(_), _) => {
-                Err(Flaw::new(key, format!("give either {key} or {key}_file, not both")))
+                Err(ConfigFlaw::new(key, format!("give either {key} or {key}_file, not both")))
             }
             (inline, None, _) => Ok(inline),
-            (None, Some(_), SecretFiles::Nowhere) => {
-                Err(Flaw::new(format!("{key}_file"), format!("files are not read here: give {key} itself")))
-            }
+            (None, Some(_), SecretFiles::Nowhere) => Err(ConfigFlaw::new(
+                format!("{key}_file"),
+                format!("files are not read here: give {key} itself"),
+            )),
             (None, Some(file), SecretFiles::In(folder)) => {
                 let path = folder.join(file);
                 let text = std::fs::read_to_string(&path).map_err(|error| {
-                    Flaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
+                    ConfigFlaw::new(format!("{key}_file"), format!("{}: {error}", path.display()))
                 })?;
                 Ok(Some(Secret::new(text.trim_end())))
             }
@@ -42,12 +43,12 @@ impl SecretFiles<'_> {
     }
 }
 
-/// A secret that must be there.
-pub fn needed(key: &str, secret: Option<Secret>) -> Result<Secret, Flaw> {
-    secret.ok_or_else(|| Flaw::new(key, format!("{key} (or {key}_file) is missing")))
+/// Requires a secret.
+pub fn needed(key: &str, secret: Option<Secret>) -> Result<Secret, ConfigFlaw> {
+    secret.ok_or_else(|| ConfigFlaw::new(key, format!("{key} (or {key}_file) is missing")))
 }
 
-/// What accounts and platforms have alike, read from the table or its files.
+/// The secrets that accounts and platforms have in common.
 pub struct WechatSecrets {
     pub secret: Option<Secret>,
     pub token: Option<Secret>,
@@ -56,8 +57,8 @@ pub struct WechatSecrets {
     pub encoding_aes_key_previous: Option<Secret>,
 }
 
-/// A table with an appid, these secrets, and fields of its own. A macro, since serde's `flatten` loses the line of an error
-/// and accepts unknown keys.
+/// Defines a table with an appid, these secrets, and further fields. A macro, because serde's `flatten` loses the
+/// line of an error and accepts unknown keys.
 macro_rules! table_with_secrets {
     ($(#[$attribute:meta])* pub struct $name:ident { $($fields:tt)* }) => {
         $(#[$attribute])*
@@ -79,7 +80,7 @@ macro_rules! table_with_secrets {
         }
 
         impl $name {
-            fn take_secrets(&mut self, files: SecretFiles<'_>) -> Result<WechatSecrets, Flaw> {
+            fn take_secrets(&mut self, files: SecretFiles<'_>) -> Result<WechatSecrets, ConfigFlaw> {
                 macro_rules! take {
                     ($key:ident, $file:ident) => {
                         files.secret(stringify!($key), self.$key.take(), self.$file.take())?

@@ -1,4 +1,4 @@
-//! What the configuration says to people who made a mistake.
+//! The error messages of the configuration for common mistakes.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Copies of callbacks for targets that only listen, and events for third-party platforms, our own or WeChat's: kept in a
-//! queue on disk, bounded, and sent in the background until they are taken. They hold what users wrote, or codes, so they
-//! are sealed, and gone once delivered or a day old.
+//! Copies of callbacks for listeners, and events for third-party platforms, made here or received from WeChat. They
+//! wait in a bounded queue on disk and are sent in the background until they are accepted. They hold users'
+//! messages or codes, so they are sealed, and deleted once delivered or a day old.
 
 mod delivery;
 mod entry;
@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use msgcube_client::http::{Address, HttpClient};
 use storage::metrics::Metrics;
 use system::{clock::Clock, data_key::DataKey, sync::lock};
@@ -28,82 +27,82 @@ use tokio::{
 use crate::{
     accounts::{
         platform_issuer::{Platform, Platforms},
-        registry::{Account, Accounts},
+        registry::{Accounts, ServedAccount},
     },
     config::RelayConfig,
     forward::raw_callback::RawCallback,
 };
-use entry::Entry;
-use queue::{Queue, Room, TargetId};
+use entry::OutboxEntry;
+use queue::{AppendResult, Queue, TargetId};
 
-/// A connection to a listener that takes longer has failed.
+/// Longest time to connect to a listener.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(3);
-/// Callbacks whose copies are being kept at the same time; of further ones no copies are kept.
-const PLACES: usize = 4096;
+/// Limit of callbacks whose copies are being stored at the same time. Further ones get no copies.
+const SLOTS: usize = 4096;
 /// How long a callback waits for its copies to be durable.
-const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// After the file could not be opened it is tried again this much later.
+const DURABLE_TIME_MAX: Duration = Duration::from_secs(1);
+/// Time before another attempt to open the file after a failure.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
-/// Undelivered copies are dropped after this time.
+/// Undelivered copies are dropped at this age, in seconds.
 const AGE_S_MAX: i64 = 24 * 3600;
 
-/// Whose callback is copied.
+/// Where the callback to copy came from.
 #[derive(Clone, Copy, Debug)]
-pub enum Listening<'a> {
-    /// An account's own.
-    Account(&'a Account),
-    /// One that came through a platform, for an account.
+pub enum CallbackSource<'a> {
+    /// An account's own path.
+    Account(&'a ServedAccount),
+    /// A platform, for the account with this appid.
     Platform(&'a Platform, &'a str),
 }
 
-/// What waits for a platform.
+/// Events that wait for a platform.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitingEvents {
     pub number: usize,
-    /// Since when the oldest does, Unix seconds.
+    /// When the oldest was queued, Unix seconds.
     pub oldest_s: Option<i64>,
 }
 
-/// Where copies go.
+/// Where copies are sent to.
 #[derive(Clone, Debug)]
 struct Destination {
     address: Address,
-    /// One after the other.
+    /// Sent one after another, not at the same time.
     is_in_order: bool,
 }
 
-/// The queue and those who deliver from it.
+/// The queue and the tasks that deliver from it.
 #[derive(Debug)]
 pub struct Outbox {
-    shared: Arc<Shared>,
+    shared: Arc<OutboxState>,
     is_started: AtomicBool,
     manager: Mutex<Option<AbortHandle>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct OutboxState {
     path: PathBuf,
-    opened: Mutex<Opened>,
-    /// Told when opening has come to an end, well or not.
-    settled: Notify,
-    /// Copies cannot be kept, and the log says so already.
-    is_faulty: AtomicBool,
-    /// Callbacks whose copies are being kept.
-    places: Arc<Semaphore>,
+    opened: Mutex<OpenState>,
+    /// Notified when an attempt to open the file has ended, successful or not.
+    open_ended: Notify,
+    /// Copies cannot be stored, and this was logged.
+    is_failing: AtomicBool,
+    /// Slots for callbacks whose copies are being stored.
+    slots: Arc<Semaphore>,
     key: DataKey,
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
     components: Arc<Platforms>,
-    client: HttpClient<Body>,
-    news: Notify,
+    client: HttpClient,
+    wake: Notify,
 }
 
-/// The queue is made with the first copy, so that nobody has a file who has no listeners. Opening reads all of it, so it
-/// happens on a thread of its own.
+/// The file is created with the first copy, so that a server without listeners has none. Opening reads the whole
+/// file, so it runs on its own thread.
 #[derive(Debug)]
-enum Opened {
-    /// Not opened yet, or that failed; not before then again.
+enum OpenState {
+    /// Not open. After a failure it is not tried again before `retry`.
     No {
         retry: Option<Instant>,
     },
@@ -112,7 +111,7 @@ enum Opened {
 }
 
 impl Outbox {
-    /// A queue in this folder.
+    /// An outbox in this folder.
     pub fn new(
         folder: &Path,
         key: DataKey,
@@ -121,52 +120,57 @@ impl Outbox {
         accounts: Arc<Accounts>,
         components: Arc<Platforms>,
     ) -> Outbox {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(OutboxState {
             path: folder.join("copies.redb"),
-            opened: Mutex::new(Opened::No { retry: None }),
-            settled: Notify::new(),
-            is_faulty: AtomicBool::new(false),
-            places: Arc::new(Semaphore::new(PLACES)),
+            opened: Mutex::new(OpenState::No { retry: None }),
+            open_ended: Notify::new(),
+            is_failing: AtomicBool::new(false),
+            slots: Arc::new(Semaphore::new(SLOTS)),
             key,
             clock,
             metrics,
             accounts,
             components,
             client: HttpClient::new(CONNECT_TIME_MAX),
-            news: Notify::new(),
+            wake: Notify::new(),
         });
         Outbox { shared, is_started: AtomicBool::new(false), manager: Mutex::default() }
     }
 
-    /// Begins to deliver what was left over, if anything was.
+    /// Starts to deliver entries left from before the start, if there are any.
     pub fn start(&self) {
         if self.shared.path.exists() {
             self.deliver();
         }
     }
 
-    /// Keeps a copy for each listener. Waits a moment for the disk; longer than that it goes on beside the callback.
-    pub async fn keep(&self, listening: Listening<'_>, relay: &RelayConfig, callback: &RawCallback) {
+    /// Stores a copy for each listener. Waits up to [`DURABLE_TIME_MAX`] for the disk; then the work continues in
+    /// the background.
+    pub async fn store_copies(
+        &self,
+        listening: CallbackSource<'_>,
+        relay: &RelayConfig,
+        callback: &RawCallback,
+    ) {
         if relay.listeners.is_empty() {
             return;
         }
         let targets: Vec<TargetId> = self.shared.targets_of(listening).map(|(target, _)| target).collect();
         let account = match listening {
-            Listening::Account(_) => None,
-            Listening::Platform(_, appid) => Some(appid.to_owned()),
+            CallbackSource::Account(_) => None,
+            CallbackSource::Platform(_, appid) => Some(appid.to_owned()),
         };
-        self.keep_for(targets, account, callback).await;
+        self.store_for(targets, account, callback).await;
     }
 
-    /// Keeps an event of WeChat's for the server behind a platform, whose answer is its own business. False if it is not
-    /// durable.
-    pub async fn keep_passed_on(&self, component: &Platform, callback: &RawCallback) -> bool {
+    /// Stores an event from WeChat for the server behind a platform. False if it is not durable.
+    pub async fn store_passed_on(&self, component: &Platform, callback: &RawCallback) -> bool {
         let Some((target, _)) = self.shared.target_of_events(component) else { return false };
-        self.keep_for(vec![target], None, callback).await
+        self.store_for(vec![target], None, callback).await
     }
 
-    /// True if there was room for all, and they are durable by now.
-    async fn keep_for(
+    /// True if there was room for all copies and they are durable by now.
+    async fn store_for(
         &self,
         targets: Vec<TargetId>,
         account: Option<String>,
@@ -174,34 +178,40 @@ impl Outbox {
     ) -> bool {
         self.deliver();
         let copies = targets.len() as u64;
-        let Ok(place) = self.shared.places.clone().try_acquire_owned() else {
+        let Ok(slot) = self.shared.slots.clone().try_acquire_owned() else {
             self.shared.metrics.copied("full", copies);
             return false;
         };
         let (shared, callback) = (self.shared.clone(), callback.clone());
-        let kept = tokio::spawn(async move {
-            let entry = Entry { queued_s: shared.clock.now_s(), account, is_event: false, callback };
-            let results = shared.keep(&targets, &entry).await;
+        let stored = tokio::spawn(async move {
+            let entry = OutboxEntry { queued_s: shared.clock.now_s(), account, is_event: false, callback };
+            let results = shared.store_copies(&targets, &entry).await;
             results.iter().for_each(|result| shared.metrics.copied(result, 1));
-            shared.news.notify_one();
-            drop(place);
+            shared.wake.notify_one();
+            drop(slot);
             results.iter().all(|result| *result == "kept")
         });
-        matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(true)))
+        matches!(tokio::time::timeout(DURABLE_TIME_MAX, stored).await, Ok(Ok(true)))
     }
 
-    /// Keeps an event for a third-party platform; what became of it. Waits for the disk.
-    pub async fn keep_event(&self, component: &str, target: &Address, callback: RawCallback) -> &'static str {
+    /// Stores an event for a third-party platform. Waits for the disk. Returns the result as the metrics name
+    /// it.
+    pub async fn store_event(
+        &self,
+        component: &str,
+        target: &Address,
+        callback: RawCallback,
+    ) -> &'static str {
         self.deliver();
         let targets = vec![self.shared.target("platform", component, target)];
         let queued_s = self.shared.clock.now_s();
-        let entry = Entry { queued_s, account: None, is_event: true, callback };
-        let kept = self.shared.keep(&targets, &entry).await;
-        self.shared.news.notify_one();
-        kept.first().copied().unwrap_or("not_durable")
+        let entry = OutboxEntry { queued_s, account: None, is_event: true, callback };
+        let stored = self.shared.store_copies(&targets, &entry).await;
+        self.shared.wake.notify_one();
+        stored.first().copied().unwrap_or("not_durable")
     }
 
-    /// What waits for a platform's `push_url`. None if it cannot be known.
+    /// The events that wait for a platform's `push_url`. None if the file cannot be read.
     pub async fn waiting_events(&self, component: &Platform) -> Option<WaitingEvents> {
         let Some((target, _)) = self.shared.target_of_events(component).filter(|_| self.shared.path.exists())
         else {
@@ -210,7 +220,7 @@ impl Outbox {
         let (shared, queue) = (self.shared.clone(), self.shared.queue().await?);
         let read = tokio::task::spawn_blocking(move || {
             let oldest = queue.oldest(&target, None, 1).ok()?;
-            let oldest = oldest.first().and_then(|(_, sealed)| shared.opened(sealed));
+            let oldest = oldest.first().and_then(|(_, sealed)| shared.unseal(sealed));
             Some(WaitingEvents {
                 number: queue.number(&target).ok()?,
                 oldest_s: oldest.map(|entry| entry.queued_s),
@@ -219,10 +229,10 @@ impl Outbox {
         read.await.ok()?
     }
 
-    /// Bytes of copies that wait.
+    /// Bytes of all copies that wait.
     pub fn waiting_bytes(&self) -> u64 {
         match &*lock(&self.shared.opened) {
-            Opened::Yes(queue) => queue.bytes(),
+            OpenState::Yes(queue) => queue.bytes(),
             _ => 0,
         }
     }
@@ -243,16 +253,16 @@ impl Drop for Outbox {
     }
 }
 
-impl Shared {
-    /// The queue, opened or made. None if that failed; it is tried again a little later.
+impl OutboxState {
+    /// The open queue. None if it could not be opened; a later call tries again.
     async fn queue(self: &Arc<Self>) -> Option<Arc<Queue>> {
         loop {
-            // Registered before looking, so that nothing is missed in between.
-            let mut settled = std::pin::pin!(self.settled.notified());
-            settled.as_mut().enable();
+            // Registered before the check, so that no notification is missed.
+            let mut open_ended = std::pin::pin!(self.open_ended.notified());
+            open_ended.as_mut().enable();
             match self.queue_now() {
                 Ok(queue) => return queue,
-                Err(IsOpening) => settled.await,
+                Err(IsOpening) => open_ended.await,
             }
         }
     }
@@ -260,11 +270,11 @@ impl Shared {
     fn queue_now(self: &Arc<Self>) -> Result<Option<Arc<Queue>>, IsOpening> {
         let mut opened = lock(&self.opened);
         match &*opened {
-            Opened::Yes(queue) if !queue.is_broken() => return Ok(Some(queue.clone())),
-            Opened::No { retry: Some(retry) } if Instant::now() < *retry => return Ok(None),
-            Opened::Opening => return Err(IsOpening),
-            // The former one lets go of the file.
-            Opened::Yes(_) | Opened::No { .. } => *opened = Opened::Opening,
+            OpenState::Yes(queue) if !queue.is_broken() => return Ok(Some(queue.clone())),
+            OpenState::No { retry: Some(retry) } if Instant::now() < *retry => return Ok(None),
+            OpenState::Opening => return Err(IsOpening),
+            // Dropping the former queue closes its file.
+            OpenState::Yes(_) | OpenState::No { .. } => *opened = OpenState::Opening,
         }
         drop(opened);
         let shared = self.clone();
@@ -274,47 +284,47 @@ impl Shared {
 
     fn open(&self) {
         let opened = match Queue::open(&self.path) {
-            Ok(queue) => Opened::Yes(Arc::new(queue)),
+            Ok(queue) => OpenState::Yes(Arc::new(queue)),
             Err(error) => {
-                self.complain(&error);
-                Opened::No { retry: Some(Instant::now() + REOPEN_AFTER) }
+                self.log_failure(&error);
+                OpenState::No { retry: Some(Instant::now() + REOPEN_AFTER) }
             }
         };
         *lock(&self.opened) = opened;
-        self.settled.notify_waiters();
+        self.open_ended.notify_waiters();
     }
 
-    /// Once, until it is mended: there may be thousands a second.
-    fn complain(&self, error: &str) {
-        if !self.is_faulty.swap(true, Ordering::Relaxed) {
-            tracing::error!(path = %self.path.display(), error, "copies for listeners cannot be kept");
+    /// Logs a failure once until a copy is stored again: there may be thousands a second.
+    fn log_failure(&self, error: &str) {
+        if !self.is_failing.swap(true, Ordering::Relaxed) {
+            tracing::error!(path = %self.path.display(), error, "copies for listeners cannot be stored");
         }
     }
 
-    /// Keeps an entry for each target, with one sync; what became of each.
-    async fn keep(self: &Arc<Self>, targets: &[TargetId], entry: &Entry) -> Vec<&'static str> {
+    /// Stores an entry for each target, with one sync. Returns a result for each, as the metrics name it.
+    async fn store_copies(self: &Arc<Self>, targets: &[TargetId], entry: &OutboxEntry) -> Vec<&'static str> {
         let (Some(queue), Ok(sealed)) = (self.queue().await, self.key.seal("copy", &entry.bytes())) else {
             return vec!["not_durable"; targets.len()];
         };
         match queue.append(targets, &sealed).await {
-            Ok(rooms) => {
-                self.is_faulty.store(false, Ordering::Relaxed);
-                let of = |room| if room == Room::Kept { "kept" } else { "full" };
-                rooms.into_iter().map(of).collect()
+            Ok(results) => {
+                self.is_failing.store(false, Ordering::Relaxed);
+                let of = |result| if result == AppendResult::Stored { "kept" } else { "full" };
+                results.into_iter().map(of).collect()
             }
             Err(error) => {
-                self.complain(&error);
+                self.log_failure(&error);
                 vec!["not_durable"; targets.len()]
             }
         }
     }
 
-    /// An entry of the queue. None if the data key was changed.
-    fn opened(&self, sealed: &[u8]) -> Option<Entry> {
-        Entry::read(&self.key.open("copy", sealed).ok()?)
+    /// Opens a sealed entry. None if the data key was changed.
+    fn unseal(&self, sealed: &[u8]) -> Option<OutboxEntry> {
+        OutboxEntry::read(&self.key.open("copy", sealed).ok()?)
     }
 
-    /// Which target an entry is for. Shows nothing of its address.
+    /// Identifies a target without revealing its address.
     fn target(&self, kind: &str, appid: &str, address: &Address) -> TargetId {
         let code = self.key.mac(&[kind, appid, &address.uri_text()]);
         let mut target = TargetId::default();
@@ -322,11 +332,15 @@ impl Shared {
         target
     }
 
-    /// Those who listen. All accounts of a platform share them, so their addresses still want an account.
-    fn targets_of<'a>(&'a self, of: Listening<'a>) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
+    /// The listeners for a callback. A platform's listeners serve all its accounts; `$APPID$` in their
+    /// addresses is still to be replaced.
+    fn targets_of<'a>(
+        &'a self,
+        of: CallbackSource<'a>,
+    ) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
         let (kind, appid, relay) = match of {
-            Listening::Account(account) => ("listener", &account.config.appid, &account.config.relay),
-            Listening::Platform(component, _) => {
+            CallbackSource::Account(account) => ("listener", &account.config.appid, &account.config.relay),
+            CallbackSource::Platform(component, _) => {
                 ("listener of a platform", &component.config.appid, &component.config.relay)
             }
         };
@@ -343,22 +357,22 @@ impl Shared {
         Some((target, Destination { address: address.clone(), is_in_order: true }))
     }
 
-    /// All targets there are.
+    /// All configured targets.
     fn targets(&self) -> Vec<(TargetId, Destination)> {
         let with_listeners = self
             .accounts
             .select(|account| account.config.relay.as_ref().is_some_and(|relay| !relay.listeners.is_empty()));
         let mut targets: Vec<(TargetId, Destination)> = Vec::new();
         for account in &with_listeners {
-            targets.extend(self.targets_of(Listening::Account(account)));
+            targets.extend(self.targets_of(CallbackSource::Account(account)));
         }
         for component in self.components.all() {
-            targets.extend(self.targets_of(Listening::Platform(&component, "")));
+            targets.extend(self.targets_of(CallbackSource::Platform(&component, "")));
             targets.extend(self.target_of_events(&component));
         }
         targets
     }
 }
 
-/// The queue is being opened.
+/// The file is being opened.
 struct IsOpening;

@@ -1,4 +1,4 @@
-//! A callback as it came, and as it goes on to another server: what of it is passed on, and nothing else.
+//! A callback as received, reduced to what is passed on to another server.
 
 use axum::{
     body::Body,
@@ -7,7 +7,7 @@ use axum::{
 use bytes::Bytes;
 use msgcube_client::http::Address;
 
-/// A callback as it came.
+/// A callback as received.
 #[derive(Clone, Debug)]
 pub struct RawCallback {
     pub query: Option<String>,
@@ -17,7 +17,7 @@ pub struct RawCallback {
 }
 
 impl RawCallback {
-    /// What of a callback is passed on.
+    /// Takes the parts of a callback that are passed on.
     pub fn new(query: Option<&str>, headers: &HeaderMap, body: Bytes) -> RawCallback {
         RawCallback {
             query: query.map(ToOwned::to_owned),
@@ -27,7 +27,7 @@ impl RawCallback {
         }
     }
 
-    /// The callback as it goes on. None if there is no such address.
+    /// The request that passes the callback on. None if the address and query do not make a URL.
     pub fn request(&self, target: &Address) -> Option<Request<Body>> {
         let uri = target.with_query(self.query.as_deref()).ok()?;
         let mut request = Request::new(Body::from(self.body.clone()));

@@ -1,8 +1,9 @@
-//! The real tokens: one for each account, fetched once for all callers, renewed before its end and when WeChat refuses
-//! it. Forcing a new one takes the token from every other process, so it is rare (the contract, section 7).
+//! WeChat's real tokens: one for each account, fetched once for all callers, renewed before it expires and when
+//! WeChat refuses it. Forcing a new token invalidates the old one for every other process, so it is rare (the
+//! contract, section 7).
 
 mod ask;
-mod kept;
+mod stored_token;
 
 use std::{
     sync::{
@@ -12,7 +13,6 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
 use hashbrown::HashMap;
 use msgcube_client::http::{Address, HttpClient};
 use storage::{
@@ -24,73 +24,74 @@ use system::{clock::Clock, data_key::DataKey, secret::Secret};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     config::{AccountConfig, UpstreamConfig},
 };
 
-pub use ask::Failure;
-use ask::Way;
-use kept::Forced;
-pub use kept::{FACT_PREFIX, Kept};
+pub use ask::TokenFailure;
+use ask::TokenSource;
+use stored_token::ForcedTimes;
+pub use stored_token::{FACT_PREFIX, UpstreamToken};
 
-/// A connection to WeChat that takes longer has failed.
+/// Longest time to connect to WeChat.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
-/// How long a caller waits for the disk to know that a token is forced.
-const DURABLE_WITHIN: Duration = Duration::from_secs(1);
-/// After a renewal failed while the token is still good, the next is tried this much later.
+/// How long a caller waits until the record of a forced token is durable.
+const DURABLE_TIME_MAX: Duration = Duration::from_secs(1);
+/// After a failed renewal of a token that is still valid, seconds until the next attempt.
 const RETRY_S: i64 = 5;
-/// While forcing is not allowed and the same token came back, nobody asks again for this long.
-const SAME_S: i64 = 1;
+/// While forcing is not allowed and WeChat returned the same token, seconds until it is asked again.
+const SAME_TOKEN_PAUSE_S: i64 = 1;
 
-/// WeChat's side: where it is, and the token of each account there.
+/// The connection to WeChat and the real token of each account.
 #[derive(Debug)]
 pub struct UpstreamTokens {
-    /// The settings.
+    /// The settings of `[upstream]`.
     pub config: UpstreamConfig,
-    /// The way there.
-    pub client: HttpClient<Body>,
+    /// The HTTP client for WeChat.
+    pub client: HttpClient,
     key: DataKey,
     clock: Clock,
     ingest: Ingest,
     metrics: Arc<Metrics>,
-    keepers: Arc<RwLock<HashMap<String, Arc<Keeper>, foldhash::fast::RandomState>>>,
+    by_account: Arc<RwLock<HashMap<String, Arc<AccountToken>, foldhash::fast::RandomState>>>,
 }
 
 /// The real token of one account.
 #[derive(Debug, Default)]
-struct Keeper {
-    /// What callers read; the one before it is known for a while, for callers that were given it.
-    tokens: RwLock<Tokens>,
-    /// Held while a token is fetched, so that one fetch serves all who wait.
+struct AccountToken {
+    /// The current token, and the previous one for callers that still have it.
+    tokens: RwLock<TokenPair>,
+    /// Held while a token is fetched, so that one fetch serves all waiting callers.
     fetching: Mutex<Fetching>,
-    /// Finished fetches, good or bad: whoever waited while one finished shares its outcome.
+    /// Number of finished fetches. A caller that waited while one finished shares its result.
     fetches: AtomicU64,
     is_renewing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Tokens {
-    now: Option<Kept>,
-    before: Option<Kept>,
+struct TokenPair {
+    current: Option<UpstreamToken>,
+    previous: Option<UpstreamToken>,
 }
 
 #[derive(Debug, Default)]
 struct Fetching {
-    failure: Option<Failure>,
-    forced: Forced,
-    /// The same token came back then, and forcing was not allowed.
+    failure: Option<TokenFailure>,
+    forced: ForcedTimes,
+    /// When WeChat last returned the same token while forcing was not allowed, Unix seconds.
     same_at_s: Option<i64>,
 }
 
-/// Asks for an account's real token without keeping it, in the mode that takes nobody's: the seconds it has left.
-pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, Failure> {
+/// Fetches an account's real token in normal mode, which invalidates no token, and does not store it. Returns the
+/// seconds that it has left.
+pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, TokenFailure> {
     let client = HttpClient::new(CONNECT_TIME_MAX);
-    let (_, seconds_left) = ask::token(Way { config, client: &client }, account, false).await?;
+    let (_, seconds_left) = ask::token(TokenSource { config, client: &client }, account, false).await?;
     Ok(seconds_left)
 }
 
 impl UpstreamTokens {
-    /// Reads what was kept before.
+    /// Reads the stored tokens.
     pub fn new(
         config: UpstreamConfig,
         store: &Store,
@@ -99,16 +100,16 @@ impl UpstreamTokens {
         ingest: Ingest,
         metrics: Arc<Metrics>,
     ) -> UpstreamTokens {
-        let keepers = Arc::default();
+        let by_account = Arc::default();
         let client = HttpClient::new(CONNECT_TIME_MAX);
-        let upstream = UpstreamTokens { config, client, key, clock, ingest, metrics, keepers };
+        let upstream = UpstreamTokens { config, client, key, clock, ingest, metrics, by_account };
         for (fact, sealed) in store.facts(FACT_PREFIX) {
             upstream.load(&fact, &sealed);
         }
         upstream
     }
 
-    /// The same with other settings: the tokens that are kept stay, each for the WeChat that it comes from.
+    /// The same tokens with new settings. A token is used only with the settings that it was fetched with.
     #[must_use]
     pub fn with(&self, config: UpstreamConfig) -> UpstreamTokens {
         UpstreamTokens {
@@ -118,198 +119,213 @@ impl UpstreamTokens {
             clock: self.clock.clone(),
             ingest: self.ingest.clone(),
             metrics: self.metrics.clone(),
-            keepers: self.keepers.clone(),
+            by_account: self.by_account.clone(),
         }
     }
 
-    fn way(&self) -> Way<'_> {
-        Way { config: &self.config, client: &self.client }
+    fn source(&self) -> TokenSource<'_> {
+        TokenSource { config: &self.config, client: &self.client }
     }
 
     fn load(&self, fact: &str, sealed: &[u8]) {
         let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default();
-        match kept::opened(&self.key, fact, sealed) {
+        match stored_token::open(&self.key, fact, sealed) {
             Ok(record) => {
-                let keeper = self.keeper(appid);
-                if let Ok(mut fetching) = keeper.fetching.try_lock() {
+                let account_token = self.account_token(appid);
+                if let Ok(mut fetching) = account_token.fetching.try_lock() {
                     fetching.forced = record.forced;
                 }
-                keeper.write().now = record.kept;
+                account_token.write().current = record.token;
             }
             Err(error) => {
-                tracing::warn!(appid, %error, "the kept real token cannot be read; it is fetched anew");
+                tracing::warn!(appid, %error, "the stored real token cannot be read; a new one is fetched");
             }
         }
     }
 
-    /// The account's real token. While one is good nobody waits: it is renewed beside the callers.
-    pub async fn token(self: &Arc<Self>, account: &Arc<Account>) -> Result<Kept, Failure> {
-        let keeper = self.keeper(&account.config.appid);
+    /// The account's real token. While it is valid, no caller waits: it is renewed in the background.
+    pub async fn token(
+        self: &Arc<Self>,
+        account: &Arc<ServedAccount>,
+    ) -> Result<UpstreamToken, TokenFailure> {
+        let account_token = self.account_token(&account.config.appid);
         let now_s = self.clock.now_s();
-        if let Some(kept) = keeper.good(self, account, now_s) {
-            if now_s >= kept.renew_s && !keeper.is_renewing.swap(true, Ordering::AcqRel) {
-                tokio::spawn(self.clone().renew(account.clone(), keeper));
+        if let Some(token) = account_token.valid(self, account, now_s) {
+            if now_s >= token.renew_s && !account_token.is_renewing.swap(true, Ordering::AcqRel) {
+                tokio::spawn(self.clone().renew(account.clone(), account_token));
             }
-            return Ok(kept);
+            return Ok(token);
         }
-        self.to_its_end(account, None).await
+        self.other_than_detached(account, None).await
     }
 
-    /// A token to send a refused request with once more; none if there can be no other.
+    /// A token for a second attempt after WeChat refused one. None if there is no other.
     pub async fn after_refusal(
         self: &Arc<Self>,
-        account: &Arc<Account>,
+        account: &Arc<ServedAccount>,
         refused: &Secret,
-    ) -> Result<Option<Secret>, Failure> {
-        let kept = self.to_its_end(account, Some(refused)).await?;
-        Ok((!kept.token.is(refused.reveal())).then_some(kept.token))
+    ) -> Result<Option<Secret>, TokenFailure> {
+        let token = self.other_than_detached(account, Some(refused)).await?;
+        Ok((!token.token.matches(refused.reveal())).then_some(token.token))
     }
 
-    /// The token of a caller who wants a new one: WeChat's if forcing is allowed, otherwise the one there is.
-    pub async fn forced(self: &Arc<Self>, account: &Arc<Account>) -> Result<Kept, Failure> {
-        let kept = self.token(account).await?;
-        self.to_its_end(account, Some(&kept.token)).await
+    /// The token for a caller that asks for a new one: a forced one if that is allowed, otherwise the current
+    /// one.
+    pub async fn forced(
+        self: &Arc<Self>,
+        account: &Arc<ServedAccount>,
+    ) -> Result<UpstreamToken, TokenFailure> {
+        let token = self.token(account).await?;
+        self.other_than_detached(account, Some(&token.token)).await
     }
 
-    /// The appid of a real token that was handed out to callers.
+    /// The account of a real token that was handed out to callers.
     pub fn appid_of(&self, token: &str, now_s: i64) -> Option<String> {
         if !self.config.expose_real_token {
             return None;
         }
-        let keepers = self.keepers.read().unwrap_or_else(PoisonError::into_inner);
-        // Hashes, so that looking at thousands takes little time and tells nothing.
-        let hash = kept::hash(token);
-        let known = |keeper: &Keeper| {
-            let tokens = keeper.read();
-            let mut good = tokens.now.iter().chain(&tokens.before).filter(|kept| now_s < kept.expires_s);
-            good.any(|kept| kept.hash == hash)
+        let by_account = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
+        // Compares hashes, so that a scan of thousands is fast and its time reveals nothing about the
+        // tokens.
+        let hash = stored_token::hash(token);
+        let known = |account_token: &AccountToken| {
+            let tokens = account_token.read();
+            let mut good =
+                tokens.current.iter().chain(&tokens.previous).filter(|token| now_s < token.expires_s);
+            good.any(|token| token.hash == hash)
         };
-        keepers.iter().find(|(_, keeper)| known(keeper)).map(|(appid, _)| appid.clone())
+        by_account.iter().find(|(_, account_token)| known(account_token)).map(|(appid, _)| appid.clone())
     }
 
-    /// Forgets the token of an account that is gone, durably. When it was forced is still known, for should it return.
+    /// Deletes the token of a removed account, durably. The times of forcing stay, in case it is added again.
     pub async fn forget(&self, appid: &str) {
-        let keeper = self.keeper(appid);
-        let fetching = keeper.fetching.lock().await;
-        *keeper.write() = Tokens::default();
-        self.keep(appid, None, &fetching.forced).await;
+        let account_token = self.account_token(appid);
+        let fetching = account_token.fetching.lock().await;
+        *account_token.write() = TokenPair::default();
+        self.store(appid, None, &fetching.forced).await;
     }
 
-    fn keeper(&self, appid: &str) -> Arc<Keeper> {
-        let keepers = self.keepers.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keeper) = keepers.get(appid) {
-            return keeper.clone();
+    fn account_token(&self, appid: &str) -> Arc<AccountToken> {
+        let by_account = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(account_token) = by_account.get(appid) {
+            return account_token.clone();
         }
-        drop(keepers);
-        let mut keepers = self.keepers.write().unwrap_or_else(PoisonError::into_inner);
-        keepers.entry(appid.to_owned()).or_default().clone()
+        drop(by_account);
+        let mut by_account = self.by_account.write().unwrap_or_else(PoisonError::into_inner);
+        by_account.entry(appid.to_owned()).or_default().clone()
     }
 
-    async fn renew(self: Arc<Self>, account: Arc<Account>, keeper: Arc<Keeper>) {
-        let mut fetching = keeper.fetching.lock().await;
+    async fn renew(self: Arc<Self>, account: Arc<ServedAccount>, account_token: Arc<AccountToken>) {
+        let mut fetching = account_token.fetching.lock().await;
         let now_s = self.clock.now_s();
-        let is_due = keeper.good(&self, &account, now_s).is_none_or(|kept| now_s >= kept.renew_s);
-        if is_due && let Err(failure) = self.fetch(&account, &keeper, &mut fetching, false).await {
+        let is_due = account_token.valid(&self, &account, now_s).is_none_or(|token| now_s >= token.renew_s);
+        if is_due && let Err(failure) = self.fetch(&account, &account_token, &mut fetching, false).await {
             tracing::warn!(appid = account.config.appid, %failure, "the real token was not renewed; trying again");
-            if let Some(kept) = &mut keeper.write().now {
-                kept.renew_s = self.clock.now_s() + RETRY_S;
+            if let Some(token) = &mut account_token.write().current {
+                token.renew_s = self.clock.now_s() + RETRY_S;
             }
         }
-        keeper.is_renewing.store(false, Ordering::Release);
+        account_token.is_renewing.store(false, Ordering::Release);
     }
 
-    /// Runs also if the caller hangs up: a forced token that nobody kept would be lost to all.
-    async fn to_its_end(
+    /// Completes the fetch even if the caller disconnects: a forced token that is not stored would be lost to
+    /// all.
+    async fn other_than_detached(
         self: &Arc<Self>,
-        account: &Arc<Account>,
+        account: &Arc<ServedAccount>,
         refused: Option<&Secret>,
-    ) -> Result<Kept, Failure> {
+    ) -> Result<UpstreamToken, TokenFailure> {
         let (upstream, account, refused) = (self.clone(), account.clone(), refused.cloned());
         let fetch = async move { upstream.other_than(&account, refused.as_ref()).await };
         let joined = tokio::spawn(fetch).await;
-        joined.unwrap_or_else(|error| Err(Failure::Unreachable(error.to_string())))
+        joined.unwrap_or_else(|error| Err(TokenFailure::Unreachable(error.to_string())))
     }
 
-    /// Callers queue at `fetching`: the first fetches, the others find its token, or share its failure.
-    async fn other_than(&self, account: &Account, refused: Option<&Secret>) -> Result<Kept, Failure> {
-        let keeper = self.keeper(&account.config.appid);
-        let fetches_before = keeper.fetches.load(Ordering::Acquire);
-        let mut fetching = keeper.fetching.lock().await;
-        let kept = keeper.good(self, account, self.clock.now_s());
-        let is_refused = |kept: &Kept| refused.is_some_and(|refused| kept.token.is(refused.reveal()));
-        match kept {
-            Some(kept) if !is_refused(&kept) => return Ok(kept),
-            Some(kept) if fetching.same_lately(self.clock.now_s()) => return Ok(kept),
+    /// Callers queue at `fetching`. The first fetches; the others get its token or its failure.
+    async fn other_than(
+        &self,
+        account: &ServedAccount,
+        refused: Option<&Secret>,
+    ) -> Result<UpstreamToken, TokenFailure> {
+        let account_token = self.account_token(&account.config.appid);
+        let fetches_before = account_token.fetches.load(Ordering::Acquire);
+        let mut fetching = account_token.fetching.lock().await;
+        let token = account_token.valid(self, account, self.clock.now_s());
+        let is_refused =
+            |token: &UpstreamToken| refused.is_some_and(|refused| token.token.matches(refused.reveal()));
+        match token {
+            Some(token) if !is_refused(&token) => return Ok(token),
+            Some(token) if fetching.is_same_token_recent(self.clock.now_s()) => return Ok(token),
             _ => {}
         }
-        let finished_meanwhile = keeper.fetches.load(Ordering::Acquire) != fetches_before;
+        let finished_meanwhile = account_token.fetches.load(Ordering::Acquire) != fetches_before;
         if let (true, Some(failure)) = (finished_meanwhile, &fetching.failure) {
             return Err(failure.clone());
         }
-        let fetched = self.fetch(account, &keeper, &mut fetching, false).await?;
+        let fetched = self.fetch(account, &account_token, &mut fetching, false).await?;
         if refused.is_some() {
-            // What WeChat refused is not known as a token any more, to anybody.
-            keeper.write().before = None;
+            // WeChat refused this token, so it is no longer accepted from any caller.
+            account_token.write().previous = None;
         }
         if !is_refused(&fetched) {
             return Ok(fetched);
         }
-        self.force(account, &keeper, &mut fetching, fetched).await
+        self.force(account, &account_token, &mut fetching, fetched).await
     }
 
     async fn force(
         &self,
-        account: &Account,
-        keeper: &Keeper,
+        account: &ServedAccount,
+        account_token: &AccountToken,
         fetching: &mut MutexGuard<'_, Fetching>,
-        same: Kept,
-    ) -> Result<Kept, Failure> {
+        same: UpstreamToken,
+    ) -> Result<UpstreamToken, TokenFailure> {
         let now_s = self.clock.now_s();
         if !fetching.forced.may_force(now_s) {
             fetching.same_at_s = Some(now_s);
             return Ok(same);
         }
-        fetching.forced.note(now_s);
-        // Before it happens, so that a restart cannot force more often.
-        let noted = self.keep(&account.config.appid, Some(&same), &fetching.forced);
-        if tokio::time::timeout(DURABLE_WITHIN, noted).await.is_err() {
-            tracing::warn!("the disk is slow to take that a real token is forced");
+        fetching.forced.record(now_s);
+        // Recorded before the request, so that a restart does not allow more forcing.
+        let stored = self.store(&account.config.appid, Some(&same), &fetching.forced);
+        if tokio::time::timeout(DURABLE_TIME_MAX, stored).await.is_err() {
+            tracing::warn!("the disk is slow to store that a real token is forced");
         }
-        let forced = self.fetch(account, keeper, fetching, true).await?;
-        keeper.write().before = None;
+        let forced = self.fetch(account, account_token, fetching, true).await?;
+        account_token.write().previous = None;
         Ok(forced)
     }
 
-    /// Asks for a token and keeps it.
+    /// Fetches a token and stores it.
     async fn fetch(
         &self,
-        account: &Account,
-        keeper: &Keeper,
+        account: &ServedAccount,
+        account_token: &AccountToken,
         fetching: &mut MutexGuard<'_, Fetching>,
         force: bool,
-    ) -> Result<Kept, Failure> {
-        let asked = ask::token(self.way(), &account.config, force).await;
+    ) -> Result<UpstreamToken, TokenFailure> {
+        let asked = ask::token(self.source(), &account.config, force).await;
         self.metrics.token_fetched(if force { "force" } else { "normal" }, asked.is_ok());
         fetching.failure = asked.as_ref().err().cloned();
         fetching.same_at_s = None;
-        keeper.fetches.fetch_add(1, Ordering::Release);
+        account_token.fetches.fetch_add(1, Ordering::Release);
         let (token, expires_in_s) = asked?;
-        let kept = Kept::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
-        keeper.put(kept.clone());
-        // Nobody waits for the disk: without it the token serves from memory.
-        tokio::spawn(self.keep(&account.config.appid, Some(&kept), &fetching.forced));
-        Ok(kept)
+        let token = UpstreamToken::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
+        account_token.put(token.clone());
+        // No caller waits for the disk: the token works from memory.
+        tokio::spawn(self.store(&account.config.appid, Some(&token), &fetching.forced));
+        Ok(token)
     }
 
-    /// Makes the record durable; it is in the queue already when this returns.
-    fn keep(
+    /// Queues the record before it returns. The future waits for the disk.
+    fn store(
         &self,
         appid: &str,
-        kept: Option<&Kept>,
-        forced: &Forced,
+        token: Option<&UpstreamToken>,
+        forced: &ForcedTimes,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let change = kept::fact(&self.key, appid, kept, forced);
-        let queued = change.map_err(|error| error.to_string()).and_then(|change| self.note(change));
+        let change = stored_token::fact(&self.key, appid, token, forced);
+        let queued = change.map_err(|error| error.to_string()).and_then(|change| self.enqueue(change));
         async move {
             let done = match queued {
                 Ok(waiting) => waiting.await.map_err(|error| error.to_string()),
@@ -321,15 +337,16 @@ impl UpstreamTokens {
         }
     }
 
-    fn note(
+    fn enqueue(
         &self,
         change: Change,
     ) -> Result<impl Future<Output = Result<Outcome, NotDurable>> + Send + use<>, String> {
         self.ingest.enqueue(change).map_err(|error| error.to_string())
     }
 
-    /// What a token comes from: another secret, or another WeChat, means another token.
-    fn origin(&self, account: &Account) -> [u8; 32] {
+    /// Identifies the settings that a token was fetched with. With another secret or another server it is not
+    /// used.
+    fn origin(&self, account: &ServedAccount) -> [u8; 32] {
         let (base, server) =
             (self.config.base.uri_text(), self.config.token_url.as_ref().map(Address::uri_text));
         let secret = account.config.upstream_secret().reveal();
@@ -337,33 +354,33 @@ impl UpstreamTokens {
     }
 }
 
-impl Keeper {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Tokens> {
+impl AccountToken {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, TokenPair> {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Tokens> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, TokenPair> {
         self.tokens.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The token, if it can be sent now.
-    fn good(&self, upstream: &UpstreamTokens, account: &Account, now_s: i64) -> Option<Kept> {
-        let kept = self.read().now.clone()?;
-        (kept.is_good(now_s) && kept.origin == upstream.origin(account)).then_some(kept)
+    /// The current token, if it is valid and was fetched with the present settings.
+    fn valid(&self, upstream: &UpstreamTokens, account: &ServedAccount, now_s: i64) -> Option<UpstreamToken> {
+        let token = self.read().current.clone()?;
+        (token.is_good(now_s) && token.origin == upstream.origin(account)).then_some(token)
     }
 
-    fn put(&self, kept: Kept) {
+    fn put(&self, token: UpstreamToken) {
         let mut tokens = self.write();
-        let is_other = tokens.now.as_ref().is_some_and(|now| !now.token.is(kept.token.reveal()));
+        let is_other = tokens.current.as_ref().is_some_and(|now| !now.token.matches(token.token.reveal()));
         if is_other {
-            tokens.before = tokens.now.take().map(|now| now.superseded(kept.fetched_s));
+            tokens.previous = tokens.current.take().map(|now| now.superseded(token.fetched_s));
         }
-        tokens.now = Some(kept);
+        tokens.current = Some(token);
     }
 }
 
 impl Fetching {
-    fn same_lately(&self, now_s: i64) -> bool {
-        self.same_at_s.is_some_and(|at_s| (0..SAME_S).contains(&(now_s - at_s)))
+    fn is_same_token_recent(&self, now_s: i64) -> bool {
+        self.same_at_s.is_some_and(|at_s| (0..SAME_TOKEN_PAUSE_S).contains(&(now_s - at_s)))
     }
 }

@@ -1,4 +1,5 @@
-//! Our own interface, behind keys: bulk messages, statistics, coverage, messages kept aside, accounts, keys.
+//! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, quarantined messages,
+//! accounts, platforms and keys. Every answer is JSON, except rows that are asked for as NDJSON or CSV.
 
 pub mod access;
 mod accounts;
@@ -26,17 +27,18 @@ use jiff::{Timestamp, tz};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::answer;
-use crate::{accounts::registry::Account, http::state::App, net::body::read_within};
+use crate::{accounts::registry::ServedAccount, http::state::App, net::body::read_within};
 use access::{Need, guarded};
 use parameters::Parameters;
 
-/// Most messages kept aside that one answer shows.
-const ASIDES_MAX: usize = 1000;
+/// Most quarantined messages in one answer.
+const QUARANTINED_MAX: usize = 1000;
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// All routes below `/v1`. Each names what the caller's key must allow.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
-    let no_such_path = || async { answer::own_error(StatusCode::NOT_FOUND, "no such path below /v1") };
+    let no_such_path = || async { answer::api_error(StatusCode::NOT_FOUND, "no such path below /v1") };
     let parameters = Arc::new(Parameters::new(&app.config.get()));
     let guard = |need, routes| guarded(app, &parameters, need, routes);
     let account = get(accounts::show).patch(accounts::change).delete(accounts::remove);
@@ -50,7 +52,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/messages", guard(Need::WriteAccount, post(bulk::receive)))
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
-        .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(asides)))
+        .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(quarantined)))
         .route("/v1/stats", guard(Need::AnyKey, get(all_accounts::answer)))
         .route("/v1/components/{component}", guard(Need::Admin, get(platforms::show)))
         .route("/v1/components/{component}/ticket", guard(Need::Admin, get(platforms::ticket)))
@@ -72,7 +74,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .method_not_allowed_fallback(wrong_method)
 }
 
-/// Without a key nobody learns which paths there are.
+/// Answers 405, or 401 without a valid key: callers without a key must not learn which paths exist.
 async fn wrong_method(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
     if access::access(&app, &headers).is_some() {
         answer::wrong_method()
@@ -81,29 +83,42 @@ async fn wrong_method(State(app): State<Arc<App>>, headers: HeaderMap) -> Respon
     }
 }
 
-/// Reads a JSON object, or says why it is none.
-async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
-    let bad = |what: String| answer::own_error(StatusCode::BAD_REQUEST, what);
+/// Reads a JSON object of at most 64 KiB.
+///
+/// # Errors
+///
+/// A ready answer with status 400 if the body is too large, too slow, or not the expected object.
+async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>> {
+    let bad_request = |what: String| answer::api_error(StatusCode::BAD_REQUEST, what);
     let bytes = read_within(body, BODY_BYTES_MAX, BODY_TIME_MAX).await;
-    let bytes =
-        bytes.map_err(|_| bad("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
-    serde_json::from_slice(&bytes).map_err(|error| bad(format!("send a JSON object: {error}")))
+    let bytes = bytes
+        .map_err(|_| bad_request("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
+    serde_json::from_slice(&bytes).map_err(|error| bad_request(format!("send a JSON object: {error}")))
 }
 
 fn no_account() -> Response<Body> {
     let error = "no account has this appid; GET /v1/accounts lists them";
-    answer::own_error(StatusCode::NOT_FOUND, error)
+    answer::api_error(StatusCode::NOT_FOUND, error)
 }
 
-/// Covered time as it is shown.
+/// `GET /v1/accounts/{appid}/coverage`: the time in which all messages of an account were counted.
+///
+/// Also the field `coverage` of other answers. All times are RFC 3339 in Beijing time, such as
+/// `2026-11-01T08:00:00+08:00`, and each stretch of time excludes its end.
 #[derive(Serialize)]
 struct CoverageAnswer {
+    /// Start of the covered time. `null` if no time is covered.
     since: Option<String>,
+    /// Stretches after `since` that are not covered, in order of time.
     gaps: Vec<GapAnswer>,
+    /// Short planned stops that are no gaps, as `[from, to]`. WeChat sends again what it got no answer for.
     bridged: Vec<[String; 2]>,
 }
 
-/// From, to, and why; of refused callbacks also how many for which reason.
+/// An array: `[from, to, reason]`, or `[from, to, "refused", {cause: callbacks}]` for refused callbacks.
+///
+/// The reasons are `not_running`, `not_durable`, `refused`, `too_many`, `no_connection_taken` and `unknown`. The causes
+/// are named as in the metrics.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum GapAnswer {
@@ -112,33 +127,33 @@ enum GapAnswer {
 }
 
 impl GapAnswer {
-    fn of(gap: Gap) -> GapAnswer {
-        let (from, to, why) = (beijing(gap.from_s), beijing(gap.to_s), gap.reason.name());
+    fn new(gap: Gap) -> GapAnswer {
+        let (from, to, reason) = (beijing_time(gap.from_s), beijing_time(gap.to_s), gap.reason.name());
         match gap.reason {
             Reason::Refused(mut counts) => {
-                // One that took time from two gaps is counted in the other.
+                // A refusal that touches two gaps is counted in one of them. The other must not show 0.
                 counts.values_mut().for_each(|count| *count = (*count).max(1));
-                GapAnswer::Refused(from, to, why, counts)
+                GapAnswer::Refused(from, to, reason, counts)
             }
-            _ => GapAnswer::Other(from, to, why),
+            _ => GapAnswer::Other(from, to, reason),
         }
     }
 }
 
 impl CoverageAnswer {
-    fn of(app: &App, account: &Account) -> CoverageAnswer {
+    fn new(app: &App, account: &ServedAccount) -> CoverageAnswer {
         let report = app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s()));
         let CoverageReport { since, gaps, bridged } = report;
         CoverageAnswer {
-            since: since.map(beijing),
-            gaps: gaps.into_iter().map(GapAnswer::of).collect(),
-            bridged: bridged.into_iter().map(|(from, to)| [beijing(from), beijing(to)]).collect(),
+            since: since.map(beijing_time),
+            gaps: gaps.into_iter().map(GapAnswer::new).collect(),
+            bridged: bridged.into_iter().map(|(from, to)| [beijing_time(from), beijing_time(to)]).collect(),
         }
     }
 }
 
-/// A moment as people in Beijing write it, with its offset.
-fn beijing(unix_s: i64) -> String {
+/// A time as RFC 3339 in Beijing time. A time that no calendar can show stays in Unix seconds.
+fn beijing_time(unix_s: i64) -> String {
     let offset =
         tz::Offset::from_seconds(i32::try_from(BEIJING_OFFSET_S).unwrap_or(0)).unwrap_or(tz::Offset::UTC);
     match Timestamp::from_second(unix_s) {
@@ -149,22 +164,28 @@ fn beijing(unix_s: i64) -> String {
 
 async fn coverage(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     match app.accounts.get(&appid) {
-        Some(account) => answer::own(StatusCode::OK, &CoverageAnswer::of(&app, &account)),
+        Some(account) => answer::api_json(StatusCode::OK, &CoverageAnswer::new(&app, &account)),
         None => no_account(),
     }
 }
 
-async fn asides(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
+/// `GET /v1/accounts/{appid}/aside`: messages that are stored and not counted, as
+/// `{"messages":[{"reason","user","create_time","msg_type",…}]}`.
+///
+/// `reason` is named as in the metrics, `user` is `FromUserName`, `create_time` is in Unix seconds, and `msg_type` is
+/// `MsgType`. `msg_id` is missing if the message has no id. `event` and `event_digest` are missing for messages that
+/// are no events. At most 1,000 messages are listed, and there is no next page.
+async fn quarantined(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
-    match app.store.asides(account.number, ASIDES_MAX) {
-        Ok(messages) => answer::own(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
+    match app.store.asides(account.number, QUARANTINED_MAX) {
+        Ok(messages) => answer::api_json(StatusCode::OK, &BTreeMap::from([("messages", messages)])),
         Err(error) => store_failed(&error),
     }
 }
 
 fn store_failed(error: &storage::store::StoreError) -> Response<Body> {
     tracing::error!(%error, "the store cannot be read");
-    answer::own_error(
+    answer::api_error(
         StatusCode::INTERNAL_SERVER_ERROR,
         "the store cannot be read; see the log of the server",
     )

@@ -1,4 +1,4 @@
-//! The seven interfaces: one handler. The order of its checks is the contract's.
+//! One handler for the seven interfaces. The order of its checks is the contract's.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,34 +15,36 @@ use serde_json::{Map, Value};
 
 use super::{
     answer,
-    caller::{Caller, Failure, caller, failure, from_hosting},
+    caller::{CallFailure, Caller, caller, caller_from_cloud_hosting, failure},
+    error_recorder::CallContext,
     gateway,
-    hint::Hint,
-    record::Told,
+    hint::AnswerHint,
 };
 use crate::{
     accounts::{
         platform_issuer::{MESSAGES, Permission},
-        registry::Account,
+        registry::ServedAccount,
     },
     config::AccountKind,
     http::state::App,
     net::body::{self, BodyError},
 };
 
-/// Source: the contract.
+/// 1 MiB. Source: the contract.
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// By this, programs in Cloud Hosting tell that their call needed no token.
+/// A header that Cloud Hosting adds to answers of calls without a token. Programs look for it to see that theirs needed
+/// none.
 const SEQUENCE: HeaderName = HeaderName::from_static("x-openapi-seqid");
 
+/// The days of a request, both included.
 struct Dates {
     begin: Day,
     end: Day,
 }
 
-/// Answers one of the seven.
+/// Answers a call of one of the seven interfaces.
 pub async fn answer(
     interface: &'static Interface,
     State(app): State<Arc<App>>,
@@ -51,11 +53,11 @@ pub async fn answer(
     let (mut parts, body) = request.into_parts();
     let mut caller = caller(&app, &parts, app.clock.now_s());
     let mut is_hosted = false;
-    // Only who shows no token can come from Cloud Hosting.
+    // A call with a token does not come from Cloud Hosting.
     if is_without_token(&caller)
-        && let Some(hosted) = from_hosting(&app, &parts)
+        && let Some(hosted) = caller_from_cloud_hosting(&app, &parts)
     {
-        // One that was not let in was not taken over without a token.
+        // A refused call was not accepted without a token, so its answer lacks the header.
         is_hosted = hosted.is_ok();
         caller = hosted;
         parts.uri = uri_without_token(interface);
@@ -68,80 +70,81 @@ pub async fn answer(
     response
 }
 
-fn is_without_token(caller: &Result<Caller, Failure>) -> bool {
+fn is_without_token(caller: &Result<Caller, CallFailure>) -> bool {
     matches!(caller, Err(failure) if failure.code == ErrorCode::ACCESS_TOKEN_MISSING)
 }
 
-/// Which of the seven stands at a path.
+/// The interface at a path. None if it is not one of the seven.
 pub fn interface_at(path: &str) -> Option<&'static Interface> {
     Interface::by_name(path.strip_prefix("/datacube/")?)
 }
 
-/// Where a call that carries no token of ours would go, with the place of one: WeChat is asked with the real one.
+/// The address for a call that came without a token. Its `access_token` is empty: when the call is passed on to WeChat,
+/// the gateway puts the real token there.
 pub fn uri_without_token(interface: &Interface) -> Uri {
     format!("{}?access_token=", interface.path()).parse().unwrap_or_default()
 }
 
-/// The same once it is known who calls, or why nobody does.
+/// Answers a call whose caller was looked up before.
 pub async fn answer_to(
     interface: &'static Interface,
     app: &Arc<App>,
-    caller: Result<Caller, Failure>,
+    caller: Result<Caller, CallFailure>,
     parts: Parts,
     body: Body,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let mut told = Told::of(app, &caller, &parts);
-    let question = match question(interface, app, caller, &parts, body, &mut told, now_s).await {
-        Ok(question) => question,
-        Err(failure) => return told.beside(refuse(interface, app, &failure)),
+    let mut told = CallContext::of_caller(app, &caller, &parts);
+    let analysis = match check_request(interface, app, caller, &parts, body, &mut told, now_s).await {
+        Ok(analysis) => analysis,
+        Err(failure) => return told.attach_to(refuse(interface, app, &failure)),
     };
     if let Some(upstream) = app.upstream()
         && upstream.config.passes_uncovered
-        && !question.touches_covered(interface, app, now_s)
+        && !analysis.touches_covered(interface, app, now_s)
     {
-        let account = Some(question.account).filter(|_| !question.has_real_token);
-        // WeChat's room is not taken for what is answered here.
-        return Box::pin(gateway::uncovered(app, &upstream, account, parts, question.body)).await;
+        let account = Some(analysis.account).filter(|_| !analysis.has_real_token);
+        // Boxed, so that answers of our own do not reserve the memory of a call to WeChat.
+        return Box::pin(gateway::pass_uncovered(app, &upstream, account, parts, analysis.body)).await;
     }
-    match rows(interface, app, &question, now_s) {
+    match rows(interface, app, &analysis, now_s) {
         Ok((list, hint)) => {
             app.metrics.call(interface.name, 0);
-            let mut response = answer::json(bytes_of(&list));
+            let mut response = answer::wechat_json(list_json(&list));
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => told.beside(refuse(interface, app, &failure)),
+        Err(failure) => told.attach_to(refuse(interface, app, &failure)),
     }
 }
 
-fn refuse(interface: &Interface, app: &App, failure: &Failure) -> Response<Body> {
+fn refuse(interface: &Interface, app: &App, failure: &CallFailure) -> Response<Body> {
     app.metrics.call(interface.name, failure.code.code);
-    answer::error(app, failure.code, failure.hint.as_ref())
+    answer::wechat_error(app, failure.code, failure.hint.as_ref())
 }
 
-/// One line of JSON, in one allocation.
-fn bytes_of(list: &List) -> Vec<u8> {
+/// The list as one line of JSON, in one allocation.
+fn list_json(list: &List) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(16 + 96 * list.list.len());
-    // Nothing in a row can fail to be written.
+    // Writing to memory cannot fail.
     let _ = serde_json::to_writer(&mut bytes, list);
     bytes
 }
 
-/// A valid request.
-struct Question {
-    account: Arc<Account>,
-    /// The caller's token is WeChat's own.
+/// A valid request of one of the seven interfaces.
+struct AnalysisRequest {
+    account: Arc<ServedAccount>,
+    /// The caller's token was issued by WeChat.
     has_real_token: bool,
     dates: Dates,
-    /// As it came, for WeChat.
+    /// As it came, to be passed on to WeChat.
     body: Bytes,
 }
 
-impl Question {
-    /// Whether something was counted at any moment that it is about: its days, and the periods that they name.
+impl AnalysisRequest {
+    /// Whether any time of the request is covered: of its days, or of the periods that start on them.
     fn touches_covered(&self, interface: &Interface, app: &App, now_s: i64) -> bool {
-        let last = named(interface, &self.dates).last();
+        let last = periods_starting_in(interface, &self.dates).last();
         let days_end_s = start_of_day_s(self.dates.end.plus_days(1));
         let end_s = last.map_or(days_end_s, |period| period.end_s().max(days_end_s));
         let begin_s = start_of_day_s(self.dates.begin);
@@ -149,24 +152,25 @@ impl Question {
     }
 }
 
-async fn question(
+async fn check_request(
     interface: &Interface,
     app: &App,
-    caller: Result<Caller, Failure>,
+    caller: Result<Caller, CallFailure>,
     parts: &Parts,
     body: Body,
-    told: &mut Told,
+    told: &mut CallContext,
     now_s: i64,
-) -> Result<Question, Failure> {
-    // Read before it is needed, so that rid/get can show it whatever is wrong; what is wrong with it comes in its turn.
+) -> Result<AnalysisRequest, CallFailure> {
+    // The body is read first, so that rid/get can show it after any error. Errors of the body itself are reported
+    // later, in the order of the contract.
     let body = match &caller {
         Ok(_) => read_body(app, body).await,
-        // Of strangers nothing is read.
+        // No body is read from unknown callers.
         Err(_) => Ok(Bytes::new()),
     };
     told.body = body.as_ref().cloned().unwrap_or_default();
-    // That an authorisation is over comes after the method, whoever finds it.
-    let comes_first = |failure: &Failure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
+    // COMPONENT_NOT_AUTHORIZED is checked after the method. Other errors of the caller come before it.
+    let comes_first = |failure: &CallFailure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
     if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {
         return Err(failure(
             ErrorCode::REQUIRE_POST,
@@ -179,13 +183,13 @@ async fn question(
     check_quota(interface, app, &account, now_s)?;
     let body = body?;
     let dates = read_dates(interface, app, &body, now_s)?;
-    Ok(Question { account, has_real_token, dates, body })
+    Ok(AnalysisRequest { account, has_real_token, dates, body })
 }
 
-fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
+fn check_permission(app: &App, caller: &Caller) -> Result<(), CallFailure> {
     let account = &caller.account;
     if let Some(component) = &caller.component {
-        check_authorization(app.components.permission(component, &account.config.appid, MESSAGES))?;
+        check_authorization(app.platforms.permission(component, &account.config.appid, MESSAGES))?;
     }
     if account.config.kind == AccountKind::Other || !account.config.certified {
         return Err(failure(
@@ -198,26 +202,31 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Uses one call of the day, whatever becomes of it.
-fn check_quota(interface: &Interface, app: &App, account: &Arc<Account>, now_s: i64) -> Result<(), Failure> {
+/// Uses one call of today's quota, even if a later check fails.
+fn check_quota(
+    interface: &Interface,
+    app: &App,
+    account: &Arc<ServedAccount>,
+    now_s: i64,
+) -> Result<(), CallFailure> {
     let limit = account.config.quota_per_day;
     if !account.calls.spend(interface, counting::day_of(now_s), limit) {
         return Err(failure(
             ErrorCode::DAILY_QUOTA,
             text!(
-                "quota_per_day of this account is {limit}; it starts anew at 00:00 Beijing time, or with /cgi-bin/clear_quota",
+                "quota_per_day of this account is {limit}; it is reset at 00:00 Beijing time, or by /cgi-bin/clear_quota",
                 limit
             ),
         ));
     }
     if limit > 0 {
-        account.calls.keep_soon(&app.ingest, &app.clock);
+        account.calls.write_soon(&app.ingest, &app.clock);
     }
     Ok(())
 }
 
-/// What a platform lacks, if anything.
-pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
+/// Turns a missing permission of a platform into its error.
+pub fn check_authorization(permission: Permission) -> Result<(), CallFailure> {
     match permission {
         Permission::Granted => Ok(()),
         Permission::NotAuthorized => Err(failure(
@@ -231,7 +240,7 @@ pub fn check_authorization(permission: Permission) -> Result<(), Failure> {
     }
 }
 
-async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
+async fn read_body(app: &App, body: Body) -> Result<Bytes, CallFailure> {
     let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven);
     read.await.map_err(|error| match error {
         BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
@@ -242,7 +251,7 @@ async fn read_body(app: &App, body: Body) -> Result<Bytes, Failure> {
     })
 }
 
-fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Result<Dates, Failure> {
+fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Result<Dates, CallFailure> {
     let example = r#"{"begin_date":"2014-12-07","end_date":"2014-12-07"}"#;
     if body.is_empty() {
         return Err(failure(ErrorCode::EMPTY_BODY, text!("send {example}", example)));
@@ -254,7 +263,7 @@ fn read_dates(interface: &Interface, app: &App, body: &[u8], now_s: i64) -> Resu
     Ok(dates)
 }
 
-fn date(object: &Map<String, Value>, name: &str) -> Result<Day, Failure> {
+fn date(object: &Map<String, Value>, name: &str) -> Result<Day, CallFailure> {
     let wrong = |what: Text| {
         failure(ErrorCode::DATE_FORMAT, text!("{name} {what}; write it like \"2014-12-07\"", name, what))
     };
@@ -262,19 +271,21 @@ fn date(object: &Map<String, Value>, name: &str) -> Result<Day, Failure> {
         None => Err(wrong(text!("is missing"))),
         Some(Value::String(text)) => text.parse().map_err(|error| match error {
             datacube::DayError::Form => wrong(text!("is not of the form YYYY-MM-DD")),
-            datacube::DayError::NoSuchDay => wrong(text!("is no day of the calendar")),
+            datacube::DayError::NoSuchDay => wrong(text!("is not a day of the calendar")),
         }),
         Some(_) => Err(wrong(text!("is not a string"))),
     }
 }
 
-fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> Result<(), Failure> {
+fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> Result<(), CallFailure> {
     let datacube = app.config.get().datacube;
     let yesterday = counting::day_of(now_s).plus_days(-1);
     let last = if datacube.live { yesterday.plus_days(1) } else { yesterday };
-    check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| Failure {
-        code: ErrorCode::DATE_RANGE,
-        hint: Some(Hint::of_range(interface, error, dates.begin, last)),
+    check_range(interface, datacube.date_profile, dates.begin, dates.end, last).map_err(|error| {
+        CallFailure {
+            code: ErrorCode::DATE_RANGE,
+            hint: Some(AnswerHint::date_range(interface, error, dates.begin, last)),
+        }
     })?;
     let minute = second_of_day(now_s) / 60;
     match datacube.not_ready_before_minute {
@@ -283,7 +294,7 @@ fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> R
             Err(failure(
                 ErrorCode::NOT_READY,
                 text!(
-                    "figures of {yesterday} are ready at {time} Beijing time; an end_date before it works now",
+                    "figures of {yesterday} are ready at {time} Beijing time; an earlier end_date works now",
                     yesterday,
                     time
                 ),
@@ -293,25 +304,27 @@ fn check_dates(interface: &Interface, app: &App, dates: &Dates, now_s: i64) -> R
     }
 }
 
-/// The periods named by the days asked for, and those of them that are not over.
+/// The periods that start on the days of a request.
 struct Periods {
+    /// Those with rows.
     answered: Vec<Period>,
+    /// The first one that is not over and gets no row.
     open: Option<Period>,
 }
 
 fn periods(interface: &Interface, dates: &Dates, live: bool, now_s: i64) -> Periods {
-    let begun = named(interface, dates).filter(|period| period.start_s() <= now_s);
+    let begun = periods_starting_in(interface, dates).filter(|period| period.start_s() <= now_s);
     let (answered, open): (Vec<Period>, Vec<Period>) =
         begun.partition(|period| live || period.end_s() <= now_s);
     Periods { answered, open: open.first().copied() }
 }
 
-/// The periods that the days name, in order.
-fn named(interface: &Interface, dates: &Dates) -> impl Iterator<Item = Period> {
+/// The periods whose first day is one of the days, in order.
+fn periods_starting_in(interface: &Interface, dates: &Dates) -> impl Iterator<Item = Period> {
     let (begin, granularity) = (dates.begin, interface.granularity);
     let days = (0..=dates.end.days_since(dates.begin)).map(move |n| begin.plus_days(n));
-    let named = days.filter(move |day| day.start_of(granularity) == *day);
-    named.flat_map(move |day| {
+    let first_days = days.filter(move |day| day.start_of(granularity) == *day);
+    first_days.flat_map(move |day| {
         let hours = if granularity == Granularity::Hour { 24 } else { 1 };
         (0..hours).map(move |hour| match granularity {
             Granularity::Hour => Period::hour(day, hour),
@@ -320,13 +333,14 @@ fn named(interface: &Interface, dates: &Dates) -> impl Iterator<Item = Period> {
     })
 }
 
+/// The rows, and a hint if they may be incomplete.
 fn rows(
     interface: &Interface,
     app: &App,
-    question: &Question,
+    analysis: &AnalysisRequest,
     now_s: i64,
-) -> Result<(List, Option<Hint>), Failure> {
-    let Question { account, dates, .. } = question;
+) -> Result<(List, Option<AnswerHint>), CallFailure> {
+    let AnalysisRequest { account, dates, .. } = analysis;
     let datacube = app.config.get().datacube;
     let mut periods = periods(interface, dates, datacube.live, now_s);
     let partial = app.store.coverage(account.number, |coverage| {
@@ -339,18 +353,20 @@ fn rows(
     });
     let mut list = app.store.rows(account.number, interface, &periods.answered).map_err(|error| {
         tracing::error!(%error, interface = interface.name, "figures cannot be read");
-        Failure::from(ErrorCode::SYSTEM_ERROR)
+        CallFailure::from(ErrorCode::SYSTEM_ERROR)
     })?;
     if datacube.user_source {
         list.iter_mut().for_each(|row: &mut Row| row.user_source = Some(0));
     }
     let hint = match (partial, periods.open) {
         (Some((period, why)), _) if datacube.withhold_partial => {
-            Some(Hint::withheld(period.start(), &why, &account.config.appid))
+            Some(AnswerHint::withheld(period.start(), &why, &account.config.appid))
         }
-        (Some((period, why)), _) => Some(Hint::partial(period.start(), &why, &account.config.appid)),
-        (None, Some(open)) => Some(Hint::not_over(open.start(), open.last_day().plus_days(1))),
-        (None, None) if periods.answered.is_empty() => Hint::no_period(interface, dates.begin, dates.end),
+        (Some((period, why)), _) => Some(AnswerHint::partial(period.start(), &why, &account.config.appid)),
+        (None, Some(open)) => Some(AnswerHint::not_over(open.start(), open.last_day().plus_days(1))),
+        (None, None) if periods.answered.is_empty() => {
+            AnswerHint::no_period(interface, dates.begin, dates.end)
+        }
         (None, None) => None,
     };
     Ok((List { list }, hint))

@@ -1,4 +1,5 @@
-//! Answers in WeChat's form: HTTP 200 with one line of JSON, errors with a rid and a hint.
+//! Builds answers. WeChat's interfaces answer HTTP 200 with one line of JSON, errors with a rid and a hint. The admin
+//! API uses status codes.
 
 use std::net::IpAddr;
 
@@ -10,49 +11,51 @@ use bytes::Bytes;
 use datacube::ErrorCode;
 use wechat::request_id::Rid;
 
-use super::{connection::CloseWithoutAnswer, hint::Hint};
+use super::{connection::CloseWithoutAnswer, hint::AnswerHint};
 use crate::http::state::App;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; encoding=utf-8");
 const HINT: HeaderName = HeaderName::from_static("x-msgcube-hint");
 const HINT_ZH: HeaderName = HeaderName::from_static("x-msgcube-hint-zh");
 
-/// A response of an interface that WeChat has.
-pub fn json(body: impl Into<Body>) -> Response<Body> {
+/// A JSON answer with the content type that WeChat uses.
+pub fn wechat_json(body: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
     response
 }
 
-/// Marks the answer of an error, for those who keep calls.
+/// Goes with the response of an error, so that the error log can store it for `rid/get`.
 #[derive(Clone, Debug)]
 pub struct ErrorAnswer {
+    /// The request id in the error text.
     pub rid: Rid,
+    /// The JSON that was sent.
     pub body: Bytes,
 }
 
-/// An error code with its text, a rid, and what would be right.
-pub fn error(app: &App, code: ErrorCode, hint: Option<&Hint>) -> Response<Body> {
-    error_saying(app, code, code.text, hint)
+/// `{"errcode":…,"errmsg":"… rid: …"}` with HTTP 200. The hint goes into headers.
+pub fn wechat_error(app: &App, code: ErrorCode, hint: Option<&AnswerHint>) -> Response<Body> {
+    error_with_text(app, code, code.text, hint)
 }
 
-/// The error that an address is not allowed, naming it.
-pub fn invalid_ip(app: &App, address: IpAddr, hint: Option<&Hint>) -> Response<Body> {
+/// The error `INVALID_IP`, whose text names the address.
+pub fn invalid_ip(app: &App, address: IpAddr, hint: Option<&AnswerHint>) -> Response<Body> {
     let code = ErrorCode::INVALID_IP;
-    error_saying(app, code, &code.text.replace("A.B.C.D", &address.to_string()), hint)
+    error_with_text(app, code, &code.text.replace("A.B.C.D", &address.to_string()), hint)
 }
 
-fn error_saying(app: &App, code: ErrorCode, text: &str, hint: Option<&Hint>) -> Response<Body> {
+fn error_with_text(app: &App, code: ErrorCode, text: &str, hint: Option<&AnswerHint>) -> Response<Body> {
     let rid = app.rids.next(app.clock.now_s());
     let body = Bytes::from(format!(r#"{{"errcode":{},"errmsg":"{text} rid: {rid}"}}"#, code.code));
-    let mut response = json(body.clone());
+    let mut response = wechat_json(body.clone());
     response.extensions_mut().insert(ErrorAnswer { rid, body });
     add_hint(&mut response, hint);
     response
 }
 
-/// Puts a hint into the headers of a response.
-pub fn add_hint(response: &mut Response<Body>, hint: Option<&Hint>) {
+/// Puts a hint into the headers of a response, in English and in Chinese.
+pub fn add_hint(response: &mut Response<Body>, hint: Option<&AnswerHint>) {
     let Some(hint) = hint else { return };
     let texts = [(HINT, hint.header_en()), (HINT_ZH, hint.header_zh())];
     for (name, text) in texts {
@@ -62,8 +65,8 @@ pub fn add_hint(response: &mut Response<Body>, hint: Option<&Hint>) {
     }
 }
 
-/// A response of our own interface.
-pub fn own(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
+/// A JSON answer of the admin API.
+pub fn api_json(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> {
     let body = serde_json::to_vec(value).unwrap_or_default();
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
@@ -71,23 +74,23 @@ pub fn own(status: StatusCode, value: &impl serde::Serialize) -> Response<Body> 
     response
 }
 
-/// An error of our own interface: what is wrong and what would be right.
-pub fn own_error(status: StatusCode, error: impl Into<String>) -> Response<Body> {
+/// An error of the admin API: `{"error":"…"}`. The English text says what is wrong and how to correct it.
+pub fn api_error(status: StatusCode, error: impl Into<String>) -> Response<Body> {
     #[derive(serde::Serialize)]
-    struct OwnError {
+    struct ApiError {
         error: String,
     }
-    own(status, &OwnError { error: error.into() })
+    api_json(status, &ApiError { error: error.into() })
 }
 
-/// The path is right and the method is not.
+/// 405: the path exists, and it does not take this method.
 pub fn wrong_method() -> Response<Body> {
     let error = "this path takes other methods: the header Allow names them, /openapi.json describes them";
-    own_error(StatusCode::METHOD_NOT_ALLOWED, error)
+    api_error(StatusCode::METHOD_NOT_ALLOWED, error)
 }
 
-/// A short text.
-pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+/// An answer of plain text.
+pub fn plain_text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response
@@ -97,7 +100,7 @@ pub fn text(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     response
 }
 
-/// What WeChat takes as: done, no reply.
+/// The answer to a callback that WeChat reads as: received, no reply to the user.
 pub fn success() -> Response<Body> {
     let mut response = Response::new(Body::from("success"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -1,4 +1,4 @@
-//! Callbacks over HTTP: the request is read for [`crate::intake`], and what became of it is answered.
+//! Callbacks over HTTP: reads the request for [`crate::intake`] and answers with the outcome.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::{
     forward::raw_callback::RawCallback,
     http::state::App,
     intake::{
-        Outcome,
+        IntakeOutcome,
         path::{self, CallbackPath},
     },
     net::body::{self, BodyError},
 };
 
-/// What the router has of a callback's path. POSTs never get there: `serve.rs` brings them to [`receive`].
+/// The route of a callback path for methods other than POST. `serve.rs` calls [`receive`] for POST.
 pub fn route() -> MethodRouter<Arc<App>> {
     get(verify).fallback(wrong_method)
 }
@@ -34,12 +34,12 @@ async fn wrong_method() -> Response<Body> {
     response
 }
 
-/// Whether a request is a POST to the path of an account's callbacks.
+/// Whether a request is a POST to a callback path of an account.
 pub fn is_callback(request: &Request) -> bool {
     request.method() == Method::POST && CallbackPath::parse(request.uri().path()).is_some()
 }
 
-/// The address without the slash at its end that consoles and proxies add, if WeChat sends something there.
+/// The URI without the trailing slash that consoles and proxies add, if this is a path that WeChat posts to.
 pub fn without_slash(uri: &Uri) -> Option<Uri> {
     let path = path::without_slash(uri.path())?;
     let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -48,17 +48,17 @@ pub fn without_slash(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
-/// WeChat's check of the URL.
+/// Answers WeChat's check of the URL.
 async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let Some(recipient) = app.intake.recipient(request.uri().path()) else { return unknown_account(&app) };
     match app.intake.verify(&recipient, request.uri().query().unwrap_or("")) {
-        Ok(echostr) => answer::text(StatusCode::OK, echostr),
-        // Not only a wrong signature is answered by 401: whatever is wrong is the caller's mistake.
-        Err(refusal) => answer::text(StatusCode::UNAUTHORIZED, refusal.to_string()),
+        Ok(echostr) => answer::plain_text(StatusCode::OK, echostr),
+        // Any mistake of the caller is answered with 401, not only a wrong signature.
+        Err(refusal) => answer::plain_text(StatusCode::UNAUTHORIZED, refusal.to_string()),
     }
 }
 
-/// A message or an event, whose first byte arrived then.
+/// Takes a message or an event. `arrived` is when its first byte arrived.
 pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Some(recipient) = app.intake.recipient(parts.uri.path()) else { return unknown_account(app) };
@@ -66,24 +66,27 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
         return refuse_loop(app, recipient.appid());
     }
     let deadline = recipient.deadline(arrived);
-    let body = match read(app, body, deadline).await {
+    let body = match read_body(app, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
     let query = parts.uri.query();
     match app.intake.receive(&recipient, query.unwrap_or(""), &body, deadline).await {
-        Outcome::Durable => answer::success(),
-        Outcome::Refused(refusal) => refused(&refusal),
-        Outcome::Unanswered => answer::no_answer(),
-        Outcome::PassOn(pass_on) => {
+        IntakeOutcome::Durable => answer::success(),
+        IntakeOutcome::Refused(refusal) => refusal_answer(&refusal),
+        IntakeOutcome::Unanswered => answer::no_answer(),
+        IntakeOutcome::PassOn(pass_on) => {
             let callback = RawCallback::new(query, &parts.headers, body);
             Box::pin(relay::answer(app, &recipient, pass_on, &callback, deadline)).await
         }
     }
 }
 
-/// The body, or the answer if it cannot be had.
-pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
+/// Reads the body until the deadline.
+///
+/// # Errors
+/// The answer to send if the body is too large or incomplete.
+pub async fn read_body(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
     let body = timeout_at(deadline, body::read(body, BODY_BYTES_MAX)).await;
     body.unwrap_or(Err(BodyError::TooSlow)).map_err(|error| match error {
         BodyError::TooLarge => refuse_large(app),
@@ -94,37 +97,37 @@ pub async fn read(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Res
     })
 }
 
-/// Says why a callback is refused.
-pub fn refused(refusal: &Refusal) -> Response<Body> {
+/// The answer that says why a callback is refused.
+pub fn refusal_answer(refusal: &Refusal) -> Response<Body> {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    answer::text(status, refusal.to_string())
+    answer::plain_text(status, refusal.to_string())
 }
 
-/// Whether msgcube itself has sent this request: to pass it on again would never end.
+/// Whether this process itself sent the request. Passing it on again would never end.
 pub fn is_loop(app: &App, headers: &HeaderMap) -> bool {
     headers.get(&app.via.0) == Some(&app.via.1)
 }
 
 fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
     app.metrics.callback("refused", "loop");
-    let error = "relay.url leads back to msgcube itself; name the address of the server behind it";
-    if app.refusals.may_log("", "loop", app.clock.now_s()) {
+    let error = "relay.url leads back to msgcube itself; set it to the address of the bot";
+    if app.log_throttle.may_log("", "loop", app.clock.now_s()) {
         tracing::warn!(appid, error);
     }
-    answer::text(StatusCode::LOOP_DETECTED, error)
+    answer::plain_text(StatusCode::LOOP_DETECTED, error)
 }
 
 fn refuse_large(app: &App) -> Response<Body> {
     app.metrics.callback("refused", "body_too_large");
-    let mut response = answer::text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
+    let mut response = answer::plain_text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
 
 fn unknown_account(app: &App) -> Response<Body> {
     app.metrics.callback("refused", "unknown_account");
-    answer::text(
+    answer::plain_text(
         StatusCode::NOT_FOUND,
-        "no account has the appid in this URL; `msgcube account list` shows those there are",
+        "no account has the appid in this URL; `msgcube account list` shows the accounts",
     )
 }

@@ -1,4 +1,4 @@
-//! Who calls one of WeChat's interfaces: the account that the access token in the query names.
+//! Finds the caller of one of WeChat's interfaces: the account of the access token in the query.
 
 use std::{borrow::Cow, net::IpAddr, sync::Arc};
 
@@ -6,38 +6,40 @@ use axum::http::request::Parts;
 use datacube::ErrorCode;
 use i18n::{Text, text};
 
-use super::{connection::Peer, hint::Hint};
+use super::{connection::Peer, hint::AnswerHint};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::{
         access_token::{Endpoint, Holder},
-        upstream_token_index::Whom,
+        upstream_token_index::TokenOwner,
     },
     config::Role,
     http::state::App,
 };
 
-/// Why a call has no answer.
+/// Why a call is answered with an error code.
 #[derive(Debug)]
-pub struct Failure {
+pub struct CallFailure {
+    /// The error code of the answer.
     pub code: ErrorCode,
-    pub hint: Option<Hint>,
+    /// For the headers of the answer.
+    pub hint: Option<AnswerHint>,
 }
 
-impl From<ErrorCode> for Failure {
-    fn from(code: ErrorCode) -> Failure {
-        Failure { code, hint: None }
+impl From<ErrorCode> for CallFailure {
+    fn from(code: ErrorCode) -> CallFailure {
+        CallFailure { code, hint: None }
     }
 }
 
-/// A failure with its remedy.
-pub fn failure(code: ErrorCode, hint: Text) -> Failure {
-    Failure { code, hint: Some(Hint::new(hint)) }
+/// A failure with a hint.
+pub fn failure(code: ErrorCode, hint: Text) -> CallFailure {
+    CallFailure { code, hint: Some(AnswerHint::new(hint)) }
 }
 
-/// The token in a query, if there is one.
+/// The first `access_token` in a query. None if it is missing or empty.
 pub fn token_in(query: &str) -> Option<Cow<'_, str>> {
-    // Nearly all callers write nothing else, and nothing to decode.
+    // Nearly all queries have only this parameter, and nothing to decode.
     let is_plain = |token: &&str| !token.is_empty() && !token.contains(['&', '+', '%']);
     if let Some(token) = query.strip_prefix("access_token=").filter(is_plain) {
         return Some(Cow::Borrowed(token));
@@ -46,57 +48,63 @@ pub fn token_in(query: &str) -> Option<Cow<'_, str>> {
     token.map(|(_, value)| value).filter(|value| !value.is_empty())
 }
 
-/// Who calls.
+/// The caller of an interface.
 #[derive(Debug)]
 pub struct Caller {
-    /// The account that is asked for.
-    pub account: Arc<Account>,
-    /// The third-party platform that asks in its name.
+    /// The account whose data the call asks for.
+    pub account: Arc<ServedAccount>,
+    /// The appid of the third-party platform that calls for the account. None: the account itself calls.
     pub component: Option<String>,
-    /// The token is WeChat's own, and passes as it is.
+    /// The token was issued by WeChat, so it can be passed on to WeChat.
     pub has_real_token: bool,
 }
 
 impl Caller {
-    /// The account itself.
-    pub fn account(account: Arc<Account>) -> Caller {
+    /// The account itself, with a token of this server or without a token.
+    pub fn account(account: Arc<ServedAccount>) -> Caller {
         Caller { account, component: None, has_real_token: false }
     }
 
-    /// The account whose real token takes the place of the one in the query; none if that is WeChat's own.
-    pub fn in_need_of_token(self) -> Option<Arc<Account>> {
+    /// The account whose real token must replace the one in the query. None if the query has a real token.
+    pub fn account_for_real_token(self) -> Option<Arc<ServedAccount>> {
         Some(self.account).filter(|_| !self.has_real_token)
     }
 }
 
-/// Whom the token names: one of ours, or the real one where callers were given it.
-pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, Failure> {
+/// The caller of the token in the query: a token of this server, or a real token that passed through this server.
+///
+/// # Errors
+///
+/// The token is missing, unknown or expired, or it is a platform's own token.
+pub fn caller(app: &App, parts: &Parts, now_s: i64) -> Result<Caller, CallFailure> {
     let token = token_in(parts.uri.query().unwrap_or("")).ok_or_else(|| {
         failure(
             ErrorCode::ACCESS_TOKEN_MISSING,
             text!("add ?access_token=...; a token comes from /cgi-bin/stable_token"),
         )
     })?;
-    match app.tokens.with(&token, |holder| of_holder(app, holder), now_s) {
+    match app.tokens.look_up(&token, |holder| caller_of_holder(app, holder), now_s) {
         Ok(caller) => caller,
         Err(code) => {
-            if let Some(whom) = app.remembered.whom(&token, now_s) {
-                return of_remembered(app, whom);
+            if let Some(owner) = app.upstream_token_index.owner_of(&token, now_s) {
+                return caller_of_upstream_token(app, owner);
             }
             let real = app.upstream().and_then(|upstream| upstream.appid_of(&token, now_s));
-            let appid = real.ok_or_else(|| unknown(app, code))?;
+            let appid = real.ok_or_else(|| unknown_token(app, code))?;
             let account = app.accounts.get(&appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
             Ok(Caller::account(account))
         }
     }
 }
 
-/// Who calls without an `access_token`, if it looks like a call from Cloud Hosting, whose side-car would add one: taken
-/// only from addresses that a cloud names.
-pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>> {
+/// The caller of a call without `access_token`, as programs in WeChat's Cloud Hosting make it: there a sidecar adds the
+/// token. Such calls are accepted only from addresses in `allow_from` of a `[[cloud]]`.
+///
+/// None if the call does not look like one from Cloud Hosting.
+pub fn caller_from_cloud_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, CallFailure>> {
     let query = parts.uri.query().unwrap_or("");
     let value = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(found, _)| found == name);
-    // There a call has none; an empty one is some program's mistake.
+    // Calls from Cloud Hosting lack the parameter. An empty value is a mistake of some other program.
     if value("access_token").is_some() {
         return None;
     }
@@ -105,9 +113,9 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
     let config = app.config.get();
     let mut clouds = config.clouds.iter().filter(|cloud| cloud.allow_from.contain(peer)).peekable();
     let Some(first) = clouds.peek() else {
-        let is_told =
+        let is_meant_for_cloud =
             !config.clouds.is_empty() || from_appid.is_some() || value("cloudbase_access_token").is_some();
-        return is_told.then(|| Err(not_from(peer)));
+        return is_meant_for_cloud.then(|| Err(address_not_allowed(peer)));
     };
     let appid = match &from_appid {
         None => first.appids.first(),
@@ -124,26 +132,26 @@ pub fn from_hosting(app: &App, parts: &Parts) -> Option<Result<Caller, Failure>>
     }))
 }
 
-fn not_from(peer: IpAddr) -> Failure {
+fn address_not_allowed(peer: IpAddr) -> CallFailure {
     let peer = peer.to_canonical();
     failure(
         ErrorCode::ACCESS_TOKEN_MISSING,
         text!(
-            "add ?access_token=..., which comes from /cgi-bin/stable_token; a call without one is taken from addresses in allow_from of a [[cloud]] only, and this one came from {peer}",
+            "add ?access_token=... from /cgi-bin/stable_token; calls without a token are accepted only from addresses in allow_from of a [[cloud]], and this one came from {peer}",
             peer
         ),
     )
 }
 
-fn of_holder(app: &App, holder: &Holder) -> Result<Caller, Failure> {
+fn caller_of_holder(app: &App, holder: &Holder) -> Result<Caller, CallFailure> {
     if holder.endpoint == Endpoint::Platform {
-        return Err(of_platform());
+        return Err(platform_token_failure());
     }
     let account = app.accounts.get(&holder.appid).ok_or(ErrorCode::INVALID_CREDENTIAL)?;
     Ok(Caller { account, component: holder.component.clone(), has_real_token: false })
 }
 
-fn of_platform() -> Failure {
+fn platform_token_failure() -> CallFailure {
     failure(
         ErrorCode::COMPONENT_TOKEN,
         text!(
@@ -152,8 +160,12 @@ fn of_platform() -> Failure {
     )
 }
 
-/// The platform of the token in the query, by either of its two names.
-pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
+/// The appid of the platform whose own token is in the query, as `component_access_token` or `access_token`.
+///
+/// # Errors
+///
+/// The token is missing, unknown or expired, or it is an account's token.
+pub fn calling_platform(app: &App, query: &str) -> Result<String, CallFailure> {
     let is_token = |name: &str| matches!(name, "component_access_token" | "access_token");
     let mut values = form_urlencoded::parse(query.as_bytes());
     let token = values.find(|(name, value)| is_token(name) && !value.is_empty());
@@ -163,8 +175,8 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
             text!("add ?component_access_token=...; it comes from api_component_token"),
         )
     })?;
-    let holder = app.tokens.with(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
-        failure(code, text!("get a component_access_token from api_component_token of this very server"))
+    let holder = app.tokens.look_up(&token, Holder::clone, app.clock.now_s()).map_err(|code| {
+        failure(code, text!("get a component_access_token from api_component_token of this server"))
     })?;
     if holder.endpoint != Endpoint::Platform {
         return Err(failure(
@@ -175,50 +187,56 @@ pub fn platform(app: &App, query: &str) -> Result<String, Failure> {
     Ok(holder.appid)
 }
 
-/// Which permission sets it has is WeChat's business: it gave out the token.
-fn of_remembered(app: &App, whom: Whom) -> Result<Caller, Failure> {
-    let appid = whom.account.ok_or_else(of_platform)?;
-    let platform = app.components.get(&whom.component);
+/// The caller of a token that WeChat issued to a platform. Its permission sets are not checked here: WeChat checks
+/// them.
+fn caller_of_upstream_token(app: &App, owner: TokenOwner) -> Result<Caller, CallFailure> {
+    let appid = owner.account.ok_or_else(platform_token_failure)?;
+    let platform = app.platforms.get(&owner.component);
     let is_served = platform.is_some_and(|platform| platform.config.role == Role::Receive);
-    if !is_served || app.received.is_withdrawn(&whom.component, &appid) {
+    if !is_served || app.platform_receiver.is_withdrawn(&owner.component, &appid) {
         return Err(failure(
             ErrorCode::COMPONENT_NOT_AUTHORIZED,
-            text!("the account took its authorisation back, or its platform is not served here any more"),
+            text!("the account took its authorisation back, or this server no longer serves its platform"),
         ));
     }
     let account = app.accounts.get(&appid).ok_or_else(|| {
         failure(
             ErrorCode::INVALID_CREDENTIAL,
-            text!("no message of {appid} was seen yet, nor that it authorised the platform", appid),
+            text!(
+                "this server has not seen a message of {appid}, nor an event that it authorised the platform",
+                appid
+            ),
         )
     })?;
     Ok(Caller { account, component: None, has_real_token: true })
 }
 
-/// Whom WeChat's own token in a query stands for, if it went by here. Some calls of platforms have another name for it.
-pub fn remembered(app: &App, parts: &Parts) -> Option<Whom> {
+/// The owner of the real token in a query, if the token passed through this server. Some calls of platforms name the
+/// parameter `component_access_token`.
+pub fn upstream_token_owner(app: &App, parts: &Parts) -> Option<TokenOwner> {
     let query = parts.uri.query().unwrap_or("");
-    let of_platform =
+    let platform_token =
         || form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "component_access_token");
-    let token = token_in(query).or_else(|| of_platform().map(|(_, token)| token))?;
-    app.remembered.whom(&token, app.clock.now_s())
+    let token = token_in(query).or_else(|| platform_token().map(|(_, token)| token))?;
+    app.upstream_token_index.owner_of(&token, app.clock.now_s())
 }
 
-/// Whether a token that was given out here stands in a query: it never goes to WeChat.
-pub fn carries_ours(app: &App, parts: &Parts) -> bool {
+/// Whether a query contains a token of this server. Such a query must never go to WeChat.
+pub fn contains_own_token(app: &App, parts: &Parts) -> bool {
     let now_s = app.clock.now_s();
     let values = form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
-    values.into_iter().any(|(_, value)| app.tokens.with(&value, |_| (), now_s).is_ok())
+    values.into_iter().any(|(_, value)| app.tokens.look_up(&value, |_| (), now_s).is_ok())
 }
 
-fn unknown(app: &App, code: ErrorCode) -> Failure {
-    let has = |role| app.components.all().iter().any(|component| component.config.role == role);
-    let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this very server")];
+/// The error of a token that is not known, with the ways to get one on this server.
+fn unknown_token(app: &App, code: ErrorCode) -> CallFailure {
+    let has = |role| app.platforms.all().iter().any(|component| component.config.role == role);
+    let mut hint = vec![text!("get a token from /cgi-bin/stable_token of this server")];
     if has(Role::Serve) {
         hint.push(text!(", a platform's authorizer_access_token from api_authorizer_token"));
     }
     hint.push(if has(Role::Receive) && app.upstream().is_some() {
-        text!("; of WeChat's own tokens those are known that api_query_auth and api_authorizer_token gave out by way of this server")
+        text!("; of WeChat's own tokens, this server knows those that api_query_auth and api_authorizer_token issued through it")
     } else {
         text!("; WeChat's own tokens are not known here")
     });

@@ -1,4 +1,5 @@
-//! Cloud calls: the form is read, its signature checked, and only then one of the seven asked, as for any caller.
+//! Cloud calls of wx-server-sdk: reads the form, checks its signature, then calls one of the seven interfaces like any
+//! other caller.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +14,12 @@ use multer::Multipart;
 use prost::Message as _;
 use serde_json::json;
 use wechat::cloud::{
-    Field, Refusal, Signed,
+    CloudRefusal, Field, SignedFields,
     message::{CommApiData, CommOpenApiResp},
-    signature::Authorization,
+    signature::Tc3Authorization,
 };
 
-use super::{answer, caller::Caller, hint::Hint, record::Told};
+use super::{answer, caller::Caller, error_recorder::CallContext, hint::AnswerHint};
 use crate::http::analysis;
 use crate::{
     config::{CloudConfig, Config},
@@ -26,40 +27,41 @@ use crate::{
     net::body::{self, BodyError},
 };
 
-/// A call of the seven has about 1 KiB.
+/// 1 MiB. A call of the seven interfaces has about 1 KiB.
 const BODY_BYTES_MAX: usize = 1 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// The SDK sends eight to twelve.
+/// The SDK sends 8 to 12 fields.
 const FIELDS_MAX: usize = 32;
-/// Of what one of the seven answers; WeChat's own answers are far smaller.
+/// 4 MiB for the answer of an interface. WeChat's answers are far smaller.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// By this type the SDK tells an error of the cloud from an answer.
+/// The content type by which the SDK recognises an error of the cloud.
 const CLOUD_ERROR: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
-/// The only action that is answered.
+/// The only supported action.
 const ACTION: &str = "wx.openApi";
 
-/// What a signed call asks.
-struct Call {
+/// A signed call.
+struct CloudCall {
     interface: &'static Interface,
     caller: Caller,
     body: Vec<u8>,
 }
 
 /// Answers a call of wx-server-sdk.
-pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+pub async fn answer(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let authorization = Authorization::read(&parts.headers);
+    let authorization = Tc3Authorization::read(&parts.headers);
     let config = app.config.get();
     let cloud = authorization.as_ref().and_then(|authorization| cloud_of(&config, authorization));
     let result = match (&authorization, cloud) {
-        (None, _) => Err(Refusal::NoAuthorization),
-        (Some(_), None) => Err(Refusal::UnknownSecretId),
-        (Some(authorization), Some(cloud)) => match call(&app, authorization, cloud, &parts, body).await {
-            Ok(call) => ask(&app, call).await,
+        (None, _) => Err(CloudRefusal::NoAuthorization),
+        (Some(_), None) => Err(CloudRefusal::UnknownSecretId),
+        (Some(authorization), Some(cloud)) => match read_call(&app, authorization, cloud, &parts, body).await
+        {
+            Ok(call) => call_interface(&app, call).await,
             Err(refusal) => Err(refusal),
         },
     };
@@ -72,35 +74,36 @@ pub async fn admin(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     }
 }
 
-fn cloud_of<'a>(config: &'a Config, authorization: &Authorization<'_>) -> Option<&'a CloudConfig> {
+fn cloud_of<'a>(config: &'a Config, authorization: &Tc3Authorization<'_>) -> Option<&'a CloudConfig> {
     config.clouds.iter().find(|cloud| cloud.secret_id == authorization.secret_id)
 }
 
-async fn call(
+/// Reads a call and checks its signature.
+async fn read_call(
     app: &App,
-    authorization: &Authorization<'_>,
+    authorization: &Tc3Authorization<'_>,
     cloud: &CloudConfig,
     parts: &Parts,
     body: Body,
-) -> Result<Call, Refusal> {
-    // Of what cannot be right any more no body is read.
-    if !authorization.is_timely(app.clock.now_s()) {
-        return Err(Refusal::Clock);
+) -> Result<CloudCall, CloudRefusal> {
+    // The body is not read if the signature is too old to be valid.
+    if !authorization.is_fresh(app.clock.now_s()) {
+        return Err(CloudRefusal::Clock);
     }
     let read = body::read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.unproven);
     let body = read.await.map_err(|error| match error {
-        BodyError::Full => Refusal::Busy,
-        BodyError::TooLarge => Refusal::BodyTooLarge,
-        BodyError::TooSlow | BodyError::Broken => Refusal::BodyIncomplete,
+        BodyError::Full => CloudRefusal::Busy,
+        BodyError::TooLarge => CloudRefusal::BodyTooLarge,
+        BodyError::TooSlow | BodyError::Broken => CloudRefusal::BodyIncomplete,
     })?;
-    let fields = fields(parts, body).await.ok_or(Refusal::NoForm)?;
-    if !authorization.is_right(parts, &fields, cloud.secret_key.reveal()) {
-        return Err(Refusal::WrongSignature);
+    let fields = fields(parts, body).await.ok_or(CloudRefusal::NoForm)?;
+    if !authorization.is_valid(parts, &fields, cloud.secret_key.reveal()) {
+        return Err(CloudRefusal::WrongSignature);
     }
-    asked(app, cloud, Signed::new(&fields, &authorization.fields))
+    check_call(app, cloud, SignedFields::new(&fields, &authorization.fields))
 }
 
-/// The fields of a form; nothing if it is none, has too many, or one twice.
+/// The fields of a form. None if the body is no form, has too many fields, or has a field twice.
 async fn fields(parts: &Parts, body: Bytes) -> Option<Vec<Field>> {
     let boundary = parts.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let boundary = multer::parse_boundary(boundary).ok()?;
@@ -119,7 +122,7 @@ async fn fields(parts: &Parts, body: Bytes) -> Option<Vec<Field>> {
     Some(fields)
 }
 
-/// A text is signed without the blanks around it.
+/// The text without white space at both ends: the SDK signs it so.
 fn trimmed(value: &Bytes) -> Bytes {
     match std::str::from_utf8(value) {
         Ok(text) => value.slice_ref(text.trim().as_bytes()),
@@ -127,43 +130,44 @@ fn trimmed(value: &Bytes) -> Bytes {
     }
 }
 
-/// What the signed fields ask for, if they may.
-fn asked(app: &App, cloud: &CloudConfig, signed: Signed<'_>) -> Result<Call, Refusal> {
-    // Without a name the SDK means the environment that was made first.
+/// Checks the signed fields: environment, action, account, interface, then the body.
+fn check_call(app: &App, cloud: &CloudConfig, signed: SignedFields<'_>) -> Result<CloudCall, CloudRefusal> {
+    // Without a name the SDK means the first environment of the account.
     if signed.text("envname").is_some_and(|env| env != cloud.env) {
-        return Err(Refusal::UnknownEnv);
+        return Err(CloudRefusal::UnknownEnv);
     }
     if signed.text("action") != Some(ACTION) {
-        return Err(Refusal::UnknownAction);
+        return Err(CloudRefusal::UnknownAction);
     }
     let data = signed.value("requestdata").and_then(|data| CommApiData::read(data));
-    let data = data.ok_or(Refusal::NoMessage)?;
+    let data = data.ok_or(CloudRefusal::NoMessage)?;
     let appid = match (data.appid.as_str(), cloud.appids.first()) {
         ("", Some(first)) => first,
         (appid, _) => {
-            cloud.appids.iter().find(|allowed| *allowed == appid).ok_or(Refusal::AppidNotAllowed)?
+            cloud.appids.iter().find(|allowed| *allowed == appid).ok_or(CloudRefusal::AppidNotAllowed)?
         }
     };
-    let account = app.accounts.get(appid).ok_or(Refusal::AppidNotAllowed)?;
-    let interface = signed.text("apiname").and_then(Interface::by_cloud_name).ok_or(Refusal::UnknownApi)?;
-    let body = data.body().ok_or(Refusal::NoJson)?;
-    Ok(Call { interface, caller: Caller::account(account), body })
+    let account = app.accounts.get(appid).ok_or(CloudRefusal::AppidNotAllowed)?;
+    let interface =
+        signed.text("apiname").and_then(Interface::by_cloud_name).ok_or(CloudRefusal::UnknownApi)?;
+    let body = data.body().ok_or(CloudRefusal::NoJson)?;
+    Ok(CloudCall { interface, caller: Caller::account(account), body })
 }
 
-/// Asks one of the seven as if the call had come by HTTP, and wraps what it says.
-async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
-    let Call { interface, caller, body } = call;
+/// Calls the interface as if the call had come by HTTP, and wraps its answer.
+async fn call_interface(app: &Arc<App>, call: CloudCall) -> Result<Response<Body>, CloudRefusal> {
+    let CloudCall { interface, caller, body } = call;
     let mut request = Request::new(());
     *request.method_mut() = Method::POST;
     *request.uri_mut() = analysis::uri_without_token(interface);
     let (parts, ()) = request.into_parts();
     let response = analysis::answer_to(interface, app, Ok(caller), parts, Body::from(body)).await;
     let (mut head, body) = response.into_parts();
-    if let Some(told) = head.extensions.get_mut::<Told>() {
+    if let Some(told) = head.extensions.get_mut::<CallContext>() {
         told.path = Some(interface.path());
     }
     let body = body::read_within(body, ANSWER_BYTES_MAX, ANSWER_TIME_MAX).await;
-    let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(Refusal::NoAnswer) };
+    let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(CloudRefusal::NoAnswer) };
     let content_type = head.headers.insert(header::CONTENT_TYPE, PROTOBUF);
     head.headers.remove(header::CONTENT_LENGTH);
     let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -176,11 +180,11 @@ async fn ask(app: &Arc<App>, call: Call) -> Result<Response<Body>, Refusal> {
     Ok(Response::from_parts(head, Body::from(answer.encode_to_vec())))
 }
 
-fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: Refusal) -> Response<Body> {
+fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: CloudRefusal) -> Response<Body> {
     app.metrics.cloud_call("refused", refusal.reason());
     let env = cloud.map_or("", |cloud| cloud.env.as_str());
-    let (code, message) = refusal.told();
-    if app.refusals.may_log(env, refusal.reason(), app.clock.now_s()) {
+    let (code, message) = refusal.code_and_message();
+    if app.log_throttle.may_log(env, refusal.reason(), app.clock.now_s()) {
         tracing::warn!(env, reason = refusal.reason(), "cloud call refused: {message}");
     }
     let (content_type, body) = if let Some(error_code) = refusal.error_code() {
@@ -192,6 +196,6 @@ fn refuse(app: &App, cloud: Option<&CloudConfig>, refusal: Refusal) -> Response<
     };
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    answer::add_hint(&mut response, Some(&Hint::new(refusal.remedy())));
+    answer::add_hint(&mut response, Some(&AnswerHint::new(refusal.remedy())));
     response
 }

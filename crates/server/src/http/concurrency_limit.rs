@@ -1,4 +1,4 @@
-//! Places for calls on their way to WeChat: nobody's calls keep all others out.
+//! Limits the concurrent calls to WeChat, so that the calls of one owner cannot block all others.
 
 use std::{
     collections::HashMap,
@@ -9,90 +9,91 @@ use std::{
 
 use system::sync::lock;
 
-/// Whose a call is.
+/// The owner that a call is counted for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Whose {
-    /// The account's, or the platform's, that its token names.
+pub enum CallOwner {
+    /// The account or platform that the token names, by appid.
     Known(String),
-    /// A user's, whose token only WeChat knows.
+    /// A user, whose token only WeChat knows.
     User,
-    /// A platform's that shows no token known here.
+    /// A caller whose token is not known here, such as a platform's.
     Unknown,
 }
 
-/// How many calls there may be at the same time.
+/// How many calls may run at the same time.
 #[derive(Clone, Copy, Debug)]
-struct Most {
-    all_known: usize,
-    of_each_known: usize,
-    /// Of users, and of unknown platforms: no token of ours is needed for either, so of these an address has at most as many
-    /// places as are free for all others.
+struct Maximums {
+    known_in_all: usize,
+    each_known: usize,
+    /// For users and for unknown callers each. They need no token of ours, so an address gets at most as many permits as are
+    /// free for all others.
     others: usize,
 }
 
-/// All of them.
+/// Counts the running calls and gives out permits.
 #[derive(Debug)]
 pub struct ConcurrencyLimit {
-    most: Most,
-    taken: Mutex<Taken>,
+    maximums: Maximums,
+    running: Mutex<RunningCalls>,
 }
 
 #[derive(Debug, Default)]
-struct Taken {
-    all_known: usize,
-    of: HashMap<Whose, usize>,
-    /// Those of users and of unknown platforms, by whose they are and where they come from.
-    from: HashMap<(Whose, IpAddr), usize>,
+struct RunningCalls {
+    known_in_all: usize,
+    by_owner: HashMap<CallOwner, usize>,
+    /// Calls of users and of unknown callers, by owner and address.
+    by_address: HashMap<(CallOwner, IpAddr), usize>,
 }
 
-/// One of them; given back when dropped.
+/// Permits one call until it is dropped.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<ConcurrencyLimit>,
-    whose: Whose,
+pub struct CallPermit {
+    limit: Arc<ConcurrencyLimit>,
+    owner: CallOwner,
     from: Option<IpAddr>,
 }
 
 impl ConcurrencyLimit {
-    /// As many as the connections of callers leave open files for.
-    pub fn beside(connections: usize) -> Arc<ConcurrencyLimit> {
+    /// Limits that leave enough open files for `connections` of callers.
+    pub fn for_connections(connections: usize) -> Arc<ConcurrencyLimit> {
         let part = |divisor: usize| (connections / divisor).max(1);
-        let most = Most { all_known: part(2), of_each_known: part(8), others: part(16) };
-        Arc::new(ConcurrencyLimit { most, taken: Mutex::default() })
+        let maximums = Maximums { known_in_all: part(2), each_known: part(8), others: part(16) };
+        Arc::new(ConcurrencyLimit { maximums, running: Mutex::default() })
     }
 
-    /// A place, if there is one, for a call from there; from nowhere if addresses do not count.
-    pub fn take(self: &Arc<ConcurrencyLimit>, whose: Whose, from: Option<IpAddr>) -> Option<Place> {
-        let mut taken = lock(&self.taken);
-        let of_these = taken.of.get(&whose).copied().unwrap_or_default();
-        let is_known = matches!(whose, Whose::Known(_));
+    /// A permit for a call from this address, if one is free. Without an address, only the owner's limit counts.
+    pub fn take(self: &Arc<ConcurrencyLimit>, owner: CallOwner, from: Option<IpAddr>) -> Option<CallPermit> {
+        let mut running = lock(&self.running);
+        let of_owner = running.by_owner.get(&owner).copied().unwrap_or_default();
+        let is_known = matches!(owner, CallOwner::Known(_));
         let from = from.filter(|_| !is_known);
-        let of_address = from.and_then(|from| taken.from.get(&(whose.clone(), from)).copied());
+        let of_address = from.and_then(|from| running.by_address.get(&(owner.clone(), from)).copied());
         let is_free = if is_known {
-            of_these < self.most.of_each_known && taken.all_known < self.most.all_known
+            of_owner < self.maximums.each_known && running.known_in_all < self.maximums.known_in_all
         } else {
-            of_these < self.most.others && of_address.unwrap_or_default() < self.most.others - of_these
+            of_owner < self.maximums.others
+                && of_address.unwrap_or_default() < self.maximums.others - of_owner
         };
         if !is_free {
             return None;
         }
-        taken.of.insert(whose.clone(), of_these + 1);
-        taken.all_known += usize::from(is_known);
+        running.by_owner.insert(owner.clone(), of_owner + 1);
+        running.known_in_all += usize::from(is_known);
         if let Some(from) = from {
-            *taken.from.entry((whose.clone(), from)).or_default() += 1;
+            *running.by_address.entry((owner.clone(), from)).or_default() += 1;
         }
-        drop(taken);
-        Some(Place { places: self.clone(), whose, from })
+        drop(running);
+        Some(CallPermit { limit: self.clone(), owner, from })
     }
 }
 
-impl Drop for Place {
+impl Drop for CallPermit {
     fn drop(&mut self) {
-        let mut taken = lock(&self.places.taken);
-        taken.all_known -= usize::from(matches!(self.whose, Whose::Known(_)));
-        give_back(&mut taken.of, &self.whose);
+        let mut running = lock(&self.limit.running);
+        running.known_in_all -= usize::from(matches!(self.owner, CallOwner::Known(_)));
+        give_back(&mut running.by_owner, &self.owner);
         if let Some(from) = self.from {
-            give_back(&mut taken.from, &(self.whose.clone(), from));
+            give_back(&mut running.by_address, &(self.owner.clone(), from));
         }
     }
 }
@@ -109,38 +110,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_takes_the_places_of_others_and_all_are_given_back() {
-        let places = ConcurrencyLimit::beside(64);
-        let known = |appid: &str| Whose::Known(appid.to_owned());
+    fn no_owner_takes_the_permits_of_others_and_all_are_given_back() {
+        let limit = ConcurrencyLimit::for_connections(64);
+        let known = |appid: &str| CallOwner::Known(appid.to_owned());
         for _ in 0..2 {
-            let take = |whose: &Whose| {
-                std::iter::from_fn(|| places.take(whose.clone(), None)).collect::<Vec<Place>>()
+            let take = |owner: &CallOwner| {
+                std::iter::from_fn(|| limit.take(owner.clone(), None)).collect::<Vec<CallPermit>>()
             };
             let one = take(&known("wx1"));
-            let users = take(&Whose::User);
-            assert_eq!((one.len(), users.len(), take(&Whose::Unknown).len()), (8, 4, 4));
+            let users = take(&CallOwner::User);
+            assert_eq!((one.len(), users.len(), take(&CallOwner::Unknown).len()), (8, 4, 4));
             let more: Vec<_> = (2..9).flat_map(|number| take(&known(&format!("wx{number}")))).collect();
-            assert_eq!((more.len(), take(&known("wx2")).len()), (24, 0), "all that are known together");
+            assert_eq!((more.len(), take(&known("wx2")).len()), (24, 0), "all known owners share one limit");
         }
-        assert!(lock(&places.taken).of.is_empty() && lock(&places.taken).all_known == 0);
+        assert!(lock(&limit.running).by_owner.is_empty() && lock(&limit.running).known_in_all == 0);
     }
 
     #[test]
-    fn no_addresses_together_take_all_places_of_users() {
-        let places = ConcurrencyLimit::beside(1024);
-        let take = |whose: Whose, from: [u8; 4]| {
+    fn no_addresses_together_take_all_permits_of_users() {
+        let limit = ConcurrencyLimit::for_connections(1024);
+        let take = |owner: CallOwner, from: [u8; 4]| {
             let from = Some(IpAddr::from(from));
-            std::iter::from_fn(|| places.take(whose.clone(), from)).collect::<Vec<Place>>()
+            std::iter::from_fn(|| limit.take(owner.clone(), from)).collect::<Vec<CallPermit>>()
         };
-        let one = take(Whose::User, [192, 0, 2, 1]);
-        let two = take(Whose::User, [192, 0, 2, 2]);
-        let three = take(Whose::User, [192, 0, 2, 3]);
+        let one = take(CallOwner::User, [192, 0, 2, 1]);
+        let two = take(CallOwner::User, [192, 0, 2, 2]);
+        let three = take(CallOwner::User, [192, 0, 2, 3]);
         assert_eq!((one.len(), two.len(), three.len()), (32, 16, 8));
-        assert_eq!(take(Whose::Unknown, [192, 0, 2, 1]).len(), 32, "users' places are their own");
-        let known = take(Whose::Known("wx1".to_owned()), [192, 0, 2, 1]);
-        assert_eq!(known.len(), 128, "whose token is right is not counted by address");
+        assert_eq!(take(CallOwner::Unknown, [192, 0, 2, 1]).len(), 32, "users have a limit of their own");
+        let known = take(CallOwner::Known("wx1".to_owned()), [192, 0, 2, 1]);
+        assert_eq!(known.len(), 128, "known owners are not counted by address");
         drop((one, two, three, known));
-        let proxy: Vec<_> = std::iter::from_fn(|| places.take(Whose::User, None)).collect();
-        assert!(proxy.len() == 64 && lock(&places.taken).from.is_empty());
+        let proxy: Vec<_> = std::iter::from_fn(|| limit.take(CallOwner::User, None)).collect();
+        assert!(proxy.len() == 64 && lock(&limit.running).by_address.is_empty());
     }
 }

@@ -1,19 +1,19 @@
-//! The connection that a request came by, as handlers see it: who is at its other end, and how to close it unanswered.
+//! What handlers know of a connection: the peer's address, and how to close it without an answer.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// The other end of the connection that a request came by; callbacks do not carry it.
+/// The peer of the connection that a request came on. Requests of callbacks do not carry it.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
 impl Peer {
-    /// Its address. One of IPv4 stays one however the socket writes it.
+    /// The peer's address. An IPv4 address that a dual-stack socket reports as IPv6 becomes IPv4 again.
     pub fn address(self) -> IpAddr {
         self.0.ip().to_canonical()
     }
 }
 
-/// Marks a response that must not be sent: HTTP/1.1 closes the connection, HTTP/2 resets the stream.
+/// Marks a response that must not be sent. HTTP/1.1 closes the connection, HTTP/2 resets the stream.
 #[derive(Clone, Copy, Debug)]
 pub struct CloseWithoutAnswer;
 

@@ -1,4 +1,4 @@
-//! How often somebody tried a secret with one pre-auth code. A code with which too many were wrong is of no use any more.
+//! Counts wrong secrets per pre-auth code. A code with too many wrong secrets can no longer be used.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,31 +9,31 @@ use system::sync::lock;
 
 use crate::accounts::platform_issuer::code::Code;
 
-/// Tries with one code.
+/// Wrong secrets per code.
 const TRIES_MAX: u32 = 10;
-/// Codes of a platform that are counted at the same time; beyond that nobody tries anything on its page.
+/// Codes counted per platform. Beyond this, the platform's consent page takes no further secret.
 const CODES_MAX: usize = 100_000;
 
-/// By the code's end and nonce, so that the oldest go first.
-type OfPlatform = BTreeMap<(i64, String), u32>;
+/// Tries by the code's expiry (Unix seconds) and nonce, so that the oldest are removed first.
+type PlatformTries = BTreeMap<(i64, String), u32>;
 
-/// By platform. In memory only: whoever tries cannot restart the program, and ten more tries within a code's half hour find
-/// no secret.
+/// Tries by platform. They are in memory only: an attacker cannot restart the program, and ten more tries in the half
+/// hour of a code do not find a secret.
 #[derive(Debug, Default)]
-pub struct Tries(Mutex<HashMap<String, OfPlatform>>);
+pub struct ConsentTries(Mutex<HashMap<String, PlatformTries>>);
 
-impl Tries {
-    /// Whether no further try is allowed.
-    pub fn are_used_up(&self, component: &str, code: &Code) -> bool {
+impl ConsentTries {
+    /// Whether this code allows no further try.
+    pub fn are_used_up(&self, platform: &str, code: &Code) -> bool {
         let tries = lock(&self.0);
-        let of_code = tries.get(component).and_then(|tries| tries.get(&key(code)));
+        let of_code = tries.get(platform).and_then(|tries| tries.get(&key(code)));
         of_code.is_some_and(|tries| *tries >= TRIES_MAX)
     }
 
-    /// Counts a try; false if it is one too many.
-    pub fn take(&self, component: &str, code: &Code, now_s: i64) -> bool {
+    /// Counts a try. False if the code or the platform allows no further try.
+    pub fn take(&self, platform: &str, code: &Code, now_s: i64) -> bool {
         let mut tries = lock(&self.0);
-        let tries = tries.entry(component.to_owned()).or_default();
+        let tries = tries.entry(platform.to_owned()).or_default();
         while let Some(oldest) = tries.first_entry().filter(|oldest| oldest.key().0 < now_s) {
             oldest.remove();
         }
@@ -45,10 +45,10 @@ impl Tries {
         *of_code <= TRIES_MAX
     }
 
-    /// A try that was none: the secret was right.
-    pub fn give_back(&self, component: &str, code: &Code) {
+    /// Takes back a try whose secret was right.
+    pub fn give_back(&self, platform: &str, code: &Code) {
         let mut tries = lock(&self.0);
-        if let Some(of_code) = tries.get_mut(component).and_then(|tries| tries.get_mut(&key(code))) {
+        if let Some(of_code) = tries.get_mut(platform).and_then(|tries| tries.get_mut(&key(code))) {
             *of_code = of_code.saturating_sub(1);
         }
     }
@@ -64,8 +64,8 @@ mod tests {
     use crate::accounts::platform_issuer::code::CodeKind;
 
     #[test]
-    fn ten_tries_a_code_and_no_other_suffers() {
-        let tries = Tries::default();
+    fn a_code_allows_ten_tries_and_does_not_affect_other_codes() {
+        let tries = ConsentTries::default();
         let [one, other] = [0, 0].map(|now_s| Code::new(CodeKind::PreAuth, "", "", now_s).unwrap());
         for _ in 0..20 {
             assert!(tries.take("wxc", &one, 1));
@@ -76,12 +76,12 @@ mod tests {
         assert!(tries.take("wxc", &other, 1));
         let young = Code::new(CodeKind::PreAuth, "", "", 5_000).unwrap();
         assert!(tries.take("wxc", &young, 5_000));
-        assert_eq!(lock(&tries.0)["wxc"].len(), 1, "what is too old goes");
+        assert_eq!(lock(&tries.0)["wxc"].len(), 1, "expired codes are removed");
     }
 
     #[test]
-    fn a_platform_whose_codes_are_all_tried_shuts_only_its_own_page() {
-        let tries = Tries::default();
+    fn a_platform_with_too_many_counted_codes_blocks_only_its_own_page() {
+        let tries = ConsentTries::default();
         let code = |number: usize| Code {
             nonce: number.to_string(),
             ..Code::new(CodeKind::PreAuth, "", "", 0).unwrap()

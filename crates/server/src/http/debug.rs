@@ -1,7 +1,7 @@
-//! `GET /debug`: a page that asks the seven interfaces and says what an answer means and which dates would be right.
-//! It does nothing that a caller cannot do, with the secret or token that is typed into it.
+//! `GET /debug`: a page that calls the seven interfaces, explains their answers, and proposes valid dates. It can do
+//! only what any caller can do, with the secret or token that the user enters.
 
-mod words;
+mod texts;
 
 use std::{
     collections::BTreeMap,
@@ -27,57 +27,58 @@ use wechat::{
 };
 
 use super::{
-    answering::KeptForAll,
+    answer_progress::CachedAnswer,
     page::{Page, lang_of},
 };
 use crate::http::state::App;
-use words::WORDS;
+use texts::TEXTS;
 
 const TEMPLATE: &str = include_str!("debug/debug.html");
 const SCRIPT: &str =
     concat!(include_str!("debug/dates.js"), include_str!("debug/chart.js"), include_str!("debug/debug.js"));
 
-/// The page of each language as it was drawn last: whoever asks in the same second shares its bytes.
+/// The last rendered page of each language. Requests in the same second share its bytes.
 #[derive(Default)]
-struct Drawn(Mutex<[Option<PageOfSecond>; 2]>);
+struct PageCache(Mutex<[Option<PageOfSecond>; 2]>);
 
-/// In which second it was drawn, and what it is.
+/// The Unix second in which a page was rendered, and the page.
 type PageOfSecond = (i64, Response<Bytes>);
 
+/// The route of the page.
 pub fn router() -> Router<Arc<App>> {
-    let drawn = Arc::new(Drawn::default());
+    let cache = Arc::new(PageCache::default());
     Router::new().route(
         "/debug",
         get(async move |State(app): State<Arc<App>>, request: Request| {
             let lang = lang_of(request.uri().query().unwrap_or(""), request.headers());
-            drawn.page(&app, lang)
+            cache.page(&app, lang)
         }),
     )
 }
 
-impl Drawn {
+impl PageCache {
     fn page(&self, app: &App, lang: Lang) -> Response<Body> {
         let now_s = app.clock.now_s();
-        let place = lang.pick(0, 1);
-        let mut drawn = lock(&self.0);
-        let last = drawn[place].take().filter(|(drawn_s, _)| *drawn_s == now_s);
-        let (_, page) = drawn[place].insert(last.unwrap_or_else(|| (now_s, draw(app, lang, now_s))));
+        let slot = lang.pick(0, 1);
+        let mut pages = lock(&self.0);
+        let last = pages[slot].take().filter(|(rendered_s, _)| *rendered_s == now_s);
+        let (_, page) = pages[slot].insert(last.unwrap_or_else(|| (now_s, render(app, lang, now_s))));
         let mut response = page.clone().map(Body::from);
-        response.extensions_mut().insert(KeptForAll);
+        response.extensions_mut().insert(CachedAnswer);
         response
     }
 }
 
-fn draw(app: &App, lang: Lang, now_s: i64) -> Response<Bytes> {
-    // No `<` in it, so that nothing in it can end the element.
+fn render(app: &App, lang: Lang, now_s: i64) -> Response<Bytes> {
+    // Without `<` the data cannot end the script element.
     let data = data(app, lang, now_s).to_string().replace('<', "\\u003c");
     let body = format!("{TEMPLATE}<script type=\"application/json\" id=\"data\">{data}</script>");
-    let title = words(lang).remove("title").unwrap_or_default();
+    let title = texts(lang).remove("title").unwrap_or_default();
     Page { status: StatusCode::OK, lang, title: format!("{title} · msgcube"), body, script: Some(SCRIPT) }
-        .drawn()
+        .render()
 }
 
-/// What the page knows of the tables and the settings.
+/// The data of the page: interfaces, error codes, labels, settings and texts.
 fn data(app: &App, lang: Lang, now_s: i64) -> Value {
     let datacube = app.config.get().datacube;
     let in_both = |name: &dyn Fn(Lang) -> String| json!({ "en": name(Lang::En), "zh": name(Lang::Zh) });
@@ -93,8 +94,9 @@ fn data(app: &App, lang: Lang, now_s: i64) -> Value {
     };
     let text = |text: &i18n::Text| json!({ "en": text.english(), "zh": text.chinese() });
     let meaning = |meaning: &Meaning| json!({ "when": text(&meaning.when), "remedy": text(&meaning.remedy) });
-    let error =
-        |error: &datacube::ErrorCode| (error.code.to_string(), json!(Meaning::of(error.code).map(meaning)));
+    let error = |error: &datacube::ErrorCode| {
+        (error.code.to_string(), json!(Meaning::by_code(error.code).map(meaning)))
+    };
     json!({
         "lang": lang.pick("en", "zh"),
         "now_s": now_s,
@@ -106,7 +108,7 @@ fn data(app: &App, lang: Lang, now_s: i64) -> Value {
         "intervals": COUNT_INTERVALS.map(|number| (number.to_string(), in_both(&|lang| interval_name(number, lang).replace('\n', " "))))
             .into_iter().collect::<BTreeMap<_, _>>(),
         "errors": ERROR_CODES.iter().map(error).collect::<BTreeMap<_, _>>(),
-        "words": { "en": words(Lang::En), "zh": words(Lang::Zh) },
+        "words": { "en": texts(Lang::En), "zh": texts(Lang::Zh) },
     })
 }
 
@@ -119,9 +121,9 @@ fn granularity(interface: &Interface) -> &'static str {
     }
 }
 
-fn words(lang: Lang) -> BTreeMap<&'static str, String> {
-    let words = WORDS.iter().map(|(name, text)| (*name, text.in_lang(lang)));
-    words.chain([("other_language", lang.other().name().to_owned())]).collect()
+fn texts(lang: Lang) -> BTreeMap<&'static str, String> {
+    let texts = TEXTS.iter().map(|(name, text)| (*name, text.in_lang(lang)));
+    texts.chain([("other_language", lang.other().name().to_owned())]).collect()
 }
 
 #[cfg(test)]
@@ -130,22 +132,22 @@ mod tests {
 
     use super::*;
 
-    /// What stands between the mark and the next quote, each time.
-    fn named<'a>(text: &'a str, mark: &str) -> impl Iterator<Item = &'a str> {
+    /// The names after each mark, up to the next quote.
+    fn names_after<'a>(text: &'a str, mark: &str) -> impl Iterator<Item = &'a str> {
         text.split(mark).skip(1).filter_map(|rest| rest.split('"').next()).collect::<Vec<_>>().into_iter()
     }
 
     #[test]
-    fn the_page_says_nothing_but_its_words_and_all_of_them() {
+    fn the_page_uses_exactly_the_texts_of_the_list() {
         let mut used: BTreeSet<&str> =
-            named(TEMPLATE, "data-word=\"").chain(named(SCRIPT, "word(\"")).collect();
-        // Those named by a field of the tables, and those that a check of the dates names.
+            names_after(TEMPLATE, "data-word=\"").chain(names_after(SCRIPT, "word(\"")).collect();
+        // Some names come from fields of the data, others from the checks of the dates.
         let tables = ["totals", "distribution", "hour", "day", "week", "month"];
         let about = ["about_hour", "about_day", "about_week", "about_month", "no_week", "no_month"];
         let fields =
             ["ref_date", "ref_hour", "user_source", "msg_type", "count_interval", "msg_user", "msg_count"];
-        used.extend(tables.into_iter().chain(about).chain(fields).chain(named(SCRIPT, "why: \"")));
-        let known: BTreeSet<&str> = words(Lang::En).into_keys().collect();
+        used.extend(tables.into_iter().chain(about).chain(fields).chain(names_after(SCRIPT, "why: \"")));
+        let known: BTreeSet<&str> = texts(Lang::En).into_keys().collect();
         assert_eq!(used, known);
     }
 }

@@ -1,5 +1,5 @@
-//! Calls of WeChat's interfaces that were answered with an error, kept in memory for `rid/get`: without secrets, the newest
-//! of each account, for seven days at most. A restart forgets them.
+//! Calls answered with an error, kept in memory for `rid/get`: without secrets, the newest of each account, for at most
+//! seven days. A restart loses them.
 
 pub mod redaction;
 
@@ -16,88 +16,88 @@ use wechat::request_id::Rid;
 
 /// How long a call is kept, in seconds. Source: WeChat's page on rid/get.
 pub const AGE_S_MAX: i64 = 7 * 24 * 3600;
-const OWNER_LIMITS: Limits = Limits { calls_per_account: 1000, bytes: 56 << 20 };
-const OTHERS_LIMITS: Limits = Limits { calls_per_account: 100, bytes: 8 << 20 };
-/// Bytes that an entry takes beside its texts, at most: the entry, its places in the indexes, what the allocator rounds up.
+const OWNER_LIMITS: RingLimits = RingLimits { calls_per_account: 1000, bytes: 56 << 20 };
+const OTHERS_LIMITS: RingLimits = RingLimits { calls_per_account: 100, bytes: 8 << 20 };
+/// Upper bound of an entry's bytes besides its strings: the entry, its index entries, and what the allocator rounds up.
 const ENTRY_BYTES: usize = 512;
-/// Files in the data folder in which former versions kept these calls.
+/// Files in the data folder that earlier versions used for these calls.
 const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
 
-/// A call as `rid/get` shows it.
+/// A call as `rid/get` returns it. The field names are WeChat's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Call {
-    /// Unix seconds.
+pub struct LoggedCall {
+    /// When the call came, in Unix seconds.
     pub invoke_time: i64,
     /// Milliseconds until the answer.
     pub cost_in_ms: u64,
-    /// Path and query.
+    /// Path and query, without secrets.
     pub request_url: String,
-    /// As it came, without secrets.
+    /// The request body, without secrets.
     pub request_body: String,
-    /// As it was sent.
+    /// The response body.
     pub response_body: String,
-    /// The other end of the connection.
+    /// The peer's address.
     pub client_ip: String,
 }
 
 /// Who made a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MadeBy {
-    /// The account or platform itself, which proved it.
+    /// The account or platform itself, proven by its token or secret.
     Owner,
-    /// Anybody else. These calls have limits of their own, so that they push out none of the owner's.
+    /// Anyone else. These calls have their own limits, so that they cannot displace the owner's calls.
     Others,
 }
 
-/// A call and what it is found by.
+/// A logged call, and the keys to find it.
 #[derive(Clone, Debug)]
-pub struct Refused {
-    /// Its rid.
+pub struct LoggedError {
+    /// The request id in the error answer.
     pub rid: Rid,
-    /// Who made it.
+    /// Which limits apply.
     pub made_by: MadeBy,
-    /// The account.
+    /// The account or platform that owns the call.
     pub appid: String,
-    /// The platform that called in the account's name, and may see the call, too.
+    /// The platform that called for the account and may also read the call.
     pub platform: Option<String>,
-    /// The call.
-    pub call: Call,
+    /// Request and response.
+    pub call: LoggedCall,
 }
 
-/// What is known of a rid.
+/// Result of looking up a request id.
 #[derive(Clone, Debug)]
 pub enum Found {
-    /// The call.
-    Call(Arc<Refused>),
-    /// Another account's.
+    /// The call, which this caller may read.
+    Call(Arc<LoggedError>),
+    /// The call belongs to another account.
     OfAnother,
-    /// Nothing.
+    /// No call with this request id is kept.
     Nothing,
 }
 
-/// All calls that are kept.
+/// The logged calls of all accounts.
 #[derive(Debug)]
 pub struct ErrorLog {
     by_owner: Mutex<Ring>,
     by_others: Mutex<Ring>,
 }
 
-/// How much is kept.
+/// How many calls a ring keeps.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+struct RingLimits {
     calls_per_account: usize,
-    /// Of all accounts together.
+    /// For all accounts together.
     bytes: usize,
 }
 
-/// Calls in the order in which they came. Beyond a limit the oldest goes.
+/// Calls in the order of arrival. Beyond a limit the oldest one is removed.
 #[derive(Debug)]
 struct Ring {
-    limits: Limits,
+    limits: RingLimits,
     /// The number of the next call.
     next: u64,
-    /// By number.
-    calls: BTreeMap<u64, Arc<Refused>>,
+    /// Calls by number.
+    calls: BTreeMap<u64, Arc<LoggedError>>,
     numbers: HashMap<Rid, u64>,
     /// The numbers of each account's calls, oldest first.
     of_account: HashMap<String, VecDeque<u64>>,
@@ -114,8 +114,8 @@ impl Default for ErrorLog {
 }
 
 impl ErrorLog {
-    /// Keeps a call.
-    pub fn keep(&self, refused: Refused, now_s: i64) {
+    /// Logs a call.
+    pub fn add(&self, refused: LoggedError, now_s: i64) {
         let ring = match refused.made_by {
             MadeBy::Owner => &self.by_owner,
             MadeBy::Others => &self.by_others,
@@ -123,7 +123,7 @@ impl ErrorLog {
         lock(ring).add(refused, now_s);
     }
 
-    /// Looks a call up for an account or a platform.
+    /// Looks up a call for the account or platform `appid`.
     pub fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
         let found =
             [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
@@ -135,7 +135,7 @@ impl ErrorLog {
     }
 }
 
-impl Refused {
+impl LoggedError {
     fn is_for(&self, appid: &str) -> bool {
         self.appid == appid || self.platform.as_deref() == Some(appid)
     }
@@ -145,21 +145,21 @@ impl Refused {
     }
 
     fn bytes(&self) -> usize {
-        let Call { request_url, request_body, response_body, client_ip, .. } = &self.call;
+        let LoggedCall { request_url, request_body, response_body, client_ip, .. } = &self.call;
         let texts = [&self.appid, request_url, request_body, response_body, client_ip];
-        // The appid stands in an index once more.
+        // The index `of_account` holds the appid again.
         let texts = texts.into_iter().chain([&self.appid]).chain(&self.platform);
         texts.map(String::capacity).sum::<usize>() + ENTRY_BYTES
     }
 }
 
 impl Ring {
-    fn new(limits: Limits) -> Ring {
+    fn new(limits: RingLimits) -> Ring {
         let (calls, numbers, of_account) = (BTreeMap::new(), HashMap::new(), HashMap::new());
         Ring { limits, next: 0, calls, numbers, of_account, bytes: 0 }
     }
 
-    fn add(&mut self, refused: Refused, now_s: i64) {
+    fn add(&mut self, refused: LoggedError, now_s: i64) {
         self.expire(now_s);
         let of_account = self.of_account.entry(refused.appid.clone()).or_default();
         of_account.push_back(self.next);
@@ -176,7 +176,7 @@ impl Ring {
         }
     }
 
-    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<Refused>> {
+    fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<LoggedError>> {
         self.expire(now_s);
         self.calls.get(self.numbers.get(&rid)?).filter(|refused| !refused.is_too_old(now_s)).cloned()
     }
@@ -189,7 +189,7 @@ impl Ring {
         }
     }
 
-    /// Removes a call, which is the oldest of its account.
+    /// Removes a call. It must be the oldest of its account.
     fn remove(&mut self, number: u64) {
         let Some(refused) = self.calls.remove(&number) else { return };
         self.bytes -= refused.bytes();
@@ -203,16 +203,16 @@ impl Ring {
     }
 }
 
-/// Removes what former versions left in the data folder: sealed calls that nothing reads or lets expire any more.
+/// Removes the files of earlier versions: sealed calls that this version does not read.
 pub fn remove_former_files(data_dir: &Path) {
     for path in FORMER_FILES.map(|name| data_dir.join(name)) {
         match std::fs::remove_file(&path) {
             Ok(()) => {
-                tracing::info!(path = %path.display(), "removed: refused calls are now kept in memory only");
+                tracing::info!(path = %path.display(), "removed the error log of an earlier version; it is now in memory only");
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "cannot be removed; nothing reads it any more");
+                tracing::warn!(path = %path.display(), %error, "the error log of an earlier version cannot be removed; nothing reads it");
             }
         }
     }
@@ -221,12 +221,12 @@ pub fn remove_former_files(data_dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wechat::request_id::Rids;
+    use wechat::request_id::RidGenerator;
 
     const NOW_S: i64 = 1_400_000_000;
 
-    fn refused(rids: &Rids, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> Refused {
-        let call = Call {
+    fn refused(rids: &RidGenerator, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> LoggedError {
+        let call = LoggedCall {
             invoke_time: at_s,
             cost_in_ms: 1,
             request_url: "/datacube/getupstreammsg?access_token=***".to_owned(),
@@ -235,21 +235,21 @@ mod tests {
             client_ip: "192.0.2.1".to_owned(),
         };
         let platform = Some("wxPlatform".to_owned());
-        Refused { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
+        LoggedError { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
     }
 
-    fn is_there(calls: &ErrorLog, refused: &Refused) -> bool {
+    fn is_there(calls: &ErrorLog, refused: &LoggedError) -> bool {
         match calls.find(refused.rid, &refused.appid, NOW_S) {
             Found::Call(found) => found.call == refused.call,
             _ => false,
         }
     }
 
-    fn keep_all(calls: &ErrorLog, all: &[Refused]) {
-        all.iter().for_each(|refused| calls.keep(refused.clone(), NOW_S));
+    fn keep_all(calls: &ErrorLog, all: &[LoggedError]) {
+        all.iter().for_each(|refused| calls.add(refused.clone(), NOW_S));
     }
 
-    /// What is counted is what is there.
+    /// Whether the indexes and the byte count match the calls.
     fn is_consistent(calls: &ErrorLog) -> bool {
         [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
             let ring = lock(ring);
@@ -262,11 +262,11 @@ mod tests {
 
     #[test]
     fn a_call_is_found_by_its_account_and_its_platform_alone() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
             assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
-            calls.keep(kept.clone(), NOW_S);
+            calls.add(kept.clone(), NOW_S);
             for appid in ["wx1", "wxPlatform"] {
                 let Found::Call(found) = calls.find(kept.rid, appid, NOW_S) else { panic!("{appid}") };
                 assert_eq!(found.call, kept.call);
@@ -276,12 +276,13 @@ mod tests {
     }
 
     #[test]
-    fn an_account_keeps_its_newest_thousand_and_no_other_loses_by_it() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+    fn an_account_keeps_its_newest_thousand_calls_and_other_accounts_keep_theirs() {
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
-        // All of one second: those that came first go first.
-        let many: Vec<Refused> = (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
-        let anyone: Vec<Refused> =
+        // All calls have the same second: those that came first are removed first.
+        let many: Vec<LoggedError> =
+            (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
+        let anyone: Vec<LoggedError> =
             (0..150).map(|_| refused(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
         keep_all(&calls, std::slice::from_ref(&other));
         keep_all(&calls, &many);
@@ -295,11 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn what_anybody_can_cause_pushes_out_nothing_of_the_owner() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+    fn calls_of_others_never_displace_calls_of_the_owner() {
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
-        let flood: Vec<Refused> =
+        let flood: Vec<LoggedError> =
             (0..10).map(|n| refused(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
         keep_all(&calls, &flood);
         assert!(is_there(&calls, &owners));
@@ -310,26 +311,26 @@ mod tests {
 
     #[test]
     fn all_calls_together_keep_within_64_mib() {
-        let (calls, rids) = (ErrorLog::default(), Rids::default());
+        let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for n in 0..2000 {
             for made_by in [MadeBy::Owner, MadeBy::Others] {
-                calls.keep(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
+                calls.add(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
             }
         }
-        // One that is larger than all that may be kept.
-        calls.keep(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
+        // A call that is larger than the limit of all calls together.
+        calls.add(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
         assert!(is_consistent(&calls));
         let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
         assert!(bytes[0] > 55 << 20 && bytes[1] == 0, "{bytes:?}");
     }
 
     #[test]
-    fn after_seven_days_it_is_gone() {
+    fn a_call_is_removed_after_seven_days() {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
-            let (calls, rids) = (ErrorLog::default(), Rids::default());
+            let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
             let old = refused(&rids, made_by, "wx1", NOW_S, 10);
-            calls.keep(old.clone(), NOW_S);
-            calls.keep(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
+            calls.add(old.clone(), NOW_S);
+            calls.add(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX), Found::Call(_)));
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX + 1), Found::Nothing));
             let (owner, others) = (lock(&calls.by_owner), lock(&calls.by_others));
@@ -346,7 +347,7 @@ mod tests {
         remove_former_files(folder.path());
         let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(left.collect::<Vec<_>>(), ["pages.redb"]);
-        // Nothing left, or something that is no file: the start goes on.
+        // A folder of that name, or nothing: the start continues.
         std::fs::create_dir(folder.path().join("refused.redb")).unwrap();
         remove_former_files(folder.path());
     }

@@ -1,62 +1,64 @@
-//! The calls about quotas and rids: their paths, their names, and what their bodies are like.
+//! WeChat's interfaces about quotas and request ids: their paths, names and example bodies.
 
 use datacube::ErrorCode;
 use i18n::text;
 
-use super::caller::{Failure, failure};
+use super::caller::{CallFailure, failure};
 
-/// `POST /cgi-bin/clear_quota/v2`, which takes a secret in place of a token.
+/// `POST /cgi-bin/clear_quota/v2`, which takes a secret instead of a token.
 pub const CLEAR_BY_SECRET: &str = "/cgi-bin/clear_quota/v2";
 
-/// The calls that take a token.
+/// The interfaces that take a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum LimitCall {
     QuotaGet,
     QuotaClear,
     ClearQuota,
     RidGet,
 }
 
-impl Call {
-    pub const ALL: [Call; 4] = [Call::QuotaGet, Call::QuotaClear, Call::ClearQuota, Call::RidGet];
+impl LimitCall {
+    /// Every interface, for the router.
+    pub const ALL: [LimitCall; 4] =
+        [LimitCall::QuotaGet, LimitCall::QuotaClear, LimitCall::ClearQuota, LimitCall::RidGet];
 
-    /// Where it is.
+    /// The path of the interface.
     pub fn path(self) -> &'static str {
         match self {
-            Call::QuotaGet => "/cgi-bin/openapi/quota/get",
-            Call::QuotaClear => "/cgi-bin/openapi/quota/clear",
-            Call::ClearQuota => "/cgi-bin/clear_quota",
-            Call::RidGet => "/cgi-bin/openapi/rid/get",
+            LimitCall::QuotaGet => "/cgi-bin/openapi/quota/get",
+            LimitCall::QuotaClear => "/cgi-bin/openapi/quota/clear",
+            LimitCall::ClearQuota => "/cgi-bin/clear_quota",
+            LimitCall::RidGet => "/cgi-bin/openapi/rid/get",
         }
     }
 
-    /// As the metrics name it.
+    /// The name in the metrics.
     pub fn name(self) -> &'static str {
         match self {
-            Call::QuotaGet => "quota_get",
-            Call::QuotaClear => "quota_clear",
-            Call::ClearQuota => "clear_quota",
-            Call::RidGet => "rid_get",
+            LimitCall::QuotaGet => "quota_get",
+            LimitCall::QuotaClear => "quota_clear",
+            LimitCall::ClearQuota => "clear_quota",
+            LimitCall::RidGet => "rid_get",
         }
     }
 
-    /// An error with the body that would be right.
-    pub fn in_need_of_body(self, code: ErrorCode) -> Failure {
-        let example = self.example();
+    /// An error whose hint shows a valid body.
+    pub fn body_failure(self, code: ErrorCode) -> CallFailure {
+        let example = self.example_body();
         failure(code, text!("POST {example}", example))
     }
 
-    /// What its body is like.
-    fn example(self) -> &'static str {
+    /// A valid body.
+    fn example_body(self) -> &'static str {
         match self {
-            Call::QuotaGet | Call::QuotaClear => r#"{"cgi_path":"/datacube/getupstreammsgmonth"}"#,
-            Call::ClearQuota => r#"{"appid":"..."}"#,
-            Call::RidGet => r#"{"rid":"8hex-8hex-8hex"}"#,
+            LimitCall::QuotaGet | LimitCall::QuotaClear => r#"{"cgi_path":"/datacube/getupstreammsgmonth"}"#,
+            LimitCall::ClearQuota => r#"{"appid":"..."}"#,
+            LimitCall::RidGet => r#"{"rid":"8hex-8hex-8hex"}"#,
         }
     }
 }
 
-/// The paths that are answered here.
+/// The paths of all interfaces about quotas and request ids.
 pub fn paths() -> impl Iterator<Item = &'static str> {
-    Call::ALL.into_iter().map(Call::path).chain([CLEAR_BY_SECRET])
+    LimitCall::ALL.into_iter().map(LimitCall::path).chain([CLEAR_BY_SECRET])
 }

@@ -1,5 +1,5 @@
-//! WeChat's interfaces about its interfaces: quotas and what became of a call. What is WeChat's own among it goes on to
-//! WeChat (the contract, section 7).
+//! WeChat's interfaces about quotas and request ids. Calls about interfaces that only WeChat has are passed on to
+//! WeChat (section 7 of the contract).
 
 mod by_secret;
 mod quota;
@@ -21,10 +21,10 @@ use serde_json::{Map, Value};
 
 use super::{
     answer,
-    caller::{Caller, Failure, caller, failure, platform, remembered},
+    caller::{CallFailure, Caller, caller, calling_platform, failure, upstream_token_owner},
+    error_recorder::CallContext,
     gateway,
-    limit_call::{CLEAR_BY_SECRET, Call},
-    record::Told,
+    limit_call::{CLEAR_BY_SECRET, LimitCall},
 };
 use crate::http::analysis::check_authorization;
 use crate::{
@@ -33,142 +33,147 @@ use crate::{
     net::body::{BodyError, object, read_sharing},
 };
 
-/// Source: the contract for other interfaces; these bodies name one thing.
+/// 64 KiB. These bodies hold one value.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// What was asked, and by whom.
-struct Question {
+/// A valid request: its caller and its body.
+struct LimitRequest {
     caller: Caller,
     object: Map<String, Value>,
 }
 
-/// Who answers.
-enum Answer {
-    Ours(Vec<u8>),
-    WeChats,
+/// The answer, or the decision to pass the call on.
+enum LimitAnswer {
+    /// The JSON to send.
+    Ready(Vec<u8>),
+    /// WeChat has to answer.
+    AskWechat,
 }
 
-impl Call {
-    async fn answer(self, app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
+impl LimitCall {
+    async fn answer(self, app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
         match self {
-            Call::QuotaGet => quota::get(app, question),
-            Call::QuotaClear => quota::clear_one(app, question).await,
-            Call::ClearQuota => quota::clear(app, question).await,
-            Call::RidGet => rid::get(app, question),
+            LimitCall::QuotaGet => quota::get(app, request),
+            LimitCall::QuotaClear => quota::clear_one(app, request).await,
+            LimitCall::ClearQuota => quota::clear(app, request).await,
+            LimitCall::RidGet => rid::get(app, request),
         }
     }
 }
 
+/// The routes of [`LimitCall`], and of `clear_quota/v2`.
 pub fn router() -> Router<Arc<App>> {
     let by_secret = Router::new().route(CLEAR_BY_SECRET, any(by_secret::clear));
-    Call::ALL.into_iter().fold(by_secret, |router, call| {
+    LimitCall::ALL.into_iter().fold(by_secret, |router, call| {
         router.route(call.path(), any(move |state, request| respond(call, state, request)))
     })
 }
 
-async fn respond(call: Call, State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+async fn respond(call: LimitCall, State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let caller = caller(&app, &parts, app.clock.now_s());
-    // A platform asks about itself, or about an account that is not counted here.
-    if let (Err(_), Some(_), Some(upstream)) = (&caller, remembered(&app, &parts), app.upstream()) {
+    // A real token of a platform itself, or of an account that is not served here.
+    if let (Err(_), Some(_), Some(upstream)) = (&caller, upstream_token_owner(&app, &parts), app.upstream()) {
         return gateway::pass(&app, &upstream, None, parts, body).await;
     }
-    if call == Call::RidGet
-        && let Ok(platform) = platform(&app, parts.uri.query().unwrap_or_default())
+    if call == LimitCall::RidGet
+        && let Ok(platform) = calling_platform(&app, parts.uri.query().unwrap_or_default())
     {
         return rid_of_platform(&app, &platform, &parts, body).await;
     }
-    let mut told = Told::of(&app, &caller, &parts);
-    let answered = match question(call, &app, caller, &parts, body, &mut told).await {
-        Ok(question) => call.answer(&app, &question).await.map(|answer| (answer, question.caller)),
+    let mut told = CallContext::of_caller(&app, &caller, &parts);
+    let answered = match check_request(call, &app, caller, &parts, body, &mut told).await {
+        Ok(request) => call.answer(&app, &request).await.map(|answer| (answer, request.caller)),
         Err(failure) => Err(failure),
     };
     match (answered, app.upstream()) {
-        (Ok((Answer::Ours(bytes), _)), _) => {
+        (Ok((LimitAnswer::Ready(bytes), _)), _) => {
             app.metrics.call(call.name(), 0);
-            answer::json(bytes)
+            answer::wechat_json(bytes)
         }
-        // The account's real token would open more to a platform than the account gave it. What is ours is done.
-        (Ok((Answer::WeChats, caller)), Some(_)) if caller.component.is_some() => match call {
-            Call::ClearQuota => {
+        // Not passed on for a platform: the account's real token has permissions that the account did not give the
+        // platform. The part of this server is done already.
+        (Ok((LimitAnswer::AskWechat, caller)), Some(_)) if caller.component.is_some() => match call {
+            LimitCall::ClearQuota => {
                 app.metrics.call(call.name(), 0);
-                answer::json(ok())
+                answer::wechat_json(ok_json())
             }
-            _ => told.beside(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into())),
+            _ => told.attach_to(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into())),
         },
-        (Ok((Answer::WeChats, caller)), Some(upstream)) => {
-            gateway::pass(&app, &upstream, caller.in_need_of_token(), parts, told.body).await
+        (Ok((LimitAnswer::AskWechat, caller)), Some(upstream)) => {
+            gateway::pass(&app, &upstream, caller.account_for_real_token(), parts, told.body).await
         }
-        (Ok((Answer::WeChats, _)), None) => {
-            told.beside(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
+        (Ok((LimitAnswer::AskWechat, _)), None) => {
+            told.attach_to(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
         }
-        (Err(failure), _) => told.beside(refuse(&app, call.name(), &failure)),
+        (Err(failure), _) => told.attach_to(refuse(&app, call.name(), &failure)),
     }
 }
 
-/// A platform asks about a call of its own. Nothing goes on: WeChat knows no platform of ours.
+/// `rid/get` of a platform about one of its own calls. Never passed on: WeChat does not know a platform of this server.
 async fn rid_of_platform(app: &Arc<App>, platform: &str, parts: &Parts, body: Body) -> Response<Body> {
-    let call = Call::RidGet;
+    let call = LimitCall::RidGet;
     let found = async {
         check_method(call, parts)?;
-        let object = object(&read(app, call, body).await?).map_err(|code| call.in_need_of_body(code))?;
+        let object = object(&read_body(app, call, body).await?).map_err(|code| call.body_failure(code))?;
         rid::find(app, object.get("rid").and_then(Value::as_str), platform)
     };
     match found.await {
-        Ok(Answer::Ours(bytes)) => {
+        Ok(LimitAnswer::Ready(bytes)) => {
             app.metrics.call(call.name(), 0);
-            answer::json(bytes)
+            answer::wechat_json(bytes)
         }
-        Ok(Answer::WeChats) => refuse(app, call.name(), &ErrorCode::RID_NOT_FOUND.into()),
+        Ok(LimitAnswer::AskWechat) => refuse(app, call.name(), &ErrorCode::RID_NOT_FOUND.into()),
         Err(failure) => refuse(app, call.name(), &failure),
     }
 }
 
-fn check_method(call: Call, parts: &Parts) -> Result<(), Failure> {
-    if parts.method == Method::POST { Ok(()) } else { Err(call.in_need_of_body(ErrorCode::REQUIRE_POST)) }
+fn check_method(call: LimitCall, parts: &Parts) -> Result<(), CallFailure> {
+    if parts.method == Method::POST { Ok(()) } else { Err(call.body_failure(ErrorCode::REQUIRE_POST)) }
 }
 
-async fn read(app: &App, call: Call, body: Body) -> Result<Bytes, Failure> {
+async fn read_body(app: &App, call: LimitCall, body: Body) -> Result<Bytes, CallFailure> {
     let body = read_sharing(body, BODY_BYTES_MAX, BODY_TIME_MAX, &app.bodies.proven).await;
     body.map_err(|error| match error {
         BodyError::Full => ErrorCode::SYSTEM_ERROR.into(),
-        _ => call.in_need_of_body(error.code()),
+        _ => call.body_failure(error.code()),
     })
 }
 
-async fn question(
-    call: Call,
+/// Checks caller, method, authorisation and body, in this order.
+async fn check_request(
+    call: LimitCall,
     app: &App,
-    caller: Result<Caller, Failure>,
+    caller: Result<Caller, CallFailure>,
     parts: &Parts,
     body: Body,
-    told: &mut Told,
-) -> Result<Question, Failure> {
+    told: &mut CallContext,
+) -> Result<LimitRequest, CallFailure> {
     let caller = caller?;
     check_method(call, parts)?;
-    // Any permission set will do. Source: WeChat's pages on these interfaces.
+    // Any permission set is enough. Source: WeChat's pages on these interfaces.
     if let Some(component) = &caller.component {
-        let permission = app.components.permission(component, &caller.account.config.appid, 0);
+        let permission = app.platforms.permission(component, &caller.account.config.appid, 0);
         let is_authorized = permission != Permission::NotAuthorized;
         check_authorization(if is_authorized { Permission::Granted } else { permission })?;
     }
-    told.body = read(app, call, body).await?;
-    let object = object(&told.body).map_err(|code| call.in_need_of_body(code))?;
-    Ok(Question { caller, object })
+    told.body = read_body(app, call, body).await?;
+    let object = object(&told.body).map_err(|code| call.body_failure(code))?;
+    Ok(LimitRequest { caller, object })
 }
 
-fn refuse(app: &App, name: &'static str, failure: &Failure) -> Response<Body> {
+fn refuse(app: &App, name: &'static str, failure: &CallFailure) -> Response<Body> {
     app.metrics.call(name, failure.code.code);
-    answer::error(app, failure.code, failure.hint.as_ref())
+    answer::wechat_error(app, failure.code, failure.hint.as_ref())
 }
 
-/// Success without content.
-fn ok() -> Vec<u8> {
+/// Success without further fields.
+fn ok_json() -> Vec<u8> {
     br#"{"errcode":0,"errmsg":"ok"}"#.to_vec()
 }
 
-/// Success with more.
+/// Success with further fields beside `errcode` and `errmsg`.
 #[derive(Serialize)]
 struct Success<T> {
     errcode: i32,
@@ -178,12 +183,12 @@ struct Success<T> {
 }
 
 impl<T: Serialize> Success<T> {
-    fn bytes(content: T) -> Vec<u8> {
+    fn json(content: T) -> Vec<u8> {
         serde_json::to_vec(&Success { errcode: 0, errmsg: "ok", content }).unwrap_or_default()
     }
 }
 
-impl Question {
+impl LimitRequest {
     fn text(&self, name: &str) -> Option<&str> {
         self.object.get(name).and_then(Value::as_str)
     }
@@ -212,14 +217,14 @@ mod tests {
         for (holder, code) in holders {
             let token =
                 app.tokens.issue(holder, Vec::new(), &app.ingest, &app.clock).await.unwrap().access_token;
-            for call in Call::ALL {
+            for call in LimitCall::ALL {
                 let uri = format!("{}?access_token={token}", call.path());
                 let request = axum::http::Request::post(uri).body(Body::empty()).unwrap();
                 let response = http::router(app.clone()).router.oneshot(request).await.unwrap();
                 let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
                 let answer: Value = serde_json::from_slice(&body).unwrap();
                 // A platform may ask about its own calls.
-                let is_own = code == 61015 && call == Call::RidGet;
+                let is_own = code == 61015 && call == LimitCall::RidGet;
                 assert_eq!(answer["errcode"], if is_own { 44002 } else { code }, "{call:?}: {answer}");
             }
         }

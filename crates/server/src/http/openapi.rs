@@ -1,6 +1,7 @@
-//! `GET /openapi.json`: OpenAPI 3.1 of everything that is answered here, made from the tables of interfaces and of error
-//! codes and from one small file for each group of paths. A test holds it to the router.
+//! `GET /openapi.json`: an OpenAPI 3.1 document of all paths. It is built from the tables of interfaces and of error
+//! codes, and from one file for each group of paths. A test compares it with the router.
 
+mod account_statistics;
 mod accounts;
 mod all_accounts;
 pub mod backup;
@@ -9,7 +10,6 @@ mod cloud;
 mod messages;
 mod operation;
 mod operator;
-mod own;
 mod page;
 mod platform;
 mod quota;
@@ -31,33 +31,33 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use system::sync::lock;
 
-use super::answering::KeptForAll;
+use super::answer_progress::CachedAnswer;
 use crate::{config::Config, http::state::App};
 
 pub use operation::Operation;
 
-/// Paths that belong together.
+/// Paths that belong together, and their schemas.
 #[derive(Clone, Copy, Debug)]
-pub struct Group {
-    /// Its tag.
+pub struct PathGroup {
+    /// The tag in the document.
     pub name: &'static str,
-    /// What they are for.
+    /// The description of the tag.
     pub about: &'static str,
-    /// What there is.
+    /// The operations. They depend on the configuration.
     pub operations: fn(&Config) -> Vec<Operation>,
-    /// The schemas that they name.
+    /// The schemas that the operations refer to, by name.
     pub schemas: fn(&Config) -> Value,
 }
 
-/// All of them, in the order of the document.
-pub static GROUPS: [Group; 12] = [
+/// All groups, in the order of the document.
+pub static GROUPS: [PathGroup; 12] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
     callback::GROUP,
     platform::GROUP,
     cloud::GROUP,
-    own::GROUP,
+    account_statistics::GROUP,
     all_accounts::GROUP,
     accounts::GROUP,
     operator::GROUP,
@@ -65,30 +65,30 @@ pub static GROUPS: [Group; 12] = [
     page::GROUP,
 ];
 
-/// It depends on nothing but the settings, so it is made anew only when they change.
+/// The route of the document. The document depends on the configuration only, so it is built again only after a reload.
 pub fn router(app: &App) -> Router<Arc<App>> {
-    let made = Mutex::new((app.config.get(), text(&app.config.get())));
-    let made = Arc::new(made);
+    let cached = Mutex::new((app.config.get(), document_json(&app.config.get())));
+    let cached = Arc::new(cached);
     let answer = async move |State(app): State<Arc<App>>| {
         let config = app.config.get();
-        let mut made = lock(&made);
-        if !Arc::ptr_eq(&made.0, &config) {
-            *made = (config.clone(), text(&config));
+        let mut cached = lock(&cached);
+        if !Arc::ptr_eq(&cached.0, &config) {
+            *cached = (config.clone(), document_json(&config));
         }
-        let mut response = Response::new(Body::from(made.1.clone()));
+        let mut response = Response::new(Body::from(cached.1.clone()));
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.extensions_mut().insert(KeptForAll);
+        response.extensions_mut().insert(CachedAnswer);
         response
     };
     Router::new().route("/openapi.json", get(answer))
 }
 
-fn text(config: &Config) -> Bytes {
+fn document_json(config: &Config) -> Bytes {
     Bytes::from(document(config, &GROUPS).to_string())
 }
 
-/// The document of some groups.
-pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a Group>) -> Value {
+/// The document of these groups.
+pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a PathGroup>) -> Value {
     let (mut tags, mut schemas) = (Vec::new(), Map::new());
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for group in groups {
@@ -107,10 +107,10 @@ pub fn document<'a>(config: &Config, groups: impl IntoIterator<Item = &'a Group>
             "title": "msgcube",
             "version": env!("CARGO_PKG_VERSION"),
             "summary": "Exact message analysis of WeChat Official Accounts",
-            "description": "WeChat's seven message analysis interfaces with their tokens and callbacks, as WeChat answers them (HTTP 200 also for errors, which are an errcode in the body), and the interface of msgcube's own below /v1 (status codes, behind keys).",
+            "description": "WeChat's seven message analysis interfaces with their tokens and callbacks, as WeChat answers them (HTTP 200 also for errors, which are an errcode in the body), and msgcube's admin API below /v1 (with status codes, protected by keys).",
             "license": { "name": "MIT", "identifier": "MIT" },
         },
-        // Relative to this document, so that a proxy may put all of it below a prefix.
+        // Relative to this document, so that a proxy can serve everything below a prefix.
         "servers": [{ "url": "." }],
         "tags": tags,
         "paths": paths,
@@ -122,7 +122,7 @@ fn security_schemes() -> Value {
     json!({
         "access_token": {
             "type": "apiKey", "in": "query", "name": "access_token",
-            "description": "Of /cgi-bin/stable_token or /cgi-bin/token; 7,200 s.",
+            "description": "From /cgi-bin/stable_token or /cgi-bin/token; valid for 7,200 s.",
         },
         "key": {
             "type": "http", "scheme": "bearer",
@@ -131,7 +131,7 @@ fn security_schemes() -> Value {
     })
 }
 
-/// A schema by its name.
-fn named(name: &str) -> Value {
+/// A reference to a schema of the document.
+fn schema_ref(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }

@@ -1,4 +1,4 @@
-//! For operators: alive, ready, metrics.
+//! For operators: `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -21,22 +21,28 @@ use crate::{
     http::state::App,
 };
 
+/// `GET /readyz`.
 #[derive(Serialize)]
 struct Readiness {
+    /// With `true` the status is 200, otherwise 503.
     ready: bool,
+    /// Why it is not ready, in English. Missing if it is ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
+    /// Why messages cannot be made durable while bots still answer, in English. Missing if they can.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     degraded: Vec<String>,
 }
 
+/// `/healthz` and `/readyz`, which need no key.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
-        .route("/healthz", get(async || answer::text(StatusCode::OK, "ok\n")))
+        .route("/healthz", get(async || answer::plain_text(StatusCode::OK, "ok\n")))
         .route("/readyz", get(ready))
 }
 
-/// 503 while nothing can be made durable, with the reason; unless every account's bot goes on answering meanwhile.
+/// Answers 503 with the reason while messages cannot be made durable. Answers 200 if all bots still reply to users
+/// then.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let none = Vec::new;
     let (status, ready) = match app.ingest.fault() {
@@ -49,24 +55,25 @@ async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
             (StatusCode::SERVICE_UNAVAILABLE, ready)
         }
     };
-    answer::own(status, &ready)
+    answer::api_json(status, &ready)
 }
 
 fn every_bot_answers(app: &App) -> bool {
     let answers = |relay: Option<&RelayConfig>| {
         relay.is_some_and(|relay| relay.when_not_durable == WhenNotDurable::Answer)
     };
-    // A platform's accounts have its bot.
+    // Accounts without keys of their own use the relay of their platform.
     let accounts = app.accounts.select(|account| account.keys.is_some());
-    let platforms = app.components.all();
-    let platforms = platforms.iter().filter(|component| component.config.role == Role::Receive);
-    let mut relays = platforms.map(|component| component.config.relay.as_ref()).collect::<Vec<_>>();
+    let platforms = app.platforms.all();
+    let platforms = platforms.iter().filter(|platform| platform.config.role == Role::Receive);
+    let mut relays = platforms.map(|platform| platform.config.relay.as_ref()).collect::<Vec<_>>();
     relays.extend(accounts.iter().map(|account| account.config.relay.as_ref()));
     !relays.is_empty() && relays.into_iter().all(answers)
 }
 
+/// `GET /metrics` on the public address: needs a key that may read all accounts.
 pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
-    // Its figures are those of all accounts together.
+    // Metrics hold figures of all accounts.
     let scope = Scope::Read(None);
     match access(&app, &headers) {
         None => unauthorized(&headers),
@@ -75,6 +82,7 @@ pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap)
     }
 }
 
+/// `GET /metrics` in the OpenMetrics text format.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
     let mut response = Response::new(Body::from(app.metrics.text(app.levels())));
     let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -1,4 +1,4 @@
-//! Pages that people read: one frame and one look. No script and no style but our own, and no other site may frame them.
+//! HTML pages with one layout and strict security headers: no foreign script or style, and no frame on other sites.
 
 use axum::{
     body::Body,
@@ -11,29 +11,29 @@ use sha2::{Digest as _, Sha256};
 
 const STYLE: &str = include_str!("page.css");
 
-/// What a page shows.
+/// The content of a page.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// 200 unless something is wrong.
+    /// 200 unless the page shows an error.
     pub status: StatusCode,
-    /// Its language.
+    /// The language of title and body.
     pub lang: Lang,
     /// Plain text.
     pub title: String,
-    /// HTML, with everything from outside escaped.
+    /// HTML. Text from outside must be escaped, see [`escape`].
     pub body: String,
-    /// JavaScript of our own.
+    /// JavaScript of this program, allowed by its hash.
     pub script: Option<&'static str>,
 }
 
 impl Page {
-    /// The page as an answer.
+    /// The page as a response.
     pub fn response(self) -> Response<Body> {
-        self.drawn().map(Body::from)
+        self.render().map(Body::from)
     }
 
-    /// The same with its bytes, which several answers may share.
-    pub fn drawn(self) -> Response<Bytes> {
+    /// The page as a response of shared bytes, for a cache.
+    pub fn render(self) -> Response<Bytes> {
         let lang = self.lang.pick("en", "zh-CN");
         let (title, body) = (escape(&self.title), &self.body);
         let script = self.script.map(|script| format!("<script>{script}</script>")).unwrap_or_default();
@@ -59,7 +59,8 @@ impl Page {
     }
 }
 
-/// What a browser may do with a page. Forms are not limited: browsers would follow no redirect out of them.
+/// The Content-Security-Policy of a page. It has no `form-action`: with it, browsers do not follow redirects after a
+/// form.
 fn policy(script: Option<&str>) -> String {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
     let script = script.map_or("'none'".to_owned(), hash);
@@ -69,7 +70,7 @@ fn policy(script: Option<&str>) -> String {
     )
 }
 
-/// Text as it may stand in HTML, also in an attribute.
+/// Escapes text for HTML, including attributes in double or single quotes.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -85,11 +86,11 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// The language asked for: `lang=zh` or `lang=en` in the query, otherwise the first one the browser names.
+/// The language of a page: `lang=zh` or `lang=en` in the query, otherwise the browser's first one.
 pub fn lang_of(query: &str, headers: &HeaderMap) -> Lang {
-    let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "lang");
+    let in_query = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "lang");
     let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-    let first = asked.as_ref().map(|(_, value)| &**value).or(accepted).unwrap_or_default();
+    let first = in_query.as_ref().map(|(_, value)| &**value).or(accepted).unwrap_or_default();
     if first.trim_start().to_ascii_lowercase().starts_with("zh") { Lang::Zh } else { Lang::En }
 }
 
@@ -98,13 +99,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_from_outside_stays_text() {
+    fn text_from_outside_is_escaped() {
         let hostile = "<script>alert('1')</script>\"&";
         assert_eq!(escape(hostile), "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;");
     }
 
     #[test]
-    fn the_query_decides_before_the_browser() {
+    fn the_query_has_priority_over_the_browser() {
         let mut headers = HeaderMap::new();
         assert_eq!(lang_of("", &headers), Lang::En);
         headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("zh-CN,zh;q=0.9,en;q=0.8"));

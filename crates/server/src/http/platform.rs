@@ -1,9 +1,9 @@
-//! Third-party platforms: WeChat's side (role "serve") is answered here, calls of the platform's side (role "receive")
-//! go on to WeChat.
+//! Third-party platforms. Role "serve": msgcube answers in place of WeChat. Role "receive": the platform's calls go on to
+//! WeChat.
 
 mod consent;
 mod events;
-mod pass;
+mod forward_call;
 pub mod push;
 mod serve;
 
@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 
 use super::{
     callback,
-    caller::{Failure, failure},
+    caller::{CallFailure, failure},
     gateway,
 };
 use crate::{
@@ -33,10 +33,11 @@ use crate::{
     net::body::{BodyError, object, read_sharing},
 };
 
-/// Nobody is known yet when the body is read.
+/// Bytes of a body, which is read before the caller is known.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// Routes of the platforms' calls, events, callbacks and the consent page.
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/cgi-bin/component/{name}", any(call))
@@ -45,27 +46,31 @@ pub fn router() -> Router<Arc<App>> {
         .route("/cgi-bin/componentloginpage", any(consent::page))
 }
 
-/// `/cgi-bin/component/{name}`: a call that names its platform in its body.
+/// Answers `/cgi-bin/component/{name}`. The body names the platform.
 async fn call(State(app): State<Arc<App>>, Path(name): Path<String>, request: Request) -> Response<Body> {
-    // Without platforms of ours these are paths of WeChat's like others.
-    if app.upstream().is_some() && app.components.all().is_empty() {
+    // Without configured platforms these paths go to WeChat like any other.
+    if app.upstream().is_some() && app.platforms.all().is_empty() {
         return gateway::fallback(State(app), request).await;
     }
     let (parts, body) = request.into_parts();
     let read = read_object(&app, &parts.method, body).await;
     let named = read.as_ref().ok().and_then(|(object, _)| object.get("component_appid")?.as_str());
-    let appid = named.map(ToOwned::to_owned).or_else(|| pass::platform_of(&app, &parts));
-    let component = appid.and_then(|appid| app.components.get(&appid));
-    // Each role has its own module.
-    match (component.filter(|component| component.config.role == Role::Receive), read) {
-        (Some(component), Ok((object, body))) => {
-            pass::call(&app, &component.config.appid, parts, &object, body).await
+    let appid = named.map(ToOwned::to_owned).or_else(|| forward_call::platform_of(&app, &parts));
+    let platform = appid.and_then(|appid| app.platforms.get(&appid));
+    // `forward_call` is role "receive", `serve` is role "serve".
+    match (platform.filter(|platform| platform.config.role == Role::Receive), read) {
+        (Some(platform), Ok((object, body))) => {
+            forward_call::call(&app, &platform.config.appid, parts, &object, body).await
         }
         (_, read) => serve::answer(&app, &name, &parts, read).await,
     }
 }
 
-async fn read_object(app: &App, method: &Method, body: Body) -> Result<(Map<String, Value>, Bytes), Failure> {
+async fn read_object(
+    app: &App,
+    method: &Method,
+    body: Body,
+) -> Result<(Map<String, Value>, Bytes), CallFailure> {
     let wrong = |code| failure(code, text!("send a JSON object by POST"));
     if method != Method::POST {
         return Err(wrong(ErrorCode::REQUIRE_POST));

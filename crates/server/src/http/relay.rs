@@ -1,5 +1,5 @@
-//! The relay: callbacks are passed on to the bot behind msgcube, and its reply goes back to WeChat, all within one
-//! deadline. What WeChat hears when something is missing is the contract's (section 6).
+//! The relay: passes callbacks on to the bot and returns its reply to WeChat, within one deadline. What WeChat gets if
+//! the bot fails is in the contract, section 6.
 
 mod pass_on;
 
@@ -11,13 +11,13 @@ use super::answer;
 use crate::{
     accounts::platform_issuer::Platform,
     config::{OnLate, RelayConfig},
-    forward::{outbox::Listening, raw_callback::RawCallback},
+    forward::{outbox::CallbackSource, raw_callback::RawCallback},
     http::state::App,
     intake::{PassOn, Recipient},
 };
-use pass_on::{Passed, pass_on};
+use pass_on::{RelayResult, pass_on};
 
-/// The bot's answer to a callback.
+/// Answers a callback with the bot's reply.
 pub async fn answer(
     app: &App,
     recipient: &Recipient,
@@ -28,12 +28,12 @@ pub async fn answer(
     let PassOn { relay, slot: _slot, commit } = to;
     let (passed, ()) = tokio::join!(
         pass_on(app, &relay.url, callback, deadline),
-        copy(app, recipient, relay, callback, deadline)
+        queue_copies(app, recipient, relay, callback, deadline)
     );
     reply(app, relay.on_late, passed, commit.is_durable().await)
 }
 
-/// The answer of the server behind a third-party platform to an event that could not be queued for it.
+/// Answers an event with the reply of the platform's own server, because the event could not be queued.
 pub async fn answer_event(
     app: &App,
     platform: &Platform,
@@ -41,13 +41,15 @@ pub async fn answer_event(
     event: &RawCallback,
     deadline: Instant,
 ) -> Response<Body> {
-    let Some(_slot) = app.intake.limits.relay_of_platform(platform) else { return close(app, "relay_full") };
+    let Some(_slot) = app.intake.limits.platform_relay_slot(platform) else {
+        return close(app, "relay_full");
+    };
     let passed = pass_on(app, url, event, deadline).await;
     reply(app, OnLate::Close, passed, false)
 }
 
-/// Queues copies for those who only listen, while the bot is being asked.
-async fn copy(
+/// Queues copies for the listeners while the bot is working.
+async fn queue_copies(
     app: &App,
     recipient: &Recipient,
     relay: &RelayConfig,
@@ -55,42 +57,42 @@ async fn copy(
     deadline: Instant,
 ) {
     let listening = match recipient {
-        Recipient::Own(account) => Listening::Account(account),
-        Recipient::ThroughPlatform { platform, appid, .. } => Listening::Platform(platform, appid),
+        Recipient::Own(account) => CallbackSource::Account(account),
+        Recipient::ThroughPlatform { platform, appid, .. } => CallbackSource::Platform(platform, appid),
     };
-    // After the deadline they are still queued, if there is room.
-    let _ = timeout_at(deadline, app.copies.keep(listening, relay, callback)).await;
+    // After the deadline the outbox still queues them if it has room.
+    let _ = timeout_at(deadline, app.outbox.store_copies(listening, relay, callback)).await;
 }
 
-/// What WeChat hears.
-enum Said {
+/// What WeChat gets.
+enum WechatReply {
     Reply(Response<Body>),
     Success,
-    /// The connection is closed, for this reason.
+    /// Close the connection. The reason is for the metrics.
     Nothing(&'static str),
 }
 
-/// We answer `success` only if the callback is durable.
-fn said(on_late: OnLate, passed: Passed, is_durable: bool) -> Said {
+/// Decides the answer. It is `success` only if the callback is durable.
+fn reply_to_wechat(on_late: OnLate, passed: RelayResult, is_durable: bool) -> WechatReply {
     match passed {
-        Passed::Answered(response) => Said::Reply(response),
-        Passed::Late if is_durable && on_late == OnLate::Success => Said::Success,
-        Passed::Late => Said::Nothing("relay_late"),
-        Passed::Unreachable if is_durable => Said::Success,
-        Passed::Unreachable => Said::Nothing("relay_unreachable"),
-        Passed::TooLarge => Said::Nothing("relay_reply_too_large"),
+        RelayResult::Answered(response) => WechatReply::Reply(response),
+        RelayResult::Late if is_durable && on_late == OnLate::Success => WechatReply::Success,
+        RelayResult::Late => WechatReply::Nothing("relay_late"),
+        RelayResult::Unreachable if is_durable => WechatReply::Success,
+        RelayResult::Unreachable => WechatReply::Nothing("relay_unreachable"),
+        RelayResult::TooLarge => WechatReply::Nothing("relay_reply_too_large"),
     }
 }
 
-fn reply(app: &App, on_late: OnLate, passed: Passed, is_durable: bool) -> Response<Body> {
-    match said(on_late, passed, is_durable) {
-        Said::Reply(response) => response,
-        Said::Success => answer::success(),
-        Said::Nothing(reason) => close(app, reason),
+fn reply(app: &App, on_late: OnLate, passed: RelayResult, is_durable: bool) -> Response<Body> {
+    match reply_to_wechat(on_late, passed, is_durable) {
+        WechatReply::Reply(response) => response,
+        WechatReply::Success => answer::success(),
+        WechatReply::Nothing(reason) => close(app, reason),
     }
 }
 
-/// Closes the connection. Nothing is lost by that: what counts is durable, or noted as lost already.
+/// Closes the connection. This loses nothing: the message is durable, or already recorded as lost.
 fn close(app: &App, reason: &'static str) -> Response<Body> {
     app.metrics.callback("closed", reason);
     answer::no_answer()
@@ -102,18 +104,18 @@ mod tests {
 
     #[test]
     fn success_is_never_said_for_what_is_not_durable() {
-        type Case = (fn() -> Passed, [&'static str; 4]);
-        let heard = |on_late, passed, is_durable| match said(on_late, passed, is_durable) {
-            Said::Reply(_) => "the bot's",
-            Said::Success => "success",
-            Said::Nothing(reason) => reason,
+        type ReplyCase = (fn() -> RelayResult, [&'static str; 4]);
+        let heard = |on_late, passed, is_durable| match reply_to_wechat(on_late, passed, is_durable) {
+            WechatReply::Reply(_) => "the bot's",
+            WechatReply::Success => "success",
+            WechatReply::Nothing(reason) => reason,
         };
-        // Durable or not, with on_late = "close"; then the same with "success".
-        let cases: [Case; 4] = [
-            (|| Passed::Answered(Response::default()), ["the bot's"; 4]),
-            (|| Passed::Late, ["relay_late", "relay_late", "success", "relay_late"]),
-            (|| Passed::Unreachable, ["success", "relay_unreachable", "success", "relay_unreachable"]),
-            (|| Passed::TooLarge, ["relay_reply_too_large"; 4]),
+        // Durable, not durable with on_late = "close"; then both with on_late = "success".
+        let cases: [ReplyCase; 4] = [
+            (|| RelayResult::Answered(Response::default()), ["the bot's"; 4]),
+            (|| RelayResult::Late, ["relay_late", "relay_late", "success", "relay_late"]),
+            (|| RelayResult::Unreachable, ["success", "relay_unreachable", "success", "relay_unreachable"]),
+            (|| RelayResult::TooLarge, ["relay_reply_too_large"; 4]),
         ];
         for (passed, wanted) in cases {
             let found = [

@@ -1,19 +1,24 @@
-//! Serving a router on a socket: limits on connections and headers, ending gracefully, and closing a connection
-//! without an answer, which a router alone cannot.
+//! Serves a router on a socket: limits on connections and headers, a graceful stop, and closing a connection without
+//! an answer, which a router alone cannot do.
 
-mod shares;
+mod connection_shares;
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 mod stopping;
 
 use super::{
-    activity::{Activity, Idle, Timed},
-    answering::SentBody,
-    callback,
+    answer_progress::SentBody,
+    body_reader, callback,
     connection::{CloseWithoutAnswer, Peer},
-    drain,
-    record::Asked,
+    error_recorder::ReceivedRequest,
+    idle_timeout::{Activity, IdleTimeout, TimedStream},
 };
 use crate::http::analysis;
 use crate::{
@@ -45,37 +50,40 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use shares::{Refused, Share, Shares};
+use connection_shares::{ConnectionShare, ConnectionShares, ShareExceeded};
 
-/// What hyper is told then. It is expected, so nobody logs it.
+/// Makes hyper close the connection. This is expected and not logged.
 #[derive(Debug, thiserror::Error)]
 #[error("closed without an answer")]
 struct Closed;
 
-/// Requests at the same time on a connection of HTTP/2.
+/// Concurrent requests on an HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
-/// How often it is noted that there is no place: at least once in each second.
-const DEAF_EVERY: Duration = Duration::from_millis(400);
-/// What a connection buffers in each direction; a head has to fit into it.
+/// How often a blocked accept is reported. Gaps are recorded in seconds, so this must be well below one second.
+const ACCEPT_BLOCKED_EVERY: Duration = Duration::from_millis(400);
+/// Buffer of a connection in each direction. A request head must fit into it.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// What happens at the edges of serving.
-pub trait Watcher {
-    /// Connections wait in this socket; the first is taken when this is ready.
-    fn opening(&self, socket: ListeningSocket) -> impl Future<Output = ()> + Send;
-    /// A connection could not be taken, or had to wait.
-    fn deaf(&self);
-    /// No new connection is taken from now on.
+/// Ready when the server may accept connections.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// Gets told when the server starts, blocks and stops accepting connections.
+pub trait Watcher: Sync {
+    /// Connections already wait in this socket. The server accepts the first one when this future is ready.
+    fn opening(&self, socket: ListeningSocket) -> Opening<'_>;
+    /// A connection could not be accepted, or had to wait.
+    fn accept_blocked(&self);
+    /// The server accepts no connection from now on.
     fn closing(&self);
 }
 
-/// The public address: whoever cannot reach it is lost.
+/// On the public address a callback that cannot connect is lost, so its time becomes a gap.
 impl Watcher for App {
-    async fn opening(&self, socket: ListeningSocket) {
-        self.ingest.begin(socket, self.config.get().datacube.bridge_s).await;
+    fn opening(&self, socket: ListeningSocket) -> Opening<'_> {
+        Box::pin(self.ingest.begin(socket, self.config.get().datacube.bridge_s))
     }
 
-    fn deaf(&self) {
+    fn accept_blocked(&self) {
         self.ingest.lose_all(&Reason::NoConnectionTaken);
     }
 
@@ -84,99 +92,106 @@ impl Watcher for App {
     }
 }
 
-/// Serves until `end` is ready, then answers what is in flight.
+/// Serves until `end` is ready, then answers the requests in flight.
 pub async fn serve(
     listener: Listener,
     routes: Routes,
-    watcher: &impl Watcher,
-    end: impl Future<Output = ()>,
+    watcher: &dyn Watcher,
+    end: impl Future<Output = ()> + Send,
 ) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    // No timer of hyper's on HTTP/1: it would be set and cleared for every request; `Idle` looks now and then.
-    // And one write of one piece: answers are short.
+    // hyper's HTTP/1 timer would be set and cleared for every request. `IdleTimeout` checks all connections instead.
+    // Without `writev` an answer is one write, which is faster because answers are short.
     builder.http1().header_read_timeout(None).writev(false).max_buf_size(BUFFER_BYTES_MAX);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
     builder.http2().max_send_buf_size(BUFFER_BYTES_MAX);
     watcher.opening(listener.listening_socket()).await;
-    let places = Arc::new(Semaphore::new(connections_max()));
+    let permits = Arc::new(Semaphore::new(connections_max()));
     let is_handed_over = listener.is_handed_over();
     let (socket, tls) = listener.into_parts();
-    let shares = Shares::new(routes.app.config.get().proxies.clone());
-    let mut server = Server { builder, routes, tls, shares, idle: Idle::start(), stopping: Stopping::new() };
-    accept_until(end, &socket, &places, watcher, &server).await;
-    accept_until(server.stopping.begin(), &socket, &places, watcher, &server).await;
+    let shares = ConnectionShares::new(routes.app.config.get().proxies.clone());
+    let mut server = HttpServer {
+        builder,
+        routes,
+        tls,
+        shares,
+        idle_timeout: IdleTimeout::start(),
+        stopping: Stopping::new(),
+    };
+    accept_until(pin!(end), &socket, &permits, watcher, &server).await;
+    accept_until(pin!(server.stopping.begin()), &socket, &permits, watcher, &server).await;
     let left = (!is_handed_over).then(|| socket.into_std()).and_then(Result::ok);
-    left.iter().for_each(|left| accept_those_left(left, &places, watcher, &server));
+    left.iter().for_each(|left| accept_waiting(left, &permits, watcher, &server));
     watcher.closing();
     drop(left);
-    server.idle.hurry();
+    server.idle_timeout.shorten();
     if !server.stopping.finish().await {
-        tracing::warn!("some requests were still running at the end and were cut off");
+        tracing::warn!("some requests were still running when the server stopped; they were cut off");
     }
 }
 
 async fn accept_until(
-    end: impl Future<Output = ()>,
+    mut end: Pin<&mut (dyn Future<Output = ()> + Send)>,
     socket: &TcpListener,
-    places: &Arc<Semaphore>,
-    watcher: &impl Watcher,
-    server: &Server,
+    permits: &Arc<Semaphore>,
+    watcher: &dyn Watcher,
+    server: &HttpServer,
 ) {
-    let mut end = std::pin::pin!(end);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(socket, places, watcher) => accepted,
+            accepted = accept(socket, permits, watcher) => accepted,
             () = &mut end => return,
         };
-        if let Some((stream, peer, place)) = accepted {
-            server.start(stream, peer, place, watcher);
+        if let Some((stream, peer, permit)) = accepted {
+            server.start(stream, peer, permit, watcher);
         }
     }
 }
 
-/// A socket that nobody else has open is closed now, with all connections that wait in it.
-fn accept_those_left(
+/// Accepts the connections that wait in a socket. Closing the socket would close them too, because no other process has
+/// it open.
+fn accept_waiting(
     socket: &std::net::TcpListener,
-    places: &Arc<Semaphore>,
-    watcher: &impl Watcher,
-    server: &Server,
+    permits: &Arc<Semaphore>,
+    watcher: &dyn Watcher,
+    server: &HttpServer,
 ) {
-    // The runtime may not have heard of them yet, so the system itself is asked.
-    while let Ok(place) = places.clone().try_acquire_owned()
+    // The runtime may not know these connections yet, so this asks the operating system directly.
+    while let Ok(permit) = permits.clone().try_acquire_owned()
         && let Ok((stream, peer)) = socket.accept()
         && stream.set_nonblocking(true).is_ok()
         && let Ok(stream) = TcpStream::from_std(stream)
     {
         let _ = stream.set_nodelay(true);
-        server.start(stream, peer, place, watcher);
+        server.start(stream, peer, permit, watcher);
     }
 }
 
-/// What connections are served with.
-struct Server {
+/// State shared by all connections of one socket.
+struct HttpServer {
     builder: auto::Builder<TokioExecutor>,
     routes: Routes,
     tls: Option<Arc<Tls>>,
-    shares: Arc<Shares>,
-    idle: Idle,
+    shares: Arc<ConnectionShares>,
+    idle_timeout: IdleTimeout,
     stopping: Stopping,
 }
 
-impl Server {
+impl HttpServer {
     fn start(
         &self,
         stream: TcpStream,
         peer: SocketAddr,
-        place: OwnedSemaphorePermit,
-        watcher: &impl Watcher,
+        permit: OwnedSemaphorePermit,
+        watcher: &dyn Watcher,
     ) {
         let app = &self.routes.app;
-        let free = place.semaphore().available_permits();
+        let free = permit.semaphore().available_permits();
         let share = match self.shares.take(peer.ip(), free, app.clock.now_s()) {
             Ok(share) => Arc::new(share),
             Err(refused) => return refuse(app, watcher, Peer(peer), refused),
         };
-        let activity = self.idle.activity();
+        let activity = self.idle_timeout.activity();
         let connection = Connection {
             builder: self.builder.clone(),
             routes: self.routes.clone(),
@@ -195,26 +210,26 @@ impl Server {
                     }
                 }
             }
-            drop(place);
+            drop(permit);
         });
-        self.idle.watch(activity, task.abort_handle());
+        self.idle_timeout.watch(activity, task.abort_handle());
     }
 }
 
-/// What serving one connection needs.
+/// Serves one connection.
 struct Connection {
     builder: auto::Builder<TokioExecutor>,
     routes: Routes,
     activity: Arc<Activity>,
     peer: Peer,
-    share: Arc<Share>,
+    share: Arc<ConnectionShare>,
     follower: Follower,
 }
 
 impl Connection {
     async fn serve<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: T) {
         let Connection { builder, routes, activity, peer, share, follower } = self;
-        let io = TokioIo::new(Timed::new(stream, activity.clone()));
+        let io = TokioIo::new(TimedStream::new(stream, activity.clone()));
         let (watched, last_answer) = (activity.clone(), follower.last_answer());
         let service = service_fn(move |request| {
             let arrived = activity.arrived(&request);
@@ -227,70 +242,71 @@ impl Connection {
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
-    watcher: &impl Watcher,
+    permits: &Arc<Semaphore>,
+    watcher: &dyn Watcher,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = place(places, watcher).await?;
+    let permit = connection_permit(permits, watcher).await?;
     match listener.accept().await {
         Ok((stream, peer)) => {
-            // Answers are one small write; waiting to fill a packet only delays them.
+            // An answer is one small write. Waiting to fill a packet would only delay it.
             let _ = stream.set_nodelay(true);
-            Some((stream, peer, place))
+            Some((stream, peer, permit))
         }
         Err(error) => {
-            watcher.deaf();
-            tracing::warn!(%error, "a connection could not be accepted; raise the limit of open files if this goes on");
+            watcher.accept_blocked();
+            tracing::warn!(%error, "a connection could not be accepted; if this continues, raise the limit of open files");
             tokio::time::sleep(Duration::from_millis(500)).await;
             None
         }
     }
 }
 
-/// A place for a connection. While there is none nobody new is heard, in every second of it.
-async fn place(places: &Arc<Semaphore>, watcher: &impl Watcher) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = places.clone().try_acquire_owned() {
-        return Some(place);
+/// Waits for a connection permit. Each second without a free permit is reported as blocked.
+async fn connection_permit(permits: &Arc<Semaphore>, watcher: &dyn Watcher) -> Option<OwnedSemaphorePermit> {
+    if let Ok(permit) = permits.clone().try_acquire_owned() {
+        return Some(permit);
     }
-    let mut freed = std::pin::pin!(places.clone().acquire_owned());
+    let mut freed = std::pin::pin!(permits.clone().acquire_owned());
     loop {
-        watcher.deaf();
-        if let Ok(place) = tokio::time::timeout(DEAF_EVERY, &mut freed).await {
-            watcher.deaf();
-            return place.ok();
+        watcher.accept_blocked();
+        if let Ok(permit) = tokio::time::timeout(ACCEPT_BLOCKED_EVERY, &mut freed).await {
+            watcher.accept_blocked();
+            return permit.ok();
         }
     }
 }
 
-/// A connection of an address that holds as many as are free for all others. It might have brought a callback only if
-/// some come from there.
-fn refuse(app: &App, watcher: &impl Watcher, peer: Peer, refused: Refused) {
+/// Closes a connection whose address already holds its share. It could have brought a callback only if authentic
+/// callbacks come from that address.
+fn refuse(app: &App, watcher: &dyn Watcher, peer: Peer, refused: ShareExceeded) {
     if refused.may_be_wechat {
-        watcher.deaf();
+        watcher.accept_blocked();
     }
-    if app.refusals.may_log("", "connections_of_an_address", app.clock.now_s()) {
+    if app.log_throttle.may_log("", "connections_of_an_address", app.clock.now_s()) {
         let address = peer.address();
-        tracing::warn!(%address, "connections are closed: this address holds as many as are left for all others; if it is a proxy, name it in proxies");
+        tracing::warn!(%address, "connections are closed: this address holds as many connections as are free for all others; if it is a proxy, add it to proxies");
     }
 }
 
-/// Only an authentic callback is answered with 200, by us or by the bot behind.
-fn note_callback(app: &App, share: &Share, response: &Response<Body>) {
+/// Remembers that the address sends authentic callbacks. Only those are answered with 200, by msgcube or by the bot.
+fn record_callback(app: &App, share: &ConnectionShare, response: &Response<Body>) {
     if response.status() == StatusCode::OK
         && response.extensions().get::<CloseWithoutAnswer>().is_none()
-        && let Some((from_s, to_s)) = share.prove(app.clock.now_s())
+        && let Some((from_s, to_s)) = share.record_authentic_callback(app.clock.now_s())
     {
         app.ingest.lose_all_between(from_s, to_s, &Reason::NoConnectionTaken);
     }
 }
 
-/// Who answers what.
+/// The routes of one address.
 #[derive(Clone, Debug)]
 pub struct Routes {
+    /// All routes, including the fallback.
     pub router: Router,
-    /// Keeps the calls that are refused.
+    /// State of the handlers.
     pub app: Arc<App>,
-    /// The public address, where callbacks come in. They and the seven are taken past the router, which costs a tenth of
-    /// their time.
+    /// Whether this is the public address. It takes callbacks. They and the seven interfaces bypass the router, which would
+    /// cost a tenth of their time.
     pub is_public: bool,
 }
 
@@ -300,26 +316,26 @@ async fn respond(
     peer: Peer,
     arrived: Instant,
     activity: Arc<Activity>,
-    share: Arc<Share>,
+    share: Arc<ConnectionShare>,
     last_answer: LastAnswer,
 ) -> Result<Response<impl SentBody + use<>>, Closed> {
     let (running, watched) = (activity.clone().begin(), activity.clone());
     let version = request.version();
-    let mut request = request.map(|incoming| drain::body(incoming, version, activity));
+    let mut request = request.map(|incoming| body_reader::body(incoming, version, activity));
     if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
         *request.uri_mut() = uri;
     }
     let mut response = if routes.is_public && callback::is_callback(&request) {
         let _callback = watched.callback();
         let response = callback::receive(&routes.app, request, arrived).await;
-        note_callback(&routes.app, &share, &response);
+        record_callback(&routes.app, &share, &response);
         response
     } else {
         request.extensions_mut().insert(peer);
-        let asked = Asked::new(&request, peer, arrived);
+        let received = ReceivedRequest::new(&request, peer, arrived);
         let public = routes.is_public.then_some(&routes.app);
-        let response = routed(routes.router, public, request).await;
-        asked.keep(&routes.app, &response);
+        let response = route(routes.router, public, request).await;
+        received.record_error(&routes.app, &response);
         response
     };
     last_answer.mark(version, &mut response);
@@ -329,7 +345,7 @@ async fn respond(
     }
 }
 
-async fn routed(router: Router, public: Option<&Arc<App>>, request: Request) -> Response<Body> {
+async fn route(router: Router, public: Option<&Arc<App>>, request: Request) -> Response<Body> {
     if let Some(app) = public
         && let Some(interface) = analysis::interface_at(request.uri().path())
     {
@@ -352,35 +368,37 @@ mod tests {
     use system::{clock::Clock, data_key::DataKey};
 
     #[derive(Default)]
-    struct Counting(AtomicUsize);
+    struct CountingWatcher(AtomicUsize);
 
-    impl Watcher for Counting {
-        fn deaf(&self) {
+    impl Watcher for CountingWatcher {
+        fn accept_blocked(&self) {
             self.0.fetch_add(1, Ordering::Relaxed);
         }
 
         fn closing(&self) {}
 
-        async fn opening(&self, _: ListeningSocket) {}
+        fn opening(&self, _: ListeningSocket) -> Opening<'_> {
+            Box::pin(async {})
+        }
     }
 
     #[tokio::test]
-    async fn while_all_places_are_taken_time_is_lost_again_and_again_and_once_more_at_the_end() {
-        let (places, watcher) = (Arc::new(Semaphore::new(1)), Counting::default());
-        let taken = place(&places, &watcher).await.unwrap();
-        let noted = || watcher.0.load(Ordering::Relaxed);
-        assert_eq!(noted(), 0);
+    async fn while_no_permit_is_free_the_watcher_is_told_again_and_again_and_once_more_at_the_end() {
+        let (permits, watcher) = (Arc::new(Semaphore::new(1)), CountingWatcher::default());
+        let taken = connection_permit(&permits, &watcher).await.unwrap();
+        let reported = || watcher.0.load(Ordering::Relaxed);
+        assert_eq!(reported(), 0);
         let give_back = async {
-            while noted() < 3 {
-                tokio::time::sleep(DEAF_EVERY / 4).await;
+            while reported() < 3 {
+                tokio::time::sleep(ACCEPT_BLOCKED_EVERY / 4).await;
             }
-            let before = noted();
+            let before = reported();
             drop(taken);
             before
         };
-        let waiting = tokio::time::timeout(DEAF_EVERY * 100, give_back);
-        let (found, before) = tokio::join!(place(&places, &watcher), waiting);
-        assert!(found.is_some() && before.unwrap() < noted());
+        let waiting = tokio::time::timeout(ACCEPT_BLOCKED_EVERY * 100, give_back);
+        let (found, before) = tokio::join!(connection_permit(&permits, &watcher), waiting);
+        assert!(found.is_some() && before.unwrap() < reported());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -394,23 +412,23 @@ mod tests {
         let account = app.accounts.all().first().unwrap().number;
         let (app, now_s) = (Arc::new(app), Clock::real().now_s());
         let peer = Peer("192.0.2.7:1".parse().unwrap());
-        let shares = Shares::new(app.config.get().proxies.clone());
+        let shares = ConnectionShares::new(app.config.get().proxies.clone());
         let share = shares.take(peer.address(), 0, now_s).unwrap();
         let covers = Change::Claim { account, from_s: now_s - 100, to_s: now_s };
         app.ingest.submit(covers).await.unwrap();
-        let watcher = Counting::default();
+        let watcher = CountingWatcher::default();
         let refused = |at_s| shares.take(peer.address(), 0, at_s).unwrap_err();
         refuse(&app, &watcher, peer, refused(now_s - 50));
-        note_callback(&app, &share, &answer::text(StatusCode::UNAUTHORIZED, "wrong signature"));
-        note_callback(&app, &share, &answer::no_answer());
-        assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "nothing says yet that it is WeChat's");
+        record_callback(&app, &share, &answer::plain_text(StatusCode::UNAUTHORIZED, "wrong signature"));
+        record_callback(&app, &share, &answer::no_answer());
+        assert_eq!(watcher.0.load(Ordering::Relaxed), 0, "no authentic callback came from the address yet");
         let lost = async || {
             app.ingest.submit(Change::Fact { key: "a".to_owned(), value: None }).await.unwrap();
             !app.store.coverage(account, |coverage| coverage.touches(now_s - 50, now_s - 49, now_s))
         };
         assert!(!lost().await);
-        note_callback(&app, &share, &answer::success());
-        assert!(lost().await, "the callback shows that it was");
+        record_callback(&app, &share, &answer::success());
+        assert!(lost().await, "the callback shows that the address is WeChat's");
         refuse(&app, &watcher, peer, refused(now_s));
         assert_eq!(watcher.0.load(Ordering::Relaxed), 1);
         tokio::task::spawn_blocking(|| writer.stop()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Everything the handlers share: configuration, accounts, store, tokens, ways to other servers.
+//! State shared by all handlers: configuration, accounts, store, tokens, clients for other servers.
 
 use std::{
     net::SocketAddr,
@@ -14,14 +14,14 @@ use storage::{
     writer::{Ingest, Writer},
 };
 use system::{
-    byte_budget::Budget,
+    byte_budget::ByteBudget,
     clock::Clock,
     current::Current,
     data_key::DataKey,
     random::{self, RandomError},
 };
 use tokio::sync::Semaphore;
-use wechat::{callback::KeyError, request_id::Rids};
+use wechat::{callback::KeyError, request_id::RidGenerator};
 
 use crate::{
     accounts::{
@@ -31,13 +31,13 @@ use crate::{
         service::AccountService,
     },
     auth::{
-        access_token::Tokens, api_keys::ApiKeys, quota::Quotas, upstream_token_index::UpstreamTokenIndex,
+        access_token::Tokens, api_keys::ApiKeys, quota::CallQuotas, upstream_token_index::UpstreamTokenIndex,
     },
     config::Config,
     forward::{outbox::Outbox, upstream_token::UpstreamTokens},
     http::{
         concurrency_limit::ConcurrencyLimit,
-        consent_tries::Tries,
+        consent_tries::ConsentTries,
         error_log::{self, ErrorLog},
     },
     intake::{Intake, Limits, log_throttle::LogThrottle},
@@ -46,116 +46,122 @@ use crate::{
     reload::{self, Reload},
 };
 
-/// A connection to a bot that takes longer is tried anew.
+/// A connection to a bot that takes longer is retried.
 const RELAY_CONNECT_TIME_MAX: Duration = Duration::from_secs(1);
-/// Copies of requests and answers that the gateway holds in memory at the same time. Beyond it a body is not kept, so the
-/// call is not sent twice.
-const GATEWAY_COPIES_BYTES_MAX: usize = 256 << 20;
-/// Bulk requests read at the same time; each holds two chunks of messages at most.
-const BULK_PLACES: usize = 16;
-/// Questions that read days from disk at the same time.
-const STATISTICS_PLACES: usize = 4;
+/// Bytes of request bodies that the gateway keeps so that it can resend them. Beyond this a body is not kept and its call
+/// is sent only once.
+const GATEWAY_COPY_BYTES_MAX: usize = 256 << 20;
+/// Concurrent bulk requests. Each holds at most two chunks of messages.
+const BULK_PERMITS: usize = 16;
+/// Concurrent statistics queries that read days from disk.
+const STATISTICS_PERMITS: usize = 4;
 
-/// What the handlers share.
+/// State shared by all handlers.
 #[derive(Debug)]
 pub struct App {
-    /// The settings.
+    /// The current configuration; a reload replaces it.
     pub config: Arc<Current<Config>>,
-    /// Reads the configuration again; none without a file.
+    /// Reads the configuration file again. Unset if there is no file.
     pub source: OnceLock<reload::Source>,
-    /// The public socket, once it is in use.
+    /// Address of the public socket, once it is bound.
     pub address: OnceLock<SocketAddr>,
-    /// The clock.
+    /// The clock that all handlers use; tests set it.
     pub clock: Clock,
-    /// The store.
+    /// Messages, counters and small facts on disk.
     pub store: Arc<Store>,
-    /// The way to the disk.
+    /// The queue of the one writer.
     pub ingest: Ingest,
-    /// The tokens.
+    /// Access tokens that msgcube gave out.
     pub tokens: Tokens,
-    /// What secrets are sealed with.
+    /// The data key, which seals secrets.
     pub key: DataKey,
-    /// The accounts.
+    /// Accounts of the configuration and accounts added at run time.
     pub accounts: Arc<Accounts>,
-    /// Third-party platforms.
-    pub components: Arc<Platforms>,
-    /// The accounts that they bring.
-    pub received: Arc<Received>,
-    /// WeChat's own tokens that went by, of platforms.
-    pub remembered: UpstreamTokenIndex,
-    /// Tries of secrets on the consent page.
-    pub consent_tries: Tries,
-    /// Keys for the own interface.
+    /// Third-party platforms of both roles.
+    pub platforms: Arc<Platforms>,
+    /// Accounts that came through a platform with role "receive".
+    pub platform_receiver: Arc<Received>,
+    /// Which platform and account each token of WeChat's belongs to, learned from answers passed on.
+    pub upstream_token_index: UpstreamTokenIndex,
+    /// Counts wrong secrets on the consent page.
+    pub consent_tries: ConsentTries,
+    /// API keys of the admin API.
     pub api_keys: ApiKeys,
-    /// The header, and its value of this process, by which what is passed on is known should it come back.
+    /// Header name and value that mark requests sent by this process, to detect loops.
     pub via: (HeaderName, HeaderValue),
-    /// Places for calls that wait for WeChat, or whose answer is on its way.
-    pub gateway_places: Arc<ConcurrencyLimit>,
-    /// Bytes of requests that may be sent to WeChat once more.
-    pub gateway_copies: Budget,
-    /// Bytes of bodies that are being read.
+    /// Limits the concurrent calls to WeChat, until their answers are sent.
+    pub gateway_limit: Arc<ConcurrencyLimit>,
+    /// Memory for copies of request bodies that may be resent to WeChat.
+    pub gateway_copy_budget: ByteBudget,
+    /// Memory for bodies being read.
     pub bodies: Budgets,
-    /// Copies for those who only listen.
-    pub copies: Outbox,
-    /// WeChat itself, if calls are passed on.
+    /// Event copies waiting for listeners and platforms.
+    pub outbox: Outbox,
+    /// Real tokens of WeChat, if calls are passed on.
     pub upstream: Current<Option<Arc<UpstreamTokens>>>,
-    /// HTTPS on the public socket, once it is in use.
+    /// TLS of the public socket, once it is bound and if it is configured.
     pub tls: OnceLock<Arc<Tls>>,
-    /// The way to the bots behind callback addresses.
-    pub relay: HttpClient<axum::body::Body>,
-    /// Takes callbacks.
+    /// HTTP client for bots and for the servers of platforms.
+    pub relay: HttpClient,
+    /// Processes callbacks without HTTP.
     pub intake: Arc<Intake>,
-    /// The metrics.
+    /// Counters and histograms of `/metrics`.
     pub metrics: Arc<Metrics>,
-    /// Places for bulk requests; further ones wait.
-    pub bulk_places: Semaphore,
-    /// Places for statistics that are counted anew; further ones wait.
-    pub statistics_places: Arc<Semaphore>,
-    /// The place for a backup: one at a time.
-    pub backup_places: Arc<Semaphore>,
-    /// What of refused callbacks was logged lately.
-    pub refusals: Arc<LogThrottle>,
-    /// Makes rids.
-    pub rids: Rids,
+    /// Permits for concurrent bulk requests. Further requests wait.
+    pub bulk_permits: Semaphore,
+    /// Permits for concurrent statistics queries that read from disk. Further queries wait.
+    pub statistics_permits: Arc<Semaphore>,
+    /// Permit for a backup: one at a time.
+    pub backup_permit: Arc<Semaphore>,
+    /// Limits repeated log lines.
+    pub log_throttle: Arc<LogThrottle>,
+    /// Makes request ids.
+    pub rids: RidGenerator,
     /// Calls that were answered with an error, for `rid/get`.
-    pub refused_calls: ErrorLog,
+    pub error_log: ErrorLog,
 }
 
 /// Why the program cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store.
+    /// The store cannot be opened or read.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// The disk.
+    /// A write at the start failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
     NotDurable(#[from] NotDurable),
-    /// The data key.
+    /// The data key is missing or does not fit the data folder.
     #[error("{0}")]
     DataKey(#[from] KeyBindingError),
-    /// An account's keys.
+    /// The keys of an account are invalid.
     #[error("{0}")]
     Keys(#[from] KeyError),
-    /// The system.
+    /// The operating system gave no random numbers.
     #[error("{0}")]
     Random(#[from] RandomError),
-    /// An account that was added at run time.
+    /// An account that was added at run time cannot be read.
     #[error("{0}")]
     StoredAccount(#[from] StoredAccountError),
 }
 
 impl App {
-    /// Opens the store in data_dir and starts the writer.
+    /// Opens the store in `data_dir` and starts the writer.
+    ///
+    /// # Errors
+    /// See [`StartError`].
     pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
         let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
-        // First of all, since it locks the folder.
+        // The store comes first because it locks the folder.
         let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
-        let key = key_binding::bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
+        let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         error_log::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
     }
 
-    /// The same with a store that is open already.
+    /// Like [`App::start`], with an open store.
+    ///
+    /// # Errors
+    /// See [`StartError`].
     pub fn start_with(
         config: Config,
         clock: Clock,
@@ -164,38 +170,39 @@ impl App {
     ) -> Result<(App, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
-        let components = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
-        let loaded = platform_receiver::load(&store, &key, &components, &accounts)?;
+        let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
+        let loaded = platform_receiver::load(&store, &key, &platforms, &accounts)?;
         let metrics = Arc::new(Metrics::default());
         let all = accounts.all().into_iter();
-        let taken = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
-        let served = taken.map(|account| account.number).collect();
+        let active = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
+        let served = active.map(|account| account.number).collect();
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
             Arc::new(UpstreamTokens::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
         });
-        let copies = Outbox::new(
+        let outbox = Outbox::new(
             &config.data_dir,
             key.clone(),
             clock.clone(),
             metrics.clone(),
             accounts.clone(),
-            components.clone(),
+            platforms.clone(),
         );
-        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let platform_receiver =
+            Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
         let tokens = Tokens::load(key.clone(), &store);
-        let (config, received, refusals) =
-            (Arc::new(Current::new(config)), Arc::new(received), Arc::new(LogThrottle::default()));
+        let (config, platform_receiver, log_throttle) =
+            (Arc::new(Current::new(config)), Arc::new(platform_receiver), Arc::new(LogThrottle::default()));
         let intake = Arc::new(Intake {
             config: config.clone(),
             clock: clock.clone(),
             ingest: ingest.clone(),
             accounts: accounts.clone(),
-            components: components.clone(),
-            received: received.clone(),
+            platforms: platforms.clone(),
+            received: platform_receiver.clone(),
             metrics: metrics.clone(),
-            refusals: refusals.clone(),
+            log_throttle: log_throttle.clone(),
             limits: Limits::default(),
         });
         let app = App {
@@ -203,38 +210,38 @@ impl App {
             source: OnceLock::new(),
             address: OnceLock::new(),
             clock,
-            remembered: UpstreamTokenIndex::load(&store),
+            upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
             store,
             ingest,
             tokens,
             key,
             accounts,
-            components,
-            received,
-            consent_tries: Tries::default(),
+            platforms,
+            platform_receiver,
+            consent_tries: ConsentTries::default(),
             via: via()?,
-            gateway_places: ConcurrencyLimit::beside(connections_max()),
-            gateway_copies: Budget::new(GATEWAY_COPIES_BYTES_MAX),
+            gateway_limit: ConcurrencyLimit::for_connections(connections_max()),
+            gateway_copy_budget: ByteBudget::new(GATEWAY_COPY_BYTES_MAX),
             bodies: Budgets::default(),
-            copies,
+            outbox,
             upstream: Current::new(upstream),
             tls: OnceLock::new(),
             relay: HttpClient::new(RELAY_CONNECT_TIME_MAX),
             intake,
             metrics,
-            bulk_places: Semaphore::new(BULK_PLACES),
-            statistics_places: Arc::new(Semaphore::new(STATISTICS_PLACES)),
-            backup_places: Arc::new(Semaphore::new(1)),
-            refusals,
-            rids: Rids::default(),
-            refused_calls: ErrorLog::default(),
+            bulk_permits: Semaphore::new(BULK_PERMITS),
+            statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
+            backup_permit: Arc::new(Semaphore::new(1)),
+            log_throttle,
+            rids: RidGenerator::default(),
+            error_log: ErrorLog::default(),
         };
         Ok((app, writer))
     }
 
-    /// What changing accounts needs.
-    pub fn office(&self) -> AccountService<'_> {
+    /// The service that changes accounts.
+    pub fn account_service(&self) -> AccountService<'_> {
         AccountService {
             accounts: &self.accounts,
             config: &self.config,
@@ -243,18 +250,18 @@ impl App {
             store: &self.store,
             ingest: &self.ingest,
             tokens: &self.tokens,
-            components: &self.components,
+            platforms: &self.platforms,
             key: &self.key,
-            received: &self.received,
+            received: &self.platform_receiver,
         }
     }
 
-    /// WeChat itself, if calls are passed on.
+    /// The real tokens of WeChat, if calls are passed on.
     pub fn upstream(&self) -> Option<Arc<UpstreamTokens>> {
         (*self.upstream.get()).clone()
     }
 
-    /// What reading the configuration again needs.
+    /// The parts that a reload changes.
     pub fn reload(&self) -> Reload<'_> {
         Reload {
             source: self.source.get(),
@@ -267,15 +274,15 @@ impl App {
             key: &self.key,
             metrics: &self.metrics,
             accounts: &self.accounts,
-            components: &self.components,
-            received: &self.received,
+            platforms: &self.platforms,
+            received: &self.platform_receiver,
             upstream: &self.upstream,
             tls: self.tls.get().map(AsRef::as_ref),
         }
     }
 
-    /// What changing authorizations needs.
-    pub fn desk(&self) -> AuthorizationContext<'_> {
+    /// The parts that a change of an authorization needs.
+    pub fn authorization_context(&self) -> AuthorizationContext<'_> {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
@@ -284,7 +291,7 @@ impl App {
         }
     }
 
-    /// Sizes for the metrics.
+    /// Current sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
         let (mut gaps, mut bridged_stops) = (0, 0);
@@ -296,7 +303,7 @@ impl App {
         Levels {
             queue_depth: self.ingest.depth(),
             waiting: self.intake.limits.waiting(),
-            copies_bytes: self.copies.waiting_bytes(),
+            copies_bytes: self.outbox.waiting_bytes(),
             relays_waiting: self.intake.limits.relays(),
             sizes: self.store.sizes(),
             gaps,
@@ -305,9 +312,9 @@ impl App {
     }
 }
 
-/// The accounts of the configuration, and those that were added at run time.
+/// Loads the accounts of the configuration and those added at run time.
 fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accounts, StartError> {
-    let accounts = Accounts::new(Quotas::load(store));
+    let accounts = Accounts::new(CallQuotas::load(store));
     for account in &config.accounts {
         accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
     }

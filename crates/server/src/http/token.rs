@@ -1,4 +1,4 @@
-//! The two token endpoints. The order of their checks is the contract's.
+//! The two token endpoints, `/cgi-bin/token` and `/cgi-bin/stable_token`. The order of their checks is the contract's.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -14,22 +14,22 @@ use storage::store::NotDurable;
 
 use super::{
     answer,
-    applicant::{Applicant, refuse},
+    client_credentials::{ClientCredentials, error_answer},
+    error_recorder::CallContext,
     gateway,
-    record::Told,
 };
 use crate::{
     auth::access_token::{Endpoint, Holder, Issued},
-    forward::upstream_token::{Failure, Kept, UpstreamTokens},
+    forward::upstream_token::{TokenFailure, UpstreamToken, UpstreamTokens},
     http::state::App,
     net::body::{self, BodyError},
 };
 
-/// Nobody is known yet when the body is read, so little of it is kept. Larger ones are no data: 47001.
+/// 64 KiB. Small, because the caller is not known yet when the body is read. A larger body is answered with 47001.
 const BODY_BYTES_MAX: usize = 64 << 10;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// `/cgi-bin/token`
+/// `GET /cgi-bin/token`: a new token.
 pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let query = request.uri().query().unwrap_or("").to_owned();
     let mut values = HashMap::new();
@@ -37,51 +37,51 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
         values.entry(name.into_owned()).or_insert(value.into_owned());
     }
     let given = |name: &str| values.get(name).map(String::as_str).unwrap_or_default();
-    let applicant = Applicant {
+    let credentials = ClientCredentials {
         appid: given("appid"),
         grant_type: given("grant_type"),
         secret: given("secret"),
         client: request.extensions().get().copied(),
     };
-    match applicant.check(&app) {
-        Ok(account) if let Some(upstream) = exposing(&app) => {
-            finish_real(&app, "token", upstream.token(&account).await)
+    match credentials.check(&app) {
+        Ok(account) if let Some(upstream) = exposed_upstream(&app) => {
+            answer_real_token(&app, "token", upstream.token(&account).await)
         }
         Ok(account) => {
             let shared = app.clone();
             let holder = Holder::account(&account.config.appid, Endpoint::Token);
             let issued =
                 async move { shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await };
-            let told = Told::proven(account, Bytes::new());
-            finish(&app, "token", to_its_end(issued).await, told)
+            let told = CallContext::proven(account, Bytes::new());
+            answer_issued(&app, "token", run_to_end(issued).await, told)
         }
-        Err(code) => applicant.refuse(&app, "token", code, Bytes::new()),
+        Err(code) => credentials.error_answer(&app, "token", code, Bytes::new()),
     }
 }
 
-/// `/cgi-bin/stable_token`
+/// `POST /cgi-bin/stable_token`: the valid token, or a new one.
 pub async fn stable_token(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let client = request.extensions().get().copied();
     let (body, object) = match read_object(&app, request).await {
-        Ok(read) => read,
-        Err(code) => return refuse(&app, "stable_token", code),
+        Ok(body_and_object) => body_and_object,
+        Err(code) => return error_answer(&app, "stable_token", code),
     };
     let given = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let force = object.get("force_refresh").and_then(Value::as_bool).unwrap_or(false);
     let (appid, grant_type, secret) = (given("appid"), given("grant_type"), given("secret"));
-    let applicant = Applicant { appid, grant_type, secret, client };
-    match applicant.check(&app) {
-        Ok(account) if let Some(upstream) = exposing(&app) => {
+    let credentials = ClientCredentials { appid, grant_type, secret, client };
+    match credentials.check(&app) {
+        Ok(account) if let Some(upstream) = exposed_upstream(&app) => {
             let token = if force { upstream.forced(&account).await } else { upstream.token(&account).await };
-            finish_real(&app, "stable_token", token)
+            answer_real_token(&app, "stable_token", token)
         }
         Ok(account) => {
             let (shared, appid) = (app.clone(), account.config.appid.clone());
             let issued =
                 async move { shared.tokens.issue_stable(&appid, force, &shared.ingest, &shared.clock).await };
-            finish(&app, "stable_token", to_its_end(issued).await, Told::proven(account, body))
+            answer_issued(&app, "stable_token", run_to_end(issued).await, CallContext::proven(account, body))
         }
-        Err(code) => applicant.refuse(&app, "stable_token", code, body),
+        Err(code) => credentials.error_answer(&app, "stable_token", code, body),
     }
 }
 
@@ -96,43 +96,52 @@ async fn read_object(app: &App, request: Request) -> Result<(Bytes, Map<String, 
     Ok((bytes, object))
 }
 
-/// WeChat, if callers are given the real token.
-fn exposing(app: &App) -> Option<Arc<UpstreamTokens>> {
+/// The source of real tokens, if the configuration gives them to callers.
+fn exposed_upstream(app: &App) -> Option<Arc<UpstreamTokens>> {
     app.upstream().filter(|upstream| upstream.config.expose_real_token)
 }
 
-/// The kept real token with the seconds it has left: whoever asks, nobody's is taken.
-fn finish_real(app: &App, name: &'static str, kept: Result<Kept, Failure>) -> Response<Body> {
-    match kept {
-        Ok(kept) => {
-            let expires_in = (kept.expires_s - app.clock.now_s()).max(0);
-            give(app, name, &Issued { access_token: kept.token.reveal().to_owned(), expires_in })
+/// Answers the stored real token with its remaining seconds. It stays valid for all other callers.
+fn answer_real_token(
+    app: &App,
+    name: &'static str,
+    stored: Result<UpstreamToken, TokenFailure>,
+) -> Response<Body> {
+    match stored {
+        Ok(stored) => {
+            let expires_in = (stored.expires_s - app.clock.now_s()).max(0);
+            answer_token(app, name, &Issued { access_token: stored.token.reveal().to_owned(), expires_in })
         }
         Err(failure) => {
             app.metrics.call(name, ErrorCode::SYSTEM_ERROR.code);
-            gateway::failed(app, failure)
+            gateway::unavailable(app, failure)
         }
     }
 }
 
-/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
-async fn to_its_end(
+/// Completes even if the caller hangs up: disk and memory must stay the same.
+async fn run_to_end(
     issued: impl Future<Output = Result<Issued, NotDurable>> + Send + 'static,
 ) -> Result<Issued, NotDurable> {
     tokio::spawn(issued).await.unwrap_or_else(|error| Err(NotDurable(error.to_string())))
 }
 
-fn finish(app: &App, name: &'static str, issued: Result<Issued, NotDurable>, told: Told) -> Response<Body> {
+fn answer_issued(
+    app: &App,
+    name: &'static str,
+    issued: Result<Issued, NotDurable>,
+    told: CallContext,
+) -> Response<Body> {
     match issued {
-        Ok(issued) => give(app, name, &issued),
+        Ok(issued) => answer_token(app, name, &issued),
         Err(error) => {
-            tracing::error!(%error, "no token was given out");
-            told.beside(refuse(app, name, ErrorCode::SYSTEM_ERROR))
+            tracing::error!(%error, "a token could not be issued");
+            told.attach_to(error_answer(app, name, ErrorCode::SYSTEM_ERROR))
         }
     }
 }
 
-fn give(app: &App, name: &'static str, issued: &Issued) -> Response<Body> {
+fn answer_token(app: &App, name: &'static str, issued: &Issued) -> Response<Body> {
     app.metrics.call(name, 0);
-    answer::json(serde_json::to_vec(issued).unwrap_or_default())
+    answer::wechat_json(serde_json::to_vec(issued).unwrap_or_default())
 }

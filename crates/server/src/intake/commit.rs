@@ -1,4 +1,4 @@
-//! The commit of a callback that goes on to a bot: the bot need not wait for the disk to the end.
+//! The commit of a callback that goes on to a bot. The bot need not wait until it is complete.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use super::{Intake, PendingMessage};
 /// Whether a callback that goes on to a bot is durable.
 #[derive(Debug)]
 pub enum Commit {
-    /// It is.
+    /// It is durable.
     Durable,
-    /// It is not, and is noted as lost if it should be.
+    /// It is not durable. If it is a loss, the gap is recorded.
     Failed,
-    /// The commit goes on; true if the callback is durable in the end.
+    /// The commit is still running. The task returns true if the callback becomes durable.
     Pending(JoinHandle<bool>),
 }
 
 impl Commit {
-    /// Whether it is durable by now.
+    /// Whether the callback is durable by now.
     pub async fn is_durable(self) -> bool {
         match self {
             Commit::Durable => true,
@@ -32,20 +32,20 @@ impl Commit {
 }
 
 impl Intake {
-    /// Puts a message into the queue and waits for the disk. After `until` the wait goes on in a task of its own.
+    /// Puts a message into the queue and waits for the disk. After `until` the wait continues in its own task.
     pub(super) async fn commit_until(self: &Arc<Self>, message: PendingMessage, until: Instant) -> Commit {
         let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
         let settled = |settled| if settled { Commit::Durable } else { Commit::Failed };
         let mut commit = match self.enqueue(message) {
             Ok(commit) => commit,
-            Err(error) => return settled(self.settle(&account, Err(error), quarantined_for).is_ok()),
+            Err(error) => return settled(self.count_commit(&account, Err(error), quarantined_for).is_ok()),
         };
         if let Ok(committed) = timeout_at(until, &mut commit).await {
-            return settled(self.settle(&account, committed, quarantined_for).is_ok());
+            return settled(self.count_commit(&account, committed, quarantined_for).is_ok());
         }
         let intake = self.clone();
         Commit::Pending(tokio::spawn(async move {
-            intake.settle(&account, commit.await, quarantined_for).is_ok()
+            intake.count_commit(&account, commit.await, quarantined_for).is_ok()
         }))
     }
 }

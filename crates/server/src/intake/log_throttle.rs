@@ -1,30 +1,39 @@
-//! How often a refused callback is worth a line in the log: anyone can send one, and the log shares the disk.
+//! Limits how often a refused callback is logged. Anyone can send one, and the log shares the disk with the data.
 
 use std::sync::Mutex;
 
 use hashbrown::HashMap;
 use system::sync::lock;
 
-/// Seconds between two lines about the same account, reason and fault; the metrics count them all.
+/// Seconds between two log lines about the same account, reason and detail. The metrics count every refusal.
 const PAUSE_S: i64 = 60;
 
-/// What tells refusals of one reason apart, such as `("missing", "MsgId")`. Written in the program, so they are few.
-pub type Fault = (&'static str, &'static str);
+/// Tells refusals with the same reason apart, such as `("missing", "MsgId")`. All are written in the program, so
+/// they are few.
+pub type RefusalDetail = (&'static str, &'static str);
 
-/// When each account, reason and fault was last logged. As many entries as accounts times faults at most.
+/// When each account, reason and detail was last logged. At most accounts times details entries.
 #[derive(Debug, Default)]
-pub struct LogThrottle(Mutex<HashMap<(String, &'static str, Fault), i64, foldhash::fast::RandomState>>);
+pub struct LogThrottle(
+    Mutex<HashMap<(String, &'static str, RefusalDetail), i64, foldhash::fast::RandomState>>,
+);
 
 impl LogThrottle {
-    /// True if nothing of the sort was logged in the last minute; notes that it is now.
+    /// True if this account and reason were not logged in the last minute. Records that they are logged now.
     pub fn may_log(&self, appid: &str, reason: &'static str, now_s: i64) -> bool {
-        self.may_log_fault(appid, reason, ("", ""), now_s)
+        self.may_log_detail(appid, reason, ("", ""), now_s)
     }
 
-    /// The same where one reason has several faults, which do not hide each other.
-    pub fn may_log_fault(&self, appid: &str, reason: &'static str, fault: Fault, now_s: i64) -> bool {
+    /// Like [`Self::may_log`], for a reason with several details. One detail does not hide another.
+    pub fn may_log_detail(
+        &self,
+        appid: &str,
+        reason: &'static str,
+        detail: RefusalDetail,
+        now_s: i64,
+    ) -> bool {
         let mut logged = lock(&self.0);
-        let last = logged.entry((appid.to_owned(), reason, fault)).or_insert(i64::MIN);
+        let last = logged.entry((appid.to_owned(), reason, detail)).or_insert(i64::MIN);
         let due = now_s.saturating_sub(*last) >= PAUSE_S;
         if due {
             *last = now_s;
@@ -39,12 +48,12 @@ mod tests {
 
     #[test]
     fn a_flood_is_one_line_a_minute() {
-        let refusals = LogThrottle::default();
+        let throttle = LogThrottle::default();
         let lines =
-            (0..120).filter(|second| refusals.may_log("wx1", "wrong_signature", 1_000 + second)).count();
+            (0..120).filter(|second| throttle.may_log("wx1", "wrong_signature", 1_000 + second)).count();
         assert_eq!(lines, 2);
-        assert!(refusals.may_log("wx2", "wrong_signature", 1_000), "accounts do not hide each other");
-        let may_log = |fault| refusals.may_log_fault("wx1", "malformed", fault, 1_000);
+        assert!(throttle.may_log("wx2", "wrong_signature", 1_000), "accounts do not hide each other");
+        let may_log = |detail| throttle.may_log_detail("wx1", "malformed", detail, 1_000);
         assert!(may_log(("missing", "MsgId")) && may_log(("invalid", "MsgId")) && may_log(("json", "x")));
         assert!(!may_log(("missing", "MsgId")));
     }

@@ -1,23 +1,23 @@
-//! The paths of callbacks. Whoever answers, shows or calls one takes it from here.
+//! The paths of callbacks. Every module that answers, shows or calls one takes it from here.
 
-/// What the paths of accounts' own callbacks begin with.
+/// Prefix of the paths for accounts' own callbacks.
 pub const OF_ACCOUNTS: &str = "/callback/";
-/// What all paths of third-party platforms begin with.
+/// Prefix of all paths of third-party platforms.
 pub const OF_PLATFORMS: &str = "/component/";
 const EVENTS: &str = "/events";
 
-/// Where an account's own callbacks arrive. Here and below appids are put in as they are: percent-encode them first if
-/// they may need it.
+/// Path of an account's own callbacks. All functions here insert appids as they are: percent-encode them first if
+/// needed.
 pub fn of_account(appid: &str) -> String {
     format!("{OF_ACCOUNTS}{appid}")
 }
 
-/// Where the callbacks of an account arrive that come through a platform.
+/// Path of an account's callbacks that come through a platform.
 pub fn through_platform(platform: &str, appid: &str) -> String {
     format!("{OF_PLATFORMS}{platform}{OF_ACCOUNTS}{appid}")
 }
 
-/// Where a platform's own events arrive.
+/// Path of a platform's own events.
 pub fn of_platform_events(platform: &str) -> String {
     format!("{OF_PLATFORMS}{platform}{EVENTS}")
 }
@@ -27,12 +27,12 @@ pub fn of_platform_events(platform: &str) -> String {
 pub struct CallbackPath<'a> {
     /// The platform that the callback comes through, if any.
     pub platform: Option<&'a str>,
-    /// The account.
+    /// The account's appid.
     pub appid: &'a str,
 }
 
 impl CallbackPath<'_> {
-    /// Reads a path. None if no account's callbacks arrive there.
+    /// Parses a path. None if it is not the path of an account's callbacks.
     pub fn parse(path: &str) -> Option<CallbackPath<'_>> {
         if let Some(appid) = account(path) {
             return Some(CallbackPath { platform: None, appid });
@@ -52,8 +52,8 @@ fn is_segment(part: &str) -> bool {
     !part.is_empty() && !part.contains('/')
 }
 
-/// The path without the slash at its end that consoles and proxies add. None if there is no such slash, or WeChat sends
-/// nothing there.
+/// The path without a trailing slash, which some consoles and proxies add. None if it has none, or if it is not the
+/// path of a callback.
 pub fn without_slash(path: &str) -> Option<&str> {
     let path = path.strip_suffix('/')?;
     let platform = path.strip_prefix(OF_PLATFORMS).and_then(|rest| rest.strip_suffix(EVENTS));

@@ -1,4 +1,5 @@
-//! A message that was opened and is to become durable: counted, or quarantined if its time cannot be right.
+//! A message that is opened but not yet durable. It will be counted, or quarantined if its CreateTime cannot be
+//! right.
 
 use std::sync::Arc;
 
@@ -7,26 +8,26 @@ use counting::{Content, Message};
 use sha2::{Digest as _, Sha256};
 use storage::store::{Aside, Change};
 
-use crate::accounts::registry::Account;
+use crate::accounts::registry::ServedAccount;
 
-/// 2011-01-01 in Beijing. Source: the contract.
+/// Earliest plausible CreateTime, Unix seconds: 2011-01-01 in Beijing. Source: the contract.
 const EARLIEST_S: i64 = 1_293_811_200;
-/// How far ahead a CreateTime may be.
+/// How far in the future a CreateTime may be, in seconds.
 const AHEAD_S_MAX: i64 = 24 * 3600;
 
 /// A message that is to become durable.
 #[derive(Debug)]
 pub(super) struct PendingMessage {
-    pub account: Arc<Account>,
-    /// What becomes durable.
+    pub account: Arc<ServedAccount>,
+    /// The change to store.
     pub change: Change,
-    /// Why it is quarantined, that is kept without being counted.
+    /// Why it is quarantined: stored but not counted.
     pub quarantined_for: Option<&'static str>,
     /// The platform that brought it.
     pub brought_by: Option<BroughtBy>,
 }
 
-/// The platform that brought a message.
+/// The platform that brought a message, and the message's `ToUserName`.
 #[derive(Debug)]
 pub(super) struct BroughtBy {
     pub platform: String,
@@ -35,7 +36,7 @@ pub(super) struct BroughtBy {
 
 impl PendingMessage {
     pub fn new(
-        account: Arc<Account>,
+        account: Arc<ServedAccount>,
         message: Message,
         brought_by: Option<BroughtBy>,
         now_s: i64,
@@ -49,7 +50,7 @@ impl PendingMessage {
     }
 }
 
-/// Why a CreateTime cannot be right, if so.
+/// The reason why a CreateTime cannot be right. None if it can be.
 pub fn implausible(create_time: i64, now_s: i64) -> Option<&'static str> {
     if create_time < EARLIEST_S {
         Some("create_time_before_2011")

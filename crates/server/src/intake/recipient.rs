@@ -1,4 +1,4 @@
-//! Whose a callback is, by its path: an account's own, or an account's that a third-party platform brings.
+//! Which account a callback belongs to, by its path: an account's own path, or one through a third-party platform.
 
 use std::sync::Arc;
 
@@ -8,30 +8,30 @@ use wechat::callback::AccountKeys;
 
 use super::{DEADLINE, Intake, RELAY_DEADLINE, path::CallbackPath};
 use crate::{
-    accounts::{platform_issuer::Platform, platform_receiver::is_sane, registry::Account},
+    accounts::{platform_issuer::Platform, platform_receiver::is_sane, registry::ServedAccount},
     config::{RelayConfig, Role},
 };
 
-/// Whose a callback is.
+/// The account that a callback belongs to.
 #[derive(Debug)]
 pub enum Recipient {
     /// It came to the account's own path.
-    Own(Arc<Account>),
+    Own(Arc<ServedAccount>),
     /// It came through a platform.
     ThroughPlatform {
-        /// The platform.
+        /// The platform in the path.
         platform: Arc<Platform>,
         /// The appid in the path.
         appid: String,
-        /// The account; none before its first message.
-        account: Option<Arc<Account>>,
+        /// The account. None before its first message.
+        account: Option<Arc<ServedAccount>>,
         /// The platform's relay, with this account's appid in its addresses.
         relay: Option<RelayConfig>,
     },
 }
 
 impl Intake {
-    /// Whose callbacks arrive at this path. None if nobody's do.
+    /// Finds the recipient of a path. None if no callbacks are accepted there.
     pub fn recipient(&self, path: &str) -> Option<Recipient> {
         let path = CallbackPath::parse(path)?;
         let decoded = |part| percent_decode_str(part).decode_utf8_lossy();
@@ -41,16 +41,16 @@ impl Intake {
             return account.filter(|account| account.keys.is_some()).map(Recipient::Own);
         };
         let platform = self.receiving_platform(&decoded(platform))?;
-        if !is_sane(&appid) || self.components.get(&appid).is_some() {
+        if !is_sane(&appid) || self.platforms.get(&appid).is_some() {
             return None;
         }
         let relay = platform.config.relay.as_ref().map(|relay| relay.for_account(&appid));
         Some(Recipient::ThroughPlatform { platform, appid: appid.into_owned(), account, relay })
     }
 
-    /// The platform with this appid, if what WeChat sends it arrives here.
+    /// The platform with this appid, if its role is "receive".
     pub fn receiving_platform(&self, appid: &str) -> Option<Arc<Platform>> {
-        self.components.get(appid).filter(|platform| platform.config.role == Role::Receive)
+        self.platforms.get(appid).filter(|platform| platform.config.role == Role::Receive)
     }
 }
 
@@ -63,15 +63,15 @@ impl Recipient {
         }
     }
 
-    /// The account; none before the first message that a platform brings.
-    pub fn account(&self) -> Option<&Arc<Account>> {
+    /// The account. None before the first message that a platform brings.
+    pub fn account(&self) -> Option<&Arc<ServedAccount>> {
         match self {
             Recipient::Own(account) => Some(account),
             Recipient::ThroughPlatform { account, .. } => account.as_ref(),
         }
     }
 
-    /// What its callbacks are checked with.
+    /// The keys that its callbacks are checked with.
     pub fn keys(&self) -> Option<&AccountKeys> {
         match self {
             Recipient::Own(account) => account.keys.as_ref(),
@@ -79,7 +79,7 @@ impl Recipient {
         }
     }
 
-    /// Where its callbacks are passed on to.
+    /// The relay that its callbacks are passed on to.
     pub fn relay(&self) -> Option<&RelayConfig> {
         match self {
             Recipient::Own(account) => account.config.relay.as_ref(),
@@ -87,7 +87,7 @@ impl Recipient {
         }
     }
 
-    /// When WeChat must have its answer to a callback whose first byte arrived then.
+    /// The deadline for the answer to a callback whose first byte arrived at `arrived`.
     pub fn deadline(&self, arrived: Instant) -> Instant {
         match self.relay() {
             None => Instant::now() + DEADLINE,

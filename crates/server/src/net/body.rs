@@ -1,4 +1,4 @@
-//! Reading request bodies, with a limit in bytes and one in time.
+//! Reads request bodies, with a limit in bytes and in time.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use bytes::{Bytes, BytesMut};
 use datacube::ErrorCode;
 use http_body_util::BodyExt as _;
 use serde_json::{Map, Value};
-use system::byte_budget::{Budget, Share};
+use system::byte_budget::{BudgetShare, ByteBudget};
 
-/// Bodies that are being read, of all who have proved nothing yet.
+/// Limit in bytes of all unauthenticated bodies that are being read.
 const UNPROVEN_BYTES_MAX: usize = 64 << 20;
-/// The same of those whose token is right.
+/// Limit in bytes of all bodies with a valid token that are being read.
 const PROVEN_BYTES_MAX: usize = 256 << 20;
 
 /// Why a body was not read.
@@ -23,28 +23,28 @@ pub enum BodyError {
     TooSlow,
     /// The connection broke.
     Broken,
-    /// All that are being read hold too much memory already.
+    /// The bodies being read hold too much memory already.
     Full,
 }
 
 impl BodyError {
-    /// As WeChat's interfaces say it.
+    /// The error code that WeChat's interfaces answer.
     pub fn code(self) -> ErrorCode {
         if self == BodyError::Full { ErrorCode::SYSTEM_ERROR } else { ErrorCode::DATA_FORMAT }
     }
 }
 
-/// What bodies may hold in memory while they are being read. Those that come in one piece hold nothing, so that they are
-/// read also while somebody keeps the rest busy.
+/// Limits of the memory of bodies that are being read. A body in one piece takes nothing of it, so small requests
+/// work even if someone uses it up.
 #[derive(Debug)]
 pub struct Budgets {
-    pub unproven: Budget,
-    pub proven: Budget,
+    pub unproven: ByteBudget,
+    pub proven: ByteBudget,
 }
 
 impl Default for Budgets {
     fn default() -> Budgets {
-        Budgets { unproven: Budget::new(UNPROVEN_BYTES_MAX), proven: Budget::new(PROVEN_BYTES_MAX) }
+        Budgets { unproven: ByteBudget::new(UNPROVEN_BYTES_MAX), proven: ByteBudget::new(PROVEN_BYTES_MAX) }
     }
 }
 
@@ -53,12 +53,12 @@ pub async fn read_within(body: Body, bytes_max: usize, time_max: Duration) -> Re
     in_time(time_max, read(body, bytes_max)).await
 }
 
-/// The same within what all such bodies may hold.
+/// Reads a body within the limits and within a budget shared with other bodies.
 pub async fn read_sharing(
     body: Body,
     bytes_max: usize,
     time_max: Duration,
-    budget: &Budget,
+    budget: &ByteBudget,
 ) -> Result<Bytes, BodyError> {
     in_time(time_max, gather(body, bytes_max, Some(budget))).await
 }
@@ -73,7 +73,7 @@ async fn in_time(
     }
 }
 
-/// What was read is to be a JSON object; WeChat's errors if it is none.
+/// Parses a JSON object. The errors are those of WeChat.
 pub fn object(bytes: &[u8]) -> Result<Map<String, Value>, ErrorCode> {
     if bytes.is_empty() {
         return Err(ErrorCode::EMPTY_BODY);
@@ -86,8 +86,8 @@ pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, BodyError> {
     gather(body, bytes_max, None).await
 }
 
-async fn gather(mut body: Body, bytes_max: usize, budget: Option<&Budget>) -> Result<Bytes, BodyError> {
-    let mut share: Option<Share> = None;
+async fn gather(mut body: Body, bytes_max: usize, budget: Option<&ByteBudget>) -> Result<Bytes, BodyError> {
+    let mut share: Option<BudgetShare> = None;
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     let mut length = 0;
@@ -98,12 +98,12 @@ async fn gather(mut body: Body, bytes_max: usize, budget: Option<&Budget>) -> Re
             return Err(BodyError::TooLarge);
         }
         if let Some(budget) = budget.filter(|_| !body.is_end_stream())
-            && !share.get_or_insert_with(|| budget.share()).take(data.len())
+            && !share.get_or_insert_with(|| budget.new_share()).take(data.len())
         {
             return Err(BodyError::Full);
         }
         match &first {
-            // Nearly every body is one piece; it is not copied.
+            // Nearly every body is one piece. It is not copied.
             None => first = Some(data),
             Some(start) => {
                 if rest.is_empty() {
@@ -133,16 +133,16 @@ mod tests {
     use storage::store::{Memory, Store};
     use system::{clock::Clock, data_key::DataKey};
 
-    /// A body in pieces, whose end is not known with the last one.
+    /// A body in pieces that does not say which piece is the last.
     fn pieces(pieces: &[&'static str]) -> Body {
         let pieces: Vec<_> =
             pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::from(*piece)))).collect();
-        Body::new(StreamBody::new(Pieces(pieces.into_iter())))
+        Body::new(StreamBody::new(BodyPieces(pieces.into_iter())))
     }
 
-    struct Pieces<I>(I);
+    struct BodyPieces<I>(I);
 
-    impl<I: Iterator + Unpin> futures_core::Stream for Pieces<I> {
+    impl<I: Iterator + Unpin> futures_core::Stream for BodyPieces<I> {
         type Item = I::Item;
         fn poll_next(
             mut self: std::pin::Pin<&mut Self>,
@@ -152,19 +152,19 @@ mod tests {
         }
     }
 
-    async fn read_4(body: Body, budget: &Budget) -> Result<Bytes, BodyError> {
+    async fn read_4(body: Body, budget: &ByteBudget) -> Result<Bytes, BodyError> {
         read_sharing(body, 4, Duration::from_secs(60), budget).await
     }
 
     #[tokio::test]
     async fn bodies_in_pieces_share_a_budget_and_give_it_back_and_those_in_one_need_none() {
-        let budget = Budget::new(4);
+        let budget = ByteBudget::new(4);
         for _ in 0..3 {
             assert_eq!(read_4(pieces(&["ab", "cd"]), &budget).await.unwrap(), "abcd");
             assert_eq!(read_4(pieces(&["ab", "cde"]), &budget).await, Err(BodyError::TooLarge));
             assert_eq!(budget.bytes(), 0);
         }
-        let mut others = budget.share();
+        let mut others = budget.new_share();
         assert!(others.take(1));
         assert_eq!(read_4(pieces(&["ab", "cd"]), &budget).await, Err(BodyError::Full));
         assert_eq!(read_4(Body::from("abcd"), &budget).await.unwrap(), "abcd");
@@ -181,7 +181,7 @@ mod tests {
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
         let app = Arc::new(app);
-        let mut others = app.bodies.unproven.share();
+        let mut others = app.bodies.unproven.new_share();
         assert!(others.take(UNPROVEN_BYTES_MAX));
         let now_s = app.clock.now_s();
         let today = jiff::Timestamp::from_second(now_s).unwrap().strftime("%Y-%m-%d");

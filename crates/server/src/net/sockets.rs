@@ -1,5 +1,5 @@
-//! Listening sockets: those that systemd (or another parent) opened and keeps open while this process is exchanged, and
-//! those that are opened here. How many connections they may take.
+//! Listening sockets. A parent such as systemd opened them and keeps them open during a restart, or they are opened
+//! here. Also the limit of connections.
 
 use std::{
     io,
@@ -13,11 +13,11 @@ use tokio::net::TcpSocket;
 
 use crate::net::tls::Tls;
 
-/// Connections at the same time; further ones wait in the socket's backlog.
+/// Limit of concurrent connections. Further ones wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 8192;
-/// Open files that are not connections: the store, the log, sockets.
+/// Open files reserved for the store, the log and sockets.
 const OTHER_FILES: u64 = 64;
-/// Connections that wait to be accepted, as far as the system allows (`net.core.somaxconn`).
+/// Limit of connections that wait to be accepted. The system may set a lower one (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
 /// Why a socket cannot be used.
@@ -26,12 +26,12 @@ pub enum SocketError {
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen { address: SocketAddr, source: io::Error },
-    /// What was handed over is no listening socket of TCP.
+    /// A socket from the parent is not a listening TCP socket.
     #[error(
         "socket {number} of LISTEN_FDS cannot be used: {source}; msgcube.socket may have ListenStream= with an address and a port only"
     )]
     Unusable { number: usize, source: io::Error },
-    /// It listens elsewhere.
+    /// A socket from the parent listens on another address than the configuration says.
     #[error(
         "the socket that was handed over listens on {found}, but the configuration has {}; make ListenStream= of msgcube.socket and the configuration say the same",
         configured(*.listen, *.admin_listen)
@@ -51,44 +51,44 @@ fn configured(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> String {
 pub struct Listener {
     socket: tokio::net::TcpListener,
     tls: Option<Arc<Tls>>,
-    /// Another process has it open, too, and keeps it open.
+    /// Another process has the socket open too, and keeps it open.
     is_handed_over: bool,
 }
 
 impl Listener {
-    /// Binds; port 0 takes any free one.
+    /// Opens a socket. Port 0 means any free port.
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Connections of a process that has just ended do not keep the address.
+        // Closing connections of a former process must not block the address.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         Ok(Listener { socket: socket.listen(BACKLOG)?, tls: None, is_handed_over: false })
     }
 
-    /// A socket that listens already and that somebody else keeps open.
+    /// Takes a listening socket that another process keeps open.
     pub fn handed_over(socket: TcpListener) -> io::Result<Listener> {
         socket.set_nonblocking(true)?;
         Ok(Listener { socket: tokio::net::TcpListener::from_std(socket)?, tls: None, is_handed_over: true })
     }
 
-    /// What a stop notes of it, for the next start.
+    /// What the mark of a planned stop records about the socket.
     pub fn listening_socket(&self) -> ListeningSocket {
         let inode = rustix::fs::fstat(&self.socket).ok().map(|status| status.st_ino);
         ListeningSocket { inode, is_handed_over: self.is_handed_over }
     }
 
-    /// The same, speaking HTTPS.
+    /// Sets the certificate for HTTPS. None: plain HTTP.
     #[must_use]
     pub fn with_tls(self, tls: Option<Arc<Tls>>) -> Listener {
         Listener { tls, ..self }
     }
 
-    /// What stands before the address in a URL.
+    /// The scheme of its URL: `http` or `https`.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// The address in use.
+    /// The address that it listens on.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -98,14 +98,14 @@ impl Listener {
         self.is_handed_over
     }
 
-    /// The socket, and what its connections are encrypted with.
+    /// The socket, and the TLS settings of its connections.
     pub fn into_parts(self) -> (tokio::net::TcpListener, Option<Arc<Tls>>) {
         (self.socket, self.tls)
     }
 }
 
-/// How many connections there may be at the same time. Half of the files that may be open stay free for connections to
-/// other servers, after some for the store.
+/// The limit of concurrent connections. Reserves some files for the store; half of the rest stays free for
+/// connections to other servers.
 pub fn connections_max() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -115,13 +115,13 @@ pub fn connections_max() -> usize {
     usize::try_from(left).unwrap_or(usize::MAX).min(CONNECTIONS_MAX)
 }
 
-/// Sockets that were open before this process began.
+/// Sockets that the parent process opened.
 #[derive(Debug, Default)]
 pub struct HandedOver(Vec<TcpListener>);
 
 impl HandedOver {
-    /// Takes what LISTEN_FDS and LISTEN_PID name, and removes both from the environment, so that no child believes that
-    /// they are meant for it.
+    /// Takes the sockets that LISTEN_FDS and LISTEN_PID name. Removes both variables, so that no child process
+    /// uses them.
     pub fn take() -> Result<HandedOver, SocketError> {
         let mut offered = ListenFd::from_env();
         let mut sockets = Vec::new();
@@ -133,7 +133,7 @@ impl HandedOver {
         Ok(HandedOver(sockets))
     }
 
-    /// The listeners for both addresses, opened here where none was handed over.
+    /// The listeners of both addresses. Those that the parent did not open are opened here.
     pub fn listeners(
         self,
         listen: SocketAddr,

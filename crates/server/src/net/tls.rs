@@ -1,4 +1,4 @@
-//! HTTPS by the program itself: certificate and key, read again when their files change.
+//! HTTPS: certificate and key, which are read again when their files change.
 
 use std::{
     fmt, fs, io,
@@ -21,56 +21,56 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use crate::config::TlsFiles;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How long a client may take to agree on keys.
+/// Longest time of a TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
-/// Why there is no HTTPS.
+/// Why HTTPS cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("[tls] {path}: {source}")]
     File { path: PathBuf, source: io::Error },
-    /// It holds nothing of the kind.
+    /// A file contains no certificate or key.
     #[error("[tls] {path} holds no {what} in PEM: {why}")]
     Pem { path: PathBuf, what: &'static str, why: String },
-    /// They do not belong together, or the key is of a kind that is not known.
+    /// Certificate and key do not match, or the type of the key is not supported.
     #[error(
         "[tls] {cert} and {key} do not serve together: {source}; give the key of the first certificate in the file"
     )]
     Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
-    /// The library refuses.
+    /// The TLS library reported an error.
     #[error("[tls] {0}")]
     Library(#[from] rustls::Error),
 }
 
-/// Accepts connections with the certificate of the moment.
+/// Accepts TLS connections with the current certificate.
 pub struct Tls {
     acceptor: TlsAcceptor,
-    current: Arc<Current>,
-    seen: Arc<Mutex<Seen>>,
+    current: Arc<CurrentCertificate>,
+    seen: Arc<Mutex<WatchedFiles>>,
     watch: AbortHandle,
 }
 
-/// Certificate and key as they were read, to be served.
-pub struct Pair {
-    seen: Seen,
+/// Certificate and key as they were read.
+pub struct CertificateAndKey {
+    seen: WatchedFiles,
     key: CertifiedKey,
 }
 
-impl Pair {
-    /// Reads the files.
-    pub fn read(files: &TlsFiles) -> Result<Pair, TlsError> {
-        let state = FileState::of(files);
-        Ok(Pair { key: read(files)?, seen: Seen { files: files.clone(), state } })
+impl CertificateAndKey {
+    /// Reads both files.
+    pub fn read(files: &TlsFiles) -> Result<CertificateAndKey, TlsError> {
+        let state = FileStamps::of(files);
+        Ok(CertificateAndKey { key: read(files)?, seen: WatchedFiles { files: files.clone(), state } })
     }
 }
 
-/// Which files are served, and how they were when they were read.
-struct Seen {
+/// The files in use, and their state when they were read.
+struct WatchedFiles {
     files: TlsFiles,
-    state: FileState,
+    state: FileStamps,
 }
 
 impl fmt::Debug for Tls {
@@ -79,21 +79,22 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// The certificate of the moment.
+/// The current certificate.
 #[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+struct CurrentCertificate(RwLock<Arc<CertifiedKey>>);
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CurrentCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
 impl Tls {
-    /// Reads the files, and looks at them again every few seconds.
+    /// Reads the files, and starts the task that checks them for changes.
     pub fn start(files: &TlsFiles) -> Result<Tls, TlsError> {
-        let Pair { seen, key } = Pair::read(files)?;
-        let (current, seen) = (Arc::new(Current(RwLock::new(Arc::new(key)))), Arc::new(Mutex::new(seen)));
+        let CertificateAndKey { seen, key } = CertificateAndKey::read(files)?;
+        let (current, seen) =
+            (Arc::new(CurrentCertificate(RwLock::new(Arc::new(key)))), Arc::new(Mutex::new(seen)));
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth();
@@ -103,8 +104,8 @@ impl Tls {
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)), current, seen, watch })
     }
 
-    /// Serves this certificate from now on, and looks at its files; true if it is another one.
-    pub fn serve(&self, Pair { seen, key }: Pair) -> bool {
+    /// Uses this certificate from now on, and watches its files. True if it differs from the former one.
+    pub fn serve(&self, CertificateAndKey { seen, key }: CertificateAndKey) -> bool {
         let mut looked_at = lock(&self.seen);
         *looked_at = seen;
         let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +114,7 @@ impl Tls {
         is_other
     }
 
-    /// Agrees on keys with a client; none if it cannot, or takes too long.
+    /// Performs the handshake. None if it fails or takes too long.
     pub async fn accept<T: AsyncRead + AsyncWrite + Unpin>(&self, stream: T) -> Option<TlsStream<T>> {
         tokio::time::timeout(HANDSHAKE_MAX, self.acceptor.accept(stream)).await.ok()?.ok()
     }
@@ -125,7 +126,7 @@ impl Drop for Tls {
     }
 }
 
-/// Certificate and key, if they belong together.
+/// Reads certificate and key, and checks that they match.
 pub fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     let TlsFiles { cert, key } = files;
     let chain = certificates(cert)?;
@@ -139,8 +140,8 @@ pub fn read(files: &TlsFiles) -> Result<CertifiedKey, TlsError> {
     })
 }
 
-/// The Unix second at which a certificate ends. Asked in the far future, the verifier names the end before it looks at
-/// anything else.
+/// When a certificate expires, Unix seconds. For a time in the far future the verifier reports the expiry before it
+/// checks anything else.
 pub fn end_s(der: &CertificateDer<'_>) -> Option<i64> {
     let certificate = EndEntityCert::try_from(der).ok()?;
     let far = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 60));
@@ -159,25 +160,25 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     if chain.is_empty() { Err(pem_error("it has no BEGIN CERTIFICATE".to_owned())) } else { Ok(chain) }
 }
 
-/// What shows that files changed.
+/// Modification time, length and inode of both files. If they are unchanged, so are the files.
 #[derive(Clone, PartialEq, Eq)]
-struct FileState([Option<(SystemTime, u64, u64)>; 2]);
+struct FileStamps([Option<(SystemTime, u64, u64)>; 2]);
 
-impl FileState {
-    fn of(files: &TlsFiles) -> FileState {
+impl FileStamps {
+    fn of(files: &TlsFiles) -> FileStamps {
         use std::os::unix::fs::MetadataExt as _;
-        FileState([&files.cert, &files.key].map(|path| {
+        FileStamps([&files.cert, &files.key].map(|path| {
             let about = fs::metadata(path).ok()?;
             Some((about.modified().ok()?, about.len(), about.ino()))
         }))
     }
 }
 
-async fn watch(seen: Arc<Mutex<Seen>>, current: Arc<Current>) {
+async fn watch(seen: Arc<Mutex<WatchedFiles>>, current: Arc<CurrentCertificate>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let mut seen = lock(&seen);
-        let state = FileState::of(&seen.files);
+        let state = FileStamps::of(&seen.files);
         if state == seen.state {
             continue;
         }
@@ -187,9 +188,9 @@ async fn watch(seen: Arc<Mutex<Seen>>, current: Arc<Current>) {
                 *current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
                 tracing::info!(cert = %seen.files.cert.display(), "the certificate was read again");
             }
-            // Renewing writes one file after the other, so the next look may find both.
+            // A renewal writes the files one after another, so the next check may find a matching pair.
             Err(error) => {
-                tracing::warn!(%error, "the certificate changed and cannot be used; the former one is kept");
+                tracing::warn!(%error, "the changed certificate cannot be used; the former one stays in use");
             }
         }
     }

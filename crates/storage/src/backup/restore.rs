@@ -119,6 +119,7 @@ impl Restore<'_> {
         }
         let mut restored = PagesRestore::create(&pages)?;
         for table in &self.manifest.tables {
+            restored.add(&table.table, Vec::new())?;
             for part in &table.parts {
                 let rows = rows::decode(&read(part)?);
                 let damaged = |_| BackupError::Damaged { path: part_path(self.folder, part.sha256) };

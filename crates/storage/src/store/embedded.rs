@@ -13,6 +13,7 @@ mod recover;
 mod save;
 mod small;
 pub mod snapshot;
+mod upgrade;
 
 use std::{
     collections::BTreeSet,
@@ -45,6 +46,21 @@ pub struct Options {
     pub log_bytes: u64,
     /// Where log files are made; tests put faults here.
     pub disk: Arc<dyn Disk>,
+}
+
+/// Memory that a user who came last takes, in bytes.
+const RECENT_USER_BYTES: usize = 45;
+
+impl Options {
+    /// An account with nothing in memory. Half of the memory may be taken by users that were read from disk.
+    fn figures(&self) -> Account {
+        Account::within(self.memory_bytes / 2)
+    }
+
+    /// So many users of an account may have come last before they are sorted into pages: an eighth of the memory.
+    fn recent_users(&self) -> u32 {
+        u32::try_from(self.memory_bytes / 8 / RECENT_USER_BYTES).unwrap_or(u32::MAX)
+    }
 }
 
 impl Default for Options {
@@ -81,12 +97,12 @@ struct Accounts {
 }
 
 impl Accounts {
-    fn add(&mut self, appid: &str, coverage: Coverage) -> Arc<Cell> {
+    fn add(&mut self, appid: &str, coverage: Coverage, figures: Account) -> Arc<Cell> {
         let number = AccountNumber::at(self.by_number.len());
         let cell = Arc::new(Cell {
             number: number.0,
             appid: appid.to_owned(),
-            figures: Mutex::default(),
+            figures: Mutex::new(figures),
             coverage: Mutex::new(coverage),
         });
         self.by_appid.insert(appid.to_owned(), number);
@@ -149,7 +165,7 @@ impl Embedded {
         if let Some(number) = accounts.by_appid.get(appid) {
             return *number;
         }
-        let cell = accounts.add(appid, Coverage::default());
+        let cell = accounts.add(appid, Coverage::default(), self.options.figures());
         accounts.unwritten.push(cell.clone());
         AccountNumber(cell.number)
     }

@@ -7,12 +7,13 @@ use std::{
 };
 
 use counting::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
-use datacube::{Interface, Row};
-use system::sync::lock;
+use datacube::{Day, Interface, Row};
 
 use super::{
-    AccountNumber, Aside, Change, NotDurable, Outcome, Slice, StoreError, UnknownAccount, statistics::Span,
+    AccountNumber, Aside, Change, NewUsers, NotDurable, Outcome, Slice, StoreError, UnknownAccount,
+    statistics::Span,
 };
+use system::sync::lock;
 
 /// The plain model.
 #[derive(Debug, Default)]
@@ -87,6 +88,17 @@ impl Memory {
         let (from, to) = (day_of(from_s), day_of(to_s - 1));
         let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
         Ok(Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted })
+    }
+
+    /// See [`super::Store::new_users`].
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        let new_users = |account: &Account| {
+            let counted = account.messages.iter().filter(|message| message.kind().counted_type().is_some());
+            let first_day = counted.map(|message| day_of(message.create_time)).min();
+            let users = rollup::new_users(&account.messages, from, to);
+            NewUsers::new(users, from, first_day, account.coverage.since())
+        };
+        Ok(self.look(account, new_users)?)
     }
 
     /// See [`super::Store::coverage`].

@@ -1,4 +1,5 @@
-//! WeChat's encryption of callbacks: AES-256-CBC over 16 random bytes, the length, the message and the appid.
+//! WeChat's encryption of callbacks: AES-256-CBC over 16 random bytes, the length of the message, the message and the
+//! appid. Source: WeChat's documentation of message encryption.
 
 use std::fmt;
 
@@ -10,28 +11,28 @@ use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
 use zeroize::{Zeroize, Zeroizing};
 
-/// WeChat's last character carries two bits that belong to nothing; some keys have them set.
+/// The last character of a key has two unused bits. Some of WeChat's keys have them set.
 const KEY_BASE64: GeneralPurpose =
     GeneralPurpose::new(&alphabet::STANDARD, NO_PAD.with_decode_allow_trailing_bits(true));
 
 const KEY_CHARACTERS: usize = 43;
 const AES_BLOCK_BYTES: usize = 16;
-/// PKCS#7 with blocks of 32 bytes, twice those of AES. Source: WeChat's sample code.
+/// PKCS#7 padding to blocks of 32 bytes, twice the block of AES. Source: WeChat's sample code.
 const PADDING_BLOCK_BYTES: usize = 32;
 const RANDOM_BYTES: usize = 16;
 const HEADER_BYTES: usize = RANDOM_BYTES + 4;
 
-/// The key that an EncodingAESKey stands for; its first half is the initial vector, too.
+/// The AES key that an EncodingAESKey encodes. Its first half is also the initialization vector.
 #[derive(Clone)]
 pub struct AesKey([u8; 32]);
 
-/// Why a text is no EncodingAESKey. Never shows it.
+/// Why a text is not an EncodingAESKey. Does not contain the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AesKeyError {
-    /// Not 43 characters.
+    /// The text has this many characters instead of 43.
     #[error("{0} characters instead of 43: copy the EncodingAESKey of the account's server configuration")]
     Length(usize),
-    /// Something other than letters and digits.
+    /// The character at this position, counted from 1, is not a letter or digit.
     #[error(
         "character {0} is not a letter or digit: copy the EncodingAESKey of the account's server configuration"
     )]
@@ -39,14 +40,17 @@ pub enum AesKeyError {
 }
 
 impl AesKey {
-    /// Reads the 43 characters of an EncodingAESKey; set trailing bits of the last one are accepted.
+    /// Parses the 43 characters of an EncodingAESKey. The unused bits of the last character may have any value.
+    ///
+    /// # Errors
+    /// The length or a character is wrong.
     pub fn parse(text: &str) -> Result<AesKey, AesKeyError> {
         let characters = text.chars().count();
         if characters != KEY_CHARACTERS {
             return Err(AesKeyError::Length(characters));
         }
-        let odd = |character: char| !(character.is_ascii_alphanumeric() || "+/".contains(character));
-        if let Some(position) = text.chars().position(odd) {
+        let is_invalid = |character: char| !(character.is_ascii_alphanumeric() || "+/".contains(character));
+        if let Some(position) = text.chars().position(is_invalid) {
             return Err(AesKeyError::Character(position + 1));
         }
         let bytes = Zeroizing::new(KEY_BASE64.decode(text).unwrap_or_default());
@@ -72,25 +76,25 @@ impl fmt::Debug for AesKey {
     }
 }
 
-/// Why a ciphertext does not open.
+/// Why decrypting failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CipherError {
     /// `Encrypt` is not base64.
     #[error("Encrypt is not base64")]
     NotBase64,
-    /// Empty, or not whole blocks.
+    /// The ciphertext is empty or not a whole number of AES blocks.
     #[error("the ciphertext is not a whole number of blocks")]
     Blocks,
-    /// Nearly always another key.
+    /// The padding is wrong: usually the key is another one.
     #[error("the padding is wrong, as it is after decrypting with another key")]
     Padding,
-    /// The length inside does not fit.
-    #[error("the length inside does not fit the ciphertext")]
+    /// The length of the message is larger than the plaintext.
+    #[error("the message length inside does not match the ciphertext")]
     Length,
 }
 
 impl CipherError {
-    /// Tells it apart from the others.
+    /// A short name, for the log.
     pub(super) fn name(self) -> &'static str {
         match self {
             CipherError::NotBase64 => "base64",
@@ -108,23 +112,30 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// The message: XML or JSON.
+    /// The message, as XML or JSON.
     pub fn message(&self) -> &[u8] {
         self.plaintext.get(HEADER_BYTES..self.message_end).unwrap_or_default()
     }
 
-    /// The appid that follows the message; not checked here.
+    /// The appid that follows the message. It is not checked here.
     pub fn appid(&self) -> &[u8] {
         self.plaintext.get(self.message_end..).unwrap_or_default()
     }
 }
 
-/// Decodes the text of `Encrypt`.
+/// Decodes the text of `Encrypt` from base64.
+///
+/// # Errors
+/// [`CipherError::NotBase64`]
 pub fn decode(encrypt: &[u8]) -> Result<Vec<u8>, CipherError> {
     STANDARD.decode(encrypt).map_err(|_| CipherError::NotBase64)
 }
 
-/// Decrypts. Only for what a signature vouches for: the errors tell right padding from wrong.
+/// Decrypts a callback. The caller must have checked its signature: an attacker who can send any ciphertext could learn the
+/// plaintext from padding errors.
+///
+/// # Errors
+/// The padding or the length is wrong. The appid is not checked.
 pub fn decrypt(key: &AesKey, ciphertext: &[u8]) -> Result<Envelope, CipherError> {
     if ciphertext.is_empty() {
         return Err(CipherError::Blocks);
@@ -152,7 +163,7 @@ fn message_end(plaintext: &[u8]) -> Option<usize> {
     (end <= plaintext.len()).then_some(end)
 }
 
-/// Encrypts as WeChat does; gives the text of `Encrypt`. The 16 bytes have to be random, except in tests.
+/// Encrypts like WeChat and returns the text of `Encrypt`. The 16 bytes must be random, except in tests.
 pub fn encrypt(key: &AesKey, random: [u8; 16], message: &[u8], appid: &str) -> String {
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     let mut plaintext = [&random, length.to_be_bytes().as_slice(), message, appid.as_bytes()].concat();
@@ -161,7 +172,7 @@ pub fn encrypt(key: &AesKey, random: [u8; 16], message: &[u8], appid: &str) -> S
     plaintext.resize(plaintext.len() + padding, padding_byte);
     let cipher = cbc::Encryptor::<Aes256>::new(&key.0.into(), &key.initial_vector().into());
     let length = plaintext.len();
-    // Cannot fail: the plaintext is whole blocks by now.
+    // Cannot fail: the padding made the plaintext a whole number of blocks.
     let ciphertext = cipher.encrypt_padded::<NoPadding>(&mut plaintext, length).unwrap_or_default();
     STANDARD.encode(ciphertext)
 }
@@ -179,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_says_why() {
+    fn an_invalid_key_says_why() {
         assert_eq!(AesKey::parse("").unwrap_err(), AesKeyError::Length(0));
         assert_eq!(AesKey::parse(&"A".repeat(44)).unwrap_err(), AesKeyError::Length(44));
         assert_eq!(AesKey::parse(&format!("AA={}", "A".repeat(40))).unwrap_err(), AesKeyError::Character(3));

@@ -1,67 +1,67 @@
-//! Cuts a stream of bytes into callbacks: lines of JSON, and XML documents, which may span lines. Keeps one of them at
-//! most, beside what was pushed last.
+//! Splits a stream of bytes into callbacks: lines of JSON, and XML documents, which may span lines. Buffers at most one item
+//! and the bytes of the last `push`.
 
 use super::BYTE_ORDER_MARK;
 
-/// Of a line, and of an XML document. Source: the contract.
+/// Largest line or XML document in bytes, as for a callback body.
 pub const ITEM_BYTES_MAX: usize = 64 << 10;
 
 const TOO_LONG: &str = "longer than 64 KiB";
 const NO_END: &str = "an XML document without </xml>";
 const NO_END_WITHIN: &str = "an XML document without </xml> within 64 KiB";
 
-/// What was cut out.
+/// One item of the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item<'a> {
-    /// A line without its break, which may be blank, or a document.
+pub enum CutItem<'a> {
+    /// An XML document, or a line without its line break. The line may be blank.
     Whole(&'a [u8]),
-    /// Too long, or without an end: why it is left out.
+    /// An item that is skipped, with the reason: too long or without an end.
     Bad(&'static str),
 }
 
-/// What is passed over.
+/// What is skipped before the next item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Skipped {
     Nothing,
-    /// The rest of a line that is too long.
+    /// The rest of a line that was too long.
     Line,
-    /// Everything up to a line that begins a callback: a document before it had no end.
+    /// After a document without an end: everything up to a line that begins a callback.
     Lines,
-    /// The same, where a line begins.
+    /// As `Lines`, at the beginning of a line.
     AtLine,
-    /// Blanks behind a document, on its last line.
+    /// Blanks after a document, up to the end of its last line.
     Blanks,
 }
 
-/// What of a document was looked at.
+/// The state of scanning a document.
 #[derive(Clone, Copy, Debug, Default)]
-struct Seen {
+struct DocumentState {
     in_cdata: bool,
     root: bool,
 }
 
-/// How an item begins.
+/// The kind of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
+enum ItemKind {
     Line,
     Document,
 }
 
-/// The cutter.
+/// Splits a stream of bytes into callbacks.
 #[derive(Debug)]
 pub struct Cutter {
     buffer: Vec<u8>,
-    /// Where the next item begins.
+    /// Position in `buffer` where the next item begins.
     start: usize,
-    /// How far that was looked at.
+    /// Position in `buffer` up to which the item was scanned.
     at: usize,
-    sort: Option<Sort>,
-    seen: Seen,
+    kind: Option<ItemKind>,
+    document: DocumentState,
     skipped: Skipped,
-    /// Number of the line that `start` lies in, from 1.
+    /// Number of the line that contains `start`, from 1.
     line: u64,
     number: u64,
-    /// Whether something of that line is behind.
+    /// Whether `start` is after the beginning of that line.
     is_in_line: bool,
     ended: bool,
 }
@@ -72,8 +72,8 @@ impl Default for Cutter {
             buffer: Vec::new(),
             start: 0,
             at: 0,
-            sort: None,
-            seen: Seen::default(),
+            kind: None,
+            document: DocumentState::default(),
             skipped: Skipped::Nothing,
             line: 1,
             number: 0,
@@ -83,17 +83,17 @@ impl Default for Cutter {
     }
 }
 
-/// How a document goes on.
-enum Next {
-    /// It ends here.
+/// Result of searching the end of a document.
+enum DocumentEnd {
+    /// The document ends at this position.
     End(usize),
-    /// Another one begins here instead.
+    /// Another document begins at this position; the first has no end.
     Other(usize),
     More,
 }
 
 impl Cutter {
-    /// Takes further bytes. All items of those before have to be taken out first.
+    /// Adds bytes. The caller must have taken all items of the earlier bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);
         self.at -= self.start;
@@ -101,44 +101,45 @@ impl Cutter {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// There are no further bytes: what stands behind the last line break is an item, too.
+    /// Ends the stream. The text after the last line break becomes an item, too.
     pub fn end(&mut self) {
         self.ended = true;
     }
 
-    /// The first line of the item given out last; 0 before the first.
+    /// Number of the first line of the last item; 0 before the first item.
     pub fn number(&self) -> u64 {
         self.number
     }
 
-    /// How many lines are wholly behind, once [`Cutter::is_between`].
+    /// Number of lines that are completely read. Valid only if [`Cutter::is_between`] is true.
     pub fn lines_done(&self) -> u64 {
         let is_last_over = self.ended && self.is_in_line && self.start == self.buffer.len();
         self.line - 1 + u64::from(is_last_over)
     }
 
-    /// Whether it is known if the line of the last item holds another one.
+    /// Whether the cutter stands between two items, with the blanks after the last one skipped. If false, more bytes are
+    /// needed to tell whether the line of the last item holds another one.
     pub fn is_between(&mut self) -> bool {
         self.ended || self.skip()
     }
 
-    /// The next item, with the number of its first line. None: more bytes are needed, or there are none.
-    pub fn next_item(&mut self) -> Option<(u64, Item<'_>)> {
+    /// The next item and the number of its first line. None: more bytes are needed, or the stream has ended.
+    pub fn next_item(&mut self) -> Option<(u64, CutItem<'_>)> {
         if !self.skip() {
             return None;
         }
-        let sort = match self.sort {
-            Some(sort) => sort,
+        let kind = match self.kind {
+            Some(kind) => kind,
             None => self.begin()?,
         };
-        match sort {
-            Sort::Line => self.line(),
-            Sort::Document => self.document(),
+        match kind {
+            ItemKind::Line => self.next_line(),
+            ItemKind::Document => self.next_document(),
         }
     }
 
-    /// Finds out what begins here.
-    fn begin(&mut self) -> Option<Sort> {
+    /// Finds the kind of the item that begins at `start`. None: more bytes are needed.
+    fn begin(&mut self) -> Option<ItemKind> {
         while self.buffer[self.start..].starts_with(BYTE_ORDER_MARK) {
             self.start += BYTE_ORDER_MARK.len();
             self.at = self.start;
@@ -147,16 +148,16 @@ impl Cutter {
         if rest.is_empty() {
             return None;
         }
-        let sort = match sort_of(rest) {
-            Some(sort) => sort,
-            None if self.ended || rest.len() > ITEM_BYTES_MAX => Sort::Line,
+        let kind = match item_kind(rest) {
+            Some(kind) => kind,
+            None if self.ended || rest.len() > ITEM_BYTES_MAX => ItemKind::Line,
             None => return None,
         };
-        (self.sort, self.at, self.seen) = (Some(sort), self.start, Seen::default());
-        Some(sort)
+        (self.kind, self.at, self.document) = (Some(kind), self.start, DocumentState::default());
+        Some(kind)
     }
 
-    fn line(&mut self) -> Option<(u64, Item<'_>)> {
+    fn next_line(&mut self) -> Option<(u64, CutItem<'_>)> {
         let found = self.buffer[self.at..].iter().position(|byte| *byte == b'\n');
         let end = found.map_or(self.buffer.len(), |found| self.at + found);
         self.at = end;
@@ -166,52 +167,54 @@ impl Cutter {
         }
         self.skipped = if found.is_none() && is_long { Skipped::Line } else { Skipped::Nothing };
         let next = end + usize::from(found.is_some());
-        Some(self.give(end, next, is_long.then_some(TOO_LONG)))
+        Some(self.take_item(end, next, is_long.then_some(TOO_LONG)))
     }
 
-    fn document(&mut self) -> Option<(u64, Item<'_>)> {
+    fn next_document(&mut self) -> Option<(u64, CutItem<'_>)> {
         let limit = self.buffer.len().min(self.start + ITEM_BYTES_MAX);
         match self.scan(limit) {
-            Next::End(end) => {
+            DocumentEnd::End(end) => {
                 self.skipped = Skipped::Blanks;
-                Some(self.give(end, end, None))
+                Some(self.take_item(end, end, None))
             }
-            Next::Other(at) => Some(self.give(at, at, Some(NO_END))),
-            Next::More if limit < self.buffer.len() => {
+            DocumentEnd::Other(at) => Some(self.take_item(at, at, Some(NO_END))),
+            DocumentEnd::More if limit < self.buffer.len() => {
                 let is_at_line = self.buffer[limit - 1] == b'\n';
                 self.skipped = if is_at_line { Skipped::AtLine } else { Skipped::Lines };
-                Some(self.give(limit, limit, Some(NO_END_WITHIN)))
+                Some(self.take_item(limit, limit, Some(NO_END_WITHIN)))
             }
-            Next::More if self.ended => Some(self.give(limit, limit, Some(NO_END))),
-            Next::More => None,
+            DocumentEnd::More if self.ended => Some(self.take_item(limit, limit, Some(NO_END))),
+            DocumentEnd::More => None,
         }
     }
 
-    /// Looks for the end of a document. What stands in CDATA is a user's text, whatever it looks like.
-    fn scan(&mut self, limit: usize) -> Next {
+    /// Searches the end of a document. CDATA is skipped: it is a user's text and may look like markup.
+    fn scan(&mut self, limit: usize) -> DocumentEnd {
         loop {
             let rest = &self.buffer[self.at..limit];
-            if self.seen.in_cdata {
+            if self.document.in_cdata {
                 let Some(end) = rest.windows(3).position(|part| part == b"]]>") else {
-                    // The last two may be the first of an end.
+                    // The last two bytes may begin a `]]>`.
                     self.at = self.at.max(limit.saturating_sub(2));
-                    return Next::More;
+                    return DocumentEnd::More;
                 };
-                (self.at, self.seen.in_cdata) = (self.at + end + 3, false);
+                (self.at, self.document.in_cdata) = (self.at + end + 3, false);
                 continue;
             }
             let Some(found) = rest.iter().position(|byte| *byte == b'<') else {
                 self.at = limit;
-                return Next::More;
+                return DocumentEnd::More;
             };
             self.at += found;
             let rest = &self.buffer[self.at..limit];
-            let Some(tag) = tag(rest) else { return Next::More };
+            let Some(tag) = tag(rest) else { return DocumentEnd::More };
             match tag {
-                Tag::CData => self.seen.in_cdata = true,
-                Tag::End(length) => return Next::End(self.at + length),
-                Tag::Root if self.seen.root && self.is_first_of_line() => return Next::Other(self.at),
-                Tag::Root => self.seen.root = true,
+                Tag::CData => self.document.in_cdata = true,
+                Tag::End(length) => return DocumentEnd::End(self.at + length),
+                Tag::Root if self.document.root && self.is_first_of_line() => {
+                    return DocumentEnd::Other(self.at);
+                }
+                Tag::Root => self.document.root = true,
                 Tag::Other => {}
             }
             self.at += 1;
@@ -224,24 +227,24 @@ impl Cutter {
             && before.contains(&b'\n')
     }
 
-    /// Gives out what stands before `end`; the next item begins at `next`.
-    fn give(&mut self, end: usize, next: usize, bad: Option<&'static str>) -> (u64, Item<'_>) {
+    /// Returns the bytes up to `end` as an item. The next item begins at `next`.
+    fn take_item(&mut self, end: usize, next: usize, bad: Option<&'static str>) -> (u64, CutItem<'_>) {
         let from = self.start;
         self.number = self.line;
-        self.pass(next);
-        (self.start, self.at, self.sort) = (next, next, None);
-        let item = bad.map_or(Item::Whole(&self.buffer[from..end]), Item::Bad);
+        self.advance(next);
+        (self.start, self.at, self.kind) = (next, next, None);
+        let item = bad.map_or(CutItem::Whole(&self.buffer[from..end]), CutItem::Bad);
         (self.number, item)
     }
 
-    fn pass(&mut self, next: usize) {
+    fn advance(&mut self, next: usize) {
         let passed = &self.buffer[self.start..next];
         self.line += line_breaks(passed);
         self.is_in_line = passed.last().map_or(self.is_in_line, |last| *last != b'\n');
         self.start = next;
     }
 
-    /// Passes over what belongs to no item; false if that needs more bytes.
+    /// Skips bytes that belong to no item. False if more bytes are needed.
     fn skip(&mut self) -> bool {
         loop {
             let rest = &self.buffer[self.start..];
@@ -264,7 +267,7 @@ impl Cutter {
                 }
             };
             let passed = bytes.unwrap_or(rest.len());
-            self.pass(self.start + passed);
+            self.advance(self.start + passed);
             self.at = self.start;
             if bytes.is_none() {
                 return false;
@@ -274,22 +277,22 @@ impl Cutter {
     }
 }
 
-/// How many lines end in these bytes.
+/// Number of line breaks in these bytes.
 pub fn line_breaks(bytes: &[u8]) -> u64 {
     bytes.split(|byte| *byte == b'\n').skip(1).count() as u64
 }
 
-/// What begins with `<`, as far as it matters here.
+/// The kinds of markup that matter here.
 enum Tag {
     CData,
     /// `<xml>`
     Root,
-    /// `</xml>`, so many bytes long.
+    /// `</xml>`, with its length in bytes.
     End(usize),
     Other,
 }
 
-/// None: more bytes are needed to tell.
+/// The markup at the beginning of `rest`. None: more bytes are needed.
 fn tag(rest: &[u8]) -> Option<Tag> {
     if begins(rest, b"<![CDATA[")? {
         return Some(Tag::CData);
@@ -310,13 +313,13 @@ fn begins_root(rest: &[u8]) -> Option<bool> {
     rest.get(4).map(|byte| byte.is_ascii_whitespace() || b">/".contains(byte))
 }
 
-/// None: more bytes are needed to tell.
+/// Whether `rest` begins with `with`. None: more bytes are needed.
 fn begins(rest: &[u8], with: &[u8]) -> Option<bool> {
     if rest.len() < with.len() && with.starts_with(rest) { None } else { Some(rest.starts_with(with)) }
 }
 
-/// What an item is by how it begins; None: more bytes are needed to tell.
-fn sort_of(rest: &[u8]) -> Option<Sort> {
+/// The kind of the item that begins with `rest`. None: more bytes are needed.
+fn item_kind(rest: &[u8]) -> Option<ItemKind> {
     if !rest.is_empty() && begins(rest, BYTE_ORDER_MARK).is_none() {
         return None;
     }
@@ -325,18 +328,18 @@ fn sort_of(rest: &[u8]) -> Option<Sort> {
     match rest.first()? {
         b'<' => {
             let is_document = begins_root(rest)? || begins(rest, b"<?xml")?;
-            Some(if is_document { Sort::Document } else { Sort::Line })
+            Some(if is_document { ItemKind::Document } else { ItemKind::Line })
         }
-        _ => Some(Sort::Line),
+        _ => Some(ItemKind::Line),
     }
 }
 
-/// Whether reading resumes with this line.
+/// Whether this line begins a callback. None: more bytes are needed.
 fn begins_callback(rest: &[u8]) -> Option<bool> {
     let rest = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
-    match sort_of(rest)? {
-        Sort::Document => Some(true),
-        Sort::Line => Some(rest.trim_ascii_start().starts_with(b"{")),
+    match item_kind(rest)? {
+        ItemKind::Document => Some(true),
+        ItemKind::Line => Some(rest.trim_ascii_start().starts_with(b"{")),
     }
 }
 

@@ -1,42 +1,43 @@
-//! What a third-party platform is told that is no message: its ticket, and who authorises it. Pure, as all of opening.
+//! WeChat's events for third-party platforms: the ticket, and changes of an account's authorization. Source: WeChat's
+//! documentation of third-party platforms.
 
-use system::secret::Secret;
+use secrecy::SecretString;
 
 use super::{
     AccountKeys, Query, Refusal,
-    fields::{Field, Fields, Flaw, Wanted},
+    fields::{CallbackField, CallbackFields, MalformedBody, WantedFields},
     open_envelope, read,
 };
 
-/// The `InfoType` of an event that `msgcube doctor` plays. WeChat has none of this name.
+/// The `InfoType` of the test event that `msgcube doctor` sends. WeChat has no such event.
 pub const PROBE: &str = "msgcube_doctor";
 
-/// An event of a platform.
+/// An event that WeChat sent to a platform.
 #[derive(Clone, Debug)]
 pub struct PlatformEvent {
-    /// `CreateTime`, Unix seconds: what was decided later holds, in whatever order events arrive.
+    /// `CreateTime` in Unix seconds. Events may arrive in any order; the latest one is valid.
     pub create_time: i64,
-    /// What it says.
+    /// The content of the event.
     pub info: Info,
 }
 
-/// What an event says, as far as it matters here.
+/// The content of a platform event.
 #[derive(Clone, Debug)]
 pub enum Info {
-    /// `component_verify_ticket`
-    Ticket(Secret),
-    /// `authorized` or `updateauthorized`, by this account.
+    /// `component_verify_ticket`, with the ticket.
+    Ticket(SecretString),
+    /// `authorized` or `updateauthorized`, with the account's appid.
     Authorized(String),
-    /// `unauthorized`, by this account.
+    /// `unauthorized`, with the account's appid.
     Unauthorized(String),
-    /// `msgcube doctor` asks whether events arrive: it changes nothing, and nobody behind hears of it.
+    /// The test event of `msgcube doctor`. It changes nothing and is not passed on.
     Probe,
-    /// Anything else: it changes nothing.
+    /// Any other event. It changes nothing.
     Other,
 }
 
 impl Info {
-    /// The label in metrics.
+    /// The label value in metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Info::Ticket(_) => "component_verify_ticket",
@@ -48,18 +49,23 @@ impl Info {
     }
 }
 
-/// Opens an event: always encrypted, with the platform's own appid inside.
+/// Opens an event. It is always encrypted, with the platform's appid inside.
+///
+/// # Errors
+/// Why the event is refused, and whether it is authentic.
 pub fn open_event(keys: &AccountKeys, query: &Query<'_>, body: &[u8]) -> Result<PlatformEvent, Refusal> {
     let envelope = open_envelope(keys, query, body)?;
-    let fields = read(envelope.message(), Wanted::Everything);
+    let fields = read(envelope.message(), WantedFields::Everything);
     let event = fields.and_then(|fields| event(&fields));
-    event.map_err(|flaw| Refusal::proven(flaw.into(), None).decrypted())
+    event.map_err(|error| Refusal::proven(error.into(), None).decrypted())
 }
 
-fn event(fields: &Fields<'_>) -> Result<PlatformEvent, Flaw> {
-    let appid = || fields.name(Field::AuthorizerAppid).map(String::from);
-    let info = match fields.text(Field::InfoType)? {
-        "component_verify_ticket" => Info::Ticket(Secret::new(fields.text(Field::ComponentVerifyTicket)?)),
+fn event(fields: &CallbackFields<'_>) -> Result<PlatformEvent, MalformedBody> {
+    let appid = || fields.name(CallbackField::AuthorizerAppid).map(String::from);
+    let info = match fields.text(CallbackField::InfoType)? {
+        "component_verify_ticket" => {
+            Info::Ticket(SecretString::from(fields.text(CallbackField::ComponentVerifyTicket)?))
+        }
         "authorized" | "updateauthorized" => Info::Authorized(appid()?),
         "unauthorized" => Info::Unauthorized(appid()?),
         PROBE => Info::Probe,
@@ -68,7 +74,7 @@ fn event(fields: &Fields<'_>) -> Result<PlatformEvent, Flaw> {
     let create_time = match (fields.create_time(), &info) {
         (Ok(create_time), _) => create_time,
         (Err(_), Info::Probe | Info::Other) => 0,
-        (Err(flaw), _) => return Err(flaw),
+        (Err(error), _) => return Err(error),
     };
     Ok(PlatformEvent { create_time, info })
 }

@@ -1,15 +1,15 @@
-//! The few fields of a callback that are read, and what makes a message of them. The rest is never looked at.
+//! The few fields of a callback that are read, and how they become a message. Other fields are ignored.
 
 use std::borrow::Cow;
 
 use counting::{Content, Kind, Message};
 
-/// Longest name of a user or an event, in bytes.
+/// Longest name of a user, an event or an account, in bytes.
 const NAME_BYTES_MAX: usize = 128;
 
-/// A field that is read.
+/// A field of a callback that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Field {
+pub(super) enum CallbackField {
     ToUser,
     FromUser,
     CreateTime,
@@ -24,119 +24,119 @@ pub(super) enum Field {
     ComponentVerifyTicket,
 }
 
-impl Field {
+impl CallbackField {
     const COUNT: usize = 12;
 
-    /// The field of this name, if it is read. Names are compared as WeChat writes them: `MsgID` of events is not
-    /// `MsgId`.
-    pub(super) fn of(name: &[u8]) -> Option<Field> {
+    /// The field with this name. None if it is not read. Upper and lower case differ: `MsgID` of events is not `MsgId`.
+    pub(super) fn from_name(name: &[u8]) -> Option<CallbackField> {
         Some(match name {
-            b"ToUserName" => Field::ToUser,
-            b"FromUserName" => Field::FromUser,
-            b"CreateTime" => Field::CreateTime,
-            b"MsgType" => Field::MsgType,
-            b"MsgId" => Field::MsgId,
-            b"Event" => Field::Event,
-            b"EventKey" => Field::EventKey,
-            b"MsgID" => Field::EventMsgId,
-            b"Encrypt" => Field::Encrypt,
-            b"InfoType" => Field::InfoType,
-            b"AuthorizerAppid" => Field::AuthorizerAppid,
-            b"ComponentVerifyTicket" => Field::ComponentVerifyTicket,
+            b"ToUserName" => CallbackField::ToUser,
+            b"FromUserName" => CallbackField::FromUser,
+            b"CreateTime" => CallbackField::CreateTime,
+            b"MsgType" => CallbackField::MsgType,
+            b"MsgId" => CallbackField::MsgId,
+            b"Event" => CallbackField::Event,
+            b"EventKey" => CallbackField::EventKey,
+            b"MsgID" => CallbackField::EventMsgId,
+            b"Encrypt" => CallbackField::Encrypt,
+            b"InfoType" => CallbackField::InfoType,
+            b"AuthorizerAppid" => CallbackField::AuthorizerAppid,
+            b"ComponentVerifyTicket" => CallbackField::ComponentVerifyTicket,
             _ => return None,
         })
     }
 
     fn name(self) -> &'static str {
         match self {
-            Field::ToUser => "ToUserName",
-            Field::FromUser => "FromUserName",
-            Field::CreateTime => "CreateTime",
-            Field::MsgType => "MsgType",
-            Field::MsgId => "MsgId",
-            Field::Event => "Event",
-            Field::EventKey => "EventKey",
-            Field::EventMsgId => "MsgID",
-            Field::Encrypt => "Encrypt",
-            Field::InfoType => "InfoType",
-            Field::AuthorizerAppid => "AuthorizerAppid",
-            Field::ComponentVerifyTicket => "ComponentVerifyTicket",
+            CallbackField::ToUser => "ToUserName",
+            CallbackField::FromUser => "FromUserName",
+            CallbackField::CreateTime => "CreateTime",
+            CallbackField::MsgType => "MsgType",
+            CallbackField::MsgId => "MsgId",
+            CallbackField::Event => "Event",
+            CallbackField::EventKey => "EventKey",
+            CallbackField::EventMsgId => "MsgID",
+            CallbackField::Encrypt => "Encrypt",
+            CallbackField::InfoType => "InfoType",
+            CallbackField::AuthorizerAppid => "AuthorizerAppid",
+            CallbackField::ComponentVerifyTicket => "ComponentVerifyTicket",
         }
     }
 }
 
-/// Which fields to read.
+/// Which fields to read from a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum WantedFields {
     Everything,
-    /// Before a signature is checked nothing else is read.
+    /// Nothing else is read before the signature is checked.
     OnlyEncrypt,
 }
 
-impl Wanted {
-    pub(super) fn field(self, name: &[u8]) -> Option<Field> {
-        Field::of(name).filter(|field| self == Wanted::Everything || *field == Field::Encrypt)
+impl WantedFields {
+    pub(super) fn field(self, name: &[u8]) -> Option<CallbackField> {
+        CallbackField::from_name(name)
+            .filter(|field| self == WantedFields::Everything || *field == CallbackField::Encrypt)
     }
 }
 
-/// What a field says. Numbers stay integers: a `MsgId` does not survive a float.
+/// The value of a field. Numbers stay integers, because a float cannot hold every `MsgId`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum FieldValue<'a> {
     Text(Cow<'a, str>),
     Unsigned(u64),
     Negative(i64),
-    /// A fraction, a list, an object, nested elements: a complaint only if the field is needed.
+    /// A fraction, a list, an object or nested elements. An error only if the field is required.
     Unusable,
-    /// Text that cannot be read: bytes that are not UTF-8, an unknown reference, half a character.
+    /// Text that cannot be decoded: not UTF-8, an unknown reference or half a surrogate pair.
     Broken,
-    /// Twice in one body: readers would disagree which one counts, so neither does.
+    /// The field is in the body twice. Parsers would disagree about which one is valid, so neither is used.
     Repeated,
 }
 
-/// A text, if it is one.
-pub(super) fn text_of(bytes: Cow<'_, [u8]>) -> Value<'_> {
+/// Decodes UTF-8.
+pub(super) fn text_value(bytes: Cow<'_, [u8]>) -> FieldValue<'_> {
     match bytes {
         Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).ok(),
         Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).ok(),
     }
-    .map_or(Value::Broken, Value::Text)
+    .map_or(FieldValue::Broken, FieldValue::Text)
 }
 
-/// What is wrong with a body or a bulk line.
+/// What is wrong with a callback body or a line of a bulk import.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
-    /// Invalid UTF-8 where neither XML nor JSON begins.
+pub enum MalformedBody {
+    /// A line that is not XML or JSON and not UTF-8.
     #[error("not UTF-8")]
     NotUtf8,
-    /// A document type declaration: never needed, always suspect.
+    /// The body has a document type declaration. WeChat never sends one; it is a way to attack XML parsers.
     #[error("has a document type declaration")]
     DocumentType,
-    /// Not XML.
+    /// The body is not well-formed XML.
     #[error("not well-formed XML: {complaint}{}", near(*.byte))]
     Xml {
-        /// What is wrong. Never quotes the body, which may be long and is nobody's business.
+        /// What is wrong. Does not quote the body, which is private.
         complaint: &'static str,
-        /// Where, in bytes from the start.
+        /// Near which byte, counted from the start of the body.
         byte: Option<usize>,
     },
-    /// JSON, but a list, a number, …
+    /// The body does not begin a JSON object.
     #[error("not a JSON object")]
     NotAnObject,
-    /// Not JSON.
+    /// The body is not JSON.
     #[error("not JSON: {complaint}{}", near(*.byte))]
     Json {
-        /// What is wrong. Never quotes the body.
+        /// What is wrong. Does not quote the body.
         complaint: &'static str,
-        /// Where, in bytes from the start.
+        /// Near which byte, counted from the start of the body.
         byte: Option<usize>,
     },
-    /// A needed field is not there.
+    /// A required field is missing.
     #[error("{0} is missing")]
     Missing(&'static str),
-    /// A field is there twice.
-    #[error("{0} is there twice")]
+    /// A required field is in the body twice.
+    #[error("{0} appears twice")]
     Repeated(&'static str),
-    /// A field is not what it should be.
+    /// A required field has a wrong value: the field, and what it should be.
     #[error("{0} is not {1}")]
     Invalid(&'static str, &'static str),
 }
@@ -145,50 +145,50 @@ fn near(byte: Option<usize>) -> String {
     byte.map(|byte| format!(", near byte {byte}")).unwrap_or_default()
 }
 
-impl Flaw {
-    /// The same without the place in the body: whoever names a line has named a place.
-    pub(super) fn of_line(self) -> Flaw {
+impl MalformedBody {
+    /// This error without its position. A bulk import names the line instead.
+    pub(super) fn without_position(self) -> MalformedBody {
         match self {
-            Flaw::Xml { complaint, .. } => Flaw::Xml { complaint, byte: None },
-            Flaw::Json { complaint, .. } => Flaw::Json { complaint, byte: None },
-            flaw => flaw,
+            MalformedBody::Xml { complaint, .. } => MalformedBody::Xml { complaint, byte: None },
+            MalformedBody::Json { complaint, .. } => MalformedBody::Json { complaint, byte: None },
+            error => error,
         }
     }
 
-    /// What sort of flaw it is, and of which field: a closed set, none of it from outside.
-    pub(super) fn sort(&self) -> (&'static str, &'static str) {
+    /// Kind of error and field, as two names. They are fixed texts and contain nothing of the body.
+    pub(super) fn kind(&self) -> (&'static str, &'static str) {
         match self {
-            Flaw::NotUtf8 => ("not_utf8", ""),
-            Flaw::DocumentType => ("document_type", ""),
-            Flaw::Xml { complaint, .. } => ("xml", complaint),
-            Flaw::NotAnObject => ("not_an_object", ""),
-            Flaw::Json { complaint, .. } => ("json", complaint),
-            Flaw::Missing(field) => ("missing", field),
-            Flaw::Repeated(field) => ("repeated", field),
-            Flaw::Invalid(field, complaint) => (complaint, field),
+            MalformedBody::NotUtf8 => ("not_utf8", ""),
+            MalformedBody::DocumentType => ("document_type", ""),
+            MalformedBody::Xml { complaint, .. } => ("xml", complaint),
+            MalformedBody::NotAnObject => ("not_an_object", ""),
+            MalformedBody::Json { complaint, .. } => ("json", complaint),
+            MalformedBody::Missing(field) => ("missing", field),
+            MalformedBody::Repeated(field) => ("repeated", field),
+            MalformedBody::Invalid(field, complaint) => (complaint, field),
         }
     }
 }
 
-/// The fields found in one body.
+/// The fields of one body.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'a>([Option<Value<'a>>; Field::COUNT]);
+pub(super) struct CallbackFields<'a>([Option<FieldValue<'a>>; CallbackField::COUNT]);
 
-impl<'a> Fields<'a> {
-    pub(super) fn put(&mut self, field: Field, value: Value<'a>) {
+impl<'a> CallbackFields<'a> {
+    pub(super) fn insert(&mut self, field: CallbackField, value: FieldValue<'a>) {
         let slot = &mut self.0[field as usize];
-        *slot = Some(if slot.is_none() { value } else { Value::Repeated });
+        *slot = Some(if slot.is_none() { value } else { FieldValue::Repeated });
     }
 
-    pub(super) fn has(&self, field: Field) -> bool {
+    pub(super) fn has(&self, field: CallbackField) -> bool {
         self.0[field as usize].is_some()
     }
 
-    fn needed(&self, field: Field) -> Result<&Value<'a>, Flaw> {
+    fn required(&self, field: CallbackField) -> Result<&FieldValue<'a>, MalformedBody> {
         match &self.0[field as usize] {
-            None => Err(Flaw::Missing(field.name())),
-            Some(Value::Repeated) => Err(Flaw::Repeated(field.name())),
-            Some(Value::Broken) => Err(Flaw::Invalid(
+            None => Err(MalformedBody::Missing(field.name())),
+            Some(FieldValue::Repeated) => Err(MalformedBody::Repeated(field.name())),
+            Some(FieldValue::Broken) => Err(MalformedBody::Invalid(
                 field.name(),
                 "readable: it holds bytes that are not UTF-8, a lone & or an unknown reference",
             )),
@@ -196,80 +196,82 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The text of a field that has to be there.
-    pub(super) fn text(&self, field: Field) -> Result<&str, Flaw> {
-        match self.needed(field)? {
-            Value::Text(text) => Ok(text),
-            _ => Err(Flaw::Invalid(field.name(), "text")),
+    /// The text of a required field.
+    pub(super) fn text(&self, field: CallbackField) -> Result<&str, MalformedBody> {
+        match self.required(field)? {
+            FieldValue::Text(text) => Ok(text),
+            _ => Err(MalformedBody::Invalid(field.name(), "text")),
         }
     }
 
-    /// The same if it is a name: 1 to 128 bytes.
-    pub(super) fn name(&self, field: Field) -> Result<Box<str>, Flaw> {
+    /// The text of a required field that is a name: 1 to 128 bytes long.
+    pub(super) fn name(&self, field: CallbackField) -> Result<Box<str>, MalformedBody> {
         let text = self.text(field)?;
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
-        if fits { Ok(text.into()) } else { Err(Flaw::Invalid(field.name(), "1 to 128 bytes long")) }
+        if fits { Ok(text.into()) } else { Err(MalformedBody::Invalid(field.name(), "1 to 128 bytes long")) }
     }
 
-    /// `CreateTime` in Unix seconds, whether plausible or not.
-    pub(super) fn create_time(&self) -> Result<i64, Flaw> {
-        let time = match self.needed(Field::CreateTime)? {
-            Value::Text(text) => integer(text),
-            Value::Unsigned(number) => i64::try_from(*number).ok(),
-            Value::Negative(number) => Some(*number),
-            Value::Unusable | Value::Broken | Value::Repeated => None,
+    /// `CreateTime` in Unix seconds. May have any value.
+    pub(super) fn create_time(&self) -> Result<i64, MalformedBody> {
+        let time = match self.required(CallbackField::CreateTime)? {
+            FieldValue::Text(text) => integer(text),
+            FieldValue::Unsigned(number) => i64::try_from(*number).ok(),
+            FieldValue::Negative(number) => Some(*number),
+            FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => None,
         };
-        time.ok_or(Flaw::Invalid("CreateTime", "an integer"))
+        time.ok_or(MalformedBody::Invalid("CreateTime", "an integer"))
     }
 
-    fn msg_id(&self) -> Result<u64, Flaw> {
-        let id = match self.needed(Field::MsgId)? {
-            Value::Text(text) => integer(text),
-            Value::Unsigned(number) => Some(*number),
-            Value::Negative(_) | Value::Unusable | Value::Broken | Value::Repeated => None,
+    fn msg_id(&self) -> Result<u64, MalformedBody> {
+        let id = match self.required(CallbackField::MsgId)? {
+            FieldValue::Text(text) => integer(text),
+            FieldValue::Unsigned(number) => Some(*number),
+            FieldValue::Negative(_) | FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => {
+                None
+            }
         };
-        id.ok_or(Flaw::Invalid("MsgId", "an unsigned 64-bit number"))
+        id.ok_or(MalformedBody::Invalid("MsgId", "an unsigned 64-bit number"))
     }
 
-    /// Empty if absent, or if it is nothing that could be told apart.
-    fn event_key(&self) -> Result<Box<str>, Flaw> {
-        if !self.has(Field::EventKey) {
+    /// `EventKey` as text. Empty if it is missing, a list or an object.
+    fn event_key(&self) -> Result<Box<str>, MalformedBody> {
+        if !self.has(CallbackField::EventKey) {
             return Ok("".into());
         }
-        Ok(match self.needed(Field::EventKey)? {
-            Value::Text(text) => text.as_ref().into(),
-            Value::Unsigned(number) => number.to_string().into(),
-            Value::Negative(number) => number.to_string().into(),
-            Value::Unusable | Value::Broken | Value::Repeated => "".into(),
+        Ok(match self.required(CallbackField::EventKey)? {
+            FieldValue::Text(text) => text.as_ref().into(),
+            FieldValue::Unsigned(number) => number.to_string().into(),
+            FieldValue::Negative(number) => number.to_string().into(),
+            FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => "".into(),
         })
     }
 
-    /// `MsgID` of an event. None if absent, empty, or nothing that could be told apart.
-    fn event_msg_id(&self) -> Result<Option<u64>, Flaw> {
-        if !self.has(Field::EventMsgId) {
+    /// `MsgID` of an event. None if it is missing, empty, a list or an object.
+    fn event_msg_id(&self) -> Result<Option<u64>, MalformedBody> {
+        if !self.has(CallbackField::EventMsgId) {
             return Ok(None);
         }
-        let id = match self.needed(Field::EventMsgId)? {
-            Value::Text(text) if text.trim_ascii().is_empty() => return Ok(None),
-            Value::Text(text) => integer(text),
-            Value::Unsigned(number) => Some(*number),
-            Value::Negative(_) => None,
-            Value::Unusable | Value::Broken | Value::Repeated => return Ok(None),
+        let id = match self.required(CallbackField::EventMsgId)? {
+            FieldValue::Text(text) if text.trim_ascii().is_empty() => return Ok(None),
+            FieldValue::Text(text) => integer(text),
+            FieldValue::Unsigned(number) => Some(*number),
+            FieldValue::Negative(_) => None,
+            FieldValue::Unusable | FieldValue::Broken | FieldValue::Repeated => return Ok(None),
         };
-        id.map(Some).ok_or(Flaw::Invalid("MsgID", "an unsigned 64-bit number"))
+        id.map(Some).ok_or(MalformedBody::Invalid("MsgID", "an unsigned 64-bit number"))
     }
 
-    /// The message that these fields make.
-    pub(super) fn message(&self) -> Result<Message, Flaw> {
-        let user = self.name(Field::FromUser)?;
+    /// Builds the message from the fields.
+    pub(super) fn message(&self) -> Result<Message, MalformedBody> {
+        let user = self.name(CallbackField::FromUser)?;
         let create_time = self.create_time()?;
-        let msg_type = self.text(Field::MsgType)?;
+        let msg_type = self.text(CallbackField::MsgType)?;
         if msg_type.is_empty() {
-            return Err(Flaw::Missing("MsgType"));
+            return Err(MalformedBody::Missing("MsgType"));
         }
         let content = match Kind::of_msg_type(msg_type) {
             Kind::Event => Content::Event {
-                name: self.name(Field::Event)?,
+                name: self.name(CallbackField::Event)?,
                 key: self.event_key()?,
                 msg_id: self.event_msg_id()?,
             },
@@ -279,7 +281,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// An integer written as digits alone (blanks around it allowed): no plus sign, fraction or exponent.
+/// Parses an integer, which may have blanks around it. A plus sign, a fraction or an exponent is not accepted.
 fn integer<T: std::str::FromStr>(text: &str) -> Option<T> {
     let text = text.trim_ascii();
     if text.starts_with('+') { None } else { text.parse().ok() }

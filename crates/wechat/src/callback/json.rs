@@ -1,84 +1,86 @@
-//! Callbacks as JSON, and the lines of a bulk import. Borrows from the bytes; of fields that are not read only the end is
-//! looked for, whatever they hold.
+//! Parses callbacks in JSON, and the lines of a bulk import. Borrows from the bytes. Values of unread fields are skipped
+//! without being checked.
 
 use std::borrow::Cow;
 
 use counting::Message;
 
 use super::{
-    fields::{Field, Fields, Flaw, Value, Wanted, text_of},
+    fields::{CallbackField, CallbackFields, FieldValue, MalformedBody, WantedFields, text_value},
     xml,
 };
 
-/// Reads one line of a bulk import: a callback's JSON object, or an XML document, which may be several lines.
-/// `ToUserName` is not compared.
-pub fn bulk_line(line: &[u8]) -> Result<Message, Flaw> {
+/// Parses one item of a bulk import: a callback as a JSON object or an XML document. Does not check `ToUserName`.
+///
+/// # Errors
+/// The item is not a callback message. The error has no position.
+pub fn read_bulk_line(line: &[u8]) -> Result<Message, MalformedBody> {
     let read = match line.trim_ascii_start().first() {
-        Some(b'<') => xml::fields(line, Wanted::Everything),
-        Some(b'{') => fields(line, Wanted::Everything),
-        _ if std::str::from_utf8(line).is_err() => Err(Flaw::NotUtf8),
-        _ => Err(Flaw::NotAnObject),
+        Some(b'<') => xml::fields(line, WantedFields::Everything),
+        Some(b'{') => fields(line, WantedFields::Everything),
+        _ if std::str::from_utf8(line).is_err() => Err(MalformedBody::NotUtf8),
+        _ => Err(MalformedBody::NotAnObject),
     };
-    read.and_then(|fields| fields.message()).map_err(Flaw::of_line)
+    read.and_then(|fields| fields.message()).map_err(MalformedBody::without_position)
 }
 
-pub(super) fn fields(body: &[u8], wanted: Wanted) -> Result<Fields<'_>, Flaw> {
-    let mut scanner = Scanner { body, at: 0 };
-    scanner.blanks();
-    if !scanner.takes(b'{') {
-        return Err(Flaw::NotAnObject);
+pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
+    let mut scanner = JsonScanner { body, at: 0 };
+    scanner.skip_blanks();
+    if !scanner.take_if(b'{') {
+        return Err(MalformedBody::NotAnObject);
     }
-    let fields = scanner.members(wanted).and_then(|fields| scanner.end().map(|()| fields));
-    fields.map_err(|complaint| Flaw::Json { complaint, byte: Some(scanner.at) })
+    let fields = scanner.read_members(wanted).and_then(|fields| scanner.expect_end().map(|()| fields));
+    fields.map_err(|complaint| MalformedBody::Json { complaint, byte: Some(scanner.at) })
 }
 
-type Read<T> = Result<T, &'static str>;
+type ReadResult<T> = Result<T, &'static str>;
 
 const ENDS_EARLY: &str = "it ends early";
 
-struct Scanner<'a> {
+struct JsonScanner<'a> {
     body: &'a [u8],
     at: usize,
 }
 
-impl<'a> Scanner<'a> {
-    /// What stands in an object, up to its end.
-    fn members(&mut self, wanted: Wanted) -> Read<Fields<'a>> {
-        let mut fields = Fields::default();
-        self.blanks();
-        if self.takes(b'}') {
+impl<'a> JsonScanner<'a> {
+    /// Reads the fields of an object, up to its closing brace.
+    fn read_members(&mut self, wanted: WantedFields) -> ReadResult<CallbackFields<'a>> {
+        let mut fields = CallbackFields::default();
+        self.skip_blanks();
+        if self.take_if(b'}') {
             return Ok(fields);
         }
         loop {
-            self.member(wanted, &mut fields)?;
-            self.blanks();
-            if self.takes(b'}') {
+            self.read_member(wanted, &mut fields)?;
+            self.skip_blanks();
+            if self.take_if(b'}') {
                 return Ok(fields);
             }
-            self.needs(b',', "no comma between two fields")?;
-            self.blanks();
+            self.expect_byte(b',', "no comma between two fields")?;
+            self.skip_blanks();
         }
     }
 
-    fn member(&mut self, wanted: Wanted, fields: &mut Fields<'a>) -> Read<()> {
-        let field = field(wanted, self.string("a field without a name")?);
-        self.blanks();
-        self.needs(b':', "no colon after a name")?;
-        self.blanks();
+    fn read_member(&mut self, wanted: WantedFields, fields: &mut CallbackFields<'a>) -> ReadResult<()> {
+        let field = field(wanted, self.read_string("a field without a name")?);
+        self.skip_blanks();
+        self.expect_byte(b':', "no colon after a name")?;
+        self.skip_blanks();
         let value = match self.peek() {
-            Some(b'"') => Token::String(self.string("")?),
-            Some(b'{' | b'[') => self.nested().map(|()| Token::Nested)?,
-            _ => Token::Bare(self.bare()?),
+            Some(b'"') => JsonValue::String(self.read_string("")?),
+            Some(b'{' | b'[') => self.skip_nested().map(|()| JsonValue::Nested)?,
+            _ => JsonValue::Bare(self.read_bare()?),
         };
         if let Some(field) = field {
-            fields.put(field, value.value());
+            fields.insert(field, value.value());
         }
         Ok(())
     }
 
-    /// What stands between quotes, as it is written.
-    fn string(&mut self, otherwise: &'static str) -> Read<&'a [u8]> {
-        self.needs(b'"', otherwise)?;
+    /// Reads a string in quotes and returns it with its escapes.
+    fn read_string(&mut self, otherwise: &'static str) -> ReadResult<&'a [u8]> {
+        self.expect_byte(b'"', otherwise)?;
         let start = self.at;
         loop {
             let rest = self.body.get(self.at..).unwrap_or_default();
@@ -87,18 +89,18 @@ impl<'a> Scanner<'a> {
             if rest[found] == b'"' {
                 return Ok(&self.body[start..self.at - 1]);
             }
-            // What a backslash stands before is no end.
+            // The byte after a backslash does not end the string.
             self.at += 1;
         }
     }
 
-    /// Passes over a list or an object.
-    fn nested(&mut self) -> Read<()> {
+    /// Skips a list or an object.
+    fn skip_nested(&mut self) -> ReadResult<()> {
         let mut open = Vec::new();
         loop {
             match self.peek().ok_or(ENDS_EARLY)? {
                 b'"' => {
-                    self.string("")?;
+                    self.read_string("")?;
                     continue;
                 }
                 b'{' => open.push(b'}'),
@@ -113,8 +115,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// A number, or `true`, `false`, `null`.
-    fn bare(&mut self) -> Read<&'a [u8]> {
+    /// Reads a number, `true`, `false` or `null`.
+    fn read_bare(&mut self) -> ReadResult<&'a [u8]> {
         let rest = self.body.get(self.at..).unwrap_or_default();
         let ends = |byte: &u8| b",}]\":{[".contains(byte) || byte.is_ascii_whitespace();
         match rest.iter().position(ends) {
@@ -127,8 +129,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn end(&mut self) -> Read<()> {
-        self.blanks();
+    fn expect_end(&mut self) -> ReadResult<()> {
+        self.skip_blanks();
         if self.peek().is_none() { Ok(()) } else { Err("something follows the object") }
     }
 
@@ -136,60 +138,60 @@ impl<'a> Scanner<'a> {
         self.body.get(self.at).copied()
     }
 
-    fn blanks(&mut self) {
+    fn skip_blanks(&mut self) {
         while self.peek().is_some_and(|byte| byte.is_ascii_whitespace()) {
             self.at += 1;
         }
     }
 
-    fn takes(&mut self, byte: u8) -> bool {
+    fn take_if(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
-    fn needs(&mut self, byte: u8, otherwise: &'static str) -> Read<()> {
+    fn expect_byte(&mut self, byte: u8, otherwise: &'static str) -> ReadResult<()> {
         match self.peek() {
             None => Err(ENDS_EARLY),
-            Some(_) => self.takes(byte).then_some(()).ok_or(otherwise),
+            Some(_) => self.take_if(byte).then_some(()).ok_or(otherwise),
         }
     }
 }
 
-fn field(wanted: Wanted, name: &[u8]) -> Option<Field> {
+fn field(wanted: WantedFields, name: &[u8]) -> Option<CallbackField> {
     if name.contains(&b'\\') { wanted.field(&unescaped(name)?) } else { wanted.field(name) }
 }
 
-/// A value as it is written.
-enum Token<'a> {
+/// A value before it is decoded.
+enum JsonValue<'a> {
     String(&'a [u8]),
     Bare(&'a [u8]),
     Nested,
 }
 
-impl<'a> Token<'a> {
-    fn value(self) -> Value<'a> {
+impl<'a> JsonValue<'a> {
+    fn value(self) -> FieldValue<'a> {
         match self {
-            Token::String(text) if text.contains(&b'\\') => {
-                unescaped(text).map_or(Value::Broken, |text| text_of(Cow::Owned(text)))
+            JsonValue::String(text) if text.contains(&b'\\') => {
+                unescaped(text).map_or(FieldValue::Broken, |text| text_value(Cow::Owned(text)))
             }
-            Token::String(text) => text_of(Cow::Borrowed(text)),
-            Token::Bare(text) => number(text).unwrap_or(Value::Unusable),
-            Token::Nested => Value::Unusable,
+            JsonValue::String(text) => text_value(Cow::Borrowed(text)),
+            JsonValue::Bare(text) => number(text).unwrap_or(FieldValue::Unusable),
+            JsonValue::Nested => FieldValue::Unusable,
         }
     }
 }
 
-/// An integer; anything else is nothing that is read.
-fn number(text: &[u8]) -> Option<Value<'static>> {
+/// Parses an integer. None for anything else.
+fn number(text: &[u8]) -> Option<FieldValue<'static>> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    let is_one =
+    let is_integer =
         digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits.first() != Some(&b'0'));
-    let text = std::str::from_utf8(text).ok().filter(|_| is_one)?;
-    text.parse().map(Value::Unsigned).or_else(|_| text.parse().map(Value::Negative)).ok()
+    let text = std::str::from_utf8(text).ok().filter(|_| is_integer)?;
+    text.parse().map(FieldValue::Unsigned).or_else(|_| text.parse().map(FieldValue::Negative)).ok()
 }
 
-/// None if an escape stands for nothing, or for half a character.
+/// Decodes escapes. None for an unknown escape or half a surrogate pair.
 fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -216,18 +218,18 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// What `\u` stands for, both halves of it if it has two.
+/// Decodes the digits after `\u`, and a second `\u` if the first is half a surrogate pair.
 fn character(rest: &mut &[u8]) -> Option<char> {
-    let first = unit(rest)?;
+    let first = utf16_unit(rest)?;
     let mut units = vec![first];
     if (0xd800..0xdc00).contains(&first) {
         *rest = rest.strip_prefix(b"\\u")?;
-        units.push(unit(rest)?);
+        units.push(utf16_unit(rest)?);
     }
     char::decode_utf16(units).next()?.ok()
 }
 
-fn unit(rest: &mut &[u8]) -> Option<u16> {
+fn utf16_unit(rest: &mut &[u8]) -> Option<u16> {
     let (digits, after) = rest.split_at_checked(4)?;
     *rest = after;
     let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;

@@ -1,4 +1,4 @@
-//! What an account's callbacks are checked with: tokens, keys and names. Never shown, wiped when dropped.
+//! The tokens and keys for an account's callbacks. Hidden in `Debug`, wiped from memory when dropped.
 
 use std::fmt;
 
@@ -6,64 +6,64 @@ use zeroize::Zeroizing;
 
 use super::cipher::{AesKey, AesKeyError};
 
-/// The settings of one account as its configuration has them.
+/// The callback settings of one account, as configured.
 #[derive(Clone, Copy, Default)]
 pub struct KeySettings<'a> {
     /// The account's appid.
     pub appid: &'a str,
-    /// `gh_…`; if given, a callback to another `ToUserName` is refused.
+    /// The account's original id (`gh_…`). If set, callbacks with another `ToUserName` are refused.
     pub original_id: Option<&'a str>,
     /// The callback token.
     pub token: &'a str,
-    /// The former token, while it is being changed.
+    /// The previous token, while the token is being changed.
     pub token_previous: Option<&'a str>,
     /// The EncodingAESKey, 43 characters.
     pub encoding_aes_key: Option<&'a str>,
-    /// The former EncodingAESKey, while it is being changed.
+    /// The previous EncodingAESKey, while the key is being changed.
     pub encoding_aes_key_previous: Option<&'a str>,
     /// Whether plain callbacks are refused.
     pub require_encryption: bool,
 }
 
-/// What an account's callbacks are checked with.
+/// The tokens and keys that open an account's callbacks.
 pub struct AccountKeys {
     ciphertext_appid: Box<str>,
     original_id: Option<Box<str>>,
-    tokens: Rotation<Zeroizing<String>>,
-    aes_keys: Option<Rotation<AesKey>>,
+    tokens: RotatedSecret<Zeroizing<String>>,
+    aes_keys: Option<RotatedSecret<AesKey>>,
     require_encryption: bool,
 }
 
-/// A secret and, while it is being changed, the one before it.
-struct Rotation<T> {
+/// A secret, and the previous one while it is being changed.
+struct RotatedSecret<T> {
     current: T,
     previous: Option<T>,
 }
 
-impl<T> Rotation<T> {
+impl<T> RotatedSecret<T> {
     fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.current).chain(&self.previous)
     }
 }
 
-/// Why settings make no keys. Names the setting, never its value.
+/// Why callback settings are not valid. Names the setting, not its value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Anyone could sign with an empty token.
+    /// The token is empty, so that anyone could sign.
     #[error("{0} is empty: set it to the Token of the account's server configuration")]
     EmptyToken(&'static str),
-    /// Not a key.
+    /// A setting is not an EncodingAESKey.
     #[error("{setting}: {error}")]
     AesKey {
-        /// Which of the two settings.
+        /// The name of the setting.
         setting: &'static str,
         /// What is wrong with it.
         error: AesKeyError,
     },
-    /// A former key without a present one.
+    /// There is a previous key and no current key.
     #[error("encoding_aes_key_previous is set without encoding_aes_key: set the present key, too")]
     OnlyPreviousKey,
-    /// Every callback would be refused.
+    /// Encryption is required and there is no key, so every callback would be refused.
     #[error(
         "require_encryption is true but there is no encoding_aes_key: set the 43-character EncodingAESKey"
     )]
@@ -71,7 +71,10 @@ pub enum KeyError {
 }
 
 impl AccountKeys {
-    /// Checks and takes the settings of an account.
+    /// Checks the settings of an account.
+    ///
+    /// # Errors
+    /// A setting is missing or not valid.
     pub fn new(settings: &KeySettings<'_>) -> Result<AccountKeys, KeyError> {
         let aes_keys = aes_keys(settings)?;
         if settings.require_encryption && aes_keys.is_none() {
@@ -80,7 +83,7 @@ impl AccountKeys {
         Ok(AccountKeys {
             ciphertext_appid: settings.appid.into(),
             original_id: settings.original_id.map(Into::into),
-            tokens: Rotation {
+            tokens: RotatedSecret {
                 current: token("token", settings.token)?,
                 previous: settings.token_previous.map(|text| token("token_previous", text)).transpose()?,
             },
@@ -89,17 +92,17 @@ impl AccountKeys {
         })
     }
 
-    /// The appid that each ciphertext has to end with.
+    /// The appid that each ciphertext must end with.
     pub fn ciphertext_appid(&self) -> &str {
         &self.ciphertext_appid
     }
 
-    /// `gh_…`, the only `ToUserName` taken, if set.
+    /// The only accepted `ToUserName` (`gh_…`), if set.
     pub fn original_id(&self) -> Option<&str> {
         self.original_id.as_deref()
     }
 
-    /// Whether encrypted callbacks can be opened at all.
+    /// Whether there is a key, so that encrypted callbacks can be opened.
     pub fn has_aes_key(&self) -> bool {
         self.aes_keys.is_some()
     }
@@ -114,7 +117,7 @@ impl AccountKeys {
     }
 
     pub(super) fn aes_keys(&self) -> impl Iterator<Item = &AesKey> {
-        self.aes_keys.iter().flat_map(Rotation::iter)
+        self.aes_keys.iter().flat_map(RotatedSecret::iter)
     }
 }
 
@@ -139,7 +142,7 @@ fn token(setting: &'static str, text: &str) -> Result<Zeroizing<String>, KeyErro
     if text.is_empty() { Err(KeyError::EmptyToken(setting)) } else { Ok(Zeroizing::new(text.to_owned())) }
 }
 
-fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<Rotation<AesKey>>, KeyError> {
+fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<RotatedSecret<AesKey>>, KeyError> {
     let key = |setting, text| AesKey::parse(text).map_err(|error| KeyError::AesKey { setting, error });
     let Some(current) = settings.encoding_aes_key else {
         return if settings.encoding_aes_key_previous.is_some() {
@@ -150,7 +153,7 @@ fn aes_keys(settings: &KeySettings<'_>) -> Result<Option<Rotation<AesKey>>, KeyE
     };
     let previous =
         settings.encoding_aes_key_previous.map(|text| key("encoding_aes_key_previous", text)).transpose()?;
-    Ok(Some(Rotation { current: key("encoding_aes_key", current)?, previous }))
+    Ok(Some(RotatedSecret { current: key("encoding_aes_key", current)?, previous }))
 }
 
 #[cfg(test)]
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_would_refuse_or_admit_everything_are_named() {
+    fn settings_that_refuse_or_accept_everything_are_errors() {
         let error = |settings: KeySettings<'_>| AccountKeys::new(&settings).unwrap_err().to_string();
         assert!(error(KeySettings { token: "", ..settings() }).starts_with("token is empty"));
         assert!(error(KeySettings { token_previous: Some(""), ..settings() }).starts_with("token_previous"));

@@ -1,29 +1,29 @@
-//! The query string of a callback, decoded once, to bytes: signatures and `echostr` are about bytes, not text.
+//! Parses the query string of a callback, once. Values are bytes, because signatures and `echostr` are bytes and not text.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-/// What the query says. Of a name that appears twice the first one counts. Other names are ignored.
+/// The parameters of a callback's query. If a name appears twice, the first value is used. Other names are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// Over token, timestamp and nonce.
+    /// The signature over token, timestamp and nonce.
     pub signature: Option<Cow<'a, [u8]>>,
-    /// Over token, timestamp, nonce and the text of `Encrypt`. Never empty.
+    /// The signature over token, timestamp, nonce and the text of `Encrypt`. Never empty.
     pub msg_signature: Option<Cow<'a, [u8]>>,
-    /// Unix seconds, as written.
+    /// Unix seconds, as sent.
     pub timestamp: Option<Cow<'a, [u8]>>,
-    /// WeChat's random number, as written.
+    /// WeChat's random number, as sent.
     pub nonce: Option<Cow<'a, [u8]>>,
-    /// Of a GET only: what the answer has to be.
+    /// In a GET only: the content that the answer must have.
     pub echostr: Option<Cow<'a, [u8]>>,
-    /// `aes`, or `raw` for plain.
+    /// `aes` for an encrypted body, `raw` for a plain one.
     pub encrypt_type: Option<Cow<'a, [u8]>>,
 }
 
 impl<'a> Query<'a> {
-    /// Reads what follows the question mark, by the rules of `application/x-www-form-urlencoded`. Values stay bytes:
-    /// the usual decoders replace what is not UTF-8, and `echostr` has to come back byte for byte.
+    /// Parses the text after the question mark as `application/x-www-form-urlencoded`. Does not use a crate for it: they
+    /// replace bytes that are not UTF-8, and `echostr` must be sent back byte for byte.
     pub fn parse(raw: &'a str) -> Query<'a> {
         let mut query = Query::default();
         for pair in raw.split('&') {
@@ -32,7 +32,7 @@ impl<'a> Query<'a> {
                 slot.get_or_insert_with(|| decode(value));
             }
         }
-        // Empty it signs nothing: as if it were not there.
+        // An empty msg_signature counts as missing.
         query.msg_signature.take_if(|signature| signature.is_empty());
         query
     }
@@ -49,7 +49,7 @@ impl<'a> Query<'a> {
         })
     }
 
-    /// Whether the query alone makes this an encrypted callback.
+    /// Whether the query says that the body is encrypted.
     pub fn says_encrypted(&self) -> bool {
         self.msg_signature.is_some() || self.encrypt_type.as_deref() == Some(b"aes")
     }
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_two_values_counts_and_bytes_stay_bytes() {
+    fn the_first_of_two_values_is_used_and_bytes_are_kept() {
         let query = Query::parse("nonce=1&echostr=%ff%2B+x&nonce=2&echostr=&other=3&signature");
         assert_eq!(query.nonce.as_deref(), Some(b"1".as_slice()));
         assert_eq!(query.echostr.as_deref(), Some(b"\xff+ x".as_slice()));

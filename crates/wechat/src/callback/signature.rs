@@ -1,15 +1,15 @@
-//! WeChat's signatures: the SHA-1 in hexadecimal of the sorted values, compared in constant time.
+//! WeChat's signatures: SHA-1 over the sorted values, in hexadecimal. Compared in constant time.
 
 use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
 use super::{AccountKeys, Query};
 
-/// A signature as it stands in the query: 40 lower-case hexadecimal digits.
+/// A signature as in the query: 40 lower-case hexadecimal digits.
 pub type Signature = [u8; 40];
 
-/// Signs the values: token, timestamp, nonce, and for `msg_signature` the text of `Encrypt`. Their order is free.
-/// Source: WeChat's documentation of callbacks, checked against the vectors in `tests/data`.
+/// Signs token, timestamp and nonce, and for `msg_signature` also the text of `Encrypt`. The values may have any order.
+/// Source: WeChat's documentation of callbacks; tested with the vectors in `crates/msgcube/tests/data`.
 pub fn sign<const N: usize>(mut values: [&[u8]; N]) -> Signature {
     values.sort_unstable();
     let mut hash = Sha1::new();
@@ -29,24 +29,24 @@ fn hex(digest: &[u8; 20]) -> Signature {
     text
 }
 
-/// Whether `signature` is right for one of the account's tokens.
-pub(super) fn plain_is_right(keys: &AccountKeys, query: &Query<'_>) -> bool {
+/// Whether `signature` is correct for one of the account's tokens.
+pub(super) fn is_plain_signature_valid(keys: &AccountKeys, query: &Query<'_>) -> bool {
     let (Some(given), Some(timestamp), Some(nonce)) = (&query.signature, &query.timestamp, &query.nonce)
     else {
         return false;
     };
-    keys.tokens().any(|token| same(&sign([token, timestamp, nonce]), given))
+    keys.tokens().any(|token| is_equal(&sign([token, timestamp, nonce]), given))
 }
 
-/// Whether `msg_signature` is right for one of the account's tokens and this text of `Encrypt`.
-pub(super) fn encrypted_is_right(keys: &AccountKeys, query: &Query<'_>, encrypt: &[u8]) -> bool {
+/// Whether `msg_signature` is correct for one of the account's tokens and this text of `Encrypt`.
+pub(super) fn is_encrypted_signature_valid(keys: &AccountKeys, query: &Query<'_>, encrypt: &[u8]) -> bool {
     let (Some(given), Some(timestamp), Some(nonce)) = (&query.msg_signature, &query.timestamp, &query.nonce)
     else {
         return false;
     };
-    keys.tokens().any(|token| same(&sign([token, timestamp, nonce, encrypt]), given))
+    keys.tokens().any(|token| is_equal(&sign([token, timestamp, nonce, encrypt]), given))
 }
 
-fn same(right: &Signature, given: &[u8]) -> bool {
-    right.as_slice().ct_eq(given).into()
+fn is_equal(expected: &Signature, given: &[u8]) -> bool {
+    expected.as_slice().ct_eq(given).into()
 }

@@ -1,111 +1,117 @@
-//! Callbacks as XML: the direct children of the root, whatever its name. Borrows from the bytes; refuses a document
-//! type declaration, never looks into what stands in CDATA, and lets nothing in a field that is not read stop it.
+//! Parses callbacks in XML: reads the direct children of the root, which may have any name. Borrows from the bytes. Refuses
+//! a document type declaration, does not parse CDATA, and ignores broken markup in fields that are not read.
 
-use super::fields::{Fields, Flaw, Value, Wanted};
-use scan::{Piece, Scanner};
-use text::Text;
+use super::fields::{CallbackFields, FieldValue, MalformedBody, WantedFields};
+use scan::{XmlScanner, XmlToken};
+use text::FieldText;
 
 mod scan;
 mod text;
 
-pub(super) fn fields(body: &[u8], wanted: Wanted) -> Result<Fields<'_>, Flaw> {
-    let mut walk = Walk { scanner: Scanner::new(body), wanted, fields: Fields::default() };
-    walk.document().map_err(|stop| stop.at(walk.scanner.at()))?;
-    Ok(walk.fields)
+pub(super) fn fields(body: &[u8], wanted: WantedFields) -> Result<CallbackFields<'_>, MalformedBody> {
+    let mut reader = XmlReader { scanner: XmlScanner::new(body), wanted, fields: CallbackFields::default() };
+    reader.document().map_err(|error| error.at(reader.scanner.at()))?;
+    Ok(reader.fields)
 }
 
-/// Why reading stops early.
-enum Stop {
+/// Why parsing stops.
+enum XmlError {
     DocumentType,
     Complaint(&'static str),
 }
 
-impl Stop {
-    fn at(self, byte: usize) -> Flaw {
+impl XmlError {
+    fn at(self, byte: usize) -> MalformedBody {
         match self {
-            Stop::DocumentType => Flaw::DocumentType,
-            Stop::Complaint(complaint) => Flaw::Xml { complaint, byte: Some(byte) },
+            XmlError::DocumentType => MalformedBody::DocumentType,
+            XmlError::Complaint(complaint) => MalformedBody::Xml { complaint, byte: Some(byte) },
         }
     }
 }
 
-const NO_END: Stop = Stop::Complaint("it ends early");
-const NO_START: Stop = Stop::Complaint("an end without its start");
+const NO_END: XmlError = XmlError::Complaint("it ends early");
+const NO_START: XmlError = XmlError::Complaint("an end without its start");
 
-struct Walk<'a> {
-    scanner: Scanner<'a>,
-    wanted: Wanted,
-    fields: Fields<'a>,
+struct XmlReader<'a> {
+    scanner: XmlScanner<'a>,
+    wanted: WantedFields,
+    fields: CallbackFields<'a>,
 }
 
-impl<'a> Walk<'a> {
-    fn document(&mut self) -> Result<(), Stop> {
+impl<'a> XmlReader<'a> {
+    fn document(&mut self) -> Result<(), XmlError> {
         let mut root_seen = false;
         loop {
-            match self.scanner.next_piece()? {
-                Piece::Skipped => {}
-                Piece::Text(text) if text.trim_ascii().is_empty() => {}
-                Piece::Start { .. } if root_seen => return Err(Stop::Complaint("a second root element")),
-                Piece::Start { name, is_empty } => {
+            match self.scanner.next_token()? {
+                XmlToken::Skipped => {}
+                XmlToken::Text(text) if text.trim_ascii().is_empty() => {}
+                XmlToken::Start { .. } if root_seen => {
+                    return Err(XmlError::Complaint("a second root element"));
+                }
+                XmlToken::Start { name, is_empty } => {
                     root_seen = true;
                     if !is_empty {
                         self.children(name)?;
                     }
                 }
-                Piece::End { .. } => return Err(NO_START),
-                Piece::Odd => return Err(Stop::Complaint("broken markup")),
-                Piece::Text(_) | Piece::CData(_) | Piece::Reference(_) => {
-                    return Err(Stop::Complaint("text outside the root element"));
+                XmlToken::End { .. } => return Err(NO_START),
+                XmlToken::Odd => return Err(XmlError::Complaint("broken markup")),
+                XmlToken::Text(_) | XmlToken::CData(_) | XmlToken::Reference(_) => {
+                    return Err(XmlError::Complaint("text outside the root element"));
                 }
-                Piece::EndOfBody if root_seen => return Ok(()),
-                Piece::EndOfBody => return Err(Stop::Complaint("there is no element")),
+                XmlToken::EndOfBody if root_seen => return Ok(()),
+                XmlToken::EndOfBody => return Err(XmlError::Complaint("there is no element")),
             }
         }
     }
 
-    fn children(&mut self, root: &[u8]) -> Result<(), Stop> {
+    fn children(&mut self, root: &[u8]) -> Result<(), XmlError> {
         loop {
-            match self.scanner.next_piece()? {
-                Piece::Start { name, is_empty } => {
+            match self.scanner.next_token()? {
+                XmlToken::Start { name, is_empty } => {
                     let field = self.wanted.field(name);
-                    let value = if is_empty { Value::Text("".into()) } else { self.value(name)? };
+                    let value = if is_empty { FieldValue::Text("".into()) } else { self.value(name)? };
                     if let Some(field) = field {
-                        self.fields.put(field, value);
+                        self.fields.insert(field, value);
                     }
                 }
-                Piece::End { name } if name == root => return Ok(()),
-                Piece::End { .. } => return Err(NO_START),
-                Piece::EndOfBody => return Err(NO_END),
-                // Between the fields, where nothing is read.
-                Piece::Skipped | Piece::Odd | Piece::Text(_) | Piece::CData(_) | Piece::Reference(_) => {}
+                XmlToken::End { name } if name == root => return Ok(()),
+                XmlToken::End { .. } => return Err(NO_START),
+                XmlToken::EndOfBody => return Err(NO_END),
+                // Between the fields. Nothing is read here.
+                XmlToken::Skipped
+                | XmlToken::Odd
+                | XmlToken::Text(_)
+                | XmlToken::CData(_)
+                | XmlToken::Reference(_) => {}
             }
         }
     }
 
-    /// What stands up to the end of this field, which is all that has to fit: whatever else is inside, a field that is
-    /// not read ends there.
-    fn value(&mut self, field: &[u8]) -> Result<Value<'a>, Stop> {
-        let mut text = Text::default();
+    /// Reads a value up to the end tag of its field. Tags inside need not match, so that broken content in a field that is
+    /// not read does no harm.
+    fn value(&mut self, field: &[u8]) -> Result<FieldValue<'a>, XmlError> {
+        let mut text = FieldText::default();
         let (mut depth, mut is_nested) = (0_usize, false);
         loop {
-            match self.scanner.next_piece()? {
-                Piece::Start { name, is_empty } => {
+            match self.scanner.next_token()? {
+                XmlToken::Start { name, is_empty } => {
                     is_nested = true;
                     depth += usize::from(name == field && !is_empty);
                 }
-                Piece::End { name } if name == field && depth == 0 => {
-                    return Ok(if is_nested { Value::Unusable } else { text.value() });
+                XmlToken::End { name } if name == field && depth == 0 => {
+                    return Ok(if is_nested { FieldValue::Unusable } else { text.value() });
                 }
-                Piece::End { name } => {
+                XmlToken::End { name } => {
                     is_nested = true;
                     depth -= usize::from(name == field);
                 }
-                Piece::Text(piece) => text.push(piece),
-                Piece::CData(piece) => text.push_exact(piece),
-                Piece::Reference(name) => text.push_reference(name),
-                Piece::Odd => text.spoil(),
-                Piece::Skipped => {}
-                Piece::EndOfBody => return Err(NO_END),
+                XmlToken::Text(piece) => text.push(piece),
+                XmlToken::CData(piece) => text.push_exact(piece),
+                XmlToken::Reference(name) => text.push_reference(name),
+                XmlToken::Odd => text.mark_broken(),
+                XmlToken::Skipped => {}
+                XmlToken::EndOfBody => return Err(NO_END),
             }
         }
     }

@@ -1,63 +1,72 @@
-//! The protobuf messages of a cloud call: what is asked, and the answer. Source: the messages of wx-server-sdk 4.0.2;
-//! fields that the seven interfaces have no use for are left out.
+//! The protobuf messages of a cloud call and its answer, without the fields that the seven interfaces do not use. Source:
+//! wx-server-sdk 4.0.2.
 
 use prost::Message;
 use serde_json::{Map, Value};
 
-/// The `apiType` of interfaces that are called by name.
+/// The `apiType` of calls that name their interface.
 const OPEN_API: i32 = 0;
 
-/// `requestData`.
+/// The call: the content of the form field `requestData`.
 #[derive(Clone, PartialEq, Message)]
 pub struct CommApiData {
+    /// The kind of call; 0 for interfaces that are called by name.
     #[prost(int32, tag = "1")]
     pub api_type: i32,
+    /// The parameters of the interface.
     #[prost(message, optional, tag = "2")]
     pub openapi_data: Option<OpenApiData>,
-    /// The account that is asked for; empty: the environment's own.
+    /// The appid of the account to ask about. Empty: the account of the environment.
     #[prost(string, tag = "6")]
     pub appid: String,
 }
 
-/// The parameters.
+/// The parameters of a call.
 #[derive(Clone, PartialEq, Message)]
 pub struct OpenApiData {
+    /// One pair for each parameter.
     #[prost(message, repeated, tag = "1")]
     pub pairs: Vec<KeyValuePair>,
 }
 
-/// One parameter. Its value is a JSON text, or the bytes of a file if there is a type.
+/// One parameter.
 #[derive(Clone, PartialEq, Message)]
 pub struct KeyValuePair {
+    /// The name, such as `begin_date`.
     #[prost(string, tag = "1")]
     pub key: String,
+    /// The value as JSON; the bytes of a file if `content_type` is not empty.
     #[prost(bytes = "bytes", tag = "2")]
     pub value: bytes::Bytes,
+    /// The content type of a file; empty for JSON.
     #[prost(string, tag = "3")]
     pub content_type: String,
 }
 
-/// The answer.
+/// The answer to a call.
 #[derive(Clone, PartialEq, Message)]
 pub struct CommOpenApiResp {
+    /// The body of the interface's answer.
     #[prost(bytes = "bytes", tag = "1")]
     pub resp_data: bytes::Bytes,
+    /// The content type of `resp_data`.
     #[prost(string, tag = "2")]
     pub content_type: String,
-    /// Not 0: the interface was not called at all.
+    /// 0, or the code of an error before the interface was called.
     #[prost(int32, tag = "3")]
     pub error_code: i32,
+    /// The HTTP status of the interface's answer.
     #[prost(uint32, tag = "4")]
     pub http_code: u32,
 }
 
 impl CommApiData {
-    /// What is asked; nothing if the bytes are no call of an interface by its name.
+    /// Parses a call. None if the bytes are malformed or the call does not name an interface.
     pub fn read(bytes: &[u8]) -> Option<CommApiData> {
         CommApiData::decode(bytes).ok().filter(|data| data.api_type == OPEN_API)
     }
 
-    /// The parameters as the JSON object that the interface takes; nothing if one of them is not JSON.
+    /// The parameters as one JSON object, the body that the interface expects. None if a parameter is not JSON.
     pub fn body(&self) -> Option<Vec<u8>> {
         let pairs = self.openapi_data.iter().flat_map(|data| &data.pairs);
         let object: Option<Map<String, Value>> = pairs

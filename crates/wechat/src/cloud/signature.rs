@@ -1,10 +1,10 @@
-//! TC3-HMAC-SHA256 as the cloud's SDKs sign: named headers, and named fields of the form in place of the body.
+//! TC3-HMAC-SHA256 as the cloud's SDKs use it: they sign named headers, and named form fields in place of the body.
 
 use std::fmt::Write as _;
 
-use axum::http::{HeaderMap, header, request::Parts};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, header, request::Parts};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -13,18 +13,19 @@ use super::Field;
 const ALGORITHM: &str = "TC3-HMAC-SHA256";
 const SERVICE: &str = "tcb";
 const TERMINATOR: &str = "tc3_request";
-/// How far X-Timestamp may lie from the clock, either way; what the SDKs write into X-Signature-Expires.
+/// Largest difference between X-Timestamp and the clock, in either direction. The SDKs send the same value in
+/// X-Signature-Expires.
 const SECONDS_MAX: i64 = 600;
-/// Names in one signature; the SDK has six headers and about as many fields.
+/// Most headers, and most fields, in one signature. The SDK signs about six of each.
 const NAMES_MAX: usize = 32;
 const FORM: &str = "multipart/form-data";
 
-/// What the headers say of the signature.
+/// The signature of a cloud call, parsed from its headers.
 #[derive(Debug)]
-pub struct Authorization<'a> {
-    /// The name of the key.
+pub struct Tc3Authorization<'a> {
+    /// The id of the key that made the signature.
     pub secret_id: &'a str,
-    /// The fields that are signed.
+    /// The names of the signed form fields.
     pub fields: Vec<&'a str>,
     headers: Vec<&'a str>,
     date: &'a str,
@@ -33,9 +34,9 @@ pub struct Authorization<'a> {
     expires_s: i64,
 }
 
-impl<'a> Authorization<'a> {
-    /// Reads them; nothing if one is missing, malformed, or signs too little.
-    pub fn read(headers: &'a HeaderMap) -> Option<Authorization<'a>> {
+impl<'a> Tc3Authorization<'a> {
+    /// Parses the headers. None if one is missing or malformed, or if `host` or `content-type` is not signed.
+    pub fn read(headers: &'a HeaderMap) -> Option<Tc3Authorization<'a>> {
         let parts = single(headers, "authorization")?.strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
         let value = |name: &str| {
             let mut named = parts.split(',').filter_map(|part| part.trim().split_once('='));
@@ -53,7 +54,7 @@ impl<'a> Authorization<'a> {
         } else {
             SECONDS_MAX
         };
-        let authorization = Authorization {
+        let authorization = Tc3Authorization {
             secret_id,
             fields: names(value("SignedParams")?)?,
             headers: names(value("SignedHeaders")?)?,
@@ -66,14 +67,14 @@ impl<'a> Authorization<'a> {
         (signs("host") && signs("content-type")).then_some(authorization)
     }
 
-    /// Whether it was signed at a time that is near enough.
-    pub fn is_timely(&self, now_s: i64) -> bool {
+    /// Whether the time of the signature is near enough to `now_s`, in Unix seconds.
+    pub fn is_fresh(&self, now_s: i64) -> bool {
         let age_s = now_s.saturating_sub(self.timestamp_s);
         (-SECONDS_MAX..=self.expires_s).contains(&age_s) && utc_date(self.timestamp_s) == self.date
     }
 
-    /// Whether the key made the signature over this request. Takes as long for a wrong signature as for the right one.
-    pub fn is_right(&self, parts: &Parts, fields: &[Field], secret_key: &str) -> bool {
+    /// Whether the signature was made with `secret_key` over this request. Compares in constant time.
+    pub fn is_valid(&self, parts: &Parts, fields: &[Field], secret_key: &str) -> bool {
         let Some(request) = self.canonical_request(parts, fields) else { return false };
         let scope = format!("{}/{SERVICE}/{TERMINATOR}", self.date);
         let hash = hexadecimal(&Sha256::digest(request));
@@ -81,10 +82,10 @@ impl<'a> Authorization<'a> {
         let steps = [self.date, SERVICE, TERMINATOR];
         let start = Zeroizing::new(format!("TC3{secret_key}").into_bytes());
         let derived = |key: Zeroizing<Vec<u8>>, step: &&str| {
-            Zeroizing::new(keyed(&key, step).finalize().into_bytes().to_vec())
+            Zeroizing::new(hmac_of(&key, step).finalize().into_bytes().to_vec())
         };
         let key = steps.iter().fold(start, derived);
-        keyed(&key, &text).verify_slice(&self.signature).is_ok()
+        hmac_of(&key, &text).verify_slice(&self.signature).is_ok()
     }
 
     fn canonical_request(&self, parts: &Parts, fields: &[Field]) -> Option<String> {
@@ -97,15 +98,15 @@ impl<'a> Authorization<'a> {
             let value = if *name == "host" { host } else { single(&parts.headers, name)? };
             let _ = writeln!(headers, "{name}:{}", canonical_value(name, value));
         }
-        // The SDKs sign the method in small letters.
+        // The SDKs sign the method in lower case.
         let method = parts.method.as_str().to_ascii_lowercase();
         let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or(""));
-        let (names, payload) = (self.headers.join(";"), self.payload(fields)?);
+        let (names, payload) = (self.headers.join(";"), self.payload_hash(fields)?);
         Some(format!("{method}\n//{host}{path}\n{query}\n{headers}\n{names}\n{payload}"))
     }
 
-    /// The hash of the signed fields, which must all be there.
-    fn payload(&self, fields: &[Field]) -> Option<String> {
+    /// The hash of the signed fields. None if one is missing.
+    fn payload_hash(&self, fields: &[Field]) -> Option<String> {
         let mut hash = Sha256::new();
         for name in &self.fields {
             let field = fields.iter().find(|field| field.name == *name)?;
@@ -120,21 +121,21 @@ impl<'a> Authorization<'a> {
 fn canonical_value(name: &str, value: &str) -> String {
     let is_type = name == header::CONTENT_TYPE.as_str();
     match value.trim() {
-        // The boundary is made after signing.
+        // The SDKs choose the boundary after signing.
         value if is_type && value.starts_with(FORM) => FORM.to_owned(),
         value if is_type => value.to_owned(),
         value => value.to_ascii_lowercase(),
     }
 }
 
-/// The value of a header that stands there once, in ASCII.
+/// The value of a header. None if the header is missing, repeated or not ASCII.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-fn keyed(key: &[u8], text: &str) -> Hmac<Sha256> {
+fn hmac_of(key: &[u8], text: &str) -> Hmac<Sha256> {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
         unreachable!("HMAC takes keys of any length");
     };

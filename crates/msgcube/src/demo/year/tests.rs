@@ -1,4 +1,4 @@
-//! What the year looks like, from outside.
+//! Properties of the generated year.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,11 +1,11 @@
-//! What a verifier says about what the authority signs.
+//! Certificates of the authority, checked by a verifier.
 
 use super::*;
 
 /// 2026-11-23.
 const NOW_S: i64 = 1_795_400_000;
 
-fn hosts(names: &[&str]) -> Vec<Host> {
+fn hosts(names: &[&str]) -> Vec<CertificateHost> {
     names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
@@ -70,10 +70,10 @@ fn the_issuer_is_bound_by_itself_for_clients_that_look_at_no_constraints_of_a_ro
     let trust = |authority: &Authority| authority.check(&server, &hosts(&["b.example"]), NOW_S);
     assert_eq!(trust(&authority), Err(webpki::Error::NameConstraintViolation));
     let root_key = KeyPair::generate().unwrap();
-    let mut free = named("root", &root_key);
+    let mut free = ca_params("root", &root_key);
     free.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     set_times(&mut free, NOW_S, until).unwrap();
-    let mut issuer = named(ISSUER, &authority.key);
+    let mut issuer = ca_params(ISSUER, &authority.key);
     constrain(&mut issuer, 0, &hosts(&["a.example"]));
     set_times(&mut issuer, NOW_S, until).unwrap();
     authority.root = Certificate::of(&free.self_signed(&root_key).unwrap(), until);
@@ -87,14 +87,14 @@ fn the_issuer_is_bound_by_itself_for_clients_that_look_at_no_constraints_of_a_ro
 fn it_is_found_again_by_its_key_and_certificates_with_its_end() {
     let made = authority(&["a.example"]);
     let key = || KeyPair::from_pem(&made.key.serialize_pem()).unwrap();
-    let again = Authority::again(key(), &made.issuer.pem, &made.root.pem).unwrap();
+    let again = Authority::load(key(), &made.issuer.pem, &made.root.pem).unwrap();
     assert_eq!(again.until(), made.until());
     assert_eq!(again.until(), date(NOW_S).unwrap().saturating_add(10.years()));
     assert_eq!(check(&again, &["a.example"], NOW_S), Ok(()));
     let other = authority(&["a.example"]);
-    assert!(Authority::again(key(), &other.issuer.pem, &made.root.pem).is_none());
-    assert!(Authority::again(key(), "no certificate", &made.root.pem).is_none());
-    let mixed = Authority::again(key(), &made.issuer.pem, &other.root.pem).unwrap();
+    assert!(Authority::load(key(), &other.issuer.pem, &made.root.pem).is_none());
+    assert!(Authority::load(key(), "no certificate", &made.root.pem).is_none());
+    let mixed = Authority::load(key(), &made.issuer.pem, &other.root.pem).unwrap();
     assert_eq!(check(&mixed, &["a.example"], NOW_S), Err(webpki::Error::UnknownIssuer));
 }
 
@@ -103,7 +103,7 @@ fn the_refused_hosts_are_named_one_by_one() {
     let authority = authority(&["a.example", "10.0.0.1"]);
     let key = KeyPair::generate().unwrap();
     let asked = hosts(&["a.example", "b.example", "10.0.0.1", "10.0.0.2"]);
-    let refused = authority.refused(&key, &asked, NOW_S).unwrap();
+    let refused = authority.disallowed_hosts(&key, &asked, NOW_S).unwrap();
     assert_eq!(refused, hosts(&["b.example", "10.0.0.2"]));
 }
 

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{self, APPID, Outcome, Scene},
+    commands::scene::{self, APPID, Scene, TestResult},
     harness::binary,
 };
 
 const BACKUP: [&str; 4] = ["backup", "--config", "msgcube.toml", "--server"];
 
-fn files(folder: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
+fn files(folder: &Path) -> TestResult<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -25,7 +25,7 @@ fn files(folder: &Path) -> Outcome<BTreeMap<String, Vec<u8>>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_server_is_backed_up_and_comes_back_with_every_figure() -> Outcome<()> {
+async fn a_running_server_is_backed_up_and_comes_back_with_every_figure() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     server.bulk(APPID, scene::lines(1..=500)).await;
@@ -67,7 +67,7 @@ async fn a_running_server_is_backed_up_and_comes_back_with_every_figure() -> Out
 }
 
 /// Limits what a command may write into a file, which is how a full disk looks to it.
-fn with_files_of(kib: u32, scene: &Scene, args: &[&str]) -> Outcome<std::process::Output> {
+fn with_files_of(kib: u32, scene: &Scene, args: &[&str]) -> TestResult<std::process::Output> {
     let mut command = Command::new("/bin/bash");
     command.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""), "bash"]);
     command.arg(binary()).args(args).current_dir(scene.root()).env_clear();
@@ -75,7 +75,7 @@ fn with_files_of(kib: u32, scene: &Scene, args: &[&str]) -> Outcome<std::process
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_folder() -> Outcome<()> {
+async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_folder() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     server.bulk(APPID, scene::lines(1..=300)).await;
@@ -109,7 +109,7 @@ async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_fo
     let restore = ["restore", "kept", "--data-dir", "new"];
     let full = with_files_of(256, &scene, &restore)?;
     assert_eq!(full.status.code(), Some(1), "{full:?}");
-    let names = || -> Outcome<Vec<String>> {
+    let names = || -> TestResult<Vec<String>> {
         let names = fs::read_dir(scene.root())?;
         names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     };
@@ -130,7 +130,7 @@ async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_fo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_damaged_is_named_with_its_cost_in_either_language() -> Outcome<()> {
+async fn what_is_damaged_is_named_with_its_cost_in_either_language() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     server.bulk(APPID, scene::lines(1..=50)).await;

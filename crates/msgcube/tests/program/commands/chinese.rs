@@ -1,9 +1,9 @@
-//! What people read is Chinese where they asked for it, in whatever part of the program it arises.
+//! Texts on screen are Chinese if the user asks for it, in every part of the program.
 
-use crate::commands::scene::{ADMIN_KEY, APPID, Outcome, Scene, lines};
+use crate::commands::scene::{ADMIN_KEY, APPID, Scene, TestResult, lines};
 
 #[test]
-fn help_and_usage_errors_follow_the_language_and_keep_their_status() -> Outcome<()> {
+fn help_and_usage_errors_follow_the_language_and_keep_their_status() -> TestResult<()> {
     let scene = Scene::new()?;
     let help = scene.run(&["query", "--help", "--lang", "zh"])?;
     assert_eq!(help.status, 0, "{help:?}");
@@ -18,7 +18,7 @@ fn help_and_usage_errors_follow_the_language_and_keep_their_status() -> Outcome<
 }
 
 #[test]
-fn errors_name_the_place_the_cause_and_the_remedy_in_chinese() -> Outcome<()> {
+fn errors_name_the_place_the_cause_and_what_to_do_in_chinese() -> TestResult<()> {
     let scene = Scene::new()?;
     let broken = scene.write("broken.toml", b"listen = \"127.0.0.1:0\"\nlistn = 1\n")?;
     let nothing = scene.path("nothing.toml");
@@ -30,7 +30,7 @@ fn errors_name_the_place_the_cause_and_the_remedy_in_chinese() -> Outcome<()> {
         (vec!["account", "list", "--server", free, "--admin-key", "k"], "没有响应：连接被拒绝"),
         (
             vec!["import", "--server", "x", "--appid", "a", "--admin-key", "k", "f"],
-            "--server：缺少 http:// 或 https://",
+            "--server：须以 http:// 或 https:// 加主机名开头",
         ),
         (vec!["conformance", "--replay", &nothing], "没有这个文件或目录"),
     ] {
@@ -42,7 +42,7 @@ fn errors_name_the_place_the_cause_and_the_remedy_in_chinese() -> Outcome<()> {
 }
 
 #[test]
-fn what_the_running_server_refuses_is_told_in_chinese() -> Outcome<()> {
+fn refusals_of_the_running_server_are_shown_in_chinese() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let file = scene.write("one.ndjson", &lines(1..=1))?;

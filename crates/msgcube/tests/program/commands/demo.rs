@@ -1,4 +1,4 @@
-//! `msgcube demo`: what it prints can be pasted, all of it.
+//! `msgcube demo`: every command that it prints can be pasted.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -6,12 +6,12 @@ use std::{
 };
 
 use crate::{
-    commands::scene::{Outcome, Scene},
+    commands::scene::{Scene, TestResult},
     harness::binary,
 };
 
 #[test]
-fn every_command_that_the_demo_prints_works_as_it_stands() -> Outcome<()> {
+fn every_command_that_the_demo_prints_works() -> TestResult<()> {
     let scene = Scene::new()?;
     let program = binary().into_string().map_err(|_| "its path is not UTF-8")?;
     let mut demo = Command::new(&program)

@@ -1,5 +1,5 @@
-//! `msgcube doctor`: what it says of a sound installation and of each fault, that it shows no secret, and that what it
-//! plays counts nothing.
+//! `msgcube doctor` on a good installation and on each fault. It must show no secrets, and its test messages must not
+//! count.
 
 mod platform;
 mod stub;
@@ -9,29 +9,29 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{APPID, Ended, Outcome, Scene},
+    commands::scene::{APPID, Ended, Scene, TestResult},
     harness::{ADMIN_KEY, AES_KEY, Program, SECRET, TOKEN},
 };
 use stub::Stub;
 
-/// Everything that must never be printed.
+/// Texts that must never be printed.
 const SECRETS: [&str; 5] = [SECRET, TOKEN, ADMIN_KEY, AES_KEY, "relay-key"];
-/// The port of nobody: connecting is refused.
-const NOBODY: &str = "http://127.0.0.1:9";
+/// Nothing listens here: connecting is refused.
+const CLOSED_PORT: &str = "http://127.0.0.1:9";
 
-/// What `doctor --json` said.
-struct Report {
+/// The output of `doctor --json`.
+struct DoctorOutput {
     said: Value,
     status: i32,
 }
 
-impl Report {
-    fn of(ended: &Ended) -> Outcome<Report> {
+impl DoctorOutput {
+    fn of(ended: &Ended) -> TestResult<DoctorOutput> {
         for secret in SECRETS {
             assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{secret} in {ended:?}");
         }
         let said: Value = serde_json::from_str(&ended.out)?;
-        let report = Report { said, status: ended.status };
+        let report = DoctorOutput { said, status: ended.status };
         let has_problems = report.said["problems"] != 0;
         assert_eq!(report.status, i32::from(has_problems), "{}", report.said);
         Ok(report)
@@ -54,19 +54,19 @@ impl Report {
         }
     }
 
-    /// Both what was found and what is to be done.
-    fn words(&self, id: &str) -> String {
+    /// The finding and what to do about it.
+    fn finding_text(&self, id: &str) -> String {
         self.find(id).map(|finding| format!("{} {}", finding["found"], finding["remedy"])).unwrap_or_default()
     }
 }
 
-fn doctor(scene: &Scene, server: &str, args: &[&str]) -> Outcome<Report> {
-    Report::of(&scene.run(&[&["doctor", "--json", "--server", server], args].concat())?)
+fn doctor(scene: &Scene, server: &str, args: &[&str]) -> TestResult<DoctorOutput> {
+    DoctorOutput::of(&scene.run(&[&["doctor", "--json", "--server", server], args].concat())?)
 }
 
-/// What must not change: what is counted, the gaps, and what makes one. A gap shows some seconds late, so it is the
-/// callbacks refused or closed that tell; of a wrong signature or key nothing is lost.
-async fn figures(scene: &Scene, server: &Program) -> Outcome<(Value, Value, Vec<String>)> {
+/// State that the doctor must not change: figures, gaps, and the metrics of refused and closed callbacks. The metrics are
+/// needed because a gap becomes visible some seconds late. A wrong signature or key makes no gap.
+async fn figures(scene: &Scene, server: &Program) -> TestResult<(Value, Value, Vec<String>)> {
     let (from, to) = ("2011-01-01".to_owned(), scene.day(1)?);
     let rows = server.stats(APPID, &from, &to).await["rows"].take();
     let metrics = server.metrics().await;
@@ -82,7 +82,7 @@ async fn figures(scene: &Scene, server: &Program) -> Outcome<(Value, Value, Vec<
 }
 
 #[tokio::test]
-async fn a_sound_installation_has_no_problems_and_nothing_is_counted() -> Outcome<()> {
+async fn a_good_installation_has_no_problems_and_nothing_is_counted() -> TestResult<()> {
     let (scene, upstream) = (Scene::new()?, Scene::new()?);
     let upstream = upstream.serve()?;
     scene.append_config(&format!("[upstream]\nbase = \"{}\"\n", upstream.base))?;
@@ -118,7 +118,7 @@ async fn a_sound_installation_has_no_problems_and_nothing_is_counted() -> Outcom
 }
 
 #[tokio::test]
-async fn people_read_it_in_both_languages_and_no_post_plays_no_message() -> Outcome<()> {
+async fn the_output_exists_in_both_languages_and_no_post_sends_no_test_message() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let args = ["doctor", "--server", &server.base, "--no-post"];
@@ -134,14 +134,15 @@ async fn people_read_it_in_both_languages_and_no_post_plays_no_message() -> Outc
 }
 
 #[tokio::test]
-async fn another_token_or_key_than_the_running_servers_is_found_without_a_gap() -> Outcome<()> {
+async fn a_token_or_key_that_differs_from_the_running_server_is_found_without_making_a_gap() -> TestResult<()>
+{
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let before = figures(&scene, &server).await?;
     scene.change_config("\"callbackTokenOne\"", "\"anotherToken\"")?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("callback_get", "problem"), ("callback_safe", "none")]);
-    assert!(report.words("callback_get").contains("401"), "{:#}", report.said);
+    assert!(report.finding_text("callback_get").contains("401"), "{:#}", report.said);
     scene.change_config("\"anotherToken\"", "\"callbackTokenOne\"")?;
 
     scene.change_config("abcdefghij", "jihgfedcba")?;
@@ -151,58 +152,58 @@ async fn another_token_or_key_than_the_running_servers_is_found_without_a_gap() 
         ("callback_safe", "problem"),
         ("callback_compatible", "problem"),
     ]);
-    assert!(report.words("callback_safe").contains("encoding_aes_key"), "{:#}", report.said);
+    assert!(report.finding_text("callback_safe").contains("encoding_aes_key"), "{:#}", report.said);
     scene.change_config("jihgfedcba", "abcdefghij")?;
 
     scene.append_config("require_encryption = true\noriginal_id = \"gh_other\"\n")?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("settings_in_use", "problem"), ("callback_get", "ok"), ("callback_post", "skipped")]);
-    assert!(report.words("settings_in_use").contains("original_id"), "{:#}", report.said);
+    assert!(report.finding_text("settings_in_use").contains("original_id"), "{:#}", report.said);
     assert_eq!(figures(&scene, &server).await?, before);
     Ok(())
 }
 
 #[test]
-fn a_server_that_does_not_run_and_a_broken_configuration_are_problems() -> Outcome<()> {
+fn a_server_that_is_down_and_an_invalid_configuration_are_problems() -> TestResult<()> {
     let scene = Scene::new()?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("server_alive", "problem"), ("callback_get", "skipped"), ("data_key", "note")]);
-    assert!(report.words("server_alive").contains("msgcube serve"), "{:#}", report.said);
+    assert!(report.finding_text("server_alive").contains("msgcube serve"), "{:#}", report.said);
 
     scene.change_config("listen", "lissten")?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("configuration", "problem")]);
     assert_eq!(report.said["findings"].as_array().map(Vec::len), Some(1), "{:#}", report.said);
-    assert!(report.words("configuration").contains("lissten"), "{:#}", report.said);
+    assert!(report.finding_text("configuration").contains("lissten"), "{:#}", report.said);
     Ok(())
 }
 
 #[test]
-fn secrets_and_a_data_key_that_others_can_read_are_named() -> Outcome<()> {
+fn secrets_and_data_keys_that_other_users_can_read_are_named() -> TestResult<()> {
     let scene = Scene::new()?;
     let set_mode = |name: &str, mode| fs::set_permissions(scene.path(name), fs::Permissions::from_mode(mode));
     set_mode("", 0o700)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("secret_files", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("secret_files", "ok")]);
     set_mode("", 0o755)?;
     set_mode("msgcube.toml", 0o640)?;
     set_mode("admin.key", 0o600)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("secret_files", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("secret_files", "ok")]);
     set_mode("admin.key", 0o644)?;
     scene.write("msgcube.key", &[7; 32])?;
     set_mode("msgcube.key", 0o644)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("secret_files", "warning"), ("data_key", "problem")]);
-    let words = report.words("secret_files");
+    let words = report.finding_text("secret_files");
     assert!(words.contains("admin.key") && words.contains("chmod") && !words.contains("toml"), "{words}");
     set_mode("msgcube.key", 0o600)?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("data_key", "ok")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("data_key", "ok")]);
     scene.write("msgcube.key", &[7; 31])?;
-    doctor(&scene, NOBODY, &[])?.expect(&[("data_key", "problem")]);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("data_key", "problem")]);
     Ok(())
 }
 
 #[test]
-fn an_expired_certificate_and_a_foreign_key_are_problems() -> Outcome<()> {
+fn an_expired_certificate_and_the_key_of_another_certificate_are_problems() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.append_top("tls = { cert = \"own.pem\", key = \"own.key\" }\n")?;
     let key = rcgen::KeyPair::generate()?;
@@ -214,17 +215,17 @@ fn an_expired_certificate_and_a_foreign_key_are_problems() -> Outcome<()> {
     let server = scene.serve()?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("tls_files", "problem"), ("server_alive", "ok"), ("callback_safe", "ok")]);
-    assert!(report.words("tls_files").contains("over since"), "{:#}", report.said);
+    assert!(report.finding_text("tls_files").contains("over since"), "{:#}", report.said);
 
     scene.write("own.key", rcgen::KeyPair::generate()?.serialize_pem().as_bytes())?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("tls_files", "problem")]);
-    assert!(report.words("tls_files").contains("do not serve together"), "{:#}", report.said);
+    assert!(report.finding_text("tls_files").contains("do not serve together"), "{:#}", report.said);
     Ok(())
 }
 
 #[test]
-fn the_public_address_is_tried_with_its_certificate() -> Outcome<()> {
+fn the_public_address_is_checked_with_its_certificate() -> TestResult<()> {
     let scene = Scene::new()?;
     assert_eq!(scene.run(&["tls", "ca", "--host", "localhost", "--days", "60"])?.status, 0);
     scene.append_top("tls = { cert = \"tls/server.pem\", key = \"tls/server.key\" }\n")?;
@@ -232,10 +233,11 @@ fn the_public_address_is_tried_with_its_certificate() -> Outcome<()> {
     let url = server.base.replace("127.0.0.1", "localhost");
     let report = doctor(&scene, &server.base, &["--url", &url])?;
     report.expect(&[("tls_files", "ok"), ("url_certificate", "problem"), ("callback_get", "problem")]);
-    assert!(report.words("callback_get").contains("not trusted"), "{:#}", report.said);
+    assert!(report.finding_text("callback_get").contains("not trusted"), "{:#}", report.said);
 
     let args = ["doctor", "--json", "--server", &server.base, "--url", &url];
-    let report = Report::of(&scene.run_with_variable(&args, "SSL_CERT_FILE", &scene.path("tls/ca.pem"))?)?;
+    let report =
+        DoctorOutput::of(&scene.run_with_variable(&args, "SSL_CERT_FILE", &scene.path("tls/ca.pem"))?)?;
     report.expect(&[
         ("url_certificate", "ok"),
         ("url_port", "warning"),
@@ -246,7 +248,7 @@ fn the_public_address_is_tried_with_its_certificate() -> Outcome<()> {
 }
 
 #[test]
-fn what_stands_before_the_server_is_told_apart() -> Outcome<()> {
+fn problems_of_proxies_before_the_server_are_distinguished() -> TestResult<()> {
     let scene = Scene::new()?;
     let moved =
         "HTTP/1.1 301 Moved\r\nlocation: https://other.example/x?token=1\r\ncontent-length: 0\r\n\r\n";
@@ -259,21 +261,21 @@ fn what_stands_before_the_server_is_told_apart() -> Outcome<()> {
         ("", "without an answer"),
     ] {
         let stub = Stub::start(answer, 0)?;
-        let report = doctor(&scene, NOBODY, &["--url", stub.base()])?;
+        let report = doctor(&scene, CLOSED_PORT, &["--url", stub.base()])?;
         report.expect(&[("callback_get", "problem")]);
-        let words = report.words("callback_get");
+        let words = report.finding_text("callback_get");
         assert!(words.contains(expected), "{expected}: {words}");
         assert!(!words.contains("token=1"), "{words}");
     }
-    for (url, expected) in [(NOBODY, "refused"), ("http://nobody.invalid", "leads nowhere")] {
-        let report = doctor(&scene, NOBODY, &["--url", url])?;
-        assert!(report.words("callback_get").contains(expected), "{:#}", report.said);
+    for (url, expected) in [(CLOSED_PORT, "refused"), ("http://nobody.invalid", "cannot be resolved")] {
+        let report = doctor(&scene, CLOSED_PORT, &["--url", url])?;
+        assert!(report.finding_text("callback_get").contains(expected), "{:#}", report.said);
     }
     Ok(())
 }
 
 #[test]
-fn a_bot_that_is_away_or_slow_is_named() -> Outcome<()> {
+fn a_bot_that_is_down_or_slow_is_named() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.append_config("[account.relay]\nurl = \"http://127.0.0.1:9/relay-key?k=relay-key\"\n")?;
     let server = scene.serve()?;
@@ -293,37 +295,41 @@ fn a_bot_that_is_away_or_slow_is_named() -> Outcome<()> {
     let server = scene.serve()?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("relay_connect", "ok"), ("relay_answer", "ok"), ("callback_plain", "ok")]);
-    assert!(report.words("callback_plain").contains("the bot behind"), "{:#}", report.said);
+    assert!(report.finding_text("callback_plain").contains("including the bot"), "{:#}", report.said);
     Ok(())
 }
 
 #[test]
-fn wechats_codes_are_explained() -> Outcome<()> {
+fn error_codes_of_wechat_are_explained() -> TestResult<()> {
     let scene = Scene::new()?;
     let upstream = Scene::new()?.serve()?;
     scene
         .append_config(&format!("upstream_secret = \"wrong\"\n[upstream]\nbase = \"{}\"\n", upstream.base))?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "ok")]);
-    assert!(report.words("real_token").contains("40125"), "{:#}", report.said);
+    assert!(report.finding_text("real_token").contains("40125"), "{:#}", report.said);
 
     let said = r#"{"errcode":40164,"errmsg":"invalid ip 203.0.113.7 ipv6 ::ffff:203.0.113.7, not in whitelist rid: 1"}"#;
     let date = "date: Wed, 01 Jan 2025 00:00:00 GMT";
     let answer = format!("HTTP/1.1 200 OK\r\n{date}\r\ncontent-length: {}\r\n\r\n{said}", said.len());
     let stub = Stub::start(&answer, 0)?;
     scene.change_config(&upstream.base, stub.base())?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "problem")]);
-    assert!(report.words("real_token").contains("enter 203.0.113.7 in the whitelist"), "{:#}", report.said);
+    assert!(
+        report.finding_text("real_token").contains("enter 203.0.113.7 in the whitelist"),
+        "{:#}",
+        report.said
+    );
 
-    scene.change_config(stub.base(), NOBODY)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    scene.change_config(stub.base(), CLOSED_PORT)?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "skipped")]);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_gap_of_today_is_a_warning_and_the_doctor_adds_none() -> Outcome<()> {
+async fn a_gap_of_today_is_a_warning_and_the_doctor_makes_no_gaps() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let since: jiff::Timestamp = server.coverage(APPID).await["since"].as_str().ok_or("no since")?.parse()?;
@@ -333,7 +339,7 @@ async fn a_gap_of_today_is_a_warning_and_the_doctor_adds_none() -> Outcome<()> {
         assert!(tries < 1000, "covered only from {since} on");
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    // Rightly signed, and nobody's: refused, so that time is lost.
+    // A right signature but an unknown receiver: the refusal makes a gap.
     let ended = scene.run(&["send", "--config", &scene.config(), "--base", &server.base, "--from", ""])?;
     assert_eq!(ended.status, 1, "{ended:?}");
     let mut tries = 0;
@@ -346,13 +352,13 @@ async fn a_gap_of_today_is_a_warning_and_the_doctor_adds_none() -> Outcome<()> {
     assert_eq!(before.2.len(), 1, "the one that was refused: {:?}", before.2);
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("coverage", "warning"), ("callback_safe", "ok")]);
-    assert!(report.words("coverage").contains("gaps: 1"), "{:#}", report.said);
+    assert!(report.finding_text("coverage").contains("gaps: 1"), "{:#}", report.said);
     assert_eq!(figures(&scene, &server).await?, before);
     Ok(())
 }
 
 #[test]
-fn of_an_account_added_at_run_time_the_coverage_is_shown() -> Outcome<()> {
+fn the_coverage_of_an_account_added_at_run_time_is_shown() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();

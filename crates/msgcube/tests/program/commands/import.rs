@@ -1,18 +1,18 @@
-//! `msgcube import`: every form of file, going on after a kill, and lines that are refused.
+//! `msgcube import`: all file formats, resuming after a kill, and refused lines.
 
 use std::io::Write as _;
 
 use crate::{
-    commands::scene::{self, APPID, Outcome, Scene},
+    commands::scene::{self, APPID, Scene, TestResult},
     harness::Program,
 };
 
-/// First and last day of the messages made up here.
+/// First and last day of the test messages.
 const DAYS: (&str, &str) = ("2025-03-01", "2025-03-31");
 /// Enough for several chunks.
 const LINES: u64 = 300_000;
 
-async fn texts(server: &Program) -> u64 {
+async fn count_texts(server: &Program) -> u64 {
     server.texts(DAYS.0, DAYS.1).await
 }
 
@@ -21,7 +21,7 @@ fn import<'a>(server: &'a Program, key: &'a str, more: &[&'a str]) -> Vec<&'a st
 }
 
 #[tokio::test]
-async fn plain_gzip_zstd_and_standard_input_are_read_alike_and_nothing_counts_twice() -> Outcome<()> {
+async fn plain_gzip_zstd_and_standard_input_give_the_same_and_nothing_counts_twice() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -38,12 +38,12 @@ async fn plain_gzip_zstd_and_standard_input_are_read_alike_and_nothing_counts_tw
         scene.run_with_input(&import(&server, &key, &["-", "--lang", "zh"]), &scene::lines(21..=35))?;
     assert_eq!(ended.status, 0, "{ended:?}");
     assert!(ended.out.starts_with("新增 5 条，已有 10 条，拒绝 0 条"), "{ended:?}");
-    assert_eq!(texts(&server).await, 35);
+    assert_eq!(count_texts(&server).await, 35);
     Ok(())
 }
 
 #[tokio::test]
-async fn refused_lines_are_named_and_give_status_3_and_the_good_ones_count() -> Outcome<()> {
+async fn refused_lines_are_named_and_give_status_3_while_good_lines_count() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -59,12 +59,12 @@ async fn refused_lines_are_named_and_give_status_3_and_the_good_ones_count() -> 
         "{ended:?}"
     );
     assert!(ended.err.contains("bad.ndjson:4: ") && ended.err.contains("bad.ndjson:5: "), "{ended:?}");
-    assert_eq!(texts(&server).await, 3);
+    assert_eq!(count_texts(&server).await, 3);
     Ok(())
 }
 
 #[tokio::test]
-async fn after_a_kill_it_goes_on_where_it_was_and_counts_everything_once() -> Outcome<()> {
+async fn after_a_kill_it_resumes_and_counts_everything_once() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -86,12 +86,12 @@ async fn after_a_kill_it_goes_on_where_it_was_and_counts_everything_once() -> Ou
 
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 0, "{ended:?}");
-    assert!(ended.err.contains(&format!("going on at line {}", done_at_the_kill + 1)), "{ended:?}");
+    assert!(ended.err.contains(&format!("continuing at line {}", done_at_the_kill + 1)), "{ended:?}");
     let totals: serde_json::Value = serde_json::from_str(&ended.out)?;
     let total = |name: &str| totals[name].as_u64().unwrap_or(0);
     assert_eq!((total("accepted") + total("duplicate"), total("rejected")), (LINES, 0), "{ended:?}");
     assert!(total("duplicate") < done_at_the_kill, "what was done is not sent again: {ended:?}");
-    assert_eq!(texts(&server).await, LINES);
+    assert_eq!(count_texts(&server).await, LINES);
     assert!(!std::path::Path::new(&progress).exists(), "nothing is left behind");
     Ok(())
 }
@@ -102,7 +102,7 @@ fn lines_done(progress: &[u8]) -> u64 {
 }
 
 #[tokio::test]
-async fn coverage_is_claimed_when_every_line_was_taken() -> Outcome<()> {
+async fn coverage_is_claimed_only_if_every_line_was_accepted() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let key = scene.admin_key();
@@ -116,7 +116,7 @@ async fn coverage_is_claimed_when_every_line_was_taken() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_wrong_key_an_unknown_account_and_no_server_break_it_off_with_the_next_step() -> Outcome<()> {
+async fn a_wrong_key_an_unknown_account_or_no_server_stops_it_and_it_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let file = scene.write("a.ndjson", &scene::lines(1..=2))?;
@@ -129,16 +129,25 @@ async fn a_wrong_key_an_unknown_account_and_no_server_break_it_off_with_the_next
     let ended = scene.run(&other)?;
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.err.contains("404") && ended.err.contains("/v1/accounts"), "{ended:?}");
-    let nobody = format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
-    let gone =
-        ["import", "--server", &nobody, "--appid", APPID, "--admin-key-file", &key, "--retry-for-s", "0"];
+    let closed_port = format!("http://{}", std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?);
+    let gone = [
+        "import",
+        "--server",
+        &closed_port,
+        "--appid",
+        APPID,
+        "--admin-key-file",
+        &key,
+        "--retry-for-s",
+        "0",
+    ];
     let ended = scene.run(&[&gone[..], &[&file]].concat())?;
     assert_eq!(ended.status, 1, "{ended:?}");
     assert!(ended.err.contains("no answer from the server"), "{ended:?}");
     Ok(())
 }
 
-/// The same callbacks as WeChat sent them, marked, with a broken one among them.
+/// The same messages as XML, with a byte order mark and one malformed callback.
 fn marked_xml() -> Vec<u8> {
     let callback = |id: u64| {
         format!(
@@ -161,7 +170,7 @@ fn marked_xml() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn xml_and_a_byte_order_mark_are_read_alike_from_file_archive_input_and_post() -> Outcome<()> {
+async fn xml_with_a_byte_order_mark_is_read_from_file_gzip_zstd_standard_input_and_post() -> TestResult<()> {
     let text = marked_xml();
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(&text)?;
@@ -192,7 +201,7 @@ async fn xml_and_a_byte_order_mark_are_read_alike_from_file_archive_input_and_po
 }
 
 #[test]
-fn a_configuration_is_enough_and_a_missing_file_is_named_with_an_example() -> Outcome<()> {
+fn a_configuration_is_enough_and_the_error_about_a_missing_file_gives_an_example() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["import", "nothing.ndjson", "--config", &scene.config(), "--lang", "zh"])?;
     assert_eq!(ended.status, 1, "{ended:?}");

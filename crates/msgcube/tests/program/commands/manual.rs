@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use crate::commands::scene::{Outcome, Scene};
+use crate::commands::scene::{Scene, TestResult};
 
 #[test]
-fn every_shell_gets_a_script_and_bash_reads_its_own() -> Outcome<()> {
+fn every_shell_has_a_completion_script_and_bash_accepts_its_own() -> TestResult<()> {
     let scene = Scene::new()?;
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = scene.run(&["completions", shell])?;
@@ -24,13 +24,13 @@ fn every_shell_gets_a_script_and_bash_reads_its_own() -> Outcome<()> {
 }
 
 #[test]
-fn there_is_a_manual_page_for_the_program_and_each_of_its_commands() -> Outcome<()> {
+fn the_program_and_each_command_have_a_manual_page() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["man", "pages"])?;
     assert_eq!(ended.status, 0, "{ended:?}");
     let pages = fs::read_dir(scene.path("pages"))?;
     let pages: BTreeSet<String> =
-        pages.map(|page| Ok(page?.file_name().to_string_lossy().into_owned())).collect::<Outcome<_>>()?;
+        pages.map(|page| Ok(page?.file_name().to_string_lossy().into_owned())).collect::<TestResult<_>>()?;
     let help = scene.run(&["help"])?.out;
     let commands =
         help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
@@ -46,7 +46,7 @@ fn there_is_a_manual_page_for_the_program_and_each_of_its_commands() -> Outcome<
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() -> Outcome<()> {
+fn the_error_names_a_folder_that_cannot_be_written() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["man", "msgcube.toml"])?;
     assert_eq!(ended.status, 1, "{ended:?}");

@@ -1,4 +1,4 @@
-//! Restarts while callbacks come in: with a socket that is kept, without, and after a kill.
+//! Restarts while callbacks arrive: with a socket that stays open, without one, and after a kill.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,17 +11,17 @@ use std::{
 };
 
 use crate::{
-    commands::scene::{APPID, Outcome, Scene},
+    commands::scene::{APPID, Scene, TestResult},
     harness::{
         Program, TOKEN,
         callbacks::{now_s, signed_query},
     },
 };
 
-/// However slow the machine is: what is tried here is the way, not the time.
-const PATIENT: &str = "\n[datacube]\nbridge_s = 300\n";
+/// A long limit, so that the tests do not depend on the speed of the machine.
+const LONG_BRIDGE: &str = "\n[datacube]\nbridge_s = 300\n";
 
-/// A plain text message of now, with the head of its request.
+/// The bytes of a request with a plain text message of now.
 fn request(msg_id: u64) -> String {
     let body = format!(
         "<xml><FromUserName>o{}</FromUserName><CreateTime>{}</CreateTime><MsgType>text</MsgType><MsgId>{msg_id}</MsgId></xml>",
@@ -35,10 +35,10 @@ fn request(msg_id: u64) -> String {
     )
 }
 
-/// A connection as a proxy keeps it: it looks whether the other end has closed it before it sends.
-struct Kept(Option<TcpStream>);
+/// A kept connection, as proxies use it: before sending it checks whether the other end has closed it.
+struct KeptConnection(Option<TcpStream>);
 
-impl Kept {
+impl KeptConnection {
     fn send(&mut self, address: SocketAddr, msg_id: u64) -> std::io::Result<String> {
         let stream = match self.0.take() {
             Some(stream) if is_open(&stream)? => stream,
@@ -57,7 +57,7 @@ fn is_open(stream: &TcpStream) -> std::io::Result<bool> {
     Ok(matches!(peeked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock))
 }
 
-/// The answer's body, and whether the connection stays open after it.
+/// Sends a message. Returns the answer, and whether the connection stays open.
 fn exchange(mut stream: &TcpStream, msg_id: u64) -> std::io::Result<(String, bool)> {
     stream.write_all(request(msg_id).as_bytes())?;
     let (mut answer, mut piece) = (Vec::new(), [0; 4096]);
@@ -71,7 +71,7 @@ fn exchange(mut stream: &TcpStream, msg_id: u64) -> std::io::Result<(String, boo
     }
 }
 
-/// Senders that go on until they are told to stop, some on new connections and some on kept ones.
+/// Senders that run until they are stopped. Half of them use a new connection for each message.
 struct Load {
     ends: Arc<AtomicBool>,
     sent: Arc<AtomicU64>,
@@ -84,7 +84,7 @@ impl Load {
         let senders = (0..6).map(|sender| {
             let (ends, sent) = (ends.clone(), sent.clone());
             std::thread::spawn(move || {
-                let (mut kept, mut failures) = (Kept(None), Vec::new());
+                let (mut kept, mut failures) = (KeptConnection(None), Vec::new());
                 while !ends.load(Ordering::Relaxed) {
                     if sender % 2 == 0 {
                         kept.0 = None;
@@ -102,7 +102,7 @@ impl Load {
         Load { ends, sent, senders }
     }
 
-    /// Until so many more were sent.
+    /// Waits until so many more messages were sent.
     fn wait_for(&self, more: u64) {
         let wanted = self.sent.load(Ordering::Relaxed) + more;
         while self.sent.load(Ordering::Relaxed) < wanted && !self.senders.iter().all(JoinHandle::is_finished)
@@ -111,7 +111,7 @@ impl Load {
         }
     }
 
-    /// How many were sent, and those that were not answered.
+    /// Stops the senders. Returns how many messages were sent, and the failures.
     fn end(self) -> (u64, Vec<String>) {
         self.ends.store(true, Ordering::Relaxed);
         let failures = self.senders.into_iter().flat_map(|sender| sender.join().unwrap_or_default());
@@ -121,9 +121,9 @@ impl Load {
 }
 
 #[tokio::test]
-async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> Outcome<()> {
+async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> TestResult<()> {
     let scene = Scene::new()?;
-    scene.append_config(PATIENT)?;
+    scene.append_config(LONG_BRIDGE)?;
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let mut server = scene.serve_on(&socket, &[])?;
     let load = Load::start(socket.local_addr()?);
@@ -141,23 +141,23 @@ async fn ten_restarts_under_load_lose_nothing_and_leave_no_gap() -> Outcome<()> 
     Ok(())
 }
 
-/// Coverage is kept in whole seconds: until one has gone by there is nothing to show.
-fn seconds_pass() {
+/// Waits for more than a second, because coverage is kept in whole seconds.
+fn let_seconds_pass() {
     let start_s = jiff::Timestamp::now().as_second();
     while jiff::Timestamp::now().as_second() <= start_s + 1 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
 
-/// Stops as planned after some seconds.
-fn stopped(server: Program) {
-    seconds_pass();
+/// Makes a planned stop after some seconds.
+fn stop_later(server: Program) {
+    let_seconds_pass();
     assert_eq!(server.terminate(), Some(0));
 }
 
-/// Reasons of the gaps, and how many stops were bridged, once the program has been started again.
-async fn after(scene: &Scene, server: Program) -> Outcome<(Vec<String>, usize)> {
-    seconds_pass();
+/// The reasons of the gaps and the number of bridged stops, as the restarted program shows them.
+async fn gaps_after(scene: &Scene, server: Program) -> TestResult<(Vec<String>, usize)> {
+    let_seconds_pass();
     let coverage = server.coverage(APPID).await;
     assert_eq!(server.terminate(), Some(0), "{}", scene.path("log"));
     let why = |gap: &serde_json::Value| gap[2].as_str().unwrap_or_default().to_owned();
@@ -166,40 +166,44 @@ async fn after(scene: &Scene, server: Program) -> Outcome<(Vec<String>, usize)> 
 }
 
 #[tokio::test]
-async fn a_kill_a_long_stop_and_a_closed_socket_are_told_apart() -> Outcome<()> {
+async fn kills_and_long_stops_are_gaps_and_short_planned_stops_are_bridged() -> TestResult<()> {
     let (none, gap): (Vec<String>, _) = (Vec::new(), vec!["not_running".to_owned()]);
     let (noon, next_day) = (&["--now", "2025-03-03T12:00:00+08:00"], &["--now", "2025-03-04T12:00:00+08:00"]);
     let socket = TcpListener::bind("127.0.0.1:0")?;
 
     let scene = Scene::new()?;
-    scene.append_config(PATIENT)?;
-    stopped(scene.serve()?);
-    assert_eq!(after(&scene, scene.serve()?).await?, (none.clone(), 1), "a short stop without the socket");
-    assert_eq!(after(&scene, scene.serve_on(&socket, &[])?).await?, (none, 2), "another socket");
+    scene.append_config(LONG_BRIDGE)?;
+    stop_later(scene.serve()?);
+    assert_eq!(
+        gaps_after(&scene, scene.serve()?).await?,
+        (none.clone(), 1),
+        "a short stop without the socket"
+    );
+    assert_eq!(gaps_after(&scene, scene.serve_on(&socket, &[])?).await?, (none, 2), "another socket");
     let server = scene.serve_on(&socket, &[])?;
-    // It has taken a connection; one that is killed before has lost nothing.
+    // This request opens a connection. A kill before the first connection would lose nothing.
     server.coverage(APPID).await;
     drop(server);
-    assert_eq!(after(&scene, scene.serve_on(&socket, &[])?).await?, (gap.clone(), 2), "SIGKILL");
+    assert_eq!(gaps_after(&scene, scene.serve_on(&socket, &[])?).await?, (gap.clone(), 2), "SIGKILL");
 
     let scene = Scene::new()?;
-    scene.append_config(PATIENT)?;
-    stopped(scene.serve_on(&socket, noon)?);
+    scene.append_config(LONG_BRIDGE)?;
+    stop_later(scene.serve_on(&socket, noon)?);
     assert_eq!(
-        after(&scene, scene.serve_on(&socket, next_day)?).await?,
+        gaps_after(&scene, scene.serve_on(&socket, next_day)?).await?,
         (gap.clone(), 0),
         "a long stop with the socket"
     );
 
     let scene = Scene::new()?;
-    scene.append_config(&PATIENT.replace("300", "0"))?;
-    stopped(scene.serve_on(&socket, &[])?);
-    assert_eq!(after(&scene, scene.serve_on(&socket, &[])?).await?, (gap, 0), "bridge_s = 0");
+    scene.append_config(&LONG_BRIDGE.replace("300", "0"))?;
+    stop_later(scene.serve_on(&socket, &[])?);
+    assert_eq!(gaps_after(&scene, scene.serve_on(&socket, &[])?).await?, (gap, 0), "bridge_s = 0");
     Ok(())
 }
 
 #[test]
-fn a_socket_for_another_address_is_refused_by_name() -> Outcome<()> {
+fn the_error_names_a_socket_for_another_address() -> TestResult<()> {
     let scene = Scene::new()?;
     let socket = TcpListener::bind("127.0.0.1:0")?;
     let error = scene.serve_on(&socket, &["--listen", "127.0.0.1:1"]).err().ok_or("it started")?.to_string();

@@ -1,9 +1,9 @@
-//! `msgcube send` against the real program: what it says is counted is counted, and nothing else.
+//! `msgcube send` against the real program: it reports a message as counted only if it is counted.
 
 use serde_json::Value;
 
 use crate::{
-    commands::scene::{APPID, Ended, Outcome, Scene},
+    commands::scene::{APPID, Ended, Scene, TestResult},
     harness::{Program, TOKEN},
 };
 
@@ -11,8 +11,8 @@ const PLATFORM: &str = "wxplatform00000001";
 const BROUGHT: &str = "wxbrought000000001";
 const TO: &str = "gh_brought";
 
-/// A server with a platform beside its account.
-fn with_platform(more: &str) -> Outcome<(Scene, Program)> {
+/// A server with an account and a platform.
+fn with_platform(more: &str) -> TestResult<(Scene, Program)> {
     let scene = Scene::new()?;
     scene.append_config(&format!(
         "\n[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"platformToken\"\n\
@@ -22,40 +22,40 @@ fn with_platform(more: &str) -> Outcome<(Scene, Program)> {
     Ok((scene, server))
 }
 
-fn sent(scene: &Scene, server: &Program, more: &[&str]) -> Outcome<Ended> {
+fn send(scene: &Scene, server: &Program, more: &[&str]) -> TestResult<Ended> {
     let (config, key) = (scene.config(), scene.admin_key());
     let args = ["send", "--config", &config, "--base", &server.base, "--admin-key-file", &key];
     scene.run(&[&args[..], more].concat())
 }
 
-fn counted(ended: &Ended) -> Outcome<Value> {
+fn counted_json(ended: &Ended) -> TestResult<Value> {
     Ok(serde_json::from_str::<Value>(&ended.out)?["counted"].clone())
 }
 
 #[test]
-fn what_is_counted_shows_in_the_figures_and_what_is_not_is_told_apart() -> Outcome<()> {
+fn counted_and_uncounted_messages_are_distinguished() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
-    // Over a day ahead, so it is kept aside.
+    // More than a day ahead, so it is quarantined.
     let ahead = (scene.now_s() + 10 * 86_400).to_string();
-    let ended = sent(&scene, &server, &["--msg-id", "7", "--create-time", &ahead])?;
-    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted anew"), "{ended:?}");
-    let ended = sent(&scene, &server, &["--create-time", "5"])?;
+    let ended = send(&scene, &server, &["--msg-id", "7", "--create-time", &ahead])?;
+    assert!(ended.out.contains("0 before, 0 after") && ended.out.contains("not counted again"), "{ended:?}");
+    let ended = send(&scene, &server, &["--create-time", "5"])?;
     assert!(ended.status == 1 && ended.out.contains("NOT counted"), "{ended:?}");
     let now = scene.now_s().to_string();
     let first = ["--msg-id", "7", "--create-time", &now];
-    let ended = sent(&scene, &server, &first)?;
+    let ended = send(&scene, &server, &first)?;
     assert!(ended.status == 0 && ended.out.contains("It is counted"), "{ended:?}");
     assert!(ended.out.contains("type text") && ended.out.contains("0 before, 1 after"), "{ended:?}");
-    let again = sent(&scene, &server, &[&first[..], &["--lang", "zh"]].concat())?;
+    let again = send(&scene, &server, &[&first[..], &["--lang", "zh"]].concat())?;
     assert!(again.status == 0 && again.out.contains("未再次计入"), "{again:?}");
-    let json = sent(&scene, &server, &["--json", "--type", "image"])?;
-    assert_eq!((json.status, counted(&json)?), (0, true.into()), "{json:?}");
+    let json = send(&scene, &server, &["--json", "--type", "image"])?;
+    assert_eq!((json.status, counted_json(&json)?), (0, true.into()), "{json:?}");
     Ok(())
 }
 
 #[test]
-fn without_a_key_nothing_is_said_of_counting() -> Outcome<()> {
+fn without_an_admin_key_it_does_not_claim_that_the_message_counts() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let args = ["send", "--appid", APPID, "--token", TOKEN, "--base", &server.base];
@@ -63,7 +63,7 @@ fn without_a_key_nothing_is_said_of_counting() -> Outcome<()> {
     assert!(ended.status == 0 && ended.out.contains("200 success"), "{ended:?}");
     assert!(ended.out.contains("does not prove that it is counted"), "{ended:?}");
     let json = scene.run(&[&args[..], &["--json"]].concat())?;
-    assert_eq!(counted(&json)?, Value::Null, "{json:?}");
+    assert_eq!(counted_json(&json)?, Value::Null, "{json:?}");
     let wrong = scene.write("wrong.key", b"wrong\n")?;
     let ended = scene.run(&[&args[..], &["--admin-key-file", &wrong]].concat())?;
     assert!(ended.status == 0 && ended.out.contains("could not be asked"), "{ended:?}");
@@ -72,20 +72,20 @@ fn without_a_key_nothing_is_said_of_counting() -> Outcome<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_account_of_a_platform_is_never_bound_to_a_name_that_was_made_up() -> Outcome<()> {
-    // It answers `success` to everything, as a bot does.
+async fn an_account_of_a_platform_is_never_bound_to_a_made_up_original_id() -> TestResult<()> {
+    // This bot answers `success` to everything.
     let bot = axum::Router::new().fallback(|| async { "success" });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let relay = format!("\n[component.relay]\nurl = \"http://{}/$APPID$\"\n", listener.local_addr()?);
     tokio::spawn(IntoFuture::into_future(axum::serve(listener, bot)));
     let (scene, server) = with_platform(&relay)?;
     let through = ["--component", PLATFORM, "--appid", BROUGHT];
-    let ended = sent(&scene, &server, &through)?;
+    let ended = send(&scene, &server, &through)?;
     assert!(ended.status == 1 && ended.err.contains("--to gh_"), "{ended:?}");
-    let ended = sent(&scene, &server, &[&through[..], &["--to", TO]].concat())?;
+    let ended = send(&scene, &server, &[&through[..], &["--to", TO]].concat())?;
     assert!(ended.status == 0 && ended.out.contains("It is counted"), "{ended:?}");
-    // Refused, relayed, and answered `success` all the same.
-    let ended = sent(&scene, &server, &[&through[..], &["--to", "gh_msgcube"]].concat())?;
+    // The message is refused, but relayed, and the bot answers `success`.
+    let ended = send(&scene, &server, &[&through[..], &["--to", "gh_msgcube"]].concat())?;
     assert!(ended.out.contains("200 success") && ended.out.contains("1 before, 1 after"), "{ended:?}");
     assert!(ended.status == 1 && ended.out.contains("NOT counted"), "{ended:?}");
     let url = format!("{}/component/{PLATFORM}/callback/{BROUGHT}", server.base);
@@ -99,7 +99,7 @@ async fn an_account_of_a_platform_is_never_bound_to_a_name_that_was_made_up() ->
 }
 
 #[test]
-fn the_configuration_names_what_it_has_instead_of_nothing() -> Outcome<()> {
+fn the_error_about_a_missing_account_names_what_is_configured() -> TestResult<()> {
     let scene = Scene::new()?;
     scene.change_config("[[account]]", "[[component]]\nrole = \"receive\"")?;
     let ended = scene.run(&["send", "--config", &scene.config()])?;

@@ -1,12 +1,12 @@
 //! `msgcube serve`: how it ends, and why it does not start.
 
 use crate::{
-    commands::scene::{APPID, Outcome, Scene},
+    commands::scene::{APPID, Scene, TestResult},
     harness::local_http,
 };
 
 #[tokio::test]
-async fn sigterm_ends_it_with_status_0_and_what_was_sent_is_there_afterwards() -> Outcome<()> {
+async fn sigterm_ends_it_with_status_0_and_messages_survive() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let config = scene.config();
@@ -18,7 +18,7 @@ async fn sigterm_ends_it_with_status_0_and_what_was_sent_is_there_afterwards() -
 }
 
 #[tokio::test]
-async fn an_answer_given_before_the_body_was_read_arrives_and_the_connection_stays() -> Outcome<()> {
+async fn an_answer_before_the_end_of_the_body_arrives_and_the_connection_stays_open() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let client = local_http().pool_max_idle_per_host(1).build()?;
@@ -35,7 +35,7 @@ async fn an_answer_given_before_the_body_was_read_arrives_and_the_connection_sta
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_folder_refuses_to_start_and_disturbs_nothing() -> Outcome<()> {
+async fn a_second_process_on_the_same_folder_does_not_start_and_the_first_one_continues() -> TestResult<()> {
     let scene = Scene::new()?;
     let server = scene.serve()?;
     let ended = scene.run(&["serve", "--config", &scene.config()])?;
@@ -48,7 +48,7 @@ async fn a_second_process_on_the_same_folder_refuses_to_start_and_disturbs_nothi
 }
 
 #[test]
-fn a_port_in_use_is_named_with_the_way_out() -> Outcome<()> {
+fn the_error_about_a_port_in_use_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let address = taken.local_addr()?.to_string();
@@ -59,7 +59,7 @@ fn a_port_in_use_is_named_with_the_way_out() -> Outcome<()> {
 }
 
 #[tokio::test]
-async fn a_data_key_that_was_lost_is_missed_until_another_is_accepted() -> Outcome<()> {
+async fn a_lost_data_key_stops_the_start_until_the_operator_accepts_a_new_one() -> TestResult<()> {
     let scene = Scene::new()?;
     let config = scene.config();
     let server = scene.serve()?;
@@ -72,7 +72,7 @@ async fn a_data_key_that_was_lost_is_missed_until_another_is_accepted() -> Outco
         assert_eq!(ended.status, 1, "{ended:?}");
         let named = [words, "--accept-new-data-key", &key];
         assert!(named.iter().all(|word| ended.err.contains(word)), "{ended:?}");
-        assert!(!std::path::Path::new(&key).exists(), "none is made");
+        assert!(!std::path::Path::new(&key).exists(), "no new key is made");
     }
     let server = scene.serve_with(&["--accept-new-data-key"])?;
     assert_eq!(server.terminate(), Some(0));
@@ -89,7 +89,7 @@ async fn a_data_key_that_was_lost_is_missed_until_another_is_accepted() -> Outco
 }
 
 #[test]
-fn an_unknown_key_is_refused_by_name_and_one_of_a_later_version_says_so() -> Outcome<()> {
+fn an_unknown_setting_is_named_and_a_setting_of_a_later_version_is_explained() -> TestResult<()> {
     let scene = Scene::new()?;
     for (line, wanted) in [
         ("lsten = \"127.0.0.1:1\"\n", &["lsten"][..]),

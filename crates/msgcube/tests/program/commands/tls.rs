@@ -1,70 +1,71 @@
-//! `msgcube tls ca`: the four files, made, used again, and never half.
+//! `msgcube tls ca`: makes the four files, uses them again, and never leaves half of them.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::Value;
 
-use crate::commands::scene::{Outcome, Scene};
+use crate::commands::scene::{Scene, TestResult};
 
 const FILES: [(&str, u32); 4] =
     [("ca.key", 0o600), ("ca.pem", 0o644), ("server.key", 0o600), ("server.pem", 0o644)];
 
-/// Runs it with `--json` and returns what it says.
-fn made(scene: &Scene, args: &[&str]) -> Outcome<Value> {
+/// Runs the command with `--json` and returns its output.
+fn make(scene: &Scene, args: &[&str]) -> TestResult<Value> {
     let ended = scene.run(&[&["tls", "ca", "--json"], args].concat())?;
     assert_eq!(ended.status, 0, "{ended:?}");
     Ok(serde_json::from_str(&ended.out)?)
 }
 
-fn content(folder: &str) -> Outcome<Vec<String>> {
+fn file_contents(folder: &str) -> TestResult<Vec<String>> {
     FILES.iter().map(|(name, _)| Ok(fs::read_to_string(Path::new(folder).join(name))?)).collect()
 }
 
 #[test]
-fn four_files_are_made_and_the_authority_is_used_again() -> Outcome<()> {
+fn four_files_are_made_and_the_authority_is_reused() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("tls");
-    let first = made(&scene, &[])?;
+    let first = make(&scene, &[])?;
     assert_eq!((&first["renewed"], &first["hosts"][0]), (&false.into(), &"api.weixin.qq.com".into()));
-    let names: Vec<_> = fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<Outcome<_>>()?;
-    assert_eq!(names.len(), FILES.len(), "nothing else is left there: {names:?}");
+    let names: Vec<_> =
+        fs::read_dir(&folder)?.map(|entry| Ok(entry?.file_name())).collect::<TestResult<_>>()?;
+    assert_eq!(names.len(), FILES.len(), "no other file is left: {names:?}");
     for (name, mode) in FILES {
         assert_eq!(fs::metadata(Path::new(&folder).join(name))?.permissions().mode() & 0o777, mode, "{name}");
     }
-    let before = content(&folder)?;
+    let before = file_contents(&folder)?;
     assert_eq!(before[3].matches("BEGIN CERTIFICATE").count(), 2, "the certificate and its issuer");
     assert!(before[0].ends_with(before[3].split_inclusive("END CERTIFICATE-----\n").last().unwrap_or("?")));
 
-    let again = made(&scene, &["--days", "30"])?;
+    let again = make(&scene, &["--days", "30"])?;
     assert_eq!((&again["renewed"], &again["ca_until"]), (&true.into(), &first["ca_until"]));
-    let after = content(&folder)?;
+    let after = file_contents(&folder)?;
     assert_eq!(before[..3], after[..3]);
     assert_ne!(before[3], after[3]);
     Ok(())
 }
 
 #[test]
-fn hosts_outside_the_authority_are_refused_by_name_and_nothing_is_overwritten() -> Outcome<()> {
+fn hosts_outside_the_authority_are_named_and_nothing_is_overwritten() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("own");
-    made(&scene, &["--dir", &folder, "--host", "a.example", "--host", "10.0.0.1"])?;
-    made(&scene, &["--dir", &folder, "--host", "10.0.0.1"])?;
-    let before = content(&folder)?;
+    make(&scene, &["--dir", &folder, "--host", "a.example", "--host", "10.0.0.1"])?;
+    make(&scene, &["--dir", &folder, "--host", "10.0.0.1"])?;
+    let before = file_contents(&folder)?;
     let asked = ["tls", "ca", "--dir", &folder, "--host", "a.example", "--host", "b.example"];
     let ended = scene.run(&asked)?;
     assert_eq!(ended.status, 1, "{ended:?}");
-    assert!(ended.err.contains("cannot vouch for b.example: ") && ended.err.contains("--dir"), "{ended:?}");
+    assert!(ended.err.contains("cannot sign for b.example: ") && ended.err.contains("--dir"), "{ended:?}");
     let ended = scene.run(&[&asked[..], &["--lang", "zh"]].concat())?;
     assert!(ended.err.contains("不能为 b.example 签发"), "{ended:?}");
-    assert_eq!(content(&folder)?, before);
+    assert_eq!(file_contents(&folder)?, before);
     Ok(())
 }
 
 #[test]
-fn a_missing_or_foreign_key_is_an_error_with_the_way_out() -> Outcome<()> {
+fn the_error_about_a_missing_or_wrong_key_says_what_to_do() -> TestResult<()> {
     let scene = Scene::new()?;
     let folder = scene.path("tls");
-    made(&scene, &[])?;
+    make(&scene, &[])?;
     let ca_key = Path::new(&folder).join("ca.key");
     let kept = fs::read(&ca_key)?;
     fs::remove_file(&ca_key)?;
@@ -78,13 +79,13 @@ fn a_missing_or_foreign_key_is_an_error_with_the_way_out() -> Outcome<()> {
 
     fs::write(&ca_key, "no key")?;
     let ended = scene.run(&["tls", "ca"])?;
-    assert!(ended.err.contains("ca.key is no private key"), "{ended:?}");
+    assert!(ended.err.contains("ca.key is not a private key"), "{ended:?}");
 
     fs::write(&ca_key, kept)?;
-    made(&scene, &[])?;
+    make(&scene, &[])?;
 
     let other = scene.path("other");
-    made(&scene, &["--dir", &other])?;
+    make(&scene, &["--dir", &other])?;
     fs::copy(Path::new(&other).join("ca.pem"), Path::new(&folder).join("ca.pem"))?;
     let ended = scene.run(&["tls", "ca"])?;
     assert!(ended.err.contains("ca.pem does not belong to ca.key"), "{ended:?}");
@@ -92,18 +93,18 @@ fn a_missing_or_foreign_key_is_an_error_with_the_way_out() -> Outcome<()> {
 }
 
 #[test]
-fn a_certificate_never_outlives_its_authority() -> Outcome<()> {
+fn a_certificate_never_outlives_its_authority() -> TestResult<()> {
     let scene = Scene::new()?;
-    made(&scene, &[])?;
-    // 10 years have at least two leap days
-    made(&scene, &["--days", "3650"])?;
+    make(&scene, &[])?;
+    // Ten years have at least two leap days.
+    make(&scene, &["--days", "3650"])?;
     let ended = scene.run(&["tls", "ca", "--days", "3651"])?;
     assert_eq!(ended.status, 2, "{ended:?}");
     Ok(())
 }
 
 #[test]
-fn what_people_read_names_every_file_and_the_next_steps_in_both_languages() -> Outcome<()> {
+fn the_output_names_every_file_and_the_next_steps_in_both_languages() -> TestResult<()> {
     let scene = Scene::new()?;
     let english = scene.run(&["tls", "ca"])?.out;
     let chinese = scene.run(&["tls", "ca", "--lang", "zh"])?.out;
@@ -120,7 +121,7 @@ fn what_people_read_names_every_file_and_the_next_steps_in_both_languages() -> O
 }
 
 #[test]
-fn a_host_that_is_none_is_refused() -> Outcome<()> {
+fn an_invalid_host_is_refused() -> TestResult<()> {
     let scene = Scene::new()?;
     let ended = scene.run(&["tls", "ca", "--host", "https://api.weixin.qq.com"])?;
     assert_eq!(ended.status, 2, "{ended:?}");

@@ -1,4 +1,4 @@
-//! The plain model: what was acknowledged, what is open, and what both come to.
+//! The plain model: acknowledged and unanswered messages, and their totals.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +7,7 @@ use crate::harness::bulk_line;
 
 const KINDS: [&str; 7] = ["text", "image", "voice", "video", "shortvideo", "link", "location"];
 
-/// One message as it is sent.
+/// A message as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Message {
     pub(crate) user: String,
@@ -16,11 +16,11 @@ pub(crate) struct Message {
     pub(crate) kind: &'static str,
 }
 
-/// Distinct users and messages by type.
+/// For each type, the number of distinct users and of messages.
 pub(crate) type Totals = BTreeMap<String, (u64, u64)>;
 
 impl Message {
-    /// The message of this number: each is another one; users recur, and each MsgId belongs to two users' messages.
+    /// The message with this number. All messages differ. Users recur, and two users share each MsgId.
     pub(crate) fn numbered(round: u64, sender: u64, number: u64) -> Message {
         let user = format!("user-{}", (number * 7 + sender) % 257);
         let create_time = jiff::Timestamp::now().as_second();
@@ -28,7 +28,7 @@ impl Message {
         Message { user, create_time, msg_id: round << 40 | sender << 32 | (number / 2), kind }
     }
 
-    /// As WeChat's XML.
+    /// The XML of a plain callback.
     pub(crate) fn xml(&self) -> String {
         let Message { user, create_time, msg_id, kind } = self;
         format!(
@@ -38,13 +38,13 @@ impl Message {
         )
     }
 
-    /// As a line of bulk.
+    /// A line of the bulk interface.
     pub(crate) fn line(&self) -> String {
         bulk_line(&self.user, self.create_time, self.kind, self.msg_id)
     }
 }
 
-/// What these messages come to, counted the slow and plain way.
+/// The totals of these messages, counted in the slow and plain way.
 pub(crate) fn totals(messages: &[Message]) -> Totals {
     let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut counts: BTreeMap<&str, BTreeSet<&Message>> = BTreeMap::new();
@@ -59,50 +59,50 @@ pub(crate) fn totals(messages: &[Message]) -> Totals {
 }
 
 #[derive(Default)]
-struct Books {
+struct LedgerState {
     acknowledged: BTreeSet<Message>,
     open: BTreeSet<Message>,
 }
 
-/// Written by all senders: a message is open from before it is sent until it is acknowledged.
+/// Shared by all senders. A message is open from just before it is sent until it is acknowledged.
 #[derive(Default)]
-pub(crate) struct Ledger(Mutex<Books>);
+pub(crate) struct Ledger(Mutex<LedgerState>);
 
 impl Ledger {
     pub(crate) fn sending(&self, messages: &[Message]) {
-        let mut books = self.books();
+        let mut state = self.lock();
         for message in messages {
-            // one that two connections send again at a time may be acknowledged already
-            if !books.acknowledged.contains(message) {
-                books.open.insert(message.clone());
+            // Another connection may have sent it again and received the answer.
+            if !state.acknowledged.contains(message) {
+                state.open.insert(message.clone());
             }
         }
     }
 
     pub(crate) fn acknowledged(&self, messages: &[Message]) {
-        let mut books = self.books();
+        let mut state = self.lock();
         for message in messages {
-            books.open.remove(message);
-            books.acknowledged.insert(message.clone());
+            state.open.remove(message);
+            state.acknowledged.insert(message.clone());
         }
     }
 
-    /// Something that a former round left unanswered, to be sent again.
-    pub(crate) fn some_open_of_a_former_round(&self, round: u64) -> Option<Message> {
-        self.books().open.iter().find(|message| message.msg_id >> 40 < round).cloned()
+    /// An unanswered message of an earlier round, to be sent again.
+    pub(crate) fn open_message_of_earlier_round(&self, round: u64) -> Option<Message> {
+        self.lock().open.iter().find(|message| message.msg_id >> 40 < round).cloned()
     }
 
     pub(crate) fn sizes(&self) -> (usize, usize) {
-        let books = self.books();
-        (books.acknowledged.len(), books.open.len())
+        let state = self.lock();
+        (state.acknowledged.len(), state.open.len())
     }
 
     pub(crate) fn contents(&self) -> (Vec<Message>, Vec<Message>) {
-        let books = self.books();
-        (books.acknowledged.iter().cloned().collect(), books.open.iter().cloned().collect())
+        let state = self.lock();
+        (state.acknowledged.iter().cloned().collect(), state.open.iter().cloned().collect())
     }
 
-    fn books(&self) -> MutexGuard<'_, Books> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

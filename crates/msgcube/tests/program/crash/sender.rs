@@ -1,13 +1,13 @@
-//! Connections that send until the program is gone.
+//! Connections that send until the program is killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::crash::ledger::{Ledger, Message};
-use crate::harness::{ADMIN_KEY, APPID, Outcome, Program, TOKEN, callbacks::signed_query};
+use crate::harness::{ADMIN_KEY, APPID, Program, TOKEN, TestResult, callbacks::signed_query};
 
-/// One connection of one round.
+/// A connection of one round.
 pub(crate) struct Sender {
     http: reqwest::Client,
     base: String,
@@ -28,34 +28,34 @@ impl Sender {
         Sender { http: program.http.clone(), base: program.base.clone(), ledger, over, round, number }
     }
 
-    /// Callbacks one after another, now and then one that an earlier round left unanswered.
-    pub(crate) async fn callbacks(self) -> Outcome<()> {
+    /// Sends callbacks one after the other. Every fifth may be an unanswered one of an earlier round.
+    pub(crate) async fn callbacks(self) -> TestResult<()> {
         let query = signed_query(TOKEN);
         let mut number = 0;
         loop {
             let again =
-                if number % 5 == 0 { self.ledger.some_open_of_a_former_round(self.round) } else { None };
+                if number % 5 == 0 { self.ledger.open_message_of_earlier_round(self.round) } else { None };
             let message = again.unwrap_or_else(|| Message::numbered(self.round, self.number, number));
             self.ledger.sending(std::slice::from_ref(&message));
             match self.callback(&query, &message).await {
                 Ok(text) if text == "success" => self.ledger.acknowledged(std::slice::from_ref(&message)),
-                Ok(text) => return Err(format!("neither success nor a closed connection: {text:?}").into()),
+                Ok(text) => return Err(format!("an answer that is not success: {text:?}").into()),
                 Err(_) if self.over.load(Ordering::Relaxed) => return Ok(()),
-                // killed a moment before `over` says so, or closed because a commit took too long
+                // The program was just killed, or it closed the connection because a commit took too long.
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
             number += 1;
         }
     }
 
-    async fn callback(&self, query: &str, message: &Message) -> Outcome<String> {
+    async fn callback(&self, query: &str, message: &Message) -> TestResult<String> {
         let url = format!("{}/callback/{APPID}?{query}", self.base);
         let answer = self.http.post(url).body(message.xml()).send().await?;
         Ok(answer.text().await?)
     }
 
-    /// Bulk of a few hundred lines; only a whole answer is an acknowledgement.
-    pub(crate) async fn bulk(self) -> Outcome<()> {
+    /// Sends bulk requests of a few hundred lines. Only a complete answer is an acknowledgement.
+    pub(crate) async fn bulk(self) -> TestResult<()> {
         const LINES: u64 = 300;
         let mut number = 0;
         loop {
@@ -73,7 +73,7 @@ impl Sender {
         }
     }
 
-    async fn bulk_once(&self, messages: &[Message]) -> Outcome<u16> {
+    async fn bulk_once(&self, messages: &[Message]) -> TestResult<u16> {
         let url = format!("{}/v1/accounts/{APPID}/messages", self.base);
         let body: String = messages.iter().map(Message::line).collect();
         let answer = self.http.post(url).bearer_auth(ADMIN_KEY).body(body).send().await?;

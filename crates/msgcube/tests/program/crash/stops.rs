@@ -1,13 +1,13 @@
-//! Kills, and what the program says of its figures and gaps after them.
+//! Kills, and the figures and gaps that the program shows afterwards.
 
 use jiff::Timestamp;
 
 use crate::{
     crash::ledger::{Message, Totals},
-    harness::{APPID, Folder, Outcome, Program},
+    harness::{APPID, Folder, Program, TestResult},
 };
 
-/// A kill, and when the program was started again.
+/// The times of a kill and of the start after it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stop {
     killed: Timestamp,
@@ -15,7 +15,7 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Kills it, at once.
+    /// Kills the program.
     pub(crate) fn kill(program: Program) -> Stop {
         let killed = Timestamp::now();
         program.end("-KILL");
@@ -23,14 +23,14 @@ impl Stop {
     }
 }
 
-/// Starts it after these kills, on the last of which this is noted.
-pub(crate) async fn start_after(stops: &mut [Stop], folder: &Folder) -> Outcome<Program> {
+/// Starts the program, and notes the time in the last of the kills.
+pub(crate) async fn start_after(stops: &mut [Stop], folder: &Folder) -> TestResult<Program> {
     if let Some(stop) = stops.last_mut() {
         stop.started_again = Some(Timestamp::now());
     }
     let program = folder.serve()?;
     let ready = program.http.get(format!("{}/readyz", program.base)).send().await?;
-    assert!(ready.status().is_success(), "it listens before it is ready: {ready:?}");
+    assert!(ready.status().is_success(), "the program listens but is not ready: {ready:?}");
     Ok(program)
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct BulkAnswer {
 }
 
 impl Program {
-    /// Everything counted, by type.
+    /// All figures, by type.
     pub(crate) async fn totals(&self) -> Totals {
         let answer = self.stats(APPID, "2011-01-01", "2040-01-01").await;
         let number = |value: &serde_json::Value| value.as_u64().unwrap();
@@ -54,13 +54,13 @@ impl Program {
         .collect()
     }
 
-    pub(crate) async fn send_again(&self, messages: &[Message]) -> Outcome<BulkAnswer> {
+    pub(crate) async fn send_again(&self, messages: &[Message]) -> TestResult<BulkAnswer> {
         let lines: String = messages.iter().map(Message::line).collect();
         Ok(serde_json::from_value(self.bulk(APPID, lines).await)?)
     }
 
-    /// Every kill lies in a gap, from the kill until the program was started again, give or take a second of rounding.
-    pub(crate) async fn assert_gaps(&self, stops: &[Stop]) -> Outcome<()> {
+    /// Checks that a gap covers the time from each kill to the next start, within a second of rounding.
+    pub(crate) async fn assert_gaps(&self, stops: &[Stop]) -> TestResult<()> {
         let coverage = self.coverage(APPID).await;
         let gaps = coverage["gaps"].as_array().ok_or("no gaps")?;
         for stop in stops {
@@ -72,7 +72,7 @@ impl Program {
                 covering |= from.as_second() <= stop.killed.as_second() + 1
                     && to.as_second() + 1 >= again.as_second();
             }
-            assert!(covering, "{stop:?} lies in none of the gaps {gaps:?}");
+            assert!(covering, "{stop:?} is in none of the gaps {gaps:?}");
         }
         Ok(())
     }

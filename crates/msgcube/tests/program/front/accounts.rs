@@ -1,4 +1,4 @@
-//! Accounts and keys at run time.
+//! Accounts and keys that are added and changed at run time.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::{
     front::neighbour::{Answer, Neighbour},
     harness::{
         ADMIN_KEY, AES_KEY, APPID, Program,
-        callbacks::{Heard, Text, success},
+        callbacks::{CallbackReply, Text, success},
     },
 };
 
@@ -18,22 +18,23 @@ fn settings() -> Value {
 }
 
 async fn gaps(program: &Program, appid: &str) -> usize {
-    let (_, coverage) = program.own(Method::GET, &format!("/v1/accounts/{appid}/coverage"), None).await;
+    let (_, coverage) =
+        program.admin_call(Method::GET, &format!("/v1/accounts/{appid}/coverage"), None).await;
     coverage["gaps"].as_array().unwrap().len()
 }
 
 #[tokio::test]
-async fn an_added_account_counts_at_once_and_after_a_kill_and_disturbs_no_other() {
+async fn an_added_account_counts_at_once_and_after_a_kill_and_does_not_affect_others() {
     let mut program = Program::start("", "");
     let callback = Text::new("o1", 1).safe("newToken", AES_KEY, NEW);
-    assert!(matches!(program.receive(NEW, &callback).await, Heard::Reply(404, _)));
-    let (status, shown) = program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    assert!(matches!(program.receive(NEW, &callback).await, CallbackReply::Reply(404, _)));
+    let (status, shown) = program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     assert_eq!(
         (status, &shown["origin"], &shown["callback"]),
         (201, &json!("run time"), &json!(format!("/callback/{NEW}")))
     );
     assert_eq!(program.receive(NEW, &callback).await, success());
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings())).await.0, 409);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await.0, 409);
     assert_eq!((gaps(&program, APPID).await, gaps(&program, NEW).await), (0, 0));
     let token = program.token(NEW, "new-secret-of-an-account").await;
     assert!(token["access_token"].is_string(), "{token}");
@@ -54,47 +55,52 @@ async fn an_added_account_counts_at_once_and_after_a_kill_and_disturbs_no_other(
 }
 
 #[tokio::test]
-async fn a_removed_account_is_gone_with_its_tokens_and_its_figures_return_with_it() {
+async fn removing_an_account_revokes_its_tokens_and_adding_it_again_restores_its_figures() {
     let mut program = Program::start("", "");
-    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     program.receive(NEW, &Text::new("o1", 1).safe("newToken", AES_KEY, NEW)).await;
     let token =
         program.token(NEW, "new-secret-of-an-account").await["access_token"].as_str().unwrap().to_owned();
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{NEW}"), None).await.0, 200);
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{NEW}"), None).await.0, 200);
     assert!(matches!(
         program.receive(NEW, &Text::new("o1", 2).safe("newToken", AES_KEY, NEW)).await,
-        Heard::Reply(404, _)
+        CallbackReply::Reply(404, _)
     ));
     program.restart("-KILL");
-    assert_eq!(program.own(Method::GET, &format!("/v1/accounts/{NEW}"), None).await.0, 404);
-    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    assert_eq!(program.admin_call(Method::GET, &format!("/v1/accounts/{NEW}"), None).await.0, 404);
+    program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     let url = format!("{}/datacube/getupstreammsg?access_token={token}", program.base);
     let answer: Value = program.http.post(url).body("{}").send().await.unwrap().json().await.unwrap();
-    assert_eq!(answer["errcode"], 40001, "its tokens ended for good");
+    assert_eq!(answer["errcode"], 40001, "its tokens stay revoked");
     assert_eq!(program.messages(NEW).await, 1);
     for path in [format!("/v1/accounts/{APPID}"), "/v1/accounts/wx-unknown".to_owned()] {
-        let (status, answer) = program.own(Method::DELETE, &path, None).await;
+        let (status, answer) = program.admin_call(Method::DELETE, &path, None).await;
         assert!(matches!(status, 404 | 409), "{answer}");
     }
 }
 
 #[tokio::test]
-async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
+async fn settings_change_and_keys_rotate_while_the_previous_keys_still_work() {
     let program = Program::start("", "");
-    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     let path = format!("/v1/accounts/{NEW}");
-    let (_, new) =
-        program.own(Method::POST, &format!("{path}/rotate"), Some(json!({"what": "encoding_aes_key"}))).await;
+    let (_, new) = program
+        .admin_call(Method::POST, &format!("{path}/rotate"), Some(json!({"what": "encoding_aes_key"})))
+        .await;
     let new = new["encoding_aes_key"].as_str().unwrap().to_owned();
     for (id, key) in [(1, AES_KEY), (2, new.as_str())] {
         assert_eq!(program.receive(NEW, &Text::new("o1", id).safe("newToken", key, NEW)).await, success());
     }
     let (status, shown) = program
-        .own(Method::PATCH, &path, Some(json!({"certified": false, "encoding_aes_key_previous": null})))
+        .admin_call(
+            Method::PATCH,
+            &path,
+            Some(json!({"certified": false, "encoding_aes_key_previous": null})),
+        )
         .await;
     assert_eq!((status, &shown["certified"]), (200, &json!(false)));
-    let heard = program.receive(NEW, &Text::new("o1", 3).safe("newToken", AES_KEY, NEW)).await;
-    assert!(matches!(heard, Heard::Reply(400, _)), "{heard:?}");
+    let reply = program.receive(NEW, &Text::new("o1", 3).safe("newToken", AES_KEY, NEW)).await;
+    assert!(matches!(reply, CallbackReply::Reply(400, _)), "{reply:?}");
     for (bad, word) in [
         (json!({"tokn": "x"}), "tokn"),
         (json!({"token": ""}), "token"),
@@ -104,15 +110,15 @@ async fn settings_change_and_keys_rotate_while_the_former_ones_still_open() {
         (json!({"relay": {"url": program.base}}), "itself"),
         (json!({"encoding_aes_key": "short"}), "encoding_aes_key"),
     ] {
-        let (status, answer) = program.own(Method::PATCH, &path, Some(bad)).await;
+        let (status, answer) = program.admin_call(Method::PATCH, &path, Some(bad)).await;
         assert!(status == 400 && answer["error"].as_str().unwrap().contains(word), "{status} {answer}");
     }
-    let (_, shown) = program.own(Method::GET, &path, None).await;
-    assert_eq!(shown["certified"], false, "a bad change changed nothing");
+    let (_, shown) = program.admin_call(Method::GET, &path, None).await;
+    assert_eq!(shown["certified"], false, "an invalid change changes nothing");
 }
 
 #[tokio::test]
-async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() {
+async fn rotating_our_secret_keeps_wechats_secret_and_works_repeatedly() {
     let upstream = Neighbour::start(|seen| match seen.target.as_str() {
         "/cgi-bin/stable_token"
             if String::from_utf8_lossy(&seen.body).contains("new-secret-of-an-account") =>
@@ -124,9 +130,13 @@ async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() 
     })
     .await;
     let program = Program::start(&format!("[upstream]\nbase = \"{}\"\n", upstream.base), "");
-    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     let rotate = |what: &'static str| {
-        program.own(Method::POST, "/v1/accounts/wx00000000000000c3/rotate", Some(json!({"what": what})))
+        program.admin_call(
+            Method::POST,
+            "/v1/accounts/wx00000000000000c3/rotate",
+            Some(json!({"what": what})),
+        )
     };
     let (_, rotated) = rotate("secret").await;
     let token = program.token(NEW, rotated["secret"].as_str().unwrap()).await;
@@ -142,16 +152,16 @@ async fn a_rotated_secret_leaves_wechats_own_and_rotations_follow_one_another() 
             program.receive(NEW, &Text::new("o1", id).safe(token, AES_KEY, NEW)).await == success(),
         );
     }
-    assert_eq!(accepted, 2, "the newest and the one before it");
+    assert_eq!(accepted, 2, "the newest secret and the previous one");
 }
 
 #[tokio::test]
-async fn an_appid_of_any_form_keeps_its_own_figures() {
+async fn an_appid_of_any_form_has_its_own_figures() {
     let mut program = Program::start("", "");
     for appid in ["wxq", "account/wxq", "upstream/wxq"] {
         let settings =
             json!({"appid": appid, "secret": "s", "token": "newToken", "encoding_aes_key": AES_KEY});
-        let (status, shown) = program.own(Method::POST, "/v1/accounts", Some(settings)).await;
+        let (status, shown) = program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await;
         assert_eq!(status, 201, "{shown}");
         let callback = shown["callback"].as_str().unwrap().trim_start_matches("/callback/").to_owned();
         let sealed = Text::new("o1", 1).safe("newToken", AES_KEY, appid);
@@ -164,12 +174,13 @@ async fn an_appid_of_any_form_keeps_its_own_figures() {
 }
 
 #[tokio::test]
-async fn a_key_may_do_what_its_scopes_say_until_it_ends() {
+async fn an_api_key_allows_exactly_its_scopes_until_it_is_revoked() {
     let mut program = Program::start("", "");
-    program.own(Method::POST, "/v1/accounts", Some(settings())).await;
+    program.admin_call(Method::POST, "/v1/accounts", Some(settings())).await;
     let mut keys = Vec::new();
     for scope in [format!("read:{APPID}"), "read".to_owned(), format!("write:{APPID}"), "admin".to_owned()] {
-        let (status, made) = program.own(Method::POST, "/v1/keys", Some(json!({"scopes": [scope]}))).await;
+        let (status, made) =
+            program.admin_call(Method::POST, "/v1/keys", Some(json!({"scopes": [scope]}))).await;
         assert_eq!(status, 201, "{made}");
         keys.push((made["id"].as_str().unwrap().to_owned(), made["key"].as_str().unwrap().to_owned()));
     }
@@ -193,7 +204,7 @@ async fn a_key_may_do_what_its_scopes_say_until_it_ends() {
     }
     let listed = program.call(Method::GET, "/v1/accounts", &keys[0].1, None).await.text().await.unwrap();
     assert!(listed.contains(APPID) && !listed.contains(NEW), "{listed}");
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/keys/{}", keys[3].0), None).await.0, 200);
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/keys/{}", keys[3].0), None).await.0, 200);
     assert_eq!(program.call(Method::GET, "/v1/keys", &keys[3].1, None).await.status(), 401);
     for wrong in ["", "mk_", "mk_x_y", &keys[0].1[..20], ADMIN_KEY.to_uppercase().as_str()] {
         assert_eq!(program.call(Method::GET, &own, wrong, None).await.status(), 401, "{wrong}");

@@ -1,4 +1,4 @@
-//! A third-party platform with msgcube on WeChat's side: what it is pushed, and what holds over a kill.
+//! A third-party platform, with msgcube in the role of WeChat: what is pushed to the platform, and what survives a kill.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use wechat::callback::{AccountKeys, KeySettings, Query, open_envelope};
 use crate::{
     front::{
         gateway,
-        neighbour::{Answer, Neighbour, Seen, free_port, until},
+        neighbour::{Answer, Neighbour, ReceivedRequest, free_port, until},
     },
     harness::{AES_KEY, APPID, Program, SECRET},
 };
@@ -30,8 +30,8 @@ fn authorizations() -> String {
     format!("/v1/components/{COMPONENT}/authorizations")
 }
 
-/// What a push says, once its signature and its appid are right.
-fn opened(seen: &Seen) -> String {
+/// Checks the signature and the appid of a push, and returns its decrypted content.
+fn open_push(seen: &ReceivedRequest) -> String {
     let keys = AccountKeys::new(&KeySettings {
         appid: COMPONENT,
         token: COMPONENT_TOKEN,
@@ -44,17 +44,17 @@ fn opened(seen: &Seen) -> String {
     String::from_utf8(envelope.message().to_vec()).unwrap()
 }
 
-/// What stands in an element.
+/// The text of an XML element.
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {
     let (_, rest) = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("{name} in {xml}"));
     let text = rest.split_once(&format!("</{name}>")).unwrap().0;
     text.strip_prefix("<![CDATA[").and_then(|text| text.strip_suffix("]]>")).unwrap_or(text)
 }
 
-/// All pushes of a kind.
-fn pushed(platform: &Neighbour, info_type: &str) -> Vec<String> {
-    let pushes = platform.seen();
-    let opened = pushes.iter().map(opened);
+/// All pushes of one InfoType.
+fn pushes_of(platform: &Neighbour, info_type: &str) -> Vec<String> {
+    let pushes = platform.requests();
+    let opened = pushes.iter().map(open_push);
     opened.filter(|xml| element(xml, "InfoType") == info_type).collect()
 }
 
@@ -74,15 +74,16 @@ impl Program {
         answer["component_access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// A component token by the ticket that the own interface shows.
+    /// A component token for the ticket that the admin API shows.
     async fn usual_component_token(&self) -> String {
-        let (_, shown) = self.own(Method::GET, &format!("/v1/components/{COMPONENT}/ticket"), None).await;
+        let (_, shown) =
+            self.admin_call(Method::GET, &format!("/v1/components/{COMPONENT}/ticket"), None).await;
         self.component_token(shown["component_verify_ticket"].as_str().unwrap()).await
     }
 
     async fn authorize(&self, appid: &str, sets: &[u32]) -> String {
         let body = json!({"appid": appid, "permission_sets": sets});
-        let (status, answer) = self.own(Method::POST, &authorizations(), Some(body)).await;
+        let (status, answer) = self.admin_call(Method::POST, &authorizations(), Some(body)).await;
         assert_eq!((status, &answer["expires_in"]), (200, &json!(600)), "{answer}");
         answer["auth_code"].as_str().unwrap().to_owned()
     }
@@ -108,22 +109,23 @@ fn text(value: &Value, pointer: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_platform_lives_on_what_it_is_pushed_alone() {
+async fn a_platform_works_with_nothing_but_what_is_pushed_to_it() {
     let platform = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
     let program = Program::start(&component(&format!("{}/events?own=1", platform.base)), "");
-    until("the first ticket comes", async || !pushed(&platform, "component_verify_ticket").is_empty()).await;
-    let first = &platform.seen()[0];
+    until("the first ticket comes", async || !pushes_of(&platform, "component_verify_ticket").is_empty())
+        .await;
+    let first = &platform.requests()[0];
     assert!(
         first.target.starts_with("/events?own=1&signature=")
             && first.target.contains("&encrypt_type=aes&msg_signature=")
     );
     assert!(!first.target.contains("openid") && first.headers["content-type"] == "text/xml");
-    let ticket = &pushed(&platform, "component_verify_ticket")[0];
+    let ticket = &pushes_of(&platform, "component_verify_ticket")[0];
     assert_eq!(element(ticket, "AppId"), COMPONENT);
     let token = program.component_token(element(ticket, "ComponentVerifyTicket")).await;
     let by_hand = program.authorize(APPID, &[1, 2]).await;
-    until("the platform is told", async || pushed(&platform, "authorized").len() == 1).await;
-    let event = pushed(&platform, "authorized").remove(0);
+    until("the platform is told", async || pushes_of(&platform, "authorized").len() == 1).await;
+    let event = pushes_of(&platform, "authorized").remove(0);
     assert_eq!(element(&event, "AuthorizerAppid"), APPID);
     let created: i64 = element(&event, "CreateTime").parse().unwrap();
     let expires: i64 = element(&event, "AuthorizationCodeExpiredTime").parse().unwrap();
@@ -136,14 +138,19 @@ async fn a_platform_lives_on_what_it_is_pushed_alone() {
     }
     program.authorize(APPID, &[2, 1]).await;
     program.authorize(APPID, &[1]).await;
-    let (status, _) = program.own(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
+    let (status, _) =
+        program.admin_call(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
     assert_eq!(status, 200);
-    until("the withdrawal comes", async || pushed(&platform, "unauthorized").len() == 1).await;
-    assert_eq!(pushed(&platform, "updateauthorized").len(), 1, "what changes nothing is not told");
+    until("the withdrawal comes", async || pushes_of(&platform, "unauthorized").len() == 1).await;
+    assert_eq!(
+        pushes_of(&platform, "updateauthorized").len(),
+        1,
+        "a change that changes nothing is not pushed"
+    );
     let start = json!({"component_appid": COMPONENT, "component_secret": COMPONENT_SECRET});
-    let before = pushed(&platform, "component_verify_ticket").len();
+    let before = pushes_of(&platform, "component_verify_ticket").len();
     assert_eq!(program.component_call("api_start_push_ticket", "", start).await["errcode"], 0);
-    until("a ticket comes at once", async || pushed(&platform, "component_verify_ticket").len() > before)
+    until("a ticket comes at once", async || pushes_of(&platform, "component_verify_ticket").len() > before)
         .await;
     let metric = "msgcube_component_pushes_total{kind=\"authorized\",result=\"kept\"}";
     assert_eq!(program.metric(metric).await, 1);
@@ -151,18 +158,18 @@ async fn a_platform_lives_on_what_it_is_pushed_alone() {
 }
 
 #[tokio::test]
-async fn events_wait_for_a_platform_that_is_away_also_over_a_kill_and_until_it_says_success() {
+async fn events_are_pushed_until_the_platform_answers_success_even_after_a_kill() {
     let port = free_port().await;
     let mut program = Program::start(&component(&format!("http://127.0.0.1:{port}/events")), "");
     program.authorize(APPID, &[1]).await;
-    program.own(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
+    program.admin_call(Method::DELETE, &format!("{}/{APPID}", authorizations()), None).await;
     program.restart("-KILL");
     let stored = program.stored();
     let holds = |text: &str| stored.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(!holds("Encrypt") && !holds("queryauthcode@@@") && !holds("refreshtoken@@@"));
     let refusals = std::sync::atomic::AtomicUsize::new(0);
     let platform = Neighbour::at(port, move |_| {
-        // Neither an error nor a page is a yes.
+        // An error or an HTML page is not `success`.
         match refusals.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
             0 => Answer::new(404, "", "success"),
             1 => Answer::new(200, "text/html", "<html>success</html>"),
@@ -171,7 +178,11 @@ async fn events_wait_for_a_platform_that_is_away_also_over_a_kill_and_until_it_s
     })
     .await;
     let told = || {
-        platform.seen().iter().map(|seen| element(&opened(seen), "InfoType").to_owned()).collect::<Vec<_>>()
+        platform
+            .requests()
+            .iter()
+            .map(|seen| element(&open_push(seen), "InfoType").to_owned())
+            .collect::<Vec<_>>()
     };
     until("both events are told", async || {
         told().iter().any(|kind| kind == "authorized") && told().iter().any(|kind| kind == "unauthorized")
@@ -181,28 +192,28 @@ async fn events_wait_for_a_platform_that_is_away_also_over_a_kill_and_until_it_s
 }
 
 #[tokio::test]
-async fn an_event_that_the_queue_cannot_take_is_told_after_the_next_start_and_not_again_after_that() {
+async fn an_event_that_does_not_fit_the_outbox_is_pushed_once_after_the_next_start() {
     let platform = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
     let mut program = Program::start(&component(&format!("{}/events", platform.base)), "");
-    // The queue's file cannot be made.
+    // A folder with this name prevents the file of the outbox.
     let in_the_way = program.folder().join("data/copies.redb");
     std::fs::create_dir(&in_the_way).unwrap();
     program.authorize(APPID, &[1]).await;
-    assert_eq!(pushed(&platform, "authorized").len(), 0);
+    assert_eq!(pushes_of(&platform, "authorized").len(), 0);
     let stored = program.stored();
     assert!(!stored.windows(15).any(|window| window == b"queryauthcode@@"), "a code is on disk");
     std::fs::remove_dir(&in_the_way).unwrap();
     program.restart("-KILL");
-    until("the event is told", async || pushed(&platform, "authorized").len() == 1).await;
+    until("the event is told", async || pushes_of(&platform, "authorized").len() == 1).await;
     until("nothing waits any more", async || program.metric("msgcube_copies_waiting_bytes").await == 0).await;
     program.restart("-TERM");
     program.authorize(APPID, &[1, 2]).await;
-    until("another event is told", async || pushed(&platform, "updateauthorized").len() == 1).await;
-    assert_eq!(pushed(&platform, "authorized").len(), 1);
+    until("another event is told", async || pushes_of(&platform, "updateauthorized").len() == 1).await;
+    assert_eq!(pushes_of(&platform, "authorized").len(), 1);
 }
 
 #[tokio::test]
-async fn of_many_uses_of_a_code_at_the_same_time_one_wins_and_a_kill_changes_nothing() {
+async fn of_many_concurrent_uses_of_a_code_one_succeeds_and_a_kill_changes_nothing() {
     let mut program = Program::start(&component(""), "");
     let token = program.usual_component_token().await;
     let code = program.authorize(APPID, &[1]).await;
@@ -233,7 +244,7 @@ async fn of_many_uses_of_a_code_at_the_same_time_one_wins_and_a_kill_changes_not
         json!({"component_appid": COMPONENT, "authorizer_appid": APPID, "authorizer_refresh_token": refresh});
     let next = program.component_call("api_authorizer_token", &token, body.clone()).await;
     program.restart("-KILL");
-    // As if the answer had been lost.
+    // The client tries again, as if the answer had been lost.
     let again = program.component_call("api_authorizer_token", &token, body).await;
     assert_eq!(again["authorizer_refresh_token"], next["authorizer_refresh_token"]);
     assert_ne!(again["authorizer_refresh_token"], json!(refresh));
@@ -246,24 +257,24 @@ async fn of_many_uses_of_a_code_at_the_same_time_one_wins_and_a_kill_changes_not
 }
 
 #[tokio::test]
-async fn an_account_that_is_removed_takes_its_authorisations_along() {
+async fn removing_an_account_removes_its_authorizations() {
     let platform = Neighbour::start(|_| Answer::new(200, "", "success")).await;
     let mut program = Program::start(&component(&format!("{}/events", platform.base)), "");
     let new = "wx00000000000000c3";
     let settings = json!({"appid": new, "secret": "s", "token": "t", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings.clone())).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings.clone())).await.0, 201);
     let token = program.usual_component_token().await;
     let code = program.authorize(new, &[1]).await;
     let given = program.query_auth(&token, &code).await;
     let account = text(&given, "/authorization_info/authorizer_access_token");
     let left = program.authorize(new, &[1]).await;
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{new}"), None).await.0, 200);
-    until("the platform is told", async || pushed(&platform, "unauthorized").len() == 1).await;
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{new}"), None).await.0, 200);
+    until("the platform is told", async || pushes_of(&platform, "unauthorized").len() == 1).await;
     assert_eq!(program.month(&account).await["errcode"], 40001);
     assert_eq!(program.query_auth(&token, &left).await["errcode"], 61003);
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
     program.restart("-TERM");
-    let (_, listed) = program.own(Method::GET, &authorizations(), None).await;
+    let (_, listed) = program.admin_call(Method::GET, &authorizations(), None).await;
     assert_eq!(listed, json!({"total": 0, "authorizations": []}));
     let body = json!({
         "component_appid": COMPONENT,
@@ -274,7 +285,7 @@ async fn an_account_that_is_removed_takes_its_authorisations_along() {
     assert_eq!(answer["errcode"], 61003);
 }
 
-/// Sends the page's form with what an operator enters.
+/// Sends the form of the page with what an operator enters.
 async fn send_form(program: &Program, page: &str, entered: &[(&str, &str)]) -> Response {
     let hidden = page.split("<input type=\"hidden\" name=\"").skip(1).map(|input| {
         let (name, rest) = input.split_once("\" value=\"").unwrap();
@@ -322,14 +333,14 @@ async fn the_page_leads_from_a_pre_auth_code_to_tokens() {
     assert_eq!(value("expires_in"), "600");
     let given = program.query_auth(&token, &value("auth_code")).await;
     assert_eq!(text(&given, "/authorization_info/authorizer_appid"), APPID);
-    until("the platform is told", async || pushed(&platform, "authorized").len() == 1).await;
-    assert_eq!(element(&pushed(&platform, "authorized")[0], "PreAuthCode"), pre);
-    assert_eq!(send_form(&program, &page, &right).await.status(), 400, "the pre-auth code is used up");
+    until("the platform is told", async || pushes_of(&platform, "authorized").len() == 1).await;
+    assert_eq!(element(&pushes_of(&platform, "authorized")[0], "PreAuthCode"), pre);
+    assert_eq!(send_form(&program, &page, &right).await.status(), 400, "the pre-auth code was used");
     assert!(!program.log().contains(SECRET) && !program.log().contains(&pre));
 }
 
 #[tokio::test]
-async fn a_platform_gets_no_further_than_what_is_answered_here() {
+async fn calls_of_a_platform_are_answered_here_and_never_sent_to_wechat() {
     let upstream = gateway::wechat(|_| Answer::json("{\"errcode\":0}")).await;
     let top = format!("[upstream]\nbase = \"{}\"\n{}", upstream.base, component(""));
     let program = Program::start(&top, "upstream_secret = \"real-secret\"");
@@ -342,7 +353,7 @@ async fn a_platform_gets_no_further_than_what_is_answered_here() {
         let answer: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], errcode, "{answer}");
     }
-    // Of these, too, only what is ours is done: the real token would clear, and tell, more than the account gave.
+    // These calls also act only on our own data: the real token would allow more than the account authorized.
     let token = text(&given, "/authorization_info/authorizer_access_token");
     for (call, body, errcode) in [
         ("openapi/quota/get", json!({"cgi_path": "/cgi-bin/menu/get"}), 61007),
@@ -353,5 +364,5 @@ async fn a_platform_gets_no_further_than_what_is_answered_here() {
         let answer: Value = program.http.post(url).json(&body).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], errcode, "{call}: {answer}");
     }
-    assert_eq!(upstream.seen().len(), 0);
+    assert_eq!(upstream.requests().len(), 0);
 }

@@ -1,4 +1,4 @@
-//! Targets that only listen.
+//! Copies of callbacks to listeners, whose answers are not used.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::{
     front::neighbour::{Answer, Neighbour, free_port, until},
     harness::{
         APPID, Program,
-        callbacks::{Heard, Text},
+        callbacks::{CallbackReply, Text},
     },
 };
 
 #[tokio::test]
-async fn a_copy_that_is_refused_again_and_again_holds_up_no_other() {
+async fn a_copy_that_is_always_refused_does_not_delay_others() {
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let listener = Neighbour::start(|seen| {
         let is_poison = String::from_utf8_lossy(&seen.body).contains("<MsgId>1</MsgId>");
@@ -25,13 +25,17 @@ async fn a_copy_that_is_refused_again_and_again_holds_up_no_other() {
         program.receive(APPID, &Text::new("o1", id).plain(crate::harness::TOKEN)).await;
     }
     let delivered = || {
-        listener.seen().iter().filter(|seen| !seen.body.windows(10).any(|part| part == b"MsgId>1</M")).count()
+        listener
+            .requests()
+            .iter()
+            .filter(|seen| !seen.body.windows(10).any(|part| part == b"MsgId>1</M"))
+            .count()
     };
     until("all but the refused one are delivered", async || delivered() == 59).await;
 }
 
 #[tokio::test]
-async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed() {
+async fn copies_are_stored_sealed_and_reach_a_listener_that_was_down_even_after_a_kill() {
     let bot = Neighbour::start(|_| Answer::new(200, "", "bot")).await;
     let port = free_port().await;
     let listeners = format!("listeners = [\"http://127.0.0.1:{port}/copy\"]\n");
@@ -39,7 +43,7 @@ async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed(
     let sealed: Vec<_> =
         (1..=20).map(|id| Text::new("oListenedTo", id).plain(crate::harness::TOKEN)).collect();
     for one in &sealed {
-        assert_eq!(program.receive(APPID, one).await, Heard::Reply(200, "bot".to_owned()));
+        assert_eq!(program.receive(APPID, one).await, CallbackReply::Reply(200, "bot".to_owned()));
     }
     assert!(program.metric("msgcube_copies_waiting_bytes").await > 0);
     program.restart("-KILL");
@@ -48,16 +52,16 @@ async fn copies_reach_a_listener_that_was_away_also_over_a_kill_and_wait_sealed(
         assert!(!stored.windows(text.len()).any(|window| window == text.as_bytes()), "{text} is on disk");
     }
     let listener = Neighbour::at(port, |_| Answer::new(404, "", "whatever it says")).await;
-    until("all copies are delivered", async || listener.seen().len() >= 20).await;
+    until("all copies are delivered", async || listener.requests().len() >= 20).await;
     let mut bodies: Vec<String> =
-        listener.seen().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
+        listener.requests().iter().map(|seen| String::from_utf8(seen.body.clone()).unwrap()).collect();
     bodies.sort();
     let mut sent: Vec<String> = sealed.iter().map(|sealed| sealed.body.clone()).collect();
     sent.sort();
     assert_eq!(bodies, sent);
-    assert!(listener.seen().iter().all(|seen| seen.target.starts_with("/copy?signature=")));
+    assert!(listener.requests().iter().all(|seen| seen.target.starts_with("/copy?signature=")));
     until("nothing waits any more", async || program.metric("msgcube_copies_waiting_bytes").await == 0).await;
     tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(listener.seen().len(), 20, "each once");
+    assert_eq!(listener.requests().len(), 20, "each copy arrives once");
     assert_eq!(program.messages(APPID).await, 20);
 }

@@ -9,14 +9,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    front::neighbour::{Answer, Neighbour, Seen, free_port},
+    front::neighbour::{Answer, Neighbour, ReceivedRequest, free_port},
     harness::{APPID, Program, SECRET},
 };
 
 pub const REAL: &str = "90_REALreal";
 
-/// WeChat, as far as tokens go: `stable_token` gives REAL0; forced, the next one; other paths answer by `others`.
-pub async fn wechat(others: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+/// A fake WeChat. `stable_token` gives REAL0, and the next token after each forced refresh. `others` answers all other
+/// paths.
+pub async fn wechat(others: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static) -> Neighbour {
     let forced = AtomicU64::new(0);
     Neighbour::start(move |seen| {
         if seen.target != "/cgi-bin/stable_token" {
@@ -37,7 +38,7 @@ pub fn program(upstream: &Neighbour, more: &str) -> Program {
 }
 
 fn tokens(upstream: &Neighbour) -> (usize, usize) {
-    let asked = upstream.asked("/cgi-bin/stable_token");
+    let asked = upstream.requests_to("/cgi-bin/stable_token");
     let forced =
         asked.iter().filter(|seen| String::from_utf8_lossy(&seen.body).contains("\"force_refresh\":true"));
     let forced = forced.count();
@@ -45,7 +46,7 @@ fn tokens(upstream: &Neighbour) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn a_call_goes_on_with_the_real_token_and_its_answer_comes_back_unchanged() {
+async fn a_call_is_sent_with_the_real_token_and_its_answer_returns_unchanged() {
     let upstream = wechat(|_| Answer::new(202, "application/json", " {\"menu\":{} }\n")).await;
     let program = program(&upstream, "");
     let token = program.access_token().await;
@@ -59,7 +60,7 @@ async fn a_call_goes_on_with_the_real_token_and_its_answer_comes_back_unchanged(
         (202, &"application/json".parse().unwrap())
     );
     assert_eq!(response.text().await.unwrap(), " {\"menu\":{} }\n");
-    let seen = upstream.asked("/cgi-bin/menu").pop().unwrap();
+    let seen = upstream.requests_to("/cgi-bin/menu").pop().unwrap();
     assert_eq!(seen.target, format!("/cgi-bin/menu/create?type=%E4%B8%AD&access_token={REAL}0&x=+"));
     assert_eq!((seen.method, seen.body), (Method::PUT, b"{\"button\": []}".to_vec()));
     assert_eq!(seen.headers["host"].to_str().unwrap(), upstream.base.trim_start_matches("http://"));
@@ -67,16 +68,16 @@ async fn a_call_goes_on_with_the_real_token_and_its_answer_comes_back_unchanged(
         assert!(!seen.headers.contains_key(name), "{name} is not passed on");
     }
     assert_eq!(seen.headers["x-kept"], "2");
-    for seen in upstream.seen() {
+    for seen in upstream.requests() {
         assert!(
             !format!("{seen:?}{}", String::from_utf8_lossy(&seen.body)).contains(&token),
-            "ours stays here"
+            "our token is not sent"
         );
     }
 }
 
 #[tokio::test]
-async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
+async fn calls_without_a_valid_token_and_our_own_paths_are_answered_here() {
     let upstream = wechat(|_| Answer::json("{}")).await;
     let program = program(&upstream, "");
     for (query, code) in [
@@ -109,11 +110,11 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
         let status = program.http.get(url).send().await.unwrap().status().as_u16();
         assert!(matches!(status, 401 | 404 | 405), "{path}: {status}");
     }
-    assert!(upstream.seen().is_empty());
+    assert!(upstream.requests().is_empty());
     let url = format!("{}/sns/userinfo?access_token=users-own&openid=o", program.base);
     assert_eq!(program.http.get(url).send().await.unwrap().status(), 200);
-    assert_eq!(upstream.seen().pop().unwrap().target, "/sns/userinfo?access_token=users-own&openid=o");
-    let before = upstream.seen().len();
+    assert_eq!(upstream.requests().pop().unwrap().target, "/sns/userinfo?access_token=users-own&openid=o");
+    let before = upstream.requests().len();
     for target in ["/sns/../cgi-bin/menu/get?access_token=x", "/sns/%2e%2e/cgi-bin/menu/get", "/SNS/userinfo"]
     {
         let answer =
@@ -126,14 +127,14 @@ async fn whoever_has_no_token_is_answered_here_and_own_paths_stay_here() {
         );
         assert!(!raw(&program, &request).await.starts_with("HTTP/1.1 200"), "{method}");
     }
-    assert_eq!(upstream.seen().len(), before);
+    assert_eq!(upstream.requests().len(), before);
     let without = Program::start("", "");
     let token = without.access_token().await;
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", without.base);
     assert_eq!(without.http.get(url).send().await.unwrap().status(), 404, "without [upstream]");
 }
 
-/// Sends bytes as they are.
+/// Sends these bytes and returns the answer.
 pub async fn raw(program: &Program, request: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let address = program.base.trim_start_matches("http://");
@@ -165,11 +166,11 @@ async fn the_real_token_is_in_no_header() {
         .await
         .unwrap();
     assert_eq!(response.headers()["location"], format!("https://elsewhere/?access_token={token}"));
-    assert!(!upstream.seen().iter().any(|seen| seen.headers.contains_key("referer")));
+    assert!(!upstream.requests().iter().any(|seen| seen.headers.contains_key("referer")));
 }
 
 #[tokio::test]
-async fn the_real_token_is_in_no_text_however_long_and_media_pass_as_they_are() {
+async fn the_real_token_is_in_no_text_of_any_length_and_media_pass_unchanged() {
     let length = 200_000;
     let upstream = wechat(move |seen| {
         let content_type = if seen.target.contains("media") { "image/png" } else { "application/json" };
@@ -188,8 +189,8 @@ async fn the_real_token_is_in_no_text_however_long_and_media_pass_as_they_are() 
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once() {
-    let refuse = |seen: &Seen| {
+async fn a_refused_token_is_refreshed_by_force_once_and_the_call_is_repeated_once() {
+    let refuse = |seen: &ReceivedRequest| {
         if seen.target.contains("REALreal0") {
             return Answer::json(r#"{"errcode":40001,"errmsg":"invalid credential"}"#);
         }
@@ -201,8 +202,8 @@ async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once()
     let url = format!("{}/cgi-bin/message/custom/send?access_token={token}", program.base);
     let answer = program.http.post(&url).body("hello").send().await.unwrap().text().await.unwrap();
     assert_eq!((answer.as_str(), tokens(&upstream)), ("5 bytes", (2, 1)));
-    assert_eq!(upstream.asked("/cgi-bin/message").len(), 2);
-    // A restart knows the token still, and when it was forced.
+    assert_eq!(upstream.requests_to("/cgi-bin/message").len(), 2);
+    // After a restart the token and the time of the forced refresh are still known.
     let mut program = program;
     program.restart("-TERM");
     let url = format!("{}/cgi-bin/message/custom/send?access_token={token}", program.base);
@@ -216,7 +217,7 @@ async fn a_refused_token_is_renewed_and_forced_once_and_the_call_repeated_once()
 }
 
 #[tokio::test]
-async fn a_loop_of_refusals_ends_with_the_caller_and_forces_once_in_30_seconds() {
+async fn repeated_refusals_go_to_the_caller_and_force_one_refresh_in_30_seconds() {
     let upstream = wechat(|_| Answer::json(r#"{"errcode":42001,"errmsg":"expired"}"#)).await;
     let program = program(&upstream, "");
     let token = program.access_token().await;
@@ -228,7 +229,7 @@ async fn a_loop_of_refusals_ends_with_the_caller_and_forces_once_in_30_seconds()
     let (normal, forced) = tokens(&upstream);
     assert_eq!(forced, 1);
     assert!(normal < 12, "{normal} questions for 20 calls");
-    assert!(upstream.asked("/cgi-bin/menu").len() <= 22);
+    assert!(upstream.requests_to("/cgi-bin/menu").len() <= 22);
 }
 
 #[tokio::test]
@@ -238,12 +239,12 @@ async fn a_body_over_a_mebibyte_is_sent_once() {
     let token = program.access_token().await;
     let url = format!("{}/cgi-bin/media/upload?access_token={token}", program.base);
     for (bytes, times) in [((1 << 20) + 1, 1), (1 << 20, 2)] {
-        let before = upstream.asked("/cgi-bin/media").len();
+        let before = upstream.requests_to("/cgi-bin/media").len();
         let answer: Value =
             program.http.post(&url).body(vec![7; bytes]).send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["errcode"], 40014);
-        let asked = upstream.asked("/cgi-bin/media");
-        // The second size meets the pause in which nothing is forced: once, too, unless the token changed since.
+        let asked = upstream.requests_to("/cgi-bin/media");
+        // The second size falls into the pause between forced refreshes. It is also sent once.
         assert!(
             asked.len() - before <= times && asked.iter().skip(before).all(|seen| seen.body.len() == bytes)
         );
@@ -251,7 +252,7 @@ async fn a_body_over_a_mebibyte_is_sent_once() {
 }
 
 #[tokio::test]
-async fn a_thousand_callers_make_one_fetch_and_share_its_failure() {
+async fn a_thousand_callers_share_one_token_request_and_its_failure() {
     let upstream = wechat(|_| Answer::json("{\"ok\":1}")).await;
     let program = Arc::new(program(&upstream, ""));
     let token = program.access_token().await;
@@ -267,7 +268,7 @@ async fn a_thousand_callers_make_one_fetch_and_share_its_failure() {
 }
 
 #[tokio::test]
-async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_log() {
+async fn errors_of_wechat_are_passed_on_and_an_unreachable_wechat_gives_502_and_a_log_line() {
     let asked = Arc::new(Mutex::new(0));
     let count = asked.clone();
     let upstream = Neighbour::start(move |seen| {
@@ -285,8 +286,8 @@ async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_l
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", refused.base);
     let answer = refused.http.get(url).send().await.unwrap().text().await.unwrap();
     assert_eq!(answer, r#"{"errcode":40164,"errmsg":"invalid ip 1.2.3.4, not in whitelist rid: x"}"#);
-    let nobody = free_port().await;
-    let server = format!("token_url = \"http://127.0.0.1:{nobody}/tokens\"\n");
+    let closed_port = free_port().await;
+    let server = format!("token_url = \"http://127.0.0.1:{closed_port}/tokens\"\n");
     let no_server = program(&upstream, &server);
     let url = format!("{}/cgi-bin/menu/get?access_token={}", no_server.base, no_server.access_token().await);
     let response = no_server.http.get(url).send().await.unwrap();
@@ -294,7 +295,7 @@ async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_l
     let body = response.text().await.unwrap();
     assert!(status == 502 && body.contains(r#""errcode":-1"#), "{status} {body}");
     assert!(!format!("{heads}{body}").contains("127.0.0.1"), "{heads} {body}");
-    let top = format!("[upstream]\nbase = \"http://127.0.0.1:{nobody}\"\n");
+    let top = format!("[upstream]\nbase = \"http://127.0.0.1:{closed_port}\"\n");
     let lost = Program::start(&top, "");
     let token = lost.access_token().await;
     let url = format!("{}/cgi-bin/menu/get?access_token={token}", lost.base);
@@ -311,7 +312,7 @@ async fn errors_of_wechat_pass_and_an_unreachable_one_is_502_and_a_line_in_the_l
 }
 
 #[tokio::test]
-async fn history_that_was_never_counted_comes_from_wechat() {
+async fn queries_about_time_without_coverage_are_answered_by_wechat() {
     let upstream = wechat(|_| Answer::json(r#"{"list":[{"ref_date":"2020-01-01"}]}"#)).await;
     for (more, is_passed) in [("", true), ("uncovered = \"counted\"\n", false)] {
         let program = program(&upstream, more);
@@ -322,11 +323,11 @@ async fn history_that_was_never_counted_comes_from_wechat() {
             let hint = response.headers().get("x-msgcube-hint").map(|hint| hint.to_str().unwrap().to_owned());
             (response.text().await.unwrap(), hint)
         };
-        let before = upstream.asked("/datacube").len();
+        let before = upstream.requests_to("/datacube").len();
         let (body, hint) = ask(r#"{"begin_date": "2020-01-01", "end_date": "2020-01-05"}"#).await;
         assert_eq!(body.contains("ref_date"), is_passed, "{body}");
         assert_eq!(hint.as_deref() == Some("answered by WeChat"), is_passed, "{hint:?}");
-        let asked = upstream.asked("/datacube").split_off(before);
+        let asked = upstream.requests_to("/datacube").split_off(before);
         if is_passed {
             let body = br#"{"begin_date": "2020-01-01", "end_date": "2020-01-05"}"#.to_vec();
             assert_eq!(
@@ -337,15 +338,15 @@ async fn history_that_was_never_counted_comes_from_wechat() {
         let (body, _) = ask(r#"{"begin_date":"2020-01-01","end_date":"2020-03-01"}"#).await;
         assert!(body.contains("61501"), "an invalid request is answered here: {body}");
         let covers = format!("/v1/accounts/{APPID}/messages?covers=2020-01-05..2020-01-06");
-        assert_eq!(program.own(Method::POST, &covers, None).await.0, 200);
+        assert_eq!(program.admin_call(Method::POST, &covers, None).await.0, 200);
         let (body, _) = ask(r#"{"begin_date": "2020-01-01", "end_date": "2020-01-01"}"#).await;
-        assert_eq!(body, r#"{"list":[]}"#, "a day of that month was covered");
-        assert_eq!(upstream.asked("/datacube").len(), before + usize::from(is_passed));
+        assert_eq!(body, r#"{"list":[]}"#, "one day of that month is covered");
+        assert_eq!(upstream.requests_to("/datacube").len(), before + usize::from(is_passed));
     }
 }
 
 #[tokio::test]
-async fn the_real_token_is_handed_out_only_where_that_is_wanted_and_never_taken_from_anyone() {
+async fn the_real_token_is_given_out_only_if_configured_and_never_accepted_from_callers() {
     let upstream = wechat(|seen| Answer::json(format!("{{\"request_url\":\"{}\"}}", seen.target))).await;
     let exposing = program(&upstream, "expose_real_token = true\n");
     let url =
@@ -370,7 +371,7 @@ async fn the_real_token_is_handed_out_only_where_that_is_wanted_and_never_taken_
 }
 
 #[tokio::test]
-async fn a_token_server_is_asked_in_place_of_wechat() {
+async fn a_token_server_replaces_wechat_for_tokens() {
     let upstream = Neighbour::start(|seen| Answer::json(format!("{{\"saw\":\"{}\"}}", seen.target))).await;
     for takes_post in [true, false] {
         let server = Neighbour::start(move |seen| match (seen.method == Method::POST, takes_post) {
@@ -386,12 +387,12 @@ async fn a_token_server_is_asked_in_place_of_wechat() {
         let url = format!("{}/cgi-bin/menu/get?access_token={token}", program.base);
         let answer = program.http.get(url).send().await.unwrap().text().await.unwrap();
         assert!(answer.contains("access_token=") && !answer.contains("FROM"), "{answer}");
-        assert!(upstream.seen().pop().unwrap().target.ends_with("access_token=FROM-server"));
-        let seen = server.seen();
+        assert!(upstream.requests().pop().unwrap().target.ends_with("access_token=FROM-server"));
+        let seen = server.requests();
         if !takes_post {
             assert_eq!(seen[1].target, format!("/wx?k=1&appid={APPID}"));
             assert!(seen[1].body.is_empty(), "the secret is not in a URL");
         }
     }
-    assert!(upstream.asked("/cgi-bin/stable_token").is_empty());
+    assert!(upstream.requests_to("/cgi-bin/stable_token").is_empty());
 }

@@ -1,4 +1,5 @@
-//! Nothing of ours reaches WeChat, and nothing of WeChat's own a caller; bodies in chunks get a length where they fit.
+//! No secret or token of ours reaches WeChat, and none of WeChat's reaches a caller. Chunked bodies that fit are sent with
+//! a length.
 
 use std::io::Write as _;
 
@@ -9,16 +10,16 @@ use serde_json::{Value, json};
 use crate::{
     front::{
         gateway::{REAL, program, raw, wechat},
-        neighbour::{Answer, Neighbour, Seen},
+        neighbour::{Answer, Neighbour, ReceivedRequest},
     },
     harness::{APPID, Program, SECRET},
 };
 
 const REAL_SECRET: &str = "real-secret";
 
-/// Whether any of these texts is in anything that WeChat was sent.
+/// Whether any request to WeChat contains one of these texts.
 fn has_seen(upstream: &Neighbour, texts: &[&str]) -> bool {
-    let all = upstream.seen();
+    let all = upstream.requests();
     let written = all.iter().map(|seen| format!("{seen:?} {}", String::from_utf8_lossy(&seen.body)));
     written.into_iter().any(|seen| texts.iter().any(|text| seen.contains(text)))
 }
@@ -31,8 +32,10 @@ async fn code_and_hints(response: Response) -> (i64, bool) {
 }
 
 #[tokio::test]
-async fn a_login_with_our_secret_reaches_wechat_with_its_own_and_comes_back_with_ours() {
-    let echo = |seen: &Seen| Answer::json(format!("{} {}", seen.target, String::from_utf8_lossy(&seen.body)));
+async fn a_login_with_our_secret_is_sent_with_wechats_secret_and_answered_with_ours() {
+    let echo = |seen: &ReceivedRequest| {
+        Answer::json(format!("{} {}", seen.target, String::from_utf8_lossy(&seen.body)))
+    };
     let upstream = wechat(echo).await;
     let program = program(&upstream, "");
     let queries = [
@@ -44,7 +47,7 @@ async fn a_login_with_our_secret_reaches_wechat_with_its_own_and_comes_back_with
     for target in queries {
         let answer = program.http.get(format!("{}{target}", program.base)).send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), format!("{target} "));
-        assert_eq!(upstream.seen().pop().unwrap().target, target.replace(SECRET, REAL_SECRET));
+        assert_eq!(upstream.requests().pop().unwrap().target, target.replace(SECRET, REAL_SECRET));
     }
     let bodies = [
         format!("appid={APPID}&secret={SECRET}&x=%2f"),
@@ -54,7 +57,7 @@ async fn a_login_with_our_secret_reaches_wechat_with_its_own_and_comes_back_with
         let url = format!("{}/sns/oauth2/access_token", program.base);
         let answer = program.http.post(url).body(body.clone()).send().await.unwrap();
         assert_eq!(answer.text().await.unwrap(), format!("/sns/oauth2/access_token {body}"));
-        let seen = upstream.seen().pop().unwrap();
+        let seen = upstream.requests().pop().unwrap();
         let expected = body.replace(SECRET, REAL_SECRET);
         assert_eq!(seen.headers["content-length"], expected.len().to_string().as_str());
         assert_eq!(String::from_utf8(seen.body).unwrap(), expected);
@@ -63,7 +66,7 @@ async fn a_login_with_our_secret_reaches_wechat_with_its_own_and_comes_back_with
 }
 
 #[tokio::test]
-async fn what_is_ours_and_not_in_its_place_is_refused_with_a_hint_and_never_sent() {
+async fn a_secret_or_token_of_ours_in_the_wrong_place_is_refused_with_a_hint_and_never_sent() {
     let upstream = wechat(|_| Answer::json("{}")).await;
     let more = "[[component]]\nappid = \"wxPlatform\"\nsecret = \"platform-secret\"\ntoken = \"t\"\nrole = \"receive\"\n";
     let more = format!("{more}encoding_aes_key = \"{}\"\n", "k".repeat(43));
@@ -115,25 +118,28 @@ async fn what_is_ours_and_not_in_its_place_is_refused_with_a_hint_and_never_sent
     let with_cookie =
         program.http.get(format!("{}{menu}", program.base)).header("cookie", format!("a={token}"));
     assert_eq!(code_and_hints(with_cookie.send().await.unwrap()).await, (40001, true));
-    assert!(upstream.asked("/sns").is_empty() && upstream.asked("/cgi-bin/menu").is_empty());
+    assert!(upstream.requests_to("/sns").is_empty() && upstream.requests_to("/cgi-bin/menu").is_empty());
     assert!(!has_seen(&upstream, &[&token, &encoded, SECRET, &escaped]));
 }
 
 #[tokio::test]
-async fn an_account_added_later_keeps_its_secret_here_and_one_that_is_gone_has_none() {
+async fn the_secret_of_an_account_is_kept_from_wechat_until_the_account_is_removed() {
     let upstream = wechat(|_| Answer::json("{\"openid\":\"o\"}")).await;
     let program = program(&upstream, "");
     let (appid, own, real) =
         ("wx00000000000000a2", "own-secret-of-the-second-account", "wechats-secret-of-the-second");
     let settings = json!({"appid": appid, "secret": own, "upstream_secret": real, "token": "second"});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
     let url = format!("{}/sns/jscode2session?appid={appid}&secret={own}", program.base);
     program.http.get(&url).send().await.unwrap();
-    assert!(upstream.seen().pop().unwrap().target.ends_with(real) && !has_seen(&upstream, &[own]));
+    assert!(upstream.requests().pop().unwrap().target.ends_with(real) && !has_seen(&upstream, &[own]));
     let path = format!("/v1/accounts/{appid}");
-    assert_eq!(program.own(Method::PATCH, &path, Some(json!({"upstream_secret": own}))).await.0, 200);
+    assert_eq!(program.admin_call(Method::PATCH, &path, Some(json!({"upstream_secret": own}))).await.0, 200);
     program.http.get(&url).send().await.unwrap();
-    assert!(upstream.seen().pop().unwrap().target.ends_with(own), "it is WeChat's now");
+    assert!(
+        upstream.requests().pop().unwrap().target.ends_with(own),
+        "the text is no secret of ours any more"
+    );
 }
 
 fn gzip(text: &str) -> Vec<u8> {
@@ -149,7 +155,7 @@ fn zlib(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn the_real_token_is_in_no_answer_but_media_and_unreadable_ones_are_refused() {
+async fn the_real_token_is_in_no_answer_and_answers_that_cannot_be_searched_are_refused() {
     let answers: [(&str, &'static str, Option<&'static str>); 12] = [
         ("xml", "application/xml", None),
         ("js", "application/javascript; charset=utf-8", None),
@@ -209,7 +215,7 @@ async fn the_real_token_is_in_no_answer_but_media_and_unreadable_ones_are_refuse
 }
 
 #[tokio::test]
-async fn a_compressed_refusal_of_the_token_is_seen_and_a_piece_of_text_is_refused() {
+async fn a_refused_token_is_recognised_in_a_compressed_answer_and_partial_text_is_refused() {
     let upstream = wechat(|seen| match (seen.target.contains("REALreal0"), seen.target.contains("/piece")) {
         (true, false) => {
             let refusal = gzip(r#"{"errcode":40001,"errmsg":"invalid credential"}"#);
@@ -228,7 +234,7 @@ async fn a_compressed_refusal_of_the_token_is_seen_and_a_piece_of_text_is_refuse
             program.http.get(format!("{}{path}?access_token={token}", program.base)).send().await.unwrap();
         assert_eq!(response.status().as_u16(), status, "{path}");
     }
-    assert_eq!(upstream.asked("/cgi-bin/x").len(), 2, "sent once more with a new token");
+    assert_eq!(upstream.requests_to("/cgi-bin/x").len(), 2, "sent once more with a new token");
 }
 
 async fn in_chunks(program: &Program, target: &str, bytes: usize) -> String {
@@ -240,7 +246,7 @@ async fn in_chunks(program: &Program, target: &str, bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_body_in_chunks_gets_its_length_if_it_fits_and_otherwise_wechats_412_a_hint() {
+async fn a_chunked_body_is_sent_with_a_length_if_it_fits_and_otherwise_wechats_412_gets_a_hint() {
     let upstream = wechat(|seen| {
         let is_chunked = seen.headers.contains_key("transfer-encoding");
         Answer::new(if is_chunked { 412 } else { 200 }, "text/plain", format!("{} bytes", seen.body.len()))
@@ -255,7 +261,7 @@ async fn a_body_in_chunks_gets_its_length_if_it_fits_and_otherwise_wechats_412_a
                 answer.starts_with("HTTP/1.1 200") && answer.ends_with(&format!("{bytes} bytes")),
                 "{answer}"
             );
-            let seen = upstream.seen().pop().unwrap();
+            let seen = upstream.requests().pop().unwrap();
             assert_eq!(seen.headers["content-length"], bytes.to_string().as_str());
         }
         let answer = in_chunks(&program, &path, (1 << 20) + 1).await;
@@ -267,5 +273,5 @@ async fn a_body_in_chunks_gets_its_length_if_it_fits_and_otherwise_wechats_412_a
     let (first, second) = secret.split_at(20);
     let answer =
         raw(&program, &format!("{head}14\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n", second.len())).await;
-    assert!(answer.contains("40125") && !has_seen(&upstream, &[SECRET]), "also in two chunks: {answer}");
+    assert!(answer.contains("40125") && !has_seen(&upstream, &[SECRET]), "split into two chunks: {answer}");
 }

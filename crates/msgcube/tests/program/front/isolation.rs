@@ -1,4 +1,4 @@
-//! Two accounts never see each other, whatever is sent to whom with whose keys.
+//! Accounts never see or change each other, whatever is sent to which account with whose keys.
 
 use std::{cell::RefCell, collections::BTreeSet};
 
@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::harness::{
     Program,
-    callbacks::{Heard, Text, success},
+    callbacks::{CallbackReply, Text, success},
 };
 
-/// A step: of which account the callback address or path is, and whose keys are used.
+/// A request: to which account it goes, and whose keys it uses.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Plain {
@@ -28,11 +28,11 @@ enum Step {
         user: u8,
         id: u8,
     },
-    /// The seven with the token of one account.
+    /// The seven interfaces, with the token of one account.
     Ask {
         account: usize,
     },
-    /// The own statistics with the key of one account.
+    /// The statistics of the admin API, with the key of one account.
     Read {
         of: usize,
         key_of: usize,
@@ -42,7 +42,7 @@ enum Step {
         key_of: usize,
         id: u8,
     },
-    /// A token by the secret of another account.
+    /// A token request with the secret of another account.
     Token {
         of: usize,
         secret_of: usize,
@@ -87,11 +87,11 @@ struct Account {
     aes_key: String,
     former_aes_key: Option<String>,
     api_key: String,
-    /// User and MsgId of what counts.
+    /// User and MsgId of each message that counts.
     counted: BTreeSet<(String, u64)>,
 }
 
-/// One server for all cases, with three new accounts for each.
+/// One server for all cases. Each case adds three accounts.
 struct World {
     runtime: tokio::runtime::Runtime,
     program: Program,
@@ -112,10 +112,10 @@ impl World {
         let (secret, token) = (format!("secret-{case}-{number}"), format!("token{case}x{number}"));
         let aes_key = format!("{:0>41}AA", format!("{case}x{number}"));
         let settings = json!({"appid": appid, "secret": secret, "token": token, "encoding_aes_key": aes_key});
-        let (status, answer) = self.program.own(Method::POST, "/v1/accounts", Some(settings)).await;
+        let (status, answer) = self.program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await;
         assert_eq!(status, 201, "{answer}");
         let scopes = json!({"scopes": [format!("read:{appid}"), format!("write:{appid}")]});
-        let (_, key) = self.program.own(Method::POST, "/v1/keys", Some(scopes)).await;
+        let (_, key) = self.program.admin_call(Method::POST, "/v1/keys", Some(scopes)).await;
         let api_key = key["key"].as_str().unwrap().to_owned();
         Account { appid, secret, token, aes_key, former_aes_key: None, api_key, counted: BTreeSet::new() }
     }
@@ -150,8 +150,10 @@ impl World {
             }
             Step::Rotate { account } => {
                 let path = format!("/v1/accounts/{}/rotate", accounts[account].appid);
-                let (_, new) =
-                    self.program.own(Method::POST, &path, Some(json!({"what": "encoding_aes_key"}))).await;
+                let (_, new) = self
+                    .program
+                    .admin_call(Method::POST, &path, Some(json!({"what": "encoding_aes_key"})))
+                    .await;
                 let new = new["encoding_aes_key"].as_str().unwrap().to_owned();
                 accounts[account].former_aes_key =
                     Some(std::mem::replace(&mut accounts[account].aes_key, new));
@@ -167,12 +169,12 @@ impl World {
         user: &str,
         id: u8,
     ) {
-        let heard = self.program.receive(&account.appid, sealed).await;
+        let reply = self.program.receive(&account.appid, sealed).await;
         if is_right {
-            assert_eq!(heard, success());
+            assert_eq!(reply, success());
             account.counted.insert((user.to_owned(), id.into()));
         } else {
-            assert!(matches!(heard, Heard::Reply(400..=499, _)), "{heard:?}");
+            assert!(matches!(reply, CallbackReply::Reply(400..=499, _)), "{reply:?}");
         }
     }
 
@@ -189,7 +191,7 @@ impl World {
         }
     }
 
-    /// Exactly its own users and messages.
+    /// Checks that the seven interfaces show exactly the users and messages of this account.
     async fn check_the_seven(&self, account: &Account) {
         let token = self.program.token(&account.appid, &account.secret).await["access_token"]
             .as_str()
@@ -211,9 +213,9 @@ impl World {
 }
 
 #[test]
-fn no_account_sees_or_touches_another() {
+fn no_account_sees_or_changes_another() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // Old timestamps of plain callbacks are not what this is about.
+    // Old timestamps must not be the reason for a refusal here.
     let program = runtime.block_on(async { Program::start("callback_max_age_s = 0", "") });
     let world = World { runtime, program, cases: RefCell::new(0) };
     let config = ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() };

@@ -1,4 +1,4 @@
-//! A scripted server: answers what it is told to, and notes all it is sent.
+//! A scripted server in place of WeChat or a bot. It records every request.
 
 use std::{
     fmt,
@@ -17,9 +17,9 @@ use tokio::{
     time::Duration,
 };
 
-/// What it was sent.
+/// A request that the server received.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedRequest {
     pub method: Method,
     /// Path and query.
     pub target: String,
@@ -27,7 +27,7 @@ pub struct Seen {
     pub body: Vec<u8>,
 }
 
-/// What it answers.
+/// A scripted answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
@@ -59,43 +59,46 @@ impl Answer {
     }
 }
 
-type Script = dyn Fn(&Seen) -> Answer + Send + Sync;
+type Script = dyn Fn(&ReceivedRequest) -> Answer + Send + Sync;
 
 #[derive(Clone)]
-struct Shared {
-    seen: Arc<Mutex<Vec<Seen>>>,
+struct NeighbourState {
+    seen: Arc<Mutex<Vec<ReceivedRequest>>>,
     script: Arc<Script>,
 }
 
-/// The server; ends when dropped.
+/// The server. It stops when dropped.
 pub struct Neighbour {
     pub base: String,
-    shared: Shared,
+    shared: NeighbourState,
     serving: JoinHandle<()>,
 }
 
 impl Neighbour {
-    pub async fn start(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+    pub async fn start(script: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static) -> Neighbour {
         Neighbour::at(free_port().await, script).await
     }
 
-    /// On a port that is known already.
-    pub async fn at(port: FreePort, script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Neighbour {
+    /// Starts on a port that was reserved before.
+    pub async fn at(
+        port: FreePort,
+        script: impl Fn(&ReceivedRequest) -> Answer + Send + Sync + 'static,
+    ) -> Neighbour {
         let listener = TcpListener::bind(("127.0.0.1", port.number)).await.unwrap();
-        let shared = Shared { seen: Arc::default(), script: Arc::new(script) };
+        let shared = NeighbourState { seen: Arc::default(), script: Arc::new(script) };
         let router = Router::new().fallback(answer).with_state(shared.clone());
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Neighbour { base: format!("http://127.0.0.1:{port}"), shared, serving }
     }
 
-    /// What it was sent so far.
-    pub fn seen(&self) -> Vec<Seen> {
+    /// All requests so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.seen.lock().unwrap().clone()
     }
 
-    /// What it was sent below this path.
-    pub fn asked(&self, path: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| seen.target.starts_with(path)).collect()
+    /// All requests whose path starts with this.
+    pub fn requests_to(&self, path: &str) -> Vec<ReceivedRequest> {
+        self.requests().into_iter().filter(|seen| seen.target.starts_with(path)).collect()
     }
 }
 
@@ -105,11 +108,11 @@ impl Drop for Neighbour {
     }
 }
 
-async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body> {
+async fn answer(State(shared): State<NeighbourState>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, 64 << 20).await.unwrap_or_default().to_vec();
     let target = parts.uri.to_string();
-    let seen = Seen { method: parts.method, target, headers: parts.headers, body };
+    let seen = ReceivedRequest { method: parts.method, target, headers: parts.headers, body };
     let answer = (shared.script)(&seen);
     shared.seen.lock().unwrap().push(seen);
     tokio::time::sleep(answer.after).await;
@@ -127,10 +130,10 @@ async fn answer(State(shared): State<Shared>, request: Request) -> Response<Body
     response
 }
 
-/// A port on which nobody listens, and that the system gives to nobody else meanwhile.
+/// A reserved port: nothing listens on it, and the system gives it to no other program.
 pub struct FreePort {
     pub number: u16,
-    /// Whoever names the port may listen on it all the same.
+    /// Reserves the port. A program that names the port can still listen on it.
     _bound: TcpSocket,
 }
 
@@ -147,7 +150,7 @@ pub async fn free_port() -> FreePort {
     FreePort { number: socket.local_addr().unwrap().port(), _bound: socket }
 }
 
-/// Waits until something holds.
+/// Polls until the condition holds. Fails after 200 s.
 pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..4000 {
         if holds().await {
@@ -155,5 +158,5 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("{what} did not come to pass within 200 s");
+    panic!("{what}: not within 200 s");
 }

@@ -1,4 +1,4 @@
-//! A third-party platform whose pushes come here (role "receive"), between WeChat and the platform that was there before.
+//! A third-party platform in the role "receive": WeChat pushes to msgcube, which passes everything on to the real platform.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
     front::neighbour::{Answer, Neighbour, free_port, until},
     harness::{
         AES_KEY, APPID, Program,
-        callbacks::{Heard, Text, now_s, success, written_day},
+        callbacks::{CallbackReply, Text, now_s, success, written_day},
     },
 };
 
@@ -21,7 +21,7 @@ pub const TOKEN: &str = "platformToken";
 const ONE: &str = "wxone0000000000001";
 const TWO: &str = "wxtwo0000000000002";
 
-/// The program with a platform: `more` is of the platform, `top` of all.
+/// The program with a platform. `more` are settings of the platform, `top` general settings.
 fn program(top: &str, more: &str) -> Program {
     let platform = format!(
         "[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"{TOKEN}\"\n\
@@ -76,19 +76,19 @@ fn message(to: &str, id: u64) -> Sealed {
 }
 
 impl Program {
-    async fn push(&self, path: &str, sealed: &Sealed) -> Heard {
+    async fn push(&self, path: &str, sealed: &Sealed) -> CallbackReply {
         self.push_to(PLATFORM, path, sealed).await
     }
 
-    pub async fn push_to(&self, platform: &str, path: &str, sealed: &Sealed) -> Heard {
+    pub async fn push_to(&self, platform: &str, path: &str, sealed: &Sealed) -> CallbackReply {
         self.post_sealed(&format!("component/{platform}/{path}"), sealed).await
     }
 
-    async fn tell(&self, event: &Sealed) -> Heard {
+    async fn push_event(&self, event: &Sealed) -> CallbackReply {
         self.push("events", event).await
     }
 
-    async fn bring(&self, appid: &str, message: &Sealed) -> Heard {
+    async fn push_message(&self, appid: &str, message: &Sealed) -> CallbackReply {
         self.push(&format!("callback/{appid}"), message).await
     }
 
@@ -97,153 +97,167 @@ impl Program {
     }
 
     async fn status(&self, appid: &str) -> Value {
-        let (_, shown) = self.own(Method::GET, &format!("/v1/accounts/{appid}"), None).await;
+        let (_, shown) = self.admin_call(Method::GET, &format!("/v1/accounts/{appid}"), None).await;
         shown["platforms"][0]["status"].clone()
     }
 }
 
 #[tokio::test]
-async fn an_account_appears_with_its_first_message_and_outlives_a_kill() {
+async fn an_account_is_added_by_its_first_message_and_survives_a_kill() {
     let mut program = program("", "");
     let first = message("gh_one", 1);
-    assert_eq!(program.bring(ONE, &first).await, success());
+    assert_eq!(program.push_message(ONE, &first).await, success());
     program.restart("-KILL");
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (1, json!("pending")));
-    assert_eq!(program.bring(ONE, &first).await, success(), "a repeat");
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
-    assert_eq!(program.tell(&authorized(ONE, now_s())).await, success());
+    assert_eq!(program.push_message(ONE, &first).await, success(), "a repeat");
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
+    assert_eq!(program.push_event(&authorized(ONE, now_s())).await, success());
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (2, json!("authorized")));
-    let (_, shown) = program.own(Method::GET, &format!("/v1/accounts/{ONE}"), None).await;
+    let (_, shown) = program.admin_call(Method::GET, &format!("/v1/accounts/{ONE}"), None).await;
     assert_eq!((&shown["origin"], &shown["secrets"]), (&json!("platform"), &json!([])));
     assert_eq!(shown["platforms"][0]["original_id"], "gh_one");
     assert_eq!(shown["callback"], format!("/component/{PLATFORM}/callback/{ONE}"));
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     assert!(listed.to_string().contains("\"status\":\"authorized\""), "{listed}");
     let other = program.receive(ONE, &Text::new("o1", 9).plain("")).await;
-    assert!(matches!(other, Heard::Reply(404, _)), "it has no address of its own: {other:?}");
+    assert!(
+        matches!(other, CallbackReply::Reply(404, _)),
+        "it has no callback address of its own: {other:?}"
+    );
     assert_eq!(program.token(ONE, "anything").await["errcode"], 40125);
 }
 
 #[tokio::test]
-async fn an_operator_gives_such_an_account_a_secret_and_a_callback_of_its_own() {
+async fn an_operator_can_give_such_an_account_a_secret_and_its_own_callback() {
     let mut program = program("", "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     let path = format!("/v1/accounts/{ONE}");
-    let (status, shown) = program.own(Method::PATCH, &path, Some(json!({"secret": "s3cret-of-one"}))).await;
+    let (status, shown) =
+        program.admin_call(Method::PATCH, &path, Some(json!({"secret": "s3cret-of-one"}))).await;
     assert_eq!((status, &shown["secrets"]), (200, &json!(["secret"])), "{shown}");
     let more = json!({"token": "ownToken", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::PATCH, &path, Some(more)).await.0, 200);
+    assert_eq!(program.admin_call(Method::PATCH, &path, Some(more)).await.0, 200);
     program.restart("-KILL");
     assert!(program.token(ONE, "s3cret-of-one").await["access_token"].is_string());
     assert_eq!(program.receive(ONE, &Text::new("o1", 2).safe("ownToken", AES_KEY, ONE)).await, success());
-    assert_eq!(program.bring(ONE, &message("gh_one", 3)).await, success());
+    assert_eq!(program.push_message(ONE, &message("gh_one", 3)).await, success());
     assert_eq!(program.messages(ONE).await, 3);
-    program.tell(&authorized(ONE, now_s())).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 409, "its messages go on coming");
-    program.tell(&unauthorized(ONE, now_s() + 1)).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
+    program.push_event(&authorized(ONE, now_s())).await;
+    assert_eq!(
+        program.admin_call(Method::DELETE, &path, None).await.0,
+        409,
+        "it cannot be removed while messages arrive"
+    );
+    program.push_event(&unauthorized(ONE, now_s() + 1)).await;
+    assert_eq!(program.admin_call(Method::DELETE, &path, None).await.0, 200);
     program.restart("-KILL");
-    assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
-    assert_eq!(program.bring(ONE, &message("gh_one", 4)).await, success());
-    assert_eq!(program.messages(ONE).await, 4, "its figures were kept");
+    assert_eq!(program.admin_call(Method::GET, &path, None).await.0, 404);
+    assert_eq!(program.push_message(ONE, &message("gh_one", 4)).await, success());
+    assert_eq!(program.messages(ONE).await, 4, "its figures are kept");
 }
 
 #[tokio::test]
-async fn whose_a_message_is_stands_in_it_and_not_in_its_address() {
+async fn the_account_of_a_message_is_decided_by_the_message_and_not_by_the_address() {
     let mut program = program("", "");
-    program.bring(ONE, &message("gh_one", 1)).await;
-    let refused = |heard: Heard| assert!(matches!(heard, Heard::Reply(403, _)), "{heard:?}");
-    refused(program.bring(TWO, &message("gh_one", 1)).await);
-    assert_eq!(program.own(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0, 404);
-    program.bring(TWO, &message("gh_two", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    let refused = |reply: CallbackReply| assert!(matches!(reply, CallbackReply::Reply(403, _)), "{reply:?}");
+    refused(program.push_message(TWO, &message("gh_one", 1)).await);
+    assert_eq!(program.admin_call(Method::GET, &format!("/v1/accounts/{TWO}"), None).await.0, 404);
+    program.push_message(TWO, &message("gh_two", 1)).await;
     program.restart("-KILL");
     let restarted_s = now_s();
     until("both are covered again", async || now_s() > restarted_s + 2).await;
     let (one, two) = (program.gaps(ONE).await, program.gaps(TWO).await);
-    refused(program.bring(TWO, &message("gh_one", 2)).await);
-    refused(program.bring(ONE, &message("gh_other", 3)).await);
+    refused(program.push_message(TWO, &message("gh_one", 2)).await);
+    refused(program.push_message(ONE, &message("gh_other", 3)).await);
     assert_eq!((program.messages(ONE).await, program.messages(TWO).await), (1, 1));
     until("what may be its own and was refused is a gap", async || program.gaps(ONE).await > one).await;
-    assert_eq!(program.gaps(TWO).await, two, "what is another's is no gap of this one");
-    // What an operator says holds.
+    assert_eq!(program.gaps(TWO).await, two, "a message of another account is no gap of this one");
+    // The settings of an operator are decisive.
     let told = json!({"original_id": "gh_other"});
-    assert_eq!(program.own(Method::PATCH, &format!("/v1/accounts/{ONE}"), Some(told)).await.0, 200);
-    assert_eq!(program.bring(ONE, &message("gh_other", 4)).await, success());
-    refused(program.bring(ONE, &message("gh_one", 5)).await);
+    assert_eq!(program.admin_call(Method::PATCH, &format!("/v1/accounts/{ONE}"), Some(told)).await.0, 200);
+    assert_eq!(program.push_message(ONE, &message("gh_other", 4)).await, success());
+    refused(program.push_message(ONE, &message("gh_one", 5)).await);
     for appid in ["wx%20x", "wx%00", PLATFORM, &"x".repeat(129)] {
-        assert!(matches!(program.bring(appid, &message("gh_x", 1)).await, Heard::Reply(404, _)), "{appid}");
+        assert!(
+            matches!(program.push_message(appid, &message("gh_x", 1)).await, CallbackReply::Reply(404, _)),
+            "{appid}"
+        );
     }
     let plain = Text::new("o1", 6).plain(TOKEN);
-    assert!(matches!(program.bring(ONE, &plain).await, Heard::Reply(400, _)), "nothing plain");
+    assert!(
+        matches!(program.push_message(ONE, &plain).await, CallbackReply::Reply(400, _)),
+        "plain callbacks are refused"
+    );
     let foreign = Text::new("o1", 6).safe(TOKEN, AES_KEY, ONE);
-    refused(program.bring(ONE, &foreign).await);
+    refused(program.push_message(ONE, &foreign).await);
 }
 
 #[tokio::test]
-async fn what_was_decided_later_holds_and_replays_are_counted() {
+async fn the_latest_event_is_decisive_and_replayed_messages_count_once() {
     let mut program = program("", "");
     let now_s = now_s();
     let first = authorized(ONE, now_s - 100);
-    program.tell(&first).await;
-    program.tell(&unauthorized(ONE, now_s - 50)).await;
-    assert_eq!(program.tell(&first).await, success());
+    program.push_event(&first).await;
+    program.push_event(&unauthorized(ONE, now_s - 50)).await;
+    assert_eq!(program.push_event(&first).await, success());
     assert_eq!(program.status(ONE).await, "unauthorized");
     program.restart("-KILL");
-    assert_eq!(program.tell(&first).await, success());
+    assert_eq!(program.push_event(&first).await, success());
     assert_eq!(program.status(ONE).await, "unauthorized");
-    assert_eq!(program.bring(ONE, &message("gh_one", 1)).await, success(), "late, and counted");
+    assert_eq!(program.push_message(ONE, &message("gh_one", 1)).await, success(), "late but counted");
     assert_eq!(program.messages(ONE).await, 1);
-    program.tell(&ticket("ticket@@@2", now_s - 10)).await;
-    program.tell(&ticket("ticket@@@1", now_s - 700)).await;
+    program.push_event(&ticket("ticket@@@2", now_s - 10)).await;
+    program.push_event(&ticket("ticket@@@1", now_s - 700)).await;
     program.restart("-KILL");
     let path = format!("/v1/components/{PLATFORM}/ticket");
-    let (_, shown) = program.own(Method::GET, &path, None).await;
+    let (_, shown) = program.admin_call(Method::GET, &path, None).await;
     assert_eq!(shown, json!({"component_verify_ticket": "ticket@@@2"}));
-    assert_eq!(program.tell(&ticket("ticket@@@2", now_s - 10)).await, success());
+    assert_eq!(program.push_event(&ticket("ticket@@@2", now_s - 10)).await, success());
     assert_eq!(program.metric("msgcube_callbacks_total{result=\"event\",reason=\"replayed\"}").await, 1);
     let stored = program.stored();
     for text in ["ticket@@@2", "gh_one"] {
         assert!(!stored.windows(text.len()).any(|part| part == text.as_bytes()), "{text} is on disk");
     }
-    program.tell(&authorized(ONE, now_s)).await;
+    program.push_event(&authorized(ONE, now_s)).await;
     assert_eq!(program.status(ONE).await, "authorized");
 }
 
 #[tokio::test]
-async fn what_was_said_before_an_account_was_removed_does_not_bring_it_back() {
+async fn events_from_before_the_removal_of_an_account_do_not_bring_it_back() {
     let behind = Neighbour::start(|_| Answer::new(200, "text/plain", "success")).await;
     let mut program = program("", &format!("push_url = \"{}/events\"\n", behind.base));
     let path = format!("/v1/accounts/{ONE}");
     let (first, taken_back) = (authorized(ONE, now_s() - 60), unauthorized(ONE, now_s() - 30));
-    program.tell(&first).await;
-    program.bring(ONE, &message("gh_one", 1)).await;
-    program.tell(&taken_back).await;
-    assert_eq!(program.own(Method::DELETE, &path, None).await.0, 200);
+    program.push_event(&first).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    program.push_event(&taken_back).await;
+    assert_eq!(program.admin_call(Method::DELETE, &path, None).await.0, 200);
     for kill in [false, true] {
         if kill {
             program.restart("-KILL");
         }
         for old in [&first, &taken_back, &event("updateauthorized", now_s() - 40, &named(ONE))] {
-            assert_eq!(program.tell(old).await, success());
-            assert_eq!(program.own(Method::GET, &path, None).await.0, 404);
+            assert_eq!(program.push_event(old).await, success());
+            assert_eq!(program.admin_call(Method::GET, &path, None).await.0, 404);
         }
         let metric = "msgcube_callbacks_total{result=\"event\",reason=\"before_removal\"}";
         assert_eq!(program.metric(metric).await, 3);
     }
-    // One that was on its way when the program was killed goes once more.
-    until("all of them went on", async || behind.asked("/events").len() >= 8).await;
-    // A message brings it back as one of which nothing is known, and what was said before still says nothing.
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    // A push that was being sent at the kill is sent again.
+    until("all of them went on", async || behind.requests_to("/events").len() >= 8).await;
+    // A message brings the account back without a known state. Earlier events still do not count.
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
     program.restart("-KILL");
-    program.tell(&first).await;
+    program.push_event(&first).await;
     assert_eq!((program.messages(ONE).await, program.status(ONE).await), (2, json!("pending")));
-    program.tell(&authorized(ONE, now_s() + 1)).await;
+    program.push_event(&authorized(ONE, now_s() + 1)).await;
     program.restart("-KILL");
     assert_eq!(program.status(ONE).await, "authorized");
 }
 
 #[tokio::test]
-async fn every_event_goes_on_unchanged_also_while_the_platform_is_away_and_over_a_kill() {
+async fn every_event_is_passed_on_unchanged_even_if_the_platform_is_down_or_msgcube_is_killed() {
     let port = free_port().await;
     let mut program = program("", &format!("push_url = \"http://127.0.0.1:{port}/events?k=1\"\n"));
     let now_s = now_s();
@@ -254,12 +268,12 @@ async fn every_event_goes_on_unchanged_also_while_the_platform_is_away_and_over_
         authorized(ONE, now_s),
     ];
     for event in &events {
-        assert_eq!(program.tell(event).await, success());
+        assert_eq!(program.push_event(event).await, success());
     }
     program.restart("-KILL");
     let platform = Neighbour::at(port, |_| Answer::new(200, "", "success")).await;
-    until("all events are there", async || platform.seen().len() == 4).await;
-    for (seen, sent) in platform.seen().iter().zip(&events) {
+    until("all events are there", async || platform.requests().len() == 4).await;
+    for (seen, sent) in platform.requests().iter().zip(&events) {
         assert_eq!(
             (&seen.target, &seen.body),
             (&format!("/events?k=1&{}", sent.query), &sent.body.clone().into())
@@ -268,13 +282,13 @@ async fn every_event_goes_on_unchanged_also_while_the_platform_is_away_and_over_
     }
     let mut wrong = ticket("ticket@@@2", now_s);
     wrong.query = wrong.query.replace("msg_signature=", "msg_signature=0");
-    assert!(matches!(program.tell(&wrong).await, Heard::Reply(401, _)));
-    let heard = program.receive(APPID, &Text::new("o1", 1).usual()).await;
-    assert_eq!((heard, platform.seen().len()), (success(), 4));
+    assert!(matches!(program.push_event(&wrong).await, CallbackReply::Reply(401, _)));
+    let reply = program.receive(APPID, &Text::new("o1", 1).usual()).await;
+    assert_eq!((reply, platform.requests().len()), (success(), 4));
 }
 
 #[tokio::test]
-async fn callbacks_of_all_accounts_go_on_to_one_server_by_appid() {
+async fn callbacks_of_all_accounts_are_passed_to_one_server_with_the_appid_in_the_path() {
     let platform = Neighbour::start(|_| Answer::new(200, "text/xml", "<xml>reply</xml>")).await;
     let listener = Neighbour::start(|_| Answer::new(200, "", "")).await;
     let relay = format!(
@@ -282,21 +296,25 @@ async fn callbacks_of_all_accounts_go_on_to_one_server_by_appid() {
         platform.base, listener.base
     );
     let program = program("", &relay);
-    let from_platform = Heard::Reply(200, "<xml>reply</xml>".to_owned());
+    let from_platform = CallbackReply::Reply(200, "<xml>reply</xml>".to_owned());
     let sent = message("gh_one", 1);
-    assert_eq!(program.bring(ONE, &sent).await, from_platform);
-    assert_eq!(program.bring("wx%2Fodd", &message("gh_odd", 1)).await, from_platform);
-    assert_eq!(program.bring(TWO, &message("gh_one", 2)).await, from_platform, "refused, and passed on");
-    let seen = platform.seen();
+    assert_eq!(program.push_message(ONE, &sent).await, from_platform);
+    assert_eq!(program.push_message("wx%2Fodd", &message("gh_odd", 1)).await, from_platform);
+    assert_eq!(
+        program.push_message(TWO, &message("gh_one", 2)).await,
+        from_platform,
+        "refused but passed on"
+    );
+    let seen = platform.requests();
     assert_eq!(seen[0].target, format!("/{ONE}/msg?a={ONE}&{}", sent.query));
     assert!(seen[1].target.starts_with("/wx%2Fodd/msg?a=wx%2Fodd&"), "{}", seen[1].target);
     assert_eq!((program.messages(ONE).await, program.messages("wx%2Fodd").await), (1, 1));
-    until("the listener has its copies", async || listener.seen().len() == 3).await;
-    let copied = listener.seen().iter().any(|seen| seen.target.starts_with(&format!("/copy/{ONE}?")));
-    assert!(copied, "{:?}", listener.seen());
+    until("the listener has its copies", async || listener.requests().len() == 3).await;
+    let copied = listener.requests().iter().any(|seen| seen.target.starts_with(&format!("/copy/{ONE}?")));
+    assert!(copied, "{:?}", listener.requests());
 }
 
-/// WeChat, as far as a platform goes.
+/// A fake WeChat that answers the calls of a platform.
 async fn wechat() -> Neighbour {
     Neighbour::start(|seen| match seen.target.split('?').next().unwrap() {
         "/cgi-bin/component/api_component_token" => {
@@ -321,7 +339,7 @@ impl Program {
         let mut body = json!({ "component_appid": PLATFORM });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let url = format!("{}/cgi-bin/component/{name}", self.base);
-        // Some SDKs send no type.
+        // Some SDKs send no content type.
         self.http.post(url).body(body.to_string()).send().await.unwrap().json().await.unwrap()
     }
 
@@ -332,24 +350,24 @@ impl Program {
 }
 
 #[tokio::test]
-async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
+async fn calls_of_a_platform_are_passed_on_and_its_tokens_are_still_known_after_a_kill() {
     let upstream = wechat().await;
     let mut program = program(&format!("[upstream]\nbase = \"{}\"\n", upstream.base), "");
     let call = "api_component_token?x=%2B";
     let given = program.wechats_component_call(call, json!({"component_appsecret": "s"})).await;
     assert_eq!(given["component_access_token"], "COMPONENT");
-    let seen = upstream.seen().pop().unwrap();
+    let seen = upstream.requests().pop().unwrap();
     assert_eq!(seen.target, "/cgi-bin/component/api_component_token?x=%2B");
     let asked: Value = serde_json::from_slice(&seen.body).unwrap();
     assert_eq!(asked, json!({"component_appid": PLATFORM, "component_appsecret": "s"}));
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     let query_auth = "api_query_auth?component_access_token=COMPONENT";
     program.wechats_component_call(query_auth, json!({"authorization_code": "c"})).await;
     assert_eq!(program.status(ONE).await, "authorized", "WeChat gave out a token for it");
     let authorizer_token = "api_authorizer_token?component_access_token=COMPONENT";
     program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     program.restart("-KILL");
-    let fetched = upstream.asked("/cgi-bin/stable_token").len();
+    let fetched = upstream.requests_to("/cgi-bin/stable_token").len();
     for (target, passes) in [
         ("/cgi-bin/menu/get?access_token=ONE1", true),
         ("/cgi-bin/menu/get?access_token=TWO1", true),
@@ -360,17 +378,17 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
         ("/cgi-bin/menu/get?access_token=ONE2", false),
         ("/cgi-bin/menu/get?access_token=nonsense&component_access_token=COMPONENT", false),
     ] {
-        let before = upstream.seen().len();
+        let before = upstream.requests().len();
         let answer = program.post_text(target, "{}").await;
         assert_eq!(answer == json!({"ok": 1}), passes, "{target}: {answer}");
-        let seen = upstream.seen();
+        let seen = upstream.requests();
         assert_eq!(seen.len() - before, usize::from(passes), "{target}");
         assert!(!passes || seen.last().unwrap().target == target, "unchanged: {target}");
     }
     let refused = program.post_text("/cgi-bin/refused?access_token=ONE1", "{}").await;
-    assert_eq!(refused["errcode"], 40001, "the caller's own business");
-    assert_eq!(upstream.asked("/cgi-bin/stable_token").len(), fetched, "nothing is fetched for it");
-    assert_eq!(upstream.asked("/cgi-bin/refused").len(), 1, "and nothing sent twice");
+    assert_eq!(refused["errcode"], 40001, "the refusal goes to the caller");
+    assert_eq!(upstream.requests_to("/cgi-bin/stable_token").len(), fetched, "no new token is requested");
+    assert_eq!(upstream.requests_to("/cgi-bin/refused").len(), 1, "the call is not repeated");
     // A call without component_appid.
     let form = "/cgi-bin/component/fastregisterweapp?action=create&component_access_token=COMPONENT";
     assert_eq!(program.post_text(form, "{\"name\":\"x\"}").await, json!({"ok": 1}));
@@ -381,18 +399,18 @@ async fn a_platforms_calls_go_on_and_its_tokens_are_known_also_after_a_kill() {
 }
 
 #[tokio::test]
-async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_none() {
+async fn an_authorizer_token_reads_its_account_and_a_platform_token_reads_none() {
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     program.wechats_component_call("api_component_token", json!({})).await;
     program.wechats_component_call("api_query_auth", json!({})).await;
     let authorizer_token = "api_authorizer_token?access_token=COMPONENT";
     program.wechats_component_call(authorizer_token, json!({"authorizer_appid": TWO})).await;
     let today = written_day();
     let claim = format!("/v1/accounts/{ONE}/messages?covers={today}..{today}");
-    assert_eq!(program.own(Method::POST, &claim, None).await.0, 200);
+    assert_eq!(program.admin_call(Method::POST, &claim, None).await.0, 200);
     let ask = async |token: &str, day: &str| -> Value {
         let url = format!("{}/datacube/getupstreammsg?access_token={token}", program.base);
         let body = json!({"begin_date": day, "end_date": day});
@@ -400,20 +418,20 @@ async fn on_the_seven_an_authorizers_token_means_its_account_and_a_platforms_non
     };
     assert_eq!(ask("ONE1", &today).await["list"][0]["msg_count"], 1);
     assert_eq!(ask("COMPONENT", &today).await["errcode"], 61015);
-    assert_eq!(ask("TWO1", &today).await["errcode"], 40001, "an account that was never seen");
+    assert_eq!(ask("TWO1", &today).await["errcode"], 40001, "an unknown account");
     assert_eq!(ask("ONE1", "2020-02-02").await, json!({"ok": 1}), "not covered, so WeChat answers");
-    let seen = upstream.asked("/datacube/").pop().unwrap();
+    let seen = upstream.requests_to("/datacube/").pop().unwrap();
     assert_eq!(seen.target, "/datacube/getupstreammsg?access_token=ONE1", "with the caller's own token");
 }
 
 #[tokio::test]
-async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
+async fn naming_an_account_in_a_call_of_another_platform_gives_no_access_to_it() {
     let upstream = wechat().await;
     let program =
         program(&format!("[upstream]\nbase = \"{}\"\n[datacube]\nlive = true\n", upstream.base), "");
-    program.bring(ONE, &message("gh_one", 1)).await;
-    program.bring(TWO, &message("gh_two", 2)).await;
-    // Its own token is none that api_component_token gave here.
+    program.push_message(ONE, &message("gh_one", 1)).await;
+    program.push_message(TWO, &message("gh_two", 2)).await;
+    // This platform token did not come from api_component_token through msgcube.
     let call = "api_authorizer_token?component_access_token=FOREIGN";
     let answer = program.wechats_component_call(call, json!({"authorizer_appid": TWO})).await;
     assert_eq!(answer["errcode"], 40001);
@@ -424,24 +442,24 @@ async fn nobody_gets_an_account_by_naming_it_in_another_platforms_call() {
         let answer = program.http.post(url).body(twice.clone()).send().await.unwrap();
         assert_eq!(answer.json::<Value>().await.unwrap()["errcode"], 47001, "{call}");
     }
-    assert_eq!(upstream.seen().len(), 0, "nothing went on");
+    assert_eq!(upstream.requests().len(), 0, "nothing was sent to WeChat");
     assert_eq!(program.status(TWO).await, "pending");
-    // A token of ours is nothing for WeChat, wherever it stands.
+    // A token of ours is never sent to WeChat, in any field.
     let own = program.access_token().await;
     let call = format!("api_query_auth?component_access_token=COMPONENT&x={own}");
     assert_eq!(program.wechats_component_call(&call, json!({})).await["errcode"], 40001);
     program.wechats_component_call("api_component_token", json!({})).await;
     let target = format!("/cgi-bin/menu/get?access_token=COMPONENT&access_token={own}");
     assert_eq!(program.post_text(&target, "{}").await["errcode"], 40001);
-    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
+async fn an_account_that_revoked_its_authorization_can_no_longer_be_read() {
     let upstream = wechat().await;
     let top = format!("[upstream]\nbase = \"{}\"\nuncovered = \"counted\"\n", upstream.base);
     let program = program(&top, "");
-    program.bring(ONE, &message("gh_one", 1)).await;
+    program.push_message(ONE, &message("gh_one", 1)).await;
     program.wechats_component_call("api_component_token", json!({})).await;
     program.wechats_component_call("api_query_auth", json!({})).await;
     let ask = async || {
@@ -453,33 +471,37 @@ async fn an_account_that_took_its_authorisation_back_is_not_read_any_more() {
             .await
     };
     assert_eq!(ask().await, json!({"list": []}));
-    // What msgcube saw says nothing of WeChat's clock: whatever WeChat tells later holds.
-    let heard = program
-        .tell(&event("unauthorized", 1_500_000_000, &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>")))
+    // Our clock may differ from WeChat's. A later event of WeChat is decisive.
+    let reply = program
+        .push_event(&event(
+            "unauthorized",
+            1_500_000_000,
+            &format!("<AuthorizerAppid>{ONE}</AuthorizerAppid>"),
+        ))
         .await;
-    assert_eq!((heard, program.status(ONE).await), (success(), json!("unauthorized")));
+    assert_eq!((reply, program.status(ONE).await), (success(), json!("unauthorized")));
     assert_eq!(ask().await["errcode"], 61003);
     let url = format!("{}/datacube/getupstreammsg?access_token=ONE1", program.base);
     let by_get: Value = program.http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(by_get["errcode"], 43002, "the method comes first");
-    // Removed, and there again by a message, it has given nothing until WeChat gives out a token again.
-    assert_eq!(program.own(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
-    assert_eq!(program.bring(ONE, &message("gh_one", 2)).await, success());
+    // After a removal and a new message, the account is not authorized until WeChat gives out a token again.
+    assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{ONE}"), None).await.0, 200);
+    assert_eq!(program.push_message(ONE, &message("gh_one", 2)).await, success());
     assert_eq!((ask().await["errcode"].clone(), program.status(ONE).await), (json!(61003), json!("pending")));
     program.wechats_component_call("api_query_auth", json!({})).await;
     assert_eq!((ask().await, program.status(ONE).await), (json!({"list": []}), json!("authorized")));
 }
 
 #[tokio::test]
-async fn without_wechat_behind_a_platforms_call_says_so() {
+async fn a_platform_call_without_an_upstream_gives_an_error_that_names_the_setting() {
     let program = program("", "");
     let answer = program.wechats_component_call("api_component_token", json!({})).await;
     assert!(answer["error"].as_str().unwrap().contains("[upstream]"), "{answer}");
 }
 
-/// Five thousand accounts whose first messages come at once: each becomes an account with one message.
+/// The first messages of five thousand accounts arrive at the same time. Each becomes an account with one message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn thousands_of_accounts_appear_at_once_and_none_is_lost_by_a_kill() {
+async fn thousands_of_accounts_that_appear_at_once_all_survive_a_kill() {
     let mut program = program("", "");
     let accounts: usize = 5000;
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -489,8 +511,9 @@ async fn thousands_of_accounts_appear_at_once_and_none_is_lost_by_a_kill() {
         if number >= accounts {
             return;
         }
-        let heard = program.bring(&format!("wxmany{number}"), &message(&format!("gh_{number}"), 1)).await;
-        assert_eq!(heard, success(), "{number}");
+        let reply =
+            program.push_message(&format!("wxmany{number}"), &message(&format!("gh_{number}"), 1)).await;
+        assert_eq!(reply, success(), "{number}");
     };
     let senders: Vec<_> = (0..16).map(|_| sender()).collect();
     let mut senders: Vec<_> = senders.into_iter().map(Box::pin).collect();
@@ -502,7 +525,7 @@ async fn thousands_of_accounts_appear_at_once_and_none_is_lost_by_a_kill() {
     drop(senders);
     println!("{accounts} accounts in {:?}", started.elapsed());
     program.restart("-KILL");
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     assert_eq!(listed["accounts"].as_array().unwrap().len(), accounts + 1);
     assert_eq!(listed.to_string().matches("\"pending\"").count(), accounts);
     for number in (0..accounts).step_by(501) {

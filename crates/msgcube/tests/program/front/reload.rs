@@ -1,4 +1,4 @@
-//! The configuration file is read again while the program serves.
+//! Reloads of the configuration file while the program runs.
 
 use std::sync::{
     Arc,
@@ -12,7 +12,7 @@ use crate::{
     front::neighbour::{Answer, Neighbour, until},
     harness::{
         ADMIN_KEY, AES_KEY, APPID, Folder, Program, SECRET, TOKEN,
-        callbacks::{Heard, Text, now_s, success},
+        callbacks::{CallbackReply, Text, now_s, success},
     },
 };
 
@@ -31,8 +31,8 @@ fn message(appid: &str, id: u64) -> wechat::callback::seal::Sealed {
     Text::new("o1", id).safe("newToken", AES_KEY, appid)
 }
 
-fn gone(heard: &Heard) -> bool {
-    matches!(heard, Heard::Reply(404, _))
+fn is_not_found(reply: &CallbackReply) -> bool {
+    matches!(reply, CallbackReply::Reply(404, _))
 }
 
 impl Program {
@@ -45,10 +45,10 @@ impl Program {
     }
 
     async fn reload(&self) -> (u16, Value) {
-        self.own(Method::POST, "/v1/reload", None).await
+        self.admin_call(Method::POST, "/v1/reload", None).await
     }
 
-    /// With this file from now on; what changed.
+    /// Writes this file, reloads, and returns what changed.
     async fn reload_with(&self, text: &str) -> Value {
         self.write(text);
         let (status, answer) = self.reload().await;
@@ -60,8 +60,8 @@ impl Program {
         coverage["gaps"].as_array().unwrap().len()
     }
 
-    /// What a question with this token is answered with.
-    async fn asked(&self, token: &str) -> Value {
+    /// The errcode of a query with this token.
+    async fn query_errcode(&self, token: &str) -> Value {
         let body = json!({"begin_date": "2026-01-01", "end_date": "2026-01-01"});
         let answer = self.ask(token, "/datacube/getupstreammsg", body).await;
         answer.get("errcode").unwrap_or(&Value::Null).clone()
@@ -74,10 +74,10 @@ impl Program {
 }
 
 #[tokio::test]
-async fn accounts_of_the_file_come_change_and_go() {
+async fn accounts_in_the_file_are_added_changed_and_removed() {
     let program = Program::start("", "");
     let file = program.file();
-    assert!(gone(&program.receive(NEW, &message(NEW, 1)).await));
+    assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await));
     let answer = program.reload_with(&format!("{file}{}", account(NEW))).await;
     assert_eq!(answer["accounts"], json!({"added": [NEW], "changed": [], "removed": []}));
     assert_eq!((&answer["settings"], &answer["needs_restart"]), (&json!([]), &json!([])));
@@ -91,34 +91,34 @@ async fn accounts_of_the_file_come_change_and_go() {
     let answer = program.reload_with(&format!("{file}{changed}")).await;
     let keys = json!(["secret", "token", "encoding_aes_key"]);
     assert_eq!(answer["accounts"]["changed"], json!([{"appid": NEW, "keys": keys}]));
-    assert_ne!(program.receive(NEW, &message(NEW, 2)).await, success(), "signed with the former one");
+    assert_ne!(program.receive(NEW, &message(NEW, 2)).await, success(), "signed with the previous token");
     let other = Text::new("o1", 3).safe("otherToken", OTHER_AES_KEY, NEW);
     assert_eq!(program.receive(NEW, &other).await, success());
     assert_eq!(program.token(NEW, &format!("secret-of-{NEW}")).await["errcode"], 40125);
     program.own_token(NEW, &format!("other-secret-of-{NEW}")).await;
-    assert_ne!(program.asked(&token).await, 40001, "tokens that were given out live on");
-    // Removed: no callbacks, no tokens, no coverage; its figures stay.
+    assert_ne!(program.query_errcode(&token).await, 40001, "issued access tokens stay valid");
+    // Removed: it takes no callbacks, its tokens are revoked and coverage ends. Its figures stay.
     let answer = program.reload_with(&file).await;
     assert_eq!(answer["accounts"]["removed"], json!([NEW]));
-    assert!(gone(&program.receive(NEW, &other).await));
-    assert_eq!(program.asked(&token).await, 40001);
+    assert!(is_not_found(&program.receive(NEW, &other).await));
+    assert_eq!(program.query_errcode(&token).await, 40001);
     assert_eq!(program.token(NEW, &format!("other-secret-of-{NEW}")).await["errcode"], 40013);
     assert_eq!(program.reload().await.1["accounts"], json!({"added": [], "changed": [], "removed": []}));
     let away_s = now_s();
     until("a second of it is over", async || now_s() > away_s + 1).await;
     program.reload_with(&format!("{file}{}", account(NEW))).await;
     assert_eq!(program.messages(NEW).await, 2);
-    assert_eq!(program.asked(&token).await, 40001, "its tokens ended for good");
-    assert_eq!(Program::gaps_of(&program.coverage(NEW).await), 1, "the time it was not served");
+    assert_eq!(program.query_errcode(&token).await, 40001, "its tokens stay revoked");
+    assert_eq!(Program::gaps_of(&program.coverage(NEW).await), 1, "the time out of service");
     assert_eq!(program.receive(NEW, &message(NEW, 4)).await, success());
     let log = program.log();
     assert!(log.contains(RELOADED) && log.contains(&format!("added=\"{NEW}\"")), "{log}");
     assert!(!log.contains("secret-of") && !log.contains("otherToken") && !log.contains(AES_KEY), "{log}");
-    assert_eq!(Program::gaps_of(&program.coverage(APPID).await), 0, "the other account is not disturbed");
+    assert_eq!(Program::gaps_of(&program.coverage(APPID).await), 0, "the other account is not affected");
 }
 
 #[tokio::test]
-async fn a_wrong_file_changes_nothing_and_says_what_a_start_says() {
+async fn an_invalid_file_changes_nothing_and_gives_the_same_error_as_a_start() {
     let program = Program::start("[upstream]\nbase = \"http://127.0.0.1:1\"\n", "");
     let file = program.file();
     let added = format!("{file}{}", account(NEW));
@@ -142,13 +142,13 @@ async fn a_wrong_file_changes_nothing_and_says_what_a_start_says() {
         assert!(said.contains(&format!("error: {error}\n")), "{error}: {said}");
         let (is_fine, said) = program.command(&["reload"]);
         assert!(!is_fine && said.contains(&error), "{said}");
-        assert!(gone(&program.receive(NEW, &message(NEW, 1)).await), "{text}");
+        assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await), "{text}");
     }
-    // Right by itself, and leading to the socket in use.
+    // A valid file, but with a relay to the socket in use.
     program.write(&format!("{added}[account.relay]\nurl = \"http://{address}/x\"\n"));
     let (status, answer) = program.reload().await;
     assert!(status == 422 && answer["error"].as_str().unwrap().contains("itself"), "{answer}");
-    // An editor that empties the file first, and one that has not written all of it.
+    // An editor that has emptied the file, and one that has not yet written all of it.
     for text in ["", &format!("listen = \"127.0.0.1:0\"\nadmin_key = \"{ADMIN_KEY}\"\n")] {
         program.write(text);
         let (status, answer) = program.reload().await;
@@ -159,13 +159,13 @@ async fn a_wrong_file_changes_nothing_and_says_what_a_start_says() {
     program.signal("-HUP");
     until("the log says so", async || program.log().matches("nothing was changed").count() == 13).await;
     assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
-    assert!(gone(&program.receive(NEW, &message(NEW, 1)).await));
+    assert!(is_not_found(&program.receive(NEW, &message(NEW, 1)).await));
     program.reload_with(&added).await;
     assert_eq!(program.receive(NEW, &message(NEW, 1)).await, success());
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_named_and_the_rest_is_applied_also_by_a_signal() {
+async fn settings_that_need_a_restart_are_named_and_the_others_are_applied_also_by_sighup() {
     let mut program = Program::start("", "");
     let file = program.file();
     let url = format!("{}/openapi.json", program.base);
@@ -192,8 +192,8 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_applied_also_by_a_signal(
             "needs_restart": ["listen", "memory_mib", "tls"],
         })
     );
-    assert_ne!(document().await, document_before, "it follows the settings");
-    // Asking where the file says now finds nobody, and says how to go on.
+    assert_ne!(document().await, document_before, "the document follows the settings");
+    // The command uses the address in the file, where nothing listens yet. Its error says what to do.
     let (is_fine, said) = program.command(&["reload"]);
     assert!(!is_fine && said.contains("name the one in use with --server"), "{said}");
     let (is_fine, said) = program.command(&["reload", "--server", &program.base]);
@@ -207,7 +207,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_applied_also_by_a_signal(
 async fn the_command_says_what_changed_in_both_languages_and_as_json() {
     let program = Program::start("", "");
     let address = program.base.trim_start_matches("http://");
-    // As an operator has it: an address that is known.
+    // A fixed address, as operators use.
     let file = program.file();
     let known = file.replace("127.0.0.1:0", address);
     std::fs::write(program.folder().join("known.toml"), &known).unwrap();
@@ -224,7 +224,7 @@ async fn the_command_says_what_changed_in_both_languages_and_as_json() {
     program.write("[");
     let (is_fine, said) = run(&["--lang", "zh"]);
     assert!(!is_fine && said.contains("第 1 行") && said.contains("422"), "{said}");
-    // The admin key changes: until it is reloaded the former one holds.
+    // The previous admin key is valid until the reload.
     program.write(&file.replace(ADMIN_KEY, "another-admin-key"));
     std::fs::write(program.folder().join("known.toml"), known.replace(ADMIN_KEY, "another-admin-key"))
         .unwrap();
@@ -235,40 +235,40 @@ async fn the_command_says_what_changed_in_both_languages_and_as_json() {
         program.call(Method::GET, "/v1/accounts", "another-admin-key", None).await.status().is_success()
     })
     .await;
-    assert_eq!(program.reload().await.0, 401, "the former key");
+    assert_eq!(program.reload().await.0, 401, "the previous key");
     assert!(run(&[]).0);
     assert_eq!(program.call(Method::POST, "/v1/reload", "", None).await.status().as_u16(), 401);
 }
 
-/// What can be seen from outside of accounts and their tokens.
-async fn seen(program: &Program, tokens: &[&str], secrets: &[(&str, &str)]) -> Value {
-    let (_, listed) = program.own(Method::GET, "/v1/accounts", None).await;
+/// The state of accounts and tokens, as the HTTP interfaces show it.
+async fn visible_state(program: &Program, tokens: &[&str], secrets: &[(&str, &str)]) -> Value {
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
     let mut accounts = listed["accounts"].clone();
     for account in accounts.as_array_mut().unwrap() {
         account.as_object_mut().unwrap().remove("coverage");
     }
     let (mut answers, mut given, mut callbacks) = (Vec::new(), Vec::new(), Vec::new());
     for token in tokens {
-        answers.push(program.asked(token).await);
+        answers.push(program.query_errcode(token).await);
     }
     for (appid, secret) in secrets {
         let answer = program.token(appid, secret).await;
         given.push(json!([answer["errcode"], answer["access_token"]]));
     }
     for appid in [APPID, NEW, THIRD] {
-        let heard = program.receive(appid, &message(appid, 9)).await;
-        callbacks.push(format!("{heard:?}"));
+        let reply = program.receive(appid, &message(appid, 9)).await;
+        callbacks.push(format!("{reply:?}"));
     }
     json!([accounts, answers, given, callbacks])
 }
 
 #[tokio::test]
-async fn a_reload_comes_to_the_same_as_a_restart_with_the_same_file() {
+async fn a_reload_has_the_same_result_as_a_restart_with_the_same_file() {
     let mut program = Program::start("", "");
     let file = program.file();
     let at_run_time =
         json!({"appid": THIRD, "secret": "run-time", "token": "newToken", "encoding_aes_key": AES_KEY});
-    assert_eq!(program.own(Method::POST, "/v1/accounts", Some(at_run_time)).await.0, 201);
+    assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(at_run_time)).await.0, 201);
     program.reload_with(&format!("{file}{}", account(NEW))).await;
     let of_file = format!("secret-of-{THIRD}");
     let tokens = [
@@ -279,7 +279,7 @@ async fn a_reload_comes_to_the_same_as_a_restart_with_the_same_file() {
     let tokens = tokens.each_ref().map(String::as_str);
     let secrets = [(APPID, SECRET), (APPID, "other"), (THIRD, "run-time"), (THIRD, of_file.as_str())];
     let changed = file.replace(SECRET, "other");
-    // Changed secret; the file holds of an account that was added at run time, and no longer; settings; all of it back.
+    // A changed secret, an account of run time added to the file and removed again, other settings, the first file again.
     for text in [
         changed.clone(),
         format!("{changed}certified = false\n{}{}", account(THIRD), account(NEW)),
@@ -288,15 +288,15 @@ async fn a_reload_comes_to_the_same_as_a_restart_with_the_same_file() {
         file.clone(),
     ] {
         program.reload_with(&text).await;
-        let after_reload = seen(&program, &tokens, &secrets).await;
+        let after_reload = visible_state(&program, &tokens, &secrets).await;
         program.restart("-TERM");
-        assert_eq!(seen(&program, &tokens, &secrets).await, after_reload, "{text}");
+        assert_eq!(visible_state(&program, &tokens, &secrets).await, after_reload, "{text}");
     }
-    assert_eq!(program.messages(THIRD).await, 1, "what was counted stays");
+    assert_eq!(program.messages(THIRD).await, 1, "its figures stay");
 }
 
 #[tokio::test]
-async fn wechat_and_bots_are_others_from_then_on_and_kept_tokens_stay() {
+async fn a_reload_changes_wechats_address_and_the_bots_and_keeps_stored_tokens() {
     let wechat = |name: &'static str| {
         Neighbour::start(move |seen| match seen.target.as_str() {
             "/cgi-bin/stable_token" => Answer::json(r#"{"access_token":"90_REAL","expires_in":7200}"#),
@@ -320,26 +320,26 @@ async fn wechat_and_bots_are_others_from_then_on_and_kept_tokens_stay() {
     assert_eq!(call().await["from"], "one");
     program.reload_with(&format!("callback_max_age_s = 7\n{file}")).await;
     assert_eq!(call().await["from"], "one");
-    assert_eq!(one.asked("/cgi-bin/stable_token").len(), 1, "the real token is kept");
+    assert_eq!(one.requests_to("/cgi-bin/stable_token").len(), 1, "the real token is kept");
     let answer = program.reload_with(&file.replace(&one.base, &two.base)).await;
     assert_eq!(answer["settings"], json!(["callback_max_age_s", "upstream.base"]));
     assert_eq!(call().await["from"], "two");
-    assert_eq!(two.asked("/cgi-bin/stable_token").len(), 1, "another WeChat has another token");
+    assert_eq!(two.requests_to("/cgi-bin/stable_token").len(), 1, "another upstream needs its own token");
     let answer = program.reload_with(&file.replace(&top, "")).await;
     assert_eq!(answer["settings"], json!(["upstream"]));
     assert!(call().await["from"].is_null());
     program.reload_with(&file).await;
     assert_eq!(call().await["from"], "one");
-    // The bot.
+    // Now the bot.
     assert_eq!(
         program.receive(APPID, &Text::new("o1", 1).usual()).await,
-        Heard::Reply(200, "first".to_owned())
+        CallbackReply::Reply(200, "first".to_owned())
     );
     let answer = program.reload_with(&file.replace(&bots[0].base, &bots[1].base)).await;
     assert_eq!(answer["accounts"]["changed"], json!([{"appid": APPID, "keys": ["relay"]}]));
     assert_eq!(
         program.receive(APPID, &Text::new("o1", 2).usual()).await,
-        Heard::Reply(200, "second".to_owned())
+        CallbackReply::Reply(200, "second".to_owned())
     );
     program.reload_with(&file.replace(&relay, "")).await;
     assert_eq!(program.receive(APPID, &Text::new("o1", 3).usual()).await, success());
@@ -347,7 +347,7 @@ async fn wechat_and_bots_are_others_from_then_on_and_kept_tokens_stay() {
 }
 
 #[tokio::test]
-async fn a_platforms_tickets_go_where_the_file_says_now() {
+async fn tickets_of_a_platform_go_to_the_reloaded_push_url() {
     let taker = || Neighbour::start(|_| Answer::new(200, "text/plain", "success"));
     let (one, two) = (taker().await, taker().await);
     let platform = format!(
@@ -360,16 +360,20 @@ async fn a_platforms_tickets_go_where_the_file_says_now() {
         |target: &Neighbour| file.replace(&platform, &format!("{platform}push_url = \"{}/\"\n", target.base));
     let answer = program.reload_with(&with(&one)).await;
     assert_eq!(answer["settings"], json!(["component wxplatform00000001: push_url"]));
-    until("the first is told", async || !one.seen().is_empty()).await;
+    until("the first is told", async || !one.requests().is_empty()).await;
     program.reload_with(&with(&two)).await;
-    until("the second is told", async || !two.seen().is_empty()).await;
-    let told = one.seen().len();
+    until("the second is told", async || !two.requests().is_empty()).await;
+    let told = one.requests().len();
     program.reload_with(&format!("callback_max_age_s = 7\n{}", with(&two))).await;
     program.reload_with(&file).await;
-    assert_eq!((one.seen().len(), two.seen().len()), (told, 1), "only a change of the platform is one");
+    assert_eq!(
+        (one.requests().len(), two.requests().len()),
+        (told, 1),
+        "only a changed push_url sends a ticket at once"
+    );
 }
 
-/// Callbacks one after the other, on a connection of their own each or on one that is kept, until told; how many.
+/// Sends callbacks one after the other until `is_over`, on new connections or on one kept connection.
 async fn feed(program: &Program, user: String, ids: &AtomicU64, is_kept: bool, is_over: &AtomicBool) {
     let idle = usize::from(is_kept);
     let http = Client::builder().no_proxy().pool_max_idle_per_host(idle).build().unwrap();
@@ -382,10 +386,10 @@ async fn feed(program: &Program, user: String, ids: &AtomicU64, is_kept: bool, i
 }
 
 #[tokio::test]
-async fn under_load_every_callback_is_answered_and_counted_once() {
+async fn reloads_under_load_lose_no_callback_and_count_each_once() {
     let program = Arc::new(Program::start("", ""));
     let file = program.file();
-    // All of them take what is sent, with the present key or the former one.
+    // Each of these files accepts the callbacks, with the current or the previous key.
     let files = [
         format!("callback_max_age_s = 7\n{file}{}", account(NEW)),
         file.replace(AES_KEY, OTHER_AES_KEY).replace(TOKEN, "otherToken")
@@ -418,7 +422,7 @@ async fn under_load_every_callback_is_answered_and_counted_once() {
     for feeder in feeders {
         feeder.await.unwrap();
     }
-    // Without the accounts that came and went.
+    // The accounts that were added and removed are left out.
     program.reload_with(&file).await;
     assert_eq!(program.messages(APPID).await, ids.load(Ordering::Relaxed) - 1);
     let after = program.coverage(APPID).await;
@@ -427,13 +431,13 @@ async fn under_load_every_callback_is_answered_and_counted_once() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_nothing_neither_before_it_listens_nor_while_it_ends() {
+async fn sighup_never_ends_the_program_even_while_it_starts_or_stops() {
     let folder = Folder::new("", "");
     let command = folder.command(&["serve", "--config", "msgcube.toml"]);
     let child = folder.logged(command).unwrap();
     let id = rustix::process::Pid::from_child(&child);
     let log = || folder.log();
-    // The first it says, before it opens its data.
+    // The first log line comes before the data is opened.
     while !log().contains("plain callbacks are taken") {
         std::thread::yield_now();
     }
@@ -441,7 +445,7 @@ async fn a_signal_ends_nothing_neither_before_it_listens_nor_while_it_ends() {
     let mut program = Program::listening(&folder, child).unwrap();
     let address = program.base.trim_start_matches("http://");
     until("what came before is followed", async || log().contains(RELOADED)).await;
-    // A request that is not at its end keeps it ending.
+    // An unfinished request delays the end of the program.
     let mut held = std::net::TcpStream::connect(address).unwrap();
     let head = format!(
         "POST /v1/accounts/{APPID}/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\nContent-Length: 5\r\n\r\n"
@@ -453,7 +457,7 @@ async fn a_signal_ends_nothing_neither_before_it_listens_nor_while_it_ends() {
     })
     .await;
     program.signal("-TERM");
-    until("it ends", async || log().contains("ending: answering")).await;
+    until("it ends", async || log().contains("shutting down: finishing")).await;
     program.signal("-HUP");
     program.signal("-HUP");
     std::io::Write::write_all(&mut held, b"\n\n\n\n\n").unwrap();

@@ -1,4 +1,4 @@
-//! The figures of all accounts: pages of any size hold the same rows, and a key shows only what it may read.
+//! Statistics of all accounts: every page size gives the same rows, and a key shows only the accounts it may read.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -7,14 +7,14 @@ use crate::harness::{ADMIN_KEY, APPID, Program};
 
 const KINDS: [&str; 4] = ["text", "image", "location", "event"];
 
-/// Seven accounts with messages on different days; the last two have none.
+/// Seven accounts with messages on different days. The last two have none.
 async fn program() -> Program {
     let program = Program::start("", "");
     for n in 0..7_usize {
         let appid = format!("wx-{n}");
         let settings =
             json!({"appid": appid, "secret": format!("secret-{n}"), "token": format!("token-{n}")});
-        assert_eq!(program.own(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
+        assert_eq!(program.admin_call(Method::POST, "/v1/accounts", Some(settings)).await.0, 201);
         let line = |day: usize, user: usize| {
             let (kind, second) = (KINDS[(n + day + user) % 4], 1_414_807_200 + day * 86_400 + user);
             let message = json!({"FromUserName": format!("o{user}"), "CreateTime": second, "MsgType": kind, "MsgId": second, "Event": "CLICK", "EventKey": ""});
@@ -27,12 +27,12 @@ async fn program() -> Program {
     program
 }
 
-/// All rows, `limit` a page.
+/// All rows, read in pages of `limit` rows.
 async fn rows(program: &Program, query: &str, limit: usize) -> Vec<Value> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/v1/stats?{query}&limit={limit}{cursor}");
-        let (status, page) = program.own(Method::GET, &path, None).await;
+        let (status, page) = program.admin_call(Method::GET, &path, None).await;
         assert_eq!(status, 200, "{page}");
         let found = page["rows"].as_array().unwrap();
         assert!(found.len() <= limit);
@@ -45,7 +45,7 @@ async fn rows(program: &Program, query: &str, limit: usize) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
+async fn every_page_size_gives_the_same_rows_as_each_account_alone() {
     let program = program().await;
     for query in [
         "from=2014-10-01&to=2014-12-31&period=day&by=type",
@@ -56,7 +56,7 @@ async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
         let mut alone = Vec::new();
         for appid in (0..7).map(|n| format!("wx-{n}")) {
             let (_, answer) =
-                program.own(Method::GET, &format!("/v1/accounts/{appid}/stats?{query}"), None).await;
+                program.admin_call(Method::GET, &format!("/v1/accounts/{appid}/stats?{query}"), None).await;
             alone.extend(answer["rows"].as_array().unwrap().iter().map(|row| {
                 let mut row = row.clone();
                 row["account"] = json!(appid);
@@ -76,7 +76,7 @@ async fn pages_of_any_size_hold_the_same_rows_as_each_account_by_itself() {
 }
 
 #[tokio::test]
-async fn one_account_is_written_as_all_of_them_are() {
+async fn one_account_and_all_accounts_use_the_same_formats() {
     let program = program().await;
     let days = "from=2014-10-01&to=2014-12-31&period=day&by=type";
     for (format, content_type) in [("csv", "text/csv; charset=utf-8"), ("ndjson", "application/x-ndjson")] {
@@ -93,15 +93,15 @@ async fn one_account_is_written_as_all_of_them_are() {
         assert!(texts[0].lines().count() > 9 && texts[0].contains("wx-3"), "{}", texts[0]);
     }
     let (status, answer) =
-        program.own(Method::GET, &format!("/v1/accounts/wx-3/stats?{days}&format=xml"), None).await;
+        program.admin_call(Method::GET, &format!("/v1/accounts/wx-3/stats?{days}&format=xml"), None).await;
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("json, ndjson or csv"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_key_shows_the_accounts_that_it_may_read_and_says_nothing_of_others() {
+async fn a_key_shows_only_the_accounts_that_it_may_read() {
     let program = program().await;
     let new = json!({"name": "two", "scopes": ["read:wx-2", "read:wx-4"]});
-    let (_, key) = program.own(Method::POST, "/v1/keys", Some(new)).await;
+    let (_, key) = program.admin_call(Method::POST, "/v1/keys", Some(new)).await;
     let key = key["key"].as_str().unwrap();
     let days = "from=2014-10-01&to=2014-12-31&period=total";
     let page: Value = program
@@ -117,7 +117,7 @@ async fn a_key_shows_the_accounts_that_it_may_read_and_says_nothing_of_others() 
         assert_eq!(program.call(Method::GET, &path, key, None).await.status(), 403, "{appid}");
     }
     let write_only = json!({"name": "none", "scopes": ["write:wx-2"]});
-    let (_, key) = program.own(Method::POST, "/v1/keys", Some(write_only)).await;
+    let (_, key) = program.admin_call(Method::POST, "/v1/keys", Some(write_only)).await;
     let key = key["key"].as_str().unwrap();
     let page: Value = program.call(Method::GET, "/v1/stats", key, None).await.json().await.unwrap();
     assert_eq!(page["rows"], json!([]));

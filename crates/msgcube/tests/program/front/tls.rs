@@ -1,4 +1,4 @@
-//! HTTPS by the program itself.
+//! HTTPS without a proxy.
 
 use reqwest::{Certificate, Method, StatusCode, Version};
 use serde_json::json;
@@ -7,13 +7,13 @@ use crate::{
     front::neighbour::until,
     harness::{
         APPID, Folder, Program,
-        callbacks::{Heard, Text, success},
+        callbacks::{CallbackReply, Text, success},
         local_http,
     },
 };
 
-/// An authority and a certificate for this machine, made by the program.
-fn make(folder: &Folder, name: &str) {
+/// Lets the program make an authority and a certificate for this machine.
+fn make_certificate(folder: &Folder, name: &str) {
     let args = ["tls", "ca", "--host", "localhost", "--host", "127.0.0.1", "--dir", name];
     let ended = folder.run(&args).unwrap();
     assert_eq!(ended.status, 0, "{ended:?}");
@@ -25,10 +25,10 @@ fn client(ca: &std::path::Path) -> reqwest::ClientBuilder {
 }
 
 #[tokio::test]
-async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
+async fn http_1_and_2_work_over_tls_and_the_certificate_can_change_at_run_time() {
     let files = Folder::holding("");
-    make(&files, "one");
-    make(&files, "two");
+    make_certificate(&files, "one");
+    make_certificate(&files, "two");
     let of = |name: &str| files.root().join(name);
     std::fs::create_dir(of("live")).unwrap();
     let install = |from: &str| {
@@ -51,9 +51,9 @@ async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
     assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
     let plain = program.http.get(health.replace("https", "http")).send().await;
     assert!(plain.is_err(), "plain HTTP is not answered");
-    // A broken pair is not taken; the right one is.
+    // A certificate and key that do not match are ignored. A matching pair is used.
     std::fs::copy(of("two").join("server.pem"), live.join("server.pem")).unwrap();
-    until("the log complains", async || program.log().contains("the former one is kept")).await;
+    until("the log complains", async || program.log().contains("the former one stays in use")).await;
     let again = client(&of("one").join("ca.pem")).build().unwrap();
     assert_eq!(again.get(&health).send().await.unwrap().status(), StatusCode::OK);
     install("two");
@@ -63,14 +63,14 @@ async fn http_1_and_2_over_tls_and_a_certificate_that_changes_while_it_runs() {
     })
     .await;
     let kept = program.receive(APPID, &Text::new("o1", 2).usual()).await;
-    assert!(kept == success() || kept == Heard::Nothing, "an open connection goes on: {kept:?}");
+    assert!(kept == success() || kept == CallbackReply::Nothing, "an open connection stays usable: {kept:?}");
 }
 
 #[tokio::test]
-async fn a_reload_presents_the_certificate_of_the_file_at_once() {
+async fn a_reload_uses_the_new_certificate_at_once() {
     let files = Folder::holding("");
     for name in ["one", "two", "three"] {
-        make(&files, name);
+        make_certificate(&files, name);
     }
     let of = |name: &str| files.root().join(name);
     let tls = |name: &str| {
@@ -82,15 +82,15 @@ async fn a_reload_presents_the_certificate_of_the_file_at_once() {
     let trusted = |name: &str| client(&of(name).join("ca.pem")).build().unwrap();
     let health = format!("{}/healthz", program.base);
     program.http = trusted("one");
-    let reload = async |program: &Program| program.own(Method::POST, "/v1/reload", None).await;
+    let reload = async |program: &Program| program.admin_call(Method::POST, "/v1/reload", None).await;
     assert_eq!(reload(&program).await.1["settings"], json!([]));
-    // Other files.
+    // The configuration names other files.
     std::fs::write(program.folder().join("msgcube.toml"), file.replace(&tls("one"), &tls("two"))).unwrap();
     assert_eq!(reload(&program).await.1["settings"], json!(["tls.cert", "tls.key"]));
     assert!(
         trusted("two").get(&health).send().await.is_ok() && trusted("one").get(&health).send().await.is_err()
     );
-    // Others in the same files; of a connection that was there before nothing is cut off.
+    // The same files with other content. Open connections are not cut off.
     std::fs::copy(of("three").join("server.pem"), of("two").join("server.pem")).unwrap();
     let (status, answer) = reload(&program).await;
     assert!(status == 422 && answer["error"].as_str().unwrap().contains("do not serve together"), "{answer}");
@@ -99,14 +99,14 @@ async fn a_reload_presents_the_certificate_of_the_file_at_once() {
     assert_eq!(reload(&program).await.0, 200);
     assert!(trusted("three").get(&health).send().await.is_ok());
     assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
-    // Off: it stays on, and that is said.
+    // TLS is switched off in the file: it stays on until a restart, and the answer says so.
     std::fs::write(program.folder().join("msgcube.toml"), file.replace(&tls("one"), "")).unwrap();
     assert_eq!(reload(&program).await.1["needs_restart"], json!(["tls"]));
     assert!(trusted("three").get(&health).send().await.is_ok());
 }
 
 #[tokio::test]
-async fn the_commands_reach_a_server_of_this_machine_whatever_its_certificate_names() {
+async fn commands_reach_a_server_on_this_machine_even_if_its_certificate_names_another_host() {
     let files = Folder::holding("");
     let made = files.run(&["tls", "ca", "--host", "wx.example.com", "--dir", "ca"]).unwrap();
     assert_eq!(made.status, 0, "{made:?}");
@@ -124,6 +124,6 @@ async fn the_commands_reach_a_server_of_this_machine_whatever_its_certificate_na
     let (is_fine, text) = run(&["account", "list", "--server", &program.base]);
     assert!(
         !is_fine && text.contains("as its certificate does"),
-        "a server that is named is checked: {text}"
+        "the certificate of a named server is checked: {text}"
     );
 }

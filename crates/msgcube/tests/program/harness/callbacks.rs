@@ -1,17 +1,17 @@
-//! Callbacks as WeChat sends them, made with the program's own seal.
+//! Callbacks as WeChat sends them, sealed with the code of the program.
 
 use std::sync::LazyLock;
 
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Sealed},
     signature::sign,
 };
 
 use super::{AES_KEY, APPID, Program, TOKEN};
 
-/// When all texts of a run were written, in seconds. A message is its sender, its second and its id:
-/// a clock read anew for a repeat would make another message of it.
+/// CreateTime of all texts of a test run. A repeat must have the same second as the first message, so the clock is read
+/// only once. Unix seconds.
 static WRITTEN_S: LazyLock<i64> = LazyLock::new(now_s);
 
 /// A text message of now.
@@ -19,7 +19,7 @@ pub struct Text<'a> {
     pub user: &'a str,
     pub id: u64,
     pub create_time: i64,
-    /// `ToUserName`
+    /// The original id of the receiver (`ToUserName`).
     pub to: &'a str,
 }
 
@@ -57,49 +57,52 @@ impl<'a> Text<'a> {
     }
 
     pub fn plain(&self, token: &str) -> Sealed {
-        Envelope { token, timestamp: now_s(), nonce: "n1" }.plain(&self.draft())
+        CallbackSigner { token, timestamp: now_s(), nonce: "n1" }.plain(&self.draft())
     }
 
     pub fn safe(&self, token: &str, key: &str, appid: &str) -> Sealed {
         let key = AesKey::parse(key).unwrap();
         let encryption = Encryption { key: &key, appid, random: [7; 16], compatible: false };
-        Envelope { token, timestamp: now_s(), nonce: "n1" }.encrypted(&encryption, &self.draft())
+        CallbackSigner { token, timestamp: now_s(), nonce: "n1" }.encrypted(&encryption, &self.draft())
     }
 
-    /// Safe mode, for the program's account.
+    /// In safe mode, for the usual account.
     pub fn usual(&self) -> Sealed {
         self.safe(TOKEN, AES_KEY, APPID)
     }
 }
 
-/// What WeChat hears.
+/// What WeChat receives as an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum CallbackReply {
     Reply(u16, String),
     /// The connection was closed without an answer.
     Nothing,
 }
 
-pub fn success() -> Heard {
-    Heard::Reply(200, "success".to_owned())
+pub fn success() -> CallbackReply {
+    CallbackReply::Reply(200, "success".to_owned())
 }
 
 impl Program {
     /// Sends a callback.
-    pub async fn receive(&self, appid: &str, sealed: &Sealed) -> Heard {
+    pub async fn receive(&self, appid: &str, sealed: &Sealed) -> CallbackReply {
         self.post_sealed(&format!("callback/{appid}"), sealed).await
     }
 
-    /// Sends what was sealed to a path; what is heard of it.
-    pub async fn post_sealed(&self, path: &str, sealed: &Sealed) -> Heard {
+    /// Sends a sealed callback to a path.
+    pub async fn post_sealed(&self, path: &str, sealed: &Sealed) -> CallbackReply {
         let url = format!("{}/{path}?{}", self.base, sealed.query);
         let request = self.http.post(url).header("Content-Type", "text/xml").body(sealed.body.clone());
         match request.send().await {
             Ok(response) => {
                 let status = response.status().as_u16();
-                response.text().await.map_or(Heard::Nothing, |text| Heard::Reply(status, text))
+                response
+                    .text()
+                    .await
+                    .map_or(CallbackReply::Nothing, |text| CallbackReply::Reply(status, text))
             }
-            Err(_) => Heard::Nothing,
+            Err(_) => CallbackReply::Nothing,
         }
     }
 }

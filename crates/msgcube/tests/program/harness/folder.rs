@@ -1,4 +1,4 @@
-//! A folder of its own: the configuration, the data key, the data, and the program's log. Removed when nobody uses it.
+//! A temporary folder with the configuration, the data key, the data and the log of the program.
 
 use std::{
     fs,
@@ -11,9 +11,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{ADMIN_KEY, Outcome, Program, account, binary};
+use super::{ADMIN_KEY, Program, TestResult, account, binary};
 
-/// The folder, also while a program runs on it.
+/// The folder. It is removed when no test and no program uses it any more.
 #[derive(Clone)]
 pub struct Folder(Arc<TempDir>);
 
@@ -26,7 +26,7 @@ pub struct Ended {
 }
 
 impl Folder {
-    /// With the usual account: `top` stands before it, `more` within it.
+    /// With the usual account. `top` comes before the account, `more` belongs to it.
     pub fn new(top: &str, more: &str) -> Folder {
         let general = format!("listen = \"127.0.0.1:0\"\nadmin_key = \"{ADMIN_KEY}\"\n{top}\n");
         Folder::holding(&(general + &account(more)))
@@ -52,19 +52,19 @@ impl Folder {
     }
 
     /// Writes a file and returns its path.
-    pub fn write(&self, name: &str, content: &[u8]) -> Outcome<String> {
+    pub fn write(&self, name: &str, content: &[u8]) -> TestResult<String> {
         let path = self.path(name);
         fs::write(&path, content)?;
         Ok(path)
     }
 
-    /// What `serve` wrote to its log, over all starts.
+    /// The log of `serve`, of all starts.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
     /// Replaces the first `from` in the configuration.
-    pub fn change_config(&self, from: &str, to: &str) -> Outcome<()> {
+    pub fn change_config(&self, from: &str, to: &str) -> TestResult<()> {
         let text = fs::read_to_string(self.config())?;
         let changed = text.replacen(from, to, 1);
         if changed == text {
@@ -74,17 +74,17 @@ impl Folder {
     }
 
     /// Adds settings to the account, or tables after it.
-    pub fn append_config(&self, text: &str) -> Outcome<()> {
+    pub fn append_config(&self, text: &str) -> TestResult<()> {
         let before = fs::read_to_string(self.config())?;
         Ok(fs::write(self.config(), before + text)?)
     }
 
     /// Adds settings before the account.
-    pub fn append_top(&self, text: &str) -> Outcome<()> {
+    pub fn append_top(&self, text: &str) -> TestResult<()> {
         self.change_config("\n[[account]]", &format!("{text}\n[[account]]"))
     }
 
-    /// A command in this folder. It sees nothing of the tests' environment.
+    /// A command in this folder. It does not inherit the environment of the tests.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.args(args);
@@ -98,53 +98,53 @@ impl Folder {
     }
 
     /// Runs a command to its end.
-    pub fn run(&self, args: &[&str]) -> Outcome<Ended> {
+    pub fn run(&self, args: &[&str]) -> TestResult<Ended> {
         Ended::of(self.command(args).spawn()?)
     }
 
-    /// Runs a command with a variable of the environment.
-    pub fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> Outcome<Ended> {
+    /// Runs a command with an environment variable.
+    pub fn run_with_variable(&self, args: &[&str], name: &str, value: &str) -> TestResult<Ended> {
         Ended::of(self.command(args).env(name, value).spawn()?)
     }
 
-    /// Runs a command that reads this.
-    pub fn run_with_input(&self, args: &[&str], input: &[u8]) -> Outcome<Ended> {
+    /// Runs a command with this standard input.
+    pub fn run_with_input(&self, args: &[&str], input: &[u8]) -> TestResult<Ended> {
         let mut child = self.command(args).stdin(Stdio::piped()).spawn()?;
-        // dropped at the end of the statement: the command sees the end of its input
+        // The pipe is closed at the end of this statement, so the command sees the end of its input.
         child.stdin.take().ok_or("no input")?.write_all(input)?;
         Ended::of(child)
     }
 
-    /// Runs a command whose standard output nobody reads, nor its standard error if `is_heard` is false.
-    pub fn run_unread(&self, args: &[&str], is_heard: bool) -> Outcome<Ended> {
+    /// Runs a command whose standard output is closed. Standard error is closed too if `is_stderr_read` is false.
+    pub fn run_unread(&self, args: &[&str], is_stderr_read: bool) -> TestResult<Ended> {
         let (reader, writer) = std::io::pipe()?;
         drop(reader);
         let mut command = self.command(args);
-        if !is_heard {
+        if !is_stderr_read {
             command.stderr(writer.try_clone()?);
         }
         Ended::of(command.stdout(writer).spawn()?)
     }
 
     /// Starts a command whose output is not wanted.
-    pub fn start(&self, args: &[&str]) -> Outcome<Child> {
+    pub fn start(&self, args: &[&str]) -> TestResult<Child> {
         Ok(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }
 
     /// Starts `serve` and waits until it listens. The error is its log.
-    pub fn serve(&self) -> Outcome<Program> {
+    pub fn serve(&self) -> TestResult<Program> {
         self.serve_with(&[])
     }
 
-    pub fn serve_with(&self, options: &[&str]) -> Outcome<Program> {
+    pub fn serve_with(&self, options: &[&str]) -> TestResult<Program> {
         let arguments = [&["serve", "--config", "msgcube.toml"], options].concat();
         Program::listening(self, self.logged(self.command(&arguments))?)
     }
 
     /// Starts `serve` on a socket that the test keeps open, as systemd does.
-    pub fn serve_on(&self, socket: &TcpListener, options: &[&str]) -> Outcome<Program> {
+    pub fn serve_on(&self, socket: &TcpListener, options: &[&str]) -> TestResult<Program> {
         let mut command = Command::new("/bin/sh");
-        // The number of the process is known only to itself.
+        // LISTEN_PID must be the id of the new process, which only the process itself knows.
         command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null", "sh"]);
         let address = socket.local_addr()?.to_string();
         command.arg(binary()).args(["serve", "--config", "msgcube.toml"]);
@@ -156,14 +156,14 @@ impl Folder {
     }
 
     /// Starts a command that writes to the log.
-    pub fn logged(&self, mut command: Command) -> Outcome<Child> {
+    pub fn logged(&self, mut command: Command) -> TestResult<Child> {
         let log = fs::File::options().create(true).append(true).open(self.path("log"))?;
         Ok(command.stderr(log).spawn()?)
     }
 }
 
 impl Ended {
-    fn of(child: Child) -> Outcome<Ended> {
+    fn of(child: Child) -> TestResult<Ended> {
         let output = child.wait_with_output()?;
         let status = output.status.code().ok_or("ended by a signal")?;
         Ok(Ended { status, out: String::from_utf8(output.stdout)?, err: String::from_utf8(output.stderr)? })

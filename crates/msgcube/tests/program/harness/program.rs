@@ -1,4 +1,4 @@
-//! `msgcube serve` on a folder, and requests to it.
+//! A running `msgcube serve`, and requests to it.
 
 use std::{
     fs,
@@ -12,33 +12,33 @@ use reqwest::{Body, Client, Method, Response};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::{ADMIN_KEY, APPID, Folder, Outcome, SECRET, client};
+use super::{ADMIN_KEY, APPID, Folder, SECRET, TestResult, client};
 
-/// How often it is looked whether the program has ended, 5 ms apart: 100 s.
-const LOOKS_MAX: usize = 20_000;
+/// Number of checks whether the program has ended, 5 ms apart: 100 s in all.
+const CHECKS_MAX: usize = 20_000;
 
-/// A running program. Killed when dropped; when the test has failed, its log is shown.
+/// A running program. It is killed when dropped. If the test has failed, its log is shown.
 pub struct Program {
     folder: Folder,
     child: Child,
-    /// Kept open, so that the program can go on writing to it.
+    /// Kept open, so that the program can continue to write to it.
     _output: BufReader<ChildStdout>,
     pub base: String,
-    /// Of `admin_listen`.
+    /// Base URL of `admin_listen`.
     pub admin: Option<String>,
     pub http: Client,
 }
 
 impl Program {
-    /// Starts it on a new folder with the usual account: `top` stands before the account, `more` within it.
+    /// Starts the program on a new folder with the usual account. `top` comes before the account, `more` belongs to it.
     pub fn start(top: &str, more: &str) -> Program {
         Folder::new(top, more).serve().unwrap()
     }
 
-    /// What was started on the folder, once it says where it listens: by then it has read its data and is ready.
-    pub fn listening(folder: &Folder, mut child: Child) -> Outcome<Program> {
+    /// Waits until the started program prints its address. Then it has read its data and is ready.
+    pub fn listening(folder: &Folder, mut child: Child) -> TestResult<Program> {
         let mut output = BufReader::new(child.stdout.take().ok_or("no output")?);
-        let mut address = |what: &str| -> Outcome<String> {
+        let mut address = |what: &str| -> TestResult<String> {
             let mut line = String::new();
             output.read_line(&mut line)?;
             let address = line.trim_end().strip_prefix(what).map(str::to_owned);
@@ -65,20 +65,20 @@ impl Program {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Ends it by a signal, and says how it ended.
+    /// Ends the program by a signal and returns its exit status.
     pub fn end(mut self, signal: &str) -> ExitStatus {
         self.signal(signal);
         self.wait()
     }
 
-    /// SIGTERM, and the status it ended with; none if a signal ended it.
+    /// Sends SIGTERM and returns the exit code. `None` if a signal ended the program.
     pub fn terminate(self) -> Option<i32> {
         self.end("-TERM").code()
     }
 
-    /// Waits until it ends.
+    /// Waits until the program ends.
     pub fn wait(&mut self) -> ExitStatus {
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..CHECKS_MAX {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
@@ -87,7 +87,7 @@ impl Program {
         panic!("it does not end");
     }
 
-    /// Ends it by a signal and starts it again on the same folder.
+    /// Ends the program by a signal and starts it again on the same folder.
     pub fn restart(&mut self, signal: &str) {
         self.signal(signal);
         self.wait();
@@ -101,13 +101,13 @@ impl Program {
         self.folder.log()
     }
 
-    /// A command in the program's folder: whether it did well, and what it printed.
+    /// Runs a command in the folder of the program. Returns whether it succeeded, and its output.
     pub fn command(&self, args: &[&str]) -> (bool, String) {
         let ended = self.folder.run(args).unwrap();
         (ended.status == 0, ended.out + &ended.err)
     }
 
-    /// All bytes below the data folder.
+    /// The bytes of all files in the data folder.
     pub fn stored(&self) -> Vec<u8> {
         fn walk(folder: &Path, all: &mut Vec<u8>) {
             for entry in fs::read_dir(folder).unwrap() {
@@ -128,37 +128,37 @@ impl Program {
         request.send().await.unwrap()
     }
 
-    /// The admin API with the admin key: status and answer.
-    pub async fn own(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+    /// Calls the admin API with the admin key. Returns status and answer.
+    pub async fn admin_call(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let response = self.call(method, path, ADMIN_KEY, body).await;
         (response.status().as_u16(), response.json().await.unwrap_or_default())
     }
 
-    /// What the admin API shows there.
-    pub async fn shown(&self, path: &str) -> Value {
-        let (status, answer) = self.own(Method::GET, path, None).await;
+    /// The answer of the admin API to a GET.
+    pub async fn admin_get(&self, path: &str) -> Value {
+        let (status, answer) = self.admin_call(Method::GET, path, None).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
 
-    /// Statistics of these days, one row a type.
+    /// Statistics of these days, with one row for each type.
     pub async fn stats(&self, appid: &str, from: &str, to: &str) -> Value {
         let query = format!("from={from}&to={to}&period=total&by=type");
-        self.shown(&format!("/v1/accounts/{appid}/stats?{query}")).await
+        self.admin_get(&format!("/v1/accounts/{appid}/stats?{query}")).await
     }
 
-    /// Messages counted of an account, all of its time.
+    /// Number of all messages of an account.
     pub async fn messages(&self, appid: &str) -> u64 {
         let answer = self.stats(appid, "2011-01-01", "2040-01-01").await;
         answer["rows"].as_array().unwrap().iter().map(|row| row["messages"].as_u64().unwrap()).sum()
     }
 
-    /// What time is covered.
+    /// The coverage of an account.
     pub async fn coverage(&self, appid: &str) -> Value {
-        self.shown(&format!("/v1/accounts/{appid}/coverage")).await
+        self.admin_get(&format!("/v1/accounts/{appid}/coverage")).await
     }
 
-    /// Sends messages by the bulk interface; its answer.
+    /// Sends messages to the bulk interface and returns its answer.
     pub async fn bulk(&self, appid: &str, lines: impl Into<Body>) -> Value {
         let url = format!("{}/v1/accounts/{appid}/messages", self.base);
         let answer = self.http.post(url).bearer_auth(ADMIN_KEY).body(lines).send().await.unwrap();
@@ -171,25 +171,25 @@ impl Program {
         answer.error_for_status().unwrap().text().await.unwrap()
     }
 
-    /// The value of a metric whose line begins so; 0 if there is none.
+    /// The value of the metric whose line starts with this, or 0.
     pub async fn metric(&self, line: &str) -> u64 {
         let text = self.metrics().await;
         let value = text.lines().find_map(|found| found.strip_prefix(line));
         value.map_or(0, |value| value.trim().parse().unwrap())
     }
 
-    /// Posts JSON, as a client of WeChat does; the answer.
+    /// Posts JSON as a client of WeChat does, and returns the answer.
     pub async fn post(&self, path: &str, body: &Value) -> Value {
         let answer = self.http.post(format!("{}{path}", self.base)).json(body).send().await.unwrap();
         answer.json().await.unwrap()
     }
 
-    /// Asks an interface with a token.
+    /// Calls an interface with a token.
     pub async fn ask(&self, token: &str, path: &str, body: Value) -> Value {
         self.post(&format!("{path}?access_token={token}"), &body).await
     }
 
-    /// A token of the program's own.
+    /// Requests an access token from the program.
     pub async fn token(&self, appid: &str, secret: &str) -> Value {
         let body = json!({"grant_type": "client_credential", "appid": appid, "secret": secret});
         self.post("/cgi-bin/stable_token", &body).await

@@ -1,14 +1,13 @@
-//! Messages in one line each: `USER TYPE TIME [ID] [xN[/S]]`. TYPE may be `event:NAME:KEY`; without an ID each message has
-//! one of its own; `x5` is five messages with IDs counting up,
-//! `x5/3600` five that lie an hour apart.
+//! Reads messages, one a line: `USER TYPE TIME [ID] [xN[/S]]`. TYPE may be `event:NAME:KEY`. Without an ID, each message
+//! gets a new one. `x5` means five messages with increasing IDs, `x5/3600` five messages an hour apart.
 
 use std::collections::BTreeMap;
 
-use msgcube::conformance::case::{Callback, Mode};
+use msgcube::conformance::case::{Callback, CallbackMode};
 
 use crate::wire::{sealing, settings::moment};
 
-/// A message to be fed.
+/// A message of a case.
 #[derive(Clone, Debug)]
 pub struct Message {
     user: String,
@@ -17,7 +16,7 @@ pub struct Message {
     id: u64,
 }
 
-/// What the lines say.
+/// The messages in these lines.
 pub fn messages(lines: &[String]) -> Vec<Message> {
     let mut next_id = 1_000_000;
     lines.iter().flat_map(|line| parse(line, &mut next_id)).collect()
@@ -40,13 +39,13 @@ fn parse(line: &str, next_id: &mut u64) -> Vec<Message> {
 }
 
 impl Message {
-    /// An event's name and key.
+    /// Name and key of an event.
     fn event(&self) -> Option<(&str, &str)> {
         let rest = self.kind.strip_prefix("event:")?;
         Some(rest.split_once(':').unwrap_or((rest, "")))
     }
 
-    /// A line of bulk.
+    /// A line of the bulk interface.
     pub fn line(&self) -> String {
         let Message { user, kind, at_s, id } = self;
         let what = match self.event() {
@@ -56,7 +55,7 @@ impl Message {
         format!("{{\"FromUserName\":\"{user}\",\"CreateTime\":{at_s},{what}}}\n")
     }
 
-    /// A callback.
+    /// A callback to the first or the other account.
     pub fn callback(&self, other: bool) -> Callback {
         let (kind, id, fields) = match self.event() {
             Some((name, key)) => {
@@ -67,7 +66,7 @@ impl Message {
             None => (self.kind.clone(), Some(self.id.to_string()), BTreeMap::new()),
         };
         Callback {
-            mode: if other { Mode::Plain } else { Mode::Safe },
+            mode: if other { CallbackMode::Plain } else { CallbackMode::Safe },
             other,
             user: self.user.clone(),
             kind,

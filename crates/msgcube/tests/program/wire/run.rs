@@ -1,19 +1,18 @@
-//! Runs one case on one target.
+//! Runs one case on one kind of server.
 
 use std::{net::SocketAddr, time::Duration};
 
 use counting::day_of;
-use i18n::Lang;
 use msgcube::{
     conformance::{
         case::{Callback, Case, FeedBy, Step},
         complaint::Complaint,
-        expected::{self, Held, Rigour},
+        expected::{self, Expectation, Strictness},
         request::Request,
         rows,
-        template::{Known, Moment, Place, fill},
+        template::{Escaping, Placeholders, RidWindow, fill},
     },
-    probe::exchange::{Answer, Outcome, exchange},
+    probe::exchange::{ExchangeResult, RawAnswer, exchange},
 };
 use tokio::{net::TcpStream, runtime::Runtime};
 
@@ -26,27 +25,27 @@ use crate::{
     },
 };
 
-/// No answer takes this long, unless the server hangs.
+/// An answer that takes longer means that the server hangs.
 const WAIT_MAX: Duration = Duration::from_secs(60);
-/// Nor does a case.
+/// A case that takes longer means that the server hangs.
 const CASE_MAX_S: i64 = 600;
 
-/// A server in the middle of a case.
+/// A case that is running.
 struct Run<'a> {
     runtime: Runtime,
     target: Target,
     folder: &'a Folder,
     server: Server,
-    known: Known,
+    known: Placeholders,
     now_s: i64,
 }
 
-/// What went wrong, each with the case and the step.
+/// Runs a case and returns its failures, each with the case and the step.
 pub fn run(case: &Case, target: Target) -> Vec<String> {
     run_at(case, &case.now, target)
 }
 
-/// The same with another clock.
+/// Runs a case with another clock.
 pub fn run_at(case: &Case, now: &str, target: Target) -> Vec<String> {
     let folder = Folder::holding(&settings::of(case));
     let now_s = moment(now);
@@ -67,8 +66,8 @@ pub fn run_at(case: &Case, now: &str, target: Target) -> Vec<String> {
     failures
 }
 
-fn known(now_s: i64) -> Known {
-    let mut known = Known::on(day_of(now_s));
+fn known(now_s: i64) -> Placeholders {
+    let mut known = Placeholders::on(day_of(now_s));
     for (name, value) in [
         ("appid", settings::APPID),
         ("secret", settings::SECRET),
@@ -90,7 +89,7 @@ impl Run<'_> {
 
     fn feed(&self, case: &Case) {
         for (lines, other) in [(&case.feed, false), (&case.feed_other, true)] {
-            let filled = |line: &String| text(fill(line, &self.known, Place::Plain).unwrap());
+            let filled = |line: &String| text(fill(line, &self.known, Escaping::Plain).unwrap());
             let messages = feed::messages(&lines.iter().map(filled).collect::<Vec<_>>());
             match case.feed_by {
                 _ if messages.is_empty() => {}
@@ -125,11 +124,11 @@ impl Run<'_> {
         assert!(answer.status == 200 && body == "success", "feeding: {body}");
     }
 
-    fn ask(&self, request: &Request) -> Answer {
+    fn ask(&self, request: &Request) -> RawAnswer {
         self.exchange(self.server.address(false), request, 1).remove(0).expect("an answer")
     }
 
-    fn exchange(&self, address: SocketAddr, request: &Request, times: usize) -> Vec<Outcome> {
+    fn exchange(&self, address: SocketAddr, request: &Request, times: usize) -> Vec<ExchangeResult> {
         let requests = (1..=times).map(|n| request.bytes("api.weixin.qq.com", "", n == times));
         self.runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
@@ -137,7 +136,7 @@ impl Run<'_> {
         })
     }
 
-    /// Sends a step's request; what is wrong with its answers, if anything.
+    /// Sends the request of a step. Returns what is wrong with the answers, if anything.
     fn step(&mut self, step: &Step, is_fed: bool) -> Option<String> {
         for (name, appid, secret) in [
             ("token", settings::APPID, settings::SECRET),
@@ -148,22 +147,23 @@ impl Run<'_> {
         let request = self.request(step);
         let times = if step.twice { 2 } else { 1 };
         let answers = self.exchange(self.server.address(step.at_admin), &request, times);
-        let moment = Moment { earliest_s: self.now_s, latest_s: self.now_s + CASE_MAX_S };
-        let held = Held { step, request: &request, known: &self.known, moment, rigour: Rigour::Bytes };
+        let moment = RidWindow { earliest_s: self.now_s, latest_s: self.now_s + CASE_MAX_S };
+        let held =
+            Expectation { step, request: &request, known: &self.known, moment, rigour: Strictness::Bytes };
         let mut wrong = Vec::new();
         for answer in &answers {
             wrong.extend(expected::complaints(&held, answer).iter().map(english));
-            // A case that has messages shows rows of them.
+            // If the case has messages, the answer must have rows.
             if step.rows && is_fed && answer.as_ref().is_ok_and(|answer| rows::count(&answer.body) == Some(0))
             {
-                wrong.push("no rows of what was fed".to_owned());
+                wrong.push("no rows, although the case has messages".to_owned());
             }
         }
         expected::remember(step, answers.first(), &mut self.known);
         (!wrong.is_empty()).then(|| describe(&request, &answers, &wrong))
     }
 
-    /// The usual tokens, unless the case got others, or there are none.
+    /// Requests an access token, unless the case already has this one.
     fn fetch_token(&mut self, name: &str, appid: &str, secret: &str) {
         if self.known.holds(name) {
             return;
@@ -200,10 +200,10 @@ fn text(bytes: Vec<u8>) -> String {
 }
 
 fn english(complaint: &Complaint) -> String {
-    complaint.text(Lang::En)
+    complaint.text().english()
 }
 
-fn describe(request: &Request, answers: &[Outcome], wrong: &[String]) -> String {
+fn describe(request: &Request, answers: &[ExchangeResult], wrong: &[String]) -> String {
     let short = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
     let body = request.body.as_deref().map(short).unwrap_or_default();
     let answers: Vec<String> = answers

@@ -1,10 +1,10 @@
-//! Callbacks as WeChat signs and encrypts them, and ones with something wrong.
+//! Callbacks as WeChat signs and encrypts them, and callbacks with errors.
 
 use std::fmt::Write as _;
 
 use form_urlencoded::byte_serialize;
 use msgcube::conformance::{
-    case::{Callback, Mode},
+    case::{Callback, CallbackMode},
     request::Request,
 };
 use wechat::callback::{
@@ -17,12 +17,12 @@ use crate::wire::settings::{self, APPID, KEY, OTHER, moment};
 
 const NONCE: &str = "1372623149";
 
-/// A text of the first account in safe mode.
+/// A text message to the first account in safe mode.
 pub fn usual() -> Callback {
     toml::from_str("").unwrap()
 }
 
-/// The request to send at this moment.
+/// The request with this callback, made at this time.
 pub fn request(callback: &Callback, now_s: i64) -> Request {
     let path = format!("/callback/{}", receiver(callback));
     let timestamp = (now_s - callback.age_s).to_string();
@@ -32,7 +32,7 @@ pub fn request(callback: &Callback, now_s: i64) -> Request {
         return Request { line, headers: Vec::new(), body: None, chunked: false };
     }
     let message = callback.raw.clone().unwrap_or_else(|| draft(callback, now_s));
-    let encrypt = (callback.mode != Mode::Plain).then(|| encrypt(callback, &message));
+    let encrypt = (callback.mode != CallbackMode::Plain).then(|| encrypt(callback, &message));
     let mut body = match (&encrypt, callback.json) {
         (None, _) => message,
         (Some(encrypt), true) => format!(r#"{{"ToUserName":"{}","Encrypt":"{encrypt}"}}"#, callback.to),
@@ -67,10 +67,10 @@ fn encrypt(callback: &Callback, message: &str) -> String {
     cipher::encrypt(&key, *b"0123456789abcdef", message.as_bytes(), appid)
 }
 
-/// In compatible mode the clear fields stand beside the ciphertext.
+/// In compatible mode the body has the clear fields and the ciphertext.
 fn envelope(callback: &Callback, message: &str, encrypt: &str) -> String {
     let clear = match callback.mode {
-        Mode::Compatible => message.trim_start_matches("<xml>").trim_end_matches("</xml>").to_owned(),
+        CallbackMode::Compatible => message.trim_start_matches("<xml>").trim_end_matches("</xml>").to_owned(),
         _ => format!("<ToUserName><![CDATA[{}]]></ToUserName>", callback.to),
     };
     format!("<xml>{clear}<Encrypt><![CDATA[{encrypt}]]></Encrypt></xml>")
@@ -97,7 +97,7 @@ fn query(callback: &Callback, timestamp: &str, encrypt: Option<&str>) -> String 
             continue;
         }
         if callback.wrong.iter().any(|wrong| wrong == name) {
-            // Another last digit of the same length.
+            // Changes the last digit and keeps the length.
             let last = value.pop().unwrap();
             value.push(if last == '0' { '1' } else { '0' });
         }

@@ -1,4 +1,4 @@
-//! The servers that the cases are run on.
+//! The servers on which the cases run.
 
 use std::{
     net::SocketAddr,
@@ -22,10 +22,10 @@ use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 use crate::harness::{Folder, Program};
 
-/// Nothing here takes this long, unless it hangs.
+/// Waiting longer means that the server hangs.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// What a case is run on.
+/// The kind of server on which a case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Memory,
@@ -33,14 +33,14 @@ pub enum Target {
     Program,
 }
 
-/// A running server. Its data and configuration lie in the folder it was started on.
+/// A running server. Its configuration and its data are in a folder.
 pub enum Server {
     InProcess(Box<InProcess>),
     Program(Program),
 }
 
 impl Server {
-    /// Starts on a folder that holds `msgcube.toml`.
+    /// Starts a server on a folder with `msgcube.toml`.
     pub fn start(target: Target, folder: &Folder, now_s: i64) -> Server {
         match target {
             Target::Program => {
@@ -51,7 +51,7 @@ impl Server {
         }
     }
 
-    /// The public address, or the operator's.
+    /// The public address or the admin address.
     pub fn address(&self, admin: bool) -> SocketAddr {
         let (public, operator) = match self {
             Server::InProcess(server) => (server.public, server.admin),
@@ -60,13 +60,13 @@ impl Server {
         if admin { operator.expect("the case sets admin_listen") } else { public }
     }
 
-    /// Ends gracefully.
+    /// Stops the server gracefully.
     pub fn stop(self) {
         match self {
             Server::InProcess(server) => server.stop(),
             Server::Program(program) => {
                 let status = program.end("-TERM");
-                assert!(status.success(), "SIGTERM ends it with status 0, not {status}");
+                assert!(status.success(), "SIGTERM must end the program with status 0, not {status}");
             }
         }
     }
@@ -76,7 +76,7 @@ fn address(base: &str) -> SocketAddr {
     base.trim_start_matches("http://").parse().unwrap()
 }
 
-/// The router, served by this process.
+/// The router in this process.
 pub struct InProcess {
     runtime: Runtime,
     app: Arc<App>,
@@ -128,7 +128,7 @@ impl InProcess {
         }
         let gone = Arc::downgrade(&self.app);
         self.runtime.block_on(serve::stop(self.app, self.writer)).unwrap();
-        // Closed connections hold the store for a moment yet, and it must be free for the next start.
+        // Closed connections may still hold the store for a moment. The next start needs it.
         let start = Instant::now();
         while gone.strong_count() > 0 {
             assert!(start.elapsed() < WAIT_MAX, "a connection does not end");

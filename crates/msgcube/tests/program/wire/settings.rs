@@ -1,4 +1,4 @@
-//! The usual configuration, and what a case changes of it.
+//! The usual configuration, with the changes of a case.
 
 use msgcube::conformance::case::Case;
 use toml::{Table, Value};
@@ -21,7 +21,7 @@ pub fn of(case: &Case) -> String {
     toml::to_string(&all).unwrap()
 }
 
-/// An empty text takes a key away.
+/// Changes the table. An empty text removes a key.
 fn change(table: &mut Table, changes: &Table) {
     for (name, value) in changes {
         match value.as_str() {
@@ -35,7 +35,7 @@ fn table(values: &[(&str, &str)]) -> Table {
     values.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect()
 }
 
-/// Unix seconds of a moment in Beijing: `2014-12-01T12:00:00`, or of a number.
+/// Unix seconds of a time in Beijing such as `2014-12-01T12:00:00`, or of a number.
 pub fn moment(text: &str) -> i64 {
     text.parse().unwrap_or_else(|_| {
         let moment: jiff::Timestamp = format!("{text}+08:00").parse().unwrap_or_else(|_| panic!("{text}"));

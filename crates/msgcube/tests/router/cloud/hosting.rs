@@ -1,4 +1,4 @@
-//! Cloud Hosting's plain calls: who may ask without a token, and for which account.
+//! Plain calls of Cloud Hosting: which callers need no token, and which accounts they may read.
 
 use datacube::INTERFACES;
 
@@ -24,9 +24,9 @@ async fn an_allowed_address_needs_no_token() {
 }
 
 #[tokio::test]
-async fn an_account_of_another_cloud_or_none_is_not_asked_for() {
+async fn an_account_of_another_cloud_or_of_none_cannot_be_read() {
     let scene = Scene::at(NOW_S).await;
-    // Of the other cloud, unknown, allowed but not served.
+    // An account of the other cloud, an unknown one, and an allowed one that is not in service.
     for appid in ["wx00000000000000c3", "wx", "", "wx00000000000000d4"] {
         let answer = scene.hosted(&format!("{MONTH}?from_appid={appid}"), "192.0.2.9").await;
         assert_eq!(answer.json()["errcode"], 48001, "{appid}");
@@ -37,7 +37,7 @@ async fn an_account_of_another_cloud_or_none_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn any_other_address_needs_a_token_whatever_it_says_of_itself() {
+async fn any_other_address_needs_a_token_whatever_headers_it_sends() {
     let scene = Scene::at(NOW_S).await;
     for query in ["", "?cloudbase_access_token=any", "?from_appid=wx00000000000000a1"] {
         let answer = scene.hosted(&format!("{MONTH}{query}"), "192.0.3.9").await;
@@ -48,7 +48,7 @@ async fn any_other_address_needs_a_token_whatever_it_says_of_itself() {
 }
 
 #[tokio::test]
-async fn a_token_decides_wherever_it_comes_from_and_other_paths_take_no_call_without() {
+async fn a_token_decides_from_every_address_and_other_paths_always_need_one() {
     let scene = Scene::at(NOW_S).await;
     let answer = scene.hosted(&format!("{MONTH}?access_token=wrong&from_appid=x"), "192.0.2.9").await;
     assert_eq!(answer.json()["errcode"], 40001);

@@ -1,12 +1,11 @@
-//! Calls as wx-server-sdk 4.0.2 sent them to a socket that wrote them down (chunks joined), signed with the keys of the
-//! scene; and the same calls altered.
+//! Recorded calls of wx-server-sdk 4.0.2 (chunks joined), signed with the keys of the scene. Also altered versions of them.
 
 use axum::{body::Body, http::Request};
 use proptest::{prelude::*, sample::Index, test_runner::TestCaseError};
 use serde_json::json;
-use wechat::cloud::signature::Authorization;
+use wechat::cloud::signature::Tc3Authorization;
 
-use crate::cloud::scene::{Answer, Scene};
+use crate::cloud::scene::{ReceivedAnswer, Scene};
 
 const MONTH: &[u8] = include_bytes!("../../data/cloud/month.http");
 const OTHER_ACCOUNT: &[u8] = include_bytes!("../../data/cloud/other_account.http");
@@ -14,19 +13,19 @@ const FIRST_ACCOUNT: &[u8] = include_bytes!("../../data/cloud/first_account.http
 const FOREIGN_ACCOUNT: &[u8] = include_bytes!("../../data/cloud/foreign_account.http");
 const UNKNOWN_INTERFACE: &[u8] = include_bytes!("../../data/cloud/unknown_interface.http");
 
-/// When they were made.
+/// Time of the recording. Unix seconds.
 const NOW_S: i64 = 1_795_513_200;
 
-/// A call taken apart.
+/// The parts of a recorded call.
 #[derive(Clone)]
-struct Call {
+struct RecordedCall {
     target: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-impl Call {
-    fn read(bytes: &[u8]) -> Call {
+impl RecordedCall {
+    fn read(bytes: &[u8]) -> RecordedCall {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
         let head = std::str::from_utf8(&bytes[..end]).unwrap();
         let (first, lines) = head.split_once("\r\n").unwrap();
@@ -34,7 +33,7 @@ impl Call {
             let (name, value) = line.split_once(": ").unwrap();
             (name.to_ascii_lowercase(), value.to_owned())
         };
-        Call {
+        RecordedCall {
             target: first.split(' ').nth(1).unwrap().to_owned(),
             headers: lines.split("\r\n").map(header).collect(),
             body: bytes[end + 4..].to_vec(),
@@ -45,42 +44,42 @@ impl Call {
         &mut self.headers.iter_mut().find(|(found, _)| found == name).unwrap().1
     }
 
-    /// Nothing if it is no HTTP any more.
+    /// `None` if the altered call is not valid HTTP.
     fn request(&self) -> Option<Request<Body>> {
         let request = Request::post(&self.target);
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         request.body(Body::from(self.body.clone())).ok()
     }
 
-    async fn send(&self, scene: &Scene) -> Answer {
+    async fn send(&self, scene: &Scene) -> ReceivedAnswer {
         scene.send(self.request().unwrap()).await
     }
 }
 
 #[tokio::test]
-async fn what_the_sdk_sends_is_answered() {
+async fn calls_of_the_sdk_are_answered() {
     let scene = Scene::at(NOW_S).await;
     let month = json!({"list":[{"ref_date":"2026-02-01","msg_type":1,"msg_user":1,"msg_count":2}]});
-    assert_eq!(Call::read(MONTH).send(&scene).await.said(), month);
+    assert_eq!(RecordedCall::read(MONTH).send(&scene).await.inner_json(), month);
     let day = json!({"list":[{"ref_date":"2026-02-02","msg_type":1,"msg_user":1,"msg_count":12}]});
-    assert_eq!(Call::read(OTHER_ACCOUNT).send(&scene).await.said(), day);
+    assert_eq!(RecordedCall::read(OTHER_ACCOUNT).send(&scene).await.inner_json(), day);
     let week = json!({"list":[{"ref_date":"2026-02-02","count_interval":1,"msg_user":1}]});
-    assert_eq!(Call::read(FIRST_ACCOUNT).send(&scene).await.said(), week);
-    let (code, message) = Call::read(FOREIGN_ACCOUNT).send(&scene).await.cloud_error().unwrap();
+    assert_eq!(RecordedCall::read(FIRST_ACCOUNT).send(&scene).await.inner_json(), week);
+    let (code, message) = RecordedCall::read(FOREIGN_ACCOUNT).send(&scene).await.cloud_error().unwrap();
     assert_eq!(code, "INVALID_COMMON_PARAM");
     assert!(message.starts_with("wx api error: -605108, appid unauthorized; "), "{message}");
-    assert_eq!(Call::read(UNKNOWN_INTERFACE).send(&scene).await.answer().error_code, -604_100);
+    assert_eq!(RecordedCall::read(UNKNOWN_INTERFACE).send(&scene).await.answer().error_code, -604_100);
     assert_eq!(scene.refused("appid_not_allowed").await, 1);
     assert_eq!(scene.refused("unknown_api").await, 1);
 }
 
 #[tokio::test]
-async fn a_call_made_by_another_clock_is_refused_and_counted() {
-    let made_s: i64 = Call::read(MONTH).header("x-timestamp").parse().unwrap();
-    // The clock runs while the scene is set.
+async fn a_call_with_a_wrong_time_is_refused_and_counted() {
+    let made_s: i64 = RecordedCall::read(MONTH).header("x-timestamp").parse().unwrap();
+    // The clock already runs while the server is prepared.
     for (now_s, is_timely) in [(540, true), (601, false), (-600, true), (-660, false)] {
         let scene = Scene::at(made_s + now_s).await;
-        let answer = Call::read(MONTH).send(&scene).await;
+        let answer = RecordedCall::read(MONTH).send(&scene).await;
         match answer.cloud_error() {
             None => assert!(is_timely, "{now_s}"),
             Some((code, message)) => {
@@ -93,58 +92,58 @@ async fn a_call_made_by_another_clock_is_refused_and_counted() {
 }
 
 #[test]
-fn a_call_is_good_for_ten_minutes_either_way_on_the_day_that_it_names() {
-    let mut call = Call::read(MONTH);
+fn a_call_is_valid_for_ten_minutes_before_and_after_its_time_on_the_same_day() {
+    let mut call = RecordedCall::read(MONTH);
     let made_s: i64 = call.header("x-timestamp").parse().unwrap();
     let request = call.request().unwrap();
-    let authorization = Authorization::read(request.headers()).unwrap();
+    let authorization = Tc3Authorization::read(request.headers()).unwrap();
     for (age_s, is_timely) in [(600, true), (601, false), (-600, true), (-601, false)] {
-        assert_eq!(authorization.is_timely(made_s + age_s), is_timely, "{age_s}");
+        assert_eq!(authorization.is_fresh(made_s + age_s), is_timely, "{age_s}");
     }
     *call.header("x-timestamp") = (made_s + 86_400).to_string();
     let request = call.request().unwrap();
-    assert!(!Authorization::read(request.headers()).unwrap().is_timely(made_s + 86_400));
+    assert!(!Tc3Authorization::read(request.headers()).unwrap().is_fresh(made_s + 86_400));
 }
 
 #[tokio::test]
-async fn a_shorter_time_is_kept_and_a_longer_one_is_not_believed() {
-    let made_s: i64 = Call::read(MONTH).header("x-timestamp").parse().unwrap();
+async fn a_shorter_validity_is_respected_and_a_longer_one_is_ignored() {
+    let made_s: i64 = RecordedCall::read(MONTH).header("x-timestamp").parse().unwrap();
     for (expires, age_s, is_timely) in [("60", 61, false), ("60", 0, true), ("4000000000", 601, false)] {
         let scene = Scene::at(made_s + age_s).await;
-        let mut call = Call::read(MONTH);
+        let mut call = RecordedCall::read(MONTH);
         *call.header("x-signature-expires") = expires.to_owned();
         assert_eq!(call.send(&scene).await.cloud_error().is_none(), is_timely, "{expires} {age_s}");
     }
 }
 
 #[tokio::test]
-async fn each_signed_header_the_path_and_the_query_are_covered() {
+async fn the_signature_covers_the_path_the_query_and_each_signed_header() {
     let scene = Scene::at(NOW_S).await;
     let signed = ["host", "user-agent", "x-client-timestamp", "x-sdk-version", "x-tcb-source"];
     for name in signed {
-        let mut altered = Call::read(MONTH);
+        let mut altered = RecordedCall::read(MONTH);
         altered.header(name).push('1');
         refused(&altered, &scene, "SIGN_PARAM_INVALID").await;
-        let mut absent = Call::read(MONTH);
+        let mut absent = RecordedCall::read(MONTH);
         absent.headers.retain(|(found, _)| found != name);
         refused(&absent, &scene, "SIGN_PARAM_INVALID").await;
-        let mut twice = Call::read(MONTH);
+        let mut twice = RecordedCall::read(MONTH);
         let value = twice.header(name).clone();
         twice.headers.push((name.to_owned(), value));
         refused(&twice, &scene, "SIGN_PARAM_INVALID").await;
     }
-    let mut other = Call::read(MONTH);
+    let mut other = RecordedCall::read(MONTH);
     other.target = other.target.replace("env-one", "env-two");
     refused(&other, &scene, "SIGN_PARAM_INVALID").await;
     for name in ["authorization", "x-timestamp"] {
-        let mut absent = Call::read(MONTH);
+        let mut absent = RecordedCall::read(MONTH);
         absent.headers.retain(|(found, _)| found != name);
         refused(&absent, &scene, "SIGN_PARAM_INVALID").await;
     }
     assert_eq!(scene.refused("no_authorization").await, 2);
 }
 
-async fn refused(call: &Call, scene: &Scene, code: &str) {
+async fn refused(call: &RecordedCall, scene: &Scene, code: &str) {
     let answer = call.send(scene).await;
     assert_eq!(answer.cloud_error().map(|(code, _)| code).as_deref(), Some(code));
 }
@@ -152,23 +151,23 @@ async fn refused(call: &Call, scene: &Scene, code: &str) {
 #[tokio::test]
 async fn a_body_too_large_is_refused() {
     let scene = Scene::at(NOW_S).await;
-    let mut call = Call::read(MONTH);
+    let mut call = RecordedCall::read(MONTH);
     call.body.resize((1 << 20) + 1, b' ');
     refused(&call, &scene, "EXCEED_REQUEST_SIZE_LIMIT").await;
     assert_eq!(scene.refused("body_too_large").await, 1);
 }
 
-/// Whatever was done to it: refused, or what it asked before.
+/// Checks that an altered call is refused, or gets the same answer as the original.
 async fn same_or_refused(
     scene: &Scene,
-    call: &Call,
+    call: &RecordedCall,
     untouched: &serde_json::Value,
 ) -> Result<(), TestCaseError> {
     let Some(request) = call.request() else { return Ok(()) };
     let answer = scene.send(request).await;
     prop_assert_eq!(answer.head.status, 200);
     if answer.cloud_error().is_none() {
-        prop_assert_eq!(&answer.said(), untouched);
+        prop_assert_eq!(&answer.inner_json(), untouched);
     }
     Ok(())
 }
@@ -197,13 +196,13 @@ fn edit(bytes: &mut Vec<u8>, edits: &[(Index, u8, u8)]) {
 }
 
 #[test]
-fn an_altered_call_is_refused_or_asks_what_it_asked() {
+fn an_altered_call_is_refused_or_has_the_same_meaning() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::at(NOW_S));
-    let untouched = runtime.block_on(Call::read(MONTH).send(&scene)).said();
+    let untouched = runtime.block_on(RecordedCall::read(MONTH).send(&scene)).inner_json();
     let strategy = (edits(), any::<bool>(), any::<Index>());
     proptest!(|((edits, in_body, which) in strategy)| {
-        let mut call = Call::read(MONTH);
+        let mut call = RecordedCall::read(MONTH);
         if in_body {
             edit(&mut call.body, &edits);
         } else {
@@ -217,10 +216,10 @@ fn an_altered_call_is_refused_or_asks_what_it_asked() {
 }
 
 #[test]
-fn no_bit_of_a_signature_may_differ() {
+fn every_bit_of_the_signature_is_checked() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::at(NOW_S));
-    let mut call = Call::read(MONTH);
+    let mut call = RecordedCall::read(MONTH);
     let whole = call.header("authorization").clone();
     let (start, signature) = whole.split_once("Signature=").unwrap();
     for at in 0..signature.len() {

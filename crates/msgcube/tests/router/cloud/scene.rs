@@ -1,4 +1,4 @@
-//! A server with two accounts and two clouds, asked without a socket.
+//! A server in this process with two accounts and two clouds.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -54,27 +54,27 @@ appids = ["wx00000000000000c3"]
 allow_from = ["2001:db8::/32"]
 "#;
 
-/// A running program without sockets.
+/// A running server without sockets.
 pub struct Scene {
     pub routes: Routes,
     _folder: tempfile::TempDir,
     _writer: Writer,
 }
 
-/// What an answer says.
+/// An answer of the server.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ReceivedAnswer {
     pub head: axum::http::response::Parts,
     pub body: Vec<u8>,
 }
 
 impl Scene {
-    /// At this moment, with one message of the first account in January, February and March, and two of the other.
+    /// A server at this time. The first account has one message in January, February and March, the other account two.
     pub async fn at(now_s: i64) -> Scene {
         Scene::with(now_s, "").await
     }
 
-    /// The same with more settings.
+    /// A server with more settings.
     pub async fn with(now_s: i64, more: &str) -> Scene {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::parse(&format!("{CONFIG}{more}"), Path::new("."), |_| None).unwrap();
@@ -83,7 +83,7 @@ impl Scene {
         let store = Store::Memory(Memory::default());
         let (app, writer) = App::start_with(config, Clock::starting_at(now_s), store, key).unwrap();
         let scene = Scene { routes: http::router(Arc::new(app)), _folder: folder, _writer: writer };
-        // Each on the 2nd of a month: a Monday in February.
+        // Each message is on the 2nd of its month, which is a Monday in February.
         for (month, created) in [1_767_326_400, 1_770_004_800, 1_772_424_000].into_iter().enumerate() {
             scene.feed(FIRST, created, 1 + month).await;
             scene.feed(OTHER, created, 11 + month).await;
@@ -101,14 +101,14 @@ impl Scene {
         assert_eq!(answer.json()["accepted"], messages);
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Answer {
+    pub async fn send(&self, request: Request<Body>) -> ReceivedAnswer {
         let response = self.routes.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
-        Answer { head, body: body.collect().await.unwrap().to_bytes().into() }
+        ReceivedAnswer { head, body: body.collect().await.unwrap().to_bytes().into() }
     }
 
-    /// A POST to one of the seven from an address, with the dates of February.
-    pub async fn hosted(&self, path: &str, from: &str) -> Answer {
+    /// Posts a query for February to one of the seven interfaces, from this address.
+    pub async fn hosted(&self, path: &str, from: &str) -> ReceivedAnswer {
         let mut request = Request::post(path)
             .body(Body::from(r#"{"begin_date":"2026-02-01","end_date":"2026-02-01"}"#))
             .unwrap();
@@ -116,7 +116,7 @@ impl Scene {
         self.send(request).await
     }
 
-    /// What `/metrics` says of a refusal of cloud calls.
+    /// The number of refused cloud calls with this reason, from `/metrics`.
     pub async fn refused(&self, reason: &str) -> u64 {
         let request = Request::get("/metrics").header("authorization", "Bearer k").body(Body::empty());
         let text = String::from_utf8(self.send(request.unwrap()).await.body).unwrap();
@@ -125,7 +125,7 @@ impl Scene {
     }
 }
 
-impl Answer {
+impl ReceivedAnswer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
@@ -134,7 +134,7 @@ impl Answer {
         self.head.headers[CONTENT_TYPE].to_str().unwrap()
     }
 
-    /// The cloud's error: code and message.
+    /// Code and message of a cloud error.
     pub fn cloud_error(&self) -> Option<(String, String)> {
         let text = |name: &str| self.json()[name].as_str().unwrap().to_owned();
         (self.content_type() == "application/json; charset=utf-8").then(|| {
@@ -143,14 +143,14 @@ impl Answer {
         })
     }
 
-    /// An answer in protobuf.
+    /// The answer decoded from protobuf.
     pub fn answer(&self) -> CommOpenApiResp {
         assert_eq!(self.content_type(), "application/octet-stream", "{:?}", self.cloud_error());
         CommOpenApiResp::decode(self.body.as_slice()).unwrap()
     }
 
-    /// What the interface said.
-    pub fn said(&self) -> Value {
+    /// The JSON of the interface inside the protobuf answer.
+    pub fn inner_json(&self) -> Value {
         let answer = self.answer();
         assert_eq!((answer.error_code, answer.http_code), (0, 200));
         assert_eq!(answer.content_type, "application/json; encoding=utf-8");

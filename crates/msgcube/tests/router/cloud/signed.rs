@@ -1,4 +1,4 @@
-//! Calls signed here, by TC3's rules as they are published, with contents that no SDK sends.
+//! Calls signed here by the published rules of TC3, with content that no SDK sends.
 
 use axum::{body::Body, http::Request};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -7,7 +7,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use wechat::cloud::message::{CommApiData, KeyValuePair, OpenApiData};
 
-use crate::cloud::scene::{Answer, FIRST, SECRET_ID, SECRET_KEY, Scene};
+use crate::cloud::scene::{FIRST, ReceivedAnswer, SECRET_ID, SECRET_KEY, Scene};
 
 /// 2026-11-24 in UTC.
 const NOW_S: i64 = 1_795_513_200;
@@ -17,18 +17,18 @@ fn hexadecimal(bytes: &[u8]) -> String {
     format!("{:x}", bytes::Bytes::copy_from_slice(bytes))
 }
 
-fn keyed(key: &[u8], text: &str) -> Vec<u8> {
+fn hmac_sha256(key: &[u8], text: &str) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text.as_bytes());
     mac.finalize().into_bytes().to_vec()
 }
 
-/// A form with these fields, all of them signed.
+/// A call with these form fields. All of them are signed.
 fn call(fields: &[(&str, &[u8])]) -> Request<Body> {
     call_signing(fields.len(), fields)
 }
 
-/// The same, of which only the first few are signed.
+/// A call with these form fields. Only the first `signed` of them are signed.
 fn call_signing(signed: usize, fields: &[(&str, &[u8])]) -> Request<Body> {
     let mut body = Vec::new();
     let mut hash = Sha256::new();
@@ -53,11 +53,11 @@ fn call_signing(signed: usize, fields: &[(&str, &[u8])]) -> Request<Body> {
     let canonical = hexadecimal(&Sha256::digest(canonical));
     let text = format!("TC3-HMAC-SHA256\n{NOW_S}\n{scope}\n{canonical}");
     let key = format!("TC3{SECRET_KEY}").into_bytes();
-    let key = ["2026-11-24", "tcb", "tc3_request"].iter().fold(key, |key, step| keyed(&key, step));
+    let key = ["2026-11-24", "tcb", "tc3_request"].iter().fold(key, |key, step| hmac_sha256(&key, step));
     let authorization = format!(
         "TC3-HMAC-SHA256 Credential={SECRET_ID}/{scope}, SignedParams={}, SignedHeaders=content-type;host, Signature={}",
         names.join(";"),
-        hexadecimal(&keyed(&key, &text))
+        hexadecimal(&hmac_sha256(&key, &text))
     );
     Request::post("/cloud/admin")
         .header("host", "h:1")
@@ -78,22 +78,22 @@ pub fn data(pairs: &[(&str, &[u8])]) -> CommApiData {
     CommApiData { api_type: 0, openapi_data: Some(OpenApiData { pairs }), appid: FIRST.to_owned() }
 }
 
-pub async fn ask(scene: &Scene, action: &str, api: &str, data: &[u8]) -> Answer {
+pub async fn ask(scene: &Scene, action: &str, api: &str, data: &[u8]) -> ReceivedAnswer {
     let fields = [("action", action.as_bytes()), ("apiName", api.as_bytes()), ("requestData", data)];
     scene.send(call(&fields)).await
 }
 
 async fn errcode(scene: &Scene, pairs: &[(&str, &[u8])]) -> serde_json::Value {
-    ask(scene, "wx.openApi", API, &data(pairs).encode_to_vec()).await.said()["errcode"].clone()
+    ask(scene, "wx.openApi", API, &data(pairs).encode_to_vec()).await.inner_json()["errcode"].clone()
 }
 
 #[tokio::test]
-async fn parameters_are_json_of_any_kind_and_wrong_ones_get_the_interfaces_own_error() {
+async fn parameters_may_be_any_json_and_wrong_ones_get_the_error_of_the_interface() {
     let scene = Scene::at(NOW_S).await;
     let right: [(&str, &[u8]); 3] =
         [("begin_date", b"\"2026-02-01\""), ("end_date", b" \"2026-02-01\" "), ("more", b"{\"a\":[1]}")];
     let answer = ask(&scene, "wx.openApi", API, &data(&right).encode_to_vec()).await;
-    assert_eq!(answer.said()["list"][0]["msg_count"], 2);
+    assert_eq!(answer.inner_json()["list"][0]["msg_count"], 2);
     assert_eq!(errcode(&scene, &[]).await, 61500);
     assert_eq!(errcode(&scene, &[("begin_date", b"20260201"), ("end_date", b"null")]).await, 61500);
     assert_eq!(
@@ -101,11 +101,11 @@ async fn parameters_are_json_of_any_kind_and_wrong_ones_get_the_interfaces_own_e
         61501
     );
     let empty = ask(&scene, "wx.openApi", API, b"").await;
-    assert_eq!(empty.said()["errcode"], 61500);
+    assert_eq!(empty.inner_json()["errcode"], 61500);
 }
 
 #[tokio::test]
-async fn a_signed_call_that_makes_no_sense_is_refused_by_name_and_counted() {
+async fn a_signed_call_without_meaning_is_refused_with_its_reason_and_counted() {
     let scene = Scene::at(NOW_S).await;
     let month = data(&[("begin_date", b"\"2026-02-01\""), ("end_date", b"\"2026-02-01\"")]);
     let good = month.encode_to_vec();
@@ -138,7 +138,7 @@ async fn a_signed_call_that_makes_no_sense_is_refused_by_name_and_counted() {
 }
 
 #[tokio::test]
-async fn an_env_that_is_not_the_keys_and_a_field_given_twice_are_refused() {
+async fn an_environment_of_another_key_and_a_repeated_field_are_refused() {
     let scene = Scene::at(NOW_S).await;
     let good = data(&[("begin_date", b"\"2026-02-01\""), ("end_date", b"\"2026-02-01\"")]).encode_to_vec();
     let mut fields = vec![
@@ -157,7 +157,7 @@ async fn an_env_that_is_not_the_keys_and_a_field_given_twice_are_refused() {
 }
 
 #[tokio::test]
-async fn a_field_that_is_not_signed_is_never_looked_at() {
+async fn an_unsigned_field_is_never_used() {
     let scene = Scene::at(NOW_S).await;
     let good = data(&[("begin_date", b"\"2026-02-01\""), ("end_date", b"\"2026-02-01\"")]).encode_to_vec();
     let fields = [("action", b"wx.openApi".as_slice()), ("requestData", &good), ("apiName", API.as_bytes())];
@@ -165,13 +165,13 @@ async fn a_field_that_is_not_signed_is_never_looked_at() {
     assert_eq!(scene.send(call_signing(2, &fields)).await.answer().error_code, -604_100);
     let code = scene.send(call_signing(1, &fields)).await.cloud_error().unwrap().0;
     assert_eq!((code.as_str(), scene.refused("no_message").await), ("INVALID_PARAM", 1));
-    // An env that anyone could have added is none.
+    // An unsigned environment is ignored, because anybody could have added it.
     let more = [fields[0], fields[1], fields[2], ("envName", b"env-two".as_slice())];
     assert!(scene.send(call_signing(3, &more)).await.answer().error_code == 0);
 }
 
 #[test]
-fn no_bytes_in_a_signed_call_make_a_panic_or_a_figure_of_another_account() {
+fn no_signed_call_panics_or_shows_figures_of_another_account() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let scene = runtime.block_on(Scene::at(NOW_S));
     let month = data(&[("begin_date", b"\"2026-02-01\""), ("end_date", b"\"2026-02-01\"")]).encode_to_vec();
@@ -182,7 +182,7 @@ fn no_bytes_in_a_signed_call_make_a_panic_or_a_figure_of_another_account() {
         for data in [altered, noise] {
             let answer = runtime.block_on(ask(&scene, "wx.openApi", API, &data));
             prop_assert_eq!(answer.head.status, 200);
-            if answer.cloud_error().is_none() && let Some(list) = answer.said().get("list") {
+            if answer.cloud_error().is_none() && let Some(list) = answer.inner_json().get("list") {
                 prop_assert!(list.as_array().unwrap().iter().all(|row| row["msg_count"].as_u64() < Some(11)));
             }
         }

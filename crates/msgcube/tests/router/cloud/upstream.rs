@@ -1,5 +1,5 @@
-//! Calls without a token of ours about time of which nothing was counted: WeChat is asked with the real token, and hears
-//! nothing of how the call came.
+//! Calls without a token of ours about time without coverage: WeChat is asked with the real token, and sees nothing else of
+//! the original call.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,12 +19,12 @@ use crate::{
 const NOW_S: i64 = 1_795_513_200;
 const REAL: &str = "90_REALreal";
 
-/// What WeChat was asked: target, type and body.
-type Seen = Arc<Mutex<Vec<(String, Option<String>, Bytes)>>>;
+/// Requests that WeChat received: target, content type and body.
+type SeenRequests = Arc<Mutex<Vec<(String, Option<String>, Bytes)>>>;
 
-/// WeChat, with one row for whoever has the real token.
-async fn wechat() -> (String, Seen) {
-    let seen = Seen::default();
+/// A fake WeChat that answers one row to the real token.
+async fn wechat() -> (String, SeenRequests) {
+    let seen = SeenRequests::default();
     let notes = seen.clone();
     let answer = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
         if uri.path() == "/cgi-bin/stable_token" {
@@ -50,7 +50,7 @@ async fn a_cloud_call_about_uncovered_time_is_answered_by_wechat() {
     let scene = Scene::with(NOW_S, &format!("[upstream]\nbase = \"{base}\"\n")).await;
     let early = data(&[("begin_date", b"\"2020-01-01\""), ("end_date", b"\"2020-01-01\"")]).encode_to_vec();
     let answer = ask(&scene, "wx.openApi", API, &early).await;
-    assert_eq!(answer.said(), json!({"list":[{"ref_date":"2020-01-01"}]}));
+    assert_eq!(answer.inner_json(), json!({"list":[{"ref_date":"2020-01-01"}]}));
     let asked = seen.lock().unwrap().clone();
     assert_eq!(asked[0].0, format!("/datacube/getupstreammsgmonth?access_token={REAL}"));
     let body: Value = serde_json::from_slice(&asked[0].2).unwrap();
@@ -59,7 +59,7 @@ async fn a_cloud_call_about_uncovered_time_is_answered_by_wechat() {
 }
 
 #[tokio::test]
-async fn a_hosted_call_about_uncovered_time_leaves_its_own_query_behind() {
+async fn the_query_of_a_hosted_call_is_not_sent_to_wechat() {
     let (base, seen) = wechat().await;
     let scene = Scene::with(NOW_S, &format!("[upstream]\nbase = \"{base}\"\n")).await;
     let path = "/datacube/getupstreammsgmonth?cloudbase_access_token=secret&from_appid=wx00000000000000a1";
@@ -69,7 +69,7 @@ async fn a_hosted_call_about_uncovered_time_leaves_its_own_query_behind() {
 }
 
 #[tokio::test]
-async fn a_wechat_that_cannot_be_asked_is_a_system_error_of_the_call() {
+async fn an_unreachable_wechat_is_a_system_error() {
     let scene = Scene::with(NOW_S, "[upstream]\nbase = \"http://127.0.0.1:1\"\n").await;
     let early = data(&[("begin_date", b"\"2020-01-01\""), ("end_date", b"\"2020-01-01\"")]).encode_to_vec();
     let answer = ask(&scene, "wx.openApi", API, &early).await;

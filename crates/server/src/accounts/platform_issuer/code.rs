@@ -1,4 +1,4 @@
-//! Pre-auth codes and authorization codes: they hold what they stand for, and only that they were used is kept.
+//! Pre-auth codes and authorization codes. A code carries its data; only its use is stored.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,23 +10,23 @@ use system::{
     random::{self, RandomError},
 };
 
-use super::vouched::Purpose;
+use super::signed_text::Purpose;
 
 const FACT_PREFIX: &str = "component-code/";
-/// Used codes of a platform that are not too old yet, at most.
+/// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;
 
-/// Which code. Neither stands in for the other.
+/// The kind of a code. One kind is not accepted as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeKind {
-    /// What an account's operator comes to the page with.
+    /// Opens the approval page.
     PreAuth,
-    /// What the platform gets for an approval.
+    /// The platform gets it for an approval.
     Auth,
 }
 
 impl CodeKind {
-    /// How long it is good. Source: WeChat's pages on api_create_preauthcode and on the authorisation.
+    /// How long it is valid, in seconds. Source: WeChat's pages on api_create_preauthcode and on authorisation.
     pub fn life_s(self) -> i64 {
         match self {
             CodeKind::PreAuth => 1800,
@@ -43,23 +43,23 @@ impl CodeKind {
     }
 }
 
-/// What a code holds.
+/// The data in a code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
     #[serde(rename = "e")]
     pub expires_s: i64,
     #[serde(rename = "n")]
     pub nonce: String,
-    /// The account that approved; none in a pre-auth code.
+    /// The account that approved. Empty in a pre-auth code.
     #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]
     pub account: String,
-    /// Which authorization of it: one that was taken back and given again is another.
+    /// The `id` of the authorization. It changes when an authorization is withdrawn and granted again.
     #[serde(rename = "i", default, skip_serializing_if = "String::is_empty")]
     pub authorization: String,
 }
 
 impl Code {
-    /// A new one.
+    /// Makes a new code.
     pub fn new(kind: CodeKind, account: &str, authorization: &str, now_s: i64) -> Result<Code, RandomError> {
         Ok(Code {
             expires_s: now_s + kind.life_s(),
@@ -69,35 +69,35 @@ impl Code {
         })
     }
 
-    /// The code as it is given out.
-    pub fn text(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
-        // Texts and a number always are JSON.
-        kind.purpose(component).text(&serde_json::to_vec(self).unwrap_or_default(), key)
+    /// The signed text of the code.
+    pub fn encode(&self, kind: CodeKind, component: &str, key: &DataKey) -> String {
+        // A struct of strings and a number always becomes JSON.
+        kind.purpose(component).sign(&serde_json::to_vec(self).unwrap_or_default(), key)
     }
 
-    /// Reads a code of this platform that is not too old. It may have been used.
-    pub fn read(
+    /// Reads a code of this platform that has not expired. It may have been used.
+    pub fn decode(
         kind: CodeKind,
         text: &str,
         component: &str,
         key: &DataKey,
         now_s: i64,
     ) -> Result<Code, ErrorCode> {
-        let payload = kind.purpose(component).read(text, key).ok_or(ErrorCode::CODE_INVALID)?;
+        let payload = kind.purpose(component).verify(text, key).ok_or(ErrorCode::CODE_INVALID)?;
         let code: Code = serde_json::from_slice(&payload).map_err(|_| ErrorCode::CODE_INVALID)?;
         if now_s < code.expires_s { Ok(code) } else { Err(ErrorCode::CODE_EXPIRED) }
     }
 }
 
-/// Codes that were used and are not too old yet, by platform: end and nonce.
+/// Codes that were used and have not expired, by platform: expiry and nonce.
 #[derive(Debug, Default)]
 pub struct UsedCodes(HashMap<String, BTreeSet<(i64, String)>>);
 
-/// Whose a used code is, where that was not kept.
-const NOBODY: &str = "used";
+/// Stands for the platform in old facts, which do not name one.
+const UNKNOWN_PLATFORM: &str = "used";
 
 impl UsedCodes {
-    /// Those of a store.
+    /// Reads the used codes of a store.
     pub fn load(store: &Store) -> UsedCodes {
         let mut used = UsedCodes::default();
         for (key, component) in store.facts(FACT_PREFIX) {
@@ -111,25 +111,26 @@ impl UsedCodes {
 
     /// Whether a code was used.
     pub fn has(&self, component: &str, code: &Code) -> bool {
-        let mut codes = [component, NOBODY].into_iter().filter_map(|component| self.0.get(component));
+        let mut codes =
+            [component, UNKNOWN_PLATFORM].into_iter().filter_map(|component| self.0.get(component));
         codes.any(|codes| codes.contains(&(code.expires_s, code.nonce.clone())))
     }
 
-    /// Whether further ones of a platform can be noted: those that are too old go with the next.
+    /// Whether another used code of a platform can be stored. The next use removes expired ones.
     pub fn has_room(&self, component: &str, now_s: i64) -> bool {
         let Some(codes) = self.0.get(component) else { return true };
         codes.len() < USED_MAX || codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s)
     }
 
-    /// What makes it durable that a code was used; those that are too old by now go.
+    /// The changes that store the use of a code and delete expired ones.
     pub fn changes(&self, component: &str, code: &Code, now_s: i64) -> Vec<Change> {
         let old = self.0.values().flat_map(|codes| codes.range(..(now_s, String::new())));
         let old = old.map(|(expires_s, nonce)| fact(*expires_s, nonce, None));
         old.chain([fact(code.expires_s, &code.nonce, Some(component.into()))]).collect()
     }
 
-    /// Once it is durable.
-    pub fn note(&mut self, component: &str, code: &Code, now_s: i64) {
+    /// Records the use of a code once it is durable.
+    pub fn record_use(&mut self, component: &str, code: &Code, now_s: i64) {
         for codes in self.0.values_mut() {
             while codes.first().is_some_and(|(expires_s, _)| *expires_s < now_s) {
                 codes.pop_first();
@@ -152,8 +153,8 @@ mod tests {
     fn a_code_is_read_only_as_what_it_was_given_out_as() {
         let key = DataKey::from_bytes([1; 32]);
         let code = Code::new(CodeKind::Auth, "wx1", "id", 1_000).unwrap();
-        let text = code.text(CodeKind::Auth, "wxc", &key);
-        let read = |kind, text: &str, component, now_s| Code::read(kind, text, component, &key, now_s);
+        let text = code.encode(CodeKind::Auth, "wxc", &key);
+        let read = |kind, text: &str, component, now_s| Code::decode(kind, text, component, &key, now_s);
         assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_599), Ok(code.clone()));
         assert_eq!(read(CodeKind::Auth, &text, "wxc", 1_600), Err(ErrorCode::CODE_EXPIRED));
         assert_eq!(read(CodeKind::Auth, &text, "wxd", 1_000), Err(ErrorCode::CODE_INVALID));
@@ -173,11 +174,11 @@ mod tests {
             authorization: String::new(),
         };
         let young = Code { expires_s: 50, nonce: "b".to_owned(), ..old.clone() };
-        used.note("wxc", &old, 0);
+        used.record_use("wxc", &old, 0);
         assert!(used.has("wxc", &old) && !used.has("wxc", &young));
         assert_eq!(used.changes("wxc", &young, 10).len(), 1);
         assert_eq!(used.changes("wxc", &young, 11).len(), 2, "the old one goes");
-        used.note("wxc", &young, 11);
+        used.record_use("wxc", &young, 11);
         assert!(!used.has("wxc", &old) && used.has("wxc", &young));
     }
 
@@ -186,7 +187,7 @@ mod tests {
         let mut used = UsedCodes::default();
         let code = Code::new(CodeKind::Auth, "", "", 0).unwrap();
         for number in 0..USED_MAX {
-            used.note("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
+            used.record_use("wxfull", &Code { nonce: number.to_string(), ..code.clone() }, 0);
         }
         assert!(!used.has_room("wxfull", 600) && used.has_room("wxother", 600));
         assert!(used.has_room("wxfull", 601));

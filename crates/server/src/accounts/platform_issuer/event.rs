@@ -1,4 +1,4 @@
-//! What a platform is told: WeChat's pushes to its authorisation-event address, sealed as all pushes are.
+//! The events that a platform gets: WeChat's pushes to its authorisation-event URL, encrypted as all pushes are.
 
 use axum::{body::Body, http::StatusCode};
 use serde::{Deserialize, Serialize};
@@ -9,30 +9,30 @@ use system::{
 };
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Envelope, Notice, Sealed},
+    seal::{CallbackSigner, Notice, Sealed},
 };
 
-use super::{Authorization, Platform, code::CodeKind};
+use super::{AccountAuthorization, Platform, code::CodeKind};
 use crate::net::body;
 
-/// What facts of this sort begin with.
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "event/";
-/// What a platform answers. Source: WeChat's pages on its pushes.
+/// A platform's answer if it accepted a push. Source: WeChat's pages on its pushes.
 const SUCCESS: &[u8] = b"success";
 const ANSWER_BYTES_MAX: usize = 4096;
 
-/// One push. Not shown: it holds a ticket or a code.
+/// One push. No Debug: it holds a ticket or a code.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Event {
-    /// Whom it is for.
+    /// The platform it is for.
     pub component: String,
-    /// What it says.
+    /// What it reports.
     pub info_type: InfoType,
     created_s: i64,
     fields: Vec<(String, String)>,
 }
 
-/// `InfoType`
+/// What an event reports: `InfoType` on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InfoType {
@@ -43,7 +43,7 @@ pub enum InfoType {
 }
 
 impl InfoType {
-    /// WeChat's name of it.
+    /// WeChat's name for it.
     pub fn name(self) -> &'static str {
         match self {
             InfoType::Ticket => "component_verify_ticket",
@@ -54,12 +54,12 @@ impl InfoType {
     }
 }
 
-/// Those that became durable with what they tell of, and are not known to be in the queue yet.
-pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
+/// Reads the events that became durable but may not have reached the queue before the stop.
+pub fn undelivered(store: &Store, key: &DataKey) -> Vec<Event> {
     let read = |(fact, sealed): (String, Vec<u8>)| {
         let event = serde_json::from_slice(&key.open(&fact, &sealed).ok()?).ok();
         if event.is_none() {
-            tracing::error!(fact, "an event for a platform cannot be read, and is not pushed");
+            tracing::error!(fact, "a stored event for a platform cannot be read and is not pushed");
         }
         event
     };
@@ -67,20 +67,20 @@ pub fn left_over(store: &Store, key: &DataKey) -> Vec<Event> {
 }
 
 impl Event {
-    /// Makes it durable, sealed, together with what it tells of.
-    pub fn told_later(&self, key: &DataKey) -> Result<Change, SealError> {
+    /// The change that stores the event, sealed, together with what it reports.
+    pub fn pending_fact(&self, key: &DataKey) -> Result<Change, SealError> {
         let fact = self.fact();
         let Ok(text) = serde_json::to_vec(self) else { unreachable!("an event is JSON") };
         let sealed = key.seal(&fact, &zeroize::Zeroizing::new(text))?;
         Ok(Change::Fact { key: fact, value: Some(sealed) })
     }
 
-    /// Once it is in the queue.
-    pub fn told(&self) -> Change {
+    /// The change that deletes the stored event, once it is in the queue.
+    pub fn delivered_fact(&self) -> Change {
         Change::Fact { key: self.fact(), value: None }
     }
 
-    /// Seconds since what it tells of.
+    /// Seconds since what it reports happened.
     pub fn age_s(&self, now_s: i64) -> i64 {
         now_s - self.created_s
     }
@@ -90,7 +90,7 @@ impl Event {
         format!("{FACT_PREFIX}{}/{account}/{}/{}", self.component, self.created_s, self.info_type.name())
     }
 
-    /// The ticket of the moment.
+    /// The event that carries the current ticket.
     pub fn ticket(component: &str, ticket: String, now_s: i64) -> Event {
         Event {
             component: component.to_owned(),
@@ -100,10 +100,10 @@ impl Event {
         }
     }
 
-    /// An account authorised the platform, or changed what it gave; none if it is what it was.
+    /// An account authorised the platform, or changed what it grants. None if nothing changed.
     pub fn of_approval(
-        former: Option<&Authorization>,
-        authorization: &Authorization,
+        former: Option<&AccountAuthorization>,
+        authorization: &AccountAuthorization,
         code: Option<String>,
         pre_auth_code: Option<String>,
         now_s: i64,
@@ -123,8 +123,8 @@ impl Event {
         Some(Event { component: authorization.component.clone(), info_type, created_s: now_s, fields })
     }
 
-    /// An account took back what it gave.
-    pub fn unauthorized(authorization: &Authorization, now_s: i64) -> Event {
+    /// An account withdrew its authorization.
+    pub fn unauthorized(authorization: &AccountAuthorization, now_s: i64) -> Event {
         Event {
             component: authorization.component.clone(),
             info_type: InfoType::Unauthorized,
@@ -133,7 +133,7 @@ impl Event {
         }
     }
 
-    /// The push as it is sent.
+    /// The push, encrypted and signed.
     pub fn sealed(&self, component: &Platform, now_s: i64) -> Result<Sealed, String> {
         let config = &component.config;
         let key = AesKey::parse(config.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
@@ -146,13 +146,13 @@ impl Event {
             info_type: self.info_type.name(),
             fields: self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
-        let envelope = Envelope { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
+        let envelope = CallbackSigner { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
         Ok(envelope.notice(&key, random, &notice))
     }
 }
 
-/// Whether a platform's answer says that it took a push.
-pub async fn is_taken(status: StatusCode, content: hyper::body::Incoming) -> bool {
+/// Whether a platform's answer says that it accepted a push.
+pub async fn is_accepted(status: StatusCode, content: hyper::body::Incoming) -> bool {
     let text = body::read(Body::new(content), ANSWER_BYTES_MAX).await.unwrap_or_default();
     status == StatusCode::OK && text.trim_ascii() == SUCCESS
 }

@@ -1,23 +1,23 @@
-//! The permission sets that an account can give a platform. Source: WeChat's table of permission sets of accounts; the
-//! English names are ours.
+//! The permission sets that an account can grant a platform. Source: WeChat's table of permission sets of accounts.
+//! The English names are ours.
 
 use i18n::{Text, text};
 
-/// One set.
+/// One permission set.
 #[derive(Clone, Debug)]
 pub struct PermissionSet {
     /// `funcscope_category.id` on the wire.
     pub id: u32,
-    /// Its name.
+    /// Its name on screen.
     pub name: Text,
 }
 
-/// The set of this number.
+/// Finds a set by its number.
 pub fn permission_set(id: u32) -> Option<&'static PermissionSet> {
     PERMISSION_SETS.iter().find(|set| set.id == id)
 }
 
-/// All of them, by number.
+/// All sets, by number.
 pub static PERMISSION_SETS: &[PermissionSet] = &[
     PermissionSet { id: 1, name: text!("Messages") },
     PermissionSet { id: 2, name: text!("Users") },

@@ -1,27 +1,27 @@
-//! Verify tickets: one every ten minutes, made from the data key and the time, so that none is kept.
+//! Verify tickets: a new one every ten minutes, made from the data key and the time, so that none is stored.
 
 use datacube::ErrorCode;
 use system::data_key::DataKey;
 
-use super::vouched::Purpose;
+use super::signed_text::Purpose;
 
-/// How often there is a new one. Source: WeChat's page on component_verify_ticket.
+/// Seconds between two tickets. Source: WeChat's page on component_verify_ticket.
 pub const SLOT_S: i64 = 600;
-/// A ticket lives 12 hours. Source: the same page.
+/// A ticket is valid for 12 hours. Source: WeChat's page on component_verify_ticket.
 const LIFE_SLOTS: i64 = 12 * 3600 / SLOT_S;
 
 fn purpose(component: &str) -> Purpose<'_> {
     Purpose { prefix: "ticket@@@", component }
 }
 
-/// The present ticket of a platform.
+/// The current ticket of a platform.
 pub fn ticket(component: &str, key: &DataKey, now_s: i64) -> String {
-    purpose(component).text(&now_s.div_euclid(SLOT_S).to_be_bytes(), key)
+    purpose(component).sign(&now_s.div_euclid(SLOT_S).to_be_bytes(), key)
 }
 
-/// Whether a ticket is good.
+/// Checks a ticket.
 pub fn check(ticket: &str, component: &str, key: &DataKey, now_s: i64) -> Result<(), ErrorCode> {
-    let payload = purpose(component).read(ticket, key).and_then(|payload| payload.try_into().ok());
+    let payload = purpose(component).verify(ticket, key).and_then(|payload| payload.try_into().ok());
     let slot = i64::from_be_bytes(payload.ok_or(ErrorCode::COMPONENT_TICKET_INVALID)?);
     match now_s.div_euclid(SLOT_S).checked_sub(slot) {
         Some(0..=LIFE_SLOTS) => Ok(()),

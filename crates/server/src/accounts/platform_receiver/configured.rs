@@ -1,50 +1,50 @@
-//! Accounts of the configuration file that change while platforms bring messages: in the order of the queue, as all that
-//! is decided of accounts.
+//! Changes to accounts of the configuration file while platforms bring messages. They happen in the order of the
+//! queue, as all decisions about accounts do.
 
 use std::sync::Arc;
 
 use storage::store::{AccountNumber, Change, NotDurable, Outcome};
 use system::sync::lock;
 
-use super::{Received, Waiting, brought, platforms::ReceivedPlatforms};
-use crate::accounts::registry::Account;
+use super::{DurableFuture, Received, new_brought, platforms::ReceivedPlatforms};
+use crate::accounts::registry::ServedAccount;
 
 /// An account that is no longer in the file.
 #[derive(Debug)]
-pub struct Gone {
-    /// As it was served.
-    pub former: Arc<Account>,
-    /// The one that was added at run time, if there is one: it is served in its place.
-    pub stored: Option<Arc<Account>>,
+pub struct RemovedAccount {
+    /// The account as it was served.
+    pub former: Arc<ServedAccount>,
+    /// The account with this appid that was added at run time, if there is one. It is served instead.
+    pub stored: Option<Arc<ServedAccount>>,
 }
 
 /// What is served for an appid, before and after.
-struct Step {
+struct ExchangeStep {
     appid: String,
-    former: Option<Arc<Account>>,
-    next: Option<Arc<Account>>,
-    /// What a platform is to know of it from now on.
-    seated: Option<Arc<Account>>,
+    former: Option<Arc<ServedAccount>>,
+    next: Option<Arc<ServedAccount>>,
+    /// The account that platforms refer to from now on.
+    for_platforms: Option<Arc<ServedAccount>>,
 }
 
-/// An exchange in the queue.
-struct Enqueued {
-    steps: Vec<Step>,
+/// An exchange that is in the queue.
+struct EnqueuedExchange {
+    steps: Vec<ExchangeStep>,
     moved: Vec<AccountNumber>,
-    done: Waiting<Vec<Outcome>>,
+    done: DurableFuture<Vec<Outcome>>,
 }
 
 impl Received {
-    /// Serves these accounts, and others no longer, durably together with these changes; or nothing of it holds. What is
-    /// served afterwards is what a start with the changed file serves. Returned are those whose messages are taken from
-    /// now on, and those whose are no longer.
+    /// Serves the accounts in `put` and stops serving those in `gone`, durably together with `changes`; on
+    /// failure nothing changes. The result equals a start with the changed file. Returns the accounts whose
+    /// messages are newly accepted or no longer accepted.
     pub async fn exchange(
         &self,
-        put: Vec<Arc<Account>>,
-        gone: Vec<Gone>,
+        put: Vec<Arc<ServedAccount>>,
+        gone: Vec<RemovedAccount>,
         changes: Vec<Change>,
     ) -> Result<Vec<AccountNumber>, NotDurable> {
-        let Enqueued { steps, moved, done } = self.enqueue_exchange(put, gone, changes)?;
+        let EnqueuedExchange { steps, moved, done } = self.enqueue_exchange(put, gone, changes)?;
         match done.await {
             Ok(_) => Ok(moved),
             Err(error) => {
@@ -56,21 +56,21 @@ impl Received {
 
     fn enqueue_exchange(
         &self,
-        put: Vec<Arc<Account>>,
-        gone: Vec<Gone>,
+        put: Vec<Arc<ServedAccount>>,
+        gone: Vec<RemovedAccount>,
         changes: Vec<Change>,
-    ) -> Result<Enqueued, NotDurable> {
+    ) -> Result<EnqueuedExchange, NotDurable> {
         let mut platforms = lock(&self.platforms);
         let of_put = put.into_iter().map(|account| {
             let appid = account.config.appid.clone();
             let former = self.accounts.get(&appid);
-            Step { appid, former, seated: Some(account.clone()), next: Some(account) }
+            ExchangeStep { appid, former, for_platforms: Some(account.clone()), next: Some(account) }
         });
         let of_gone = gone.into_iter().map(|gone| self.step_of(&platforms, gone));
-        let steps: Vec<Step> = of_put.chain(of_gone).collect();
+        let steps: Vec<ExchangeStep> = of_put.chain(of_gone).collect();
         let served: Vec<(AccountNumber, bool)> =
             steps.iter().filter_map(|step| step.change_of_serving(&platforms)).collect();
-        let done: Waiting<Vec<Outcome>> = if served.is_empty() && changes.is_empty() {
+        let done: DurableFuture<Vec<Outcome>> = if served.is_empty() && changes.is_empty() {
             Box::pin(std::future::ready(Ok(Vec::new())))
         } else {
             Box::pin(self.ingest.enqueue_serving_all(&served, changes)?)
@@ -78,65 +78,71 @@ impl Received {
         for step in &steps {
             match &step.next {
                 Some(account) => self.accounts.put(account.clone()),
-                None => self.accounts.take_out(&step.appid),
+                None => self.accounts.remove(&step.appid),
             }
-            platforms.seat(&step.appid, step.seated.as_ref());
+            platforms.set_account(&step.appid, step.for_platforms.as_ref());
         }
         let moved = served.into_iter().map(|(account, _)| account).collect();
-        Ok(Enqueued { steps, moved, done })
+        Ok(EnqueuedExchange { steps, moved, done })
     }
 
-    fn step_of(&self, platforms: &ReceivedPlatforms, Gone { former, stored }: Gone) -> Step {
+    fn step_of(
+        &self,
+        platforms: &ReceivedPlatforms,
+        RemovedAccount { former, stored }: RemovedAccount,
+    ) -> ExchangeStep {
         let appid = former.config.appid.clone();
-        let (seated, next) = match &stored {
+        let (for_platforms, next) = match &stored {
             Some(stored) => (Some(stored.clone()), Some(stored.clone())),
             None => self.brought_of(platforms, &appid),
         };
-        Step { appid, former: Some(former), next, seated }
+        ExchangeStep { appid, former: Some(former), next, for_platforms }
     }
 
-    /// An account as platforms know it, and as it is served if nobody else knows it.
+    /// The account as platforms refer to it, and the account that is served if only platforms know it.
     fn brought_of(
         &self,
         platforms: &ReceivedPlatforms,
         appid: &str,
-    ) -> (Option<Arc<Account>>, Option<Arc<Account>>) {
-        let mut seats = platforms.0.values().filter_map(|platform| platform.seats.get(appid)).peekable();
-        if seats.peek().is_none() {
+    ) -> (Option<Arc<ServedAccount>>, Option<Arc<ServedAccount>>) {
+        let mut accounts =
+            platforms.0.values().filter_map(|platform| platform.accounts.get(appid)).peekable();
+        if accounts.peek().is_none() {
             return (None, None);
         }
-        let account = brought(&self.store, &self.accounts, appid).ok().map(Arc::new);
-        // What is not durable yet may come to nothing.
-        let is_durable = seats.any(|seat| seat.durable > 0);
+        let account = new_brought(&self.store, &self.accounts, appid).ok().map(Arc::new);
+        // What is not durable yet may still fail.
+        let is_durable = accounts.any(|member| member.durable > 0);
         (account.clone(), account.filter(|_| is_durable))
     }
 
-    fn undo(&self, steps: Vec<Step>) {
+    fn undo(&self, steps: Vec<ExchangeStep>) {
         let mut platforms = lock(&self.platforms);
-        for Step { appid, former, next, .. } in steps {
+        for ExchangeStep { appid, former, next, .. } in steps {
             let is_taken = former.as_ref().is_some_and(|former| former.keys.is_some());
             if let Some(account) = former.as_ref().or(next.as_ref()) {
                 self.ingest.set_served(account.number, is_taken || platforms.is_active(&appid));
             }
-            let (seated, served) = match former {
+            let (for_platforms, served) = match former {
                 Some(former) => (Some(former.clone()), Some(former)),
                 None => self.brought_of(&platforms, &appid),
             };
             match served {
                 Some(account) => self.accounts.put(account),
-                None => self.accounts.take_out(&appid),
+                None => self.accounts.remove(&appid),
             }
-            platforms.seat(&appid, seated.as_ref());
+            platforms.set_account(&appid, for_platforms.as_ref());
         }
     }
 }
 
-impl Step {
-    /// Whether its messages are taken from now on, if that changes.
+impl ExchangeStep {
+    /// Whether the account's messages are accepted from now on. None if that does not change.
     fn change_of_serving(&self, platforms: &ReceivedPlatforms) -> Option<(AccountNumber, bool)> {
         let is_brought = platforms.is_active(&self.appid);
-        let has_keys =
-            |account: &Option<Arc<Account>>| account.as_ref().is_some_and(|account| account.keys.is_some());
+        let has_keys = |account: &Option<Arc<ServedAccount>>| {
+            account.as_ref().is_some_and(|account| account.keys.is_some())
+        };
         let (was_taken, is_taken) =
             (is_brought || has_keys(&self.former), is_brought || has_keys(&self.next));
         let account = self.next.as_ref().or(self.former.as_ref())?;
@@ -145,11 +151,11 @@ impl Step {
 }
 
 impl ReceivedPlatforms {
-    /// What platforms know of an account, wherever they know it.
-    fn seat(&mut self, appid: &str, account: Option<&Arc<Account>>) {
-        let seats = self.0.values_mut().filter_map(|platform| platform.seats.get_mut(appid));
-        for (seat, account) in seats.zip(std::iter::repeat(account)) {
-            seat.account = account.unwrap_or(&seat.account).clone();
+    /// Sets the account in every platform that knows it.
+    fn set_account(&mut self, appid: &str, account: Option<&Arc<ServedAccount>>) {
+        let accounts = self.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
+        for (member, account) in accounts.zip(std::iter::repeat(account)) {
+            member.account = account.unwrap_or(&member.account).clone();
         }
     }
 }

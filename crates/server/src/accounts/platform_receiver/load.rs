@@ -1,4 +1,4 @@
-//! What the store knows of the accounts that platforms bring, read at the start.
+//! Reads the stored state of the accounts that platforms bring, at the start.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use storage::store::Store;
 use system::data_key::DataKey;
 
 use super::{
-    brought,
+    authorization_state::{self, AuthorizationState, pair_of},
+    new_brought,
     platforms::ReceivedPlatforms,
-    standing::{self, Standing, pair_of},
     ticket::{self, Ticket},
 };
 use crate::{
@@ -19,11 +19,11 @@ use crate::{
     config::Role,
 };
 
-/// What is on disk, before anybody is served.
+/// The stored state, before connections are accepted.
 #[derive(Debug)]
 pub struct Loaded(pub(super) ReceivedPlatforms);
 
-/// Reads what the platforms of the configuration brought, and serves those accounts beside the others.
+/// Reads the accounts that the configured platforms brought, and serves them.
 pub fn load(
     store: &Store,
     key: &DataKey,
@@ -34,20 +34,20 @@ pub fn load(
     for component in components.all().into_iter().filter(|component| component.config.role == Role::Receive) {
         platforms.0.entry(component.config.appid.clone()).or_default();
     }
-    for (fact, sealed) in store.facts(standing::FACT_PREFIX) {
-        let Some((component, appid)) = pair_of(standing::FACT_PREFIX, &fact) else { continue };
+    for (fact, sealed) in store.facts(authorization_state::FACT_PREFIX) {
+        let Some((component, appid)) = pair_of(authorization_state::FACT_PREFIX, &fact) else { continue };
         let Some(platform) = platforms.0.get_mut(component) else { continue };
-        let read = Standing::opened(key, &fact, &sealed).and_then(|standing| {
+        let read = AuthorizationState::opened(key, &fact, &sealed).and_then(|state| {
             let account =
-                accounts.get(appid).map_or_else(|| brought(store, accounts, appid).map(Arc::new), Ok)?;
-            Ok((standing, account))
+                accounts.get(appid).map_or_else(|| new_brought(store, accounts, appid).map(Arc::new), Ok)?;
+            Ok((state, account))
         });
-        let (standing, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
+        let (state, account) = read.map_err(|what| StoredAccountError::new(appid, what))?;
         accounts.put_if_new(&account);
-        platform.put(appid, &account, standing);
-        platform.seats.get_mut(appid).into_iter().for_each(|seat| seat.durable = seat.version);
+        platform.put(appid, &account, state);
+        platform.accounts.get_mut(appid).into_iter().for_each(|member| member.durable = member.version);
     }
-    platforms.load_removals(store);
+    platforms.load_tombstones(store);
     load_tickets(store, key, &mut platforms);
     Ok(Loaded(platforms))
 }
@@ -58,8 +58,8 @@ fn load_tickets(store: &Store, key: &DataKey, platforms: &mut ReceivedPlatforms)
         let Some(platform) = platforms.0.get_mut(component) else { continue };
         match Ticket::opened(key, &fact, &sealed) {
             Ok(ticket) => platform.ticket = Some(ticket),
-            // The next one comes within ten minutes.
-            Err(error) => tracing::warn!(component, error, "the kept ticket cannot be read"),
+            // WeChat sends the next one within ten minutes.
+            Err(error) => tracing::warn!(component, error, "the stored ticket cannot be read"),
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    standing::{Standing, Status},
+    authorization_state::{AuthorizationState, Status},
     ticket::Ticket,
 };
-use crate::accounts::registry::Account;
+use crate::accounts::registry::ServedAccount;
 
-/// Accounts that one platform brings, at most; and of these, those that it was not told of yet. Anyone whom a platform
-/// serves could be the first message of an account, so these are fewer.
+/// Limits of the accounts that one platform brings: of all, and of those that are not known to have authorised it.
+/// The second is lower, since any user of the platform could send the first message of an account.
 pub const ACCOUNTS_MAX: usize = 100_000;
 pub const PENDING_MAX: usize = 10_000;
 
@@ -24,14 +24,14 @@ pub struct ReceivedPlatforms(pub ByName<ReceivedPlatform>);
 /// One platform.
 #[derive(Debug, Default)]
 pub struct ReceivedPlatform {
-    pub seats: ByName<PlatformAccount>,
-    /// Whose each `ToUserName` is.
+    pub accounts: ByName<PlatformAccount>,
+    /// The account that each `ToUserName` belongs to.
     bound: ByName<String>,
     pending: usize,
-    /// The newest of all its accounts.
+    /// The highest version of its accounts.
     pub versions: u64,
-    /// When accounts were removed, also those that were brought again.
-    pub removals: ByName<Removal>,
+    /// When accounts were removed. Includes those that were brought back.
+    pub tombstones: ByName<Tombstone>,
     pub ticket: Option<Ticket>,
     /// The ticket is not durable yet.
     pub is_ticket_new: bool,
@@ -39,8 +39,8 @@ pub struct ReceivedPlatform {
 
 /// When an account was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Removal {
-    /// Unix seconds; not before what the platform was told last, by WeChat's clock.
+pub struct Tombstone {
+    /// Unix seconds. Not before the last event of the account, by WeChat's clock.
     pub at_s: i64,
     pub is_durable: bool,
 }
@@ -48,66 +48,66 @@ pub struct Removal {
 /// One account of a platform.
 #[derive(Debug)]
 pub struct PlatformAccount {
-    pub standing: Standing,
-    pub account: Arc<Account>,
-    /// Grows with each change; `durable` follows once it is on the disk, and is 0 before anything was.
+    pub state: AuthorizationState,
+    pub account: Arc<ServedAccount>,
+    /// Grows with each change. `durable` is the newest version on disk; 0 if none is.
     pub version: u64,
     pub durable: u64,
-    /// The first version: what is settled of an earlier one was of an account that is removed since.
+    /// The first version. Results of earlier versions belong to an account that was removed since.
     pub born: u64,
-    /// Changes on their way to the disk.
+    /// Changes that wait for the disk.
     pub in_flight: u32,
 }
 
-/// What is to happen with a message.
+/// Decision about a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MessageVerdict {
     /// It counts, and nothing else changes.
-    Known,
-    /// This becomes durable with it.
-    With(Standing),
-    /// Its `ToUserName` is another's than this account's.
+    Unchanged,
+    /// It counts, and this state becomes durable with it.
+    WithState(AuthorizationState),
+    /// Its `ToUserName` is not this account's.
     WrongToUser,
-    /// And known to be another account's.
+    /// Its `ToUserName` is another account's.
     OfAnother,
     /// The account's messages do not come through this platform.
     NotOfPlatform,
-    /// There are too many accounts.
+    /// It would create an account, and the limit is reached.
     TooMany,
 }
 
 impl ReceivedPlatforms {
     /// Whether any platform brings messages of this account.
     pub fn is_active(&self, appid: &str) -> bool {
-        let mut seats = self.0.values().filter_map(|platform| platform.seats.get(appid));
-        seats.any(|seat| seat.standing.is_active())
+        let mut accounts = self.0.values().filter_map(|platform| platform.accounts.get(appid));
+        accounts.any(|member| member.state.is_active())
     }
 
-    /// The same, but for one platform.
-    pub fn is_active_beside(&self, component: &str, appid: &str) -> bool {
+    /// Whether any other platform brings messages of this account.
+    pub fn is_active_elsewhere(&self, component: &str, appid: &str) -> bool {
         let others = self.0.iter().filter(|(other, _)| *other != component);
-        let mut seats = others.filter_map(|(_, platform)| platform.seats.get(appid));
-        seats.any(|seat| seat.standing.is_active())
+        let mut accounts = others.filter_map(|(_, platform)| platform.accounts.get(appid));
+        accounts.any(|member| member.state.is_active())
     }
 }
 
 impl ReceivedPlatform {
-    /// What is to happen with a message to this `ToUserName`; `original_id` is what an operator says it must be.
-    pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> Verdict {
+    /// Decides about a message with this `ToUserName`. `original_id` is the one that an operator configured.
+    pub fn judge(&self, appid: &str, to_user: &str, original_id: Option<&str>) -> MessageVerdict {
         let is_of_another = self.bound.get(to_user).is_some_and(|owner| owner != appid);
         match original_id {
             Some(original_id) if original_id == to_user => {}
-            _ if is_of_another => return Verdict::OfAnother,
-            Some(_) => return Verdict::WrongToUser,
+            _ if is_of_another => return MessageVerdict::OfAnother,
+            Some(_) => return MessageVerdict::WrongToUser,
             None => {}
         }
-        match self.seats.get(appid) {
-            None if self.is_full() => Verdict::TooMany,
-            None => Verdict::With(Standing::pending().bound_to(to_user)),
-            Some(seat) => match &seat.standing.original_id {
-                Some(bound) if bound == to_user && seat.is_durable() => Verdict::Known,
-                Some(bound) if bound != to_user && original_id.is_none() => Verdict::WrongToUser,
-                _ => Verdict::With(seat.standing.bound_to(to_user)),
+        match self.accounts.get(appid) {
+            None if self.is_full() => MessageVerdict::TooMany,
+            None => MessageVerdict::WithState(AuthorizationState::pending().bound_to(to_user)),
+            Some(member) => match &member.state.original_id {
+                Some(bound) if bound == to_user && member.is_durable() => MessageVerdict::Unchanged,
+                Some(bound) if bound != to_user && original_id.is_none() => MessageVerdict::WrongToUser,
+                _ => MessageVerdict::WithState(member.state.bound_to(to_user)),
             },
         }
     }
@@ -116,44 +116,44 @@ impl ReceivedPlatform {
         self.has_no_room() || self.pending >= PENDING_MAX
     }
 
-    /// True if no further account can be brought, not even one that authorised the platform.
+    /// True if no further account fits, not even one that authorised the platform.
     pub fn has_no_room(&self) -> bool {
-        self.seats.len() >= ACCOUNTS_MAX
+        self.accounts.len() >= ACCOUNTS_MAX
     }
 
-    /// Puts a standing in place; returns its version.
-    pub fn put(&mut self, appid: &str, account: &Arc<Account>, standing: Standing) -> u64 {
-        let former = self.seats.get(appid).map(|seat| seat.standing.clone());
-        self.count(former.as_ref(), Some(&standing));
+    /// Sets an account's state. Returns its version.
+    pub fn put(&mut self, appid: &str, account: &Arc<ServedAccount>, state: AuthorizationState) -> u64 {
+        let former = self.accounts.get(appid).map(|member| member.state.clone());
+        self.count(former.as_ref(), Some(&state));
         if let Some(former) = former.and_then(|former| former.original_id)
-            && standing.original_id.as_ref() != Some(&former)
+            && state.original_id.as_ref() != Some(&former)
         {
             self.unbind(&former, appid);
         }
-        if let Some(original_id) = &standing.original_id {
+        if let Some(original_id) = &state.original_id {
             self.bound.insert(original_id.clone(), appid.to_owned());
         }
         self.versions += 1;
-        let seat = self.seats.entry_ref(appid).or_insert_with(|| PlatformAccount {
-            standing: standing.clone(),
+        let member = self.accounts.entry_ref(appid).or_insert_with(|| PlatformAccount {
+            state: state.clone(),
             account: account.clone(),
             version: self.versions,
             durable: 0,
             born: self.versions,
             in_flight: 0,
         });
-        (seat.standing, seat.version) = (standing, self.versions);
-        seat.version
+        (member.state, member.version) = (state, self.versions);
+        member.version
     }
 
-    /// Takes an account out.
+    /// Removes an account.
     pub fn remove(&mut self, appid: &str) -> Option<PlatformAccount> {
-        let seat = self.seats.remove(appid)?;
-        self.count(Some(&seat.standing), None);
-        if let Some(original_id) = &seat.standing.original_id {
+        let member = self.accounts.remove(appid)?;
+        self.count(Some(&member.state), None);
+        if let Some(original_id) = &member.state.original_id {
             self.unbind(original_id, appid);
         }
-        Some(seat)
+        Some(member)
     }
 
     fn unbind(&mut self, original_id: &str, appid: &str) {
@@ -162,16 +162,16 @@ impl ReceivedPlatform {
         }
     }
 
-    fn count(&mut self, former: Option<&Standing>, now: Option<&Standing>) {
+    fn count(&mut self, former: Option<&AuthorizationState>, now: Option<&AuthorizationState>) {
         let is_pending =
-            |standing: Option<&Standing>| standing.is_some_and(|one| one.status == Status::Pending);
+            |state: Option<&AuthorizationState>| state.is_some_and(|one| one.status == Status::Pending);
         self.pending -= usize::from(is_pending(former));
         self.pending += usize::from(is_pending(now));
     }
 }
 
 impl PlatformAccount {
-    /// True if the disk knows all of it.
+    /// True if its newest version is on disk.
     pub fn is_durable(&self) -> bool {
         self.durable == self.version
     }

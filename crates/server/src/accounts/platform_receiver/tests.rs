@@ -1,4 +1,4 @@
-//! Random events, messages, replays, removals and restarts against a plain model of how accounts stand.
+//! Random events, messages, replays, removals and restarts, compared with a plain model of authorization states.
 #![allow(clippy::disallowed_methods, reason = "a test on a real folder, with a real clock")]
 
 use std::{collections::BTreeMap, path::Path};
@@ -19,15 +19,15 @@ const PLATFORM: &str = "wxplatform";
 const KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 
 /// Everything of one run of the program.
-struct Run {
+struct TestRun {
     received: Arc<Received>,
     accounts: Arc<Accounts>,
     store: Arc<Store>,
     writer: Writer,
 }
 
-impl Run {
-    fn start(folder: &Path) -> Run {
+impl TestRun {
+    fn start(folder: &Path) -> TestRun {
         let key = DataKey::load_or_create(&folder.join("key")).unwrap();
         let store = Arc::new(Store::Embedded(Box::new(
             Embedded::open(&folder.join("data"), &Options::default()).unwrap(),
@@ -52,18 +52,20 @@ impl Run {
         let (ingest, writer) =
             Ingest::start(store.clone(), Clock::starting_at(1_000), Arc::new(Metrics::default()), served);
         let received = Received::new(loaded, store.clone(), ingest, key, accounts.clone());
-        Run { received: Arc::new(received), accounts, store, writer }
+        TestRun { received: Arc::new(received), accounts, store, writer }
     }
 
     fn stop(self) {
-        let Run { received, accounts, store, writer } = self;
+        let TestRun { received, accounts, store, writer } = self;
         drop((received, accounts));
         writer.stop();
         drop(store);
     }
 
     async fn message(&self, appid: &str, to_user: &str, id: u64) -> bool {
-        let Admission::Taken(account) = self.received.admit(PLATFORM, appid, to_user) else { return false };
+        let Admission::Accepted(account) = self.received.admit(PLATFORM, appid, to_user) else {
+            return false;
+        };
         let content = Content::Message { kind: Kind::Text, msg_id: id };
         let message = Message { user: "o1".into(), create_time: 1_400_000_000, content };
         let change = Change::Message { account: account.number, message };
@@ -72,7 +74,7 @@ impl Run {
     }
 
     fn status(&self, appid: &str) -> Option<Status> {
-        self.received.standings(appid).first().map(|shown| shown.status)
+        self.received.authorization_states(appid).first().map(|shown| shown.status)
     }
 
     fn counted(&self, appid: &str) -> u64 {
@@ -84,29 +86,29 @@ impl Run {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum TestStep {
     Event { account: usize, status: Status, at_s: i64 },
     Message { account: usize, to: usize, id: u64 },
     Remove { account: usize, at_s: i64 },
     Restart,
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step() -> impl Strategy<Value = TestStep> {
     let status = prop_oneof![Just(Status::Authorized), Just(Status::Unauthorized)];
-    // Mostly to itself; now and then with another's ToUserName.
+    // Mostly its own ToUserName, sometimes another account's.
     let message = (0..3_usize, prop_oneof![5 => Just(0_usize), 1 => 1..4_usize], 0..4_u64);
     prop_oneof![
-        4 => (0..3_usize, status, 0..5_i64).prop_map(|(account, status, at_s)| Step::Event { account, status, at_s }),
-        6 => message.prop_map(|(account, off, id)| Step::Message { account, to: (account + off) % 4, id }),
-        2 => (0..3_usize, 0..5_i64).prop_map(|(account, at_s)| Step::Remove { account, at_s }),
-        1 => Just(Step::Restart),
+        4 => (0..3_usize, status, 0..5_i64).prop_map(|(account, status, at_s)| TestStep::Event { account, status, at_s }),
+        6 => message.prop_map(|(account, off, id)| TestStep::Message { account, to: (account + off) % 4, id }),
+        2 => (0..3_usize, 0..5_i64).prop_map(|(account, at_s)| TestStep::Remove { account, at_s }),
+        1 => Just(TestStep::Restart),
     ]
 }
 
-/// An account, plainly.
+/// The plain model of an account.
 #[derive(Clone, Debug, Default)]
 struct Plain {
-    /// Every event since it was removed last: when, and whether it took the authorisation back.
+    /// Each event since the last removal: its time, and whether it withdrew the authorization.
     events: Vec<(i64, bool)>,
     removed_s: Option<i64>,
     original_id: Option<String>,
@@ -130,11 +132,11 @@ proptest! {
     fn accounts_stand_as_the_plain_model_says(steps in prop::collection::vec(any_step(), 1..40)) {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut run = runtime.block_on(async { Run::start(folder.path()) });
+        let mut run = runtime.block_on(async { TestRun::start(folder.path()) });
         let mut model: BTreeMap<String, Plain> = BTreeMap::new();
         for step in steps {
             match step {
-                Step::Event { account, status, at_s } => {
+                TestStep::Event { account, status, at_s } => {
                     let appid = format!("wx{account}");
                     let info = match status {
                         Status::Unauthorized => Info::Unauthorized(appid.clone()),
@@ -144,15 +146,15 @@ proptest! {
                     let plain = model.entry(appid).or_default();
                     let news = (at_s, status == Status::Unauthorized);
                     let is_news = plain.events.iter().all(|event| *event < news);
-                    let learnt = runtime.block_on(run.received.learn(PLATFORM, event));
+                    let learnt = runtime.block_on(run.received.apply_event(PLATFORM, event));
                     if plain.removed_s.is_some_and(|removed_s| at_s <= removed_s) {
                         prop_assert!(matches!(learnt, Err(EventError::Removed)), "{:?}", learnt);
                     } else {
-                        prop_assert_eq!(learnt.unwrap() == Learnt::News, is_news);
+                        prop_assert_eq!(learnt.unwrap() == EventEffect::Changed, is_news);
                         plain.events.push(news);
                     }
                 }
-                Step::Remove { account, at_s } => {
+                TestStep::Remove { account, at_s } => {
                     let appid = format!("wx{account}");
                     let plain = model.entry(appid.clone()).or_default();
                     let served = run.accounts.get(&appid);
@@ -167,7 +169,7 @@ proptest! {
                         (plain.removed_s, plain.original_id) = (last_s.max(Some(at_s)), None);
                     }
                 }
-                Step::Message { account, to, id } => {
+                TestStep::Message { account, to, id } => {
                     let (appid, to_user) = (format!("wx{account}"), format!("gh_{to}"));
                     let is_of_another = model.iter().any(|(other, plain)| {
                         *other != appid && plain.original_id.as_deref() == Some(&to_user)
@@ -182,9 +184,9 @@ proptest! {
                         plain.messages.insert(id);
                     }
                 }
-                Step::Restart => {
+                TestStep::Restart => {
                     runtime.block_on(async { run.stop() });
-                    run = runtime.block_on(async { Run::start(folder.path()) });
+                    run = runtime.block_on(async { TestRun::start(folder.path()) });
                 }
             }
             for account in 0..3 {
@@ -204,23 +206,30 @@ proptest! {
 #[test]
 fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
     let account = Arc::new(
-        Account::brought(storage::store::AccountNumber(0), "wx", &crate::auth::quota::Quotas::default())
-            .unwrap(),
+        ServedAccount::brought(
+            storage::store::AccountNumber(0),
+            "wx",
+            &crate::auth::quota::CallQuotas::default(),
+        )
+        .unwrap(),
     );
     let mut platform = platforms::ReceivedPlatform::default();
     for number in 0..platforms::PENDING_MAX {
         let verdict = platform.judge(&number.to_string(), &format!("gh_{number}"), None);
-        let Verdict::With(standing) = verdict else { panic!("{number}: {verdict:?}") };
-        platform.put(&number.to_string(), &account, standing);
+        let MessageVerdict::WithState(state) = verdict else { panic!("{number}: {verdict:?}") };
+        platform.put(&number.to_string(), &account, state);
     }
-    assert_eq!(platform.judge("more", "gh_more", None), Verdict::TooMany);
-    let authorized = Standing::pending().decided(Status::Authorized, 5).unwrap();
+    assert_eq!(platform.judge("more", "gh_more", None), MessageVerdict::TooMany);
+    let authorized = AuthorizationState::pending().decided(Status::Authorized, 5).unwrap();
     assert!(!platform.has_no_room());
     platform.put("7", &account, authorized);
     assert!(
-        matches!(platform.judge("more", "gh_more", None), Verdict::With(_)),
+        matches!(platform.judge("more", "gh_more", None), MessageVerdict::WithState(_)),
         "one is not pending any more"
     );
     platform.remove("8");
-    assert!(matches!(platform.judge("8", "gh_8", None), Verdict::With(_)), "its ToUserName is free again");
+    assert!(
+        matches!(platform.judge("8", "gh_8", None), MessageVerdict::WithState(_)),
+        "its ToUserName is free again"
+    );
 }

@@ -1,55 +1,55 @@
-//! What can go wrong with accounts at run time.
+//! Errors of account changes at run time.
 
 use storage::store::NotDurable;
 use system::{data_key::SealError, random::RandomError};
 
 use super::STORED_MAX;
-use crate::config::Flaw;
+use crate::config::ConfigFlaw;
 
 /// Why an account could not be added, changed or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
-    /// A setting that cannot be.
+    /// A setting is wrong.
     #[error("{0}")]
-    Flaw(#[from] Flaw),
-    /// Not an account's settings at all.
+    Flaw(#[from] ConfigFlaw),
+    /// The settings have the wrong form.
     #[error("the settings cannot be read: {0}")]
     Unreadable(String),
-    /// It is there already.
-    #[error("{0} is there already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
+    /// An account with this appid exists already.
+    #[error("{0} exists already; change it with PATCH /v1/accounts/{0}, or `msgcube account set`")]
     Exists(String),
-    /// It stands in the configuration file.
-    #[error("{0} stands in the configuration file: change it there and run `msgcube reload`")]
+    /// It is in the configuration file, so it can be changed only there.
+    #[error("{0} is in the configuration file: change it there and run `msgcube reload`")]
     Configured(String),
-    /// It is not there.
+    /// There is no such account.
     #[error("no account has the appid {0}; GET /v1/accounts lists them")]
     Unknown(String),
-    /// It would come back with its next message.
+    /// A platform brings its messages. The next one would bring it back.
     #[error(
-        "{0} authorised a third-party platform, which brings its messages: take that back at WeChat first; with its next message it would come back"
+        "{0} authorised a third-party platform, which brings its messages. Withdraw the authorisation at WeChat first; otherwise its next message brings it back"
     )]
     Authorized(String),
     /// An account keeps its appid.
     #[error("the appid of an account cannot be changed: add another account")]
     AppidChanges,
-    /// Too many.
-    #[error("{STORED_MAX} accounts were added already, which is the most")]
+    /// The limit is reached.
+    #[error("the limit of {STORED_MAX} accounts is reached")]
     TooMany,
-    /// The disk.
+    /// The disk failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
-    /// The cipher.
+    /// Encryption failed.
     #[error("the settings cannot be sealed: {0}")]
     Seal(#[from] SealError),
-    /// The system.
+    /// The system gave no random numbers.
     #[error("{0}")]
     Random(#[from] RandomError),
 }
 
-/// Why the accounts that were added at run time cannot be served.
+/// Why an account that was added at run time cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration: that holds then"
+    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration, which takes precedence"
 )]
 pub struct StoredAccountError {
     appid: String,
@@ -57,7 +57,7 @@ pub struct StoredAccountError {
 }
 
 impl StoredAccountError {
-    /// Of this account, for this reason.
+    /// `what` is the cause, in English.
     pub fn new(appid: &str, what: String) -> StoredAccountError {
         StoredAccountError { appid: appid.to_owned(), what }
     }

@@ -1,8 +1,8 @@
-//! Tokens against the rules as they are written down, and what one more of them costs.
+//! Tokens compared with a model of the documented rules, and the cost of issuing one.
 
 use std::sync::Arc;
 
-use grants::GONE_TOGETHER;
+use grants::REMOVED_TOGETHER;
 use proptest::prelude::*;
 use storage::store::Memory;
 
@@ -10,8 +10,8 @@ use super::*;
 
 const START_S: i64 = 1_400_000_000;
 
-/// Tokens on a store, at a moment that is set.
-struct Run {
+/// Tokens on a store, at a time that the test sets.
+struct TokenRun {
     tokens: Tokens,
     store: Arc<Store>,
     ingest: Ingest,
@@ -19,13 +19,13 @@ struct Run {
     now_s: i64,
 }
 
-impl Run {
-    fn start() -> Run {
+impl TokenRun {
+    fn start() -> TokenRun {
         let store = Arc::new(Store::Memory(Memory::default()));
         let tokens = Tokens::load(DataKey::from_bytes([1; 32]), &store);
         let (ingest, writer) =
             Ingest::start(store.clone(), Clock::starting_at(START_S), Arc::default(), Vec::new());
-        Run { tokens, store, ingest, writer, now_s: START_S }
+        TokenRun { tokens, store, ingest, writer, now_s: START_S }
     }
 
     async fn issue(&self, holder: &Holder) -> String {
@@ -39,32 +39,32 @@ impl Run {
         self.tokens.issue_stable(appid, force, &self.ingest, &clock).await.unwrap().access_token
     }
 
-    /// What checking a token gives, with its holder if it is good.
+    /// The result of checking a token, with its holder if it is valid.
     fn check(&self, token: &str) -> Result<Holder, ErrorCode> {
-        self.tokens.with(token, Holder::clone, self.now_s)
+        self.tokens.look_up(token, Holder::clone, self.now_s)
     }
 
     fn facts(&self) -> usize {
         self.store.facts(FACT_PREFIX).len()
     }
 
-    /// How many of a holder's tokens one more looks at, those before it included that go with it.
+    /// How many of a holder's tokens issuing one more looks at, including those it removes.
     fn looked_at(&self, holder: &Holder) -> usize {
         let grants = self.tokens.read();
-        grants.good_until(holder, self.now_s + OVERLAP_S + 1..=i64::MAX).count()
+        grants.valid_until(holder, self.now_s + OVERLAP_S + 1..=i64::MAX).count()
             + grants.gone(self.now_s).count()
     }
 }
 
 /// One token of the model.
-struct Known {
+struct ModelToken {
     token: String,
     holder: Holder,
     expires_s: i64,
     valid_until_s: i64,
 }
 
-impl Known {
+impl ModelToken {
     fn check(&self, now_s: i64) -> Result<Holder, ErrorCode> {
         let is_superseded = self.valid_until_s < self.expires_s;
         match now_s {
@@ -76,16 +76,16 @@ impl Known {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum TokenStep {
     Issue { is_of_platform: bool },
     Stable { force: bool },
     Wait(i64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = TokenStep> {
     prop_oneof![
-        any::<bool>().prop_map(|is_of_platform| Step::Issue { is_of_platform }),
-        prop::bool::weighted(0.3).prop_map(|force| Step::Stable { force }),
+        any::<bool>().prop_map(|is_of_platform| TokenStep::Issue { is_of_platform }),
+        prop::bool::weighted(0.3).prop_map(|force| TokenStep::Stable { force }),
         prop_oneof![
             Just(1),
             Just(299),
@@ -96,20 +96,20 @@ fn step() -> impl Strategy<Value = Step> {
             Just(7200),
             Just(86_400)
         ]
-        .prop_map(Step::Wait),
+        .prop_map(TokenStep::Wait),
     ]
 }
 
-/// Does one step to both, every token of the model compared afterwards.
-async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
+/// Does one step to both, then compares every token of the model.
+async fn take(run: &mut TokenRun, known: &mut Vec<ModelToken>, step: TokenStep) {
     let (holder, end_s, newest) = match step {
-        Step::Wait(seconds) => return run.now_s += seconds,
-        Step::Issue { is_of_platform } => {
+        TokenStep::Wait(seconds) => return run.now_s += seconds,
+        TokenStep::Issue { is_of_platform } => {
             let own = Holder::account("wx1", Endpoint::Token);
             let holder = if is_of_platform { Holder::authorizer("wx1", "wxPlatform") } else { own };
             (holder, run.now_s + OVERLAP_S, None)
         }
-        Step::Stable { force } => {
+        TokenStep::Stable { force } => {
             let holder = Holder::account("wx1", Endpoint::Stable);
             let newest = known.iter().rfind(|known| known.holder == holder && !force);
             let good = newest.filter(|newest| newest.valid_until_s - run.now_s >= RENEW_S);
@@ -118,7 +118,7 @@ async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
         }
     };
     let token = match step {
-        Step::Stable { force } => run.issue_stable("wx1", force).await,
+        TokenStep::Stable { force } => run.issue_stable("wx1", force).await,
         _ => run.issue(&holder).await,
     };
     if let Some(newest) = newest {
@@ -128,7 +128,7 @@ async fn take(run: &mut Run, known: &mut Vec<Known>, step: Step) {
         former.valid_until_s = former.valid_until_s.min(end_s);
     }
     let expires_s = run.now_s + LIFE_S;
-    known.push(Known { token, holder, expires_s, valid_until_s: expires_s });
+    known.push(ModelToken { token, holder, expires_s, valid_until_s: expires_s });
 }
 
 proptest! {
@@ -139,7 +139,7 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let (mut run, mut known) = (Run::start(), Vec::new());
+            let (mut run, mut known) = (TokenRun::start(), Vec::new());
             for step in steps {
                 take(&mut run, &mut known, step).await;
                 known.iter().for_each(|known| assert_eq!(run.check(&known.token), known.check(run.now_s)));
@@ -153,20 +153,20 @@ proptest! {
 
 #[tokio::test]
 async fn one_more_token_looks_at_one_former_one_however_many_there_are_and_takes_a_few_out_at_once() {
-    let mut run = Run::start();
+    let mut run = TokenRun::start();
     let holder = Holder::account("wx1", Endpoint::Token);
-    let count = 10 * GONE_TOGETHER;
+    let count = 10 * REMOVED_TOGETHER;
     for number in 0..count {
         assert_eq!(run.looked_at(&holder), number.min(1), "beside {number} that are good");
         run.issue(&holder).await;
     }
     assert_eq!(run.facts(), count);
-    // All but the newest are over: they go with the next ones, of whichever holder, not all with the first.
+    // All but the newest are forgotten. The next tokens remove them, of any holder, a few at a time.
     run.now_s += OVERLAP_S;
     for number in 1..=9 {
-        assert_eq!(run.looked_at(&holder), GONE_TOGETHER + 1);
+        assert_eq!(run.looked_at(&holder), REMOVED_TOGETHER + 1);
         run.issue_stable(&format!("wx{number}"), true).await;
-        assert_eq!(run.facts(), count - number * (GONE_TOGETHER - 1));
+        assert_eq!(run.facts(), count - number * (REMOVED_TOGETHER - 1));
     }
     run.issue(&holder).await;
     assert_eq!(run.facts(), 11, "what is still good");
@@ -175,7 +175,7 @@ async fn one_more_token_looks_at_one_former_one_however_many_there_are_and_takes
 
 #[tokio::test]
 async fn a_clock_set_back_gives_a_stable_token_once_and_not_with_each_call() {
-    let mut run = Run::start();
+    let mut run = TokenRun::start();
     let before = run.issue_stable("wx1", false).await;
     run.now_s -= 86_400;
     let after = run.issue_stable("wx1", false).await;
@@ -186,7 +186,7 @@ async fn a_clock_set_back_gives_a_stable_token_once_and_not_with_each_call() {
 
 #[tokio::test]
 async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for_all() {
-    let run = Run::start();
+    let run = TokenRun::start();
     let busy = Holder::account("wx1", Endpoint::Token);
     let place = |holder: &Holder| std::ptr::from_ref(run.tokens.issuing.place(holder));
     let holders = (2..).map(|number| Holder::account(&format!("wx{number}"), Endpoint::Token));
@@ -207,7 +207,7 @@ async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for
     run.writer.stop();
 }
 
-/// Whether it has nothing yet.
+/// Whether it holds nothing.
 async fn is_pending<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
     std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
 }

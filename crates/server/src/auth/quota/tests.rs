@@ -1,4 +1,4 @@
-//! The counters against a plain model.
+//! The counters compared with a plain model.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ proptest! {
         limit in 0_u32..6,
         calls in prop::collection::vec((0_usize..INTERFACES.len(), prop::bool::weighted(0.05)), 0..300),
     ) {
-        let counters = Calls::new("wx1");
+        let counters = CallCounts::new("wx1");
         let mut model: HashMap<(usize, i32), u32> = HashMap::new();
         let mut today = 0;
         for (number, is_midnight) in calls {
@@ -35,10 +35,10 @@ proptest! {
     #[test]
     fn a_restart_changes_nothing(used in prop::collection::vec(0_u32..1000, INTERFACES.len()), times in 0_u32..=10) {
         let names = INTERFACES.iter().map(|interface| interface.name.to_owned());
-        let cleared = Cleared { month: Some(day(0).first_of_month()), times };
-        let kept = Kept { day: day(0), used: names.zip(used.clone()).collect(), cleared };
-        let read: Kept = serde_json::from_slice(&serde_json::to_vec(&kept).unwrap()).unwrap();
-        let mut calls = Calls::restored("wx1", &read);
+        let cleared = MonthlyClearings { month: Some(day(0).first_of_month()), times };
+        let stored = StoredCounts { day: day(0), used: names.zip(used.clone()).collect(), cleared };
+        let read: StoredCounts = serde_json::from_slice(&serde_json::to_vec(&stored).unwrap()).unwrap();
+        let mut calls = CallCounts::restored("wx1", &read);
         for (interface, used) in INTERFACES.iter().zip(used) {
             prop_assert_eq!(calls.used(interface, day(0)), used);
             prop_assert_eq!(calls.used(interface, day(1)), 0);
@@ -49,7 +49,7 @@ proptest! {
 
 #[test]
 fn many_at_once_use_exactly_what_there_is() {
-    let calls = Calls::new("wx1");
+    let calls = CallCounts::new("wx1");
     let spend = || (0..1000).filter(|_| calls.spend(&INTERFACES[0], day(0), 1500)).count();
     let spent: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(spend)).collect();
@@ -60,7 +60,7 @@ fn many_at_once_use_exactly_what_there_is() {
 
 #[test]
 fn whoever_is_late_at_midnight_takes_nothing_back() {
-    let calls = Calls::new("wx1");
+    let calls = CallCounts::new("wx1");
     assert!(calls.spend(&INTERFACES[0], day(1), 2));
     assert!(calls.spend(&INTERFACES[0], day(0), 2), "it had read the clock before midnight");
     assert!(!calls.spend(&INTERFACES[0], day(1), 2));
@@ -69,7 +69,7 @@ fn whoever_is_late_at_midnight_takes_nothing_back() {
 
 #[test]
 fn ten_clearings_a_month() {
-    let mut cleared = Cleared::default();
+    let mut cleared = MonthlyClearings::default();
     let november = day(0).first_of_month();
     for _ in 0..CLEARINGS_A_MONTH {
         cleared = cleared.next(november).unwrap();

@@ -1,4 +1,4 @@
-//! Every key of the configuration file, and when a change of it holds.
+//! Every key of the configuration file, and whether a change of it needs a restart.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -6,11 +6,11 @@ use toml::{Table, Value};
 
 use super::*;
 
-/// When and as what a change holds.
+/// When a change applies, and the name it is reported under.
 enum Holds {
     AtOnce(&'static str),
     AtRestart(&'static str),
-    /// Of the account.
+    /// At once, as a setting of the account.
     Account(&'static str),
 }
 use Holds::{Account, AtOnce, AtRestart};
@@ -45,8 +45,8 @@ appids = ["wx1"]
 
 const OTHER_AES_KEY: &str = "\"0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\"";
 
-/// Table, key and another value. A key that is left out here is a `…_file`, the same setting as the one without, or a
-/// table.
+/// Table, key and another value. Keys that are not listed are `…_file` keys, which set the same value as the key
+/// without `_file`, or tables.
 const CASES: &[(&str, &str, &str, Holds)] = &[
     ("", "listen", "\"127.0.0.1:9\"", AtRestart("listen")),
     ("", "admin_listen", "\"127.0.0.1:9\"", AtRestart("admin_listen")),
@@ -108,7 +108,7 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
     ("cloud", "allow_from", "[\"192.0.2.1\"]", AtOnce("cloud")),
 ];
 
-/// Tables, and keys that decide which account or platform it is: they are tested below.
+/// Tables, and keys that identify an account or a platform. They are tested below.
 const BESIDE: &[(&str, &[&str])] = &[
     ("", &["tls", "datacube", "upstream", "account", "component", "cloud"]),
     ("account", &["appid", "relay"]),
@@ -134,7 +134,7 @@ fn with(name: &str, key: &str, value: &str) -> String {
     root.to_string()
 }
 
-/// The keys that a table takes, as the error of an unknown one lists them.
+/// The keys that a table accepts, taken from the error for an unknown one.
 fn known_keys(name: &str) -> BTreeSet<String> {
     let text = with(name, "no_such_key", "1");
     let error =
@@ -197,7 +197,7 @@ fn what_needs_a_restart_keeps_its_value_and_everything_else_is_taken() {
     assert_eq!((served.listen, &served.tls, served.callback_max_age_s), (base.listen, &base.tls, 7));
     assert!(served.upstream.is_none() && served.components[0].role == base.components[0].role);
     assert_eq!(served.accounts[0].appid, "wx2");
-    // Once more the same, and it is said again: the file still says otherwise.
+    // The same again: it is reported again, since the file still differs.
     let (again, found) = served.reloaded(config(&other.to_string()));
     assert_eq!(found.needs_restart, ["listen", "tls", "component wxp: role"]);
     assert!(found.settings.is_empty() && found.accounts == AccountsChanged::default());

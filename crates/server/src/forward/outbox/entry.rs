@@ -1,4 +1,4 @@
-//! A callback or an event that waits to be delivered, and its bytes.
+//! An entry of the outbox: a callback or an event that waits for delivery, and its format on disk.
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::forward::raw_callback::RawCallback;
 
-/// A callback that waits to be delivered.
+/// A callback or an event that waits for delivery.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct OutboxEntry {
     pub queued_s: i64,
-    /// The account, where one address stands for all of a platform.
+    /// The account, if the target's address serves all accounts of a platform.
     pub account: Option<String>,
-    /// It is an event for a third-party platform, which has to say that it took it.
+    /// An event for a third-party platform. It is repeated until the platform answers that it accepted it.
     pub is_event: bool,
     pub callback: RawCallback,
 }
@@ -29,8 +29,8 @@ struct Head {
     user_agent: Option<String>,
 }
 
-impl Entry {
-    /// The entry as it is sealed: the length of its head, the head as JSON, the body.
+impl OutboxEntry {
+    /// The bytes to seal: length of the head, the head as JSON, the body.
     pub fn bytes(&self) -> Vec<u8> {
         let text = |value: &Option<HeaderValue>| Some(value.as_ref()?.to_str().ok()?.to_owned());
         let head = Head {
@@ -46,8 +46,8 @@ impl Entry {
         [&length, head.as_slice(), &self.callback.body].concat()
     }
 
-    /// Reads what [`Entry::bytes`] wrote.
-    pub fn read(bytes: &[u8]) -> Option<Entry> {
+    /// Reads what [`OutboxEntry::bytes`] wrote.
+    pub fn read(bytes: &[u8]) -> Option<OutboxEntry> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (head, body) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let head: Head = serde_json::from_slice(head).ok()?;
@@ -58,7 +58,12 @@ impl Entry {
             user_agent: value(head.user_agent),
             body: Bytes::copy_from_slice(body),
         };
-        Some(Entry { queued_s: head.queued_s, account: head.account, is_event: head.is_event, callback })
+        Some(OutboxEntry {
+            queued_s: head.queued_s,
+            account: head.account,
+            is_event: head.is_event,
+            callback,
+        })
     }
 }
 
@@ -75,11 +80,11 @@ mod tests {
             body: Bytes::from_static(b"\x00<xml>\xff"),
         };
         let account = Some("wx1".to_owned());
-        let entry = Entry { queued_s: -3, account, is_event: true, callback };
-        let read = Entry::read(&entry.bytes()).unwrap();
+        let entry = OutboxEntry { queued_s: -3, account, is_event: true, callback };
+        let read = OutboxEntry::read(&entry.bytes()).unwrap();
         assert_eq!(format!("{read:?}"), format!("{entry:?}"));
         for length in 0..4 {
-            assert!(Entry::read(&entry.bytes()[..length]).is_none());
+            assert!(OutboxEntry::read(&entry.bytes()[..length]).is_none());
         }
     }
 }

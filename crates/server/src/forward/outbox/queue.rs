@@ -1,5 +1,5 @@
-//! The queue on disk: a B-tree file (redb), entries in order for each target. One thread writes: all that waits becomes
-//! durable with one sync.
+//! The queue on disk: a B-tree file (redb), with the entries of each target in order. One thread writes: all
+//! waiting changes become durable with one sync.
 
 use std::{
     collections::BTreeMap,
@@ -17,21 +17,21 @@ use tokio::sync::oneshot;
 
 const COPIES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("copies");
 const CACHE_BYTES: usize = 4 << 20;
-/// Copies that wait for one target, in bytes; and for all together.
+/// Limits of bytes that wait for one target, and for all targets together.
 const TARGET_BYTES_MAX: u64 = 64 << 20;
 const BYTES_MAX: u64 = 1 << 30;
-/// Changes that become durable together.
+/// Limit of changes in one transaction.
 const BATCH_MAX: usize = 1024;
 
-/// Names a target.
+/// Identifies a target.
 pub type TargetId = [u8; 16];
-/// Target and number.
+/// Target (16 bytes), then the number of the entry (big-endian).
 pub type EntryKey = [u8; 24];
 
-/// Whether there was room.
+/// Whether an entry was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
-    Kept,
+pub enum AppendResult {
+    Stored,
     Full,
 }
 
@@ -39,42 +39,42 @@ pub enum Room {
 #[derive(Debug)]
 pub struct Queue {
     database: std::sync::Arc<Database>,
-    changes: Mutex<mpsc::Sender<Change>>,
-    waiting: Mutex<BTreeMap<TargetId, Waiting>>,
+    changes: Mutex<mpsc::Sender<QueueChange>>,
+    waiting: Mutex<BTreeMap<TargetId, WaitingBytes>>,
     next: AtomicU64,
-    /// After a fault of the disk the file has to be opened anew.
+    /// After a disk error the file must be opened again.
     is_broken: std::sync::Arc<AtomicBool>,
 }
 
-/// Bytes for one target.
+/// Bytes that wait for one target.
 #[derive(Clone, Copy, Debug, Default)]
-struct Waiting {
-    /// With those that are not durable yet.
+struct WaitingBytes {
+    /// Includes entries that are not durable yet.
     bytes: u64,
     durable: u64,
 }
 
-/// The first or last key of a target.
+/// The first (0) or last (255) key of a target.
 fn edge(target: &TargetId, filled_with: u8) -> EntryKey {
     let mut key = [filled_with; 24];
     key[..16].copy_from_slice(target);
     key
 }
 
-/// A sealed entry.
-pub type Row = (EntryKey, Vec<u8>);
+/// Key and sealed bytes of an entry.
+pub type EntryRow = (EntryKey, Vec<u8>);
 
 #[derive(Debug)]
-enum Change {
-    Add(Vec<Row>, oneshot::Sender<Result<(), String>>),
+enum QueueChange {
+    Add(Vec<EntryRow>, oneshot::Sender<Result<(), String>>),
     Remove(Vec<EntryKey>, oneshot::Sender<Result<(), String>>),
 }
 
 impl Queue {
-    /// Opens the file, or makes it. One that makes no sense is put aside.
+    /// Opens the file, or creates it. A damaged file is set aside.
     pub fn open(path: &Path) -> Result<Queue, String> {
-        let database = disposable_db::open_or_renew(path, CACHE_BYTES)?;
-        let (waiting, last) = survey(&database).map_err(|error| error.to_string())?;
+        let database = disposable_db::open_or_recreate(path, CACHE_BYTES)?;
+        let (waiting, last) = read_totals(&database).map_err(|error| error.to_string())?;
         let database = std::sync::Arc::new(database);
         let is_broken = std::sync::Arc::new(AtomicBool::new(false));
         let (changes, received) = mpsc::channel();
@@ -86,7 +86,7 @@ impl Queue {
         Ok(Queue { database, changes, waiting, next: AtomicU64::new(last + 1), is_broken })
     }
 
-    /// True after a fault of the disk.
+    /// True after a disk error.
     pub fn is_broken(&self) -> bool {
         self.is_broken.load(Ordering::Acquire)
     }
@@ -96,25 +96,31 @@ impl Queue {
         lock(&self.waiting).values().map(|waiting| waiting.bytes).sum()
     }
 
-    /// Keeps a sealed entry for each target where there is room, durably.
-    pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<Room>, String> {
+    /// Stores a sealed entry durably for each target that has room.
+    pub async fn append(&self, targets: &[TargetId], sealed: &[u8]) -> Result<Vec<AppendResult>, String> {
         let bytes = sealed.len() as u64;
-        let rooms: Vec<Room> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
-        let kept =
-            || targets.iter().zip(&rooms).filter(|(_, room)| **room == Room::Kept).map(|(target, _)| target);
-        let rows: Vec<Row> = kept().map(|target| (self.next_key(target), sealed.to_vec())).collect();
+        let results: Vec<AppendResult> = targets.iter().map(|target| self.reserve(*target, bytes)).collect();
+        let stored_targets = || {
+            targets
+                .iter()
+                .zip(&results)
+                .filter(|(_, result)| **result == AppendResult::Stored)
+                .map(|(target, _)| target)
+        };
+        let rows: Vec<EntryRow> =
+            stored_targets().map(|target| (self.next_key(target), sealed.to_vec())).collect();
         if rows.is_empty() {
-            return Ok(rooms);
+            return Ok(results);
         }
         let (sender, receiver) = oneshot::channel();
-        let done = self.change(Change::Add(rows, sender), receiver).await;
-        for target in kept() {
+        let done = self.change(QueueChange::Add(rows, sender), receiver).await;
+        for target in stored_targets() {
             match &done {
                 Ok(()) => lock(&self.waiting).entry(*target).or_default().durable += bytes,
                 Err(_) => self.release(target, bytes, 0),
             }
         }
-        done.map(|()| rooms)
+        done.map(|()| results)
     }
 
     fn next_key(&self, target: &TargetId) -> EntryKey {
@@ -125,16 +131,16 @@ impl Queue {
         key
     }
 
-    /// The oldest entries of a target behind this one, still sealed.
+    /// The oldest entries of a target after `after`, still sealed.
     pub fn oldest(
         &self,
         target: &TargetId,
-        behind: Option<EntryKey>,
+        after: Option<EntryKey>,
         limit: usize,
-    ) -> Result<Vec<Row>, redb::Error> {
+    ) -> Result<Vec<EntryRow>, redb::Error> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(COPIES)?;
-        let first = behind.unwrap_or_else(|| edge(target, 0));
+        let first = after.unwrap_or_else(|| edge(target, 0));
         let last = edge(target, u8::MAX);
         let rows = table.range(first.as_slice()..=last.as_slice())?;
         let rows = rows.map(|row| {
@@ -143,7 +149,7 @@ impl Queue {
             copy.copy_from_slice(key.value());
             Ok((copy, value.value().to_vec()))
         });
-        rows.filter(|row| row.as_ref().map_or(true, |(key, _)| behind != Some(*key))).take(limit).collect()
+        rows.filter(|row| row.as_ref().map_or(true, |(key, _)| after != Some(*key))).take(limit).collect()
     }
 
     /// How many entries wait for a target.
@@ -153,11 +159,11 @@ impl Queue {
         Ok(transaction.open_table(COPIES)?.range(first.as_slice()..=last.as_slice())?.count())
     }
 
-    /// Takes entries out.
+    /// Removes entries.
     pub async fn remove(&self, entries: Vec<(EntryKey, u64)>) -> Result<(), String> {
         let (sender, receiver) = oneshot::channel();
         let keys = entries.iter().map(|(key, _)| *key).collect();
-        self.change(Change::Remove(keys, sender), receiver).await?;
+        self.change(QueueChange::Remove(keys, sender), receiver).await?;
         for (key, bytes) in entries {
             let mut target = TargetId::default();
             target.copy_from_slice(&key[..16]);
@@ -166,7 +172,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Targets that have entries.
+    /// Targets that have durable entries.
     pub fn targets(&self) -> Vec<TargetId> {
         let waiting = lock(&self.waiting);
         waiting.iter().filter(|(_, waiting)| waiting.durable > 0).map(|(target, _)| *target).collect()
@@ -174,7 +180,7 @@ impl Queue {
 
     async fn change(
         &self,
-        change: Change,
+        change: QueueChange,
         receiver: oneshot::Receiver<Result<(), String>>,
     ) -> Result<(), String> {
         let stopped = || "the thread that writes copies has ended".to_owned();
@@ -182,15 +188,15 @@ impl Queue {
         receiver.await.unwrap_or_else(|_| Err(stopped()))
     }
 
-    fn reserve(&self, target: TargetId, bytes: u64) -> Room {
+    fn reserve(&self, target: TargetId, bytes: u64) -> AppendResult {
         let mut waiting = lock(&self.waiting);
         let all: u64 = waiting.values().map(|waiting| waiting.bytes).sum();
         let of_target = waiting.get(&target).map_or(0, |waiting| waiting.bytes);
         if of_target + bytes > TARGET_BYTES_MAX || all + bytes > BYTES_MAX {
-            return Room::Full;
+            return AppendResult::Full;
         }
         waiting.entry(target).or_default().bytes += bytes;
-        Room::Kept
+        AppendResult::Stored
     }
 
     fn release(&self, target: &TargetId, bytes: u64, durable: u64) {
@@ -205,8 +211,8 @@ impl Queue {
     }
 }
 
-/// Bytes for each target, and the largest number in use.
-fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), redb::Error> {
+/// Reads the bytes of each target, and the highest number in use.
+fn read_totals(database: &Database) -> Result<(BTreeMap<TargetId, WaitingBytes>, u64), redb::Error> {
     let transaction = database.begin_write()?;
     let (mut waiting, mut last) = (BTreeMap::new(), 0);
     {
@@ -215,8 +221,8 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), red
             let (key, value) = row?;
             let Some((target, number)) = key.value().split_first_chunk::<16>() else { continue };
             let bytes = value.value().len() as u64;
-            let of_target: &mut Waiting = waiting.entry(*target).or_default();
-            *of_target = Waiting { bytes: of_target.bytes + bytes, durable: of_target.durable + bytes };
+            let of_target: &mut WaitingBytes = waiting.entry(*target).or_default();
+            *of_target = WaitingBytes { bytes: of_target.bytes + bytes, durable: of_target.durable + bytes };
             last = last.max(number.try_into().map_or(0, u64::from_be_bytes));
         }
     }
@@ -224,35 +230,35 @@ fn survey(database: &Database) -> Result<(BTreeMap<TargetId, Waiting>, u64), red
     Ok((waiting, last))
 }
 
-/// Writes until nobody can ask any more.
-fn write(database: &Database, changes: &mpsc::Receiver<Change>, is_broken: &AtomicBool) {
+/// Writes until the queue is dropped.
+fn write(database: &Database, changes: &mpsc::Receiver<QueueChange>, is_broken: &AtomicBool) {
     while let Ok(first) = changes.recv() {
         let rest = changes.try_iter().take(BATCH_MAX - 1);
-        let batch: Vec<Change> = std::iter::once(first).chain(rest).collect();
+        let batch: Vec<QueueChange> = std::iter::once(first).chain(rest).collect();
         let done = commit(database, &batch).map_err(|error| error.to_string());
         if done.is_err() {
             is_broken.store(true, Ordering::Release);
         }
         for change in batch {
-            let (Change::Add(_, sender) | Change::Remove(_, sender)) = change;
-            // Whoever asked may be gone.
+            let (QueueChange::Add(_, sender) | QueueChange::Remove(_, sender)) = change;
+            // The caller may have stopped waiting.
             let _ = sender.send(done.clone());
         }
     }
 }
 
-fn commit(database: &Database, batch: &[Change]) -> Result<(), redb::Error> {
+fn commit(database: &Database, batch: &[QueueChange]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut table = transaction.open_table(COPIES)?;
         for change in batch {
             match change {
-                Change::Add(rows, _) => {
+                QueueChange::Add(rows, _) => {
                     for (key, value) in rows {
                         table.insert(key.as_slice(), value.as_slice())?;
                     }
                 }
-                Change::Remove(keys, _) => {
+                QueueChange::Remove(keys, _) => {
                     for key in keys {
                         table.remove(key.as_slice())?;
                     }
@@ -283,33 +289,37 @@ mod tests {
             for number in 0..10_u8 {
                 let mut sealed = eighth.clone();
                 sealed[0] = number;
-                let room = queue.append(&[TARGET], &sealed).await.unwrap()[0];
-                assert_eq!(room, if number < 8 { Room::Kept } else { Room::Full }, "{number}");
+                let result = queue.append(&[TARGET], &sealed).await.unwrap()[0];
+                assert_eq!(
+                    result,
+                    if number < 8 { AppendResult::Stored } else { AppendResult::Full },
+                    "{number}"
+                );
             }
             assert_eq!(
                 queue.append(&[[8; 16]], &[1]).await.unwrap()[0],
-                Room::Kept,
+                AppendResult::Stored,
                 "another target has room"
             );
         });
         runtime().block_on(async {
             let queue = loop {
-                // The thread of the first lets go of the file in its own time.
+                // The thread of the first queue closes the file at some later time.
                 match Queue::open(&path) {
                     Ok(queue) => break queue,
                     Err(_) => std::thread::yield_now(),
                 }
             };
             assert_eq!(queue.bytes(), (64 << 20) + 1);
-            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Full);
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], AppendResult::Full);
             let oldest = queue.oldest(&TARGET, None, 3).unwrap();
             assert_eq!(oldest.iter().map(|(_, value)| value[0]).collect::<Vec<_>>(), [0, 1, 2]);
-            let behind = queue.oldest(&TARGET, Some(oldest[1].0), 1).unwrap();
-            assert_eq!(behind[0].1[0], 2);
+            let after = queue.oldest(&TARGET, Some(oldest[1].0), 1).unwrap();
+            assert_eq!(after[0].1[0], 2);
             let taken = oldest.into_iter().map(|(key, value)| (key, value.len() as u64)).collect();
             queue.remove(taken).await.unwrap();
             assert_eq!(queue.oldest(&TARGET, None, 1).unwrap()[0].1[0], 3);
-            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], Room::Kept);
+            assert_eq!(queue.append(&[TARGET], &eighth).await.unwrap()[0], AppendResult::Stored);
         });
     }
 

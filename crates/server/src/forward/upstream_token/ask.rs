@@ -1,4 +1,4 @@
-//! Asking for a real token: `stable_token` of WeChat, or a token server in its place.
+//! Fetches a real token: from WeChat's `stable_token`, or from a token server instead.
 
 use std::{fmt, time::Duration};
 
@@ -17,46 +17,46 @@ use crate::{
     net::body,
 };
 
-/// A whole question. Source of nothing but patience: WeChat answers in well under a second.
+/// Longest time of a request. Our choice: WeChat answers in well under a second.
 const TIME_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// What a token server's token is taken for if it does not say how long it lives.
-const LIFE_UNSAID_S: i64 = 60;
+/// Assumed life, in seconds, of a token whose server does not state one.
+const LIFE_DEFAULT_S: i64 = 60;
 
 /// Why there is no token.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Failure {
-    /// The answer, to be passed on as it is: an error code that names the cause.
+pub enum TokenFailure {
+    /// WeChat's answer, to be passed on unchanged: its error code names the cause.
     Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },
-    /// Nobody answered, or nothing that makes sense.
+    /// There was no answer, or none that can be read.
     Unreachable(String),
-    /// The same of a token server, which it names.
+    /// The token server gave none. The text names the server.
     NoToken(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Answered { body, .. } => match serde_json::from_slice::<Answer>(body) {
+            TokenFailure::Answered { body, .. } => match serde_json::from_slice::<TokenReply>(body) {
                 Ok(answer) => {
                     let code = answer.errcode.as_ref().and_then(integer).unwrap_or(0);
                     write!(f, "WeChat answered {code} {}", answer.errmsg.unwrap_or_default())
                 }
                 Err(_) => f.write_str("the answer holds no token"),
             },
-            Failure::Unreachable(why) | Failure::NoToken(why) => f.write_str(why),
+            TokenFailure::Unreachable(why) | TokenFailure::NoToken(why) => f.write_str(why),
         }
     }
 }
 
-impl fmt::Debug for Failure {
+impl fmt::Debug for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failure({self})")
+        write!(f, "TokenFailure({self})")
     }
 }
 
 #[derive(Serialize)]
-struct Question<'a> {
+struct TokenRequest<'a> {
     grant_type: &'static str,
     appid: &'a str,
     secret: &'a str,
@@ -64,89 +64,94 @@ struct Question<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenReply {
     access_token: Option<Secret>,
     expires_in: Option<Value>,
     errcode: Option<Value>,
     errmsg: Option<String>,
 }
 
-/// Some token servers write numbers as text, or with a fraction.
+/// Reads a number. Some token servers write it as text or with a fraction.
 fn integer(value: &Value) -> Option<i64> {
     let rounded = || value.as_f64().map(|number| format!("{number:.0}"));
     let text = || value.as_str().map(ToOwned::to_owned).or_else(rounded);
     value.as_i64().or_else(|| text()?.trim().parse().ok())
 }
 
-/// Whom to ask, and how to get there.
+/// Where tokens are fetched from, and the client to use.
 #[derive(Clone, Copy, Debug)]
-pub struct Way<'a> {
+pub struct TokenSource<'a> {
     pub config: &'a UpstreamConfig,
-    pub client: &'a HttpClient<Body>,
+    pub client: &'a HttpClient,
 }
 
-impl Failure {
-    /// WeChat's code and text, if that is what came back.
+impl TokenFailure {
+    /// WeChat's error code and text, if it answered with them.
     pub fn code(&self) -> Option<(i64, String)> {
-        let Failure::Answered { body, .. } = self else { return None };
-        let answer: Answer = serde_json::from_slice(body).ok()?;
+        let TokenFailure::Answered { body, .. } = self else { return None };
+        let answer: TokenReply = serde_json::from_slice(body).ok()?;
         Some((integer(&answer.errcode?)?, answer.errmsg.unwrap_or_default()))
     }
 }
 
-/// A token and the seconds it has left.
-pub async fn token(way: Way<'_>, account: &AccountConfig, force: bool) -> Result<(Secret, i64), Failure> {
+/// Fetches a token. Returns it and the seconds it has left.
+pub async fn token(
+    source: TokenSource<'_>,
+    account: &AccountConfig,
+    force: bool,
+) -> Result<(Secret, i64), TokenFailure> {
     if account.upstream_secret().reveal().is_empty() {
         let why = format!("{} has no secret; set upstream_secret to WeChat's", account.appid);
-        return Err(Failure::NoToken(why));
+        return Err(TokenFailure::NoToken(why));
     }
-    let question = Question {
+    let question = TokenRequest {
         grant_type: "client_credential",
         appid: &account.appid,
         secret: account.upstream_secret().reveal(),
         force_refresh: force,
     };
-    let answer =
-        tokio::time::timeout(TIME_MAX, ask(way, &question)).await.map(|answer| discreet(answer, &question));
-    let too_late = |_| Err(Failure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs())));
-    match (answer.unwrap_or_else(too_late), &way.config.token_url) {
-        (Err(Failure::Unreachable(why)), Some(server)) => {
-            Err(Failure::NoToken(format!("the token server {server} gives no token: {why}")))
+    let answer = tokio::time::timeout(TIME_MAX, ask(source, &question))
+        .await
+        .map(|answer| without_secret(answer, &question));
+    let too_late = |_| Err(TokenFailure::Unreachable(format!("no answer within {} s", TIME_MAX.as_secs())));
+    match (answer.unwrap_or_else(too_late), &source.config.token_url) {
+        (Err(TokenFailure::Unreachable(why)), Some(server)) => {
+            Err(TokenFailure::NoToken(format!("the token server {server} gives no token: {why}")))
         }
         (answer, _) => answer,
     }
 }
 
-/// An answer that is passed on and logged must not repeat the secret.
-fn discreet(
-    answer: Result<(Secret, i64), Failure>,
-    question: &Question<'_>,
-) -> Result<(Secret, i64), Failure> {
+/// Replaces an answer that repeats the secret: answers are passed on and logged.
+fn without_secret(
+    answer: Result<(Secret, i64), TokenFailure>,
+    question: &TokenRequest<'_>,
+) -> Result<(Secret, i64), TokenFailure> {
     let secret = question.secret.as_bytes();
     match answer {
-        Err(Failure::Answered { body, .. }) if body.windows(secret.len()).any(|part| part == secret) => {
-            Err(Failure::Unreachable("the answer holds no token, and repeats the secret".to_owned()))
+        Err(TokenFailure::Answered { body, .. }) if body.windows(secret.len()).any(|part| part == secret) => {
+            Err(TokenFailure::Unreachable("the answer holds no token, and repeats the secret".to_owned()))
         }
         answer => answer,
     }
 }
 
-async fn ask(way: Way<'_>, question: &Question<'_>) -> Result<(Secret, i64), Failure> {
-    let Some(server) = &way.config.token_url else {
-        let uri = way.config.base.below("/cgi-bin/stable_token");
-        return read(send(way, post(uri.map_err(broken)?, question)?).await?);
+async fn ask(source: TokenSource<'_>, question: &TokenRequest<'_>) -> Result<(Secret, i64), TokenFailure> {
+    let Some(server) = &source.config.token_url else {
+        let uri = source.config.base.below("/cgi-bin/stable_token");
+        return read(send(source, post(uri.map_err(broken)?, question)?).await?);
     };
-    // A token server is asked as stable_token is; one that takes no POST, by GET and without the secret.
-    let posted = send(way, post(server.with_query(None).map_err(broken)?, question)?).await?;
+    // A token server is asked like stable_token. If it accepts no POST, it is asked by GET without the secret.
+    let posted = send(source, post(server.with_query(None).map_err(broken)?, question)?).await?;
     if !posted.wants_get() {
         return read(posted);
     }
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = server.with_query(Some(&query(question))).map_err(broken)?;
-    read(send(way, request).await?)
+    read(send(source, request).await?)
 }
 
-fn query(question: &Question<'_>) -> String {
+fn query(question: &TokenRequest<'_>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("appid", question.appid);
     if question.force_refresh {
@@ -155,11 +160,11 @@ fn query(question: &Question<'_>) -> String {
     query.finish()
 }
 
-fn broken(error: impl fmt::Display) -> Failure {
-    Failure::Unreachable(error.to_string())
+fn broken(error: impl fmt::Display) -> TokenFailure {
+    TokenFailure::Unreachable(error.to_string())
 }
 
-fn post(uri: http::Uri, question: &Question<'_>) -> Result<Request<Body>, Failure> {
+fn post(uri: http::Uri, question: &TokenRequest<'_>) -> Result<Request<Body>, TokenFailure> {
     let mut request = Request::new(Body::from(serde_json::to_vec(question).map_err(broken)?));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
@@ -167,52 +172,53 @@ fn post(uri: http::Uri, question: &Question<'_>) -> Result<Request<Body>, Failur
     Ok(request)
 }
 
-struct Answered {
+struct RawReply {
     status: StatusCode,
     content_type: Option<HeaderValue>,
     body: Bytes,
 }
 
-impl Answered {
-    /// No POST is taken there: HTTP's ways to say so, and WeChat's, 43001. Source: its list of return codes.
+impl RawReply {
+    /// Whether the server refuses POST: by HTTP status, or by WeChat's code 43001. Source: WeChat's list of
+    /// return codes.
     fn wants_get(&self) -> bool {
         let refusals = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
-        let code = || integer(&serde_json::from_slice::<Answer>(&self.body).ok()?.errcode?);
+        let code = || integer(&serde_json::from_slice::<TokenReply>(&self.body).ok()?.errcode?);
         refusals.contains(&self.status) || code() == Some(43001)
     }
 }
 
-async fn send(way: Way<'_>, request: Request<Body>) -> Result<Answered, Failure> {
-    let response = way.client.send(request).await;
+async fn send(source: TokenSource<'_>, request: Request<Body>) -> Result<RawReply, TokenFailure> {
+    let response = source.client.send(request).await;
     let (parts, content) = response.map_err(|error| broken(error.causes()))?.into_parts();
     let body = body::read(Body::new(content), ANSWER_BYTES_MAX).await;
     let body =
-        body.map_err(|_| Failure::Unreachable("the answer broke off, or is over 64 KiB".to_owned()))?;
-    Ok(Answered {
+        body.map_err(|_| TokenFailure::Unreachable("the answer broke off, or is over 64 KiB".to_owned()))?;
+    Ok(RawReply {
         status: parts.status,
         content_type: parts.headers.get(header::CONTENT_TYPE).cloned(),
         body,
     })
 }
 
-fn read(answered: Answered) -> Result<(Secret, i64), Failure> {
-    let answer: Option<Answer> = serde_json::from_slice(&answered.body).ok();
+fn read(answered: RawReply) -> Result<(Secret, i64), TokenFailure> {
+    let answer: Option<TokenReply> = serde_json::from_slice(&answered.body).ok();
     let token = answer.as_ref().and_then(|answer| answer.access_token.clone());
     match token.filter(|token| is_token(token.reveal())) {
         Some(token) => {
             let expires_in = answer.and_then(|answer| integer(&answer.expires_in?));
-            Ok((token, expires_in.unwrap_or(LIFE_UNSAID_S)))
+            Ok((token, expires_in.unwrap_or(LIFE_DEFAULT_S)))
         }
         None if answer.is_some_and(|answer| answer.errcode.is_some()) => {
-            let Answered { status, content_type, body } = answered;
-            Err(Failure::Answered { status, content_type, body })
+            let RawReply { status, content_type, body } = answered;
+            Err(TokenFailure::Answered { status, content_type, body })
         }
-        None => Err(Failure::Unreachable(format!("status {} and no token", answered.status.as_u16()))),
+        None => Err(TokenFailure::Unreachable(format!("status {} and no token", answered.status.as_u16()))),
     }
 }
 
-/// What can stand in a query, and is no page of a login portal. WeChat's have up to 512 characters. Source: its page on
-/// access_token.
+/// True for text that fits in a query, which excludes the page of a login portal. WeChat's tokens have up to 512
+/// characters. Source: WeChat's page on access_token.
 fn is_token(text: &str) -> bool {
     (1..=1024).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,4 +1,4 @@
-//! Who may do what on the own interface: the admin key, or a key with scopes.
+//! Access to the admin API: by the admin key, or by an API key with scopes.
 
 use std::sync::Arc;
 
@@ -13,28 +13,29 @@ use percent_encoding::percent_decode_str;
 
 use super::{answer, parameters::Parameters};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
     http::state::App,
 };
 
 const NO_KEY: &str = "send the header: Authorization: Bearer KEY (admin_key of the configuration, or a key of `msgcube key add`)";
-const REFUSED: &str = "the key is refused: it is neither the admin_key that the server was started with nor a key of `msgcube key add` that holds (ended, expired, or mistyped?)";
+const INVALID_KEY: &str = "the key is refused: it is neither the server's admin_key nor a valid key of `msgcube key add`; it may be revoked, expired or mistyped";
 
-/// What a route needs.
+/// What the caller's key must allow for a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Any key; the handler shows what its scopes allow.
+    /// Any valid key. The handler shows only what its scopes allow.
     AnyKey,
-    /// To read the account in the path.
+    /// Reading the account in the path.
     ReadAccount,
-    /// To write to the account in the path.
+    /// Writing to the account in the path.
     WriteAccount,
+    /// Everything.
     Admin,
 }
 
 impl Need {
-    /// What it comes to for a request of this path.
+    /// The scope that a request of this path needs. None: any valid key.
     fn scope(self, path: &str) -> Option<Scope> {
         match self {
             Need::AnyKey => None,
@@ -45,25 +46,25 @@ impl Need {
     }
 }
 
-/// The accounts that a key may read, in order.
-pub fn readable(app: &App, access: &Access) -> Vec<Arc<Account>> {
-    let may_read = |account: &Account| access.allows(&Scope::Read(Some(account.config.appid.clone())));
+/// The accounts that a key may read, sorted by appid.
+pub fn readable(app: &App, access: &Access) -> Vec<Arc<ServedAccount>> {
+    let may_read = |account: &ServedAccount| access.allows(&Scope::Read(Some(account.config.appid.clone())));
     let mut accounts = app.accounts.select(may_read);
     accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
     accounts
 }
 
-/// Routes that only those reach who may, with no parameters but those that there are.
+/// Puts the checks before routes: the key, its scope, then the names of the query parameters.
 pub fn guarded(
     app: &Arc<App>,
     parameters: &Arc<Parameters>,
     need: Need,
     routes: MethodRouter<Arc<App>>,
 ) -> MethodRouter<Arc<App>> {
-    routes.layer(from_fn_with_state((app.clone(), parameters.clone(), need), require))
+    routes.layer(from_fn_with_state((app.clone(), parameters.clone(), need), check_request))
 }
 
-async fn require(
+async fn check_request(
     State((app, parameters, need)): State<(Arc<App>, Arc<Parameters>, Need)>,
     mut request: Request,
     next: Next,
@@ -73,45 +74,46 @@ async fn require(
     if let Some(scope) = scope.filter(|scope| !access.allows(scope)) {
         return forbidden(&scope);
     }
-    if let Some(flaw) = parameters.flaw(&request) {
-        return answer::own_error(StatusCode::BAD_REQUEST, flaw);
+    if let Some(error) = parameters.error(&request) {
+        return answer::api_error(StatusCode::BAD_REQUEST, error);
     }
     request.extensions_mut().insert(access);
     next.run(request).await
 }
 
-/// `/v1/accounts/{appid}/…`
+/// The decoded appid of a path like `/v1/accounts/{appid}/…`.
 fn appid_of(path: &str) -> String {
     let appid = path.split('/').nth(3).unwrap_or_default();
     percent_decode_str(appid).decode_utf8_lossy().into_owned()
 }
 
-/// What the caller may do. None: no key that is known.
+/// What the caller's key allows. None: the key is missing or not valid.
 pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
-    let shown = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (_, shown) = shown.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
-    let shown = shown.trim();
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, given) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    let given = given.trim();
     match &app.config.get().admin_key {
-        Some(key) if key.is(shown) => Some(Access::everything()),
-        _ => app.api_keys.access(shown, app.clock.now_s()),
+        Some(key) if key.matches(given) => Some(Access::everything()),
+        _ => app.api_keys.access(given, app.clock.now_s()),
     }
 }
 
-/// Says whether a key is missing or wrong, and nothing else.
+/// Answers 401. The error says whether the key is missing or not valid, and nothing else.
 pub fn unauthorized(headers: &HeaderMap) -> Response<Body> {
-    let shown = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let scheme = shown.and_then(|shown| shown.split_once(' ')).filter(|(_, key)| !key.trim().is_empty());
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let scheme = given.and_then(|given| given.split_once(' ')).filter(|(_, key)| !key.trim().is_empty());
     let error = match scheme {
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => REFUSED,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("bearer") => INVALID_KEY,
         _ => NO_KEY,
     };
-    let mut response = answer::own_error(StatusCode::UNAUTHORIZED, error);
+    let mut response = answer::api_error(StatusCode::UNAUTHORIZED, error);
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
+/// Answers 403: the key is valid and lacks this scope.
 pub fn forbidden(scope: &Scope) -> Response<Body> {
     let error =
         format!("this key does not have the scope {scope}; `msgcube key list` shows what each key may do");
-    answer::own_error(StatusCode::FORBIDDEN, error)
+    answer::api_error(StatusCode::FORBIDDEN, error)
 }

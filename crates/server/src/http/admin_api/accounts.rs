@@ -1,4 +1,4 @@
-//! Accounts at run time: added, shown, changed, removed.
+//! `/v1/accounts`: lists, adds, shows, changes and removes accounts while the server runs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,11 +11,11 @@ use axum::{
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::{CoverageAnswer, access::readable, answer, read};
+use super::{CoverageAnswer, access::readable, answer, read_json};
 use crate::{
     accounts::{
         platform_receiver::Status,
-        registry::{Account, AccountError, SECRETS, settings::Settings},
+        registry::{AccountError, SECRETS, ServedAccount, settings::Settings},
         service::Rotated,
     },
     auth::api_keys::Access,
@@ -23,110 +23,128 @@ use crate::{
     intake::path,
 };
 
-/// An account as it is shown: no secret, only which there are.
+/// `GET` and `PATCH /v1/accounts/{appid}`, `POST /v1/accounts`: an account with its settings.
+///
+/// Secrets are never shown, only their names.
 #[allow(clippy::struct_excessive_bools, reason = "each is a setting by its name")]
 #[derive(Serialize)]
-struct Shown {
+struct AccountAnswer {
     appid: String,
-    /// Whether it stands in the configuration file, was added at run time, or was brought by a platform.
+    /// Where its settings come from: `configuration` (the file), `run time` (added by this API), or `platform` (created
+    /// by a platform's callbacks).
     origin: &'static str,
-    /// How it stands with the platforms that bring it.
+    /// Its authorization state at each platform whose callbacks carry its messages. Missing if there is no platform.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    platforms: Vec<ShownPlatform>,
+    platforms: Vec<AccountPlatform>,
+    /// The path of its callbacks on this server.
     callback: String,
+    /// WeChat's `gh_…` id. `null` if it is not configured.
     original_id: Option<String>,
+    /// `service`, `subscription` or `other`.
     kind: String,
     certified: bool,
     require_encryption: bool,
+    /// Calls of each of the seven interfaces in a day of Beijing time. 0: no limit.
     quota_per_day: u32,
+    /// Addresses and networks that may ask for tokens. Empty: all may.
     ip_allow: Vec<String>,
     secret_frozen: bool,
-    /// The platforms that its messages may come through, where it says so.
+    /// The platforms that its messages may come through. `null` if the setting is missing.
     components: Option<Vec<String>>,
+    /// The names of the secrets that are set, such as `secret` and `token`.
     secrets: Vec<&'static str>,
-    relay: Option<ShownRelay>,
-    /// Whether other calls go on to WeChat.
+    /// `null` without a relay.
+    relay: Option<RelayAnswer>,
+    /// Whether the server passes other calls on to WeChat.
     upstream: bool,
+    /// Doubtful settings in English sentences, as in the log.
     warnings: Vec<String>,
     coverage: CoverageAnswer,
 }
 
+/// An item of `platforms`: an account at one platform.
 #[derive(Serialize)]
-struct ShownPlatform {
+struct AccountPlatform {
+    /// The appid of the platform.
     component: String,
+    /// `pending`, `authorized` or `unauthorized`.
     status: Status,
+    /// The `gh_…` id from its messages. `null` before the first message.
     original_id: Option<String>,
 }
 
-fn platforms(app: &App, account: &Account) -> Vec<ShownPlatform> {
-    let standings = app.received.standings(&account.config.appid).into_iter();
-    standings
-        .map(|shown| ShownPlatform {
-            component: shown.component,
-            status: shown.status,
-            original_id: shown.original_id,
+fn platforms(app: &App, account: &ServedAccount) -> Vec<AccountPlatform> {
+    let states = app.platform_receiver.authorization_states(&account.config.appid).into_iter();
+    states
+        .map(|state| AccountPlatform {
+            component: state.component,
+            status: state.status,
+            original_id: state.original_id,
         })
         .collect()
 }
 
-/// Where its callbacks come in: at its own address, or at its platform's.
-fn callback(account: &Account, platforms: &[ShownPlatform]) -> String {
-    let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let appid = part(&account.config.appid);
+/// The path of the account's callbacks. An account without keys of its own is reached through its platform.
+fn callback_path(account: &ServedAccount, platforms: &[AccountPlatform]) -> String {
+    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let appid = encode(&account.config.appid);
     match platforms.first().filter(|_| account.keys.is_none()) {
-        Some(platform) => path::through_platform(&part(&platform.component), &appid),
+        Some(platform) => path::through_platform(&encode(&platform.component), &appid),
         None => path::of_account(&appid),
     }
 }
 
-/// Addresses without path and query, which may hold a key.
+/// The field `relay`. URLs are shown without path and query, which may hold a key.
 #[derive(Serialize)]
-struct ShownRelay {
+struct RelayAnswer {
     url: String,
+    /// `answer` or `refuse`.
     when_not_durable: String,
+    /// `close` or `success`.
     on_late: String,
+    /// URLs that get a copy of every message.
     listeners: Vec<String>,
 }
 
-impl Shown {
-    fn of(app: &App, account: &Account) -> Shown {
+impl AccountAnswer {
+    fn new(app: &App, account: &ServedAccount) -> AccountAnswer {
         let config = &account.config;
-        let text = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+        let lower_case = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
         let platforms = platforms(app, account);
-        Shown {
+        AccountAnswer {
             appid: config.appid.clone(),
             origin: match (account.is_configured, &account.keys) {
                 (true, _) => "configuration",
                 (false, None) => "platform",
                 (false, Some(_)) => "run time",
             },
-            callback: callback(account, &platforms),
+            callback: callback_path(account, &platforms),
             platforms,
             original_id: config.original_id.clone(),
-            kind: text(&config.kind),
+            kind: lower_case(&config.kind),
             certified: config.certified,
             require_encryption: config.require_encryption,
             quota_per_day: config.quota_per_day,
             ip_allow: config.ip_allow.texts(),
             secret_frozen: config.secret_frozen,
             components: config.components.clone(),
-            secrets: secrets(account),
-            relay: config.relay.as_ref().map(|relay| ShownRelay {
+            secrets: secret_names(account),
+            relay: config.relay.as_ref().map(|relay| RelayAnswer {
                 url: relay.url.to_string(),
-                when_not_durable: text(&relay.when_not_durable),
-                on_late: text(&relay.on_late),
+                when_not_durable: lower_case(&relay.when_not_durable),
+                on_late: lower_case(&relay.on_late),
                 listeners: relay.listeners.iter().map(ToString::to_string).collect(),
             }),
             upstream: app.upstream().is_some(),
             warnings: config.warnings(),
-            coverage: CoverageAnswer::of(app, account),
+            coverage: CoverageAnswer::new(app, account),
         }
     }
 }
 
-fn secrets(account: &Account) -> Vec<&'static str> {
+fn secret_names(account: &ServedAccount) -> Vec<&'static str> {
     let config = &account.config;
-    let is_there = [
+    let is_set = [
         !config.secret.reveal().is_empty(),
         config.upstream_secret.is_some(),
         !config.token.reveal().is_empty(),
@@ -134,69 +152,71 @@ fn secrets(account: &Account) -> Vec<&'static str> {
         config.encoding_aes_key.is_some(),
         config.encoding_aes_key_previous.is_some(),
     ];
-    SECRETS.into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
+    SECRETS.into_iter().zip(is_set).filter(|(_, is_set)| *is_set).map(|(name, _)| name).collect()
 }
 
-/// `GET /v1/accounts`: those that the key may read.
+/// `GET /v1/accounts`: `{"accounts":[…]}` with the accounts that the key may read, sorted by appid.
 pub async fn list(State(app): State<Arc<App>>, Extension(access): Extension<Access>) -> Response<Body> {
     #[derive(Serialize)]
-    struct Listed<'a> {
+    struct ListedAccount<'a> {
         appid: &'a str,
+        /// As in [`AccountAnswer`]: missing if there is no platform.
         #[serde(skip_serializing_if = "Vec::is_empty")]
-        platforms: Vec<ShownPlatform>,
+        platforms: Vec<AccountPlatform>,
         coverage: CoverageAnswer,
     }
     let all = readable(&app, &access);
-    let listed = all.iter().map(|account| Listed {
+    let listed = all.iter().map(|account| ListedAccount {
         appid: &account.config.appid,
         platforms: platforms(&app, account),
-        coverage: CoverageAnswer::of(&app, account),
+        coverage: CoverageAnswer::new(&app, account),
     });
-    answer::own(StatusCode::OK, &BTreeMap::from([("accounts", listed.collect::<Vec<_>>())]))
+    answer::api_json(StatusCode::OK, &BTreeMap::from([("accounts", listed.collect::<Vec<_>>())]))
 }
 
-/// `POST /v1/accounts`
+/// `POST /v1/accounts`: 201 with the new account as [`AccountAnswer`].
 pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
-    let settings: Settings = match read(body).await {
+    let settings: Settings = match read_json(body).await {
         Ok(settings) => settings,
         Err(response) => return response,
     };
     let shared = app.clone();
-    let added = to_its_end(async move { shared.office().add(settings).await }).await;
+    let added = run_to_end(async move { shared.account_service().add(settings).await }).await;
     match added {
-        Ok(account) => answer::own(StatusCode::CREATED, &Shown::of(&app, &account)),
-        Err(error) => failed(&error),
+        Ok(account) => answer::api_json(StatusCode::CREATED, &AccountAnswer::new(&app, &account)),
+        Err(error) => account_error(&error),
     }
 }
 
-/// `GET /v1/accounts/{appid}`
+/// `GET /v1/accounts/{appid}`: the account as [`AccountAnswer`].
 pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     match app.accounts.get(&appid) {
-        Some(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
+        Some(account) => answer::api_json(StatusCode::OK, &AccountAnswer::new(&app, &account)),
         None => super::no_account(),
     }
 }
 
-/// `PATCH /v1/accounts/{appid}`
+/// `PATCH /v1/accounts/{appid}`: changes the settings that the body names; `null` removes one. Gives the changed
+/// account as [`AccountAnswer`].
 pub async fn change(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
-    let changes: Settings = match read(body).await {
+    let changes: Settings = match read_json(body).await {
         Ok(changes) => changes,
         Err(response) => return response,
     };
     let shared = app.clone();
-    let changed = to_its_end(async move { shared.office().change(&appid, changes).await }).await;
+    let changed = run_to_end(async move { shared.account_service().change(&appid, changes).await }).await;
     match changed {
-        Ok(account) => answer::own(StatusCode::OK, &Shown::of(&app, &account)),
-        Err(error) => failed(&error),
+        Ok(account) => answer::api_json(StatusCode::OK, &AccountAnswer::new(&app, &account)),
+        Err(error) => account_error(&error),
     }
 }
 
-/// `DELETE /v1/accounts/{appid}`
+/// `DELETE /v1/accounts/{appid}`: `{"removed":"<appid>"}`. Its figures stay; its tokens become invalid.
 pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), appid.clone());
-    let done = to_its_end(async move {
-        for event in shared.office().remove(&removed).await? {
-            push::tell(&shared, event).await;
+    let done = run_to_end(async move {
+        for event in shared.account_service().remove(&removed).await? {
+            push::deliver_event(&shared, event).await;
         }
         if let Some(upstream) = shared.upstream() {
             upstream.forget(&removed).await;
@@ -204,42 +224,47 @@ pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
         Ok(())
     });
     match done.await {
-        Ok(()) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", appid)])),
-        Err(error) => failed(&error),
+        Ok(()) => answer::api_json(StatusCode::OK, &BTreeMap::from([("removed", appid)])),
+        Err(error) => account_error(&error),
     }
 }
 
+/// The body of a rotation: `{"what":"secret"}`, `"token"` or `"encoding_aes_key"`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Rotation {
+struct RotateRequest {
     what: Rotated,
 }
 
-/// `POST /v1/accounts/{appid}/rotate`: a new value, shown this once. The former key or callback token is still taken.
+/// `POST /v1/accounts/{appid}/rotate`: makes a new secret, callback token or key, and gives
+/// `{"appid":"…","<name>":"<new value>"}`.
+///
+/// The new value is shown only here. The previous callback token or key stays valid. The previous secret
+/// becomes `upstream_secret` if that is not set.
 pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
-    let what = match read::<Rotation>(body).await {
+    let what = match read_json::<RotateRequest>(body).await {
         Ok(rotation) => rotation.what,
         Err(response) => return response,
     };
-    let rotated = to_its_end(async move {
-        let (name, new) = app.office().rotate(&appid, what).await?;
+    let rotated = run_to_end(async move {
+        let (name, new) = app.account_service().rotate(&appid, what).await?;
         Ok(BTreeMap::from([("appid", appid), (name, new)]))
     });
     match rotated.await {
-        Ok(shown) => answer::own(StatusCode::OK, &shown),
-        Err(error) => failed(&error),
+        Ok(new_value) => answer::api_json(StatusCode::OK, &new_value),
+        Err(error) => account_error(&error),
     }
 }
 
-/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
-async fn to_its_end<T: Send + 'static>(
+/// Completes the change even if the caller hangs up: disk and memory must stay the same.
+async fn run_to_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
 ) -> Result<T, AccountError> {
     let joined = tokio::spawn(change).await;
     joined.unwrap_or_else(|error| Err(AccountError::Unreadable(error.to_string())))
 }
 
-fn failed(error: &AccountError) -> Response<Body> {
+fn account_error(error: &AccountError) -> Response<Body> {
     let status = match error {
         AccountError::Flaw(_) | AccountError::Unreadable(_) | AccountError::AppidChanges => {
             StatusCode::BAD_REQUEST
@@ -252,5 +277,5 @@ fn failed(error: &AccountError) -> Response<Body> {
         AccountError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         AccountError::Seal(_) | AccountError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    answer::own_error(status, error.to_string())
+    answer::api_error(status, error.to_string())
 }

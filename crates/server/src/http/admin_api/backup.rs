@@ -45,15 +45,15 @@ const PIECES_WAITING: usize = 2;
 /// The body names the parts that the caller has.
 pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let Store::Embedded(_) = &*app.store else {
-        return answer::own_error(StatusCode::CONFLICT, "the store in memory has no backup");
+        return answer::api_error(StatusCode::CONFLICT, "the store in memory has no backup");
     };
     let query = request.uri().query().unwrap_or_default();
     let Some(mib_per_second) = mib_per_second(query) else {
         let error = format!("mib_per_second: write a whole number from 1 to {MIB_PER_SECOND_MAX}");
-        return answer::own_error(StatusCode::BAD_REQUEST, error);
+        return answer::api_error(StatusCode::BAD_REQUEST, error);
     };
-    let Ok(place) = app.backup_places.clone().try_acquire_owned() else {
-        return answer::own_error(
+    let Ok(place) = app.backup_permit.clone().try_acquire_owned() else {
+        return answer::api_error(
             StatusCode::CONFLICT,
             "another backup is running; try again once it has ended",
         );
@@ -62,7 +62,7 @@ pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let Some(known) = body.ok().and_then(|body| known_parts(&body)) else {
         let error =
             "the body: the SHA-256 of each part that is known, 32 bytes each, at most 16 MiB within 30 s";
-        return answer::own_error(StatusCode::BAD_REQUEST, error);
+        return answer::api_error(StatusCode::BAD_REQUEST, error);
     };
     let wanted = Wanted {
         known,

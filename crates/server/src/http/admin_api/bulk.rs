@@ -1,5 +1,5 @@
-//! `POST /v1/accounts/{appid}/messages`: many messages as lines of JSON or XML documents, streamed. While one chunk waits for the
-//! disk the next is being read.
+//! `POST /v1/accounts/{appid}/messages`: imports many messages, streamed as lines of JSON or as XML documents. The next
+//! chunk is read while the one before it is written to disk.
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -15,48 +15,62 @@ use serde::Serialize;
 use storage::store::{Change, NotDurable, Outcome};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wechat::callback::{
-    cutter::{Cutter, Item},
-    json::bulk_line,
+    cutter::{CutItem, Cutter},
+    json::read_bulk_line,
 };
 
 use super::no_account;
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     http::{answer, state::App},
     intake::implausible,
 };
 
-/// Source: the contract.
+/// Most rejected lines that an answer describes. Source: the contract.
 const ERRORS_SHOWN: usize = 100;
-/// Messages made durable together: enough that the sync does not count, few enough that callbacks need not wait long.
+/// Messages in a chunk, which is made durable with one sync. More would let callbacks wait too long; fewer would spend
+/// most of the time on syncs.
 const CHUNK: usize = 4096;
-/// Bytes of lines that are enough for a chunk, however few they are.
+/// Bytes of lines after which a chunk is sent, even if it has few messages.
 const CHUNK_BYTES: usize = 2 << 20;
-/// A sender that is silent for this long is given up.
+/// The request fails if no byte arrives for so long.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
-/// How long a request waits for others to end.
-const PLACE_WITHIN: Duration = Duration::from_secs(10);
+/// The longest wait for other imports to end.
+const PERMIT_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The answer: what became of each line. Also with status 400 or 503, if the import ended early.
 #[derive(Default, Serialize)]
-struct Report {
+struct BulkReport {
+    /// Messages that are durable and counted.
     accepted: usize,
+    /// Messages that were counted before. They change nothing.
     duplicate: usize,
+    /// Lines that are no valid message.
     rejected: usize,
-    errors: Vec<LineError>,
+    /// The first 100 rejected lines.
+    errors: Vec<RejectedLine>,
+    /// All lines up to this number (from 1) are durable, repeats or rejected. Only if the import ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     durable_lines: Option<u64>,
+    /// Why the import ended early. Missing otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Whether the days of `covers` were recorded as complete. Missing if the query has no `covers`, or the import
+    /// ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     covers: Option<&'static str>,
 }
 
+/// An item of `errors`.
 #[derive(Serialize)]
-struct LineError {
+struct RejectedLine {
+    /// From 1. The first line of an XML document.
     line: u64,
+    /// In English.
     error: String,
 }
 
+/// Reads all lines, then answers a [`BulkReport`].
 pub async fn receive(
     State(app): State<Arc<App>>,
     Path(appid): Path<String>,
@@ -65,33 +79,33 @@ pub async fn receive(
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
     let covers = match covers(request.uri().query().unwrap_or("")) {
         Ok(covers) => covers,
-        Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
+        Err(error) => return answer::api_error(StatusCode::BAD_REQUEST, error),
     };
-    let Some(_places) = places(&account.bulk_places, &app.bulk_places, PLACE_WITHIN).await else {
-        return answer::own(StatusCode::SERVICE_UNAVAILABLE, &Report::no_place());
+    let Some(_permits) = permits(&account.bulk_slots, &app.bulk_permits, PERMIT_WAIT_MAX).await else {
+        return answer::api_json(StatusCode::SERVICE_UNAVAILABLE, &BulkReport::no_permit());
     };
-    let mut intake = Intake::new(&app, &account);
-    let mut result = intake.read(request.into_body()).await;
+    let mut reader = BulkReader::new(&app, &account);
+    let mut result = reader.read(request.into_body()).await;
     if result.is_ok()
         && let Some(days) = covers
     {
-        result = intake.claim(days).await;
+        result = reader.claim_covered(days).await;
     }
-    let (mut report, durable_lines) = (intake.report, intake.durable_lines);
+    let (mut report, durable_lines) = (reader.report, reader.durable_lines);
     app.metrics.rejected(report.rejected);
     let status = match result {
         Ok(()) => StatusCode::OK,
         Err(failure) => {
-            report.error = Some(failure.text());
+            report.error = Some(failure.error_text());
             report.durable_lines = Some(durable_lines);
             failure.status()
         }
     };
-    answer::own(status, &report)
+    answer::api_json(status, &report)
 }
 
-/// A place among those of the account, and one among all.
-async fn places<'a>(
+/// A permit of the account, and one of the whole server. None if there is none within the time.
+async fn permits<'a>(
     of_account: &'a Semaphore,
     of_all: &'a Semaphore,
     within: Duration,
@@ -100,30 +114,33 @@ async fn places<'a>(
     tokio::time::timeout(within, both).await.ok()?
 }
 
-/// Why not every line was taken.
-enum Failure {
+/// Why an import ended early.
+enum BulkFailure {
     NotDurable(NotDurable),
     Body(&'static str),
 }
 
-impl Failure {
+impl BulkFailure {
     fn status(&self) -> StatusCode {
         match self {
-            Failure::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::Body(_) => StatusCode::BAD_REQUEST,
+            BulkFailure::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            BulkFailure::Body(_) => StatusCode::BAD_REQUEST,
         }
     }
 
-    fn text(&self) -> String {
+    fn error_text(&self) -> String {
         match self {
-            Failure::NotDurable(error) => {
+            BulkFailure::NotDurable(error) => {
                 format!("{error}; send everything again later, repeats are not counted twice")
             }
-            Failure::Body(error) => format!("{error}; send everything again, repeats are not counted twice"),
+            BulkFailure::Body(error) => {
+                format!("{error}; send everything again, repeats are not counted twice")
+            }
         }
     }
 }
 
+/// The first and the last day of `covers=2025-01-01..2025-12-31`. None if the query has no `covers`.
 fn covers(query: &str) -> Result<Option<(Day, Day)>, String> {
     let value = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "covers");
     let Some((_, text)) = value else { return Ok(None) };
@@ -133,57 +150,58 @@ fn covers(query: &str) -> Result<Option<(Day, Day)>, String> {
     if from > to { Err(error()) } else { Ok(Some((from, to))) }
 }
 
-type Durable<'a> = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, NotDurable>> + Send + 'a>>;
+type OutcomesFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<Outcome>, NotDurable>> + Send + 'a>>;
 
-/// One request's lines on their way to the disk.
-struct Intake<'a> {
+/// Reads the lines of one request and sends them to the writer.
+struct BulkReader<'a> {
     app: &'a App,
-    account: &'a Account,
-    report: Report,
+    account: &'a ServedAccount,
+    report: BulkReport,
     chunk: Vec<Change>,
     chunk_bytes: usize,
-    /// The line each message of the chunk came from.
+    /// The line number of each message of the chunk.
     chunk_lines: Vec<u64>,
-    /// A chunk in the queue: its outcomes to come, its lines, and the last line read when it went.
-    pending: Option<(Durable<'a>, Vec<u64>, u64)>,
-    /// Every line up to this one is durable, a repeat, or rejected; of a document its first line.
+    /// The chunk in the queue: its future outcomes, its line numbers, and the last line that was read before it was
+    /// sent.
+    pending: Option<(OutcomesFuture<'a>, Vec<u64>, u64)>,
+    /// All lines up to this one are durable, repeats or rejected. The first line of an XML document.
     durable_lines: u64,
 }
 
-impl<'a> Intake<'a> {
-    fn new(app: &'a App, account: &'a Account) -> Intake<'a> {
+impl<'a> BulkReader<'a> {
+    fn new(app: &'a App, account: &'a ServedAccount) -> BulkReader<'a> {
         let (chunk, chunk_lines, pending) = (Vec::new(), Vec::new(), None);
-        let (report, chunk_bytes, durable_lines) = (Report::default(), 0, 0);
-        Intake { app, account, report, chunk, chunk_bytes, chunk_lines, pending, durable_lines }
+        let (report, chunk_bytes, durable_lines) = (BulkReport::default(), 0, 0);
+        BulkReader { app, account, report, chunk, chunk_bytes, chunk_lines, pending, durable_lines }
     }
 
-    async fn read(&mut self, mut body: Body) -> Result<(), Failure> {
+    async fn read(&mut self, mut body: Body) -> Result<(), BulkFailure> {
         let mut cutter = Cutter::default();
         let end = loop {
             let frame = match tokio::time::timeout(SILENCE_MAX, body.frame()).await {
                 Ok(Some(Ok(frame))) => frame,
                 Ok(None) => break Ok(()),
                 Ok(Some(Err(_))) => {
-                    break Err(Failure::Body("the connection broke before the end of the body"));
+                    break Err(BulkFailure::Body("the connection broke before the end of the body"));
                 }
-                Err(_) => break Err(Failure::Body("no byte of the body came for 60 s")),
+                Err(_) => break Err(BulkFailure::Body("no byte of the body came for 60 s")),
             };
             let Ok(data) = frame.into_data() else { continue };
             cutter.push(&data);
-            self.take_all(&mut cutter).await?;
+            self.read_items(&mut cutter).await?;
         };
         if end.is_ok() {
             cutter.end();
-            self.take_all(&mut cutter).await?;
+            self.read_items(&mut cutter).await?;
         }
         self.send(cutter.number()).await?;
-        self.settle().await?;
+        self.await_pending().await?;
         end
     }
 
-    async fn take_all(&mut self, cutter: &mut Cutter) -> Result<(), Failure> {
+    async fn read_items(&mut self, cutter: &mut Cutter) -> Result<(), BulkFailure> {
         while let Some((number, item)) = cutter.next_item() {
-            self.take(number, item);
+            self.add_item(number, item);
             if self.chunk.len() >= CHUNK || self.chunk_bytes >= CHUNK_BYTES {
                 self.send(number).await?;
             }
@@ -191,16 +209,16 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
-    fn take(&mut self, number: u64, item: Item<'_>) {
-        let taken = match item {
-            Item::Bad(why) => Err(why.to_owned()),
-            Item::Whole(line) if line.trim_ascii().is_empty() => return,
-            Item::Whole(line) => {
+    fn add_item(&mut self, number: u64, item: CutItem<'_>) {
+        let message = match item {
+            CutItem::Bad(why) => Err(why.to_owned()),
+            CutItem::Whole(line) if line.trim_ascii().is_empty() => return,
+            CutItem::Whole(line) => {
                 self.chunk_bytes += line.len();
-                bulk_line(line).map_err(|flaw| flaw.to_string())
+                read_bulk_line(line).map_err(|flaw| flaw.to_string())
             }
         };
-        match taken.and_then(|message| check_time(message, self.app.clock.now_s())) {
+        match message.and_then(|message| check_time(message, self.app.clock.now_s())) {
             Ok(message) => {
                 self.chunk.push(Change::Message { account: self.account.number, message });
                 self.chunk_lines.push(number);
@@ -209,41 +227,41 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Puts the chunk into the queue, once the one before it is durable.
-    async fn send(&mut self, last_line: u64) -> Result<(), Failure> {
-        self.settle().await?;
+    /// Puts the chunk into the queue after the one before it is durable.
+    async fn send(&mut self, last_line: u64) -> Result<(), BulkFailure> {
+        self.await_pending().await?;
         self.chunk_bytes = 0;
         let (chunk, lines) = (std::mem::take(&mut self.chunk), std::mem::take(&mut self.chunk_lines));
         if chunk.is_empty() {
             self.durable_lines = last_line;
             return Ok(());
         }
-        let durable = self.app.ingest.submit_all(chunk).map_err(Failure::NotDurable)?;
+        let durable = self.app.ingest.submit_all(chunk).map_err(BulkFailure::NotDurable)?;
         self.pending = Some((Box::pin(durable), lines, last_line));
         Ok(())
     }
 
-    /// Waits for the chunk in the queue.
-    async fn settle(&mut self) -> Result<(), Failure> {
+    /// Waits until the chunk in the queue is durable.
+    async fn await_pending(&mut self) -> Result<(), BulkFailure> {
         let Some((durable, lines, last_line)) = self.pending.take() else { return Ok(()) };
-        let outcomes = durable.await.map_err(Failure::NotDurable)?;
+        let outcomes = durable.await.map_err(BulkFailure::NotDurable)?;
         let before = (self.report.accepted, self.report.duplicate);
         let failed = outcomes.iter().zip(lines).find_map(|(outcome, line)| match outcome {
             Outcome::Failed(error) => Some(NotDurable(format!("line {line}: {error}"))),
             _ => None,
         });
-        outcomes.iter().for_each(|outcome| self.report.note(outcome));
+        outcomes.iter().for_each(|outcome| self.report.add_outcome(outcome));
         self.app.metrics.counted(self.report.accepted - before.0);
         self.app.metrics.repeated(self.report.duplicate - before.1);
         if let Some(failed) = failed {
-            return Err(Failure::NotDurable(failed));
+            return Err(BulkFailure::NotDurable(failed));
         }
         self.durable_lines = last_line;
         Ok(())
     }
 
-    /// Notes the days as covered, unless lines were rejected: then something of them is missing.
-    async fn claim(&mut self, (from, to): (Day, Day)) -> Result<(), Failure> {
+    /// Records the days as covered. Not after rejected lines, because then messages of these days are missing.
+    async fn claim_covered(&mut self, (from, to): (Day, Day)) -> Result<(), BulkFailure> {
         if self.report.rejected > 0 {
             self.report.covers = Some("not claimed, since lines were rejected");
             return Ok(());
@@ -251,7 +269,7 @@ impl<'a> Intake<'a> {
         let to_s = start_of_day_s(to.plus_days(1)).min(self.app.clock.now_s());
         let change = Change::Claim { account: self.account.number, from_s: start_of_day_s(from), to_s };
         let outcome = self.app.ingest.submit(change).await;
-        outcome.and_then(|outcome| outcome.taken()).map_err(Failure::NotDurable)?;
+        outcome.and_then(|outcome| outcome.taken()).map_err(BulkFailure::NotDurable)?;
         self.report.covers = Some("claimed");
         Ok(())
     }
@@ -260,26 +278,24 @@ impl<'a> Intake<'a> {
 fn check_time(message: Message, now_s: i64) -> Result<Message, String> {
     match implausible(message.create_time, now_s) {
         None => Ok(message),
-        Some(_) => {
-            Err(format!("CreateTime {} lies before 2011 or more than a day ahead", message.create_time))
-        }
+        Some(_) => Err(format!("CreateTime {} is before 2011 or more than a day ahead", message.create_time)),
     }
 }
 
-impl Report {
-    fn no_place() -> Report {
-        let seconds = PLACE_WITHIN.as_secs();
+impl BulkReport {
+    fn no_permit() -> BulkReport {
+        let seconds = PERMIT_WAIT_MAX.as_secs();
         let error = format!(
-            "other imports, 4 of an account and 16 in all at most, did not end within {seconds} s; send everything again later"
+            "too many imports run (at most 4 of an account and 16 in all), and none ended within {seconds} s; send everything again later"
         );
-        Report { error: Some(error), durable_lines: Some(0), ..Report::default() }
+        BulkReport { error: Some(error), durable_lines: Some(0), ..BulkReport::default() }
     }
 
-    fn note(&mut self, outcome: &Outcome) {
+    fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Counted | Outcome::Noted => self.accepted += 1,
             Outcome::Repeat => self.duplicate += 1,
-            // The first of them ends the request.
+            // The first failure ends the request.
             Outcome::Failed(_) => {}
         }
     }
@@ -287,7 +303,7 @@ impl Report {
     fn reject(&mut self, line: u64, error: String) {
         self.rejected += 1;
         if self.errors.len() < ERRORS_SHOWN {
-            self.errors.push(LineError { line, error });
+            self.errors.push(RejectedLine { line, error });
         }
     }
 }
@@ -297,14 +313,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn whoever_finds_no_place_is_told_so_and_another_account_has_its_own() {
+    async fn an_import_without_a_permit_fails_and_accounts_do_not_block_each_other() {
         let (one, other, all) = (Semaphore::new(1), Semaphore::new(2), Semaphore::new(2));
-        let take = |of_account| places(of_account, &all, Duration::ZERO);
+        let take = |of_account| permits(of_account, &all, Duration::ZERO);
         let first = take(&one).await;
-        assert!(first.is_some() && take(&one).await.is_none(), "all of the account");
-        assert_eq!(all.available_permits(), 1, "whoever waits for the account holds no place of others");
+        assert!(first.is_some() && take(&one).await.is_none(), "the account has no permit left");
+        assert_eq!(all.available_permits(), 1, "waiting for the account takes no permit of the server");
         let second = take(&other).await;
-        assert!(second.is_some() && take(&other).await.is_none(), "all of all");
+        assert!(second.is_some() && take(&other).await.is_none(), "the server has no permit left");
         assert_eq!(other.available_permits(), 1);
         drop(first);
         assert!(take(&one).await.is_some());

@@ -1,4 +1,4 @@
-//! Keys for this interface at run time: made, listed, removed.
+//! `/v1/keys`: lists, adds and revokes API keys while the server runs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -9,67 +9,74 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{answer, beijing, read};
+use super::{answer, beijing_time, read_json};
 use crate::{
     auth::api_keys::{ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     http::state::App,
 };
 
 const DAY_S: i64 = 24 * 3600;
-/// A hundred years.
+/// A hundred years, in days.
 const DAYS_MAX: u32 = 36_500;
 
+/// The body of `POST /v1/keys`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewKey {
+    /// For people. Empty if it is missing.
     #[serde(default)]
     name: String,
     scopes: Vec<Scope>,
+    /// Missing or `null`: the key does not expire.
     expires_in_days: Option<u32>,
 }
 
+/// An API key, in the answers of `/v1/keys`. Times are RFC 3339 in Beijing time.
 #[derive(Serialize)]
-struct ShownKey {
+struct KeyAnswer {
+    /// Names the key in `DELETE /v1/keys/{id}`.
     id: String,
     name: String,
+    /// `admin`, `read`, `write`, `read:APPID` or `write:APPID`.
     scopes: Vec<Scope>,
     created: String,
+    /// `null` if the key does not expire.
     expires: Option<String>,
     expired: bool,
-    /// Only when it was just made.
+    /// The secret text of the key. Only in the answer of `POST /v1/keys`, otherwise missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
 }
 
-impl ShownKey {
-    fn of(key: ApiKey, now_s: i64) -> ShownKey {
-        ShownKey {
+impl KeyAnswer {
+    fn new(key: ApiKey, now_s: i64) -> KeyAnswer {
+        KeyAnswer {
             id: key.id,
             name: key.name,
             scopes: key.scopes,
-            created: beijing(key.created_s),
-            expires: key.expires_s.map(beijing),
+            created: beijing_time(key.created_s),
+            expires: key.expires_s.map(beijing_time),
             expired: key.expires_s.is_some_and(|expires_s| now_s >= expires_s),
             key: None,
         }
     }
 }
 
-/// `GET /v1/keys`
+/// `GET /v1/keys`: `{"keys":[…]}` with all keys as [`KeyAnswer`].
 pub async fn list(State(app): State<Arc<App>>) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let keys: Vec<_> = app.api_keys.all().into_iter().map(|key| ShownKey::of(key, now_s)).collect();
-    answer::own(StatusCode::OK, &BTreeMap::from([("keys", keys)]))
+    let keys: Vec<_> = app.api_keys.all().into_iter().map(|key| KeyAnswer::new(key, now_s)).collect();
+    answer::api_json(StatusCode::OK, &BTreeMap::from([("keys", keys)]))
 }
 
-/// `POST /v1/keys`
+/// `POST /v1/keys`: 201 with the new key as [`KeyAnswer`]. Its text is shown only here.
 pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
-    let new: NewKey = match read(body).await {
+    let new: NewKey = match read_json(body).await {
         Ok(new) => new,
         Err(response) => return response,
     };
-    if let Some(what) = flaw_of(&new) {
-        return answer::own_error(StatusCode::BAD_REQUEST, what);
+    if let Some(error) = new_key_error(&new) {
+        return answer::api_error(StatusCode::BAD_REQUEST, error);
     }
     let now_s = app.clock.now_s();
     let expires_s = new.expires_in_days.map(|days| now_s + i64::from(days) * DAY_S);
@@ -79,42 +86,43 @@ pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
     });
     match added.await {
         Ok(Ok((key, text))) => {
-            let shown = ShownKey { key: Some(text.reveal().to_owned()), ..ShownKey::of(key, now_s) };
-            answer::own(StatusCode::CREATED, &shown)
+            let added = KeyAnswer { key: Some(text.reveal().to_owned()), ..KeyAnswer::new(key, now_s) };
+            answer::api_json(StatusCode::CREATED, &added)
         }
-        Ok(Err(error)) => failed(&error),
-        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Ok(Err(error)) => key_error(&error),
+        Err(error) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
-fn flaw_of(new: &NewKey) -> Option<String> {
+fn new_key_error(new: &NewKey) -> Option<String> {
     if new.scopes.is_empty() || new.scopes.len() > SCOPES_MAX {
         return Some(format!("scopes: 1 to {SCOPES_MAX}, such as [\"read:APPID\"]"));
     }
     if new.name.len() > NAME_BYTES_MAX {
         return Some(format!("name: at most {NAME_BYTES_MAX} bytes"));
     }
-    let is_odd = new.expires_in_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days));
-    is_odd.then(|| format!("expires_in_days: 1 to {DAYS_MAX}, or left out for a key that does not expire"))
+    let is_out_of_range = new.expires_in_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days));
+    is_out_of_range
+        .then(|| format!("expires_in_days: 1 to {DAYS_MAX}; leave it out for a key that does not expire"))
 }
 
-/// `DELETE /v1/keys/{id}`
+/// `DELETE /v1/keys/{id}`: `{"removed":"<id>"}`.
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response<Body> {
     let (shared, removed) = (app.clone(), id.clone());
     let done = tokio::spawn(async move { shared.api_keys.remove(&removed, &shared.ingest).await });
     match done.await {
-        Ok(Ok(())) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", id)])),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Ok(Ok(())) => answer::api_json(StatusCode::OK, &BTreeMap::from([("removed", id)])),
+        Ok(Err(error)) => key_error(&error),
+        Err(error) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
-fn failed(error: &ApiKeyError) -> Response<Body> {
+fn key_error(error: &ApiKeyError) -> Response<Body> {
     let status = match error {
         ApiKeyError::TooMany => StatusCode::CONFLICT,
         ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
         ApiKeyError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiKeyError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    answer::own_error(status, error.to_string())
+    answer::api_error(status, error.to_string())
 }

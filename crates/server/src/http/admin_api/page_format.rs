@@ -1,4 +1,4 @@
-//! A page of rows as it is written: JSON, NDJSON or CSV.
+//! Writes rows of statistics as JSON, NDJSON or CSV.
 
 use std::collections::BTreeMap;
 
@@ -10,55 +10,73 @@ use datacube::Day;
 use serde::Serialize;
 use storage::store::statistics::Span;
 
-use super::parameters::Values;
-use crate::{accounts::registry::Account, http::state::App};
+use super::parameters::QueryValues;
+use crate::{accounts::registry::ServedAccount, http::state::App};
 
-/// A row of a period.
+/// The figures of one period. Periods without messages have no row.
 #[derive(Clone, Debug, Serialize)]
-pub struct Row {
+pub struct StatisticsRow {
+    /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its
+    /// Monday, a month its 1st, a total the first day that was asked for.
     pub period: String,
+    /// The kind of message, such as `text`. Only with `by=type`; without it a row holds the five types of the seven
+    /// interfaces together.
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     pub kind: Option<&'static str>,
+    /// Different users that sent these messages.
     pub users: u64,
     pub messages: u64,
+    /// Events by the name in `Event`. Only in rows of type `event`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub events: BTreeMap<String, u64>,
 }
 
-/// A row of one account.
+/// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside
+/// these.
 #[derive(Serialize)]
 pub struct AccountRow {
+    /// The appid.
     pub account: String,
     #[serde(flatten)]
-    pub row: Row,
-    /// All of its time that is over was covered: otherwise the figures may be too low.
+    pub row: StatisticsRow,
+    /// Whether all past time of the period is covered. If not, the figures may be too low.
     pub covered: bool,
-    /// How many short planned stops lie in it that count as covered, since WeChat repeats what was not answered.
+    /// Short planned stops in the period. They count as covered: WeChat sends again what it got no answer for.
     pub bridged: usize,
 }
 
 impl AccountRow {
-    /// The rows of one stretch of time.
-    pub fn all(app: &App, account: &Account, span: Span, rows: Vec<Row>) -> Vec<AccountRow> {
+    /// Adds account and coverage to the rows of one period.
+    pub fn from_rows(
+        app: &App,
+        account: &ServedAccount,
+        span: Span,
+        rows: Vec<StatisticsRow>,
+    ) -> Vec<AccountRow> {
         let (start_s, end_s) = span.seconds();
         let now_s = app.clock.now_s();
-        let (covered, bridged) = app.store.coverage(account.number, |known| {
-            (known.holds(start_s, end_s, now_s), known.bridged_within(start_s, end_s))
+        let (covered, bridged) = app.store.coverage(account.number, |coverage| {
+            (coverage.holds(start_s, end_s, now_s), coverage.bridged_within(start_s, end_s))
         });
         let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
         rows.into_iter().map(of_account).collect()
     }
 }
 
+/// `GET /v1/stats` as JSON.
 #[derive(Serialize)]
-pub struct Page {
+pub struct StatisticsPage {
+    /// First day, in Beijing time.
     pub from: Day,
+    /// Last day, included.
     pub to: Day,
+    /// Sorted by account, then by period.
     pub rows: Vec<AccountRow>,
-    /// Where the next page begins; none: this is the last one.
+    /// The value of `cursor` for the next page. `null` on the last page.
     pub next: Option<String>,
 }
 
+/// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Json,
@@ -67,8 +85,12 @@ pub enum Format {
 }
 
 impl Format {
-    /// What the query says, otherwise what the caller accepts.
-    pub fn of(values: &Values<'_>, headers: &HeaderMap) -> Result<Format, String> {
+    /// The format in the query, otherwise the one in the header Accept, otherwise JSON.
+    ///
+    /// # Errors
+    ///
+    /// Says in English which formats exist, if the query names another.
+    pub fn choose(values: &QueryValues<'_>, headers: &HeaderMap) -> Result<Format, String> {
         let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         match values.get("format").map(AsRef::as_ref) {
             Some("json") => Ok(Format::Json),
@@ -82,24 +104,25 @@ impl Format {
     }
 }
 
-/// Rows without what stands around them in JSON.
+/// The rows as NDJSON or CSV. None for JSON, which has more than rows.
 pub fn rows_alone(rows: &[AccountRow], format: Format, by_type: bool) -> Option<Response<Body>> {
     match format {
         Format::Json => None,
-        Format::Ndjson => Some(of_type("application/x-ndjson", ndjson(rows))),
-        Format::Csv => Some(of_type("text/csv; charset=utf-8", csv(rows, by_type))),
+        Format::Ndjson => Some(with_type("application/x-ndjson", ndjson(rows))),
+        Format::Csv => Some(with_type("text/csv; charset=utf-8", csv(rows, by_type))),
     }
 }
 
-fn of_type(content_type: &'static str, body: Vec<u8>) -> Response<Body> {
+fn with_type(content_type: &'static str, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-pub fn response(page: &Page, format: Format, by_type: bool, query: &str) -> Response<Body> {
+/// A page with a link to the next one.
+pub fn response(page: &StatisticsPage, format: Format, by_type: bool, query: &str) -> Response<Body> {
     let alone = rows_alone(&page.rows, format, by_type);
-    let json = || of_type("application/json", serde_json::to_vec(page).unwrap_or_default());
+    let json = || with_type("application/json", serde_json::to_vec(page).unwrap_or_default());
     let mut response = alone.unwrap_or_else(json);
     if let Some(next) = &page.next
         && let Ok(link) = HeaderValue::try_from(link(query, next))
@@ -109,31 +132,31 @@ pub fn response(page: &Page, format: Format, by_type: bool, query: &str) -> Resp
     response
 }
 
-/// Where the next page is (RFC 8288).
+/// The header Link that names the next page. Source: RFC 8288.
 fn link(query: &str, next: &str) -> String {
-    let mut again = form_urlencoded::Serializer::new(String::new());
-    again.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"));
-    again.append_pair("cursor", next);
-    format!("</v1/stats?{}>; rel=\"next\"", again.finish())
+    let mut next_query = form_urlencoded::Serializer::new(String::new());
+    next_query.extend_pairs(form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor"));
+    next_query.append_pair("cursor", next);
+    format!("</v1/stats?{}>; rel=\"next\"", next_query.finish())
 }
 
 fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
     let mut lines = Vec::new();
     for row in rows {
-        // Nothing in a row can fail to be written.
+        // Writing a row to memory cannot fail.
         let _ = serde_json::to_writer(&mut lines, row);
         lines.push(b'\n');
     }
     lines
 }
 
-/// RFC 4180, with a heading. Which events there were stands in the other formats only.
+/// CSV with a heading. It has no column for `events`. Source: RFC 4180.
 fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let kind = by_type.then_some("type");
     let heading =
         ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered", "bridged"]);
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     let _ = writer.write_record(heading);
     for AccountRow { account, row, covered, bridged } in rows {
         let figures =

@@ -1,4 +1,5 @@
-//! Third-party platforms for their operator: how they fare, the ticket of the moment, and authorisations without the page.
+//! `/v1/components`: the state of third-party platforms, their current ticket, and authorisations without the consent
+//! page.
 
 mod state;
 
@@ -11,7 +12,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{answer, beijing, no_account, read};
+use super::{answer, beijing_time, no_account, read_json};
 use crate::{
     accounts::platform_issuer::{
         Approval, PlatformError,
@@ -24,22 +25,28 @@ use crate::{
 
 pub use state::show;
 
-/// Authorisations that one answer shows.
+/// Most authorisations in one answer.
 const COUNT_MAX: usize = 500;
 
+/// An item of `authorizations`: an account that authorised the platform.
 #[derive(Serialize)]
-struct Listed<'a> {
+struct ListedAuthorization<'a> {
     appid: &'a str,
+    /// WeChat's ids of permission sets, such as 1 (messages).
     permission_sets: &'a [u32],
+    /// When, as RFC 3339 in Beijing time.
     authorized: String,
 }
 
+/// `GET /v1/components/{c}/authorizations`: one page.
 #[derive(Serialize)]
-struct List<'a> {
+struct AuthorizationList<'a> {
+    /// The number of all, not only of those on this page.
     total: usize,
-    authorizations: Vec<Listed<'a>>,
+    authorizations: Vec<ListedAuthorization<'a>>,
 }
 
+/// The body of `POST /v1/components/{c}/authorizations`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewAuthorization {
@@ -47,90 +54,96 @@ struct NewAuthorization {
     permission_sets: Vec<u32>,
 }
 
+/// `POST /v1/components/{c}/authorizations`: a code for `api_query_auth`, valid once.
 #[derive(Serialize)]
-struct Authorized {
+struct AuthCodeAnswer {
     auth_code: String,
+    /// Seconds.
     expires_in: i64,
 }
 
-/// Why nothing can be asked of a platform, if so.
-fn refusal(app: &App, appid: &str) -> Option<Response<Body>> {
-    let Some(component) = app.components.get(appid) else { return Some(unknown()) };
+/// An error answer unless this server issues tickets and authorisations of the platform (role `serve`).
+fn role_refusal(app: &App, appid: &str) -> Option<Response<Body>> {
+    let Some(platform) = app.platforms.get(appid) else { return Some(unknown_platform()) };
     let error = "this [[component]] has role = \"receive\": its tickets and authorisations come from WeChat";
-    (component.config.role == Role::Receive).then(|| answer::own_error(StatusCode::CONFLICT, error))
+    (platform.config.role == Role::Receive).then(|| answer::api_error(StatusCode::CONFLICT, error))
 }
 
-fn unknown() -> Response<Body> {
-    answer::own_error(StatusCode::NOT_FOUND, "no [[component]] of the configuration has this appid")
+fn unknown_platform() -> Response<Body> {
+    answer::api_error(StatusCode::NOT_FOUND, "no [[component]] of the configuration has this appid")
 }
 
-/// `GET /v1/components/{c}/ticket`
+/// `GET /v1/components/{c}/ticket`: `{"component_verify_ticket":"…"}` with the newest ticket.
 pub async fn ticket(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let role = app.components.get(&appid).map(|component| component.config.role);
-    if let Some(response) = refusal(&app, &appid).filter(|_| role != Some(Role::Receive)) {
+    let role = app.platforms.get(&appid).map(|platform| platform.config.role);
+    if let Some(response) = role_refusal(&app, &appid).filter(|_| role != Some(Role::Receive)) {
         return response;
     }
-    let shown =
-        |ticket: &str| answer::own(StatusCode::OK, &BTreeMap::from([("component_verify_ticket", ticket)]));
+    let ticket_answer = |ticket: &str| {
+        answer::api_json(StatusCode::OK, &BTreeMap::from([("component_verify_ticket", ticket)]))
+    };
     match role {
-        Some(Role::Receive) => received_ticket(&app, &appid).map_or_else(no_ticket, |ticket| shown(&ticket)),
-        _ => shown(&app.components.ticket(&appid, app.clock.now_s())),
+        Some(Role::Receive) => {
+            received_ticket(&app, &appid).map_or_else(no_ticket, |ticket| ticket_answer(&ticket))
+        }
+        _ => ticket_answer(&app.platforms.ticket(&appid, app.clock.now_s())),
     }
 }
 
 /// The newest ticket that WeChat pushed to a platform.
-fn received_ticket(app: &App, component: &str) -> Option<String> {
-    app.received.ticket(component).map(|ticket| ticket.text.reveal().to_owned())
+fn received_ticket(app: &App, platform: &str) -> Option<String> {
+    app.platform_receiver.ticket(platform).map(|ticket| ticket.text.reveal().to_owned())
 }
 
 fn no_ticket() -> Response<Body> {
-    let error = "no ticket came yet; WeChat pushes one every ten minutes, or on api_start_push_ticket";
-    answer::own_error(StatusCode::NOT_FOUND, error)
+    let error =
+        "no ticket has arrived yet; WeChat pushes one every ten minutes, or after api_start_push_ticket";
+    answer::api_error(StatusCode::NOT_FOUND, error)
 }
 
-/// `GET /v1/components/{c}/authorizations?offset=&count=`
+/// `GET /v1/components/{c}/authorizations?offset=&count=`: a page as [`AuthorizationList`].
 pub async fn authorizations(
     State(app): State<Arc<App>>,
     Path(appid): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Response<Body> {
-    if let Some(response) = refusal(&app, &appid) {
+    if let Some(response) = role_refusal(&app, &appid) {
         return response;
     }
     let (mut offset, mut count) = (0, COUNT_MAX);
     for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let place = match &*name {
+        let parameter = match &*name {
             "offset" => &mut offset,
             "count" => &mut count,
             _ => continue,
         };
         match value.parse() {
-            Ok(number) => *place = number,
-            Err(_) => return bad(format!("{name}: {value} is not a number from 0 on")),
+            Ok(number) => *parameter = number,
+            Err(_) => return bad_request(format!("{name}: {value} is not a whole number")),
         }
     }
     if count > COUNT_MAX {
-        return bad(format!("count: at most {COUNT_MAX}; offset shows further ones"));
+        return bad_request(format!("count: at most {COUNT_MAX}; use offset for the others"));
     }
-    let all = app.components.authorizations(&appid);
-    let shown = all.iter().skip(offset).take(count).map(|authorization| Listed {
+    let all = app.platforms.authorizations(&appid);
+    let page = all.iter().skip(offset).take(count).map(|authorization| ListedAuthorization {
         appid: &authorization.account,
         permission_sets: &authorization.permission_sets,
-        authorized: beijing(authorization.authorized_s),
+        authorized: beijing_time(authorization.authorized_s),
     });
-    answer::own(StatusCode::OK, &List { total: all.len(), authorizations: shown.collect() })
+    answer::api_json(StatusCode::OK, &AuthorizationList { total: all.len(), authorizations: page.collect() })
 }
 
-fn bad(what: String) -> Response<Body> {
-    answer::own_error(StatusCode::BAD_REQUEST, what)
+fn bad_request(error: String) -> Response<Body> {
+    answer::api_error(StatusCode::BAD_REQUEST, error)
 }
 
-/// `POST /v1/components/{c}/authorizations`
+/// `POST /v1/components/{c}/authorizations`: authorises the platform for an account. Gives [`AuthCodeAnswer`].
 pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, body: Body) -> Response<Body> {
-    if let Some(response) = refusal(&app, &appid) {
+    if let Some(response) = role_refusal(&app, &appid) {
         return response;
     }
-    let mut new: NewAuthorization = match read(body).await {
+    let mut new: NewAuthorization = match read_json(body).await {
         Ok(new) => new,
         Err(response) => return response,
     };
@@ -138,12 +151,12 @@ pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, b
         return no_account();
     }
     if new.permission_sets.is_empty() {
-        return bad("permission_sets: name at least one, such as 1 (messages); DELETE of the authorisation takes all of them back".to_owned());
+        return bad_request("permission_sets: name at least one, such as 1 (messages); to take all of them back, DELETE the authorisation".to_owned());
     }
     if let Some(unknown) = new.permission_sets.iter().find(|id| permission_set(**id).is_none()) {
         let known: Vec<String> = PERMISSION_SETS.iter().map(|set| set.id.to_string()).collect();
-        return bad(format!(
-            "permission_sets: {unknown} is no permission set of accounts; those are {}",
+        return bad_request(format!(
+            "permission_sets: {unknown} is not a permission set of accounts; use {}",
             known.join(", ")
         ));
     }
@@ -158,44 +171,47 @@ pub async fn authorize(State(app): State<Arc<App>>, Path(appid): Path<String>, b
     match push::authorize(&app, approval).await {
         Ok(auth_code) => {
             let expires_in = CodeKind::Auth.life_s();
-            answer::own(StatusCode::OK, &Authorized { auth_code, expires_in })
+            answer::api_json(StatusCode::OK, &AuthCodeAnswer { auth_code, expires_in })
         }
-        Err(error) => failed(&error),
+        Err(error) => platform_error(&error),
     }
 }
 
-/// `DELETE /v1/components/{c}/authorizations/{appid}`
+/// `DELETE /v1/components/{c}/authorizations/{appid}`: takes back the authorisation and notifies the platform. Gives
+/// `{"removed":"<appid>"}`.
 pub async fn withdraw(
     State(app): State<Arc<App>>,
     Path((appid, account)): Path<(String, String)>,
 ) -> Response<Body> {
-    if let Some(response) = refusal(&app, &appid) {
+    if let Some(response) = role_refusal(&app, &appid) {
         return response;
     }
     let (shared, removed) = (app.clone(), account.clone());
     let done = tokio::spawn(async move {
-        if let Some(event) = shared.components.withdraw(&appid, &removed, shared.desk()).await? {
-            push::tell(&shared, event).await;
+        if let Some(event) =
+            shared.platforms.withdraw(&appid, &removed, shared.authorization_context()).await?
+        {
+            push::deliver_event(&shared, event).await;
         }
         Ok::<_, PlatformError>(())
     });
     match done.await {
-        Ok(Ok(())) => answer::own(StatusCode::OK, &BTreeMap::from([("removed", account)])),
-        Ok(Err(error)) => failed(&error),
-        Err(error) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Ok(Ok(())) => answer::api_json(StatusCode::OK, &BTreeMap::from([("removed", account)])),
+        Ok(Err(error)) => platform_error(&error),
+        Err(error) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
-fn failed(error: &PlatformError) -> Response<Body> {
+fn platform_error(error: &PlatformError) -> Response<Body> {
     let status = match error {
         PlatformError::Refused(_) => {
             let error = "this account has not authorised this platform; GET /v1/components/{c}/authorizations lists those that have";
-            return answer::own_error(StatusCode::NOT_FOUND, error);
+            return answer::api_error(StatusCode::NOT_FOUND, error);
         }
         PlatformError::TooMany | PlatformError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         PlatformError::Random(_) | PlatformError::Seal(_) | PlatformError::Broken(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };
-    answer::own_error(status, error.to_string())
+    answer::api_error(status, error.to_string())
 }

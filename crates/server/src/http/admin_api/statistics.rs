@@ -1,5 +1,5 @@
-//! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, open periods included. What is asked for, and
-//! what a row is, holds for all accounts together, too.
+//! `GET /v1/accounts/{appid}/stats`: exact figures of any range of days, including periods that are not over. The query
+//! and the rows are shared with the statistics of all accounts.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,84 +17,103 @@ use storage::store::{
 
 use super::{
     CoverageAnswer, no_account,
-    page_format::{AccountRow, Format, Row, rows_alone},
-    parameters::Values,
+    page_format::{AccountRow, Format, StatisticsRow, rows_alone},
+    parameters::QueryValues,
     store_failed,
 };
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     http::{answer, state::App},
 };
 
-/// Source: the contract.
+/// Most rows of an answer. Source: the contract.
 const ROWS_MAX: usize = 10_000;
 
+/// The answer as JSON. NDJSON and CSV have rows only, as [`AccountRow`].
 #[derive(Serialize)]
-struct Answer {
-    rows: Vec<Row>,
+struct StatisticsAnswer {
+    /// In order of time.
+    rows: Vec<StatisticsRow>,
+    /// Of the account's whole time, not only of the days that were asked for.
     coverage: CoverageAnswer,
 }
 
+/// Which figures a call asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Question {
+pub struct StatisticsQuery {
+    /// First day, in Beijing time.
     pub from: Day,
+    /// Last day, included. It may lie in the future.
     pub to: Day,
+    /// The length of the periods.
     pub grouping: Grouping,
+    /// One row for each type of message.
     pub by_type: bool,
 }
 
-enum Failure {
-    Asked(String),
+/// Why there are no rows.
+enum StatisticsError {
+    TooManyRows(String),
     Store(StoreError),
 }
 
+/// Answers a [`StatisticsAnswer`], or rows alone as NDJSON or CSV.
 pub async fn answer(
     State(app): State<Arc<App>>,
     Path(appid): Path<String>,
     request: Request,
 ) -> Response<Body> {
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
-    let query = request.uri().query().unwrap_or("");
-    let values: Values<'_> = form_urlencoded::parse(query.as_bytes()).collect();
-    let asked =
-        Question::parse(&values).and_then(|asked| Ok((asked, Format::of(&values, request.headers())?)));
-    let (question, format) = match asked {
-        Ok(asked) => asked,
-        Err(error) => return answer::own_error(StatusCode::BAD_REQUEST, error),
+    let query_text = request.uri().query().unwrap_or("");
+    let values: QueryValues<'_> = form_urlencoded::parse(query_text.as_bytes()).collect();
+    let parsed = StatisticsQuery::parse(&values)
+        .and_then(|parsed| Ok((parsed, Format::choose(&values, request.headers())?)));
+    let (query, format) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) => return answer::api_error(StatusCode::BAD_REQUEST, error),
     };
-    // Never closed, so there is always a place in the end.
-    let place = app.statistics_places.clone().acquire_owned().await;
-    // Counting a range anew reads days from disk.
+    // The semaphore is never closed, so this ends with a permit.
+    let permit = app.statistics_permits.clone().acquire_owned().await;
+    // A range that is no single period is counted from the messages of its days, which are on disk.
     let counted = tokio::task::spawn_blocking({
         let (app, account) = (app.clone(), account.clone());
         move || {
-            // Held for as long as it counts, also if the caller hangs up.
-            let _place = place;
-            rows(&app, &account, &question)
+            // Held until counting ends, even if the caller hangs up.
+            let _permit = permit;
+            rows(&app, &account, &query)
         }
     });
     match counted.await {
-        Ok(Ok(rows)) => rows_alone(&rows, format, question.by_type).unwrap_or_else(|| {
-            let coverage = CoverageAnswer::of(&app, &account);
+        Ok(Ok(rows)) => rows_alone(&rows, format, query.by_type).unwrap_or_else(|| {
+            let coverage = CoverageAnswer::new(&app, &account);
             let rows = rows.into_iter().map(|row| row.row).collect();
-            answer::own(StatusCode::OK, &Answer { rows, coverage })
+            answer::api_json(StatusCode::OK, &StatisticsAnswer { rows, coverage })
         }),
-        Ok(Err(Failure::Asked(error))) => answer::own_error(StatusCode::BAD_REQUEST, error),
-        Ok(Err(Failure::Store(error))) => store_failed(&error),
-        Err(_) => answer::own_error(StatusCode::INTERNAL_SERVER_ERROR, "counting ended early; see the log"),
+        Ok(Err(StatisticsError::TooManyRows(error))) => answer::api_error(StatusCode::BAD_REQUEST, error),
+        Ok(Err(StatisticsError::Store(error))) => store_failed(&error),
+        Err(_) => {
+            answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
+        }
     }
 }
 
-impl Question {
-    fn parse(values: &Values<'_>) -> Result<Question, String> {
+impl StatisticsQuery {
+    fn parse(values: &QueryValues<'_>) -> Result<StatisticsQuery, String> {
         let day =
             |name: &str| day(values, name)?.ok_or(format!("{name} is missing; write {name}=2026-11-01"));
         let (from, to) = (day("from")?, day("to")?);
-        Question::new(values, |_| (from, to))
+        StatisticsQuery::new(values, |_| (from, to))
     }
 
-    /// What the values of a query ask for; `days` says of which days, once it is known how they are grouped.
-    pub fn new(values: &Values<'_>, days: impl FnOnce(Grouping) -> (Day, Day)) -> Result<Question, String> {
+    /// Reads a query. `days` gives the first and the last day, since their defaults depend on the grouping.
+    ///
+    /// # Errors
+    ///
+    /// Says in English which parameter is wrong.
+    pub fn new(
+        values: &QueryValues<'_>,
+        days: impl FnOnce(Grouping) -> (Day, Day),
+    ) -> Result<StatisticsQuery, String> {
         let period = values.get("period").map_or("day", |period| period);
         let grouping = Grouping::by_name(period)
             .ok_or(format!("period={period}: use hour, day, week, month or total"))?;
@@ -107,39 +126,47 @@ impl Question {
             Some("type") => true,
             Some(other) => return Err(format!("by={other}: only by=type is known")),
         };
-        Ok(Question { from, to, grouping, by_type })
+        Ok(StatisticsQuery { from, to, grouping, by_type })
     }
 
-    /// The stretches of time that rows are about, in order, each with its label.
+    /// The periods of the rows in order, each with its label.
     pub fn spans(&self, today: Day) -> impl Iterator<Item = (String, Span)> + use<> {
-        // No message lies outside: their CreateTime is checked on arrival.
+        // There are no messages outside these days: CreateTime is checked on arrival.
         let earliest = Day::from_ymd(2011, 1, 1).unwrap_or(Day::EARLIEST_OFFICIAL);
         let to = self.to.min(today.plus_days(2));
         let from = self.from.max(earliest.first_of_month().monday());
-        let Question { from: first, grouping, .. } = *self;
+        let StatisticsQuery { from: first, grouping, .. } = *self;
         let spans = (earliest.max(first) <= to).then(|| grouping.spans(from, to));
         let label = move |label| if grouping == Grouping::Total { first.to_string() } else { label };
         spans.into_iter().flatten().map(move |(named, span)| (label(named), span))
     }
 }
 
-/// The day that a query names, if it does.
-pub fn day(values: &Values<'_>, name: &str) -> Result<Option<Day>, String> {
+/// The day in a parameter. None if the query does not have it.
+///
+/// # Errors
+///
+/// Says in English how to write a day.
+pub fn day(values: &QueryValues<'_>, name: &str) -> Result<Option<Day>, String> {
     let day = values.get(name).map(|text| {
         text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
     });
     day.transpose()
 }
 
-fn rows(app: &App, account: &Account, question: &Question) -> Result<Vec<AccountRow>, Failure> {
+fn rows(
+    app: &App,
+    account: &ServedAccount,
+    query: &StatisticsQuery,
+) -> Result<Vec<AccountRow>, StatisticsError> {
     let mut all = Vec::new();
-    for (period, span) in question.spans(app.clock.today()) {
-        let slice = app.store.slice(account.number, span).map_err(Failure::Store)?;
+    for (period, span) in query.spans(counting::day_of(app.clock.now_s())) {
+        let slice = app.store.slice(account.number, span).map_err(StatisticsError::Store)?;
         let mut rows = Vec::new();
-        add_rows(&mut rows, &period, slice, question.by_type);
-        all.extend(AccountRow::all(app, account, span, rows));
+        add_rows(&mut rows, &period, slice, query.by_type);
+        all.extend(AccountRow::from_rows(app, account, span, rows));
         if all.len() > ROWS_MAX {
-            return Err(Failure::Asked(format!(
+            return Err(StatisticsError::TooManyRows(format!(
                 "more than {ROWS_MAX} rows; ask for fewer days or a longer period"
             )));
         }
@@ -147,10 +174,10 @@ fn rows(app: &App, account: &Account, question: &Question) -> Result<Vec<Account
     Ok(all)
 }
 
-/// The rows of one stretch of time, if there are any.
-pub fn add_rows(rows: &mut Vec<Row>, period: &str, slice: Slice, by_type: bool) {
+/// Adds the rows of one period: one for each type with `by_type`, otherwise at most one.
+pub fn add_rows(rows: &mut Vec<StatisticsRow>, period: &str, slice: Slice, by_type: bool) {
     if by_type {
-        rows.extend(slice.by_kind.into_iter().map(|(kind, figures)| Row {
+        rows.extend(slice.by_kind.into_iter().map(|(kind, figures)| StatisticsRow {
             period: period.to_owned(),
             kind: Some(kind.name()),
             users: figures.users,
@@ -158,7 +185,7 @@ pub fn add_rows(rows: &mut Vec<Row>, period: &str, slice: Slice, by_type: bool) 
             events: figures.events,
         }));
     } else if slice.messages_counted > 0 {
-        rows.push(Row {
+        rows.push(StatisticsRow {
             period: period.to_owned(),
             kind: None,
             users: slice.users_counted,

@@ -1,13 +1,13 @@
-// The chart of an answer: a bar a type or interval, and a column a period. Stands between dates.js and debug.js, in one
-// script with them.
+// The chart of an answer: a bar for each type or interval, and a column for each period. The three files form one script
+// in this order: dates.js, chart.js, debug.js.
 
-// How many columns may share a label: shares of a day's hours.
+// How many columns can share a label. Each number divides the 24 hours of a day.
 const LABEL_STEPS = [1, 2, 3, 4, 6, 8, 12, 24];
 const LABEL_GAP_PX = 8;
 
 const periodOf = (row) => row.ref_date + (row.ref_hour === undefined ? "" : ` ${clockOf(row.ref_hour * 0.6)}`);
 
-// Every period that was asked for, so that an empty one is a gap, and whatever else has a row.
+// All periods of the request, so that an empty one is visible, and any other period that has a row.
 function periodsOf(api, body, rows) {
   const [first, last] = (datesIn(body) ?? []).map(dayOf);
   const isRange = Number.isInteger(first) && Number.isInteger(last) && last - first < api.span;
@@ -17,7 +17,7 @@ function periodsOf(api, body, rows) {
   return [...new Set([...asked, ...rows.map(periodOf)])].sort();
 }
 
-// The part of a period that its neighbours do not share.
+// The short label of a period: the part that differs between neighbours.
 const labelOf = (granularity, period) =>
   ({ hour: period.slice(11), month: period.slice(0, 7) })[granularity] ?? period.slice(5);
 
@@ -27,7 +27,7 @@ function sized(side, share, attributes, ...children) {
   return element;
 }
 
-// As many labels as fit beside each other; others are there, but not seen.
+// Shows as many labels as fit. The others stay in place and are invisible.
 function spaceLabels(axis) {
   const labels = [...axis.children];
   const widest = Math.max(...labels.map((label) => label.firstChild.offsetWidth)) + LABEL_GAP_PX;
@@ -50,7 +50,7 @@ function columns(api, periods, rows, figure, colourOf) {
   return [h("div", { class: "most quiet small" }, most.toLocaleString(lang)), h("div", { class: "columns" }, periods.map(column)), axis];
 }
 
-// Users are not added up over periods: most come again.
+// Users are not added up over periods: the same users write in several periods.
 function chart({ api, body }, rows) {
   const isTotals = rows[0].msg_type !== undefined;
   const [group, names, figure] = isTotals ? ["msg_type", data.types, "msg_count"] : ["count_interval", data.intervals, "msg_user"];

@@ -1,6 +1,6 @@
 "use strict";
-// Which dates an interface takes, by the server's settings and its clock. Stands before debug.js, in one script with it.
-// Days are numbers of days since 1970, as dates are written in Beijing.
+// The valid dates of each interface, by the server's settings and clock. This file comes before chart.js and debug.js in
+// one script. A day is the number of days since 1970 in Beijing time.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const loadedAt = performance.now();
@@ -13,7 +13,7 @@ function dayOf(text) {
   return Number.isInteger(day) && textOf(day) === text ? day : null;
 }
 
-// The server's clock, in Beijing.
+// The server's clock: Beijing time, in seconds since 1970.
 const beijing = () => data.now_s + (performance.now() - loadedAt) / 1000 + 8 * 3600;
 const today = () => Math.floor(beijing() / DAY_S);
 const lastDay = () => (data.live ? today() : today() - 1);
@@ -35,21 +35,21 @@ function nextStart(granularity, day) {
 
 const hasRow = (granularity, start) => data.live || nextStart(granularity, start) <= today();
 
-// The periods that begin within these days and are answered.
+// The periods that begin within these days and have a row.
 function startsWithin(granularity, first, last) {
   const days = Array.from({ length: last - first + 1 }, (_, index) => first + index);
   return days.filter((day) => startOf(granularity, day) === day && hasRow(granularity, day));
 }
 
-// The newest period up to that day that is answered.
+// The newest period up to this day that has a row.
 function newest(granularity, day) {
   let start = startOf(granularity, day);
   while (!hasRow(granularity, start) || isTooEarlyFor(start)) start = startOf(granularity, start - 1);
   return start;
 }
 
-// The dates nearest to these that the interface takes and that have rows.
-function fit(api, begin, end) {
+// The valid dates nearest to these that have rows.
+function nearestDates(api, begin, end) {
   let last = Math.min(end, lastDay());
   if (isTooEarlyFor(last)) last -= 1;
   const first = Math.max(Math.min(begin, last), last - api.span + 1);
@@ -58,37 +58,38 @@ function fit(api, begin, end) {
   return [start, start];
 }
 
-// What a body names, if it is an object as the interfaces take it.
+// begin_date and end_date of a body. null if the body is not a JSON object.
 function datesIn(body) {
   let sent = null;
-  try { sent = JSON.parse(body); } catch { /* Then it names none. */ }
+  try { sent = JSON.parse(body); } catch { /* Not JSON. */ }
   const isObject = sent !== null && typeof sent === "object" && !Array.isArray(sent);
   return isObject ? [sent.begin_date, sent.end_date] : null;
 }
 
-function usual(api) {
+function defaultDates(api) {
   const last = newest(api.granularity, lastDay());
   return ["week", "month"].includes(api.granularity) ? [last, last] : [last - Math.min(api.span, 7) + 1, last];
 }
 
-// What will be wrong with these dates, and which would be right; the order is the server's.
+// Which error these dates will give, and valid dates instead. null if they are valid. The order of the checks is the
+// server's.
 function check(api, begin, end) {
   const [first, last] = [dayOf(begin), dayOf(end)];
-  if (first === null || last === null) return { why: "bad_date", right: usual(api) };
-  if (first > last) return { why: "backwards", right: fit(api, last, first) };
+  if (first === null || last === null) return { why: "bad_date", right: defaultDates(api) };
+  if (first > last) return { why: "backwards", right: nearestDates(api, last, first) };
   const days = last - first + 1;
   if (days > api.span) {
     const isMonth = api.granularity === "month" && startOf("month", first) === first;
-    const right = fit(api, first, isMonth ? first : first + api.span - 1);
+    const right = nearestDates(api, first, isMonth ? first : first + api.span - 1);
     return { why: "too_long", values: { days, span: api.span }, right };
   }
   if (last > lastDay()) {
-    return { why: "too_late", values: { last: textOf(lastDay()) }, right: fit(api, first - (last - lastDay()), lastDay()) };
+    return { why: "too_late", values: { last: textOf(lastDay()) }, right: nearestDates(api, first - (last - lastDay()), lastDay()) };
   }
   if (isTooEarlyFor(last)) {
     const values = { last: textOf(last), time: clockOf(data.not_ready_before_minute) };
-    return { why: "not_ready", values, right: fit(api, first, last) };
+    return { why: "not_ready", values, right: nearestDates(api, first, last) };
   }
   if (startsWithin(api.granularity, first, last).length > 0) return null;
-  return { why: `no_${api.granularity}`, right: fit(api, first, last), isOnlyEmpty: true };
+  return { why: `no_${api.granularity}`, right: nearestDates(api, first, last), isOnlyEmpty: true };
 }

@@ -1,7 +1,7 @@
-// The debugging page. Everything that is shown goes in as text, never as HTML; nothing is kept beyond this tab.
+// The debugging page. It inserts values as text, never as HTML, and stores nothing outside this tab.
 
 const base = new URL(".", location.href);
-// Shorter ones would hide half of the text.
+// Shorter secrets are not masked: they would match ordinary text.
 const SECRET_LENGTH_MIN = 8;
 let lang = data.lang;
 let result = null;
@@ -20,7 +20,7 @@ function h(tag, attributes, ...children) {
   return element;
 }
 
-const written = ([begin, end]) =>
+const rangeText = ([begin, end]) =>
   begin === end ? textOf(begin) : word("from_to", { from: textOf(begin), to: textOf(end) });
 
 // The form
@@ -29,10 +29,10 @@ const chosen = () => data.interfaces.find((api) => api.name === document.forms[0
 const isBySecret = () => document.forms[0].elements.by.value === "secret";
 const bodyOf = (begin, end) => JSON.stringify({ begin_date: begin, end_date: end });
 
-// What stands in the fields, or in the body that takes their place. None: nothing that the interfaces take.
+// The dates of the fields, or of the body if it was edited by hand. null if that body is not a JSON object.
 const datesNow = () => (isByHand ? datesIn($("body").value) : [$("begin").value, $("end").value]);
 
-// The fields follow a body that is written by hand, as far as it names days.
+// Copies valid dates from a body that was edited by hand into the fields.
 function followBody() {
   isByHand = true;
   const dates = datesIn($("body").value);
@@ -40,7 +40,7 @@ function followBody() {
   renderAdvice();
 }
 
-// Dates that were chosen count again, whatever was written by hand.
+// Chosen dates replace a body that was edited by hand.
 function setDates([begin, end]) {
   [$("begin").value, $("end").value] = [textOf(begin), textOf(end)];
   isByHand = false;
@@ -57,7 +57,7 @@ function renderAdvice() {
   const use = () => { setDates(problem.right); $("begin").focus(); };
   const notice = () =>
     h("div", { class: problem.isOnlyEmpty ? "notice" : "notice bad" }, h("p", {}, word(problem.why, problem.values)),
-      h("button", { type: "button", id: "use", click: use }, word("use", { dates: written(problem.right) })));
+      h("button", { type: "button", id: "use", click: use }, word("use", { dates: rangeText(problem.right) })));
   const unused = () => h("p", { class: "quiet small" }, word("by_hand"));
   $("advice").replaceChildren(...(problem ? [notice()] : dates ? [] : [unused()]));
 }
@@ -76,9 +76,9 @@ function renderInterfaces() {
   $("interfaces").replaceChildren(group("totals"), group("distribution"));
 }
 
-// Asking
+// The calls
 
-// Tokens and secrets as they may be shown.
+// Shortens tokens and secrets in a text.
 function masked(text) {
   const secrets = [result.token, result.secret].filter((secret) => secret && secret.length >= SECRET_LENGTH_MIN);
   return secrets.reduce((left, secret) => left.replaceAll(secret, `${secret.slice(0, 4)}…`), text);
@@ -105,7 +105,7 @@ async function ask(path, body, token, shown = body) {
     asked.hint = { en, zh: decoded(zh ?? en ?? "") };
     asked.json = JSON.parse(asked.raw);
   } catch (error) {
-    // An answer that is no JSON is one all the same.
+    // An answer that is not JSON is still an answer.
     if (asked.status === undefined) asked.failure = `${error.name}: ${error.message}`;
   }
   return asked;
@@ -113,7 +113,7 @@ async function ask(path, body, token, shown = body) {
 
 const isError = (asked) => Number.isInteger(asked.json?.errcode) && asked.json.errcode !== 0;
 
-// Whether all that a call needs is there; otherwise says at each field what is missing.
+// Whether all required fields are filled. Marks the empty ones.
 function isComplete() {
   const empty = (isBySecret() ? ["appid", "secret"] : ["token"]).filter((id) => $(id).value.trim() === "");
   for (const id of ["appid", "secret", "token"]) mark(id, empty.includes(id));
@@ -158,7 +158,7 @@ async function askRid(rid) {
 
 // The result
 
-// A line for a shell that has the token and the secret in variables.
+// A shell command that takes the token and the secret from variables.
 function curl({ url, hasToken, shown }) {
   const quoted = `'${shown.replaceAll("'", `'\\''`)}'`.replace("$SECRET", `'"$SECRET"'`);
   return `curl "${url}${hasToken ? "?access_token=$ACCESS_TOKEN" : ""}" -d ${quoted}`;
@@ -166,7 +166,7 @@ function curl({ url, hasToken, shown }) {
 
 const pretty = (asked) => masked(asked.json === undefined ? asked.raw : JSON.stringify(asked.json, null, 2));
 
-// Without HTTPS browsers have no clipboard but the selection's.
+// Without HTTPS a page can copy only by selecting text.
 function copySelected(text) {
   const area = h("textarea", { class: "offscreen" });
   area.value = text;
@@ -203,17 +203,17 @@ function table(rows) {
     h("thead", {}, h("tr", {}, names.map(head))), h("tbody", {}, rows.map(line))));
 }
 
-// Once more with dates that are right, near those that were sent. None, if those were right already.
+// A button that sends the call again with valid dates. null if the dates were valid.
 function correction(isNeeded) {
   const [begin, end] = datesIn(result.body) ?? [];
-  const right = check(result.api, begin, end)?.right ?? (isNeeded ? usual(result.api) : null);
+  const right = check(result.api, begin, end)?.right ?? (isNeeded ? defaultDates(result.api) : null);
   const again = () => { setDates(right); send(); };
-  return right && h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: written(right) }));
+  return right && h("button", { type: "button", id: "again", class: "main", click: again }, word("use_and_send", { dates: rangeText(right) }));
 }
 
 const lines = (pairs) => h("dl", {}, pairs.filter(([, text]) => text).map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]));
 
-// What the answer comes to: a headline, and what stands below it.
+// The result of a call: headline, whether it is an error, and the content below.
 function verdict(asked) {
   const hint = asked.hint?.[lang];
   const noted = hint ? lines([[word("hint"), hint]]) : null;
@@ -258,15 +258,16 @@ function renderToken(asked) {
 
 const ridNote = (rid, note) => h("p", { id: "rid_note", class: "small" }, h("code", {}, rid), " ", h("span", { class: "quiet" }, note));
 
-// Codes of callers who are not known, of whom nothing is kept; and that of a token that opens nothing any more.
-const OF_NOBODY = [40001, 40013, 40014, 41001, 41002, 42001];
+// Error codes of unknown callers, whose calls are not stored.
+const UNKNOWN_CALLER = [40001, 40013, 40014, 41001, 41002, 42001];
+// The error code after an account took its authorisation back.
 const WITHDRAWN = 61003;
 
 function renderRid(asked) {
   const [rid] = /[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}/.exec(asked.json?.errmsg ?? "") ?? [];
   if (!rid) return null;
   const { errcode } = asked.json;
-  if (OF_NOBODY.includes(errcode)) return ridNote(rid, word("rid_of_nobody"));
+  if (UNKNOWN_CALLER.includes(errcode)) return ridNote(rid, word("rid_not_stored"));
   if (errcode === WITHDRAWN || !result.token) return ridNote(rid, word("rid_needs"));
   const { byRid } = result;
   const said = byRid && (byRid.failure ?? word("rid_answer", { status: byRid.status, ms: byRid.ms.toFixed(1) }));
@@ -311,7 +312,7 @@ function tick() {
 }
 
 $("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
-$("interfaces").addEventListener("change", () => setDates(usual(chosen())));
+$("interfaces").addEventListener("change", () => setDates(defaultDates(chosen())));
 for (const id of ["begin", "end"]) $(id).addEventListener("input", () => { isByHand = false; renderAdvice(); });
 $("body").addEventListener("input", followBody);
 for (const id of ["appid", "secret", "token"]) $(id).addEventListener("input", () => mark(id, false));
@@ -325,4 +326,4 @@ $("lang").addEventListener("click", () => {
 });
 setInterval(tick, 10_000);
 render();
-setDates(usual(chosen()));
+setDates(defaultDates(chosen()));

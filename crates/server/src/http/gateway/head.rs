@@ -1,4 +1,4 @@
-//! Heads of requests and answers on their way: what is left out, and the token that takes the place of ours.
+//! Heads of requests and answers that are passed on: removes headers, and puts the real token in place of ours.
 
 use axum::{
     body::Body,
@@ -9,7 +9,7 @@ use system::secret::Secret;
 
 use crate::forward::upstream_token::UpstreamTokens;
 
-/// Headers that belong to one connection. Source: RFC 9110, section 7.6.1, and the older list of RFC 2616.
+/// Headers of a single connection. Source: RFC 9110, section 7.6.1, and the older list of RFC 2616.
 const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -21,23 +21,23 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
-/// What of a request is not passed on, too: keys of ours, the host of ours, what hyper settles itself, and the wish for
-/// a compressed answer, which could not be looked at.
+/// Further request headers that are not passed on: our keys, our host, what hyper handles itself, and `Accept-Encoding`,
+/// because a compressed answer cannot be searched.
 const NOT_PASSED: [HeaderName; 4] =
     [header::AUTHORIZATION, header::HOST, header::EXPECT, header::ACCEPT_ENCODING];
 
-/// Takes out of a request's headers what is not passed on.
+/// Removes the request headers that are not passed on.
 pub fn clean(headers: &mut HeaderMap) {
     strip(headers);
     NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
-    // A page that called with a token names itself with it.
+    // The address of a page that was called with a token contains the token.
     let is_telling = |referer: &HeaderValue| referer.as_bytes().windows(12).any(|w| w == b"access_token");
     if headers.get(header::REFERER).is_some_and(is_telling) {
         headers.remove(header::REFERER);
     }
 }
 
-/// The request as it goes on; its headers are clean already.
+/// Builds the request for WeChat. Its headers must be clean already.
 pub fn request(
     parts: &Parts,
     upstream: &UpstreamTokens,
@@ -58,7 +58,7 @@ pub fn request(
     Ok(request)
 }
 
-/// Takes out the headers that belong to one connection, those that `Connection` names among them.
+/// Removes the headers of a single connection, including those that `Connection` names.
 pub fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
@@ -70,8 +70,8 @@ pub fn strip(headers: &mut HeaderMap) {
     HOP_BY_HOP.iter().chain(&named).for_each(|name| drop(headers.remove(name)));
 }
 
-/// The query with this token in place of the one in it; the rest byte for byte. A second token is left out: it would be
-/// one of ours, too.
+/// The query with its token replaced by this one. The rest stays byte for byte. Further tokens are removed, because they
+/// would be ours too.
 fn with_token(query: &str, token: &str) -> String {
     let mut is_there = false;
     let pairs = query.split('&').filter_map(|pair| {
@@ -85,13 +85,13 @@ fn with_token(query: &str, token: &str) -> String {
     pairs.collect::<Vec<_>>().join("&")
 }
 
-/// The query without any token that `with_token` replaces or leaves out.
+/// The query without the tokens that `with_token` replaces or removes.
 pub fn without_token(query: &str) -> String {
     let is_other = |pair: &&str| !is_access_token(pair.split('=').next().unwrap_or_default());
     query.split('&').filter(is_other).collect::<Vec<_>>().join("&")
 }
 
-/// All that may stand in a query as it is. Source: RFC 3986.
+/// Encodes all characters except the unreserved ones. Source: RFC 3986.
 pub const UNRESERVED: &percent_encoding::AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

@@ -1,4 +1,4 @@
-//! Which paths go on, and which are ours however they are written.
+//! Decides which paths are passed on, and which are ours in any spelling.
 
 use percent_encoding::percent_decode_str;
 
@@ -7,7 +7,7 @@ use crate::{
     intake::path::{OF_ACCOUNTS, OF_PLATFORMS},
 };
 
-/// Paths, and all below them, that are ours alone.
+/// Paths that are ours, with all paths below them.
 const OWN: [&str; 8] = [
     "/cgi-bin/componentloginpage",
     "/v1",
@@ -18,28 +18,28 @@ const OWN: [&str; 8] = [
     "/debug",
     "/openapi.json",
 ];
-/// Calls whose tokens belong to users: they go through untouched.
-const OF_USERS: &str = "/sns/";
+/// Calls with users' tokens. They pass unchanged.
+const USER_PATHS: &str = "/sns/";
 
-/// True if a path, read as a server might read it, is one that is answered here or nowhere.
+/// True if some server could read this path as one of ours. Then it is not passed on.
 pub fn is_own(path: &str) -> bool {
-    let meant = meant(path);
+    let path = normalised(path);
     let is_below =
-        |own: &str| meant.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        |own: &str| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let callbacks = [OF_ACCOUNTS, OF_PLATFORMS].map(|below| below.trim_end_matches('/'));
-    let is_token = matches!(meant.as_str(), "/cgi-bin/token" | "/cgi-bin/stable_token");
-    let is_interface = || datacube::INTERFACES.iter().any(|interface| interface.path() == meant);
-    let is_limit = || limit_call::paths().any(|path| path == meant);
-    meant == "/" || is_token || OWN.into_iter().chain(callbacks).any(is_below) || is_interface() || is_limit()
+    let is_token = matches!(path.as_str(), "/cgi-bin/token" | "/cgi-bin/stable_token");
+    let is_interface = || datacube::INTERFACES.iter().any(|interface| interface.path() == path);
+    let is_limit = || limit_call::paths().any(|limit| limit == path);
+    path == "/" || is_token || OWN.into_iter().chain(callbacks).any(is_below) || is_interface() || is_limit()
 }
 
-/// True for a call with a user's token, written plainly: any other way of writing it might lead elsewhere.
-pub fn is_of_users(path: &str) -> bool {
-    path.starts_with(OF_USERS) && meant(path) == path.trim_end_matches('/').to_ascii_lowercase()
+/// True for the plain spelling of a call with a user's token. Another spelling might reach another path.
+pub fn is_user_path(path: &str) -> bool {
+    path.starts_with(USER_PATHS) && normalised(path) == path.trim_end_matches('/').to_ascii_lowercase()
 }
 
-/// The path decoded once, in lower case, without empty and dot segments: the most that a server makes of it.
-fn meant(path: &str) -> String {
+/// The path decoded once, in lower case, without empty and dot segments. No server normalises more than this.
+fn normalised(path: &str) -> String {
     let decoded = percent_decode_str(path).decode_utf8_lossy().to_ascii_lowercase().replace('\\', "/");
     let mut segments: Vec<&str> = Vec::new();
     for segment in decoded.split('/') {
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn only_a_plain_path_of_users_needs_no_token_of_ours() {
         for path in ["/sns/userinfo", "/sns/oauth2/access_token", "/sns/userinfo/"] {
-            assert!(is_of_users(path), "{path}");
+            assert!(is_user_path(path), "{path}");
         }
         for path in [
             "/sns/../cgi-bin/menu/get",
@@ -106,7 +106,7 @@ mod tests {
             "/snsx/y",
             "/sns/%75serinfo",
         ] {
-            assert!(!is_of_users(path), "{path}");
+            assert!(!is_user_path(path), "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `clear_quota/v2`: the same as `clear_quota` for whoever shows the account's secret.
+//! `clear_quota/v2`: does what `clear_quota` does, with the account's secret instead of a token.
 
 use std::sync::Arc;
 
@@ -13,22 +13,23 @@ use i18n::Text;
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::applicant::{Applicant, CLIENT_CREDENTIAL},
-    BODY_BYTES_MAX, BODY_TIME_MAX, BodyError, answer, failure, gateway, object, ok, quota, read_sharing,
+    super::client_credentials::{CLIENT_CREDENTIAL, ClientCredentials},
+    BODY_BYTES_MAX, BODY_TIME_MAX, BodyError, answer, failure, gateway, object, ok_json, quota, read_sharing,
     refuse,
 };
 use crate::{
-    accounts::registry::Account,
-    http::{record::Told, state::App},
+    accounts::registry::ServedAccount,
+    http::{error_recorder::CallContext, state::App},
 };
 
 const NAME: &str = "clear_quota_v2";
 
-/// Appid and secret stand in the body or in the query: WeChat's pages and SDKs have both.
+/// Clears the quotas of all seven interfaces. Appid and secret may come in the body or in the query: WeChat's pages and
+/// SDKs use both.
 pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let (body, given) = match read(&app, &parts, body).await {
-        Ok(read) => read,
+    let (body, given) = match read_values(&app, &parts, body).await {
+        Ok(values) => values,
         Err(ErrorCode::SYSTEM_ERROR) => return refuse(&app, NAME, &ErrorCode::SYSTEM_ERROR.into()),
         Err(code) => {
             let example = r#"POST {"appid":"...","appsecret":"..."}"#;
@@ -38,18 +39,18 @@ pub async fn clear(State(app): State<Arc<App>>, request: Request) -> Response<Bo
     let text = |name: &str| given.get(name).and_then(Value::as_str).unwrap_or_default();
     let (appid, secret) = (text("appid"), text("appsecret"));
     let client = parts.extensions.get().copied();
-    let applicant = Applicant { appid, grant_type: CLIENT_CREDENTIAL, secret, client };
-    let account = match applicant.check(&app) {
+    let credentials = ClientCredentials { appid, grant_type: CLIENT_CREDENTIAL, secret, client };
+    let account = match credentials.check(&app) {
         Ok(account) => account,
-        Err(code) => return applicant.refuse(&app, NAME, code, body),
+        Err(code) => return credentials.error_answer(&app, NAME, code, body),
     };
     match quota::clear_these(&app, &account, &INTERFACES).await {
-        Ok(()) => cleared(&app, account).await,
-        Err(failure) => Told::proven(account, body).beside(refuse(&app, NAME, &failure)),
+        Ok(()) => clear_at_wechat(&app, account).await,
+        Err(failure) => CallContext::proven(account, body).attach_to(refuse(&app, NAME, &failure)),
     }
 }
 
-async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
+async fn read_values(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String, Value>), ErrorCode> {
     if parts.method != Method::POST {
         return Err(ErrorCode::REQUIRE_POST);
     }
@@ -65,14 +66,14 @@ async fn read(app: &App, parts: &Parts, body: Body) -> Result<(Bytes, Map<String
     Ok((body, in_body))
 }
 
-/// The secret is ours and stays here: WeChat is asked the same with the real token.
-async fn cleared(app: &Arc<App>, account: Arc<Account>) -> Response<Body> {
+/// Asks WeChat to clear its quotas too, with the real token. The secret belongs to this server and is not passed on.
+async fn clear_at_wechat(app: &Arc<App>, account: Arc<ServedAccount>) -> Response<Body> {
     let Some(upstream) = app.upstream() else {
         app.metrics.call(NAME, 0);
-        return answer::json(ok());
+        return answer::wechat_json(ok_json());
     };
     let body = Bytes::from(json!({ "appid": account.config.appid }).to_string());
-    // The gateway puts the real token there.
+    // The gateway replaces `x` by the real token.
     let request = http::Request::post("/cgi-bin/clear_quota?access_token=x");
     match request.header(header::CONTENT_TYPE, "application/json").body(()) {
         Ok(request) => gateway::pass(app, &upstream, Some(account), request.into_parts().0, body).await,

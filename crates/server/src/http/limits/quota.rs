@@ -1,5 +1,5 @@
-//! `openapi/quota/get`, `openapi/quota/clear` and `clear_quota`: the quotas of the seven. Those of other paths are
-//! WeChat's.
+//! `openapi/quota/get`, `openapi/quota/clear` and `clear_quota`: the quotas of the seven interfaces. Quotas of other
+//! paths are WeChat's.
 
 use std::sync::Arc;
 
@@ -7,25 +7,26 @@ use datacube::{ErrorCode, INTERFACES, Interface};
 use i18n::text;
 use serde::Serialize;
 
-use super::{Answer, Failure, Question, Success, failure, ok};
+use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure, ok_json};
 use crate::{
-    accounts::registry::Account,
+    accounts::registry::ServedAccount,
     auth::quota::{CLEARINGS_A_MONTH, ClearError},
     config::AccountKind,
     http::state::App,
 };
 
-/// What is said where there is no limit: the largest number that every SDK takes.
+/// The value of `daily_limit` without a limit: the largest number that every SDK can read.
 const NO_LIMIT: u32 = i32::MAX.cast_unsigned();
 
+/// Calls of one interface today, in Beijing time.
 #[derive(Serialize)]
-struct Quota {
+struct DailyQuota {
     daily_limit: u32,
     used: u32,
     remain: u32,
 }
 
-/// There is none: no calls in no time.
+/// Always 0: there is no such limit here.
 #[derive(Default, Serialize)]
 struct RateLimit {
     call_count: u32,
@@ -33,52 +34,52 @@ struct RateLimit {
 }
 
 #[derive(Serialize)]
-struct Quotas {
-    quota: Quota,
+struct QuotaAnswer {
+    quota: DailyQuota,
     rate_limit: RateLimit,
     component_rate_limit: RateLimit,
 }
 
-/// How much of a quota is used and left.
-pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
-    let Some(interface) = interface(app, question)? else { return Ok(Answer::WeChats) };
-    let account = &question.caller.account;
-    let used = account.calls.used(interface, app.clock.today());
+/// `quota/get`: how many calls of an interface are used and left today.
+pub fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+    let Some(interface) = interface(app, request)? else { return Ok(LimitAnswer::AskWechat) };
+    let account = &request.caller.account;
+    let used = account.calls.used(interface, counting::day_of(app.clock.now_s()));
     let daily_limit = match account.config.quota_per_day {
         0 => NO_LIMIT,
         limit => limit,
     };
-    let quota = Quota { daily_limit, used, remain: daily_limit.saturating_sub(used) };
+    let quota = DailyQuota { daily_limit, used, remain: daily_limit.saturating_sub(used) };
     let (rate_limit, component_rate_limit) = (RateLimit::default(), RateLimit::default());
-    Ok(Answer::Ours(Success::bytes(Quotas { quota, rate_limit, component_rate_limit })))
+    Ok(LimitAnswer::Ready(Success::json(QuotaAnswer { quota, rate_limit, component_rate_limit })))
 }
 
-/// Clears the quota of one interface.
-pub async fn clear_one(app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
-    let Some(interface) = interface(app, question)? else { return Ok(Answer::WeChats) };
-    clear_these(app, &question.caller.account, std::slice::from_ref(interface)).await?;
-    Ok(Answer::Ours(ok()))
+/// `quota/clear`: clears the quota of one interface.
+pub async fn clear_one(app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+    let Some(interface) = interface(app, request)? else { return Ok(LimitAnswer::AskWechat) };
+    clear_these(app, &request.caller.account, std::slice::from_ref(interface)).await?;
+    Ok(LimitAnswer::Ready(ok_json()))
 }
 
-/// Clears all seven; WeChat then clears its own, too.
-pub async fn clear(app: &Arc<App>, question: &Question) -> Result<Answer, Failure> {
-    let account = &question.caller.account;
-    if question.text("appid") != Some(&account.config.appid) {
+/// `clear_quota`: clears all seven quotas. With an upstream WeChat then clears its own.
+pub async fn clear(app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+    let account = &request.caller.account;
+    if request.text("appid") != Some(&account.config.appid) {
         return Err(failure(
             ErrorCode::INVALID_APPID,
-            text!("appid is to be the one that the access_token belongs to"),
+            text!("appid must be the one that the access_token belongs to"),
         ));
     }
     clear_these(app, account, &INTERFACES).await?;
-    Ok(if app.upstream().is_some() { Answer::WeChats } else { Answer::Ours(ok()) })
+    Ok(if app.upstream().is_some() { LimitAnswer::AskWechat } else { LimitAnswer::Ready(ok_json()) })
 }
 
-/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
+/// Completes even if the caller hangs up: disk and memory must stay the same.
 pub async fn clear_these(
     app: &Arc<App>,
-    account: &Arc<Account>,
+    account: &Arc<ServedAccount>,
     interfaces: &'static [Interface],
-) -> Result<(), Failure> {
+) -> Result<(), CallFailure> {
     let (app, account) = (app.clone(), account.clone());
     let clear = async move { account.calls.clear(interfaces, &app.ingest, &app.clock).await };
     match tokio::spawn(clear).await {
@@ -86,7 +87,7 @@ pub async fn clear_these(
         Ok(Err(ClearError::TooOften)) => Err(failure(
             ErrorCode::CLEARED_TOO_OFTEN,
             text!(
-                "cleared {clearings_a_month} times this month; the next one begins on the 1st, Beijing time",
+                "cleared {clearings_a_month} times this month, which is the limit; the next month begins on the 1st, Beijing time",
                 clearings_a_month = CLEARINGS_A_MONTH
             ),
         )),
@@ -95,22 +96,22 @@ pub async fn clear_these(
     }
 }
 
-fn not_durable(error: &str) -> Failure {
+fn not_durable(error: &str) -> CallFailure {
     tracing::error!(error, "a quota was not cleared");
     failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"))
 }
 
-/// The interface of ours that is asked about; none if WeChat is to say.
-fn interface(app: &App, question: &Question) -> Result<Option<&'static Interface>, Failure> {
-    let path = question.text("cgi_path");
+/// The interface in `cgi_path`. None if WeChat has to answer.
+fn interface(app: &App, request: &LimitRequest) -> Result<Option<&'static Interface>, CallFailure> {
+    let path = request.text("cgi_path");
     let known = INTERFACES.iter().find(|interface| path == Some(&interface.path()));
     match (known, path) {
         (Some(interface), _) => {
-            check_account(&question.caller.account)?;
+            check_account(&request.caller.account)?;
             Ok(Some(interface))
         }
         (None, _) if app.upstream().is_some() => Ok(None),
-        (None, Some(path)) => Err(unknown(path)),
+        (None, Some(path)) => Err(unknown_path(path)),
         (None, None) => Err(failure(
             ErrorCode::DATA_FORMAT,
             text!("cgi_path is missing; write it like \"/datacube/getupstreammsgmonth\""),
@@ -118,7 +119,7 @@ fn interface(app: &App, question: &Question) -> Result<Option<&'static Interface
     }
 }
 
-fn check_account(account: &Account) -> Result<(), Failure> {
+fn check_account(account: &ServedAccount) -> Result<(), CallFailure> {
     if account.config.kind != AccountKind::Other && account.config.certified {
         return Ok(());
     }
@@ -128,12 +129,12 @@ fn check_account(account: &Account) -> Result<(), Failure> {
     ))
 }
 
-/// Source of which code means what: WeChat's page on quota/get.
-fn unknown(path: &str) -> Failure {
+/// The error of a path that is not one of the seven. Source of the codes: WeChat's page on quota/get.
+fn unknown_path(path: &str) -> CallFailure {
     if !path.starts_with('/') {
         return failure(
             ErrorCode::RID_OF_ANOTHER,
-            text!("cgi_path is a path alone, from its first /; without https://api.weixin.qq.com"),
+            text!("cgi_path must be a path that begins with /, without https://api.weixin.qq.com"),
         );
     }
     if path.starts_with("/sns/") || path.starts_with("/cgi-bin/component/") {

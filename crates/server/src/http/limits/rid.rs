@@ -1,51 +1,59 @@
-//! `openapi/rid/get`: a call that was answered with an error, for whoever has its rid and speaks for its account.
+//! `openapi/rid/get`: shows a call that was answered with an error. The caller needs its rid and a token of the account
+//! that made it.
 
 use datacube::ErrorCode;
 use i18n::text;
 use serde::Serialize;
 use wechat::request_id::Rid;
 
-use super::{Answer, Failure, Question, Success, failure};
+use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure};
 use crate::http::{
-    error_log::{AGE_S_MAX, Call, Found},
+    error_log::{AGE_S_MAX, Found, LoggedCall},
     state::App,
 };
 
+/// The call, as WeChat's `rid/get` shows it.
 #[derive(Serialize)]
-struct Shown<'a> {
-    request: &'a Call,
+struct RidAnswer<'a> {
+    request: &'a LoggedCall,
 }
 
-pub fn get(app: &App, question: &Question) -> Result<Answer, Failure> {
-    find(app, question.text("rid"), &question.caller.account.config.appid)
+/// `rid/get` of an account.
+pub fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+    find(app, request.text("rid"), &request.caller.account.config.appid)
 }
 
-/// The same for a platform about its own calls.
-pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<Answer, Failure> {
+/// The call of a rid that the account or platform `appid` made.
+///
+/// # Errors
+///
+/// The rid is missing, malformed, unknown, too old, or belongs to another caller.
+pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<LimitAnswer, CallFailure> {
     let rid = rid.and_then(|text| text.parse::<Rid>().ok());
     let now_s = app.clock.now_s();
-    match rid.map_or(Found::Nothing, |rid| app.refused_calls.find(rid, appid, now_s)) {
-        Found::Call(refused) => Ok(Answer::Ours(Success::bytes(Shown { request: &refused.call }))),
+    match rid.map_or(Found::Nothing, |rid| app.error_log.find(rid, appid, now_s)) {
+        Found::Call(refused) => Ok(LimitAnswer::Ready(Success::json(RidAnswer { request: &refused.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
             text!("ask with a token of the account, or of the platform, that made the call"),
         )),
-        // Only what was given here is known here.
-        Found::Nothing if app.upstream().is_some() => Ok(Answer::WeChats),
-        Found::Nothing => Err(nothing(rid.map(|rid| now_s - rid.at_s()))),
+        // The rid may be one that WeChat gave.
+        Found::Nothing if app.upstream().is_some() => Ok(LimitAnswer::AskWechat),
+        Found::Nothing => Err(not_found(rid.map(|rid| now_s - rid.at_s()))),
     }
 }
 
-fn nothing(age_s: Option<i64>) -> Failure {
+/// The error of a rid without a stored call. `age_s` is its age in seconds, none if it is malformed.
+fn not_found(age_s: Option<i64>) -> CallFailure {
     match age_s {
         None => failure(
             ErrorCode::RID_INVALID,
-            text!("rid stands at the end of errmsg; it is like 61725984-6126f6f9-040f19c4"),
+            text!("the rid is at the end of errmsg, such as 61725984-6126f6f9-040f19c4"),
         ),
         Some(0..=AGE_S_MAX) => failure(
             ErrorCode::RID_NOT_FOUND,
             text!(
-                "not given by this server since its last start, or its caller was unknown, or newer calls replaced it"
+                "this server did not give this rid since its last start, or its caller was unknown, or newer calls replaced it"
             ),
         ),
         Some(_) => failure(

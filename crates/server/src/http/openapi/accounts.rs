@@ -1,25 +1,25 @@
-//! The own interface for accounts and keys at run time.
+//! The admin API for accounts and API keys.
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::{
     accounts::registry::SECRETS,
     auth::api_keys::{NAME_BYTES_MAX, SCOPES_MAX},
     config::Config,
-    intake::path::OF_ACCOUNTS,
 };
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "accounts and keys",
-    about: "Accounts and keys that are added, changed and removed while the server runs.",
+    about: "Adds, changes and removes accounts and API keys while the server runs.",
     operations,
     schemas,
 };
 
-const CONFIGURED: (u16, &str) = (409, "it stands in the configuration file, where alone it can be changed");
+const CONFIGURED: (u16, &str) = (409, "the account is in the configuration file: change it there");
 const NO_ACCOUNT: (u16, &str) = (404, "no account has this appid");
-const NOT_DURABLE: (u16, &str) = (503, "it could not be made durable; nothing changed");
+const NOT_DURABLE: (u16, &str) = (503, "the change could not be made durable; nothing changed");
 
 fn operations(_: &Config) -> Vec<Operation> {
     [accounts(), account(), keys()].concat()
@@ -32,7 +32,11 @@ fn accounts() -> Vec<Operation> {
         "properties": { "accounts": { "type": "array", "items": {
             "type": "object",
             "required": ["appid", "coverage"],
-            "properties": { "appid": { "type": "string" }, "coverage": named("Coverage") },
+            "properties": {
+                "appid": { "type": "string" },
+                "platforms": account_platforms(),
+                "coverage": schema_ref("Coverage"),
+            },
             "additionalProperties": false,
         } } },
         "additionalProperties": false,
@@ -41,18 +45,18 @@ fn accounts() -> Vec<Operation> {
         Operation::new("get", "/v1/accounts", "listAccounts", "The accounts that the key may read")
             .with_key("read:APPID of each")
             .gives(200, "the accounts", listed),
-        Operation::new("post", "/v1/accounts", "addAccount", "Another account")
-            .takes(named("AccountSettings"), json!({ "appid": "wx00000000000000b2", "secret": "0123456789abcdef0123456789abcdef", "token": "callbackToken" }))
+        Operation::new("post", "/v1/accounts", "addAccount", "Add an account")
+            .takes(schema_ref("AccountSettings"), json!({ "appid": "wx00000000000000b2", "secret": "0123456789abcdef0123456789abcdef", "token": "callbackToken" }))
             .with_key("admin")
-            .gives(201, "it is served", named("Account"))
-            .fails(&[(400, "a setting that cannot be"), (409, "it is there already, or there are too many"), NOT_DURABLE]),
+            .gives(201, "the new account", schema_ref("Account"))
+            .fails(&[(400, "an invalid setting"), (409, "the account exists already, or there are too many accounts"), NOT_DURABLE]),
     ]
 }
 
 fn account() -> Vec<Operation> {
     let one = |method, id, summary| {
         Operation::new(method, "/v1/accounts/{appid}", id, summary)
-            .part("appid", "the account's")
+            .part("appid", "appid of the account")
             .with_key("admin")
     };
     let secrets = json!({ "appid": { "type": "string" }, "secret": { "type": "string" }, "token": { "type": "string" }, "encoding_aes_key": { "type": "string" } });
@@ -65,54 +69,50 @@ fn account() -> Vec<Operation> {
     });
     vec![
         one("get", "showAccount", "An account without its secrets")
-            .gives(200, "the account", named("Account"))
+            .gives(200, "the account", schema_ref("Account"))
             .fails(&[NO_ACCOUNT]),
-        one("patch", "changeAccount", "Other settings")
-            .about("Those that are named; null removes one.")
-            .takes(named("AccountChanges"), json!({ "certified": false }))
-            .gives(200, "they hold", named("Account"))
-            .fails(&[(400, "a setting that cannot be"), NO_ACCOUNT, CONFIGURED, NOT_DURABLE]),
-        one("delete", "removeAccount", "Serves an account no more")
-            .about("What was counted stays; its tokens end.")
-            .gives(200, "it is not served", removed())
+        one("patch", "changeAccount", "Change settings of an account")
+            .about("Changes the settings in the body; null removes one.")
+            .takes(schema_ref("AccountChanges"), json!({ "certified": false }))
+            .gives(200, "the changed account", schema_ref("Account"))
+            .fails(&[(400, "an invalid setting"), NO_ACCOUNT, CONFIGURED, NOT_DURABLE]),
+        one("delete", "removeAccount", "Remove an account")
+            .about("Its figures stay. Its tokens become invalid.")
+            .gives(200, "the account is removed", removed())
             .fails(&[NO_ACCOUNT, CONFIGURED, NOT_DURABLE]),
         Operation::new(
             "post",
             "/v1/accounts/{appid}/rotate",
             "rotate",
-            "A new key, callback token or secret, shown this once",
+            "Make a new key, callback token or secret, which is shown only once",
         )
-        .about("The former key or callback token is still taken.")
-        .part("appid", "the account's")
+        .about("The previous key or callback token stays valid.")
+        .part("appid", "appid of the account")
         .takes(rotation, json!({ "what": "token" }))
         .with_key("admin")
-        .gives(200, "the new value, by its name", rotated)
-        .fails(&[(400, "nothing that can be rotated"), NO_ACCOUNT, CONFIGURED, NOT_DURABLE]),
+        .gives(200, "the new value, under the name of the setting", rotated)
+        .fails(&[(400, "this cannot be rotated"), NO_ACCOUNT, CONFIGURED, NOT_DURABLE]),
     ]
 }
 
 fn keys() -> Vec<Operation> {
-    let listed = json!({ "type": "object", "required": ["keys"], "properties": { "keys": { "type": "array", "items": named("Key") } }, "additionalProperties": false });
+    let listed = json!({ "type": "object", "required": ["keys"], "properties": { "keys": { "type": "array", "items": schema_ref("Key") } }, "additionalProperties": false });
     vec![
-        Operation::new("get", "/v1/keys", "listKeys", "The keys, without what opens")
+        Operation::new("get", "/v1/keys", "listKeys", "The API keys, without their secret texts")
             .with_key("admin")
             .gives(200, "the keys", listed),
-        Operation::new("post", "/v1/keys", "addKey", "Another key, shown this once")
+        Operation::new("post", "/v1/keys", "addKey", "Make an API key, which is shown only once")
             .takes(
-                named("NewKey"),
+                schema_ref("NewKey"),
                 json!({ "name": "reports", "scopes": ["read:wx0123456789abcdef"], "expires_in_days": 90 }),
             )
             .with_key("admin")
-            .gives(201, "the key", named("Key"))
-            .fails(&[
-                (400, "a scope, a name or a time that cannot be"),
-                (409, "there are too many"),
-                NOT_DURABLE,
-            ]),
-        Operation::new("delete", "/v1/keys/{id}", "removeKey", "Ends a key")
-            .part("id", "the key's")
+            .gives(201, "the key", schema_ref("Key"))
+            .fails(&[(400, "an invalid scope, name or time"), (409, "there are too many keys"), NOT_DURABLE]),
+        Operation::new("delete", "/v1/keys/{id}", "removeKey", "Revoke an API key")
+            .part("id", "id of the key")
             .with_key("admin")
-            .gives(200, "it opens nothing", removed())
+            .gives(200, "the key is revoked", removed())
             .fails(&[(404, "no key has this id"), NOT_DURABLE]),
     ]
 }
@@ -136,14 +136,14 @@ fn schemas(_: &Config) -> Value {
     json!({
         "AccountSettings": {
             "type": "object",
-            "description": "The names of [[account]] in the configuration; files are not read.",
+            "description": "Settings by their names in [[account]] of the configuration. Files are not read.",
             "required": ["appid", "secret", "token"],
             "properties": settings(),
             "additionalProperties": false,
         },
         "AccountChanges": { "type": "object", "properties": changes, "additionalProperties": false },
         "Relay": relay(),
-        "Account": account_shown(),
+        "Account": account_answer(),
         "NewKey": {
             "type": "object",
             "required": ["scopes"],
@@ -164,7 +164,7 @@ fn schemas(_: &Config) -> Value {
                 "created": { "type": "string", "format": "date-time" },
                 "expires": { "type": ["string", "null"], "format": "date-time" },
                 "expired": { "type": "boolean" },
-                "key": { "type": "string", "description": "what opens; only when it was just made" },
+                "key": { "type": "string", "description": "the secret text of the key; only in the answer that made it" },
             },
             "additionalProperties": false,
         },
@@ -190,15 +190,15 @@ fn settings() -> Value {
         "require_encryption": { "type": "boolean", "default": false },
         "kind": { "enum": ["service", "subscription", "other"], "default": "service" },
         "certified": { "type": "boolean", "default": true },
-        "quota_per_day": { "type": "integer", "minimum": 0, "maximum": u32::MAX, "default": 0, "description": "calls of each interface on a day in Beijing; 0: any number" },
-        "ip_allow": { "type": "array", "items": network(), "maxItems": 1024, "description": "addresses and networks that tokens may be asked for from; none: all" },
+        "quota_per_day": { "type": "integer", "minimum": 0, "maximum": u32::MAX, "default": 0, "description": "calls of each interface in a day of Beijing time; 0: no limit" },
+        "ip_allow": { "type": "array", "items": network(), "maxItems": 1024, "description": "addresses and networks that may ask for tokens; empty: all" },
         "secret_frozen": { "type": "boolean", "default": false },
-        "components": { "type": "array", "items": text(), "maxItems": 64, "description": "the third-party platforms (role \"receive\") that its messages come through, and no others; left out: the one that brought it" },
-        "relay": named("Relay"),
+        "components": { "type": "array", "items": text(), "maxItems": 64, "description": "the only third-party platforms (role \"receive\") that its messages may come through; missing: the platform that sent its first message" },
+        "relay": schema_ref("Relay"),
     })
 }
 
-/// An address, or a network of them.
+/// An IP address or a network.
 fn network() -> Value {
     let number = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
     let of_version_4 = format!("^({number}\\.){{3}}{number}/(3[0-2]|[12]?[0-9])$");
@@ -224,25 +224,46 @@ fn relay() -> Value {
     })
 }
 
-fn account_shown() -> Value {
+/// The platforms whose callbacks carry an account's messages. Missing if there is none.
+fn account_platforms() -> Value {
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["component", "status", "original_id"],
+            "properties": {
+                "component": { "type": "string", "description": "appid of the platform" },
+                "status": { "enum": ["pending", "authorized", "unauthorized"] },
+                "original_id": { "type": ["string", "null"], "description": "gh_…; null before the first message" },
+            },
+            "additionalProperties": false,
+        },
+    })
+}
+
+fn account_answer() -> Value {
     let text = || json!({ "type": "string" });
     json!({
         "type": "object",
         "required": ["appid", "origin", "callback", "original_id", "kind", "certified", "require_encryption", "secrets", "relay", "upstream", "warnings", "coverage"],
         "properties": {
             "appid": text(),
-            "origin": { "enum": ["configuration", "run time"] },
-            "callback": { "type": "string", "pattern": format!("^{OF_ACCOUNTS}") },
+            "origin": { "enum": ["configuration", "run time", "platform"] },
+            "platforms": account_platforms(),
+            "callback": { "type": "string", "pattern": "^/(callback|component)/" },
             "original_id": { "type": ["string", "null"] },
             "kind": { "enum": ["service", "subscription", "other"] },
             "certified": { "type": "boolean" },
             "require_encryption": { "type": "boolean" },
+            "quota_per_day": { "type": "integer", "minimum": 0, "description": "calls of each interface in a day of Beijing time; 0: no limit" },
+            "ip_allow": { "type": "array", "items": text() },
+            "secret_frozen": { "type": "boolean" },
             "components": { "type": ["array", "null"], "items": text() },
-            "secrets": { "type": "array", "items": { "enum": SECRETS }, "description": "which there are" },
-            "relay": { "anyOf": [named("Relay"), { "type": "null" }] },
-            "upstream": { "type": "boolean", "description": "whether other calls go on to WeChat" },
+            "secrets": { "type": "array", "items": { "enum": SECRETS }, "description": "the secrets that are set" },
+            "relay": { "anyOf": [schema_ref("Relay"), { "type": "null" }] },
+            "upstream": { "type": "boolean", "description": "whether other calls are passed on to WeChat" },
             "warnings": { "type": "array", "items": text() },
-            "coverage": named("Coverage"),
+            "coverage": schema_ref("Coverage"),
         },
     })
 }

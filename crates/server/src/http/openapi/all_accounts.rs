@@ -1,13 +1,14 @@
-//! The own statistics of several accounts in one question.
+//! `GET /v1/stats`: statistics of several accounts in one call.
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "statistics of several accounts",
-    about: "The own statistics of some or all accounts.",
+    about: "Exact figures of some or all accounts, page by page.",
     operations,
     schemas: |_| json!({}),
 };
@@ -20,34 +21,34 @@ fn operations(_: &Config) -> Vec<Operation> {
             .query(
                 "accounts",
                 false,
-                "* for all that the key may read, or appids set apart by commas",
+                "* for all accounts that the key may read, or appids separated by commas",
                 json!({ "type": "string", "minLength": 1 }),
             )
             .query(
                 "from",
                 false,
-                "the first day, in Beijing; otherwise of the period before the present one",
+                "the first day, in Beijing time; if missing, the first day of the previous period",
                 date(),
             )
-            .query("to", false, "the last day; it may lie in the future; otherwise today", date())
+            .query("to", false, "the last day, included; it may be in the future; if missing, today", date())
             .query(
                 "period",
                 false,
-                "how the days are cut into rows",
+                "the length of the periods",
                 json!({ "enum": ["hour", "day", "week", "month", "total"], "default": "day" }),
             )
-            .query("by", false, "one row a type", json!({ "enum": ["type"] }))
+            .query("by", false, "type: one row for each type of message", json!({ "enum": ["type"] }))
             .query(
                 "limit",
                 false,
-                "rows of a page",
+                "most rows of a page",
                 json!({ "type": "integer", "minimum": 1, "maximum": 10_000, "default": 1000 }),
             )
-            .query("cursor", false, "next of the former page", text())
+            .query("cursor", false, "next of the previous page", text())
             .query(
                 "format",
                 false,
-                "otherwise as Accept says",
+                "if missing, the format in the header Accept",
                 json!({ "enum": ["json", "ndjson", "csv"], "default": "json" }),
             )
             .with_key("read, or read:APPID of each")
@@ -59,7 +60,7 @@ fn operations(_: &Config) -> Vec<Operation> {
                 "text/csv; charset=utf-8": { "schema": text() },
             } }),
             )
-            .fails(&[(400, "a value that cannot be"), (404, "an account that there is not")]),
+            .fails(&[(400, "an invalid value"), (404, "an unknown account")]),
     ]
 }
 
@@ -76,8 +77,8 @@ fn page() -> Value {
             "users": { "type": "integer", "minimum": 0 },
             "messages": { "type": "integer", "minimum": 0 },
             "events": { "type": "object" },
-            "covered": { "type": "boolean", "description": "no gap lies in it" },
-            "bridged": { "type": "integer", "minimum": 0, "description": "short planned stops in it, which are no gaps" },
+            "covered": { "type": "boolean", "description": "whether all past time of the period is covered" },
+            "bridged": { "type": "integer", "minimum": 0, "description": "short planned stops in the period, which count as covered" },
         },
     });
     json!({

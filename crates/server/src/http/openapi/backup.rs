@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
 /// What is read in a second unless the caller says otherwise, in MiB.
@@ -10,7 +10,7 @@ pub const MIB_PER_SECOND: u64 = 50;
 /// No disk is faster.
 pub const MIB_PER_SECOND_MAX: u64 = 100_000;
 
-pub const GROUP: Group = Group {
+pub const GROUP: PathGroup = PathGroup {
     name: "backup",
     about: "A consistent copy of the data of a running server. `msgcube backup` asks for it and keeps it in a folder.",
     operations,

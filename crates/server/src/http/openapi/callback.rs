@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::{config::Config, intake::path};
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "callbacks",
-    about: "What WeChat sends to an account's server URL: messages and events of its users.",
+    about: "Messages and events of users, which WeChat sends to an account's server URL.",
     operations,
     schemas: |_| json!({}),
 };
@@ -17,32 +18,32 @@ const TEXT: &str = "text/plain; charset=utf-8";
 fn operations(_: &Config) -> Vec<Operation> {
     let path = path::of_account("{appid}");
     let check = Operation::new("get", &path, "checkCallback", "WeChat's check of the address")
-        .part("appid", "the account's")
-        .query("echostr", true, "comes back byte for byte", json!({ "type": "string" }))
+        .part("appid", "appid of the account")
+        .query("echostr", true, "returned byte for byte", json!({ "type": "string" }))
         .answers(200, "echostr", "text/plain", json!({ "type": "string" }));
     let receive = Operation::new("post", &path, "receiveCallback", "A message or an event")
         .about(
-            "Plain, compatible or safe mode, as XML or JSON, told by content. `success` is said once the message is durable; where it cannot be made durable in time the connection is closed without an answer, and WeChat sends the message again. With a relay the bot's answer goes back, whatever it is.",
+            "Plain, compatible or safe mode, as XML or JSON; the content decides which. The answer is `success` once the message is durable. If it cannot be made durable in time, the connection is closed without an answer, and WeChat sends the message again. With a relay, the bot's answer is returned unchanged.",
         )
-        .part("appid", "the account's")
-        .query("msg_signature", false, "decides for an encrypted body", json!({ "type": "string" }))
+        .part("appid", "appid of the account")
+        .query("msg_signature", false, "the signature that is checked for an encrypted body", json!({ "type": "string" }))
         .query("encrypt_type", false, "aes for an encrypted body", json!({ "type": "string" }))
         .body(json!({
             "text/xml": { "schema": { "type": "object", "xml": { "name": "xml" }, "properties": message() } },
             "application/json": { "schema": { "type": "object", "properties": message() } },
         }))
         .response(200, json!({
-            "description": "taken",
+            "description": "the message was accepted",
             "content": { "text/plain": { "schema": { "type": "string" } } },
         }))
-        .answers(400, "no message, or it cannot be opened", TEXT, json!({ "type": "string" }))
-        .answers(403, "another account's", TEXT, json!({ "type": "string" }))
+        .answers(400, "the body is no message, or cannot be decrypted", TEXT, json!({ "type": "string" }))
+        .answers(403, "the message is for another account", TEXT, json!({ "type": "string" }))
         .answers(413, "over 64 KiB", TEXT, json!({ "type": "string" }))
-        .answers(508, "it came from this very server", TEXT, json!({ "type": "string" }));
+        .answers(508, "the message came from this server itself", TEXT, json!({ "type": "string" }));
     [check, receive].into_iter().map(signed).collect()
 }
 
-/// What both have.
+/// Adds the parameters and answers of every signed callback.
 fn signed(operation: Operation) -> Operation {
     let text = || json!({ "type": "string" });
     let is_check = operation.method == "get";
@@ -52,7 +53,7 @@ fn signed(operation: Operation) -> Operation {
         .query("nonce", true, "any text", text())
         .answers(
             401,
-            "the signature does not fit the account's token; or it is plain, and old or where encryption is required",
+            "the signature is wrong; or the message is plain, and is too old or must be encrypted",
             TEXT,
             text(),
         )

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "cloud calls",
-    about: "The seven as cloud calls: the serviceUrl of wx-server-sdk.",
+    about: "The seven interfaces as cloud calls: the serviceUrl of wx-server-sdk.",
     operations,
     schemas: |_| json!({}),
 };
@@ -28,8 +29,8 @@ fn operations(_: &Config) -> Vec<Operation> {
         Operation::new("post", "/cloud/admin", "cloudCall", "A cloud call")
             .about("Signed by TC3-HMAC-SHA256 in the header Authorization. The answer is a protobuf message CommOpenApiResp, or a JSON object with code and message.")
             .query("env", false, "the cloud environment", text())
-            .query("seqId", false, "the caller's number", text())
+            .query("seqId", false, "the number of the call", text())
             .body(json!({ "multipart/form-data": { "schema": form } }))
-            .response(200, json!({ "description": "the interface's answer, or why there is none" })),
+            .response(200, json!({ "description": "the interface's answer, or an error" })),
     ]
 }

@@ -1,20 +1,21 @@
-//! The seven message analysis interfaces, from their table.
+//! The seven message analysis interfaces, built from their table.
 
 use counting::{COUNT_INTERVALS, COUNTED_TYPES};
 use datacube::{ErrorCode, Figures, Granularity, INTERFACES, Interface};
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "message analysis",
-    about: "WeChat's seven interfaces: users and messages by type, and users by how many messages they sent.",
+    about: "WeChat's seven interfaces: users and messages by type, and users by the number of their messages.",
     operations,
     schemas,
 };
 
-/// In the order of the checks.
+/// The error codes, in the order of the checks.
 const CODES: [ErrorCode; 15] = [
     ErrorCode::ACCESS_TOKEN_MISSING,
     ErrorCode::INVALID_CREDENTIAL,
@@ -39,7 +40,7 @@ fn operations(config: &Config) -> Vec<Operation> {
 
 fn operation(interface: &Interface, config: &Config) -> Operation {
     let about = format!(
-        "At most {} days, both ends counted; end_date {} at the latest, in Beijing. ref_date is {}.{}",
+        "At most {} days, both ends counted; end_date is {} at the latest, in Beijing time. ref_date is {}.{}",
         interface.span_days(config.datacube.date_profile),
         if config.datacube.live { "today" } else { "yesterday" },
         dated_by(interface.granularity),
@@ -48,7 +49,7 @@ fn operation(interface: &Interface, config: &Config) -> Operation {
     let list = json!({
         "type": "object",
         "required": ["list"],
-        "properties": { "list": { "type": "array", "items": named(row_name(interface)) } },
+        "properties": { "list": { "type": "array", "items": schema_ref(row_name(interface)) } },
         "additionalProperties": false,
     });
     let example = match interface.granularity {
@@ -65,21 +66,21 @@ fn operation(interface: &Interface, config: &Config) -> Operation {
     let operation = Operation::new("post", interface.path(), interface.cloud_name, summary)
         .about(&about)
         .with_token()
-        .takes(named("Dates"), example)
+        .takes(schema_ref("Dates"), example)
         .answers_as_wechat(list, &CODES, config.upstream.is_some());
     if config.upstream.is_none() {
         return operation;
     }
-    let unreachable = "a question about time that is not covered goes to WeChat, which cannot be reached";
-    let operation = operation.fails(&[(503, "too many calls wait for WeChat")]);
+    let unreachable = "a call about time that is not covered is passed on to WeChat, which cannot be reached";
+    let operation = operation.fails(&[(503, "too many calls are waiting for WeChat")]);
     operation.fails_as_wechat(&[(502, unreachable), (504, "WeChat did not answer in time")])
 }
 
 fn dated_by(granularity: Granularity) -> &'static str {
     match granularity {
         Granularity::Hour | Granularity::Day => "the day",
-        Granularity::Week => "the Monday of the week; the row is there once the week is over",
-        Granularity::Month => "the 1st of the month; the row is there once the month is over",
+        Granularity::Week => "the Monday of the week; the row exists after the week is over",
+        Granularity::Month => "the 1st of the month; the row exists after the month is over",
     }
 }
 
@@ -96,13 +97,13 @@ fn schemas(config: &Config) -> Value {
     json!({
         "Dates": {
             "type": "object",
-            "description": "Two days in Beijing. Other fields are let pass.",
+            "description": "Two days in Beijing time. Other fields are ignored.",
             "required": ["begin_date", "end_date"],
             "properties": { "begin_date": date("the first day"), "end_date": date("the last day, included") },
         },
         "AnyError": {
             "type": "object",
-            "description": "An error as WeChat gives it, with any code.",
+            "description": "An error of WeChat, with any code.",
             "required": ["errcode", "errmsg"],
             "properties": { "errcode": { "type": "integer" }, "errmsg": { "type": "string" } },
         },
@@ -112,7 +113,7 @@ fn schemas(config: &Config) -> Value {
     })
 }
 
-/// A row of these fields behind its time; all of them are always there.
+/// A row: its time, then these fields. No field is ever missing.
 fn row(config: &Config, has_hour: bool, fields: &[(&str, Value)]) -> Value {
     let mut all = vec![("ref_date", json!({ "type": "string", "format": "date" }))];
     if has_hour {

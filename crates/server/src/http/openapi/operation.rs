@@ -1,4 +1,4 @@
-//! One operation, put together piece by piece.
+//! Builds one operation of the OpenAPI document.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,18 @@ use datacube::ErrorCode;
 use serde_json::{Map, Value, json};
 use wechat::error_guide::Meaning;
 
-use super::named;
+use super::schema_ref;
 
 const JSON: &str = "application/json";
-/// As WeChat writes it.
+/// The content type of WeChat's answers.
 pub const WECHAT_JSON: &str = "application/json; encoding=utf-8";
 
-/// A method of a path, as OpenAPI describes it.
+/// An operation: a method of a path.
 #[derive(Clone, Debug)]
 pub struct Operation {
     /// In lower case.
     pub method: &'static str,
-    /// With its parameters in braces.
+    /// Parameters are in braces.
     pub path: String,
     id: &'static str,
     summary: &'static str,
@@ -25,12 +25,12 @@ pub struct Operation {
     parameters: Vec<Value>,
     body: Option<Value>,
     responses: Map<String, Value>,
-    /// None: open to all.
+    /// The name of the security scheme. None: no token or key is needed.
     security: Option<&'static str>,
 }
 
 impl Operation {
-    /// Nothing is said about it yet.
+    /// An operation without parameters, body and responses.
     pub fn new(
         method: &'static str,
         path: impl Into<String>,
@@ -50,14 +50,14 @@ impl Operation {
         }
     }
 
-    /// What the summary does not say.
+    /// Adds to the description.
     #[must_use]
     pub fn about(mut self, text: &str) -> Operation {
         self.about.push_str(text);
         self
     }
 
-    /// A value of the query.
+    /// Adds a query parameter.
     #[must_use]
     pub fn query(mut self, name: &str, is_required: bool, about: &str, schema: Value) -> Operation {
         let mut parameter =
@@ -67,13 +67,13 @@ impl Operation {
         self
     }
 
-    /// The names of its values of the query.
+    /// The names of the query parameters.
     pub fn query_names(&self) -> impl Iterator<Item = &str> {
         let of_query = self.parameters.iter().filter(|parameter| parameter["in"] == "query");
         of_query.filter_map(|parameter| parameter["name"].as_str())
     }
 
-    /// A part of the path.
+    /// Adds a path parameter.
     #[must_use]
     pub fn part(mut self, name: &str, about: &str) -> Operation {
         let schema = json!({ "type": "string", "minLength": 1, "maxLength": 128 });
@@ -83,7 +83,7 @@ impl Operation {
         self
     }
 
-    /// The body, by its media types.
+    /// Sets the request body: `content` has a schema for each media type.
     #[must_use]
     pub fn body(mut self, content: Value) -> Operation {
         let mut body = json!({ "required": true });
@@ -92,7 +92,7 @@ impl Operation {
         self
     }
 
-    /// A JSON body.
+    /// Sets a request body of JSON.
     #[must_use]
     pub fn takes(self, schema: Value, example: Value) -> Operation {
         let mut content = content(JSON, schema);
@@ -100,7 +100,7 @@ impl Operation {
         self.body(content)
     }
 
-    /// An answer with content.
+    /// Adds a response with one media type.
     #[must_use]
     pub fn answers(self, status: u16, about: &str, media_type: &str, schema: Value) -> Operation {
         let mut response = json!({ "description": about });
@@ -108,45 +108,45 @@ impl Operation {
         self.response(status, response)
     }
 
-    /// Any answer.
+    /// Adds any Response Object.
     #[must_use]
     pub fn response(mut self, status: u16, response: Value) -> Operation {
         self.responses.insert(status.to_string(), response);
         self
     }
 
-    /// An answer of the own interface.
+    /// Adds a response of JSON.
     #[must_use]
     pub fn gives(self, status: u16, about: &str, schema: Value) -> Operation {
         self.answers(status, about, JSON, schema)
     }
 
-    /// Errors of the own interface.
+    /// Adds errors of the admin API.
     #[must_use]
     pub fn fails(self, errors: &[(u16, &str)]) -> Operation {
         let add = |operation: Operation, (status, about): &(u16, &str)| {
-            operation.gives(*status, about, named("OwnError"))
+            operation.gives(*status, about, schema_ref("OwnError"))
         };
         errors.iter().fold(self, add)
     }
 
-    /// These statuses, with an error as WeChat writes it.
+    /// Adds errors in WeChat's format with a status other than 200.
     #[must_use]
     pub fn fails_as_wechat(self, errors: &[(u16, &str)]) -> Operation {
         let add = |operation: Operation, (status, about): &(u16, &str)| {
-            operation.gives(*status, about, named("AnyError"))
+            operation.gives(*status, about, schema_ref("AnyError"))
         };
         errors.iter().fold(self, add)
     }
 
-    /// Needs an access token.
+    /// The operation needs an access token.
     #[must_use]
     pub fn with_token(mut self) -> Operation {
         self.security = Some("access_token");
         self
     }
 
-    /// Needs a key; without it 401, without the scope 403.
+    /// The operation needs an API key with this scope. Adds the responses 401 and 403.
     #[must_use]
     pub fn with_key(mut self, scope: &str) -> Operation {
         self.security = Some("key");
@@ -155,26 +155,26 @@ impl Operation {
         self.response(
             401,
             json!({
-                "description": "no key, or one that is not known",
+                "description": "the key is missing or not valid",
                 "headers": { "WWW-Authenticate": { "required": true, "schema": { "const": "Bearer" } } },
-                "content": { JSON: { "schema": named("OwnError") } },
+                "content": { JSON: { "schema": schema_ref("OwnError") } },
             }),
         )
         .fails(&[(403, "the key does not have the scope")])
     }
 
-    /// WeChat's form: HTTP 200 with what was asked for, or with an error of these codes. `is_open`: WeChat itself may
-    /// have answered, so any other code may come.
+    /// Adds a response in WeChat's format: HTTP 200 with the result, or with one of these error codes. With `is_open`
+    /// any other code may come too, because WeChat itself may have answered.
     #[must_use]
     pub fn answers_as_wechat(mut self, success: Value, codes: &[ErrorCode], is_open: bool) -> Operation {
         self.about.push_str("\n\n| errcode | errmsg | when |\n|---|---|---|\n");
         for code in codes {
-            let when = Meaning::of(code.code).map(|meaning| meaning.when.english()).unwrap_or_default();
+            let when = Meaning::by_code(code.code).map(|meaning| meaning.when.english()).unwrap_or_default();
             let _ = writeln!(self.about, "| {} | {} | {when} |", code.code, code.text);
         }
-        let error = if is_open { named("AnyError") } else { error_of(codes) };
+        let error = if is_open { schema_ref("AnyError") } else { error_of(codes) };
         let mut response = json!({
-            "description": "what was asked for, or errcode and errmsg",
+            "description": "the result, or errcode and errmsg",
             "headers": { "X-Msgcube-Hint": hint_en(), "X-Msgcube-Hint-Zh": hint_zh() },
         });
         let either = Value::Array(vec![success, error]);
@@ -182,13 +182,13 @@ impl Operation {
         self.response(200, response)
     }
 
-    /// The Operation Object.
+    /// The Operation Object of OpenAPI.
     pub fn object(&self, tag: &str) -> Value {
         let mut responses = self.responses.clone();
         if self.path.starts_with("/v1/") && !responses.contains_key("400") {
             let response = json!({
-                "description": "a parameter that there is not",
-                "content": content(JSON, named("OwnError")),
+                "description": "an unknown parameter",
+                "content": content(JSON, schema_ref("OwnError")),
             });
             responses.insert("400".to_owned(), response);
         }
@@ -210,7 +210,7 @@ impl Operation {
     }
 }
 
-/// What a body holds, by its media type.
+/// A Content Object with one media type.
 pub fn content(media_type: &str, schema: Value) -> Value {
     Value::from_iter([(media_type, Value::from_iter([("schema", schema)]))])
 }
@@ -230,14 +230,14 @@ fn error_of(codes: &[ErrorCode]) -> Value {
 
 fn hint_en() -> Value {
     json!({
-        "description": "What would have been right, in English.",
+        "description": "How to correct the call, or why the answer may be incomplete; in English.",
         "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]+$" },
     })
 }
 
 fn hint_zh() -> Value {
     json!({
-        "description": "The same in Chinese, as percent-encoded UTF-8.",
+        "description": "The hint in Chinese, as percent-encoded UTF-8.",
         "schema": { "type": "string", "maxLength": 512, "pattern": "^[ -~]+$" },
     })
 }

@@ -1,13 +1,14 @@
-//! What operators ask: alive, ready, metrics.
+//! For operators: health, readiness, metrics, and reload.
 
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "operation",
-    about: "Whether the server is alive and ready, and its metrics. On admin_listen the metrics need no key.",
+    about: "Health, readiness and metrics of the server, and reload of its configuration. On admin_listen the metrics need no key.",
     operations,
     schemas,
 };
@@ -17,13 +18,13 @@ fn operations(_: &Config) -> Vec<Operation> {
     vec![
         Operation::new("get", "/healthz", "isAlive", "Alive").answers(
             200,
-            "it is",
+            "the server runs",
             "text/plain; charset=utf-8",
             json!({ "type": "string" }),
         ),
         Operation::new("get", "/readyz", "isReady", "Whether messages can be made durable")
-            .gives(200, "they can, or the bots go on answering meanwhile", named("Readiness"))
-            .gives(503, "they cannot, with the reason", named("Readiness")),
+            .gives(200, "they can, or all bots still reply to users", schema_ref("Readiness"))
+            .gives(503, "they cannot, for these reasons", schema_ref("Readiness")),
         Operation::new("get", "/metrics", "getMetrics", "Metrics for Prometheus").with_key("read").answers(
             200,
             "the metrics",
@@ -32,11 +33,15 @@ fn operations(_: &Config) -> Vec<Operation> {
         ),
         Operation::new("post", "/v1/reload", "reload", "Read the configuration file again")
             .with_key("admin")
-            .gives(200, "what changed, by name, and what keeps its value until a restart", named("Reloaded"))
+            .gives(
+                200,
+                "the names of changed settings, and of those that need a restart",
+                schema_ref("Reloaded"),
+            )
             .fails(&[
                 (409, "the server was started without a file"),
-                (422, "the file is wrong, as the error says; nothing was changed"),
-                (503, "it could not be made durable; nothing was changed"),
+                (422, "the file has an error; nothing was changed"),
+                (503, "the change could not be made durable; nothing was changed"),
             ]),
     ]
 }

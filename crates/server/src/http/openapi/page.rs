@@ -1,13 +1,14 @@
-//! Pages for people, and this document.
+//! The debugging page, and the OpenAPI document itself.
 
 use serde_json::json;
 
-use super::{Group, Operation};
+use super::{Operation, PathGroup};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "pages",
-    about: "For people in front of a browser, and for tools.",
+    about: "Pages for people, and this document for tools.",
     operations,
     schemas: |_| json!({}),
 };
@@ -17,7 +18,7 @@ fn operations(_: &Config) -> Vec<Operation> {
     let lang = json!({ "enum": ["en", "zh"] });
     vec![
         Operation::new("get", "/debug", "debug", "A page that asks the interfaces and explains the answers")
-            .query("lang", false, "its language; otherwise the browser's", lang)
+            .query("lang", false, "the language of the page; if missing, the browser's", lang)
             .answers(200, "the page", html, json!({ "type": "string" })),
         Operation::new("get", "/openapi.json", "describe", "This document").gives(
             200,

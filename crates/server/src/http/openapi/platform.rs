@@ -1,21 +1,22 @@
-//! Third-party platforms: WeChat's side of their interfaces, their callbacks, and authorisations by the own interface.
+//! Third-party platforms: WeChat's interfaces for them, their callbacks, and the admin API for their authorisations.
 
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::{config::Config, intake::path};
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "third-party platforms",
-    about: "What a third-party platform asks WeChat: its token, authorisations of accounts, and their tokens.",
+    about: "WeChat's interfaces for third-party platforms: the platform's token, authorisations of accounts, and their tokens.",
     operations,
     schemas,
 };
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// What each call may say, in the order of the checks.
+/// The error codes of every interface, in the order of the checks.
 const ALWAYS: [ErrorCode; 5] = [
     ErrorCode::REQUIRE_POST,
     ErrorCode::EMPTY_BODY,
@@ -23,6 +24,7 @@ const ALWAYS: [ErrorCode; 5] = [
     ErrorCode::INVALID_APPID,
     ErrorCode::SYSTEM_ERROR,
 ];
+/// Further error codes of interfaces that take the platform's secret.
 const BY_SECRET: [ErrorCode; 5] = [
     ErrorCode::APPID_MISSING,
     ErrorCode::APPSECRET_MISSING,
@@ -30,6 +32,7 @@ const BY_SECRET: [ErrorCode; 5] = [
     ErrorCode::COMPONENT_TICKET_EXPIRED,
     ErrorCode::COMPONENT_TICKET_INVALID,
 ];
+/// Further error codes of interfaces that take the platform's token.
 const BY_TOKEN: [ErrorCode; 10] = [
     ErrorCode::ACCESS_TOKEN_MISSING,
     ErrorCode::INVALID_CREDENTIAL,
@@ -43,10 +46,10 @@ const BY_TOKEN: [ErrorCode; 10] = [
     ErrorCode::TOO_MANY_ARGUMENTS,
 ];
 
-/// A call: its name, its operationId, what it gives, the fields of its body besides component_appid, and its answer.
-type Call = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
+/// An interface: its name, operationId, summary, fields of the body besides component_appid, and schema of the answer.
+type PlatformCall = (&'static str, &'static str, &'static str, &'static [&'static str], &'static str);
 
-const CALLS: [Call; 7] = [
+const CALLS: [PlatformCall; 7] = [
     (
         "api_component_token",
         "getComponentToken",
@@ -54,9 +57,15 @@ const CALLS: [Call; 7] = [
         &["component_appsecret", "component_verify_ticket"],
         "ComponentToken",
     ),
-    ("api_start_push_ticket", "startPushTicket", "Has tickets pushed", &["component_secret"], "Done"),
+    ("api_start_push_ticket", "startPushTicket", "Start the push of tickets", &["component_secret"], "Done"),
     ("api_create_preauthcode", "createPreAuthCode", "A code for the consent page", &[], "PreAuthCode"),
-    ("api_query_auth", "queryAuth", "What a consent gave", &["authorization_code"], "Authorization"),
+    (
+        "api_query_auth",
+        "queryAuth",
+        "The tokens and permission sets of an authorisation",
+        &["authorization_code"],
+        "Authorization",
+    ),
     (
         "api_authorizer_token",
         "getAuthorizerToken",
@@ -67,14 +76,14 @@ const CALLS: [Call; 7] = [
     (
         "api_get_authorizer_info",
         "getAuthorizerInfo",
-        "An account that gave its consent",
+        "An account that authorised the platform",
         &["authorizer_appid"],
         "AuthorizerInfo",
     ),
     (
         "api_get_authorizer_list",
         "getAuthorizerList",
-        "The accounts that gave their consent",
+        "The accounts that authorised the platform",
         &["offset", "count"],
         "AuthorizerList",
     ),
@@ -82,10 +91,10 @@ const CALLS: [Call; 7] = [
 
 fn operations(config: &Config) -> Vec<Operation> {
     let calls = CALLS.iter().map(|call| of_call(call, config));
-    calls.chain([consent(), consented(), events()]).chain(callbacks()).chain(own()).collect()
+    calls.chain([consent(), consented(), events()]).chain(callbacks()).chain(admin_api()).collect()
 }
 
-fn of_call((name, id, summary, fields, answer): &Call, config: &Config) -> Operation {
+fn of_call((name, id, summary, fields, answer): &PlatformCall, config: &Config) -> Operation {
     let is_by_secret = fields.iter().any(|field| field.ends_with("secret"));
     let schema = |field: &str| match field {
         "offset" => json!({ "type": "integer", "minimum": 0 }),
@@ -105,9 +114,14 @@ fn of_call((name, id, summary, fields, answer): &Call, config: &Config) -> Opera
         operation
     } else {
         let token = json!({ "type": "string" });
-        operation.query("component_access_token", false, "of api_component_token; or as access_token", token)
+        operation.query(
+            "component_access_token",
+            false,
+            "from api_component_token; access_token is accepted too",
+            token,
+        )
     };
-    operation.answers_as_wechat(named(answer), &codes, config.upstream.is_some())
+    operation.answers_as_wechat(schema_ref(answer), &codes, config.upstream.is_some())
 }
 
 fn consent() -> Operation {
@@ -116,32 +130,37 @@ fn consent() -> Operation {
         "get",
         "/cgi-bin/componentloginpage",
         "showConsentPage",
-        "The page where an account gives its consent",
+        "The page where an account authorises the platform",
     )
-    .query("component_appid", true, "the platform's", text())
-    .query("pre_auth_code", true, "of api_create_preauthcode", text())
-    .query("redirect_uri", true, "where the browser goes with auth_code and expires_in", text())
+    .query("component_appid", true, "appid of the platform", text())
+    .query("pre_auth_code", true, "from api_create_preauthcode", text())
+    .query(
+        "redirect_uri",
+        true,
+        "the address to which the browser is sent with auth_code and expires_in",
+        text(),
+    )
     .query("auth_type", false, "which accounts are offered", text())
     .query("biz_appid", false, "the only account that is offered", text())
-    .query("category_id_list", false, "permission sets that are ticked, set apart by |", text())
-    .query("lang", false, "zh or en; otherwise the browser's", text())
+    .query("category_id_list", false, "permission sets that are ticked, separated by |", text())
+    .query("lang", false, "zh or en; if missing, the browser's language", text())
     .answers(200, "the page", HTML, text())
-    .response(302, json!({ "description": "role receive: where WeChat's own page is" }))
+    .response(302, json!({ "description": "role receive: the address of WeChat's page" }))
     .answers(400, "a page that says what is wrong", HTML, text())
     .answers(429, "a page that says that there were too many tries", HTML, text())
 }
 
 fn consented() -> Operation {
     let text = || json!({ "type": "string" });
-    let about = "The page's form, sent";
+    let about = "Send the form of the page";
     Operation::new("post", "/cgi-bin/componentloginpage", "sendConsent", about)
         .body(json!({ "application/x-www-form-urlencoded": { "schema": { "type": "object" } } }))
-        .answers(200, "the page, or one that says that nothing was given", HTML, text())
+        .answers(200, "the page, or one that says that nothing was granted", HTML, text())
         .response(303, json!({ "description": "redirect_uri with auth_code and expires_in" }))
         .answers(400, "a page that says what is wrong", HTML, text())
         .answers(403, "the page again, with what was wrong", HTML, text())
         .answers(429, "a page that says that there were too many tries", HTML, text())
-        .answers(503, "a page that says that nothing can be kept", HTML, text())
+        .answers(503, "a page that says that nothing can be made durable", HTML, text())
 }
 
 fn events() -> Operation {
@@ -153,32 +172,32 @@ fn callbacks() -> [Operation; 2] {
     let path = path::through_platform("{component_appid}", "{appid}");
     let check = push("get", &path, "checkComponentCallback", "WeChat's check of the address");
     let receive = push("post", &path, "receiveComponentCallback", "A message or an event of an account");
-    [check, receive].map(|operation| operation.part("appid", "the account's"))
+    [check, receive].map(|operation| operation.part("appid", "appid of the account"))
 }
 
 fn push(method: &'static str, path: &str, id: &'static str, summary: &'static str) -> Operation {
     let text = || json!({ "type": "string" });
     let plain = "text/plain; charset=utf-8";
     let operation = Operation::new(method, path, id, summary)
-        .part("component_appid", "the platform's")
+        .part("component_appid", "appid of the platform")
         .query("signature", false, "SHA-1 over token, timestamp and nonce", text())
-        .query("msg_signature", false, "decides for an encrypted body", text())
+        .query("msg_signature", false, "the signature that is checked for an encrypted body", text())
         .query("timestamp", true, "Unix seconds", text())
         .query("nonce", true, "any text", text())
-        .answers(200, "taken", "text/plain", text())
-        .answers(400, "no push, or it cannot be opened", plain, text())
-        .answers(401, "the signature does not fit the platform's token", plain, text())
-        .answers(403, "another platform's", plain, text())
+        .answers(200, "the push was accepted", "text/plain", text())
+        .answers(400, "the body is no push, or cannot be decrypted", plain, text())
+        .answers(401, "the signature is wrong", plain, text())
+        .answers(403, "the push is for another platform", plain, text())
         .answers(404, "no platform or account has this appid", plain, text());
     match method {
-        "get" => operation.query("echostr", true, "comes back byte for byte", text()),
+        "get" => operation.query("echostr", true, "returned byte for byte", text()),
         _ => operation
             .answers(413, "over 64 KiB", plain, text())
             .body(json!({ "text/xml": { "schema": { "type": "object", "xml": { "name": "xml" } } } })),
     }
 }
 
-fn own() -> [Operation; 5] {
+fn admin_api() -> [Operation; 5] {
     let [listed, withdrawn] = authorizations();
     let [authorized, ticket] = issued();
     [state(), listed, withdrawn, authorized, ticket]
@@ -186,9 +205,9 @@ fn own() -> [Operation; 5] {
 
 fn state() -> Operation {
     let time = || json!({ "type": ["string", "null"], "format": "date-time" });
-    let about = "role serve: when push_url took one last, since the start, and why it did not take the newest; receive: when the newest one that came was made";
+    let about = "role serve: when push_url last accepted a ticket since the start, and why it did not accept the newest; role receive: when WeChat made the newest ticket that arrived";
     let number = || json!({ "type": "integer", "minimum": 0 });
-    let shown = json!({
+    let state = json!({
         "type": "object",
         "required": ["appid", "role", "push_url", "ticket", "accounts"],
         "properties": {
@@ -206,17 +225,20 @@ fn state() -> Operation {
             } },
         },
     });
-    Operation::new("get", "/v1/components/{component_appid}", "getComponent", "How a platform fares")
-        .about("Its tickets, what waits for its push_url, and how many of its accounts stand how.")
-        .part("component_appid", "the platform's")
+    Operation::new("get", "/v1/components/{component_appid}", "getComponent", "The state of a platform")
+        .about(
+            "Its tickets, the events that wait for its push_url, and the number of accounts in each state.",
+        )
+        .part("component_appid", "appid of the platform")
         .with_key("admin")
-        .gives(200, "without any ticket or secret", shown)
+        .gives(200, "the state, without tickets and secrets", state)
         .fails(&[(404, "no platform has this appid")])
 }
 
-/// What can go wrong with the platform that a path names.
-const NO_PLATFORM: (u16, &str) = (404, "no platform has this appid, or no account this one");
-const IS_RECEIVED: (u16, &str) = (409, "WeChat itself issues for this platform: its role is receive");
+/// The platform or the account in the path is unknown.
+const NO_PLATFORM: (u16, &str) = (404, "no platform or no account has this appid");
+const IS_RECEIVED: (u16, &str) =
+    (409, "the platform has role receive: WeChat issues its tickets and authorisations");
 
 fn authorizations() -> [Operation; 2] {
     let listed = json!({
@@ -234,26 +256,26 @@ fn authorizations() -> [Operation; 2] {
             "get",
             "/v1/components/{component_appid}/authorizations",
             "listAuthorizations",
-            "The accounts that gave their consent",
+            "The accounts that authorised the platform",
         )
-        .part("component_appid", "the platform's")
-        .query("offset", false, "how many are left out", number(u32::MAX))
-        .query("count", false, "how many are shown", number(500))
+        .part("component_appid", "appid of the platform")
+        .query("offset", false, "how many accounts to skip", number(u32::MAX))
+        .query("count", false, "most accounts in the answer", number(500))
         .with_key("admin")
-        .gives(200, "which they are", listed)
-        .fails(&[(400, "a number that cannot be"), NO_PLATFORM, IS_RECEIVED]),
+        .gives(200, "the accounts", listed)
+        .fails(&[(400, "an invalid number"), NO_PLATFORM, IS_RECEIVED]),
         Operation::new(
             "delete",
             "/v1/components/{component_appid}/authorizations/{appid}",
             "withdraw",
-            "Takes an account's consent back",
+            "Take back the authorisation of an account",
         )
-        .about("The platform is told, and its tokens for this account give 61003.")
-        .part("component_appid", "the platform's")
-        .part("appid", "the account's")
+        .about("The platform is notified, and its tokens for this account give 61003.")
+        .part("component_appid", "appid of the platform")
+        .part("appid", "appid of the account")
         .with_key("admin")
-        .gives(200, "it is taken back", removed)
-        .fails(&[NO_PLATFORM, IS_RECEIVED, (503, "it could not be made durable")]),
+        .gives(200, "the authorisation is taken back", removed)
+        .fails(&[NO_PLATFORM, IS_RECEIVED, (503, "the change could not be made durable")]),
     ]
 }
 
@@ -282,18 +304,18 @@ fn issued() -> [Operation; 2] {
             "post",
             "/v1/components/{component_appid}/authorizations",
             "authorize",
-            "Gives an account's consent",
+            "Authorise the platform for an account",
         )
-        .about("What the consent page does by hand.")
-        .part("component_appid", "the platform's")
+        .about("Does what a user does on the consent page.")
+        .part("component_appid", "appid of the platform")
         .takes(body, json!({ "appid": "wx0123456789abcdef", "permission_sets": [1, 2] }))
         .with_key("admin")
-        .gives(200, "a code for api_query_auth, good once", given)
+        .gives(200, "a code for api_query_auth, valid once", given)
         .fails(&[
-            (400, "an account or sets that cannot be"),
+            (400, "an invalid account or permission set"),
             NO_PLATFORM,
             IS_RECEIVED,
-            (503, "it could not be made durable"),
+            (503, "the change could not be made durable"),
         ]),
         Operation::new(
             "get",
@@ -301,7 +323,7 @@ fn issued() -> [Operation; 2] {
             "getTicket",
             "The newest component_verify_ticket",
         )
-        .part("component_appid", "the platform's")
+        .part("component_appid", "appid of the platform")
         .with_key("admin")
         .gives(200, "the ticket", ticket)
         .fails(&[NO_PLATFORM]),

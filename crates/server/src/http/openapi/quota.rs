@@ -1,14 +1,15 @@
-//! WeChat's interfaces about calls: their daily quotas, and what a rid stands for.
+//! WeChat's interfaces about quotas and request ids.
 
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "quotas and rids",
-    about: "How many calls an account has left today, and what became of a single one.",
+    about: "How many calls an account has left today, and the details of one failed call.",
     operations,
     schemas,
 };
@@ -33,7 +34,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         Operation::new("post", path, id, summary)
             .with_token()
             .takes(body, json!({ field: example }))
-            .answers_as_wechat(named(success), &[&TOKEN[..], &BODY, codes].concat(), is_open)
+            .answers_as_wechat(schema_ref(success), &[&TOKEN[..], &BODY, codes].concat(), is_open)
     };
     let of_rid =
         [ErrorCode::RID_NOT_FOUND, ErrorCode::RID_INVALID, ErrorCode::RID_OF_ANOTHER, ErrorCode::RID_TOO_OLD];
@@ -43,7 +44,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         one(
             "/cgi-bin/openapi/quota/get",
             "getQuota",
-            "What is left of an interface's daily quota",
+            "The remaining daily quota of an interface",
             "cgi_path",
             "/datacube/getupstreammsg",
             "Quota",
@@ -52,7 +53,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         one(
             "/cgi-bin/openapi/rid/get",
             "getRid",
-            "The request that a rid stands for",
+            "The request of a rid",
             "rid",
             "61725984-6126f6f9-040f19c4",
             "RidRequest",
@@ -61,7 +62,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         one(
             "/cgi-bin/clear_quota",
             "clearQuota",
-            "Sets the account's counts of today to zero",
+            "Reset today's quotas of the account",
             "appid",
             "wx0123456789abcdef",
             "Done",
@@ -70,7 +71,7 @@ fn operations(config: &Config) -> Vec<Operation> {
         one(
             "/cgi-bin/openapi/quota/clear",
             "clearQuotaOfOne",
-            "Sets the account's count of today of one interface to zero",
+            "Reset today's quota of one interface",
             "cgi_path",
             "/datacube/getupstreammsg",
             "Done",
@@ -80,7 +81,7 @@ fn operations(config: &Config) -> Vec<Operation> {
     ]
 }
 
-/// The one that wants no token.
+/// The interface that takes a secret instead of a token.
 fn clear_by_secret(is_open: bool) -> Operation {
     let text = json!({ "type": "string", "minLength": 1 });
     let body = json!({
@@ -101,13 +102,13 @@ fn clear_by_secret(is_open: bool) -> Operation {
         ErrorCode::CLEARED_TOO_OFTEN,
         ErrorCode::SYSTEM_ERROR,
     ];
-    let summary = "Sets the account's counts of today to zero, by its secret";
+    let summary = "Reset today's quotas of the account, by its secret";
     Operation::new("post", "/cgi-bin/clear_quota/v2", "clearQuotaBySecret", summary)
         .takes(
             body,
             json!({ "appid": "wx0123456789abcdef", "appsecret": "0123456789abcdef0123456789abcdef" }),
         )
-        .answers_as_wechat(named("Done"), &codes, is_open)
+        .answers_as_wechat(schema_ref("Done"), &codes, is_open)
 }
 
 fn schemas(_: &Config) -> Value {

@@ -1,19 +1,20 @@
-//! Access tokens.
+//! The two token endpoints.
 
 use datacube::ErrorCode;
 use serde_json::{Value, json};
 
-use super::{Group, Operation, named};
+use super::{Operation, PathGroup, schema_ref};
 use crate::config::Config;
 
-pub const GROUP: Group = Group {
+/// The paths of this file.
+pub const GROUP: PathGroup = PathGroup {
     name: "access tokens",
-    about: "Tokens for the interfaces above, in exchange for an account's appid and secret.",
+    about: "Tokens for the interfaces above, for an account's appid and secret.",
     operations,
     schemas,
 };
 
-/// In the order of the checks.
+/// The error codes, in the order of the checks.
 const CODES: [ErrorCode; 8] = [
     ErrorCode::APPID_MISSING,
     ErrorCode::INVALID_APPID,
@@ -26,21 +27,21 @@ const CODES: [ErrorCode; 8] = [
 ];
 
 fn operations(config: &Config) -> Vec<Operation> {
-    // Then WeChat's own refusal of a secret comes through.
+    // Then the answer may be an error of WeChat, with any code.
     let is_open = config.upstream.as_ref().is_some_and(|upstream| upstream.expose_real_token);
     let text = || json!({ "type": "string", "minLength": 1 });
     let of_body = [ErrorCode::REQUIRE_POST, ErrorCode::EMPTY_BODY, ErrorCode::DATA_FORMAT];
     let operations = vec![
         Operation::new("get", "/cgi-bin/token", "getAccessToken", "A new token")
-            .about("The former one lives five minutes more.")
+            .about("The previous token stays valid for five minutes.")
             .query("grant_type", true, "always client_credential", json!({ "const": "client_credential" }))
-            .query("appid", true, "the account's", text())
-            .query("secret", true, "the account's", text())
-            .answers_as_wechat(named("Token"), &CODES, is_open),
+            .query("appid", true, "appid of the account", text())
+            .query("secret", true, "secret of the account", text())
+            .answers_as_wechat(schema_ref("Token"), &CODES, is_open),
         Operation::new("post", "/cgi-bin/stable_token", "getStableAccessToken", "The token that is valid, or a new one")
-            .about("The same token with its remaining seconds; a new one when under 300 s remain, or by force_refresh, which ends the former at once.")
-            .takes(named("TokenRequest"), json!({ "grant_type": "client_credential", "appid": "wx0123456789abcdef", "secret": "…" }))
-            .answers_as_wechat(named("Token"), &[&of_body[..], &CODES].concat(), is_open),
+            .about("Gives the same token with its remaining seconds. Gives a new token if less than 300 s remain, or with force_refresh, which makes the previous token invalid at once.")
+            .takes(schema_ref("TokenRequest"), json!({ "grant_type": "client_credential", "appid": "wx0123456789abcdef", "secret": "…" }))
+            .answers_as_wechat(schema_ref("Token"), &[&of_body[..], &CODES].concat(), is_open),
     ];
     if !is_open {
         return operations;

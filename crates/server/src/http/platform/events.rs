@@ -1,5 +1,5 @@
-//! What WeChat tells a third-party platform (role "receive"), over HTTP: every authentic event goes on, unchanged, to the
-//! server that was there before.
+//! Events of WeChat for a third-party platform (role "receive"), over HTTP. Each authentic event goes on, unchanged, to
+//! the platform's own server.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::{
     forward::raw_callback::RawCallback,
     http::{
         answer,
-        callback::{is_loop, read, refused},
+        callback::{is_loop, read_body, refusal_answer},
         relay,
         state::App,
     },
     intake::{DEADLINE, EventOutcome},
 };
 
-/// A POST to a platform's path for events.
+/// Answers a POST to a platform's path for events.
 pub async fn receive(
     State(app): State<Arc<App>>,
     Path(appid): Path<String>,
@@ -31,15 +31,15 @@ pub async fn receive(
     let Some(platform) = app.intake.receiving_platform(&appid) else {
         app.metrics.callback("refused", "unknown_component");
         let error = "no [[component]] with role = \"receive\" has the appid in this URL";
-        return answer::text(StatusCode::NOT_FOUND, error);
+        return answer::plain_text(StatusCode::NOT_FOUND, error);
     };
     let deadline = Instant::now() + DEADLINE;
     let (parts, body) = request.into_parts();
     if is_loop(&app, &parts.headers) {
         app.metrics.callback("refused", "loop");
-        return answer::text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
+        return answer::plain_text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
     }
-    let body = match read(&app, body, deadline).await {
+    let body = match read_body(&app, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -48,12 +48,12 @@ pub async fn receive(
     let event = RawCallback::new(query, &parts.headers, body);
     match outcome {
         EventOutcome::Probe => answer::success(),
-        EventOutcome::Applied => hand_on(&app, &platform, &event, deadline).await,
-        // One that we cannot read goes on all the same: it did before msgcube was put between.
+        EventOutcome::Applied => forward_event(&app, &platform, &event, deadline).await,
+        // An event that we cannot read goes on too, as it did before msgcube was added.
         EventOutcome::Refused(refusal) if refusal.may_be_relayed() && platform.config.push_url.is_some() => {
-            hand_on(&app, &platform, &event, deadline).await
+            forward_event(&app, &platform, &event, deadline).await
         }
-        EventOutcome::Refused(refusal) => refused(&refusal),
+        EventOutcome::Refused(refusal) => refusal_answer(&refusal),
         EventOutcome::NotDurable => {
             if let Some(url) = &platform.config.push_url {
                 drop(relay::answer_event(&app, &platform, url, &event, deadline).await);
@@ -64,11 +64,16 @@ pub async fn receive(
     }
 }
 
-/// Queues an event for the server behind, where it survives a restart. If there is no room, that server answers it at
-/// once.
-async fn hand_on(app: &App, platform: &Platform, event: &RawCallback, deadline: Instant) -> Response<Body> {
+/// Queues an event for the platform's own server; the queue survives a restart. If the queue is full, that server answers
+/// the event directly.
+async fn forward_event(
+    app: &App,
+    platform: &Platform,
+    event: &RawCallback,
+    deadline: Instant,
+) -> Response<Body> {
     let Some(url) = &platform.config.push_url else { return answer::success() };
-    if app.copies.keep_passed_on(platform, event).await {
+    if app.outbox.store_passed_on(platform, event).await {
         return answer::success();
     }
     relay::answer_event(app, platform, url, event, deadline).await

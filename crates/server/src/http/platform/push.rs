@@ -1,5 +1,5 @@
-//! Pushes to platforms: a ticket every ten minutes, and events of authorisation, which wait on disk for a platform that
-//! cannot be reached.
+//! Pushes to platforms (role "serve"): a ticket every ten minutes, and authorisation events. Events wait on disk while a
+//! platform cannot be reached.
 
 use std::{
     sync::{Arc, Weak},
@@ -19,7 +19,7 @@ use wechat::callback::seal::Sealed;
 use crate::{
     accounts::platform_issuer::{
         Approval, Platform, PlatformError,
-        event::{self, Event, is_taken},
+        event::{self, Event, is_accepted},
         ticket::SLOT_S,
     },
     config::Role,
@@ -27,52 +27,52 @@ use crate::{
     http::state::App,
 };
 
-/// One delivery.
+/// Time limit of one push.
 const TIME_MAX: Duration = Duration::from_secs(10);
-/// Pauses between tries of one ticket. The next one comes in any case.
+/// Pauses between tries of one ticket. The next ticket follows in any case.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
-/// How often the clock is looked at, should it be set.
+/// How often the clock is read again, because it may be set, in seconds.
 const LOOK_EVERY_S: i64 = 30;
-/// Events that are older are not pushed any more.
+/// Older events are not pushed, in seconds.
 const AGE_S_MAX: i64 = 24 * 3600;
 
-/// Begins to push tickets, for as long as the program runs, and the events that an early end left untold.
+/// Starts pushing tickets for as long as the program runs, and queues the events that an earlier stop left over.
 pub fn start(app: &Arc<App>) {
-    let left_over = event::left_over(&app.store, &app.key);
+    let left_over = event::undelivered(&app.store, &app.key);
     if !left_over.is_empty() {
         let app = app.clone();
         tokio::spawn(async move {
             for event in left_over {
-                tell(&app, event).await;
+                deliver_event(&app, event).await;
             }
         });
     }
-    let all = app.components.all().into_iter();
-    for component in all.filter(|component| component.config.role == Role::Serve) {
-        let appid = component.config.appid.clone();
-        tokio::spawn(push_tickets(Arc::downgrade(app), appid, component.push_now.clone()));
+    let all = app.platforms.all().into_iter();
+    for platform in all.filter(|platform| platform.config.role == Role::Serve) {
+        let appid = platform.config.appid.clone();
+        tokio::spawn(push_tickets(Arc::downgrade(app), appid, platform.push_now.clone()));
     }
 }
 
-/// Also for a platform without `push_url`, which may get one.
-async fn push_tickets(app: Weak<App>, component: String, push_now: Arc<Notify>) {
+/// Pushes a ticket per slot. Also runs for a platform without `push_url`, because a reload may set one.
+async fn push_tickets(app: Weak<App>, platform: String, push_now: Arc<Notify>) {
     let mut pushed = None;
     loop {
         let Some(running) = app.upgrade() else { return };
-        let Some(component) = running.components.get(&component) else { return };
+        let Some(platform) = running.platforms.get(&platform) else { return };
         let now_s = running.clock.now_s();
         let slot = now_s.div_euclid(SLOT_S);
         if pushed != Some(slot) {
             pushed = Some(slot);
-            // In the meantime it may be asked for again.
+            // A ticket may be requested again during the push.
             tokio::select! {
-                () = push_ticket(&running, &component) => {}
+                () = push_ticket(&running, &platform) => {}
                 () = push_now.notified() => pushed = None,
             }
             continue;
         }
-        drop((running, component));
+        drop((running, platform));
         let left_s = ((slot + 1) * SLOT_S - now_s).clamp(1, LOOK_EVERY_S);
         let pause = Duration::from_secs(u64::try_from(left_s).unwrap_or(1));
         if timeout(pause, push_now.notified()).await.is_ok() {
@@ -81,29 +81,29 @@ async fn push_tickets(app: Weak<App>, component: String, push_now: Arc<Notify>) 
     }
 }
 
-/// Pushes the present ticket; a few tries.
-async fn push_ticket(app: &App, component: &Platform) {
-    let Some(target) = &component.config.push_url else { return };
+/// Pushes the current ticket, with a few tries.
+async fn push_ticket(app: &App, platform: &Platform) {
+    let Some(target) = &platform.config.push_url else { return };
     for pause in PAUSES {
         let now_s = app.clock.now_s();
-        let appid = &component.config.appid;
-        let event = Event::ticket(appid, app.components.ticket(appid, now_s), now_s);
-        let result = match event.sealed(component, now_s) {
+        let appid = &platform.config.appid;
+        let event = Event::ticket(appid, app.platforms.ticket(appid, now_s), now_s);
+        let result = match event.sealed(platform, now_s) {
             Ok(sealed) => push_once(app, target, &sealed).await,
             Err(error) => Err(error),
         };
         app.metrics.pushed(event.info_type.name(), if result.is_ok() { "delivered" } else { "failed" });
-        note(component, &result, now_s);
+        record_ticket_push(platform, &result, now_s);
         let Err(error) = result else { return };
-        if app.refusals.may_log(appid, "ticket_not_pushed", now_s) {
-            tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; it is tried again soon, and in ten minutes");
+        if app.log_throttle.may_log(appid, "ticket_not_pushed", now_s) {
+            tracing::warn!(component = appid, %target, error, "a ticket could not be pushed; retrying soon, and again in ten minutes");
         }
         tokio::time::sleep(pause).await;
     }
 }
 
-fn note(component: &Platform, result: &Result<(), String>, now_s: i64) {
-    let mut pushes = lock(&component.ticket_pushes);
+fn record_ticket_push(platform: &Platform, result: &Result<(), String>, now_s: i64) {
+    let mut pushes = lock(&platform.ticket_pushes);
     pushes.taken_s = if result.is_ok() { Some(now_s) } else { pushes.taken_s };
     pushes.error = result.as_ref().err().cloned();
 }
@@ -117,46 +117,50 @@ async fn push_once(app: &App, target: &Address, sealed: &Sealed) -> Result<(), S
     request.headers_mut().insert(app.via.0.clone(), app.via.1.clone());
     let answered = async {
         let (parts, content) = app.relay.send(request).await.map_err(|error| error.causes())?.into_parts();
-        let is_taken = is_taken(parts.status, content).await;
-        if is_taken { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
+        let is_accepted = is_accepted(parts.status, content).await;
+        if is_accepted { Ok(()) } else { Err(format!("answered {}, not 200 success", parts.status)) }
     };
     timeout(TIME_MAX, answered).await.unwrap_or_else(|_| Err("no answer within 10 s".to_owned()))
 }
 
-/// Gives a platform an account's permission sets, and tells it. Runs to its end also if the caller hangs up.
+/// Gives a platform an account's permission sets and queues the event. Completes even if the caller hangs up.
+///
+/// # Errors
+/// If the approval is refused or cannot be made durable.
 pub async fn authorize(app: &Arc<App>, approval: Approval) -> Result<String, PlatformError> {
     let shared = app.clone();
     let authorized = tokio::spawn(async move {
-        let (code, event) = shared.components.authorize(approval, shared.desk()).await?;
+        let (code, event) = shared.platforms.authorize(approval, shared.authorization_context()).await?;
         if let Some(event) = event {
-            tell(&shared, event).await;
+            deliver_event(&shared, event).await;
         }
         Ok(code)
     });
     authorized.await.unwrap_or_else(|error| Err(PlatformError::Broken(error.to_string())))
 }
 
-/// Keeps an event, which is durable with what it tells of, for the platform's address, from where it is delivered.
-pub async fn tell(app: &Arc<App>, event: Event) {
-    let is_over = match app.components.get(&event.component) {
-        Some(component) if event.age_s(app.clock.now_s()) <= AGE_S_MAX => {
-            queue(app, &component, &event).await
+/// Queues an event in the outbox, which delivers it to the platform's address. The event is already durable with the change
+/// that it reports.
+pub async fn deliver_event(app: &Arc<App>, event: Event) {
+    let is_over = match app.platforms.get(&event.component) {
+        Some(platform) if event.age_s(app.clock.now_s()) <= AGE_S_MAX => {
+            queue_event(app, &platform, &event).await
         }
-        // Nobody waits for it any more.
+        // The platform is gone, or the event is too old.
         _ => true,
     };
-    if is_over && app.ingest.enqueue(event.told()).is_err() {
-        tracing::warn!(component = event.component, "an event may be pushed once more after the next start");
+    if is_over && app.ingest.enqueue(event.delivered_fact()).is_err() {
+        tracing::warn!(component = event.component, "an event may be pushed again after the next start");
     }
 }
 
-/// Whether nothing is left to do for an event.
-async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
-    let Some(target) = component.config.push_url.as_ref().filter(|_| component.config.role == Role::Serve)
+/// Queues an event. True if it is queued or need not be pushed.
+async fn queue_event(app: &Arc<App>, platform: &Platform, event: &Event) -> bool {
+    let Some(target) = platform.config.push_url.as_ref().filter(|_| platform.config.role == Role::Serve)
     else {
         return true;
     };
-    let kept = match event.sealed(component, app.clock.now_s()) {
+    let kept = match event.sealed(platform, app.clock.now_s()) {
         Ok(sealed) => {
             let callback = RawCallback {
                 query: Some(sealed.query),
@@ -164,7 +168,7 @@ async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
                 user_agent: None,
                 body: Bytes::from(sealed.body),
             };
-            app.copies.keep_event(&component.config.appid, target, callback).await
+            app.outbox.store_event(&platform.config.appid, target, callback).await
         }
         Err(error) => {
             tracing::error!(error, "an event cannot be sealed");
@@ -177,7 +181,7 @@ async fn queue(app: &Arc<App>, component: &Platform, event: &Event) -> bool {
             component = event.component,
             event = event.info_type.name(),
             kept,
-            "an event is kept, and pushed after the next start"
+            "an event could not be queued; it is pushed after the next start"
         );
     }
     kept == "kept"

@@ -1,4 +1,4 @@
-//! A third-party platform's calls, as WeChat answers them. The order of the checks is COMPATIBILITY.md's.
+//! Answers the calls of a third-party platform as WeChat does. COMPATIBILITY.md gives the order of the checks.
 
 mod authorizer;
 
@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 
 use super::super::{
     answer,
-    caller::{Failure, failure, platform},
-    record::Told,
+    caller::{CallFailure, calling_platform, failure},
+    error_recorder::CallContext,
 };
 use crate::{
-    accounts::platform_issuer::{Handed, Platform, PlatformError, code::CodeKind},
+    accounts::platform_issuer::{IssuedTokens, Platform, PlatformError, code::CodeKind},
     auth::access_token::Holder,
     config::Role,
     http::state::App,
@@ -27,9 +27,9 @@ use crate::{
 
 type Object = Map<String, Value>;
 
-/// What can be called.
+/// The calls that are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Call {
+enum PlatformCall {
     ComponentToken,
     StartPushTicket,
     CreatePreauthcode,
@@ -39,14 +39,14 @@ enum Call {
     AuthorizerList,
 }
 
-const CALLS: [(&str, Call); 7] = [
-    ("api_component_token", Call::ComponentToken),
-    ("api_start_push_ticket", Call::StartPushTicket),
-    ("api_create_preauthcode", Call::CreatePreauthcode),
-    ("api_query_auth", Call::QueryAuth),
-    ("api_authorizer_token", Call::AuthorizerToken),
-    ("api_get_authorizer_info", Call::AuthorizerInfo),
-    ("api_get_authorizer_list", Call::AuthorizerList),
+const CALLS: [(&str, PlatformCall); 7] = [
+    ("api_component_token", PlatformCall::ComponentToken),
+    ("api_start_push_ticket", PlatformCall::StartPushTicket),
+    ("api_create_preauthcode", PlatformCall::CreatePreauthcode),
+    ("api_query_auth", PlatformCall::QueryAuth),
+    ("api_authorizer_token", PlatformCall::AuthorizerToken),
+    ("api_get_authorizer_info", PlatformCall::AuthorizerInfo),
+    ("api_get_authorizer_list", PlatformCall::AuthorizerList),
 ];
 
 /// Answers a call by its name.
@@ -54,78 +54,78 @@ pub async fn answer(
     app: &Arc<App>,
     name: &str,
     parts: &Parts,
-    read: Result<(Object, Bytes), Failure>,
+    read: Result<(Object, Bytes), CallFailure>,
 ) -> Response<Body> {
     let Some((name, call)) = CALLS.iter().find(|(known, _)| *known == name) else {
-        let error = "no such call of a third-party platform; COMPATIBILITY.md lists those there are";
-        return answer::own_error(StatusCode::NOT_FOUND, error);
+        let error = "no such call of a third-party platform; COMPATIBILITY.md lists the calls";
+        return answer::api_error(StatusCode::NOT_FOUND, error);
     };
     let query = parts.uri.query().unwrap_or_default();
-    let told = told(app, query, read.as_ref().ok());
-    match answered(app, *call, query, read.map(|(object, _)| object)).await {
+    let context = call_context(app, query, read.as_ref().ok());
+    match dispatch(app, *call, query, read.map(|(object, _)| object)).await {
         Ok(value) => {
             app.metrics.call(name, 0);
-            answer::json(value.to_string())
+            answer::wechat_json(value.to_string())
         }
         Err(failure) => {
             app.metrics.call(name, failure.code.code);
-            told.beside(answer::error(app, failure.code, failure.hint.as_ref()))
+            context.attach_to(answer::wechat_error(app, failure.code, failure.hint.as_ref()))
         }
     }
 }
 
-/// Whose call it is: the platform of its token, else the one that it names.
-fn told(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> Told {
-    let by_token = platform(app, query).ok().and_then(|appid| app.components.get(&appid));
+/// Context of a call: the platform of its token, or else the one that the body names.
+fn call_context(app: &App, query: &str, read: Option<&(Object, Bytes)>) -> CallContext {
+    let by_token = calling_platform(app, query).ok().and_then(|appid| app.platforms.get(&appid));
     let is_proven = by_token.is_some();
     let named = || read.and_then(|(object, _)| component_of(app, object).ok());
     let body = read.map(|(_, body)| body.clone()).unwrap_or_default();
-    Told::platform(by_token.or_else(named), is_proven, body)
+    CallContext::platform(by_token.or_else(named), is_proven, body)
 }
 
-async fn answered(
+async fn dispatch(
     app: &Arc<App>,
-    call: Call,
+    call: PlatformCall,
     query: &str,
-    object: Result<Object, Failure>,
-) -> Result<Value, Failure> {
-    if matches!(call, Call::ComponentToken | Call::StartPushTicket) {
+    object: Result<Object, CallFailure>,
+) -> Result<Value, CallFailure> {
+    if matches!(call, PlatformCall::ComponentToken | PlatformCall::StartPushTicket) {
         let object = object?;
-        let component = component_of(app, &object)?;
+        let platform = component_of(app, &object)?;
         return match call {
-            Call::ComponentToken => component_token(app, &component, &object).await,
-            _ => start_push_ticket(&component, &object),
+            PlatformCall::ComponentToken => component_token(app, &platform, &object).await,
+            _ => start_push_ticket(&platform, &object),
         };
     }
-    let caller = platform(app, query)?;
+    let caller = calling_platform(app, query)?;
     let object = object?;
-    let component = component_of(app, &object)?;
-    if component.config.appid != caller {
+    let platform = component_of(app, &object)?;
+    if platform.config.appid != caller {
         return Err(failure(
             ErrorCode::INVALID_COMPONENT,
             text!("component_appid is not the platform that the component_access_token belongs to"),
         ));
     }
     match call {
-        Call::QueryAuth => query_auth(app, caller, &object).await,
-        Call::AuthorizerToken => authorizer_token(app, caller, &object).await,
-        Call::AuthorizerInfo => authorizer::info(app, &caller, &object),
-        Call::AuthorizerList => authorizer::list(app, &caller, &object),
+        PlatformCall::QueryAuth => query_auth(app, caller, &object).await,
+        PlatformCall::AuthorizerToken => authorizer_token(app, caller, &object).await,
+        PlatformCall::AuthorizerInfo => authorizer::info(app, &caller, &object),
+        PlatformCall::AuthorizerList => authorizer::list(app, &caller, &object),
         _ => create_preauthcode(app, &caller),
     }
 }
 
-/// A text of the body; empty if it is not there, or is no text.
-fn text<'a>(object: &'a Object, name: &str) -> &'a str {
+/// A string of the body. Empty if it is missing or not a string.
+fn text_field<'a>(object: &'a Object, name: &str) -> &'a str {
     object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
-    let appid = text(object, "component_appid");
+fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, CallFailure> {
+    let appid = text_field(object, "component_appid");
     if appid.is_empty() {
         return Err(failure(ErrorCode::APPID_MISSING, text!("component_appid is missing")));
     }
-    app.components.get(appid).filter(|component| component.config.role == Role::Serve).ok_or_else(|| {
+    app.platforms.get(appid).filter(|platform| platform.config.role == Role::Serve).ok_or_else(|| {
         failure(
             ErrorCode::INVALID_APPID,
             text!("no [[component]] of the configuration with role = \"serve\" has this appid"),
@@ -133,32 +133,35 @@ fn component_of(app: &App, object: &Object) -> Result<Arc<Platform>, Failure> {
     })
 }
 
-/// The two calls name the secret differently. Source: WeChat's pages on them.
-fn check_secret(component: &Platform, object: &Object, name: &str) -> Result<(), Failure> {
-    let secret = text(object, name);
+/// Checks the secret in the field `name`. The two calls name the field differently. Source: WeChat's pages on them.
+fn check_secret(platform: &Platform, object: &Object, name: &str) -> Result<(), CallFailure> {
+    let secret = text_field(object, name);
     if secret.is_empty() {
-        return Err(failure(ErrorCode::APPSECRET_MISSING, text!("this call names it {name}", name)));
+        return Err(failure(
+            ErrorCode::APPSECRET_MISSING,
+            text!("the secret is missing; this call expects it in {name}", name),
+        ));
     }
-    if !component.config.secret.is(secret) {
+    if !platform.config.secret.matches(secret) {
         return Err(failure(
             ErrorCode::INVALID_APPSECRET,
-            text!("it is the secret of [[component]] in the configuration"),
+            text!("use the secret of [[component]] in the configuration"),
         ));
     }
     Ok(())
 }
 
-async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, object, "component_appsecret")?;
-    let appid = component.config.appid.clone();
-    let ticket = text(object, "component_verify_ticket");
-    app.components.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
-        let pushed = if component.config.push_url.is_some() {
-            text!("; it is pushed to push_url, too")
+async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -> Result<Value, CallFailure> {
+    check_secret(platform, object, "component_appsecret")?;
+    let appid = platform.config.appid.clone();
+    let ticket = text_field(object, "component_verify_ticket");
+    app.platforms.check_ticket(ticket, &appid, app.clock.now_s()).map_err(|code| {
+        let pushed = if platform.config.push_url.is_some() {
+            text!("; it is also pushed to push_url")
         } else {
-            text!("; with push_url set it is pushed there, too")
+            text!("; with push_url set it is also pushed there")
         };
-        failure(code, text!("the present ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
+        failure(code, text!("the current ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
     })?;
     let shared = app.clone();
     let issued = to_its_end(async move {
@@ -169,31 +172,34 @@ async fn component_token(app: &Arc<App>, component: &Platform, object: &Object) 
     Ok(json!({"component_access_token": issued.access_token, "expires_in": issued.expires_in}))
 }
 
-fn start_push_ticket(component: &Platform, object: &Object) -> Result<Value, Failure> {
-    check_secret(component, object, "component_secret")?;
-    component.push_now.notify_one();
+fn start_push_ticket(platform: &Platform, object: &Object) -> Result<Value, CallFailure> {
+    check_secret(platform, object, "component_secret")?;
+    platform.push_now.notify_one();
     Ok(json!({"errcode": 0, "errmsg": "ok"}))
 }
 
-fn create_preauthcode(app: &App, component: &str) -> Result<Value, Failure> {
-    let code = app.components.pre_auth_code(component, app.clock.now_s());
+fn create_preauthcode(app: &App, platform: &str) -> Result<Value, CallFailure> {
+    let code = app.platforms.pre_auth_code(platform, app.clock.now_s());
     let code = code.map_err(|error| failed(&error.into()))?;
     Ok(json!({"pre_auth_code": code, "expires_in": CodeKind::PreAuth.life_s()}))
 }
 
-async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
-    let code = text(object, "authorization_code").to_owned();
+async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, CallFailure> {
+    let code = text_field(object, "authorization_code").to_owned();
     if code.is_empty() {
         return Err(failure(
             ErrorCode::CODE_INVALID,
             text!(
-                "authorization_code is missing: it is the auth_code with which the consent page leads back"
+                "authorization_code is missing; it is the auth_code that the consent page adds to redirect_uri"
             ),
         ));
     }
     let shared = app.clone();
-    let handed = to_its_end(async move { shared.components.redeem(&component, &code, shared.desk()).await });
-    let Handed { authorization, access_token, refresh_token } = handed.await?;
+    let handed =
+        to_its_end(
+            async move { shared.platforms.redeem(&platform, &code, shared.authorization_context()).await },
+        );
+    let IssuedTokens { authorization, access_token, refresh_token } = handed.await?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": authorization.account,
         "authorizer_access_token": access_token.access_token,
@@ -203,14 +209,14 @@ async fn query_auth(app: &Arc<App>, component: String, object: &Object) -> Resul
     }}))
 }
 
-async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) -> Result<Value, Failure> {
+async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> Result<Value, CallFailure> {
     let account = authorizer::appid(object)?.to_owned();
-    let refresh_token = text(object, "authorizer_refresh_token").to_owned();
+    let refresh_token = text_field(object, "authorizer_refresh_token").to_owned();
     let shared = app.clone();
     let handed = to_its_end(async move {
-        shared.components.refresh(&component, &account, &refresh_token, shared.desk()).await
+        shared.platforms.refresh(&platform, &account, &refresh_token, shared.authorization_context()).await
     });
-    let Handed { access_token, refresh_token, .. } = handed.await?;
+    let IssuedTokens { access_token, refresh_token, .. } = handed.await?;
     Ok(json!({
         "authorizer_access_token": access_token.access_token,
         "expires_in": access_token.expires_in,
@@ -218,20 +224,20 @@ async fn authorizer_token(app: &Arc<App>, component: String, object: &Object) ->
     }))
 }
 
-/// Runs also if the caller hangs up: what is on disk and what is in memory must agree.
+/// Completes a change even if the caller hangs up, so that disk and memory agree.
 async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
-) -> Result<T, Failure> {
+) -> Result<T, CallFailure> {
     match tokio::spawn(change).await {
         Ok(done) => done.map_err(|error| failed(&error)),
         Err(error) => {
-            tracing::error!(%error, "a call of a platform broke off");
+            tracing::error!(%error, "the task of a platform's call failed");
             Err(ErrorCode::SYSTEM_ERROR.into())
         }
     }
 }
 
-fn failed(error: &PlatformError) -> Failure {
+fn failed(error: &PlatformError) -> CallFailure {
     let PlatformError::Refused(code) = error else {
         tracing::error!(%error, "a call of a platform failed");
         return failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"));
@@ -239,7 +245,7 @@ fn failed(error: &PlatformError) -> Failure {
     let hint = match *code {
         ErrorCode::CODE_INVALID => text!("this code was not given to this platform"),
         ErrorCode::CODE_EXPIRED => {
-            text!("a code is good once, for 600 s; ask the account to authorise again")
+            text!("a code works once, within 600 s; ask the account to authorise again")
         }
         ErrorCode::REFRESH_TOKEN_INVALID => {
             text!("use the newest authorizer_refresh_token; api_get_authorizer_list shows it")

@@ -1,5 +1,4 @@
-//! When a callback that does not come to its end is closed, on a connection within the process and a clock that stands
-//! still while anything is left to do.
+//! Tests of the deadlines of callbacks that do not arrive completely, on an in-process connection and a paused clock.
 
 use storage::{
     store::{Memory, Store},
@@ -17,19 +16,19 @@ use crate::{
 
 const RELAYED: &str = "wx00000000000000a1";
 const ALONE: &str = "wx00000000000000a2";
-/// What timers round up to.
+/// Timers round up to this.
 const STEP: Duration = Duration::from_millis(2);
 
-struct Scene {
+struct DeadlineTest {
     _folder: TempDir,
     app: Arc<App>,
     writer: Writer,
     stopping: Stopping,
 }
 
-impl Scene {
-    /// One account with a bot behind it, which is never reached, and one without.
-    fn start() -> Scene {
+impl DeadlineTest {
+    /// One account with a relay that is never reached, and one without a relay.
+    fn start() -> DeadlineTest {
         let folder = tempfile::tempdir().unwrap();
         let account = |appid| format!("[[account]]\nappid = \"{appid}\"\nsecret = \"s\"\ntoken = \"t\"\n");
         let text =
@@ -38,7 +37,7 @@ impl Scene {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
-        Scene { _folder: folder, app: Arc::new(app), writer, stopping: Stopping::new() }
+        DeadlineTest { _folder: folder, app: Arc::new(app), writer, stopping: Stopping::new() }
     }
 
     fn connect(&self) -> DuplexStream {
@@ -49,9 +48,9 @@ impl Scene {
         let connection = Connection {
             builder,
             routes: http::router(self.app.clone()),
-            activity: Idle::start().activity(),
+            activity: IdleTimeout::start().activity(),
             peer: Peer(peer),
-            share: Arc::new(Shares::new(Networks::default()).take(peer.ip(), 1, 0).unwrap()),
+            share: Arc::new(ConnectionShares::new(Networks::default()).take(peer.ip(), 1, 0).unwrap()),
             follower: self.stopping.follower(),
         };
         tokio::spawn(connection.serve(server));
@@ -69,7 +68,7 @@ fn head(appid: &str) -> String {
     )
 }
 
-/// Waits until the other side closes, which must have said nothing.
+/// Waits until the server closes the connection without an answer.
 async fn closed_after(started: Instant, client: &mut DuplexStream) -> Duration {
     let mut said = Vec::new();
     client.read_to_end(&mut said).await.unwrap();
@@ -84,9 +83,9 @@ fn assert_is(found: Duration, wanted_ms: u64) {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_of_a_relayed_callback_counts_from_its_first_byte() {
-    let scene = Scene::start();
+    let scene = DeadlineTest::start();
     let mut client = scene.connect();
-    // Nor from when the connection was opened.
+    // The time since the connection was opened does not count.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let started = Instant::now();
     let (begin, end) = (&head(RELAYED)[..20], &head(RELAYED)[20..]);
@@ -100,7 +99,7 @@ async fn the_deadline_of_a_relayed_callback_counts_from_its_first_byte() {
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_without_a_relay_has_4500_ms_from_its_head() {
-    let scene = Scene::start();
+    let scene = DeadlineTest::start();
     let mut client = scene.connect();
     client.write_all(&head(ALONE).as_bytes()[..20]).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -111,8 +110,8 @@ async fn a_callback_without_a_relay_has_4500_ms_from_its_head() {
 
 #[tokio::test(start_paused = true)]
 async fn each_callback_on_a_kept_connection_has_its_own_deadline() {
-    let scene = Scene::start();
-    // The blank line is one that some clients send behind a body.
+    let scene = DeadlineTest::start();
+    // Some clients send a blank line after a body.
     for behind in ["", "\r\n"] {
         let mut client = scene.connect();
         for _ in 0..2 {

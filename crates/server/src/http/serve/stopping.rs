@@ -1,9 +1,9 @@
-//! Ending a server without losing a request: every connection that was accepted is served once more, and is told that
-//! this was the last answer. Only then no new one is accepted.
+//! Stops a server without losing a request: each accepted connection gets one more answer, which says that it is the last.
+//! Only then does the server stop accepting.
 //!
-//! A connection that is kept between requests must not just be closed: a client, such as nginx, may send its next request
-//! at that very moment, and it does not repeat a POST. So its next answer says `Connection: close`, and only one that is
-//! not used for a while is closed.
+//! A keep-alive connection must not simply be closed: a client such as nginx may send its next request at that moment,
+//! and it does not repeat a POST. So the next answer says `Connection: close`. Only a connection that stays unused for a
+//! while is closed.
 
 use std::{
     pin::{Pin, pin},
@@ -25,61 +25,61 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use super::super::activity::Activity;
+use super::super::idle_timeout::Activity;
 
-/// How long a connection from before the stop may wait for its next request. A proxy with traffic uses it again within
-/// milliseconds; one without has nothing to lose.
-const KEPT_MAX: Duration = Duration::from_secs(1);
-/// How long requests from before the stop are waited for while new connections are still accepted.
+/// How long a connection opened before the stop may wait for its next request. A busy proxy reuses it within
+/// milliseconds; an idle one loses nothing.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1);
+/// How long the server waits for requests from before the stop, while it still accepts connections.
 const ACCEPTING_MAX: Duration = Duration::from_secs(4);
-/// How long a connection may take to send its request once no new one is accepted.
+/// How long a connection may take to send its request once the server accepts no more.
 const SILENT_MAX: Duration = Duration::from_secs(1);
-/// How long a request that is no callback may go on after that. Whoever is slow with an upload must not make the stop
-/// longer than `bridge_s`, which would be a gap.
+/// How long a request other than a callback may continue after that. A slow upload must not make the stop longer than
+/// `bridge_s`, because the stop would then be a gap.
 const OTHERS_MAX: Duration = Duration::from_millis(500);
-/// How long callbacks then take at most: they end within 4.9 s by themselves. All in all it is less than the 10 s after
-/// which Docker kills.
+/// How long the server waits for callbacks, which end within 4.9 s by themselves. The whole stop takes less than 10 s,
+/// after which Docker kills the process.
 const END_MAX: Duration = Duration::from_secs(5);
-/// What has arrived meanwhile is seen after this: the runtime looks at its sockets whenever it looks at its timers.
-const LOOK: Duration = Duration::from_millis(1);
+/// A pause that lets the runtime read what has arrived: it polls its sockets whenever it polls its timers.
+const POLL_PAUSE: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Serving,
-    /// Every answer is the last of its connection.
+    /// Each answer is the last of its connection.
     LastAnswers,
-    /// Connections from before the stop are not waited for any more unless a request is there.
-    KeptEnd,
-    /// No connection is.
+    /// The server no longer waits for older connections, unless a request has begun.
+    IdleEnd,
+    /// The server no longer waits for any connection, unless a request has begun.
     SilentEnd,
 }
 
-/// How far the stop of a server is.
+/// Coordinates the stop of a server.
 #[derive(Debug)]
 pub struct Stopping {
     phase: watch::Sender<Phase>,
     has_begun: Arc<AtomicBool>,
-    /// Every connection from before the stop has a receiver.
+    /// Each connection accepted before the stop holds a receiver.
     earlier: watch::Sender<()>,
     has_cut: Arc<AtomicBool>,
 }
 
-/// A connection's view of it.
+/// A connection's view of the stop.
 #[derive(Debug)]
 pub struct Follower {
     phase: watch::Receiver<Phase>,
     has_begun: Arc<AtomicBool>,
     earlier: Option<watch::Receiver<()>>,
-    /// Set if a request was cut off.
+    /// Set when a request is cut off.
     has_cut: Arc<AtomicBool>,
 }
 
-/// Whether an answer is the last of its connection.
+/// Says whether an answer is the last of its connection.
 #[derive(Clone, Debug)]
 pub struct LastAnswer(Arc<AtomicBool>);
 
 impl Stopping {
-    /// Of a server that serves.
+    /// State of a server that is not stopping.
     pub fn new() -> Stopping {
         Stopping {
             phase: watch::Sender::new(Phase::Serving),
@@ -89,7 +89,7 @@ impl Stopping {
         }
     }
 
-    /// For a connection that was just accepted.
+    /// A view for a connection that was just accepted.
     pub fn follower(&self) -> Follower {
         let has_begun = self.has_begun.load(Ordering::Relaxed);
         Follower {
@@ -100,19 +100,19 @@ impl Stopping {
         }
     }
 
-    /// Begins the stop. Ready when no new connection need be accepted any more.
+    /// Begins the stop. Ready when the server may stop accepting connections.
     pub async fn begin(&self) {
         self.has_begun.store(true, Ordering::Relaxed);
         self.phase.send_replace(Phase::LastAnswers);
         let until = Instant::now() + ACCEPTING_MAX;
-        if timeout(KEPT_MAX, self.earlier.closed()).await.is_err() {
-            self.phase.send_replace(Phase::KeptEnd);
-            // Requests that take longer are waited for below, with all others.
+        if timeout(KEEP_ALIVE_MAX, self.earlier.closed()).await.is_err() {
+            self.phase.send_replace(Phase::IdleEnd);
+            // `finish` waits for requests that take longer.
             let _ = timeout_at(until, self.earlier.closed()).await;
         }
     }
 
-    /// Waits for the connections that there are; false if some had to be cut off.
+    /// Waits for the open connections. False if some had to be cut off.
     pub async fn finish(self) -> bool {
         let Stopping { phase, has_cut, .. } = self;
         if timeout(SILENT_MAX, phase.closed()).await.is_ok() {
@@ -125,7 +125,7 @@ impl Stopping {
 }
 
 impl LastAnswer {
-    /// Says so on HTTP/1; HTTP/2 has a frame for that.
+    /// Adds `Connection: close` on HTTP/1. HTTP/2 has a frame for it.
     pub fn mark(&self, version: Version, response: &mut Response<Body>) {
         if self.0.load(Ordering::Relaxed) && version < Version::HTTP_2 {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -134,12 +134,12 @@ impl LastAnswer {
 }
 
 impl Follower {
-    /// For the answers of the connection.
+    /// Marks the answers of this connection.
     pub fn last_answer(&self) -> LastAnswer {
         LastAnswer(self.has_begun.clone())
     }
 
-    /// Serves the connection to its end, or until the stop ends it.
+    /// Serves the connection until it ends, or until the stop ends it.
     pub async fn serve(mut self, connection: impl GracefulConnection, activity: &Activity) {
         let mut connection = pin!(connection);
         tokio::select! {
@@ -147,26 +147,26 @@ impl Follower {
             _ = &mut connection => return,
             () = self.reached(Phase::LastAnswers) => {}
         }
-        let stages: &[(Wait, Phase)] = match self.earlier {
-            Some(_) => &[(Wait::ForAny, Phase::KeptEnd), (Wait::ForBegun, Phase::SilentEnd)],
-            None => &[(Wait::ForAny, Phase::SilentEnd)],
+        let stages: &[(WaitFor, Phase)] = match self.earlier {
+            Some(_) => &[(WaitFor::AnyRequest, Phase::IdleEnd), (WaitFor::BegunRequest, Phase::SilentEnd)],
+            None => &[(WaitFor::AnyRequest, Phase::SilentEnd)],
         };
         for (wait, until) in stages {
             let until = async {
                 self.reached(*until).await;
-                sleep(LOOK).await;
+                sleep(POLL_PAUSE).await;
             };
-            if goes_on(connection.as_mut(), activity, *wait, until).await.is_none() {
+            if serve_until(connection.as_mut(), activity, *wait, until).await.is_none() {
                 return;
             }
         }
         connection.as_mut().graceful_shutdown();
-        // Half a head would be waited for as long as the peer likes.
-        let is_half = !activity.is_running() && !activity.is_http2() && !activity.is_silent();
-        if is_half {
+        // The peer could delay the rest of a half-sent head for ever.
+        let is_half_head = !activity.is_running() && !activity.is_http2() && !activity.is_silent();
+        if is_half_head {
             return;
         }
-        // An error here is the peer's.
+        // An error here comes from the peer.
         let ended = timeout(OTHERS_MAX, connection.as_mut()).await.is_ok();
         if !ended && activity.has_callback() {
             let _ = connection.await;
@@ -176,38 +176,40 @@ impl Follower {
     }
 
     async fn reached(&mut self, phase: Phase) {
-        // Fails only when the server is gone, and the connection with it.
+        // This fails only when the server is gone, and the connection with it.
         let _ = self.phase.wait_for(|reached| *reached >= phase).await;
     }
 }
 
-/// Which request a connection is kept for.
+/// Which requests keep a connection open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wait {
-    /// Also one that has not begun to arrive.
-    ForAny,
-    /// One of which something is there.
-    ForBegun,
+enum WaitFor {
+    /// Also a request that has not begun to arrive.
+    AnyRequest,
+    /// Only a request whose first bytes have arrived.
+    BegunRequest,
 }
 
-/// Serves the connection until then; none: it is over. It hears that it ends as soon as that loses no request.
-async fn goes_on<C: GracefulConnection>(
+/// Serves the connection until `until` is ready. None if the connection ended. The connection is told to shut down as
+/// soon as this cannot lose a request.
+async fn serve_until<C: GracefulConnection>(
     mut connection: Pin<&mut C>,
     activity: &Activity,
-    wait: Wait,
+    wait: WaitFor,
     until: impl Future<Output = ()>,
 ) -> Option<()> {
     let mut until = pin!(until);
-    let mut has_heard = false;
+    let mut is_shutting_down = false;
     std::future::poll_fn(|context| {
         if connection.as_mut().poll(context).is_ready() {
             return Poll::Ready(None);
         }
-        // With a running request it goes on until that is answered.
-        let may_hear =
-            activity.is_running() || activity.is_http2() || (wait == Wait::ForBegun && activity.is_silent());
-        if may_hear && !has_heard {
-            has_heard = true;
+        // During a request, shutting down waits until it is answered.
+        let may_shut_down = activity.is_running()
+            || activity.is_http2()
+            || (wait == WaitFor::BegunRequest && activity.is_silent());
+        if may_shut_down && !is_shutting_down {
+            is_shutting_down = true;
             connection.as_mut().graceful_shutdown();
             if connection.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
@@ -233,7 +235,7 @@ mod tests {
     };
 
     use super::{
-        super::super::activity::{Idle, Timed},
+        super::super::idle_timeout::{IdleTimeout, TimedStream},
         *,
     };
 
@@ -242,10 +244,10 @@ mod tests {
         connect_to(stopping, Duration::ZERO, false)
     }
 
-    /// The same where an answer takes this long.
+    /// Like `connect`, with answers that take this long.
     fn connect_to(stopping: &Stopping, takes: Duration, is_callback: bool) -> (DuplexStream, JoinHandle<()>) {
         let (near, far) = tokio::io::duplex(4096);
-        let (follower, activity) = (stopping.follower(), Idle::start().activity());
+        let (follower, activity) = (stopping.follower(), IdleTimeout::start().activity());
         let last_answer = follower.last_answer();
         let task = tokio::spawn(async move {
             let watched = activity.clone();
@@ -261,14 +263,14 @@ mod tests {
                     Ok::<_, Infallible>(running.until_sent(response, version).await)
                 }
             });
-            let io = TokioIo::new(Timed::new(far, watched.clone()));
+            let io = TokioIo::new(TimedStream::new(far, watched.clone()));
             let builder = auto::Builder::new(TokioExecutor::new());
             follower.serve(builder.serve_connection(io, service).into_owned(), &watched).await;
         });
         (near, task)
     }
 
-    /// What comes back, and whether the connection ends with it.
+    /// Returns the answer, and whether the connection ends with it.
     async fn ask(connection: &mut DuplexStream, request: &str) -> (String, bool) {
         connection.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -292,13 +294,13 @@ mod tests {
         let stopping = Arc::new(Stopping::new());
         let (mut kept, _) = connect(&stopping);
         let (mut silent, _) = connect(&stopping);
-        assert!(!ask(&mut kept, REQUEST).await.1, "as long as nobody stops it is kept");
+        assert!(!ask(&mut kept, REQUEST).await.1, "before the stop the connection stays open");
         let stop = tokio::spawn({
             let stopping = stopping.clone();
             async move { stopping.begin().await }
         });
         tokio::task::yield_now().await;
-        // Half a head is there; the rest comes when silence is not waited for any more.
+        // The rest of this head arrives only after the server has stopped waiting for silent connections.
         let (mut slow, _) = connect(&stopping);
         slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         assert!(ask(&mut kept, REQUEST).await.1 && ask(&mut silent, REQUEST).await.1);
@@ -339,7 +341,11 @@ mod tests {
         late.write_all(REQUEST.as_bytes()).await.unwrap();
         let last_accept = Instant::now();
         assert!(!stopping.finish().await, "they were cut off");
-        assert!(last_accept.elapsed() <= SILENT_MAX + OTHERS_MAX + 10 * LOOK, "{:?}", last_accept.elapsed());
+        assert!(
+            last_accept.elapsed() <= SILENT_MAX + OTHERS_MAX + 10 * POLL_PAUSE,
+            "{:?}",
+            last_accept.elapsed()
+        );
     }
 
     #[tokio::test]

@@ -1,13 +1,13 @@
-//! What the embedded store answers: figures from ready counters, any range of days counted anew, small things.
+//! What the embedded store answers: figures from ready counters, any range of days united, small things.
 
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
-use counting::{Counters, Coverage, Kind, Period, Tally, rollup::KindFigures, tally_cold};
+use counting::{Counters, Coverage, Kind, Period, Piece, Senders, rollup::KindFigures};
 use datacube::{Day, Interface, Row};
-use system::sync::lock;
 
 use super::{Cell, Embedded};
-use crate::store::{AccountNumber, Aside, Sizes, Slice, StoreError, statistics::Span};
+use crate::store::{AccountNumber, Aside, NewUsers, Sizes, Slice, StoreError, statistics::Span};
+use system::sync::lock;
 
 impl Embedded {
     /// See [`crate::store::Store::rows`].
@@ -41,21 +41,35 @@ impl Embedded {
                     .map_err(|error| self.pages.cold(error))?
                     .map_or_else(|| Ok(Slice::default()), |counters| self.slice_of(counters))
             }
-            Span::Days(from, to) => self.slice_of(self.tally(&cell, from, to)?.counters()),
+            Span::Days(from, to) => self.slice_of(&self.senders(&cell, from, to)?.counters()),
         }
     }
 
-    /// Counts days anew, locking the account for one day at a time.
-    fn tally(&self, cell: &Cell, from: Day, to: Day) -> Result<Tally, StoreError> {
+    /// Unites days and whole months, locking the account for one of them at a time.
+    fn senders(&self, cell: &Cell, from: Day, to: Day) -> Result<Senders, StoreError> {
         let cold = self.pages.of_account(cell.number);
-        let mut tally = Tally::new(lock(&cell.figures).users() as usize);
-        for day in (0..=to.days_since(from)).map(|n| from.plus_days(n)) {
-            let in_memory = lock(&cell.figures).tally_in_memory(day, &mut tally);
+        let mut senders = Senders::default();
+        for piece in Piece::all(from, to) {
+            let in_memory = lock(&cell.figures).add_in_memory(piece, &mut senders);
             if !in_memory {
-                tally_cold(day, &cold, &mut tally).map_err(|error| self.pages.cold(error))?;
+                piece.add_cold(&cold, &mut senders).map_err(|error| self.pages.cold(error))?;
             }
         }
-        Ok(tally)
+        Ok(senders)
+    }
+
+    /// See [`crate::store::Store::new_users`].
+    pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
+        let cell = self.cell(account)?;
+        let cold = self.pages.of_account(cell.number);
+        let mut figures = lock(&cell.figures);
+        let users = figures.new_users(from, to, &cold);
+        let first_day = figures.first_day(&cold);
+        drop(figures);
+        let (users, first_day) =
+            users.and_then(|users| Ok((users, first_day?))).map_err(|error| self.pages.cold(error))?;
+        let since = lock(&cell.coverage).since();
+        Ok(NewUsers::new(users, from, first_day, since))
     }
 
     fn slice_of(&self, counters: &Counters) -> Result<Slice, StoreError> {

@@ -56,6 +56,16 @@ pub enum Cost {
     /// The figures of a period.
     #[error("account {account}: figures of the {period} of {day}")]
     Figures { account: String, period: &'static str, day: Day },
+    /// The sets of users who wrote on a day or in a month.
+    #[error(
+        "account {account}: who wrote on the {period} of {day}; distinct users of ranges with it are not answered"
+    )]
+    Senders { account: String, period: &'static str, day: Day },
+    /// On which day users wrote first.
+    #[error(
+        "account {account}: when some or all of its users first wrote; new users of ranges are not answered"
+    )]
+    NewUsers { account: String },
     /// A message that is kept and not counted.
     #[error("one message that is not counted; no figure")]
     Aside,
@@ -211,27 +221,42 @@ impl Meta {
     }
 }
 
-/// Reads a key as `page_key` of the pages makes it.
 fn cost_of(table: &RawTable, key: &[u8], accounts: &[String]) -> Cost {
-    let other = || Cost::Value { table: table.name.clone() };
-    match table.name.as_str() {
-        "meta" => return Cost::Meta { name: String::from_utf8_lossy(key).into_owned() },
-        "asides" => return Cost::Aside,
-        _ => {}
-    }
-    let [number @ .., sort, n0, n1, n2, n3] = key else { return other() };
-    let Ok(number) = <[u8; 4]>::try_from(number).map(u32::from_be_bytes) else { return other() };
-    let account = accounts.get(number as usize).cloned().unwrap_or_else(|| number.to_string());
+    let known = match (table.name.as_str(), key) {
+        ("meta", _) => return Cost::Meta { name: String::from_utf8_lossy(key).into_owned() },
+        ("asides", _) => return Cost::Aside,
+        ("users", [n0, n1, n2, n3, ..]) => {
+            let account = account_name(u32::from_be_bytes([*n0, *n1, *n2, *n3]), accounts);
+            Some(Cost::Users { account })
+        }
+        ("pages" | "values", _) => cost_of_page(key, accounts),
+        ("pieces", [page_key @ .., _number]) => cost_of_page(page_key, accounts),
+        _ => None,
+    };
+    known.unwrap_or_else(|| Cost::Value { table: table.name.clone() })
+}
+
+fn account_name(number: u32, accounts: &[String]) -> String {
+    accounts.get(number as usize).cloned().unwrap_or_else(|| number.to_string())
+}
+
+/// Reads a key as `page_key` of the pages makes it.
+fn cost_of_page(key: &[u8], accounts: &[String]) -> Option<Cost> {
+    let [number @ .., sort, n0, n1, n2, n3] = key else { return None };
+    let account = account_name(u32::from_be_bytes(number.try_into().ok()?), accounts);
     let days = (u32::from_be_bytes([*n0, *n1, *n2, *n3]) ^ 1 << 31).cast_signed();
     let day = Day::from_days_since_1970(days.into());
-    match sort {
-        1 => Cost::Users { account },
+    Some(match sort {
+        1 | 10 | 11 => Cost::Users { account },
         2 => Cost::Messages { account, day },
         3 => Cost::Figures { account, period: "day", day },
         4 => Cost::Figures { account, period: "week", day },
         5 => Cost::Figures { account, period: "month", day },
-        _ => other(),
-    }
+        6 => Cost::Senders { account, period: "day", day },
+        7 => Cost::Senders { account, period: "month", day },
+        8 | 9 => Cost::NewUsers { account },
+        _ => return None,
+    })
 }
 
 /// `first_frame`: the first that is not in the pages, if that is known.

@@ -3,6 +3,7 @@
 
 mod overlay;
 pub mod raw;
+mod value;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,11 +13,16 @@ use std::{
 
 use counting::{Cold, ColdError, Damaged, PageKey};
 use datacube::Day;
-use redb::{Database, ReadableDatabase as _, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase as _, TableDefinition, TableError};
 
 use crate::store::StoreError;
 
-const PAGES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pages");
+use value::{PIECES, VALUES};
+
+/// Pages that were last saved before format 3, each as one value.
+const FORMER_PAGES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pages");
+/// Sorted pages of users: account, then the lowest openid.
+const USERS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("users");
 const ASIDES: TableDefinition<&[u8], &[u8]> = TableDefinition::new("asides");
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 
@@ -42,6 +48,12 @@ pub struct Pages {
 pub struct Save {
     /// Full key and value of each page.
     pub pages: Vec<Row>,
+    /// Full keys of pages that are not needed any more.
+    pub removed: Vec<Vec<u8>>,
+    /// Keys of sorted pages of users that go, before others come.
+    pub removed_users: Vec<Vec<u8>>,
+    /// Sorted pages of users.
+    pub users: Vec<Row>,
     /// Messages kept aside.
     pub asides: Vec<Row>,
     /// What is known of the store as a whole.
@@ -99,42 +111,59 @@ impl Pages {
 
     /// A value of the store as a whole.
     pub fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(META, key, key.as_bytes())
+        let sealed = self.read(|transaction| one(transaction, META, key))?;
+        sealed.map(|sealed| self.unseal(key.as_bytes(), sealed)).transpose()
     }
 
     /// The page with this full key.
     pub fn page(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(PAGES, key, key)
+        let sealed = self.read(|transaction| {
+            let values = table(transaction, VALUES)?.zip(table(transaction, PIECES)?);
+            match values.map(|(values, pieces)| value::get(&values, &pieces, key)).transpose()?.flatten() {
+                Some(sealed) => Ok(Some(sealed)),
+                None => one(transaction, FORMER_PAGES, key),
+            }
+        })?;
+        sealed.map(|sealed| self.unseal(key, sealed)).transpose()
     }
 
     /// The message kept aside under this key.
     pub fn aside(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.get(ASIDES, key, key)
+        let sealed = self.read(|transaction| one(transaction, ASIDES, key))?;
+        sealed.map(|sealed| self.unseal(key, sealed)).transpose()
     }
 
-    fn get<K: redb::Key + 'static>(
-        &self,
-        table: TableDefinition<K, &[u8]>,
-        key: K::SelfType<'_>,
-        key_bytes: &[u8],
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let sealed = self.with(|database| {
-            let table = match database.begin_read()?.open_table(table) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-                table => table?,
-            };
-            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+    /// The last sorted page of users whose key is this one or lower, of the same account.
+    fn sorted_users(&self, account: u32, openid: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let (from, to) = (users_key(account, &[]), users_key(account, openid));
+        let row: Option<Row> = self.read(|transaction| {
+            let Some(table) = table(transaction, USERS)? else { return Ok(None) };
+            let row = table.range::<&[u8]>(from.as_slice()..=to.as_slice())?.next_back().transpose()?;
+            Ok(row.map(|(key, value)| (key.value().to_vec(), value.value().to_vec())))
         })?;
-        sealed.map(|sealed| self.unseal(key_bytes, sealed)).transpose()
+        row.map(|(key, sealed)| self.unseal(&key, sealed)).transpose()
+    }
+
+    /// Keys, from…to, of pages that were last saved before format 3.
+    pub fn former_keys(&self, from: &[u8], to: &[u8]) -> Result<Vec<Vec<u8>>, StoreError> {
+        self.read(|transaction| {
+            let Some(table) = table(transaction, FORMER_PAGES)? else { return Ok(Vec::new()) };
+            let keys = table.range::<&[u8]>(from..=to)?.map(|row| row.map(|(key, _)| key.value().to_vec()));
+            Ok(keys.collect::<Result<_, _>>()?)
+        })
+    }
+
+    fn read<T>(
+        &self,
+        call: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        self.with(|database| call(&database.begin_read()?))
     }
 
     /// The newest `limit` messages aside whose key starts so, newest first.
     pub fn asides(&self, prefix: &[u8], limit: usize) -> Result<Vec<Row>, StoreError> {
-        let found: Vec<Row> = self.with(|database| {
-            let table = match database.begin_read()?.open_table(ASIDES) {
-                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-                table => table?,
-            };
+        let found: Vec<Row> = self.read(|transaction| {
+            let Some(table) = table(transaction, ASIDES)? else { return Ok(Vec::new()) };
             let mut end = prefix.to_vec();
             end.extend_from_slice(&[0xff; 32]);
             let newest = table.range::<&[u8]>(prefix..end.as_slice())?.rev().take(limit);
@@ -152,11 +181,8 @@ impl Pages {
             let mut transaction = database.begin_write()?;
             // Opening after a crash must not read the whole file.
             transaction.set_quick_repair(true);
+            put_pages(&transaction, save)?;
             {
-                let mut pages = transaction.open_table(PAGES)?;
-                for (key, value) in &save.pages {
-                    pages.insert(key.as_slice(), seal(key, value).as_slice())?;
-                }
                 let mut asides = transaction.open_table(ASIDES)?;
                 for (key, value) in &save.asides {
                     asides.insert(key.as_slice(), seal(key, value).as_slice())?;
@@ -198,6 +224,48 @@ impl Pages {
     }
 }
 
+/// A table, none while nothing was put into it.
+fn table<K: redb::Key + 'static>(
+    transaction: &ReadTransaction,
+    definition: TableDefinition<K, &'static [u8]>,
+) -> Result<Option<redb::ReadOnlyTable<K, &'static [u8]>>, redb::Error> {
+    match transaction.open_table(definition) {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
+    }
+}
+
+fn one<K: redb::Key + 'static>(
+    transaction: &ReadTransaction,
+    definition: TableDefinition<K, &'static [u8]>,
+    key: K::SelfType<'_>,
+) -> Result<Option<Vec<u8>>, redb::Error> {
+    let Some(table) = table(transaction, definition)? else { return Ok(None) };
+    Ok(table.get(key)?.map(|value| value.value().to_vec()))
+}
+
+fn put_pages(transaction: &redb::WriteTransaction, save: &Save) -> Result<(), redb::Error> {
+    let mut values = transaction.open_table(VALUES)?;
+    let mut pieces = transaction.open_table(PIECES)?;
+    let mut former = transaction.open_table(FORMER_PAGES)?;
+    for (key, value) in &save.pages {
+        value::put(&mut values, &mut pieces, key, &seal(key, value))?;
+        former.remove(key.as_slice())?;
+    }
+    for key in &save.removed {
+        value::remove(&mut values, &mut pieces, key)?;
+        former.remove(key.as_slice())?;
+    }
+    let mut users = transaction.open_table(USERS)?;
+    for key in &save.removed_users {
+        users.remove(key.as_slice())?;
+    }
+    for (key, value) in &save.users {
+        users.insert(key.as_slice(), seal(key, value).as_slice())?;
+    }
+    Ok(())
+}
+
 /// Opens the file or makes it. All of it is checked while that takes no second: a key that is damaged would
 /// otherwise just not be found.
 fn open_checked(path: &Path) -> Result<Database, redb::Error> {
@@ -232,11 +300,25 @@ pub struct AccountPages<'a> {
 
 impl Cold for AccountPages<'_> {
     fn page(&self, key: PageKey) -> Result<Option<Vec<u8>>, ColdError> {
-        self.pages.page(&page_key(self.account, key)).map_err(|error| match error {
-            StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
-            error => ColdError::Unreadable(key, error.to_string()),
-        })
+        self.pages.page(&page_key(self.account, key)).map_err(|error| cold_error(key, &error))
     }
+
+    fn sorted_users(&self, openid: &[u8]) -> Result<Option<Vec<u8>>, ColdError> {
+        let page = self.pages.sorted_users(self.account, openid);
+        page.map_err(|error| cold_error(PageKey::SortedUsers, &error))
+    }
+}
+
+fn cold_error(key: PageKey, error: &StoreError) -> ColdError {
+    match error {
+        StoreError::Damaged { .. } => ColdError::Damaged(key, Damaged("its checksum is wrong")),
+        error => ColdError::Unreadable(key, error.to_string()),
+    }
+}
+
+/// The key of a sorted page of users.
+pub fn users_key(account: u32, first: &[u8]) -> Vec<u8> {
+    [&account.to_be_bytes(), first].concat()
 }
 
 /// A page's key in the file: account, sort of page, number, so that an account's pages lie together.
@@ -247,12 +329,24 @@ pub fn page_key(account: u32, key: PageKey) -> Vec<u8> {
         PageKey::DayFigures(day) => (3, sortable(day)),
         PageKey::Week(day) => (4, sortable(day)),
         PageKey::Month(day) => (5, sortable(day)),
+        PageKey::DaySenders(day) => (6, sortable(day)),
+        PageKey::MonthSenders(day) => (7, sortable(day)),
+        PageKey::FirstDays(page) => (8, page),
+        PageKey::NewUsers => (9, 0),
+        PageKey::MergedUsers => (10, 0),
+        PageKey::SortedUsers => (11, 0),
     };
     let mut bytes = Vec::with_capacity(9);
     bytes.extend_from_slice(&account.to_be_bytes());
     bytes.push(sort);
     bytes.extend_from_slice(&number.to_be_bytes());
     bytes
+}
+
+/// The day in a key that [`page_key`] made.
+pub fn day_of_key(key: &[u8]) -> Option<Day> {
+    let number = key.last_chunk().map(|bytes| u32::from_be_bytes(*bytes))?;
+    Some(Day::from_days_since_1970((number ^ 1 << 31).cast_signed().into()))
 }
 
 fn sortable(day: Day) -> u32 {

@@ -28,11 +28,14 @@ use super::{
 };
 use crate::store::{AccountNumber, StoreError};
 
-/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons.
-pub const FORMAT: u32 = 2;
+/// The format of the pages; the log has one of its own in each header. 2: gaps have reasons. 3: pages of senders, and
+/// values in pieces.
+pub const FORMAT: u32 = 3;
 
 /// Names of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";
+/// The version that wrote the format, so that an older one can say which reads it.
+pub const META_VERSION: &str = "version";
 /// Number of the first frame that is not in the pages.
 pub const META_FIRST_FRAME: &str = "first_frame";
 /// Appids and coverage, in order of number.
@@ -71,8 +74,10 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         _folder_lock: folder_lock,
     };
     store.load_accounts(format).map_err(|damage| damage_of(folder, damage))?;
+    store.upgrade(format)?;
     let log =
-        Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder))?;
+        Log::open(&log_folder, options.disk.clone(), first_frame, |payload| store.replay(payload, folder));
+    let log = log.map_err(|error| naming_version(error, &store.pages))?;
     store.log_bytes = log.bytes_to_watch();
     *lock(&store.log) = log;
     store.interrupt();
@@ -113,10 +118,26 @@ fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
     let Some(bytes) = pages.meta(META_FORMAT)? else { return Ok(FORMAT) };
     match Reader::new(&bytes).small::<u32>().map_err(|damage| damaged(folder, damage))? {
         found if found > FORMAT => {
-            Err(StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT })
+            let newer = StoreError::NewerFormat { path: folder.to_owned(), found, known: FORMAT };
+            Err(naming_version(newer, pages))
         }
         found => Ok(found),
     }
+}
+
+/// The error with the version that wrote a newer format, if the pages say so.
+fn naming_version(error: StoreError, pages: &Pages) -> StoreError {
+    let StoreError::NewerFormat { path, found, known } = error else { return error };
+    let version = pages.meta(META_VERSION).ok().flatten();
+    match version.and_then(|version| String::from_utf8(version).ok()) {
+        Some(version) => StoreError::NewerFormatOf { path, found, known, version },
+        None => StoreError::NewerFormat { path, found, known },
+    }
+}
+
+/// The value of [`META_VERSION`].
+pub fn version_value() -> Vec<u8> {
+    env!("CARGO_PKG_VERSION").as_bytes().to_vec()
 }
 
 /// The value of [`META_FORMAT`].
@@ -176,7 +197,7 @@ impl Embedded {
                 ..=1 => Coverage::decode_without_reasons(&mut reader)?,
                 _ => Coverage::decode(&mut reader)?,
             };
-            accounts.add(appid, coverage);
+            accounts.add(appid, coverage, self.options.figures());
         }
         Ok(())
     }
@@ -247,7 +268,7 @@ impl Embedded {
         match accounts.by_number.get(number as usize) {
             Some(known) if known.appid == appid => Ok(()),
             None if accounts.by_number.len() == number as usize => {
-                accounts.add(appid, Coverage::default());
+                accounts.add(appid, Coverage::default(), self.options.figures());
                 Ok(())
             }
             _ => Err(Damaged("an account's number that does not follow")),

@@ -1,17 +1,17 @@
-//! Lines and documents, however the stream is cut.
+//! Tests of the cutter. The bytes are pushed in pieces of several sizes.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// All items, pushed in pieces of this many bytes.
+/// All items that are not blank. The bytes are pushed in pieces of `piece` bytes.
 fn cut(bytes: &[u8], piece: usize) -> Vec<(u64, Result<String, &'static str>)> {
     let (mut cutter, mut items) = (Cutter::default(), Vec::new());
     let take = |cutter: &mut Cutter, items: &mut Vec<_>| {
         while let Some((number, item)) = cutter.next_item() {
             items.push(match item {
-                Item::Whole(item) => (number, Ok(String::from_utf8_lossy(item).into_owned())),
-                Item::Bad(why) => (number, Err(why)),
+                CutItem::Whole(item) => (number, Ok(String::from_utf8_lossy(item).into_owned())),
+                CutItem::Bad(why) => (number, Err(why)),
             });
         }
         assert!(cutter.buffer.len() - cutter.start <= ITEM_BYTES_MAX + 1);
@@ -30,7 +30,7 @@ fn whole(number: u64, item: &str) -> (u64, Result<String, &'static str>) {
     (number, Ok(item.to_owned()))
 }
 
-/// The same however the bytes arrive.
+/// Checks that pieces of each size give the expected items.
 fn check(text: &[u8], expected: &[(u64, Result<String, &'static str>)]) {
     for piece in [1, 2, 3, 7, 70_000, usize::MAX] {
         if piece > 3 || text.len() < 1_000 {
@@ -45,7 +45,7 @@ fn check(text: &[u8], expected: &[(u64, Result<String, &'static str>)]) {
 }
 
 #[test]
-fn lines_and_documents_have_the_number_of_their_first_line() {
+fn items_have_the_number_of_their_first_line() {
     check(b"", &[]);
     check(b"{}\r\n\n {} \nx", &[whole(1, "{}\r"), whole(3, " {} "), whole(4, "x")]);
     let document = "<xml>\n<a>1</a>\n</xml>";
@@ -54,7 +54,7 @@ fn lines_and_documents_have_the_number_of_their_first_line() {
 }
 
 #[test]
-fn several_documents_may_stand_in_one_line_of_any_length() {
+fn one_line_may_hold_several_documents() {
     let one = "<xml><a>1</a></xml>";
     let text = format!("{one}{one} {one}{{}}\n<?xml version=\"1.0\"?>{one}\r\n<xml a='b'></xml\n >{one} x\n");
     check(
@@ -75,13 +75,13 @@ fn several_documents_may_stand_in_one_line_of_any_length() {
 }
 
 #[test]
-fn what_stands_in_cdata_ends_nothing_and_begins_nothing() {
+fn tags_in_cdata_do_not_begin_or_end_a_document() {
     let document = "<xml><Content><![CDATA[</xml>\n<xml>\n{}\n<![CDATA[ ]] ]>]]></Content>\n</xml>";
     check(format!("{document}\n{{}}").as_bytes(), &[whole(1, document), whole(6, "{}")]);
 }
 
 #[test]
-fn a_document_without_an_end_does_not_take_the_next_one_with_it() {
+fn the_next_document_is_read_after_one_without_an_end() {
     let good = "<xml><a/></xml>";
     let text = format!("<xml><a>\n  {good}\n<?xml version='1.0'?>\n<xml>\n{good}\n<xml>");
     check(
@@ -93,7 +93,7 @@ fn a_document_without_an_end_does_not_take_the_next_one_with_it() {
 }
 
 #[test]
-fn behind_a_document_without_an_end_within_64_kib_reading_resumes_at_a_line_that_begins_one() {
+fn after_a_document_without_an_end_within_64_kib_reading_resumes_at_the_next_callback() {
     let filler = "x</a>\n".repeat(11_000);
     let good = "<xml><a/></xml>";
     let lines = 11_000 + 1;
@@ -109,7 +109,7 @@ fn behind_a_document_without_an_end_within_64_kib_reading_resumes_at_a_line_that
 }
 
 #[test]
-fn what_has_64_kib_is_taken_and_what_has_more_is_not() {
+fn items_of_more_than_64_kib_are_refused() {
     for (more, is_taken) in [(0, true), (1, false)] {
         let line = format!("{{{}", " ".repeat(ITEM_BYTES_MAX - 1 + more));
         let document = format!("<xml>{}</xml>", "\n".repeat(ITEM_BYTES_MAX - 11 + more));
@@ -125,13 +125,13 @@ fn what_has_64_kib_is_taken_and_what_has_more_is_not() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_line_wherever_files_were_joined() {
+fn byte_order_marks_between_items_are_skipped() {
     let marked = "\u{feff}{}\n\u{feff}<xml></xml>\u{feff}{}\n\u{feff}";
     check(marked.as_bytes(), &[whole(1, "{}"), whole(2, "<xml></xml>"), whole(2, "{}")]);
 }
 
 #[test]
-fn lines_are_behind_once_nothing_of_them_is_left() {
+fn a_line_is_done_once_nothing_of_it_is_left() {
     let done = |text: &str| {
         let mut cutter = Cutter::default();
         cutter.push(text.as_bytes());
@@ -146,7 +146,7 @@ fn lines_are_behind_once_nothing_of_them_is_left() {
 
 proptest! {
     #[test]
-    fn it_does_not_matter_how_the_bytes_arrive(
+    fn pieces_of_each_size_give_the_same_items(
         parts in prop::collection::vec(prop::sample::select(vec![
             "<xml>", "</xml>", "<![CDATA[", "]]>", "\n", "{}", " ", "<", "]", "x", "\u{feff}", "<?xml?>", "</xml", "\r\n",
         ]), 0..40),

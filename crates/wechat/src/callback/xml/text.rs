@@ -1,22 +1,23 @@
-//! The text of one field, put together from its pieces. Blanks around it go, except those in CDATA: these are WeChat's.
+//! Builds the text of one field from its tokens. Removes blanks around the text, but not blanks in CDATA, which belong to
+//! the value.
 
 use std::borrow::Cow;
 
-use crate::callback::fields::{Value, text_of};
+use crate::callback::fields::{FieldValue, text_value};
 
-/// What a field says so far.
+/// The text of a field so far.
 #[derive(Default)]
-pub(super) struct Text<'a> {
+pub(super) struct FieldText<'a> {
     so_far: Cow<'a, [u8]>,
-    /// Blanks that may be the last.
+    /// Blanks that are dropped if nothing follows.
     blanks: &'a [u8],
-    /// The end of the last piece that is kept as it is, blanks and all.
+    /// Length of the text up to the end of the last CDATA section or reference. Blanks before it are kept.
     exact_to: Option<usize>,
     is_broken: bool,
 }
 
-impl<'a> Text<'a> {
-    /// Text outside CDATA.
+impl<'a> FieldText<'a> {
+    /// Adds text outside CDATA.
     pub(super) fn push(&mut self, piece: &'a [u8]) {
         let is_first = self.so_far.is_empty() && self.exact_to.is_none();
         let piece = if is_first { piece.trim_ascii_start() } else { piece };
@@ -30,23 +31,23 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What stands in CDATA.
+    /// Adds the content of a CDATA section.
     pub(super) fn push_exact(&mut self, piece: &'a [u8]) {
         self.append(piece);
         self.exact_to = Some(self.so_far.len());
     }
 
-    /// The predefined references and numeric ones.
+    /// Adds the character of a predefined or numeric reference.
     pub(super) fn push_reference(&mut self, name: &[u8]) {
-        let Some(character) = character(name) else { return self.spoil() };
+        let Some(character) = character(name) else { return self.mark_broken() };
         self.append(&[]);
         let mut bytes = [0; 4];
         self.so_far.to_mut().extend_from_slice(character.encode_utf8(&mut bytes).as_bytes());
         self.exact_to = Some(self.so_far.len());
     }
 
-    /// Something is there that cannot be read.
-    pub(super) fn spoil(&mut self) {
+    /// Marks the text as broken.
+    pub(super) fn mark_broken(&mut self) {
         self.is_broken = true;
     }
 
@@ -61,17 +62,17 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// What the field says.
-    pub(super) fn value(mut self) -> Value<'a> {
+    /// The value of the field.
+    pub(super) fn value(mut self) -> FieldValue<'a> {
         if self.is_broken {
-            return Value::Broken;
+            return FieldValue::Broken;
         }
         let length = self.so_far.trim_ascii_end().len().max(self.exact_to.unwrap_or(0));
         match &mut self.so_far {
             Cow::Borrowed(text) => *text = &text[..length],
             Cow::Owned(text) => text.truncate(length),
         }
-        text_of(self.so_far)
+        text_value(self.so_far)
     }
 }
 
@@ -82,14 +83,14 @@ fn character(name: &[u8]) -> Option<char> {
         b"amp" => return Some('&'),
         b"quot" => return Some('"'),
         b"apos" => return Some('\''),
-        [b'#', b'x', digits @ ..] => u32::from_str_radix(digits_of(digits)?, 16),
-        [b'#', digits @ ..] => digits_of(digits)?.parse(),
+        [b'#', b'x', digits @ ..] => u32::from_str_radix(unsigned_digits(digits)?, 16),
+        [b'#', digits @ ..] => unsigned_digits(digits)?.parse(),
         _ => return None,
     };
     char::from_u32(number.ok()?).filter(|character| *character != '\0')
 }
 
-/// Without a sign, which parsing would take.
-fn digits_of(digits: &[u8]) -> Option<&str> {
+/// The digits as text. None if they begin with a plus sign, which `parse` would accept.
+fn unsigned_digits(digits: &[u8]) -> Option<&str> {
     std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))
 }

@@ -1,4 +1,4 @@
-//! A little server that is nearly the interface: wrong in ways that mocks are wrong in, and right where it is listed so.
+//! A small server that is nearly conformant: it has typical errors of mock servers.
 
 use axum::{
     Router,
@@ -8,7 +8,7 @@ use axum::{
     routing::{any, get},
 };
 
-use crate::commands::scene::Outcome;
+use crate::commands::scene::TestResult;
 
 pub(crate) const TOKEN: &str = "70_resemblingToken";
 
@@ -36,7 +36,7 @@ impl Resembling {
     pub(crate) const PREVENTED: [&str; 2] =
         ["an unknown token", "getupstreammsgweek: weeks by their Monday, with msg_type, msg_user, msg_count"];
 
-    pub(crate) async fn serve() -> Outcome<Resembling> {
+    pub(crate) async fn serve() -> TestResult<Resembling> {
         let routes = Router::new()
             .route("/cgi-bin/token", get(token))
             .route("/cgi-bin/stable_token", any(stable_token))
@@ -76,7 +76,7 @@ async fn datacube(method: Method, uri: Uri, body: Bytes) -> Response {
         return json(r#"{"errcode":45009,"errmsg":"reach max api daily quota limit"}"#);
     }
     if method != Method::POST {
-        // What it was sent stands in the answer.
+        // The answer repeats the request.
         return json(&format!(r#"{{"errcode":43002,"errmsg":"require POST method, not {method} {uri}"}}"#));
     }
     let asked: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();

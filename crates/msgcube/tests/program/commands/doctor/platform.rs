@@ -1,13 +1,13 @@
-//! What `msgcube doctor` says of third-party platforms, on both sides, and that what it plays goes no further.
+//! `msgcube doctor` with third-party platforms, in both roles. Its test messages must not be passed on.
 
 use wechat::callback::{
     cipher::AesKey,
-    seal::{Draft, Encryption, Envelope, Notice, Sealed},
+    seal::{CallbackSigner, Draft, Encryption, Notice, Sealed},
 };
 
-use super::{NOBODY, Report, doctor, stub::Stub};
+use super::{CLOSED_PORT, DoctorOutput, doctor, stub::Stub};
 use crate::{
-    commands::scene::{Outcome, Scene},
+    commands::scene::{Scene, TestResult},
     harness::Program,
 };
 
@@ -17,7 +17,7 @@ const KEY: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 const ONE: &str = "wxone0000000000001";
 const SUCCESS: &str = "HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\nsuccess";
 
-fn scene(role: &str, push_url: &str) -> Outcome<Scene> {
+fn scene(role: &str, push_url: &str) -> TestResult<Scene> {
     let scene = Scene::new()?;
     scene.append_config(&format!(
         "[[component]]\nappid = \"{PLATFORM}\"\nsecret = \"platform-secret\"\ntoken = \"{TOKEN}\"\n\
@@ -26,7 +26,7 @@ fn scene(role: &str, push_url: &str) -> Outcome<Scene> {
     Ok(scene)
 }
 
-fn examined(scene: &Scene, server: &Program, args: &[&str]) -> Outcome<Report> {
+fn run_doctor(scene: &Scene, server: &Program, args: &[&str]) -> TestResult<DoctorOutput> {
     let report = doctor(scene, &server.base, &[&["--appid", PLATFORM], args].concat())?;
     for secret in [TOKEN, KEY, "platform-secret"] {
         assert!(!report.said.to_string().contains(secret), "{:#}", report.said);
@@ -34,43 +34,43 @@ fn examined(scene: &Scene, server: &Program, args: &[&str]) -> Outcome<Report> {
     Ok(report)
 }
 
-async fn push(server: &Program, path: &str, sealed: Sealed) -> Outcome<String> {
+async fn push(server: &Program, path: &str, sealed: Sealed) -> TestResult<String> {
     let url = format!("{}/component/{PLATFORM}/{path}?{}", server.base, sealed.query);
     Ok(crate::harness::client().post(url).body(sealed.body).send().await?.text().await?)
 }
 
-async fn push_ticket(server: &Program, create_time: i64) -> Outcome<String> {
+async fn push_ticket(server: &Program, create_time: i64) -> TestResult<String> {
     let fields = vec![("ComponentVerifyTicket", "ticket@@@1")];
     let notice = Notice { appid: PLATFORM, create_time, info_type: "component_verify_ticket", fields };
-    let envelope = Envelope { token: TOKEN, timestamp: create_time, nonce: "n1" };
+    let envelope = CallbackSigner { token: TOKEN, timestamp: create_time, nonce: "n1" };
     push(server, "events", envelope.notice(&AesKey::parse(KEY)?, [9; 16], &notice)).await
 }
 
-async fn push_message(server: &Program, create_time: i64) -> Outcome<String> {
+async fn push_message(server: &Program, create_time: i64) -> TestResult<String> {
     let fields = vec![("Content", "hi")];
     let draft =
         Draft { to_user: "gh_one", from_user: "o1", create_time, msg_type: "text", fields, msg_id: Some(7) };
     let key = AesKey::parse(KEY)?;
     let encryption = Encryption { key: &key, appid: PLATFORM, random: [9; 16], compatible: false };
-    let envelope = Envelope { token: TOKEN, timestamp: create_time, nonce: "n1" };
+    let envelope = CallbackSigner { token: TOKEN, timestamp: create_time, nonce: "n1" };
     push(server, &format!("callback/{ONE}"), envelope.encrypted(&encryption, &draft)).await
 }
 
-/// What must not change of the account.
-async fn figures(scene: &Scene, server: &Program) -> Outcome<String> {
+/// State of the account that the doctor must not change.
+async fn figures(scene: &Scene, server: &Program) -> TestResult<String> {
     let query = format!("from=1970-01-01&to={}&period=total&by=type", scene.day(1)?);
-    let rows = server.shown(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
-    let gaps = server.shown(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
+    let rows = server.admin_get(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
+    let gaps = server.admin_get(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
     let losses = server.metrics().await;
     let losses = losses.lines().filter(|line| line.contains("wrong_to_user") || line.contains("closed"));
     Ok(format!("{rows} {gaps} {:?}", losses.collect::<Vec<_>>()))
 }
 
 #[tokio::test]
-async fn of_a_platform_that_receives_it_says_whether_tickets_and_messages_come() -> Outcome<()> {
-    let scene = scene("receive", NOBODY)?;
+async fn for_a_receiving_platform_it_reports_whether_tickets_and_messages_arrive() -> TestResult<()> {
+    let scene = scene("receive", CLOSED_PORT)?;
     let server = scene.serve()?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[
         ("settings_in_use", "none"),
         ("callback_get", "ok"),
@@ -85,41 +85,41 @@ async fn of_a_platform_that_receives_it_says_whether_tickets_and_messages_come()
         ("appid", "none"),
     ]);
     let url = format!("/component/{PLATFORM}/events");
-    assert!(report.words("ticket_received").contains(&url), "{:#}", report.said);
+    assert!(report.finding_text("ticket_received").contains(&url), "{:#}", report.said);
     assert_eq!(report.find("event_taken").map(|finding| finding["component"].clone()), Some(PLATFORM.into()));
-    let state = server.shown(&format!("/v1/components/{PLATFORM}")).await;
-    assert_eq!(state["events"]["waiting"], 0, "what is played goes no further: {state}");
-    assert_eq!(server.shown("/v1/accounts").await["accounts"].as_array().map(Vec::len), Some(1));
+    let state = server.admin_get(&format!("/v1/components/{PLATFORM}")).await;
+    assert_eq!(state["events"]["waiting"], 0, "test messages are not passed on: {state}");
+    assert_eq!(server.admin_get("/v1/accounts").await["accounts"].as_array().map(Vec::len), Some(1));
 
     let now_s = jiff::Timestamp::now().as_second();
     assert_eq!(push_ticket(&server, now_s - 3 * 3600).await?, "success");
     assert_eq!(push_message(&server, now_s).await?, "success");
     let before = figures(&scene, &server).await?;
     for _ in 0..2 {
-        let report = examined(&scene, &server, &[])?;
+        let report = run_doctor(&scene, &server, &[])?;
         report.expect(&[("callback_safe", "ok"), ("ticket_received", "warning"), ("events_waiting", "ok")]);
-        assert!(report.words("ticket_received").contains("3 h 0 min"), "{:#}", report.said);
-        assert!(report.words("events_waiting").contains("push_url: 1,"), "{:#}", report.said);
-        assert!(report.words("platform_accounts").contains("1 pending"), "{:#}", report.said);
+        assert!(report.finding_text("ticket_received").contains("3 h 0 min"), "{:#}", report.said);
+        assert!(report.finding_text("events_waiting").contains("push_url: 1,"), "{:#}", report.said);
+        assert!(report.finding_text("platform_accounts").contains("1 pending"), "{:#}", report.said);
     }
     assert_eq!(figures(&scene, &server).await?, before, "nothing is counted");
-    let asides = server.shown(&format!("/v1/accounts/{ONE}/aside")).await;
-    assert_eq!(asides["messages"].as_array().map(Vec::len), Some(1), "kept aside once: {asides}");
+    let asides = server.admin_get(&format!("/v1/accounts/{ONE}/aside")).await;
+    assert_eq!(asides["messages"].as_array().map(Vec::len), Some(1), "quarantined once: {asides}");
 
     push_ticket(&server, jiff::Timestamp::now().as_second()).await?;
-    let report = examined(&scene, &server, &["--no-post"])?;
+    let report = run_doctor(&scene, &server, &["--no-post"])?;
     report.expect(&[("ticket_received", "ok"), ("event_taken", "none"), ("callback_safe", "none")]);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_platform_behind_a_relay_hears_of_no_message_that_is_played() -> Outcome<()> {
+async fn test_messages_are_not_passed_to_a_platform_behind_a_relay() -> TestResult<()> {
     let scene = scene("receive", "")?;
     let bot = Stub::start(SUCCESS, 0)?;
     scene.append_config(&format!("[component.relay]\nurl = \"{}/$APPID$\"\n", bot.base()))?;
     let server = scene.serve()?;
     assert_eq!(push_message(&server, jiff::Timestamp::now().as_second()).await?, "success");
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[
         ("callback_safe", "skipped"),
         ("relay_connect", "ok"),
@@ -132,37 +132,37 @@ async fn a_platform_behind_a_relay_hears_of_no_message_that_is_played() -> Outco
 }
 
 #[test]
-fn a_platforms_settings_that_are_not_in_use_are_named() -> Outcome<()> {
+fn platform_settings_that_the_running_server_does_not_use_are_named() -> TestResult<()> {
     let scene = scene("receive", "")?;
     let server = scene.serve()?;
     scene.change_config(TOKEN, "anotherToken")?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[("callback_get", "problem"), ("event_taken", "none")]);
-    assert!(report.words("callback_get").contains("401"), "{:#}", report.said);
+    assert!(report.finding_text("callback_get").contains("401"), "{:#}", report.said);
     scene.change_config("anotherToken", TOKEN)?;
 
     scene.change_config(KEY, &KEY.replace("0123", "3210"))?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[("callback_get", "ok"), ("event_wrong_signature", "ok"), ("event_taken", "problem")]);
-    assert!(report.words("event_taken").contains("encoding_aes_key"), "{:#}", report.said);
+    assert!(report.finding_text("event_taken").contains("encoding_aes_key"), "{:#}", report.said);
 
     scene.change_config("\"receive\"", "\"serve\"")?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[("settings_in_use", "problem"), ("consent_page", "problem")]);
-    assert!(report.words("settings_in_use").contains("role"), "{:#}", report.said);
+    assert!(report.finding_text("settings_in_use").contains("role"), "{:#}", report.said);
 
     scene.change_config(PLATFORM, "wxplatform00000002")?;
     let report = doctor(&scene, &server.base, &["--appid", "wxplatform00000002"])?;
     report.expect(&[("settings_in_use", "problem"), ("consent_page", "problem")]);
-    assert!(report.words("consent_page").contains("does not know"), "{:#}", report.said);
-    doctor(&scene, NOBODY, &[])?.expect(&[("platform_state", "skipped")]);
+    assert!(report.finding_text("consent_page").contains("does not know"), "{:#}", report.said);
+    doctor(&scene, CLOSED_PORT, &[])?.expect(&[("platform_state", "skipped")]);
     Ok(())
 }
 
-/// Waits until what the server says of its platform's tickets is this.
-async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> Outcome<()> {
+/// Polls until the state of the tickets of the platform fulfils the condition.
+async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> TestResult<()> {
     for _ in 0..2000 {
-        if is_so(&server.shown(&format!("/v1/components/{PLATFORM}")).await["ticket"]) {
+        if is_so(&server.admin_get(&format!("/v1/components/{PLATFORM}")).await["ticket"]) {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -171,13 +171,13 @@ async fn until(server: &Program, is_so: impl Fn(&serde_json::Value) -> bool) -> 
 }
 
 #[tokio::test]
-async fn of_a_platform_that_is_served_it_says_whether_it_takes_its_tickets() -> Outcome<()> {
+async fn for_an_issued_platform_it_reports_whether_tickets_are_accepted() -> TestResult<()> {
     let (platform, broken) =
         (Stub::start(SUCCESS, 0)?, Stub::start("HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n", 0)?);
     let scene = scene("serve", &format!("{}/events?key=relay-key", platform.base()))?;
     let server = scene.serve()?;
     until(&server, |ticket| ticket["time"].is_string()).await?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     assert_eq!(report.said["problems"], 0, "{:#}", report.said);
     report.expect(&[
         ("push_connect", "ok"),
@@ -193,21 +193,21 @@ async fn of_a_platform_that_is_served_it_says_whether_it_takes_its_tickets() -> 
         chinese.contains(&format!("第三方平台 {PLATFORM}")) && chinese.contains("收下 ticket"),
         "{chinese}"
     );
-    let report = examined(&scene, &server, &["--url", broken.base()])?;
+    let report = run_doctor(&scene, &server, &["--url", broken.base()])?;
     report.expect(&[("consent_page", "problem"), ("ticket_pushed", "ok")]);
     drop(server);
 
     scene.change_config(platform.base(), broken.base())?;
     let server = scene.serve()?;
     until(&server, |ticket| ticket["error"].is_string()).await?;
-    let report = examined(&scene, &server, &[])?;
+    let report = run_doctor(&scene, &server, &[])?;
     report.expect(&[("push_connect", "ok"), ("push_answer", "ok"), ("ticket_pushed", "problem")]);
-    assert!(report.words("ticket_pushed").contains("404"), "{:#}", report.said);
+    assert!(report.finding_text("ticket_pushed").contains("404"), "{:#}", report.said);
     Ok(())
 }
 
 #[test]
-fn a_platforms_secrets_that_others_can_read_are_named() -> Outcome<()> {
+fn platform_secrets_that_other_users_can_read_are_named() -> TestResult<()> {
     use std::{fs, os::unix::fs::PermissionsExt as _};
     let scene = scene("serve", "")?;
     scene.write("platform.secret", b"platform-secret")?;
@@ -217,8 +217,8 @@ fn a_platforms_secrets_that_others_can_read_are_named() -> Outcome<()> {
     set_mode("msgcube.toml", 0o600)?;
     set_mode("admin.key", 0o600)?;
     set_mode("platform.secret", 0o644)?;
-    let report = doctor(&scene, NOBODY, &[])?;
+    let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("secret_files", "warning")]);
-    assert!(report.words("secret_files").contains("platform.secret"), "{:#}", report.said);
+    assert!(report.finding_text("secret_files").contains("platform.secret"), "{:#}", report.said);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A server that says the same to every request, after a while.
+//! A server that gives every request the same answer after a delay.
 
 use std::{
     io::{Read as _, Write as _},
@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use crate::commands::scene::Outcome;
+use crate::commands::scene::TestResult;
 
-/// Ends when dropped.
+/// The server. It stops when dropped.
 pub(crate) struct Stub {
     base: String,
     address: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Stub {
 
 impl Stub {
     /// `answer` is sent as it is; an empty one closes the connection.
-    pub(crate) fn start(answer: &str, delay_ms: u64) -> Outcome<Stub> {
+    pub(crate) fn start(answer: &str, delay_ms: u64) -> TestResult<Stub> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let has_ended = Arc::new(AtomicBool::new(false));
@@ -44,7 +44,7 @@ impl Stub {
     }
 }
 
-/// Requests of tests fit in one piece.
+/// Reads once: the requests of these tests fit into one read.
 fn reply(mut stream: TcpStream, answer: &str, delay: Duration) {
     let mut request = [0; 16 << 10];
     if matches!(stream.read(&mut request), Ok(1..)) {
@@ -56,7 +56,7 @@ fn reply(mut stream: TcpStream, answer: &str, delay: Duration) {
 impl Drop for Stub {
     fn drop(&mut self) {
         self.has_ended.store(true, Ordering::Release);
-        // Wakes it up.
+        // This connection wakes up the accept loop.
         let _ = TcpStream::connect(self.address);
     }
 }

@@ -1,4 +1,4 @@
-//! How a third-party platform fares: its tickets, what waits for its address, its accounts. No ticket and no secret.
+//! `GET /v1/components/{c}`: the state of a third-party platform. It shows no ticket and no secret.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use system::sync::lock;
 
-use super::{answer, beijing, unknown};
+use super::{answer, beijing_time, unknown_platform};
 use crate::{
     accounts::{
         platform_issuer::{Platform, TicketPushes},
@@ -20,72 +20,79 @@ use crate::{
     http::state::App,
 };
 
+/// The answer.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct PlatformAnswer<'a> {
     appid: &'a str,
+    /// `serve`: this server issues the tickets. `receive`: WeChat does.
     role: &'static str,
-    /// Without path and query, which may hold a key.
+    /// Without path and query, which may hold a key. `null` if it is not configured.
     push_url: Option<String>,
-    ticket: ShownTicket,
-    /// Absent if the queue cannot be read.
+    ticket: TicketAnswer,
+    /// Missing if the outbox cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    events: Option<ShownEvents>,
-    /// How many stand how.
+    events: Option<EventsAnswer>,
+    /// How many accounts are in each authorization state: `authorized`, `pending`, `unauthorized`. States without
+    /// accounts may be missing.
     accounts: BTreeMap<Status, usize>,
 }
 
-/// Serve: the last one that `push_url` took since the start. Receive: the newest one that came.
+/// The last ticket.
 #[derive(Serialize)]
-struct ShownTicket {
+struct TicketAnswer {
+    /// RFC 3339 in Beijing time. Role `serve`: when `push_url` last accepted a ticket since the start. Role `receive`:
+    /// when WeChat made the newest ticket that arrived. `null` if there is none.
     time: Option<String>,
-    /// Why `push_url` did not take the last one.
+    /// Why `push_url` did not accept the newest ticket. Missing if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-/// What waits for `push_url`.
+/// The events that wait to be sent to `push_url`.
 #[derive(Serialize)]
-struct ShownEvents {
+struct EventsAnswer {
+    /// How many.
     waiting: usize,
+    /// When the oldest came, as RFC 3339 in Beijing time. `null` if none waits.
     oldest: Option<String>,
 }
 
-/// `GET /v1/components/{c}`
+/// Answers a [`PlatformAnswer`].
 pub async fn show(State(app): State<Arc<App>>, Path(appid): Path<String>) -> Response<Body> {
-    let Some(component) = app.components.get(&appid) else { return unknown() };
-    let events = app.copies.waiting_events(&component).await;
-    let shown = Shown {
+    let Some(platform) = app.platforms.get(&appid) else { return unknown_platform() };
+    let events = app.outbox.waiting_events(&platform).await;
+    let state = PlatformAnswer {
         appid: &appid,
-        role: match component.config.role {
+        role: match platform.config.role {
             Role::Serve => "serve",
             Role::Receive => "receive",
         },
-        push_url: component.config.push_url.as_ref().map(ToString::to_string),
-        ticket: ticket(&app, &component),
+        push_url: platform.config.push_url.as_ref().map(ToString::to_string),
+        ticket: ticket(&app, &platform),
         events: events
-            .map(|events| ShownEvents { waiting: events.number, oldest: events.oldest_s.map(beijing) }),
-        accounts: accounts(&app, &component),
+            .map(|events| EventsAnswer { waiting: events.number, oldest: events.oldest_s.map(beijing_time) }),
+        accounts: accounts(&app, &platform),
     };
-    answer::own(StatusCode::OK, &shown)
+    answer::api_json(StatusCode::OK, &state)
 }
 
-fn ticket(app: &App, component: &Platform) -> ShownTicket {
-    match component.config.role {
+fn ticket(app: &App, platform: &Platform) -> TicketAnswer {
+    match platform.config.role {
         Role::Serve => {
-            let TicketPushes { taken_s, error } = lock(&component.ticket_pushes).clone();
-            ShownTicket { time: taken_s.map(beijing), error }
+            let TicketPushes { taken_s, error } = lock(&platform.ticket_pushes).clone();
+            TicketAnswer { time: taken_s.map(beijing_time), error }
         }
         Role::Receive => {
-            let ticket = app.received.ticket(&component.config.appid);
-            ShownTicket { time: ticket.map(|ticket| beijing(ticket.created_s)), error: None }
+            let ticket = app.platform_receiver.ticket(&platform.config.appid);
+            TicketAnswer { time: ticket.map(|ticket| beijing_time(ticket.created_s)), error: None }
         }
     }
 }
 
-fn accounts(app: &App, component: &Platform) -> BTreeMap<Status, usize> {
-    let appid = &component.config.appid;
-    match component.config.role {
-        Role::Serve => BTreeMap::from([(Status::Authorized, app.components.authorizations(appid).len())]),
-        Role::Receive => app.received.numbers(appid),
+fn accounts(app: &App, platform: &Platform) -> BTreeMap<Status, usize> {
+    let appid = &platform.config.appid;
+    match platform.config.role {
+        Role::Serve => BTreeMap::from([(Status::Authorized, app.platforms.authorizations(appid).len())]),
+        Role::Receive => app.platform_receiver.numbers(appid),
     }
 }

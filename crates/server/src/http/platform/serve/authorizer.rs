@@ -1,42 +1,46 @@
-//! What a platform is told of the accounts that authorised it.
+//! Answers a platform's calls about the accounts that authorised it.
 
 use datacube::ErrorCode;
+use i18n::text;
 use serde_json::{Value, json};
 
-use super::{Object, text};
+use super::{Object, text_field};
 use crate::{
     accounts::{
-        platform_issuer::{Authorization, permission_set::permission_set},
-        registry::Account,
+        platform_issuer::{AccountAuthorization, permission_set::permission_set},
+        registry::ServedAccount,
     },
     config::{AccountConfig, AccountKind},
     http::{
-        caller::{Failure, failure},
+        caller::{CallFailure, failure},
         state::App,
     },
 };
 
-/// Source: WeChat's page on api_get_authorizer_list.
+/// Entries of one page of the list. Source: WeChat's page on api_get_authorizer_list.
 const COUNT_MAX: u64 = 500;
 
-/// The account that is asked about.
-pub fn appid(object: &Object) -> Result<&str, Failure> {
-    match text(object, "authorizer_appid") {
+/// The account in the request.
+///
+/// # Errors
+/// If `authorizer_appid` is missing.
+pub fn appid(object: &Object) -> Result<&str, CallFailure> {
+    match text_field(object, "authorizer_appid") {
         "" => Err(failure(ErrorCode::APPID_MISSING, text!("authorizer_appid is missing"))),
         appid => Ok(appid),
     }
 }
 
-/// The same for accounts that there are not, so that nobody can find out which there are.
-pub fn not_authorized() -> Failure {
+/// Unknown accounts get the same error, so that a caller cannot find out which accounts exist.
+pub fn not_authorized() -> CallFailure {
     failure(
         ErrorCode::COMPONENT_NOT_AUTHORIZED,
-        text!("this account has not authorised this platform, or took it back"),
+        text!("this account has not authorised this platform, or has withdrawn the authorisation"),
     )
 }
 
-/// `func_info`
-pub fn func_info(authorization: &Authorization) -> Vec<Value> {
+/// `func_info`: the permission sets of an authorization.
+pub fn func_info(authorization: &AccountAuthorization) -> Vec<Value> {
     let category = |id: &u32| {
         let name = permission_set(*id).map(|set| set.name.chinese()).unwrap_or_default();
         json!({"funcscope_category": {"id": id, "type": 0, "name": name, "desc": ""}})
@@ -44,23 +48,23 @@ pub fn func_info(authorization: &Authorization) -> Vec<Value> {
     authorization.permission_sets.iter().map(category).collect()
 }
 
-/// `api_get_authorizer_info`
-pub fn info(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
+/// Answers `api_get_authorizer_info`.
+pub fn info(app: &App, platform: &str, object: &Object) -> Result<Value, CallFailure> {
     let appid = appid(object)?;
-    let given = app.components.authorization(component, appid).zip(app.accounts.get(appid));
+    let given = app.platforms.authorization(platform, appid).zip(app.accounts.get(appid));
     let (authorization, account) = given.ok_or_else(not_authorized)?;
     Ok(json!({
         "authorizer_info": authorizer_info(&account),
         "authorization_info": {
             "authorizer_appid": appid,
-            "authorizer_refresh_token": app.components.refresh_token(&authorization),
+            "authorizer_refresh_token": app.platforms.refresh_token(&authorization),
             "func_info": func_info(&authorization),
         },
     }))
 }
 
-/// What is not known here is empty, and the name is the appid.
-fn authorizer_info(account: &Account) -> Value {
+/// Unknown values are empty. The name is the appid.
+fn authorizer_info(account: &ServedAccount) -> Value {
     let AccountConfig { appid, original_id, kind, certified, .. } = &account.config;
     let service_type = match kind {
         AccountKind::Subscription => 0,
@@ -82,8 +86,8 @@ fn authorizer_info(account: &Account) -> Value {
     })
 }
 
-/// `api_get_authorizer_list`
-pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failure> {
+/// Answers `api_get_authorizer_list`.
+pub fn list(app: &App, platform: &str, object: &Object) -> Result<Value, CallFailure> {
     let (offset, count) = (number(object, "offset")?, number(object, "count")?);
     if count > COUNT_MAX {
         return Err(failure(
@@ -91,26 +95,26 @@ pub fn list(app: &App, component: &str, object: &Object) -> Result<Value, Failur
             text!("count is at most {count_max}", count_max = COUNT_MAX),
         ));
     }
-    let mut all = app.components.authorizations(component);
+    let mut all = app.platforms.authorizations(platform);
     all.retain(|authorization| app.accounts.get(&authorization.account).is_some());
     let (offset, count) =
         (usize::try_from(offset).unwrap_or(usize::MAX), usize::try_from(count).unwrap_or(0));
     let list = all.iter().skip(offset).take(count).map(|authorization| {
         json!({
             "authorizer_appid": authorization.account,
-            "refresh_token": app.components.refresh_token(authorization),
+            "refresh_token": app.platforms.refresh_token(authorization),
             "auth_time": authorization.authorized_s,
         })
     });
     Ok(json!({"total_count": all.len(), "list": list.collect::<Vec<_>>()}))
 }
 
-/// As a number, or as a text of digits.
-fn number(object: &Object, name: &str) -> Result<u64, Failure> {
+/// A number, written as a JSON number or as a string of digits.
+fn number(object: &Object, name: &str) -> Result<u64, CallFailure> {
     let value = match object.get(name) {
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(value) => value.as_u64(),
         None => None,
     };
-    value.ok_or_else(|| failure(ErrorCode::DATA_FORMAT, text!("{name} has to be a number from 0 on", name)))
+    value.ok_or_else(|| failure(ErrorCode::DATA_FORMAT, text!("{name} must be a number, 0 or more", name)))
 }

@@ -181,7 +181,7 @@ pub fn read_segment(
         }
         // Only now it is certain whose end that is.
         if bytes.len() < whole.len() {
-            files::cut(&segment.path, bytes.len() as u64).map_err(file_error)?;
+            files::truncate(&segment.path, bytes.len() as u64).map_err(file_error)?;
         }
     }
     let last_frame = last.map(|start| (start as u64, bytes[start..at].to_vec()));

@@ -8,7 +8,11 @@ use redb::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Pages, Row, checksum, overlay::Overlay};
+use super::{
+    Pages, Row, checksum,
+    overlay::Overlay,
+    value::{self, PIECES, VALUES},
+};
 use crate::store::StoreError;
 
 /// Bytes that one transaction of a restore writes.
@@ -68,11 +72,18 @@ impl PagesSnapshot<'_> {
         after: Option<&[u8]>,
         bytes_max: usize,
     ) -> Result<Vec<Row>, StoreError> {
-        let rows = self.read(|transaction| rows(transaction, table, after, bytes_max))?;
-        match rows.iter().find(|(key, value)| !is_whole(table, key, value)) {
-            Some((key, _)) => Err(self.pages.damaged_value(key)),
-            None => Ok(rows),
-        }
+        let (rows, damaged) = self.read(|transaction| {
+            let rows = rows(transaction, table, after, bytes_max)?;
+            let check = ValueCheck::new(transaction)?;
+            for (key, value) in &rows {
+                if !check.is_whole(table, key, value)? {
+                    let damaged = Some(key.clone());
+                    return Ok((rows, damaged));
+                }
+            }
+            Ok((rows, None))
+        })?;
+        damaged.map_or(Ok(rows), |key| Err(self.pages.damaged_value(&key)))
     }
 }
 
@@ -107,15 +118,16 @@ impl PagesExam {
     ) -> Result<(), StoreError> {
         Pages::unopened(path).caught(|| {
             let transaction = self.database.begin_read()?;
+            let check = ValueCheck::new(&transaction)?;
             for table in tables(&transaction)? {
                 let mut after: Option<Vec<u8>> = None;
                 loop {
                     let found = rows(&transaction, &table, after.as_deref(), 8 << 20)?;
                     let Some((last, _)) = found.last() else { break };
                     after = Some(last.clone());
-                    found
-                        .iter()
-                        .for_each(|(key, value)| visit(&table, key, value, is_whole(&table, key, value)));
+                    for (key, value) in &found {
+                        visit(&table, key, value, check.is_whole(&table, key, value)?);
+                    }
                 }
             }
             Ok(())
@@ -136,7 +148,7 @@ impl PagesRestore {
         Ok(PagesRestore { pages: Pages::open(path)?, waiting: Vec::new(), waiting_bytes: 0 })
     }
 
-    /// Takes rows of a table.
+    /// Takes rows of a table. Also a table without rows is made: the store reads `values` only beside `pieces`.
     pub fn add(&mut self, table: &RawTable, rows: Vec<Row>) -> Result<(), StoreError> {
         self.waiting_bytes += rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         self.waiting.push((table.clone(), rows));
@@ -238,12 +250,89 @@ fn rows_of<'k, K: Key + 'static>(
     Ok(rows)
 }
 
-/// Whether a value is as it was written. Tables that are not known here are left to redb's checksums.
-fn is_whole(table: &RawTable, key: &[u8], sealed: &[u8]) -> bool {
-    match table.name.as_str() {
-        "pages" | "asides" | "meta" => sealed
-            .split_last_chunk::<4>()
-            .is_some_and(|(value, sum)| *sum == checksum(key, value).to_le_bytes()),
-        _ => true,
+/// Checks that values are as they were written.
+struct ValueCheck {
+    values_and_pieces: Option<(BytesTable, BytesTable)>,
+}
+
+type BytesTable = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+impl ValueCheck {
+    fn new(transaction: &ReadTransaction) -> Result<ValueCheck, redb::Error> {
+        let values = super::table(transaction, VALUES)?;
+        Ok(ValueCheck { values_and_pieces: values.zip(super::table(transaction, PIECES)?) })
+    }
+
+    /// Tables that are not known here are left to redb's checksums.
+    fn is_whole(&self, table: &RawTable, key: &[u8], stored: &[u8]) -> Result<bool, redb::Error> {
+        match table.name.as_str() {
+            "pages" | "users" | "asides" | "meta" => Ok(is_sealed(key, stored)),
+            "values" => self.is_whole_value(key),
+            "pieces" => self.is_piece_of_a_value(key),
+            _ => Ok(true),
+        }
+    }
+
+    fn is_whole_value(&self, key: &[u8]) -> Result<bool, redb::Error> {
+        let Some((values, pieces)) = &self.values_and_pieces else { return Ok(false) };
+        Ok(value::get(values, pieces, key)?.is_some_and(|sealed| is_sealed(key, &sealed)))
+    }
+
+    /// What a piece holds is checked with its value. Here a piece counts as damaged if no value has it.
+    fn is_piece_of_a_value(&self, key: &[u8]) -> Result<bool, redb::Error> {
+        let Some((values, _)) = &self.values_and_pieces else { return Ok(false) };
+        let Some((number, value_key)) = key.split_last() else { return Ok(false) };
+        let end = values.get(value_key)?;
+        Ok(end.and_then(|end| end.value().first().copied()).is_some_and(|count| *number < count))
+    }
+}
+
+/// Whether the checksum at the end of a value is right.
+fn is_sealed(key: &[u8], sealed: &[u8]) -> bool {
+    sealed.split_last_chunk::<4>().is_some_and(|(value, sum)| *sum == checksum(key, value).to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::embedded::pages::Save;
+
+    #[test]
+    fn damage_of_any_piece_and_a_missing_piece_are_found_at_their_value() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = Pages::open(&folder.path().join("pages.redb")).unwrap();
+        let value: Vec<u8> = (0..20_000_u32).flat_map(u32::to_le_bytes).collect();
+        let save = || Save { pages: vec![(b"key".to_vec(), value.clone())], ..Save::default() };
+        let whole = |pages: &Pages| {
+            let snapshot = pages.snapshot().unwrap();
+            let table = RawTable { name: "values".to_owned(), keys: RawKeys::Bytes };
+            snapshot.rows(&table, None, usize::MAX).is_ok()
+        };
+        let change = |key: &[u8], piece: Option<&[u8]>| {
+            let changed = pages.with(|database| {
+                let transaction = database.begin_write()?;
+                match piece {
+                    Some(piece) => drop(transaction.open_table(PIECES)?.insert(key, piece)?),
+                    None => drop(transaction.open_table(PIECES)?.remove(key)?),
+                }
+                Ok(transaction.commit()?)
+            });
+            changed.unwrap();
+        };
+        pages.save(&save()).unwrap();
+        assert!(whole(&pages));
+        let table = RawTable { name: "pieces".to_owned(), keys: RawKeys::Bytes };
+        let pieces = pages.snapshot().unwrap().rows(&table, None, usize::MAX).unwrap();
+        assert!(pieces.len() > 1);
+        for (key, piece) in &pieces {
+            let mut damaged = piece.clone();
+            damaged[7] ^= 1;
+            change(key, Some(&damaged));
+            assert!(!whole(&pages), "{key:?}");
+            change(key, None);
+            assert!(!whole(&pages), "{key:?}");
+            pages.save(&save()).unwrap();
+            assert!(whole(&pages));
+        }
     }
 }

@@ -1,0 +1,276 @@
+//! What a store must answer: the `rollup` of all acknowledged changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counting::{Coverage, Message, Period, Reason, day_of, rollup};
+use datacube::{Day, Granularity, INTERFACES};
+use storage::store::{
+    AccountNumber, Aside, Change, NewUsers, Outcome, Slice, Store, StoreError, UnknownAccount,
+    statistics::Span,
+};
+
+use crate::changes::APPIDS;
+
+/// All acknowledged changes so far.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    accounts: [ModelAccount; APPIDS.len()],
+    /// Times of all messages, also of failed ones. Each is queried, so that a message counted by mistake is found.
+    pub times: BTreeSet<i64>,
+    facts: BTreeMap<String, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ModelAccount {
+    messages: Vec<Message>,
+    asides: Vec<Aside>,
+    coverage: Coverage,
+}
+
+impl Model {
+    /// Applies a batch and returns the outcomes that the store must return.
+    pub fn commit(&mut self, changes: &[Change]) -> Vec<Outcome> {
+        self.remember_times(changes);
+        changes.iter().map(|change| self.apply(change)).collect()
+    }
+
+    /// A failed batch: none of its changes counts.
+    pub fn fail(&mut self, changes: &[Change]) {
+        self.remember_times(changes);
+        self.interrupt();
+    }
+
+    fn remember_times(&mut self, changes: &[Change]) {
+        self.times.extend(changes.iter().filter_map(|change| match change {
+            Change::Message { message, .. } => Some(message.create_time),
+            _ => None,
+        }));
+    }
+
+    /// A restart or a fault: no account is in service until the next change says so.
+    pub fn interrupt(&mut self) {
+        self.accounts.iter_mut().for_each(|account| account.coverage.interrupt());
+    }
+
+    fn serve(&mut self, at_s: i64, served: &[AccountNumber], serve: impl Fn(&mut Coverage)) -> Outcome {
+        if let Some(unknown) = served.iter().find(|account| account.0 as usize >= APPIDS.len()) {
+            return UnknownAccount(unknown.0).into();
+        }
+        for (number, ModelAccount { coverage, .. }) in (0..).zip(&mut self.accounts) {
+            if served.contains(&AccountNumber(number)) {
+                serve(coverage);
+            } else {
+                coverage.stop();
+                coverage.cut(at_s);
+            }
+        }
+        Outcome::Noted
+    }
+
+    /// A change of an unknown account fails. The rest of the batch is not affected.
+    fn change_account(
+        &mut self,
+        account: AccountNumber,
+        change: impl FnOnce(&mut ModelAccount) -> Outcome,
+    ) -> Outcome {
+        let known = self.accounts.get_mut(account.0 as usize);
+        known.map_or_else(|| Outcome::from(UnknownAccount(account.0)), change)
+    }
+
+    fn change_coverage(&mut self, account: AccountNumber, change: impl FnOnce(&mut Coverage)) -> Outcome {
+        self.change_account(account, |account| {
+            change(&mut account.coverage);
+            Outcome::Noted
+        })
+    }
+
+    fn apply(&mut self, change: &Change) -> Outcome {
+        match change {
+            Change::Message { account, message } => {
+                return self.change_account(*account, |account| account.count(message));
+            }
+            Change::Aside { account, aside } => {
+                return self.change_account(*account, |account| account.quarantine(aside));
+            }
+            Change::Lose { account, from_s, to_s, reason } => {
+                return self.change_coverage(*account, |coverage| coverage.lose(*from_s, *to_s, reason));
+            }
+            Change::Claim { account, from_s, to_s } => {
+                return self.change_coverage(*account, |coverage| coverage.claim(*from_s, *to_s));
+            }
+            Change::Begin { account, at_s } => {
+                return self.change_coverage(*account, |coverage| coverage.serve(*at_s, &Reason::NotRunning));
+            }
+            Change::Cease { account } => return self.change_coverage(*account, Coverage::stop),
+            Change::Serve { at_s, accounts, reason } => {
+                return self.serve(*at_s, accounts, |coverage| coverage.serve(*at_s, reason));
+            }
+            Change::Resume { end_s, at_s, accounts, is_bridged } => {
+                let bridged = is_bridged.then_some((*end_s, *at_s));
+                return self.serve(*at_s, accounts, |coverage| coverage.resume(*end_s, *at_s, bridged));
+            }
+            Change::Mark { at_s } => {
+                self.accounts.iter_mut().for_each(|account| account.coverage.mark(*at_s));
+            }
+            Change::Fact { key, value: Some(value) } => {
+                drop(self.facts.insert(key.clone(), value.clone()));
+            }
+            Change::Fact { key, value: None } => drop(self.facts.remove(key)),
+        }
+        Outcome::Noted
+    }
+
+    /// The first difference between the store's answers and this model.
+    pub fn difference(&self, store: &Store) -> Option<String> {
+        self.check(store).err()
+    }
+
+    fn check(&self, store: &Store) -> Result<(), String> {
+        for (number, account) in (0..).zip(&self.accounts) {
+            account
+                .check(store, AccountNumber(number), &self.times)
+                .map_err(|error| format!("account {number}: {error}"))?;
+        }
+        for prefix in ["", "token/", "token/b", "zz"] {
+            let all = self.facts.iter().filter(|(key, _)| key.starts_with(prefix));
+            let expected: Vec<_> = all.map(|(key, value)| (key.clone(), value.clone())).collect();
+            equal(&format!("facts {prefix:?}"), &store.facts(prefix), &expected)?;
+        }
+        let span = Span::Days(Day::EARLIEST_OFFICIAL, Day::EARLIEST_OFFICIAL);
+        let unknown = store.slice(AccountNumber(77), span);
+        let is_refused = matches!(unknown, Err(StoreError::UnknownAccount(UnknownAccount(77))));
+        equal("an unknown account is refused", &is_refused, &true)
+    }
+}
+
+impl ModelAccount {
+    fn count(&mut self, message: &Message) -> Outcome {
+        self.messages.push(message.clone());
+        if rollup::without_repeats(&self.messages).len() == self.messages.len() {
+            return Outcome::Counted;
+        }
+        self.messages.pop();
+        Outcome::Repeat
+    }
+
+    fn quarantine(&mut self, aside: &Aside) -> Outcome {
+        let former = Aside { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
+        let is_repeat = |other| identity(other) == identity(aside) || identity(other) == identity(&former);
+        if self.asides.iter().any(is_repeat) {
+            return Outcome::Repeat;
+        }
+        self.asides.push(aside.clone());
+        Outcome::Noted
+    }
+
+    fn check(&self, store: &Store, number: AccountNumber, times: &BTreeSet<i64>) -> Result<(), String> {
+        self.check_rows(store, number, times)?;
+        self.check_slices(store, number, times)?;
+        equal("coverage", &store.coverage(number, Coverage::clone), &self.coverage)?;
+        self.check_asides(store, number)
+    }
+
+    fn check_rows(&self, store: &Store, number: AccountNumber, times: &BTreeSet<i64>) -> Result<(), String> {
+        for interface in &INTERFACES {
+            let empty = times.first().map(|time| time - 40 * 86_400);
+            let periods: BTreeSet<Period> = times
+                .iter()
+                .copied()
+                .chain(empty)
+                .map(|time| Period::of(interface.granularity, time))
+                .collect();
+            let periods: Vec<Period> = periods.into_iter().collect();
+            let rows = store.rows(number, interface, &periods).map_err(|error| refused(&error))?;
+            let expected = rollup::rollup(&self.messages, interface.granularity, interface.figures);
+            equal(interface.name, &rows, &expected)?;
+            equal(
+                "no periods",
+                &store.rows(number, interface, &[]).map_err(|error| refused(&error))?,
+                &Vec::new(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_slices(
+        &self,
+        store: &Store,
+        number: AccountNumber,
+        times: &BTreeSet<i64>,
+    ) -> Result<(), String> {
+        let days: BTreeSet<Day> = times.iter().map(|time| day_of(*time)).collect();
+        for time in times.iter().take(6) {
+            for granularity in [Granularity::Hour, Granularity::Day, Granularity::Week, Granularity::Month] {
+                let span = Span::Period(Period::of(granularity, *time));
+                equal("slice", &slice_of(store, number, span)?, &self.slice(span))?;
+            }
+        }
+        let neighbours = days.iter().zip(days.iter().skip(1)).take(4);
+        let spans = neighbours.map(|(from, to)| (*from, (*to).min(from.plus_days(40))));
+        let around = days.iter().take(2).map(|day| (day.plus_days(-2), day.plus_days(9)));
+        for (from, to) in spans.chain(around) {
+            let span = Span::Days(from, to);
+            equal("days", &slice_of(store, number, span)?, &self.slice(span))?;
+            self.check_new_users(store, number, from, to)?;
+        }
+        Ok(())
+    }
+
+    fn check_new_users(
+        &self,
+        store: &Store,
+        number: AccountNumber,
+        from: Day,
+        to: Day,
+    ) -> Result<(), String> {
+        let found = store.new_users(number, from, to).map_err(|error| refused(&error))?;
+        let counted = self.messages.iter().filter(|message| message.kind().counted_type().is_some());
+        let since = self.coverage.report(i64::MAX).since;
+        let counted_from = counted.map(|message| message.create_time).chain(since).min();
+        let is_early = counted_from.is_none_or(|time| from.days_since(day_of(time)) < 28);
+        let users = rollup::new_users(&self.messages, from, to);
+        equal("new users", &found, &NewUsers { users, is_early })
+    }
+
+    fn slice(&self, span: Span) -> Slice {
+        let (from_s, to_s) = span.seconds();
+        let inside = self.messages.iter().filter(|message| (from_s..to_s).contains(&message.create_time));
+        let messages: Vec<Message> = inside.cloned().collect();
+        let (from, to) = (day_of(from_s), day_of(to_s - 1));
+        let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
+        Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted }
+    }
+
+    fn check_asides(&self, store: &Store, number: AccountNumber) -> Result<(), String> {
+        let found = store.asides(number, usize::MAX).map_err(|error| refused(&error))?;
+        let newest_first = found.is_sorted_by_key(|aside| std::cmp::Reverse(aside.create_time));
+        equal("asides are sorted", &newest_first, &true)?;
+        let sorted = |asides: &[Aside]| {
+            let mut texts: Vec<String> = asides.iter().map(|aside| format!("{aside:?}")).collect();
+            texts.sort();
+            texts
+        };
+        equal("asides", &sorted(&found), &sorted(&self.asides))?;
+        let two = store.asides(number, 2).map_err(|error| refused(&error))?;
+        equal("two asides", &two.as_slice(), &&found[..found.len().min(2)])
+    }
+}
+
+fn identity(aside: &Aside) -> impl PartialEq + '_ {
+    (&aside.user, aside.create_time, aside.msg_id, &aside.event, &aside.event_digest)
+}
+
+fn slice_of(store: &Store, number: AccountNumber, span: Span) -> Result<Slice, String> {
+    store.slice(number, span).map_err(|error| refused(&error))
+}
+
+fn equal<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found:?} instead of {expected:?}")) }
+}
+
+/// Begins the text of a store's error. An error is right if files are damaged; wrong figures never are.
+pub const REFUSED: &str = "refused: ";
+
+fn refused(error: &StoreError) -> String {
+    format!("{REFUSED}{error}")
+}
