@@ -121,7 +121,7 @@ pub async fn run(
         return Ok(true);
     }
     let unusable = |why: String| SendError::Url(request.url.clone(), why);
-    let url = Address::parse(&request.url).map_err(|why| unusable(format!("it {why}")))?;
+    let url = Address::parse(&request.url).map_err(&unusable)?;
     let is_configured = args.base.is_none() && args.config.is_some();
     let client = client_of_server(&url, is_configured, None);
     let callback = HttpRequest::post(&request.url)

@@ -168,7 +168,7 @@ impl AdminConnection {
 
     /// A connection to this base URL with this key. `is_configured`: the URL comes from a configuration file.
     pub fn to(base: &str, key: SecretString, is_configured: bool) -> Result<AdminConnection, AdminError> {
-        let base = Address::parse_base(base).map_err(|why| AdminError::Server(format!("it {why}")))?;
+        let base = Address::parse_base(base).map_err(AdminError::Server)?;
         Ok(AdminConnection { http: client_of_server(&base, is_configured, None), base, key })
     }
 

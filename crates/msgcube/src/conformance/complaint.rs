@@ -75,7 +75,7 @@ pub enum Form {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RowFault {
     NoObject,
-    OrderedFields { wanted: String, found: String },
+    Fields { wanted: String, found: String },
     Value { name: String, found: String },
     NotAsked { date: String },
     NoPeriod { date: String },
@@ -155,7 +155,7 @@ impl RowFault {
     fn text(&self) -> Text {
         match self {
             RowFault::NoObject => text!("is no object"),
-            RowFault::OrderedFields { wanted, found } => {
+            RowFault::Fields { wanted, found } => {
                 text!("has {found} instead of {wanted}", found, wanted)
             }
             RowFault::Value { name, found } => text!("{name} is {found}", name, found),

@@ -69,7 +69,7 @@ struct RecordedRequest {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RecordedAnswer {
-    RawAnswer { status: u16, headers: BTreeMap<String, String>, body: String },
+    Answer { status: u16, headers: BTreeMap<String, String>, body: String },
     None(NoAnswer),
 }
 
@@ -156,7 +156,7 @@ impl AnswerRecord {
         self.figures_kept = keeps_figures;
         let steps = self.cases.iter_mut().flat_map(|case| &mut case.steps);
         for answer in steps.flat_map(|step| &mut step.answers) {
-            if let RecordedAnswer::RawAnswer { body, .. } = answer {
+            if let RecordedAnswer::Answer { body, .. } = answer {
                 *body = without_addresses(body);
                 if !keeps_figures {
                     *body = without_figures(body);
@@ -238,7 +238,7 @@ impl RecordedStep {
     fn of(asked: &StepResult) -> RecordedStep {
         let request = RecordedRequest::of(&asked.request);
         let answer = |outcome: &ExchangeResult| match outcome {
-            Ok(answer) => RecordedAnswer::RawAnswer {
+            Ok(answer) => RecordedAnswer::Answer {
                 status: answer.status,
                 headers: answer.headers.iter().cloned().collect(),
                 body: lossy_text(&answer.body),
@@ -250,7 +250,7 @@ impl RecordedStep {
 
     fn outcomes(&self) -> (i64, Vec<ExchangeResult>) {
         let outcome = |answer: &RecordedAnswer| match answer {
-            RecordedAnswer::RawAnswer { status, headers, body } => {
+            RecordedAnswer::Answer { status, headers, body } => {
                 let (headers, body) = (headers.clone().into_iter().collect(), body.clone().into_bytes());
                 Ok(RawAnswer { status: *status, headers, body })
             }

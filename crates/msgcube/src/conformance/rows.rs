@@ -116,7 +116,7 @@ fn key(interface: &Interface, row: AnyRow) -> Result<Key, RowFault> {
     let wanted = documented(interface);
     if !fields.iter().map(|(name, _)| name.as_str()).eq(wanted.iter().copied()) {
         let found: Vec<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(RowFault::OrderedFields { wanted: wanted.join(", "), found: found.join(", ") });
+        return Err(RowFault::Fields { wanted: wanted.join(", "), found: found.join(", ") });
     }
     let mut key: Key = (Day::EARLIEST_OFFICIAL, 0, 0);
     for (name, value) in fields {

@@ -18,7 +18,7 @@ use wechat::callback::{
 
 use super::{
     finding::Finding,
-    installation::{Endpoint, Installation},
+    installation::{CallbackEndpoint, Installation},
     serving::ServerState,
 };
 
@@ -109,7 +109,7 @@ pub async fn check(
 /// Plays WeChat's check of the address and, if it passes, the same with a wrong signature. Neither changes anything.
 pub async fn check_gets(
     installation: &Installation,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
     entrance: &Entrance<'_>,
 ) -> (bool, Vec<Finding>) {
     let right = right_get(installation, endpoint, entrance).await;
@@ -166,7 +166,11 @@ pub fn nonce() -> String {
     random::hexadecimal(5).unwrap_or_else(|_| "1234567890".to_owned())
 }
 
-async fn right_get(installation: &Installation, endpoint: Endpoint<'_>, entrance: &Entrance<'_>) -> Finding {
+async fn right_get(
+    installation: &Installation,
+    endpoint: CallbackEndpoint<'_>,
+    entrance: &Entrance<'_>,
+) -> Finding {
     let (timestamp, nonce) = (installation.clock.now_s().to_string(), nonce());
     let signature = sign([entrance.token.reveal(), &timestamp, &nonce].map(str::as_bytes));
     let echostr = format!("{nonce}-+/=%&");
@@ -175,7 +179,11 @@ async fn right_get(installation: &Installation, endpoint: Endpoint<'_>, entrance
     verdict::right_get(endpoint.base, entrance.below, answer, echostr.as_bytes())
 }
 
-async fn wrong_get(installation: &Installation, endpoint: Endpoint<'_>, entrance: &Entrance<'_>) -> Finding {
+async fn wrong_get(
+    installation: &Installation,
+    endpoint: CallbackEndpoint<'_>,
+    entrance: &Entrance<'_>,
+) -> Finding {
     let answer =
         installation.get(endpoint, &format!("{}?{}", entrance.path, unsigned_query(installation))).await;
     verdict::wrong_signature("callback_wrong_signature", entrance.below, answer)
@@ -191,7 +199,7 @@ pub fn query(signature: &str, timestamp: &str, nonce: &str, echostr: &str) -> St
 /// Plays a message that is not counted.
 pub async fn play(
     installation: &Installation,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
     entrance: &Entrance<'_>,
     mode: PlayMode,
     is_relayed: bool,

@@ -7,7 +7,7 @@ use system::clock::Stopwatch;
 
 use super::{
     finding::Finding,
-    installation::{Endpoint, Installation},
+    installation::{CallbackEndpoint, Installation},
 };
 use crate::probe::{TimedAnswer, error_text};
 
@@ -22,7 +22,7 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
         return Vec::new();
     };
     let stopwatch = Stopwatch::start();
-    let asked = installation.get(Endpoint { base, trust: Trust::Authorities }, "/").await;
+    let asked = installation.get(CallbackEndpoint { base, trust: Trust::Authorities }, "/").await;
     let elapsed_s = i64::try_from(stopwatch.elapsed().as_secs()).unwrap_or(0);
     vec![match asked {
         Ok(answer) => match moment(&answer) {

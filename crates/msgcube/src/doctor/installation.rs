@@ -27,21 +27,21 @@ pub struct Installation {
 
 /// An address of the server, and which certificates to trust there.
 #[derive(Clone, Copy, Debug)]
-pub struct Endpoint<'a> {
+pub struct CallbackEndpoint<'a> {
     pub base: &'a Address,
     pub trust: Trust,
 }
 
 impl Installation {
     /// Where the server itself listens.
-    pub fn server(&self) -> Option<Endpoint<'_>> {
+    pub fn server(&self) -> Option<CallbackEndpoint<'_>> {
         let trust = if self.server_is_here { Trust::ThisMachine } else { Trust::Authorities };
-        self.server.as_ref().map(|base| Endpoint { base, trust })
+        self.server.as_ref().map(|base| CallbackEndpoint { base, trust })
     }
 
     /// Where callbacks are played: at the public address if it is given.
-    pub fn callbacks(&self) -> Option<Endpoint<'_>> {
-        let outside = self.url.as_ref().map(|base| Endpoint { base, trust: Trust::Authorities });
+    pub fn callbacks(&self) -> Option<CallbackEndpoint<'_>> {
+        let outside = self.url.as_ref().map(|base| CallbackEndpoint { base, trust: Trust::Authorities });
         outside.or(self.server())
     }
 
@@ -56,7 +56,7 @@ impl Installation {
     }
 
     /// Sends a GET to a path of the server.
-    pub async fn get(&self, endpoint: Endpoint<'_>, path: &str) -> Result<TimedAnswer, ProbeError> {
+    pub async fn get(&self, endpoint: CallbackEndpoint<'_>, path: &str) -> Result<TimedAnswer, ProbeError> {
         self.prober
             .send(
                 endpoint.trust,
@@ -83,7 +83,7 @@ impl Installation {
     /// Sends a callback by POST.
     pub async fn post(
         &self,
-        endpoint: Endpoint<'_>,
+        endpoint: CallbackEndpoint<'_>,
         path: &str,
         body: String,
     ) -> Result<TimedAnswer, ProbeError> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     finding::Finding,
-    installation::{Endpoint, Installation},
+    installation::{CallbackEndpoint, Installation},
     refused,
 };
 use crate::probe::{ProbeError, error_text, exchange::NoAnswer};
@@ -47,7 +47,7 @@ pub async fn check(installation: &Installation) -> (ServerState, Vec<Finding>) {
     (served, findings)
 }
 
-async fn alive(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Finding) {
+async fn alive(installation: &Installation, endpoint: CallbackEndpoint<'_>) -> (bool, Finding) {
     let base = endpoint.base;
     match installation.get(endpoint, "/healthz").await {
         Ok(answer) if answer.answer.status == 200 && answer.answer.body == b"ok\n" => {
@@ -80,7 +80,7 @@ fn unreachable_server(base: &Address, fault: &ProbeError) -> Finding {
     Finding::problem("server_alive", found, remedy)
 }
 
-async fn ready(installation: &Installation, endpoint: Endpoint<'_>) -> (bool, Finding) {
+async fn ready(installation: &Installation, endpoint: CallbackEndpoint<'_>) -> (bool, Finding) {
     let remedy = text!("see the disk above, and the server's log; messages are not counted meanwhile");
     match installation.get(endpoint, "/readyz").await {
         Ok(answer) => {
@@ -112,17 +112,20 @@ async fn admin_address(installation: &Installation) -> Option<Finding> {
     let is_encrypted = installation.config.tls.is_some() && !address.ip().is_loopback();
     let base = format!("{}://{address}", if is_encrypted { "https" } else { "http" });
     let base = Address::parse_base(&base).ok()?;
-    Some(match installation.get(Endpoint { base: &base, trust: Trust::ThisMachine }, "/healthz").await {
-        Ok(answer) if answer.answer.status == 200 => {
-            Finding::ok("admin_listen", text!("{base} answers", base))
-        }
-        Ok(answer) => not_ours(&base, answer.answer.status),
-        Err(fault) => {
-            let why = error_text::probe_error(&fault);
-            let remedy = text!("restart msgcube: admin_listen is read at the start");
-            Finding::problem("admin_listen", text!("{base}: {why}", base, why), remedy)
-        }
-    })
+    Some(
+        match installation.get(CallbackEndpoint { base: &base, trust: Trust::ThisMachine }, "/healthz").await
+        {
+            Ok(answer) if answer.answer.status == 200 => {
+                Finding::ok("admin_listen", text!("{base} answers", base))
+            }
+            Ok(answer) => not_ours(&base, answer.answer.status),
+            Err(fault) => {
+                let why = error_text::probe_error(&fault);
+                let remedy = text!("restart msgcube: admin_listen is read at the start");
+                Finding::problem("admin_listen", text!("{base}: {why}", base, why), remedy)
+            }
+        },
+    )
 }
 
 fn not_ours(base: &Address, status: u16) -> Finding {

@@ -69,7 +69,7 @@ pub struct BulkError {
 impl Upload {
     /// Prepares an upload. Nothing is sent yet.
     pub(super) fn new(to: &Destination, retry_policy: RetryPolicy) -> Result<Upload, UploadError> {
-        let base = Address::parse_base(&to.server).map_err(|why| UploadError::Server(format!("it {why}")))?;
+        let base = Address::parse_base(&to.server).map_err(UploadError::Server)?;
         let path = format!("/v1/accounts/{}/messages", utf8_percent_encode(&to.appid, NON_ALPHANUMERIC));
         let http = client_of_server(&base, to.is_configured, Some(CONNECT_TIME_MAX));
         Ok(Upload { http, base, path, admin_key: to.admin_key.clone(), retry_policy })

@@ -12,6 +12,7 @@ mod scene;
 mod send;
 mod serve;
 mod tls;
+mod upgrade;
 
 use scene::{APPID, Scene, TestResult};
 

@@ -59,7 +59,7 @@ fn no_error_and_no_debug_shows_a_secret() {
 fn values_that_cannot_be_are_refused_with_their_place() {
     let twice = format!("{ACCOUNT}{ACCOUNT}");
     let cases = [
-        (twice.as_str(), "there already"),
+        (twice.as_str(), "exists already"),
         ("data_key_file = \"data/key\"", "must not lie in data_dir"),
         ("proxies = [\"localhost\"]", "proxies: \"localhost\" is no address"),
         ("[datacube]\nnot_ready_before = \"8:00\"", "08:00"),

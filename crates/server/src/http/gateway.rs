@@ -156,7 +156,7 @@ enum AttemptResult {
 }
 
 /// Why an attempt got no answer.
-enum NoAnswer {
+enum NoUpstreamAnswer {
     Unreachable(String),
     TooSlow,
 }
@@ -285,8 +285,8 @@ impl<'a> GatewayCall<'a> {
         let request = request.map_err(|error| TokenFailure::Unreachable(error.to_string()))?;
         let response = match self.wait_for_head(self.upstream.client.send(request), body).await {
             Ok(response) => response,
-            Err(NoAnswer::Unreachable(why)) => return Err(TokenFailure::Unreachable(why)),
-            Err(NoAnswer::TooSlow) => {
+            Err(NoUpstreamAnswer::Unreachable(why)) => return Err(TokenFailure::Unreachable(why)),
+            Err(NoUpstreamAnswer::TooSlow) => {
                 return Ok(AttemptResult::Answered(failure_answers::too_slow(self.app, IDLE_MAX)));
             }
         };
@@ -354,14 +354,14 @@ impl<'a> GatewayCall<'a> {
         &self,
         sent: impl Future<Output = Result<T, HttpError>>,
         body: &OutgoingBody,
-    ) -> Result<T, NoAnswer> {
+    ) -> Result<T, NoUpstreamAnswer> {
         let mut sent = std::pin::pin!(sent);
         loop {
             let moved = body.moved();
             let until = Instant::now() + IDLE_MAX;
             match tokio::time::timeout_at(until, &mut sent).await {
-                Ok(answer) => return answer.map_err(|error| NoAnswer::Unreachable(error.causes())),
-                Err(_) if body.moved() == moved => return Err(NoAnswer::TooSlow),
+                Ok(answer) => return answer.map_err(|error| NoUpstreamAnswer::Unreachable(error.causes())),
+                Err(_) if body.moved() == moved => return Err(NoUpstreamAnswer::TooSlow),
                 Err(_) => {}
             }
         }

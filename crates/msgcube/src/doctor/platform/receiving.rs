@@ -17,7 +17,7 @@ use crate::doctor::{
         Entrance, PlayMode, check_gets, nonce, path_part, play, random_block, unsigned_query, verdict,
     },
     finding::Finding,
-    installation::{Endpoint, Installation},
+    installation::{CallbackEndpoint, Installation},
     relay,
     serving::ServerState,
 };
@@ -32,7 +32,7 @@ pub async fn check(
     installation: &Installation,
     platform: &PlatformConfig,
     served: &ServerState,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
     is_other: bool,
 ) -> Vec<Finding> {
     let brought: Vec<(&str, &str)> = brought(platform, served).collect();
@@ -80,7 +80,7 @@ fn brought<'a>(
 async fn events(
     installation: &Installation,
     platform: &PlatformConfig,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
 ) -> Vec<Finding> {
     const ID: &str = "event_taken";
     let path = path::of_platform_events(&path_part(&platform.appid));
@@ -109,7 +109,7 @@ fn probe(installation: &Installation, platform: &PlatformConfig) -> Result<Seale
 async fn message(
     installation: &Installation,
     platform: &PlatformConfig,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
     brought: &[(&str, &str)],
 ) -> Finding {
     const ID: &str = "callback_safe";

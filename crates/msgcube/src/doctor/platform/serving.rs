@@ -10,7 +10,7 @@ use crate::{
     doctor::{
         callback::{path_part, verdict},
         finding::Finding,
-        installation::{Endpoint, Installation},
+        installation::{CallbackEndpoint, Installation},
     },
     probe::{ProbeError, TimedAnswer},
 };
@@ -21,14 +21,14 @@ const PAGE: &str = "/cgi-bin/componentloginpage";
 pub async fn check(
     installation: &Installation,
     platform: &PlatformConfig,
-    endpoint: Endpoint<'_>,
+    endpoint: CallbackEndpoint<'_>,
 ) -> Vec<Finding> {
     // Without a code and a redirect address the page only names the platform.
     let path = format!("{PAGE}?component_appid={}&lang=en", path_part(&platform.appid));
     vec![consent_page(endpoint, installation.get(endpoint, &path).await)]
 }
 
-fn consent_page(endpoint: Endpoint<'_>, answer: Result<TimedAnswer, ProbeError>) -> Finding {
+fn consent_page(endpoint: CallbackEndpoint<'_>, answer: Result<TimedAnswer, ProbeError>) -> Finding {
     const ID: &str = "consent_page";
     let base = endpoint.base;
     let answer = match answer {

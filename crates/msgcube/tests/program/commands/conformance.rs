@@ -290,7 +290,7 @@ fn a_server_without_the_interfaces_is_recognised_and_the_error_says_what_to_do()
             "应答的不是该接口",
         ),
         (format!("http://{moved}"), ["301", "redirects to https://elsewhere.example/, which"], "重定向"),
-        (format!("http://{ssh}"), ["no HTTP", "give https://"], "不是 HTTP"),
+        (format!("http://{ssh}"), ["not HTTP", "give https://"], "不是 HTTP"),
         (format!("http://{silent}"), ["closed without an answer", "give https://"], "连接被关闭"),
         (below, ["404", "in front of /cgi-bin"], "404"),
         (encrypted, ["no TLS", "give http://"], "TLS 握手失败"),

@@ -215,7 +215,7 @@ fn an_expired_certificate_and_the_key_of_another_certificate_are_problems() -> T
     let server = scene.serve()?;
     let report = doctor(&scene, &server.base, &[])?;
     report.expect(&[("tls_files", "problem"), ("server_alive", "ok"), ("callback_safe", "ok")]);
-    assert!(report.finding_text("tls_files").contains("over since"), "{:#}", report.said);
+    assert!(report.finding_text("tls_files").contains("expired"), "{:#}", report.said);
 
     scene.write("own.key", rcgen::KeyPair::generate()?.serialize_pem().as_bytes())?;
     let report = doctor(&scene, &server.base, &[])?;
