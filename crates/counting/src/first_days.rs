@@ -26,7 +26,7 @@ const NONE: u16 = 0;
 pub struct FirstDays {
     pages: Map<u32, Page>,
     /// None until it was read.
-    new_users: Option<NewUsers>,
+    new_users: Option<NewUsersPage>,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct Page {
 
 /// How many users each day was the first of.
 #[derive(Debug, Default)]
-struct NewUsers {
+struct NewUsersPage {
     by_day: BTreeMap<Day, u64>,
     state: PageState,
 }
@@ -72,14 +72,14 @@ impl FirstDays {
         Ok(())
     }
 
-    fn load_new_users(&mut self, cold: &dyn Cold) -> Result<&mut NewUsers, ColdError> {
+    fn load_new_users(&mut self, cold: &dyn Cold) -> Result<&mut NewUsersPage, ColdError> {
         if self.new_users.is_none() {
             let key = PageKey::NewUsers;
             let by_day = match new_users_page(cold)? {
                 Some(bytes) => decode_counts(&bytes).map_err(|damage| ColdError::Damaged(key, damage))?,
                 None => BTreeMap::new(),
             };
-            self.new_users = Some(NewUsers { by_day, state: PageState::default() });
+            self.new_users = Some(NewUsersPage { by_day, state: PageState::default() });
         }
         match &mut self.new_users {
             Some(new_users) => Ok(new_users),
@@ -173,7 +173,7 @@ impl FirstDays {
     }
 }
 
-impl NewUsers {
+impl NewUsersPage {
     fn remove_one(&mut self, day: Day) {
         match self.by_day.get_mut(&day) {
             Some(1) => drop(self.by_day.remove(&day)),
@@ -183,7 +183,7 @@ impl NewUsers {
     }
 }
 
-/// The page of [`NewUsers`], none if the account has no users.
+/// The page of [`NewUsersPage`], none if the account has no users.
 fn new_users_page(cold: &dyn Cold) -> Result<Option<Vec<u8>>, ColdError> {
     let key = PageKey::NewUsers;
     match cold.page(key)? {

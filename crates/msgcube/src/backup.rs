@@ -12,7 +12,7 @@ use jiff::{Timestamp, tz::Offset};
 use storage::{
     backup::{
         BackupError, BackupFolder, BackupSummary,
-        stream::{Decoder, Piece},
+        stream::{Piece, PieceDecoder},
     },
     store::disk::RealDisk,
 };
@@ -102,7 +102,7 @@ async fn receive(
     let known: Vec<u8> = folder.known().flat_map(|id| id.0).collect();
     let query = [("mib_per_second", mib_per_second.to_string())];
     let mut body = server.post_for_stream("backup", &query, Bytes::from(known)).await?;
-    let mut decoder = Decoder::default();
+    let mut decoder = PieceDecoder::default();
     bar.set_position(0);
     loop {
         let frame = tokio::time::timeout(SILENCE_MAX, body.frame()).await;

@@ -15,7 +15,7 @@ pub use embedded::{
     Embedded, Options, disk,
     examine::{self, Cost, Damage, Examined},
     pages::raw::{PagesRestore, RawKeys, RawTable},
-    snapshot::Snapshot,
+    snapshot::StoreSnapshot,
 };
 pub use memory::Memory;
 

@@ -6,11 +6,11 @@ use system::clock::Stopwatch;
 
 use super::{
     BackupError, Manifest, PartId, manifest,
-    manifest::{LogFile, Part, Table},
+    manifest::{Part, SegmentParts, Table},
     rows,
     stream::{Piece, Start},
 };
-use crate::store::{RawTable, Snapshot};
+use crate::store::{RawTable, StoreSnapshot};
 
 /// Bytes of a segment in one part.
 const LOG_PART_BYTES: usize = 1 << 20;
@@ -32,7 +32,7 @@ pub struct Wanted {
 
 /// Sends everything. `send` is false once nobody takes it any more.
 pub fn export(
-    snapshot: &Snapshot<'_>,
+    snapshot: &StoreSnapshot<'_>,
     wanted: &Wanted,
     send: &mut dyn FnMut(Piece) -> bool,
 ) -> Result<(), BackupError> {
@@ -43,7 +43,7 @@ pub fn export(
     for (at, segment) in snapshot.segments.iter().enumerate() {
         let bytes = snapshot.read_segment(at)?;
         let parts = bytes.chunks(LOG_PART_BYTES).map(|bytes| export.part(bytes));
-        log.push(LogFile { name: segment.name.clone(), parts: parts.collect::<Result<_, _>>()? });
+        log.push(SegmentParts { name: segment.name.clone(), parts: parts.collect::<Result<_, _>>()? });
     }
     let mut tables = Vec::new();
     for table in snapshot.pages.tables()? {
@@ -78,7 +78,7 @@ impl Export<'_> {
         Ok(part)
     }
 
-    fn table(&mut self, snapshot: &Snapshot<'_>, table: &RawTable) -> Result<Vec<Part>, BackupError> {
+    fn table(&mut self, snapshot: &StoreSnapshot<'_>, table: &RawTable) -> Result<Vec<Part>, BackupError> {
         let (mut parts, mut part, mut after) = (Vec::new(), Vec::new(), None::<Vec<u8>>);
         loop {
             let found = snapshot.pages.rows(table, after.as_deref(), ROWS_BYTES)?;

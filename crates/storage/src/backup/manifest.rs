@@ -72,14 +72,14 @@ pub struct Manifest {
     /// The moment whose state it holds, in Unix seconds.
     pub at_s: i64,
     /// Segments of the log.
-    pub log: Vec<LogFile>,
+    pub log: Vec<SegmentParts>,
     /// Tables of the page file.
     pub tables: Vec<Table>,
 }
 
 /// A segment of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogFile {
+pub struct SegmentParts {
     /// The name of its file.
     pub name: String,
     /// Its bytes are those of the parts, one after the other.

@@ -77,9 +77,9 @@ fn framed(sort: u8, payload: &[u8]) -> Vec<u8> {
 
 /// Puts pieces together from the bytes that arrive.
 #[derive(Debug, Default)]
-pub struct Decoder(Vec<u8>);
+pub struct PieceDecoder(Vec<u8>);
 
-impl Decoder {
+impl PieceDecoder {
     /// Takes bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
@@ -115,7 +115,7 @@ mod tests {
         ];
         let bytes: Vec<u8> = pieces.iter().flat_map(Piece::encode).collect();
         for step in [1, 7, 1000] {
-            let (mut decoder, mut found) = (Decoder::default(), Vec::new());
+            let (mut decoder, mut found) = (PieceDecoder::default(), Vec::new());
             for some in bytes.chunks(step) {
                 decoder.push(some);
                 while let Some(piece) = decoder.next_piece().unwrap() {
@@ -124,7 +124,7 @@ mod tests {
             }
             assert_eq!(found, pieces);
         }
-        let mut decoder = Decoder::default();
+        let mut decoder = PieceDecoder::default();
         decoder.push(&[9, 0, 0, 0, 0]);
         assert!(decoder.next_piece().is_err());
     }

@@ -16,7 +16,7 @@ use storage::{
         BackupError, BackupFolder, BackupSummary, FolderKind,
         export::{Wanted, export},
         restore,
-        stream::{Decoder, Piece},
+        stream::{Piece, PieceDecoder},
         verify,
     },
     store::{
@@ -63,7 +63,7 @@ fn back_up(
         identity: "a key".to_owned(),
         at_s: 7,
     };
-    let (mut decoder, mut done) = (Decoder::default(), Ok(None));
+    let (mut decoder, mut done) = (PieceDecoder::default(), Ok(None));
     let snapshot = embedded.snapshot()?;
     let exported = export(&snapshot, &wanted, &mut |piece: Piece| {
         meanwhile();
@@ -372,7 +372,7 @@ fn a_damaged_value_is_named_with_its_account_and_day_and_no_backup_takes_it() {
     assert!(has("account wxone: some of its users"), "{found:?}");
     assert!(has("account wxone: messages of 201"), "{found:?}");
     assert!(has("account wxone: figures of the month of 201"), "{found:?}");
-    assert!(has("account wxone: who wrote on the day of 201"), "{found:?}");
+    assert!(has("account wxone: who wrote in the day of 201"), "{found:?}");
     assert!(has("account wxone: when some or all of its users first wrote"), "{found:?}");
     assert!(has("account wxone: figures of the week of 1970-01-01"), "{found:?}");
     let refused = back_up(&open(&data).unwrap(), &backup, real(), &|| {});

@@ -58,7 +58,7 @@ pub enum Cost {
     Figures { account: String, period: &'static str, day: Day },
     /// The sets of users who wrote on a day or in a month.
     #[error(
-        "account {account}: who wrote on the {period} of {day}; distinct users of ranges with it are not answered"
+        "account {account}: who wrote in the {period} of {day}; distinct users of ranges with it are not answered"
     )]
     Senders { account: String, period: &'static str, day: Day },
     /// On which day users wrote first.

@@ -14,7 +14,7 @@ use super::{
 use crate::store::StoreError;
 
 /// A state of the store that stays as it is.
-pub struct Snapshot<'a> {
+pub struct StoreSnapshot<'a> {
     /// The pages.
     pub pages: PagesSnapshot<'a>,
     /// The segments of the log, in order.
@@ -37,7 +37,7 @@ pub struct SegmentSnapshot {
 
 impl Embedded {
     /// Takes a snapshot. Waits for a save that is running; the writer waits only while the files are opened.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, StoreError> {
+    pub fn snapshot(&self) -> Result<StoreSnapshot<'_>, StoreError> {
         // A save moves the end of the pages and the start of the log together.
         let _no_save = lock(&self.saving);
         let first_frame = match self.pages.meta(META_FIRST_FRAME)? {
@@ -50,7 +50,7 @@ impl Embedded {
         let pages = self.pages.snapshot()?;
         let segments = self.segments(first_frame)?;
         let log_bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
-        Ok(Snapshot { pages, segments, bytes: self.pages.bytes() + log_bytes })
+        Ok(StoreSnapshot { pages, segments, bytes: self.pages.bytes() + log_bytes })
     }
 
     fn segments(&self, first_frame: u64) -> Result<Vec<SegmentSnapshot>, StoreError> {
@@ -73,7 +73,7 @@ impl Embedded {
     }
 }
 
-impl Snapshot<'_> {
+impl StoreSnapshot<'_> {
     /// The bytes of a segment. Fails if a frame of them is damaged.
     pub fn read_segment(&self, at: usize) -> Result<Vec<u8>, StoreError> {
         let segment = &self.segments[at];
