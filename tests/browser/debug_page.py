@@ -382,7 +382,7 @@ def wrong_tokens_and_secrets_are_explained(scene):
     with tab(base(program)) as shown:
         shown.open("/debug")
         for appid, secret, code, part in [
-            ("wx9999", SECRET, 40013, "[[account]]"),
+            ("wx9999", SECRET, 40013, "none in the configuration"),
             (APPID, "wrong", 40125, "Check the secret"),
         ]:
             shown.page.fill("#appid", appid)

@@ -26,7 +26,7 @@ const NONE: u16 = 0;
 pub struct FirstDays {
     pages: Map<u32, FirstDaysPage>,
     /// None until it is loaded.
-    new_users: Option<NewUsers>,
+    new_users: Option<NewUsersPage>,
 }
 
 #[derive(Debug)]
@@ -38,7 +38,7 @@ struct FirstDaysPage {
 
 /// Number of users by their first day.
 #[derive(Debug, Default)]
-struct NewUsers {
+struct NewUsersPage {
     by_day: BTreeMap<Day, u64>,
     state: PageState,
 }
@@ -79,14 +79,14 @@ impl FirstDays {
         Ok(())
     }
 
-    fn load_new_users(&mut self, source: &dyn PageSource) -> Result<&mut NewUsers, PageError> {
+    fn load_new_users(&mut self, source: &dyn PageSource) -> Result<&mut NewUsersPage, PageError> {
         if self.new_users.is_none() {
             let key = PageKey::NewUsers;
             let by_day = match new_users_page(source)? {
                 Some(bytes) => decode_counts(&bytes).map_err(|damage| PageError::Damaged(key, damage))?,
                 None => BTreeMap::new(),
             };
-            self.new_users = Some(NewUsers { by_day, state: PageState::default() });
+            self.new_users = Some(NewUsersPage { by_day, state: PageState::default() });
         }
         match &mut self.new_users {
             Some(new_users) => Ok(new_users),
@@ -180,7 +180,7 @@ impl FirstDays {
     }
 }
 
-impl NewUsers {
+impl NewUsersPage {
     fn remove_one(&mut self, day: Day) {
         match self.by_day.get_mut(&day) {
             Some(1) => drop(self.by_day.remove(&day)),
@@ -190,7 +190,7 @@ impl NewUsers {
     }
 }
 
-/// The stored [`NewUsers`]. None if the account has no users.
+/// The stored [`NewUsersPage`]. None if the account has no users.
 fn new_users_page(source: &dyn PageSource) -> Result<Option<Vec<u8>>, PageError> {
     let key = PageKey::NewUsers;
     match source.page(key)? {

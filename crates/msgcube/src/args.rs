@@ -30,6 +30,7 @@ use tracing_subscriber::{
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
+    backup::{self, BackupArgs},
     chinese,
     conformance::{self, ConformanceArgs},
     demo::{self, DemoArgs},
@@ -38,9 +39,11 @@ use crate::{
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
     query::{self, ConfiguredAccount, QueryArgs},
+    restore::{self, RestoreArgs},
     send::{self, SendArgs},
     serve, table,
     tls_ca::{self, TlsCaArgs},
+    verify::{self, VerifyArgs},
 };
 
 /// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
@@ -87,6 +90,12 @@ enum Command {
     Key(KeyArgs),
     /// Make a running server read its configuration file again
     Reload(ReloadArgs),
+    /// Back up a running server into a folder
+    Backup(BackupArgs),
+    /// Make a data folder of a backup
+    Restore(RestoreArgs),
+    /// Read everything of a data folder or a backup, and say what is damaged
+    Verify(VerifyArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -208,8 +217,7 @@ async fn run_command(
         }
         Command::Doctor(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let is_well = doctor::run(args, run_context(lang), &read, out).await?;
-            Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(status_of(doctor::run(args, run_context(lang), &read, out).await?))
         }
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());
@@ -227,8 +235,7 @@ async fn run_command(
             let now_s = Clock::real().now_s();
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
-            let accepted = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
-            Ok(if accepted { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(status_of(done.map_err(|error| CommandFailure(error.in_lang(lang)))?))
         }
         Command::Account(args) => {
             let done = admin::account(args, lang, columns(), &configured_server, out).await;
@@ -242,6 +249,9 @@ async fn run_command(
             let done = admin::reload(args, lang, columns(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
+        Command::Backup(args) => back_up(args, lang, out).await,
+        Command::Restore(args) => Ok(restore::run(&args, lang, out).map(|()| ExitCode::SUCCESS)?),
+        Command::Verify(args) => Ok(status_of(verify::run(&args, lang, out)?)),
         Command::Import(args) => {
             let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
             let done = import::run(args, lang, &read, out).await;
@@ -261,6 +271,15 @@ async fn run_command(
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn back_up(args: BackupArgs, lang: Lang, out: &mut Screen) -> Result<ExitCode, CommandFailure> {
+    let done = backup::run(args, lang, &configured_server, out).await;
+    done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+}
+
+fn status_of(is_well: bool) -> ExitCode {
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn run_context(lang: Lang) -> RunContext {

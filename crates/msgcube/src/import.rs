@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 pub use self::{
     error::{ImportError, UploadError},
-    summary::{ImportSummary, LineCounts, RejectedLine},
+    summary::{ImportSummary, LineCounts, RejectedImportLine},
     target::ImportConfigReader,
 };
 use self::{
@@ -198,7 +198,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn report_rejected(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<RejectedLine>) {
+    fn report_rejected(&mut self, path: &Path, bar: &ProgressBar, errors: Vec<RejectedImportLine>) {
         for error in errors {
             if self.summary.errors.len() < SHOWN_ERRORS_MAX {
                 let why = i18n::translated(self.lang, &error.error);
@@ -234,12 +234,12 @@ impl Import<'_> {
 }
 
 /// The rejected lines with their line numbers in the file, in order.
-fn rejected_lines(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<RejectedLine> {
+fn rejected_lines(path: &Path, chunk: &Chunk, answer: BulkAnswer) -> Vec<RejectedImportLine> {
     let file = path.display().to_string();
-    let error = |line, error| RejectedLine { file: file.clone(), line, error };
+    let error = |line, error| RejectedImportLine { file: file.clone(), line, error };
     let refused = answer.errors.into_iter().map(|one| error(chunk.file_line(one.line), one.error));
     let bad = chunk.bad.iter().map(|(line, why)| error(*line, (*why).to_owned()));
-    let mut errors: Vec<RejectedLine> = refused.chain(bad).collect();
+    let mut errors: Vec<RejectedImportLine> = refused.chain(bad).collect();
     errors.sort_by_key(|error| error.line);
     errors
 }

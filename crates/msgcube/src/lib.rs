@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod backup;
 pub mod chinese;
 pub mod conformance;
 pub mod demo;
@@ -10,8 +11,11 @@ pub mod import;
 pub mod manpage;
 pub mod output;
 pub mod probe;
+pub mod progress;
 pub mod query;
+pub mod restore;
 pub mod send;
 pub mod serve;
 pub mod table;
 pub mod tls_ca;
+pub mod verify;

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use storage::store::{Change, NotDurable, Outcome, Store};
 use system::data_key::{DataKey, DataKeyError};
 
@@ -54,7 +55,13 @@ pub enum KeyBindingError {
     NotDurable(#[from] NotDurable),
 }
 
-/// Loads the data key of a store, or creates it for a new data folder. The store has its folder locked.
+/// Loads the fingerprint of the data key that a store belongs to, in Base64.
+pub fn fingerprint(store: &Store) -> Option<String> {
+    let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
+    kept.map(|(_, bytes)| STANDARD.encode(bytes))
+}
+
+/// The data key of a store, or creates it for a new data folder. The store has its folder locked.
 pub fn load_bound_key(
     path: &Path,
     data_dir: &Path,

@@ -11,7 +11,12 @@ use counting::{Coverage, Message, Period, Reason, day_of, rollup::KindFigures};
 use datacube::{Day, Interface, Row};
 use serde::{Deserialize, Serialize};
 
-pub use embedded::{Embedded, Options, disk};
+pub use embedded::{
+    Embedded, Options, disk,
+    examine::{self, Cost, Damage, Examined},
+    pages::raw::{PagesRestore, RawKeys, RawTable},
+    snapshot::StoreSnapshot,
+};
 pub use memory::Memory;
 
 /// The number that a store assigned to an account, from 0 on.

@@ -7,12 +7,14 @@ use std::{
 };
 
 use axum::http::{Method, Request, StatusCode, header};
+use bytes::Bytes;
 use clap::Args;
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
+use hyper::body::Incoming;
 use i18n::{Lang, Text, text};
 use msgcube_client::{
     ExposeSecret as _, SecretString,
-    http::{Address, HttpClient, Limits, Trust},
+    http::{Address, HttpClient, HttpError, Limits, Trust},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
@@ -20,6 +22,8 @@ use serde_json::Value;
 use super::ServerConfigReader;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
+/// Of an error that a server says.
+const ERROR_BYTES_MAX: usize = 64 << 10;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
 
@@ -202,17 +206,45 @@ impl AdminConnection {
             }
             None => request.body(Full::default()),
         };
-        let answer = self.http.exchange(request.map_err(unusable)?, LIMITS).await.map_err(|error| {
-            let (base, why) = (self.base(), error.root());
-            let is_untrusted = why.contains("certificate");
-            if is_untrusted { AdminError::Certificate { base, why } } else { AdminError::Lost { base, why } }
-        })?;
+        let answer = self.http.exchange(request.map_err(unusable)?, LIMITS).await;
+        let answer = answer.map_err(|error| self.lost(&error))?;
         let (status, bytes) = (answer.status(), answer.into_body());
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(answer) if status.is_success() => Ok(answer),
             Ok(answer) => Err(refusal(status, answer["error"].as_str())),
             Err(_) => Err(refusal(status, None)),
         }
+    }
+
+    /// Posts bytes; the answer's body as it comes.
+    pub async fn post_for_stream(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: Bytes,
+    ) -> Result<Incoming, AdminError> {
+        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let unusable = |error: http::Error| AdminError::Server(error.to_string());
+        let uri = self.base.below(&format!("/v1/{path}?{query}")).map_err(unusable)?;
+        let request = Request::post(uri)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()))
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .body(Full::from(body));
+        let answer = tokio::time::timeout(LIMITS.time, self.http.send(request.map_err(unusable)?)).await;
+        let answer = answer.unwrap_or(Err(HttpError::Late)).map_err(|error| self.lost(&error))?;
+        let (status, body) = (answer.status(), answer.into_body());
+        if status.is_success() {
+            return Ok(body);
+        }
+        let said = Limited::new(body, ERROR_BYTES_MAX).collect().await.map(Collected::to_bytes);
+        let said: Value = serde_json::from_slice(&said.unwrap_or_default()).unwrap_or_default();
+        Err(refusal(status, said["error"].as_str()))
+    }
+
+    fn lost(&self, error: &HttpError) -> AdminError {
+        let (base, why) = (self.base(), error.root());
+        let is_untrusted = why.contains("certificate");
+        if is_untrusted { AdminError::Certificate { base, why } } else { AdminError::Lost { base, why } }
     }
 }
 

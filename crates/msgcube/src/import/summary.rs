@@ -28,7 +28,7 @@ impl LineCounts {
 
 /// A line that was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RejectedLine {
+pub struct RejectedImportLine {
     /// The file as named on the command line.
     pub file: String,
     /// Line number in the uncompressed file, from 1.
@@ -48,7 +48,7 @@ pub struct ImportSummary {
     /// Whether the coverage of `--covers` was claimed.
     pub covers_claimed: bool,
     /// The first 100 rejected lines of this run.
-    pub errors: Vec<RejectedLine>,
+    pub errors: Vec<RejectedImportLine>,
 }
 
 impl ImportSummary {
@@ -57,7 +57,7 @@ impl ImportSummary {
         if self.totals.rejected > 0 { 3 } else { 0 }
     }
 
-    pub(super) fn push_error(&mut self, error: RejectedLine) {
+    pub(super) fn push_error(&mut self, error: RejectedImportLine) {
         if self.errors.len() < ERRORS_MAX {
             self.errors.push(error);
         }
@@ -116,7 +116,7 @@ mod tests {
     fn only_the_first_hundred_errors_are_kept() {
         let mut summary = ImportSummary::default();
         for line in 1..=150 {
-            summary.push_error(RejectedLine { file: "f".into(), line, error: "no MsgId".into() });
+            summary.push_error(RejectedImportLine { file: "f".into(), line, error: "no MsgId".into() });
         }
         assert_eq!((summary.errors.len(), summary.errors[99].line), (100, 100));
     }

@@ -1,5 +1,6 @@
 //! The commands of the program, run as users run them: the real binary, its output and its exit status.
 
+mod backup;
 mod chinese;
 mod conformance;
 mod demo;

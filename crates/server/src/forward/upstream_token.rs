@@ -29,7 +29,7 @@ use crate::{
 };
 
 pub use ask::TokenFailure;
-use ask::TokenSource;
+use ask::UpstreamTokenSource;
 use stored_token::ForcedTimes;
 pub use stored_token::{FACT_PREFIX, UpstreamToken};
 
@@ -86,7 +86,8 @@ struct Fetching {
 /// seconds that it has left.
 pub async fn probe(config: &UpstreamConfig, account: &AccountConfig) -> Result<i64, TokenFailure> {
     let client = HttpClient::new(CONNECT_TIME_MAX);
-    let (_, seconds_left) = ask::token(TokenSource { config, client: &client }, account, false).await?;
+    let (_, seconds_left) =
+        ask::token(UpstreamTokenSource { config, client: &client }, account, false).await?;
     Ok(seconds_left)
 }
 
@@ -123,8 +124,8 @@ impl UpstreamTokens {
         }
     }
 
-    fn source(&self) -> TokenSource<'_> {
-        TokenSource { config: &self.config, client: &self.client }
+    fn source(&self) -> UpstreamTokenSource<'_> {
+        UpstreamTokenSource { config: &self.config, client: &self.client }
     }
 
     fn load(&self, fact: &str, sealed: &[u8]) {

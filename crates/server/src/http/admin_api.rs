@@ -4,6 +4,7 @@
 pub mod access;
 mod accounts;
 mod all_accounts;
+mod backup;
 mod bulk;
 mod keys;
 mod page_format;
@@ -63,6 +64,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
             "/v1/components/{component}/authorizations/{appid}",
             guard(Need::Admin, delete(platforms::withdraw)),
         )
+        .route("/v1/backup", guard(Need::Admin, post(backup::send)))
         .route("/v1/reload", guard(Need::Admin, post(reload::reload)))
         .route("/v1/keys", guard(Need::Admin, get(keys::list).post(keys::add)))
         .route("/v1/keys/{id}", guard(Need::Admin, delete(keys::remove)))

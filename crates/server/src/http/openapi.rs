@@ -4,6 +4,7 @@
 mod account_statistics;
 mod accounts;
 mod all_accounts;
+pub mod backup;
 mod callback;
 mod cloud;
 mod messages;
@@ -49,7 +50,7 @@ pub struct PathGroup {
 }
 
 /// All groups, in the order of the document.
-pub static GROUPS: [PathGroup; 11] = [
+pub static GROUPS: [PathGroup; 12] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
@@ -60,6 +61,7 @@ pub static GROUPS: [PathGroup; 11] = [
     all_accounts::GROUP,
     accounts::GROUP,
     operator::GROUP,
+    backup::GROUP,
     page::GROUP,
 ];
 

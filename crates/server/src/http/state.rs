@@ -111,6 +111,8 @@ pub struct App {
     pub bulk_permits: Semaphore,
     /// Permits for concurrent statistics queries that read from disk. Further queries wait.
     pub statistics_permits: Arc<Semaphore>,
+    /// Permit for a backup: one at a time.
+    pub backup_permit: Arc<Semaphore>,
     /// Limits repeated log lines.
     pub log_throttle: Arc<LogThrottle>,
     /// Makes request ids.
@@ -230,6 +232,7 @@ impl App {
             metrics,
             bulk_permits: Semaphore::new(BULK_PERMITS),
             statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
+            backup_permit: Arc::new(Semaphore::new(1)),
             log_throttle,
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),

@@ -3,14 +3,16 @@
 //! reverted.
 
 pub mod disk;
+pub mod examine;
 mod facts;
 mod frame;
 mod log;
-mod pages;
+pub mod pages;
 mod reads;
 mod record;
 mod recover;
 mod save;
+pub mod snapshot;
 mod state_change;
 mod upgrade;
 

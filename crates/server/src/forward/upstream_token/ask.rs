@@ -56,7 +56,7 @@ impl fmt::Debug for TokenFailure {
 }
 
 #[derive(Serialize)]
-struct TokenRequest<'a> {
+struct UpstreamTokenRequest<'a> {
     grant_type: &'static str,
     appid: &'a str,
     secret: &'a str,
@@ -80,7 +80,7 @@ fn integer(value: &Value) -> Option<i64> {
 
 /// Where tokens are fetched from, and the client to use.
 #[derive(Clone, Copy, Debug)]
-pub struct TokenSource<'a> {
+pub struct UpstreamTokenSource<'a> {
     pub config: &'a UpstreamConfig,
     pub client: &'a HttpClient,
 }
@@ -96,7 +96,7 @@ impl TokenFailure {
 
 /// Fetches a token. Returns it and the seconds it has left.
 pub async fn token(
-    source: TokenSource<'_>,
+    source: UpstreamTokenSource<'_>,
     account: &AccountConfig,
     force: bool,
 ) -> Result<(Secret, i64), TokenFailure> {
@@ -104,7 +104,7 @@ pub async fn token(
         let why = format!("{} has no secret; set upstream_secret to WeChat's", account.appid);
         return Err(TokenFailure::NoToken(why));
     }
-    let question = TokenRequest {
+    let question = UpstreamTokenRequest {
         grant_type: "client_credential",
         appid: &account.appid,
         secret: account.upstream_secret().reveal(),
@@ -125,7 +125,7 @@ pub async fn token(
 /// Replaces an answer that repeats the secret: answers are passed on and logged.
 fn without_secret(
     answer: Result<(Secret, i64), TokenFailure>,
-    question: &TokenRequest<'_>,
+    question: &UpstreamTokenRequest<'_>,
 ) -> Result<(Secret, i64), TokenFailure> {
     let secret = question.secret.as_bytes();
     match answer {
@@ -136,7 +136,10 @@ fn without_secret(
     }
 }
 
-async fn ask(source: TokenSource<'_>, question: &TokenRequest<'_>) -> Result<(Secret, i64), TokenFailure> {
+async fn ask(
+    source: UpstreamTokenSource<'_>,
+    question: &UpstreamTokenRequest<'_>,
+) -> Result<(Secret, i64), TokenFailure> {
     let Some(server) = &source.config.token_url else {
         let uri = source.config.base.below("/cgi-bin/stable_token");
         return read(send(source, post(uri.map_err(broken)?, question)?).await?);
@@ -151,7 +154,7 @@ async fn ask(source: TokenSource<'_>, question: &TokenRequest<'_>) -> Result<(Se
     read(send(source, request).await?)
 }
 
-fn query(question: &TokenRequest<'_>) -> String {
+fn query(question: &UpstreamTokenRequest<'_>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("appid", question.appid);
     if question.force_refresh {
@@ -164,7 +167,7 @@ fn broken(error: impl fmt::Display) -> TokenFailure {
     TokenFailure::Unreachable(error.to_string())
 }
 
-fn post(uri: http::Uri, question: &TokenRequest<'_>) -> Result<Request<Body>, TokenFailure> {
+fn post(uri: http::Uri, question: &UpstreamTokenRequest<'_>) -> Result<Request<Body>, TokenFailure> {
     let mut request = Request::new(Body::from(serde_json::to_vec(question).map_err(broken)?));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
@@ -188,7 +191,7 @@ impl RawReply {
     }
 }
 
-async fn send(source: TokenSource<'_>, request: Request<Body>) -> Result<RawReply, TokenFailure> {
+async fn send(source: UpstreamTokenSource<'_>, request: Request<Body>) -> Result<RawReply, TokenFailure> {
     let response = source.client.send(request).await;
     let (parts, content) = response.map_err(|error| broken(error.causes()))?.into_parts();
     let body = body::read(Body::new(content), ANSWER_BYTES_MAX).await;

@@ -48,7 +48,7 @@ struct BulkReport {
     /// Lines that are no valid message.
     rejected: usize,
     /// The first 100 rejected lines.
-    errors: Vec<RejectedLine>,
+    errors: Vec<BulkLineError>,
     /// All lines up to this number (from 1) are durable, repeats or rejected. Only if the import ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
     durable_lines: Option<u64>,
@@ -63,7 +63,7 @@ struct BulkReport {
 
 /// An item of `errors`.
 #[derive(Serialize)]
-struct RejectedLine {
+struct BulkLineError {
     /// From 1. The first line of an XML document.
     line: u64,
     /// In English.
@@ -303,7 +303,7 @@ impl BulkReport {
     fn reject(&mut self, line: u64, error: String) {
         self.rejected += 1;
         if self.errors.len() < ERRORS_SHOWN {
-            self.errors.push(RejectedLine { line, error });
+            self.errors.push(BulkLineError { line, error });
         }
     }
 }

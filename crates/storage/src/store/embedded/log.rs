@@ -4,6 +4,7 @@
 //! After a failed write or sync the end of the file is unknown, so it is never written again. The next frame goes into
 //! a new segment. Its header says how many bytes of the former segment are valid.
 
+pub mod examine;
 mod segment;
 
 use std::{
@@ -22,7 +23,8 @@ use super::{
     frame,
 };
 use crate::store::StoreError;
-use segment::{HEADER_BYTES, Header, number_of, paths, read_segment, segments, settle};
+pub use segment::{HEADER_BYTES, Header, number_of, paths, read_header};
+use segment::{read_segment, segments, settle};
 
 /// The end of the log, where frames are appended.
 #[derive(Debug)]
@@ -183,6 +185,11 @@ impl Log {
             files::remove(&path).map_err(|source| StoreError::File { path, source })?;
         }
         Ok(())
+    }
+
+    /// The number of the newest segment and how many of its bytes are durable.
+    pub fn durable_end(&self) -> (u64, u64) {
+        (self.newest.header.first_frame, self.newest.valid_bytes)
     }
 
     /// True if no frame was ever written.

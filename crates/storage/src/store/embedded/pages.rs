@@ -1,6 +1,8 @@
 //! The page store: a B-tree file (redb) that is updated atomically at each save. Each value has a checksum of ours,
 //! because redb checks its pages only on request.
 
+mod overlay;
+pub mod raw;
 mod value;
 
 use std::{
@@ -61,9 +63,13 @@ pub struct Save {
 impl Pages {
     /// Opens the file, or creates it.
     pub fn open(path: &Path) -> Result<Pages, StoreError> {
-        let pages = Pages { path: path.to_owned(), database: RwLock::new(None) };
+        let pages = Pages::unopened(path);
         pages.reopen()?;
         Ok(pages)
+    }
+
+    fn unopened(path: &Path) -> Pages {
+        Pages { path: path.to_owned(), database: RwLock::new(None) }
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
@@ -200,7 +206,11 @@ impl Pages {
         if sum == checksum(key, &sealed).to_le_bytes() {
             return Ok(sealed);
         }
-        Err(self.damaged(&format!("the value of key {key:02x?} is damaged")))
+        Err(self.damaged_value(key))
+    }
+
+    fn damaged_value(&self, key: &[u8]) -> StoreError {
+        self.damaged(&format!("the value of key {key:02x?} is damaged"))
     }
 
     /// Size of the file in bytes.

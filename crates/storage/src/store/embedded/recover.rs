@@ -30,7 +30,7 @@ use crate::store::{AccountNumber, StoreError};
 
 /// Format of the pages. The log has its own format in each header. Format 2 added reasons of gaps. Format 3 added
 /// pages of senders, and values in pieces.
-const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 3;
 
 /// Keys of the values about the store as a whole.
 pub const META_FORMAT: &str = "format";

@@ -33,7 +33,7 @@ impl Header {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Option<(u32, Header)> {
+    pub fn decode(bytes: &[u8]) -> Option<(u32, Header)> {
         let (body, sum) = bytes.get(..HEADER_BYTES)?.split_at(HEADER_BYTES - 4);
         let whole = u32::from_le_bytes(sum.try_into().ok()?) == crc32fast::hash(body);
         let number = |at: usize| Some(u64::from_le_bytes(body[at..at + 8].try_into().ok()?));
@@ -96,7 +96,7 @@ fn is_at_most_a_header(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() <= HEADER_BYTES as u64)
 }
 
-fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
+pub fn read_header(path: &Path) -> Result<Option<Header>, StoreError> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut bytes));

@@ -1,0 +1,41 @@
+//! A backup of the store.
+
+use serde_json::{Value, json};
+
+use super::{Operation, PathGroup};
+use crate::config::Config;
+
+/// What is read in a second unless the caller says otherwise, in MiB.
+pub const MIB_PER_SECOND: u64 = 50;
+/// No disk is faster.
+pub const MIB_PER_SECOND_MAX: u64 = 100_000;
+
+pub const GROUP: PathGroup = PathGroup {
+    name: "backup",
+    about: "A consistent copy of the data of a running server. `msgcube backup` asks for it and keeps it in a folder.",
+    operations,
+    schemas,
+};
+
+fn operations(_: &Config) -> Vec<Operation> {
+    let bytes = json!({ "type": "string", "format": "binary" });
+    let known = json!({ "type": "string", "format": "binary", "maxLength": 16 << 20 });
+    let rate =
+        json!({ "type": "integer", "minimum": 1, "maximum": MIB_PER_SECOND_MAX, "default": MIB_PER_SECOND });
+    vec![
+        Operation::new("post", "/v1/backup", "backup", "Send a backup of the store as it is now")
+            .about("The body holds the SHA-256 of each part that the caller has, 32 bytes each; it may be empty. The answer is a sequence of pieces: a byte for the sort, four for the length in little-endian order, then the payload. 1: JSON with the fingerprint of the data key and the bytes to read. 2: a part. 3: the SHA-256 of a part that the caller has and its length, eight bytes. 4: the manifest, which comes last. 5: why there is no backup. It does not hold the data key.")
+            .query("mib_per_second", false, "how much is read in a second at most, in MiB", rate)
+            .body(json!({ "application/octet-stream": { "schema": known } }))
+            .with_key("admin")
+            .answers(200, "the pieces", "application/octet-stream", bytes)
+            .fails(&[
+                (400, "mib_per_second or the body is wrong"),
+                (409, "another backup is running, or the store is in memory"),
+            ]),
+    ]
+}
+
+fn schemas(_: &Config) -> Value {
+    json!({})
+}
