@@ -64,7 +64,7 @@ pub enum Cost {
     Senders { account: String, period: &'static str, day: Day },
     /// On which day users wrote first.
     #[error(
-        "account {account}: when some or all of its users first wrote; new users of ranges are not answered"
+        "account {account}: when some or all of its users first wrote; new users of ranges are not answered, messages of such users are not taken"
     )]
     NewUsers { account: String },
     /// A message that is kept and not counted.
