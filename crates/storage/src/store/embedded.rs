@@ -75,7 +75,7 @@ impl Default for Options {
 pub struct Embedded {
     log_folder: PathBuf,
     pages: Pages,
-    accounts: RwLock<AccountTable>,
+    accounts: RwLock<AccountCells>,
     facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
@@ -90,7 +90,7 @@ pub struct Embedded {
 }
 
 #[derive(Debug, Default)]
-struct AccountTable {
+struct AccountCells {
     by_number: Vec<Arc<Cell>>,
     by_appid: HashMap<String, AccountNumber, foldhash::quality::RandomState>,
     /// Accounts that are not in the log yet. New ones are appended at any time; other changes need the lock of the
@@ -98,7 +98,7 @@ struct AccountTable {
     unwritten: Vec<Arc<Cell>>,
 }
 
-impl AccountTable {
+impl AccountCells {
     fn add(&mut self, appid: &str, coverage: Coverage, figures: Account) -> Arc<Cell> {
         let number = AccountNumber::at(self.by_number.len());
         let cell = Arc::new(Cell {
@@ -197,7 +197,7 @@ impl Embedded {
         accounts.unwritten.len()
     }
 
-    fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, AccountTable> {
+    fn read_accounts(&self) -> std::sync::RwLockReadGuard<'_, AccountCells> {
         self.accounts.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -18,7 +18,7 @@ use system::files;
 use system::sync::lock;
 
 use super::{
-    AccountTable, Cell, Embedded, Options,
+    AccountCells, Cell, Embedded, Options,
     disk::{Disk as _, RealDisk},
     facts::{EventNames, Facts},
     log::Log,
@@ -61,7 +61,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     };
     let mut store = Embedded {
         log_folder: log_folder.clone(),
-        accounts: RwLock::new(AccountTable::default()),
+        accounts: RwLock::new(AccountCells::default()),
         facts: Mutex::new(load_facts(&pages).map_err(|damage| damage_of(folder, damage))?),
         // Replaced below. Replaying needs the store, but the log is not open yet.
         log: Mutex::new(Log::unopened(&log_folder, options)),
