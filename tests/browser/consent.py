@@ -79,7 +79,7 @@ def exactly_the_ticked_permission_sets_are_granted(scene):
 @case
 def a_correct_but_blocked_secret_gets_the_reason_and_a_log_line(scene):
     for setting, english, chinese, logged in (
-        ('ip_allow = ["192.0.2.1"]', "127.0.0.1 is not allowed (40164)", "127.0.0.1 使用（40164）", "not in ip_allow"),
+        ('ip_allow = ["192.0.2.1"]', "127.0.0.1 is not allowed (40164)", "127.0.0.1 使用（40164）", "not in the account's ip_allow"),
         ("secret_frozen = true", "frozen (40243)", "已冻结（40243）", "secret_frozen = true"),
     ):
         program = scene.msgcube(SETTINGS.replace('token = "callbackToken"', f'token = "callbackToken"\n{setting}'))

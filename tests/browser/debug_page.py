@@ -394,7 +394,7 @@ def wrong_tokens_and_secrets_are_explained(scene):
         shown.page.fill("#token", "not-a-token")
         send(shown)
         assert verdict(shown).startswith("40001 ") and "stable_token" in shown.text("#meaning"), shown.text("#meaning")
-        assert shown.page.locator("#ask_rid").count() == 0 and "none is kept" in shown.text("#rid_note")
+        assert shown.page.locator("#ask_rid").count() == 0 and "are not stored" in shown.text("#rid_note")
         shown.page.fill("#token", token(program))
         send(shown)
         assert verdict(shown) == "5 rows"

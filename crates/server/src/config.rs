@@ -141,6 +141,7 @@ impl ConfigFlaw {
 
 /// Why a configuration was not accepted.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: {source}; the README has a configuration to start from, --config names another file")]

@@ -36,6 +36,7 @@ pub enum OtherKey {
 
 /// Why there is no usable data key.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum KeyBindingError {
     /// The key file cannot be read or created.
     #[error("{0}")]

@@ -1,5 +1,7 @@
 //! The server: configuration, accounts, authorization, intake of callbacks, forwarding, and HTTP.
 
+#![warn(missing_docs)]
+
 pub mod accounts;
 pub mod auth;
 pub mod config;

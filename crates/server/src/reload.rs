@@ -64,6 +64,7 @@ pub enum ReloadError {
 
 /// What a reload needs.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct Reload<'a> {
     pub source: Option<&'a Source>,
     pub config: &'a Current<Config>,

@@ -55,6 +55,7 @@ impl Rotated {
 
 /// What changing accounts needs.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct AccountService<'a> {
     pub accounts: &'a Accounts,
     pub config: &'a Current<Config>,

@@ -19,15 +19,20 @@ pub struct Difference {
 /// Changes of accounts in the file, sorted by appid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountsChanged {
+    /// Appids of new accounts.
     pub added: Vec<String>,
+    /// Accounts with other settings.
     pub changed: Vec<ChangedAccount>,
+    /// Appids of accounts that the file no longer has.
     pub removed: Vec<String>,
 }
 
 /// An account and its settings that changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangedAccount {
+    /// The appid.
     pub appid: String,
+    /// Names of the settings that differ.
     pub keys: Vec<String>,
 }
 

@@ -58,6 +58,7 @@ pub enum CallbackSource<'a> {
 /// Events that wait for a platform.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WaitingEvents {
+    /// Number of events that wait.
     pub number: usize,
     /// When the oldest was queued, Unix seconds.
     pub oldest_s: Option<i64>,

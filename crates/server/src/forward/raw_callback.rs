@@ -10,9 +10,13 @@ use msgcube_client::http::Address;
 /// A callback as received.
 #[derive(Clone, Debug)]
 pub struct RawCallback {
+    /// The query, without `?`.
     pub query: Option<String>,
+    /// The header `Content-Type`.
     pub content_type: Option<HeaderValue>,
+    /// The header `User-Agent`.
     pub user_agent: Option<HeaderValue>,
+    /// The body, as it came.
     pub body: Bytes,
 }
 

@@ -38,7 +38,9 @@ impl BodyError {
 /// work even if someone uses it up.
 #[derive(Debug)]
 pub struct Budgets {
+    /// Bytes for callers without a token yet.
     pub unproven: ByteBudget,
+    /// Bytes for callers with a valid token.
     pub proven: ByteBudget,
 }
 

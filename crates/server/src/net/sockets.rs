@@ -22,6 +22,7 @@ const BACKLOG: u32 = 4096;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum SocketError {
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]

@@ -28,6 +28,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Why HTTPS cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("[tls] {path}: {source}")]

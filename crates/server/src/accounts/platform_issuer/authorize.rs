@@ -28,6 +28,7 @@ use crate::{
 
 /// What changing authorizations needs.
 #[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct AuthorizationContext<'a> {
     pub accounts: &'a Accounts,
     pub tokens: &'a Tokens,
@@ -61,8 +62,11 @@ pub enum PlatformError {
 /// An account's approval of a platform. No Debug: it holds a code.
 #[derive(Clone)]
 pub struct Approval {
+    /// Appid of the platform.
     pub component: String,
+    /// Appid of the account.
     pub account: String,
+    /// Ids of the permission sets that were granted.
     pub permission_sets: Vec<u32>,
     /// The code that the approval page was opened with. None if there was no page.
     pub pre_auth_code: Option<String>,
@@ -71,8 +75,11 @@ pub struct Approval {
 /// What a platform gets for a code or a refresh token. No Debug: it holds tokens.
 #[derive(Clone)]
 pub struct IssuedTokens {
+    /// The authorization that the code stood for.
     pub authorization: Arc<AccountAuthorization>,
+    /// The platform's access token for the account.
     pub access_token: Issued,
+    /// The refresh token, which stays the same until the authorization ends.
     pub refresh_token: String,
 }
 

@@ -36,9 +36,13 @@ pub struct Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InfoType {
+    /// `component_verify_ticket`
     Ticket,
+    /// `authorized`
     Authorized,
+    /// `updateauthorized`
     UpdateAuthorized,
+    /// `unauthorized`
     Unauthorized,
 }
 

@@ -25,6 +25,7 @@ const LIFE_DEFAULT_S: i64 = 60;
 
 /// Why there is no token.
 #[derive(Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum TokenFailure {
     /// WeChat's answer, to be passed on unchanged: its error code names the cause.
     Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },

@@ -9,6 +9,7 @@ use system::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
+/// Facts with real tokens have names that begin so.
 pub const FACT_PREFIX: &str = "upstream/";
 /// A token is renewed this many seconds before it expires: from then on `stable_token` returns another. Source:
 /// WeChat's page on stable_token.
@@ -26,8 +27,11 @@ const DAY_S: i64 = 24 * 3600;
 /// A real token.
 #[derive(Clone, Debug)]
 pub struct UpstreamToken {
+    /// The token.
     pub token: Secret,
+    /// When it was fetched, Unix seconds.
     pub fetched_s: i64,
+    /// End of validity, Unix seconds.
     pub expires_s: i64,
     /// From this Unix second on it is renewed.
     pub renew_s: i64,

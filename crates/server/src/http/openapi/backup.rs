@@ -10,6 +10,7 @@ pub const MIB_PER_SECOND: u64 = 50;
 /// No disk is faster.
 pub const MIB_PER_SECOND_MAX: u64 = 100_000;
 
+/// The paths of the backup.
 pub const GROUP: PathGroup = PathGroup {
     name: "backup",
     about: "A consistent copy of the data of a running server. `msgcube backup` asks for it and keeps it in a folder.",
