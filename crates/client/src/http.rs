@@ -179,3 +179,63 @@ pub(crate) async fn read(mut body: Incoming, bytes_max: usize) -> Result<Bytes, 
     }
     Ok(bytes.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, pin::Pin, task};
+
+    use http_body_util::Full;
+    use hyper::body::Frame;
+    use tokio::{
+        io::{AsyncBufReadExt as _, BufReader},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// Accepts one connection, reads the lines up to the blank one, and closes it.
+    pub(super) async fn request_head(listener: TcpListener) -> Vec<String> {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        let mut head = Vec::new();
+        while let Some(line) = lines.next_line().await.unwrap().filter(|line| !line.is_empty()) {
+            head.push(line);
+        }
+        head
+    }
+
+    /// A body that does not say how long it is.
+    struct UnknownLength(Option<Bytes>);
+
+    impl Body for UnknownLength {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+        ) -> task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            task::Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+        }
+    }
+
+    async fn sent_head<B>(body: B) -> Vec<String>
+    where
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let uri = format!("http://{}/", listener.local_addr().unwrap());
+        let head = tokio::spawn(request_head(listener));
+        let request = Request::post(uri).body(body).unwrap();
+        assert!(HttpClient::new(Duration::from_secs(60)).send(request).await.is_err(), "the server closes");
+        head.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_body_of_known_length_is_sent_with_content_length_and_another_in_chunks() {
+        let known = sent_head(Full::from("abc")).await;
+        assert!(known.iter().any(|line| line == "content-length: 3"), "{known:?}");
+        let unknown = sent_head(UnknownLength(Some(Bytes::from_static(b"abc")))).await;
+        assert!(unknown.iter().any(|line| line == "transfer-encoding: chunked"), "{unknown:?}");
+    }
+}

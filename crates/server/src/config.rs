@@ -32,8 +32,8 @@ pub use secrets::SecretFiles;
 const MEMORY_MIB_MIN: usize = 1;
 const MEMORY_MIB_MAX: usize = 1 << 20;
 
-/// Default of `bridge_s`. WeChat waits 5 s for an answer, so a connection that waits in the kept socket is still
-/// answered in time.
+/// Default of `bridge_s`. WeChat waits 5 s for an answer, so a connection that waits in the socket meanwhile is
+/// still answered in time.
 pub const BRIDGE_S: u32 = 4;
 /// Limit of `bridge_s`: for machines that start slowly behind a proxy that waits as long.
 pub const BRIDGE_S_MAX: u32 = 300;
@@ -141,20 +141,41 @@ impl ConfigFlaw {
 
 /// Why a configuration was not accepted.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum ConfigError {
     /// The file cannot be read.
     #[error("{path}: {source}; the README has a configuration to start from, --config names another file")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// The configuration file.
+        path: PathBuf,
+        /// The system's error.
+        source: std::io::Error,
+    },
     /// It is not TOML, or a key is unknown or of the wrong type.
     #[error("{path}, line {line}: {message}")]
-    Toml { path: PathBuf, line: usize, message: String },
+    Toml {
+        /// The configuration file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// The parser's message. It does not quote the line, which may contain a secret.
+        message: String,
+    },
     /// A key that is planned but not supported yet.
     #[error("{path}: {key} is not built yet; remove it to start")]
-    NotBuiltYet { path: PathBuf, key: String },
+    NotBuiltYet {
+        /// The configuration file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+    },
     /// A value is invalid.
     #[error("{path}: {flaw}")]
-    Value { path: PathBuf, flaw: ConfigFlaw },
+    Value {
+        /// The configuration file.
+        path: PathBuf,
+        /// The setting, and what is wrong with it.
+        flaw: ConfigFlaw,
+    },
 }
 
 impl Config {
@@ -271,11 +292,11 @@ impl Config {
 
     /// Checks that each appid is used once, by an account or by a platform.
     pub fn check_components(&self) -> Result<(), ConfigFlaw> {
-        for (at, component) in self.components.iter().enumerate() {
+        for (at, platform) in self.components.iter().enumerate() {
             let accounts = self.accounts.iter().map(|account| &account.appid);
             let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
-            if others.any(|appid| *appid == component.appid) {
-                let what = format!("{} exists already", component.appid);
+            if others.any(|appid| *appid == platform.appid) {
+                let what = format!("{} exists already", platform.appid);
                 return Err(ConfigFlaw::new(format!("component {}: appid", at + 1), what));
             }
         }
@@ -308,10 +329,10 @@ impl Config {
         if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
             return Err(ConfigFlaw::new("upstream.base", what));
         }
-        for component in &self.components {
-            if component.targets().any(is_here) {
+        for platform in &self.components {
+            if platform.targets().any(is_here) {
                 return Err(ConfigFlaw::new(
-                    format!("component {}: push_url or relay", component.appid),
+                    format!("component {}: push_url or relay", platform.appid),
                     what,
                 ));
             }

@@ -36,7 +36,6 @@ pub enum OtherKey {
 
 /// Why there is no usable data key.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum KeyBindingError {
     /// The key file cannot be read or created.
     #[error("{0}")]
@@ -45,24 +44,37 @@ pub enum KeyBindingError {
     #[error(
         "{key} is missing, the data key of {data_dir}. Restore it from its backup. To go on without it, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
-    Missing { key: PathBuf, data_dir: PathBuf },
+    Missing {
+        /// The key file.
+        key: PathBuf,
+        /// The data folder.
+        data_dir: PathBuf,
+    },
     /// The key file holds another key.
     #[error(
         "{key} is not the data key of {data_dir}. Restore the right one from its backup. To go on with this one, start once with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens, what third-party platforms brought and copies that wait are lost"
     )]
-    Other { key: PathBuf, data_dir: PathBuf },
+    Other {
+        /// The key file.
+        key: PathBuf,
+        /// The data folder.
+        data_dir: PathBuf,
+    },
     /// The disk failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
     NotDurable(#[from] NotDurable),
 }
 
-/// Loads the fingerprint of the data key that a store belongs to, in Base64.
+/// The fingerprint of the data key that a store belongs to, in Base64. None if the store has none yet.
 pub fn fingerprint(store: &Store) -> Option<String> {
-    let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
-    kept.map(|(_, bytes)| STANDARD.encode(bytes))
+    stored_fingerprint(store).map(|bytes| STANDARD.encode(bytes))
 }
 
-/// The data key of a store, or creates it for a new data folder. The store has its folder locked.
+fn stored_fingerprint(store: &Store) -> Option<Vec<u8>> {
+    store.facts(FACT).into_iter().find(|(name, _)| name == FACT).map(|(_, bytes)| bytes)
+}
+
+/// Loads the data key of a store, or creates it for a new data folder. The store has its folder locked.
 pub fn load_bound_key(
     path: &Path,
     data_dir: &Path,
@@ -111,8 +123,7 @@ enum Binding {
 }
 
 fn binding_of(key: &DataKey, store: &Store) -> Binding {
-    let kept = store.facts(FACT).into_iter().find(|(name, _)| name == FACT);
-    if let Some((_, fingerprint)) = kept {
+    if let Some(fingerprint) = stored_fingerprint(store) {
         return if fingerprint == fingerprint_bytes(key) { Binding::Same } else { Binding::Other };
     }
     // Without a fingerprint, the sealed facts show whether this is their key.

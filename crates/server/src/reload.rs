@@ -64,22 +64,34 @@ pub enum ReloadError {
 
 /// What a reload needs.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct Reload<'a> {
+    /// Reads the new configuration. None if msgcube was started without a file.
     pub source: Option<&'a Source>,
+    /// The active configuration, which the reload replaces.
     pub config: &'a Current<Config>,
     /// The address that the server listens on.
     pub address: Option<SocketAddr>,
+    /// Gives the time of the reload.
     pub clock: &'a Clock,
+    /// The store. Changes go through `ingest`.
     pub store: &'a Arc<Store>,
+    /// Queue of the writer.
     pub ingest: &'a Ingest,
+    /// The access tokens. Those of removed accounts end.
     pub tokens: &'a Tokens,
+    /// The data key, which opens stored settings.
     pub key: &'a DataKey,
+    /// Counts token requests, if `[upstream]` is new.
     pub metrics: &'a Arc<Metrics>,
+    /// The accounts being served.
     pub accounts: &'a Accounts,
+    /// The third-party platforms.
     pub platforms: &'a Platforms,
+    /// The accounts that platforms bring.
     pub received: &'a Received,
+    /// The connection to WeChat, which the reload replaces if `[upstream]` changed.
     pub upstream: &'a Current<Option<Arc<UpstreamTokens>>>,
+    /// The certificate in use. None: plain HTTP.
     pub tls: Option<&'a Tls>,
 }
 
@@ -90,7 +102,7 @@ struct Prepared {
     certificate: Option<CertificateAndKey>,
     accounts: Vec<Arc<ServedAccount>>,
     gone: Vec<RemovedAccount>,
-    components: Vec<Platform>,
+    platforms: Vec<Platform>,
 }
 
 impl Reload<'_> {
@@ -138,14 +150,14 @@ impl Reload<'_> {
             ),
             _ => None,
         };
-        let changed = config.components.iter().filter_map(|component| {
-            let served = self.platforms.get(&component.appid).filter(|served| served.config != *component)?;
-            Some(served.with(component.clone()))
+        let changed = config.components.iter().filter_map(|platform| {
+            let served = self.platforms.get(&platform.appid).filter(|served| served.config != *platform)?;
+            Some(served.with(platform.clone()))
         });
-        let components = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+        let platforms = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
         let accounts = self.accounts_to_put(&config.accounts, &difference.accounts)?;
         let gone = self.accounts_gone(&difference.accounts)?;
-        Ok(Prepared { config, difference, certificate, accounts, gone, components })
+        Ok(Prepared { config, difference, certificate, accounts, gone, platforms })
     }
 
     fn accounts_to_put(
@@ -176,7 +188,7 @@ impl Reload<'_> {
     }
 
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
-        let Prepared { config, mut difference, certificate, accounts, gone, components } = prepared;
+        let Prepared { config, mut difference, certificate, accounts, gone, platforms } = prepared;
         let begun_s = self.clock.now_s();
         // Accounts that are not served for another reason. Their tokens end.
         let is_over = |gone: &&RemovedAccount| {
@@ -197,7 +209,7 @@ impl Reload<'_> {
         let now_s = self.clock.now_s();
         let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
         moved.into_iter().for_each(lose);
-        components.into_iter().for_each(|component| self.platforms.put(component));
+        platforms.into_iter().for_each(|platform| self.platforms.put(platform));
         self.serve_upstream(&config);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)
             && tls.serve(certificate)

@@ -52,6 +52,9 @@ mod tests {
         for _ in 0..200 {
             let key = encoding_aes_key().unwrap();
             assert!(key.len() == 43 && key.bytes().all(|b| b.is_ascii_alphanumeric()));
+            // In base64 these characters stand for 0 to 61 in this order.
+            let end = ALPHANUMERIC.iter().position(|character| Some(character) == key.as_bytes().last());
+            assert_eq!(end.map(|value| value % 4), Some(0), "{key}");
         }
         assert_ne!(alphanumeric(20).unwrap(), alphanumeric(20).unwrap());
     }

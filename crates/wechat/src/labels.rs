@@ -1,7 +1,6 @@
 //! Names of message types and intervals, for people.
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 
 /// The name of a `msg_type`; for an unknown one, its number.
 pub fn type_name(msg_type: u8, lang: Lang) -> String {

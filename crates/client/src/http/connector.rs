@@ -74,12 +74,10 @@ impl Service<Uri> for Connector {
 
 #[cfg(test)]
 mod tests {
-    use tokio::{
-        io::{AsyncBufReadExt as _, BufReader},
-        net::TcpListener,
-    };
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::http::tests::request_head;
 
     #[tokio::test]
     async fn https_goes_through_the_proxy_unless_its_host_is_excluded() {
@@ -90,15 +88,7 @@ mod tests {
         for text in ["http://api.example/", "https://near.example/"] {
             assert!(connector.tunnel(&text.parse().unwrap()).is_none(), "{text}");
         }
-        let proxy_request = tokio::spawn(async move {
-            let (stream, _) = listener.accept().await.unwrap();
-            let mut lines = BufReader::new(stream).lines();
-            let mut head = Vec::new();
-            while let Some(line) = lines.next_line().await.unwrap().filter(|line| !line.is_empty()) {
-                head.push(line);
-            }
-            head
-        });
+        let proxy_request = tokio::spawn(request_head(listener));
         assert!(connector.call("https://api.example/x".parse().unwrap()).await.is_err(), "the proxy closes");
         let head = proxy_request.await.unwrap();
         assert_eq!(head[0], "CONNECT api.example:443 HTTP/1.1");

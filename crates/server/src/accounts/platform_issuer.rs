@@ -116,19 +116,19 @@ impl Platforms {
     /// Makes the platforms of the configuration, with the stored authorizations.
     pub fn load(configs: &[PlatformConfig], key: DataKey, store: &Store) -> Result<Platforms, KeyError> {
         let served = configs.iter().map(|config| {
-            let component = Platform {
+            let platform = Platform {
                 keys: config.keys()?,
                 config: config.clone(),
                 relays_waiting: AtomicUsize::new(0),
                 push_now: Arc::default(),
                 ticket_pushes: Arc::default(),
             };
-            Ok((config.appid.clone(), Arc::new(component)))
+            Ok((config.appid.clone(), Arc::new(platform)))
         });
         let mut own_secrets = OwnSecrets::default();
         let own = configs.iter().filter(|config| config.role == Role::Serve);
         own.for_each(|config| own_secrets.add(&config.secret));
-        let components = Platforms {
+        let platforms = Platforms {
             key,
             own_secrets: RwLock::new(own_secrets),
             served: RwLock::new(served.collect::<Result<_, _>>()?),
@@ -138,10 +138,10 @@ impl Platforms {
         };
         for (_, value) in store.facts(FACT_PREFIX) {
             if let Ok(authorization) = serde_json::from_slice::<AccountAuthorization>(&value) {
-                components.remember(authorization);
+                platforms.remember(authorization);
             }
         }
-        Ok(components)
+        Ok(platforms)
     }
 
     /// Finds a platform by its appid.
@@ -155,20 +155,20 @@ impl Platforms {
     }
 
     /// Replaces a platform's settings.
-    pub fn put(&self, component: Platform) {
+    pub fn put(&self, platform: Platform) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
-        let component = Arc::new(component);
-        let former = served.insert(component.config.appid.clone(), component.clone());
+        let platform = Arc::new(platform);
+        let former = served.insert(platform.config.appid.clone(), platform.clone());
         let mut own_secrets = self.own_secrets.write().unwrap_or_else(PoisonError::into_inner);
-        if component.config.role == Role::Serve {
-            own_secrets.add(&component.config.secret);
+        if platform.config.role == Role::Serve {
+            own_secrets.add(&platform.config.secret);
         }
         if let Some(former) = former.filter(|former| former.config.role == Role::Serve) {
             own_secrets.remove(&former.config.secret);
         }
         drop(own_secrets);
         // The address for tickets may have changed.
-        component.push_now.notify_one();
+        platform.push_now.notify_one();
     }
 
     /// Secrets of platforms that WeChat does not know.
@@ -210,14 +210,14 @@ impl Platforms {
 
     fn remember(&self, authorization: AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
-        let of_component = authorizations.entry(authorization.component.clone()).or_default();
-        of_component.insert(authorization.account.clone(), Arc::new(authorization));
+        let of_platform = authorizations.entry(authorization.component.clone()).or_default();
+        of_platform.insert(authorization.account.clone(), Arc::new(authorization));
     }
 
     fn forget(&self, authorization: &AccountAuthorization) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_component) = authorizations.get_mut(&authorization.component) {
-            of_component.remove(&authorization.account);
+        if let Some(of_platform) = authorizations.get_mut(&authorization.component) {
+            of_platform.remove(&authorization.account);
         }
     }
 }

@@ -55,18 +55,26 @@ impl Rotated {
 
 /// What changing accounts needs.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct AccountService<'a> {
+    /// The accounts being served.
     pub accounts: &'a Accounts,
+    /// The active configuration.
     pub config: &'a Current<Config>,
     /// The address that the server listens on.
     pub address: Option<SocketAddr>,
+    /// Gives the time of a change.
     pub clock: &'a Clock,
+    /// The store. Only account numbers are written to it directly; all else goes through `ingest`.
     pub store: &'a Store,
+    /// Queue of the writer.
     pub ingest: &'a Ingest,
+    /// The access tokens.
     pub tokens: &'a Tokens,
+    /// The third-party platforms.
     pub platforms: &'a Platforms,
+    /// The data key, which seals settings.
     pub key: &'a DataKey,
+    /// The accounts that platforms bring.
     pub received: &'a Received,
 }
 

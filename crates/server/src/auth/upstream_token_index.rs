@@ -38,7 +38,7 @@ pub struct TokenOwner {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct IndexedToken {
     #[serde(flatten)]
-    whom: TokenOwner,
+    owner: TokenOwner,
     expires_s: i64,
 }
 
@@ -71,19 +71,19 @@ impl UpstreamTokenIndex {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         // A token with more time left than possible was stored before the clock was set back.
         let is_good = |entry: &&IndexedToken| (1..=LIFE_S_MAX).contains(&(entry.expires_s - now_s));
-        known.by_hash.get(&hash(token)).filter(is_good).map(|entry| entry.whom.clone())
+        known.by_hash.get(&hash(token)).filter(is_good).map(|entry| entry.owner.clone())
     }
 
     /// Adds a token, in memory at once. The future waits for the disk.
     pub fn remember(
         &self,
         token: &str,
-        whom: TokenOwner,
+        owner: TokenOwner,
         expires_in_s: i64,
         now_s: i64,
         ingest: &Ingest,
     ) -> impl Future<Output = Result<(), NotDurable>> + use<> {
-        let entry = IndexedToken { whom, expires_s: now_s + expires_in_s.clamp(1, LIFE_S_MAX) };
+        let entry = IndexedToken { owner, expires_s: now_s + expires_in_s.clamp(1, LIFE_S_MAX) };
         let hash = hash(token);
         let mut changes = vec![Change::fact(fact_key(&hash), &entry)];
         {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     fn entry(expires_s: i64) -> IndexedToken {
-        IndexedToken { whom: TokenOwner { component: "wxc".to_owned(), account: None }, expires_s }
+        IndexedToken { owner: TokenOwner { component: "wxc".to_owned(), account: None }, expires_s }
     }
 
     #[test]

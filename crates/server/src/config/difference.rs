@@ -181,7 +181,7 @@ impl Difference {
                 continue;
             }
             let names =
-                component_keys(old, &new).into_iter().map(|key| format!("component {}: {key}", old.appid));
+                platform_keys(old, &new).into_iter().map(|key| format!("component {}: {key}", old.appid));
             self.settings.extend(names);
             served.push(new);
         }
@@ -190,7 +190,7 @@ impl Difference {
     }
 }
 
-fn component_keys(old: &PlatformConfig, new: &PlatformConfig) -> Vec<String> {
+fn platform_keys(old: &PlatformConfig, new: &PlatformConfig) -> Vec<String> {
     differing!(
         PlatformConfig {
             appid: "appid",

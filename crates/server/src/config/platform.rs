@@ -71,7 +71,7 @@ impl PlatformTable {
             return Err(ConfigFlaw::new("relay", what));
         }
         let secrets = self.take_secrets(files)?;
-        let component = PlatformConfig {
+        let platform = PlatformConfig {
             secret: needed("secret", secrets.secret)?,
             token: needed("token", secrets.token)?,
             token_previous: secrets.token_previous,
@@ -82,8 +82,8 @@ impl PlatformTable {
             push_url,
             relay: self.relay.map(RelayTable::checked).transpose()?,
         };
-        component.check()?;
-        Ok(component)
+        platform.check()?;
+        Ok(platform)
     }
 }
 

@@ -94,7 +94,7 @@ struct OutboxState {
     clock: Clock,
     metrics: Arc<Metrics>,
     accounts: Arc<Accounts>,
-    components: Arc<Platforms>,
+    platforms: Arc<Platforms>,
     client: HttpClient,
     wake: Notify,
 }
@@ -119,7 +119,7 @@ impl Outbox {
         clock: Clock,
         metrics: Arc<Metrics>,
         accounts: Arc<Accounts>,
-        components: Arc<Platforms>,
+        platforms: Arc<Platforms>,
     ) -> Outbox {
         let shared = Arc::new(OutboxState {
             path: folder.join("copies.redb"),
@@ -131,7 +131,7 @@ impl Outbox {
             clock,
             metrics,
             accounts,
-            components,
+            platforms,
             client: HttpClient::new(CONNECT_TIME_MAX),
             wake: Notify::new(),
         });
@@ -149,15 +149,15 @@ impl Outbox {
     /// the background.
     pub async fn store_copies(
         &self,
-        listening: CallbackSource<'_>,
+        source: CallbackSource<'_>,
         relay: &RelayConfig,
         callback: &RawCallback,
     ) {
         if relay.listeners.is_empty() {
             return;
         }
-        let targets: Vec<TargetId> = self.shared.targets_of(listening).map(|(target, _)| target).collect();
-        let account = match listening {
+        let targets: Vec<TargetId> = self.shared.targets_of(source).map(|(target, _)| target).collect();
+        let account = match source {
             CallbackSource::Account(_) => None,
             CallbackSource::Platform(_, appid) => Some(appid.to_owned()),
         };
@@ -165,8 +165,8 @@ impl Outbox {
     }
 
     /// Stores an event from WeChat for the server behind a platform. False if it is not durable.
-    pub async fn store_passed_on(&self, component: &Platform, callback: &RawCallback) -> bool {
-        let Some((target, _)) = self.shared.target_of_events(component) else { return false };
+    pub async fn store_passed_on(&self, platform: &Platform, callback: &RawCallback) -> bool {
+        let Some((target, _)) = self.shared.target_of_events(platform) else { return false };
         self.store_for(vec![target], None, callback).await
     }
 
@@ -213,8 +213,8 @@ impl Outbox {
     }
 
     /// The events that wait for a platform's `push_url`. None if the file cannot be read.
-    pub async fn waiting_events(&self, component: &Platform) -> Option<WaitingEvents> {
-        let Some((target, _)) = self.shared.target_of_events(component).filter(|_| self.shared.path.exists())
+    pub async fn waiting_events(&self, platform: &Platform) -> Option<WaitingEvents> {
+        let Some((target, _)) = self.shared.target_of_events(platform).filter(|_| self.shared.path.exists())
         else {
             return Some(WaitingEvents::default());
         };
@@ -337,12 +337,12 @@ impl OutboxState {
     /// addresses is still to be replaced.
     fn targets_of<'a>(
         &'a self,
-        of: CallbackSource<'a>,
+        source: CallbackSource<'a>,
     ) -> impl Iterator<Item = (TargetId, Destination)> + 'a {
-        let (kind, appid, relay) = match of {
+        let (kind, appid, relay) = match source {
             CallbackSource::Account(account) => ("listener", &account.config.appid, &account.config.relay),
-            CallbackSource::Platform(component, _) => {
-                ("listener of a platform", &component.config.appid, &component.config.relay)
+            CallbackSource::Platform(platform, _) => {
+                ("listener of a platform", &platform.config.appid, &platform.config.relay)
             }
         };
         let listeners = relay.as_ref().map_or(&[][..], |relay| &relay.listeners);
@@ -352,9 +352,9 @@ impl OutboxState {
         })
     }
 
-    fn target_of_events(&self, component: &Platform) -> Option<(TargetId, Destination)> {
-        let address = component.config.push_url.as_ref()?;
-        let target = self.target("platform", &component.config.appid, address);
+    fn target_of_events(&self, platform: &Platform) -> Option<(TargetId, Destination)> {
+        let address = platform.config.push_url.as_ref()?;
+        let target = self.target("platform", &platform.config.appid, address);
         Some((target, Destination { address: address.clone(), is_in_order: true }))
     }
 
@@ -367,9 +367,9 @@ impl OutboxState {
         for account in &with_listeners {
             targets.extend(self.targets_of(CallbackSource::Account(account)));
         }
-        for component in self.components.all() {
-            targets.extend(self.targets_of(CallbackSource::Platform(&component, "")));
-            targets.extend(self.target_of_events(&component));
+        for platform in self.platforms.all() {
+            targets.extend(self.targets_of(CallbackSource::Platform(&platform, "")));
+            targets.extend(self.target_of_events(&platform));
         }
         targets
     }

@@ -290,7 +290,7 @@ impl UpstreamTokens {
         // Recorded before the request, so that a restart does not allow more forcing.
         let stored = self.store(&account.config.appid, Some(&same), &fetching.forced);
         if tokio::time::timeout(DURABLE_TIME_MAX, stored).await.is_err() {
-            tracing::warn!("the disk is slow to store that a real token is forced");
+            tracing::warn!("the disk is slow: the record of a forced real token is not durable yet");
         }
         let forced = self.fetch(account, account_token, fetching, true).await?;
         account_token.write().previous = None;

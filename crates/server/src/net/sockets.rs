@@ -22,22 +22,38 @@ const BACKLOG: u32 = 4096;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum SocketError {
     /// The address cannot be used.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
-    Listen { address: SocketAddr, source: io::Error },
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A socket from the parent is not a listening TCP socket.
     #[error(
         "socket {number} of LISTEN_FDS cannot be used: {source}; msgcube.socket may have ListenStream= with an address and a port only"
     )]
-    Unusable { number: usize, source: io::Error },
+    Unusable {
+        /// Its position among the handed-over sockets, from 1.
+        number: usize,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A socket from the parent listens on another address than the configuration says.
     #[error(
         "the socket that was handed over listens on {found}, but the configuration has {}; make ListenStream= of msgcube.socket and the configuration say the same",
         configured(*.listen, *.admin_listen)
     )]
-    Elsewhere { found: SocketAddr, listen: SocketAddr, admin_listen: Option<SocketAddr> },
+    Elsewhere {
+        /// The address of the socket.
+        found: SocketAddr,
+        /// `listen` of the configuration.
+        listen: SocketAddr,
+        /// `admin_listen` of the configuration.
+        admin_listen: Option<SocketAddr>,
+    },
 }
 
 fn configured(listen: SocketAddr, admin_listen: Option<SocketAddr>) -> String {

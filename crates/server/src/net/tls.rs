@@ -28,19 +28,37 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// Why HTTPS cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("[tls] {path}: {source}")]
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A file contains no certificate or key.
     #[error("[tls] {path} holds no {what} in PEM: {why}")]
-    Pem { path: PathBuf, what: &'static str, why: String },
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// What it should contain: `certificate` or `private key`.
+        what: &'static str,
+        /// The parser's error.
+        why: String,
+    },
     /// Certificate and key do not match, or the type of the key is not supported.
     #[error(
         "[tls] {cert} and {key} do not serve together: {source}; give the key of the first certificate in the file"
     )]
-    Pair { cert: PathBuf, key: PathBuf, source: rustls::Error },
+    Pair {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// The TLS library's error.
+        source: rustls::Error,
+    },
     /// The TLS library reported an error.
     #[error("[tls] {0}")]
     Library(#[from] rustls::Error),

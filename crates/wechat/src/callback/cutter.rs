@@ -1,10 +1,10 @@
 //! Splits a stream of bytes into callbacks: lines of JSON, and XML documents, which may span lines. Buffers at most one item
 //! and the bytes of the last `push`.
 
-use super::BYTE_ORDER_MARK;
+use super::{BODY_BYTES_MAX, BYTE_ORDER_MARK};
 
-/// Largest line or XML document in bytes, as for a callback body.
-pub const ITEM_BYTES_MAX: usize = 64 << 10;
+/// Largest line or XML document in bytes: that of a callback body.
+pub const ITEM_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 const TOO_LONG: &str = "longer than 64 KiB";
 const NO_END: &str = "an XML document without </xml>";

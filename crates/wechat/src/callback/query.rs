@@ -22,8 +22,8 @@ pub struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Parses the text after the question mark as `application/x-www-form-urlencoded`. Does not use a crate for it: they
-    /// replace bytes that are not UTF-8, and `echostr` must be sent back byte for byte.
+    /// Parses the text after the question mark as `application/x-www-form-urlencoded`. Uses no crate for it: the
+    /// usual ones replace bytes that are not UTF-8, and `echostr` must be sent back byte for byte.
     pub fn parse(raw: &'a str) -> Query<'a> {
         let mut query = Query::default();
         for pair in raw.split('&') {

@@ -9,7 +9,7 @@ use super::{AccountKeys, Query};
 pub type Signature = [u8; 40];
 
 /// Signs token, timestamp and nonce, and for `msg_signature` also the text of `Encrypt`. The values may have any order.
-/// Source: WeChat's documentation of callbacks; tested with the vectors in `crates/msgcube/tests/data`.
+/// Source: WeChat's documentation of callbacks; tested with the vectors in `crates/wechat/tests/data`.
 pub fn sign<const N: usize>(mut values: [&[u8]; N]) -> Signature {
     values.sort_unstable();
     let mut hash = Sha1::new();

@@ -1,5 +1,5 @@
 //! Parses callbacks in XML: reads the direct children of the root, which may have any name. Borrows from the bytes. Refuses
-//! a document type declaration, does not parse CDATA, and ignores broken markup in fields that are not read.
+//! a document type declaration, takes CDATA as plain text, and ignores broken markup in fields that are not read.
 
 use super::fields::{CallbackFields, FieldValue, MalformedBody, WantedFields};
 use scan::{XmlScanner, XmlToken};

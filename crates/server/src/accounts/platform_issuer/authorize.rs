@@ -28,11 +28,14 @@ use crate::{
 
 /// What changing authorizations needs.
 #[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "borrowed parts of the server, named after their types")]
 pub struct AuthorizationContext<'a> {
+    /// The accounts being served.
     pub accounts: &'a Accounts,
+    /// The access tokens.
     pub tokens: &'a Tokens,
+    /// Queue of the writer.
     pub ingest: &'a Ingest,
+    /// Gives the time of a change.
     pub clock: &'a Clock,
 }
 
@@ -75,11 +78,11 @@ pub struct Approval {
 /// What a platform gets for a code or a refresh token. No Debug: it holds tokens.
 #[derive(Clone)]
 pub struct IssuedTokens {
-    /// The authorization that the code stood for.
+    /// The authorization that the code or the refresh token belongs to.
     pub authorization: Arc<AccountAuthorization>,
     /// The platform's access token for the account.
     pub access_token: Issued,
-    /// The refresh token, which stays the same until the authorization ends.
+    /// The current refresh token. It replaces the one that was sent, if that was rotated.
     pub refresh_token: String,
 }
 
@@ -87,7 +90,7 @@ pub struct IssuedTokens {
 /// changes.
 #[derive(Debug)]
 pub struct EndingAuthorizations<'a> {
-    components: &'a Platforms,
+    platforms: &'a Platforms,
     authorizations: Vec<Arc<AccountAuthorization>>,
     now_s: i64,
     _changing: tokio::sync::MutexGuard<'a, ()>,
@@ -96,21 +99,21 @@ pub struct EndingAuthorizations<'a> {
 impl EndingAuthorizations<'_> {
     /// The changes that make the end durable.
     pub fn changes(&self) -> Result<Vec<Change>, SealError> {
-        let told = self.events().map(|event| event.pending_fact(&self.components.key));
+        let told = self.events().map(|event| event.pending_fact(&self.platforms.key));
         let gone = self.authorizations.iter().map(|authorization| Ok(authorization.deletion()));
         gone.chain(told).collect()
     }
 
     /// Applies the end once it is durable. Returns the events for the platforms.
     pub fn complete(self) -> Vec<Event> {
-        self.authorizations.iter().for_each(|authorization| self.components.forget(authorization));
+        self.authorizations.iter().for_each(|authorization| self.platforms.forget(authorization));
         self.events().collect()
     }
 
     fn events(&self) -> impl Iterator<Item = Event> + '_ {
         let event =
             |authorization: &Arc<AccountAuthorization>| Event::unauthorized(authorization, self.now_s);
-        self.authorizations.iter().map(event).filter(|event| self.components.has_push_url(event))
+        self.authorizations.iter().map(event).filter(|event| self.platforms.has_push_url(event))
     }
 }
 
@@ -225,16 +228,16 @@ impl Platforms {
 
     /// Whether the platform of an event has an address for events.
     fn has_push_url(&self, event: &Event) -> bool {
-        self.get(&event.component).is_some_and(|component| component.config.push_url.is_some())
+        self.get(&event.component).is_some_and(|platform| platform.config.push_url.is_some())
     }
 
     /// Prepares the end of everything that an account granted.
     pub async fn end_authorizations(&self, account: &str, now_s: i64) -> EndingAuthorizations<'_> {
         let changing = self.changing.lock().await;
         let all = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
-        let authorizations = all.values().filter_map(|of_component| of_component.get(account)).cloned();
+        let authorizations = all.values().filter_map(|of_platform| of_platform.get(account)).cloned();
         EndingAuthorizations {
-            components: self,
+            platforms: self,
             authorizations: authorizations.collect(),
             now_s,
             _changing: changing,

@@ -46,11 +46,11 @@ impl CodeKind {
 /// The data in a code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Code {
-    #[serde(rename = "e")]
     /// End of validity, Unix seconds.
+    #[serde(rename = "e")]
     pub expires_s: i64,
-    #[serde(rename = "n")]
     /// Random text that makes the code unique.
+    #[serde(rename = "n")]
     pub nonce: String,
     /// The account that approved. Empty in a pre-auth code.
     #[serde(rename = "a", default, skip_serializing_if = "String::is_empty")]

@@ -138,8 +138,8 @@ impl Event {
     }
 
     /// The push, encrypted and signed.
-    pub fn sealed(&self, component: &Platform, now_s: i64) -> Result<Sealed, String> {
-        let config = &component.config;
+    pub fn sealed(&self, platform: &Platform, now_s: i64) -> Result<Sealed, String> {
+        let config = &platform.config;
         let key = AesKey::parse(config.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
@@ -150,8 +150,8 @@ impl Event {
             info_type: self.info_type.name(),
             fields: self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
         };
-        let envelope = CallbackSigner { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
-        Ok(envelope.notice(&key, random, &notice))
+        let signer = CallbackSigner { token: config.token.reveal(), timestamp: now_s, nonce: &nonce };
+        Ok(signer.notice(&key, random, &notice))
     }
 }
 

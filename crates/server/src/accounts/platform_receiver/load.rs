@@ -27,12 +27,12 @@ pub struct Loaded(pub(super) ReceivedPlatforms);
 pub fn load(
     store: &Store,
     key: &DataKey,
-    components: &Platforms,
+    configured: &Platforms,
     accounts: &Accounts,
 ) -> Result<Loaded, StoredAccountError> {
     let mut platforms = ReceivedPlatforms::default();
-    for component in components.all().into_iter().filter(|component| component.config.role == Role::Receive) {
-        platforms.0.entry(component.config.appid.clone()).or_default();
+    for platform in configured.all().into_iter().filter(|platform| platform.config.role == Role::Receive) {
+        platforms.0.entry(platform.config.appid.clone()).or_default();
     }
     for (fact, sealed) in store.facts(authorization_state::FACT_PREFIX) {
         let Some((component, appid)) = pair_of(authorization_state::FACT_PREFIX, &fact) else { continue };

@@ -23,7 +23,8 @@ impl Received {
     }
 
     /// An operator adds an account that is not known to have authorised a platform. Its messages no longer come
-    /// through one. Returns the changes that make this durable; None if the account has decided otherwise.
+    /// through one. Returns the changes that make this durable. None if no platform knows the account, or if it
+    /// authorised one, or withdrew that.
     pub fn leave_to_operator(&self, appid: &str) -> Result<Option<Vec<Change>>, SealError> {
         let mut platforms = lock(&self.platforms);
         let accounts = platforms.0.iter_mut();

@@ -10,9 +10,10 @@ use super::{
 };
 use crate::accounts::registry::ServedAccount;
 
-/// Limits of the accounts that one platform brings: of all, and of those that are not known to have authorised it.
-/// The second is lower, since any user of the platform could send the first message of an account.
+/// Limit of the accounts that one platform brings.
 pub const ACCOUNTS_MAX: usize = 100_000;
+/// Limit of those that are not known to have authorised it. Lower, since any user of the platform could send the first
+/// message of an account.
 pub const PENDING_MAX: usize = 10_000;
 
 type ByName<T> = HashMap<String, T, foldhash::fast::RandomState>;

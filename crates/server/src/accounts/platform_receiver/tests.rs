@@ -43,10 +43,10 @@ impl TestRun {
             push_url: None,
             relay: None,
         };
-        let components =
+        let platforms =
             crate::accounts::platform_issuer::Platforms::load(&[platform], key.clone(), &store).unwrap();
         let accounts = Arc::new(Accounts::default());
-        let loaded = load(&store, &key, &components, &accounts).unwrap();
+        let loaded = load(&store, &key, &platforms, &accounts).unwrap();
         let served = accounts.select(|account| loaded.is_active(&account.config.appid));
         let served = served.iter().map(|account| account.number).collect();
         let (ingest, writer) =

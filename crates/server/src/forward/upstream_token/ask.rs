@@ -25,10 +25,16 @@ const LIFE_DEFAULT_S: i64 = 60;
 
 /// Why there is no token.
 #[derive(Clone, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum TokenFailure {
     /// WeChat's answer, to be passed on unchanged: its error code names the cause.
-    Answered { status: StatusCode, content_type: Option<HeaderValue>, body: Bytes },
+    Answered {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The header `Content-Type`.
+        content_type: Option<HeaderValue>,
+        /// The body.
+        body: Bytes,
+    },
     /// There was no answer, or none that can be read.
     Unreachable(String),
     /// The token server gave none. The text names the server.

@@ -9,7 +9,7 @@ use system::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Facts with real tokens have names that begin so.
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "upstream/";
 /// A token is renewed this many seconds before it expires: from then on `stable_token` returns another. Source:
 /// WeChat's page on stable_token.

@@ -62,9 +62,9 @@ impl<'a> XmlScanner<'a> {
         })
     }
 
-    fn take(&mut self, bytes: usize, piece: XmlToken<'a>) -> XmlToken<'a> {
+    fn take(&mut self, bytes: usize, token: XmlToken<'a>) -> XmlToken<'a> {
         self.at += bytes;
-        piece
+        token
     }
 
     fn markup(&mut self, rest: &'a [u8]) -> Result<XmlToken<'a>, XmlError> {
@@ -84,12 +84,12 @@ impl<'a> XmlScanner<'a> {
         Ok(self.tag(rest))
     }
 
-    fn skip(&mut self, rest: &'a [u8], begin: &[u8], end: &[u8], sort: usize) -> XmlToken<'a> {
-        let found = if self.endless[sort] { None } else { find(&rest[begin.len()..], end) };
+    fn skip(&mut self, rest: &'a [u8], begin: &[u8], end: &[u8], kind: usize) -> XmlToken<'a> {
+        let found = if self.endless[kind] { None } else { find(&rest[begin.len()..], end) };
         if let Some(at) = found {
             return self.take(begin.len() + at + end.len(), XmlToken::Skipped);
         }
-        self.endless[sort] = true;
+        self.endless[kind] = true;
         self.take(1, XmlToken::Odd)
     }
 
@@ -105,12 +105,12 @@ impl<'a> XmlScanner<'a> {
         let name_end =
             tag.iter().position(|byte| byte.is_ascii_whitespace() || *byte == b'/').unwrap_or(length);
         let name = &tag[..name_end];
-        let piece = if is_end {
+        let token = if is_end {
             XmlToken::End { name }
         } else {
             XmlToken::Start { name, is_empty: tag.last() == Some(&b'/') }
         };
-        self.take(1 + usize::from(is_end) + length + 1, piece)
+        self.take(1 + usize::from(is_end) + length + 1, token)
     }
 
     fn reference(&mut self, after: &'a [u8]) -> XmlToken<'a> {
