@@ -1,5 +1,6 @@
 //! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, quarantined messages,
-//! accounts, platforms and keys. Every answer is JSON, except rows that are asked for as NDJSON or CSV.
+//! accounts, platforms, keys, reload and backup. Every answer is JSON, except a backup, and rows that are asked for as
+//! NDJSON or CSV.
 
 pub mod access;
 mod accounts;

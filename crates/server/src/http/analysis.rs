@@ -94,10 +94,10 @@ pub async fn answer_to(
     body: Body,
 ) -> Response<Body> {
     let now_s = app.clock.now_s();
-    let mut told = CallContext::of_caller(app, &caller, &parts);
-    let analysis = match check_request(interface, app, caller, &parts, body, &mut told, now_s).await {
+    let mut context = CallContext::of_caller(app, &caller, &parts);
+    let analysis = match check_request(interface, app, caller, &parts, body, &mut context, now_s).await {
         Ok(analysis) => analysis,
-        Err(failure) => return told.attach_to(refuse(interface, app, &failure)),
+        Err(failure) => return context.attach_to(refuse(interface, app, &failure)),
     };
     if let Some(upstream) = app.upstream()
         && upstream.config.passes_uncovered
@@ -114,7 +114,7 @@ pub async fn answer_to(
             answer::add_hint(&mut response, hint.as_ref());
             response
         }
-        Err(failure) => told.attach_to(refuse(interface, app, &failure)),
+        Err(failure) => context.attach_to(refuse(interface, app, &failure)),
     }
 }
 
@@ -158,7 +158,7 @@ async fn check_request(
     caller: Result<Caller, CallFailure>,
     parts: &Parts,
     body: Body,
-    told: &mut CallContext,
+    context: &mut CallContext,
     now_s: i64,
 ) -> Result<AnalysisRequest, CallFailure> {
     // The body is read first, so that rid/get can show it after any error. Errors of the body itself are reported
@@ -168,7 +168,7 @@ async fn check_request(
         // No body is read from unknown callers.
         Err(_) => Ok(Bytes::new()),
     };
-    told.body = body.as_ref().cloned().unwrap_or_default();
+    context.body = body.as_ref().cloned().unwrap_or_default();
     // COMPONENT_NOT_AUTHORIZED is checked after the method. Other errors of the caller come before it.
     let comes_first = |failure: &CallFailure| failure.code != ErrorCode::COMPONENT_NOT_AUTHORIZED;
     if parts.method != Method::POST && !caller.as_ref().is_err_and(comes_first) {

@@ -69,8 +69,8 @@ impl ClientCredentials<'_> {
         let account = app.accounts.get(self.appid);
         let wrong_secret = account.as_ref().filter(|_| code == ErrorCode::INVALID_APPSECRET);
         let secret_hint = wrong_secret.map(|account| secret_hint(account, self.secret));
-        let told = CallContext::unproven(account, body);
-        told.attach_to(match self.client {
+        let context = CallContext::unproven(account, body);
+        context.attach_to(match self.client {
             Some(client) if code == ErrorCode::INVALID_IP => {
                 app.metrics.call(name, code.code);
                 answer::invalid_ip(app, client.address(), hint(code).as_ref())

@@ -19,8 +19,7 @@ use wechat::cloud::{
     signature::Tc3Authorization,
 };
 
-use super::{answer, caller::Caller, error_recorder::CallContext, hint::AnswerHint};
-use crate::http::analysis;
+use super::{analysis, answer, caller::Caller, error_recorder::CallContext, hint::AnswerHint};
 use crate::{
     config::{CloudConfig, Config},
     http::state::App,
@@ -163,8 +162,8 @@ async fn call_interface(app: &Arc<App>, call: CloudCall) -> Result<Response<Body
     let (parts, ()) = request.into_parts();
     let response = analysis::answer_to(interface, app, Ok(caller), parts, Body::from(body)).await;
     let (mut head, body) = response.into_parts();
-    if let Some(told) = head.extensions.get_mut::<CallContext>() {
-        told.path = Some(interface.path());
+    if let Some(context) = head.extensions.get_mut::<CallContext>() {
+        context.path = Some(interface.path());
     }
     let body = body::read_within(body, ANSWER_BYTES_MAX, ANSWER_TIME_MAX).await;
     let (StatusCode::OK, Ok(resp_data)) = (head.status, body) else { return Err(CloudRefusal::NoAnswer) };

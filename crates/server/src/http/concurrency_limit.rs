@@ -25,8 +25,8 @@ pub enum CallOwner {
 struct Maximums {
     known_in_all: usize,
     each_known: usize,
-    /// For users and for unknown callers each. They need no token of ours, so an address gets at most as many permits as are
-    /// free for all others.
+    /// For users and for unknown callers each. They need no token of ours, so one address may hold at most as many permits
+    /// as are free.
     others: usize,
 }
 

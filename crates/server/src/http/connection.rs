@@ -22,7 +22,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_ipv4_is_shown_as_one_also_on_a_socket_for_both() {
+    fn an_ipv4_address_is_shown_as_ipv4_also_on_a_dual_stack_socket() {
         for (socket, shown) in [
             ("192.0.2.7:1", "192.0.2.7"),
             ("[::ffff:192.0.2.7]:1", "192.0.2.7"),

@@ -115,12 +115,12 @@ impl Default for ErrorLog {
 
 impl ErrorLog {
     /// Logs a call.
-    pub fn add(&self, refused: LoggedError, now_s: i64) {
-        let ring = match refused.made_by {
+    pub fn add(&self, logged: LoggedError, now_s: i64) {
+        let ring = match logged.made_by {
             MadeBy::Owner => &self.by_owner,
             MadeBy::Others => &self.by_others,
         };
-        lock(ring).add(refused, now_s);
+        lock(ring).add(logged, now_s);
     }
 
     /// Looks up a call for the account or platform `appid`.
@@ -128,7 +128,7 @@ impl ErrorLog {
         let found =
             [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
         match found {
-            Some(refused) if refused.is_for(appid) => Found::Call(refused),
+            Some(logged) if logged.is_for(appid) => Found::Call(logged),
             Some(_) => Found::OfAnother,
             None => Found::Nothing,
         }
@@ -159,14 +159,14 @@ impl Ring {
         Ring { limits, next: 0, calls, numbers, of_account, bytes: 0 }
     }
 
-    fn add(&mut self, refused: LoggedError, now_s: i64) {
+    fn add(&mut self, logged: LoggedError, now_s: i64) {
         self.expire(now_s);
-        let of_account = self.of_account.entry(refused.appid.clone()).or_default();
+        let of_account = self.of_account.entry(logged.appid.clone()).or_default();
         of_account.push_back(self.next);
         let too_many = (of_account.len() > self.limits.calls_per_account).then(|| of_account[0]);
-        self.numbers.insert(refused.rid, self.next);
-        self.bytes += refused.bytes();
-        self.calls.insert(self.next, Arc::new(refused));
+        self.numbers.insert(logged.rid, self.next);
+        self.bytes += logged.bytes();
+        self.calls.insert(self.next, Arc::new(logged));
         self.next += 1;
         too_many.into_iter().for_each(|oldest| self.remove(oldest));
         while self.bytes > self.limits.bytes
@@ -178,12 +178,12 @@ impl Ring {
 
     fn find(&mut self, rid: Rid, now_s: i64) -> Option<Arc<LoggedError>> {
         self.expire(now_s);
-        self.calls.get(self.numbers.get(&rid)?).filter(|refused| !refused.is_too_old(now_s)).cloned()
+        self.calls.get(self.numbers.get(&rid)?).filter(|logged| !logged.is_too_old(now_s)).cloned()
     }
 
     fn expire(&mut self, now_s: i64) {
-        while let Some((oldest, refused)) = self.calls.first_key_value()
-            && refused.is_too_old(now_s)
+        while let Some((oldest, logged)) = self.calls.first_key_value()
+            && logged.is_too_old(now_s)
         {
             self.remove(*oldest);
         }
@@ -191,13 +191,13 @@ impl Ring {
 
     /// Removes a call. It must be the oldest of its account.
     fn remove(&mut self, number: u64) {
-        let Some(refused) = self.calls.remove(&number) else { return };
-        self.bytes -= refused.bytes();
-        self.numbers.remove(&refused.rid);
-        if let Some(of_account) = self.of_account.get_mut(&refused.appid) {
+        let Some(logged) = self.calls.remove(&number) else { return };
+        self.bytes -= logged.bytes();
+        self.numbers.remove(&logged.rid);
+        if let Some(of_account) = self.of_account.get_mut(&logged.appid) {
             of_account.pop_front();
             if of_account.is_empty() {
-                self.of_account.remove(&refused.appid);
+                self.of_account.remove(&logged.appid);
             }
         }
     }
@@ -225,7 +225,7 @@ mod tests {
 
     const NOW_S: i64 = 1_400_000_000;
 
-    fn refused(rids: &RidGenerator, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> LoggedError {
+    fn logged(rids: &RidGenerator, made_by: MadeBy, appid: &str, at_s: i64, bytes: usize) -> LoggedError {
         let call = LoggedCall {
             invoke_time: at_s,
             cost_in_ms: 1,
@@ -238,15 +238,15 @@ mod tests {
         LoggedError { rid: rids.next(at_s), made_by, appid: appid.to_owned(), platform, call }
     }
 
-    fn is_there(calls: &ErrorLog, refused: &LoggedError) -> bool {
-        match calls.find(refused.rid, &refused.appid, NOW_S) {
-            Found::Call(found) => found.call == refused.call,
+    fn is_there(calls: &ErrorLog, logged: &LoggedError) -> bool {
+        match calls.find(logged.rid, &logged.appid, NOW_S) {
+            Found::Call(found) => found.call == logged.call,
             _ => false,
         }
     }
 
     fn keep_all(calls: &ErrorLog, all: &[LoggedError]) {
-        all.iter().for_each(|refused| calls.add(refused.clone(), NOW_S));
+        all.iter().for_each(|logged| calls.add(logged.clone(), NOW_S));
     }
 
     /// Whether the indexes and the byte count match the calls.
@@ -254,7 +254,7 @@ mod tests {
         [&calls.by_owner, &calls.by_others].into_iter().all(|ring| {
             let ring = lock(ring);
             let numbers: usize = ring.of_account.values().map(VecDeque::len).sum();
-            ring.bytes == ring.calls.values().map(|refused| refused.bytes()).sum::<usize>()
+            ring.bytes == ring.calls.values().map(|logged| logged.bytes()).sum::<usize>()
                 && ring.bytes <= ring.limits.bytes
                 && (numbers, ring.numbers.len()) == (ring.calls.len(), ring.calls.len())
         })
@@ -264,7 +264,7 @@ mod tests {
     fn a_call_is_found_by_its_account_and_its_platform_alone() {
         let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for made_by in [MadeBy::Owner, MadeBy::Others] {
-            let kept = refused(&rids, made_by, "wx1", NOW_S, 10);
+            let kept = logged(&rids, made_by, "wx1", NOW_S, 10);
             assert!(matches!(calls.find(kept.rid, "wx1", NOW_S), Found::Nothing));
             calls.add(kept.clone(), NOW_S);
             for appid in ["wx1", "wxPlatform"] {
@@ -278,19 +278,19 @@ mod tests {
     #[test]
     fn an_account_keeps_its_newest_thousand_calls_and_other_accounts_keep_theirs() {
         let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
-        let other = refused(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
+        let other = logged(&rids, MadeBy::Owner, "wx2", NOW_S - 100, 10);
         // All calls have the same second: those that came first are removed first.
         let many: Vec<LoggedError> =
-            (0..1003).map(|_| refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
+            (0..1003).map(|_| logged(&rids, MadeBy::Owner, "wx1", NOW_S, 10)).collect();
         let anyone: Vec<LoggedError> =
-            (0..150).map(|_| refused(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
+            (0..150).map(|_| logged(&rids, MadeBy::Others, "wx1", NOW_S, 10)).collect();
         keep_all(&calls, std::slice::from_ref(&other));
         keep_all(&calls, &many);
         keep_all(&calls, &anyone);
         assert!(is_there(&calls, &other));
         for (all, gone) in [(many, 3), (anyone, 50)] {
-            assert!(all[..gone].iter().all(|refused| !is_there(&calls, refused)));
-            assert!(all[gone..].iter().all(|refused| is_there(&calls, refused)));
+            assert!(all[..gone].iter().all(|logged| !is_there(&calls, logged)));
+            assert!(all[gone..].iter().all(|logged| is_there(&calls, logged)));
         }
         assert!(is_consistent(&calls));
     }
@@ -298,13 +298,13 @@ mod tests {
     #[test]
     fn calls_of_others_never_displace_calls_of_the_owner() {
         let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
-        let owners = refused(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
+        let owners = logged(&rids, MadeBy::Owner, "wx1", NOW_S, 10);
         keep_all(&calls, std::slice::from_ref(&owners));
         let flood: Vec<LoggedError> =
-            (0..10).map(|n| refused(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
+            (0..10).map(|n| logged(&rids, MadeBy::Others, &format!("wx{n}"), NOW_S + n, 1 << 20)).collect();
         keep_all(&calls, &flood);
         assert!(is_there(&calls, &owners));
-        let kept: Vec<bool> = flood.iter().map(|refused| is_there(&calls, refused)).collect();
+        let kept: Vec<bool> = flood.iter().map(|logged| is_there(&calls, logged)).collect();
         assert_eq!(kept, [false, false, false, true, true, true, true, true, true, true], "8 MiB hold seven");
         assert!(is_consistent(&calls));
     }
@@ -314,11 +314,11 @@ mod tests {
         let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
         for n in 0..2000 {
             for made_by in [MadeBy::Owner, MadeBy::Others] {
-                calls.add(refused(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
+                calls.add(logged(&rids, made_by, &format!("wx{n}"), NOW_S + n, 64 << 10), NOW_S);
             }
         }
         // A call that is larger than the limit of all calls together.
-        calls.add(refused(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
+        calls.add(logged(&rids, MadeBy::Others, "wxlarge", NOW_S, 9 << 20), NOW_S);
         assert!(is_consistent(&calls));
         let bytes = [&calls.by_owner, &calls.by_others].map(|ring| lock(ring).bytes);
         assert!(bytes[0] > 55 << 20 && bytes[1] == 0, "{bytes:?}");
@@ -328,9 +328,9 @@ mod tests {
     fn a_call_is_removed_after_seven_days() {
         for made_by in [MadeBy::Owner, MadeBy::Others] {
             let (calls, rids) = (ErrorLog::default(), RidGenerator::default());
-            let old = refused(&rids, made_by, "wx1", NOW_S, 10);
+            let old = logged(&rids, made_by, "wx1", NOW_S, 10);
             calls.add(old.clone(), NOW_S);
-            calls.add(refused(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
+            calls.add(logged(&rids, made_by, "wx2", NOW_S, 10), NOW_S + AGE_S_MAX);
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX), Found::Call(_)));
             assert!(matches!(calls.find(old.rid, "wx1", NOW_S + AGE_S_MAX + 1), Found::Nothing));
             let (owner, others) = (lock(&calls.by_owner), lock(&calls.by_others));

@@ -33,10 +33,10 @@ use tokio::time::Instant;
 use super::{
     answer,
     caller::{self, Caller, caller, failure, upstream_token_owner},
+    concurrency_limit::CallOwner,
     connection::Peer,
     hint::AnswerHint,
 };
-use crate::http::concurrency_limit::CallOwner;
 use crate::{
     accounts::registry::ServedAccount,
     forward::upstream_token::{TokenFailure, UpstreamTokens},
@@ -232,7 +232,7 @@ impl<'a> GatewayCall<'a> {
         let (app, parts) = (self.app, &self.parts);
         let by_token = || caller(app, parts, app.clock.now_s()).ok().map(|caller| caller.account);
         let account = self.account.clone().or_else(by_token).map(|account| account.config.appid.clone());
-        match account.or_else(|| upstream_token_owner(app, parts).map(|whom| whom.component)) {
+        match account.or_else(|| upstream_token_owner(app, parts).map(|owner| owner.component)) {
             Some(appid) => CallOwner::Known(appid),
             None if path::is_user_path(parts.uri.path()) => CallOwner::User,
             None => CallOwner::Unknown,

@@ -20,13 +20,13 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{
+    analysis::check_authorization,
     answer,
     caller::{CallFailure, Caller, caller, calling_platform, failure, upstream_token_owner},
     error_recorder::CallContext,
     gateway,
     limit_call::{CLEAR_BY_SECRET, LimitCall},
 };
-use crate::http::analysis::check_authorization;
 use crate::{
     accounts::platform_issuer::Permission,
     http::state::App,
@@ -82,8 +82,8 @@ async fn respond(call: LimitCall, State(app): State<Arc<App>>, request: Request)
     {
         return rid_of_platform(&app, &platform, &parts, body).await;
     }
-    let mut told = CallContext::of_caller(&app, &caller, &parts);
-    let answered = match check_request(call, &app, caller, &parts, body, &mut told).await {
+    let mut context = CallContext::of_caller(&app, &caller, &parts);
+    let answered = match check_request(call, &app, caller, &parts, body, &mut context).await {
         Ok(request) => call.answer(&app, &request).await.map(|answer| (answer, request.caller)),
         Err(failure) => Err(failure),
     };
@@ -99,15 +99,17 @@ async fn respond(call: LimitCall, State(app): State<Arc<App>>, request: Request)
                 app.metrics.call(call.name(), 0);
                 answer::wechat_json(ok_json())
             }
-            _ => told.attach_to(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into())),
+            _ => {
+                context.attach_to(refuse(&app, call.name(), &ErrorCode::API_UNAUTHORIZED_TO_COMPONENT.into()))
+            }
         },
         (Ok((LimitAnswer::AskWechat, caller)), Some(upstream)) => {
-            gateway::pass(&app, &upstream, caller.account_for_real_token(), parts, told.body).await
+            gateway::pass(&app, &upstream, caller.account_for_real_token(), parts, context.body).await
         }
         (Ok((LimitAnswer::AskWechat, _)), None) => {
-            told.attach_to(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
+            context.attach_to(refuse(&app, call.name(), &ErrorCode::SYSTEM_ERROR.into()))
         }
-        (Err(failure), _) => told.attach_to(refuse(&app, call.name(), &failure)),
+        (Err(failure), _) => context.attach_to(refuse(&app, call.name(), &failure)),
     }
 }
 
@@ -148,7 +150,7 @@ async fn check_request(
     caller: Result<Caller, CallFailure>,
     parts: &Parts,
     body: Body,
-    told: &mut CallContext,
+    context: &mut CallContext,
 ) -> Result<LimitRequest, CallFailure> {
     let caller = caller?;
     check_method(call, parts)?;
@@ -158,8 +160,8 @@ async fn check_request(
         let is_authorized = permission != Permission::NotAuthorized;
         check_authorization(if is_authorized { Permission::Granted } else { permission })?;
     }
-    told.body = read_body(app, call, body).await?;
-    let object = object(&told.body).map_err(|code| call.body_failure(code))?;
+    context.body = read_body(app, call, body).await?;
+    let object = object(&context.body).map_err(|code| call.body_failure(code))?;
     Ok(LimitRequest { caller, object })
 }
 

@@ -14,13 +14,13 @@ use std::{
 mod stopping;
 
 use super::{
+    analysis,
     answer_progress::SentBody,
     body_reader, callback,
     connection::{CloseWithoutAnswer, Peer},
     error_recorder::ReceivedRequest,
     idle_timeout::{Activity, IdleTimeout, TimedStream},
 };
-use crate::http::analysis;
 use crate::{
     http::state::App,
     net::{

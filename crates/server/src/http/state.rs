@@ -191,9 +191,9 @@ impl App {
         );
         let platform_receiver =
             Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
-        let tokens = Tokens::load(key.clone(), &store);
-        let (config, platform_receiver, log_throttle) =
-            (Arc::new(Current::new(config)), Arc::new(platform_receiver), Arc::new(LogThrottle::default()));
+        let platform_receiver = Arc::new(platform_receiver);
+        let config = Arc::new(Current::new(config));
+        let log_throttle = Arc::<LogThrottle>::default();
         let intake = Arc::new(Intake {
             config: config.clone(),
             clock: clock.clone(),
@@ -212,9 +212,9 @@ impl App {
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
+            tokens: Tokens::load(key.clone(), &store),
             store,
             ingest,
-            tokens,
             key,
             accounts,
             platforms,

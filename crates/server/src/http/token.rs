@@ -52,8 +52,8 @@ pub async fn token(State(app): State<Arc<App>>, request: Request) -> Response<Bo
             let holder = Holder::account(&account.config.appid, Endpoint::Token);
             let issued =
                 async move { shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await };
-            let told = CallContext::proven(account, Bytes::new());
-            answer_issued(&app, "token", run_to_end(issued).await, told)
+            let context = CallContext::proven(account, Bytes::new());
+            answer_issued(&app, "token", run_to_end(issued).await, context)
         }
         Err(code) => credentials.error_answer(&app, "token", code, Bytes::new()),
     }
@@ -119,7 +119,7 @@ fn answer_real_token(
     }
 }
 
-/// Completes even if the caller hangs up: disk and memory must stay the same.
+/// Completes even if the caller hangs up: disk and memory must agree.
 async fn run_to_end(
     issued: impl Future<Output = Result<Issued, NotDurable>> + Send + 'static,
 ) -> Result<Issued, NotDurable> {
@@ -130,13 +130,13 @@ fn answer_issued(
     app: &App,
     name: &'static str,
     issued: Result<Issued, NotDurable>,
-    told: CallContext,
+    context: CallContext,
 ) -> Response<Body> {
     match issued {
         Ok(issued) => answer_token(app, name, &issued),
         Err(error) => {
             tracing::error!(%error, "a token could not be issued");
-            told.attach_to(error_answer(app, name, ErrorCode::SYSTEM_ERROR))
+            context.attach_to(error_answer(app, name, ErrorCode::SYSTEM_ERROR))
         }
     }
 }

@@ -256,7 +256,7 @@ pub async fn rotate(State(app): State<Arc<App>>, Path(appid): Path<String>, body
     }
 }
 
-/// Completes the change even if the caller hangs up: disk and memory must stay the same.
+/// Completes the change even if the caller hangs up: disk and memory must agree.
 async fn run_to_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, AccountError>> + Send + 'static,
 ) -> Result<T, AccountError> {

@@ -1,13 +1,6 @@
-//! `POST /v1/backup`: sends a backup of the store as it is now. Messages go on being taken meanwhile.
+//! `POST /v1/backup`: sends a backup of the store as it is now. The server takes messages meanwhile.
 
-use std::{
-    collections::HashSet,
-    convert::Infallible,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,7 +8,7 @@ use axum::{
     http::{HeaderValue, Response, StatusCode, header},
 };
 use bytes::Bytes;
-use hyper::body::Frame;
+use hyper::body::{Frame, SizeHint};
 use storage::{
     backup::{
         BackupError, PartId,
@@ -29,20 +22,19 @@ use tokio::sync::mpsc;
 use super::answer;
 use crate::{
     http::{
-        openapi::backup::{MIB_PER_SECOND, MIB_PER_SECOND_MAX},
+        openapi::backup::{KNOWN_BYTES_MAX, MIB_PER_SECOND, MIB_PER_SECOND_MAX},
+        poll_body,
         state::App,
     },
     key_binding,
     net::body::read_within,
 };
 
-/// Enough for the names of half a million parts, a backup of some 250 GiB.
-const KNOWN_BYTES_MAX: usize = 16 << 20;
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 /// Pieces that wait for the caller.
 const PIECES_WAITING: usize = 2;
 
-/// The body names the parts that the caller has.
+/// Answers a stream of pieces. The body names the parts that the caller has.
 pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let Store::Embedded(_) = &*app.store else {
         return answer::api_error(StatusCode::CONFLICT, "the store in memory has no backup");
@@ -52,7 +44,7 @@ pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Bod
         let error = format!("mib_per_second: write a whole number from 1 to {MIB_PER_SECOND_MAX}");
         return answer::api_error(StatusCode::BAD_REQUEST, error);
     };
-    let Ok(place) = app.backup_permit.clone().try_acquire_owned() else {
+    let Ok(permit) = app.backup_permit.clone().try_acquire_owned() else {
         return answer::api_error(
             StatusCode::CONFLICT,
             "another backup is running; try again once it has ended",
@@ -60,8 +52,10 @@ pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     };
     let body = read_within(request.into_body(), KNOWN_BYTES_MAX, BODY_TIME_MAX).await;
     let Some(known) = body.ok().and_then(|body| known_parts(&body)) else {
-        let error =
-            "the body: the SHA-256 of each part that is known, 32 bytes each, at most 16 MiB within 30 s";
+        let (mib, seconds) = (KNOWN_BYTES_MAX >> 20, BODY_TIME_MAX.as_secs());
+        let error = format!(
+            "the body: send the SHA-256 of each part that you have, 32 bytes each, at most {mib} MiB within {seconds} s"
+        );
         return answer::api_error(StatusCode::BAD_REQUEST, error);
     };
     let wanted = Wanted {
@@ -70,12 +64,15 @@ pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Bod
         identity: key_binding::fingerprint(&app.store).unwrap_or_default(),
         at_s: app.clock.now_s(),
     };
-    let (sender, pieces) = mpsc::channel(PIECES_WAITING);
+    let (sender, mut pieces) = mpsc::channel(PIECES_WAITING);
     tokio::task::spawn_blocking(move || {
-        let _place = place;
+        let _permit = permit;
         run(&app, &wanted, &sender);
     });
-    let mut response = Response::new(Body::new(Pieces(pieces)));
+    let body = poll_body::body(&SizeHint::default(), move |context, _| {
+        pieces.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok::<_, Infallible>(Frame::data(bytes))))
+    });
+    let mut response = Response::new(body);
     let octets = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, octets);
     response
@@ -98,25 +95,10 @@ fn run(app: &App, wanted: &Wanted, sender: &mpsc::Sender<Bytes>) {
     let done = store.snapshot().map_err(BackupError::from);
     match done.and_then(|snapshot| export(&snapshot, wanted, &mut send)) {
         Ok(()) => tracing::info!("a backup was sent"),
-        Err(BackupError::Stopped) => tracing::info!("a backup was not taken to its end"),
+        Err(BackupError::Stopped) => tracing::info!("a backup was not completed: the caller hung up"),
         Err(error) => {
             tracing::error!(%error, "a backup failed");
             send(Piece::Failed(error.to_string()));
         }
-    }
-}
-
-/// The pieces as they come.
-struct Pieces(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Pieces {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
     }
 }

@@ -15,7 +15,7 @@ use crate::{http::state::App, reload::ReloadError};
 /// `{"accounts":{"added":[appid],"changed":[{"appid","keys"}],"removed":[appid]},"settings":[…],"needs_restart":[…]}`.
 ///
 /// `settings` are the changed settings that apply now. `needs_restart` are those that keep their previous value until
-/// the next start. The reload completes even if the caller hangs up: disk and memory must stay the same.
+/// the next start. The reload completes even if the caller hangs up: disk and memory must agree.
 pub async fn reload(State(app): State<Arc<App>>) -> Response<Body> {
     let done = tokio::spawn(async move { app.reload().run().await }).await;
     match done.unwrap_or_else(|error| Err(ReloadError::Wrong(error.to_string()))) {

@@ -181,7 +181,7 @@ mod tests {
         assert!(full.is_chunked() && sent == 80 << 10, "without memory it goes on as it comes");
         assert!(
             gone_on(Body::from_stream(ChunkStream(4, 16 << 10)), &budget).await.0.is_whole(),
-            "a place is enough"
+            "a permit is enough"
         );
     }
 

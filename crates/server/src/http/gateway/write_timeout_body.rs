@@ -86,10 +86,10 @@ impl Drop for WatchedBody {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::concurrency_limit::{CallOwner, ConcurrencyLimit};
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::http::concurrency_limit::{CallOwner, ConcurrencyLimit};
 
     #[tokio::test]
     async fn the_permit_is_given_back_when_the_answer_ends_or_is_not_read() {

@@ -74,7 +74,7 @@ pub async fn clear(app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer
     Ok(if app.upstream().is_some() { LimitAnswer::AskWechat } else { LimitAnswer::Ready(ok_json()) })
 }
 
-/// Completes even if the caller hangs up: disk and memory must stay the same.
+/// Completes even if the caller hangs up: disk and memory must agree.
 pub async fn clear_these(
     app: &Arc<App>,
     account: &Arc<ServedAccount>,

@@ -32,7 +32,7 @@ pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<LimitAnswer, Ca
     let rid = rid.and_then(|text| text.parse::<Rid>().ok());
     let now_s = app.clock.now_s();
     match rid.map_or(Found::Nothing, |rid| app.error_log.find(rid, appid, now_s)) {
-        Found::Call(refused) => Ok(LimitAnswer::Ready(Success::json(RidAnswer { request: &refused.call }))),
+        Found::Call(logged) => Ok(LimitAnswer::Ready(Success::json(RidAnswer { request: &logged.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
             text!("ask with a token of the account, or of the platform, that made the call"),

@@ -19,6 +19,16 @@ pub const GROUP: PathGroup = PathGroup {
 
 const CONFIGURED: (u16, &str) = (409, "the account is in the configuration file: change it there");
 const NO_ACCOUNT: (u16, &str) = (404, "no account has this appid");
+/// Settings without a default. A new account may have null for them.
+const NULLABLE: [&str; 7] = [
+    "upstream_secret",
+    "original_id",
+    "token_previous",
+    "encoding_aes_key",
+    "encoding_aes_key_previous",
+    "components",
+    "relay",
+];
 const NOT_DURABLE: (u16, &str) = (503, "the change could not be made durable; nothing changed");
 
 fn operations(_: &Config) -> Vec<Operation> {
@@ -127,21 +137,15 @@ fn removed() -> Value {
 }
 
 fn schemas(_: &Config) -> Value {
-    let mut changes = settings();
-    if let Some(properties) = changes.as_object_mut() {
-        properties
-            .values_mut()
-            .for_each(|schema| *schema = json!({ "anyOf": [schema.take(), { "type": "null" }] }));
-    }
     json!({
         "AccountSettings": {
             "type": "object",
-            "description": "Settings by their names in [[account]] of the configuration. Files are not read.",
+            "description": "Settings by their names in [[account]] of the configuration. Files are not read. null means that a setting is not given.",
             "required": ["appid", "secret", "token"],
-            "properties": settings(),
+            "properties": settings(|name| NULLABLE.contains(&name)),
             "additionalProperties": false,
         },
-        "AccountChanges": { "type": "object", "properties": changes, "additionalProperties": false },
+        "AccountChanges": { "type": "object", "properties": settings(|_| true), "additionalProperties": false },
         "Relay": relay(),
         "Account": account_answer(),
         "NewKey": {
@@ -175,10 +179,11 @@ fn scope() -> Value {
     json!({ "type": "string", "pattern": "^(admin|(read|write)(:.+)?)$" })
 }
 
-fn settings() -> Value {
+/// The settings of an account. Those for which `may_be_null` is true may also be null.
+fn settings(may_be_null: impl Fn(&str) -> bool) -> Value {
     let text = || json!({ "type": "string", "pattern": "^[!-~]{1,128}$" });
     let key = || json!({ "type": "string", "pattern": "^[A-Za-z0-9+/]{43}$" });
-    json!({
+    let mut settings = json!({
         "appid": text(),
         "secret": text(),
         "upstream_secret": text(),
@@ -195,7 +200,10 @@ fn settings() -> Value {
         "secret_frozen": { "type": "boolean", "default": false },
         "components": { "type": "array", "items": text(), "maxItems": 64, "description": "the only third-party platforms (role \"receive\") that its messages may come through; missing: the platform that sent its first message" },
         "relay": schema_ref("Relay"),
-    })
+    });
+    let nullable = settings.as_object_mut().into_iter().flatten().filter(|(name, _)| may_be_null(name));
+    nullable.for_each(|(_, schema)| *schema = json!({ "anyOf": [schema.take(), { "type": "null" }] }));
+    settings
 }
 
 /// An IP address or a network.
@@ -266,4 +274,24 @@ fn account_answer() -> Value {
             "coverage": schema_ref("Coverage"),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounts::registry::settings::{Origin, Settings, parse_settings};
+
+    #[test]
+    fn a_new_account_may_have_null_where_the_schema_allows_it() {
+        let schema = settings(|name| NULLABLE.contains(&name));
+        for (name, schema) in schema.as_object().unwrap() {
+            let mut account: Settings = [("appid", "wx1"), ("secret", "s"), ("token", "t")]
+                .map(|(name, value)| (name.to_owned(), Value::from(value)))
+                .into_iter()
+                .collect();
+            account.insert(name.clone(), Value::Null);
+            let is_accepted = parse_settings(account, Origin::Own).is_ok();
+            assert_eq!(is_accepted, schema.get("anyOf").is_some(), "{name}");
+        }
+    }
 }

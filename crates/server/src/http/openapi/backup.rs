@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use super::{Operation, PathGroup};
 use crate::config::Config;
 
-/// What is read in a second unless the caller says otherwise, in MiB.
+/// MiB read in a second if the caller gives no number.
 pub const MIB_PER_SECOND: u64 = 50;
-/// No disk is faster.
+/// The largest number that a caller may give. No disk is faster.
 pub const MIB_PER_SECOND_MAX: u64 = 100_000;
+/// Most bytes of the body. Enough for the names of half a million parts, a backup of some 250 GiB.
+pub const KNOWN_BYTES_MAX: usize = 16 << 20;
 
 /// The paths of the backup.
 pub const GROUP: PathGroup = PathGroup {
@@ -20,14 +22,14 @@ pub const GROUP: PathGroup = PathGroup {
 
 fn operations(_: &Config) -> Vec<Operation> {
     let bytes = json!({ "type": "string", "format": "binary" });
-    let known = json!({ "type": "string", "format": "binary", "maxLength": 16 << 20 });
+    let known = json!({ "type": "string", "format": "binary", "maxLength": KNOWN_BYTES_MAX });
     let rate =
         json!({ "type": "integer", "minimum": 1, "maximum": MIB_PER_SECOND_MAX, "default": MIB_PER_SECOND });
     vec![
         Operation::new("post", "/v1/backup", "backup", "Send a backup of the store as it is now")
-            .about("The body holds the SHA-256 of each part that the caller has, 32 bytes each; it may be empty. The answer is a sequence of pieces: a byte for the sort, four for the length in little-endian order, then the payload. 1: JSON with the fingerprint of the data key and the bytes to read. 2: a part. 3: the SHA-256 of a part that the caller has and its length, eight bytes. 4: the manifest, which comes last. 5: why there is no backup. It does not hold the data key.")
-            .query("mib_per_second", false, "how much is read in a second at most, in MiB", rate)
-            .body(json!({ "application/octet-stream": { "schema": known } }))
+            .about("The body holds the SHA-256 of each part that the caller has, 32 bytes each; it may be missing. The answer is a sequence of pieces: one byte for the type, four bytes for the length (little-endian), then the payload. The types are 1: JSON with the fingerprint of the data key and the number of bytes to read; 2: a part; 3: the SHA-256 of a part that the caller has, and its length in eight bytes; 4: the manifest, which comes last; 5: why the backup failed. The answer does not contain the data key.")
+            .query("mib_per_second", false, "most MiB that are read in a second", rate)
+            .optional_body(json!({ "application/octet-stream": { "schema": known } }))
             .with_key("admin")
             .answers(200, "the pieces", "application/octet-stream", bytes)
             .fails(&[

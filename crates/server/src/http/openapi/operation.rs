@@ -86,9 +86,14 @@ impl Operation {
     /// Sets the request body: `content` has a schema for each media type.
     #[must_use]
     pub fn body(mut self, content: Value) -> Operation {
-        let mut body = json!({ "required": true });
-        body["content"] = content;
-        self.body = Some(body);
+        self.body = Some(request_body(true, content));
+        self
+    }
+
+    /// Sets a request body that may be missing.
+    #[must_use]
+    pub fn optional_body(mut self, content: Value) -> Operation {
+        self.body = Some(request_body(false, content));
         self
     }
 
@@ -208,6 +213,10 @@ impl Operation {
         }
         object
     }
+}
+
+fn request_body(is_required: bool, content: Value) -> Value {
+    Value::from_iter([("required", Value::from(is_required)), ("content", content)])
 }
 
 /// A Content Object with one media type.

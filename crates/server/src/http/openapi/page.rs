@@ -17,7 +17,7 @@ fn operations(_: &Config) -> Vec<Operation> {
     let html = "text/html; charset=utf-8";
     let lang = json!({ "enum": ["en", "zh"] });
     vec![
-        Operation::new("get", "/debug", "debug", "A page that asks the interfaces and explains the answers")
+        Operation::new("get", "/debug", "debug", "A page that calls the interfaces and explains the answers")
             .query("lang", false, "the language of the page; if missing, the browser's", lang)
             .answers(200, "the page", html, json!({ "type": "string" })),
         Operation::new("get", "/openapi.json", "describe", "This document").gives(

@@ -40,7 +40,7 @@ fn operations(config: &Config) -> Vec<Operation> {
             .answers_as_wechat(schema_ref("Token"), &CODES, is_open),
         Operation::new("post", "/cgi-bin/stable_token", "getStableAccessToken", "The token that is valid, or a new one")
             .about("Gives the same token with its remaining seconds. Gives a new token if less than 300 s remain, or with force_refresh, which makes the previous token invalid at once.")
-            .takes(schema_ref("UpstreamTokenRequest"), json!({ "grant_type": "client_credential", "appid": "wx0123456789abcdef", "secret": "…" }))
+            .takes(schema_ref("TokenRequest"), json!({ "grant_type": "client_credential", "appid": "wx0123456789abcdef", "secret": "…" }))
             .answers_as_wechat(schema_ref("Token"), &[&of_body[..], &CODES].concat(), is_open),
     ];
     if !is_open {
@@ -61,7 +61,7 @@ fn schemas(_: &Config) -> Value {
             },
             "additionalProperties": false,
         },
-        "UpstreamTokenRequest": {
+        "TokenRequest": {
             "type": "object",
             "required": ["grant_type", "appid", "secret"],
             "properties": {

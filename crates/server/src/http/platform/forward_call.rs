@@ -37,8 +37,8 @@ const LIFE_S: i64 = 7200;
 
 /// The platform of a remembered token. Some calls have no `component_appid` in the body.
 pub fn platform_of(app: &App, parts: &Parts) -> Option<String> {
-    let whom = caller::upstream_token_owner(app, parts)?;
-    whom.account.is_none().then_some(whom.component)
+    let owner = caller::upstream_token_owner(app, parts)?;
+    owner.account.is_none().then_some(owner.component)
 }
 
 /// Passes a call on and remembers the token in its answer.
@@ -137,7 +137,7 @@ async fn pass(app: &Arc<App>, upstream: &Arc<UpstreamTokens>, parts: Parts, body
 /// A token that WeChat issued in an answer.
 struct IssuedToken {
     token: String,
-    whom: TokenOwner,
+    owner: TokenOwner,
     expires_in_s: i64,
 }
 
@@ -157,7 +157,7 @@ impl IssuedToken {
         let said = expires_in.as_i64().or_else(|| expires_in.as_str()?.parse().ok());
         Some(IssuedToken {
             token: text(&held[token])?,
-            whom: TokenOwner { component: platform.to_owned(), account },
+            owner: TokenOwner { component: platform.to_owned(), account },
             expires_in_s: said.unwrap_or(LIFE_S),
         })
     }
@@ -165,11 +165,11 @@ impl IssuedToken {
     /// Remembers the token in memory at once, and waits a short time until it is durable.
     async fn remember(self, app: &Arc<App>) {
         let now_s = app.clock.now_s();
-        if let Some(account) = &self.whom.account {
-            app.platform_receiver.confirm(&self.whom.component, account);
+        if let Some(account) = &self.owner.account {
+            app.platform_receiver.confirm(&self.owner.component, account);
         }
         let kept =
-            app.upstream_token_index.remember(&self.token, self.whom, self.expires_in_s, now_s, &app.ingest);
+            app.upstream_token_index.remember(&self.token, self.owner, self.expires_in_s, now_s, &app.ingest);
         // The task continues if the caller hangs up.
         let kept = tokio::spawn(kept);
         if !matches!(tokio::time::timeout(DURABLE_WITHIN, kept).await, Ok(Ok(Ok(())))) {

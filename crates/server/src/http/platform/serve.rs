@@ -164,7 +164,7 @@ async fn component_token(app: &Arc<App>, platform: &Platform, object: &Object) -
         failure(code, text!("the current ticket: GET /v1/components/{appid}/ticket{pushed}", appid, pushed))
     })?;
     let shared = app.clone();
-    let issued = to_its_end(async move {
+    let issued = run_to_end(async move {
         let holder = Holder::component(&appid);
         Ok(shared.tokens.issue(holder, Vec::new(), &shared.ingest, &shared.clock).await?)
     });
@@ -195,11 +195,11 @@ async fn query_auth(app: &Arc<App>, platform: String, object: &Object) -> Result
         ));
     }
     let shared = app.clone();
-    let handed =
-        to_its_end(
+    let issued =
+        run_to_end(
             async move { shared.platforms.redeem(&platform, &code, shared.authorization_context()).await },
         );
-    let IssuedTokens { authorization, access_token, refresh_token } = handed.await?;
+    let IssuedTokens { authorization, access_token, refresh_token } = issued.await?;
     Ok(json!({"authorization_info": {
         "authorizer_appid": authorization.account,
         "authorizer_access_token": access_token.access_token,
@@ -213,10 +213,10 @@ async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> 
     let account = authorizer::appid(object)?.to_owned();
     let refresh_token = text_field(object, "authorizer_refresh_token").to_owned();
     let shared = app.clone();
-    let handed = to_its_end(async move {
+    let issued = run_to_end(async move {
         shared.platforms.refresh(&platform, &account, &refresh_token, shared.authorization_context()).await
     });
-    let IssuedTokens { access_token, refresh_token, .. } = handed.await?;
+    let IssuedTokens { access_token, refresh_token, .. } = issued.await?;
     Ok(json!({
         "authorizer_access_token": access_token.access_token,
         "expires_in": access_token.expires_in,
@@ -225,7 +225,7 @@ async fn authorizer_token(app: &Arc<App>, platform: String, object: &Object) -> 
 }
 
 /// Completes a change even if the caller hangs up, so that disk and memory agree.
-async fn to_its_end<T: Send + 'static>(
+async fn run_to_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, PlatformError>> + Send + 'static,
 ) -> Result<T, CallFailure> {
     match tokio::spawn(change).await {

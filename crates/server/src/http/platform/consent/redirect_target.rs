@@ -68,9 +68,9 @@ impl RedirectTarget {
 
     /// The host, and the port unless it is the scheme's default.
     pub fn host(&self) -> String {
-        let usual = if self.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+        let default_port = if self.uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
         let host = self.uri.host().unwrap_or_default().to_ascii_lowercase();
-        let port = self.uri.port_u16().filter(|port| *port != usual);
+        let port = self.uri.port_u16().filter(|port| *port != default_port);
         port.map_or(host.clone(), |port| format!("{host}:{port}"))
     }
 

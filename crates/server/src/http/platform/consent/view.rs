@@ -4,8 +4,7 @@ use axum::{
     body::Body,
     http::{Response, StatusCode},
 };
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 
 use super::{
     super::super::page::{Page, escape},
@@ -38,7 +37,7 @@ pub fn form(consent: &ConsentRequest, mistake: Option<Mistake>) -> Response<Body
     );
     // Browsers show the page whatever the status is.
     let status = if mistake.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    Page { status, lang, title: title.clone(), body, script: None }.response()
+    Page { status, lang, title, body, script: None }.response()
 }
 
 /// The title with a link to the same page in the other language.
@@ -135,7 +134,7 @@ pub fn cancelled(consent: &ConsentRequest) -> Response<Body> {
     let title = text!("Nothing was granted").in_lang(consent.lang);
     let text = text!("You can close this page.").in_lang(consent.lang);
     let body = format!("<h1>{title}</h1><p>{text}</p>");
-    Page { status: StatusCode::OK, lang: consent.lang, title: title.clone(), body, script: None }.response()
+    Page { status: StatusCode::OK, lang: consent.lang, title, body, script: None }.response()
 }
 
 /// The page that says what is wrong and how to correct it. It has no link onward, because anyone may have made the address.
@@ -159,5 +158,5 @@ pub fn obstacle(obstacle: Obstacle, lang: Lang) -> Response<Body> {
         _ => StatusCode::BAD_REQUEST,
     };
     let body = format!("<h1>{title}</h1><p class=\"notice bad\">{text}</p>");
-    Page { status, lang, title: title.clone(), body, script: None }.response()
+    Page { status, lang, title, body, script: None }.response()
 }
