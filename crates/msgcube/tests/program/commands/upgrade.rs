@@ -38,9 +38,13 @@ async fn a_set_up_of_the_former_version_goes_on_with_its_figures_tokens_keys_and
         let distribution = program.ask(&token, "/datacube/getupstreammsgdist", days).await;
         assert_eq!(distribution, expected["distribution"]);
 
-        let path = format!("/v1/accounts/{APPID}/stats?from=2026-02-01&to=2026-02-28&period=total");
+        let path = format!("/v1/accounts/{APPID}/stats?from=2026-02-01&to=2026-02-28&period=total&by=type");
         let answer = program.call(Method::GET, &path, &text("api_key"), None).await;
         assert_eq!(answer.status(), 200);
+        let answer: Value = answer.json().await?;
+        let rows = answer["rows"].as_array().ok_or("no rows")?;
+        let texts = rows.iter().find(|row| row["type"] == "text").ok_or("no texts")?;
+        assert_eq!(texts["messages"], expected["month"]["list"][0]["msg_count"], "{answer}");
         let added = program.token(&text("added_appid"), &text("added_secret")).await;
         assert!(added["access_token"].is_string(), "{added}");
         assert_eq!(program.terminate(), Some(0));
