@@ -10,6 +10,8 @@ const LINES_MAX: usize = 400;
 /// Crates plus folders directly below `crates/server/src`. ARCHITECTURE.md explains each of them.
 const UNITS_MAX: usize = 20;
 const ROOTS: [&str; 2] = ["bench", "crates"];
+/// Folders whose files the pages name.
+const NAMED_ROOTS: [&str; 5] = ["bench", "crates", "docs", "packaging", "tests"];
 /// Each word is split, so that this test does not find it in its own source.
 const UNFINISHED: [&str; 4] =
     [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!(")];
@@ -218,7 +220,7 @@ fn the_number_of_crates_and_server_folders_is_limited() {
 }
 
 #[test]
-fn the_architecture_page_names_every_folder_and_only_existing_paths() {
+fn the_architecture_page_names_every_folder() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is in the root");
     assert!(
         page.lines().count() <= 200,
@@ -229,8 +231,26 @@ fn the_architecture_page_names_every_folder_and_only_existing_paths() {
     let crates = crates();
     let folders = crates.iter().flat_map(|name| folders_of(name)).chain(crates.iter().cloned());
     check("ARCHITECTURE.md does not name", folders.filter(|folder| !named.contains(folder.as_str())));
-    let missing = named.iter().filter(|path| !root().join(path).exists());
-    check("ARCHITECTURE.md names paths that do not exist", missing.map(ToString::to_string));
+}
+
+#[test]
+fn the_pages_name_only_existing_paths() {
+    let root = root();
+    let entries = [root.clone(), root.join("docs")].map(|folder| fs::read_dir(folder).expect("the folder"));
+    let paths = entries.into_iter().flatten().map(|entry| entry.expect("the folder is readable").path());
+    let (mut missing, mut seen) = (Vec::new(), 0);
+    for path in paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let page = fs::read_to_string(&path).expect("pages are UTF-8");
+        let words = page.split('`').skip(1).step_by(2).flat_map(str::split_whitespace);
+        for word in words.filter(|word| is_below(&NAMED_ROOTS, word)) {
+            seen += 1;
+            if !root.join(word).exists() {
+                missing.push(format!("{}: {word}", path.display()));
+            }
+        }
+    }
+    assert!(seen > 50, "the paths were not found: {seen}");
+    check("pages name paths that do not exist", missing);
 }
 
 #[test]
@@ -374,7 +394,12 @@ fn paths(tree: &str, base: &[String]) -> Vec<Module> {
 
 /// Whether a word in backticks is a path of this workspace: a crate, folder or file.
 fn is_path(word: &str) -> bool {
-    let inside = ROOTS.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
+    is_below(&ROOTS, word)
+}
+
+/// Whether a word is a path in one of these folders of the workspace, without placeholders.
+fn is_below(roots: &[&str], word: &str) -> bool {
+    let inside = roots.iter().any(|name| word.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')));
     inside && !word.contains([' ', '*', '{', '\n'])
 }
 

@@ -1,8 +1,15 @@
 //! `msgcube backup`, `msgcube restore` and `msgcube verify`: a running server, kills, a full disk, both languages.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Child, Command},
+    time::Duration,
+};
 
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 use crate::{
     commands::scene::{self, APPID, Scene, TestResult},
@@ -27,8 +34,11 @@ fn files(folder: &Path) -> TestResult<BTreeMap<String, Vec<u8>>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_server_is_backed_up_and_comes_back_with_every_figure() -> TestResult<()> {
     let scene = Scene::new()?;
-    let server = scene.serve()?;
+    let server = scene.serve_with(&["--now", "2026-03-10T12:00:00+08:00"])?;
     server.bulk(APPID, scene::lines(1..=500)).await;
+    // A server that runs for less than a second covers nothing itself.
+    let covers = format!("/v1/accounts/{APPID}/messages?covers=2026-03-09..2026-03-09");
+    assert_eq!(server.admin_call(Method::POST, &covers, None).await.0, 200);
     let back_up = [&BACKUP[..], &[&server.base, "kept"]].concat();
     let ended = scene.run(&back_up)?;
     assert_eq!(ended.status, 0, "{ended:?}");
@@ -59,12 +69,15 @@ async fn a_running_server_is_backed_up_and_comes_back_with_every_figure() -> Tes
     let again = scene.run(&["restore", "kept", "--data-dir", "data"])?;
     assert_eq!(again.status, 1, "{again:?}");
     assert!(again.err.contains("is not empty"), "{again:?}");
-    let server = scene.serve()?;
+    let server = scene.serve_with(&["--now", "2026-03-12T12:00:00+08:00"])?;
     assert_eq!(server.messages(APPID).await, 700);
     let coverage = server.coverage(APPID).await;
-    // There is no gap if both starts were in the same second.
-    let gaps = coverage["gaps"].as_array().cloned().unwrap_or_default();
-    assert!(gaps.iter().all(|gap| gap[2] == "not_running"), "{coverage}");
+    assert_eq!(coverage["since"], "2026-03-09T00:00:00+08:00", "{coverage}");
+    // The whole day between the two servers is in one gap.
+    let (from, to) = ("2026-03-11T00:00:00+08:00", "2026-03-12T00:00:00+08:00");
+    let holds_day = |gap: &&Value| gap[0].as_str() <= Some(from) && gap[1].as_str() >= Some(to);
+    let gap = coverage["gaps"].as_array().and_then(|gaps| gaps.iter().find(holds_day));
+    assert_eq!(gap.map(|gap| &gap[2]), Some(&json!("not_running")), "{coverage}");
     Ok(())
 }
 
@@ -74,6 +87,16 @@ fn with_files_of(kib: u32, scene: &Scene, args: &[&str]) -> TestResult<std::proc
     command.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\""), "bash"]);
     command.arg(binary()).args(args).current_dir(scene.root()).env_clear();
     Ok(command.output()?)
+}
+
+/// Kills a command as soon as `is_reached`, unless it has ended before.
+fn kill_when(mut child: Child, is_reached: impl Fn() -> bool) -> TestResult<()> {
+    while child.try_wait()?.is_none() && !is_reached() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -89,14 +112,13 @@ async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_fo
     assert_eq!(full.status.code(), Some(1), "{full:?}");
     assert!(String::from_utf8(full.stderr)?.contains("kept/parts/"));
     assert_eq!(files(scene.path("kept").as_ref())?, before);
-    for _ in 0..20 {
-        // Wherever it is by then: what is right does not depend on that.
-        let mut child = scene.start(&back_up)?;
-        let is_over = child.try_wait()?.is_some();
-        child.kill()?;
-        child.wait()?;
+    let parts = || fs::read_dir(scene.path("kept/parts")).map_or(0, Iterator::count);
+    for round in 0..20 {
+        // At its very start, or once it has written a new part.
+        let before = parts();
+        kill_when(scene.start(&back_up)?, || round % 2 == 0 || parts() > before)?;
         let ended = scene.run(&["verify", "kept"])?;
-        assert!(is_over || ended.status == 0, "{ended:?}");
+        assert_eq!(ended.status, 0, "{ended:?}");
     }
     // The server may still be sending to one that was killed.
     let mut ended = scene.run(&back_up)?;
@@ -116,10 +138,10 @@ async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_fo
         names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     };
     assert!(!names()?.iter().any(|name| name.starts_with("new")), "{:?}", names()?);
-    for _ in 0..20 {
-        let mut child = scene.start(&restore)?;
-        child.kill()?;
-        child.wait()?;
+    let unfinished = scene.path("new.restore-unfinished");
+    for round in 0..20 {
+        let has_begun = || Path::new(&unfinished).join("log").exists();
+        kill_when(scene.start(&restore)?, || round % 2 == 0 || has_begun())?;
         assert!(!Path::new(&scene.path("new")).exists() || scene.run(&["verify", "new"])?.status == 0);
         if Path::new(&scene.path("new")).exists() {
             fs::remove_dir_all(scene.path("new"))?;
@@ -127,7 +149,7 @@ async fn a_kill_or_a_full_disk_leaves_the_former_backup_and_no_half_of_a_data_fo
     }
     assert_eq!(scene.run(&restore)?.status, 0);
     assert_eq!(scene.run(&["verify", "new"])?.status, 0);
-    assert!(!Path::new(&scene.path("new.restore-unfinished")).exists());
+    assert!(!Path::new(&unfinished).exists());
     Ok(())
 }
 

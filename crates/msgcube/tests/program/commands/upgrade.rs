@@ -1,7 +1,11 @@
 //! An upgrade: a set-up that the version of November 2026 left behind is opened as it is. `tests/data/former-setup` holds
 //! its configuration, data key and data folder after a planned stop, and what it answered. None of them may be changed.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,6 +24,8 @@ fn former_setup() -> TestResult<(Folder, Value)> {
     for file in files {
         fs::copy(from.join(file), folder.root().join(file))?;
     }
+    // git does not keep the mode, and the server refuses a key that others can read.
+    fs::set_permissions(folder.root().join("msgcube.key"), Permissions::from_mode(0o600))?;
     Ok((folder, serde_json::from_slice(&fs::read(from.join("expected.json"))?)?))
 }
 
@@ -38,9 +44,13 @@ async fn a_set_up_of_the_former_version_goes_on_with_its_figures_tokens_keys_and
         let distribution = program.ask(&token, "/datacube/getupstreammsgdist", days).await;
         assert_eq!(distribution, expected["distribution"]);
 
-        let path = format!("/v1/accounts/{APPID}/stats?from=2026-02-01&to=2026-02-28&period=total");
+        let path = format!("/v1/accounts/{APPID}/stats?from=2026-02-01&to=2026-02-28&period=total&by=type");
         let answer = program.call(Method::GET, &path, &text("api_key"), None).await;
         assert_eq!(answer.status(), 200);
+        let answer: Value = answer.json().await?;
+        let rows = answer["rows"].as_array().ok_or("no rows")?;
+        let texts = rows.iter().find(|row| row["type"] == "text").ok_or("no texts")?;
+        assert_eq!(texts["messages"], expected["month"]["list"][0]["msg_count"], "{answer}");
         let added = program.token(&text("added_appid"), &text("added_secret")).await;
         assert!(added["access_token"].is_string(), "{added}");
         assert_eq!(program.terminate(), Some(0));
