@@ -164,7 +164,7 @@ impl FirstDays {
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(PageState, std::ops::Range<u32>) -> bool) {
         self.pages.retain(|number, page| {
             let first = number * USERS_A_PAGE;
-            keep(page.state, first..first + USERS_A_PAGE)
+            keep(page.state, first..first.saturating_add(USERS_A_PAGE))
         });
     }
 
