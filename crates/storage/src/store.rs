@@ -32,29 +32,86 @@ impl AccountNumber {
 }
 
 /// A change to make durable. Times are Unix seconds; stretches are `[from_s, to_s)`.
-#[allow(missing_docs, reason = "each variant explains its fields")]
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Counts a message, unless it is a repeat.
-    Message { account: AccountNumber, message: Message },
+    Message {
+        /// The account that received it.
+        account: AccountNumber,
+        /// What counting needs of it.
+        message: Message,
+    },
     /// Stores a message without counting it.
-    Quarantine { account: AccountNumber, message: QuarantinedMessage },
-    /// Messages of this stretch were lost, for this reason. It becomes a gap.
-    Lose { account: AccountNumber, from_s: i64, to_s: i64, reason: Reason },
-    /// All messages of this stretch were received. It becomes covered.
-    Claim { account: AccountNumber, from_s: i64, to_s: i64 },
-    /// From `at_s` on exactly these accounts receive messages. `reason`: why they received none since the last mark.
-    Serve { at_s: i64, accounts: Vec<AccountNumber>, reason: Reason },
-    /// Like `Serve`, after a planned stop that lost no message. The mark before it was at `end_s`.
-    Resume { end_s: i64, at_s: i64, accounts: Vec<AccountNumber>, is_bridged: bool },
-    /// From `at_s` on this account receives messages, too. The other accounts do not change.
-    Begin { at_s: i64, account: AccountNumber },
-    /// This account receives no more messages.
-    Cease { account: AccountNumber },
-    /// All messages of the served accounts were received until `at_s`.
-    Mark { at_s: i64 },
-    /// Sets a fact. No value removes it.
-    Fact { key: String, value: Option<Vec<u8>> },
+    Quarantine {
+        /// The account that received it.
+        account: AccountNumber,
+        /// What is stored of it.
+        message: QuarantinedMessage,
+    },
+    /// Messages were lost. The stretch becomes a gap.
+    Lose {
+        /// The account whose messages were lost.
+        account: AccountNumber,
+        /// Start of the stretch.
+        from_s: i64,
+        /// End of the stretch, not included.
+        to_s: i64,
+        /// Why they were lost.
+        reason: Reason,
+    },
+    /// All messages of a stretch were received. It becomes covered.
+    Claim {
+        /// The account that received them.
+        account: AccountNumber,
+        /// Start of the stretch.
+        from_s: i64,
+        /// End of the stretch, not included.
+        to_s: i64,
+    },
+    /// Exactly these accounts receive messages.
+    Serve {
+        /// Since when.
+        at_s: i64,
+        /// The accounts. All others receive none.
+        accounts: Vec<AccountNumber>,
+        /// Why they received none since the last mark.
+        reason: Reason,
+    },
+    /// Like `Serve`, after a planned stop that lost no message.
+    Resume {
+        /// The last mark before the stop.
+        end_s: i64,
+        /// Since when messages are received again.
+        at_s: i64,
+        /// The accounts. All others receive none.
+        accounts: Vec<AccountNumber>,
+        /// No socket was open during the stop. WeChat's retries cover it, and it is listed.
+        is_bridged: bool,
+    },
+    /// One more account receives messages. The other accounts do not change.
+    Begin {
+        /// Since when.
+        at_s: i64,
+        /// The account.
+        account: AccountNumber,
+    },
+    /// An account receives no more messages.
+    Cease {
+        /// The account.
+        account: AccountNumber,
+    },
+    /// All messages of the served accounts were received.
+    Mark {
+        /// Until when.
+        at_s: i64,
+    },
+    /// Sets or removes a fact.
+    Fact {
+        /// Its name. Facts are found by the start of their key.
+        key: String,
+        /// The new value. None removes the fact.
+        value: Option<Vec<u8>>,
+    },
 }
 
 impl Change {
@@ -140,7 +197,6 @@ impl QuarantinedMessage {
 pub struct NotDurable(pub String);
 
 /// A store cannot be opened or read.
-#[allow(missing_docs, reason = "the error texts name the fields")]
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has locked the folder.
@@ -148,27 +204,68 @@ pub enum StoreError {
     InUse(PathBuf),
     /// A file or folder cannot be read or written.
     #[error("{path}: {source}")]
-    File { path: PathBuf, source: std::io::Error },
-    /// A log file that should exist is missing. `folder` is the log folder.
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A log file that should exist is missing.
     #[error(
         "{path} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {folder} && touch {path}"
     )]
-    LogMissing { path: PathBuf, folder: PathBuf },
+    LogMissing {
+        /// The missing file.
+        path: PathBuf,
+        /// The log folder.
+        folder: PathBuf,
+    },
     /// Data on disk is damaged.
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
-    Damaged { path: PathBuf, what: String },
+    Damaged {
+        /// The file, or the data folder.
+        path: PathBuf,
+        /// What is damaged, in English.
+        what: String,
+    },
     /// A newer version wrote the data.
     #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
-    NewerFormat { path: PathBuf, found: u32, known: u32 },
+    NewerFormat {
+        /// The log file, the page file or the data folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version reads.
+        known: u32,
+    },
     /// A newer version wrote the data, and the folder says which one.
     #[error("{path} has format {found}, this version reads up to {known}; use msgcube {version} or newer")]
-    NewerFormatOf { path: PathBuf, found: u32, known: u32, version: String },
+    NewerFormatOf {
+        /// The log file or the data folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version reads.
+        known: u32,
+        /// The version of msgcube that wrote it.
+        version: String,
+    },
     /// The page store (redb) failed.
     #[error("the page store in {path}: {what}")]
-    Pages { path: PathBuf, what: String },
+    Pages {
+        /// The page file.
+        path: PathBuf,
+        /// What redb said.
+        what: String,
+    },
     /// A page could not be read, so one query fails.
     #[error("{path}: {source}")]
-    Page { path: PathBuf, source: counting::PageError },
+    Page {
+        /// The page file.
+        path: PathBuf,
+        /// Which page, and why.
+        source: counting::PageError,
+    },
     /// The query names an unknown account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
