@@ -102,7 +102,7 @@ impl FirstDays {
         let (Some(page), Some(new_users), Some(number)) =
             (self.pages.get_mut(&(user / USERS_A_PAGE)), &mut self.new_users, number_of(day))
         else {
-            unreachable!("the first day of user {user} was let go before its message was counted");
+            unreachable!("the first day of user {user} was evicted before its message was counted");
         };
         let first = &mut page.days[(user % USERS_A_PAGE) as usize];
         if *first != NONE && *first <= number {

@@ -7,7 +7,7 @@ use system::sync::lock;
 
 use super::{
     Embedded,
-    log::{Header, examine, number_of, paths},
+    log::{HEADER_BYTES, Header, examine, number_of, paths},
     pages::raw::PagesSnapshot,
     recover::first_frame,
 };
@@ -73,7 +73,9 @@ impl StoreSnapshot<'_> {
         let segment = &self.segments[at];
         let mut bytes = segment.read(segment.bytes)?;
         let next = match self.segments.get(at + 1) {
-            Some(next) => Header::decode(&next.read(next.bytes.min(64))?).map(|(_, header)| header),
+            Some(next) => {
+                Header::decode(&next.read(next.bytes.min(HEADER_BYTES as u64))?).map(|(_, header)| header)
+            }
             None => None,
         };
         if let Err(flaw) = examine::examine(&bytes, segment.first_frame, next) {
@@ -82,7 +84,7 @@ impl StoreSnapshot<'_> {
         if let Some(next) = next {
             // Frames after this were never acknowledged.
             let limit = usize::try_from(next.previous_valid_bytes).unwrap_or(usize::MAX);
-            bytes.truncate(limit.max(super::log::HEADER_BYTES));
+            bytes.truncate(limit.max(HEADER_BYTES));
         }
         Ok(bytes)
     }

@@ -18,6 +18,9 @@ use crate::store::StoreError;
 /// Bytes that one transaction of a restore writes.
 const RESTORE_BATCH_BYTES: usize = 32 << 20;
 
+/// Bytes of rows that an examination reads at a time.
+const EXAM_ROWS_BYTES: usize = 8 << 20;
+
 /// A table of the page file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawTable {
@@ -121,7 +124,7 @@ impl PagesExam {
             for table in tables(&transaction)? {
                 let mut after: Option<Vec<u8>> = None;
                 loop {
-                    let found = rows(&transaction, &table, after.as_deref(), 8 << 20)?;
+                    let found = rows(&transaction, &table, after.as_deref(), EXAM_ROWS_BYTES)?;
                     let Some((last, _)) = found.last() else { break };
                     after = Some(last.clone());
                     for (key, value) in &found {
