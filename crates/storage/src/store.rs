@@ -197,6 +197,7 @@ impl QuarantinedMessage {
 pub struct NotDurable(pub String);
 
 /// A store cannot be opened or read.
+#[allow(missing_docs, reason = "the error texts name the fields")]
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has locked the folder.
@@ -204,68 +205,27 @@ pub enum StoreError {
     InUse(PathBuf),
     /// A file or folder cannot be read or written.
     #[error("{path}: {source}")]
-    File {
-        /// The file or folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// A log file that should exist is missing.
+    File { path: PathBuf, source: std::io::Error },
+    /// A log file that should exist is missing. `folder` is the log folder.
     #[error(
         "{path} is missing: messages that were acknowledged may be in it and nowhere else. Restore data_dir with its whole log folder from a backup. To go on without what is not in the other files, run: mkdir -p {folder} && touch {path}"
     )]
-    LogMissing {
-        /// The missing file.
-        path: PathBuf,
-        /// The log folder.
-        folder: PathBuf,
-    },
+    LogMissing { path: PathBuf, folder: PathBuf },
     /// Data on disk is damaged.
     #[error("{path}: {what}. Nothing was changed; restore data_dir from a backup")]
-    Damaged {
-        /// The file, or the data folder.
-        path: PathBuf,
-        /// What is damaged, in English.
-        what: String,
-    },
+    Damaged { path: PathBuf, what: String },
     /// A newer version wrote the data.
     #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
-    NewerFormat {
-        /// The log file, the page file or the data folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The newest format that this version reads.
-        known: u32,
-    },
+    NewerFormat { path: PathBuf, found: u32, known: u32 },
     /// A newer version wrote the data, and the folder says which one.
     #[error("{path} has format {found}, this version reads up to {known}; use msgcube {version} or newer")]
-    NewerFormatOf {
-        /// The log file or the data folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// The newest format that this version reads.
-        known: u32,
-        /// The version of msgcube that wrote it.
-        version: String,
-    },
+    NewerFormatOf { path: PathBuf, found: u32, known: u32, version: String },
     /// The page store (redb) failed.
     #[error("the page store in {path}: {what}")]
-    Pages {
-        /// The page file.
-        path: PathBuf,
-        /// What redb said.
-        what: String,
-    },
+    Pages { path: PathBuf, what: String },
     /// A page could not be read, so one query fails.
     #[error("{path}: {source}")]
-    Page {
-        /// The page file.
-        path: PathBuf,
-        /// Which page, and why.
-        source: counting::PageError,
-    },
+    Page { path: PathBuf, source: counting::PageError },
     /// The query names an unknown account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
