@@ -188,7 +188,7 @@ impl Account {
         for granularity in SPANS {
             let page = self.spans.get_mut(&(granularity, day.start_of(granularity)));
             let Some(SpanPage { counters, marks: Some(marks), state }) = page else {
-                unreachable!("{granularity:?} of {day} was let go before its message was counted");
+                unreachable!("{granularity:?} of {day} was evicted before its message was counted");
             };
             counters.record(marks.slot(entry.user(), users), entry.kind(), entry.event());
             *state = PageState { changed: tick, used: tick, ..*state };
@@ -293,7 +293,7 @@ fn count_stored(
 /// A day that [`Account::open`] loaded.
 fn opened_day(days: &mut Map<Day, DayPage>, day: Day) -> (&mut OpenDay, &mut DayFigures, &mut PageState) {
     let Some(DayPage { figures, open: Some(open), state }) = days.get_mut(&day) else {
-        unreachable!("{day} was let go while a message of it waits");
+        unreachable!("{day} was evicted while a message of it waits");
     };
     (open, figures, state)
 }

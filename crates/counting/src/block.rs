@@ -14,7 +14,7 @@ const TWO_PARTS: u8 = 2;
 const CUT_SHORT: Damaged = Damaged("cut short");
 const UNKNOWN: Damaged = Damaged("a day block of a format that this version does not know");
 
-/// Encodes a day. The entries must be sorted.
+/// Encodes a day. The entries may be in any order.
 pub fn encode(messages: &[MessageEntry], events: &[EventEntry]) -> Vec<u8> {
     let mut messages = messages.to_vec();
     messages.sort_unstable();

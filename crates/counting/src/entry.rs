@@ -19,6 +19,8 @@ pub struct MessageEntry {
     pub msg_id: u64,
 }
 
+const _: () = assert!(Kind::ALL.len() <= 16, "the kind has four bits");
+
 impl MessageEntry {
     /// An entry of this second of the Beijing day.
     ///

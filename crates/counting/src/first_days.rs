@@ -102,7 +102,7 @@ impl FirstDays {
         let (Some(page), Some(new_users), Some(number)) =
             (self.pages.get_mut(&(user / USERS_A_PAGE)), &mut self.new_users, number_of(day))
         else {
-            unreachable!("the first day of user {user} was let go before its message was counted");
+            unreachable!("the first day of user {user} was evicted before its message was counted");
         };
         let first = &mut page.days[(user % USERS_A_PAGE) as usize];
         if *first != NONE && *first <= number {
@@ -164,7 +164,7 @@ impl FirstDays {
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(PageState, std::ops::Range<u32>) -> bool) {
         self.pages.retain(|number, page| {
             let first = number * USERS_A_PAGE;
-            keep(page.state, first..first + USERS_A_PAGE)
+            keep(page.state, first..first.saturating_add(USERS_A_PAGE))
         });
     }
 

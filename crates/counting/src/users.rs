@@ -91,7 +91,9 @@ impl Users {
             self.halve();
         }
         self.sorted_bytes += memory_bytes(&page);
-        self.sorted.insert(page.first().into(), InMemory { page, used: tick });
+        let former = self.sorted.insert(page.first().into(), InMemory { page, used: tick });
+        // During a merge, a page on disk may have a longer range than the one in memory.
+        self.sorted_bytes -= former.map_or(0, |former| memory_bytes(&former.page));
         Ok(found)
     }
 
@@ -124,7 +126,7 @@ impl Users {
         let merged = self.recent.first();
         let waiting = until.saturating_sub(merged);
         let many = (until / 8).max(RECENT_MIN).min(recent_max);
-        (waiting > 0 && waiting >= many).then(|| Merge::new(merged, self.recent.sorted(until), until))
+        (waiting > 0 && waiting >= many).then(|| Merge::new(merged, self.recent.below(until), until))
     }
 
     /// Records that the users below `until` are in sorted pages on disk.

@@ -1,7 +1,8 @@
-//! Backup, restore and verify, without HTTP. A running store is exported as a stream of pieces; a folder takes them.
+//! Backup, restore and verify, without HTTP. A running store is exported as a stream of pieces. A backup folder stores
+//! them.
 //!
 //! A backup folder has one file for each part, named by its SHA-256, and a manifest that lists them. The manifest is
-//! replaced last and at once, so the folder always holds one whole backup. Parts that did not change are kept.
+//! replaced last and atomically, so the folder always holds one whole backup. Parts that did not change are kept.
 
 pub mod export;
 mod folder;
@@ -22,49 +23,81 @@ pub use self::{
     verify::{FolderKind, Verified, verify},
 };
 
-/// Why a backup, a restore or an examination could not be done. Nothing was changed then.
+/// Why a backup, a restore or an examination failed. The former backup or folder is unchanged.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum BackupError {
-    /// A file or folder cannot be used.
+    /// A file or folder cannot be read or written.
     #[error("{path}: {source}")]
-    File { path: PathBuf, source: io::Error },
-    /// The store.
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store could not be read.
     #[error("{0}")]
     Store(#[from] StoreError),
     /// Something else is in the folder.
-    #[error("{path} holds something else than a backup of msgcube; name a new or an empty folder")]
-    NotABackup { path: PathBuf },
-    /// Another process works in the folder.
+    #[error("{path} contains something other than a backup of msgcube; name a new or an empty folder")]
+    NotABackup {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process uses the folder.
     #[error("{path} is in use by another backup, restore or verify")]
-    FolderInUse { path: PathBuf },
-    /// The first backup never ended.
+    FolderInUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// There is no manifest, so no backup was ever finished.
     #[error("{path} holds no finished backup; run msgcube backup again")]
-    Unfinished { path: PathBuf },
-    /// Neither a data folder nor a backup.
+    Unfinished {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is neither a data folder nor a backup.
     #[error("{path} is neither a data folder nor a backup of msgcube")]
-    Unknown { path: PathBuf },
-    /// The backup of other data.
+    Unknown {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds a backup of other data.
     #[error(
         "{path} holds a backup of data with another data key; nothing was changed. Name a new or an empty folder"
     )]
-    OtherData { path: PathBuf },
-    /// A backup whose files are not as they were written.
+    OtherData {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A file of the backup is not as it was written.
     #[error("{path} is damaged; nothing was changed. msgcube verify says what is damaged")]
-    Damaged { path: PathBuf },
-    /// It was written by a newer version.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version wrote the backup.
     #[error("{path} has format {found}, this version reads up to {known}; use a newer msgcube")]
-    NewerFormat { path: PathBuf, found: u32, known: u32 },
-    /// The folder of a restore is in use.
+    NewerFormat {
+        /// The manifest.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// The newest format that this version reads.
+        known: u32,
+    },
+    /// The target of a restore is not empty.
     #[error("{path} exists and is not empty; nothing was changed. Name a new folder")]
-    NotEmpty { path: PathBuf },
-    /// The stream ended early or makes no sense.
-    #[error("the server sent something else than a backup: {0}")]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The stream is no backup. The text says why.
+    #[error("the server sent something other than a backup: {0}")]
     Stream(&'static str),
-    /// The server gave up.
+    /// The server sent an error instead of the rest.
     #[error("the server could not go on: {0}")]
     Server(String),
-    /// The caller is gone.
+    /// The receiver of the stream is gone.
     #[error("the backup was not taken to its end")]
     Stopped,
 }

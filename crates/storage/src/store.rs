@@ -32,29 +32,86 @@ impl AccountNumber {
 }
 
 /// A change to make durable. Times are Unix seconds; stretches are `[from_s, to_s)`.
-#[allow(missing_docs, reason = "each variant explains its fields")]
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Counts a message, unless it is a repeat.
-    Message { account: AccountNumber, message: Message },
+    Message {
+        /// The account that received it.
+        account: AccountNumber,
+        /// What counting needs of it.
+        message: Message,
+    },
     /// Stores a message without counting it.
-    Quarantine { account: AccountNumber, message: QuarantinedMessage },
-    /// Messages of this stretch were lost, for this reason. It becomes a gap.
-    Lose { account: AccountNumber, from_s: i64, to_s: i64, reason: Reason },
-    /// All messages of this stretch were received. It becomes covered.
-    Claim { account: AccountNumber, from_s: i64, to_s: i64 },
-    /// From `at_s` on exactly these accounts receive messages. `reason`: why they received none since the last mark.
-    Serve { at_s: i64, accounts: Vec<AccountNumber>, reason: Reason },
-    /// Like `Serve`, after a planned stop that lost no message. The mark before it was at `end_s`.
-    Resume { end_s: i64, at_s: i64, accounts: Vec<AccountNumber>, is_bridged: bool },
-    /// From `at_s` on this account receives messages, too. The other accounts do not change.
-    Begin { at_s: i64, account: AccountNumber },
-    /// This account receives no more messages.
-    Cease { account: AccountNumber },
-    /// All messages of the served accounts were received until `at_s`.
-    Mark { at_s: i64 },
-    /// Sets a fact. No value removes it.
-    Fact { key: String, value: Option<Vec<u8>> },
+    Quarantine {
+        /// The account that received it.
+        account: AccountNumber,
+        /// What is stored of it.
+        message: QuarantinedMessage,
+    },
+    /// Messages were lost. The stretch becomes a gap.
+    Lose {
+        /// The account whose messages were lost.
+        account: AccountNumber,
+        /// Start of the stretch.
+        from_s: i64,
+        /// End of the stretch, not included.
+        to_s: i64,
+        /// Why they were lost.
+        reason: Reason,
+    },
+    /// All messages of a stretch were received. It becomes covered.
+    Claim {
+        /// The account that received them.
+        account: AccountNumber,
+        /// Start of the stretch.
+        from_s: i64,
+        /// End of the stretch, not included.
+        to_s: i64,
+    },
+    /// Exactly these accounts receive messages.
+    Serve {
+        /// Since when.
+        at_s: i64,
+        /// The accounts. All others receive none.
+        accounts: Vec<AccountNumber>,
+        /// Why they received none since the last mark.
+        reason: Reason,
+    },
+    /// Like `Serve`, after a planned stop that lost no message.
+    Resume {
+        /// The last mark before the stop.
+        end_s: i64,
+        /// Since when messages are received again.
+        at_s: i64,
+        /// The accounts. All others receive none.
+        accounts: Vec<AccountNumber>,
+        /// No socket was open during the stop. WeChat's retries cover it, and it is listed.
+        is_bridged: bool,
+    },
+    /// One more account receives messages. The other accounts do not change.
+    Begin {
+        /// Since when.
+        at_s: i64,
+        /// The account.
+        account: AccountNumber,
+    },
+    /// An account receives no more messages.
+    Cease {
+        /// The account.
+        account: AccountNumber,
+    },
+    /// All messages of the served accounts were received.
+    Mark {
+        /// Until when.
+        at_s: i64,
+    },
+    /// Sets or removes a fact.
+    Fact {
+        /// Its name. Facts are found by the start of their key.
+        key: String,
+        /// The new value. None removes the fact.
+        value: Option<Vec<u8>>,
+    },
 }
 
 impl Change {

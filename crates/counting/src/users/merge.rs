@@ -21,7 +21,7 @@ const PAGES_A_STEP: usize = if cfg!(test) { 3 } else { 512 };
 pub struct Merge {
     /// Number of the first user that was in no sorted page before.
     merged: u32,
-    /// The users to merge, sorted by openid.
+    /// The users to merge. The first step sorts them by openid.
     users: UserList,
     /// Number of `users` that are already in sorted pages.
     done: usize,
@@ -60,6 +60,10 @@ impl Merge {
     /// If a sorted page cannot be read or is damaged.
     pub fn step(&mut self, source: &dyn PageSource) -> Result<Option<MergeStep>, PageError> {
         let Some(first) = self.next.take() else { return Ok(None) };
+        if first.is_empty() {
+            // Here and not in `new`, because a caller of `new` keeps the account locked.
+            self.users.sort();
+        }
         let mut step = MergeStep::default();
         let mut former = UserList::default();
         let mut until = Some(first.clone());

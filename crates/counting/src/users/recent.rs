@@ -85,7 +85,9 @@ impl Recent {
 
     /// Encodes the users of one page, up to but not including the user `until`.
     pub fn encode_page(&self, page: u32, until: u32) -> Vec<u8> {
-        let numbers = (page * USERS_A_PAGE).max(self.first)..until.min((page + 1) * USERS_A_PAGE);
+        // The last page would end at 2^32. The user number u32::MAX is never assigned.
+        let end = (page + 1).saturating_mul(USERS_A_PAGE);
+        let numbers = (page * USERS_A_PAGE).max(self.first)..until.min(end);
         let mut out = Vec::with_capacity(numbers.len() * 30);
         out.push(WITH_FIRST);
         varint::put(&mut out, u64::from(numbers.start));
@@ -117,11 +119,10 @@ impl Recent {
         Ok(())
     }
 
-    /// The users below `until`, sorted by openid.
-    pub fn sorted(&self, until: u32) -> UserList {
+    /// A copy of the users below `until`, in order of arrival.
+    pub fn below(&self, until: u32) -> UserList {
         let mut users = UserList::default();
         (self.first..until).for_each(|number| users.push((self.openid(number - self.first), number)));
-        users.sort();
         users
     }
 

@@ -10,6 +10,8 @@ const FORMAT: u8 = 1;
 const PACKED: u8 = 1;
 /// All other openids.
 const VARIED: u8 = 2;
+/// Limit of the length of an openid in the packed form.
+const PACKED_CHARACTERS_MAX: usize = 128;
 /// Limit of a page: two blocks of the file, minus the file's own header, the key and the checksum.
 const PAGE_BYTES_MAX: usize = 8192 - 64;
 
@@ -61,7 +63,7 @@ impl SortedPage {
                 let prefix = text(&mut reader)?;
                 let width = usize::from(reader.byte()?);
                 let stride = packed_text::bytes(usize::saturating_sub(length, prefix.len()));
-                if prefix.len() >= length || length > 128 || !(1..=4).contains(&width) {
+                if prefix.len() >= length || length > PACKED_CHARACTERS_MAX || !(1..=4).contains(&width) {
                     return Err(Damaged("a page of users whose sizes make no sense"));
                 }
                 let start = at(&reader);
@@ -208,8 +210,9 @@ impl<'a> Shape<'a> {
         self.count += 1;
         let equal = self.lead.iter().zip(openid).take_while(|(one, other)| one == other).count();
         self.prefix = self.prefix.min(equal);
-        self.is_packed &=
-            openid.len() == self.lead.len() && !openid.is_empty() && packed_text::can_pack(openid);
+        self.is_packed &= openid.len() == self.lead.len()
+            && (1..=PACKED_CHARACTERS_MAX).contains(&openid.len())
+            && packed_text::can_pack(openid);
         self.varied_bytes += openid.len() + 7;
         self.number_max = self.number_max.max(number);
     }

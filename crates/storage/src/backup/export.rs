@@ -17,12 +17,12 @@ const LOG_PART_BYTES: usize = 1 << 20;
 /// Rows that are read from the pages at once, in bytes.
 const ROWS_BYTES: usize = 1 << 20;
 
-/// What is asked for.
+/// What the receiver asks for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Parts that the receiver has; they are not sent.
     pub known: HashSet<PartId>,
-    /// How many bytes are read in a second at most.
+    /// Limit of the bytes that are read in a second.
     pub bytes_per_second: u64,
     /// See [`Manifest::identity`].
     pub identity: String,
@@ -30,7 +30,7 @@ pub struct Wanted {
     pub at_s: i64,
 }
 
-/// Sends everything. `send` is false once nobody takes it any more.
+/// Sends all pieces of a snapshot. `send` returns false if the receiver is gone.
 pub fn export(
     snapshot: &StoreSnapshot<'_>,
     wanted: &Wanted,
@@ -39,7 +39,6 @@ pub fn export(
     let mut export = Export { wanted, send, throttle: Throttle { stopwatch: Stopwatch::start(), bytes: 0 } };
     export.piece(Piece::Start(Start { identity: wanted.identity.clone(), bytes: snapshot.bytes }))?;
     let mut log = Vec::new();
-    // The log first: its segments are removed from the disk only when they are closed here.
     for (at, segment) in snapshot.segments.iter().enumerate() {
         let bytes = snapshot.read_segment(at)?;
         let parts = bytes.chunks(LOG_PART_BYTES).map(|bytes| export.part(bytes));

@@ -1,4 +1,4 @@
-//! The folder of a backup, as it takes a new one. Until the manifest is replaced it holds the former backup, unchanged.
+//! A backup folder that receives a new backup. Until the manifest is replaced, it holds the former backup, unchanged.
 
 use std::{
     collections::HashMap,
@@ -14,41 +14,41 @@ use system::files;
 use super::{BackupError, Manifest, PartId, manifest, stream::Piece};
 use crate::store::disk::Disk;
 
-/// The folder of the parts, below the backup's.
+/// The folder of the parts, inside the backup folder.
 const PARTS: &str = "parts";
 const LOCK: &str = "lock";
-/// The ending of a file that is being written.
+/// The extension of a file that is being written.
 const UNFINISHED: &str = "new";
 
-/// What a backup came to.
+/// The result of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackupSummary {
     /// The moment whose state it holds, in Unix seconds.
     pub at_s: i64,
-    /// Its parts.
+    /// Number of its parts.
     pub parts: u64,
     /// Bytes of all its parts.
     pub bytes: u64,
-    /// Parts that were not there before.
+    /// Number of parts that were not there before.
     pub new_parts: u64,
     /// Bytes of the new parts.
     pub new_bytes: u64,
 }
 
-/// A backup folder that takes a backup. What was written is removed again unless the backup is finished.
+/// A backup folder that receives a backup. If the backup is not finished, what was written is removed again.
 #[derive(Debug)]
 pub struct BackupFolder {
     path: PathBuf,
     disk: Arc<dyn Disk>,
     former: Option<Manifest>,
-    /// Parts that are in the folder and whole, with their bytes.
+    /// Undamaged parts that were in the folder before, with their size in bytes.
     known: HashMap<PartId, u64>,
-    /// Parts that were written for this backup.
+    /// Parts that were written for this backup, with their size in bytes.
     new: HashMap<PartId, u64>,
     _lock: File,
 }
 
-/// The file of a part.
+/// The path of a part's file.
 pub fn part_path(folder: &Path, id: PartId) -> PathBuf {
     folder.join(PARTS).join(id.to_string())
 }
@@ -57,7 +57,7 @@ pub fn part_path(folder: &Path, id: PartId) -> PathBuf {
 pub fn lock_folder(folder: &Path) -> Result<File, BackupError> {
     let path = folder.join(LOCK);
     let opened = File::options().create(true).append(true).open(&path);
-    // A backup on a disk that cannot be written to can still be read. Without the file, nobody can write to it.
+    // A backup on a read-only disk can still be read. Then the folder itself is locked if it has no lock file.
     let opened = opened.or_else(|error| File::open(&path).or_else(|_| File::open(folder)).map_err(|_| error));
     let file = opened.map_err(BackupError::file(&path))?;
     match file.try_lock() {
@@ -68,7 +68,8 @@ pub fn lock_folder(folder: &Path) -> Result<File, BackupError> {
 }
 
 impl BackupFolder {
-    /// Opens a folder, or makes it. Every part that lies there is read: a damaged one will be replaced.
+    /// Opens a folder, or creates it. Reads each part in it, so that damaged ones are sent again and replaced.
+    /// `progress` gets the number of bytes read so far.
     pub fn open(
         path: &Path,
         disk: Arc<dyn Disk>,
@@ -99,7 +100,7 @@ impl BackupFolder {
         self.known.keys().copied()
     }
 
-    /// Takes a piece; a summary once the backup is finished.
+    /// Stores a piece. Returns a summary after the last one, when the backup is finished.
     pub fn take(&mut self, piece: Piece) -> Result<Option<BackupSummary>, BackupError> {
         match piece {
             Piece::Start(start) => match &self.former {
@@ -128,7 +129,7 @@ impl BackupFolder {
         Ok(())
     }
 
-    /// Writes a file, durably and at once.
+    /// Writes a file durably and replaces the former one atomically.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), BackupError> {
         let new = path.with_extension(UNFINISHED);
         let written = (|| {
@@ -139,7 +140,7 @@ impl BackupFolder {
             self.disk.replace(&new, path)
         })();
         written.map_err(|source| {
-            // The disk may be full: what is left of it only takes space.
+            // The disk may be full, and a partial file only takes space.
             let _ = files::remove(&new);
             BackupError::File { path: path.to_owned(), source }
         })
@@ -165,7 +166,7 @@ impl BackupFolder {
             new_bytes: self.new.values().sum(),
         };
         self.new.clear();
-        // The backup is finished whatever becomes of parts that are no longer needed; the next one removes them.
+        // The backup is finished. If a part that is no longer needed cannot be removed, the next backup removes it.
         if let Ok(entries) = fs::read_dir(self.path.join(PARTS)) {
             for entry in entries.filter_map(Result::ok) {
                 let id = entry.file_name().to_str().and_then(PartId::parse);
@@ -180,12 +181,16 @@ impl BackupFolder {
 
 impl Drop for BackupFolder {
     fn drop(&mut self) {
-        for id in self.new.keys() {
-            // A part that replaced a damaged one is wanted by the former manifest.
-            let is_wanted = self.former.as_ref().is_some_and(|manifest| manifest.parts().contains_key(id));
-            if !is_wanted {
-                let _ = files::remove(&part_path(&self.path, *id));
-            }
+        if self.new.is_empty() {
+            return;
+        }
+        // The manifest is read again: if only the sync of the folder failed, it is already the new one. If it cannot be
+        // read, nothing is removed.
+        let Ok(manifest) = Manifest::read(&self.path) else { return };
+        // The former manifest may list a new part, too: one that replaced a damaged file.
+        let listed = manifest.map(|manifest| manifest.parts()).unwrap_or_default();
+        for id in self.new.keys().filter(|id| !listed.contains_key(id)) {
+            let _ = files::remove(&part_path(&self.path, *id));
         }
     }
 }

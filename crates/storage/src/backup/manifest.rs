@@ -18,12 +18,12 @@ pub const NAME: &str = "manifest";
 pub struct PartId(pub [u8; 32]);
 
 impl PartId {
-    /// The name of these bytes.
+    /// The id of these bytes.
     pub fn of(bytes: &[u8]) -> PartId {
         PartId(Sha256::digest(bytes).into())
     }
 
-    /// Reads a name.
+    /// Reads the name of a part's file.
     pub fn parse(text: &str) -> Option<PartId> {
         let mut id = [0; 32];
         let digits = text.as_bytes();
@@ -62,7 +62,7 @@ impl<'de> Deserialize<'de> for PartId {
     }
 }
 
-/// What a backup consists of.
+/// The content of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`FORMAT`] of the version that wrote it.
@@ -77,31 +77,31 @@ pub struct Manifest {
     pub tables: Vec<Table>,
 }
 
-/// A segment of the log.
+/// A segment of the log, as a list of parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentParts {
     /// The name of its file.
     pub name: String,
-    /// Its bytes are those of the parts, one after the other.
+    /// The bytes of these parts, one after the other, are the segment.
     pub parts: Vec<Part>,
 }
 
-/// A table of the page file.
+/// A table of the page file, as a list of parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Its name and what its keys are.
+    /// Its name and the type of its keys.
     #[serde(flatten)]
     pub table: RawTable,
-    /// Each holds rows, in order.
+    /// Each part has some of the rows, in order.
     pub parts: Vec<Part>,
 }
 
-/// A part.
+/// A part of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Part {
-    /// Its name.
+    /// Its id, which is also the name of its file.
     pub sha256: PartId,
-    /// How many bytes it has.
+    /// Its size.
     pub bytes: u64,
 }
 
@@ -111,7 +111,7 @@ struct FormatOnly {
 }
 
 impl Manifest {
-    /// Every part once.
+    /// All parts and their sizes. Each part is listed once, even if it is used twice.
     pub fn parts(&self) -> BTreeMap<PartId, u64> {
         let log = self.log.iter().flat_map(|file| &file.parts);
         let parts = log.chain(self.tables.iter().flat_map(|table| &table.parts));
@@ -141,14 +141,14 @@ impl Manifest {
             return Err(BackupError::NewerFormat { path: path.to_owned(), found, known: FORMAT });
         }
         let manifest: Manifest = serde_json::from_str(json).map_err(|_| damaged())?;
-        // They become names of files.
+        // They become names of files, so they must not leave the folder.
         let is_name = |name: &str| {
             name.strip_suffix(".log").is_some_and(|stem| stem.bytes().all(|byte| byte.is_ascii_digit()))
         };
         if manifest.log.iter().all(|file| is_name(&file.name)) { Ok(manifest) } else { Err(damaged()) }
     }
 
-    /// Reads the manifest of a backup folder. None: there is none.
+    /// Reads the manifest of a backup folder. None if there is none.
     pub fn read(folder: &Path) -> Result<Option<Manifest>, BackupError> {
         let path = folder.join(NAME);
         match fs::read(&path) {

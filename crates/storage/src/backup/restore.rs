@@ -1,4 +1,4 @@
-//! Makes a data folder of a backup. It is built under another name beside its place and renamed at the end.
+//! Creates a data folder from a backup. It is built beside its place under another name, and renamed at the end.
 
 use std::{
     fs, io,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::store::{PagesRestore, disk::Disk};
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RestoreSummary {
     /// The moment whose state it holds, in Unix seconds.
@@ -43,12 +43,12 @@ pub fn restore(
     let manifest = Manifest::read(folder)?.ok_or_else(unfinished_backup)?;
     check_empty(data_dir)?;
     let unfinished = unfinished_name(data_dir);
-    // Left over by a restore that was killed, unless that still runs.
+    // A killed restore may have left it. If it is locked, that restore is still running.
     let _left_over = if unfinished.exists() { Some(lock_folder(&unfinished)?) } else { None };
     remove_folder(&unfinished)?;
     let restore = Restore { folder, manifest: &manifest, disk: disk.as_ref(), progress };
     let done = restore.build(&unfinished).and_then(|bytes| {
-        // Also in place of an empty folder.
+        // This also replaces an empty folder.
         disk.replace(&unfinished, data_dir).map_err(BackupError::file(data_dir))?;
         Ok(RestoreSummary { at_s: manifest.at_s, bytes })
     });
@@ -69,7 +69,7 @@ fn check_empty(data_dir: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Beside the data folder, on the same disk.
+/// The path of the unfinished folder. It is beside the data folder, so both are on the same disk.
 fn unfinished_name(data_dir: &Path) -> PathBuf {
     let mut name = data_dir.file_name().unwrap_or_default().to_owned();
     name.push(".restore-unfinished");
@@ -135,7 +135,7 @@ impl Restore<'_> {
     }
 }
 
-/// A part, as it was written.
+/// Reads a part and checks its SHA-256.
 fn read_part(folder: &Path, part: &Part) -> Result<Vec<u8>, BackupError> {
     let path = part_path(folder, part.sha256);
     let bytes = fs::read(&path).map_err(BackupError::file(&path))?;

@@ -1,4 +1,4 @@
-//! Rows of a table as the bytes of a part, and where one part ends and the next begins.
+//! The bytes of a part that holds rows of a table, and the choice of the row after which a part ends.
 
 use counting::{
     Damaged,
@@ -8,9 +8,9 @@ use counting::{
 /// A key and its value.
 type Row = (Vec<u8>, Vec<u8>);
 
-/// Parts have about this many bytes.
+/// About the average size of a part in bytes.
 const PART_BYTES: u64 = 512 << 10;
-/// Fewer are not worth a file of their own.
+/// Minimum size, except for the last part of a table. Smaller parts are not worth a file of their own.
 const PART_BYTES_MIN: usize = 64 << 10;
 
 /// Appends a row.
@@ -29,7 +29,8 @@ pub fn decode(part: &[u8]) -> Result<Vec<Row>, Damaged> {
     Ok(rows)
 }
 
-/// Whether a part ends behind this row. It depends on the row, so that new rows leave the parts behind them as they are.
+/// True if a part ends after this row. The key and the length of the value decide, not the number of rows before. So
+/// new rows change few parts.
 pub fn ends_part(part: &[u8], key: &[u8], value: &[u8]) -> bool {
     let dice = u64::from(crc32fast::hash(key));
     let chance = ((value.len() as u64) << 32) / PART_BYTES;

@@ -1,10 +1,10 @@
-//! The pieces in which a server sends a backup: a byte for the sort, four for the length, then the payload.
+//! The pieces in which a server sends a backup: a byte for the kind, four for the length, then the payload.
 
 use serde::{Deserialize, Serialize};
 
 use super::{BackupError, PartId};
 
-/// Longer pieces are not sent.
+/// Limit of the payload of a received piece.
 const PIECE_BYTES_MAX: usize = 1 << 30;
 const HEADER_BYTES: usize = 5;
 
@@ -14,22 +14,22 @@ const KNOWN: u8 = 3;
 const MANIFEST: u8 = 4;
 const FAILED: u8 = 5;
 
-/// One piece.
+/// A piece of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// Comes first.
+    /// The first piece.
     Start(Start),
     /// A part that the receiver does not have.
     Part(Vec<u8>),
-    /// A part that the receiver has, and its bytes.
+    /// A part that the receiver has, and its size in bytes.
     Known(PartId, u64),
-    /// Comes last: the bytes of the manifest.
+    /// The last piece: the bytes of the manifest.
     Manifest(Vec<u8>),
-    /// Comes last: why there is no backup.
+    /// The last piece if the backup failed: the reason.
     Failed(String),
 }
 
-/// What the receiver has to know first.
+/// What the receiver must know first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     /// See [`super::Manifest::identity`].
@@ -41,18 +41,18 @@ pub struct Start {
 impl Piece {
     /// The bytes to send.
     pub fn encode(&self) -> Vec<u8> {
-        let (sort, payload) = match self {
+        let (kind, payload) = match self {
             Piece::Start(start) => (START, serde_json::to_vec(start).unwrap_or_default()),
             Piece::Part(bytes) => return framed(PART, bytes),
             Piece::Known(id, bytes) => (KNOWN, [&id.0[..], &bytes.to_le_bytes()].concat()),
             Piece::Manifest(bytes) => return framed(MANIFEST, bytes),
             Piece::Failed(text) => return framed(FAILED, text.as_bytes()),
         };
-        framed(sort, &payload)
+        framed(kind, &payload)
     }
 
-    fn decode(sort: u8, payload: &[u8]) -> Option<Piece> {
-        Some(match sort {
+    fn decode(kind: u8, payload: &[u8]) -> Option<Piece> {
+        Some(match kind {
             START => Piece::Start(serde_json::from_slice(payload).ok()?),
             PART => Piece::Part(payload.to_vec()),
             KNOWN => {
@@ -66,26 +66,26 @@ impl Piece {
     }
 }
 
-fn framed(sort: u8, payload: &[u8]) -> Vec<u8> {
+fn framed(kind: u8, payload: &[u8]) -> Vec<u8> {
     let Ok(length) = u32::try_from(payload.len()) else { unreachable!("no value of the store is so long") };
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-    bytes.push(sort);
+    bytes.push(kind);
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(payload);
     bytes
 }
 
-/// Puts pieces together from the bytes that arrive.
+/// Splits received bytes into pieces.
 #[derive(Debug, Default)]
 pub struct PieceDecoder(Vec<u8>);
 
 impl PieceDecoder {
-    /// Takes bytes.
+    /// Adds received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
     }
 
-    /// The next piece, once all of it is there.
+    /// The next piece. None if it has not arrived completely.
     pub fn next_piece(&mut self) -> Result<Option<Piece>, BackupError> {
         let Some((header, rest)) = self.0.split_at_checked(HEADER_BYTES) else { return Ok(None) };
         let length = u32::from_le_bytes([header[1], header[2], header[3], header[4]]) as usize;
@@ -95,7 +95,7 @@ impl PieceDecoder {
         let Some(payload) = rest.get(..length) else { return Ok(None) };
         let piece = Piece::decode(header[0], payload);
         self.0.drain(..HEADER_BYTES + length);
-        piece.map(Some).ok_or(BackupError::Stream("a piece makes no sense"))
+        piece.map(Some).ok_or(BackupError::Stream("a piece cannot be read"))
     }
 }
 

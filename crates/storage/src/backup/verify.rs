@@ -1,4 +1,4 @@
-//! Reads everything of a data folder or of a backup, and says what is damaged.
+//! Reads all of a data folder or of a backup, and says what is damaged.
 
 use std::{fs, path::Path};
 
@@ -11,22 +11,22 @@ use super::{
 };
 use crate::store::{Cost, Damage, Examined, examine};
 
-/// What a folder is.
+/// The kind of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FolderKind {
-    /// A server's.
+    /// The data folder of a server.
     DataDir,
-    /// A backup.
+    /// A backup folder.
     Backup,
 }
 
-/// What was read of a folder.
+/// The result of verifying a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verified {
-    /// What it is.
+    /// The kind of folder.
     pub folder: FolderKind,
-    /// Files that were read.
+    /// Number of files that were read.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -34,7 +34,8 @@ pub struct Verified {
     pub damages: Vec<Damage>,
 }
 
-/// Verifies a folder and changes nothing of it. `progress` gets the bytes that were read and, about, all bytes.
+/// Verifies a folder and changes nothing in it. `progress` gets the number of bytes read so far, and about how many
+/// there are.
 pub fn verify(folder: &Path, progress: &dyn Fn(u64, u64)) -> Result<Verified, BackupError> {
     let is_backup = [manifest::NAME, "parts"].iter().any(|name| folder.join(name).exists());
     let is_data = ["log", "pages.redb"].iter().any(|name| folder.join(name).exists());

@@ -6,7 +6,7 @@ use std::{
     sync::Mutex,
 };
 
-use counting::{Coverage, Kind, Message, Period, Reason, day_of, rollup};
+use counting::{Coverage, Message, Period, Reason, day_of, rollup};
 use datacube::{Day, Interface, Row};
 
 use super::{
@@ -237,5 +237,3 @@ impl StoredAccount {
         Outcome::Noted
     }
 }
-
-const _: () = assert!(Kind::ALL.len() < 16, "an entry keeps the kind in four bits");

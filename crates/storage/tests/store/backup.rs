@@ -4,7 +4,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -21,7 +21,7 @@ use storage::{
     },
     store::{
         Change, Embedded, Options, Store, StoreError,
-        disk::{Disk, RealDisk},
+        disk::{Disk, LogFile, RealDisk},
     },
 };
 
@@ -182,6 +182,36 @@ fn a_backup_that_fails_at_any_moment_leaves_the_former_one() {
     assert_ne!(files(&backup), before);
     drop(store);
     assert!(former.difference(&open(&data).unwrap()).is_some());
+}
+
+/// A disk that renames the manifest and then fails to sync the folder.
+#[derive(Debug)]
+struct NoSyncOfTheManifest;
+
+impl Disk for NoSyncOfTheManifest {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        RealDisk.create(path)
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.replace(from, to)?;
+        if to.ends_with("manifest") { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+    }
+
+    fn settle(&self, path: &Path, at: u64, bytes: &[u8]) -> io::Result<()> {
+        RealDisk.settle(path, at, bytes)
+    }
+}
+
+#[test]
+fn a_manifest_that_is_in_place_keeps_its_parts_though_its_folder_could_not_be_synced() {
+    let folder = disk::folder();
+    let (data, backup) = (folder.path().join("data"), folder.path().join("backup"));
+    let (store, model) = filled(&data, 10);
+    let failed = back_up(&store, &backup, Arc::new(NoSyncOfTheManifest), &|| {});
+    assert!(matches!(failed, Err(BackupError::File { .. })), "{failed:?}");
+    assert_eq!(verify(&backup, &|_, _| {}).unwrap().damages, []);
+    restored(&backup, &folder.path().join("restored"), &model);
 }
 
 #[test]

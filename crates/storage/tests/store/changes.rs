@@ -41,7 +41,7 @@ pub fn any_message() -> impl Strategy<Value = Message> {
     })
 }
 
-fn any_aside() -> impl Strategy<Value = QuarantinedMessage> {
+fn any_quarantined() -> impl Strategy<Value = QuarantinedMessage> {
     (0..2_u8, 0..2_u8, any_time(), prop::option::of(0..3_u64), any::<bool>()).prop_map(
         |(reason, user, create_time, msg_id, is_event)| QuarantinedMessage {
             reason: format!("reason_{reason}"),
@@ -105,7 +105,7 @@ fn any_other_change() -> impl Strategy<Value = Change> {
 pub fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
         12 => (any_account(), any_message()).prop_map(|(account, message)| Change::Message { account, message }),
-        1 => (any_account(), any_aside()).prop_map(|(account, message)| Change::Quarantine { account, message }),
+        1 => (any_account(), any_quarantined()).prop_map(|(account, message)| Change::Quarantine { account, message }),
         3 => any_other_change(),
     ]
 }

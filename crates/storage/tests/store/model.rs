@@ -23,7 +23,7 @@ pub struct Model {
 #[derive(Clone, Debug, Default)]
 struct ModelAccount {
     messages: Vec<Message>,
-    asides: Vec<QuarantinedMessage>,
+    quarantined: Vec<QuarantinedMessage>,
     coverage: Coverage,
 }
 
@@ -153,14 +153,16 @@ impl ModelAccount {
         Outcome::Repeat
     }
 
-    fn quarantine(&mut self, aside: &QuarantinedMessage) -> Outcome {
-        let former =
-            QuarantinedMessage { msg_id: aside.msg_id.filter(|_| aside.event.is_none()), ..aside.clone() };
-        let is_repeat = |other| identity(other) == identity(aside) || identity(other) == identity(&former);
-        if self.asides.iter().any(is_repeat) {
+    fn quarantine(&mut self, message: &QuarantinedMessage) -> Outcome {
+        let former = QuarantinedMessage {
+            msg_id: message.msg_id.filter(|_| message.event.is_none()),
+            ..message.clone()
+        };
+        let is_repeat = |other| identity(other) == identity(message) || identity(other) == identity(&former);
+        if self.quarantined.iter().any(is_repeat) {
             return Outcome::Repeat;
         }
-        self.asides.push(aside.clone());
+        self.quarantined.push(message.clone());
         Outcome::Noted
     }
 
@@ -168,7 +170,7 @@ impl ModelAccount {
         self.check_rows(store, number, times)?;
         self.check_slices(store, number, times)?;
         equal("coverage", &store.coverage(number, Coverage::clone), &self.coverage)?;
-        self.check_asides(store, number)
+        self.check_quarantined(store, number)
     }
 
     fn check_rows(&self, store: &Store, number: AccountNumber, times: &BTreeSet<i64>) -> Result<(), String> {
@@ -242,23 +244,23 @@ impl ModelAccount {
         Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted }
     }
 
-    fn check_asides(&self, store: &Store, number: AccountNumber) -> Result<(), String> {
+    fn check_quarantined(&self, store: &Store, number: AccountNumber) -> Result<(), String> {
         let found = store.quarantined_messages(number, usize::MAX).map_err(|error| refused(&error))?;
-        let newest_first = found.is_sorted_by_key(|aside| std::cmp::Reverse(aside.create_time));
-        equal("asides are sorted", &newest_first, &true)?;
-        let sorted = |asides: &[QuarantinedMessage]| {
-            let mut texts: Vec<String> = asides.iter().map(|aside| format!("{aside:?}")).collect();
+        let newest_first = found.is_sorted_by_key(|message| std::cmp::Reverse(message.create_time));
+        equal("quarantined messages are sorted", &newest_first, &true)?;
+        let sorted = |quarantined: &[QuarantinedMessage]| {
+            let mut texts: Vec<String> = quarantined.iter().map(|message| format!("{message:?}")).collect();
             texts.sort();
             texts
         };
-        equal("asides", &sorted(&found), &sorted(&self.asides))?;
+        equal("quarantined messages", &sorted(&found), &sorted(&self.quarantined))?;
         let two = store.quarantined_messages(number, 2).map_err(|error| refused(&error))?;
-        equal("two asides", &two.as_slice(), &&found[..found.len().min(2)])
+        equal("two quarantined messages", &two.as_slice(), &&found[..found.len().min(2)])
     }
 }
 
-fn identity(aside: &QuarantinedMessage) -> impl PartialEq + '_ {
-    (&aside.user, aside.create_time, aside.msg_id, &aside.event, &aside.event_digest)
+fn identity(message: &QuarantinedMessage) -> impl PartialEq + '_ {
+    (&message.user, message.create_time, message.msg_id, &message.event, &message.event_digest)
 }
 
 fn slice_of(store: &Store, number: AccountNumber, span: Span) -> Result<Slice, String> {

@@ -1,4 +1,4 @@
-//! Reading everything of a folder without changing anything of it, to say what is damaged and what that costs.
+//! Examines a data folder: reads all of it, changes nothing, and says what is damaged and what that costs.
 
 use std::{
     fs::{File, TryLockError},
@@ -11,12 +11,15 @@ use serde::Serialize;
 
 use super::{
     log::{examine, number_of, paths},
-    pages::raw::{PagesExam, RawTable},
+    pages::{
+        day_of_key,
+        raw::{PagesExam, RawTable},
+    },
     recover::{FORMAT, META_ACCOUNTS, META_FIRST_FRAME, META_FORMAT},
 };
 use crate::store::StoreError;
 
-/// Something that is damaged.
+/// A damaged place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Damage {
     /// The file.
@@ -28,7 +31,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// A damage, in English.
+    /// The damage with its cost as an English text.
     pub fn new(file: &Path, what: &str, cost: &Cost) -> Damage {
         Damage { file: file.to_owned(), what: what.to_owned(), cost: cost.to_string() }
     }
@@ -36,46 +39,79 @@ impl Damage {
 
 /// What a damage costs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "each variant says what its fields are")]
 pub enum Cost {
     /// The log.
     #[error(
         "messages from frame {from_frame} of the log on, which are in no other file; msgcube does not start with this folder"
     )]
-    Log { from_frame: u64 },
+    Log {
+        /// The first frame that cannot be read.
+        from_frame: u64,
+    },
     /// All pages.
     #[error("all figures that were saved in it; msgcube does not start with this folder")]
     Pages,
     /// A page of users.
     #[error("account {account}: some of its users; figures that need them are not answered")]
-    Users { account: String },
+    Users {
+        /// Its appid, or its number if the appid cannot be read.
+        account: String,
+    },
     /// The messages of a day.
     #[error(
         "account {account}: messages of {day}; hours and ranges of this day are not answered, its late messages are not taken"
     )]
-    Messages { account: String, day: Day },
+    Messages {
+        /// Its appid, or its number if the appid cannot be read.
+        account: String,
+        /// The Beijing day.
+        day: Day,
+    },
     /// The figures of a period.
     #[error("account {account}: figures of the {period} of {day}")]
-    Figures { account: String, period: &'static str, day: Day },
+    Figures {
+        /// Its appid, or its number if the appid cannot be read.
+        account: String,
+        /// `day`, `week` or `month`.
+        period: &'static str,
+        /// The first day of the period.
+        day: Day,
+    },
     /// The sets of users who wrote on a day or in a month.
     #[error(
         "account {account}: who wrote in the {period} of {day}; distinct users of ranges with it are not answered"
     )]
-    Senders { account: String, period: &'static str, day: Day },
+    Senders {
+        /// Its appid, or its number if the appid cannot be read.
+        account: String,
+        /// `day` or `month`.
+        period: &'static str,
+        /// The first day of the period.
+        day: Day,
+    },
     /// On which day users wrote first.
     #[error(
         "account {account}: when some or all of its users first wrote; new users of ranges are not answered, messages of such users are not taken"
     )]
-    NewUsers { account: String },
-    /// A message that is kept and not counted.
+    NewUsers {
+        /// Its appid, or its number if the appid cannot be read.
+        account: String,
+    },
+    /// A quarantined message.
     #[error("one message that is not counted; no figure")]
-    Aside,
-    /// A value of the store as a whole.
+    Quarantined,
+    /// A value about the store as a whole.
     #[error("{name} of all accounts; msgcube does not start with this folder")]
-    Meta { name: String },
-    /// Something else of the pages.
+    Meta {
+        /// Its key.
+        name: String,
+    },
+    /// Any other value of the page file.
     #[error("one value of the table {table}")]
-    Value { table: String },
+    Value {
+        /// The name of the table.
+        table: String,
+    },
     /// The outbox.
     #[error("copies of events that were not delivered yet; no figure")]
     Copies,
@@ -87,10 +123,10 @@ pub enum Cost {
     Manifest,
 }
 
-/// What an examination came to.
+/// The result of an examination.
 #[derive(Debug, Default)]
 pub struct Examined {
-    /// Files that were read.
+    /// Number of files that were read.
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -98,7 +134,7 @@ pub struct Examined {
     pub damages: Vec<Damage>,
 }
 
-/// Bytes that an examination will read, about.
+/// About how many bytes an examination will read.
 pub fn bytes_of(folder: &Path) -> u64 {
     let log = paths(&folder.join("log")).unwrap_or_default();
     let files = log.into_iter().chain(["pages.redb", "copies.redb"].map(|name| folder.join(name)));
@@ -148,7 +184,7 @@ fn lock_if_there(folder: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// Returns where the log continues; none if that cannot be read.
+/// Returns the number of the frame where the log continues. None if that cannot be read.
 fn examine_pages(path: &Path, examined: &mut Examined) -> Result<Option<u64>, StoreError> {
     if !path.exists() {
         return Ok(Some(0));
@@ -179,7 +215,7 @@ fn examine_pages(path: &Path, examined: &mut Examined) -> Result<Option<u64>, St
         let what = format!("the value of key {key:02x?} is damaged");
         examined.damages.push(Damage::new(path, &what, &cost_of(table, key, &accounts)));
     }
-    // Damaged values say more than that the file is damaged.
+    // If damaged values were found, the damage of the whole file is not listed as well.
     if read.is_err() || (!exam.is_intact && damaged.is_empty()) {
         examined.damages.push(Damage::new(path, WRONG_CHECKSUMS, &Cost::Pages));
     }
@@ -225,7 +261,7 @@ impl Meta {
 fn cost_of(table: &RawTable, key: &[u8], accounts: &[String]) -> Cost {
     let known = match (table.name.as_str(), key) {
         ("meta", _) => return Cost::Meta { name: String::from_utf8_lossy(key).into_owned() },
-        ("asides", _) => return Cost::Aside,
+        ("asides", _) => return Cost::Quarantined,
         ("users", [n0, n1, n2, n3, ..]) => {
             let account = account_name(u32::from_be_bytes([*n0, *n1, *n2, *n3]), accounts);
             Some(Cost::Users { account })
@@ -241,12 +277,11 @@ fn account_name(number: u32, accounts: &[String]) -> String {
     accounts.get(number as usize).cloned().unwrap_or_else(|| number.to_string())
 }
 
-/// Reads a key as `page_key` of the pages makes it.
+/// Reads a key that `page_key` made.
 fn cost_of_page(key: &[u8], accounts: &[String]) -> Option<Cost> {
-    let [number @ .., sort, n0, n1, n2, n3] = key else { return None };
+    let [number @ .., sort, _, _, _, _] = key else { return None };
     let account = account_name(u32::from_be_bytes(number.try_into().ok()?), accounts);
-    let days = (u32::from_be_bytes([*n0, *n1, *n2, *n3]) ^ 1 << 31).cast_signed();
-    let day = Day::from_days_since_1970(days.into());
+    let day = day_of_key(key)?;
     Some(match sort {
         1 | 10 | 11 => Cost::Users { account },
         2 => Cost::Messages { account, day },
@@ -260,7 +295,7 @@ fn cost_of_page(key: &[u8], accounts: &[String]) -> Option<Cost> {
     })
 }
 
-/// `first_frame`: the first that is not in the pages, if that is known.
+/// `first_frame`: the first frame that is not in the pages. None if that cannot be read.
 fn examine_log(
     folder: &Path,
     first_frame: Option<u64>,
@@ -269,7 +304,7 @@ fn examine_log(
 ) -> Result<(), StoreError> {
     let paths = paths(folder)?;
     let numbers: Vec<u64> = paths.iter().filter_map(|path| number_of(path)).collect();
-    // Without a number of the pages any segment may be the first.
+    // If the pages do not say where the log continues, any segment may be the first.
     let needed = first_frame.or(numbers.first().copied()).unwrap_or(0);
     if numbers.iter().all(|number| *number < needed) {
         let path = super::log::path_of(folder, needed);
@@ -283,7 +318,7 @@ fn examine_log(
         examined.count(path);
         progress(examined.bytes);
         let next = match paths.get(at + 1) {
-            // A newest one without a whole header holds nothing and says nothing.
+            // The newest segment may have no whole header yet. Then it holds no frame.
             Some(next) => super::log::read_header(next)?,
             None => None,
         };

@@ -29,7 +29,7 @@ use super::{
 use crate::store::{AccountNumber, StoreError};
 
 /// Format of the pages. The log has its own format in each header. Format 2 added reasons of gaps. Format 3 added
-/// pages of senders, and values in pieces.
+/// pages of senders and of first days, sorted pages of users, and values in pieces.
 pub const FORMAT: u32 = 3;
 
 /// Keys of the values about the store as a whole.
@@ -55,10 +55,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     }
     let pages = open_pages(folder)?;
     let format = check_format(&pages, folder)?;
-    let first_frame = match pages.meta(META_FIRST_FRAME)? {
-        Some(bytes) => Reader::new(&bytes).number().map_err(|damage| damaged(folder, damage))?,
-        None => 0,
-    };
+    let first_frame = first_frame(&pages)?;
     let mut store = Embedded {
         log_folder: log_folder.clone(),
         accounts: RwLock::new(AccountCells::default()),
@@ -122,6 +119,14 @@ fn check_format(pages: &Pages, folder: &Path) -> Result<u32, StoreError> {
             Err(naming_version(newer, pages))
         }
         found => Ok(found),
+    }
+}
+
+/// The number of the first frame that is not in the pages.
+pub fn first_frame(pages: &Pages) -> Result<u64, StoreError> {
+    match pages.meta(META_FIRST_FRAME)? {
+        Some(bytes) => Reader::new(&bytes).number().map_err(|damage| pages.damaged(&damage.to_string())),
+        None => Ok(0),
     }
 }
 

@@ -1,25 +1,25 @@
-//! One state of the store while messages go on arriving: the pages of now and the log behind them, for a backup.
+//! A snapshot of the store for a backup: the pages as they are now, and the log that continues them. Messages are
+//! received at the same time.
 
 use std::{fs::File, os::unix::fs::FileExt as _, path::PathBuf};
 
-use counting::varint::Reader;
 use system::sync::lock;
 
 use super::{
     Embedded,
-    log::{Header, examine, number_of, paths},
+    log::{HEADER_BYTES, Header, examine, number_of, paths},
     pages::raw::PagesSnapshot,
-    recover::META_FIRST_FRAME,
+    recover::first_frame,
 };
 use crate::store::StoreError;
 
-/// A state of the store that stays as it is.
+/// A state of the store that does not change.
 pub struct StoreSnapshot<'a> {
     /// The pages.
     pub pages: PagesSnapshot<'a>,
     /// The segments of the log, in order.
     pub segments: Vec<SegmentSnapshot>,
-    /// About how many bytes all of it has.
+    /// About how many bytes it has in total.
     pub bytes: u64,
 }
 
@@ -31,22 +31,16 @@ pub struct SegmentSnapshot {
     path: PathBuf,
     file: File,
     first_frame: u64,
-    /// Bytes that are durable. Those behind them do not count.
+    /// Number of durable bytes. Bytes after them do not count.
     bytes: u64,
 }
 
 impl Embedded {
-    /// Takes a snapshot. Waits for a save that is running; the writer waits only while the files are opened.
+    /// Takes a snapshot. Waits for a running save. The writer only waits while the files are opened.
     pub fn snapshot(&self) -> Result<StoreSnapshot<'_>, StoreError> {
-        // A save moves the end of the pages and the start of the log together.
+        // A save changes the pages and removes the start of the log. The snapshot must not be taken in between.
         let _no_save = lock(&self.saving);
-        let first_frame = match self.pages.meta(META_FIRST_FRAME)? {
-            Some(bytes) => {
-                let number = Reader::new(&bytes).number();
-                number.map_err(|damage| self.pages.damaged(&damage.to_string()))?
-            }
-            None => 0,
-        };
+        let first_frame = first_frame(&self.pages)?;
         let pages = self.pages.snapshot()?;
         let segments = self.segments(first_frame)?;
         let log_bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
@@ -58,7 +52,7 @@ impl Embedded {
         let (newest, valid_bytes) = log.durable_end();
         let mut segments = Vec::new();
         for path in paths(&self.log_folder)? {
-            // What is newer than the newest is the rest of a start or a write that failed.
+            // A newer file is left over from a failed start or write.
             let Some(number) = number_of(&path).filter(|number| (first_frame..=newest).contains(number))
             else {
                 continue;
@@ -79,16 +73,18 @@ impl StoreSnapshot<'_> {
         let segment = &self.segments[at];
         let mut bytes = segment.read(segment.bytes)?;
         let next = match self.segments.get(at + 1) {
-            Some(next) => Header::decode(&next.read(next.bytes.min(64))?).map(|(_, header)| header),
+            Some(next) => {
+                Header::decode(&next.read(next.bytes.min(HEADER_BYTES as u64))?).map(|(_, header)| header)
+            }
             None => None,
         };
         if let Err(flaw) = examine::examine(&bytes, segment.first_frame, next) {
             return Err(StoreError::Damaged { path: segment.path.clone(), what: flaw.what });
         }
         if let Some(next) = next {
-            // What follows was never acknowledged.
+            // Frames after this were never acknowledged.
             let limit = usize::try_from(next.previous_valid_bytes).unwrap_or(usize::MAX);
-            bytes.truncate(limit.max(super::log::HEADER_BYTES));
+            bytes.truncate(limit.max(HEADER_BYTES));
         }
         Ok(bytes)
     }

@@ -11,8 +11,8 @@ pub struct Flaw {
     pub from_frame: u64,
 }
 
-/// Checks a segment and returns the number of the frame after its last one. `next`: the header of the segment behind
-/// it, which says how much of this one counts; none for the newest, whose last frame may be torn.
+/// Checks a segment and returns the number of the frame after its last one. `next`: the header of the next segment,
+/// which says how many bytes of this one are valid. None for the newest segment, whose last frame may be torn.
 pub fn examine(bytes: &[u8], first_frame: u64, next: Option<Header>) -> Result<u64, Flaw> {
     let flaw = |what: String, from_frame| Flaw { what, from_frame };
     match Header::decode(bytes) {

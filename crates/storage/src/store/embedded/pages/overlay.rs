@@ -1,11 +1,12 @@
-//! A file for redb that is only read: what redb writes, for example to repair it after a kill, stays in memory.
+//! A file for redb that is never changed. What redb writes, for example to repair the file after a kill, stays in
+//! memory.
 
 use std::{collections::BTreeMap, fs::File, io, os::unix::fs::FileExt as _, sync::Mutex};
 
 use redb::StorageBackend;
 use system::sync::lock;
 
-/// Unit of what is kept of writes.
+/// Writes are kept in blocks of this size.
 const BLOCK_BYTES: u64 = 4096;
 
 /// The file and what was written over it.
@@ -18,7 +19,7 @@ pub struct Overlay {
 #[derive(Debug)]
 struct Written {
     length: u64,
-    /// Bytes of the file behind this do not count: the length was set below them once.
+    /// Bytes of the file after this do not count, because the length was once set to this.
     file_length: u64,
     blocks: BTreeMap<u64, Vec<u8>>,
 }
@@ -47,7 +48,7 @@ impl Overlay {
         Ok(written.blocks.entry(number).or_default())
     }
 
-    /// Zeros behind the end of the file.
+    /// Reads from the file. After its end there are zeros.
     fn read_file(&self, file_length: u64, offset: u64, out: &mut [u8]) -> io::Result<()> {
         out.fill(0);
         let there = usize::try_from(file_length.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
@@ -55,7 +56,8 @@ impl Overlay {
     }
 }
 
-/// The parts of a stretch, by block: number of the block, where the part begins in it, and its place in the stretch.
+/// Splits a stretch of bytes by block. For each part: number of the block, start within the block, and range within the
+/// stretch.
 fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
     let mut done = 0;
     std::iter::from_fn(move || {

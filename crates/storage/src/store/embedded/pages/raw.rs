@@ -1,4 +1,4 @@
-//! The page file as tables of bytes, for backup, restore and verify. Only the check of a value knows what is in a table.
+//! The page file as tables of bytes, for backup, restore and verify. Only [`ValueCheck`] knows what the tables contain.
 
 use std::{ops::Bound, path::Path};
 
@@ -18,16 +18,19 @@ use crate::store::StoreError;
 /// Bytes that one transaction of a restore writes.
 const RESTORE_BATCH_BYTES: usize = 32 << 20;
 
+/// Bytes of rows that an examination reads at a time.
+const EXAM_ROWS_BYTES: usize = 8 << 20;
+
 /// A table of the page file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawTable {
     /// Its name.
     pub name: String,
-    /// What its keys are to redb.
+    /// The type of its keys in redb.
     pub keys: RawKeys,
 }
 
-/// What keys are to redb, which refuses to open a table with other ones.
+/// The type of keys in redb. redb refuses to open a table with another type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RawKeys {
@@ -37,15 +40,15 @@ pub enum RawKeys {
     Text,
 }
 
-/// A state of the page file that stays as it is until this is dropped. After a save that failed it can no longer be
-/// read.
+/// A state of the page file that does not change. After a failed save it can no longer be read.
 pub struct PagesSnapshot<'a> {
     pages: &'a Pages,
     transaction: ReadTransaction,
 }
 
 impl Pages {
-    /// Holds the state of now. Meanwhile redb uses no space of it again, so the file grows with each save.
+    /// Keeps the current state until the snapshot is dropped. Until then redb does not reuse its space, so the file
+    /// grows with each save.
     pub fn snapshot(&self) -> Result<PagesSnapshot<'_>, StoreError> {
         let transaction = self.with(|database| Ok(database.begin_read()?))?;
         Ok(PagesSnapshot { pages: self, transaction })
@@ -65,7 +68,7 @@ impl PagesSnapshot<'_> {
         self.read(tables)
     }
 
-    /// The rows behind this key, until they have so many bytes. Fails if one of them is damaged.
+    /// The rows after this key, until they have `bytes_max` bytes. Fails if one of them is damaged.
     pub fn rows(
         &self,
         table: &RawTable,
@@ -87,16 +90,15 @@ impl PagesSnapshot<'_> {
     }
 }
 
-/// A page file that is opened to read all of it, and is not changed: also what redb repairs after a kill stays in
-/// memory.
+/// A page file that is opened to read all of it. It is not changed: what redb repairs after a kill stays in memory.
 pub struct PagesExam {
     database: Database,
-    /// What redb itself says of the file.
+    /// The result of redb's own check.
     pub is_intact: bool,
 }
 
 impl PagesExam {
-    /// Opens the file and lets redb check it. An error or a panic of redb says that the file cannot be read at all.
+    /// Opens the file and lets redb check it. Fails if the file cannot be read at all.
     pub fn open(path: &Path) -> Result<PagesExam, StoreError> {
         let reader = Pages::unopened(path);
         let file = std::fs::File::open(path);
@@ -110,7 +112,7 @@ impl PagesExam {
         })
     }
 
-    /// Hands every row to `visit`: its table, its key, its value, and whether that is whole.
+    /// Visits each row: its table, its key, its value, and whether the value is whole.
     pub fn each_row(
         &self,
         path: &Path,
@@ -122,7 +124,7 @@ impl PagesExam {
             for table in tables(&transaction)? {
                 let mut after: Option<Vec<u8>> = None;
                 loop {
-                    let found = rows(&transaction, &table, after.as_deref(), 8 << 20)?;
+                    let found = rows(&transaction, &table, after.as_deref(), EXAM_ROWS_BYTES)?;
                     let Some((last, _)) = found.last() else { break };
                     after = Some(last.clone());
                     for (key, value) in &found {
@@ -143,19 +145,19 @@ pub struct PagesRestore {
 }
 
 impl PagesRestore {
-    /// Makes the file.
+    /// Creates the file.
     pub fn create(path: &Path) -> Result<PagesRestore, StoreError> {
         Ok(PagesRestore { pages: Pages::open(path)?, waiting: Vec::new(), waiting_bytes: 0 })
     }
 
-    /// Takes rows of a table. Also a table without rows is made: the store reads `values` only beside `pieces`.
+    /// Adds rows of a table. A table without rows is created, too: the store only reads `values` if `pieces` exists.
     pub fn add(&mut self, table: &RawTable, rows: Vec<KeyValue>) -> Result<(), StoreError> {
         self.waiting_bytes += rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         self.waiting.push((table.clone(), rows));
         if self.waiting_bytes >= RESTORE_BATCH_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Makes durable what was added.
+    /// Makes the added rows durable.
     pub fn write(&mut self) -> Result<(), StoreError> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
@@ -263,7 +265,7 @@ impl ValueCheck {
         Ok(ValueCheck { values_and_pieces: values.zip(super::table(transaction, PIECES)?) })
     }
 
-    /// Tables that are not known here are left to redb's checksums.
+    /// True if the value is whole. Values of unknown tables are not checked here; redb has checksums of its own.
     fn is_whole(&self, table: &RawTable, key: &[u8], stored: &[u8]) -> Result<bool, redb::Error> {
         match table.name.as_str() {
             "pages" | "users" | "asides" | "meta" => Ok(is_sealed(key, stored)),
@@ -278,7 +280,7 @@ impl ValueCheck {
         Ok(value::get(values, pieces, key)?.is_some_and(|sealed| is_sealed(key, &sealed)))
     }
 
-    /// What a piece holds is checked with its value. Here a piece counts as damaged if no value has it.
+    /// True if a value has this piece. The bytes of the piece are checked together with that value.
     fn is_piece_of_a_value(&self, key: &[u8]) -> Result<bool, redb::Error> {
         let Some((values, _)) = &self.values_and_pieces else { return Ok(false) };
         let Some((number, value_key)) = key.split_last() else { return Ok(false) };
