@@ -1,23 +1,17 @@
 //! Reloads the configuration while serving. A wrong file changes nothing. A setting that needs a restart keeps its
 //! value and is reported. Everything else is then as after a start with the new file.
 
-use std::{collections::HashSet, fmt, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
 use counting::Reason;
-use storage::{
-    metrics::Metrics,
-    store::{NotDurable, Store},
-    writer::Ingest,
-};
-use system::{clock::Clock, current::Current, data_key::DataKey};
+use storage::{metrics::Metrics, store::NotDurable};
+use system::current::Current;
 
 use crate::{
     accounts::{
-        platform_issuer::{Platform, Platforms},
-        platform_receiver::{Received, RemovedAccount},
-        registry::{Accounts, ServedAccount},
+        platform_issuer::Platform, platform_receiver::RemovedAccount, registry::ServedAccount,
+        service::AccountService,
     },
-    auth::access_token::Tokens,
     config::{AccountConfig, AccountsChanged, Config, Difference},
     forward::upstream_token::UpstreamTokens,
     net::tls::{CertificateAndKey, Tls},
@@ -65,30 +59,12 @@ pub enum ReloadError {
 /// What a reload needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Reload<'a> {
+    /// Changes accounts.
+    pub service: AccountService<'a>,
     /// Reads the new configuration. None if msgcube was started without a file.
     pub source: Option<&'a Source>,
-    /// The active configuration, which the reload replaces.
-    pub config: &'a Current<Config>,
-    /// The address that the server listens on.
-    pub address: Option<SocketAddr>,
-    /// Gives the time of the reload.
-    pub clock: &'a Clock,
-    /// The store. Changes go through `ingest`.
-    pub store: &'a Arc<Store>,
-    /// Queue of the writer.
-    pub ingest: &'a Ingest,
-    /// The access tokens. Those of removed accounts end.
-    pub tokens: &'a Tokens,
-    /// The data key, which opens stored settings.
-    pub key: &'a DataKey,
     /// Counts token requests, if `[upstream]` is new.
     pub metrics: &'a Arc<Metrics>,
-    /// The accounts being served.
-    pub accounts: &'a Accounts,
-    /// The third-party platforms.
-    pub platforms: &'a Platforms,
-    /// The accounts that platforms bring.
-    pub received: &'a Received,
     /// The connection to WeChat, which the reload replaces if `[upstream]` changed.
     pub upstream: &'a Current<Option<Arc<UpstreamTokens>>>,
     /// The certificate in use. None: plain HTTP.
@@ -120,10 +96,10 @@ impl Reload<'_> {
 
     async fn read_and_serve(self) -> Result<Difference, ReloadError> {
         // Also prevents changes of accounts at run time meanwhile.
-        let _one_at_a_time = self.accounts.changing.lock().await;
+        let _one_at_a_time = self.service.accounts.changing.lock().await;
         let source = self.source.ok_or(ReloadError::NoFile)?.clone();
         let file = blocking(move || (source.0)()).await?;
-        let former = self.config.get();
+        let former = self.service.config.get();
         if file.accounts.is_empty() && file.components.is_empty() && !former.accounts.is_empty() {
             return Err(ReloadError::Empty(former.accounts.len()));
         }
@@ -141,9 +117,9 @@ impl Reload<'_> {
         let wrong = |error: &dyn fmt::Display| ReloadError::Wrong(error.to_string());
         // A setting that keeps its former value may conflict with a new one.
         config.check_components().map_err(|flaw| wrong(&flaw))?;
-        let at_run_time = self.accounts.select(|account| !account.is_configured);
+        let at_run_time = self.service.accounts.select(|account| !account.is_configured);
         let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
-        config.check_loops(&all.collect::<Vec<_>>(), self.address).map_err(|flaw| wrong(&flaw))?;
+        config.check_loops(&all.collect::<Vec<_>>(), self.service.address).map_err(|flaw| wrong(&flaw))?;
         let certificate = match (config.tls.clone(), &former.tls) {
             (Some(files), Some(_)) => Some(
                 blocking(move || CertificateAndKey::read(&files).map_err(|error| error.to_string())).await?,
@@ -151,7 +127,8 @@ impl Reload<'_> {
             _ => None,
         };
         let changed = config.components.iter().filter_map(|platform| {
-            let served = self.platforms.get(&platform.appid).filter(|served| served.config != *platform)?;
+            let served =
+                self.service.platforms.get(&platform.appid).filter(|served| served.config != *platform)?;
             Some(served.with(platform.clone()))
         });
         let platforms = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
@@ -171,16 +148,21 @@ impl Reload<'_> {
         let wanted = configs.iter().filter(|config| is_new(&config.appid) || is_other(&config.appid));
         let accounts = wanted.map(|config| {
             // The number of a new account becomes durable together with the start of its serving.
-            let account = self.accounts.configured(self.store.reserve(&config.appid), config.clone());
+            let account =
+                self.service.accounts.configured(self.service.store.reserve(&config.appid), config.clone());
             account.map_err(|error| ReloadError::Wrong(error.to_string()))
         });
         accounts.collect()
     }
 
     fn accounts_gone(self, changed: &AccountsChanged) -> Result<Vec<RemovedAccount>, ReloadError> {
-        let served = changed.removed.iter().filter_map(|appid| self.accounts.get(appid));
+        let served = changed.removed.iter().filter_map(|appid| self.service.accounts.get(appid));
         let gone = served.map(|former| {
-            let stored = self.accounts.added_at_run_time(&former.config.appid, self.store, self.key);
+            let stored = self.service.accounts.added_at_run_time(
+                &former.config.appid,
+                self.service.store,
+                self.service.key,
+            );
             let stored = stored.map_err(|error| ReloadError::Wrong(error.to_string()))?;
             Ok(RemovedAccount { former, stored })
         });
@@ -189,27 +171,29 @@ impl Reload<'_> {
 
     async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, platforms } = prepared;
-        let begun_s = self.clock.now_s();
+        let begun_s = self.service.clock.now_s();
         // Accounts that are not served for another reason. Their tokens end.
         let is_over = |gone: &&RemovedAccount| {
-            gone.stored.is_none() && self.received.authorization_states(&gone.former.config.appid).is_empty()
+            gone.stored.is_none()
+                && self.service.received.authorization_states(&gone.former.config.appid).is_empty()
         };
         let removed: Vec<String> =
             gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
         let moved = if removed.is_empty() {
-            self.received.exchange(accounts, gone, Vec::new()).await?
+            self.service.received.exchange(accounts, gone, Vec::new()).await?
         } else {
             let ended = |appid: &String| removed.binary_search(appid).is_ok();
-            let revocation = self.tokens.revocation(|holder| ended(&holder.appid)).await;
-            let moved = self.received.exchange(accounts, gone, revocation.changes().collect()).await?;
+            let revocation = self.service.tokens.revocation(|holder| ended(&holder.appid)).await;
+            let moved =
+                self.service.received.exchange(accounts, gone, revocation.changes().collect()).await?;
             revocation.complete();
             moved
         };
         // For a moment their callbacks may have been answered with 404.
-        let now_s = self.clock.now_s();
-        let lose = |number| self.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
+        let now_s = self.service.clock.now_s();
+        let lose = |number| self.service.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
         moved.into_iter().for_each(lose);
-        platforms.into_iter().for_each(|platform| self.platforms.put(platform));
+        platforms.into_iter().for_each(|platform| self.service.platforms.put(platform));
         self.serve_upstream(&config);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)
             && tls.serve(certificate)
@@ -221,7 +205,7 @@ impl Reload<'_> {
         config.warnings().iter().filter(|warning| !said.contains(*warning)).for_each(|warning| {
             tracing::warn!("{warning}");
         });
-        self.config.put(config);
+        self.service.config.put(config);
         Ok(difference)
     }
 
@@ -234,10 +218,10 @@ impl Reload<'_> {
             Some(upstream) => upstream.with(settings),
             None => UpstreamTokens::new(
                 settings,
-                self.store,
-                self.key.clone(),
-                self.clock.clone(),
-                self.ingest.clone(),
+                self.service.store,
+                self.service.key.clone(),
+                self.service.clock.clone(),
+                self.service.ingest.clone(),
                 self.metrics.clone(),
             ),
         });

@@ -65,7 +65,7 @@ pub struct AccountService<'a> {
     /// Gives the time of a change.
     pub clock: &'a Clock,
     /// The store. Only account numbers are written to it directly; all else goes through `ingest`.
-    pub store: &'a Store,
+    pub store: &'a Arc<Store>,
     /// Queue of the writer.
     pub ingest: &'a Ingest,
     /// The access tokens.

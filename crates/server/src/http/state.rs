@@ -264,18 +264,9 @@ impl App {
     /// The parts that a reload changes.
     pub fn reload(&self) -> Reload<'_> {
         Reload {
+            service: self.account_service(),
             source: self.source.get(),
-            config: &self.config,
-            address: self.address.get().copied(),
-            clock: &self.clock,
-            store: &self.store,
-            ingest: &self.ingest,
-            tokens: &self.tokens,
-            key: &self.key,
             metrics: &self.metrics,
-            accounts: &self.accounts,
-            platforms: &self.platforms,
-            received: &self.platform_receiver,
             upstream: &self.upstream,
             tls: self.tls.get().map(AsRef::as_ref),
         }
