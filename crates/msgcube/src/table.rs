@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use datacube::{Day, Figures, Granularity, Interface, Row};
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use unicode_width::UnicodeWidthStr as _;
 use wechat::labels::{interval_name, type_name};
 
