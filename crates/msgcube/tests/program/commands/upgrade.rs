@@ -1,7 +1,7 @@
 //! An upgrade: a set-up that the version of November 2026 left behind is opened as it is. `tests/data/former-setup` holds
 //! its configuration, data key and data folder after a planned stop, and what it answered. None of them may be changed.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ fn former_setup() -> TestResult<(Folder, Value)> {
     for file in files {
         fs::copy(from.join(file), folder.root().join(file))?;
     }
+    // Git does not keep that only the owner may read the key.
+    fs::set_permissions(folder.root().join("msgcube.key"), fs::Permissions::from_mode(0o600))?;
     Ok((folder, serde_json::from_slice(&fs::read(from.join("expected.json"))?)?))
 }
 
