@@ -126,7 +126,7 @@ fn tall_table(
     let messages = matches!(interface.figures, Figures::Totals).then(|| text!("messages").in_lang(lang));
     let kind = match interface.figures {
         Figures::Totals => text!("type").in_lang(lang),
-        Figures::Distribution => text!("messages a user").in_lang(lang),
+        Figures::Distribution => text!("messages per user").in_lang(lang),
     };
     let header =
         [period_title(interface, lang), kind, text!("users").in_lang(lang)].into_iter().chain(messages);

@@ -154,7 +154,7 @@ impl Form {
 impl RowFault {
     fn text(&self) -> Text {
         match self {
-            RowFault::NoObject => text!("is no object"),
+            RowFault::NoObject => text!("is not an object"),
             RowFault::Fields { wanted, found } => {
                 text!("has {found} instead of {wanted}", found, wanted)
             }

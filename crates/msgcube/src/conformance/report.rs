@@ -155,7 +155,7 @@ impl<'a> ConformanceReport<'a> {
                 text!("It agrees with the interface, as far as it was asked.").in_lang(lang)
             }
             (false, 0, 1..) => text!("Not all of it could be tested.").in_lang(lang),
-            (false, ..) => text!("It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.").in_lang(lang),
+            (false, ..) => text!("It differs from the interface. If a call without a token was answered, the server has this address in allow_from: ask from another one.").in_lang(lang),
         };
         let advice = if self.lacks_rows() { ROWS_ADVICE.in_lang(lang) } else { String::new() };
         format!("{}\n{verdict}\n{advice}", parts.join(&text!(", ").in_lang(lang)))

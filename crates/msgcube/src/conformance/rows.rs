@@ -190,7 +190,7 @@ mod tests {
         for (name, body, expected) in [
             ("day", r#"{"errcode":0,"list":[]}"#.to_owned(), "nothing beside it"),
             ("day", "[]".to_owned(), "nothing beside it"),
-            ("day", row("1"), "row 1: is no object"),
+            ("day", row("1"), "row 1: is not an object"),
             (
                 "day",
                 row(&day.replace("\"msg_type\":2,", "")),
