@@ -10,8 +10,7 @@ use clap::{
     CommandFactory as _, Parser, Subcommand, ValueEnum,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use jiff::Timestamp;
 use server::{
     config::{Config, ConfigError, listen_address},
@@ -46,7 +45,7 @@ use crate::{
     verify::{self, VerifyArgs},
 };
 
-/// Counts what users send to WeChat Official Accounts, exactly, and answers WeChat's own interfaces for it.
+/// The command line. Its help begins with the description of the package.
 #[derive(Parser)]
 #[command(name = "msgcube", version, about, propagate_version = true)]
 pub struct Cli {
@@ -92,9 +91,9 @@ enum Command {
     Reload(ReloadArgs),
     /// Back up a running server into a folder
     Backup(BackupArgs),
-    /// Make a data folder of a backup
+    /// Make a data folder from a backup
     Restore(RestoreArgs),
-    /// Read everything of a data folder or a backup, and say what is damaged
+    /// Read all of a data folder or a backup, and say what is damaged
     Verify(VerifyArgs),
     /// Certificates for HTTPS
     #[command(subcommand)]

@@ -1,14 +1,13 @@
-//! `msgcube backup`: asks a running server for a backup and keeps it in a folder.
+//! `msgcube backup`: asks a running server for a backup and stores it in a folder.
 
 use std::{io, io::Write, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use clap::Args;
-use counting::BEIJING_OFFSET_S;
 use http_body_util::BodyExt as _;
 use i18n::{Lang, format, text};
 use indicatif::ProgressBar;
-use jiff::{Timestamp, tz::Offset};
+use server::http::beijing_time;
 use storage::{
     backup::{
         BackupError, BackupFolder, BackupSummary,
@@ -19,35 +18,36 @@ use storage::{
 
 use crate::{
     admin::{AdminConnection, AdminError, ServerArgs, ServerConfigReader},
+    output::print_result,
     progress::bytes_bar,
 };
 
-/// A server that sends nothing for this long is given up.
+/// After this time without a byte from the server the backup is given up.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// `msgcube backup`
+/// Arguments of `msgcube backup`.
 #[derive(Args, Debug)]
 pub struct BackupArgs {
     /// Folder of the backup; a new one, or one with an earlier backup of this server
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
-    /// How much the server reads in a second at most, in MiB
+    /// The most that the server reads per second, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     mib_per_second: u32,
     #[command(flatten)]
     server: ServerArgs,
 }
 
-/// Why there is no backup.
+/// Why the backup failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupCommandError {
-    /// The server, or the way to it.
+    /// The server refuses, or cannot be asked.
     #[error("{0}")]
     Server(#[from] AdminError),
-    /// The folder.
+    /// The folder cannot be used, or the server sent no whole backup.
     #[error("{0}")]
     Backup(#[from] BackupError),
-    /// Standard output is closed.
+    /// Writing to standard output failed.
     #[error("{0}")]
     Output(#[from] io::Error),
 }
@@ -62,7 +62,7 @@ impl BackupCommandError {
     }
 }
 
-/// Makes the backup and prints what it came to.
+/// Makes the backup and prints its summary.
 ///
 /// # Errors
 /// See [`BackupCommandError`]. The folder then still holds the former backup.
@@ -81,16 +81,7 @@ pub async fn run(
     let summary = receive(&server, args.mib_per_second, &mut folder, &bar).await;
     bar.finish_and_clear();
     let summary = summary?;
-    if args.server.json {
-        let json = serde_json::to_string(&summary).map_err(io::Error::from)?;
-        writeln!(out, "{json}")?;
-    } else {
-        writeln!(out, "{}", in_words(&summary).in_lang(lang))?;
-        let key =
-            text!("The data key (data_key_file) is not in it: keep a copy of that file in another place.");
-        writeln!(out, "{}", key.in_lang(lang))?;
-    }
-    Ok(())
+    Ok(print_result(out, args.server.json, &summary, || in_words(&summary, lang))?)
 }
 
 async fn receive(
@@ -124,25 +115,18 @@ async fn receive(
     }
 }
 
-fn in_words(summary: &BackupSummary) -> i18n::Text {
+fn in_words(summary: &BackupSummary, lang: Lang) -> String {
     let BackupSummary { parts, new_parts, .. } = *summary;
-    let (moment, size) = (moment(summary.at_s), format::size(summary.bytes));
+    let (moment, size) = (beijing_time(summary.at_s), format::size(summary.bytes));
     let new_size = format::size(summary.new_bytes);
-    text!(
+    let made = text!(
         "backup of {moment}: {parts} parts, {size}; new: {new_parts} parts, {new_size}",
         moment,
         parts,
         size,
         new_parts,
         new_size
-    )
-}
-
-/// Unix seconds as Beijing time.
-pub fn moment(unix_s: i64) -> String {
-    let offset = i32::try_from(BEIJING_OFFSET_S).ok().and_then(|seconds| Offset::from_seconds(seconds).ok());
-    match Timestamp::from_second(unix_s) {
-        Ok(moment) => moment.display_with_offset(offset.unwrap_or(Offset::UTC)).to_string(),
-        Err(_) => unix_s.to_string(),
-    }
+    );
+    let key = text!("The data key (data_key_file) is not in it: keep a copy of that file in another place.");
+    format!("{}\n{}", made.in_lang(lang), key.in_lang(lang))
 }

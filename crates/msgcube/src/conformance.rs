@@ -24,7 +24,7 @@ use std::{
 };
 
 use clap::Args;
-use i18n::text;
+use i18n::{Lang, text};
 use msgcube_client::http::Address;
 
 pub use self::error::ConformanceError;
@@ -37,7 +37,6 @@ use crate::{
     output,
     query::{CredentialArgs, Credentials, ReadAccount},
 };
-use i18n::Lang;
 
 /// Exit status if an answer differs.
 pub const STATUS_DIFFERS: u8 = 3;

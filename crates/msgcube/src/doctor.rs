@@ -24,18 +24,19 @@ use std::{
 };
 
 use clap::Args;
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use msgcube_client::http::Address;
 use server::config::{AccountConfig, Config};
 use system::clock::Clock;
 use tokio::sync::Semaphore;
 
+use self::{
+    finding::{Finding, Group, Section, Severity},
+    installation::Installation,
+    serving::ServerState,
+};
 use crate::probe::Prober;
-use finding::{Finding, Group, Section, Severity};
-use installation::Installation;
-use serving::ServerState;
 
 /// Accounts that are checked at the same time.
 const ACCOUNTS_AT_ONCE: usize = 8;
@@ -124,7 +125,7 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
         clock: context.clock.clone(),
         prober: Prober::also_trusting([]),
         server,
-        server_is_here: args.server.as_ref().is_none_or(is_loopback),
+        server_is_here: args.server.as_ref().is_none_or(Address::is_this_machine),
         url: args.url.clone(),
         appid: args.appid.clone(),
         plays_posts: !args.no_post,
@@ -151,13 +152,6 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
     ];
     sections.extend(accounts);
     sections
-}
-
-/// Whether an address is this machine's loopback address.
-fn is_loopback(address: &Address) -> bool {
-    let uri = address.below("/").unwrap_or_default();
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A finding if neither the configuration nor the running server has the account of `--appid`.

@@ -17,7 +17,7 @@ use std::{
 
 use clap::Args;
 use datacube::Day;
-use i18n::text;
+use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use msgcube_client::SecretString;
 use tokio::sync::mpsc;
@@ -34,7 +34,6 @@ use self::{
     upload::{BulkAnswer, RetryPolicy, Upload},
 };
 use crate::output;
-use i18n::Lang;
 
 /// Rejected lines shown on standard error; the rest is only counted.
 const SHOWN_ERRORS_MAX: usize = 20;

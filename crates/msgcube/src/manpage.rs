@@ -7,8 +7,7 @@ use std::{
 
 use clap::{Args, Command};
 use clap_complete::Shell;
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 
 /// Arguments of `msgcube completions`.
 #[derive(Args)]

@@ -7,6 +7,8 @@ use std::{
     io::{self, ErrorKind, IsTerminal as _, Stdout, Write},
 };
 
+use serde::Serialize;
+
 /// Parameters of the colour sequences that reports use; `0` ends a colour. No other control sequence reaches a terminal.
 const COLOURS: [&str; 8] = ["1", "2", "31", "32", "33", "36", "1;31", "0"];
 
@@ -34,6 +36,17 @@ impl Write for Screen {
 pub fn print_note(text: impl Display) {
     // If this fails, there is no other place to report it.
     let _ = writeln!(io::stderr(), "{}", escaped(&text.to_string()));
+}
+
+/// Prints a result as one JSON object or as text.
+pub fn print_result(
+    out: &mut dyn Write,
+    json: bool,
+    result: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> io::Result<()> {
+    let text = if json { serde_json::to_string(result)? } else { text() };
+    writeln!(out, "{text}")
 }
 
 /// Asks a yes-or-no question on the terminal. Without a terminal the answer is no.

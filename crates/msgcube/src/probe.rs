@@ -29,7 +29,7 @@ use self::exchange::NoAnswer;
 /// Limit of each step: name lookup, connection, TLS handshake.
 const STEP_TIME_MAX: Duration = Duration::from_secs(5);
 /// WeChat waits 5 s for an answer. One second more tells a late server from a dead one.
-pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(6);
 const AGENT: &str = concat!("msgcube-doctor/", env!("CARGO_PKG_VERSION"));
 
 /// Why a request got no answer.

@@ -7,7 +7,18 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on a terminal, and nothing elsewhere. Its length is set once that is known.
+/// Runs `work` with a bar on a terminal. `work` reports the bytes done and all bytes.
+pub fn with_bytes_bar<T>(what: String, work: impl FnOnce(&dyn Fn(u64, u64)) -> T) -> T {
+    let bar = bytes_bar(what);
+    let result = work(&|done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    result
+}
+
+/// A bar on a terminal, and nothing elsewhere. Its length is set once it is known.
 pub fn bytes_bar(what: String) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

@@ -10,7 +10,7 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser as _};
 use datacube::{Day, Granularity, INTERFACES, Interface, List, Row, windows};
-use i18n::text;
+use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use msgcube_client::{Client, ClientError, WECHAT_BASE, Window};
 
@@ -21,7 +21,6 @@ pub use self::{
     dates::{AskedRange, asked_range, first_day, last_day},
 };
 use crate::{output, table};
-use i18n::Lang;
 
 /// The progress bar is shown from this number of calls on.
 const PROGRESS_FROM_CALLS: usize = 6;

@@ -5,24 +5,30 @@ mod error;
 mod figures;
 mod target;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::http::{Request as HttpRequest, header};
 use clap::Args;
 use counting::Kind;
 use http_body_util::Full;
+use i18n::Lang;
 use msgcube_client::http::{Address, Limits};
+use server::config::Config;
+use wechat::callback::{
+    cipher::AesKey,
+    seal::{CallbackSigner, Draft, Encryption, Sealed},
+};
 
 pub use self::error::SendError;
-use self::figures::{AccountFigures, CountCheck};
-use self::target::CallbackTarget;
+use self::{
+    figures::{AccountFigures, CountCheck},
+    target::CallbackTarget,
+};
 use crate::admin::client_of_server;
-use i18n::Lang;
-use server::config::Config;
-use wechat::callback::cipher::AesKey;
-use wechat::callback::seal::{CallbackSigner, Draft, Encryption, Sealed};
 
 /// WeChat waits 5 s for an answer. One second more tells a late server from a dead one.
 const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
@@ -32,7 +38,7 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
 #[derive(Args)]
 #[command(after_help = "\
 An account of a third-party platform: --config FILE --component PLATFORM --appid ACCOUNT --to gh_…
-Whether it was counted shows in the account's figures before and after, if the admin key is known.
+If the admin key is known, the account's figures before and after show whether it was counted.
 Status 0: accepted; 1: not accepted, or not counted though it is no repeat.")]
 pub struct SendArgs {
     /// The text to send; for other types the value of their first field
@@ -174,25 +180,25 @@ fn prepare(args: &SendArgs, now_s: i64, target: &CallbackTarget) -> Result<Prepa
     // MsgIds of WeChat fit a signed 64-bit number.
     let msg_id = args.msg_id.unwrap_or(number >> 1);
     let nonce = (number % 10_000_000_000).to_string();
-    let envelope = CallbackSigner { token: &target.token, timestamp: now_s, nonce: &nonce };
-    let sealed = seal(target, &envelope, &draft(args, target, now_s, msg_id), random)?;
+    let signer = CallbackSigner { token: &target.token, timestamp: now_s, nonce: &nonce };
+    let sealed = seal(target, &signer, &draft(args, target, now_s, msg_id), random)?;
     Ok(PreparedCallback { url: format!("{}?{}", target.address, sealed.query), body: sealed.body })
 }
 
 fn seal(
     target: &CallbackTarget,
-    envelope: &CallbackSigner<'_>,
+    signer: &CallbackSigner<'_>,
     draft: &Draft<'_>,
     random: &[u8],
 ) -> Result<Sealed, SendError> {
     if !target.is_encrypted {
-        return Ok(envelope.plain(draft));
+        return Ok(signer.plain(draft));
     }
     let key = AesKey::parse(target.encoding_aes_key.as_ref().ok_or(SendError::NoKey)?)?;
     let random = random.try_into().unwrap_or_default();
     let appid = &target.ciphertext_appid;
     let encryption = Encryption { key: &key, appid, random, compatible: false };
-    Ok(envelope.encrypted(&encryption, draft))
+    Ok(signer.encrypted(&encryption, draft))
 }
 
 fn draft<'a>(args: &'a SendArgs, target: &'a CallbackTarget, now_s: i64, msg_id: u64) -> Draft<'a> {

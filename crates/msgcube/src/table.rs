@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use datacube::{Day, Figures, Granularity, Interface, Row};
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use unicode_width::UnicodeWidthStr as _;
 use wechat::labels::{interval_name, type_name};
 
@@ -127,7 +126,7 @@ fn tall_table(
     let messages = matches!(interface.figures, Figures::Totals).then(|| text!("messages").in_lang(lang));
     let kind = match interface.figures {
         Figures::Totals => text!("type").in_lang(lang),
-        Figures::Distribution => text!("messages a user").in_lang(lang),
+        Figures::Distribution => text!("messages per user").in_lang(lang),
     };
     let header =
         [period_title(interface, lang), kind, text!("users").in_lang(lang)].into_iter().chain(messages);

@@ -10,6 +10,7 @@ mod host;
 use std::{io::Write, path::PathBuf};
 
 use clap::Args;
+use i18n::Lang;
 use jiff::{ToSpan as _, civil::Date};
 use rcgen::KeyPair;
 
@@ -18,7 +19,6 @@ use self::{
     folder::TlsFolder,
 };
 pub use self::{error::TlsCaError, host::CertificateHost};
-use i18n::Lang;
 
 /// Arguments of `msgcube tls ca`.
 #[derive(Args)]

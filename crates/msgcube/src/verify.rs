@@ -1,17 +1,17 @@
-//! `msgcube verify`: reads everything of a data folder or a backup and says what is damaged.
+//! `msgcube verify`: reads all of a data folder or a backup, and says what is damaged.
 
-use std::{io, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
 use clap::Args;
 use i18n::{Lang, Text, format, text};
 use storage::backup::{self, BackupError, FolderKind, Verified};
 
-use crate::progress::bytes_bar;
+use crate::{output::print_result, progress::with_bytes_bar};
 
-/// `msgcube verify`
+/// Arguments of `msgcube verify`.
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// A backup, or a data folder that no server uses
+    /// A backup, or a data folder that no server is using
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
     /// Print one JSON object
@@ -19,24 +19,15 @@ pub struct VerifyArgs {
     json: bool,
 }
 
-/// Verifies and prints what was found. False: something is damaged.
+/// Verifies and prints the result. Returns whether nothing is damaged.
 ///
 /// # Errors
 /// See [`BackupError`]: the folder could not be read.
 pub fn run(args: &VerifyArgs, lang: Lang, out: &mut dyn Write) -> Result<bool, BackupError> {
-    let bar = bytes_bar(text!("verify").in_lang(lang));
-    let verified = backup::verify(&args.folder, &|done, all| {
-        bar.set_length(all);
-        bar.set_position(done);
-    });
-    bar.finish_and_clear();
-    let verified = verified?;
-    let printed = if args.json {
-        serde_json::to_string(&verified).map_err(io::Error::from).and_then(|json| writeln!(out, "{json}"))
-    } else {
-        writeln!(out, "{}", in_words(&verified, lang))
-    };
-    printed.map_err(|source| BackupError::File { path: PathBuf::from("stdout"), source })?;
+    let verified =
+        with_bytes_bar(text!("verify").in_lang(lang), |progress| backup::verify(&args.folder, progress))?;
+    print_result(out, args.json, &verified, || in_words(&verified, lang))
+        .map_err(|source| BackupError::File { path: PathBuf::from("stdout"), source })?;
     Ok(verified.damages.is_empty())
 }
 

@@ -40,6 +40,7 @@ use datacube::INTERFACES;
 
 use crate::{http::state::App, intake::path};
 
+pub use admin_api::beijing_time;
 pub use connection::Peer;
 pub use platform::push;
 pub use serve::{Opening, Routes, Watcher, serve};

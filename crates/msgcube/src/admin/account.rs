@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use axum::http::Method;
 use clap::{Args, Subcommand, ValueEnum};
-use i18n::Lang;
-use i18n::{Text, text};
+use i18n::{Lang, Text, text};
 use serde_json::{Map, Value, json};
 use server::config::has_usual_form;
 use system::random;

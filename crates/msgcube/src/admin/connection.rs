@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, Request, StatusCode, header, request};
 use bytes::Bytes;
 use clap::Args;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
@@ -22,7 +22,7 @@ use serde_json::Value;
 use super::ServerConfigReader;
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
-/// Of an error that a server says.
+/// Limit of the body of an error answer.
 const ERROR_BYTES_MAX: usize = 64 << 10;
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
@@ -197,16 +197,14 @@ impl AdminConnection {
             let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
             path = format!("{path}?{query}");
         }
-        let unusable = |error: http::Error| AdminError::Server(error.to_string());
-        let request = Request::builder().method(method).uri(self.base.below(&path).map_err(unusable)?);
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()));
+        let request = self.request(method, &path)?;
         let request = match body {
             Some(body) => {
                 request.header(header::CONTENT_TYPE, "application/json").body(Full::from(body.to_string()))
             }
             None => request.body(Full::default()),
         };
-        let answer = self.http.exchange(request.map_err(unusable)?, LIMITS).await;
+        let answer = self.http.exchange(request.map_err(|error| unusable(&error))?, LIMITS).await;
         let answer = answer.map_err(|error| self.lost(&error))?;
         let (status, bytes) = (answer.status(), answer.into_body());
         match serde_json::from_slice::<Value>(&bytes) {
@@ -216,7 +214,7 @@ impl AdminConnection {
         }
     }
 
-    /// Posts bytes; the answer's body as it comes.
+    /// Sends bytes by POST and returns the body of the answer as a stream.
     pub async fn post_for_stream(
         &self,
         path: &str,
@@ -224,13 +222,13 @@ impl AdminConnection {
         body: Bytes,
     ) -> Result<Incoming, AdminError> {
         let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        let unusable = |error: http::Error| AdminError::Server(error.to_string());
-        let uri = self.base.below(&format!("/v1/{path}?{query}")).map_err(unusable)?;
-        let request = Request::post(uri)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key.expose_secret()))
+        let request = self
+            .request(Method::POST, &format!("/v1/{path}?{query}"))?
             .header(header::CONTENT_TYPE, "application/octet-stream")
             .body(Full::from(body));
-        let answer = tokio::time::timeout(LIMITS.time, self.http.send(request.map_err(unusable)?)).await;
+        let answer =
+            tokio::time::timeout(LIMITS.time, self.http.send(request.map_err(|error| unusable(&error))?))
+                .await;
         let answer = answer.unwrap_or(Err(HttpError::Late)).map_err(|error| self.lost(&error))?;
         let (status, body) = (answer.status(), answer.into_body());
         if status.is_success() {
@@ -241,11 +239,22 @@ impl AdminConnection {
         Err(refusal(status, said["error"].as_str()))
     }
 
+    /// A request with the admin key.
+    fn request(&self, method: Method, path: &str) -> Result<request::Builder, AdminError> {
+        let uri = self.base.below(path).map_err(|error| unusable(&error))?;
+        let key = format!("Bearer {}", self.key.expose_secret());
+        Ok(Request::builder().method(method).uri(uri).header(header::AUTHORIZATION, key))
+    }
+
     fn lost(&self, error: &HttpError) -> AdminError {
         let (base, why) = (self.base(), error.root());
         let is_untrusted = why.contains("certificate");
         if is_untrusted { AdminError::Certificate { base, why } } else { AdminError::Lost { base, why } }
     }
+}
+
+fn unusable(error: &http::Error) -> AdminError {
+    AdminError::Server(error.to_string())
 }
 
 fn refusal(status: StatusCode, said: Option<&str>) -> AdminError {

@@ -2,8 +2,7 @@
 
 use axum::http::Method;
 use clap::Subcommand;
-use i18n::Lang;
-use i18n::{Text, text};
+use i18n::{Lang, Text, text};
 use serde_json::{Value, json};
 use server::auth::api_keys::Scope;
 

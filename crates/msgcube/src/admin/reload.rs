@@ -1,8 +1,7 @@
 //! `msgcube reload`: the request to the server, and how its answer is shown.
 
 use axum::http::Method;
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use serde_json::Value;
 
 use super::{

@@ -42,7 +42,7 @@ pub enum Complaint {
     HintForm,
     /// A rule for every answer in WeChat's form is broken.
     Form(Form),
-    AnyRow {
+    Row {
         /// The number of the row, from 1.
         number: usize,
         fault: RowFault,
@@ -103,7 +103,7 @@ impl Complaint {
                 Text::plain("hints come in two languages, in ASCII, at most 512 bytes each")
             }
             Complaint::Form(form) => form.text(),
-            Complaint::AnyRow { number, fault } => {
+            Complaint::Row { number, fault } => {
                 let fault = fault.text();
                 text!("row {number}: {fault}", number, fault)
             }
@@ -154,7 +154,7 @@ impl Form {
 impl RowFault {
     fn text(&self) -> Text {
         match self {
-            RowFault::NoObject => text!("is no object"),
+            RowFault::NoObject => text!("is not an object"),
             RowFault::Fields { wanted, found } => {
                 text!("has {found} instead of {wanted}", found, wanted)
             }

@@ -2,8 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use i18n::{Lang, format};
-use i18n::{Text, text};
+use i18n::{Lang, Text, format, text};
 
 use super::complaint::Complaint;
 use crate::{
@@ -42,7 +41,7 @@ pub enum ConformanceError {
     #[error("{call}: HTTP status {}", answer.status)]
     Foreign { call: &'static str, location: Option<String>, answer: RawAnswer },
     #[error("{}: {why}", path.display())]
-    AnswerRecord { path: PathBuf, why: String },
+    Record { path: PathBuf, why: String },
     /// The built-in cases cannot be read. Not expected.
     #[error("cases: {0}")]
     Cases(String),

@@ -134,7 +134,7 @@ impl AnswerRecord {
 
     /// Reads a record from a file.
     pub fn read(path: &Path) -> Result<AnswerRecord, ConformanceError> {
-        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
+        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
         let size = std::fs::metadata(path).map_err(|why| error(why.to_string()))?.len();
         if size > FILE_BYTES_MAX {
             return Err(error("it is over 64 MiB".to_owned()));
@@ -168,7 +168,7 @@ impl AnswerRecord {
 
     /// Writes the record to a file atomically.
     pub fn write(&self, path: &Path) -> Result<(), ConformanceError> {
-        let error = |why: String| ConformanceError::AnswerRecord { path: path.to_owned(), why };
+        let error = |why: String| ConformanceError::Record { path: path.to_owned(), why };
         let mut text = serde_json::to_string_pretty(self).map_err(|why| error(why.to_string()))?;
         text.push('\n');
         let mut file = temporary_file_for(path)?;
@@ -182,10 +182,8 @@ impl AnswerRecord {
 pub fn temporary_file_for(path: &Path) -> Result<tempfile::NamedTempFile, ConformanceError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // The error must not name the temporary file.
-    let error = |why: std::io::Error| ConformanceError::AnswerRecord {
-        path: path.to_owned(),
-        why: why.kind().to_string(),
-    };
+    let error =
+        |why: std::io::Error| ConformanceError::Record { path: path.to_owned(), why: why.kind().to_string() };
     if path.is_dir() {
         return Err(error(std::io::ErrorKind::IsADirectory.into()));
     }

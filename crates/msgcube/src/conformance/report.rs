@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use comfy_table::Table;
 use datacube::Day;
-use i18n::{Lang, format};
-use i18n::{Text, text};
+use i18n::{Lang, Text, format, text};
 use serde_json::{Value, json};
 
 use super::{
@@ -78,11 +77,11 @@ impl<'a> ConformanceReport<'a> {
     /// Whether the server agrees with the interface, as far as it could be tested.
     pub fn agrees(&self) -> bool {
         let decides = |result: &&CaseResult<'_>| self.is_strict || result.sure() > Certainty::Assumed;
-        let result = || self.results.iter().flatten();
+        let results = || self.results.iter().flatten();
         let is_unmet =
             |result: &CaseResult<'_>| matches!(result.verdict, CaseVerdict::Differs | CaseVerdict::Prevented);
-        result().filter(decides).all(|result| !is_unmet(result))
-            && result().any(|result| result.verdict == CaseVerdict::Same)
+        results().filter(decides).all(|result| !is_unmet(result))
+            && results().any(|result| result.verdict == CaseVerdict::Same)
     }
 
     fn lacks_rows(&self) -> bool {
@@ -156,7 +155,7 @@ impl<'a> ConformanceReport<'a> {
                 text!("It agrees with the interface, as far as it was asked.").in_lang(lang)
             }
             (false, 0, 1..) => text!("Not all of it could be tested.").in_lang(lang),
-            (false, ..) => text!("It differs from the interface. If a call without a token was answered: this address may do so there (allow_from); ask from another.").in_lang(lang),
+            (false, ..) => text!("It differs from the interface. If a call without a token was answered, the server has this address in allow_from: ask from another one.").in_lang(lang),
         };
         let advice = if self.lacks_rows() { ROWS_ADVICE.in_lang(lang) } else { String::new() };
         format!("{}\n{verdict}\n{advice}", parts.join(&text!(", ").in_lang(lang)))
@@ -325,12 +324,12 @@ mod tests {
         let said =
             format!(r#"{{"errcode":1,"errmsg":"\u001b[2J{} {}"}}"#, "公众号".repeat(40), "x".repeat(200));
         let results = groups.iter().map(|group| {
-            let result = group.cases.iter().map(|case| CaseResult {
+            let results = group.cases.iter().map(|case| CaseResult {
                 verdict: CaseVerdict::Differs,
                 steps: case.step.iter().map(|_| asked(&said)).collect(),
                 ..CaseResult::not_asked(case, day, SkipReason::Disturbs)
             });
-            result.collect()
+            results.collect()
         });
         let report = ConformanceReport {
             server: "http://x\x1b[2J".to_owned(),

@@ -54,7 +54,7 @@ struct RowList {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum AnyRow {
-    OrderedFields(OrderedFields),
+    Fields(OrderedFields),
     Other(#[allow(dead_code, reason = "it is only told apart")] Value),
 }
 
@@ -74,18 +74,18 @@ pub fn complaints(
         let key = match key(interface, row) {
             Ok(key) => key,
             Err(fault) => {
-                wrong.push(Complaint::AnyRow { number, fault });
+                wrong.push(Complaint::Row { number, fault });
                 continue;
             }
         };
         let is_in_order = before.is_none_or(|before| if sorted { before < key } else { before.0 <= key.0 });
         let day = key.0;
         if !(begin..=end).contains(&day) {
-            wrong.push(Complaint::AnyRow { number, fault: RowFault::NotAsked { date: day.to_string() } });
+            wrong.push(Complaint::Row { number, fault: RowFault::NotAsked { date: day.to_string() } });
         } else if day.start_of(interface.granularity) != day {
-            wrong.push(Complaint::AnyRow { number, fault: RowFault::NoPeriod { date: day.to_string() } });
+            wrong.push(Complaint::Row { number, fault: RowFault::NoPeriod { date: day.to_string() } });
         } else if !is_in_order {
-            wrong.push(Complaint::AnyRow { number, fault: RowFault::Order });
+            wrong.push(Complaint::Row { number, fault: RowFault::Order });
         }
         before = Some(key);
     }
@@ -111,7 +111,7 @@ pub fn count(body: &[u8]) -> Option<usize> {
 }
 
 fn key(interface: &Interface, row: AnyRow) -> Result<Key, RowFault> {
-    let AnyRow::OrderedFields(OrderedFields(mut fields)) = row else { return Err(RowFault::NoObject) };
+    let AnyRow::Fields(OrderedFields(mut fields)) = row else { return Err(RowFault::NoObject) };
     fields.retain(|(name, _)| name != UNDOCUMENTED);
     let wanted = documented(interface);
     if !fields.iter().map(|(name, _)| name.as_str()).eq(wanted.iter().copied()) {
@@ -190,7 +190,7 @@ mod tests {
         for (name, body, expected) in [
             ("day", r#"{"errcode":0,"list":[]}"#.to_owned(), "nothing beside it"),
             ("day", "[]".to_owned(), "nothing beside it"),
-            ("day", row("1"), "row 1: is no object"),
+            ("day", row("1"), "row 1: is not an object"),
             (
                 "day",
                 row(&day.replace("\"msg_type\":2,", "")),

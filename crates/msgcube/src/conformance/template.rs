@@ -106,8 +106,8 @@ enum Part<'a> {
 }
 
 /// Fills in a template for a request.
-pub fn fill(text: &str, known: &Placeholders, place: Escaping) -> Result<Vec<u8>, TemplateError> {
-    let bytes = parts(text, known, place)?.into_iter().map(|part| match part {
+pub fn fill(text: &str, known: &Placeholders, escaping: Escaping) -> Result<Vec<u8>, TemplateError> {
+    let bytes = parts(text, known, escaping)?.into_iter().map(|part| match part {
         Part::Bytes(bytes) => Ok(bytes),
         Part::Special(name) => Err(TemplateError::AnswersOnly(name.to_owned())),
     });
@@ -136,12 +136,16 @@ pub fn fits(
     Ok(rest.is_empty())
 }
 
-fn parts<'a>(text: &'a str, known: &Placeholders, place: Escaping) -> Result<Vec<Part<'a>>, TemplateError> {
+fn parts<'a>(
+    text: &'a str,
+    known: &Placeholders,
+    escaping: Escaping,
+) -> Result<Vec<Part<'a>>, TemplateError> {
     let (mut parts, mut rest) = (Vec::new(), text);
     while let Some(at) = rest.find('{') {
         let name = rest[at + 1..].split_once('}').map_or("", |(name, _)| name);
         let part = match known.get(name) {
-            Some(value) => Some(Part::Bytes(place.write(&value).into_bytes())),
+            Some(value) => Some(Part::Bytes(escaping.write(&value).into_bytes())),
             None => unknown(name)?,
         };
         let end = if part.is_some() { at + name.len() + 2 } else { at + 1 };
@@ -251,7 +255,8 @@ mod tests {
     fn a_value_is_written_as_its_place_needs_it() {
         let mut known = known("2014-12-01");
         known.insert("secret", "a\"&b=\\");
-        let filled = |place| String::from_utf8(fill("secret={secret}", &known, place).unwrap()).unwrap();
+        let filled =
+            |escaping| String::from_utf8(fill("secret={secret}", &known, escaping).unwrap()).unwrap();
         assert_eq!(filled(Escaping::Target), "secret=a%22%26b%3D%5C");
         assert_eq!(filled(Escaping::Json), r#"secret=a\"&b=\\"#);
         assert_eq!(filled(Escaping::Plain), r#"secret=a"&b=\"#);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn profiles_describe_average_days() {
+    fn audiences_describe_average_days() {
         for audience in &AUDIENCES {
             assert!((6_800..7_200).contains(&audience.weekday.iter().sum::<u64>()), "{}", audience.name_en);
         }

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 use datacube::{Day, Interface, Row};
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use server::intake::path;
 
 use super::DemoAccount;
+use crate::table::sparkline;
 
 /// One account's figures, as the server answers them, and an access token.
 #[derive(Clone, Copy, Debug)]
@@ -162,15 +162,6 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// A bar for each value. The highest bar is the maximum, the lowest is zero.
-fn sparkline(values: &[u64]) -> String {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let max = values.iter().copied().max().unwrap_or(0).max(1);
-    let bar =
-        |value: u64| usize::try_from((value * 7 + max / 2) / max).map_or(' ', |level| BARS[level.min(7)]);
-    values.iter().map(|value| bar(*value)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,9 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn sparklines_and_numbers_are_readable() {
-        assert_eq!(sparkline(&[0, 1, 2, 3, 4, 5, 6, 7]), "▁▂▃▄▅▆▇█");
-        assert_eq!(sparkline(&[0, 0]), "▁▁");
+    fn numbers_and_shares_are_readable() {
         assert_eq!(
             [grouped(0), grouped(999), grouped(1_000), grouped(1_234_567)],
             ["0", "999", "1,000", "1,234,567"]

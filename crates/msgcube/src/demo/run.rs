@@ -9,8 +9,7 @@ use std::{
 
 use counting::{Period, start_of_day_s};
 use datacube::{Day, Granularity, Interface, Row};
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use server::{
     accounts::registry::ServedAccount,

@@ -223,18 +223,18 @@ fn seal(installation: &Installation, entrance: &Entrance<'_>, mode: PlayMode) ->
         msg_id: Some(MSG_ID),
     };
     let nonce = nonce();
-    let envelope = CallbackSigner {
+    let signer = CallbackSigner {
         token: entrance.token.reveal(),
         timestamp: installation.clock.now_s(),
         nonce: &nonce,
     };
     let (PlayMode::Safe | PlayMode::Compatible, Some(key)) = (mode, entrance.key) else {
-        return Ok(envelope.plain(&draft));
+        return Ok(signer.plain(&draft));
     };
     let key = AesKey::parse(key.reveal()).map_err(|error| error.to_string())?;
     let compatible = mode == PlayMode::Compatible;
     let encryption = Encryption { key: &key, appid: entrance.appid, random: random_block()?, compatible };
-    Ok(envelope.encrypted(&encryption, &draft))
+    Ok(signer.encrypted(&encryption, &draft))
 }
 
 /// The random bytes at the beginning of an encrypted message.

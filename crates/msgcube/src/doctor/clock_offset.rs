@@ -1,7 +1,6 @@
 //! Compares the machine's clock with WeChat's, or with the server of `[upstream]`.
 
-use i18n::format;
-use i18n::text;
+use i18n::{format, text};
 use msgcube_client::http::{Address, Trust};
 use system::clock::Stopwatch;
 

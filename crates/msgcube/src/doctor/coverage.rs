@@ -1,7 +1,6 @@
 //! The time that an account's figures cover, as the running server reports it.
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use jiff::Timestamp;
 use serde_json::Value;
 

@@ -9,8 +9,7 @@ use std::{
     time::Duration,
 };
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use system::clock::Stopwatch;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -81,7 +80,7 @@ fn check_folder(folder: &Path) -> Vec<Finding> {
     let mut findings = vec![owner(folder, about.uid())];
     findings.extend(space(folder));
     let file_system = file_system(folder);
-    findings.extend(file_system.map(|(name, sort)| check_file_system(&name, sort)));
+    findings.extend(file_system.map(|(name, kind)| check_file_system(&name, kind)));
     findings.push(match measure(folder) {
         Ok(took) => check_sync_times(took),
         Err(error) => {
@@ -153,14 +152,14 @@ fn file_system(folder: &Path) -> Option<(String, StorageKind)> {
     let number = u64::try_from(rustix::fs::statfs(folder).ok()?.f_type).ok()? & 0xffff_ffff;
     let known = FILE_SYSTEMS.iter().find(|(known, ..)| *known == number);
     Some(
-        known.map_or((format!("{number:#x}"), StorageKind::Local), |(_, name, sort)| {
-            ((*name).to_owned(), *sort)
+        known.map_or((format!("{number:#x}"), StorageKind::Local), |(_, name, kind)| {
+            ((*name).to_owned(), *kind)
         }),
     )
 }
 
-fn check_file_system(name: &str, sort: StorageKind) -> Finding {
-    let (found, remedy) = match sort {
+fn check_file_system(name: &str, kind: StorageKind) -> Finding {
+    let (found, remedy) = match kind {
         StorageKind::Local => return Finding::ok("file_system", name.to_owned()),
         StorageKind::Memory => {
             (text!("in memory: all is lost with the machine"), text!("put data_dir on a disk"))

@@ -1,6 +1,6 @@
 //! The installation to check: its configuration, its addresses, and requests to it.
 
-use axum::http::{Method, Request, Uri, header};
+use axum::http::{Request, Uri, header, request};
 use msgcube_client::http::{Address, Trust};
 use server::config::{AccountConfig, Config};
 use system::clock::Clock;
@@ -57,14 +57,7 @@ impl Installation {
 
     /// Sends a GET to a path of the server.
     pub async fn get(&self, endpoint: CallbackEndpoint<'_>, path: &str) -> Result<TimedAnswer, ProbeError> {
-        self.prober
-            .send(
-                endpoint.trust,
-                Request::get(uri(endpoint.base, path)?)
-                    .body(String::new())
-                    .map_err(|error| invalid_request(&error))?,
-            )
-            .await
+        self.send(endpoint.trust, Request::get(uri(endpoint.base, path)?), String::new()).await
     }
 
     /// Sends a GET to the admin API. None: the address or the admin key is not known.
@@ -73,9 +66,7 @@ impl Installation {
         let send = async || {
             let request = Request::get(uri(endpoint.base, path)?);
             let request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
-            self.prober
-                .send(endpoint.trust, request.body(String::new()).map_err(|error| invalid_request(&error))?)
-                .await
+            self.send(endpoint.trust, request, String::new()).await
         };
         Some(send().await)
     }
@@ -87,9 +78,18 @@ impl Installation {
         path: &str,
         body: String,
     ) -> Result<TimedAnswer, ProbeError> {
-        let request = Request::builder().method(Method::POST).uri(uri(endpoint.base, path)?);
-        let request = request.header(header::CONTENT_TYPE, "text/xml");
-        self.prober.send(endpoint.trust, request.body(body).map_err(|error| invalid_request(&error))?).await
+        let request = Request::post(uri(endpoint.base, path)?).header(header::CONTENT_TYPE, "text/xml");
+        self.send(endpoint.trust, request, body).await
+    }
+
+    /// Sends a request with a body.
+    pub async fn send(
+        &self,
+        trust: Trust,
+        request: request::Builder,
+        body: String,
+    ) -> Result<TimedAnswer, ProbeError> {
+        self.prober.send(trust, request.body(body).map_err(|error| invalid_request(&error))?).await
     }
 }
 

@@ -3,8 +3,7 @@
 mod receiving;
 mod serving;
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use jiff::Timestamp;
 use serde_json::Value;
 use server::config::{PlatformConfig, Role};

@@ -1,7 +1,6 @@
 //! Whether WeChat gives a token for an account. Asks in normal mode, which invalidates no token. The token is not kept.
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use server::{
     config::{AccountConfig, UpstreamConfig},
     forward::upstream_token::{self, TokenFailure},

@@ -20,7 +20,7 @@ pub async fn check(installation: &Installation) -> Vec<Finding> {
 
 fn encryption_required(count: u64) -> Finding {
     let found = text!(
-        "since its start it refused plain callbacks: {count}. require_encryption is true, so they are neither counted nor relayed",
+        "plain callbacks refused since the start: {count}; require_encryption is true, so they are neither counted nor relayed",
         count
     );
     let remedy = text!(
@@ -31,7 +31,7 @@ fn encryption_required(count: u64) -> Finding {
 
 fn stale_timestamp(count: u64) -> Finding {
     let found = text!(
-        "since its start it refused plain callbacks with an old timestamp: {count}. They are neither counted nor relayed",
+        "plain callbacks with an old timestamp refused since the start: {count}; they are neither counted nor relayed",
         count
     );
     let remedy = text!(

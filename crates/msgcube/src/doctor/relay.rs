@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use axum::http::{Request, Uri};
-use i18n::format;
-use i18n::text;
+use i18n::{format, text};
 use msgcube_client::http::{Address, Trust};
 use server::config::RelayConfig;
 
@@ -73,13 +72,7 @@ async fn check_target(installation: &Installation, kind: TargetKind, url: &Addre
 }
 
 async fn ask(installation: &Installation, uri: Uri) -> Result<TimedAnswer, ProbeError> {
-    installation
-        .prober
-        .send(
-            Trust::Authorities,
-            Request::get(uri).body(String::new()).map_err(|error| invalid_request(&error))?,
-        )
-        .await
+    installation.send(Trust::Authorities, Request::get(uri), String::new()).await
 }
 
 async fn connected(installation: &Installation, kind: TargetKind, url: &Address) -> Finding {

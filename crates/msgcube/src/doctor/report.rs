@@ -113,7 +113,6 @@ fn title(group: &Group) -> Text {
 
 fn summary(totals: FindingCounts, lang: Lang, paint: &dyn Fn(&str, &str) -> String) -> String {
     let FindingCounts { problems, warnings, fine, skipped } = totals;
-
     let problems_text =
         if problems == 1 { text!("1 problem") } else { text!("{problems} problems", problems) };
     let warnings_text =

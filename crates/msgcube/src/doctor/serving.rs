@@ -1,7 +1,6 @@
 //! The running server: whether it answers and accepts messages, and which accounts it serves.
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use msgcube_client::http::{Address, Trust};
 use serde_json::Value;
 

@@ -2,8 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]

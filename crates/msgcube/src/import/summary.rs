@@ -1,7 +1,6 @@
 //! The result of an import, as text and as JSON.
 
-use i18n::Lang;
-use i18n::{Text, text};
+use i18n::{Lang, Text, text};
 use serde::{Deserialize, Serialize};
 
 /// Rejected lines kept for the summary; the rest is only counted. An answer of the server holds as many.
@@ -89,7 +88,7 @@ impl ImportSummary {
             covers_wanted && !self.covers_claimed,
             text!(
                 "Coverage not claimed, because lines were rejected. Import the corrected lines, or claim it by \
-             importing an empty file with --covers."
+                 importing an empty file with --covers."
             ),
         );
         lines.join("\n")

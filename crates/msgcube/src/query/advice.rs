@@ -1,7 +1,6 @@
 //! The next step after an error: advice for the command line, or else the usual remedy of WeChat's error code.
 
-use i18n::Lang;
-use i18n::{Text, text};
+use i18n::{Lang, Text, text};
 use msgcube_client::{ClientError, WechatError};
 use wechat::error_guide::Meaning;
 

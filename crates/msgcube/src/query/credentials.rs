@@ -6,8 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 use msgcube_client::{Client, ClientBuilder, SecretString};
 
 /// An account from the configuration.
@@ -76,8 +75,11 @@ impl CredentialError {
     /// What went wrong and what to do next.
     pub fn in_lang(&self, lang: Lang) -> String {
         match self {
-            CredentialError::None => text!("No credentials. Give --config msgcube.toml, or --appid with MSGCUBE_SECRET or --secret-file, \
-                     or MSGCUBE_ACCESS_TOKEN.").in_lang(lang),
+            CredentialError::None => text!(
+                "No credentials. Give --config msgcube.toml, or --appid with MSGCUBE_SECRET or --secret-file, or \
+                 MSGCUBE_ACCESS_TOKEN."
+            )
+            .in_lang(lang),
             other => other.to_string(),
         }
     }

@@ -3,8 +3,7 @@
 
 use axum::http::Response;
 use bytes::Bytes;
-use i18n::Lang;
-use i18n::{Text, text};
+use i18n::{Lang, Text, text};
 use msgcube_client::http::HttpError;
 use wechat::callback;
 

@@ -2,8 +2,7 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use i18n::Lang;
-use i18n::text;
+use i18n::{Lang, text};
 
 use super::{IssuedFiles, host, host::CertificateHost};
 
@@ -53,7 +52,15 @@ fn files(made: &IssuedFiles, lang: Lang) -> String {
 }
 
 fn steps(made: &IssuedFiles, lang: Lang) -> String {
-    let titles = [text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"), text!("2. Let the machines with the SDKs trust ca.pem; one of:"), text!("3. On these machines only, point the name to msgcube, in /etc/hosts or your own DNS:"), text!("4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds.")].map(|text| text.in_lang(lang));
+    let titles = [
+        text!("1. Let msgcube serve HTTPS with it, in msgcube.toml:"),
+        text!("2. Let the machines with the SDKs trust ca.pem; one of:"),
+        text!("3. On these machines only, point the name to msgcube, in /etc/hosts or your own DNS:"),
+        text!(
+            "4. Renew in time with the same command; clients need nothing new then. msgcube reads it within seconds."
+        ),
+    ]
+    .map(|text| text.in_lang(lang));
     let bodies = [config(made), trust(made), names(made, lang), String::new()];
     let step = |(title, body): (String, String)| format!("\n{title}\n{body}");
     titles.into_iter().zip(bodies).map(step).collect::<Vec<_>>().concat()
@@ -92,7 +99,7 @@ fn names(made: &IssuedFiles, lang: Lang) -> String {
         .in_lang(lang);
     let names = made.hosts.iter().filter(|host| matches!(host, CertificateHost::Name(_)));
     let lines = names.map(|host| format!("{address} {host}"));
-    indented(lines.chain([note.clone()]))
+    indented(lines.chain([note]))
 }
 
 fn indented(lines: impl IntoIterator<Item = String>) -> String {

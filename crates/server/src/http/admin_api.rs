@@ -154,7 +154,7 @@ impl CoverageAnswer {
 }
 
 /// A time as RFC 3339 in Beijing time. A time that no calendar can show stays in Unix seconds.
-fn beijing_time(unix_s: i64) -> String {
+pub fn beijing_time(unix_s: i64) -> String {
     let offset =
         tz::Offset::from_seconds(i32::try_from(BEIJING_OFFSET_S).unwrap_or(0)).unwrap_or(tz::Offset::UTC);
     match Timestamp::from_second(unix_s) {

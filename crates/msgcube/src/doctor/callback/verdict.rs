@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use msgcube_client::http::Address;
 use wechat::callback;
 

@@ -1,8 +1,7 @@
 //! A platform whose pushes we receive from WeChat: whether pushes are accepted, and whether they arrive. The played event
 //! has no effect and is not relayed. A message is played only without a relay, and only to an account that exists.
 
-use i18n::format;
-use i18n::{Text, text};
+use i18n::{Text, format, text};
 use serde_json::Value;
 use server::{config::PlatformConfig, intake::path};
 use wechat::callback::{
@@ -100,8 +99,8 @@ fn probe(installation: &Installation, platform: &PlatformConfig) -> Result<Seale
     let key = AesKey::parse(platform.encoding_aes_key.reveal()).map_err(|error| error.to_string())?;
     let (now_s, nonce) = (installation.clock.now_s(), nonce());
     let notice = Notice { appid: &platform.appid, create_time: now_s, info_type: PROBE, fields: Vec::new() };
-    let envelope = CallbackSigner { token: platform.token.reveal(), timestamp: now_s, nonce: &nonce };
-    Ok(envelope.notice(&key, random_block()?, &notice))
+    let signer = CallbackSigner { token: platform.token.reveal(), timestamp: now_s, nonce: &nonce };
+    Ok(signer.notice(&key, random_block()?, &notice))
 }
 
 /// Plays a message of 1970, which is quarantined once. Only to an account with a known `ToUserName`: a message with

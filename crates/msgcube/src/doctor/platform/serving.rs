@@ -1,7 +1,6 @@
 //! A platform that we serve in WeChat's place: whether it accepts tickets, and whether the consent page is reachable.
 
-use i18n::format;
-use i18n::text;
+use i18n::{format, text};
 use serde_json::Value;
 use server::config::PlatformConfig;
 
