@@ -19,7 +19,7 @@ use hyper_util::{
 
 use self::connector::Connector;
 pub use self::{
-    address::Address,
+    address::{Address, UNRESERVED},
     tls::{CertificateCheck, Trust, authorities},
 };
 

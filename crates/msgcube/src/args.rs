@@ -45,6 +45,9 @@ use crate::{
     verify::{self, VerifyArgs},
 };
 
+/// The crates of the program that write log lines, beside its own.
+const LOGGING_CRATES: [&str; 3] = ["server", "storage", "system"];
+
 /// The command line. Its help begins with the description of the package.
 #[derive(Parser)]
 #[command(name = "msgcube", version, about, propagate_version = true)]
@@ -355,12 +358,15 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Logs to stderr. `RUST_LOG` chooses what, as `LEVEL` or `TARGET=LEVEL,...`; without it, or if it is not of this form,
-/// everything from `info` on.
+/// Logs to stderr. `RUST_LOG` chooses what, as `LEVEL` or `TARGET=LEVEL,...`; without it, everything from `info` on.
+/// The target `msgcube` stands for all crates of the program.
 fn start_log(format: LogFormat) {
-    let filter: Targets = environment("RUST_LOG")
-        .and_then(|directives| directives.parse().ok())
-        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let asked = environment("RUST_LOG").map(|directives| directives.parse::<Targets>());
+    let wrong = asked.as_ref().and_then(|asked| asked.as_ref().err()).map(ToString::to_string);
+    let filter = asked.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let program = filter.iter().find(|(target, _)| *target == "msgcube").map(|(_, level)| level);
+    let crates = program.into_iter().flat_map(|level| LOGGING_CRATES.map(|name| (name, level)));
+    let filter = filter.clone().with_targets(crates);
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry();
     match format {
@@ -369,5 +375,8 @@ fn start_log(format: LogFormat) {
             registry.with(log.with_ansi(is_terminal).with_filter(filter)).init();
         }
         LogFormat::Json => registry.with(log.json().with_filter(filter)).init(),
+    }
+    if let Some(error) = wrong {
+        tracing::warn!(error, "RUST_LOG cannot be read; write it like info or msgcube=debug,hyper=warn");
     }
 }

@@ -14,7 +14,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The placeholder for an account's appid in a platform's address. Source: WeChat's console for platforms.
 const APPID: &str = "$APPID$";
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// Encodes all characters except the unreserved ones. Source: RFC 3986, section 2.3.
+pub const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The http or https address of another server. `Display` and `Debug` leave out path and query, which may contain a key.
 #[derive(Clone, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use hyper::body::Incoming;
 use i18n::{Lang, Text, text};
 use msgcube_client::{
     ExposeSecret as _, SecretString,
-    http::{Address, HttpClient, HttpError, Limits, Trust},
+    http::{Address, HttpClient, HttpError, Limits, Trust, UNRESERVED},
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use super::ServerConfigReader;
@@ -24,7 +24,6 @@ use super::ServerConfigReader;
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
 /// Limit of the body of an error answer.
 const ERROR_BYTES_MAX: usize = 64 << 10;
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const CONFIG: &str = "msgcube.toml";
 
 /// Arguments that name the server and its admin key.

@@ -5,10 +5,8 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use datacube::Day;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// All but the unreserved characters. Source: RFC 3986, 2.3.
-const NOT_IN_TARGETS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+use msgcube_client::http::UNRESERVED;
+use percent_encoding::utf8_percent_encode;
 
 /// Limit of a line of an import and of a callback, in bytes.
 const LONG_BYTES: usize = 65_536;
@@ -90,7 +88,7 @@ impl Escaping {
     /// The escaped value.
     pub fn write(self, value: &str) -> String {
         match self {
-            Escaping::Target => utf8_percent_encode(value, NOT_IN_TARGETS).to_string(),
+            Escaping::Target => utf8_percent_encode(value, UNRESERVED).to_string(),
             Escaping::Json => {
                 let quoted = serde_json::Value::from(value).to_string();
                 quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()

@@ -135,7 +135,7 @@ fn modes(account: &AccountConfig) -> Vec<PlayMode> {
 async fn differing_settings(installation: &Installation, account: &AccountConfig) -> Option<Finding> {
     let answer =
         installation.get_admin(&format!("/v1/accounts/{}", path_part(&account.appid))).await?.ok()?;
-    let remedy = text!("restart msgcube: the configuration is read at the start");
+    let remedy = text!("run msgcube reload, which applies the configuration or says what needs a restart");
     if answer.answer.status == 404 {
         let found = text!("the running server does not know this account");
         return Some(Finding::problem("settings_in_use", found, remedy));

@@ -70,7 +70,8 @@ async fn state(installation: &Installation, platform: &PlatformConfig) -> Result
     let path = format!("/v1/components/{}", path_part(&platform.appid));
     let Some(Ok(answer)) = installation.get_admin(&path).await else { return Ok(None) };
     let differs = |found: Text| {
-        let remedy = text!("restart msgcube: the configuration is read at the start");
+        let remedy =
+            text!("run msgcube reload, which applies the configuration or says what needs a restart");
         Err(Finding::problem("settings_in_use", found, remedy))
     };
     if answer.answer.status == 404 {

@@ -43,7 +43,8 @@ fn consent_page(endpoint: CallbackEndpoint<'_>, answer: Result<TimedAnswer, Prob
     }
     if is_page {
         let found = text!("{base}{page} does not know this platform", base, page = PAGE);
-        let remedy = text!("restart msgcube: the configuration is read at the start");
+        let remedy =
+            text!("run msgcube reload, which applies the configuration or says what needs a restart");
         return Finding::problem(ID, found, remedy);
     }
     let status = answer.answer.status;

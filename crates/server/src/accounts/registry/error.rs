@@ -49,7 +49,7 @@ pub enum AccountError {
 /// Why an account that was added at run time cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the account {appid}, added at run time, cannot be read: {what}. Or put an [[account]] with this appid into the configuration, which takes precedence"
+    "the account {appid}, added at run time, cannot be read: {what}. To start all the same, put an [[account]] with this appid into the configuration: it takes precedence"
 )]
 pub struct StoredAccountError {
     appid: String,

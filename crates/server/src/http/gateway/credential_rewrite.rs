@@ -7,10 +7,11 @@ use axum::{
 };
 use bytes::Bytes;
 use hyper::ext::ReasonPhrase;
+use msgcube_client::http::UNRESERVED;
 use percent_encoding::utf8_percent_encode;
 use system::secret::Secret;
 
-use super::{answer_inspection::replace_all, head::UNRESERVED, token_rewriting_body};
+use super::{answer_inspection::replace_all, token_rewriting_body};
 
 /// WeChat's credentials in all spellings, each with the caller's.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::head::UNRESERVED;
+use msgcube_client::http::UNRESERVED;
 
 /// A field with its position.
 #[derive(Debug, PartialEq, Eq)]

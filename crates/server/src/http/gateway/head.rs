@@ -4,7 +4,8 @@ use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Request, header, request::Parts},
 };
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use msgcube_client::http::UNRESERVED;
+use percent_encoding::utf8_percent_encode;
 use system::secret::Secret;
 
 use crate::forward::upstream_token::UpstreamTokens;
@@ -90,10 +91,6 @@ pub fn without_token(query: &str) -> String {
     let is_other = |pair: &&str| !is_access_token(pair.split('=').next().unwrap_or_default());
     query.split('&').filter(is_other).collect::<Vec<_>>().join("&")
 }
-
-/// Encodes all characters except the unreserved ones. Source: RFC 3986.
-pub const UNRESERVED: &percent_encoding::AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 fn is_access_token(name: &str) -> bool {
     form_urlencoded::parse(name.as_bytes()).next().is_some_and(|(name, _)| name == "access_token")

@@ -306,7 +306,7 @@ async fn what_is_not_ours_passes_untouched() {
 async fn a_secret_in_its_place_gives_way_to_wechats_and_elsewhere_stops_the_call() {
     let test = test().await;
     let short = SHORT.replace('+', "%2B");
-    let odd = percent_encoding::utf8_percent_encode(ODD, head::UNRESERVED).to_string();
+    let odd = percent_encoding::utf8_percent_encode(ODD, msgcube_client::http::UNRESERVED).to_string();
     let odd_json = Value::from(ODD).to_string();
     for (target, body, expected) in [
         (
