@@ -103,7 +103,8 @@ async fn a_replayed_record_gives_the_same_result_as_its_server_and_holds_no_secr
             assert!(!text.contains(hidden), "a record contains {hidden}");
         }
     }
-    for figure in ["2355", "2356"] {
+    // With the colon and the end of a JSON number: times and request ids may contain the same digits.
+    for figure in [":2355,", ":2356}"] {
         assert!(kept.contains(figure) && !blank.contains(figure), "{figure}");
     }
     Ok(())
