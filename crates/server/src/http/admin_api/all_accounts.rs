@@ -11,28 +11,22 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use datacube::{Day, Granularity};
 use serde::{Deserialize, Serialize};
-use storage::store::{
-    StoreError,
-    statistics::{Grouping, Span},
-};
+use storage::store::{StoreError, statistics::Grouping};
 
 use super::{
     access,
-    page_format::{self, AccountRow, Format, StatisticsPage, StatisticsRow},
-    parameters::QueryValues,
-    statistics::{StatisticsQuery, add_rows, day},
+    page_format::{self, Format, StatisticsPage},
     store_failed,
 };
 use crate::{
     accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
+    figures::statistics::{AccountRow, QueryValues, ROWS_MAX, StatisticsQuery, day, rows_of_span},
     http::{answer, state::App},
 };
 
 /// Rows of a page of JSON, unless `limit` says another number.
 const ROWS: usize = 1_000;
-/// Most rows of a page. Also the default of NDJSON and CSV, which people save to files: these have no field `next`.
-const ROWS_MAX: usize = 10_000;
 /// Most periods that one page examines. Periods without rows count too.
 const SPANS_MAX: usize = 20_000;
 /// Most appids in `accounts`. `*` has no such limit.
@@ -107,6 +101,7 @@ impl PageRequest {
             return Err("the cursor belongs to other days; leave cursor out to start again".to_owned());
         }
         let format = Format::choose(values, headers)?;
+        // People save NDJSON and CSV to files. These have no field `next`, so they get as many rows as there may be.
         let default = if format == Format::Json { ROWS } else { ROWS_MAX };
         let limit = values.get("limit").map_or(Some(default), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=ROWS_MAX).contains(limit));
@@ -123,10 +118,10 @@ impl PageRequest {
     }
 
     /// Removes the rows of a period that were on a previous page. Types have a fixed order.
-    fn drop_past(&self, account: &str, period: &str, rows: &mut Vec<StatisticsRow>) {
+    fn drop_past(&self, account: &str, period: &str, rows: &mut Vec<AccountRow>) {
         let Some(cursor) = &self.cursor else { return };
         if (account, period) == (&cursor.account, &cursor.period)
-            && let Some(last) = rows.iter().position(|row| row.kind == cursor.kind.as_deref())
+            && let Some(last) = rows.iter().position(|row| row.row.kind == cursor.kind.as_deref())
         {
             rows.drain(..=last);
         }
@@ -210,7 +205,8 @@ fn page(
     accounts: &[Arc<ServedAccount>],
     request: &PageRequest,
 ) -> Result<StatisticsPage, StoreError> {
-    let today = counting::day_of(app.clock.now_s());
+    let now_s = app.clock.now_s();
+    let today = counting::day_of(now_s);
     let StatisticsQuery { from, to, .. } = request.query;
     let mut page = StatisticsPage { from, to, rows: Vec::new(), next: None };
     let first = request.cursor.as_ref().map_or("", |cursor| &cursor.account);
@@ -221,7 +217,8 @@ fn page(
     });
     let periods = periods.filter(|(account, period, _)| !request.is_past(&account.config.appid, period));
     for (examined, (account, period, span)) in periods.enumerate() {
-        let mut rows = rows(app, account, &period, span, request)?;
+        let mut rows = rows_of_span(&app.store, now_s, account, &request.query, (&period, span))?;
+        request.drop_past(&account.config.appid, &period, &mut rows);
         let room = request.limit - page.rows.len();
         let is_full = rows.len() > room;
         rows.truncate(room);
@@ -236,18 +233,4 @@ fn page(
         }
     }
     Ok(page)
-}
-
-/// The rows of one period that belong on the page.
-fn rows(
-    app: &App,
-    account: &ServedAccount,
-    period: &str,
-    span: Span,
-    request: &PageRequest,
-) -> Result<Vec<AccountRow>, StoreError> {
-    let mut rows = Vec::new();
-    add_rows(&mut rows, period, app.store.slice(account.number, span)?, request.query.by_type);
-    request.drop_past(&account.config.appid, period, &mut rows);
-    Ok(AccountRow::from_rows(app, account, span, rows))
 }

@@ -1,67 +1,13 @@
 //! Writes rows of statistics as JSON, NDJSON or CSV.
 
-use std::collections::BTreeMap;
-
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Response, header},
 };
 use datacube::Day;
 use serde::Serialize;
-use storage::store::statistics::Span;
 
-use super::parameters::QueryValues;
-use crate::{accounts::registry::ServedAccount, http::state::App};
-
-/// The figures of one period. Periods without messages have no row.
-#[derive(Clone, Debug, Serialize)]
-pub struct StatisticsRow {
-    /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its
-    /// Monday, a month its 1st, a total the first day that was asked for.
-    pub period: String,
-    /// The kind of message, such as `text`. Only with `by=type`; without it a row holds the five types of the seven
-    /// interfaces together.
-    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
-    pub kind: Option<&'static str>,
-    /// Different users that sent these messages.
-    pub users: u64,
-    pub messages: u64,
-    /// Events by the name in `Event`. Only in rows of type `event`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub events: BTreeMap<String, u64>,
-}
-
-/// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside
-/// these.
-#[derive(Serialize)]
-pub struct AccountRow {
-    /// The appid.
-    pub account: String,
-    #[serde(flatten)]
-    pub row: StatisticsRow,
-    /// Whether all past time of the period is covered. If not, the figures may be too low.
-    pub covered: bool,
-    /// Short planned stops in the period. They count as covered: WeChat sends again what it got no answer for.
-    pub bridged: usize,
-}
-
-impl AccountRow {
-    /// Adds account and coverage to the rows of one period.
-    pub fn from_rows(
-        app: &App,
-        account: &ServedAccount,
-        span: Span,
-        rows: Vec<StatisticsRow>,
-    ) -> Vec<AccountRow> {
-        let (start_s, end_s) = span.seconds();
-        let now_s = app.clock.now_s();
-        let (covered, bridged) = app.store.coverage(account.number, |coverage| {
-            (coverage.holds(start_s, end_s, now_s), coverage.bridged_within(start_s, end_s))
-        });
-        let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
-        rows.into_iter().map(of_account).collect()
-    }
-}
+use crate::figures::statistics::{AccountRow, QueryValues};
 
 /// `GET /v1/stats` as JSON.
 #[derive(Serialize)]
