@@ -1,52 +1,56 @@
-//! Exact figures of any range of days, including periods that are not over: what can be asked for, and the rows.
+//! Exact figures of any range of days, including periods that are not over: the rows that answer a query.
 
-use std::{borrow::Cow, collections::BTreeMap};
+mod query;
 
-use datacube::Day;
+use std::collections::BTreeMap;
+
+use counting::{Kind, rollup::KindFigures};
+use datacube::{Figures, INTERFACES, Interface};
 use serde::Serialize;
-use storage::store::{
-    Slice, Store, StoreError,
-    statistics::{Grouping, Span},
-};
+use storage::store::{AccountNumber, NewUsers, Slice, Store, StoreError, statistics::Span};
 
 use crate::accounts::registry::ServedAccount;
+pub use query::{COUNT_NAMES, QueryValues, Split, StatisticsQuery, day};
 
 /// Most rows of an answer. Source: the contract.
 pub const ROWS_MAX: usize = 10_000;
 
-/// The decoded values of a query, by name. The last value of a name counts.
-pub type QueryValues<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
-
-/// Which figures are asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct StatisticsQuery {
-    /// First day, in Beijing time.
-    pub from: Day,
-    /// Last day, included. It may lie in the future.
-    pub to: Day,
-    /// The length of the periods.
-    pub grouping: Grouping,
-    /// One row for each type of message.
-    pub by_type: bool,
-}
-
 /// The figures of one period. Periods without messages have no row.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct StatisticsRow {
     /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its
     /// Monday, a month its 1st, a total the first day that was asked for.
     pub period: String,
-    /// The kind of message, such as `text`. Only with `by=type`; without it a row holds the five types of the seven
-    /// interfaces together.
+    /// The kind of message, such as `text`. Only with `by=type` and `by=official`; without them a row holds the five
+    /// types of the seven interfaces together.
     #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
     pub kind: Option<&'static str>,
+    /// How many messages each of these users sent: `1-5`, `6-10` or `11+`. Only with `by=count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<&'static str>,
     /// Different users that sent these messages.
     pub users: u64,
-    /// How many messages they sent.
-    pub messages: u64,
+    /// How many messages they sent. Missing with `by=count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub messages: Option<u64>,
+    /// Only with `new=true`.
+    #[serde(flatten)]
+    pub new: Option<NewInPeriod>,
     /// Events by the name in `Event`. Only in rows of type `event`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub events: BTreeMap<String, u64>,
+}
+
+/// How many of the users of a row are new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct NewInPeriod {
+    /// Users whose first counted message lies in the days of the row.
+    #[serde(rename = "new")]
+    pub users: u64,
+    /// The account was counted for less than 28 days before. Then most of these users are new to
+    /// msgcube, but not to the account.
+    #[serde(rename = "new_is_early")]
+    pub is_early: bool,
 }
 
 /// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside
@@ -64,6 +68,14 @@ pub struct AccountRow {
     pub bridged: usize,
 }
 
+impl StatisticsRow {
+    /// What distinguishes it from the other rows of its period: the type, or the number of messages. None if it is the
+    /// only one.
+    pub fn key(&self) -> Option<&'static str> {
+        self.kind.or(self.count)
+    }
+}
+
 /// Why there are no rows.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
@@ -73,68 +85,6 @@ pub enum StatisticsError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-impl StatisticsQuery {
-    /// Reads a query in which `from` and `to` are required.
-    ///
-    /// # Errors
-    ///
-    /// Says in English which parameter is wrong.
-    pub fn parse(values: &QueryValues<'_>) -> Result<StatisticsQuery, String> {
-        let day =
-            |name: &str| day(values, name)?.ok_or(format!("{name} is missing; write {name}=2026-11-01"));
-        let (from, to) = (day("from")?, day("to")?);
-        StatisticsQuery::new(values, |_| (from, to))
-    }
-
-    /// Reads a query. `days` gives the first and the last day, since their defaults depend on the grouping.
-    ///
-    /// # Errors
-    ///
-    /// Says in English which parameter is wrong.
-    pub fn new(
-        values: &QueryValues<'_>,
-        days: impl FnOnce(Grouping) -> (Day, Day),
-    ) -> Result<StatisticsQuery, String> {
-        let period = values.get("period").map_or("day", |period| period);
-        let grouping = Grouping::by_name(period)
-            .ok_or(format!("period={period}: use hour, day, week, month or total"))?;
-        let (from, to) = days(grouping);
-        if from > to {
-            return Err("from must not be after to".to_owned());
-        }
-        let by_type = match values.get("by").map(AsRef::as_ref) {
-            None | Some("") => false,
-            Some("type") => true,
-            Some(other) => return Err(format!("by={other}: only by=type is known")),
-        };
-        Ok(StatisticsQuery { from, to, grouping, by_type })
-    }
-
-    /// The periods of the rows in order, each with its label.
-    pub fn spans(&self, today: Day) -> impl Iterator<Item = (String, Span)> + use<> {
-        // There are no messages outside these days: CreateTime is checked on arrival.
-        let earliest = Day::from_ymd(2011, 1, 1).unwrap_or(Day::EARLIEST_OFFICIAL);
-        let to = self.to.min(today.plus_days(2));
-        let from = self.from.max(earliest.first_of_month().monday());
-        let StatisticsQuery { from: first, grouping, .. } = *self;
-        let spans = (earliest.max(first) <= to).then(|| grouping.spans(from, to));
-        let label = move |label| if grouping == Grouping::Total { first.to_string() } else { label };
-        spans.into_iter().flatten().map(move |(named, span)| (label(named), span))
-    }
-}
-
-/// The day in a parameter. None if the query does not have it.
-///
-/// # Errors
-///
-/// Says in English how to write a day.
-pub fn day(values: &QueryValues<'_>, name: &str) -> Result<Option<Day>, String> {
-    let day = values.get(name).map(|text| {
-        text.parse().map_err(|error| format!("{name}={text}: {error}; write it like 2026-11-01"))
-    });
-    day.transpose()
 }
 
 /// All rows of an account, in order of time. Blocks for the disk.
@@ -162,30 +112,84 @@ pub fn rows_of_span(
     query: &StatisticsQuery,
     (period, span): (&str, Span),
 ) -> Result<Vec<AccountRow>, StoreError> {
-    let rows = rows_of_slice(period, store.slice(account.number, span)?, query.by_type);
+    let figures = match query.by() {
+        Some(Split::Count) => rows_by_count(store, account.number, span)?,
+        by => rows_of_slice(store.slice(account.number, span)?, by),
+    };
+    let new = if query.with_new() && !figures.is_empty() {
+        Some(new_users(store, account.number, span)?)
+    } else {
+        None
+    };
+    let rows = figures.into_iter().map(|row| StatisticsRow { period: period.to_owned(), new, ..row });
     let (start_s, end_s) = span.seconds();
     let (covered, bridged) = store.coverage(account.number, |coverage| {
         (coverage.holds(start_s, end_s, now_s), coverage.bridged_within(start_s, end_s))
     });
     let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
-    Ok(rows.into_iter().map(of_account).collect())
+    Ok(rows.map(of_account).collect())
 }
 
-/// One row for each type with `by_type`, otherwise at most one.
-fn rows_of_slice(period: &str, slice: Slice, by_type: bool) -> Vec<StatisticsRow> {
-    let row = |kind, users, messages, events| StatisticsRow {
-        period: period.to_owned(),
+/// The rows of one period without its label. Without a split at most one.
+fn rows_of_slice(slice: Slice, by: Option<Split>) -> Vec<StatisticsRow> {
+    let row = |kind, users, messages| StatisticsRow {
         kind,
         users,
-        messages,
-        events,
+        messages: Some(messages),
+        ..StatisticsRow::default()
     };
-    if by_type {
-        let kinds = slice.by_kind.into_iter();
-        kinds.map(|(kind, of)| row(Some(kind.name()), of.users, of.messages, of.events)).collect()
-    } else {
-        let has_any = slice.messages_counted > 0;
-        let of_all = || row(None, slice.users_counted, slice.messages_counted, BTreeMap::new());
-        has_any.then(of_all).into_iter().collect()
+    match by {
+        Some(Split::Kind) => {
+            let kinds = slice.by_kind.into_iter();
+            let of_kind = |(kind, figures): (Kind, KindFigures)| StatisticsRow {
+                events: figures.events,
+                ..row(Some(kind.name()), figures.users, figures.messages)
+            };
+            kinds.map(of_kind).collect()
+        }
+        Some(Split::Official) => {
+            let types = slice.by_official_type();
+            types.map(|found| row(Some(found.kind.name()), found.users, found.messages)).collect()
+        }
+        _ => {
+            let of_all = || row(None, slice.users_counted, slice.messages_counted);
+            (slice.messages_counted > 0).then(of_all).into_iter().collect()
+        }
     }
+}
+
+/// The users of a whole period by their number of messages.
+fn rows_by_count(
+    store: &Store,
+    account: AccountNumber,
+    span: Span,
+) -> Result<Vec<StatisticsRow>, StoreError> {
+    let Span::Period(period) = span else { unreachable!("by=count takes whole periods: {span:?}") };
+    let is_asked = |interface: &&Interface| {
+        interface.granularity == period.granularity() && interface.figures == Figures::Distribution
+    };
+    let Some(interface) = INTERFACES.iter().find(is_asked) else {
+        unreachable!("by=count takes days, weeks and months: {span:?}")
+    };
+    let found = store.rows(account, interface, &[period])?;
+    let rows = found.into_iter().map(|found| StatisticsRow {
+        count: found.count_interval.map(count_name),
+        users: found.msg_user,
+        ..StatisticsRow::default()
+    });
+    Ok(rows.collect())
+}
+
+/// The name of a value of `count_interval`.
+fn count_name(interval: u8) -> &'static str {
+    COUNT_NAMES[usize::from(interval.clamp(1, 3) - 1)]
+}
+
+fn new_users(store: &Store, account: AccountNumber, span: Span) -> Result<NewInPeriod, StoreError> {
+    let (from, to) = match span {
+        Span::Period(period) => (period.start(), period.last_day()),
+        Span::Days(from, to) => (from, to),
+    };
+    let NewUsers { users, is_early } = store.new_users(account, from, to)?;
+    Ok(NewInPeriod { users, is_early })
 }

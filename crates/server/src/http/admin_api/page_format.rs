@@ -7,7 +7,7 @@ use axum::{
 use datacube::Day;
 use serde::Serialize;
 
-use crate::figures::statistics::{AccountRow, QueryValues};
+use crate::figures::statistics::{AccountRow, QueryValues, Split, StatisticsQuery};
 
 /// `GET /v1/stats` as JSON.
 #[derive(Serialize)]
@@ -51,11 +51,11 @@ impl Format {
 }
 
 /// The rows as NDJSON or CSV. None for JSON, which has more than rows.
-pub fn rows_alone(rows: &[AccountRow], format: Format, by_type: bool) -> Option<Response<Body>> {
+pub fn rows_alone(rows: &[AccountRow], format: Format, query: &StatisticsQuery) -> Option<Response<Body>> {
     match format {
         Format::Json => None,
         Format::Ndjson => Some(with_type("application/x-ndjson", ndjson(rows))),
-        Format::Csv => Some(with_type("text/csv; charset=utf-8", csv(rows, by_type))),
+        Format::Csv => Some(with_type("text/csv; charset=utf-8", csv(rows, query))),
     }
 }
 
@@ -66,12 +66,19 @@ fn with_type(content_type: &'static str, body: Vec<u8>) -> Response<Body> {
 }
 
 /// A page with a link to the next one.
-pub fn response(page: &StatisticsPage, format: Format, by_type: bool, query: &str) -> Response<Body> {
-    let alone = rows_alone(&page.rows, format, by_type);
+///
+/// `query_text` is the query as it was received.
+pub fn response(
+    page: &StatisticsPage,
+    format: Format,
+    query: &StatisticsQuery,
+    query_text: &str,
+) -> Response<Body> {
+    let alone = rows_alone(&page.rows, format, query);
     let json = || with_type("application/json", serde_json::to_vec(page).unwrap_or_default());
     let mut response = alone.unwrap_or_else(json);
     if let Some(next) = &page.next
-        && let Ok(link) = HeaderValue::try_from(link(query, next))
+        && let Ok(link) = HeaderValue::try_from(link(query_text, next))
     {
         response.headers_mut().insert(HeaderName::from_static("link"), link);
     }
@@ -97,18 +104,22 @@ fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
 }
 
 /// CSV with a heading. It has no column for `events`. Source: RFC 4180.
-fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
+fn csv(rows: &[AccountRow], query: &StatisticsQuery) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let kind = by_type.then_some("type");
-    let heading =
-        ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered", "bridged"]);
+    let messages = (query.by() != Some(Split::Count)).then_some("messages");
+    let new = query.with_new().then_some(["new", "new_is_early"]);
+    let heading = ["account", "period"].into_iter().chain(query.by().map(Split::column)).chain(["users"]);
+    let heading = heading.chain(messages).chain(new.into_iter().flatten()).chain(["covered", "bridged"]);
     // Writing to memory cannot fail.
     let _ = writer.write_record(heading);
     for AccountRow { account, row, covered, bridged } in rows {
-        let figures =
-            [row.users.to_string(), row.messages.to_string(), covered.to_string(), bridged.to_string()];
-        let names = [account.as_str(), &row.period].into_iter().chain(row.kind);
-        let _ = writer.write_record(names.chain(figures.iter().map(String::as_str)));
+        let mut fields = vec![account.clone(), row.period.clone()];
+        fields.extend(row.key().map(ToOwned::to_owned));
+        fields.push(row.users.to_string());
+        fields.extend(row.messages.map(|messages| messages.to_string()));
+        fields.extend(row.new.iter().flat_map(|new| [new.users.to_string(), new.is_early.to_string()]));
+        fields.extend([covered.to_string(), bridged.to_string()]);
+        let _ = writer.write_record(fields);
     }
     writer.into_inner().unwrap_or_default()
 }

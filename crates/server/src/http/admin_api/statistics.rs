@@ -37,7 +37,7 @@ pub async fn answer(
     let Some(account) = app.accounts.get(&appid) else { return no_account() };
     let query_text = request.uri().query().unwrap_or("");
     let values: QueryValues<'_> = form_urlencoded::parse(query_text.as_bytes()).collect();
-    let parsed = StatisticsQuery::parse(&values)
+    let parsed = StatisticsQuery::parse(&values, counting::day_of(app.clock.now_s()))
         .and_then(|parsed| Ok((parsed, Format::choose(&values, request.headers())?)));
     let (query, format) = match parsed {
         Ok(parsed) => parsed,
@@ -55,7 +55,7 @@ pub async fn answer(
         }
     });
     match counted.await {
-        Ok(Ok(rows)) => rows_alone(&rows, format, query.by_type).unwrap_or_else(|| {
+        Ok(Ok(rows)) => rows_alone(&rows, format, &query).unwrap_or_else(|| {
             let coverage = CoverageAnswer::new(&app, &account);
             let rows = rows.into_iter().map(|row| row.row).collect();
             answer::api_json(StatusCode::OK, &StatisticsAnswer { rows, coverage })
