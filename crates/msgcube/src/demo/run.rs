@@ -94,6 +94,8 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
     Config {
         listen: args.listen,
         admin_listen: None,
+        public_url: None,
+        ui_url: None,
         data_dir: folder.join("data"),
         data_key_file: folder.join("msgcube.key"),
         admin_key: None,
