@@ -18,7 +18,7 @@ use axum::{
     routing::{any, get, post},
 };
 
-use super::{answer, own_cookies, page};
+use super::{answer, own_cookies};
 use crate::{auth::api_keys::Scope, http::state::App};
 use viewer::{Entrance, Viewer};
 
