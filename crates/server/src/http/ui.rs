@@ -5,6 +5,7 @@ mod guard;
 mod keys;
 mod seal;
 mod sign_in;
+mod stream;
 mod viewer;
 
 use std::sync::Arc;
@@ -93,8 +94,8 @@ async fn live(viewer: Viewer) -> Response<Body> {
     draw::live(&viewer)
 }
 
-async fn live_events(viewer: Viewer) -> Response<Body> {
-    draw::not_found(&viewer)
+async fn live_events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
+    stream::answer(app, viewer, stream::only_retry())
 }
 
 async fn health(viewer: Viewer) -> Response<Body> {
