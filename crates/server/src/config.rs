@@ -43,8 +43,12 @@ pub const BRIDGE_S_MAX: u32 = 300;
 pub struct Config {
     /// The address of the main listener.
     pub listen: SocketAddr,
-    /// A second address for `/v1` and `/metrics`.
+    /// A second address for `/v1` and `/metrics`. If it is set, `/ui` is only there.
     pub admin_listen: Option<SocketAddr>,
+    /// How WeChat reaches `listen`: scheme, host and port.
+    pub public_url: Option<Address>,
+    /// How browsers reach `/ui`: scheme, host and port. None: as `public_url` says.
+    pub ui_url: Option<Address>,
     /// The folder of the store.
     pub data_dir: PathBuf,
     /// The file with the data key (32 bytes), from which tokens are made.
@@ -248,6 +252,19 @@ impl Config {
         match self.admin_listen.filter(|address| address.port() != 0) {
             Some(address) if address.ip().is_loopback() => format!("http://{address}"),
             _ => self.base_url(),
+        }
+    }
+
+    /// How browsers reach `/ui`, if the configuration says it.
+    pub fn ui_origin(&self) -> Option<&Address> {
+        self.ui_url.as_ref().or(self.public_url.as_ref())
+    }
+
+    /// Whether browsers certainly reach `/ui` by https.
+    pub fn has_https_ui(&self) -> bool {
+        match self.ui_origin() {
+            Some(origin) => origin.is_https(),
+            None => self.tls.is_some() && self.admin_listen.is_none(),
         }
     }
 

@@ -22,13 +22,16 @@ mod limit_call;
 mod limits;
 pub mod openapi;
 mod operation;
+mod own_cookies;
 pub mod page;
 mod platform;
 mod poll_body;
 mod relay;
 mod serve;
+mod sign_in_tries;
 pub mod state;
 mod token;
+mod ui;
 
 use std::sync::Arc;
 
@@ -53,6 +56,9 @@ pub fn router(app: Arc<App>) -> Routes {
         .route("/metrics", get(operation::metrics_behind_key))
         .merge(shared_routes(&app))
         .merge(platform::router());
+    // The pages share an origin with the gateway's answers here, so they are only at admin_listen if that is set.
+    let has_pages = app.config.get().admin_listen.is_none();
+    let router = if has_pages { router.merge(ui::router(&app)) } else { router };
     let router =
         router.fallback(gateway::fallback).method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), app, is_public: true }
@@ -60,7 +66,10 @@ pub fn router(app: Arc<App>) -> Routes {
 
 /// Routes of the operator's address: no callbacks, no gateway, and metrics without a key.
 pub fn admin_router(app: Arc<App>) -> Routes {
-    let router = Router::new().route("/metrics", get(operation::metrics)).merge(shared_routes(&app));
+    let router = Router::new()
+        .route("/metrics", get(operation::metrics))
+        .merge(shared_routes(&app))
+        .merge(ui::router(&app));
     let router = router.method_not_allowed_fallback(async || answer::wrong_method());
     Routes { router: router.with_state(app.clone()), app, is_public: false }
 }

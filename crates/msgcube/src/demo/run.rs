@@ -62,6 +62,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
     let config = config(&args, &year, &folder);
     let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
+    app.sign_in_local_viewers().map_err(StartError::from)?;
     let app = Arc::new(app);
     let shown = fill_and_show(&app, year, &args, lang).await;
     serve::stop(app, writer).await?;
@@ -94,6 +95,8 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
     Config {
         listen: args.listen,
         admin_listen: None,
+        public_url: None,
+        ui_url: None,
         data_dir: folder.join("data"),
         data_key_file: folder.join("msgcube.key"),
         admin_key: None,

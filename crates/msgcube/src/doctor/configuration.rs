@@ -7,7 +7,8 @@ use std::{
 };
 
 use i18n::{Text, text};
-use server::config::{AccountConfig, Oddity};
+use msgcube_client::http::Address;
+use server::config::{AccountConfig, Config, Oddity};
 use system::data_key::{DataKey, DataKeyError};
 
 use super::{finding::Finding, installation::Installation};
@@ -38,6 +39,7 @@ pub fn check(installation: &Installation, path: &Path) -> Vec<Finding> {
         data_key(installation),
         admin_key(installation),
     ];
+    findings.extend(ui_origin(&installation.config));
     if installation.config.accounts.is_empty() {
         let found = text!("no [[account]] in it");
         findings.push(Finding::note("accounts", found));
@@ -154,6 +156,20 @@ fn admin_key(installation: &Installation) -> Finding {
     let found = text!("no admin_key: /v1 and /metrics are closed");
     let remedy = text!("set admin_key_file, or MSGCUBE_ADMIN_KEY for this command as for the server");
     Finding::warning("admin_key", found, remedy)
+}
+
+/// With `[upstream]`, answers of another server come from `listen`. Browsers should not take them for pages of `/ui`.
+fn ui_origin(config: &Config) -> Option<Finding> {
+    let origin = |address: &Option<Address>| address.as_ref().map(Address::origin);
+    let has_own_host = config.ui_url.is_some() && origin(&config.ui_url) != origin(&config.public_url);
+    if config.upstream.is_none() || config.admin_listen.is_some() || has_own_host {
+        return None;
+    }
+    let found =
+        text!("the pages (/ui) have the same address as answers that [upstream] passes on from WeChat");
+    let remedy =
+        text!("better give them an address of their own: set admin_listen, or a host of their own in ui_url");
+    Some(Finding::note("ui_origin", found).with_remedy(remedy))
 }
 
 /// Checks one account's settings.

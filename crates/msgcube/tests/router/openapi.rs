@@ -25,6 +25,8 @@ use tower::ServiceExt as _;
 const CONFIG: &str = "admin_key = \"openapi-admin-key\"\n[[account]]\nappid = \"wx00000000000000a1\"\nsecret = \"0123456789abcdef0123456789abcdef\"\ntoken = \"callbackTokenOne\"\n";
 /// Routes that answer that the path does not exist.
 const CATCH_ALL: [&str; 3] = ["/v1", "/v1/", "/v1/{*rest}"];
+/// Pages for browsers, which no tool calls: the document leaves them out.
+const PAGES: [&str; 2] = ["/", "/ui"];
 /// Paths with answers in WeChat's form: HTTP 200 for every method.
 const OF_WECHAT: [&str; 2] = ["/cgi-bin/", "/datacube/"];
 
@@ -55,7 +57,8 @@ fn paths(router: &Router) -> BTreeSet<String> {
     let (inside, _) = after.split_once("\"}").expect("and where they end");
     let paths: BTreeSet<String> = inside.split('"').skip(1).step_by(2).map(ToOwned::to_owned).collect();
     assert!(paths.len() > 10, "the paths were not found in {text}");
-    paths
+    let is_page = |path: &str| PAGES.contains(&path) || path.starts_with("/ui/");
+    paths.into_iter().filter(|path| !is_page(path)).collect()
 }
 
 fn operations<'a>(config: &Config, groups: impl Iterator<Item = &'a PathGroup>) -> Vec<Operation> {

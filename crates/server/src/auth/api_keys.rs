@@ -118,9 +118,40 @@ impl Access {
         Access(vec![Scope::Admin])
     }
 
+    /// Permission to read one account.
+    pub fn reading(appid: &str) -> Access {
+        Access(vec![Scope::Read(Some(appid.to_owned()))])
+    }
+
     /// Whether a scope is permitted.
     pub fn allows(&self, asked: &Scope) -> bool {
         self.0.iter().any(|scope| scope.covers(asked))
+    }
+}
+
+/// Which key somebody has shown. It does not contain the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyHolder {
+    /// The admin key with this SHA-256.
+    Admin([u8; 32]),
+    /// The API key with this id.
+    Key(String),
+}
+
+impl KeyHolder {
+    /// The holder of the configuration's admin key.
+    pub fn of_admin_key(key: &Secret) -> KeyHolder {
+        KeyHolder::Admin(hash(key.reveal()))
+    }
+}
+
+/// For the log: the id of the key, which is no secret.
+impl fmt::Display for KeyHolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyHolder::Admin(_) => "admin_key",
+            KeyHolder::Key(id) => id,
+        })
     }
 }
 
@@ -156,14 +187,22 @@ impl ApiKeys {
         ApiKeys { keys: RwLock::new(keys.collect()), ..ApiKeys::default() }
     }
 
-    /// The permissions of a caller with this key. None if it is unknown or expired.
-    pub fn access(&self, shown: &str, now_s: i64) -> Option<Access> {
+    /// The id and the permissions of a key that a caller shows. None if it is unknown or expired.
+    pub fn access(&self, shown: &str, now_s: i64) -> Option<(KeyHolder, Access)> {
         let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
         let keys = self.read();
+        let is_right: bool = hash(shown).ct_eq(&keys.get(id)?.hash).into();
+        drop(keys);
+        let access = self.access_of(id, now_s).filter(|_| is_right)?;
+        Some((KeyHolder::Key(id.to_owned()), access))
+    }
+
+    /// The permissions of the key with this id. None if it was revoked or has expired.
+    pub fn access_of(&self, id: &str, now_s: i64) -> Option<Access> {
+        let keys = self.read();
         let key = keys.get(id)?;
-        let is_right: bool = hash(shown).ct_eq(&key.hash).into();
         let is_over = key.expires_s.is_some_and(|expires_s| now_s >= expires_s);
-        (is_right && !is_over).then(|| Access(key.scopes.clone()))
+        (!is_over).then(|| Access(key.scopes.clone()))
     }
 
     /// All keys, oldest first.

@@ -52,6 +52,8 @@ impl Config {
         let Config {
             listen,
             admin_listen,
+            public_url,
+            ui_url,
             data_dir,
             data_key_file,
             admin_key,
@@ -70,6 +72,8 @@ impl Config {
         let config = Config {
             listen: found.at_restart("listen", &self.listen, &listen),
             admin_listen: found.at_restart("admin_listen", &self.admin_listen, &admin_listen),
+            public_url: found.at_once("public_url", &self.public_url, public_url),
+            ui_url: found.at_once("ui_url", &self.ui_url, ui_url),
             data_dir: found.at_restart("data_dir", &self.data_dir, &data_dir),
             data_key_file: found.at_restart("data_key_file", &self.data_key_file, &data_key_file),
             admin_key: found.at_once("admin_key", &self.admin_key, admin_key),

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Keys that are planned but not supported yet.
-const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];
+const NOT_BUILT_YET: [&str; 2] = ["store", "metrics_accounts"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +21,10 @@ struct ConfigFile {
     #[serde(default = "default_listen")]
     listen: Listen,
     admin_listen: Option<Listen>,
+    #[serde(default)]
+    public_url: String,
+    #[serde(default)]
+    ui_url: String,
     #[serde(default = "default_data_dir")]
     data_dir: PathBuf,
     #[serde(default = "default_data_key_file")]
@@ -162,6 +166,8 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     Ok(Config {
         listen: file.listen.0,
         admin_listen: file.admin_listen.map(|listen| listen.0),
+        public_url: source.origin("public_url", &file.public_url)?,
+        ui_url: source.origin("ui_url", &file.ui_url)?,
         data_dir: source.folder.join(&file.data_dir),
         data_key_file: source.folder.join(&file.data_key_file),
         admin_key: admin_key.map_err(|flaw| source.value_flaw(flaw))?,
@@ -192,6 +198,19 @@ impl ConfigSource<'_> {
 
     fn value_error(&self, key: &str, what: impl Into<String>) -> ConfigError {
         self.value_flaw(ConfigFlaw::new(key, what))
+    }
+
+    /// Parses an address that is only scheme, host and port. An empty text means none.
+    fn origin(&self, key: &str, text: &str) -> Result<Option<Address>, ConfigError> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let address = Address::parse_base(text).map_err(|what| self.value_error(key, what))?;
+        if address.uri_text() != address.to_string() {
+            let what = format!("must end after the host and port, without a path: {}", address.origin());
+            return Err(self.value_error(key, what));
+        }
+        Ok(Some(address))
     }
 
     fn tls(&self, table: &TlsTable) -> TlsFiles {

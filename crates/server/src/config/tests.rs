@@ -61,6 +61,10 @@ fn values_that_cannot_be_are_refused_with_their_place() {
     let cases = [
         (twice.as_str(), "exists already"),
         ("data_key_file = \"data/key\"", "must not lie in data_dir"),
+        ("public_url = \"wx.example.com\"", "public_url: must begin with http:// or https://"),
+        ("public_url = \"https://wx.example.com?a=1\"", "public_url: must end before ?"),
+        ("ui_url = \"https://Ui.example.com:443/x\"", "without a path: https://ui.example.com"),
+        ("ui_url = \"ftp://ui.example.com\"", "ui_url: must begin with"),
         ("proxies = [\"localhost\"]", "proxies: \"localhost\" is no address"),
         ("[datacube]\nnot_ready_before = \"8:00\"", "08:00"),
         ("[datacube]\ndate_profile = \"loose\"", "loose"),

@@ -1,5 +1,5 @@
 //! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, quarantined messages,
-//! accounts, platforms, keys, reload and backup. Every answer is JSON, except a backup, and rows that are asked for as
+//! accounts, platforms, keys, share links, reload and backup. Every answer is JSON, except a backup, and rows that are asked for as
 //! NDJSON or CSV.
 
 pub mod access;
@@ -7,11 +7,12 @@ mod accounts;
 mod all_accounts;
 mod backup;
 mod bulk;
-mod keys;
+pub mod keys;
 mod page_format;
 mod parameters;
 mod platforms;
 mod reload;
+pub mod share_links;
 mod statistics;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ use axum::{
 use counting::{BEIJING_OFFSET_S, CoverageReport, Gap, Reason};
 use jiff::{Timestamp, tz};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::task::JoinError;
 
 use super::answer;
 use crate::{accounts::registry::ServedAccount, http::state::App, net::body::read_within};
@@ -69,6 +71,8 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/reload", guard(Need::Admin, post(reload::reload)))
         .route("/v1/keys", guard(Need::Admin, get(keys::list).post(keys::add)))
         .route("/v1/keys/{id}", guard(Need::Admin, delete(keys::remove)))
+        .route("/v1/share-links", guard(Need::Admin, get(share_links::list).post(share_links::add)))
+        .route("/v1/share-links/{id}", guard(Need::Admin, delete(share_links::remove)))
         .route("/v1", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/", guard(Need::AnyKey, any(no_such_path)))
         .route("/v1/{*rest}", guard(Need::AnyKey, any(no_such_path)))
@@ -95,6 +99,18 @@ async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>>
     let bytes = bytes
         .map_err(|_| bad_request("the body is over 64 KiB, or did not arrive within 30 s".to_owned()))?;
     serde_json::from_slice(&bytes).map_err(|error| bad_request(format!("send a JSON object: {error}")))
+}
+
+/// The result of a change that ran as a task of its own. A failure becomes status and text of the answer.
+fn finished<T, E: ToString>(
+    done: Result<Result<T, E>, JoinError>,
+    status: impl FnOnce(&E) -> StatusCode,
+) -> Result<T, (StatusCode, String)> {
+    match done {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err((status(&error), error.to_string())),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    }
 }
 
 fn no_account() -> Response<Body> {

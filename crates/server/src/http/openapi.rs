@@ -13,6 +13,7 @@ mod operator;
 mod page;
 mod platform;
 mod quota;
+mod share_links;
 mod token;
 
 use std::{
@@ -50,7 +51,7 @@ pub struct PathGroup {
 }
 
 /// All groups, in the order of the document.
-pub static GROUPS: [PathGroup; 12] = [
+pub static GROUPS: [PathGroup; 13] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
@@ -60,6 +61,7 @@ pub static GROUPS: [PathGroup; 12] = [
     account_statistics::GROUP,
     all_accounts::GROUP,
     accounts::GROUP,
+    share_links::GROUP,
     operator::GROUP,
     backup::GROUP,
     page::GROUP,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use i18n::Lang;
 use sha2::{Digest as _, Sha256};
 
-const STYLE: &str = include_str!("page.css");
+/// The style sheet of all pages.
+pub const STYLE: &str = include_str!("page.css");
 
 /// The content of a page.
 #[derive(Clone, Debug)]

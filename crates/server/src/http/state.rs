@@ -19,6 +19,7 @@ use system::{
     current::Current,
     data_key::DataKey,
     random::{self, RandomError},
+    secret::Secret,
 };
 use tokio::sync::Semaphore;
 use wechat::{callback::KeyError, request_id::RidGenerator};
@@ -31,7 +32,8 @@ use crate::{
         service::AccountService,
     },
     auth::{
-        access_token::Tokens, api_keys::ApiKeys, quota::CallQuotas, upstream_token_index::UpstreamTokenIndex,
+        access_token::Tokens, api_keys::ApiKeys, quota::CallQuotas, sessions::Sessions,
+        share_links::ShareLinks, upstream_token_index::UpstreamTokenIndex,
     },
     config::Config,
     forward::{outbox::Outbox, upstream_token::UpstreamTokens},
@@ -39,6 +41,7 @@ use crate::{
         concurrency_limit::ConcurrencyLimit,
         consent_tries::ConsentTries,
         error_log::{self, ErrorLog},
+        sign_in_tries::SignInTries,
     },
     intake::{Intake, Limits, log_throttle::LogThrottle},
     key_binding::{self, KeyBindingError, OtherKey},
@@ -87,6 +90,15 @@ pub struct App {
     pub consent_tries: ConsentTries,
     /// API keys of the admin API.
     pub api_keys: ApiKeys,
+    /// Who has signed in on the pages.
+    pub sessions: Sessions,
+    /// Links to the page of one account.
+    pub share_links: ShareLinks,
+    /// Limits tries to sign in on the pages.
+    pub sign_in_tries: SignInTries,
+    /// If set, whoever opens the pages from this machine is signed in as admin. It is the token of all their forms.
+    /// Only the demo sets it.
+    pub local_sign_in: OnceLock<Secret>,
     /// Header name and value that mark requests sent by this process, to detect loops.
     pub via: (HeaderName, HeaderValue),
     /// Limits the concurrent calls to WeChat, until their answers are sent.
@@ -212,6 +224,10 @@ impl App {
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
+            sessions: Sessions::default(),
+            share_links: ShareLinks::load(&store),
+            sign_in_tries: SignInTries::default(),
+            local_sign_in: OnceLock::new(),
             tokens: Tokens::load(key.clone(), &store),
             store,
             ingest,
@@ -259,6 +275,16 @@ impl App {
     /// The real tokens of WeChat, if calls are passed on.
     pub fn upstream(&self) -> Option<Arc<UpstreamTokens>> {
         (*self.upstream.get()).clone()
+    }
+
+    /// Signs in as admin whoever opens the pages from this machine. For the demo.
+    ///
+    /// # Errors
+    /// The operating system gave no random numbers.
+    pub fn sign_in_local_viewers(&self) -> Result<(), RandomError> {
+        let token = Secret::new(random::hexadecimal(32)?);
+        let _ = self.local_sign_in.set(token);
+        Ok(())
     }
 
     /// The parts that a reload changes.

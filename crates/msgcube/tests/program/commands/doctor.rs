@@ -96,6 +96,7 @@ async fn a_good_installation_has_no_problems_and_nothing_is_counted() -> TestRes
             ("configuration", "ok"),
             ("data_key", "ok"),
             ("admin_key", "ok"),
+            ("ui_origin", "note"),
             ("require_encryption", "warning"),
             ("clock", "ok"),
             ("data_dir", "ok"),
@@ -325,6 +326,26 @@ fn error_codes_of_wechat_are_explained() -> TestResult<()> {
     scene.change_config(stub.base(), CLOSED_PORT)?;
     let report = doctor(&scene, CLOSED_PORT, &[])?;
     report.expect(&[("real_token", "problem"), ("clock", "skipped")]);
+    Ok(())
+}
+
+#[test]
+fn pages_at_the_address_of_the_gateway_are_advised_against() -> TestResult<()> {
+    for (top, state) in [
+        ("", "note"),
+        ("public_url = \"https://wx.example.com\"", "note"),
+        ("public_url = \"https://a.example\"\nui_url = \"https://A.example:443\"", "note"),
+        ("public_url = \"https://a.example\"\nui_url = \"https://b.example\"", "none"),
+        ("admin_listen = \"127.0.0.1:9\"", "none"),
+    ] {
+        let scene = Scene::new()?;
+        scene.append_top(top)?;
+        assert_eq!(doctor(&scene, CLOSED_PORT, &[])?.state("ui_origin"), "none", "without [upstream]");
+        scene.append_config(&format!("[upstream]\nbase = \"{CLOSED_PORT}\"\n"))?;
+        let report = doctor(&scene, CLOSED_PORT, &[])?;
+        assert_eq!(report.state("ui_origin"), state, "{top}");
+        assert_eq!(report.finding_text("ui_origin").contains("admin_listen"), state == "note", "{top}");
+    }
     Ok(())
 }
 

@@ -36,6 +36,7 @@ pub struct Answer {
     pub after: Duration,
     pub location: Option<String>,
     pub encoding: Option<&'static str>,
+    pub headers: Vec<(&'static str, &'static str)>,
 }
 
 impl Answer {
@@ -47,6 +48,7 @@ impl Answer {
             after: Duration::ZERO,
             location: None,
             encoding: None,
+            headers: Vec::new(),
         }
     }
 
@@ -123,6 +125,9 @@ async fn answer(State(shared): State<NeighbourState>, request: Request) -> Respo
     }
     if let Some(encoding) = answer.encoding {
         response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+    }
+    for (name, value) in answer.headers {
+        response.headers_mut().append(name, value.parse().unwrap());
     }
     if let Some(location) = answer.location {
         response.headers_mut().insert("location", location.parse().unwrap());

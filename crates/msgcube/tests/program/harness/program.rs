@@ -89,9 +89,14 @@ impl Program {
 
     /// Ends the program by a signal and starts it again on the same folder.
     pub fn restart(&mut self, signal: &str) {
+        self.restart_with(signal, &[]);
+    }
+
+    /// Like [`Program::restart`], with options of `serve`.
+    pub fn restart_with(&mut self, signal: &str, options: &[&str]) {
         self.signal(signal);
         self.wait();
-        let again = self.folder.serve().unwrap();
+        let again = self.folder.serve_with(options).unwrap();
         let http = std::mem::replace(&mut self.http, again.http.clone());
         *self = again;
         self.http = http;

@@ -50,6 +50,8 @@ const OTHER_AES_KEY: &str = "\"0123456789abcdefghijklmnopqrstuvwxyzABCDEFG\"";
 const CASES: &[(&str, &str, &str, Holds)] = &[
     ("", "listen", "\"127.0.0.1:9\"", AtRestart("listen")),
     ("", "admin_listen", "\"127.0.0.1:9\"", AtRestart("admin_listen")),
+    ("", "public_url", "\"https://wx.example.com\"", AtOnce("public_url")),
+    ("", "ui_url", "\"https://ui.example.com\"", AtOnce("ui_url")),
     ("", "data_dir", "\"other\"", AtRestart("data_dir")),
     ("", "data_key_file", "\"other\"", AtRestart("data_key_file")),
     ("", "memory_mib", "7", AtRestart("memory_mib")),

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::{answer, parameters::Parameters};
 use crate::{
     accounts::registry::ServedAccount,
-    auth::api_keys::{Access, Scope},
+    auth::api_keys::{Access, KeyHolder, Scope},
     http::state::App,
 };
 
@@ -91,10 +91,27 @@ fn appid_of(path: &str) -> String {
 pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, given) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
-    let given = given.trim();
+    access_of_key(app, given.trim()).map(|(_, access)| access)
+}
+
+/// What a key allows that a caller shows, and which one it is. None: it is not valid.
+pub fn access_of_key(app: &App, shown: &str) -> Option<(KeyHolder, Access)> {
     match &app.config.get().admin_key {
-        Some(key) if key.matches(given) => Some(Access::everything()),
-        _ => app.api_keys.access(given, app.clock.now_s()),
+        Some(key) if key.matches(shown) => Some((KeyHolder::of_admin_key(key), Access::everything())),
+        _ => app.api_keys.access(shown, app.clock.now_s()),
+    }
+}
+
+/// What a key allows now that a caller showed before. None: it was revoked, it has expired, or there is another
+/// `admin_key`.
+pub fn access_now(app: &App, holder: &KeyHolder) -> Option<Access> {
+    match holder {
+        KeyHolder::Key(id) => app.api_keys.access_of(id, app.clock.now_s()),
+        KeyHolder::Admin(_) => {
+            let config = app.config.get();
+            let key = config.admin_key.as_ref().filter(|key| KeyHolder::of_admin_key(key) == *holder);
+            key.map(|_| Access::everything())
+        }
     }
 }
 

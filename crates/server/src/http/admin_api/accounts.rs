@@ -218,6 +218,8 @@ pub async fn remove(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
         for event in shared.account_service().remove(&removed).await? {
             push::deliver_event(&shared, event).await;
         }
+        // Without its account a link shows nothing. It must not come back together with the account.
+        shared.share_links.remove_account(&removed, &shared.ingest).await?;
         if let Some(upstream) = shared.upstream() {
             upstream.forget(&removed).await;
         }

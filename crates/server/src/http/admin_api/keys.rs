@@ -8,8 +8,9 @@ use axum::{
     http::{Response, StatusCode},
 };
 use serde::{Deserialize, Serialize};
+use system::secret::Secret;
 
-use super::{answer, beijing_time, read_json};
+use super::{answer, beijing_time, finished, read_json};
 use crate::{
     auth::api_keys::{ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     http::state::App,
@@ -20,15 +21,16 @@ const DAY_S: i64 = 24 * 3600;
 const DAYS_MAX: u32 = 36_500;
 
 /// The body of `POST /v1/keys`.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NewKey {
+pub struct NewKey {
     /// For people. Empty if it is missing.
     #[serde(default)]
-    name: String,
-    scopes: Vec<Scope>,
+    pub name: String,
+    /// What it permits.
+    pub scopes: Vec<Scope>,
     /// Missing or `null`: the key does not expire.
-    expires_in_days: Option<u32>,
+    pub expires_in_days: Option<u32>,
 }
 
 /// An API key, in the answers of `/v1/keys`. Times are RFC 3339 in Beijing time.
@@ -75,8 +77,24 @@ pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
         Ok(new) => new,
         Err(response) => return response,
     };
+    match create(&app, new).await {
+        Ok((key, text)) => {
+            let now_s = app.clock.now_s();
+            let added = KeyAnswer { key: Some(text.reveal().to_owned()), ..KeyAnswer::new(key, now_s) };
+            answer::api_json(StatusCode::CREATED, &added)
+        }
+        Err((status, error)) => answer::api_error(status, error),
+    }
+}
+
+/// Makes a key, to the end even if the caller goes away. Returns it and its text.
+///
+/// # Errors
+///
+/// Status and text of the answer.
+pub async fn create(app: &Arc<App>, new: NewKey) -> Result<(ApiKey, Secret), (StatusCode, String)> {
     if let Some(error) = new_key_error(&new) {
-        return answer::api_error(StatusCode::BAD_REQUEST, error);
+        return Err((StatusCode::BAD_REQUEST, error));
     }
     let now_s = app.clock.now_s();
     let expires_s = new.expires_in_days.map(|days| now_s + i64::from(days) * DAY_S);
@@ -84,14 +102,7 @@ pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
     let added = tokio::spawn(async move {
         shared.api_keys.add(new.name, new.scopes, expires_s, now_s, &shared.ingest).await
     });
-    match added.await {
-        Ok(Ok((key, text))) => {
-            let added = KeyAnswer { key: Some(text.reveal().to_owned()), ..KeyAnswer::new(key, now_s) };
-            answer::api_json(StatusCode::CREATED, &added)
-        }
-        Ok(Err(error)) => key_error(&error),
-        Err(error) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-    }
+    finished(added.await, key_error_status)
 }
 
 fn new_key_error(new: &NewKey) -> Option<String> {
@@ -108,21 +119,28 @@ fn new_key_error(new: &NewKey) -> Option<String> {
 
 /// `DELETE /v1/keys/{id}`: `{"removed":"<id>"}`.
 pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response<Body> {
-    let (shared, removed) = (app.clone(), id.clone());
-    let done = tokio::spawn(async move { shared.api_keys.remove(&removed, &shared.ingest).await });
-    match done.await {
-        Ok(Ok(())) => answer::api_json(StatusCode::OK, &BTreeMap::from([("removed", id)])),
-        Ok(Err(error)) => key_error(&error),
-        Err(error) => answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    match revoke(&app, id.clone()).await {
+        Ok(()) => answer::api_json(StatusCode::OK, &BTreeMap::from([("removed", id)])),
+        Err((status, error)) => answer::api_error(status, error),
     }
 }
 
-fn key_error(error: &ApiKeyError) -> Response<Body> {
-    let status = match error {
+/// Revokes a key, to the end even if the caller goes away.
+///
+/// # Errors
+///
+/// Status and text of the answer.
+pub async fn revoke(app: &Arc<App>, id: String) -> Result<(), (StatusCode, String)> {
+    let shared = app.clone();
+    let done = tokio::spawn(async move { shared.api_keys.remove(&id, &shared.ingest).await });
+    finished(done.await, key_error_status)
+}
+
+fn key_error_status(error: &ApiKeyError) -> StatusCode {
+    match error {
         ApiKeyError::TooMany => StatusCode::CONFLICT,
         ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
         ApiKeyError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         ApiKeyError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    answer::api_error(status, error.to_string())
+    }
 }

@@ -55,21 +55,24 @@ impl KnownSecrets {
     }
 }
 
-/// Access tokens, API keys, and tickets, codes and refresh tokens of platforms.
+/// Access tokens, API keys, share links, and tickets, codes and refresh tokens of platforms.
 fn looks_like_own_token(text: &str) -> bool {
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let has_long = |prefix: &str| {
         text.match_indices(prefix)
             .any(|(at, _)| text.as_bytes()[at..].iter().take_while(|byte| is_of_token(**byte)).count() >= 20)
     };
-    text.contains("@@@") || ["mc_", "mk_"].into_iter().any(has_long)
+    text.contains("@@@") || ["mc_", "mk_", "ms_"].into_iter().any(has_long)
 }
 
 /// Path and query with the values of secrets hidden. The rest stays byte for byte.
 pub fn url(path: &str, query: Option<&str>, known: &KnownSecrets) -> String {
+    // A part of a path is a secret only by its form: that of a share link is.
+    let part = |part: &str| if looks_like_own_token(part) { HIDDEN.to_owned() } else { part.to_owned() };
+    let path = path.split('/').map(part).collect::<Vec<_>>().join("/");
     let pairs =
         query.map(|query| query.split('&').map(|text| pair(text, known)).collect::<Vec<_>>().join("&"));
-    cut(pairs.map_or_else(|| path.to_owned(), |pairs| format!("{path}?{pairs}")))
+    cut(pairs.map_or_else(|| path.clone(), |pairs| format!("{path}?{pairs}")))
 }
 
 fn pair<'a>(pair: &'a str, known: &KnownSecrets) -> Cow<'a, str> {

@@ -97,10 +97,20 @@ fn content_type(parts: &Parts) -> Option<String> {
 
 /// Sandboxes WeChat's pages. Browsers load them from our address, so their scripts could act as ours.
 pub fn sandbox(parts: &mut Parts) {
-    let is_page = content_type(parts).is_some_and(|kind| kind == "text/html" || kind.ends_with("xml"));
-    if is_page {
+    if may_be_page(parts) {
+        // A second policy can only forbid more than one that is there already.
         parts.headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     }
+}
+
+/// Whether a browser may show an answer as a page: it says HTML or XML, or it does not say what it is, so that the
+/// browser guesses. Source: the MIME Sniffing Standard of WHATWG.
+fn may_be_page(parts: &Parts) -> bool {
+    let Some(kind) = content_type(parts) else { return true };
+    let is_unknown = !kind.contains('/') || kind.contains('*') || kind.contains("unknown");
+    // In a list of types, browsers take the last one.
+    let is_list = kind.contains(',');
+    is_unknown || is_list || kind.contains("html") || kind.ends_with("xml")
 }
 
 fn code_in(bytes: &[u8]) -> Option<i64> {
@@ -176,6 +186,37 @@ mod tests {
             assert_eq!(is_media(&parts), expected, "{kind}");
             parts.headers.append(header::CONTENT_TYPE, "text/html".parse().unwrap());
             assert!(!is_media(&parts), "{kind}, and another");
+        }
+    }
+
+    #[test]
+    fn whatever_a_browser_may_show_as_a_page_is_sandboxed() {
+        for (kinds, expected) in [
+            (&["text/html"][..], true),
+            (&["Text/HTML; charset=utf-8"], true),
+            (&["application/xhtml+xml"], true),
+            (&["image/svg+xml"], true),
+            (&["text/xml"], true),
+            (&[], true),
+            (&["text/plain", "text/html"], true),
+            (&["text/plain, text/html"], true),
+            (&["nonsense"], true),
+            (&["unknown/unknown"], true),
+            (&["*/*"], true),
+            (&["application/json"], false),
+            (&["text/plain; charset=utf-8"], false),
+            (&["image/png"], false),
+        ] {
+            let (mut parts, ()) = http::Response::new(()).into_parts();
+            for kind in kinds {
+                parts.headers.append(header::CONTENT_TYPE, kind.parse().unwrap());
+            }
+            parts
+                .headers
+                .append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox allow-scripts"));
+            sandbox(&mut parts);
+            let policies: Vec<_> = parts.headers.get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+            assert_eq!(policies.len() == 2 && policies[1] == "sandbox", expected, "{kinds:?}");
         }
     }
 

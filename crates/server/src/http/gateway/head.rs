@@ -8,7 +8,7 @@ use msgcube_client::http::UNRESERVED;
 use percent_encoding::utf8_percent_encode;
 use system::secret::Secret;
 
-use crate::forward::upstream_token::UpstreamTokens;
+use crate::{forward::upstream_token::UpstreamTokens, http::own_cookies};
 
 /// Headers of a single connection. Source: RFC 9110, section 7.6.1, and the older list of RFC 2616.
 const HOP_BY_HOP: [HeaderName; 9] = [
@@ -31,8 +31,12 @@ const NOT_PASSED: [HeaderName; 4] =
 pub fn clean(headers: &mut HeaderMap) {
     strip(headers);
     NOT_PASSED.iter().for_each(|name| drop(headers.remove(name)));
-    // The address of a page that was called with a token contains the token.
-    let is_telling = |referer: &HeaderValue| referer.as_bytes().windows(12).any(|w| w == b"access_token");
+    own_cookies::remove_from_request(headers);
+    // The address of a page that was called with a token contains the token, and that of a share link is one.
+    let is_telling = |referer: &HeaderValue| {
+        let contains = |text: &[u8]| referer.as_bytes().windows(text.len()).any(|part| part == text);
+        contains(b"access_token") || contains(b"/ui/")
+    };
     if headers.get(header::REFERER).is_some_and(is_telling) {
         headers.remove(header::REFERER);
     }

@@ -8,9 +8,10 @@ use crate::{
 };
 
 /// Paths that are ours, with all paths below them.
-const OWN: [&str; 8] = [
+const OWN: [&str; 9] = [
     "/cgi-bin/componentloginpage",
     "/v1",
+    "/ui",
     "/cloud",
     "/metrics",
     "/healthz",
@@ -78,15 +79,23 @@ mod tests {
             "/cgi-bin/openapi/%72id/get",
             "/callback/wx1/y",
             "/healthz",
+            "/ui",
+            "/UI/accounts/wx1",
+            "/x/..%2fui//login",
             "/debug/",
             "/OpenAPI.json",
             "//cgi-bin/componentloginpage",
         ] {
             assert!(is_own(path), "{path}");
         }
-        for path in
-            ["/cgi-bin/menu/get", "/v10", "/cgi-bin/token2", "/datacube/getusersummary", "/sns/userinfo"]
-        {
+        for path in [
+            "/cgi-bin/menu/get",
+            "/v10",
+            "/uix",
+            "/cgi-bin/token2",
+            "/datacube/getusersummary",
+            "/sns/userinfo",
+        ] {
             assert!(!is_own(path), "{path}");
         }
     }
