@@ -5,7 +5,9 @@
 
 #![warn(missing_docs)]
 
+mod charts;
 mod view;
+mod words;
 
 pub use view::{
     account::*, connect::*, figures::*, frame::*, health::*, keys::*, live::*, overview::*, sign_in::*,
