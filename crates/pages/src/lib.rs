@@ -5,9 +5,17 @@
 
 #![warn(missing_docs)]
 
+mod account;
 mod charts;
+mod layout;
+mod overview;
+mod parts;
 mod view;
 mod words;
+
+pub use account::{account, account_svg_files};
+pub use layout::{SCRIPT, STYLE};
+pub use overview::overview;
 
 pub use view::{
     account::*, connect::*, figures::*, frame::*, health::*, keys::*, live::*, overview::*, sign_in::*,

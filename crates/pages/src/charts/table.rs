@@ -16,6 +16,13 @@ pub enum TableCell {
     Words(String),
 }
 
+impl TableCell {
+    /// A number of the compared time, or an empty cell.
+    pub fn from_known(number: Option<u64>) -> TableCell {
+        number.map_or(TableCell::Words(String::new()), TableCell::Number)
+    }
+}
+
 impl From<Option<u64>> for TableCell {
     fn from(number: Option<u64>) -> TableCell {
         number.map_or(TableCell::NotCounted, TableCell::Number)
@@ -36,9 +43,14 @@ pub struct ChartTable {
 impl ChartTable {
     /// The table behind one click.
     pub fn folded(&self, words: Words) -> Markup {
+        self.folded_as(&words.say(text!("As a table")), words)
+    }
+
+    /// The table behind one click on this text.
+    pub fn folded_as(&self, summary: &str, words: Words) -> Markup {
         html! {
             details.folded {
-                summary { (words.say(text!("As a table"))) }
+                summary { (summary) }
                 div.scroll tabindex="0" role="region" aria-label=(self.caption) { (self.draw(words)) }
             }
         }
