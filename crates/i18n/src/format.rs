@@ -131,10 +131,19 @@ mod tests {
 
     #[test]
     fn groups_and_percentages_are_exact() {
-        assert_eq!([0, 999, 1_000, 13_837, 1_000_000].map(grouped), ["0", "999", "1,000", "13,837", "1,000,000"]);
+        assert_eq!(
+            [0, 999, 1_000, 13_837, 1_000_000].map(grouped),
+            ["0", "999", "1,000", "13,837", "1,000,000"]
+        );
         assert_eq!(percent(1467, 12_370), "11.9%");
-        assert_eq!([percent(1, 1), percent(5, 2), percent(1, 2000), percent(1, 2001)], ["100.0%", "250.0%", "0.1%", "0.0%"]);
-        assert_eq!((percent(3, 0).as_str(), percent(u64::MAX, 1).as_str()), ("–", "1844674407370955161500.0%"));
+        assert_eq!(
+            [percent(1, 1), percent(5, 2), percent(1, 2000), percent(1, 2001)],
+            ["100.0%", "250.0%", "0.1%", "0.0%"]
+        );
+        assert_eq!(
+            (percent(3, 0).as_str(), percent(u64::MAX, 1).as_str()),
+            ("–", "1844674407370955161500.0%")
+        );
     }
 
     #[test]

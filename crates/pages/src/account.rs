@@ -41,7 +41,8 @@ pub fn account(frame: &Frame, page: &AccountPage) -> String {
 /// The charts of the range as SVG files: a file name without its ending, and the file.
 pub fn account_svg_files(frame: &Frame, figures: &AccountFiguresView) -> Vec<(&'static str, String)> {
     let words = Words(frame.lang);
-    let file = |(title, drawing, legend): (String, Drawing, Vec<LegendEntry>)| drawing.as_file(&title, &legend);
+    let file =
+        |(title, drawing, legend): (String, Drawing, Vec<LegendEntry>)| drawing.as_file(&title, &legend);
     let mut files = vec![
         ("users", file(series::users(figures, words))),
         ("messages", file(series::messages(figures, words))),
@@ -114,9 +115,11 @@ fn all_figures(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, 
 
 fn tiles(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, words: Words) -> Markup {
     let [users, messages, each, new] =
-        [text!("Users"), text!("Messages"), text!("Messages a user"), text!("New users")].map(|name| words.say(name));
+        [text!("Users"), text!("Messages"), text!("Messages a user"), text!("New users")]
+            .map(|name| words.say(name));
     let below = |tile: &FigureTile| compared(tile.value, tile.compared, words);
-    let mut sources = vec![(users.clone(), &figures.users.source), (messages.clone(), &figures.messages.source)];
+    let mut sources =
+        vec![(users.clone(), &figures.users.source), (messages.clone(), &figures.messages.source)];
     sources.extend(figures.new_users.as_ref().map(|tile| (new.clone(), &tile.source)));
     sources.push((words.say(text!("Today")), &page.today.source));
     html! {

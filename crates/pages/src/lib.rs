@@ -7,15 +7,25 @@
 
 mod account;
 mod charts;
+mod connect;
+mod health;
+mod keys;
 mod layout;
+mod live;
 mod overview;
 mod parts;
+mod sign_in;
 mod view;
 mod words;
 
 pub use account::{account, account_svg_files};
+pub use connect::connect;
+pub use health::health;
+pub use keys::keys;
 pub use layout::{SCRIPT, STYLE};
+pub use live::live;
 pub use overview::overview;
+pub use sign_in::{error, login};
 
 pub use view::{
     account::*, connect::*, figures::*, frame::*, health::*, keys::*, live::*, overview::*, sign_in::*,

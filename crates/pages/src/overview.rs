@@ -14,8 +14,8 @@ use crate::{
     },
     layout::{document, link},
     parts::{
-        SERIES, account_link, card, choice, compared, downloads, figure, legend, links, nothing, short_compared,
-        state, tile, tile_number,
+        SERIES, account_link, card, choice, compared, downloads, figure, legend, links, nothing,
+        short_compared, state, tile, tile_number,
     },
     view::{
         figures::{FigureSource, ShownState},
@@ -73,9 +73,13 @@ fn tiles(page: &OverviewPage, words: Words) -> Markup {
 fn days_card(stack: &DailyStack, words: Words) -> Markup {
     let days = stack.series.first().map_or(0, |series| series.messages.len());
     let day = |number: usize| stack.first_day.plus_days(i32::try_from(number).unwrap_or(i32::MAX));
-    let periods: Vec<ChartPeriod> = (0..days).map(|number| ChartPeriod::containing(day(number), Granularity::Day)).collect();
-    let number = |series: usize, day: usize| stack.series[series].messages.get(day).copied().unwrap_or_default();
-    let sum = |day: usize| (0..stack.series.len()).fold(0_u64, |sum, series| sum.saturating_add(number(series, day)));
+    let periods: Vec<ChartPeriod> =
+        (0..days).map(|number| ChartPeriod::containing(day(number), Granularity::Day)).collect();
+    let number =
+        |series: usize, day: usize| stack.series[series].messages.get(day).copied().unwrap_or_default();
+    let sum = |day: usize| {
+        (0..stack.series.len()).fold(0_u64, |sum, series| sum.saturating_add(number(series, day)))
+    };
     let busiest = (0..days).max_by_key(|day| sum(*day)).filter(|day| sum(*day) > 0);
     let label = match busiest {
         Some(busiest) => words.say(text!(
@@ -110,7 +114,12 @@ fn days_card(stack: &DailyStack, words: Words) -> Markup {
     };
     let entries: Vec<LegendEntry> =
         names.into_iter().zip(SERIES).map(|(name, class)| LegendEntry { class, name }).collect();
-    card("wide", &title, &legend(&entries), &figure(&columns.draw(), &nothing(), &table, &stack.source, words))
+    card(
+        "wide",
+        &title,
+        &legend(&entries),
+        &figure(&columns.draw(), &nothing(), &table, &stack.source, words),
+    )
 }
 
 fn list_card(frame: &Frame, page: &OverviewPage, words: Words) -> Markup {

@@ -115,7 +115,13 @@ pub fn card(class: &str, title: &str, beside: &Markup, body: &Markup) -> Markup 
 }
 
 /// A chart with its table. The script shows the numbers of the table at the pointer.
-pub fn figure(drawing: &Drawing, strip: &Markup, table: &ChartTable, source: &FigureSource, words: Words) -> Markup {
+pub fn figure(
+    drawing: &Drawing,
+    strip: &Markup,
+    table: &ChartTable,
+    source: &FigureSource,
+    words: Words,
+) -> Markup {
     html! {
         figure data-chart="" {
             (drawing.on_page())
@@ -185,8 +191,10 @@ pub fn form_proof(viewer: &SignedIn, action: &str) -> Markup {
 
 /// A field with its label, and a sentence below if its value is wrong.
 pub struct InputLine<'a> {
-    /// The name in the form, and its id.
+    /// The name in the form.
     pub name: &'a str,
+    /// Its id, which is unique in the page.
+    pub id: &'a str,
     /// The label.
     pub label: String,
     /// The value.
@@ -200,14 +208,14 @@ pub struct InputLine<'a> {
 }
 
 impl InputLine<'_> {
-    /// Draws it. `more` are attributes, written as in HTML.
+    /// Draws it.
     pub fn draw(&self, words: Words) -> Markup {
-        let note = format!("{}-note", self.name);
+        let note = format!("{}-note", self.id);
         let has_note = self.error.is_some() || !self.hint.is_empty();
         html! {
             div.field {
-                label for=(self.name) { (self.label) }
-                input id=(self.name) name=(self.name) value=(self.value) autocomplete="off" spellcheck="false" required[self.is_required]
+                label for=(self.id) { (self.label) }
+                input id=(self.id) name=(self.name) value=(self.value) autocomplete="off" spellcheck="false" required[self.is_required]
                     aria-invalid=[self.error.map(|_| "true")] aria-describedby=[has_note.then_some(&note)];
                 @if has_note {
                     p id=(note) class=(if self.error.is_some() { "error" } else { "quiet" }) {

@@ -1,11 +1,7 @@
 //! How texts, numbers, days and times are written in one language.
 
 use datacube::{Day, Granularity};
-use i18n::{
-    Lang, Text,
-    format::{grouped, percent},
-    text,
-};
+use i18n::{Lang, Text, format::percent, text};
 
 use crate::view::{
     figures::{AccountName, ShownState},
@@ -117,17 +113,13 @@ impl Words {
 
     /// The five types that WeChat counts.
     pub fn types(self) -> [String; 5] {
-        [text!("text"), text!("image"), text!("voice"), text!("video"), text!("link")].map(|name| self.say(name))
+        [text!("text"), text!("image"), text!("voice"), text!("video"), text!("link")]
+            .map(|name| self.say(name))
     }
 
     /// Messages a user, as WeChat groups them.
     pub fn intervals(self) -> [String; 3] {
         ["1–5".to_owned(), "6–10".to_owned(), self.say(text!("over 10"))]
-    }
-
-    /// A sum with its unit: `13,837 messages`.
-    pub fn messages(self, count: u64) -> String {
-        self.say(text!("{count} messages", count = grouped(count)))
     }
 }
 

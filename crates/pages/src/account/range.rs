@@ -40,7 +40,13 @@ pub fn form(frame: &Frame, page: &AccountPage, words: Words) -> Markup {
 }
 
 fn fields(form: &RangeForm, words: Words) -> Markup {
-    let by = [None, Some(Granularity::Hour), Some(Granularity::Day), Some(Granularity::Week), Some(Granularity::Month)];
+    let by = [
+        None,
+        Some(Granularity::Hour),
+        Some(Granularity::Day),
+        Some(Granularity::Week),
+        Some(Granularity::Month),
+    ];
     html! {
         (day("from", words.say(text!("from")), &form.from, form))
         (day("to", words.say(text!("to")), &form.to, form))

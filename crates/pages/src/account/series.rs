@@ -41,8 +41,12 @@ pub fn users(figures: &AccountFiguresView, words: Words) -> TitledChart {
     let has_before = figures.periods.iter().any(|period| period.users_before.is_some());
     let line = Line {
         now: figures.periods.iter().map(|period| period.users).collect(),
-        before: if has_before { figures.periods.iter().map(|period| period.users_before).collect() } else { Vec::new() },
-        is_last_open: figures.periods.last().is_some_and(|period| period.is_open),
+        before: if has_before {
+            figures.periods.iter().map(|period| period.users_before).collect()
+        } else {
+            Vec::new()
+        },
+        open_at: figures.periods.iter().position(|period| period.is_open),
         label,
         labels: labels(&figures.periods, words),
     };
@@ -51,12 +55,20 @@ pub fn users(figures: &AccountFiguresView, words: Words) -> TitledChart {
         entries.push(LegendEntry { class: "before", name: words.say(text!("compared time")) });
     }
     entries.extend(coverage_legend(figures, words));
-    (words.say(by_period(figures, [text!("Users an hour"), text!("Users a day"), text!("Users a week"), text!("Users a month")])), line.draw(), entries)
+    (
+        words.say(by_period(
+            figures,
+            [text!("Users an hour"), text!("Users a day"), text!("Users a week"), text!("Users a month")],
+        )),
+        line.draw(),
+        entries,
+    )
 }
 
 /// Messages of each period by type, as columns.
 pub fn messages(figures: &AccountFiguresView, words: Words) -> TitledChart {
-    let sum = |period: &PeriodFigures| period.messages.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
+    let sum =
+        |period: &PeriodFigures| period.messages.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
     let most = figures.periods.iter().map(|period| (sum(period), period.period)).max_by_key(|(sum, _)| *sum);
     let label = match most {
         Some((most, period)) if most > 0 => words.say(text!(
@@ -69,12 +81,17 @@ pub fn messages(figures: &AccountFiguresView, words: Words) -> TitledChart {
     };
     let series = |number: usize| figures.periods.iter().map(|period| period.messages[number]).collect();
     let columns = Columns {
-        series: SERIES[..5].iter().enumerate().map(|(number, class)| ColumnSeries { class, numbers: series(number) }).collect(),
+        series: SERIES[..5]
+            .iter()
+            .enumerate()
+            .map(|(number, class)| ColumnSeries { class, numbers: series(number) })
+            .collect(),
         open: figures.periods.iter().map(|period| period.is_open).collect(),
         label,
         labels: labels(&figures.periods, words),
     };
-    let entries = SERIES.into_iter().zip(words.types()).map(|(class, name)| LegendEntry { class, name }).collect();
+    let entries =
+        SERIES.into_iter().zip(words.types()).map(|(class, name)| LegendEntry { class, name }).collect();
     let title = by_period(
         figures,
         [
@@ -131,7 +148,12 @@ pub fn users_card(figures: &AccountFiguresView, strip: &Strip<'_>, words: Words)
         rows: figures
             .periods
             .iter()
-            .map(|period| (row_name(period, words), vec![period.users.into(), TableCell::from_known(period.users_before)]))
+            .map(|period| {
+                (
+                    row_name(period, words),
+                    vec![period.users.into(), TableCell::from_known(period.users_before)],
+                )
+            })
             .collect(),
     };
     let source = &figures.periods_source;
@@ -147,24 +169,38 @@ pub fn messages_card(figures: &AccountFiguresView, strip: &Strip<'_>, words: Wor
         let cells = period.messages.into_iter().chain([sum]).map(TableCell::Number);
         (row_name(period, words), cells.collect())
     };
-    let table = ChartTable { caption: title.clone(), head: head.collect(), rows: figures.periods.iter().map(row).collect() };
+    let table = ChartTable {
+        caption: title.clone(),
+        head: head.collect(),
+        rows: figures.periods.iter().map(row).collect(),
+    };
     let source = &figures.periods_source;
     card("half", &title, &legend(&entries), &figure(&drawing, &strip.draw(true), &table, source, words))
 }
 
 /// The card of weekday and hour.
 pub fn hours_card(figures: &AccountFiguresView, words: Words) -> Markup {
-    let (Some((title, drawing, entries)), Some(hours)) = (hours(figures, words), &figures.hours) else { return nothing() };
+    let (Some((title, drawing, entries)), Some(hours)) = (hours(figures, words), &figures.hours) else {
+        return nothing();
+    };
     let table = ChartTable {
         caption: title.clone(),
-        head: [words.say(text!("weekday"))].into_iter().chain((0..24).map(|hour| format!("{hour:02}"))).collect(),
+        head: [words.say(text!("weekday"))]
+            .into_iter()
+            .chain((0..24).map(|hour| format!("{hour:02}")))
+            .collect(),
         rows: hours
             .iter()
             .enumerate()
             .map(|(day, numbers)| (words.weekday(day), numbers.map(TableCell::Number).into()))
             .collect(),
     };
-    card("half", &title, &legend(&entries), &figure(&drawing, &nothing(), &table, &figures.hours_source, words))
+    card(
+        "half",
+        &title,
+        &legend(&entries),
+        &figure(&drawing, &nothing(), &table, &figures.hours_source, words),
+    )
 }
 
 /// The card of new and returning users.
@@ -174,14 +210,24 @@ pub fn weeks_card(figures: &AccountFiguresView, words: Words) -> Markup {
     let row = |week: &WeekUsers| {
         let name = words.period(ChartPeriod::containing(week.monday, Granularity::Week));
         let note = if week.new_is_early { early.clone() } else { String::new() };
-        (with_open(name, week.is_open, words), vec![TableCell::Number(week.returning), TableCell::Number(week.new), TableCell::Words(note)])
+        (
+            with_open(name, week.is_open, words),
+            vec![TableCell::Number(week.returning), TableCell::Number(week.new), TableCell::Words(note)],
+        )
     };
     let table = ChartTable {
         caption: title.clone(),
-        head: [text!("week"), text!("returning"), text!("new"), text!("note")].map(|head| words.say(head)).into(),
+        head: [text!("week"), text!("returning"), text!("new"), text!("note")]
+            .map(|head| words.say(head))
+            .into(),
         rows: figures.weeks.iter().map(row).collect(),
     };
-    card("half", &title, &legend(&entries), &figure(&drawing, &nothing(), &table, &figures.weeks_source, words))
+    card(
+        "half",
+        &title,
+        &legend(&entries),
+        &figure(&drawing, &nothing(), &table, &figures.weeks_source, words),
+    )
 }
 
 fn labels(periods: &[PeriodFigures], words: Words) -> Markup {

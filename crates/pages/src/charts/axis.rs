@@ -25,7 +25,9 @@ impl Scale {
         let largest = u128::from(largest.max(1));
         let mut power = 1;
         loop {
-            if let Some(step) = [1, 2, 5].map(|digit| digit * power).into_iter().find(|step| step * TICKS_MAX >= largest) {
+            if let Some(step) =
+                [1, 2, 5].map(|digit| digit * power).into_iter().find(|step| step * TICKS_MAX >= largest)
+            {
                 return Scale { step, ticks: largest.div_ceil(step) };
             }
             power *= 10;

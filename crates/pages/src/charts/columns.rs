@@ -33,7 +33,8 @@ impl Columns {
     /// Draws them.
     pub fn draw(self) -> Drawing {
         let slots = self.open.len();
-        let number = |series: &ColumnSeries, slot: usize| series.numbers.get(slot).copied().unwrap_or_default();
+        let number =
+            |series: &ColumnSeries, slot: usize| series.numbers.get(slot).copied().unwrap_or_default();
         let sum = |slot: usize| {
             self.series.iter().fold(0_u64, |sum, series| sum.saturating_add(number(series, slot)))
         };
@@ -48,7 +49,9 @@ impl Columns {
                 column(data, (slot, slots), scale.height(below[slot]), scale.height(top));
                 below[slot] = top;
             }
-            paths.push(html! { (path(series.class, &closed)) (path(&format!("{} open", series.class), &open)) });
+            paths.push(
+                html! { (path(series.class, &closed)) (path(&format!("{} open", series.class), &open)) },
+            );
         }
         let body = html! {
             (scale.draw())

@@ -54,9 +54,12 @@ fn label(hours: &WeekHours, words: Words) -> String {
 pub fn legend(hours: &WeekHours) -> Vec<LegendEntry> {
     let limits = limits(hours);
     let entry = |(step, class): (usize, &&'static str)| {
-        let numbers = cells(hours).map(|(_, _, number)| number).filter(|number| step_of(*number, &limits) == step);
-        let (least, most) = numbers.fold((u64::MAX, 0), |(least, most), number| (least.min(number), most.max(number)));
-        let name = if least == most { grouped(least) } else { format!("{}–{}", grouped(least), grouped(most)) };
+        let numbers =
+            cells(hours).map(|(_, _, number)| number).filter(|number| step_of(*number, &limits) == step);
+        let (least, most) =
+            numbers.fold((u64::MAX, 0), |(least, most), number| (least.min(number), most.max(number)));
+        let name =
+            if least == most { grouped(least) } else { format!("{}–{}", grouped(least), grouped(most)) };
         (least <= most).then_some(LegendEntry { class, name })
     };
     CLASSES.iter().enumerate().filter_map(entry).collect()
@@ -72,7 +75,8 @@ fn cells(hours: &WeekHours) -> impl Iterator<Item = (usize, usize, u64)> {
 
 /// The largest number of each of the first four fifths of the cells with messages.
 fn limits(hours: &WeekHours) -> Vec<u64> {
-    let mut numbers: Vec<u64> = cells(hours).map(|(_, _, number)| number).filter(|number| *number > 0).collect();
+    let mut numbers: Vec<u64> =
+        cells(hours).map(|(_, _, number)| number).filter(|number| *number > 0).collect();
     numbers.sort_unstable();
     (1..5).filter_map(|fifth| numbers.get((numbers.len() * fifth / 5).checked_sub(1)?).copied()).collect()
 }

@@ -15,8 +15,8 @@ pub struct Line {
     pub now: Vec<Option<u64>>,
     /// The numbers of the compared time, at the same places. May be empty.
     pub before: Vec<Option<u64>>,
-    /// The last number is of a period that is not over: the way to it is dashed.
-    pub is_last_open: bool,
+    /// The slot of a period that is not over: the way to it is dashed, and nothing is drawn behind it.
+    pub open_at: Option<usize>,
     /// What the chart shows, as a sentence.
     pub label: String,
     /// The labels below.
@@ -29,21 +29,25 @@ impl Line {
         let slots = self.now.len();
         let largest = self.now.iter().chain(&self.before).flatten().copied().max();
         let scale = Scale::up_to(largest.unwrap_or_default());
-        let closed = slots - usize::from(self.is_last_open && slots > 0);
-        let point = |slot: usize, number: u64| ((slot as u64 * 2 + 1) * WIDTH / (slots as u64 * 2), scale.y(number));
-        let runs = runs(&self.now[..closed], &point);
-        let open = match (closed.checked_sub(1).and_then(|slot| Some((slot, self.now[slot]?))), self.now.get(closed)) {
+        let closed = self.open_at.unwrap_or(slots).min(slots);
+        let point =
+            |slot: usize, number: u64| ((slot as u64 * 2 + 1) * WIDTH / (slots as u64 * 2), scale.y(number));
+        let pieces = runs(&self.now[..closed], &point);
+        let open = match (
+            closed.checked_sub(1).and_then(|slot| Some((slot, self.now[slot]?))),
+            self.now.get(closed),
+        ) {
             (Some((slot, last)), Some(Some(open))) => polyline(&[point(slot, last), point(closed, *open)]),
             (None, Some(Some(open))) => polyline(&[point(closed, *open)]),
             _ => String::new(),
         };
-        let before: String = self::runs(&self.before, &point).iter().map(|run| polyline(run)).collect();
+        let before: String = runs(&self.before, &point).iter().map(|run| polyline(run)).collect();
         let body = html! {
             (scale.draw())
             (shapes(&html! {
-                (path("area", &runs.iter().map(|run| area(run)).collect::<String>()))
+                (path("area", &pieces.iter().map(|run| area(run)).collect::<String>()))
                 (path("before", &before))
-                (path("now", &runs.iter().map(|run| polyline(run)).collect::<String>()))
+                (path("now", &pieces.iter().map(|run| polyline(run)).collect::<String>()))
                 (path("now dashed", &open))
             }))
             (self.labels)
@@ -89,11 +93,11 @@ fn area(points: &[(u64, u64)]) -> String {
 mod tests {
     use super::*;
 
-    fn line(now: &[Option<u64>], is_last_open: bool) -> String {
+    fn line(now: &[Option<u64>], open_at: Option<usize>) -> String {
         let line = Line {
             now: now.to_vec(),
             before: Vec::new(),
-            is_last_open,
+            open_at,
             label: String::new(),
             labels: Markup::default(),
         };
@@ -102,15 +106,15 @@ mod tests {
 
     #[test]
     fn a_missing_number_breaks_the_line() {
-        let drawn = line(&[Some(4), Some(2), None, Some(4)], false);
+        let drawn = line(&[Some(4), Some(2), None, Some(4)], None);
         assert!(drawn.contains("d=\"M1250 0L3750 500M8750 0h0\""), "{drawn}");
     }
 
     #[test]
     fn the_way_to_an_open_period_is_dashed_and_not_joined_over_a_gap() {
-        let drawn = line(&[Some(4), Some(2)], true);
+        let drawn = line(&[Some(4), Some(2)], Some(1));
         assert!(drawn.contains("class=\"now dashed\" d=\"M2500 0L7500 500\""), "{drawn}");
-        let drawn = line(&[None, Some(2)], true);
+        let drawn = line(&[None, Some(2)], Some(1));
         assert!(!drawn.contains('L'), "{drawn}");
     }
 }

@@ -35,7 +35,8 @@ impl Strip<'_> {
         let (from, to) = (first.from.unix_s(), last.to.unix_s());
         let whole = u128::from(to.abs_diff(from));
         let place = |time: BeijingTime| share(time.unix_s().abs_diff(from), whole);
-        let width = |segment: &CoverageSegment| share(segment.to.unix_s().abs_diff(segment.from.unix_s()), whole);
+        let width =
+            |segment: &CoverageSegment| share(segment.to.unix_s().abs_diff(segment.from.unix_s()), whole);
         let label = (!is_copy).then(|| self.label());
         html! {
             svg class="strip" role=[label.as_ref().map(|_| "img")] aria-label=[label.as_ref()] aria-hidden=[label.is_none().then_some("true")] {
@@ -82,7 +83,9 @@ impl Strip<'_> {
         }
         (count > 0).then(|| ChartTable {
             caption: words.say(text!("Gaps and planned stops")),
-            head: [text!("from"), text!("to"), text!("length"), text!("cause")].map(|name| words.say(name)).into(),
+            head: [text!("from"), text!("to"), text!("length"), text!("cause")]
+                .map(|name| words.say(name))
+                .into(),
             rows,
         })
     }
