@@ -48,6 +48,29 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
+/// A whole number with commas between groups of three digits: `13,837`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A part of a whole in percent, rounded to tenths: `6.5%`. A part may be larger than the whole. A dash if the whole is 0.
+pub fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 {
+        return "–".to_owned();
+    }
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    let tenths = (part * 2000 + whole) / (whole * 2);
+    format!("{}.{}%", tenths / 10, tenths % 10)
+}
+
 /// The beginning of another program's answer, on one line and without control characters.
 pub fn quote(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
@@ -104,6 +127,23 @@ mod tests {
             ["90 s", "10 min", "5 h 20 min", "10 days"]
         );
         assert_eq!(span(600).chinese(), "10 分钟");
+    }
+
+    #[test]
+    fn groups_and_percentages_are_exact() {
+        assert_eq!(
+            [0, 999, 1_000, 13_837, 1_000_000].map(grouped),
+            ["0", "999", "1,000", "13,837", "1,000,000"]
+        );
+        assert_eq!(percent(1467, 12_370), "11.9%");
+        assert_eq!(
+            [percent(1, 1), percent(5, 2), percent(1, 2000), percent(1, 2001)],
+            ["100.0%", "250.0%", "0.1%", "0.0%"]
+        );
+        assert_eq!(
+            (percent(3, 0).as_str(), percent(u64::MAX, 1).as_str()),
+            ("–", "1844674407370955161500.0%")
+        );
     }
 
     #[test]

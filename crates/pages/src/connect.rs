@@ -1,0 +1,173 @@
+//! Connecting an account, in four steps.
+
+use i18n::text;
+use maud::{Markup, html};
+
+use crate::{
+    layout::{document, encoded},
+    parts::{InputLine, copied, form_proof, nothing},
+    view::{
+        connect::{ConnectForm, ConnectPage, Connecting},
+        frame::Frame,
+    },
+    words::Words,
+};
+
+/// The page `/ui/connect`. While WeChat is waited for, the script loads steps 3 and 4 again once a minute.
+pub fn connect(frame: &Frame, page: &ConnectPage) -> String {
+    let words = Words(frame.lang);
+    let title = words.say(text!("Connect an account"));
+    let content = html! {
+        div.narrow {
+            div.title { h1 { (title) } }
+            @match &page.connecting {
+                None => {
+                    (step(1, "now", &words.say(text!("Account")), &form(frame, &page.form, words)))
+                    (step(2, "later", &words.say(text!("Copy four values to WeChat's console")), &nothing()))
+                    (step(3, "later", &words.say(text!("WeChat checks the address")), &nothing()))
+                    (step(4, "later", &words.say(text!("The first message arrives")), &nothing()))
+                },
+                Some(connecting) => (steps(frame, connecting, words)),
+            }
+        }
+    };
+    document(frame, &title, &nothing(), &content)
+}
+
+/// One step. Its class is `done`, `now` or `later`.
+fn step(number: usize, class: &str, title: &str, body: &Markup) -> Markup {
+    html! {
+        section class={ "card step " (class) } {
+            b aria-hidden="true" { (number) }
+            div { h2 { (title) } (body) }
+        }
+    }
+}
+
+fn form(frame: &Frame, form: &ConnectForm, words: Words) -> Markup {
+    let line = |name: &'static str, label: String, value| InputLine {
+        name,
+        id: name,
+        label,
+        value,
+        hint: String::new(),
+        error: None,
+        is_required: false,
+    };
+    let appid = InputLine {
+        error: form.appid_error.as_ref(),
+        is_required: true,
+        ..line("appid", "AppID".to_owned(), &form.appid)
+    };
+    let name = InputLine {
+        hint: words.say(text!("Shown on these pages. May be empty.")),
+        error: form.name_error.as_ref(),
+        ..line("name", words.say(text!("Name")), &form.name)
+    };
+    let relay = InputLine {
+        hint: words.say(text!("Where your own program takes callbacks today. msgcube passes everything on and returns its replies. Empty: none.")),
+        error: form.relay_error.as_ref(),
+        ..line("relay_url", words.say(text!("Address of the bot behind it")), &form.relay_url)
+    };
+    html! {
+        @if let Some(viewer) = &frame.signed_in {
+            form method="post" action=(frame.path) {
+                (form_proof(viewer, "add"))
+                (appid.draw(words))
+                (name.draw(words))
+                (relay.draw(words))
+                button.main { (words.say(text!("Continue"))) }
+            }
+        }
+    }
+}
+
+fn steps(frame: &Frame, connecting: &Connecting, words: Words) -> Markup {
+    let is_done = connecting.first_message.is_some();
+    let is_checked = is_done || connecting.checked.is_some();
+    let class = |is_done: bool, is_now: bool| {
+        if is_done {
+            "done"
+        } else if is_now {
+            "now"
+        } else {
+            "later"
+        }
+    };
+    let account =
+        html! { p { (words.account(&connecting.account)) " " code { (connecting.account.appid) } } };
+    html! {
+        (step(1, "done", &words.say(text!("Account")), &account))
+        (step(2, class(is_checked, true), &words.say(text!("Copy four values to WeChat's console")), &console(connecting, words)))
+        div id="progress" data-refresh=[(!is_done).then_some("")] {
+            (step(3, class(is_checked, true), &words.say(text!("WeChat checks the address")), &check(frame, connecting, words)))
+            (step(4, class(is_done, is_checked), &words.say(text!("The first message arrives")), &first(connecting, is_checked, words)))
+        }
+    }
+}
+
+fn console(connecting: &Connecting, words: Words) -> Markup {
+    html! {
+        @if let Some(problem) = &connecting.address_problem { p.notice.warning { (words.say(problem)) } }
+        p.quiet { (words.say(text!("In WeChat's console: Settings and development, Basic configuration, Server configuration."))) }
+        p { "URL" }
+        (copied(&connecting.callback_url, words))
+        @match &connecting.secrets {
+            Some(secrets) => {
+                details.folded data-once="" {
+                    summary { (words.say(text!("Show token and key (only this once)"))) }
+                    p { "Token" }
+                    (copied(&secrets.token.0, words))
+                    p { "EncodingAESKey" }
+                    (copied(&secrets.encoding_aes_key.0, words))
+                }
+                p.quiet { (words.say(text!("Copy them now: they are not shown again after you leave this page."))) }
+            },
+            None => p.quiet {
+                (words.say(text!("Token and EncodingAESKey were shown once. If they are lost, set new ones with msgcube account update.")))
+            },
+        }
+        p { (words.say(text!("Message encryption: safe mode."))) }
+        p.notice.warning {
+            (words.say(text!("Enabling the server configuration switches off the automatic replies and the menu that were set in the console.")))
+        }
+    }
+}
+
+fn check(frame: &Frame, connecting: &Connecting, words: Words) -> Markup {
+    let waiting = i18n::format::span(frame.now.unix_s() - connecting.waiting_since.unix_s());
+    html! {
+        p role="status" {
+            @match connecting.checked {
+                Some(time) => (words.say(text!("checked at {time}", time = words.moment(time)))),
+                None => (words.say(text!("waiting for WeChat's check of the address, since {span}", span = waiting))),
+            }
+        }
+        @if connecting.checked.is_none() {
+            @for failed in &connecting.failed_checks {
+                p.notice.warning {
+                    b { (words.minute(failed.time)) } " " (words.say(&failed.reason)) br; (words.say(&failed.remedy))
+                }
+            }
+            p { a.button href=(continue_link(frame, connecting)) { (words.say(text!("Look again"))) } }
+        }
+    }
+}
+
+fn first(connecting: &Connecting, is_checked: bool, words: Words) -> Markup {
+    html! {
+        @match &connecting.first_message {
+            Some(message) => {
+                p role="status" { (words.say(text!("first message ({kind}) at {time}", kind = &message.kind, time = words.moment(message.time)))) }
+                p { a.button.main href={ "/ui/accounts/" (encoded(&connecting.account.appid)) } { (words.say(text!("Open the account"))) } }
+            },
+            None if is_checked => p role="status" { (words.say(text!("waiting: write something to the account now"))) },
+            None => {},
+        }
+    }
+}
+
+/// The address that continues at the step reached.
+fn continue_link(frame: &Frame, connecting: &Connecting) -> String {
+    format!("{}?appid={}", frame.path, encoded(&connecting.account.appid))
+}

@@ -1,0 +1,93 @@
+//! Connecting an account, in four steps.
+
+use std::fmt;
+
+use i18n::Text;
+
+use super::{figures::AccountName, time::BeijingTime};
+
+/// A secret that the page shows once. `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownSecret(pub String);
+
+impl fmt::Debug for ShownSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ShownSecret")
+    }
+}
+
+/// The page `/ui/connect`. In the query: `appid`, the account that is being connected.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectPage {
+    /// The values of the form, as they were given.
+    pub form: ConnectForm,
+    /// The account, once step 1 is done.
+    pub connecting: Option<Connecting>,
+}
+
+/// The form of step 1. Posted fields: `appid`, `name`, `relay_url`, `csrf`.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectForm {
+    /// The AppID.
+    pub appid: String,
+    /// The name.
+    pub name: String,
+    /// Address of the bot behind msgcube. Empty: none.
+    pub relay_url: String,
+    /// What is wrong with the AppID, and what to do.
+    pub appid_error: Option<Text>,
+    /// What is wrong with the name.
+    pub name_error: Option<Text>,
+    /// What is wrong with the address.
+    pub relay_error: Option<Text>,
+}
+
+/// An account on its way.
+#[derive(Clone, Debug)]
+pub struct Connecting {
+    /// The account.
+    pub account: AccountName,
+    /// The address that WeChat calls.
+    pub callback_url: String,
+    /// The address is not public, or not known: WeChat cannot reach it. What to do.
+    pub address_problem: Option<Text>,
+    /// The secrets, directly after they were made. None: they are never shown again.
+    pub secrets: Option<ConnectSecrets>,
+    /// When the waiting began.
+    pub waiting_since: BeijingTime,
+    /// When WeChat checked the address.
+    pub checked: Option<BeijingTime>,
+    /// The last checks that failed, newest first. At most 10.
+    pub failed_checks: Vec<FailedCheck>,
+    /// The first message.
+    pub first_message: Option<FirstMessage>,
+}
+
+/// What is copied to WeChat's console.
+#[derive(Clone, Debug)]
+pub struct ConnectSecrets {
+    /// The token of callbacks.
+    pub token: ShownSecret,
+    /// The key of encrypted callbacks.
+    pub encoding_aes_key: ShownSecret,
+}
+
+/// A check of the address that failed.
+#[derive(Clone, Debug)]
+pub struct FailedCheck {
+    /// When.
+    pub time: BeijingTime,
+    /// What was seen.
+    pub reason: Text,
+    /// What to do.
+    pub remedy: Text,
+}
+
+/// The first message of an account.
+#[derive(Clone, Debug)]
+pub struct FirstMessage {
+    /// When.
+    pub time: BeijingTime,
+    /// Its type.
+    pub kind: Text,
+}
