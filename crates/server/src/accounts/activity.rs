@@ -27,7 +27,7 @@ struct ActivityRecord {
     last_check: Option<AddressCheck>,
     has_passed_check: bool,
     /// Newest last.
-    failed_checks: VecDeque<AddressCheck>,
+    failed_checks: VecDeque<FailedCheck>,
     last_message_s: Option<i64>,
     callbacks: HourRing<CallbackOutcome>,
     relayed: HourRing<RelayEnd>,
@@ -40,6 +40,15 @@ pub struct AddressCheck {
     pub time_s: i64,
     /// Why it failed, as the metrics name it. None: it passed.
     pub failure: Option<&'static str>,
+}
+
+/// A failed check of the callback address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCheck {
+    /// When it arrived, Unix seconds.
+    pub time_s: i64,
+    /// Why it failed, as the metrics name it.
+    pub reason: &'static str,
 }
 
 /// What happened to a callback.
@@ -78,7 +87,7 @@ pub struct ActivityReport {
     /// The newest check of the address.
     pub last_check: Option<AddressCheck>,
     /// The newest failed checks, newest first, at most 10.
-    pub failed_checks: Vec<AddressCheck>,
+    pub failed_checks: Vec<FailedCheck>,
     /// Callbacks by what happened to them.
     pub callbacks: CallbackCounts,
     /// Callbacks that were passed on to the bot. None if there were none.
@@ -118,17 +127,16 @@ impl CallbackCounts {
 impl AccountActivity {
     /// Records a check of the address. `failure`: why it failed, None if it passed.
     pub fn check(&self, time_s: i64, failure: Option<&'static str>) {
-        let check = AddressCheck { time_s, failure };
         let mut record = lock(&self.0);
-        if failure.is_some() {
+        record.last_check = Some(AddressCheck { time_s, failure });
+        if let Some(reason) = failure {
             if record.failed_checks.len() == FAILED_CHECKS_MAX {
                 record.failed_checks.pop_front();
             }
-            record.failed_checks.push_back(check.clone());
+            record.failed_checks.push_back(FailedCheck { time_s, reason });
         } else {
             record.has_passed_check = true;
         }
-        record.last_check = Some(check);
     }
 
     /// Records what happened to a callback. `message_s`: the CreateTime of the message if it is counted, in Unix seconds.
@@ -175,9 +183,9 @@ mod tests {
         activity.check(1, None);
         (2..20).for_each(|time_s| activity.check(time_s, Some("wrong_signature")));
         let report = activity.report(20);
-        let failed = |time_s| AddressCheck { time_s, failure: Some("wrong_signature") };
+        let failed = |time_s| FailedCheck { time_s, reason: "wrong_signature" };
         assert_eq!(report.failed_checks, (10..20).rev().map(failed).collect::<Vec<_>>());
-        assert_eq!(report.last_check, Some(failed(19)));
+        assert_eq!(report.last_check, Some(AddressCheck { time_s: 19, failure: Some("wrong_signature") }));
         assert!(activity.has_passed_check());
     }
 
