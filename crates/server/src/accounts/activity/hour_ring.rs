@@ -3,6 +3,8 @@
 /// Hours that are counted: the current one and the 23 before it.
 pub const HOURS: usize = 24;
 const HOUR_S: i64 = 3600;
+/// Different things that are counted. Each takes about 120 bytes.
+const KEYS_MAX: usize = 32;
 
 /// How often each of a few things happened in each of the last hours. Counting allocates only when something happens
 /// for the first time.
@@ -20,7 +22,7 @@ impl<K> Default for HourRing<K> {
 }
 
 impl<K: Copy + PartialEq> HourRing<K> {
-    /// Counts one more at this time, in Unix seconds. The caller has only a fixed number of different keys.
+    /// Counts one more at this time, in Unix seconds. The keys must be values that the program has, at most 32.
     pub fn add(&mut self, key: K, now_s: i64) {
         let hour = hour_of(now_s);
         let place = hour as usize % HOURS;
@@ -32,6 +34,7 @@ impl<K: Copy + PartialEq> HourRing<K> {
         match self.counts.iter_mut().find(|(known, _)| *known == key) {
             Some((_, of_hours)) => of_hours[place] = of_hours[place].saturating_add(1),
             None => {
+                debug_assert!(self.counts.len() < KEYS_MAX, "too many different keys");
                 let mut of_hours = [0; HOURS];
                 of_hours[place] = 1;
                 self.counts.push((key, of_hours));
