@@ -1,11 +1,16 @@
 //! Counts what happens to callbacks: in the metrics of the process, and in the activity of their account.
 
+use std::sync::Arc;
+
 use counting::Reason;
 use storage::store::{self, NotDurable};
 use wechat::callback::Refusal;
 
 use super::{Intake, pending_message::AwaitedMessage};
-use crate::accounts::{activity::CallbackOutcome, registry::ServedAccount};
+use crate::accounts::{
+    activity::{AccountActivity, CallbackOutcome, RelayEnd},
+    registry::ServedAccount,
+};
 
 impl Intake {
     /// Counts a callback. `account`: the account that it is for, None if there is none.
@@ -20,8 +25,15 @@ impl Intake {
             None => self.metrics.callback("verified", ""),
             Some(reason) => self.metrics.callback("refused", reason),
         }
-        if let Some(account) = account {
-            account.activity.check(self.clock.now_s(), failure);
+        if let Some(activity) = self.activity(account) {
+            activity.check(self.clock.now_s(), failure);
+        }
+    }
+
+    /// Counts what became of a callback that was passed on to the bot.
+    pub fn count_relayed(&self, account: Option<&ServedAccount>, end: RelayEnd) {
+        if let Some(activity) = self.activity(account) {
+            activity.relayed(self.clock.now_s(), end);
         }
     }
 
@@ -69,8 +81,18 @@ impl Intake {
     ) {
         let (result, reason) = outcome.labels();
         self.metrics.callback(result, reason);
-        if let Some(account) = account {
-            account.activity.callback(self.clock.now_s(), outcome, message_s);
+        if let Some(activity) = self.activity(account) {
+            activity.callback(self.clock.now_s(), outcome, message_s);
         }
+    }
+
+    /// Where to record what happens to an account. A callback whose account a platform brings may hold another copy of
+    /// the account than the one that is served after its first message.
+    fn activity(&self, account: Option<&ServedAccount>) -> Option<Arc<AccountActivity>> {
+        let account = account?;
+        if account.is_own() {
+            return Some(account.activity.clone());
+        }
+        self.accounts.get(&account.config.appid).map(|served| served.activity.clone())
     }
 }

@@ -65,9 +65,7 @@ pub async fn pass_on(
     };
     let took = stopwatch.elapsed();
     app.metrics.relayed(result, status, took);
-    if let Some(account) = account {
-        account.activity.relayed(app.clock.now_s(), relay_end(&passed, took));
-    }
+    app.intake.count_relayed(account, relay_end(&passed, took));
     passed
 }
 
