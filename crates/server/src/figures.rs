@@ -1,3 +1,4 @@
-//! What the statistics say, without HTTP: the admin API writes it as JSON or CSV, and pages show it.
+//! What the program tells about accounts, without HTTP: the admin API writes it as JSON or CSV, and pages show it.
 
+pub mod health;
 pub mod statistics;

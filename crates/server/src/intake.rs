@@ -2,6 +2,7 @@
 //! is lost. Knows no HTTP: the handlers in `http` translate.
 
 mod commit;
+mod count;
 mod limits;
 pub mod log_throttle;
 mod loss;
@@ -91,6 +92,8 @@ pub struct PassOn<'a> {
     pub slot: RelaySlot<'a>,
     /// Whether the callback is durable.
     pub commit: Commit,
+    /// The account that it is for. None if it is refused and a platform has not brought the account yet.
+    pub account: Option<Arc<ServedAccount>>,
 }
 
 /// Waits for the commit. Dropping it does not take the message out of the queue.
@@ -113,10 +116,7 @@ impl Intake {
     pub fn verify(&self, recipient: &Recipient, query: &str) -> Result<Vec<u8>, Refusal> {
         let keys = recipient.keys().ok_or_else(Refusal::without_keys)?;
         let verified = callback::verify_get(keys, &Query::parse(query));
-        match &verified {
-            Ok(_) => self.metrics.callback("verified", ""),
-            Err(refusal) => self.metrics.callback("refused", refusal.reason()),
-        }
+        self.count_check(recipient.account().map(Arc::as_ref), verified.as_ref().err());
         verified
     }
 
@@ -209,19 +209,20 @@ impl Intake {
 
     /// Makes a message durable.
     async fn record(&self, message: PendingMessage, deadline: Instant) -> IntakeOutcome<'static> {
-        let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
+        let awaited = message.awaited.clone();
+        let account = &awaited.account;
         let Some(_slot) = self.limits.waiting_slot() else {
-            self.lose_recent(&account, Reason::TooMany);
-            return self.close("too_many_waiting");
+            self.lose_recent(account, Reason::TooMany);
+            return self.close(Some(account), "too_many_waiting");
         };
         let commit = async { self.enqueue(message)?.await };
         let Ok(committed) = timeout_at(deadline, commit).await else {
-            self.lose_recent(&account, Reason::NotDurable);
-            return self.close("late");
+            self.lose_recent(account, Reason::NotDurable);
+            return self.close(Some(account), "late");
         };
-        match self.count_commit(&account, committed, quarantined_for) {
+        match self.count_commit(&awaited, committed) {
             Ok(()) => IntakeOutcome::Durable,
-            Err(reason) => self.close(reason),
+            Err(reason) => self.close(Some(account), reason),
         }
     }
 
@@ -230,44 +231,9 @@ impl Intake {
         match message.brought_by {
             None => Ok(Box::pin(self.ingest.enqueue(message.change)?)),
             Some(BroughtBy { platform, to_user }) => {
-                self.received.enqueue(&platform, &message.account, &to_user, message.change)
+                self.received.enqueue(&platform, &message.awaited.account, &to_user, message.change)
             }
         }
-    }
-
-    /// Counts the result of a commit in the metrics. A failed one becomes a gap; the error is the reason of the
-    /// metric.
-    fn count_commit(
-        &self,
-        account: &ServedAccount,
-        committed: Result<store::Outcome, NotDurable>,
-        quarantined_for: Option<&'static str>,
-    ) -> Result<(), &'static str> {
-        let reason = quarantined_for.unwrap_or("");
-        let failed = match committed {
-            Ok(store::Outcome::Counted) => {
-                self.metrics.callback("counted", reason);
-                self.metrics.counted(1);
-                return Ok(());
-            }
-            Ok(store::Outcome::Repeat) => {
-                self.metrics.callback("repeat", reason);
-                self.metrics.repeated(1);
-                return Ok(());
-            }
-            Ok(store::Outcome::Noted) => {
-                self.metrics.callback("aside", reason);
-                self.metrics.quarantined(reason);
-                return Ok(());
-            }
-            Ok(store::Outcome::Failed(error)) => {
-                tracing::error!(%error, appid = account.config.appid, "a message could not be counted");
-                "store"
-            }
-            Err(_) => "not_durable",
-        };
-        self.lose_recent(account, Reason::NotDurable);
-        Err(failed)
     }
 
     /// Makes a message durable, then passes it on if the relay's `when_not_durable` allows it.
@@ -278,23 +244,23 @@ impl Intake {
         relay: &'a RelayConfig,
         deadline: Instant,
     ) -> IntakeOutcome<'a> {
-        let account = message.account.clone();
+        let account = message.awaited.account.clone();
         let Some(slot) = self.limits.relay_slot(recipient) else {
             // The message is counted all the same. WeChat sends it again, and that one may be passed on.
             if self.enqueue(message).is_err() {
                 self.lose_recent(&account, Reason::TooMany);
             }
-            return self.close("relay_full");
+            return self.close(Some(&account), "relay_full");
         };
         let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
         match (self.commit_until(message, until).await, relay.when_not_durable) {
             (commit @ Commit::Durable, _) | (commit, WhenNotDurable::Answer) => {
-                IntakeOutcome::PassOn(PassOn { relay, slot, commit })
+                IntakeOutcome::PassOn(PassOn { relay, slot, commit, account: Some(account) })
             }
-            (Commit::Failed, WhenNotDurable::Refuse) => self.close("not_durable"),
+            (Commit::Failed, WhenNotDurable::Refuse) => self.close(Some(&account), "not_durable"),
             (Commit::Pending(_), WhenNotDurable::Refuse) => {
                 self.lose_recent(&account, Reason::NotDurable);
-                self.close("late")
+                self.close(Some(&account), "late")
             }
         }
     }
@@ -316,8 +282,11 @@ impl Intake {
             return outcome;
         }
         match self.limits.relay_slot(recipient) {
-            Some(slot) => IntakeOutcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
-            None => self.close("relay_full"),
+            Some(slot) => {
+                let account = recipient.account().cloned();
+                IntakeOutcome::PassOn(PassOn { relay, slot, commit: Commit::Failed, account })
+            }
+            None => self.close(recipient.account().map(Arc::as_ref), "relay_full"),
         }
     }
 }

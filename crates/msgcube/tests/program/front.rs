@@ -6,6 +6,7 @@ mod component;
 mod copies;
 mod gateway;
 mod gateway_ours;
+mod health;
 mod isolation;
 mod neighbour;
 mod openapi;

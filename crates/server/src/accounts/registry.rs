@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use wechat::callback::{AccountKeys, KeyError};
 
 use crate::{
+    accounts::activity::AccountActivity,
     auth::{
         own_secrets::OwnSecrets,
         quota::{CallCounts, CallQuotas},
@@ -52,6 +53,8 @@ pub struct ServedAccount {
     pub bulk_slots: Semaphore,
     /// How often it called each of the seven interfaces.
     pub calls: Arc<CallCounts>,
+    /// What happened to its callbacks lately. The same one after a change of settings.
+    pub activity: Arc<AccountActivity>,
 }
 
 /// All accounts being served.
@@ -69,12 +72,13 @@ impl ServedAccount {
         number: AccountNumber,
         config: AccountConfig,
         is_configured: bool,
-        quotas: &CallQuotas,
+        accounts: &Accounts,
     ) -> Result<ServedAccount, KeyError> {
         Ok(ServedAccount {
             number,
             keys: config.keys()?,
-            calls: quotas.of(&config.appid),
+            calls: accounts.quotas.of(&config.appid),
+            activity: accounts.get(&config.appid).map(|former| former.activity.clone()).unwrap_or_default(),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
@@ -86,10 +90,10 @@ impl ServedAccount {
     pub fn brought(
         number: AccountNumber,
         appid: &str,
-        quotas: &CallQuotas,
+        accounts: &Accounts,
     ) -> Result<ServedAccount, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
-        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, quotas);
+        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, accounts);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 
@@ -160,7 +164,7 @@ impl Accounts {
         number: AccountNumber,
         config: AccountConfig,
     ) -> Result<Arc<ServedAccount>, KeyError> {
-        ServedAccount::new(number, config, true, &self.quotas).map(Arc::new)
+        ServedAccount::new(number, config, true, self).map(Arc::new)
     }
 
     /// Serves an account that was added at run time.
@@ -169,7 +173,7 @@ impl Accounts {
         number: AccountNumber,
         config: AccountConfig,
     ) -> Result<Arc<ServedAccount>, KeyError> {
-        let account = Arc::new(ServedAccount::new(number, config, false, &self.quotas)?);
+        let account = Arc::new(ServedAccount::new(number, config, false, self)?);
         self.put(account.clone());
         Ok(account)
     }
@@ -215,7 +219,7 @@ impl Accounts {
             .and_then(|settings| parse_settings(settings, Origin::Brought).map_err(|error| error.to_string()))
             .and_then(|config| {
                 let number = store.account(appid).map_err(|error| error.to_string())?;
-                ServedAccount::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
+                ServedAccount::new(number, config, false, self).map_err(|error| error.to_string())
             });
         read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
     }

@@ -1,4 +1,4 @@
-//! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, quarantined messages,
+//! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, health, quarantined messages,
 //! accounts, platforms, keys, share links, reload and backup. Every answer is JSON, except a backup, and rows that are asked for as
 //! NDJSON or CSV.
 
@@ -7,7 +7,8 @@ mod accounts;
 mod all_accounts;
 mod backup;
 mod bulk;
-pub mod keys;
+pub mod health;
+mod keys;
 mod page_format;
 mod parameters;
 mod platforms;
@@ -55,6 +56,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/messages", guard(Need::WriteAccount, post(bulk::receive)))
         .route("/v1/accounts/{appid}/stats", guard(Need::ReadAccount, get(statistics::answer)))
         .route("/v1/accounts/{appid}/coverage", guard(Need::ReadAccount, get(coverage)))
+        .route("/v1/accounts/{appid}/health", guard(Need::ReadAccount, get(health::answer)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(quarantined)))
         .route("/v1/stats", guard(Need::AnyKey, get(all_accounts::answer)))
         .route("/v1/components/{component}", guard(Need::Admin, get(platforms::show)))
@@ -159,8 +161,12 @@ impl GapAnswer {
 
 impl CoverageAnswer {
     fn new(app: &App, account: &ServedAccount) -> CoverageAnswer {
-        let report = app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s()));
-        let CoverageReport { since, gaps, bridged } = report;
+        app.store.coverage(account.number, |coverage| coverage.report(app.clock.now_s())).into()
+    }
+}
+
+impl From<CoverageReport> for CoverageAnswer {
+    fn from(CoverageReport { since, gaps, bridged }: CoverageReport) -> CoverageAnswer {
         CoverageAnswer {
             since: since.map(beijing_time),
             gaps: gaps.into_iter().map(GapAnswer::new).collect(),

@@ -14,10 +14,11 @@ use wechat::callback::{BODY_BYTES_MAX, Refusal};
 
 use super::{answer, relay};
 use crate::{
+    accounts::{activity::CallbackOutcome, registry::ServedAccount},
     forward::raw_callback::RawCallback,
     http::state::App,
     intake::{
-        IntakeOutcome,
+        IntakeOutcome, Recipient,
         path::{self, CallbackPath},
     },
     net::body::{self, BodyError},
@@ -63,10 +64,11 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     let (parts, body) = request.into_parts();
     let Some(recipient) = app.intake.recipient(parts.uri.path()) else { return unknown_account(app) };
     if is_loop(app, &parts.headers) {
-        return refuse_loop(app, recipient.appid());
+        return refuse_loop(app, &recipient);
     }
     let deadline = recipient.deadline(arrived);
-    let body = match read_body(app, body, deadline).await {
+    let account = recipient.account().map(Arc::as_ref);
+    let body = match read_body(app, account, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };
@@ -82,16 +84,21 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     }
 }
 
-/// Reads the body until the deadline.
+/// Reads the body until the deadline. `account`: the account that the callback is for, if one is known.
 ///
 /// # Errors
 /// The answer to send if the body is too large or incomplete.
-pub async fn read_body(app: &App, body: Body, deadline: Instant) -> Result<Bytes, Response<Body>> {
+pub async fn read_body(
+    app: &App,
+    account: Option<&ServedAccount>,
+    body: Body,
+    deadline: Instant,
+) -> Result<Bytes, Response<Body>> {
     let body = timeout_at(deadline, body::read(body, BODY_BYTES_MAX)).await;
     body.unwrap_or(Err(BodyError::TooSlow)).map_err(|error| match error {
-        BodyError::TooLarge => refuse_large(app),
+        BodyError::TooLarge => refuse_large(app, account),
         BodyError::TooSlow | BodyError::Broken | BodyError::Full => {
-            app.metrics.callback("refused", "body_incomplete");
+            app.intake.count(account, CallbackOutcome::Refused("body_incomplete"));
             answer::no_answer()
         }
     })
@@ -108,8 +115,9 @@ pub fn is_loop(app: &App, headers: &HeaderMap) -> bool {
     headers.get(&app.via.0) == Some(&app.via.1)
 }
 
-fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
-    app.metrics.callback("refused", "loop");
+fn refuse_loop(app: &App, recipient: &Recipient) -> Response<Body> {
+    app.intake.count(recipient.account().map(Arc::as_ref), CallbackOutcome::Refused("loop"));
+    let appid = recipient.appid();
     let error = "relay.url leads back to msgcube itself; set it to the address of the bot";
     if app.log_throttle.may_log("", "loop", app.clock.now_s()) {
         tracing::warn!(appid, error);
@@ -117,8 +125,8 @@ fn refuse_loop(app: &App, appid: &str) -> Response<Body> {
     answer::plain_text(StatusCode::LOOP_DETECTED, error)
 }
 
-fn refuse_large(app: &App) -> Response<Body> {
-    app.metrics.callback("refused", "body_too_large");
+fn refuse_large(app: &App, account: Option<&ServedAccount>) -> Response<Body> {
+    app.intake.count(account, CallbackOutcome::Refused("body_too_large"));
     let mut response = answer::plain_text(StatusCode::PAYLOAD_TOO_LARGE, "a callback has at most 64 KiB");
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use crate::{
-    accounts::platform_issuer::Platform,
+    accounts::{activity::CallbackOutcome, platform_issuer::Platform, registry::ServedAccount},
     config::{OnLate, RelayConfig},
     forward::{outbox::CallbackSource, raw_callback::RawCallback},
     http::state::App,
@@ -25,12 +25,13 @@ pub async fn answer(
     callback: &RawCallback,
     deadline: Instant,
 ) -> Response<Body> {
-    let PassOn { relay, slot: _slot, commit } = to;
+    let PassOn { relay, slot: _slot, commit, account } = to;
+    let account = account.as_deref();
     let (passed, ()) = tokio::join!(
-        pass_on(app, &relay.url, callback, deadline),
+        pass_on(app, account, &relay.url, callback, deadline),
         queue_copies(app, recipient, relay, callback, deadline)
     );
-    reply(app, relay.on_late, passed, commit.is_durable().await)
+    reply(app, account, relay.on_late, passed, commit.is_durable().await)
 }
 
 /// Answers an event with the reply of the platform's own server, because the event could not be queued.
@@ -42,10 +43,10 @@ pub async fn answer_event(
     deadline: Instant,
 ) -> Response<Body> {
     let Some(_slot) = app.intake.limits.platform_relay_slot(platform) else {
-        return close(app, "relay_full");
+        return close(app, None, "relay_full");
     };
-    let passed = pass_on(app, url, event, deadline).await;
-    reply(app, OnLate::Close, passed, false)
+    let passed = pass_on(app, None, url, event, deadline).await;
+    reply(app, None, OnLate::Close, passed, false)
 }
 
 /// Queues copies for the listeners while the bot is working.
@@ -84,17 +85,23 @@ fn reply_to_wechat(on_late: OnLate, passed: RelayResult, is_durable: bool) -> We
     }
 }
 
-fn reply(app: &App, on_late: OnLate, passed: RelayResult, is_durable: bool) -> Response<Body> {
+fn reply(
+    app: &App,
+    account: Option<&ServedAccount>,
+    on_late: OnLate,
+    passed: RelayResult,
+    is_durable: bool,
+) -> Response<Body> {
     match reply_to_wechat(on_late, passed, is_durable) {
         WechatReply::Reply(response) => response,
         WechatReply::Success => answer::success(),
-        WechatReply::Nothing(reason) => close(app, reason),
+        WechatReply::Nothing(reason) => close(app, account, reason),
     }
 }
 
 /// Closes the connection. This loses nothing: the message is durable, or already recorded as lost.
-fn close(app: &App, reason: &'static str) -> Response<Body> {
-    app.metrics.callback("closed", reason);
+fn close(app: &App, account: Option<&ServedAccount>, reason: &'static str) -> Response<Body> {
+    app.intake.count(account, CallbackOutcome::Closed(reason));
     answer::no_answer()
 }
 

@@ -70,6 +70,8 @@ pub struct App {
     pub address: OnceLock<SocketAddr>,
     /// The clock that all handlers use; tests set it.
     pub clock: Clock,
+    /// When the process started, Unix seconds.
+    pub started_s: i64,
     /// Messages, counters and small facts on disk.
     pub store: Arc<Store>,
     /// The queue of the one writer.
@@ -221,6 +223,7 @@ impl App {
             config,
             source: OnceLock::new(),
             address: OnceLock::new(),
+            started_s: clock.now_s(),
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),

@@ -34,18 +34,16 @@ impl Commit {
 impl Intake {
     /// Puts a message into the queue and waits for the disk. After `until` the wait continues in its own task.
     pub(super) async fn commit_until(self: &Arc<Self>, message: PendingMessage, until: Instant) -> Commit {
-        let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
+        let awaited = message.awaited.clone();
         let settled = |settled| if settled { Commit::Durable } else { Commit::Failed };
         let mut commit = match self.enqueue(message) {
             Ok(commit) => commit,
-            Err(error) => return settled(self.count_commit(&account, Err(error), quarantined_for).is_ok()),
+            Err(error) => return settled(self.count_commit(&awaited, Err(error)).is_ok()),
         };
         if let Ok(committed) = timeout_at(until, &mut commit).await {
-            return settled(self.count_commit(&account, committed, quarantined_for).is_ok());
+            return settled(self.count_commit(&awaited, committed).is_ok());
         }
         let intake = self.clone();
-        Commit::Pending(tokio::spawn(async move {
-            intake.count_commit(&account, commit.await, quarantined_for).is_ok()
-        }))
+        Commit::Pending(tokio::spawn(async move { intake.count_commit(&awaited, commit.await).is_ok() }))
     }
 }

@@ -1,11 +1,13 @@
 //! Callbacks that are refused or closed. Each is counted, and logged at most once a minute. If a callback that
 //! WeChat really sent is lost, its time becomes a gap.
 
+use std::sync::Arc;
+
 use counting::Reason;
 use wechat::callback::Refusal;
 
 use super::{Intake, IntakeOutcome, RELAY_DEADLINE, Recipient, Rejection};
-use crate::accounts::registry::ServedAccount;
+use crate::accounts::{activity::CallbackOutcome, registry::ServedAccount};
 
 impl Intake {
     pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> IntakeOutcome<'static> {
@@ -14,7 +16,7 @@ impl Intake {
                 if let Some(account) = recipient.account().filter(|_| is_loss && refusal.is_authentic()) {
                     self.lose_refused(account, &refusal);
                 }
-                self.record_refusal(&refusal, logged_appid(recipient));
+                self.record_refusal(recipient.account().map(Arc::as_ref), &refusal, logged_appid(recipient));
                 IntakeOutcome::Refused(refusal)
             }
             Rejection::TooManyAccounts => {
@@ -25,14 +27,18 @@ impl Intake {
                         "a platform brings more accounts than the limit; see the limits in docs/reference.md"
                     );
                 }
-                self.close("too_many_accounts")
+                self.close(recipient.account().map(Arc::as_ref), "too_many_accounts")
             }
         }
     }
 
     /// Leaves a callback unanswered.
-    pub(super) fn close(&self, reason: &'static str) -> IntakeOutcome<'static> {
-        self.metrics.callback("closed", reason);
+    pub(super) fn close(
+        &self,
+        account: Option<&ServedAccount>,
+        reason: &'static str,
+    ) -> IntakeOutcome<'static> {
+        self.count(account, CallbackOutcome::Closed(reason));
         IntakeOutcome::Unanswered
     }
 
@@ -56,9 +62,9 @@ impl Intake {
         self.ingest.lose(account.number, arrived_s, now_s + 1, reason);
     }
 
-    /// Counts and logs a refusal.
-    pub(super) fn record_refusal(&self, refusal: &Refusal, appid: &str) {
-        self.metrics.callback("refused", refusal.reason());
+    /// Counts and logs a refusal. It is logged under `appid`, which may be a platform's.
+    pub(super) fn record_refusal(&self, account: Option<&ServedAccount>, refusal: &Refusal, appid: &str) {
+        self.count(account, CallbackOutcome::Refused(refusal.reason()));
         if self.log_throttle.may_log_detail(appid, refusal.reason(), refusal.detail(), self.clock.now_s()) {
             tracing::warn!(appid, reason = refusal.reason(), "callback refused: {refusal}");
         }

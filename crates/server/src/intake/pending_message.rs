@@ -18,13 +18,22 @@ const AHEAD_S_MAX: i64 = 24 * 3600;
 /// A message that is to become durable.
 #[derive(Debug)]
 pub(super) struct PendingMessage {
-    pub account: Arc<ServedAccount>,
+    /// What is needed of it once it is stored.
+    pub awaited: AwaitedMessage,
     /// The change to store.
     pub change: Change,
-    /// Why it is quarantined: stored but not counted.
-    pub quarantined_for: Option<&'static str>,
     /// The platform that brought it.
     pub brought_by: Option<BroughtBy>,
+}
+
+/// A message that waits for the disk.
+#[derive(Clone, Debug)]
+pub(super) struct AwaitedMessage {
+    pub account: Arc<ServedAccount>,
+    /// Why it is quarantined: stored but not counted.
+    pub quarantined_for: Option<&'static str>,
+    /// Its CreateTime, Unix seconds. It may have any value if it is quarantined.
+    pub create_time: i64,
 }
 
 /// The platform that brought a message, and the message's `ToUserName`.
@@ -41,14 +50,16 @@ impl PendingMessage {
         brought_by: Option<BroughtBy>,
         now_s: i64,
     ) -> PendingMessage {
-        let quarantined_for = implausible(message.create_time, now_s);
+        let create_time = message.create_time;
+        let quarantined_for = implausible(create_time, now_s);
         let change = match quarantined_for {
             None => Change::Message { account: account.number, message },
             Some(reason) => {
                 Change::Quarantine { account: account.number, message: quarantined(&message, reason) }
             }
         };
-        PendingMessage { account, change, quarantined_for, brought_by }
+        let awaited = AwaitedMessage { account, quarantined_for, create_time };
+        PendingMessage { awaited, change, brought_by }
     }
 }
 

@@ -35,7 +35,7 @@ impl Intake {
         let event = match callback::open_event(&platform.keys, &Query::parse(query), body) {
             Ok(event) => event,
             Err(refusal) => {
-                self.record_refusal(&refusal, &platform.config.appid);
+                self.record_refusal(None, &refusal, &platform.config.appid);
                 return EventOutcome::Refused(refusal);
             }
         };

@@ -1,4 +1,6 @@
-//! The admin API about the messages of one account: import, statistics, coverage, quarantined messages.
+//! The admin API about the messages of one account: import, statistics, coverage, health, quarantined messages.
+
+mod health;
 
 use counting::Kind;
 use serde_json::{Value, json};
@@ -18,7 +20,7 @@ const NO_ACCOUNT: (u16, &str) = (404, "no account has this appid");
 const STORE: (u16, &str) = (500, "the store cannot be read; see the log of the server");
 
 fn operations(_: &Config) -> Vec<Operation> {
-    vec![bulk(), statistics(), coverage(), quarantined()]
+    vec![bulk(), statistics(), coverage(), health::operation(), quarantined()]
 }
 
 /// An operation of `/v1/accounts/{appid}/NAME`.
@@ -125,6 +127,7 @@ fn schemas(_: &Config) -> Value {
             },
             "additionalProperties": false,
         },
+        "Health": health::schema(),
         "Statistics": {
             "type": "object",
             "required": ["rows", "coverage"],

@@ -39,7 +39,7 @@ pub async fn receive(
         app.metrics.callback("refused", "loop");
         return answer::plain_text(StatusCode::LOOP_DETECTED, "push_url leads back to msgcube itself");
     }
-    let body = match read_body(&app, body, deadline).await {
+    let body = match read_body(&app, None, body, deadline).await {
         Ok(body) => body,
         Err(response) => return response,
     };

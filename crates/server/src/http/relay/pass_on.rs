@@ -12,6 +12,10 @@ use system::clock::Stopwatch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    accounts::{
+        activity::{RelayEnd, RelayTime},
+        registry::ServedAccount,
+    },
     forward::raw_callback::RawCallback,
     http::state::App,
     net::body::{self, BodyError},
@@ -36,8 +40,15 @@ pub enum RelayResult {
     TooLarge,
 }
 
-/// Sends the callback until the bot replies or the deadline passes.
-pub async fn pass_on(app: &App, url: &Address, callback: &RawCallback, deadline: Instant) -> RelayResult {
+/// Sends the callback until the bot replies or the deadline passes. `account`: the account that it is for. None for an
+/// event of a platform.
+pub async fn pass_on(
+    app: &App,
+    account: Option<&ServedAccount>,
+    url: &Address,
+    callback: &RawCallback,
+    deadline: Instant,
+) -> RelayResult {
     let stopwatch = Stopwatch::start();
     let begin = || {
         let mut request = callback.request(url)?;
@@ -52,8 +63,20 @@ pub async fn pass_on(app: &App, url: &Address, callback: &RawCallback, deadline:
         RelayResult::Unreachable => ("unreachable", ""),
         RelayResult::TooLarge => ("reply_too_large", ""),
     };
-    app.metrics.relayed(result, status, stopwatch.elapsed());
+    let took = stopwatch.elapsed();
+    app.metrics.relayed(result, status, took);
+    app.intake.count_relayed(account, relay_end(&passed, took));
     passed
+}
+
+fn relay_end(passed: &RelayResult, took: Duration) -> RelayEnd {
+    match passed {
+        RelayResult::Answered(response) if response.status().is_success() => {
+            RelayEnd::Answered(RelayTime::of(took))
+        }
+        RelayResult::Late => RelayEnd::Late,
+        RelayResult::Answered(_) | RelayResult::Unreachable | RelayResult::TooLarge => RelayEnd::Failed,
+    }
 }
 
 fn status_class(response: &Response<Body>) -> &'static str {

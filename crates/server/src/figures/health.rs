@@ -1,0 +1,162 @@
+//! The health of an account: does it receive messages, and is anything lost?
+
+use counting::{Coverage, CoverageReport, Reason};
+use serde::Serialize;
+use storage::store::Store;
+
+use crate::accounts::{activity::ActivityReport, registry::ServedAccount};
+
+/// Trouble of the last 24 hours shows in the state. An account without a message for that long is quiet.
+const RECENT_S: i64 = 24 * 3600;
+
+/// The state of an account, in one word. If several apply, it is the first one in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// In the last 24 hours, messages that WeChat sent were refused or could not be stored: a gap with the reason
+    /// `refused`, `too_many` or `not_durable`.
+    Refusing,
+    /// Another gap lies in the last 24 hours, or touches them.
+    Gap,
+    /// WeChat has not checked the address of its callbacks, and no message has arrived.
+    WaitingCheck,
+    /// The address is checked, and no message has arrived.
+    WaitingMessage,
+    /// The newest message is at least 24 hours old.
+    Quiet,
+    /// Messages arrive.
+    Receiving,
+}
+
+/// What is known about the health of an account.
+#[derive(Clone, Debug)]
+pub struct Health {
+    /// Its state.
+    pub state: AccountState,
+    /// The newest CreateTime of its counted messages and events, Unix seconds.
+    pub last_message_s: Option<i64>,
+    /// What happened to its callbacks since the start of the process.
+    pub activity: ActivityReport,
+    /// The time in which all its messages were counted.
+    pub coverage: CoverageReport,
+}
+
+impl AccountState {
+    /// All states, worst first.
+    pub const ALL: [AccountState; 6] = [
+        AccountState::Refusing,
+        AccountState::Gap,
+        AccountState::WaitingCheck,
+        AccountState::WaitingMessage,
+        AccountState::Quiet,
+        AccountState::Receiving,
+    ];
+
+    /// The name in the admin API.
+    pub fn name(self) -> &'static str {
+        match self {
+            AccountState::Refusing => "refusing",
+            AccountState::Gap => "gap",
+            AccountState::WaitingCheck => "waiting_check",
+            AccountState::WaitingMessage => "waiting_message",
+            AccountState::Quiet => "quiet",
+            AccountState::Receiving => "receiving",
+        }
+    }
+}
+
+impl Health {
+    /// The health of an account at this time, in Unix seconds.
+    pub fn of(store: &Store, now_s: i64, account: &ServedAccount) -> Health {
+        Health {
+            state: state(store, now_s, account),
+            last_message_s: last_message_s(account),
+            activity: account.activity.report(now_s),
+            coverage: store.coverage(account.number, |coverage| coverage.report(now_s)),
+        }
+    }
+}
+
+/// The state of an account at this time, in Unix seconds. It costs about a microsecond.
+pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState {
+    let trouble = store.coverage(account.number, |coverage| trouble(coverage, now_s));
+    trouble.unwrap_or_else(|| match last_message_s(account) {
+        Some(last_s) if now_s.saturating_sub(last_s) < RECENT_S => AccountState::Receiving,
+        Some(_) => AccountState::Quiet,
+        // An account without keys of its own has no address to check. A platform brings its messages.
+        None if account.activity.has_passed_check() || account.keys.is_none() => AccountState::WaitingMessage,
+        None => AccountState::WaitingCheck,
+    })
+}
+
+fn last_message_s(account: &ServedAccount) -> Option<i64> {
+    account.activity.last_message_s()
+}
+
+/// What a gap in the last 24 hours means. None without a gap.
+fn trouble(coverage: &Coverage, now_s: i64) -> Option<AccountState> {
+    // The current second is included: what was lost in it will not be covered.
+    let (from_s, to_s) = (coverage.since()?.max(now_s - RECENT_S), now_s + 1);
+    if coverage.holds(from_s, to_s, to_s) {
+        return None;
+    }
+    let is_refusing =
+        |reason: &Reason| matches!(reason, Reason::Refused(_) | Reason::TooMany | Reason::NotDurable);
+    let is_refused = coverage.why(from_s, to_s, to_s).iter().any(is_refusing);
+    Some(if is_refused { AccountState::Refusing } else { AccountState::Gap })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_S: i64 = 1_800_000_000;
+
+    fn served_since(from_s: i64) -> Coverage {
+        let mut coverage = Coverage::default();
+        coverage.serve(from_s, &Reason::NotRunning);
+        coverage.mark(NOW_S - 1);
+        coverage
+    }
+
+    #[test]
+    fn a_gap_shows_in_the_state_for_24_hours() {
+        let lost = |at_s: i64, reason: &Reason| {
+            let mut coverage = served_since(NOW_S - 10 * RECENT_S);
+            coverage.lose(at_s, at_s + 10, reason);
+            trouble(&coverage, NOW_S)
+        };
+        let refused = Reason::refused("malformed", 1);
+        assert_eq!(trouble(&served_since(NOW_S - 10 * RECENT_S), NOW_S), None);
+        for reason in [&refused, &Reason::TooMany, &Reason::NotDurable] {
+            assert_eq!(lost(NOW_S - 1000, reason), Some(AccountState::Refusing), "{reason:?}");
+        }
+        for reason in [&Reason::NotRunning, &Reason::NoConnectionTaken, &Reason::Unknown] {
+            assert_eq!(lost(NOW_S - 1000, reason), Some(AccountState::Gap), "{reason:?}");
+        }
+        assert_eq!(lost(NOW_S, &refused), Some(AccountState::Refusing), "in this second");
+        assert_eq!(lost(NOW_S - RECENT_S - 9, &refused), Some(AccountState::Refusing), "it touches the day");
+        assert_eq!(lost(NOW_S - RECENT_S - 10, &refused), None);
+    }
+
+    #[test]
+    fn time_before_the_account_was_served_is_no_gap() {
+        assert_eq!(trouble(&Coverage::default(), NOW_S), None);
+        assert_eq!(trouble(&served_since(NOW_S - 60), NOW_S), None);
+        assert_eq!(trouble(&served_since(NOW_S + 1), NOW_S), None, "it is served from the next second on");
+    }
+
+    #[test]
+    fn time_in_which_nothing_can_be_stored_is_told_while_it_lasts() {
+        let mut coverage = served_since(NOW_S - 60);
+        coverage.interrupt();
+        assert_eq!(trouble(&coverage, NOW_S + 5), Some(AccountState::Refusing));
+    }
+
+    #[test]
+    fn the_order_is_worst_first_and_names_are_those_of_the_api() {
+        assert!(AccountState::ALL.is_sorted());
+        let names = AccountState::ALL.map(|state| serde_json::to_value(state).unwrap());
+        assert_eq!(names, AccountState::ALL.map(|state| serde_json::Value::from(state.name())));
+    }
+}
