@@ -109,7 +109,7 @@ pub struct ApiKey {
 }
 
 /// The permissions of a caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access(Vec<Scope>);
 
 impl Access {
@@ -158,7 +158,7 @@ impl ApiKeys {
 
     /// The permissions of a caller with this key. None if it is unknown or expired.
     pub fn access(&self, shown: &str, now_s: i64) -> Option<Access> {
-        let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+        let id = id_of(shown)?;
         let keys = self.read();
         let key = keys.get(id)?;
         let is_right: bool = hash(shown).ct_eq(&key.hash).into();
@@ -214,6 +214,12 @@ impl ApiKeys {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, ApiKey, foldhash::fast::RandomState>> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The id in the text of a key. None if the text is not that of an API key.
+pub fn id_of(shown: &str) -> Option<&str> {
+    let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+    Some(id)
 }
 
 fn fact_key(id: &str) -> String {

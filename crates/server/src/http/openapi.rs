@@ -13,6 +13,7 @@ mod operator;
 mod page;
 mod platform;
 mod quota;
+mod summary;
 mod token;
 
 use std::{
@@ -50,7 +51,7 @@ pub struct PathGroup {
 }
 
 /// All groups, in the order of the document.
-pub static GROUPS: [PathGroup; 12] = [
+pub static GROUPS: [PathGroup; 13] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
@@ -59,6 +60,7 @@ pub static GROUPS: [PathGroup; 12] = [
     cloud::GROUP,
     account_statistics::GROUP,
     all_accounts::GROUP,
+    summary::GROUP,
     accounts::GROUP,
     operator::GROUP,
     backup::GROUP,
