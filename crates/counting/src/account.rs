@@ -6,6 +6,7 @@
 
 mod reads;
 mod save;
+mod totals;
 
 use datacube::{Day, Granularity};
 use hashbrown::HashMap;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use reads::Piece;
+pub use totals::DayTotals;
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 

@@ -23,6 +23,11 @@ impl DayFigures {
         Some(&self.hours[at].1)
     }
 
+    /// The hours with messages, and their figures.
+    pub fn hours(&self) -> impl Iterator<Item = (u8, &Counters)> {
+        self.hours.iter().map(|(hour, counters)| (*hour, counters))
+    }
+
     fn hour_mut(&mut self, hour: u8) -> &mut Counters {
         let at = match self.hours.binary_search_by_key(&hour, |(hour, _)| *hour) {
             Ok(at) => at,
@@ -178,6 +183,11 @@ impl OpenDay {
     pub fn each(&self, mut visit: impl FnMut(u32, Kind, Option<u16>)) {
         self.messages.applied().iter().for_each(|entry| visit(entry.user, entry.kind(), None));
         self.events.applied().iter().for_each(|entry| visit(entry.user, Kind::Event, Some(entry.name)));
+    }
+
+    /// Visits the durable messages without events: second of the day and kind.
+    pub fn each_time(&self, mut visit: impl FnMut(u32, Kind)) {
+        self.messages.applied().iter().for_each(|entry| visit(entry.second(), entry.kind()));
     }
 
     /// The marks of the day's users.

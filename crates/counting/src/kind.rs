@@ -84,6 +84,12 @@ impl Kind {
         }
     }
 
+    /// The index of its type in [`COUNTED_TYPES`]. None for kinds that are not counted.
+    pub fn counted_index(self) -> Option<usize> {
+        let number = self.counted_type()?;
+        COUNTED_TYPES.into_iter().position(|counted| counted == number)
+    }
+
     /// Index in [`Kind::ALL`].
     pub const fn index(self) -> usize {
         self as usize

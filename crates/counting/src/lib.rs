@@ -56,7 +56,7 @@ mod user_set;
 mod users;
 pub mod varint;
 
-pub use account::{Account, Admitted, Piece};
+pub use account::{Account, Admitted, DayTotals, Piece};
 pub use calendar::{BEIJING_OFFSET_S, HOUR_S, Period, day_of, hour_of, second_of_day, start_of_day_s};
 pub use counters::Counters;
 pub use coverage::{Coverage, CoverageReport, GAPS_MAX};

@@ -4,6 +4,7 @@
 mod embedded;
 mod memory;
 pub mod statistics;
+mod summary;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -18,6 +19,7 @@ pub use embedded::{
     snapshot::StoreSnapshot,
 };
 pub use memory::Memory;
+pub use summary::{AccountSummary, MINUTES};
 
 /// The number that a store assigned to an account, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -359,6 +361,28 @@ impl Store {
     /// The users whose first counted message lies in the days from…to, both included.
     pub fn new_users(&self, account: AccountNumber, from: Day, to: Day) -> Result<NewUsers, StoreError> {
         on_each!(self, store => store.new_users(account, from, to))
+    }
+
+    /// The summaries of all accounts at a time, by account number. They are kept current as messages are counted, so
+    /// this reads figures only at the first call after the start and on each new day, unless
+    /// [`Store::refresh_summaries`] did so before.
+    ///
+    /// # Errors
+    ///
+    /// If figures of an account cannot be read or are damaged.
+    pub fn summaries(&self, now_s: i64) -> Result<Vec<AccountSummary>, StoreError> {
+        match self {
+            Store::Memory(store) => Ok(store.summaries(now_s)),
+            Store::Embedded(store) => store.summaries(now_s),
+        }
+    }
+
+    /// Prepares the summaries for a time, so that the next reader does not wait for figures on disk.
+    pub fn refresh_summaries(&self, now_s: i64) {
+        match self {
+            Store::Memory(_) => {}
+            Store::Embedded(store) => store.refresh_summaries(now_s),
+        }
     }
 
     /// Passes an account's coverage to `look`, under its lock.

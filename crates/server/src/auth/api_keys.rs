@@ -109,7 +109,7 @@ pub struct ApiKey {
 }
 
 /// The permissions of a caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access(Vec<Scope>);
 
 impl Access {
@@ -189,7 +189,7 @@ impl ApiKeys {
 
     /// The id and the permissions of a key that a caller shows. None if it is unknown or expired.
     pub fn access(&self, shown: &str, now_s: i64) -> Option<(KeyHolder, Access)> {
-        let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+        let id = id_of(shown)?;
         let keys = self.read();
         let is_right: bool = hash(shown).ct_eq(&keys.get(id)?.hash).into();
         drop(keys);
@@ -253,6 +253,12 @@ impl ApiKeys {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, ApiKey, foldhash::fast::RandomState>> {
         self.keys.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The id in the text of a key. None if the text is not that of an API key.
+pub fn id_of(shown: &str) -> Option<&str> {
+    let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
+    Some(id)
 }
 
 fn fact_key(id: &str) -> String {

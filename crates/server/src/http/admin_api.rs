@@ -1,6 +1,6 @@
 //! The admin API below `/v1`, protected by API keys: bulk messages, statistics, coverage, health, quarantined messages,
-//! accounts, platforms, keys, share links, reload and backup. Every answer is JSON, except a backup, and rows that are asked for as
-//! NDJSON or CSV.
+//! a summary of all accounts, accounts, platforms, keys, share links, reload and backup. Every answer is JSON, except a backup, live
+//! events, and rows that are asked for as NDJSON or CSV.
 
 pub mod access;
 mod accounts;
@@ -9,12 +9,14 @@ mod backup;
 mod bulk;
 pub mod health;
 mod keys;
+mod live;
 mod page_format;
 mod parameters;
 mod platforms;
 mod reload;
 pub mod share_links;
 mod statistics;
+mod summary;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -59,6 +61,8 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/v1/accounts/{appid}/health", guard(Need::ReadAccount, get(health::answer)))
         .route("/v1/accounts/{appid}/aside", guard(Need::ReadAccount, get(quarantined)))
         .route("/v1/stats", guard(Need::AnyKey, get(all_accounts::answer)))
+        .route("/v1/summary", guard(Need::AnyKey, get(summary::answer)))
+        .route("/v1/live", guard(Need::AnyKey, get(live::answer)))
         .route("/v1/components/{component}", guard(Need::Admin, get(platforms::show)))
         .route("/v1/components/{component}/ticket", guard(Need::Admin, get(platforms::ticket)))
         .route(

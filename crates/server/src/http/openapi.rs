@@ -14,6 +14,7 @@ mod page;
 mod platform;
 mod quota;
 mod share_links;
+mod summary;
 mod token;
 
 use std::{
@@ -60,6 +61,7 @@ pub static GROUPS: [PathGroup; 13] = [
     cloud::GROUP,
     account_statistics::GROUP,
     all_accounts::GROUP,
+    summary::GROUP,
     accounts::GROUP,
     share_links::GROUP,
     operator::GROUP,

@@ -73,6 +73,8 @@ pub trait Watcher: Sync {
     fn opening(&self, socket: ListeningSocket) -> Opening<'_>;
     /// A connection could not be accepted, or had to wait.
     fn accept_blocked(&self);
+    /// The server begins to stop. It still answers requests and accepts connections.
+    fn stopping(&self) {}
     /// The server accepts no connection from now on.
     fn closing(&self);
 }
@@ -85,6 +87,11 @@ impl Watcher for App {
 
     fn accept_blocked(&self) {
         self.ingest.lose_all(&Reason::NoConnectionTaken);
+    }
+
+    /// A live stream would hold the stop up.
+    fn stopping(&self) {
+        self.live.end();
     }
 
     fn closing(&self) {
@@ -119,6 +126,7 @@ pub async fn serve(
         stopping: Stopping::new(),
     };
     accept_until(pin!(end), &socket, &permits, watcher, &server).await;
+    watcher.stopping();
     accept_until(pin!(server.stopping.begin()), &socket, &permits, watcher, &server).await;
     let left = (!is_handed_over).then(|| socket.into_std()).and_then(Result::ok);
     left.iter().for_each(|left| accept_waiting(left, &permits, watcher, &server));

@@ -36,6 +36,7 @@ use crate::{
         share_links::ShareLinks, upstream_token_index::UpstreamTokenIndex,
     },
     config::Config,
+    figures::live::LiveFigures,
     forward::{outbox::Outbox, upstream_token::UpstreamTokens},
     http::{
         concurrency_limit::ConcurrencyLimit,
@@ -127,6 +128,8 @@ pub struct App {
     pub statistics_permits: Arc<Semaphore>,
     /// Permit for a backup: one at a time.
     pub backup_permit: Arc<Semaphore>,
+    /// Today's figures as they are counted.
+    pub live: LiveFigures,
     /// Limits repeated log lines.
     pub log_throttle: Arc<LogThrottle>,
     /// Makes request ids.
@@ -219,6 +222,7 @@ impl App {
             log_throttle: log_throttle.clone(),
             limits: Limits::default(),
         });
+        let live = LiveFigures::new(store.clone(), accounts.clone(), clock.clone());
         let app = App {
             config,
             source: OnceLock::new(),
@@ -252,6 +256,7 @@ impl App {
             bulk_permits: Semaphore::new(BULK_PERMITS),
             statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
             backup_permit: Arc::new(Semaphore::new(1)),
+            live,
             log_throttle,
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),

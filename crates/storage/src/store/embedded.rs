@@ -14,6 +14,7 @@ mod recover;
 mod save;
 pub mod snapshot;
 mod state_change;
+mod summary;
 mod upgrade;
 
 use std::{
@@ -26,7 +27,7 @@ use std::{
     },
 };
 
-use counting::{Account, Admitted, Content, Coverage, Message};
+use counting::{Account, Admitted, Content, Coverage, Message, start_of_day_s};
 use hashbrown::HashMap;
 use system::sync::lock;
 
@@ -37,6 +38,7 @@ use log::Log;
 use pages::Pages;
 use record::Record;
 use state_change::StateChange;
+use summary::SummaryTally;
 
 /// Limits of memory and disk.
 #[derive(Clone, Debug)]
@@ -106,6 +108,7 @@ impl AccountCells {
             appid: appid.to_owned(),
             figures: Mutex::new(figures),
             coverage: Mutex::new(coverage),
+            summary: Mutex::new(None),
         });
         self.by_appid.insert(appid.to_owned(), number);
         self.by_number.push(cell.clone());
@@ -120,6 +123,20 @@ struct Cell {
     appid: String,
     figures: Mutex<Account>,
     coverage: Mutex<Coverage>,
+    /// None until it is first needed. It is locked after the figures.
+    summary: Mutex<Option<Box<SummaryTally>>>,
+}
+
+impl Cell {
+    /// Counts an admitted message that is now durable.
+    fn count(&self, admitted: &Admitted) {
+        let mut figures = lock(&self.figures);
+        figures.apply(admitted);
+        if let Some(tally) = lock(&self.summary).as_mut() {
+            let Admitted { day, entry, .. } = admitted;
+            tally.count(start_of_day_s(*day) + i64::from(entry.second()), entry.kind());
+        }
+    }
 }
 
 /// A batch that is admitted and not durable yet.
@@ -351,7 +368,7 @@ impl Embedded {
 
     fn apply(&self, step: PendingStep) {
         match step {
-            PendingStep::Entry { cell, admitted } => lock(&cell.figures).apply(&admitted),
+            PendingStep::Entry { cell, admitted } => cell.count(&admitted),
             PendingStep::EventName => {}
             PendingStep::Quarantined { key, value } => drop(lock(&self.facts).quarantined.insert(key, value)),
             PendingStep::State(state_change) => self.apply_state_change(state_change),

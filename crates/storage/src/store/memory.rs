@@ -6,12 +6,12 @@ use std::{
     sync::Mutex,
 };
 
-use counting::{Coverage, Message, Period, Reason, day_of, rollup};
+use counting::{COUNTED_TYPES, Coverage, Message, Period, Reason, day_of, hour_of, rollup};
 use datacube::{Day, Interface, Row};
 
 use super::{
-    AccountNumber, Change, NewUsers, NotDurable, Outcome, QuarantinedMessage, Slice, StoreError,
-    UnknownAccount, statistics::Span,
+    AccountNumber, AccountSummary, Change, MINUTES, NewUsers, NotDurable, Outcome, QuarantinedMessage, Slice,
+    StoreError, UnknownAccount, statistics::Span,
 };
 use system::sync::lock;
 
@@ -104,6 +104,11 @@ impl Memory {
             NewUsers::new(users, from, first_day, account.coverage.since())
         };
         Ok(self.look(account, new_users)?)
+    }
+
+    /// See [`super::Store::summaries`].
+    pub fn summaries(&self, now_s: i64) -> Vec<AccountSummary> {
+        lock(&self.0).accounts.iter().map(|account| account.summary(now_s)).collect()
     }
 
     /// See [`super::Store::coverage`].
@@ -222,6 +227,32 @@ impl StoredAccount {
         }
         self.messages.pop();
         Outcome::Repeat
+    }
+
+    fn summary(&self, now_s: i64) -> AccountSummary {
+        let counted = self.messages.iter().filter(|message| message.kind().counted_type().is_some());
+        let times = || counted.clone().map(|message| message.create_time);
+        let number = |inside: &dyn Fn(i64) -> bool| times().filter(|time| inside(*time)).count() as u64;
+        let today = day_of(now_s);
+        let is_over = |time| hour_of(time) < hour_of(now_s);
+        let month = today.first_of_month();
+        let last_month = month.plus_days(-1).first_of_month();
+        let of_type = |number| {
+            let of_type = counted.clone().filter(|message| message.kind().counted_type() == Some(number));
+            of_type.filter(|message| day_of(message.create_time) == today).count() as u64
+        };
+        let minutes_ago = |time: i64| now_s.div_euclid(60) - time.div_euclid(60);
+        let in_minute = |at: usize| number(&|time| minutes_ago(time) == (MINUTES - 1 - at) as i64);
+        AccountSummary {
+            last_message_s: times().filter(|time| day_of(*time) <= today.plus_days(1)).max(),
+            today_by_type: COUNTED_TYPES.map(of_type),
+            yesterday: number(&|time| day_of(time) == today.plus_days(-1)),
+            same_hours_today: number(&|time| day_of(time) == today && is_over(time)),
+            same_hours_last_week: number(&|time| day_of(time) == today.plus_days(-7) && is_over(time)),
+            month: number(&|time| day_of(time).first_of_month() == month),
+            last_month: number(&|time| day_of(time).first_of_month() == last_month),
+            minutes: std::array::from_fn(|at| u32::try_from(in_minute(at)).unwrap_or(u32::MAX)),
+        }
     }
 
     fn quarantine(&mut self, message: &QuarantinedMessage) -> Outcome {

@@ -221,7 +221,7 @@ fn send_outcomes(waiters: Vec<Waiter>, result: Result<Vec<Outcome>, NotDurable>,
     }
 }
 
-/// Saves pages and frees memory at intervals, until the queue stops.
+/// Keeps the summaries current, saves pages and frees memory at intervals, until the queue stops.
 pub fn maintain(shared: &WriterShared) {
     let mut pause = TICK;
     while !lock(&shared.queue).stopping {
@@ -229,6 +229,7 @@ pub fn maintain(shared: &WriterShared) {
         if !queue.stopping {
             drop(shared.end.wait_timeout(queue, pause));
         }
+        shared.store.refresh_summaries(shared.clock.now_s());
         pause = match shared.store.maintain(false) {
             Ok(()) => TICK,
             Err(error) => {

@@ -17,3 +17,4 @@ mod format;
 mod ingest;
 mod model;
 mod suite;
+mod summaries;

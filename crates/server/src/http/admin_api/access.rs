@@ -14,7 +14,8 @@ use percent_encoding::percent_decode_str;
 use super::{answer, parameters::Parameters};
 use crate::{
     accounts::registry::ServedAccount,
-    auth::api_keys::{Access, KeyHolder, Scope},
+    auth::api_keys::{self, Access, KeyHolder, Scope},
+    figures::summary,
     http::state::App,
 };
 
@@ -48,10 +49,7 @@ impl Need {
 
 /// The accounts that a key may read, sorted by appid.
 pub fn readable(app: &App, access: &Access) -> Vec<Arc<ServedAccount>> {
-    let may_read = |account: &ServedAccount| access.allows(&Scope::Read(Some(account.config.appid.clone())));
-    let mut accounts = app.accounts.select(may_read);
-    accounts.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
-    accounts
+    summary::readable(&app.accounts, access)
 }
 
 /// Puts the checks before routes: the key, its scope, then the names of the query parameters.
@@ -89,9 +87,13 @@ fn appid_of(path: &str) -> String {
 
 /// What the caller's key allows. None: the key is missing or not valid.
 pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
+    access_of_key(app, given_key(headers)?).map(|(_, access)| access)
+}
+
+fn given_key(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, given) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
-    access_of_key(app, given.trim()).map(|(_, access)| access)
+    Some(given.trim())
 }
 
 /// What a key allows that a caller shows, and which one it is. None: it is not valid.
@@ -113,6 +115,11 @@ pub fn access_now(app: &App, holder: &KeyHolder) -> Option<Access> {
             key.map(|_| Access::everything())
         }
     }
+}
+
+/// The id of the caller's API key. Empty for the admin key, which has none.
+pub fn key_id(headers: &HeaderMap) -> &str {
+    given_key(headers).and_then(api_keys::id_of).unwrap_or_default()
 }
 
 /// Answers 401. The error says whether the key is missing or not valid, and nothing else.

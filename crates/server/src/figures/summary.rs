@@ -1,0 +1,50 @@
+//! The summary of all accounts that a caller may read.
+
+use std::sync::Arc;
+
+use storage::store::{AccountSummary, Store, StoreError};
+
+use crate::{
+    accounts::registry::{Accounts, ServedAccount},
+    auth::api_keys::{Access, Scope},
+};
+
+/// The summary of one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SummarizedAccount {
+    /// The account's appid.
+    pub appid: String,
+    /// Its figures.
+    pub summary: AccountSummary,
+}
+
+/// The accounts that a caller may read, sorted by appid.
+pub fn readable(accounts: &Accounts, access: &Access) -> Vec<Arc<ServedAccount>> {
+    let mut found = accounts.select(|account| may_read(access, &account.config.appid));
+    found.sort_by(|one, other| one.config.appid.cmp(&other.config.appid));
+    found
+}
+
+/// Whether a caller may read an account.
+pub fn may_read(access: &Access, appid: &str) -> bool {
+    access.allows(&Scope::Read(Some(appid.to_owned())))
+}
+
+/// The summaries of these accounts at a time, in the same order.
+///
+/// # Errors
+///
+/// If figures of an account cannot be read.
+pub fn summaries(
+    store: &Store,
+    accounts: &[Arc<ServedAccount>],
+    now_s: i64,
+) -> Result<Vec<SummarizedAccount>, StoreError> {
+    let mut all: Vec<Option<AccountSummary>> = store.summaries(now_s)?.into_iter().map(Some).collect();
+    let of = |account: &Arc<ServedAccount>| {
+        let summary = all.get_mut(account.number.0 as usize)?.take()?;
+        Some(SummarizedAccount { appid: account.config.appid.clone(), summary })
+    };
+    // An account without a summary was added just now.
+    Ok(accounts.iter().filter_map(of).collect())
+}
