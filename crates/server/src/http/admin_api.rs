@@ -8,7 +8,7 @@ mod all_accounts;
 mod backup;
 mod bulk;
 pub mod health;
-mod keys;
+pub mod keys;
 mod live;
 mod page_format;
 mod parameters;

@@ -52,7 +52,7 @@ pub struct PathGroup {
 }
 
 /// All groups, in the order of the document.
-pub static GROUPS: [PathGroup; 13] = [
+pub static GROUPS: [PathGroup; 14] = [
     messages::GROUP,
     token::GROUP,
     quota::GROUP,
