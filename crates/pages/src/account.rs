@@ -115,7 +115,7 @@ fn all_figures(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, 
 
 fn tiles(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, words: Words) -> Markup {
     let [users, messages, each, new] =
-        [text!("Users"), text!("Messages"), text!("Messages a user"), text!("New users")]
+        [text!("Distinct users"), text!("Messages sent"), text!("Messages a user"), text!("New users")]
             .map(|name| words.say(name));
     let below = |tile: &FigureTile| compared(tile.value, tile.compared, words);
     let mut sources =

@@ -13,7 +13,7 @@ use crate::{
     words::Words,
 };
 
-/// The page `/ui/connect`. While WeChat is waited for, the script loads steps 3 and 4 again once a minute.
+/// The page `/ui/connect`. While WeChat is waited for, the script loads steps 3 and 4 again every five seconds.
 pub fn connect(frame: &Frame, page: &ConnectPage) -> String {
     let words = Words(frame.lang);
     let title = words.say(text!("Connect an account"));
@@ -99,7 +99,7 @@ fn steps(frame: &Frame, connecting: &Connecting, words: Words) -> Markup {
     html! {
         (step(1, "done", &words.say(text!("Account")), &account))
         (step(2, class(is_checked, true), &words.say(text!("Copy four values to WeChat's console")), &console(connecting, words)))
-        div id="progress" data-refresh=[(!is_done).then_some("")] {
+        div id="progress" data-refresh=[(!is_done).then(|| continue_link(frame, connecting))] data-seconds="5" {
             (step(3, class(is_checked, true), &words.say(text!("WeChat checks the address")), &check(frame, connecting, words)))
             (step(4, class(is_done, is_checked), &words.say(text!("The first message arrives")), &first(connecting, is_checked, words)))
         }

@@ -39,7 +39,7 @@ pub fn live(frame: &Frame, page: &LivePage) -> String {
             }
         }
         (account_form(frame, page, words))
-        div id="live" data-refresh="" {
+        div id="live" data-refresh={ (frame.path) "?" (frame.query) } data-seconds="60" {
             (minutes_card(page, words))
             div.cards { (hours_card(page, words)) (accounts_card(frame, page, words)) }
         }

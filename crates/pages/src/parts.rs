@@ -67,7 +67,7 @@ pub fn short_compared(value: u64, compared: Compared, words: Words) -> Markup {
 fn no_comparison(compared: Compared, words: Words) -> Markup {
     let since = |day: Day| words.say(text!("not counted before {date}", date = words.date(day)));
     html! {
-        span.quiet {
+        span.quiet.why {
             @match compared {
                 Compared::NotCountedBefore(day) => (since(day)),
                 _ => (words.say(text!("gap in the time before"))),

@@ -53,7 +53,7 @@
   // Live numbers: totals of today, at most one event a second.
   const line = document.querySelector("[data-link]");
   const today = new Map();
-  let stream, last = "", refreshed = Date.now();
+  let stream, last = "";
   const set = (place, number) => {
     const data = place.querySelector("data");
     if (data && data.value !== String(number)) {
@@ -66,15 +66,12 @@
     if (line.textContent !== text) line.textContent = text;
     line.classList.toggle("lost", !isConnected);
   };
-  const refresh = async () => {
-    refreshed = Date.now();
-    const answer = await fetch(location.href).catch(() => null);
+  const refresh = async (part) => {
+    const answer = await fetch(part.dataset.refresh).catch(() => null);
     if (!answer?.ok || answer.redirected) return;
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-    for (const part of all("[data-refresh]")) {
-      const next = fresh.getElementById(part.id);
-      if (next && !part.contains(document.activeElement) && !part.querySelector("details[open]")) part.replaceWith(document.adoptNode(next));
-    }
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById(part.id);
+    if (!fresh || part.contains(document.activeElement) || part.querySelector("details[open]")) return;
+    part.replaceWith(document.adoptNode(fresh));
     prepare();
   };
   const receive = (event) => {
@@ -106,7 +103,9 @@
       if (document.hidden) { stream?.close(); stream = undefined; } else open();
     });
   }
-  if (document.querySelector("[data-refresh]")) {
-    setInterval(() => { if (!document.hidden && Date.now() - refreshed > 59000) refresh(); }, 5000);
-  }
+  let second = 0;
+  setInterval(() => {
+    second += 1;
+    if (!document.hidden) all("[data-refresh]").filter((part) => second % part.dataset.seconds === 0).forEach(refresh);
+  }, 1000);
 })();

@@ -48,7 +48,7 @@ fn fields(form: &RangeForm, words: Words) -> Markup {
         Some(Granularity::Month),
     ];
     html! {
-        (day("from", words.say(text!("from")), &form.from, form))
+        (day("from", words.say(text!("From")), &form.from, form))
         (day("to", words.say(text!("to")), &form.to, form))
         label {
             (words.say(text!("group"))) " "

@@ -87,7 +87,7 @@ fn distribution_table(distribution: &DistributionFigures, title: &str, words: Wo
         table.bars {
             caption.hidden { (title) }
             thead { tr {
-                th scope="col" { (words.say(text!("Messages"))) }
+                th scope="col" { (words.say(text!("messages"))) }
                 @for head in [text!("users"), text!("share")] { th.number scope="col" { (words.say(head)) } }
                 @if has_change { th.number scope="col" { (words.say(text!("change"))) } }
                 td {}

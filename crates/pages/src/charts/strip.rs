@@ -83,7 +83,7 @@ impl Strip<'_> {
         }
         (count > 0).then(|| ChartTable {
             caption: words.say(text!("Gaps and planned stops")),
-            head: [text!("from"), text!("to"), text!("length"), text!("cause")]
+            head: [text!("From"), text!("to"), text!("length"), text!("cause")]
                 .map(|name| words.say(name))
                 .into(),
             rows,
