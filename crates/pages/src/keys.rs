@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::{
     layout::document,
-    parts::{InputLine, account_link, card, copied, form_proof, nothing},
+    parts::{InputLine, account_link, card, copied, nothing},
     view::{
         frame::{Frame, SignedIn},
         keys::{JustMade, KeyForm, KeyRow, KeysPage, ShareLinkForm, ShareLinkRow},
@@ -21,12 +21,12 @@ pub fn keys(frame: &Frame, page: &KeysPage) -> String {
     let key_list = html! {
         @if page.keys.is_empty() { p.quiet { (words.say(text!("No keys. The administrator's key of the configuration is not listed."))) } }
         @else { (key_table(frame, &page.keys, words)) }
-        @if let Some(viewer) = &frame.signed_in { (key_form(frame, viewer, &page.key_form, words)) }
+        @if let Some(viewer) = &frame.signed_in { (key_form(viewer, &page.key_form, words)) }
     };
     let link_list = html! {
         p.quiet { (words.say(text!("A share link shows the page of one account to everybody who has it, without signing in."))) }
         @if !page.links.is_empty() { (link_table(frame, &page.links, words)) }
-        @if let Some(viewer) = &frame.signed_in { (link_form(frame, viewer, &page.link_form, words)) }
+        @if let Some(viewer) = &frame.signed_in { (link_form(viewer, &page.link_form, words)) }
     };
     let content = html! {
         div.title { h1 { (title) } }
@@ -52,8 +52,7 @@ fn just_made(made: &JustMade, words: Words) -> Markup {
 }
 
 fn key_table(frame: &Frame, keys: &[KeyRow], words: Words) -> Markup {
-    let heads = [text!("Name"), text!("Scopes"), text!("Made"), text!("Last use"), text!("Ends")]
-        .map(|head| words.say(head));
+    let heads = [text!("Name"), text!("Scopes"), text!("Made"), text!("Ends")].map(|head| words.say(head));
     html! {
         table.list {
             caption.hidden { (words.say(text!("Keys"))) }
@@ -64,9 +63,8 @@ fn key_table(frame: &Frame, keys: &[KeyRow], words: Words) -> Markup {
                         th scope="row" { (key.name) code.appid { (key.id) } }
                         td data-head=(heads[1]) { @for scope in &key.scopes { code { (scope) } " " } }
                         td data-head=(heads[2]) { (words.date(key.made.day)) }
-                        td data-head=(heads[3]) { (last_use(key.last_use, frame.now, words)) }
-                        td data-head=(heads[4]) { (end(key.ends, key.is_over, words)) }
-                        td { (revoke(frame, "revoke_key", &key.id, &key.name, words)) }
+                        td data-head=(heads[3]) { (end(key.ends, key.is_over, words)) }
+                        td { (revoke(frame, "/ui/keys/remove", &key.id, &key.name, words)) }
                     }
                 }
             }
@@ -75,8 +73,7 @@ fn key_table(frame: &Frame, keys: &[KeyRow], words: Words) -> Markup {
 }
 
 fn link_table(frame: &Frame, links: &[ShareLinkRow], words: Words) -> Markup {
-    let heads =
-        [text!("Account"), text!("Made"), text!("Last use"), text!("Ends")].map(|head| words.say(head));
+    let heads = [text!("Account"), text!("Made"), text!("Ends")].map(|head| words.say(head));
     html! {
         table.list {
             caption.hidden { (words.say(text!("Share links"))) }
@@ -86,18 +83,13 @@ fn link_table(frame: &Frame, links: &[ShareLinkRow], words: Words) -> Markup {
                     tr {
                         th scope="row" { (account_link(&link.account, words)) }
                         td data-head=(heads[1]) { (words.date(link.made.day)) }
-                        td data-head=(heads[2]) { (last_use(link.last_use, frame.now, words)) }
-                        td data-head=(heads[3]) { (end(Some(link.ends), link.is_over, words)) }
-                        td { (revoke(frame, "revoke_link", &link.id, &words.account(&link.account), words)) }
+                        td data-head=(heads[2]) { (end(Some(link.ends), link.is_over, words)) }
+                        td { (revoke(frame, "/ui/links/remove", &link.id, &words.account(&link.account), words)) }
                     }
                 }
             }
         }
     }
-}
-
-fn last_use(time: Option<BeijingTime>, now: BeijingTime, words: Words) -> String {
-    time.map_or_else(|| words.say(text!("not since the start")), |time| words.ago(time, now))
 }
 
 fn end(time: Option<BeijingTime>, is_over: bool, words: Words) -> String {
@@ -111,8 +103,8 @@ fn end(time: Option<BeijingTime>, is_over: bool, words: Words) -> String {
 fn revoke(frame: &Frame, action: &str, id: &str, name: &str, words: Words) -> Markup {
     html! {
         @if let Some(viewer) = &frame.signed_in {
-            form method="post" action=(frame.path) {
-                (form_proof(viewer, action))
+            form method="post" action=(action) {
+                input type="hidden" name="csrf" value=(viewer.csrf);
                 input type="hidden" name="id" value=(id);
                 button.plain.danger { (words.say(text!("Revoke"))) span.hidden { " " (name) } }
             }
@@ -120,7 +112,7 @@ fn revoke(frame: &Frame, action: &str, id: &str, name: &str, words: Words) -> Ma
     }
 }
 
-fn key_form(frame: &Frame, viewer: &SignedIn, form: &KeyForm, words: Words) -> Markup {
+fn key_form(viewer: &SignedIn, form: &KeyForm, words: Words) -> Markup {
     let lines = [
         InputLine {
             name: "name",
@@ -145,8 +137,8 @@ fn key_form(frame: &Frame, viewer: &SignedIn, form: &KeyForm, words: Words) -> M
         days(&form.days, "key-days", words.say(text!("Empty: it does not end.")), words),
     ];
     html! {
-        form method="post" action=(frame.path) {
-            (form_proof(viewer, "key"))
+        form method="post" action="/ui/keys" {
+            input type="hidden" name="csrf" value=(viewer.csrf);
             div.fields { @for line in &lines { (line.draw(words)) } }
             @if let Some(error) = &form.error { p.error role="alert" { (words.say(error)) } }
             button { (words.say(text!("Make a key"))) }
@@ -154,10 +146,10 @@ fn key_form(frame: &Frame, viewer: &SignedIn, form: &KeyForm, words: Words) -> M
     }
 }
 
-fn link_form(frame: &Frame, viewer: &SignedIn, form: &ShareLinkForm, words: Words) -> Markup {
+fn link_form(viewer: &SignedIn, form: &ShareLinkForm, words: Words) -> Markup {
     let lines = [
         InputLine {
-            name: "appid",
+            name: "account",
             id: "link-appid",
             label: "AppID".to_owned(),
             value: &form.appid,
@@ -168,8 +160,8 @@ fn link_form(frame: &Frame, viewer: &SignedIn, form: &ShareLinkForm, words: Word
         days(&form.days, "link-days", words.say(text!("Empty: 30 days.")), words),
     ];
     html! {
-        form method="post" action=(frame.path) {
-            (form_proof(viewer, "link"))
+        form method="post" action="/ui/links" {
+            input type="hidden" name="csrf" value=(viewer.csrf);
             div.fields { @for line in &lines { (line.draw(words)) } }
             @if let Some(error) = &form.error { p.error role="alert" { (words.say(error)) } }
             button { (words.say(text!("Make a share link"))) }

@@ -26,7 +26,7 @@ pub fn login(frame: &Frame, page: &LoginPage) -> String {
         div.narrow {
             div.title { h1 { (title) } }
             form.card method="post" action="/ui/login" {
-                input type="hidden" name="next" value=(page.next);
+                input type="hidden" name="to" value=(page.next);
                 div.field {
                     label for="key" { (words.say(text!("Key"))) }
                     input id="key" name="key" type="password" autocomplete="current-password" required autofocus

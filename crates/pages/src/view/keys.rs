@@ -13,13 +13,13 @@ pub struct KeysPage {
     pub links: Vec<ShareLinkRow>,
     /// A key or link that was just made. It is never shown again.
     pub made: Option<JustMade>,
-    /// The form for a key. Posted to `/ui/keys` with `csrf`, `action=key`, `name`, `scopes`, `days`.
+    /// The form for a key. Posted to `/ui/keys` with `csrf`, `name`, `scopes`, `days`.
     pub key_form: KeyForm,
-    /// The form for a link. Posted to `/ui/keys` with `csrf`, `action=link`, `appid`, `days`.
+    /// The form for a link. Posted to `/ui/links` with `csrf`, `account`, `days`.
     pub link_form: ShareLinkForm,
 }
 
-/// A key. Revoked by a POST to `/ui/keys` with `csrf`, `action=revoke_key`, `id`.
+/// A key. Revoked by a POST to `/ui/keys/remove` with `csrf`, `id`.
 #[derive(Clone, Debug)]
 pub struct KeyRow {
     /// Its id.
@@ -30,15 +30,13 @@ pub struct KeyRow {
     pub scopes: Vec<String>,
     /// When it was made.
     pub made: BeijingTime,
-    /// When it was last used, as far as this process knows.
-    pub last_use: Option<BeijingTime>,
     /// When it ends. None: never.
     pub ends: Option<BeijingTime>,
     /// It is over.
     pub is_over: bool,
 }
 
-/// A share link. Revoked by a POST to `/ui/keys` with `csrf`, `action=revoke_link`, `id`.
+/// A share link. Revoked by a POST to `/ui/links/remove` with `csrf`, `id`.
 #[derive(Clone, Debug)]
 pub struct ShareLinkRow {
     /// Its id, which is not its token.
@@ -47,8 +45,6 @@ pub struct ShareLinkRow {
     pub account: AccountName,
     /// When it was made.
     pub made: BeijingTime,
-    /// When it was last used, as far as this process knows.
-    pub last_use: Option<BeijingTime>,
     /// When it ends.
     pub ends: BeijingTime,
     /// It is over.

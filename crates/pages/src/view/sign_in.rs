@@ -2,7 +2,7 @@
 
 use i18n::Text;
 
-/// The page `/ui/login`. Posted to `/ui/login` with `key` and `next`.
+/// The page `/ui/login`. Posted to `/ui/login` with `key` and `to`.
 #[derive(Clone, Debug, Default)]
 pub struct LoginPage {
     /// Where to go afterwards: a path below `/ui/` with its query. The server checks it again.

@@ -275,7 +275,6 @@ impl Sample {
             name: self.text("reports"),
             scopes: vec!["read".to_owned(), self.text("write:wxde00000000000000")],
             made: day(-40 - number),
-            last_use: (number > 0).then(|| day(0)),
             ends: (number != 1).then(|| day(20 - number * 20)),
             is_over: number == 2,
         };
@@ -285,7 +284,6 @@ impl Sample {
                 id: "s1".to_owned(),
                 account: self.name(0),
                 made: day(-3),
-                last_use: None,
                 ends: day(27),
                 is_over: false,
             }],

@@ -205,6 +205,11 @@ impl ApiKeys {
         (!is_over).then(|| Access(key.scopes.clone()))
     }
 
+    /// The name of the key with this id.
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        self.read().get(id).map(|key| key.name.clone())
+    }
+
     /// All keys, oldest first.
     pub fn all(&self) -> Vec<ApiKey> {
         let mut keys: Vec<ApiKey> = self.read().values().cloned().collect();

@@ -1,8 +1,10 @@
 //! The pages below `/ui`: who may see them, signing in, keys and share links.
 
+mod curl;
 mod draw;
 mod guard;
 mod keys;
+mod overview;
 mod seal;
 mod sign_in;
 mod stream;
@@ -14,13 +16,13 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, Response, StatusCode, header},
+    http::{HeaderMap, Response, StatusCode, Uri, header},
     middleware::from_fn_with_state,
     routing::{any, get, post},
 };
 
 use super::{answer, own_cookies};
-use crate::{auth::api_keys::Scope, http::state::App};
+use crate::http::state::App;
 use viewer::{Entrance, Viewer};
 
 /// The routes of the pages, and the redirect of browsers from `/`.
@@ -28,7 +30,7 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/", any(home))
         .route("/ui", get(async || seal::see_other("/ui/")))
-        .route("/ui/", get(overview))
+        .route("/ui/", get(overview::show))
         .route("/ui/accounts/{appid}", get(account))
         .route("/ui/live", get(live))
         .route("/ui/live/events", get(live_events))
@@ -59,21 +61,17 @@ async fn answer_wrong_method() -> Response<Body> {
     answer::wrong_method()
 }
 
-async fn no_page(viewer: Viewer) -> Response<Body> {
-    draw::not_found(&viewer)
+async fn no_page(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    draw::not_found(&app, &viewer, &uri)
 }
 
-async fn overview(viewer: Viewer) -> Response<Body> {
-    draw::overview(&viewer)
-}
-
-async fn account(State(app): State<Arc<App>>, viewer: Viewer, Path(appid): Path<String>) -> Response<Body> {
-    // Who may not see an account must not learn that it exists.
-    let may_read = viewer.access.allows(&Scope::Read(Some(appid.clone())));
-    match app.accounts.get(&appid).filter(|_| may_read) {
-        Some(account) => draw::account(&viewer, &account),
-        None => draw::not_found(&viewer),
-    }
+async fn account(
+    State(app): State<Arc<App>>,
+    viewer: Viewer,
+    Path(_appid): Path<String>,
+    uri: Uri,
+) -> Response<Body> {
+    draw::not_found(&app, &viewer, &uri)
 }
 
 /// `/ui/share/{token}` shows one account to whoever has the link.
@@ -81,27 +79,32 @@ async fn shared_account(
     State(app): State<Arc<App>>,
     entrance: Entrance,
     Path(token): Path<String>,
+    uri: Uri,
 ) -> Response<Body> {
     let link = app.share_links.of_token(&token, app.clock.now_s());
     let account = link.as_ref().and_then(|link| app.accounts.get(&link.account));
     match link.zip(account) {
-        Some((link, account)) => draw::account(&Viewer::of_link(link, entrance.lang), &account),
-        None => draw::no_link(entrance.lang),
+        Some((link, _account)) => draw::not_found(&app, &Viewer::of_link(link, entrance.lang), &uri),
+        None => draw::no_link(entrance.lang, &uri),
     }
 }
 
-async fn live(viewer: Viewer) -> Response<Body> {
-    draw::live(&viewer)
+async fn live(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    draw::not_found(&app, &viewer, &uri)
 }
 
 async fn live_events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
     stream::answer(app, viewer, stream::only_retry())
 }
 
-async fn health(viewer: Viewer) -> Response<Body> {
-    draw::health(&viewer)
+async fn health(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    draw::not_found(&app, &viewer, &uri)
 }
 
-async fn connect(viewer: Viewer) -> Response<Body> {
-    if viewer.is_admin() { draw::connect(&viewer) } else { draw::admin_only(&viewer) }
+async fn connect(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    if viewer.is_admin() {
+        draw::not_found(&app, &viewer, &uri)
+    } else {
+        draw::admin_only(&app, &viewer, &uri)
+    }
 }

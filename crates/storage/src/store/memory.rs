@@ -10,8 +10,8 @@ use counting::{COUNTED_TYPES, Coverage, Message, Period, Reason, day_of, hour_of
 use datacube::{Day, Interface, Row};
 
 use super::{
-    AccountNumber, AccountSummary, Change, MINUTES, NewUsers, NotDurable, Outcome, QuarantinedMessage, Slice,
-    StoreError, UnknownAccount, statistics::Span,
+    AccountNumber, AccountSummary, Change, DAYS, MINUTES, NewUsers, NotDurable, Outcome, QuarantinedMessage,
+    Slice, StoreError, UnknownAccount, statistics::Span,
 };
 use system::sync::lock;
 
@@ -246,11 +246,21 @@ impl StoredAccount {
         AccountSummary {
             last_message_s: times().filter(|time| day_of(*time) <= today.plus_days(1)).max(),
             today_by_type: COUNTED_TYPES.map(of_type),
-            yesterday: number(&|time| day_of(time) == today.plus_days(-1)),
+            days: std::array::from_fn(|at| {
+                number(&|time| today.days_since(day_of(time)) == (DAYS - 1 - at) as i32)
+            }),
             same_hours_today: number(&|time| day_of(time) == today && is_over(time)),
             same_hours_last_week: number(&|time| day_of(time) == today.plus_days(-7) && is_over(time)),
             month: number(&|time| day_of(time).first_of_month() == month),
+            month_before_today: number(&|time| {
+                let day = day_of(time);
+                day.first_of_month() == month && day < today
+            }),
             last_month: number(&|time| day_of(time).first_of_month() == last_month),
+            same_days_last_month: number(&|time| {
+                let day = day_of(time);
+                day.first_of_month() == last_month && day.days_since(last_month) < today.days_since(month)
+            }),
             minutes: std::array::from_fn(|at| u32::try_from(in_minute(at)).unwrap_or(u32::MAX)),
         }
     }

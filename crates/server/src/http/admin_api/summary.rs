@@ -57,7 +57,7 @@ impl AccountSummaryAnswer {
             account: appid,
             last_message: summary.last_message_s.map(beijing_time),
             today: summary.today(),
-            yesterday: summary.yesterday,
+            yesterday: summary.yesterday(),
             same_hours: SameHours {
                 until,
                 today: summary.same_hours_today,

@@ -30,7 +30,7 @@ impl FromRequestParts<Arc<App>> for Viewer {
 fn no_session(parts: &Parts) -> Response<Body> {
     let is_page = matches!(parts.method, Method::GET | Method::HEAD);
     let target = parts.uri.path_and_query().filter(|_| is_page).map_or("/ui/", |path| path.as_str());
-    draw::no_session(language(parts), target)
+    draw::no_session(language(parts), &parts.uri, target)
 }
 
 /// Names and values of a form. They may include a key, so there is no `Debug`.
@@ -57,12 +57,13 @@ impl SentForm {
 pub async fn change(app: &App, request: Request) -> Result<(Viewer, SentForm), Response<Body>> {
     let (parts, body) = request.into_parts();
     if !is_from_own_page(app, &parts) {
-        return Err(draw::foreign_form(language(&parts)));
+        return Err(draw::foreign_form(language(&parts), &parts.uri));
     }
     let viewer = Viewer::of_request(app, &parts).ok_or_else(|| no_session(&parts))?;
-    let form = SentForm::read(body).await.ok_or_else(|| draw::foreign_form(viewer.lang))?;
+    let foreign = || draw::foreign_form(viewer.lang, &parts.uri);
+    let form = SentForm::read(body).await.ok_or_else(foreign)?;
     if !sessions::is_csrf_token(&viewer.csrf, form.get("csrf")) {
-        return Err(draw::foreign_form(viewer.lang));
+        return Err(foreign());
     }
     Ok((viewer, form))
 }

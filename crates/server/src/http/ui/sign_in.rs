@@ -10,7 +10,7 @@ use axum::{
 
 use super::{
     super::{admin_api::access::access_of_key, connection::Peer, sign_in_tries::PERIOD_S},
-    draw,
+    draw::{self, SignInFailure},
     guard::{self, SentForm},
     own_cookies, seal,
     viewer::{Viewer, language},
@@ -28,7 +28,7 @@ pub async fn show(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let to = target(to.as_ref().map_or("", |(_, to)| to));
     match Viewer::of_request(&app, &parts) {
         Some(_) => seal::see_other(to),
-        None => draw::sign_in(StatusCode::OK, language(&parts), to, None),
+        None => draw::sign_in(StatusCode::OK, language(&parts), &parts.uri, to, None),
     }
 }
 
@@ -37,16 +37,16 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
     let (parts, body) = request.into_parts();
     let lang = language(&parts);
     if !guard::is_from_own_page(&app, &parts) {
-        return draw::foreign_form(lang);
+        return draw::foreign_form(lang, &parts.uri);
     }
-    let Some(form) = SentForm::read(body).await else { return draw::foreign_form(lang) };
+    let Some(form) = SentForm::read(body).await else { return draw::foreign_form(lang, &parts.uri) };
     let (to, now_s) = (target(form.get("to")), app.clock.now_s());
+    let refuse = |status, failure| draw::sign_in(status, lang, &parts.uri, to, Some(failure));
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.address());
     let counted_as = peer.and_then(|address| app.config.get().proxies.counted_as(address));
     // Counted before the key is checked, so that concurrent tries are limited too.
     if !app.sign_in_tries.take(counted_as, now_s) {
-        let mut response =
-            draw::sign_in(StatusCode::TOO_MANY_REQUESTS, lang, to, Some(draw::SignInFailure::TooMany));
+        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, SignInFailure::TooMany);
         response.headers_mut().insert(header::RETRY_AFTER, PERIOD_S.into());
         return response;
     }
@@ -54,7 +54,7 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
         if app.log_throttle.may_log("", "sign_in", now_s) {
             tracing::warn!(address = ?peer, "a key was refused at /ui/login");
         }
-        return draw::sign_in(StatusCode::FORBIDDEN, lang, to, Some(draw::SignInFailure::WrongKey));
+        return refuse(StatusCode::FORBIDDEN, SignInFailure::WrongKey);
     };
     app.sign_in_tries.give_back(counted_as);
     end_former(&app, &parts);
@@ -63,7 +63,7 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
         Ok(id) => id,
         Err(error) => {
             tracing::error!(%error, "no session could be opened");
-            return draw::sign_in(StatusCode::INTERNAL_SERVER_ERROR, lang, to, None);
+            return refuse(StatusCode::INTERNAL_SERVER_ERROR, SignInFailure::NoSession);
         }
     };
     with_session(&app, seal::see_other(to), id.reveal(), AGE_MAX_S)

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     auth::{
-        api_keys::{Access, Scope},
+        api_keys::{Access, KeyHolder, Scope},
         sessions::{self, SessionHash},
         share_links::ShareLink,
     },
@@ -77,6 +77,16 @@ impl Viewer {
             }
             Entry::Link(id) => app.share_links.works(id, now_s).then(|| self.access.clone()),
             Entry::Local => Some(Access::everything()),
+        }
+    }
+
+    /// The name of the API key that the viewer signed in with. None for the admin key.
+    pub fn key_name(&self, app: &App) -> Option<String> {
+        let Entry::Session(hash) = &self.entry else { return None };
+        let session = app.sessions.look_up(hash, app.clock.now_s(), |holder| access_now(app, holder))?;
+        match session.holder {
+            KeyHolder::Key(id) => app.api_keys.name_of(&id),
+            KeyHolder::Admin(_) => None,
         }
     }
 

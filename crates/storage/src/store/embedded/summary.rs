@@ -12,7 +12,7 @@ use datacube::Day;
 use system::sync::lock;
 
 use super::{Cell, Embedded};
-use crate::store::{AccountSummary, MINUTES, StoreError};
+use crate::store::{AccountSummary, DAYS, MINUTES, StoreError};
 
 /// Minutes that a tally has room for: those that a summary shows, one before them for a reader whose clock is a moment
 /// behind, and some after them for messages that are a little ahead.
@@ -34,10 +34,13 @@ pub struct SummaryTally {
     minute: i64,
     last_message_s: Option<i64>,
     today: DayTotals,
-    yesterday: u64,
+    /// As in the summary. Today's place is filled only there.
+    days: [u64; DAYS],
     week_ago: DayTotals,
     month: u64,
+    month_before_today: u64,
     last_month: u64,
+    same_days_last_month: u64,
     /// Messages of a minute, at the minute modulo [`ROOM`].
     minutes: [u32; ROOM],
     /// The earliest minute with messages that have no room yet.
@@ -53,21 +56,50 @@ impl SummaryTally {
             minute: minute_of(now_s),
             last_message_s: figures.newest_counted_s(day.plus_days(1), source)?,
             today: figures.day_totals(day, source)?,
-            yesterday: figures.day_totals(day.plus_days(-1), source)?.messages(),
+            days: [0; DAYS],
             week_ago: figures.day_totals(day.plus_days(-7), source)?,
             month: figures.month_total(month, source)?,
+            month_before_today: 0,
             last_month: figures.month_total(month.plus_days(-1).first_of_month(), source)?,
+            same_days_last_month: 0,
             minutes: [0; ROOM],
             without_room: None,
         };
+        tally.read_days(figures, source)?;
         let first_day = day_of(tally.first_minute() * 60);
-        if first_day < day && tally.yesterday > 0 {
+        if first_day < day && tally.days[DAYS - 2] > 0 {
             figures.each_counted_s(first_day, source, |time_s| tally.count_minute(time_s))?;
         }
         if tally.today.messages() > 0 {
             figures.each_counted_s(day, source, |time_s| tally.count_minute(time_s))?;
         }
         Ok(tally)
+    }
+
+    fn read_days(&mut self, figures: &Account, source: &dyn PageSource) -> Result<(), PageError> {
+        if self.month == 0 && self.last_month == 0 {
+            return Ok(());
+        }
+        for (age, messages) in (0..).zip(self.days.iter_mut().rev()).skip(1) {
+            *messages = figures.day_totals(self.day.plus_days(-age), source)?.messages();
+        }
+        let ahead = figures.day_totals(self.day.plus_days(1), source)?.messages();
+        let is_same_month = self.day.plus_days(1).first_of_month() == self.day.first_of_month();
+        // CreateTime is at most a day ahead, so no other day of the month has messages yet.
+        let not_over = self.today.messages() + if is_same_month { ahead } else { 0 };
+        self.month_before_today = self.month - not_over;
+        let mut day = self.day.first_of_month().plus_days(-1).first_of_month();
+        while self.last_month > 0 && self.is_same_day_last_month(day) {
+            self.same_days_last_month += figures.day_totals(day, source)?.messages();
+            day = day.plus_days(1);
+        }
+        Ok(())
+    }
+
+    /// Whether a day of last month has the number of a day of this month that is over.
+    fn is_same_day_last_month(&self, day: Day) -> bool {
+        let (month, today) = (day.first_of_month(), self.day.first_of_month());
+        month == today.plus_days(-1).first_of_month() && day.days_since(month) < self.day.days_since(today)
     }
 
     /// Adds a message. Kinds that are not counted change nothing.
@@ -83,9 +115,15 @@ impl SummaryTally {
                 totals.by_hour[usize::from(hour_of(time_s))] += 1;
             }
         }
-        self.yesterday += u64::from(day == self.day.plus_days(-1));
+        let place =
+            usize::try_from(self.day.days_since(day)).ok().and_then(|age| (DAYS - 1).checked_sub(age));
+        if let Some(messages) = place.and_then(|place| self.days.get_mut(place)) {
+            *messages += 1;
+        }
+        self.same_days_last_month += u64::from(self.is_same_day_last_month(day));
         let (month, of) = (day.first_of_month(), self.day.first_of_month());
         self.month += u64::from(month == of);
+        self.month_before_today += u64::from(month == of && day < self.day);
         self.last_month += u64::from(month == of.plus_days(-1).first_of_month());
         self.count_minute(time_s);
     }
@@ -130,14 +168,18 @@ impl SummaryTally {
         for (shown, minute) in minutes.iter_mut().zip(newest + 1 - MINUTES as i64..=newest) {
             *shown = self.minutes[slot(minute)];
         }
+        let mut days = self.days;
+        days[DAYS - 1] = self.today.messages();
         AccountSummary {
             last_message_s: self.last_message_s,
             today_by_type: self.today.by_type,
-            yesterday: self.yesterday,
+            days,
             same_hours_today: self.today.by_hour[..over].iter().sum(),
             same_hours_last_week: self.week_ago.by_hour[..over].iter().sum(),
             month: self.month,
+            month_before_today: self.month_before_today,
             last_month: self.last_month,
+            same_days_last_month: self.same_days_last_month,
             minutes,
         }
     }

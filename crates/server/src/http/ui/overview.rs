@@ -1,0 +1,170 @@
+//! `/ui/`: all accounts that the viewer may read. In the query: `q`, `sort`, `state`, `page`.
+
+mod list;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    http::{Response, StatusCode, Uri},
+};
+use datacube::Day;
+use i18n::{Text, text};
+use pages::{
+    AccountName, Attention, BeijingTime, Compared, DailySeries, DailyStack, FigureSource, FigureTile, Frame,
+    NavEntry, OverviewPage, ShownState,
+};
+use storage::store::{AccountSummary, DAYS};
+
+use super::{curl::CurlCommands, draw, viewer::Viewer};
+use crate::{
+    accounts::registry::ServedAccount,
+    figures::{
+        health::{self, AccountState},
+        summary::{SummarizedAccount, readable, summaries},
+    },
+    http::state::App,
+};
+use list::ListQuery;
+
+/// Accounts with a colour of their own in the chart.
+const LARGEST: usize = 5;
+
+/// An account with everything that the overview shows of it.
+#[derive(Clone, Debug)]
+struct OverviewAccount {
+    name: AccountName,
+    state: ShownState,
+    /// Since when its messages are counted, Unix seconds.
+    since_s: Option<i64>,
+    summary: AccountSummary,
+}
+
+/// `GET /ui/`.
+pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request) -> Response<Body> {
+    let (parts, _) = request.into_parts();
+    let uri = &parts.uri;
+    let now_s = app.clock.now_s();
+    let served = readable(&app.accounts, &viewer.access);
+    let shared = app.clone();
+    // After a start or at midnight, summaries are made from figures on disk.
+    let read = tokio::task::spawn_blocking(move || {
+        let summaries = summaries(&shared.store, &served, now_s)?;
+        Ok(served
+            .iter()
+            .zip(summaries)
+            .map(|(account, found)| of_account(&shared, now_s, account, found))
+            .collect())
+    });
+    let accounts: Vec<OverviewAccount> = match read.await {
+        Ok(Ok(accounts)) => accounts,
+        Ok(Err(error)) => return failed(&app, &viewer, uri, &error),
+        Err(_) => return draw::store_failed(&app, &viewer, uri),
+    };
+    let frame = draw::frame(&app, &viewer, uri, Some(NavEntry::Overview));
+    let query = ListQuery::parse(uri.query().unwrap_or_default());
+    let page = page(&accounts, &query, now_s, &CurlCommands::new(&app, &viewer, &parts));
+    let frame = Frame { live: Some("/ui/live/events".to_owned()), ..frame };
+    draw::html(StatusCode::OK, pages::overview(&frame, &page))
+}
+
+fn failed(app: &App, viewer: &Viewer, uri: &Uri, error: &storage::store::StoreError) -> Response<Body> {
+    tracing::error!(%error, "the store cannot be read");
+    draw::store_failed(app, viewer, uri)
+}
+
+fn of_account(app: &App, now_s: i64, account: &ServedAccount, found: SummarizedAccount) -> OverviewAccount {
+    OverviewAccount {
+        name: AccountName { appid: found.appid, name: account.config.name.clone() },
+        state: shown_state(health::state(&app.store, now_s, account)),
+        since_s: app.store.coverage(account.number, |coverage| coverage.since()),
+        summary: found.summary,
+    }
+}
+
+/// The state as pages show it.
+pub fn shown_state(state: AccountState) -> ShownState {
+    match state {
+        AccountState::Refusing => ShownState::Refusing,
+        AccountState::Gap => ShownState::Gap,
+        AccountState::WaitingCheck => ShownState::WaitingCheck,
+        AccountState::WaitingMessage => ShownState::WaitingMessage,
+        AccountState::Quiet => ShownState::Quiet,
+        AccountState::Receiving => ShownState::Receiving,
+    }
+}
+
+fn page(accounts: &[OverviewAccount], query: &ListQuery, now_s: i64, curl: &CurlCommands) -> OverviewPage {
+    let now = BeijingTime::from_unix_s(now_s);
+    let sum = |of: &dyn Fn(&AccountSummary) -> u64| accounts.iter().map(|account| of(&account.summary)).sum();
+    let source = FigureSource { curl: curl.of("/v1/summary"), csv: String::new() };
+    let tile = |value, compared| FigureTile { value, compared, is_at_least: false, source: source.clone() };
+    let of_all = |first, value| compared(earliest(accounts), first, value);
+    let month = now.day.first_of_month();
+    let before = month.plus_days(-1).first_of_month();
+    let (list, rows) = query.rows(accounts, now_s);
+    OverviewPage {
+        accounts: accounts.len(),
+        today: tile(
+            sum(&AccountSummary::today),
+            of_all(now.day.plus_days(-7), sum(&|summary| summary.same_hours_last_week)),
+        ),
+        today_whole_hours: sum(&|summary| summary.same_hours_today),
+        today_until: BeijingTime { second: now.second / 3600 * 3600, ..now },
+        month: tile(
+            sum(&|summary| summary.month),
+            of_all(before, sum(&|summary| summary.same_days_last_month)),
+        ),
+        month_whole_days: sum(&|summary| summary.month_before_today),
+        last_month: tile(sum(&|summary| summary.last_month), Compared::No),
+        attention: attention(accounts),
+        days: daily_stack(accounts, now.day, source.clone()),
+        list,
+        rows,
+        downloads: Vec::new(),
+        source,
+    }
+}
+
+/// Since when the first of the accounts is counted. None: none is.
+fn earliest(accounts: &[OverviewAccount]) -> Option<i64> {
+    accounts.iter().filter_map(|account| account.since_s).min()
+}
+
+/// What to compare with: the figure of a time from `first` on, if messages were counted then.
+fn compared(since_s: Option<i64>, first: Day, value: u64) -> Compared {
+    match since_s.map(BeijingTime::from_unix_s) {
+        Some(since) if since > (BeijingTime { day: first, second: 0 }) => {
+            Compared::NotCountedBefore(since.day)
+        }
+        Some(_) => Compared::With(value),
+        None => Compared::No,
+    }
+}
+
+fn attention(accounts: &[OverviewAccount]) -> Attention {
+    let needing = accounts.iter().filter(|account| account.state.needs_attention());
+    let worst = needing.clone().min_by_key(|account| account.state);
+    Attention { count: needing.count(), worst: worst.map(|account| (account.name.clone(), account.state)) }
+}
+
+/// Messages a day of the largest accounts and of all others together.
+fn daily_stack(accounts: &[OverviewAccount], today: Day, source: FigureSource) -> DailyStack {
+    let total = |account: &&OverviewAccount| std::cmp::Reverse(account.summary.days.iter().sum::<u64>());
+    let mut largest: Vec<&OverviewAccount> = accounts.iter().collect();
+    largest.sort_by_cached_key(total);
+    let others = largest.split_off(largest.len().min(LARGEST));
+    let mut series: Vec<DailySeries> = largest
+        .into_iter()
+        .map(|account| DailySeries {
+            name: Text::plain(account.name.shown()),
+            messages: account.summary.days.to_vec(),
+        })
+        .collect();
+    if !others.is_empty() {
+        let day = |at: usize| others.iter().map(|account| account.summary.days[at]).sum();
+        series.push(DailySeries { name: text!("all others"), messages: (0..DAYS).map(day).collect() });
+    }
+    DailyStack { first_day: today.plus_days(1 - DAYS as i32), series, source }
+}
