@@ -34,7 +34,7 @@ pub enum AccountState {
 pub struct Health {
     /// Its state.
     pub state: AccountState,
-    /// The newest CreateTime of its counted messages and events, Unix seconds.
+    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted, Unix seconds.
     pub last_message_s: Option<i64>,
     /// What happened to its callbacks since the start of the process.
     pub activity: ActivityReport,
