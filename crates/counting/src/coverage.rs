@@ -221,6 +221,14 @@ impl Coverage {
         first.into_iter().chain(self.first_served).min()
     }
 
+    /// Start of the first covered stretch, Unix seconds. None if nothing before `now_s` is covered.
+    pub fn first_covered(&self, now_s: i64) -> Option<i64> {
+        match self.covered.first() {
+            Some(first) => Some(first.0),
+            None => self.until(now_s).first().map(|first| first.0),
+        }
+    }
+
     /// The reasons of the gaps in the stretch, each once.
     pub fn why(&self, from_s: i64, to_s: i64, now_s: i64) -> Vec<Reason> {
         let to_s = to_s.min(now_s);

@@ -16,7 +16,8 @@ pub enum AccountState {
     /// In the last 24 hours, messages that WeChat sent were refused or could not be stored: a gap with the reason
     /// `refused`, `too_many` or `not_durable`.
     Refusing,
-    /// Another gap lies in the last 24 hours, or touches them.
+    /// Another gap lies in the last 24 hours, or touches them. The one with which the figures of a new account may begin
+    /// does not count.
     Gap,
     /// WeChat has not checked the address of its callbacks, and no message has arrived.
     WaitingCheck,
@@ -33,7 +34,7 @@ pub enum AccountState {
 pub struct Health {
     /// Its state.
     pub state: AccountState,
-    /// The newest CreateTime of its counted messages and events, Unix seconds.
+    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted, Unix seconds.
     pub last_message_s: Option<i64>,
     /// What happened to its callbacks since the start of the process.
     pub activity: ActivityReport,
@@ -102,8 +103,12 @@ fn trouble(coverage: &Coverage, now_s: i64) -> Option<AccountState> {
     }
     let is_refusing =
         |reason: &Reason| matches!(reason, Reason::Refused(_) | Reason::TooMany | Reason::NotDurable);
-    let is_refused = coverage.why(from_s, to_s, to_s).iter().any(is_refusing);
-    Some(if is_refused { AccountState::Refusing } else { AccountState::Gap })
+    if coverage.why(from_s, to_s, to_s).iter().any(is_refusing) {
+        return Some(AccountState::Refusing);
+    }
+    // An account that is added may begin with a gap of a second. That is no trouble.
+    let from_s = coverage.first_covered(to_s)?.max(from_s);
+    (!coverage.holds(from_s, to_s, to_s)).then_some(AccountState::Gap)
 }
 
 #[cfg(test)]
@@ -144,6 +149,20 @@ mod tests {
         assert_eq!(trouble(&Coverage::default(), NOW_S), None);
         assert_eq!(trouble(&served_since(NOW_S - 60), NOW_S), None);
         assert_eq!(trouble(&served_since(NOW_S + 1), NOW_S), None, "it is served from the next second on");
+    }
+
+    #[test]
+    fn the_gap_that_a_new_account_may_begin_with_is_none_unless_messages_were_refused() {
+        for now_s in [NOW_S, NOW_S + 1, NOW_S + 60] {
+            let begun_with = |reason: &Reason| {
+                let mut coverage = Coverage::default();
+                coverage.serve(NOW_S, &Reason::NotRunning);
+                coverage.lose(NOW_S - 1, NOW_S + 1, reason);
+                trouble(&coverage, now_s)
+            };
+            assert_eq!(begun_with(&Reason::NotRunning), None, "{now_s}");
+            assert_eq!(begun_with(&Reason::refused("malformed", 1)), Some(AccountState::Refusing), "{now_s}");
+        }
     }
 
     #[test]

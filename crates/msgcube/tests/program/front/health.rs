@@ -38,10 +38,6 @@ impl Program {
     async fn check_address(&self, path: &str, query: &str) -> u16 {
         self.http.get(format!("{}/{path}?{query}", self.base)).send().await.unwrap().status().as_u16()
     }
-
-    async fn until_state(&self, appid: &str, wanted: &str) {
-        until(wanted, async || self.health(appid).await["state"] == wanted).await;
-    }
 }
 
 /// A message of now whose body is nothing. Its plain signature is right, so it is lost.
@@ -103,9 +99,13 @@ async fn the_health_of_a_new_account_follows_it_from_the_first_check_to_its_remo
         assert_eq!(changed[field], health[field], "{field} after a change of settings");
     }
 
-    assert!(rejects(&program.receive(NEW, &broken(NEW_TOKEN)).await));
-    program.until_state(NEW, "refusing").await;
-    assert_eq!(program.health(NEW).await["callbacks"]["refused"]["malformed"], 1);
+    // Its coverage begins with the second after it was added. Nothing before that is a gap.
+    until("refusing", async || {
+        assert!(rejects(&program.receive(NEW, &broken(NEW_TOKEN)).await));
+        program.health(NEW).await["state"] == "refusing"
+    })
+    .await;
+    assert!(program.health(NEW).await["callbacks"]["refused"]["malformed"].as_u64() >= Some(1));
     assert_eq!(program.health(APPID).await["callbacks"], empty, "another account");
 
     assert_eq!(program.admin_call(Method::DELETE, &format!("/v1/accounts/{NEW}"), None).await.0, 200);

@@ -22,9 +22,10 @@ struct HealthAnswer {
     /// The appid.
     account: String,
     state: AccountState,
-    /// When the server started. What happened before is not in `last_check`, `failed_checks`, `callbacks` and `relay`.
+    /// When the server started. What happened before is only in `coverage`.
     since: String,
-    /// The newest CreateTime of the counted messages and events. `null` if there is none.
+    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted. `null` if there is
+    /// none.
     last_message: Option<String>,
     /// `null` if the address was not checked.
     last_check: Option<CheckAnswer>,
