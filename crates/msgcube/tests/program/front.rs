@@ -7,6 +7,7 @@ mod copies;
 mod gateway;
 mod gateway_ours;
 mod isolation;
+mod live;
 mod neighbour;
 mod openapi;
 mod platform;
