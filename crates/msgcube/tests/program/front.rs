@@ -8,6 +8,7 @@ mod gateway;
 mod gateway_ours;
 mod health;
 mod isolation;
+mod live;
 mod neighbour;
 mod openapi;
 mod own_cookies;

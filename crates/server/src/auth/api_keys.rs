@@ -123,6 +123,12 @@ impl Access {
         Access(vec![Scope::Read(Some(appid.to_owned()))])
     }
 
+    /// The permissions of a key with these scopes.
+    #[cfg(test)]
+    pub fn for_tests(scopes: &[&str]) -> Access {
+        Access(scopes.iter().map(|scope| scope.parse().unwrap()).collect())
+    }
+
     /// Whether a scope is permitted.
     pub fn allows(&self, asked: &Scope) -> bool {
         self.0.iter().any(|scope| scope.covers(asked))

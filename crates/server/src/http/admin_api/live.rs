@@ -100,3 +100,74 @@ fn text(event: LiveEvent) -> Bytes {
     let data = LiveData { time: beijing_time(time_s), accounts };
     Bytes::from(format!("data: {}\n\n", serde_json::to_string(&data).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use counting::{Content, Message};
+    use storage::store::{AccountNumber, Change, Memory, Store};
+    use system::{clock::Clock, data_key::DataKey};
+
+    use super::*;
+    use crate::{auth::api_keys::Access, config::Config};
+
+    const NOW_S: i64 = 1_417_881_600;
+
+    fn app(folder: &std::path::Path) -> App {
+        let text = "[[account]]\nappid = \"wx1\"\nsecret = \"s\"\ntoken = \"t\"\n[[account]]\nappid = \"wx0\"\nsecret = \"s\"\ntoken = \"u\"\n";
+        let config = Config::parse(text, &folder.join("msgcube.toml"), |_| None).unwrap();
+        let key = DataKey::load_or_create(&config.data_key_file).unwrap();
+        let store = Store::Memory(Memory::default());
+        App::start_with(config, Clock::starting_at(NOW_S), store, key).unwrap().0
+    }
+
+    fn message(kind: Kind, msg_id: u64) -> Change {
+        let content = Content::Message { kind, msg_id };
+        let message = Message { user: "o1".into(), create_time: NOW_S, content };
+        Change::Message { account: AccountNumber(0), message }
+    }
+
+    #[tokio::test]
+    async fn each_event_has_the_accounts_that_changed_and_silence_is_broken_by_comments() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        tokio::time::pause();
+        let mut events = app.live.open("key", || Some(Access::everything())).unwrap();
+        let mut shown = async || {
+            let text = String::from_utf8(text(events.next().await.unwrap()).to_vec()).unwrap();
+            text.strip_prefix("data: ").map(|data| serde_json::from_str::<serde_json::Value>(data).unwrap())
+        };
+        let first = shown().await.unwrap();
+        assert_eq!(first["time"], "2014-12-07T00:00:00+08:00");
+        let none = serde_json::json!({"text": 0, "image": 0, "voice": 0, "video": 0, "link": 0});
+        let account =
+            |appid: &str| serde_json::json!({"account": appid, "messages": none, "last_message": null});
+        assert_eq!(first["accounts"], serde_json::json!([account("wx0"), account("wx1")]));
+        let quiet_since = tokio::time::Instant::now();
+        assert_eq!(shown().await, None, "a comment");
+        assert_eq!(quiet_since.elapsed().as_secs(), 15);
+        app.store.commit(&[message(Kind::ShortVideo, 1), message(Kind::Event, 2)]).unwrap();
+        let changed = shown().await.unwrap();
+        let accounts = changed["accounts"].as_array().unwrap();
+        assert_eq!((accounts.len(), &accounts[0]["messages"]["video"]), (1, &serde_json::json!(1)));
+        assert_eq!(accounts[0]["last_message"], "2014-12-07T00:00:00+08:00");
+        // Neither a repeat nor a location changes a figure.
+        app.store.commit(&[message(Kind::ShortVideo, 1), message(Kind::Location, 3)]).unwrap();
+        assert_eq!(shown().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_when_its_caller_may_read_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        tokio::time::pause();
+        let access = Arc::new(std::sync::Mutex::new(Some(Access::everything())));
+        for changed in [None, Some(Access::for_tests(&["read:wx1"]))] {
+            *system::sync::lock(&access) = Some(Access::everything());
+            let current = access.clone();
+            let mut events = app.live.open("key", move || system::sync::lock(&current).clone()).unwrap();
+            assert!(events.next().await.is_some());
+            *system::sync::lock(&access) = changed;
+            assert_eq!(events.next().await, None);
+        }
+    }
+}
