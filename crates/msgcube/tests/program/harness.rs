@@ -49,3 +49,9 @@ pub fn bulk_line(user: &str, create_time: i64, kind: &str, msg_id: u64) -> Strin
         "{{\"FromUserName\":\"{user}\",\"CreateTime\":{create_time},\"MsgType\":\"{kind}\",\"MsgId\":{msg_id}}}\n"
     )
 }
+
+/// A form as a browser sends it.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    let url = reqwest::Url::parse_with_params("http://form/", fields).unwrap();
+    url.query().unwrap_or_default().to_owned()
+}

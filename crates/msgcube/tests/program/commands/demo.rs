@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     commands::scene::{Scene, TestResult},
-    harness::{binary, client},
+    harness::{binary, client, form},
 };
 
 #[test]
@@ -78,8 +78,8 @@ async fn only_a_browser_on_this_machine_is_signed_in_without_a_key() -> TestResu
     let csrf = page.split("name=\"csrf\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
     let csrf = csrf.ok_or("the page has no form")?;
     for (token, status) in [("", 403), (csrf, 200)] {
-        let form = [("scopes", "read"), ("csrf", token)];
-        let answer = client().post(format!("{base}/ui/keys")).form(&form).send().await?;
+        let fields = [("scopes", "read"), ("csrf", token)];
+        let answer = client().post(format!("{base}/ui/keys")).body(form(&fields)).send().await?;
         assert_eq!(answer.status(), status);
     }
     demo.kill()?;

@@ -332,7 +332,7 @@ fn error_codes_of_wechat_are_explained() -> TestResult<()> {
 #[test]
 fn pages_at_the_address_of_the_gateway_are_advised_against() -> TestResult<()> {
     for (top, state) in [
-        ("", "note"),
+        ("memory_mib = 64", "note"),
         ("public_url = \"https://wx.example.com\"", "note"),
         ("public_url = \"https://a.example\"\nui_url = \"https://A.example:443\"", "note"),
         ("public_url = \"https://a.example\"\nui_url = \"https://b.example\"", "none"),

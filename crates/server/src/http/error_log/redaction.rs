@@ -243,5 +243,7 @@ mod tests {
             assert_eq!(request_body(format!(r#"{{"x":"{ours}"}}"#).as_bytes(), &known), r#"{"x":"***"}"#);
         }
         assert_eq!(url("/a", Some("x=mc_short"), &KnownSecrets::default()), "/a?x=mc_short");
+        let link = "/ui/share/ms_0c164202980f_FAKbKiYwafbgonVDtvaCjhnO7lz5qOFqaiYzMJ2PabC";
+        assert_eq!(url(link, Some("a=1"), &KnownSecrets::default()), "/ui/share/***?a=1");
     }
 }
