@@ -14,6 +14,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use counting::Reason;
 use storage::{
+    account_metrics::CallbackEnd,
     metrics::Metrics,
     store::{self, NotDurable},
     writer::Ingest,
@@ -114,8 +115,14 @@ impl Intake {
         let keys = recipient.keys().ok_or_else(Refusal::without_keys)?;
         let verified = callback::verify_get(keys, &Query::parse(query));
         match &verified {
-            Ok(_) => self.metrics.callback("verified", ""),
-            Err(refusal) => self.metrics.callback("refused", refusal.reason()),
+            Ok(_) => {
+                recipient.count(CallbackEnd::Verified);
+                self.metrics.callback("verified", "");
+            }
+            Err(refusal) => {
+                recipient.count(CallbackEnd::Unproven);
+                self.metrics.callback("refused", refusal.reason());
+            }
         }
         verified
     }
@@ -212,16 +219,16 @@ impl Intake {
         let (account, quarantined_for) = (message.account.clone(), message.quarantined_for);
         let Some(_slot) = self.limits.waiting_slot() else {
             self.lose_recent(&account, Reason::TooMany);
-            return self.close("too_many_waiting");
+            return self.close(Some(&account), "too_many_waiting");
         };
         let commit = async { self.enqueue(message)?.await };
         let Ok(committed) = timeout_at(deadline, commit).await else {
             self.lose_recent(&account, Reason::NotDurable);
-            return self.close("late");
+            return self.close(Some(&account), "late");
         };
         match self.count_commit(&account, committed, quarantined_for) {
             Ok(()) => IntakeOutcome::Durable,
-            Err(reason) => self.close(reason),
+            Err(reason) => self.close(Some(&account), reason),
         }
     }
 
@@ -248,16 +255,19 @@ impl Intake {
             Ok(store::Outcome::Counted) => {
                 self.metrics.callback("counted", reason);
                 self.metrics.counted(1);
+                account.meter.message(self.clock.now_s());
                 return Ok(());
             }
             Ok(store::Outcome::Repeat) => {
                 self.metrics.callback("repeat", reason);
                 self.metrics.repeated(1);
+                account.meter.repeat();
                 return Ok(());
             }
             Ok(store::Outcome::Noted) => {
                 self.metrics.callback("aside", reason);
                 self.metrics.quarantined(reason);
+                account.meter.callback(CallbackEnd::Aside);
                 return Ok(());
             }
             Ok(store::Outcome::Failed(error)) => {
@@ -284,17 +294,17 @@ impl Intake {
             if self.enqueue(message).is_err() {
                 self.lose_recent(&account, Reason::TooMany);
             }
-            return self.close("relay_full");
+            return self.close(Some(&account), "relay_full");
         };
         let until = disk_until(relay.when_not_durable, Instant::now(), deadline);
         match (self.commit_until(message, until).await, relay.when_not_durable) {
             (commit @ Commit::Durable, _) | (commit, WhenNotDurable::Answer) => {
                 IntakeOutcome::PassOn(PassOn { relay, slot, commit })
             }
-            (Commit::Failed, WhenNotDurable::Refuse) => self.close("not_durable"),
+            (Commit::Failed, WhenNotDurable::Refuse) => self.close(Some(&account), "not_durable"),
             (Commit::Pending(_), WhenNotDurable::Refuse) => {
                 self.lose_recent(&account, Reason::NotDurable);
-                self.close("late")
+                self.close(Some(&account), "late")
             }
         }
     }
@@ -317,7 +327,7 @@ impl Intake {
         }
         match self.limits.relay_slot(recipient) {
             Some(slot) => IntakeOutcome::PassOn(PassOn { relay, slot, commit: Commit::Failed }),
-            None => self.close("relay_full"),
+            None => self.close(recipient.account(), "relay_full"),
         }
     }
 }

@@ -109,7 +109,7 @@ pub fn is_sane(appid: &str) -> bool {
 
 /// Makes an account with only its appid.
 fn new_brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<ServedAccount, String> {
-    ServedAccount::brought(store.reserve(appid), appid, &accounts.quotas).map_err(|error| error.to_string())
+    ServedAccount::brought(store.reserve(appid), appid, accounts).map_err(|error| error.to_string())
 }
 
 impl Received {

@@ -8,7 +8,10 @@ pub mod settings;
 use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
 
 use serde_json::Value;
-use storage::store::{AccountNumber, Store};
+use storage::{
+    account_metrics::{AccountMeter, AccountMeters},
+    store::{AccountNumber, Store},
+};
 use system::data_key::DataKey;
 use tokio::sync::Semaphore;
 use wechat::callback::{AccountKeys, KeyError};
@@ -52,6 +55,8 @@ pub struct ServedAccount {
     pub bulk_slots: Semaphore,
     /// How often it called each of the seven interfaces.
     pub calls: Arc<CallCounts>,
+    /// Its metrics, or those of all accounts without metrics of their own.
+    pub meter: Arc<AccountMeter>,
 }
 
 /// All accounts being served.
@@ -59,6 +64,8 @@ pub struct ServedAccount {
 pub struct Accounts {
     /// Calls of the seven interfaces, by account.
     pub quotas: CallQuotas,
+    /// Which accounts have metrics of their own.
+    pub meters: AccountMeters,
     served: RwLock<AccountMap>,
     /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
@@ -69,12 +76,13 @@ impl ServedAccount {
         number: AccountNumber,
         config: AccountConfig,
         is_configured: bool,
-        quotas: &CallQuotas,
+        accounts: &Accounts,
     ) -> Result<ServedAccount, KeyError> {
         Ok(ServedAccount {
             number,
             keys: config.keys()?,
-            calls: quotas.of(&config.appid),
+            calls: accounts.quotas.of(&config.appid),
+            meter: accounts.meters.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
@@ -86,10 +94,10 @@ impl ServedAccount {
     pub fn brought(
         number: AccountNumber,
         appid: &str,
-        quotas: &CallQuotas,
+        accounts: &Accounts,
     ) -> Result<ServedAccount, AccountError> {
         let settings = Settings::from_iter([("appid".to_owned(), Value::from(appid))]);
-        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, quotas);
+        let account = ServedAccount::new(number, parse_settings(settings, Origin::Brought)?, false, accounts);
         account.map_err(|error| AccountError::Unreadable(error.to_string()))
     }
 
@@ -102,8 +110,8 @@ impl ServedAccount {
 
 impl Accounts {
     /// Starts without accounts, with the calls counted before the restart.
-    pub fn new(quotas: CallQuotas) -> Accounts {
-        Accounts { quotas, ..Accounts::default() }
+    pub fn new(quotas: CallQuotas, meters: AccountMeters) -> Accounts {
+        Accounts { quotas, meters, ..Accounts::default() }
     }
 
     /// Finds an account by its appid.
@@ -160,7 +168,7 @@ impl Accounts {
         number: AccountNumber,
         config: AccountConfig,
     ) -> Result<Arc<ServedAccount>, KeyError> {
-        ServedAccount::new(number, config, true, &self.quotas).map(Arc::new)
+        ServedAccount::new(number, config, true, self).map(Arc::new)
     }
 
     /// Serves an account that was added at run time.
@@ -169,7 +177,7 @@ impl Accounts {
         number: AccountNumber,
         config: AccountConfig,
     ) -> Result<Arc<ServedAccount>, KeyError> {
-        let account = Arc::new(ServedAccount::new(number, config, false, &self.quotas)?);
+        let account = Arc::new(ServedAccount::new(number, config, false, self)?);
         self.put(account.clone());
         Ok(account)
     }
@@ -215,7 +223,7 @@ impl Accounts {
             .and_then(|settings| parse_settings(settings, Origin::Brought).map_err(|error| error.to_string()))
             .and_then(|config| {
                 let number = store.account(appid).map_err(|error| error.to_string())?;
-                ServedAccount::new(number, config, false, &self.quotas).map_err(|error| error.to_string())
+                ServedAccount::new(number, config, false, self).map_err(|error| error.to_string())
             });
         read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
     }

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Keys that are planned but not supported yet.
-const NOT_BUILT_YET: [&str; 4] = ["store", "public_url", "ui_url", "metrics_accounts"];
+const NOT_BUILT_YET: [&str; 3] = ["store", "public_url", "ui_url"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +31,8 @@ struct ConfigFile {
     callback_max_age_s: u32,
     #[serde(default = "default_memory_mib")]
     memory_mib: usize,
+    #[serde(default = "default_metrics_accounts")]
+    metrics_accounts: usize,
     #[serde(default)]
     proxies: Vec<String>,
     tls: Option<TlsTable>,
@@ -63,6 +65,10 @@ fn default_callback_max_age_s() -> u32 {
 
 fn default_memory_mib() -> usize {
     512
+}
+
+fn default_metrics_accounts() -> usize {
+    100
 }
 
 #[derive(Deserialize)]
@@ -167,6 +173,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         admin_key: admin_key.map_err(|flaw| source.value_flaw(flaw))?,
         callback_max_age_s: file.callback_max_age_s,
         memory_mib: file.memory_mib,
+        metrics_accounts: file.metrics_accounts,
         proxies: Networks::parse("proxies", &file.proxies).map_err(|flaw| source.value_flaw(flaw))?,
         tls: file.tls.map(|tls| source.tls(&tls)),
         datacube: source.datacube(&file.datacube)?,

@@ -5,6 +5,7 @@ mod pass_on;
 
 use axum::{body::Body, http::Response};
 use msgcube_client::http::Address;
+use storage::account_metrics::CallbackEnd;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
@@ -30,7 +31,14 @@ pub async fn answer(
         pass_on(app, &relay.url, callback, deadline),
         queue_copies(app, recipient, relay, callback, deadline)
     );
-    reply(app, relay.on_late, passed, commit.is_durable().await)
+    if let Some(account) = recipient.account() {
+        account.meter.relayed(passed.end());
+    }
+    let is_durable = commit.is_durable().await;
+    reply(relay.on_late, passed, is_durable, |reason| {
+        recipient.count(CallbackEnd::Closed);
+        close(app, reason)
+    })
 }
 
 /// Answers an event with the reply of the platform's own server, because the event could not be queued.
@@ -45,7 +53,7 @@ pub async fn answer_event(
         return close(app, "relay_full");
     };
     let passed = pass_on(app, url, event, deadline).await;
-    reply(app, OnLate::Close, passed, false)
+    reply(OnLate::Close, passed, false, |reason| close(app, reason))
 }
 
 /// Queues copies for the listeners while the bot is working.
@@ -84,11 +92,16 @@ fn reply_to_wechat(on_late: OnLate, passed: RelayResult, is_durable: bool) -> We
     }
 }
 
-fn reply(app: &App, on_late: OnLate, passed: RelayResult, is_durable: bool) -> Response<Body> {
+fn reply(
+    on_late: OnLate,
+    passed: RelayResult,
+    is_durable: bool,
+    close: impl FnOnce(&'static str) -> Response<Body>,
+) -> Response<Body> {
     match reply_to_wechat(on_late, passed, is_durable) {
         WechatReply::Reply(response) => response,
         WechatReply::Success => answer::success(),
-        WechatReply::Nothing(reason) => close(app, reason),
+        WechatReply::Nothing(reason) => close(reason),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Callbacks that are refused or closed. Each is counted, and logged at most once a minute. If a callback that
 //! WeChat really sent is lost, its time becomes a gap.
 
+use std::sync::Arc;
+
 use counting::Reason;
+use storage::account_metrics::CallbackEnd;
 use wechat::callback::Refusal;
 
 use super::{Intake, IntakeOutcome, RELAY_DEADLINE, Recipient, Rejection};
@@ -11,9 +14,11 @@ impl Intake {
     pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> IntakeOutcome<'static> {
         match rejection {
             Rejection::Refused { refusal, is_loss } => {
-                if let Some(account) = recipient.account().filter(|_| is_loss && refusal.is_authentic()) {
+                let is_lost = is_loss && refusal.is_authentic();
+                if let Some(account) = recipient.account().filter(|_| is_lost) {
                     self.lose_refused(account, &refusal);
                 }
+                recipient.count(if is_lost { CallbackEnd::Refused } else { CallbackEnd::Unproven });
                 self.record_refusal(&refusal, logged_appid(recipient));
                 IntakeOutcome::Refused(refusal)
             }
@@ -25,13 +30,20 @@ impl Intake {
                         "a platform brings more accounts than the limit; see the limits in docs/reference.md"
                     );
                 }
-                self.close("too_many_accounts")
+                self.close(recipient.account(), "too_many_accounts")
             }
         }
     }
 
     /// Leaves a callback unanswered.
-    pub(super) fn close(&self, reason: &'static str) -> IntakeOutcome<'static> {
+    pub(super) fn close(
+        &self,
+        account: Option<&Arc<ServedAccount>>,
+        reason: &'static str,
+    ) -> IntakeOutcome<'static> {
+        if let Some(account) = account {
+            account.meter.callback(CallbackEnd::Closed);
+        }
         self.metrics.callback("closed", reason);
         IntakeOutcome::Unanswered
     }

@@ -96,7 +96,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{auth::quota::CallQuotas, config::AccountConfig};
+    use crate::{accounts::registry::Accounts, config::AccountConfig};
     use storage::store::AccountNumber;
 
     /// As an older version stored it: without `is_operators`.
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn whose_messages_are_taken_through_which_platform() {
-        let brought = ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap();
+        let brought = ServedAccount::brought(AccountNumber(0), "wx", &Accounts::default()).unwrap();
         let own = || ServedAccount {
             is_configured: true,
-            ..ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap()
+            ..ServedAccount::brought(AccountNumber(0), "wx", &Accounts::default()).unwrap()
         };
         let named = |component: &str| {
             let components = Some(vec![component.to_owned()]);
@@ -149,7 +149,7 @@ mod tests {
             for (component, state) in [("wxhere", here), ("wxother", other)] {
                 let platform = platforms.0.entry(component.to_owned()).or_default();
                 let member =
-                    Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap());
+                    Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &Accounts::default()).unwrap());
                 if let Some(state) = state {
                     platform.put("wx", &member, state.clone());
                 }

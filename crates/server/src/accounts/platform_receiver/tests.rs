@@ -206,12 +206,7 @@ proptest! {
 #[test]
 fn accounts_that_nothing_says_authorised_the_platform_are_fewer_than_all() {
     let account = Arc::new(
-        ServedAccount::brought(
-            storage::store::AccountNumber(0),
-            "wx",
-            &crate::auth::quota::CallQuotas::default(),
-        )
-        .unwrap(),
+        ServedAccount::brought(storage::store::AccountNumber(0), "wx", &Accounts::default()).unwrap(),
     );
     let mut platform = platforms::ReceivedPlatform::default();
     for number in 0..platforms::PENDING_MAX {

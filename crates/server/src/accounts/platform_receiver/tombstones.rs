@@ -175,15 +175,12 @@ impl ReceivedPlatform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        accounts::platform_receiver::authorization_state::AuthorizationState, auth::quota::CallQuotas,
-    };
+    use crate::accounts::{platform_receiver::authorization_state::AuthorizationState, registry::Accounts};
     use storage::store::AccountNumber;
 
     #[test]
     fn of_too_many_removals_the_oldest_make_room() {
-        let account =
-            Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &CallQuotas::default()).unwrap());
+        let account = Arc::new(ServedAccount::brought(AccountNumber(0), "wx", &Accounts::default()).unwrap());
         let mut platform = ReceivedPlatform::default();
         for number in 0..TOMBSTONES_MAX + 2 {
             let appid = number.to_string();

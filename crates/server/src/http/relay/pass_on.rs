@@ -8,6 +8,7 @@ use axum::{
 };
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use msgcube_client::http::{Address, HttpClient};
+use storage::account_metrics::RelayEnd;
 use system::clock::Stopwatch;
 use tokio::time::{Instant, timeout_at};
 
@@ -36,6 +37,18 @@ pub enum RelayResult {
     TooLarge,
 }
 
+impl RelayResult {
+    /// The result in the metrics.
+    pub fn end(&self) -> RelayEnd {
+        match self {
+            RelayResult::Answered(_) => RelayEnd::Answered,
+            RelayResult::Late => RelayEnd::Late,
+            RelayResult::Unreachable => RelayEnd::Unreachable,
+            RelayResult::TooLarge => RelayEnd::TooLarge,
+        }
+    }
+}
+
 /// Sends the callback until the bot replies or the deadline passes.
 pub async fn pass_on(app: &App, url: &Address, callback: &RawCallback, deadline: Instant) -> RelayResult {
     let stopwatch = Stopwatch::start();
@@ -46,13 +59,11 @@ pub async fn pass_on(app: &App, url: &Address, callback: &RawCallback, deadline:
         Some((move || is_connected(&connection), exchange(&app.relay, request)))
     };
     let passed = send_until(deadline, begin, |error| log_failure(app, url, error)).await;
-    let (result, status) = match &passed {
-        RelayResult::Answered(response) => ("answered", status_class(response)),
-        RelayResult::Late => ("late", ""),
-        RelayResult::Unreachable => ("unreachable", ""),
-        RelayResult::TooLarge => ("reply_too_large", ""),
+    let status = match &passed {
+        RelayResult::Answered(response) => status_class(response),
+        RelayResult::Late | RelayResult::Unreachable | RelayResult::TooLarge => "",
     };
-    app.metrics.relayed(result, status, stopwatch.elapsed());
+    app.metrics.relayed(passed.end(), status, stopwatch.elapsed());
     passed
 }
 
