@@ -7,6 +7,7 @@ mod copies;
 mod gateway;
 mod gateway_ours;
 mod isolation;
+mod metrics;
 mod neighbour;
 mod openapi;
 mod platform;
