@@ -41,6 +41,8 @@ install -D -m 644 packaging/msgcube.example.toml "$tree/etc/msgcube/msgcube.toml
 install -D -m 644 packaging/msgcube.example.toml "$tree/usr/share/doc/msgcube/examples/msgcube.toml"
 put 644 usr/share/doc/msgcube README.md README.zh.md COMPATIBILITY.md "$made/copyright" "$made/changelog.Debian.gz"
 put 644 usr/share/doc/msgcube/docs docs/*.md
+put 644 usr/share/doc/msgcube/prometheus packaging/prometheus/*.yml
+put 644 usr/share/doc/msgcube/grafana packaging/grafana/*.json
 put 644 usr/lib/systemd/system "${units[@]}"
 put 644 usr/share/man/man1 "$made"/man/*.1.gz
 put 644 usr/share/bash-completion/completions "$made/completions/msgcube"

@@ -21,6 +21,8 @@ install -D -m 755 "$binary" "$work/$name/msgcube"
 install -m 644 LICENSE CHANGELOG.md README.md README.zh.md COMPATIBILITY.md packaging/msgcube.example.toml \
   packaging/msgcube.service packaging/msgcube.socket "$work/$name/"
 install -D -m 644 -t "$work/$name/docs" docs/*.md
+install -D -m 644 -t "$work/$name/prometheus" packaging/prometheus/*.yml
+install -D -m 644 -t "$work/$name/grafana" packaging/grafana/*.json
 tar -C "$work" --owner=0 --group=0 -czf "$release/$name.tar.gz" "$name"
 
 packaging/root.sh "$work/root" >&2

@@ -32,6 +32,8 @@ pub use secrets::SecretFiles;
 /// Limits of `memory_mib`.
 const MEMORY_MIB_MIN: usize = 1;
 const MEMORY_MIB_MAX: usize = 1 << 20;
+/// Limit of `metrics_accounts`. Each account has up to 16 values in `/metrics`.
+const METRICS_ACCOUNTS_MAX: usize = 10_000;
 
 /// Default of `bridge_s`. WeChat waits 5 s for an answer, so a connection that waits in the socket meanwhile is
 /// still answered in time.
@@ -60,6 +62,8 @@ pub struct Config {
     pub callback_max_age_s: u32,
     /// Memory for users and pages in MiB before pages are evicted.
     pub memory_mib: usize,
+    /// So many accounts have metrics of their own. Those of all others are summed.
+    pub metrics_accounts: usize,
     /// Proxies in front. Each forwards many callers, so limits by address do not apply to it.
     pub proxies: Networks,
     /// HTTPS on `listen`. None: plain HTTP.
@@ -289,6 +293,10 @@ impl Config {
         if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
             let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
             return Err(flawed(ConfigFlaw::new("memory_mib", what)));
+        }
+        if self.metrics_accounts > METRICS_ACCOUNTS_MAX {
+            let what = format!("must be 0 to {METRICS_ACCOUNTS_MAX}");
+            return Err(flawed(ConfigFlaw::new("metrics_accounts", what)));
         }
         if let Some(key) = &self.admin_key {
             check_text(key.reveal()).map_err(|what| flawed(ConfigFlaw::new("admin_key", what)))?;

@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+pub mod account_metrics;
 pub mod backup;
 pub mod metrics;
 pub mod planned_stop;

@@ -1,13 +1,15 @@
-//! The metrics of `/metrics`, in the Prometheus text format. All label values are fixed in the code, so their number
-//! is bounded.
+//! The metrics of `/metrics`, in the Prometheus text format. All label values but those of
+//! [`crate::account_metrics`] are fixed in the code, so their number is bounded.
 
 use std::{sync::Mutex, time::Duration};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+
+use crate::account_metrics::{self, AccountLevel, RelayEnd};
 
 /// All metrics of the process. Cheap to update from any thread.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Metrics {
     duplicates: Counter,
     quarantined: Family<ReasonLabels, Counter>,
     bulk_rejected: Counter,
+    durable: Gauge,
     queue_depth: Gauge,
     waiting: Gauge,
     relays_waiting: Gauge,
@@ -83,8 +86,12 @@ struct ReasonLabels {
 }
 
 /// Current sizes. They are read when `/metrics` is requested.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Levels {
+    /// Messages can be made durable.
+    pub is_durable: bool,
+    /// All accounts.
+    pub accounts: Vec<AccountLevel>,
     /// Jobs that wait for the writer.
     pub queue_depth: usize,
     /// Callbacks that wait for the disk.
@@ -95,8 +102,6 @@ pub struct Levels {
     pub copies_bytes: u64,
     /// Sizes of the store.
     pub sizes: crate::store::Sizes,
-    /// Gaps in the coverage of all accounts.
-    pub gaps: usize,
     /// Short planned stops of all accounts. They count as covered.
     pub bridged_stops: usize,
 }
@@ -125,6 +130,7 @@ impl Default for Metrics {
             duplicates: Counter::default(),
             quarantined: Family::default(),
             bulk_rejected: Counter::default(),
+            durable: Gauge::default(),
             queue_depth: Gauge::default(),
             waiting: Gauge::default(),
             relays_waiting: Gauge::default(),
@@ -181,6 +187,7 @@ impl Metrics {
             "Bulk lines that could not be read",
             self.bulk_rejected.clone(),
         );
+        registry.register("durable", "1 if messages can be made durable", self.durable.clone());
         registry.register(
             "queue_depth",
             "Callbacks and bulk chunks that wait for the writer",
@@ -223,8 +230,8 @@ impl Metrics {
 
     /// Counts a callback that was relayed, or that could not be. `status` is a class such as `2xx`; it is empty if
     /// there was no response.
-    pub fn relayed(&self, result: &'static str, status: &'static str, took: Duration) {
-        self.relays.get_or_create(&RelayLabels { result, status }).inc();
+    pub fn relayed(&self, end: RelayEnd, status: &'static str, took: Duration) {
+        self.relays.get_or_create(&RelayLabels { result: end.name(), status }).inc();
         self.relay_seconds.observe(took.as_secs_f64());
     }
 
@@ -279,10 +286,11 @@ impl Metrics {
     }
 
     /// All metrics in the Prometheus text format.
-    pub fn text(&self, levels: Levels) -> String {
+    pub fn text(&self, levels: &Levels) -> String {
         let set = |gauge: &Gauge, value: u64| {
             let _ = gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         };
+        set(&self.durable, u64::from(levels.is_durable));
         set(&self.queue_depth, levels.queue_depth as u64);
         set(&self.waiting, levels.waiting as u64);
         set(&self.copies_bytes, levels.copies_bytes);
@@ -290,11 +298,12 @@ impl Metrics {
         set(&self.log_bytes, levels.sizes.log_bytes);
         set(&self.page_bytes, levels.sizes.page_bytes);
         set(&self.memory_bytes, levels.sizes.memory_bytes);
-        set(&self.gaps, levels.gaps as u64);
+        set(&self.gaps, levels.accounts.iter().map(|account| account.gaps as u64).sum());
         set(&self.bridged_stops, levels.bridged_stops as u64);
-        let mut text = String::new();
+        let mut written = String::new();
         // Writing to a String cannot fail.
-        let _ = encode(&mut text, &system::sync::lock(&self.registry));
-        text
+        let _ = text::encode_registry(&mut written, &system::sync::lock(&self.registry));
+        let _ = text::encode(&mut written, &account_metrics::registry(&levels.accounts));
+        written
     }
 }

@@ -20,8 +20,8 @@ pub use embedded::{
     snapshot::StoreSnapshot,
 };
 pub use memory::Memory;
-pub use summary::{AccountSummary, DAYS, MINUTES};
 pub use slice::{OfficialFigures, Slice};
+pub use summary::{AccountSummary, DAYS, MINUTES};
 
 /// The number that a store assigned to an account, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

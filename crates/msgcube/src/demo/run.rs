@@ -102,6 +102,7 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path, lang: Lang) -> Config {
         admin_key: None,
         callback_max_age_s: 3600,
         memory_mib: 512,
+        metrics_accounts: 100,
         proxies: Networks::default(),
         tls: None,
         datacube: Datacube::default(),

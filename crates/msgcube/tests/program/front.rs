@@ -9,6 +9,7 @@ mod gateway_ours;
 mod health;
 mod isolation;
 mod live;
+mod metrics;
 mod neighbour;
 mod openapi;
 mod own_cookies;

@@ -57,6 +57,7 @@ fn the_example_shows_the_true_defaults() {
     assert_eq!(shown.listen, left_out.listen);
     assert_eq!(shown.callback_max_age_s, left_out.callback_max_age_s);
     assert_eq!(shown.memory_mib, left_out.memory_mib);
+    assert_eq!(shown.metrics_accounts, left_out.metrics_accounts);
     assert_eq!(shown.datacube, left_out.datacube);
 }
 

@@ -12,7 +12,7 @@ use std::{
 use system::sync::lock;
 
 use hour_ring::HourRing;
-pub use relay_times::{RelayEnd, RelayReport, RelayTime};
+pub use relay_times::{BotReply, RelayReport, RelayTime};
 
 /// Failed checks of the address that are kept.
 const FAILED_CHECKS_MAX: usize = 10;
@@ -30,7 +30,7 @@ struct ActivityRecord {
     failed_checks: VecDeque<FailedCheck>,
     last_message_s: Option<i64>,
     callbacks: HourRing<CallbackOutcome>,
-    relayed: HourRing<RelayEnd>,
+    relayed: HourRing<BotReply>,
 }
 
 /// WeChat's check of the callback address, or what somebody else sent in its place.
@@ -147,7 +147,7 @@ impl AccountActivity {
     }
 
     /// Records what became of a callback that was passed on to the bot.
-    pub fn relayed(&self, now_s: i64, end: RelayEnd) {
+    pub fn relayed(&self, now_s: i64, end: BotReply) {
         lock(&self.0).relayed.add(end, now_s);
     }
 
@@ -217,7 +217,7 @@ mod tests {
         ] {
             activity.callback(now_s, outcome, None);
         }
-        activity.relayed(now_s, RelayEnd::Late);
+        activity.relayed(now_s, BotReply::Late);
         let report = activity.report(now_s);
         let counted = CallbackCounts {
             accepted: 2,

@@ -8,7 +8,10 @@ pub mod settings;
 use std::sync::{Arc, PoisonError, RwLock, atomic::AtomicUsize};
 
 use serde_json::Value;
-use storage::store::{AccountNumber, Store};
+use storage::{
+    account_metrics::{AccountMeter, AccountMeters},
+    store::{AccountNumber, Store},
+};
 use system::data_key::DataKey;
 use tokio::sync::Semaphore;
 use wechat::callback::{AccountKeys, KeyError};
@@ -55,6 +58,8 @@ pub struct ServedAccount {
     pub calls: Arc<CallCounts>,
     /// What happened to its callbacks lately. The same one after a change of settings.
     pub activity: Arc<AccountActivity>,
+    /// Its metrics, or those of all accounts without metrics of their own.
+    pub meter: Arc<AccountMeter>,
 }
 
 /// All accounts being served.
@@ -62,6 +67,8 @@ pub struct ServedAccount {
 pub struct Accounts {
     /// Calls of the seven interfaces, by account.
     pub quotas: CallQuotas,
+    /// Which accounts have metrics of their own.
+    pub meters: AccountMeters,
     served: RwLock<AccountMap>,
     /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
@@ -79,6 +86,7 @@ impl ServedAccount {
             keys: config.keys()?,
             calls: accounts.quotas.of(&config.appid),
             activity: accounts.get(&config.appid).map(|former| former.activity.clone()).unwrap_or_default(),
+            meter: accounts.meters.of(&config.appid),
             config,
             is_configured,
             relays_waiting: AtomicUsize::new(0),
@@ -106,8 +114,8 @@ impl ServedAccount {
 
 impl Accounts {
     /// Starts without accounts, with the calls counted before the restart.
-    pub fn new(quotas: CallQuotas) -> Accounts {
-        Accounts { quotas, ..Accounts::default() }
+    pub fn new(quotas: CallQuotas, meters: AccountMeters) -> Accounts {
+        Accounts { quotas, meters, ..Accounts::default() }
     }
 
     /// Finds an account by its appid.

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Keys that are planned but not supported yet.
-const NOT_BUILT_YET: [&str; 2] = ["store", "metrics_accounts"];
+const NOT_BUILT_YET: [&str; 1] = ["store"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +35,8 @@ struct ConfigFile {
     callback_max_age_s: u32,
     #[serde(default = "default_memory_mib")]
     memory_mib: usize,
+    #[serde(default = "default_metrics_accounts")]
+    metrics_accounts: usize,
     #[serde(default)]
     proxies: Vec<String>,
     tls: Option<TlsTable>,
@@ -67,6 +69,10 @@ fn default_callback_max_age_s() -> u32 {
 
 fn default_memory_mib() -> usize {
     512
+}
+
+fn default_metrics_accounts() -> usize {
+    100
 }
 
 #[derive(Deserialize)]
@@ -173,6 +179,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         admin_key: admin_key.map_err(|flaw| source.value_flaw(flaw))?,
         callback_max_age_s: file.callback_max_age_s,
         memory_mib: file.memory_mib,
+        metrics_accounts: file.metrics_accounts,
         proxies: Networks::parse("proxies", &file.proxies).map_err(|flaw| source.value_flaw(flaw))?,
         tls: file.tls.map(|tls| source.tls(&tls)),
         datacube: source.datacube(&file.datacube)?,

@@ -56,6 +56,14 @@ fn no_error_and_no_debug_shows_a_secret() {
 }
 
 #[test]
+fn too_many_metrics_are_refused_with_the_limit() {
+    assert_eq!(parse("").unwrap().metrics_accounts, 100);
+    assert_eq!(parse("metrics_accounts = 0").unwrap().metrics_accounts, 0);
+    let error = parse("metrics_accounts = 10001").unwrap_err();
+    assert!(error.contains("metrics_accounts: must be 0 to 10000"), "{error}");
+}
+
+#[test]
 fn values_that_cannot_be_are_refused_with_their_place() {
     let twice = format!("{ACCOUNT}{ACCOUNT}");
     let cases = [

@@ -9,6 +9,7 @@ use axum::{
     routing::{MethodRouter, get},
 };
 use bytes::Bytes;
+use storage::account_metrics::CallbackEnd;
 use tokio::time::{Instant, timeout_at};
 use wechat::callback::{BODY_BYTES_MAX, Refusal};
 
@@ -64,13 +65,17 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     let (parts, body) = request.into_parts();
     let Some(recipient) = app.intake.recipient(parts.uri.path()) else { return unknown_account(app) };
     if is_loop(app, &parts.headers) {
+        recipient.count(CallbackEnd::Unproven);
         return refuse_loop(app, &recipient);
     }
     let deadline = recipient.deadline(arrived);
     let account = recipient.account().map(Arc::as_ref);
     let body = match read_body(app, account, body, deadline).await {
         Ok(body) => body,
-        Err(response) => return response,
+        Err(response) => {
+            recipient.count(CallbackEnd::Unproven);
+            return response;
+        }
     };
     let query = parts.uri.query();
     match app.intake.receive(&recipient, query.unwrap_or(""), &body, deadline).await {

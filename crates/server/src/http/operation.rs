@@ -84,7 +84,7 @@ pub async fn metrics_behind_key(State(app): State<Arc<App>>, headers: HeaderMap)
 
 /// `GET /metrics` in the OpenMetrics text format.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response<Body> {
-    let mut response = Response::new(Body::from(app.metrics.text(app.levels())));
+    let mut response = Response::new(Body::from(app.metrics.text(&app.levels())));
     let openmetrics = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, openmetrics);
     response

@@ -9,6 +9,7 @@ use std::{
 use axum::http::{HeaderName, HeaderValue};
 use msgcube_client::http::HttpClient;
 use storage::{
+    account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
     store::{Embedded, NotDurable, Options, Store, StoreError},
     writer::{Ingest, Writer},
@@ -28,7 +29,7 @@ use crate::{
     accounts::{
         platform_issuer::{AuthorizationContext, Platforms},
         platform_receiver::{self, Received},
-        registry::{Accounts, StoredAccountError},
+        registry::{Accounts, ServedAccount, StoredAccountError},
         service::AccountService,
     },
     auth::{
@@ -59,6 +60,10 @@ const GATEWAY_COPY_BYTES_MAX: usize = 256 << 20;
 const BULK_PERMITS: usize = 16;
 /// Concurrent statistics queries that read days from disk.
 const STATISTICS_PERMITS: usize = 4;
+
+/// An account is shown as covered if no gap lies within so many seconds. Longer than the usual time between two
+/// requests for the metrics, so that no gap is missed.
+const COVERED_S: i64 = 60;
 
 /// State shared by all handlers.
 #[derive(Debug)]
@@ -319,19 +324,28 @@ impl App {
     /// Current sizes for the metrics.
     pub fn levels(&self) -> Levels {
         let now_s = self.clock.now_s();
-        let (mut gaps, mut bridged_stops) = (0, 0);
-        for account in self.accounts.all() {
+        let mut bridged_stops = 0;
+        self.accounts.meters.free_unused();
+        let level = |account: Arc<ServedAccount>| {
             let report = self.store.coverage(account.number, |coverage| coverage.report(now_s));
-            gaps += report.gaps.len();
             bridged_stops += report.bridged.len();
-        }
+            AccountLevel {
+                appid: account.config.appid.clone(),
+                meter: account.meter.clone(),
+                gaps: report.gaps.len(),
+                is_covered: report.since.is_some()
+                    && report.gaps.iter().all(|gap| gap.to_s < now_s - COVERED_S),
+            }
+        };
+        let accounts = self.accounts.all().into_iter().map(level).collect();
         Levels {
+            is_durable: self.ingest.fault().is_none(),
+            accounts,
             queue_depth: self.ingest.depth(),
             waiting: self.intake.limits.waiting(),
             copies_bytes: self.outbox.waiting_bytes(),
             relays_waiting: self.intake.limits.relays(),
             sizes: self.store.sizes(),
-            gaps,
             bridged_stops,
         }
     }
@@ -339,7 +353,7 @@ impl App {
 
 /// Loads the accounts of the configuration and those added at run time.
 fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accounts, StartError> {
-    let accounts = Accounts::new(CallQuotas::load(store));
+    let accounts = Accounts::new(CallQuotas::load(store), AccountMeters::new(config.metrics_accounts));
     for account in &config.accounts {
         accounts.put(accounts.configured(store.account(&account.appid)?, account.clone())?);
     }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use counting::Reason;
-use storage::store::{self, NotDurable};
+use storage::{
+    account_metrics::{CallbackEnd, RelayEnd},
+    store::{self, NotDurable},
+};
 use wechat::callback::Refusal;
 
 use super::{Intake, pending_message::AwaitedMessage};
 use crate::accounts::{
-    activity::{AccountActivity, CallbackOutcome, RelayEnd},
+    activity::{AccountActivity, BotReply, CallbackOutcome},
     registry::ServedAccount,
 };
 
@@ -25,15 +28,22 @@ impl Intake {
             None => self.metrics.callback("verified", ""),
             Some(reason) => self.metrics.callback("refused", reason),
         }
+        if let Some(account) = account {
+            let end = if failure.is_none() { CallbackEnd::Verified } else { CallbackEnd::Unproven };
+            account.meter.callback(end);
+        }
         if let Some(activity) = self.activity(account) {
             activity.check(self.clock.now_s(), failure);
         }
     }
 
     /// Counts what became of a callback that was passed on to the bot.
-    pub fn count_relayed(&self, account: Option<&ServedAccount>, end: RelayEnd) {
+    pub fn count_relayed(&self, account: Option<&ServedAccount>, end: RelayEnd, reply: BotReply) {
+        if let Some(account) = account {
+            account.meter.relayed(end);
+        }
         if let Some(activity) = self.activity(account) {
-            activity.relayed(self.clock.now_s(), end);
+            activity.relayed(self.clock.now_s(), reply);
         }
     }
 
@@ -81,6 +91,16 @@ impl Intake {
     ) {
         let (result, reason) = outcome.labels();
         self.metrics.callback(result, reason);
+        if let Some(account) = account {
+            match outcome {
+                CallbackOutcome::Counted => account.meter.message(self.clock.now_s()),
+                CallbackOutcome::Repeat(_) => account.meter.repeat(),
+                CallbackOutcome::Quarantined(_) => account.meter.callback(CallbackEnd::Aside),
+                CallbackOutcome::Closed(_) => account.meter.callback(CallbackEnd::Closed),
+                // Counted where it is known whether WeChat sent the callback.
+                CallbackOutcome::Refused(_) => {}
+            }
+        }
         if let Some(activity) = self.activity(account) {
             activity.callback(self.clock.now_s(), outcome, message_s);
         }

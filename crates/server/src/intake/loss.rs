@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use counting::Reason;
+use storage::account_metrics::CallbackEnd;
 use wechat::callback::Refusal;
 
 use super::{Intake, IntakeOutcome, RELAY_DEADLINE, Recipient, Rejection};
@@ -13,9 +14,11 @@ impl Intake {
     pub(super) fn reject(&self, recipient: &Recipient, rejection: Rejection) -> IntakeOutcome<'static> {
         match rejection {
             Rejection::Refused { refusal, is_loss } => {
-                if let Some(account) = recipient.account().filter(|_| is_loss && refusal.is_authentic()) {
+                let is_lost = is_loss && refusal.is_authentic();
+                if let Some(account) = recipient.account().filter(|_| is_lost) {
                     self.lose_refused(account, &refusal);
                 }
+                recipient.count(if is_lost { CallbackEnd::Refused } else { CallbackEnd::Unproven });
                 self.record_refusal(recipient.account().map(Arc::as_ref), &refusal, logged_appid(recipient));
                 IntakeOutcome::Refused(refusal)
             }

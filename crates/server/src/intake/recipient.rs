@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
+use storage::account_metrics::CallbackEnd;
 use tokio::time::Instant;
 use wechat::callback::AccountKeys;
 
@@ -68,6 +69,13 @@ impl Recipient {
         match self {
             Recipient::Own(account) => Some(account),
             Recipient::ThroughPlatform { account, .. } => account.as_ref(),
+        }
+    }
+
+    /// Counts a callback for the account, if it is known.
+    pub fn count(&self, end: CallbackEnd) {
+        if let Some(account) = self.account() {
+            account.meter.callback(end);
         }
     }
 

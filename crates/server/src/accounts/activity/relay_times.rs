@@ -7,7 +7,7 @@ const BOUNDS_MS: [u32; 12] = [5, 10, 20, 50, 100, 200, 500, 1000, 2000, 3000, 40
 
 /// What became of a callback that was passed on to a bot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelayEnd {
+pub enum BotReply {
     /// The bot answered with a status 2xx.
     Answered(RelayTime),
     /// The bot has the callback and did not answer in time.
@@ -45,13 +45,13 @@ impl RelayTime {
 
 impl RelayReport {
     /// Adds up how callbacks ended, each with its count. None without any.
-    pub fn of(ends: impl Iterator<Item = (RelayEnd, u64)>) -> Option<RelayReport> {
+    pub fn of(ends: impl Iterator<Item = (BotReply, u64)>) -> Option<RelayReport> {
         let (mut within, mut late, mut failed) = ([0; BOUNDS_MS.len()], 0, 0);
         for (end, count) in ends {
             match end {
-                RelayEnd::Answered(RelayTime(bound)) => within[usize::from(bound)] += count,
-                RelayEnd::Late => late += count,
-                RelayEnd::Failed => failed += count,
+                BotReply::Answered(RelayTime(bound)) => within[usize::from(bound)] += count,
+                BotReply::Late => late += count,
+                BotReply::Failed => failed += count,
             }
         }
         let count = within.iter().sum::<u64>() + late + failed;
@@ -75,13 +75,13 @@ fn bound_of(within: &[u64; BOUNDS_MS.len()], per_cent: u64) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn answered(ms: u64) -> RelayEnd {
-        RelayEnd::Answered(RelayTime::of(Duration::from_millis(ms)))
+    fn answered(ms: u64) -> BotReply {
+        BotReply::Answered(RelayTime::of(Duration::from_millis(ms)))
     }
 
     #[test]
     fn a_percentile_is_the_bound_above_it() {
-        let p50_and_p99 = |ends: &[(RelayEnd, u64)]| {
+        let p50_and_p99 = |ends: &[(BotReply, u64)]| {
             RelayReport::of(ends.iter().copied()).map(|report| (report.p50_ms, report.p99_ms))
         };
         assert_eq!(p50_and_p99(&[]), None);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn late_and_failed_answers_count_and_have_no_time() {
-        let ends = [(RelayEnd::Late, 3), (RelayEnd::Failed, 2)];
+        let ends = [(BotReply::Late, 3), (BotReply::Failed, 2)];
         let none = RelayReport { count: 5, late: 3, failed: 2, p50_ms: None, p99_ms: None };
         assert_eq!(RelayReport::of(ends.into_iter()), Some(none.clone()));
         let some = RelayReport { count: 6, p50_ms: Some(50), p99_ms: Some(50), ..none };

@@ -55,6 +55,7 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
     ("", "data_dir", "\"other\"", AtRestart("data_dir")),
     ("", "data_key_file", "\"other\"", AtRestart("data_key_file")),
     ("", "memory_mib", "7", AtRestart("memory_mib")),
+    ("", "metrics_accounts", "7", AtRestart("metrics_accounts")),
     ("", "proxies", "[\"192.0.2.1\"]", AtRestart("proxies")),
     ("", "admin_key", "\"other\"", AtOnce("admin_key")),
     ("", "callback_max_age_s", "7", AtOnce("callback_max_age_s")),

@@ -251,8 +251,10 @@ impl<'a> BulkReader<'a> {
             _ => None,
         });
         outcomes.iter().for_each(|outcome| self.report.add_outcome(outcome));
-        self.app.metrics.counted(self.report.accepted - before.0);
-        self.app.metrics.repeated(self.report.duplicate - before.1);
+        let (counted, repeats) = (self.report.accepted - before.0, self.report.duplicate - before.1);
+        self.app.metrics.counted(counted);
+        self.app.metrics.repeated(repeats);
+        self.account.meter.imported(counted, repeats);
         if let Some(failed) = failed {
             return Err(BulkFailure::NotDurable(failed));
         }

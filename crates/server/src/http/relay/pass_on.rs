@@ -8,12 +8,13 @@ use axum::{
 };
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use msgcube_client::http::{Address, HttpClient};
+use storage::account_metrics::RelayEnd;
 use system::clock::Stopwatch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
     accounts::{
-        activity::{RelayEnd, RelayTime},
+        activity::{BotReply, RelayTime},
         registry::ServedAccount,
     },
     forward::raw_callback::RawCallback,
@@ -40,6 +41,18 @@ pub enum RelayResult {
     TooLarge,
 }
 
+impl RelayResult {
+    /// The result in the metrics.
+    pub fn end(&self) -> RelayEnd {
+        match self {
+            RelayResult::Answered(_) => RelayEnd::Answered,
+            RelayResult::Late => RelayEnd::Late,
+            RelayResult::Unreachable => RelayEnd::Unreachable,
+            RelayResult::TooLarge => RelayEnd::TooLarge,
+        }
+    }
+}
+
 /// Sends the callback until the bot replies or the deadline passes. `account`: the account that it is for. None for an
 /// event of a platform.
 pub async fn pass_on(
@@ -57,25 +70,23 @@ pub async fn pass_on(
         Some((move || is_connected(&connection), exchange(&app.relay, request)))
     };
     let passed = send_until(deadline, begin, |error| log_failure(app, url, error)).await;
-    let (result, status) = match &passed {
-        RelayResult::Answered(response) => ("answered", status_class(response)),
-        RelayResult::Late => ("late", ""),
-        RelayResult::Unreachable => ("unreachable", ""),
-        RelayResult::TooLarge => ("reply_too_large", ""),
+    let status = match &passed {
+        RelayResult::Answered(response) => status_class(response),
+        RelayResult::Late | RelayResult::Unreachable | RelayResult::TooLarge => "",
     };
     let took = stopwatch.elapsed();
-    app.metrics.relayed(result, status, took);
-    app.intake.count_relayed(account, relay_end(&passed, took));
+    app.metrics.relayed(passed.end(), status, took);
+    app.intake.count_relayed(account, passed.end(), bot_reply(&passed, took));
     passed
 }
 
-fn relay_end(passed: &RelayResult, took: Duration) -> RelayEnd {
+fn bot_reply(passed: &RelayResult, took: Duration) -> BotReply {
     match passed {
         RelayResult::Answered(response) if response.status().is_success() => {
-            RelayEnd::Answered(RelayTime::of(took))
+            BotReply::Answered(RelayTime::of(took))
         }
-        RelayResult::Late => RelayEnd::Late,
-        RelayResult::Answered(_) | RelayResult::Unreachable | RelayResult::TooLarge => RelayEnd::Failed,
+        RelayResult::Late => BotReply::Late,
+        RelayResult::Answered(_) | RelayResult::Unreachable | RelayResult::TooLarge => BotReply::Failed,
     }
 }
 
