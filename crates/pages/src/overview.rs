@@ -149,7 +149,7 @@ fn list_form(frame: &Frame, list: &ListState, words: Words) -> Markup {
             label {
                 (words.say(text!("State"))) " "
                 select name="state" {
-                    (choice("", &words.say(text!("all")), list.state.is_none()))
+                    (choice("", &words.say(text!("all states")), list.state.is_none()))
                     @for state in ShownState::ALL { (choice(state.code(), &words.state(state), Some(state) == list.state)) }
                 }
             }

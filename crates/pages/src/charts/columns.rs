@@ -72,3 +72,23 @@ fn column(data: &mut String, (slot, slots): (usize, usize), from: u64, to: u64) 
     // Writing to a string cannot fail.
     let _ = write!(data, "M{left} {}h{width}v{height}h-{width}z", HEIGHT.saturating_sub(to));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stand_on_each_other_and_open_columns_are_apart() {
+        let series = |class, numbers: [u64; 2]| ColumnSeries { class, numbers: numbers.into() };
+        let columns = Columns {
+            series: vec![series("s1", [1, 2]), series("s2", [3, 0])],
+            open: vec![false, true],
+            label: String::new(),
+            labels: Markup::default(),
+        };
+        let drawn = columns.draw().body.into_string();
+        let first = "<path class=\"s1\" d=\"M625 750h3750v250h-3750z\"></path><path class=\"s1 open\" d=\"M5625 500h3750v500h-3750z\"></path>";
+        assert!(drawn.contains(first), "{drawn}");
+        assert!(drawn.contains("<path class=\"s2\" d=\"M625 0h3750v750h-3750z\"></path></svg>"), "{drawn}");
+    }
+}
