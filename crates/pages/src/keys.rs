@@ -84,11 +84,11 @@ fn link_table(frame: &Frame, links: &[ShareLinkRow], words: Words) -> Markup {
             tbody {
                 @for link in links {
                     tr {
-                        th scope="row" { (account_link(&link.account, words)) }
+                        th scope="row" { (account_link(&link.account)) }
                         td data-head=(heads[1]) { (words.date(link.made.day)) }
                         td data-head=(heads[2]) { (last_use(link.last_use, frame.now, words)) }
                         td data-head=(heads[3]) { (end(Some(link.ends), link.is_over, words)) }
-                        td { (revoke(frame, "revoke_link", &link.id, &words.account(&link.account), words)) }
+                        td { (revoke(frame, "revoke_link", &link.id, link.account.shown(), words)) }
                     }
                 }
             }

@@ -44,7 +44,7 @@ pub fn overview(frame: &Frame, page: &OverviewPage) -> String {
 
 fn tiles(page: &OverviewPage, words: Words) -> Markup {
     let today = html! { span data-today="*" { (tile_number(&page.today, words)) } };
-    let until = words.minute(page.today_until);
+    let until = page.today_until.hour_and_minute();
     let today_below = html! {
         (short_compared(page.today_whole_hours, page.today.compared, words)) " "
         (words.say(text!("until {time}, against a week ago", time = until)))
@@ -55,7 +55,7 @@ fn tiles(page: &OverviewPage, words: Words) -> Markup {
     };
     let worst = html! {
         @if let Some((account, state)) = &page.attention.worst {
-            (words.account(account)) ": " (words.state(*state))
+            (account.shown()) ": " (words.state(*state))
         } @else {
             (words.say(text!("All accounts are counted without a gap")))
         }
@@ -197,7 +197,7 @@ fn list_row(frame: &Frame, row: &OverviewRow, heads: &[String; 9], words: Words)
     let (hours, days) = (row.same_hours, row.same_days);
     html! {
         tr {
-            th scope="row" { (account_link(&row.account, words)) }
+            th scope="row" { (account_link(&row.account)) }
             td data-head=(heads[1]) { (state(row.state, words)) }
             td.number data-head=(heads[2]) data-last=(row.account.appid) { @match last { Some(last) => (last), None => "–" } }
             td.number data-head=(heads[3]) data-today=(row.account.appid) { (number_element(row.today)) }

@@ -43,11 +43,11 @@ impl Columns {
         let mut paths = Vec::new();
         for series in &self.series {
             let (mut closed, mut open) = (String::new(), String::new());
-            for slot in 0..slots {
-                let top = below[slot].saturating_add(number(series, slot));
+            for (slot, below) in below.iter_mut().enumerate() {
+                let top = below.saturating_add(number(series, slot));
                 let data = if self.open[slot] { &mut open } else { &mut closed };
-                column(data, (slot, slots), scale.height(below[slot]), scale.height(top));
-                below[slot] = top;
+                column(data, (slot, slots), scale.height(*below), scale.height(top));
+                *below = top;
             }
             paths.push(
                 html! { (path(series.class, &closed)) (path(&format!("{} open", series.class), &open)) },
