@@ -13,12 +13,12 @@ use crate::{
         svg::{Drawing, LegendEntry},
         table::number_element,
     },
-    layout::document,
+    layout::{document, encoded},
     parts::{commands, compared, nothing, state, tile, tile_number},
     view::{
         account::{AccountFiguresView, AccountPage, RangeCoverage, TodayTile},
         figures::{CoverageKind, FigureTile},
-        frame::Frame,
+        frame::{Frame, NavEntry},
     },
     words::Words,
 };
@@ -29,6 +29,9 @@ pub fn account(frame: &Frame, page: &AccountPage) -> String {
     let name = page.account.shown();
     let content = html! {
         (heading(page, name, words))
+        @if page.since.is_none() && frame.entries.contains(&NavEntry::Connect) {
+            p { a.button href={ (NavEntry::Connect.path()) "?appid=" (encoded(&page.account.appid)) } { (words.say(text!("See how far connecting it has come"))) } }
+        }
         (range::form(frame, page, words))
         @match &page.figures {
             Some(figures) => (all_figures(frame, page, figures, words)),

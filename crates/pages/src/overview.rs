@@ -14,7 +14,7 @@ use crate::{
     },
     layout::{document, link},
     parts::{
-        SERIES, account_link, card, choice, compared, downloads, figure, legend, links, nothing,
+        SERIES, account_link, card, choice, commands, compared, downloads, figure, legend, links, nothing,
         short_compared, state, tile, tile_number,
     },
     view::{
@@ -60,13 +60,22 @@ fn tiles(page: &OverviewPage, words: Words) -> Markup {
             (words.say(text!("All accounts are counted without a gap")))
         }
     };
+    let [today_name, month_name, last_name] =
+        [text!("Messages today"), text!("Messages this month"), text!("Messages last month")]
+            .map(|name| words.say(name));
+    let sources = [
+        (today_name.clone(), &page.today.source),
+        (month_name.clone(), &page.month.source),
+        (last_name.clone(), &page.last_month.source),
+    ];
     html! {
         dl.tiles {
-            (tile(&words.say(text!("Messages today")), &today, &today_below))
-            (tile(&words.say(text!("Messages this month")), &tile_number(&page.month, words), &month_below))
-            (tile(&words.say(text!("Messages last month")), &tile_number(&page.last_month, words), &compared(page.last_month.value, page.last_month.compared, words)))
+            (tile(&today_name, &today, &today_below))
+            (tile(&month_name, &tile_number(&page.month, words), &month_below))
+            (tile(&last_name, &tile_number(&page.last_month, words), &compared(page.last_month.value, page.last_month.compared, words)))
             (tile(&words.say(text!("Accounts that need attention")), &number_element(page.attention.count as u64), &worst))
         }
+        (commands(&sources, words))
     }
 }
 

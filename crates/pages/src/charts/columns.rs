@@ -9,6 +9,9 @@ use super::{
     svg::{Drawing, HEIGHT, WIDTH, path, shapes},
 };
 
+/// With more columns than this, there is no place between them.
+const DENSE_FROM: usize = 100;
+
 /// One colour of the columns.
 pub struct ColumnSeries {
     /// Class of the style sheet.
@@ -58,7 +61,12 @@ impl Columns {
             (shapes(&html! { @for path in &paths { (path) } }))
             (self.labels)
         };
-        Drawing { label: self.label, kind: "columns", body, cells: (slots, 1) }
+        Drawing {
+            label: self.label,
+            kind: if slots > DENSE_FROM { "columns dense" } else { "columns" },
+            body,
+            cells: (slots, 1),
+        }
     }
 }
 
@@ -68,7 +76,8 @@ fn column(data: &mut String, (slot, slots): (usize, usize), from: u64, to: u64) 
         return;
     }
     let left = |eighths: u64| (slot as u64 * 8 + eighths) * WIDTH / (slots as u64 * 8);
-    let (left, width, height) = (left(1), left(7) - left(1), to - from);
+    let (begin, end) = if slots > DENSE_FROM { (0, 8) } else { (1, 7) };
+    let (left, width, height) = (left(begin), left(end) - left(begin), to - from);
     // Writing to a string cannot fail.
     let _ = write!(data, "M{left} {}h{width}v{height}h-{width}z", HEIGHT.saturating_sub(to));
 }
