@@ -32,7 +32,7 @@ pub fn live(frame: &Frame, page: &LivePage) -> String {
             p.quiet {
                 @match &page.selected {
                     Some(account) => {
-                        (words.account(account)) " · " a href=(link(frame, "account", None)) { (words.say(text!("all accounts"))) }
+                        (account.shown()) " · " a href=(link(frame, "account", None)) { (words.say(text!("all accounts"))) }
                     },
                     None => (words.say(text!("all accounts"))),
                 }
@@ -64,8 +64,8 @@ fn account_form(frame: &Frame, page: &LivePage, words: Words) -> Markup {
 
 fn minutes_card(page: &LivePage, words: Words) -> Markup {
     let minute = |number: usize| {
-        let back_s = (LIVE_MINUTES - 1 - number) as i64 * 60;
-        words.minute(BeijingTime::from_unix_s(page.minute_now.unix_s() - back_s))
+        let back_s = i64::try_from(LIVE_MINUTES - 1 - number).unwrap_or_default() * 60;
+        BeijingTime::from_unix_s(page.minute_now.unix_s() - back_s).hour_and_minute()
     };
     let sum =
         |number: usize| page.minutes.iter().map(|series| u64::from(series.messages[number])).sum::<u64>();
@@ -169,7 +169,7 @@ fn accounts_card(frame: &Frame, page: &LivePage, words: Words) -> Markup {
 fn account_row(frame: &Frame, row: &LiveRow, largest: u64, words: Words) -> Markup {
     html! {
         tr {
-            th scope="row" { (account_link(&row.account, words)) }
+            th scope="row" { (account_link(&row.account)) }
             td.number { (number_element(row.last_minutes)) }
             td.number data-today=(row.account.appid) { (number_element(row.today)) }
             td.number { @match row.last_message { Some(time) => (words.ago(time, frame.now)), None => "–" } }

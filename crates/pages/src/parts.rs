@@ -97,9 +97,9 @@ pub fn state(state: ShownState, words: Words) -> Markup {
 }
 
 /// The name of an account as a link to its page, with its AppID below.
-pub fn account_link(account: &AccountName, words: Words) -> Markup {
+pub fn account_link(account: &AccountName) -> Markup {
     html! {
-        a href={ "/ui/accounts/" (encoded(&account.appid)) } { (words.account(account)) }
+        a href={ "/ui/accounts/" (encoded(&account.appid)) } { (account.shown()) }
         @if !account.name.is_empty() { code.appid { (account.appid) } }
     }
 }

@@ -24,6 +24,13 @@ impl AccountName {
     }
 }
 
+impl AccountName {
+    /// The name, or the AppID of an account without a name.
+    pub fn shown(&self) -> &str {
+        if self.name.is_empty() { &self.appid } else { &self.name }
+    }
+}
+
 /// What an account is doing, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShownState {

@@ -1,5 +1,11 @@
 //! Made-up view models: for the tests, and for the example that writes all pages to files.
 #![allow(dead_code, reason = "each user needs only some of it")]
+#![allow(
+    clippy::unused_self,
+    clippy::cast_possible_wrap,
+    clippy::unwrap_used,
+    reason = "small made-up values"
+)]
 
 mod account;
 
