@@ -8,7 +8,7 @@ mod all_accounts;
 mod backup;
 mod bulk;
 mod keys;
-mod live;
+pub mod live;
 mod page_format;
 mod parameters;
 mod platforms;

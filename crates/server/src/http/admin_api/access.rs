@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::{answer, parameters::Parameters};
 use crate::{
     accounts::registry::ServedAccount,
-    auth::api_keys::{self, Access, Scope},
+    auth::api_keys::{Access, Scope},
     figures::summary,
     http::state::App,
 };
@@ -87,22 +87,22 @@ fn appid_of(path: &str) -> String {
 
 /// What the caller's key allows. None: the key is missing or not valid.
 pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
-    let given = given_key(headers)?;
+    access_of(app, given_key(headers)?)
+}
+
+/// What a key allows. None: it is not valid.
+pub fn access_of(app: &App, given: &str) -> Option<Access> {
     match &app.config.get().admin_key {
         Some(key) if key.matches(given) => Some(Access::everything()),
         _ => app.api_keys.access(given, app.clock.now_s()),
     }
 }
 
-fn given_key(headers: &HeaderMap) -> Option<&str> {
+/// The text of the caller's key.
+pub fn given_key(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, given) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
     Some(given.trim())
-}
-
-/// The id of the caller's API key. Empty for the admin key, which has none.
-pub fn key_id(headers: &HeaderMap) -> &str {
-    given_key(headers).and_then(api_keys::id_of).unwrap_or_default()
 }
 
 /// Answers 401. The error says whether the key is missing or not valid, and nothing else.
