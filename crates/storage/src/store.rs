@@ -336,7 +336,8 @@ impl Store {
         }
     }
 
-    /// Prepares the summaries for a time, so that the next reader does not wait for figures on disk.
+    /// Prepares the summaries of some more accounts for a time. Called again and again, it spares readers the wait for
+    /// figures on disk.
     pub fn refresh_summaries(&self, now_s: i64) {
         match self {
             Store::Memory(_) => {}

@@ -21,6 +21,8 @@ const ROOM: usize = 64;
 const AHEAD: i64 = 2;
 /// Minutes before the current one for which a summary can still be read.
 const BEHIND: i64 = 1;
+/// Tallies that one refresh builds. Saving pages waits meanwhile, and so does the end of the program.
+const BUILT_AT_ONCE: usize = 1000;
 
 const _: () = assert!(MINUTES as i64 + AHEAD + BEHIND <= ROOM as i64, "each shown minute has room");
 const _: () = assert!(size_of::<SummaryTally>() <= 1024, "the table of limits says 1 KiB for each account");
@@ -203,7 +205,8 @@ impl Embedded {
     /// See [`crate::store::Store::refresh_summaries`].
     pub fn refresh_summaries(&self, now_s: i64) {
         let cells: Vec<Arc<Cell>> = self.read_accounts().by_number.clone();
-        for cell in &cells {
+        let stale = cells.iter().filter(|cell| advanced(cell, now_s, |_| ()).is_none());
+        for cell in stale.take(BUILT_AT_ONCE) {
             // A page that cannot be read is reported to whoever reads the summaries.
             let _ = self.with_tally(cell, now_s, |_| ());
         }
@@ -214,12 +217,10 @@ impl Embedded {
         &self,
         cell: &Cell,
         now_s: i64,
-        read: impl FnOnce(&SummaryTally) -> T,
+        read: impl Fn(&SummaryTally) -> T,
     ) -> Result<T, StoreError> {
-        if let Some(tally) = lock(&cell.summary).as_mut()
-            && tally.advance(now_s)
-        {
-            return Ok(read(tally));
+        if let Some(found) = advanced(cell, now_s, &read) {
+            return Ok(found);
         }
         let mut figures = lock(&cell.figures);
         let built = SummaryTally::build(&mut figures, &self.pages.of_account(cell.number), now_s);
@@ -228,4 +229,11 @@ impl Embedded {
         *lock(&cell.summary) = Some(tally);
         Ok(found)
     }
+}
+
+/// Passes an account's tally to `read`, advanced to `now_s`. None if it must be built anew.
+fn advanced<T>(cell: &Cell, now_s: i64, read: impl Fn(&SummaryTally) -> T) -> Option<T> {
+    let mut summary = lock(&cell.summary);
+    let tally = summary.as_mut()?;
+    tally.advance(now_s).then(|| read(tally))
 }
