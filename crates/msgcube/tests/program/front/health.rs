@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use wechat::callback::seal::Sealed;
 
 use crate::{
     front::{
@@ -40,11 +41,9 @@ impl Program {
     }
 }
 
-/// A message of now whose body is nothing. Its plain signature is right, so it is lost.
-fn broken(token: &str) -> wechat::callback::seal::Sealed {
-    let mut sealed = Text::new("o1", 9).plain(token);
-    sealed.body = "<xml>no message".to_owned();
-    sealed
+/// A callback without a message. Its signature is right, so a message is lost.
+fn broken(token: &str) -> Sealed {
+    Sealed { body: "<xml>no message".to_owned(), ..Text::new("o1", 9).plain(token) }
 }
 
 #[tokio::test]
