@@ -209,9 +209,8 @@ impl App {
             accounts.clone(),
             platforms.clone(),
         );
-        let platform_receiver =
-            Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
-        let platform_receiver = Arc::new(platform_receiver);
+        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let platform_receiver = Arc::new(received);
         let config = Arc::new(Current::new(config));
         let log_throttle = Arc::<LogThrottle>::default();
         let intake = Arc::new(Intake {
@@ -225,12 +224,12 @@ impl App {
             log_throttle: log_throttle.clone(),
             limits: Limits::default(),
         });
-        let live = LiveFigures::new(store.clone(), accounts.clone(), clock.clone());
         let app = App {
             config,
             source: OnceLock::new(),
             address: OnceLock::new(),
             started_s: clock.now_s(),
+            live: LiveFigures::new(store.clone(), accounts.clone(), clock.clone()),
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
@@ -259,7 +258,6 @@ impl App {
             bulk_permits: Semaphore::new(BULK_PERMITS),
             statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
             backup_permit: Arc::new(Semaphore::new(1)),
-            live,
             log_throttle,
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
