@@ -345,6 +345,11 @@ impl Store {
         }
     }
 
+    /// The newest CreateTime of an account's counted messages, in Unix seconds, as in its summary at `now_s`.
+    pub fn last_message_s(&self, account: AccountNumber, now_s: i64) -> Result<Option<i64>, StoreError> {
+        on_each!(self, store => store.last_message_s(account, now_s))
+    }
+
     /// Passes an account's coverage to `look`, under its lock.
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
         on_each!(self, store => store.coverage(account, look))

@@ -111,6 +111,11 @@ impl Memory {
         lock(&self.0).accounts.iter().map(|account| account.summary(now_s)).collect()
     }
 
+    /// See [`super::Store::last_message_s`].
+    pub fn last_message_s(&self, account: AccountNumber, now_s: i64) -> Result<Option<i64>, StoreError> {
+        Ok(self.look(account, |account| account.summary(now_s).last_message_s)?)
+    }
+
     /// See [`super::Store::coverage`].
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
         match self.look(account, |account| look(&account.coverage)) {

@@ -64,7 +64,10 @@ pub async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response
     // The admin key has no id.
     let holder = api_keys::id_of(given).unwrap_or_default();
     let (shared, given) = (app.clone(), Secret::new(given.to_owned()));
-    match app.live.open(holder, move || access::access_of_key(&shared, given.reveal()).map(|(_, access)| access)) {
+    match app
+        .live
+        .open(holder, move || access::access_of_key(&shared, given.reveal()).map(|(_, access)| access))
+    {
         Ok(events) => response(events),
         Err(error) => answer::api_error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }

@@ -19,9 +19,8 @@ use storage::store::{AccountSummary, DAYS};
 
 use super::{curl::CurlCommands, draw, viewer::Viewer};
 use crate::{
-    accounts::registry::ServedAccount,
     figures::{
-        health::{self, AccountState},
+        health::AccountState,
         summary::{SummarizedAccount, readable, summaries},
     },
     http::state::App,
@@ -51,11 +50,7 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
     // After a start or at midnight, summaries are made from figures on disk.
     let read = tokio::task::spawn_blocking(move || {
         let summaries = summaries(&shared.store, &served, now_s)?;
-        Ok(served
-            .iter()
-            .zip(summaries)
-            .map(|(account, found)| of_account(&shared, now_s, account, found))
-            .collect())
+        Ok(summaries.into_iter().map(|found| of_account(&shared, found)).collect())
     });
     let accounts: Vec<OverviewAccount> = match read.await {
         Ok(Ok(accounts)) => accounts,
@@ -74,10 +69,11 @@ fn failed(app: &App, viewer: &Viewer, uri: &Uri, error: &storage::store::StoreEr
     draw::store_failed(app, viewer, uri)
 }
 
-fn of_account(app: &App, now_s: i64, account: &ServedAccount, found: SummarizedAccount) -> OverviewAccount {
+fn of_account(app: &App, found: SummarizedAccount) -> OverviewAccount {
+    let account = found.account;
     OverviewAccount {
-        name: AccountName { appid: found.appid, name: account.config.name.clone() },
-        state: shown_state(health::state(&app.store, now_s, account)),
+        name: AccountName { appid: account.config.appid.clone(), name: account.config.name.clone() },
+        state: shown_state(found.state),
         since_s: app.store.coverage(account.number, |coverage| coverage.since()),
         summary: found.summary,
     }

@@ -12,7 +12,7 @@ use datacube::Day;
 use system::sync::lock;
 
 use super::{Cell, Embedded};
-use crate::store::{AccountSummary, DAYS, MINUTES, StoreError};
+use crate::store::{AccountNumber, AccountSummary, DAYS, MINUTES, StoreError};
 
 /// Minutes that a tally has room for: those that a summary shows, one before them for a reader whose clock is a moment
 /// behind, and some after them for messages that are a little ahead.
@@ -204,6 +204,12 @@ impl Embedded {
     pub fn summaries(&self, now_s: i64) -> Result<Vec<AccountSummary>, StoreError> {
         let cells = self.read_accounts().by_number.clone();
         cells.iter().map(|cell| self.with_tally(cell, now_s, |tally| tally.summary(now_s))).collect()
+    }
+
+    /// See [`crate::store::Store::last_message_s`].
+    pub fn last_message_s(&self, account: AccountNumber, now_s: i64) -> Result<Option<i64>, StoreError> {
+        let cell = self.cell(account)?;
+        self.with_tally(&cell, now_s, |tally| tally.last_message_s)
     }
 
     /// See [`crate::store::Store::refresh_summaries`].
