@@ -3,6 +3,7 @@
 //! contract, section 7).
 
 mod ask;
+mod report;
 mod stored_token;
 
 use std::{
@@ -31,6 +32,7 @@ use crate::{
 pub use ask::TokenFailure;
 use ask::UpstreamTokenSource;
 use stored_token::ForcedTimes;
+pub use report::UpstreamTokenReport;
 pub use stored_token::{FACT_PREFIX, UpstreamToken};
 
 /// Longest time to connect to WeChat.

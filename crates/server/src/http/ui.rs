@@ -1,14 +1,17 @@
 //! The pages below `/ui`: who may see them, signing in, keys and share links.
 
+mod connect;
 mod curl;
 mod draw;
 mod guard;
+mod health;
 mod keys;
+mod live;
 mod overview;
 mod seal;
 mod sign_in;
-mod stream;
 mod viewer;
+mod words;
 
 use std::sync::Arc;
 
@@ -32,10 +35,10 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/ui", get(async || seal::see_other("/ui/")))
         .route("/ui/", get(overview::show))
         .route("/ui/accounts/{appid}", get(account))
-        .route("/ui/live", get(live))
-        .route("/ui/live/events", get(live_events))
-        .route("/ui/health", get(health))
-        .route("/ui/connect", get(connect))
+        .route("/ui/live", get(live::show))
+        .route("/ui/live/events", get(live::events))
+        .route("/ui/health", get(health::show))
+        .route("/ui/connect", get(connect::show).post(connect::add))
         .route("/ui/keys", get(keys::show).post(keys::add_key))
         .route("/ui/keys/remove", post(keys::remove_key))
         .route("/ui/links", post(keys::add_link))
@@ -86,25 +89,5 @@ async fn shared_account(
     match link.zip(account) {
         Some((link, _account)) => draw::not_found(&app, &Viewer::of_link(link, entrance.lang), &uri),
         None => draw::no_link(entrance.lang, &uri),
-    }
-}
-
-async fn live(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn live_events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
-    stream::answer(app, viewer, stream::only_retry())
-}
-
-async fn health(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn connect(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    if viewer.is_admin() {
-        draw::not_found(&app, &viewer, &uri)
-    } else {
-        draw::admin_only(&app, &viewer, &uri)
     }
 }
