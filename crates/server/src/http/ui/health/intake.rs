@@ -187,7 +187,7 @@ fn gap_check(now_s: i64, reason: &Reason, sum: &GapSum) -> HealthCheck {
 fn relay(now_s: i64, accounts: &[Arc<ServedAccount>]) -> Option<HealthCheck> {
     let ends = accounts.iter().flat_map(|account| account.activity.relayed_totals(now_s));
     let RelayReport { count, late, failed, p50_ms, p99_ms } = RelayReport::of(ends)?;
-    let ms = |ms: Option<u32>| ms.map_or(Text::plain("–"), |ms| text!("{ms} ms", ms));
+    let ms = |ms: Option<u32>| ms.map_or(Text::plain("–"), |ms| Text::plain(format!("{ms} ms")));
     let found = text!(
         "{count} callbacks went to bots in the last 24 hours: {late} were answered late, {failed} failed. Half took at most {p50}, 99 % at most {p99}.",
         count = format::grouped(count),
