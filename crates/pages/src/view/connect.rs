@@ -58,7 +58,7 @@ pub struct Connecting {
     /// When WeChat checked the address.
     pub checked: Option<BeijingTime>,
     /// The last checks that failed, newest first. At most 10.
-    pub failed_checks: Vec<FailedCheck>,
+    pub failed_checks: Vec<FailedAddressCheck>,
     /// The first message.
     pub first_message: Option<FirstMessage>,
 }
@@ -74,7 +74,7 @@ pub struct ConnectSecrets {
 
 /// A check of the address that failed.
 #[derive(Clone, Debug)]
-pub struct FailedCheck {
+pub struct FailedAddressCheck {
     /// When.
     pub time: BeijingTime,
     /// What was seen.
