@@ -19,7 +19,6 @@ use system::{
     current::Current,
     data_key::DataKey,
     random::{self, RandomError},
-    secret::Secret,
 };
 use tokio::sync::Semaphore;
 use wechat::{callback::KeyError, request_id::RidGenerator};
@@ -28,7 +27,7 @@ use crate::{
     accounts::{
         platform_issuer::{AuthorizationContext, Platforms},
         platform_receiver::{self, Received},
-        registry::{Accounts, StoredAccountError},
+        registry::{Accounts, ServedAccount, StoredAccountError},
         service::AccountService,
     },
     auth::{
@@ -96,9 +95,6 @@ pub struct App {
     pub share_links: ShareLinks,
     /// Limits tries to sign in on the pages.
     pub sign_in_tries: SignInTries,
-    /// If set, whoever opens the pages from this machine is signed in as admin. It is the token of all their forms.
-    /// Only the demo sets it.
-    pub local_sign_in: OnceLock<Secret>,
     /// Header name and value that mark requests sent by this process, to detect loops.
     pub via: (HeaderName, HeaderValue),
     /// Limits the concurrent calls to WeChat, until their answers are sent.
@@ -185,14 +181,11 @@ impl App {
         let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
         let loaded = platform_receiver::load(&store, &key, &platforms, &accounts)?;
         let metrics = Arc::new(Metrics::default());
-        let all = accounts.all().into_iter();
-        let active = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
-        let served = active.map(|account| account.number).collect();
+        let is_active =
+            |account: &ServedAccount| account.keys.is_some() || loaded.is_active(&account.config.appid);
+        let served = accounts.select(is_active).iter().map(|account| account.number).collect();
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
-        let upstream = config.upstream.clone().map(|upstream| {
-            let (key, ingest) = (key.clone(), ingest.clone());
-            Arc::new(UpstreamTokens::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
-        });
+        let upstream = upstream_tokens(&config, &store, &key, &clock, &ingest, &metrics);
         let outbox = Outbox::new(
             &config.data_dir,
             key.clone(),
@@ -201,9 +194,8 @@ impl App {
             accounts.clone(),
             platforms.clone(),
         );
-        let platform_receiver =
-            Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
-        let platform_receiver = Arc::new(platform_receiver);
+        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let platform_receiver = Arc::new(received);
         let config = Arc::new(Current::new(config));
         let log_throttle = Arc::<LogThrottle>::default();
         let intake = Arc::new(Intake {
@@ -227,7 +219,6 @@ impl App {
             sessions: Sessions::default(),
             share_links: ShareLinks::load(&store),
             sign_in_tries: SignInTries::default(),
-            local_sign_in: OnceLock::new(),
             tokens: Tokens::load(key.clone(), &store),
             store,
             ingest,
@@ -275,16 +266,6 @@ impl App {
     /// The real tokens of WeChat, if calls are passed on.
     pub fn upstream(&self) -> Option<Arc<UpstreamTokens>> {
         (*self.upstream.get()).clone()
-    }
-
-    /// Signs in as admin whoever opens the pages from this machine. For the demo.
-    ///
-    /// # Errors
-    /// The operating system gave no random numbers.
-    pub fn sign_in_local_viewers(&self) -> Result<(), RandomError> {
-        let token = Secret::new(random::hexadecimal(32)?);
-        let _ = self.local_sign_in.set(token);
-        Ok(())
     }
 
     /// The parts that a reload changes.
@@ -337,6 +318,20 @@ fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accoun
     }
     accounts.load_stored(store, key)?;
     Ok(accounts)
+}
+
+/// The real tokens of WeChat, if the configuration passes calls on.
+fn upstream_tokens(
+    config: &Config,
+    store: &Store,
+    key: &DataKey,
+    clock: &Clock,
+    ingest: &Ingest,
+    metrics: &Arc<Metrics>,
+) -> Option<Arc<UpstreamTokens>> {
+    let upstream = config.upstream.clone()?;
+    let (key, clock, ingest, metrics) = (key.clone(), clock.clone(), ingest.clone(), metrics.clone());
+    Some(Arc::new(UpstreamTokens::new(upstream, store, key, clock, ingest, metrics)))
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

@@ -28,11 +28,11 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body>
     page(&app, &viewer, None)
 }
 
-fn page(app: &App, viewer: &Viewer, notice: Option<Notice>) -> Response<Body> {
+fn page(app: &App, viewer: &Viewer, notice: Option<&Notice>) -> Response<Body> {
     if !viewer.is_admin() {
         return draw::admin_only(viewer);
     }
-    draw::keys(viewer, &app.api_keys.all(), &app.share_links.all(), app.clock.now_s(), notice.as_ref())
+    draw::keys(viewer, &app.api_keys.all(), &app.share_links.all(), app.clock.now_s(), notice)
 }
 
 /// The viewer and the form of an admin's change.
@@ -54,7 +54,7 @@ pub async fn add_key(State(app): State<Arc<App>>, request: Request) -> Response<
         },
         Err(error) => Notice::Failed(error),
     };
-    page(&app, &viewer, Some(notice))
+    page(&app, &viewer, Some(&notice))
 }
 
 fn new_key(form: &SentForm) -> Result<NewKey, Text> {
@@ -79,7 +79,7 @@ pub async fn remove_key(State(app): State<Arc<App>>, request: Request) -> Respon
     };
     match keys::revoke(&app, form.get("id").to_owned()).await {
         Ok(()) => seal::see_other(PATH),
-        Err((_, error)) => page(&app, &viewer, Some(Notice::Failed(Text::from_english(error)))),
+        Err((_, error)) => page(&app, &viewer, Some(&Notice::Failed(Text::from_english(error)))),
     }
 }
 
@@ -99,7 +99,7 @@ pub async fn add_link(State(app): State<Arc<App>>, request: Request) -> Response
         }
         Err(error) => Notice::Failed(error),
     };
-    page(&app, &viewer, Some(notice))
+    page(&app, &viewer, Some(&notice))
 }
 
 /// `POST /ui/links/remove` revokes a share link.
@@ -110,6 +110,6 @@ pub async fn remove_link(State(app): State<Arc<App>>, request: Request) -> Respo
     };
     match share_links::revoke(&app, form.get("id").to_owned()).await {
         Ok(()) => seal::see_other(PATH),
-        Err((_, error)) => page(&app, &viewer, Some(Notice::Failed(Text::from_english(error)))),
+        Err((_, error)) => page(&app, &viewer, Some(&Notice::Failed(Text::from_english(error)))),
     }
 }
