@@ -21,7 +21,7 @@ use axum::{
 
 use super::{answer, own_cookies};
 use crate::{auth::api_keys::Scope, http::state::App};
-use viewer::{Entrance, Viewer};
+use viewer::{Viewer, Visitor};
 
 /// The routes of the pages, and the redirect of browsers from `/`.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -79,14 +79,14 @@ async fn account(State(app): State<Arc<App>>, viewer: Viewer, Path(appid): Path<
 /// `/ui/share/{token}` shows one account to whoever has the link.
 async fn shared_account(
     State(app): State<Arc<App>>,
-    entrance: Entrance,
+    visitor: Visitor,
     Path(token): Path<String>,
 ) -> Response<Body> {
     let link = app.share_links.of_token(&token, app.clock.now_s());
     let account = link.as_ref().and_then(|link| app.accounts.get(&link.account));
     match link.zip(account) {
-        Some((link, account)) => draw::account(&Viewer::of_link(link, entrance.lang), &account),
-        None => draw::no_link(entrance.lang),
+        Some((link, account)) => draw::account(&Viewer::of_link(link, visitor.lang), &account),
+        None => draw::no_link(visitor.lang),
     }
 }
 

@@ -33,7 +33,7 @@ pub enum SignInFailure {
 }
 
 /// What a change of keys or links led to, for the top of the page.
-pub enum Notice {
+pub enum ChangeNotice {
     /// What is wrong, and how to correct it.
     Failed(Text),
     /// A secret that is shown only now.
@@ -130,12 +130,12 @@ pub fn keys(
     keys: &[ApiKey],
     links: &[ShareLink],
     now_s: i64,
-    notice: Option<&Notice>,
+    notice: Option<&ChangeNotice>,
 ) -> Response<Body> {
     let lang = viewer.lang;
     let notice = notice.map(|notice| match notice {
-        Notice::Failed(error) => bad_notice(error, lang),
-        Notice::MadeKey(secret) | Notice::MadeLink(secret) => format!(
+        ChangeNotice::Failed(error) => bad_notice(error, lang),
+        ChangeNotice::MadeKey(secret) | ChangeNotice::MadeLink(secret) => format!(
             "<div class=\"notice good\"><p>{}</p><pre>{}</pre></div>",
             text!("This is shown only now:").in_lang(lang),
             escape(secret.reveal())

@@ -14,7 +14,7 @@ use super::{
         keys::{self, NewKey},
         share_links::{self, NewShareLink},
     },
-    draw::{self, Notice},
+    draw::{self, ChangeNotice},
     guard::{self, SentForm},
     seal,
     viewer::Viewer,
@@ -28,7 +28,7 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body>
     page(&app, &viewer, None)
 }
 
-fn page(app: &App, viewer: &Viewer, notice: Option<&Notice>) -> Response<Body> {
+fn page(app: &App, viewer: &Viewer, notice: Option<&ChangeNotice>) -> Response<Body> {
     if !viewer.is_admin() {
         return draw::admin_only(viewer);
     }
@@ -49,10 +49,10 @@ pub async fn add_key(State(app): State<Arc<App>>, request: Request) -> Response<
     };
     let notice = match new_key(&form) {
         Ok(new) => match keys::create(&app, new).await {
-            Ok((_, key)) => Notice::MadeKey(key),
-            Err((_, error)) => Notice::Failed(Text::from_english(error)),
+            Ok((_, key)) => ChangeNotice::MadeKey(key),
+            Err((_, error)) => ChangeNotice::Failed(Text::from_english(error)),
         },
-        Err(error) => Notice::Failed(error),
+        Err(error) => ChangeNotice::Failed(error),
     };
     page(&app, &viewer, Some(&notice))
 }
@@ -79,7 +79,7 @@ pub async fn remove_key(State(app): State<Arc<App>>, request: Request) -> Respon
     };
     match keys::revoke(&app, form.get("id").to_owned()).await {
         Ok(()) => seal::see_other(PATH),
-        Err((_, error)) => page(&app, &viewer, Some(&Notice::Failed(Text::from_english(error)))),
+        Err((_, error)) => page(&app, &viewer, Some(&ChangeNotice::Failed(Text::from_english(error)))),
     }
 }
 
@@ -93,11 +93,11 @@ pub async fn add_link(State(app): State<Arc<App>>, request: Request) -> Response
         Ok(expires_in_days) => {
             let new = NewShareLink { account: form.get("account").to_owned(), expires_in_days };
             match share_links::create(&app, new).await {
-                Ok((_, url)) => Notice::MadeLink(url),
-                Err((_, error)) => Notice::Failed(Text::from_english(error)),
+                Ok((_, url)) => ChangeNotice::MadeLink(url),
+                Err((_, error)) => ChangeNotice::Failed(Text::from_english(error)),
             }
         }
-        Err(error) => Notice::Failed(error),
+        Err(error) => ChangeNotice::Failed(error),
     };
     page(&app, &viewer, Some(&notice))
 }
@@ -110,6 +110,6 @@ pub async fn remove_link(State(app): State<Arc<App>>, request: Request) -> Respo
     };
     match share_links::revoke(&app, form.get("id").to_owned()).await {
         Ok(()) => seal::see_other(PATH),
-        Err((_, error)) => page(&app, &viewer, Some(&Notice::Failed(Text::from_english(error)))),
+        Err((_, error)) => page(&app, &viewer, Some(&ChangeNotice::Failed(Text::from_english(error)))),
     }
 }

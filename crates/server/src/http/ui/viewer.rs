@@ -117,16 +117,16 @@ impl fmt::Debug for Viewer {
 
 /// What is known of anybody.
 #[derive(Clone, Copy, Debug)]
-pub struct Entrance {
+pub struct Visitor {
     /// The language of the pages.
     pub lang: Lang,
 }
 
-impl FromRequestParts<Arc<App>> for Entrance {
+impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Entrance, Infallible> {
-        Ok(Entrance { lang: language(parts) })
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Visitor, Infallible> {
+        Ok(Visitor { lang: language(parts) })
     }
 }
 
