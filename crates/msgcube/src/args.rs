@@ -35,12 +35,15 @@ use crate::{
     demo::{self, DemoArgs},
     doctor::{self, DoctorArgs, RunContext},
     import::{self, ImportArgs},
+    init::{self, InitArgs},
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
     query::{self, ConfiguredAccount, QueryArgs},
     restore::{self, RestoreArgs},
     send::{self, SendArgs},
-    serve, table,
+    serve,
+    stats::{self, StatsArgs, StatsLook},
+    table,
     tls_ca::{self, TlsCaArgs},
     verify::{self, VerifyArgs},
 };
@@ -69,6 +72,8 @@ enum LogFormat {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a configuration with generated secrets, and say what to do next
+    Init(InitArgs),
     /// Take callbacks and answer the interfaces
     Serve(ServeArgs),
     /// Check an installation, from its configuration to the address that WeChat calls, and say what to do
@@ -77,6 +82,8 @@ enum Command {
     Demo(DemoArgs),
     /// Query figures from WeChat or any server with its interface
     Query(QueryArgs),
+    /// Show the figures that a running server has counted, for any range of days
+    Stats(StatsArgs),
     /// Check whether a server, or WeChat itself, answers as the interface should
     Conformance(ConformanceArgs),
     /// Send a signed callback as WeChat does
@@ -209,6 +216,11 @@ async fn run_command(
 ) -> Result<ExitCode, CommandFailure> {
     let out = &mut Screen::default();
     match command {
+        Command::Init(args) => {
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let done = init::run(&args, lang, &read, out);
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+        }
         Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
             demo::run(args, lang).await?;
@@ -221,6 +233,11 @@ async fn run_command(
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());
             let done = query::run(args, lang, columns(), today, &configured_account, out).await;
+            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+        }
+        Command::Stats(args) => {
+            let look = StatsLook { lang, columns: columns(), bars: may_draw_bars() };
+            let done = stats::run(args, look, Clock::real().now_s(), &configured_server, out).await;
             done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
         }
         Command::Conformance(args) => {
@@ -315,6 +332,14 @@ async fn serve(args: ServeArgs, sockets: HandedOver) -> Result<ExitCode, Command
 fn may_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|value| !value.is_empty());
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
+}
+
+/// Bars of Unicode blocks only on a terminal whose locale does not name another encoding.
+fn may_draw_bars() -> bool {
+    let named = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| environment(name));
+    let locale = named.into_iter().find(|value| !value.is_empty()).unwrap_or_else(|| "UTF-8".to_owned());
+    let is_unicode = locale.to_uppercase().replace('-', "").contains("UTF8");
+    is_unicode && std::io::IsTerminal::is_terminal(&std::io::stdout())
 }
 
 /// Width of the output in columns.
