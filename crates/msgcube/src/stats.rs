@@ -31,7 +31,7 @@ pub struct StatsArgs {
     /// Which accounts, by appid; without it all accounts that the key may read
     #[arg(value_name = "APPID")]
     appids: Vec<String>,
-    /// The same accounts, as other commands name theirs.
+    // Other commands name their account so.
     #[arg(long = "appid", hide = true, value_name = "APPID")]
     named: Vec<String>,
     /// First day in Beijing: YYYY, YYYY-MM or YYYY-MM-DD; by default 28 days, 2 days of hours, 12 weeks or 12 months back
