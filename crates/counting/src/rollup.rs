@@ -117,6 +117,14 @@ pub fn counted(messages: &[Message], from: Day, to: Day) -> (u64, u64) {
     (distinct(inside.iter().copied()), inside.len() as u64)
 }
 
+/// Number of users of videos and short videos together in a range of days. WeChat counts these as one type.
+pub fn users_of_videos(messages: &[Message], from: Day, to: Day) -> u64 {
+    let messages = without_repeats(messages).into_iter();
+    distinct(messages.filter(|message| {
+        message.kind().counted_type() == Some(4) && (from..=to).contains(&day_of(message.create_time))
+    }))
+}
+
 /// Number of users whose first counted message lies in a range of days.
 pub fn new_users(messages: &[Message], from: Day, to: Day) -> u64 {
     let mut first: BTreeMap<&str, Day> = BTreeMap::new();

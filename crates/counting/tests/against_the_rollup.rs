@@ -231,20 +231,10 @@ impl Run {
             let figures = expected.get(&kind).cloned().unwrap_or_default();
             assert_eq!((counters.users(kind), counters.messages(kind)), (figures.users, figures.messages));
         }
-        let videos = expected_videos(&self.taken, from, to);
-        assert_eq!(counters.users_of_videos(), videos);
+        assert_eq!(counters.users_of_videos(), rollup::users_of_videos(&self.taken, from, to));
         let events: u64 = counters.events().iter().map(|(_, count)| count).sum();
         assert_eq!(events, counters.messages(Kind::Event));
     }
-}
-
-/// Different users of videos and short videos together.
-fn expected_videos(taken: &[Message], from: Day, to: Day) -> u64 {
-    let is_video = |message: &&&Message| message.kind().counted_type() == Some(4);
-    let inside = |message: &&&Message| (from..=to).contains(&day_of(message.create_time));
-    let messages = rollup::without_repeats(taken);
-    let users = messages.iter().filter(is_video).filter(inside).map(|message| &message.user);
-    users.collect::<std::collections::BTreeSet<_>>().len() as u64
 }
 
 proptest! {

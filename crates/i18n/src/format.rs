@@ -59,6 +59,14 @@ pub fn quote(bytes: &[u8]) -> String {
     line.chars().take(QUOTE_CHARACTERS_MAX).chain(['…']).collect()
 }
 
+/// Whether a character of a foreign text changes how the text around it is shown: a control character, a line break, or
+/// one that changes the writing direction.
+pub fn disturbs(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || matches!(c, '\u{2028}' | '\u{2029}') || c.is_control()
+}
+
 /// Splits a text into lines of at most `columns` columns, at blanks and between Chinese characters. A longer word is not
 /// split.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {

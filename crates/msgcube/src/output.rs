@@ -95,9 +95,7 @@ pub fn painted(colour: &str, text: &str) -> String {
 }
 
 fn is_unsafe(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || matches!(c, '\u{2028}' | '\u{2029}') || (c.is_control() && !matches!(c, '\n' | '\t'))
+    i18n::format::disturbs(c) && !matches!(c, '\n' | '\t')
 }
 
 /// Escapes the bytes of a text for the terminal. JSON keeps its meaning, because such characters occur only in its

@@ -19,7 +19,8 @@ use msgcube_client::http::Address;
 use system::secret::Secret;
 
 pub use account::{
-    AccountConfig, AccountKind, AccountTable, Oddity, OnLate, RelayConfig, WhenNotDurable, has_usual_form,
+    AccountConfig, AccountKind, AccountTable, NAME_CHARACTERS_MAX, Oddity, OnLate, RelayConfig,
+    WhenNotDurable, has_usual_form,
 };
 pub use cloud::CloudConfig;
 pub use difference::{AccountsChanged, ChangedAccount, Difference};

@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod auth;
 pub mod config;
+pub mod figures;
 pub mod forward;
 pub mod http;
 pub mod intake;

@@ -216,8 +216,8 @@ fn parse_setting(text: &str) -> Result<(String, Value), AdminError> {
         None if value.is_empty() => Value::Null,
         None => serde_json::from_str(value)
             .ok()
-            // An appid or a secret may look like a number.
-            .filter(|value: &Value| !value.is_number() || NUMBERS.contains(&name))
+            // An appid or a secret may look like a number, and a name like anything.
+            .filter(|value: &Value| name != "name" && (!value.is_number() || NUMBERS.contains(&name)))
             .unwrap_or(value.into()),
     };
     Ok((name.to_owned(), value))
@@ -261,13 +261,15 @@ fn warnings(answer: &Value, lang: Lang) -> Vec<String> {
 }
 
 fn accounts_table(answer: &Value, lang: Lang, columns: usize) -> String {
-    let header = [Text::plain("appid"), text!("counting since"), text!("gaps"), text!("platforms")]
-        .map(|text| text.in_lang(lang));
+    let header =
+        [Text::plain("appid"), text!("name"), text!("counting since"), text!("gaps"), text!("platforms")]
+            .map(|text| text.in_lang(lang));
     let rows = list_field(answer, "accounts").map(|account| {
         let coverage = &account["coverage"];
         let gaps = coverage["gaps"].as_array().map_or(0, Vec::len);
         let since = short_time(text_field(coverage, "since"));
-        [text_field(account, "appid").to_owned(), since, gaps.to_string(), platforms(account, lang)]
+        let [appid, name] = ["appid", "name"].map(|field| text_field(account, field).to_owned());
+        [appid, name, since, gaps.to_string(), platforms(account, lang)]
     });
     fitted(header, rows, columns).to_string()
 }
@@ -302,6 +304,7 @@ fn account_text(answer: &Value, lang: Lang, columns: usize) -> String {
     };
     let rows = [
         ("appid".to_owned(), text_field(answer, "appid").to_owned()),
+        (text!("name").in_lang(lang), text_field(answer, "name").to_owned()),
         (text!("from").in_lang(lang), text_field(answer, "origin").to_owned()),
         (text!("callback").in_lang(lang), text_field(answer, "callback").to_owned()),
         (

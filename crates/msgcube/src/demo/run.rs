@@ -111,6 +111,7 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
 
 fn account_config(account: &DemoAccount) -> AccountConfig {
     AccountConfig {
+        name: String::new(),
         appid: account.appid.clone(),
         secret: Secret::new(&*account.secret),
         upstream_secret: None,

@@ -70,6 +70,7 @@ on_each_target! {
     bulk
     statistics
     statistics_across
+    statistics_split
     operation
     pages
     component

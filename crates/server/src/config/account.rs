@@ -14,6 +14,8 @@ use super::{
 
 /// Limit of listeners of an account.
 const LISTENERS_MAX: usize = 8;
+/// Limit of an account's name, in characters.
+pub const NAME_CHARACTERS_MAX: usize = 64;
 /// Limit of platforms that an account names.
 const COMPONENTS_MAX: usize = 64;
 
@@ -22,6 +24,8 @@ const COMPONENTS_MAX: usize = 64;
 pub struct AccountConfig {
     /// The account's appid.
     pub appid: String,
+    /// What people call it. May be empty.
+    pub name: String,
     /// The secret that token callers must send. Empty, which matches nothing: an account that a platform
     /// brought has none.
     pub secret: Secret,
@@ -142,6 +146,8 @@ pub enum OnLate {
 table_with_secrets! {
     /// An account as written in the file.
     pub struct AccountTable {
+        #[serde(default)]
+        name: String,
         upstream_secret: Option<Secret>,
         upstream_secret_file: Option<PathBuf>,
         original_id: Option<String>,
@@ -210,6 +216,7 @@ impl AccountTable {
             encoding_aes_key: secrets.encoding_aes_key,
             encoding_aes_key_previous: secrets.encoding_aes_key_previous,
             appid: self.appid,
+            name: self.name,
             original_id: self.original_id.filter(|id| !id.is_empty()),
             require_encryption: self.require_encryption,
             kind: self.kind,
@@ -290,6 +297,7 @@ impl AccountConfig {
         let optional = [("secret", self.secret.reveal()), ("token", self.token.reveal())];
         // Whether they are required depends on the source of the settings; see `checked`.
         let optional = optional.into_iter().filter(|(_, text)| !text.is_empty());
+        check_name(&self.name)?;
         check_texts(optional.chain([("appid", self.appid.as_str())]).chain(upstream))?;
         let components = self.components.as_deref().unwrap_or_default();
         if components.len() > COMPONENTS_MAX {
@@ -299,4 +307,16 @@ impl AccountConfig {
         self.keys().map_err(|error| ConfigFlaw::new("keys", error.to_string()))?;
         Ok(())
     }
+}
+
+/// A name is shown in tables and on pages. It must not change how the text around it is shown.
+fn check_name(name: &str) -> Result<(), ConfigFlaw> {
+    if name.chars().count() > NAME_CHARACTERS_MAX {
+        return Err(ConfigFlaw::new("name", format!("at most {NAME_CHARACTERS_MAX} characters")));
+    }
+    if name.contains(i18n::format::disturbs) {
+        let what = "line breaks, control characters and characters that change the writing direction are not allowed";
+        return Err(ConfigFlaw::new("name", what));
+    }
+    Ok(())
 }

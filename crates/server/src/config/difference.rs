@@ -212,6 +212,7 @@ fn account_keys(old: &AccountConfig, new: &AccountConfig) -> Vec<String> {
     differing!(
         AccountConfig {
             appid: "appid",
+            name: "name",
             secret: "secret",
             upstream_secret: "upstream_secret",
             original_id: "original_id",

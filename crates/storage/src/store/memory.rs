@@ -87,7 +87,12 @@ impl Memory {
             self.look(account, |account| account.messages.iter().filter(inside).cloned().collect())?;
         let (from, to) = (day_of(from_s), day_of(to_s - 1));
         let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
-        Ok(Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted })
+        Ok(Slice {
+            by_kind: rollup::by_kind(&messages, from, to),
+            users_counted,
+            messages_counted,
+            users_of_videos: rollup::users_of_videos(&messages, from, to),
+        })
     }
 
     /// See [`super::Store::new_users`].

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counting::{Coverage, Message, Period, Reason, day_of, rollup};
-use datacube::{Day, Granularity, INTERFACES};
+use datacube::{Day, Figures, Granularity, INTERFACES, Row};
 use storage::store::{
     AccountNumber, Change, NewUsers, Outcome, QuarantinedMessage, Slice, Store, StoreError, UnknownAccount,
     statistics::Span,
@@ -204,8 +204,10 @@ impl ModelAccount {
         let days: BTreeSet<Day> = times.iter().map(|time| day_of(*time)).collect();
         for time in times.iter().take(6) {
             for granularity in [Granularity::Hour, Granularity::Day, Granularity::Week, Granularity::Month] {
-                let span = Span::Period(Period::of(granularity, *time));
-                equal("slice", &slice_of(store, number, span)?, &self.slice(span))?;
+                let period = Period::of(granularity, *time);
+                let slice = slice_of(store, number, Span::Period(period))?;
+                equal("slice", &slice, &self.slice(Span::Period(period)))?;
+                self.check_official_types(&slice, period)?;
             }
         }
         let neighbours = days.iter().zip(days.iter().skip(1)).take(4);
@@ -241,7 +243,24 @@ impl ModelAccount {
         let messages: Vec<Message> = inside.cloned().collect();
         let (from, to) = (day_of(from_s), day_of(to_s - 1));
         let (users_counted, messages_counted) = rollup::counted(&messages, from, to);
-        Slice { by_kind: rollup::by_kind(&messages, from, to), users_counted, messages_counted }
+        Slice {
+            by_kind: rollup::by_kind(&messages, from, to),
+            users_counted,
+            messages_counted,
+            users_of_videos: rollup::users_of_videos(&messages, from, to),
+        }
+    }
+
+    /// The figures by official type are the rows of the seven interfaces.
+    fn check_official_types(&self, slice: &Slice, period: Period) -> Result<(), String> {
+        let mut rows = rollup::rollup(&self.messages, period.granularity(), Figures::Totals);
+        let hour_of = |row: &Row| row.ref_hour.map_or(0, |hour| hour / 100);
+        rows.retain(|row| row.ref_date == period.start() && hour_of(row) == u16::from(period.hour_of_day()));
+        let expected: Vec<_> = rows.iter().map(|row| (row.msg_type, row.msg_user, row.msg_count)).collect();
+        let types = slice.by_official_type();
+        let found: Vec<_> =
+            types.map(|found| (Some(found.msg_type), found.users, Some(found.messages))).collect();
+        equal("official types", &found, &expected)
     }
 
     fn check_quarantined(&self, store: &Store, number: AccountNumber) -> Result<(), String> {

@@ -212,3 +212,37 @@ async fn an_api_key_allows_exactly_its_scopes_until_it_is_revoked() {
     let stored = program.stored();
     assert!(keys.iter().all(|(_, key)| !stored.windows(key.len()).any(|window| window == key.as_bytes())));
 }
+
+#[tokio::test]
+async fn a_name_is_shown_and_changed_and_a_hostile_one_is_refused() {
+    let mut program = Program::start("", "");
+    let mut named = settings();
+    named["name"] = json!("商店 <b>\"No. 1\"</b> & Söhne 😀");
+    let (status, shown) = program.admin_call(Method::POST, "/v1/accounts", Some(named.clone())).await;
+    assert_eq!((status, &shown["name"]), (201, &named["name"]));
+    program.restart("-KILL");
+    let path = format!("/v1/accounts/{NEW}");
+    let (_, listed) = program.admin_call(Method::GET, "/v1/accounts", None).await;
+    let names: Vec<&Value> =
+        listed["accounts"].as_array().unwrap().iter().map(|account| &account["name"]).collect();
+    assert!(names.contains(&&named["name"]) && names.contains(&&json!("")), "{listed}");
+    let long = "名".repeat(64);
+    let (status, changed) = program.admin_call(Method::PATCH, &path, Some(json!({"name": long}))).await;
+    assert_eq!((status, &changed["name"]), (200, &json!(long)));
+    let hostile = ["a\nb", "\u{1b}[31mred", "a\u{202e}b", "a\u{2028}b", "\u{0}", "\u{9b}31m", "\u{200f}"];
+    for name in hostile.map(str::to_owned).into_iter().chain(["名".repeat(65), "x".repeat(60_000)]) {
+        let (status, answer) = program.admin_call(Method::PATCH, &path, Some(json!({"name": name}))).await;
+        let error = answer["error"].as_str().unwrap();
+        assert!(status == 400 && error.starts_with("name: "), "{name:?}: {status} {error}");
+        assert!(error.len() < 200, "{error}");
+    }
+    assert_eq!(program.admin_call(Method::GET, &path, None).await.1["name"], json!(long));
+    let (status, removed) = program.admin_call(Method::PATCH, &path, Some(json!({"name": null}))).await;
+    assert_eq!((status, &removed["name"]), (200, &json!("")));
+    let new = json!({"name": "one", "scopes": [format!("read:{APPID}")]});
+    let (_, key) = program.admin_call(Method::POST, "/v1/keys", Some(new)).await;
+    let key = key["key"].as_str().unwrap();
+    program.admin_call(Method::PATCH, &path, Some(json!({"name": "only for its own"}))).await;
+    let seen = program.call(Method::GET, "/v1/accounts", key, None).await.text().await.unwrap();
+    assert!(seen.contains(APPID) && !seen.contains("only for its own"), "{seen}");
+}

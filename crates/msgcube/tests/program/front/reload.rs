@@ -85,12 +85,14 @@ async fn accounts_in_the_file_are_added_changed_and_removed() {
     let coverage = program.coverage(NEW).await;
     assert!(coverage["since"].is_string() && Program::gaps_of(&coverage) == 0, "{coverage}");
     let token = program.own_token(NEW, &format!("secret-of-{NEW}")).await;
-    // Another callback token, key and secret.
+    // Another name, callback token, key and secret.
     let changed = account(NEW).replace("newToken", "otherToken").replace(AES_KEY, OTHER_AES_KEY);
-    let changed = changed.replace("secret-of", "other-secret-of");
+    let changed = changed.replace("secret-of", "other-secret-of") + "name = \"Our Shop\"\n";
     let answer = program.reload_with(&format!("{file}{changed}")).await;
-    let keys = json!(["secret", "token", "encoding_aes_key"]);
+    let keys = json!(["name", "secret", "token", "encoding_aes_key"]);
     assert_eq!(answer["accounts"]["changed"], json!([{"appid": NEW, "keys": keys}]));
+    let (_, shown) = program.admin_call(Method::GET, &format!("/v1/accounts/{NEW}"), None).await;
+    assert_eq!(shown["name"], "Our Shop");
     assert_ne!(program.receive(NEW, &message(NEW, 2)).await, success(), "signed with the previous token");
     let other = Text::new("o1", 3).safe("otherToken", OTHER_AES_KEY, NEW);
     assert_eq!(program.receive(NEW, &other).await, success());

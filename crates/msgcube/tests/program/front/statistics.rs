@@ -52,6 +52,10 @@ async fn every_page_size_gives_the_same_rows_as_each_account_alone() {
         "from=2014-11-02&to=2014-11-09&period=week",
         "from=2014-10-01&to=2014-12-31&period=month&by=type",
         "from=2014-11-03&to=2014-11-08&period=total",
+        "from=2014-10-01&to=2014-12-31&period=day&by=official",
+        "from=2014-10-01&to=2014-12-31&period=day&by=count",
+        "from=2014-11-03&to=2014-11-16&period=week&by=count",
+        "from=2014-11-02&to=2014-11-09&period=week&new=true",
     ] {
         let mut alone = Vec::new();
         for appid in (0..7).map(|n| format!("wx-{n}")) {
@@ -121,4 +125,30 @@ async fn a_key_shows_only_the_accounts_that_it_may_read() {
     let key = key["key"].as_str().unwrap();
     let page: Value = program.call(Method::GET, "/v1/stats", key, None).await.json().await.unwrap();
     assert_eq!(page["rows"], json!([]));
+}
+
+/// `messages` messages of a user on 2014-11-03. Their ids start at `id`.
+fn sent(user: &str, messages: u64, id: u64) -> String {
+    let line = |id: u64| {
+        let message =
+            json!({"FromUserName": user, "CreateTime": 1_414_980_000, "MsgType": "text", "MsgId": id});
+        format!("{message}\n")
+    };
+    (id..id + messages).map(line).collect()
+}
+
+#[tokio::test]
+async fn a_page_does_not_repeat_rows_if_the_row_of_its_cursor_is_gone() {
+    let program = Program::start("", "");
+    program.bulk(APPID, [sent("o1", 1, 1), sent("o2", 6, 100), sent("o3", 11, 200)].concat()).await;
+    let path = "/v1/stats?from=2014-11-01&to=2014-11-30&period=month&by=count&limit=2";
+    let (_, first) = program.admin_call(Method::GET, path, None).await;
+    let counts = |page: &Value| -> Vec<Value> {
+        page["rows"].as_array().unwrap().iter().map(|row| json!([row["count"], row["users"]])).collect()
+    };
+    assert_eq!(counts(&first), [json!(["1-5", 1]), json!(["6-10", 1])]);
+    program.bulk(APPID, sent("o2", 5, 300)).await;
+    let next = format!("{path}&cursor={}", first["next"].as_str().unwrap());
+    let (_, second) = program.admin_call(Method::GET, &next, None).await;
+    assert_eq!((counts(&second), &second["next"]), (vec![json!(["11+", 2])], &Value::Null));
 }

@@ -68,6 +68,7 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
     ("upstream", "token_url", "\"http://127.0.0.1:9\"", AtOnce("upstream.token_url")),
     ("upstream", "expose_real_token", "true", AtOnce("upstream.expose_real_token")),
     ("upstream", "uncovered", "\"counted\"", AtOnce("upstream.uncovered")),
+    ("account", "name", "\"other\"", Account("name")),
     ("account", "secret", "\"other\"", Account("secret")),
     ("account", "upstream_secret", "\"other\"", Account("upstream_secret")),
     ("account", "original_id", "\"other\"", Account("original_id")),

@@ -30,6 +30,8 @@ use crate::{
 #[derive(Serialize)]
 struct AccountAnswer {
     appid: String,
+    /// What people call it. Empty if it has no name.
+    name: String,
     /// Where its settings come from: `configuration` (the file), `run time` (added by this API), or `platform` (created
     /// by a platform's callbacks).
     origin: &'static str,
@@ -113,6 +115,7 @@ impl AccountAnswer {
         let platforms = platforms(app, account);
         AccountAnswer {
             appid: config.appid.clone(),
+            name: config.name.clone(),
             origin: match (account.is_configured, &account.keys) {
                 (true, _) => "configuration",
                 (false, None) => "platform",
@@ -160,6 +163,7 @@ pub async fn list(State(app): State<Arc<App>>, Extension(access): Extension<Acce
     #[derive(Serialize)]
     struct ListedAccount<'a> {
         appid: &'a str,
+        name: &'a str,
         /// As in [`AccountAnswer`]: missing if there is no platform.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         platforms: Vec<AccountPlatform>,
@@ -168,6 +172,7 @@ pub async fn list(State(app): State<Arc<App>>, Extension(access): Extension<Acce
     let all = readable(&app, &access);
     let listed = all.iter().map(|account| ListedAccount {
         appid: &account.config.appid,
+        name: &account.config.name,
         platforms: platforms(&app, account),
         coverage: CoverageAnswer::new(&app, account),
     });

@@ -11,28 +11,22 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use datacube::{Day, Granularity};
 use serde::{Deserialize, Serialize};
-use storage::store::{
-    StoreError,
-    statistics::{Grouping, Span},
-};
+use storage::store::{StoreError, statistics::Grouping};
 
 use super::{
     access,
-    page_format::{self, AccountRow, Format, StatisticsPage, StatisticsRow},
-    parameters::QueryValues,
-    statistics::{StatisticsQuery, add_rows, day},
+    page_format::{self, Format, StatisticsPage},
     store_failed,
 };
 use crate::{
     accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
+    figures::statistics::{AccountRow, QueryValues, ROWS_MAX, StatisticsQuery, day, rows_of_span},
     http::{answer, state::App},
 };
 
 /// Rows of a page of JSON, unless `limit` says another number.
 const ROWS: usize = 1_000;
-/// Most rows of a page. Also the default of NDJSON and CSV, which people save to files: these have no field `next`.
-const ROWS_MAX: usize = 10_000;
 /// Most periods that one page examines. Periods without rows count too.
 const SPANS_MAX: usize = 20_000;
 /// Most appids in `accounts`. `*` has no such limit.
@@ -45,9 +39,9 @@ struct Cursor {
     to: Day,
     account: String,
     period: String,
-    /// The last type of that period on the page. None: all of them.
+    /// The key of the last row of that period on the page. None: all its rows.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<String>,
+    key: Option<String>,
 }
 
 /// The parameters of a call.
@@ -64,8 +58,8 @@ pub async fn answer(
     Extension(access): Extension<Access>,
     request: Request,
 ) -> Response<Body> {
-    let query = request.uri().query().unwrap_or("").to_owned();
-    let values: QueryValues<'_> = form_urlencoded::parse(query.as_bytes()).collect();
+    let query_text = request.uri().query().unwrap_or("").to_owned();
+    let values: QueryValues<'_> = form_urlencoded::parse(query_text.as_bytes()).collect();
     let page_request =
         match PageRequest::parse(&values, request.headers(), counting::day_of(app.clock.now_s())) {
             Ok(page_request) => page_request,
@@ -75,7 +69,7 @@ pub async fn answer(
         Ok(accounts) => accounts,
         Err(error) => return error.response(),
     };
-    let (format, by_type) = (page_request.format, page_request.query.by_type);
+    let (format, query) = (page_request.format, page_request.query);
     // The semaphore is never closed, so this ends with a permit.
     let permit = app.statistics_permits.clone().acquire_owned().await;
     let shared = app.clone();
@@ -86,7 +80,7 @@ pub async fn answer(
     });
     let counted = counted.await;
     match counted {
-        Ok(Ok(page)) => page_format::response(&page, format, by_type, &query),
+        Ok(Ok(page)) => page_format::response(&page, format, &query, &query_text),
         Ok(Err(error)) => store_failed(&error),
         Err(_) => {
             answer::api_error(StatusCode::INTERNAL_SERVER_ERROR, "counting failed; see the log of the server")
@@ -98,15 +92,24 @@ impl PageRequest {
     fn parse(values: &QueryValues<'_>, headers: &HeaderMap, today: Day) -> Result<PageRequest, String> {
         let cursor = values.get("cursor").map(|text| Cursor::parse(text)).transpose()?;
         let (from, to) = (day(values, "from")?, day(values, "to")?);
-        let query = StatisticsQuery::new(values, |grouping| {
+        // A period that was open on the first page may be over now. It stays in the following pages.
+        let reference = cursor.as_ref().map_or(today, |cursor| cursor.to.min(today));
+        let query = StatisticsQuery::parse_with_days(values, reference, |grouping| {
             let cursor_days = cursor.as_ref().map(|cursor| (cursor.from, cursor.to));
             let (default_from, default_to) = cursor_days.unwrap_or_else(|| default_days(grouping, today));
             (from.unwrap_or(default_from.min(to.unwrap_or(default_from))), to.unwrap_or(default_to))
         })?;
-        if cursor.as_ref().is_some_and(|cursor| (cursor.from, cursor.to) != (query.from, query.to)) {
+        if cursor.as_ref().is_some_and(|cursor| (cursor.from, cursor.to) != (query.from(), query.to())) {
             return Err("the cursor belongs to other days; leave cursor out to start again".to_owned());
         }
+        let key = cursor.as_ref().and_then(|cursor| cursor.key.as_deref());
+        if key.is_some_and(|key| query.by().and_then(|by| by.place_of(key)).is_none()) {
+            return Err(
+                "the cursor belongs to another value of by; leave cursor out to start again".to_owned()
+            );
+        }
         let format = Format::choose(values, headers)?;
+        // People save NDJSON and CSV to files. These have no field `next`, so they get as many rows as there may be.
         let default = if format == Format::Json { ROWS } else { ROWS_MAX };
         let limit = values.get("limit").map_or(Some(default), |text| text.parse().ok());
         let limit = limit.filter(|limit| (1..=ROWS_MAX).contains(limit));
@@ -118,24 +121,25 @@ impl PageRequest {
     fn is_past(&self, account: &str, period: &str) -> bool {
         self.cursor.as_ref().is_some_and(|cursor| {
             let order = (account, period).cmp(&(&cursor.account, &cursor.period));
-            order.is_lt() || (order.is_eq() && cursor.kind.is_none())
+            order.is_lt() || (order.is_eq() && cursor.key.is_none())
         })
     }
 
-    /// Removes the rows of a period that were on a previous page. Types have a fixed order.
-    fn drop_past(&self, account: &str, period: &str, rows: &mut Vec<StatisticsRow>) {
+    /// Removes the rows of a period that were on a previous page. Keys have a fixed order, and the row of the cursor may
+    /// be gone: a user who writes again moves to another row of `by=count`.
+    fn drop_past(&self, account: &str, period: &str, rows: &mut Vec<AccountRow>) {
         let Some(cursor) = &self.cursor else { return };
-        if (account, period) == (&cursor.account, &cursor.period)
-            && let Some(last) = rows.iter().position(|row| row.kind == cursor.kind.as_deref())
-        {
-            rows.drain(..=last);
+        if (account, period) == (&cursor.account, &cursor.period) {
+            let place = |key: &str| self.query.by().and_then(|by| by.place_of(key));
+            let last = cursor.key.as_deref().and_then(place);
+            rows.retain(|row| row.row.key().and_then(place) > last);
         }
     }
 
-    fn cursor(&self, account: &str, period: &str, kind: Option<&str>) -> Cursor {
-        let StatisticsQuery { from, to, .. } = self.query;
+    fn cursor(&self, account: &str, period: &str, key: Option<&str>) -> Cursor {
+        let (from, to) = (self.query.from(), self.query.to());
         let (account, period) = (account.to_owned(), period.to_owned());
-        Cursor { from, to, account, period, kind: kind.map(ToOwned::to_owned) }
+        Cursor { from, to, account, period, key: key.map(ToOwned::to_owned) }
     }
 }
 
@@ -210,8 +214,9 @@ fn page(
     accounts: &[Arc<ServedAccount>],
     request: &PageRequest,
 ) -> Result<StatisticsPage, StoreError> {
-    let today = counting::day_of(app.clock.now_s());
-    let StatisticsQuery { from, to, .. } = request.query;
+    let now_s = app.clock.now_s();
+    let today = counting::day_of(now_s);
+    let (from, to) = (request.query.from(), request.query.to());
     let mut page = StatisticsPage { from, to, rows: Vec::new(), next: None };
     let first = request.cursor.as_ref().map_or("", |cursor| &cursor.account);
     let accounts = &accounts[accounts.partition_point(|account| account.config.appid.as_str() < first)..];
@@ -221,14 +226,15 @@ fn page(
     });
     let periods = periods.filter(|(account, period, _)| !request.is_past(&account.config.appid, period));
     for (examined, (account, period, span)) in periods.enumerate() {
-        let mut rows = rows(app, account, &period, span, request)?;
+        let mut rows = rows_of_span(&app.store, now_s, account, &request.query, (&period, span))?;
+        request.drop_past(&account.config.appid, &period, &mut rows);
         let room = request.limit - page.rows.len();
         let is_full = rows.len() > room;
         rows.truncate(room);
         page.rows.extend(rows);
         if is_full || examined + 1 == SPANS_MAX {
             let cursor = match page.rows.last().filter(|_| is_full) {
-                Some(last) => request.cursor(&last.account, &last.row.period, last.row.kind),
+                Some(last) => request.cursor(&last.account, &last.row.period, last.row.key()),
                 None => request.cursor(&account.config.appid, &period, None),
             };
             page.next = Some(cursor.encode());
@@ -236,18 +242,4 @@ fn page(
         }
     }
     Ok(page)
-}
-
-/// The rows of one period that belong on the page.
-fn rows(
-    app: &App,
-    account: &ServedAccount,
-    period: &str,
-    span: Span,
-    request: &PageRequest,
-) -> Result<Vec<AccountRow>, StoreError> {
-    let mut rows = Vec::new();
-    add_rows(&mut rows, period, app.store.slice(account.number, span)?, request.query.by_type);
-    request.drop_past(&account.config.appid, period, &mut rows);
-    Ok(AccountRow::from_rows(app, account, span, rows))
 }

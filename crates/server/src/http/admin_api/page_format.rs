@@ -1,67 +1,13 @@
 //! Writes rows of statistics as JSON, NDJSON or CSV.
 
-use std::collections::BTreeMap;
-
 use axum::{
     body::Body,
     http::{HeaderMap, HeaderName, HeaderValue, Response, header},
 };
 use datacube::Day;
 use serde::Serialize;
-use storage::store::statistics::Span;
 
-use super::parameters::QueryValues;
-use crate::{accounts::registry::ServedAccount, http::state::App};
-
-/// The figures of one period. Periods without messages have no row.
-#[derive(Clone, Debug, Serialize)]
-pub struct StatisticsRow {
-    /// The start of the period in Beijing time: `2026-11-01T08` for an hour, otherwise `2026-11-01`. A week has its
-    /// Monday, a month its 1st, a total the first day that was asked for.
-    pub period: String,
-    /// The kind of message, such as `text`. Only with `by=type`; without it a row holds the five types of the seven
-    /// interfaces together.
-    #[serde(skip_serializing_if = "Option::is_none", rename = "type")]
-    pub kind: Option<&'static str>,
-    /// Different users that sent these messages.
-    pub users: u64,
-    pub messages: u64,
-    /// Events by the name in `Event`. Only in rows of type `event`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub events: BTreeMap<String, u64>,
-}
-
-/// A row of one account, in NDJSON, CSV and in pages of several accounts. The fields of [`StatisticsRow`] stand beside
-/// these.
-#[derive(Serialize)]
-pub struct AccountRow {
-    /// The appid.
-    pub account: String,
-    #[serde(flatten)]
-    pub row: StatisticsRow,
-    /// Whether all past time of the period is covered. If not, the figures may be too low.
-    pub covered: bool,
-    /// Short planned stops in the period. They count as covered: WeChat sends again what it got no answer for.
-    pub bridged: usize,
-}
-
-impl AccountRow {
-    /// Adds account and coverage to the rows of one period.
-    pub fn from_rows(
-        app: &App,
-        account: &ServedAccount,
-        span: Span,
-        rows: Vec<StatisticsRow>,
-    ) -> Vec<AccountRow> {
-        let (start_s, end_s) = span.seconds();
-        let now_s = app.clock.now_s();
-        let (covered, bridged) = app.store.coverage(account.number, |coverage| {
-            (coverage.holds(start_s, end_s, now_s), coverage.bridged_within(start_s, end_s))
-        });
-        let of_account = |row| AccountRow { account: account.config.appid.clone(), row, covered, bridged };
-        rows.into_iter().map(of_account).collect()
-    }
-}
+use crate::figures::statistics::{AccountRow, QueryValues, Split, StatisticsQuery};
 
 /// `GET /v1/stats` as JSON.
 #[derive(Serialize)]
@@ -105,11 +51,11 @@ impl Format {
 }
 
 /// The rows as NDJSON or CSV. None for JSON, which has more than rows.
-pub fn rows_alone(rows: &[AccountRow], format: Format, by_type: bool) -> Option<Response<Body>> {
+pub fn rows_alone(rows: &[AccountRow], format: Format, query: &StatisticsQuery) -> Option<Response<Body>> {
     match format {
         Format::Json => None,
         Format::Ndjson => Some(with_type("application/x-ndjson", ndjson(rows))),
-        Format::Csv => Some(with_type("text/csv; charset=utf-8", csv(rows, by_type))),
+        Format::Csv => Some(with_type("text/csv; charset=utf-8", csv(rows, query))),
     }
 }
 
@@ -120,12 +66,19 @@ fn with_type(content_type: &'static str, body: Vec<u8>) -> Response<Body> {
 }
 
 /// A page with a link to the next one.
-pub fn response(page: &StatisticsPage, format: Format, by_type: bool, query: &str) -> Response<Body> {
-    let alone = rows_alone(&page.rows, format, by_type);
+///
+/// `query_text` is the query as it was received.
+pub fn response(
+    page: &StatisticsPage,
+    format: Format,
+    query: &StatisticsQuery,
+    query_text: &str,
+) -> Response<Body> {
+    let alone = rows_alone(&page.rows, format, query);
     let json = || with_type("application/json", serde_json::to_vec(page).unwrap_or_default());
     let mut response = alone.unwrap_or_else(json);
     if let Some(next) = &page.next
-        && let Ok(link) = HeaderValue::try_from(link(query, next))
+        && let Ok(link) = HeaderValue::try_from(link(query_text, next))
     {
         response.headers_mut().insert(HeaderName::from_static("link"), link);
     }
@@ -151,18 +104,22 @@ fn ndjson(rows: &[AccountRow]) -> Vec<u8> {
 }
 
 /// CSV with a heading. It has no column for `events`. Source: RFC 4180.
-fn csv(rows: &[AccountRow], by_type: bool) -> Vec<u8> {
+fn csv(rows: &[AccountRow], query: &StatisticsQuery) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    let kind = by_type.then_some("type");
-    let heading =
-        ["account", "period"].into_iter().chain(kind).chain(["users", "messages", "covered", "bridged"]);
+    let messages = (query.by() != Some(Split::Count)).then_some("messages");
+    let new = query.with_new().then_some(["new", "new_is_early"]);
+    let heading = ["account", "period"].into_iter().chain(query.by().map(Split::column)).chain(["users"]);
+    let heading = heading.chain(messages).chain(new.into_iter().flatten()).chain(["covered", "bridged"]);
     // Writing to memory cannot fail.
     let _ = writer.write_record(heading);
     for AccountRow { account, row, covered, bridged } in rows {
-        let figures =
-            [row.users.to_string(), row.messages.to_string(), covered.to_string(), bridged.to_string()];
-        let names = [account.as_str(), &row.period].into_iter().chain(row.kind);
-        let _ = writer.write_record(names.chain(figures.iter().map(String::as_str)));
+        let mut fields = vec![account.clone(), row.period.clone()];
+        fields.extend(row.key().map(ToOwned::to_owned));
+        fields.push(row.users.to_string());
+        fields.extend(row.messages.map(|messages| messages.to_string()));
+        fields.extend(row.new.iter().flat_map(|new| [new.users.to_string(), new.is_early.to_string()]));
+        fields.extend([covered.to_string(), bridged.to_string()]);
+        let _ = writer.write_record(fields);
     }
     writer.into_inner().unwrap_or_default()
 }

@@ -1,8 +1,6 @@
 //! The query parameters of each route of the admin API, taken from the OpenAPI document. Unknown parameters are
 //! refused: a mistyped name must not change the meaning of a call in silence.
 
-use std::{borrow::Cow, collections::BTreeMap};
-
 use axum::{extract::Request, http::Method};
 
 use crate::{
@@ -12,9 +10,6 @@ use crate::{
 
 /// At most so many characters of an unknown name are quoted.
 const NAME_CHARACTERS_MAX: usize = 64;
-
-/// The decoded values of a query, by name. The last value of a name counts.
-pub type QueryValues<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// The operations of the admin API, with the names of their parameters.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use counting::Kind;
 use serde_json::{Value, json};
 
 use super::{Operation, PathGroup, schema_ref};
-use crate::config::Config;
+use crate::{config::Config, figures::statistics::COUNT_NAMES};
 
 /// The paths of this file.
 pub const GROUP: PathGroup = PathGroup {
@@ -16,6 +16,11 @@ pub const GROUP: PathGroup = PathGroup {
 
 const NO_ACCOUNT: (u16, &str) = (404, "no account has this appid");
 const STORE: (u16, &str) = (500, "the store cannot be read; see the log of the server");
+
+/// What the parameter `by` does.
+pub const BY: &str = "type: one row for each type of message; official: one row for each of the five types of the seven interfaces, with video and shortvideo together; count: users by the number of messages they sent, for whole days, weeks or months, the last of which may be unfinished; if missing, one row for each period, with the five types together";
+/// What the parameter `new` does.
+pub const NEW: &str = "true: each row says how many users are new; not with by, and not with period=hour";
 
 fn operations(_: &Config) -> Vec<Operation> {
     vec![bulk(), statistics(), coverage(), quarantined()]
@@ -49,7 +54,8 @@ fn statistics() -> Operation {
         .query("from", true, "the first day, in Beijing time", date())
         .query("to", true, "the last day, included; it may be in the future", date())
         .query("period", false, "the length of the periods", json!({ "enum": ["hour", "day", "week", "month", "total"], "default": "day" }))
-        .query("by", false, "type: one row for each type of message; if missing, one row for each period, with the five types of the seven interfaces together", json!({ "enum": ["type"] }))
+        .query("by", false, BY, json!({ "enum": ["type", "official", "count"] }))
+        .query("new", false, NEW, json!({ "type": "boolean", "default": false }))
         .query("format", false, "if missing, the format in the header Accept", json!({ "enum": ["json", "ndjson", "csv"], "default": "json" }))
         .with_key("read:APPID")
         .response(200, json!({ "description": "the rows", "content": {
@@ -148,15 +154,23 @@ fn count(about: &str) -> Value {
 fn statistics_row() -> Value {
     json!({
         "type": "object",
-        "required": ["period", "users", "messages"],
-        "properties": {
-            "period": { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2})?$", "description": "the hour, the day, the Monday of the week, the 1st of the month, or from" },
-            "type": kinds(),
-            "users": count("different users"),
-            "messages": count("messages"),
-            "events": { "type": "object", "additionalProperties": count("events of this name") },
-        },
+        "required": ["period", "users"],
+        "properties": row_properties(),
         "additionalProperties": false,
+    })
+}
+
+/// The fields of a row of statistics, without its account.
+pub fn row_properties() -> Value {
+    json!({
+        "period": { "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2})?$", "description": "the hour, the day, the Monday of the week, the 1st of the month, or from" },
+        "type": kinds(),
+        "count": { "enum": COUNT_NAMES, "description": "messages that each of these users sent; only with by=count" },
+        "users": count("different users"),
+        "messages": count("messages; missing with by=count"),
+        "new": count("users whose first counted message lies in the days of the row; only with new=true"),
+        "new_is_early": { "type": "boolean", "description": "the account was counted for less than 28 days before the row: most of these users are new to msgcube only" },
+        "events": { "type": "object", "additionalProperties": count("events of this name") },
     })
 }
 

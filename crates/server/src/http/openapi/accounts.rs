@@ -6,7 +6,7 @@ use super::{Operation, PathGroup, schema_ref};
 use crate::{
     accounts::registry::SECRETS,
     auth::api_keys::{NAME_BYTES_MAX, SCOPES_MAX},
-    config::Config,
+    config::{Config, NAME_CHARACTERS_MAX},
 };
 
 /// The paths of this file.
@@ -41,9 +41,10 @@ fn accounts() -> Vec<Operation> {
         "required": ["accounts"],
         "properties": { "accounts": { "type": "array", "items": {
             "type": "object",
-            "required": ["appid", "coverage"],
+            "required": ["appid", "name", "coverage"],
             "properties": {
                 "appid": { "type": "string" },
+                "name": { "type": "string", "description": "what people call it; may be empty" },
                 "platforms": account_platforms(),
                 "coverage": schema_ref("Coverage"),
             },
@@ -185,6 +186,7 @@ fn settings(may_be_null: impl Fn(&str) -> bool) -> Value {
     let key = || json!({ "type": "string", "pattern": "^[A-Za-z0-9+/]{43}$" });
     let mut settings = json!({
         "appid": text(),
+        "name": account_name(),
         "secret": text(),
         "upstream_secret": text(),
         "original_id": { "type": "string", "description": "gh_…" },
@@ -204,6 +206,17 @@ fn settings(may_be_null: impl Fn(&str) -> bool) -> Value {
     let nullable = settings.as_object_mut().into_iter().flatten().filter(|(name, _)| may_be_null(name));
     nullable.for_each(|(_, schema)| *schema = json!({ "anyOf": [schema.take(), { "type": "null" }] }));
     settings
+}
+
+/// A name without control characters and characters that change the writing direction.
+fn account_name() -> Value {
+    json!({
+        "type": "string",
+        "maxLength": NAME_CHARACTERS_MAX,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$",
+        "default": "",
+        "description": "what people call it, at most 64 characters",
+    })
 }
 
 /// An IP address or a network.
@@ -253,9 +266,10 @@ fn account_answer() -> Value {
     let text = || json!({ "type": "string" });
     json!({
         "type": "object",
-        "required": ["appid", "origin", "callback", "original_id", "kind", "certified", "require_encryption", "secrets", "relay", "upstream", "warnings", "coverage"],
+        "required": ["appid", "name", "origin", "callback", "original_id", "kind", "certified", "require_encryption", "secrets", "relay", "upstream", "warnings", "coverage"],
         "properties": {
             "appid": text(),
+            "name": { "type": "string", "description": "what people call it; may be empty" },
             "origin": { "enum": ["configuration", "run time", "platform"] },
             "platforms": account_platforms(),
             "callback": { "type": "string", "pattern": "^/(callback|component)/" },

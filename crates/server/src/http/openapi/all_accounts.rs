@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Operation, PathGroup};
+use super::{
+    Operation, PathGroup,
+    account_statistics::{BY, NEW, row_properties},
+};
 use crate::config::Config;
 
 /// The paths of this file.
@@ -37,7 +40,8 @@ fn operations(_: &Config) -> Vec<Operation> {
                 "the length of the periods",
                 json!({ "enum": ["hour", "day", "week", "month", "total"], "default": "day" }),
             )
-            .query("by", false, "type: one row for each type of message", json!({ "enum": ["type"] }))
+            .query("by", false, BY, json!({ "enum": ["type", "official", "count"] }))
+            .query("new", false, NEW, json!({ "type": "boolean", "default": false }))
             .query(
                 "limit",
                 false,
@@ -67,20 +71,16 @@ fn operations(_: &Config) -> Vec<Operation> {
 /// A page of rows.
 fn page() -> Value {
     let date = || json!({ "type": "string", "format": "date" });
-    let row = json!({
+    let mut row = json!({
         "type": "object",
-        "required": ["account", "period", "users", "messages", "covered", "bridged"],
-        "properties": {
-            "account": { "type": "string" },
-            "period": { "type": "string" },
-            "type": { "type": "string" },
-            "users": { "type": "integer", "minimum": 0 },
-            "messages": { "type": "integer", "minimum": 0 },
-            "events": { "type": "object" },
-            "covered": { "type": "boolean", "description": "whether all past time of the period is covered" },
-            "bridged": { "type": "integer", "minimum": 0, "description": "short planned stops in the period, which count as covered" },
-        },
+        "required": ["account", "period", "users", "covered", "bridged"],
+        "properties": row_properties(),
+        "additionalProperties": false,
     });
+    row["properties"]["account"] = json!({ "type": "string" });
+    row["properties"]["covered"] =
+        json!({ "type": "boolean", "description": "whether all past time of the period is covered" });
+    row["properties"]["bridged"] = json!({ "type": "integer", "minimum": 0, "description": "short planned stops in the period, which count as covered" });
     json!({
         "type": "object",
         "required": ["from", "to", "rows", "next"],

@@ -87,6 +87,7 @@ impl Embedded {
             by_kind: by_kind.filter(|(_, figures)| figures.messages > 0).collect(),
             users_counted: counters.users_counted(),
             messages_counted: counters.messages_counted(),
+            users_of_videos: counters.users_of_videos(),
         })
     }
 
