@@ -201,7 +201,7 @@ fn config_text(args: &InitArgs, lang: Lang) -> String {
     }
     if let Some(appid) = &args.appid {
         lines.extend([String::new(), "[[account]]".to_owned(), format!("appid = {}", quoted(appid))]);
-        lines.extend(args.name.iter().map(|name| format!("# name = {}", quoted(name))));
+        lines.extend(args.name.iter().map(|name| format!("name = {}", quoted(name))));
         lines.push(comment(text!("What programs send to msgcube as the AppSecret. WeChat's own is not needed here.")));
         lines.push(format!("secret_file = {}", quoted(SECRET)));
         lines.push(comment(text!("Both are entered in WeChat's console.")));

@@ -191,3 +191,6 @@ pub async fn run(
     }
     Ok(out.write_all(report.text(&accounts).as_bytes())?)
 }
+
+#[cfg(test)]
+mod tests;
