@@ -10,9 +10,7 @@ use std::{io::Write, path::Path};
 
 pub use account::AccountCommand;
 use clap::Args;
-pub use connection::{
-    AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, client_of_server,
-};
+pub use connection::{AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, client_of_server};
 use i18n::Lang;
 pub use key::KeyCommand;
 use serde_json::Value;

@@ -50,7 +50,11 @@ pub struct InitArgs {
 
 fn parse_name(text: &str) -> Result<String, &'static str> {
     let is_usable = text.chars().count() <= 64 && !text.contains(char::is_control);
-    if is_usable { Ok(text.to_owned()) } else { Err("write at most 64 characters, without control characters") }
+    if is_usable {
+        Ok(text.to_owned())
+    } else {
+        Err("write at most 64 characters, without control characters")
+    }
 }
 
 /// Reads a configuration file. The error is a sentence.
@@ -202,7 +206,9 @@ fn config_text(args: &InitArgs, lang: Lang) -> String {
     if let Some(appid) = &args.appid {
         lines.extend([String::new(), "[[account]]".to_owned(), format!("appid = {}", quoted(appid))]);
         lines.extend(args.name.iter().map(|name| format!("name = {}", quoted(name))));
-        lines.push(comment(text!("What programs send to msgcube as the AppSecret. WeChat's own is not needed here.")));
+        lines.push(comment(text!(
+            "What programs send to msgcube as the AppSecret. WeChat's own is not needed here."
+        )));
         lines.push(format!("secret_file = {}", quoted(SECRET)));
         lines.push(comment(text!("Both are entered in WeChat's console.")));
         lines.push(format!("token_file = {}", quoted(TOKEN)));

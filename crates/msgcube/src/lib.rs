@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod import;
 pub mod init;
+pub mod log;
 pub mod manpage;
 pub mod output;
 pub mod probe;

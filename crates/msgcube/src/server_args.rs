@@ -28,7 +28,14 @@ pub struct ServerArgs {
     #[command(flatten)]
     pub address: ServerAddressArgs,
     /// The admin key, or a key of `msgcube key add`. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --key-file
-    #[arg(long, global = true, alias = "admin-key", env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
+    #[arg(
+        long,
+        global = true,
+        alias = "admin-key",
+        env = "MSGCUBE_ADMIN_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
     pub key: Option<SecretString>,
     /// File with that key
     #[arg(long, global = true, alias = "admin-key-file", value_name = "FILE")]

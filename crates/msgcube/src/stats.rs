@@ -186,7 +186,8 @@ pub async fn run(
     let accounts: Vec<ListedAccount> =
         listed.into_iter().filter(|account| appids.is_empty() || appids.contains(&account.appid)).collect();
     if accounts.is_empty() {
-        let none = text!("This key may read no account, or there is none: `msgcube account add APPID` adds one.");
+        let none =
+            text!("This key may read no account, or there is none: `msgcube account add APPID` adds one.");
         return Ok(writeln!(out, "{}", none.in_lang(look.lang))?);
     }
     Ok(out.write_all(report.text(&accounts).as_bytes())?)

@@ -36,7 +36,8 @@ impl Destination {
             (None, Some(config)) => config.account(None).map_err(ImportError::Config)?.appid.clone(),
             (None, None) => return Err(ImportError::NoAppid),
         };
-        let server = address.server.as_ref().map(Address::uri_text).or_else(|| config.as_ref().map(Config::own_url));
+        let server =
+            address.server.as_ref().map(Address::uri_text).or_else(|| config.as_ref().map(Config::own_url));
         Ok(Destination {
             server: server.ok_or(ImportError::NoServer)?,
             is_configured: address.server.is_none(),

@@ -51,7 +51,9 @@ pub(super) fn find(
     let is_named = args.address.server.is_some() || args.url.is_some();
     let own = config.filter(|config| !is_named || origin(&config.base_url()) == sent_to);
     let may_have_key = own.is_some() || is_this_machine(&sent_to);
-    let configured_key = || -> Option<SecretString> { Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().into()) };
+    let configured_key = || -> Option<SecretString> {
+        Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().into())
+    };
     let own = own.filter(|_| given.is_none() || !is_named);
     let base = own.map_or(sent_to, Config::own_url);
     // With port 0 the system chooses the port, so the configuration does not know it.

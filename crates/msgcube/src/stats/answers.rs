@@ -111,7 +111,8 @@ impl Asking<'_> {
         // One page comes at once, so only the second shows a bar.
         let mut bar = None;
         loop {
-            let query: Vec<_> = query.iter().copied().chain(cursor.as_deref().map(|at| ("cursor", at))).collect();
+            let query: Vec<_> =
+                query.iter().copied().chain(cursor.as_deref().map(|at| ("cursor", at))).collect();
             let mut page = self.server.ask_with(Method::GET, &["stats"], &query, None).await?;
             let values: Vec<Value> = serde_json::from_value(page["rows"].take())?;
             for value in &values {
@@ -125,7 +126,8 @@ impl Asking<'_> {
             if cursor.is_none() {
                 return Ok(asked);
             }
-            let bar = bar.get_or_insert_with(|| steps_bar(self.steps(), text!("accounts").in_lang(self.lang)));
+            let bar =
+                bar.get_or_insert_with(|| steps_bar(self.steps(), text!("accounts").in_lang(self.lang)));
             bar.set_position(accounts_done(&asked.rows));
         }
     }

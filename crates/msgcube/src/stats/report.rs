@@ -176,8 +176,11 @@ impl Report<'_> {
         });
         let has_messages = self.by != Some(StatsBy::Count);
         let is_marked = lines.iter().any(|line| !line.marks.is_empty());
-        let numbers =
-            [Some(text!("users")), has_messages.then(|| text!("messages")), self.new.then(|| text!("new users"))];
+        let numbers = [
+            Some(text!("users")),
+            has_messages.then(|| text!("messages")),
+            self.new.then(|| text!("new users")),
+        ];
         let numbers: Vec<Text> = numbers.into_iter().flatten().collect();
         let first_number = names.len() + usize::from(part.is_some());
         let (count, picture) = (numbers.len(), is_pictured.then(|| Text::plain("")));

@@ -50,8 +50,16 @@ fn tables_fit_80_columns_with_and_without_bars_in_both_languages() {
             for (lang, bars) in [(Lang::En, true), (Lang::Zh, true), (Lang::En, false)] {
                 let (rows, look) = (rows("wx1", part, figure), StatsLook { lang, columns: 80, bars });
                 let period = StatsPeriod::Day;
-                let report =
-                    Report { look, now_s: NOW_S, days, period, by, new: by.is_none(), rows: &rows, beside: &[] };
+                let report = Report {
+                    look,
+                    now_s: NOW_S,
+                    days,
+                    period,
+                    by,
+                    new: by.is_none(),
+                    rows: &rows,
+                    beside: &[],
+                };
                 let text = text(&report);
                 assert!(text.lines().all(|line| line.width() <= 80), "{text}");
                 assert_eq!(text.contains('█'), bars && (1..u64::MAX).contains(&figure), "{text}");
@@ -69,11 +77,18 @@ fn marks_stand_at_open_incomplete_and_early_periods_and_are_explained() {
     let look = StatsLook { lang: Lang::En, columns: 80, bars: false };
     let rows = rows("wx1", None, 100);
     let period = StatsPeriod::Day;
-    let text = text(&Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &rows, beside: &[] });
+    let text =
+        text(&Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &rows, beside: &[] });
     let line = |day: &str| text.lines().find(|line| line.starts_with(&format!(" {day}"))).unwrap().to_owned();
-    assert!(line("2026-11-05").ends_with("gap, early") && line("2026-11-28").ends_with("open, early"), "{text}");
+    assert!(
+        line("2026-11-05").ends_with("gap, early") && line("2026-11-28").ends_with("open, early"),
+        "{text}"
+    );
     assert!(line("2026-11-06").ends_with(" early"), "{text}");
-    assert!(text.contains("counted since 2026-11-02 00:00\n") && text.contains("gaps in this range: 1"), "{text}");
+    assert!(
+        text.contains("counted since 2026-11-02 00:00\n") && text.contains("gaps in this range: 1"),
+        "{text}"
+    );
     for mark in ["\nopen: ", "\ngap: ", "\nearly: "] {
         assert!(text.contains(mark), "{text}");
     }
@@ -86,12 +101,16 @@ fn totals_have_a_line_an_account_with_its_days_as_a_spark_line() {
     let total = json!({ "account": "wx1", "period": "2026-11-01", "users": 5, "messages": 9, "covered": true, "bridged": 0 });
     let (total, beside) = (vec![from_value(total).unwrap()], rows("wx1", None, 100));
     let period = StatsPeriod::Total;
-    let report = Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &total, beside: &beside };
+    let report =
+        Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &total, beside: &beside };
     let text = report.text(&[listed("wx0", ""), listed("wx1", "Metro")]);
     let line = text.lines().find(|line| line.contains("wx1")).unwrap();
     assert!(line.contains("Metro") && line.contains("▁█▅▃"), "{text}");
     assert_eq!(line.chars().filter(|c| ('▁'..='█').contains(c)).count(), 28, "{text}");
-    assert!(text.lines().any(|line| line.contains("wx0")) && text.lines().all(|line| line.width() <= 80), "{text}");
+    assert!(
+        text.lines().any(|line| line.contains("wx0")) && text.lines().all(|line| line.width() <= 80),
+        "{text}"
+    );
 }
 
 #[test]

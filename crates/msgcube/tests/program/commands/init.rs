@@ -11,8 +11,9 @@ const NAMES: [&str; 5] = ["admin.key", "aes.key", "msgcube.toml", "secret", "tok
 
 fn names(folder: &str) -> TestResult<Vec<String>> {
     let entries = fs::read_dir(folder)?;
-    let mut names: Vec<String> =
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<TestResult<_>>()?;
+    let mut names: Vec<String> = entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<TestResult<_>>()?;
     names.sort();
     Ok(names)
 }
@@ -65,12 +66,17 @@ fn it_overwrites_nothing_and_leaves_nothing_half() -> TestResult<()> {
     scene.write("used/token", b"mine")?;
     let refused = scene.run(&["init", "used", "--appid", APPID, "--lang", "zh"])?;
     assert!(refused.status == 1 && refused.err.contains("不会覆盖"), "{refused:?}");
-    assert_eq!((names(&scene.path("used"))?, fs::read(scene.path("used/token"))?), (vec!["token".to_owned()], b"mine".to_vec()));
+    assert_eq!(
+        (names(&scene.path("used"))?, fs::read(scene.path("used/token"))?),
+        (vec!["token".to_owned()], b"mine".to_vec())
+    );
     // The server would refuse this configuration.
     let refused = scene.run(&["init", "bad", "--appid", APPID, "--relay", "not a url"])?;
     assert!(refused.status == 1 && refused.err.contains("nothing was written"), "{refused:?}");
     assert_eq!(names(&scene.path("bad"))?, [""; 0]);
-    for wrong in [&["--name", "x"][..], &["--appid", APPID, "--public-url", "wx.example.com"], &["x", "--config", "y"]] {
+    for wrong in
+        [&["--name", "x"][..], &["--appid", APPID, "--public-url", "wx.example.com"], &["x", "--config", "y"]]
+    {
         assert_eq!(scene.run(&[&["init"][..], wrong].concat())?.status, 2, "{wrong:?}");
     }
     Ok(())
@@ -80,7 +86,10 @@ fn it_overwrites_nothing_and_leaves_nothing_half() -> TestResult<()> {
 fn without_an_account_it_says_how_to_add_one() -> TestResult<()> {
     let scene = Scene::new()?;
     let made = scene.run(&["init", "empty"])?;
-    assert_eq!((made.status, names(&scene.path("empty"))?), (0, vec!["admin.key".to_owned(), "msgcube.toml".to_owned()]));
+    assert_eq!(
+        (made.status, names(&scene.path("empty"))?),
+        (0, vec!["admin.key".to_owned(), "msgcube.toml".to_owned()])
+    );
     assert!(made.out.contains("msgcube account add APPID --config empty/msgcube.toml"), "{made:?}");
     let serve = scene.command(&["serve", "--config", "empty/msgcube.toml", "--listen", "127.0.0.1:0"]);
     let server = Program::listening(&scene, scene.logged(serve)?)?;

@@ -69,7 +69,7 @@ async fn tables_have_each_account_and_the_whole_range_and_say_what_is_incomplete
     assert_eq!(days.status, 0, "{days:?}");
     assert!(days.out.contains(APPID) && days.out.contains(OTHER), "{days:?}");
     assert_eq!(words(&days, "2025-03-03"), ["2025-03-03", "3", "4", "gap"], "{days:?}");
-    assert_eq!(words(&days, "counted since"), [], "{days:?}");
+    assert!(words(&days, "counted since").is_empty(), "{days:?}");
     assert!(days.out.contains("figures may be too low") && !days.out.contains("still grow"), "{days:?}");
     assert!(!days.out.contains(['█', '▁']), "a pipe gets no bars: {days:?}");
 
@@ -145,15 +145,18 @@ async fn wrong_input_is_refused_with_a_remedy() -> TestResult<()> {
         (&["--new", "--by", "type"], 2, "cannot be used with"),
         (&["--json", "--csv"], 2, "cannot be used with"),
         (&["--new", "--period", "hour"], 1, "HTTP status 400"),
-        (&["--by", "count", "--period", "week", "--from", "2025-03-04", "--to", "2025-03-09"], 1, "2025-03-03"),
+        (
+            &["--by", "count", "--period", "week", "--from", "2025-03-04", "--to", "2025-03-09"],
+            1,
+            "2025-03-03",
+        ),
         (&["wx-there-is-none"], 1, "no account has the appid wx-there-is-none"),
         (&["--key", "wrong"], 1, "the key is refused"),
         (&["--server", &nobody], 1, "is the server running?"),
         (&["--server", "127.0.0.1"], 2, "must begin with http://"),
     ] {
         let config = scene.config();
-        let server: &[&str] =
-            if options.contains(&"--server") { &[] } else { &["--server", &server.base] };
+        let server: &[&str] = if options.contains(&"--server") { &[] } else { &["--server", &server.base] };
         let ended = scene.run(&[&["stats", "--config", &config], server, options].concat())?;
         assert_eq!((ended.status, ended.out.as_str()), (status, ""), "{options:?}: {ended:?}");
         assert!(ended.err.contains(said), "{options:?}: {ended:?}");
