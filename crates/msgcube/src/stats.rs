@@ -15,9 +15,9 @@ use datacube::Day;
 use i18n::{Lang, text};
 
 use self::{
-    answers::{Asking, ListedAccount},
+    answers::{Asking, ReadableAccount},
     days::DayRange,
-    report::Report,
+    report::FiguresReport,
 };
 use crate::{
     admin::{AdminConnection, AdminError, ServerConfigReader},
@@ -173,7 +173,7 @@ pub async fn run(
         Some(period) => asking.figures(period, args.new && period == StatsPeriod::Total).await?.rows,
         None => Vec::new(),
     };
-    let report = Report {
+    let report = FiguresReport {
         look,
         now_s,
         days,
@@ -183,7 +183,7 @@ pub async fn run(
         rows: &asked.rows,
         beside: &beside,
     };
-    let accounts: Vec<ListedAccount> =
+    let accounts: Vec<ReadableAccount> =
         listed.into_iter().filter(|account| appids.is_empty() || appids.contains(&account.appid)).collect();
     if accounts.is_empty() {
         let none =

@@ -27,7 +27,7 @@ pub(super) struct Asking<'a> {
 
 /// An account, as `GET /v1/accounts` lists it.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct ListedAccount {
+pub(super) struct ReadableAccount {
     pub(super) appid: String,
     #[serde(default)]
     pub(super) name: String,
@@ -93,7 +93,7 @@ fn unix_s(text: &str) -> Option<i64> {
 
 impl Asking<'_> {
     /// The accounts that the key may read.
-    pub(super) async fn accounts(&self) -> Result<Vec<ListedAccount>, StatsError> {
+    pub(super) async fn accounts(&self) -> Result<Vec<ReadableAccount>, StatsError> {
         let mut answer = self.server.ask(Method::GET, &["accounts"], None).await?;
         Ok(serde_json::from_value(answer["accounts"].take())?)
     }

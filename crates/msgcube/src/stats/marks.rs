@@ -3,7 +3,7 @@
 use i18n::{Lang, Text, text};
 
 use super::{
-    answers::{AskedRow, ListedAccount},
+    answers::{AskedRow, ReadableAccount},
     days::BegunPeriod,
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Marks {
 
 impl Marks {
     /// The marks of a period of an account.
-    pub(super) fn of(account: &ListedAccount, period: &BegunPeriod, now_s: i64) -> Marks {
+    pub(super) fn of(account: &ReadableAccount, period: &BegunPeriod, now_s: i64) -> Marks {
         let BegunPeriod { start_s, end_s, .. } = *period;
         let coverage = &account.coverage;
         let began_late = coverage.since_s().is_none_or(|since_s| since_s > start_s);

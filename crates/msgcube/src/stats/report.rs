@@ -6,7 +6,7 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     StatsBy, StatsLook, StatsPeriod,
-    answers::{AskedRow, ListedAccount},
+    answers::{AskedRow, ReadableAccount},
     days::{self, BegunPeriod, DayRange},
     marks::Marks,
 };
@@ -16,7 +16,7 @@ use crate::table::{bar, fitted, grouped, sparkline};
 const BAR_COLUMNS: usize = 14;
 
 /// Rows, and what is needed to show them.
-pub(super) struct Report<'a> {
+pub(super) struct FiguresReport<'a> {
     pub(super) look: StatsLook,
     pub(super) now_s: i64,
     pub(super) days: DayRange,
@@ -43,9 +43,9 @@ struct Line {
     marks: Marks,
 }
 
-impl Report<'_> {
+impl FiguresReport<'_> {
     /// The tables of these accounts, with what the marks mean below.
-    pub(super) fn text(&self, accounts: &[ListedAccount]) -> String {
+    pub(super) fn text(&self, accounts: &[ReadableAccount]) -> String {
         let mut seen = Marks::default();
         let tables: Vec<String> = match self.period {
             StatsPeriod::Total => vec![self.totals(accounts, &mut seen)],
@@ -59,7 +59,7 @@ impl Report<'_> {
     }
 
     /// A heading, and a line for each period and part.
-    fn of_account(&self, account: &ListedAccount, seen: &mut Marks) -> String {
+    fn of_account(&self, account: &ReadableAccount, seen: &mut Marks) -> String {
         let rows = of_account(self.rows, &account.appid);
         let periods = self.days.begun(self.period, self.now_s);
         let mut lines: Vec<Line> =
@@ -83,7 +83,7 @@ impl Report<'_> {
     }
 
     /// The lines of one period. A period without messages has one, if it was counted at all.
-    fn lines_of(&self, account: &ListedAccount, period: &BegunPeriod, rows: &[AskedRow]) -> Vec<Line> {
+    fn lines_of(&self, account: &ReadableAccount, period: &BegunPeriod, rows: &[AskedRow]) -> Vec<Line> {
         let rows = of_period(rows, &period.label);
         let marks = Marks::of(account, period, self.now_s);
         if rows.is_empty() {
@@ -104,7 +104,7 @@ impl Report<'_> {
     }
 
     /// A line for each account and part.
-    fn totals(&self, accounts: &[ListedAccount], seen: &mut Marks) -> String {
+    fn totals(&self, accounts: &[ReadableAccount], seen: &mut Marks) -> String {
         let lang = self.look.lang;
         let periods = self.days.begun(StatsPeriod::Total, self.now_s);
         let Some(period) = periods.first() else {
@@ -219,7 +219,7 @@ impl Report<'_> {
     }
 
     /// Since when the account is counted, if the range begins before that, and the gaps inside the range.
-    fn coverage(&self, account: &ListedAccount) -> String {
+    fn coverage(&self, account: &ReadableAccount) -> String {
         let whole = self.days.begun(StatsPeriod::Total, self.now_s);
         let Some(BegunPeriod { start_s, end_s, .. }) = whole.first() else { return String::new() };
         let coverage = &account.coverage;

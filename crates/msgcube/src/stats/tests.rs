@@ -12,7 +12,7 @@ fn day(text: &str) -> Day {
     text.parse().unwrap()
 }
 
-fn listed(appid: &str, name: &str) -> ListedAccount {
+fn listed(appid: &str, name: &str) -> ReadableAccount {
     let gaps = json!([["2026-11-05T00:00:00+08:00", "2026-11-05T01:00:00+08:00", "not_running"]]);
     let coverage = json!({ "since": "2026-11-02T00:00:00+08:00", "gaps": gaps });
     from_value(json!({ "appid": appid, "name": name, "coverage": coverage })).unwrap()
@@ -34,7 +34,7 @@ fn rows(appid: &str, part: Option<(&str, &str)>, figure: u64) -> Vec<AskedRow> {
     (1..=27).map(row).collect()
 }
 
-fn text(report: &Report<'_>) -> String {
+fn text(report: &FiguresReport<'_>) -> String {
     report.text(&[listed("wx1", "")])
 }
 
@@ -50,7 +50,7 @@ fn tables_fit_80_columns_with_and_without_bars_in_both_languages() {
             for (lang, bars) in [(Lang::En, true), (Lang::Zh, true), (Lang::En, false)] {
                 let (rows, look) = (rows("wx1", part, figure), StatsLook { lang, columns: 80, bars });
                 let period = StatsPeriod::Day;
-                let report = Report {
+                let report = FiguresReport {
                     look,
                     now_s: NOW_S,
                     days,
@@ -77,8 +77,16 @@ fn marks_stand_at_open_incomplete_and_early_periods_and_are_explained() {
     let look = StatsLook { lang: Lang::En, columns: 80, bars: false };
     let rows = rows("wx1", None, 100);
     let period = StatsPeriod::Day;
-    let text =
-        text(&Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &rows, beside: &[] });
+    let text = text(&FiguresReport {
+        look,
+        now_s: NOW_S,
+        days,
+        period,
+        by: None,
+        new: false,
+        rows: &rows,
+        beside: &[],
+    });
     let line = |day: &str| text.lines().find(|line| line.starts_with(&format!(" {day}"))).unwrap().to_owned();
     assert!(
         line("2026-11-05").ends_with("gap, early") && line("2026-11-28").ends_with("open, early"),
@@ -101,8 +109,16 @@ fn totals_have_a_line_an_account_with_its_days_as_a_spark_line() {
     let total = json!({ "account": "wx1", "period": "2026-11-01", "users": 5, "messages": 9, "covered": true, "bridged": 0 });
     let (total, beside) = (vec![from_value(total).unwrap()], rows("wx1", None, 100));
     let period = StatsPeriod::Total;
-    let report =
-        Report { look, now_s: NOW_S, days, period, by: None, new: false, rows: &total, beside: &beside };
+    let report = FiguresReport {
+        look,
+        now_s: NOW_S,
+        days,
+        period,
+        by: None,
+        new: false,
+        rows: &total,
+        beside: &beside,
+    };
     let text = report.text(&[listed("wx0", ""), listed("wx1", "Metro")]);
     let line = text.lines().find(|line| line.contains("wx1")).unwrap();
     assert!(line.contains("Metro") && line.contains("▁█▅▃"), "{text}");
