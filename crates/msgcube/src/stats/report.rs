@@ -12,8 +12,10 @@ use super::{
 };
 use crate::table::{bar, fitted, grouped, sparkline};
 
-/// Columns of a bar or spark line.
-const BAR_COLUMNS: usize = 14;
+/// Columns of a bar.
+const BAR_COLUMNS: usize = 10;
+/// Most columns of a spark line.
+const SPARKS_MAX: usize = 28;
 
 /// Rows, and what is needed to show them.
 pub(super) struct FiguresReport<'a> {
@@ -257,7 +259,7 @@ fn sparks(row: &AskedRow, beside: &[AskedRow], parts: &[BegunPeriod]) -> String 
         rows.filter_map(|row| row.messages).sum()
     };
     let values: Vec<u64> = parts.iter().map(messages).collect();
-    let group = values.len().div_ceil(BAR_COLUMNS * 2).max(1);
+    let group = values.len().div_ceil(SPARKS_MAX).max(1);
     let sums: Vec<u64> = values.chunks(group).map(|values| values.iter().sum()).collect();
     if sums.len() < 2 { String::new() } else { sparkline(&sums) }
 }
