@@ -23,7 +23,7 @@ pub struct ConfiguredAccount {
 pub type ReadAccount<'a> = &'a dyn Fn(&Path, Option<&str>) -> Result<ConfiguredAccount, String>;
 
 /// The server and the credentials. The first of these that is given is used: --config, --secret-file, --token, --secret;
-/// otherwise `msgcube.toml`, if it exists.
+/// otherwise `msgcube.toml`, if it exists and --server is not given.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
     #[command(flatten)]
@@ -85,7 +85,11 @@ impl Credentials {
         read_account: ReadAccount<'_>,
     ) -> Result<(Credentials, Option<String>), CredentialError> {
         let is_given = args.secret_file.is_some() || args.token.is_some() || args.secret.is_some();
-        let config = if is_given { args.address.config.as_deref() } else { args.address.existing_config() };
+        // The secret of a configuration that nobody named goes to its own server only.
+        let config = match &args.address.server {
+            None if !is_given => args.address.existing_config(),
+            _ => args.address.config.as_deref(),
+        };
         if let Some(path) = config {
             let account = read_account(path, args.account.appid.as_deref());
             let ConfiguredAccount { appid, secret, base } = account.map_err(CredentialError::Config)?;

@@ -107,7 +107,7 @@ async fn query_without_a_server_says_what_to_check() -> TestResult<()> {
     let args = ["query", "month", "--from", "2025-01", "--config", &scene.config(), "--base", &base];
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 1, "{ended:?}");
-    assert!(ended.err.contains("--base"), "{ended:?}");
+    assert!(ended.err.contains("Check --server"), "{ended:?}");
     Ok(())
 }
 
