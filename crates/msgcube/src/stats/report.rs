@@ -167,7 +167,7 @@ impl FiguresReport<'_> {
         let fits = |text: &String| text.lines().all(|line| line.trim_end().width() <= columns);
         let table = pictured.filter(fits);
         let text = table.unwrap_or_else(|| self.table_of(names, lines, false, columns).to_string());
-        text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
     fn table_of(&self, names: &[String], lines: &[Line], is_pictured: bool, columns: usize) -> Table {

@@ -48,7 +48,7 @@ async fn json_and_csv_are_what_the_api_answers() -> TestResult<()> {
     ] {
         let mut query = format!("from={}&to={}", MARCH[1], MARCH[3]);
         for option in options.join(" ").split(" --").map(|option| option.trim_start_matches("--")) {
-            query += &format!("&{}", option.replace(' ', "=").replace("new", "new=true"));
+            query = format!("{query}&{}", option.replace(' ', "=").replace("new", "new=true"));
         }
         let (_, answer) = server.admin_call(Method::GET, &format!("/v1/stats?{query}"), None).await;
         assert!(answer["rows"].as_array().is_some_and(|rows| !rows.is_empty()), "{query}: {answer}");
