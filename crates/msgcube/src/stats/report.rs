@@ -14,7 +14,7 @@ use crate::table::{bar, fitted, grouped, sparkline};
 
 /// Columns of a bar.
 const BAR_COLUMNS: usize = 10;
-/// Most columns of a spark line.
+/// Most columns of a spark line. Half of them if there is a column for types, so that a table fits 80 columns.
 const SPARKS_MAX: usize = 28;
 
 /// Rows, and what is needed to show them.
@@ -115,6 +115,7 @@ impl FiguresReport<'_> {
         };
         let parts = days::beside(self.period, self.by, self.days);
         let parts: Vec<BegunPeriod> = parts.map_or(Vec::new(), |part| self.days.begun(part, self.now_s));
+        let sparks_max = if self.by.is_some() { SPARKS_MAX / 2 } else { SPARKS_MAX };
         let has_names = accounts.iter().any(|account| !account.name.is_empty());
         let mut lines = Vec::new();
         for account in accounts {
@@ -130,7 +131,7 @@ impl FiguresReport<'_> {
             for row in rows {
                 let next = vec![String::new(); names.len()];
                 let mut line = self.line(std::mem::replace(&mut names, next), row, marks.with(row));
-                line.picture = sparks(row, beside, &parts);
+                line.picture = sparks(row, beside, &parts, sparks_max);
                 lines.push(line);
             }
         }
@@ -253,13 +254,13 @@ impl Line {
 }
 
 /// The messages of a row over the parts of its range.
-fn sparks(row: &AskedRow, beside: &[AskedRow], parts: &[BegunPeriod]) -> String {
+fn sparks(row: &AskedRow, beside: &[AskedRow], parts: &[BegunPeriod], columns: usize) -> String {
     let messages = |part: &BegunPeriod| -> u64 {
         let rows = of_period(beside, &part.label).iter().filter(|other| other.kind == row.kind);
         rows.filter_map(|row| row.messages).sum()
     };
     let values: Vec<u64> = parts.iter().map(messages).collect();
-    let group = values.len().div_ceil(SPARKS_MAX).max(1);
+    let group = values.len().div_ceil(columns).max(1);
     let sums: Vec<u64> = values.chunks(group).map(|values| values.iter().sum()).collect();
     if sums.len() < 2 { String::new() } else { sparkline(&sums) }
 }
