@@ -3,11 +3,12 @@
 
 mod embedded;
 mod memory;
+mod slice;
 pub mod statistics;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::PathBuf;
 
-use counting::{COUNTED_TYPES, Coverage, Message, Period, Reason, day_of, rollup::KindFigures};
+use counting::{Coverage, Message, Period, Reason, day_of};
 use datacube::{Day, Interface, Row};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub use embedded::{
     snapshot::StoreSnapshot,
 };
 pub use memory::Memory;
+pub use slice::{OfficialFigures, Slice};
 
 /// The number that a store assigned to an account, from 0 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -229,49 +231,6 @@ pub enum StoreError {
     /// The query names an unknown account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
-}
-
-/// The figures of one stretch of time, for the statistics API.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Slice {
-    /// Figures by kind of message. Kinds without messages are absent.
-    pub by_kind: BTreeMap<counting::Kind, KindFigures>,
-    /// Different users of all counted types together.
-    pub users_counted: u64,
-    /// Messages of all counted types together.
-    pub messages_counted: u64,
-    /// Different users of videos and short videos together.
-    pub users_of_videos: u64,
-}
-
-/// The figures of one type as WeChat counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OfficialFigures {
-    /// Its number in the seven interfaces.
-    pub msg_type: u8,
-    /// The kind that it is named by. Videos include short videos.
-    pub kind: counting::Kind,
-    /// Number of different users.
-    pub users: u64,
-    /// Number of messages.
-    pub messages: u64,
-}
-
-impl Slice {
-    /// The figures by type as the seven interfaces count them, in the order of their numbers. Types without messages
-    /// are absent.
-    pub fn by_official_type(&self) -> impl Iterator<Item = OfficialFigures> {
-        COUNTED_TYPES.into_iter().filter_map(|msg_type| {
-            let of_type = self.by_kind.iter().filter(|(kind, _)| kind.counted_type() == Some(msg_type));
-            let messages: u64 = of_type.clone().map(|(_, figures)| figures.messages).sum();
-            let users = match msg_type {
-                4 => self.users_of_videos,
-                _ => of_type.map(|(_, figures)| figures.users).sum(),
-            };
-            let kind = counting::Kind::ALL.into_iter().find(|kind| kind.counted_type() == Some(msg_type))?;
-            (messages > 0).then_some(OfficialFigures { msg_type, kind, users, messages })
-        })
-    }
 }
 
 /// Users whose first counted message lies in a range of days.

@@ -99,6 +99,9 @@ pub struct AddArgs {
     /// Refuse callbacks to another ToUserName (`gh_…`)
     #[arg(long, value_name = "ID")]
     original_id: Option<String>,
+    /// What people call it; shown beside the appid
+    #[arg(long)]
+    name: Option<String>,
     /// service, subscription or other
     #[arg(long)]
     kind: Option<String>,
@@ -144,6 +147,7 @@ impl AddArgs {
         let optional = [
             ("upstream_secret", read(&self.upstream_secret_file)?.map(Value::from)),
             ("original_id", self.original_id.clone().map(Value::from)),
+            ("name", self.name.clone().map(Value::from)),
             ("kind", self.kind.clone().map(Value::from)),
             ("relay", self.relay.as_ref().map(|url| json!({ "url": url }))),
         ];

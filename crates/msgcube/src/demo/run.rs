@@ -60,7 +60,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     std::fs::create_dir_all(&folder)?;
     let clock = Clock::real();
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
-    let config = config(&args, &year, &folder);
+    let config = config(&args, &year, &folder, lang);
     let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
     let app = Arc::new(app);
     let shown = fill_and_show(&app, year, &args, lang).await;
@@ -90,7 +90,7 @@ async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) 
     Ok(())
 }
 
-fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
+fn config(args: &DemoArgs, year: &Year, folder: &Path, lang: Lang) -> Config {
     Config {
         listen: args.listen,
         admin_listen: None,
@@ -103,16 +103,16 @@ fn config(args: &DemoArgs, year: &Year, folder: &Path) -> Config {
         tls: None,
         datacube: Datacube::default(),
         upstream: None,
-        accounts: year.accounts().iter().map(account_config).collect(),
+        accounts: year.accounts().iter().map(|account| account_config(account, lang)).collect(),
         components: Vec::new(),
         clouds: Vec::new(),
     }
 }
 
-fn account_config(account: &DemoAccount) -> AccountConfig {
+fn account_config(account: &DemoAccount, lang: Lang) -> AccountConfig {
     AccountConfig {
-        name: String::new(),
         appid: account.appid.clone(),
+        name: lang.pick(account.name_en, account.name_zh).to_owned(),
         secret: Secret::new(&*account.secret),
         upstream_secret: None,
         // Without it `msgcube send` needs only appid, token and key.
