@@ -3,6 +3,7 @@
 //! reverted.
 
 pub mod disk;
+mod ends;
 pub mod examine;
 mod facts;
 mod frame;
@@ -27,6 +28,7 @@ use std::{
 };
 
 use counting::{Account, Admitted, Content, Coverage, Message};
+use datacube::Day;
 use hashbrown::HashMap;
 use system::sync::lock;
 
@@ -45,6 +47,8 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
     pub log_bytes: u64,
+    /// A part of a month with fewer messages is united for each query.
+    pub ends_messages: u64,
     /// Creates the log files. Tests replace it to inject faults.
     pub disk: Arc<dyn Disk>,
 }
@@ -66,7 +70,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, disk: Arc::new(RealDisk) }
+        Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, ends_messages: 500_000, disk: Arc::new(RealDisk) }
     }
 }
 
@@ -79,6 +83,8 @@ pub struct Embedded {
     facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
+    /// Account and month whose ends are to be counted.
+    ends_wanted: Mutex<BTreeSet<(u32, Day)>>,
     /// Last known sizes of log and memory. They are cached because computing them would wait for the disk.
     log_bytes: Arc<AtomicU64>,
     memory_bytes: AtomicU64,

@@ -42,6 +42,7 @@ impl Embedded {
             self.save()?;
             self.merge_users()?;
         }
+        self.count_ends()?;
         if too_much_memory {
             self.evict();
         }
@@ -68,6 +69,7 @@ impl Embedded {
             if figures.has_changed() {
                 let mut snapshot = figures.snapshot();
                 drop(figures);
+                self.want_ends(cell.number, snapshot.months_from(self.options.ends_messages));
                 let pages = std::mem::take(&mut snapshot.pages).into_iter();
                 save.pages.extend(pages.map(|(key, value)| (page_key(cell.number, key), value)));
                 snapshots.push((cell, snapshot));
