@@ -2,6 +2,7 @@
 //! a kill, little memory. Prints Markdown. `cargo run --profile dist -p msgcube-bench --bin ranges -- FOLDER`
 #![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
 
+mod answer;
 mod messages;
 
 use std::error::Error;
@@ -59,6 +60,10 @@ enum Step {
     Start,
     /// Ranges and new users
     Ask,
+    /// Writes the year's messages as text: user, day, month, kind
+    Export,
+    /// Answers questions from standard input
+    Answer,
 }
 
 fn main() -> Outcome<()> {
@@ -94,6 +99,9 @@ fn all(args: &Args) -> Outcome<()> {
 }
 
 fn run(args: &Args, step: Step) -> Outcome<()> {
+    if matches!(step, Step::Export) {
+        return answer::export(Messages::new(first_day(), DAYS, args.messages, args.users, 0));
+    }
     let options = Options { memory_bytes: args.memory_mib << 20, ..Options::default() };
     let start = Instant::now();
     let store = Store::Embedded(Box::new(Embedded::open(&args.folder, &options)?));
@@ -119,6 +127,8 @@ fn run(args: &Args, step: Step) -> Outcome<()> {
         }
         Step::Start => row("start after a kill", format!("{} ms", opened.as_millis())),
         Step::Ask => ask(&store, account)?,
+        Step::Export => unreachable!("it needs no store"),
+        Step::Answer => answer::answer(&store, account)?,
     }
     // As a kill: nothing is saved at the end.
     std::process::exit(0)
@@ -207,7 +217,7 @@ fn asked(what: &str, unit: &str, ask: impl Fn() -> Outcome<u64>) -> Outcome<()> 
         answer = ask()?;
         times.push(start.elapsed().as_secs_f64() * 1000.0);
     }
-    let cpu = std::time::Duration::from_nanos((cpu_ns()? - cpu) / u64::from(ASKINGS)).as_secs_f64() * 1000.0;
+    let cpu = Duration::from_nanos((cpu_ns()? - cpu) / u64::from(ASKINGS)).as_secs_f64() * 1000.0;
     let first = times[0];
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];

@@ -87,7 +87,8 @@ impl MonthEnds {
     pub fn stored(month: Day, source: &dyn PageSource) -> Result<Option<MonthEnds>, PageError> {
         let key = PageKey::MonthEnds(month);
         let page = source.page(key)?;
-        page.map(|page| MonthEnds::decode(&page).map_err(|damage| PageError::Damaged(key, damage))).transpose()
+        page.map(|page| MonthEnds::decode(&page).map_err(|damage| PageError::Damaged(key, damage)))
+            .transpose()
     }
 
     /// True if it was counted from all messages of the month. `figures`: the stored figures of the month.
@@ -142,7 +143,11 @@ impl MonthEnds {
             part.of_videos = reader.number()?;
             part.counted = reader.number()?;
         }
-        if reader.is_empty() { Ok(MonthEnds { days }) } else { Err(Damaged("more than a month's parts in a page")) }
+        if reader.is_empty() {
+            Ok(MonthEnds { days })
+        } else {
+            Err(Damaged("more than a month's parts in a page"))
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use std::{
 };
 
 use counting::{
-    Account, Content, Counters, Kind, Message, MonthEnds, PageError, PageKey, PageSource, Period, Piece, Senders, day_of, rollup,
+    Account, Content, Counters, Kind, Message, MonthEnds, PageError, PageKey, PageSource, Period, Piece,
+    Senders, day_of, rollup,
 };
 use datacube::{Day, Figures, Granularity, Row};
 use proptest::prelude::*;

@@ -161,6 +161,8 @@ fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
     // Files may hold openids and keys: only their owner may read them.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // With huge pages, each start of a page takes 2 MiB. A kernel without them says so, and nothing is lost.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let lang = cli.lang.unwrap_or_else(locale);
     // This changes the environment, so it must run before other threads start.
     let sockets = match &cli.command {

@@ -43,7 +43,7 @@ use state_change::StateChange;
 /// Limits of memory and disk.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Limit in bytes for users and pages in memory. Above it, pages are evicted.
+    /// Memory in bytes for users and pages, and for the copies that a save and a merge make of them.
     pub memory_bytes: usize,
     /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
     pub log_bytes: u64,
@@ -57,6 +57,12 @@ pub struct Options {
 const RECENT_USER_BYTES: usize = 45;
 
 impl Options {
+    /// Limit in bytes for users and pages in memory. Above it, pages are evicted. The last quarter of the memory is for
+    /// encoded pages of a save, for users that are being merged, and for what the allocator cannot return.
+    fn figures_bytes(&self) -> usize {
+        self.memory_bytes - self.memory_bytes / 4
+    }
+
     /// An account with nothing in memory. Users that are read from disk may take half of the memory.
     fn figures(&self) -> Account {
         Account::within(self.memory_bytes / 2)
@@ -70,7 +76,12 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, ends_messages: 500_000, disk: Arc::new(RealDisk) }
+        Options {
+            memory_bytes: 512 << 20,
+            log_bytes: 64 << 20,
+            ends_messages: 500_000,
+            disk: Arc::new(RealDisk),
+        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Embedded {
         let log_bytes = self.log_bytes.load(Ordering::Relaxed);
         let memory_bytes = self.memory_bytes();
         self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
-        let too_much_memory = memory_bytes > self.options.memory_bytes;
+        let too_much_memory = memory_bytes > self.options.figures_bytes();
         let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
         if (now && log_bytes > 0)
             || log_bytes > self.options.log_bytes
@@ -137,7 +137,7 @@ impl Embedded {
                     *figures = self.options.figures();
                 }
             }
-            if self.memory_bytes() <= self.options.memory_bytes {
+            if self.memory_bytes() <= self.options.figures_bytes() {
                 break;
             }
         }
