@@ -9,7 +9,7 @@ use axum::{
 };
 use i18n::{Text, text};
 use pages::{
-    AccountName, BeijingTime, FigureSource, Frame, LIVE_MINUTES, LivePage, LiveRow, MinuteSeries, NavEntry,
+    AccountName, BeijingTime, FigureSource, Frame, LIVE_MINUTES, LivePage, LiveAccountRow, MinuteSeries, NavEntry,
 };
 use storage::store::{AccountSummary, StoreError};
 
@@ -178,14 +178,14 @@ fn last(summary: &AccountSummary, minutes: usize) -> u64 {
 }
 
 /// The accounts with messages in the last five minutes, most first.
-fn rows(accounts: &[SummarizedAccount]) -> Vec<LiveRow> {
-    let row = |found: &SummarizedAccount| LiveRow {
+fn rows(accounts: &[SummarizedAccount]) -> Vec<LiveAccountRow> {
+    let row = |found: &SummarizedAccount| LiveAccountRow {
         account: name(&found.account),
         last_minutes: last(&found.summary, LAST_MINUTES),
         today: found.summary.today(),
         last_message: found.summary.last_message_s.map(BeijingTime::from_unix_s),
     };
-    let mut rows: Vec<LiveRow> = accounts.iter().map(row).filter(|row| row.last_minutes > 0).collect();
+    let mut rows: Vec<LiveAccountRow> = accounts.iter().map(row).filter(|row| row.last_minutes > 0).collect();
     rows.sort_by_key(|row| Reverse(row.last_minutes));
     rows.truncate(ROWS_MAX);
     rows
