@@ -152,7 +152,9 @@ fn console(connecting: &Connecting, words: Words) -> Markup {
 
 fn where_secrets_are(connecting: &Connecting) -> Text {
     if connecting.is_configured {
-        text!("Token and EncodingAESKey are in the configuration file: token and encoding_aes_key of this account, or the files that they name.")
+        text!(
+            "Token and EncodingAESKey are in the configuration file: token and encoding_aes_key of this account, or the files that they name."
+        )
     } else {
         text!(
             "Token and EncodingAESKey were shown once. If they are lost, make new ones with msgcube account rotate-key {appid} --what token and --what encoding-aes-key.",

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod component;
+mod connect;
 mod copies;
 mod gateway;
 mod gateway_ours;
@@ -21,3 +22,5 @@ mod share_links;
 mod sign_in;
 mod statistics;
 mod tls;
+mod ui_health;
+mod ui_live;

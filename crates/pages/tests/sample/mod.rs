@@ -15,8 +15,9 @@ use pages::{
     AccountName, AlertLevel, Attention, BeijingTime, Compared, ConnectForm, ConnectPage, ConnectSecrets,
     Connecting, DailySeries, DailyStack, Download, ErrorPage, FailedAddressCheck, FigureSource, FigureTile,
     Frame, HealthCheck, HealthPage, HealthRow, JustMade, KeyForm, KeyRow, KeysPage, ListState,
-    LiveAccountRow, LivePage, LoginPage, MinuteSeries, NavEntry, OverviewPage, OverviewRow, OverviewSort,
-    NewestMessage, PageNotice, RefusedMessages, ShareLinkForm, ShareLinkRow, ShownSecret, ShownState, SignedIn,
+    LiveAccountRow, LivePage, LoginPage, MinuteSeries, NavEntry, NewestMessage, OverviewPage, OverviewRow,
+    OverviewSort, PageNotice, RefusedMessages, ShareLinkForm, ShareLinkRow, ShownSecret, ShownState,
+    SignedIn,
 };
 
 /// Text that ends its surroundings if it is not escaped.

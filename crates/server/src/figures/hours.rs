@@ -37,12 +37,7 @@ pub fn messages_by_hour<'a>(
 }
 
 /// In which hours of a day messages of any of these accounts were counted. `now_s` is in Unix seconds.
-pub fn counted_hours(
-    store: &Store,
-    accounts: &[Arc<ServedAccount>],
-    day: Day,
-    now_s: i64,
-) -> [bool; HOURS] {
+pub fn counted_hours(store: &Store, accounts: &[Arc<ServedAccount>], day: Day, now_s: i64) -> [bool; HOURS] {
     hours(day).map(|hour| {
         let (from_s, to_s) = (hour.start_s(), hour.end_s());
         let is_counted = |account: &Arc<ServedAccount>| {

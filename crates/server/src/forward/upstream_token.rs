@@ -31,8 +31,8 @@ use crate::{
 
 pub use ask::TokenFailure;
 use ask::UpstreamTokenSource;
-use stored_token::ForcedTimes;
 pub use report::UpstreamTokenReport;
+use stored_token::ForcedTimes;
 pub use stored_token::{FACT_PREFIX, UpstreamToken};
 
 /// Longest time to connect to WeChat.

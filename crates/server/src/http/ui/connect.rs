@@ -13,8 +13,8 @@ use counting::{Period, day_of};
 use datacube::Granularity;
 use i18n::{Text, text};
 use pages::{
-    AccountName, BeijingTime, ConnectForm, ConnectPage, ConnectSecrets, Connecting, FailedCheck, NavEntry,
-    NewestMessage, RefusedMessages, ShownSecret,
+    AccountName, BeijingTime, ConnectForm, ConnectPage, ConnectSecrets, Connecting, FailedAddressCheck,
+    NavEntry, NewestMessage, RefusedMessages, ShownSecret,
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
@@ -53,7 +53,9 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Resp
         Some(account) if account.keys.is_some() => {
             return draw_steps(&app, &viewer, &uri, account, None).await;
         }
-        Some(_) => Some(text!("A platform brings the messages of this account: it has no address of its own that WeChat could check.")),
+        Some(_) => Some(text!(
+            "A platform brings the messages of this account: it has no address of its own that WeChat could check."
+        )),
         None if appid.is_empty() => None,
         None => Some(text!("There is no such account yet. Continue to add it.")),
     };
@@ -68,9 +70,8 @@ pub async fn add(State(app): State<Arc<App>>, request: Request) -> Response<Body
     };
     let appid = sent.get("appid");
     let path = format!("{PATH}?appid={}", utf8_percent_encode(appid, NON_ALPHANUMERIC));
-    let refused = |error: FormError| {
-        draw_form(&app, &viewer, &Uri::from_static(PATH), form_with_error(&sent, error))
-    };
+    let refused =
+        |error: FormError| draw_form(&app, &viewer, &Uri::from_static(PATH), form_with_error(&sent, error));
     if app.accounts.get(appid).is_some() {
         // Also what a browser sends that loads the answer again.
         return seal::see_other(&path);
@@ -208,21 +209,17 @@ fn connecting(
     })
 }
 
-fn newest_message(
-    store: &Store,
-    account: &ServedAccount,
-    last_s: i64,
-) -> Result<NewestMessage, StoreError> {
+fn newest_message(store: &Store, account: &ServedAccount, last_s: i64) -> Result<NewestMessage, StoreError> {
     let day = Period::holding(Granularity::Day, day_of(last_s));
     let slice = store.slice(account.number, Span::Period(day))?;
     let kinds = Text::list(slice.by_kind.keys().map(|kind| words::kind(*kind)), text!(", "));
     Ok(NewestMessage { time: BeijingTime::from_unix_s(last_s), kinds })
 }
 
-fn failed_checks(activity: &ActivityReport) -> Vec<FailedCheck> {
+fn failed_checks(activity: &ActivityReport) -> Vec<FailedAddressCheck> {
     let failed = activity.failed_checks.iter().map(|failed| {
         let (reason, remedy) = words::refusal(failed.reason);
-        FailedCheck { time: BeijingTime::from_unix_s(failed.time_s), reason, remedy }
+        FailedAddressCheck { time: BeijingTime::from_unix_s(failed.time_s), reason, remedy }
     });
     failed.collect()
 }

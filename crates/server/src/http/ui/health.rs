@@ -55,9 +55,13 @@ fn page(app: &App, access: &Access, is_admin: bool) -> HealthPage {
 fn needing(app: &App, now_s: i64, account: &ServedAccount) -> Option<HealthRow> {
     let state = shown_state(state(&app.store, now_s, account));
     let finding = match state {
-        ShownState::Refusing => text!("Messages of the last 24 hours were refused or could not be stored. The checks below say why."),
+        ShownState::Refusing => text!(
+            "Messages of the last 24 hours were refused or could not be stored. The checks below say why."
+        ),
         ShownState::Gap => text!("A gap touches the last 24 hours. The checks below say why."),
-        ShownState::WaitingCheck => text!("WeChat has not checked the address of its callbacks, and no message has arrived. An admin connects it under Connect an account."),
+        ShownState::WaitingCheck => text!(
+            "WeChat has not checked the address of its callbacks, and no message has arrived. An admin connects it under Connect an account."
+        ),
         ShownState::WaitingMessage | ShownState::Quiet | ShownState::Receiving => return None,
     };
     let account = AccountName { appid: account.config.appid.clone(), name: account.config.name.clone() };

@@ -9,7 +9,8 @@ use axum::{
 };
 use i18n::{Text, text};
 use pages::{
-    AccountName, BeijingTime, FigureSource, Frame, LIVE_MINUTES, LivePage, LiveAccountRow, MinuteSeries, NavEntry,
+    AccountName, BeijingTime, FigureSource, Frame, LIVE_MINUTES, LiveAccountRow, LivePage, MinuteSeries,
+    NavEntry,
 };
 use storage::store::{AccountSummary, StoreError};
 
@@ -129,7 +130,8 @@ fn page(reading: &LiveReading, unknown: Option<String>, curl: &CurlCommands) -> 
     let now = BeijingTime::from_unix_s(reading.now_s);
     let path = match &reading.selected {
         Some(account) => {
-            let appid = percent_encoding::utf8_percent_encode(&account.appid, percent_encoding::NON_ALPHANUMERIC);
+            let appid =
+                percent_encoding::utf8_percent_encode(&account.appid, percent_encoding::NON_ALPHANUMERIC);
             format!("/v1/accounts/{appid}/stats?from={0}&to={0}&period=hour", now.day)
         }
         None => "/v1/summary".to_owned(),
@@ -151,10 +153,7 @@ fn minutes(reading: &LiveReading) -> Vec<MinuteSeries> {
     let of = |found: &SummarizedAccount| found.summary.minutes;
     if let Some(selected) = &reading.selected {
         let found = reading.accounts.iter().find(|found| found.account.config.appid == selected.appid);
-        return vec![MinuteSeries {
-            name: text!("messages"),
-            messages: found.map_or([0; LIVE_MINUTES], of),
-        }];
+        return vec![MinuteSeries { name: text!("messages"), messages: found.map_or([0; LIVE_MINUTES], of) }];
     }
     let total = |found: &&SummarizedAccount| Reverse(last(&found.summary, LIVE_MINUTES));
     let mut largest: Vec<&SummarizedAccount> = reading.accounts.iter().collect();

@@ -18,7 +18,9 @@ pub fn callback(public_url: Option<&Address>, appid: &str) -> (String, Option<Te
         Some(url) => (format!("{}{path}", url.origin()), problem(url)),
         None => (
             path,
-            Some(text!("public_url is not set, so only the path of the address is known. Put public_url = \"https://your.domain\" at the top of the configuration, then run msgcube reload.")),
+            Some(text!(
+                "public_url is not set, so only the path of the address is known. Put public_url = \"https://your.domain\" at the top of the configuration, then run msgcube reload."
+            )),
         ),
     }
 }
@@ -26,7 +28,10 @@ pub fn callback(public_url: Option<&Address>, appid: &str) -> (String, Option<Te
 fn problem(url: &Address) -> Option<Text> {
     let (host, port) = (url.host(), url.port());
     if url.ip().map_or_else(|| is_private_name(host), is_private_ip) {
-        return Some(text!("WeChat cannot reach {host}: only this machine or network knows it. Set public_url to a domain that the internet reaches, then run msgcube reload.", host));
+        return Some(text!(
+            "WeChat cannot reach {host}: only this machine or network knows it. Set public_url to a domain that the internet reaches, then run msgcube reload.",
+            host
+        ));
     }
     let wanted = if url.is_https() { 443 } else { 80 };
     (port != wanted).then(|| {
@@ -62,7 +67,9 @@ mod tests {
             let url = Address::parse(url).unwrap();
             callback(Some(&url), "wx1").1.map(|problem| problem.english())
         };
-        for url in ["https://wx.example.com", "http://wx.example.com:80", "http://8.8.8.8", "https://[2001:db8::1]"] {
+        for url in
+            ["https://wx.example.com", "http://wx.example.com:80", "http://8.8.8.8", "https://[2001:db8::1]"]
+        {
             assert_eq!(shown(url), None, "{url}");
         }
         for url in [

@@ -24,12 +24,7 @@ const ONGOING_S: i64 = 2;
 const REASONS_SHOWN: usize = 5;
 
 /// The checks of these accounts. Only an admin sees what the disk says.
-pub fn checks(
-    app: &App,
-    now_s: i64,
-    accounts: &[Arc<ServedAccount>],
-    is_admin: bool,
-) -> Vec<HealthCheck> {
+pub fn checks(app: &App, now_s: i64, accounts: &[Arc<ServedAccount>], is_admin: bool) -> Vec<HealthCheck> {
     let counts = added(accounts.iter().map(|account| account.activity.report(now_s).callbacks));
     let mut checks = vec![durable(app, is_admin), received(&counts)];
     checks.extend(refused(&counts));
@@ -113,7 +108,9 @@ fn closed(counts: &CallbackCounts) -> Option<HealthCheck> {
         "Callbacks got no answer in the last 24 hours, so that WeChat sends them again: {reasons}.",
         reasons = named_counts(&by_reason)
     );
-    let remedy = text!("late and not_durable: the disk is slow or full. relay_late and relay_full: the bot is slow. Run msgcube doctor.");
+    let remedy = text!(
+        "late and not_durable: the disk is slow or full. relay_late and relay_full: the bot is slow. Run msgcube doctor."
+    );
     Some(warning(text!("Unanswered callbacks"), found, remedy))
 }
 
@@ -200,6 +197,8 @@ fn relay(now_s: i64, accounts: &[Arc<ServedAccount>]) -> Option<HealthCheck> {
     if late + failed == 0 {
         return Some(good(title, found));
     }
-    let remedy = text!("WeChat waits 5 s. Let the bot answer at once and send its reply by the customer service interface. GET /v1/accounts/APPID/health shows it for one account.");
+    let remedy = text!(
+        "WeChat waits 5 s. Let the bot answer at once and send its reply by the customer service interface. GET /v1/accounts/APPID/health shows it for one account."
+    );
     Some(warning(title, found, remedy))
 }

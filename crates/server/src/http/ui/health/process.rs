@@ -56,7 +56,9 @@ fn copies(bytes: u64) -> HealthCheck {
     if bytes < COPIES_BYTES_MANY {
         return good(title, found);
     }
-    let remedy = text!("A target does not take its copies. Each may have 64 MiB waiting; what is more is dropped. The log names the target.");
+    let remedy = text!(
+        "A target does not take its copies. Each may have 64 MiB waiting; what is more is dropped. The log names the target."
+    );
     warning(title, found, remedy)
 }
 
@@ -93,7 +95,9 @@ fn tokens(now_s: i64, report: &UpstreamTokenReport) -> HealthCheck {
         appid,
         failure = Text::from_english(failure)
     );
-    let remedy = text!("See the secret of the account (upstream_secret), and whether WeChat allows the address of this machine (IP list in its console).");
+    let remedy = text!(
+        "See the secret of the account (upstream_secret), and whether WeChat allows the address of this machine (IP list in its console)."
+    );
     if valid == 0 { bad(title, found, remedy) } else { warning(title, found, remedy) }
 }
 
