@@ -34,7 +34,8 @@ pub enum AccountState {
 pub struct Health {
     /// Its state.
     pub state: AccountState,
-    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted, Unix seconds.
+    /// The newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as
+    /// callbacks since the start, Unix seconds.
     pub last_message_s: Option<i64>,
     /// What happened to its callbacks since the start of the process.
     pub activity: ActivityReport,

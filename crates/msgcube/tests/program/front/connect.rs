@@ -79,7 +79,10 @@ async fn an_account_is_connected_step_by_step_and_its_secrets_are_shown_once() {
     assert_eq!(program.receive(NEW, &text.safe(token, key, NEW)).await, success());
     shows(&admin, &["messages arrive (text)", &format!("/ui/accounts/{NEW}\"")], &["已收到消息（"]).await;
     let (_, page) = admin.get(&format!("{PATH}?appid={NEW}")).await;
-    assert!(!page.contains("http-equiv") && !page.contains("data-refresh"), "nothing is waited for: {page}");
+    assert!(
+        !page.contains("http-equiv") && !page.contains("data-refresh=\""),
+        "nothing is waited for: {page}"
+    );
 
     let (status, again) = admin.post(PATH, &fields).await;
     assert_eq!((status, again.as_str()), (303, ""), "as a browser sends it that loads the answer again");

@@ -27,8 +27,8 @@ struct HealthAnswer {
     /// When the server started. Of the time before, only `coverage` and `last_message` are known, and the state as far as
     /// it follows from them.
     since: String,
-    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted. `null` if there is
-    /// none.
+    /// The newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as
+    /// callbacks since the start. `null` if there is none.
     last_message: Option<String>,
     /// `null` if the address was not checked.
     last_check: Option<CheckAnswer>,

@@ -42,7 +42,7 @@ pub fn schema() -> Value {
             "name": { "type": "string", "description": "what people call it; empty if it has no name" },
             "state": state(),
             "since": { "type": "string", "format": "date-time", "description": "when the server started" },
-            "last_message": { "type": ["string", "null"], "format": "date-time", "description": "the newest CreateTime of the messages and events that arrived as callbacks and are counted" },
+            "last_message": { "type": ["string", "null"], "format": "date-time", "description": "the newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as callbacks since the server started" },
             "last_check": check,
             "failed_checks": { "type": "array", "maxItems": 10, "items": failed_check, "description": "newest first" },
             "callbacks": callbacks(),
