@@ -79,14 +79,14 @@ fn tokens(now_s: i64, report: &UpstreamTokenReport) -> HealthCheck {
     let title = text!("Real tokens");
     let valid = report.valid;
     let Some((appid, failure)) = report.failures.first() else {
-        let found = match report.oldest_s {
-            Some(oldest_s) => text!(
+        let of_valid = |oldest_s: i64| {
+            text!(
                 "{valid} accounts have a valid token of WeChat's; the oldest is {span} old.",
                 valid,
                 span = format::span(now_s - oldest_s)
-            ),
-            None => text!("No real token was needed yet."),
+            )
         };
+        let found = report.oldest_s.map_or_else(|| text!("No real token was needed yet."), of_valid);
         return good(title, found);
     };
     let found = text!(
@@ -109,4 +109,40 @@ fn certificate(now_s: i64, end_s: i64) -> HealthCheck {
     }
     let found = text!("It ends at {end}, in {span}.", end, span = format::span(end_s - now_s));
     if end_s - now_s < CERTIFICATE_S_FEW { warning(title, found, remedy) } else { good(title, found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use pages::AlertLevel::{Bad, Good, Warning};
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_two_weeks_before_its_end() {
+        let day_s = 24 * 3600;
+        for (left_s, level) in
+            [(-1, Bad), (0, Bad), (1, Warning), (14 * day_s - 1, Warning), (14 * day_s, Good)]
+        {
+            assert_eq!(certificate(1_800_000_000, 1_800_000_000 + left_s).level, level, "{left_s}");
+        }
+    }
+
+    #[test]
+    fn failing_tokens_are_worse_while_no_other_is_valid() {
+        let failures = vec![("wx1".to_owned(), "WeChat answered 40001 invalid credential".to_owned())];
+        let report = |valid, failures| UpstreamTokenReport { valid, oldest_s: Some(1000), failures };
+        assert_eq!(tokens(1090, &UpstreamTokenReport::default()).level, Good);
+        let found = tokens(1090, &report(3, Vec::new()));
+        assert_eq!((found.level, found.remedy.is_none()), (Good, true));
+        assert!(found.finding.english().contains("90 s"), "{}", found.finding.english());
+        assert_eq!(tokens(1090, &report(1, failures.clone())).level, Warning);
+        let found = tokens(1090, &report(0, failures));
+        assert!(found.level == Bad && found.finding.english().contains("wx1: WeChat answered 40001"));
+    }
+
+    #[test]
+    fn many_waiting_copies_are_a_warning() {
+        let levels = [0, 1, COPIES_BYTES_MANY].map(|bytes| copies(bytes).level);
+        assert_eq!(levels, [Good, Good, Warning]);
+    }
 }
