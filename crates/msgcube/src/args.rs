@@ -146,6 +146,9 @@ impl<E: std::error::Error> From<E> for CommandFailure {
 
 /// Runs the command that was typed. The exit status is 0 if it succeeded.
 pub fn main() -> ExitCode {
+    // The allocator asks for huge pages: 2 MiB of memory for the first byte of each. This comes before its first large use.
+    // A kernel without huge pages gives an error, and there is nothing to do.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed_lang = chinese::typed_lang(&typed);
     match Cli::try_parse_from(typed) {
@@ -161,8 +164,6 @@ fn run(cli: Cli) -> ExitCode {
     start_log(cli.log_format);
     // Files may hold openids and keys: only their owner may read them.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    // With huge pages, each start of a page takes 2 MiB. A kernel without them says so, and nothing is lost.
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let lang = cli.lang.unwrap_or_else(locale);
     // This changes the environment, so it must run before other threads start.
     let sockets = match &cli.command {

@@ -78,3 +78,57 @@ impl Embedded {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use counting::{Content, Kind, Message, start_of_day_s};
+
+    use super::*;
+    use crate::store::{Change, embedded::Options, statistics::Span};
+
+    fn day(text: &str) -> Day {
+        text.parse().unwrap()
+    }
+
+    fn put(store: &Embedded, user: u32, day: Day) {
+        let account = store.account("wx").unwrap();
+        let content = Content::Message { kind: Kind::Text, msg_id: 1 };
+        let message = Message { user: format!("o{user}").into(), create_time: start_of_day_s(day), content };
+        store.commit(&[Change::Message { account, message }]).unwrap();
+    }
+
+    #[test]
+    fn a_page_is_counted_at_a_save_and_again_after_a_late_message_and_when_it_is_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options { ends_messages: 1, ..Options::default() };
+        let store = Embedded::open(folder.path(), &options).unwrap();
+        let account = store.account("wx").unwrap();
+        let (from, to) = (day("2026-11-17"), day("2026-11-30"));
+        let users = || store.slice(account, Span::Days(from, to)).unwrap().users_counted;
+        // The users that the page says; None while it is out of date.
+        let stored = || {
+            let source = store.pages.of_account(account.0);
+            let sum =
+                lock(&store.cell(account).unwrap().figures).messages_of_days(from, to, &source).unwrap();
+            let ends = MonthEnds::stored(day("2026-11-01"), &source).unwrap();
+            ends.and_then(|ends| ends.counters(from, to, &sum)).map(|counters| counters.users_counted())
+        };
+        for (user, date) in [(1, "2026-11-02"), (2, "2026-11-18"), (2, "2026-11-19"), (3, "2026-11-30")] {
+            put(&store, user, day(date));
+        }
+        assert_eq!((users(), stored()), (2, None));
+        store.maintain(true).unwrap();
+        assert_eq!((users(), stored()), (2, Some(2)));
+        put(&store, 1, day("2026-11-17"));
+        assert_eq!((users(), stored()), (3, None));
+        store.maintain(true).unwrap();
+        assert_eq!((users(), stored()), (3, Some(3)));
+        // As a folder of a former version, which has no such page.
+        let key = page_key(account.0, PageKey::MonthEnds(day("2026-11-01")));
+        store.pages.save(&Save { removed: vec![key], ..Save::default() }).unwrap();
+        lock(&store.ends_wanted).clear();
+        assert_eq!((users(), stored()), (3, None));
+        store.maintain(false).unwrap();
+        assert_eq!((users(), stored()), (3, Some(3)));
+    }
+}
