@@ -91,14 +91,14 @@ async fn only_an_admin_makes_links_and_mistakes_are_named() {
             program.call(method, "/v1/share-links", &reader, Some(json!({ "account": APPID }))).await;
         assert_eq!(answer.status(), 403);
     }
-    for (body, error) in [
-        (json!({ "account": "wx-none" }), "account: no account has this appid"),
-        (json!({ "account": APPID, "expires_in_days": 0 }), "expires_in_days: 1 to 366"),
-        (json!({ "account": APPID, "expires_in_days": 367 }), "expires_in_days: 1 to 366"),
-        (json!({ "account": APPID, "days": 3 }), "unknown field `days`"),
+    for (body, wanted, error) in [
+        (json!({ "account": "wx-none" }), 404, "account: no account has this appid"),
+        (json!({ "account": APPID, "expires_in_days": 0 }), 400, "expires_in_days: 1 to 366"),
+        (json!({ "account": APPID, "expires_in_days": 367 }), 400, "expires_in_days: 1 to 366"),
+        (json!({ "account": APPID, "days": 3 }), 400, "unknown field `days`"),
     ] {
         let (status, answer) = add(&program, body).await;
-        assert!(status == 400 && answer["error"].as_str().unwrap().contains(error), "{answer}");
+        assert!(status == wanted && answer["error"].as_str().unwrap().contains(error), "{answer}");
     }
     let admin = Browser::signed_in(&program, ADMIN_KEY).await;
     let (status, page) = admin.post("/ui/links", &[("account", APPID), ("days", "7")]).await;
