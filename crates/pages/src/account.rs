@@ -13,12 +13,12 @@ use crate::{
         svg::{Drawing, LegendEntry},
         table::number_element,
     },
-    layout::document,
+    layout::{document, encoded},
     parts::{commands, compared, nothing, state, tile, tile_number},
     view::{
         account::{AccountFiguresView, AccountPage, RangeCoverage, TodayTile},
         figures::{CoverageKind, FigureTile},
-        frame::Frame,
+        frame::{Frame, NavEntry},
     },
     words::Words,
 };
@@ -26,16 +26,19 @@ use crate::{
 /// The page `/ui/accounts/{appid}`. A frame without navigation makes it the page of a share link.
 pub fn account(frame: &Frame, page: &AccountPage) -> String {
     let words = Words(frame.lang);
-    let name = words.account(&page.account);
+    let name = page.account.shown();
     let content = html! {
-        (heading(page, &name, words))
+        (heading(page, name, words))
+        @if page.since.is_none() && frame.entries.contains(&NavEntry::Connect) {
+            p { a.button href={ (NavEntry::Connect.path()) "?appid=" (encoded(&page.account.appid)) } { (words.say(text!("See how far connecting it has come"))) } }
+        }
         (range::form(frame, page, words))
         @match &page.figures {
             Some(figures) => (all_figures(frame, page, figures, words)),
             None => dl.tiles { (today_tile(frame, page, words)) },
         }
     };
-    document(frame, &name, &nothing(), &content)
+    document(frame, name, &nothing(), &content)
 }
 
 /// The charts of the range as SVG files: a file name without its ending, and the file.
@@ -56,7 +59,7 @@ fn heading(page: &AccountPage, name: &str, words: Words) -> Markup {
     html! {
         div.title {
             h1 { (name) }
-            @if *name != page.account.appid { code.appid { (page.account.appid) } }
+            @if name != page.account.appid { code.appid { (page.account.appid) } }
             (state(page.state, words))
             p.quiet {
                 @match page.since {
@@ -92,6 +95,9 @@ fn all_figures(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, 
             p.notice.warning {
                 (words.say(text!("Nothing was counted in this range. Choose a later range, or import older messages with msgcube import.")))
                 @if let Some(href) = &figures.first_counted { " " a href=(href) { (words.say(text!("Show the first days that were counted"))) } }
+                @if let Some(since) = page.since {
+                    " " a href={ (frame.path) "?from=" (since.day) "&to=" (since.day) } { (words.say(text!("Show the first day that was counted"))) }
+                }
             }
         } @else if figures.messages.value == 0 && figures.coverage == RangeCoverage::Full {
             p.notice.good { (words.say(text!("0 messages, fully covered: nobody wrote a counted message."))) }
@@ -160,7 +166,7 @@ fn average(messages: u64, users: u64) -> Markup {
 
 fn today_tile(frame: &Frame, page: &AccountPage, words: Words) -> Markup {
     let TodayTile { messages, users, .. } = page.today;
-    let name = words.say(text!("Messages today until {time}", time = words.minute(frame.now)));
+    let name = words.say(text!("Messages today until {time}", time = frame.now.hour_and_minute()));
     let number = html! { span data-today=(page.account.appid) { (number_element(messages)) } };
     let below = html! { (words.say(text!("by {count} users", count = grouped(users)))) };
     tile(&name, &number, &below)

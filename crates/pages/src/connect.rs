@@ -94,8 +94,7 @@ fn steps(frame: &Frame, connecting: &Connecting, words: Words) -> Markup {
             "later"
         }
     };
-    let account =
-        html! { p { (words.account(&connecting.account)) " " code { (connecting.account.appid) } } };
+    let account = html! { p { (connecting.account.shown()) " " code { (connecting.account.appid) } } };
     html! {
         (step(1, "done", &words.say(text!("Account")), &account))
         (step(2, class(is_checked, true), &words.say(text!("Copy four values to WeChat's console")), &console(connecting, words)))
@@ -124,7 +123,7 @@ fn console(connecting: &Connecting, words: Words) -> Markup {
                 p.quiet { (words.say(text!("Copy them now: they are not shown again after you leave this page."))) }
             },
             None => p.quiet {
-                (words.say(text!("Token and EncodingAESKey were shown once. If they are lost, set new ones with msgcube account update.")))
+                (words.say(text!("Token and EncodingAESKey were shown once. If they are lost, set new ones with msgcube account set.")))
             },
         }
         p { (words.say(text!("Message encryption: safe mode."))) }
@@ -146,7 +145,7 @@ fn check(frame: &Frame, connecting: &Connecting, words: Words) -> Markup {
         @if connecting.checked.is_none() {
             @for failed in &connecting.failed_checks {
                 p.notice.warning {
-                    b { (words.minute(failed.time)) } " " (words.say(&failed.reason)) br; (words.say(&failed.remedy))
+                    b { (failed.time.hour_and_minute()) } " " (words.say(&failed.reason)) br; (words.say(&failed.remedy))
                 }
             }
             p { a.button href=(continue_link(frame, connecting)) { (words.say(text!("Look again"))) } }

@@ -59,7 +59,7 @@ fn accounts(page: &HealthPage, words: Words) -> Markup {
                 li {
                     span { (state(row.state, words)) }
                     div {
-                        h3 { (account_link(&row.account, words)) }
+                        h3 { (account_link(&row.account)) }
                         p { (words.say(&row.finding)) }
                     }
                 }

@@ -81,10 +81,10 @@ fn link_table(frame: &Frame, links: &[ShareLinkRow], words: Words) -> Markup {
             tbody {
                 @for link in links {
                     tr {
-                        th scope="row" { (account_link(&link.account, words)) }
+                        th scope="row" { (account_link(&link.account)) }
                         td data-head=(heads[1]) { (words.date(link.made.day)) }
                         td data-head=(heads[2]) { (end(Some(link.ends), link.is_over, words)) }
-                        td { (revoke(frame, "/ui/links/remove", &link.id, &words.account(&link.account), words)) }
+                        td { (revoke(frame, "/ui/links/remove", &link.id, link.account.shown(), words)) }
                     }
                 }
             }

@@ -76,7 +76,7 @@ fn top(frame: &Frame, words: Words) -> Markup {
             }
             div.who {
                 @if frame.live.is_some() { span.link role="status" data-link="" {} }
-                span { (words.say(text!("Beijing time {time}", time = words.minute(frame.now)))) }
+                span { (words.say(text!("Beijing time {time}", time = frame.now.hour_and_minute()))) }
                 @let other = frame.lang.other();
                 a href=(link(frame, "lang", Some(other.code()))) lang=(other.pick("en", "zh-CN")) hreflang=(other.pick("en", "zh-CN")) { (other.name()) }
                 @if let Some(viewer) = &frame.signed_in {

@@ -1,7 +1,10 @@
 //! Draws the dashboard: from view models to HTML, SVG charts, one style sheet and one script. No I/O, no clock, no HTTP.
 //!
-//! A page is `Frame` plus its view model. Nothing in the HTML has a `style` attribute or an event handler, so the style
-//! sheet and the script can be allowed by their hash alone. Every page works without the script.
+//! A page is [`Frame`] plus its view model: `pages::account(&frame, &page)` returns the complete document. Paths and names
+//! of fields that a page sends back are in the documentation of its view model.
+//!
+//! Nothing in the HTML has a `style` attribute or an event handler, so the style sheet and the script can be allowed by
+//! their hash alone. Every page works without the script.
 
 #![warn(missing_docs)]
 

@@ -7,7 +7,7 @@ use crate::{
     charts::{
         axis,
         columns::{ColumnSeries, Columns},
-        line::Line,
+        line::LineChart,
         svg::LegendEntry,
         table::{ChartTable, TableCell, number_element},
     },
@@ -16,7 +16,7 @@ use crate::{
     view::{
         figures::FigureSource,
         frame::Frame,
-        live::{LIVE_MINUTES, LivePage, LiveRow},
+        live::{LIVE_MINUTES, LiveAccountRow, LivePage},
         time::BeijingTime,
     },
     words::Words,
@@ -32,7 +32,7 @@ pub fn live(frame: &Frame, page: &LivePage) -> String {
             p.quiet {
                 @match &page.selected {
                     Some(account) => {
-                        (words.account(account)) " · " a href=(link(frame, "account", None)) { (words.say(text!("all accounts"))) }
+                        (account.shown()) " · " a href=(link(frame, "account", None)) { (words.say(text!("all accounts"))) }
                     },
                     None => (words.say(text!("all accounts"))),
                 }
@@ -64,8 +64,8 @@ fn account_form(frame: &Frame, page: &LivePage, words: Words) -> Markup {
 
 fn minutes_card(page: &LivePage, words: Words) -> Markup {
     let minute = |number: usize| {
-        let back_s = (LIVE_MINUTES - 1 - number) as i64 * 60;
-        words.minute(BeijingTime::from_unix_s(page.minute_now.unix_s() - back_s))
+        let back_s = i64::try_from(LIVE_MINUTES - 1 - number).unwrap_or_default() * 60;
+        BeijingTime::from_unix_s(page.minute_now.unix_s() - back_s).hour_and_minute()
     };
     let sum =
         |number: usize| page.minutes.iter().map(|series| u64::from(series.messages[number])).sum::<u64>();
@@ -120,7 +120,7 @@ fn hours_card(page: &LivePage, words: Words) -> Markup {
     ));
     // What has not come yet is not drawn, so the line ends at the running hour.
     let shown = |hour: usize| page.today[hour].filter(|_| hour <= now);
-    let line = Line {
+    let line = LineChart {
         now: (0..24).map(shown).collect(),
         before: page.last_week.into(),
         open_at: Some(now),
@@ -166,10 +166,10 @@ fn accounts_card(frame: &Frame, page: &LivePage, words: Words) -> Markup {
     card("half", &title, &nothing(), &body)
 }
 
-fn account_row(frame: &Frame, row: &LiveRow, largest: u64, words: Words) -> Markup {
+fn account_row(frame: &Frame, row: &LiveAccountRow, largest: u64, words: Words) -> Markup {
     html! {
         tr {
-            th scope="row" { (account_link(&row.account, words)) }
+            th scope="row" { (account_link(&row.account)) }
             td.number { (number_element(row.last_minutes)) }
             td.number data-today=(row.account.appid) { (number_element(row.today)) }
             td.number { @match row.last_message { Some(time) => (words.ago(time, frame.now)), None => "–" } }

@@ -14,7 +14,7 @@ use crate::{
     },
     layout::{document, link},
     parts::{
-        SERIES, account_link, card, choice, compared, downloads, figure, legend, links, nothing,
+        SERIES, account_link, card, choice, commands, compared, downloads, figure, legend, links, nothing,
         short_compared, state, tile, tile_number,
     },
     view::{
@@ -44,7 +44,7 @@ pub fn overview(frame: &Frame, page: &OverviewPage) -> String {
 
 fn tiles(page: &OverviewPage, words: Words) -> Markup {
     let today = html! { span data-today="*" { (tile_number(&page.today, words)) } };
-    let until = words.minute(page.today_until);
+    let until = page.today_until.hour_and_minute();
     let today_below = html! {
         (short_compared(page.today_whole_hours, page.today.compared, words)) " "
         (words.say(text!("until {time}, against a week ago", time = until)))
@@ -55,18 +55,27 @@ fn tiles(page: &OverviewPage, words: Words) -> Markup {
     };
     let worst = html! {
         @if let Some((account, state)) = &page.attention.worst {
-            (words.account(account)) ": " (words.state(*state))
+            (account.shown()) ": " (words.state(*state))
         } @else {
             (words.say(text!("All accounts are counted without a gap")))
         }
     };
+    let [today_name, month_name, last_name] =
+        [text!("Messages today"), text!("Messages this month"), text!("Messages last month")]
+            .map(|name| words.say(name));
+    let sources = [
+        (today_name.clone(), &page.today.source),
+        (month_name.clone(), &page.month.source),
+        (last_name.clone(), &page.last_month.source),
+    ];
     html! {
         dl.tiles {
-            (tile(&words.say(text!("Messages today")), &today, &today_below))
-            (tile(&words.say(text!("Messages this month")), &tile_number(&page.month, words), &month_below))
-            (tile(&words.say(text!("Messages last month")), &tile_number(&page.last_month, words), &compared(page.last_month.value, page.last_month.compared, words)))
+            (tile(&today_name, &today, &today_below))
+            (tile(&month_name, &tile_number(&page.month, words), &month_below))
+            (tile(&last_name, &tile_number(&page.last_month, words), &compared(page.last_month.value, page.last_month.compared, words)))
             (tile(&words.say(text!("Accounts that need attention")), &number_element(page.attention.count as u64), &worst))
         }
+        (commands(&sources, words))
     }
 }
 
@@ -149,7 +158,7 @@ fn list_form(frame: &Frame, list: &ListState, words: Words) -> Markup {
             label {
                 (words.say(text!("State"))) " "
                 select name="state" {
-                    (choice("", &words.say(text!("all")), list.state.is_none()))
+                    (choice("", &words.say(text!("all states")), list.state.is_none()))
                     @for state in ShownState::ALL { (choice(state.code(), &words.state(state), Some(state) == list.state)) }
                 }
             }
@@ -197,11 +206,11 @@ fn list_row(frame: &Frame, row: &OverviewRow, heads: &[String; 9], words: Words)
     let (hours, days) = (row.same_hours, row.same_days);
     html! {
         tr {
-            th scope="row" { (account_link(&row.account, words)) }
+            th scope="row" { (account_link(&row.account)) }
             td data-head=(heads[1]) { (state(row.state, words)) }
             td.number data-head=(heads[2]) data-last=(row.account.appid) { @match last { Some(last) => (last), None => "–" } }
             td.number data-head=(heads[3]) data-today=(row.account.appid) { (number_element(row.today)) }
-            td.number data-head=(heads[4]) { (short_compared(hours.0, hours.1, words)) }
+            td.number data-head=(heads[4]) { (compared(hours.0, hours.1, words)) }
             td.number data-head=(heads[5]) { (number_element(row.month)) }
             td.number data-head=(heads[6]) { (short_compared(days.0, days.1, words)) }
             td.number data-head=(heads[7]) { (number_element(row.last_month)) }

@@ -58,6 +58,7 @@ pub fn short_compared(value: u64, compared: Compared, words: Words) -> Markup {
     html! {
         @match compared {
             Compared::No => span.quiet { "–" },
+            Compared::With(0) if value == 0 => span.quiet { "–" },
             Compared::With(before) => (change(value, before, words)),
             other => (no_comparison(other, words)),
         }
@@ -97,9 +98,9 @@ pub fn state(state: ShownState, words: Words) -> Markup {
 }
 
 /// The name of an account as a link to its page, with its AppID below.
-pub fn account_link(account: &AccountName, words: Words) -> Markup {
+pub fn account_link(account: &AccountName) -> Markup {
     html! {
-        a href={ "/ui/accounts/" (encoded(&account.appid)) } { (words.account(account)) }
+        a href={ "/ui/accounts/" (encoded(&account.appid)) } { (account.shown()) }
         @if !account.name.is_empty() { code.appid { (account.appid) } }
     }
 }

@@ -4,7 +4,7 @@ use datacube::{Day, Granularity};
 use i18n::{Lang, Text, format::percent, text};
 
 use crate::view::{
-    figures::{AccountName, ShownState},
+    figures::ShownState,
     time::{BeijingTime, ChartPeriod},
 };
 
@@ -50,12 +50,6 @@ impl Words {
         self.say(text!("{month} {year}", month = month_name(month), year))
     }
 
-    /// Hour and minute: `15:15`.
-    pub fn minute(self, time: BeijingTime) -> String {
-        let (hour, minute, _) = time.clock();
-        format!("{hour:02}:{minute:02}")
-    }
-
     /// Date, hour, minute and second: `28 Nov 2026 15:14:41`.
     pub fn moment(self, time: BeijingTime) -> String {
         let (hour, minute, second) = time.clock();
@@ -82,11 +76,6 @@ impl Words {
     /// Two days with a dash between them.
     pub fn range(self, from: Day, to: Day) -> String {
         if from == to { self.date(from) } else { format!("{} – {}", self.date(from), self.date(to)) }
-    }
-
-    /// The name of an account, or its AppID.
-    pub fn account(self, account: &AccountName) -> String {
-        if account.name.is_empty() { account.appid.clone() } else { account.name.clone() }
     }
 
     /// A state in one or two words.

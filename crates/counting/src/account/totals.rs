@@ -1,8 +1,6 @@
 //! Messages of the counted types, without users. Reading them keeps no page in memory, so that reading many accounts
 //! does not push the pages out that messages need.
 
-use std::borrow::Cow;
-
 use datacube::{Day, Granularity};
 
 use super::Account;
@@ -65,16 +63,13 @@ impl Account {
     ///
     /// If a page cannot be read or is damaged.
     pub fn month_total(&self, start: Day, source: &dyn PageSource) -> Result<u64, PageError> {
-        let counters = match self.spans.get(&(Granularity::Month, start)) {
-            Some(page) => Cow::Borrowed(&page.counters),
-            None => {
-                let key = PageKey::Month(start);
-                let Some(bytes) = source.page(key)? else { return Ok(0) };
-                let counters = Counters::decode(&mut Reader::new(&bytes));
-                Cow::Owned(counters.map_err(|damage| PageError::Damaged(key, damage))?)
-            }
-        };
-        Ok(counters.messages_counted())
+        if let Some(page) = self.spans.get(&(Granularity::Month, start)) {
+            return Ok(page.counters.messages_counted());
+        }
+        let key = PageKey::Month(start);
+        let Some(bytes) = source.page(key)? else { return Ok(0) };
+        let counters = Counters::decode(&mut Reader::new(&bytes));
+        Ok(counters.map_err(|damage| PageError::Damaged(key, damage))?.messages_counted())
     }
 
     /// Visits the CreateTime, in Unix seconds, of each message of a counted type on one day. In any order.

@@ -48,8 +48,8 @@ fn fields(form: &RangeForm, words: Words) -> Markup {
         Some(Granularity::Month),
     ];
     html! {
-        (day("from", words.say(text!("From")), &form.from, form))
-        (day("to", words.say(text!("to")), &form.to, form))
+        (day("from", &words.say(text!("From")), &form.from, form))
+        (day("to", &words.say(text!("to")), &form.to, form))
         label {
             (words.say(text!("group"))) " "
             select name="by" { @for by in by { (choice(granularity_code(by), &words.say(granularity_name(by)), by == form.by)) } }
@@ -63,7 +63,7 @@ fn fields(form: &RangeForm, words: Words) -> Markup {
     }
 }
 
-fn day(name: &str, label: String, value: &str, form: &RangeForm) -> Markup {
+fn day(name: &str, label: &str, value: &str, form: &RangeForm) -> Markup {
     let is_wrong = form.error.is_some();
     html! {
         label {

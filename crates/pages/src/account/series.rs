@@ -9,7 +9,7 @@ use crate::{
         axis,
         columns::{ColumnSeries, Columns},
         heat_map,
-        line::Line,
+        line::LineChart,
         strip::Strip,
         svg::{Drawing, LegendEntry},
         table::{ChartTable, TableCell},
@@ -39,7 +39,7 @@ pub fn users(figures: &AccountFiguresView, words: Words) -> TitledChart {
         None => words.say(text!("Not counted in this time")),
     };
     let has_before = figures.periods.iter().any(|period| period.users_before.is_some());
-    let line = Line {
+    let line = LineChart {
         now: figures.periods.iter().map(|period| period.users).collect(),
         before: if has_before {
             figures.periods.iter().map(|period| period.users_before).collect()
@@ -54,7 +54,6 @@ pub fn users(figures: &AccountFiguresView, words: Words) -> TitledChart {
     if has_before {
         entries.push(LegendEntry { class: "before", name: words.say(text!("compared time")) });
     }
-    entries.extend(coverage_legend(figures, words));
     (
         words.say(by_period(
             figures,
@@ -141,7 +140,8 @@ pub fn weeks(figures: &AccountFiguresView, words: Words) -> Option<TitledChart> 
 
 /// The card of the users.
 pub fn users_card(figures: &AccountFiguresView, strip: &Strip<'_>, words: Words) -> Markup {
-    let (title, drawing, entries) = users(figures, words);
+    let (title, drawing, mut entries) = users(figures, words);
+    entries.extend(coverage_legend(figures, words));
     let table = ChartTable {
         caption: title.clone(),
         head: [text!("period"), text!("users"), text!("compared time")].map(|head| words.say(head)).into(),

@@ -93,7 +93,7 @@ impl CompareWith {
 
 /// What is wrong with the range, and one click to a range that works.
 #[derive(Clone, Debug)]
-pub struct RangeError {
+pub struct RangeProblem {
     /// What is wrong, in one sentence.
     pub text: Text,
     /// What works, and its address.
@@ -114,7 +114,7 @@ pub struct RangeForm {
     /// With what the range is compared.
     pub compare: CompareWith,
     /// What is wrong with it.
-    pub error: Option<RangeError>,
+    pub error: Option<RangeProblem>,
 }
 
 /// Whether the whole range was counted.

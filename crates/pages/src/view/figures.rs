@@ -18,7 +18,7 @@ pub struct AccountName {
 }
 
 impl AccountName {
-    /// The name, or the AppID of an account without one.
+    /// The name, or the AppID of an account without a name.
     pub fn shown(&self) -> &str {
         if self.name.is_empty() { &self.appid } else { &self.name }
     }

@@ -31,6 +31,12 @@ impl BeijingTime {
     pub fn clock(self) -> (u32, u32, u32) {
         (self.second / 3600, self.second / 60 % 60, self.second % 60)
     }
+
+    /// Hour and minute: `15:15`.
+    pub fn hour_and_minute(self) -> String {
+        let (hour, minute, _) = self.clock();
+        format!("{hour:02}:{minute:02}")
+    }
 }
 
 /// A period on the axis of a chart: one hour, day, week or month.

@@ -3,8 +3,8 @@
 use datacube::{Day, Granularity};
 use pages::{
     AccountFiguresView, AccountPage, BeijingTime, ChartPeriod, CompareWith, Compared, CoverageKind,
-    CoverageSegment, DistributionFigures, EventFigures, FigureTile, PeriodFigures, RangeCoverage, RangeError,
-    RangeForm, RangeLink, RangePreset, ShownState, TodayTile, TypeFigures, WeekUsers,
+    CoverageSegment, DistributionFigures, EventFigures, FigureTile, PeriodFigures, RangeCoverage, RangeForm,
+    RangeLink, RangePreset, RangeProblem, ShownState, TodayTile, TypeFigures, WeekUsers,
 };
 
 use super::{NOW_S, Random, Sample, today};
@@ -27,7 +27,7 @@ impl Sample {
 
     /// An account whose range is wrong.
     pub fn account_with_error(&self) -> AccountPage {
-        let error = RangeError {
+        let error = RangeProblem {
             text: self.plain("The first day is after the last one."),
             remedy: Some((self.plain("Turn them round"), "?from=2026-10-31&to=2026-11-27".to_owned())),
         };

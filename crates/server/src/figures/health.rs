@@ -71,7 +71,7 @@ impl Health {
     pub fn of(store: &Store, now_s: i64, account: &ServedAccount) -> Health {
         Health {
             state: state(store, now_s, account),
-            last_message_s: last_message_s(account),
+            last_message_s: last_message_s(store, now_s, account),
             activity: account.activity.report(now_s),
             coverage: store.coverage(account.number, |coverage| coverage.report(now_s)),
         }
@@ -81,7 +81,7 @@ impl Health {
 /// The state of an account at this time, in Unix seconds. It costs about a microsecond.
 pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState {
     let trouble = store.coverage(account.number, |coverage| trouble(coverage, now_s));
-    trouble.unwrap_or_else(|| match last_message_s(account) {
+    trouble.unwrap_or_else(|| match last_message_s(store, now_s, account) {
         Some(last_s) if now_s.saturating_sub(last_s) < RECENT_S => AccountState::Receiving,
         Some(_) => AccountState::Quiet,
         // An account without keys of its own has no address to check. A platform brings its messages.
@@ -90,8 +90,10 @@ pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState
     })
 }
 
-fn last_message_s(account: &ServedAccount) -> Option<i64> {
-    account.activity.last_message_s()
+fn last_message_s(store: &Store, now_s: i64, account: &ServedAccount) -> Option<i64> {
+    // If the figures cannot be read, what was seen since the start is known all the same.
+    let stored_s = store.last_message_s(account.number, now_s).ok().flatten();
+    account.activity.last_message_s().max(stored_s)
 }
 
 /// What a gap in the last 24 hours means. None without a gap.

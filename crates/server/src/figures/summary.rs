@@ -4,16 +4,19 @@ use std::sync::Arc;
 
 use storage::store::{AccountSummary, Store, StoreError};
 
+use super::health::{self, AccountState};
 use crate::{
     accounts::registry::{Accounts, ServedAccount},
     auth::api_keys::{Access, Scope},
 };
 
 /// The summary of one account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct SummarizedAccount {
-    /// The account's appid.
-    pub appid: String,
+    /// The account.
+    pub account: Arc<ServedAccount>,
+    /// What it is doing.
+    pub state: AccountState,
     /// Its figures.
     pub summary: AccountSummary,
 }
@@ -43,7 +46,8 @@ pub fn summaries(
     let mut all: Vec<Option<AccountSummary>> = store.summaries(now_s)?.into_iter().map(Some).collect();
     let of = |account: &Arc<ServedAccount>| {
         let summary = all.get_mut(account.number.0 as usize)?.take()?;
-        Some(SummarizedAccount { appid: account.config.appid.clone(), summary })
+        let state = health::state(store, now_s, account);
+        Some(SummarizedAccount { account: account.clone(), state, summary })
     };
     // An account without a summary was added just now.
     Ok(accounts.iter().filter_map(of).collect())

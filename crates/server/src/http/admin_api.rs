@@ -9,7 +9,7 @@ mod backup;
 mod bulk;
 pub mod health;
 pub mod keys;
-mod live;
+pub mod live;
 mod page_format;
 mod parameters;
 mod platforms;

@@ -11,7 +11,7 @@ use msgcube_client::http::HttpClient;
 use storage::{
     account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
-    store::{Embedded, NotDurable, Options, Store, StoreError},
+    store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
     writer::{Ingest, Writer},
 };
 use system::{
@@ -28,7 +28,7 @@ use wechat::{callback::KeyError, request_id::RidGenerator};
 use crate::{
     accounts::{
         platform_issuer::{AuthorizationContext, Platforms},
-        platform_receiver::{self, Received},
+        platform_receiver::{self, Loaded, Received},
         registry::{Accounts, ServedAccount, StoredAccountError},
         service::AccountService,
     },
@@ -195,9 +195,7 @@ impl App {
         let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
         let loaded = platform_receiver::load(&store, &key, &platforms, &accounts)?;
         let metrics = Arc::new(Metrics::default());
-        let all = accounts.all().into_iter();
-        let active = all.filter(|account| account.keys.is_some() || loaded.is_active(&account.config.appid));
-        let served = active.map(|account| account.number).collect();
+        let served = accounts_to_serve(&accounts, &loaded);
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
         let upstream = config.upstream.clone().map(|upstream| {
             let (key, ingest) = (key.clone(), ingest.clone());
@@ -211,9 +209,8 @@ impl App {
             accounts.clone(),
             platforms.clone(),
         );
-        let platform_receiver =
-            Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
-        let platform_receiver = Arc::new(platform_receiver);
+        let received = Received::new(loaded, store.clone(), ingest.clone(), key.clone(), accounts.clone());
+        let platform_receiver = Arc::new(received);
         let config = Arc::new(Current::new(config));
         let log_throttle = Arc::<LogThrottle>::default();
         let intake = Arc::new(Intake {
@@ -227,12 +224,12 @@ impl App {
             log_throttle: log_throttle.clone(),
             limits: Limits::default(),
         });
-        let live = LiveFigures::new(store.clone(), accounts.clone(), clock.clone());
         let app = App {
             config,
             source: OnceLock::new(),
             address: OnceLock::new(),
             started_s: clock.now_s(),
+            live: LiveFigures::new(store.clone(), accounts.clone(), clock.clone()),
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
@@ -261,7 +258,6 @@ impl App {
             bulk_permits: Semaphore::new(BULK_PERMITS),
             statistics_permits: Arc::new(Semaphore::new(STATISTICS_PERMITS)),
             backup_permit: Arc::new(Semaphore::new(1)),
-            live,
             log_throttle,
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
@@ -359,6 +355,13 @@ fn load_accounts(config: &Config, store: &Store, key: &DataKey) -> Result<Accoun
     }
     accounts.load_stored(store, key)?;
     Ok(accounts)
+}
+
+/// The accounts that receive messages from the start.
+fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber> {
+    let receives =
+        |account: &ServedAccount| account.keys.is_some() || loaded.is_active(&account.config.appid);
+    accounts.select(receives).iter().map(|account| account.number).collect()
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

@@ -111,6 +111,11 @@ impl Memory {
         lock(&self.0).accounts.iter().map(|account| account.summary(now_s)).collect()
     }
 
+    /// See [`super::Store::last_message_s`].
+    pub fn last_message_s(&self, account: AccountNumber, now_s: i64) -> Result<Option<i64>, StoreError> {
+        Ok(self.look(account, |account| account.summary(now_s).last_message_s)?)
+    }
+
     /// See [`super::Store::coverage`].
     pub fn coverage<T>(&self, account: AccountNumber, look: impl FnOnce(&Coverage) -> T) -> T {
         match self.look(account, |account| look(&account.coverage)) {
@@ -241,8 +246,13 @@ impl StoredAccount {
             let of_type = counted.clone().filter(|message| message.kind().counted_type() == Some(number));
             of_type.filter(|message| day_of(message.create_time) == today).count() as u64
         };
-        let minutes_ago = |time: i64| now_s.div_euclid(60) - time.div_euclid(60);
-        let in_minute = |at: usize| number(&|time| minutes_ago(time) == (MINUTES - 1 - at) as i64);
+        let mut minutes = [0; MINUTES];
+        for time in times() {
+            let ago = usize::try_from(now_s.div_euclid(60) - time.div_euclid(60));
+            if let Some(shown) = ago.ok().and_then(|ago| minutes.iter_mut().rev().nth(ago)) {
+                *shown += 1;
+            }
+        }
         AccountSummary {
             last_message_s: times().filter(|time| day_of(*time) <= today.plus_days(1)).max(),
             today_by_type: COUNTED_TYPES.map(of_type),
@@ -261,7 +271,7 @@ impl StoredAccount {
                 let day = day_of(time);
                 day.first_of_month() == last_month && day.days_since(last_month) < today.days_since(month)
             }),
-            minutes: std::array::from_fn(|at| u32::try_from(in_minute(at)).unwrap_or(u32::MAX)),
+            minutes,
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use wechat::callback::seal::Sealed;
 
 use crate::{
     front::{
@@ -40,11 +41,9 @@ impl Program {
     }
 }
 
-/// A message of now whose body is nothing. Its plain signature is right, so it is lost.
-fn broken(token: &str) -> wechat::callback::seal::Sealed {
-    let mut sealed = Text::new("o1", 9).plain(token);
-    sealed.body = "<xml>no message".to_owned();
-    sealed
+/// A callback without a message. Its signature is right, so a message is lost.
+fn broken(token: &str) -> Sealed {
+    Sealed { body: "<xml>no message".to_owned(), ..Text::new("o1", 9).plain(token) }
 }
 
 #[tokio::test]
@@ -116,9 +115,13 @@ async fn the_health_of_a_new_account_follows_it_from_the_first_check_to_its_remo
 }
 
 #[tokio::test]
-async fn a_reload_keeps_what_is_known_of_an_account_and_a_restart_begins_anew() {
+async fn a_reload_keeps_what_is_known_of_an_account_and_a_restart_starts_anew() {
     let mut program = Program::start("", "");
-    assert_eq!(program.receive(APPID, &Text::new("o1", 1).usual()).await, success());
+    let yesterday = Text { create_time: now_s() - 25 * 3600, ..Text::new("o1", 2) };
+    for (text, state) in [(yesterday, "quiet"), (Text::new("o1", 1), "receiving")] {
+        assert_eq!(program.receive(APPID, &text.usual()).await, success());
+        assert_eq!(program.health(APPID).await["state"], state);
+    }
     let path = program.folder().join("msgcube.toml");
     let file = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, format!("{file}quota_per_day = 7\n")).unwrap();
@@ -126,7 +129,7 @@ async fn a_reload_keeps_what_is_known_of_an_account_and_a_restart_begins_anew() 
     assert_eq!(status, 200, "{reloaded}");
     let (_, account) = program.admin_call(Method::GET, &format!("/v1/accounts/{APPID}"), None).await;
     assert_eq!(account["quota_per_day"], 7);
-    assert_eq!(program.health(APPID).await["callbacks"]["accepted"], 1);
+    assert_eq!(program.health(APPID).await["callbacks"]["accepted"], 2);
 
     let before = now_s();
     program.restart("-KILL");

@@ -51,9 +51,10 @@ impl EventReader {
     /// The data of the next event. None: the server has ended the stream as it should.
     async fn next(&mut self) -> Option<Value> {
         loop {
-            while let Some((block, rest)) = self.unread.split_once("\n\n") {
+            while let Some((block, _)) = self.unread.split_once("\n\n") {
                 let data = block.strip_prefix("data: ").map(|data| serde_json::from_str(data).unwrap());
-                self.unread = rest.to_owned();
+                let read = block.len() + 2;
+                self.unread.drain(..read);
                 if data.is_some() {
                     return data;
                 }

@@ -31,21 +31,20 @@ impl<K: Copy + PartialEq> HourRing<K> {
             self.hours[place] = hour;
             self.counts.iter_mut().for_each(|(_, of_hours)| of_hours[place] = 0);
         }
-        match self.counts.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, of_hours)) => of_hours[place] = of_hours[place].saturating_add(1),
-            None => {
-                debug_assert!(self.counts.len() < KEYS_MAX, "too many different keys");
-                let mut of_hours = [0; HOURS];
-                of_hours[place] = 1;
-                self.counts.push((key, of_hours));
-            }
-        }
+        let known = self.counts.iter().position(|(known, _)| *known == key);
+        let row = known.unwrap_or_else(|| {
+            debug_assert!(self.counts.len() < KEYS_MAX, "too many different keys");
+            self.counts.push((key, [0; HOURS]));
+            self.counts.len() - 1
+        });
+        let count = &mut self.counts[row].1[place];
+        *count = count.saturating_add(1);
     }
 
     /// What happened in the hour of this time (Unix seconds) or the 23 before, each with its count, never 0.
     pub fn totals(&self, now_s: i64) -> impl Iterator<Item = (K, u64)> {
         let newest = hour_of(now_s);
-        let is_recent = self.hours.map(|hour| hour <= newest && newest - hour < HOURS as u32);
+        let is_recent = self.hours.map(|hour| hour <= newest && ((newest - hour) as usize) < HOURS);
         let total = move |of_hours: &[u32; HOURS]| {
             let recent = of_hours.iter().zip(is_recent).filter(|(_, is_recent)| *is_recent);
             recent.map(|(count, _)| u64::from(*count)).sum::<u64>()

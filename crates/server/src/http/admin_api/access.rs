@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::{answer, parameters::Parameters};
 use crate::{
     accounts::registry::ServedAccount,
-    auth::api_keys::{self, Access, KeyHolder, Scope},
+    auth::api_keys::{Access, KeyHolder, Scope},
     figures::summary,
     http::state::App,
 };
@@ -90,7 +90,8 @@ pub fn access(app: &App, headers: &HeaderMap) -> Option<Access> {
     access_of_key(app, given_key(headers)?).map(|(_, access)| access)
 }
 
-fn given_key(headers: &HeaderMap) -> Option<&str> {
+/// The text of the caller's key.
+pub fn given_key(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (_, given) = given.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
     Some(given.trim())
@@ -115,11 +116,6 @@ pub fn access_now(app: &App, holder: &KeyHolder) -> Option<Access> {
             key.map(|_| Access::everything())
         }
     }
-}
-
-/// The id of the caller's API key. Empty for the admin key, which has none.
-pub fn key_id(headers: &HeaderMap) -> &str {
-    given_key(headers).and_then(api_keys::id_of).unwrap_or_default()
 }
 
 /// Answers 401. The error says whether the key is missing or not valid, and nothing else.

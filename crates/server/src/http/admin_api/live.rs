@@ -11,9 +11,11 @@ use bytes::Bytes;
 use counting::{COUNTED_TYPES, Kind};
 use hyper::body::{Frame, SizeHint};
 use serde::Serialize;
+use system::secret::Secret;
 
 use super::{access, answer, beijing_time};
 use crate::{
+    auth::api_keys,
     figures::live::{LiveAccount, LiveEvent, LiveEvents},
     http::{poll_body, state::App},
 };
@@ -58,9 +60,14 @@ impl LiveAccountData {
 
 /// Answers a stream of events. It ends when the key is revoked and when the server stops.
 pub async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response<Body> {
-    let holder = access::key_id(&headers).to_owned();
-    let shared = app.clone();
-    match app.live.open(&holder, move || access::access(&shared, &headers)) {
+    let Some(given) = access::given_key(&headers) else { return access::unauthorized(&headers) };
+    // The admin key has no id.
+    let holder = api_keys::id_of(given).unwrap_or_default();
+    let (shared, given) = (app.clone(), Secret::new(given.to_owned()));
+    match app
+        .live
+        .open(holder, move || access::access_of_key(&shared, given.reveal()).map(|(_, access)| access))
+    {
         Ok(events) => response(events),
         Err(error) => answer::api_error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
     }

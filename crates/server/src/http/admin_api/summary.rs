@@ -14,7 +14,10 @@ use serde::Serialize;
 use super::{access, answer, beijing_time, store_failed};
 use crate::{
     auth::api_keys::Access,
-    figures::summary::{SummarizedAccount, summaries},
+    figures::{
+        health::AccountState,
+        summary::{SummarizedAccount, summaries},
+    },
     http::state::App,
 };
 
@@ -30,6 +33,10 @@ struct SummaryAnswer {
 #[derive(Serialize)]
 struct AccountSummaryAnswer {
     account: String,
+    /// Empty if the account has none.
+    name: String,
+    /// As in the health of the account.
+    state: AccountState,
     /// The newest CreateTime of a message. `null` if there is none.
     last_message: Option<String>,
     today: u64,
@@ -52,9 +59,11 @@ struct SameHours {
 
 impl AccountSummaryAnswer {
     fn new(account: SummarizedAccount, until: String) -> AccountSummaryAnswer {
-        let SummarizedAccount { appid, summary } = account;
+        let SummarizedAccount { account, state, summary } = account;
         AccountSummaryAnswer {
-            account: appid,
+            account: account.config.appid.clone(),
+            name: account.config.name.clone(),
+            state,
             last_message: summary.last_message_s.map(beijing_time),
             today: summary.today(),
             yesterday: summary.yesterday(),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Operation, PathGroup};
-use crate::config::Config;
+use crate::{config::Config, figures::health::AccountState};
 
 /// The paths of this file.
 pub const GROUP: PathGroup = PathGroup {
@@ -39,9 +39,11 @@ fn summary() -> Value {
     });
     let account = json!({
         "type": "object",
-        "required": ["account", "last_message", "today", "yesterday", "same_hours", "month", "last_month"],
+        "required": ["account", "name", "state", "last_message", "today", "yesterday", "same_hours", "month", "last_month"],
         "properties": {
             "account": { "type": "string" },
+            "name": { "type": "string" },
+            "state": { "enum": AccountState::ALL.map(AccountState::name) },
             "last_message": { "type": ["string", "null"], "format": "date-time", "description": "the newest CreateTime" },
             "today": messages(),
             "yesterday": messages(),

@@ -19,9 +19,8 @@ use storage::store::{AccountSummary, DAYS};
 
 use super::{curl::CurlCommands, draw, export, viewer::Viewer};
 use crate::{
-    accounts::registry::ServedAccount,
     figures::{
-        health::{self, AccountState},
+        health::AccountState,
         summary::{SummarizedAccount, readable, summaries},
     },
     http::state::App,
@@ -100,11 +99,7 @@ async fn read(
     // After a start or at midnight, summaries are made from figures on disk.
     let read = tokio::task::spawn_blocking(move || {
         let summaries = summaries(&shared.store, &served, now_s)?;
-        Ok(served
-            .iter()
-            .zip(summaries)
-            .map(|(account, found)| of_account(&shared, now_s, account, found))
-            .collect())
+        Ok(summaries.into_iter().map(|found| of_account(&shared, found)).collect())
     });
     match read.await {
         Ok(Ok(accounts)) => Ok(accounts),
@@ -118,10 +113,11 @@ fn failed(app: &App, viewer: &Viewer, uri: &Uri, error: &storage::store::StoreEr
     draw::store_failed(app, viewer, uri)
 }
 
-fn of_account(app: &App, now_s: i64, account: &ServedAccount, found: SummarizedAccount) -> OverviewAccount {
+fn of_account(app: &App, found: SummarizedAccount) -> OverviewAccount {
+    let account = found.account;
     OverviewAccount {
-        name: AccountName { appid: found.appid, name: account.config.name.clone() },
-        state: shown_state(health::state(&app.store, now_s, account)),
+        name: AccountName { appid: account.config.appid.clone(), name: account.config.name.clone() },
+        state: shown_state(found.state),
         since_s: app.store.coverage(account.number, |coverage| coverage.since()),
         summary: found.summary,
     }

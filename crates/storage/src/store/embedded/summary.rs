@@ -12,17 +12,20 @@ use datacube::Day;
 use system::sync::lock;
 
 use super::{Cell, Embedded};
-use crate::store::{AccountSummary, DAYS, MINUTES, StoreError};
+use crate::store::{AccountNumber, AccountSummary, DAYS, MINUTES, StoreError};
 
 /// Minutes that a tally has room for: those that a summary shows, one before them for a reader whose clock is a moment
 /// behind, and some after them for messages that are a little ahead.
-const ROOM: usize = 64;
+const ROOM: i64 = 64;
+const SLOTS: usize = 64;
 /// Minutes after the current one that have room.
 const AHEAD: i64 = 2;
 /// Minutes before the current one for which a summary can still be read.
 const BEHIND: i64 = 1;
+/// Tallies that one refresh builds. Saving pages waits meanwhile, and so does the end of the program.
+const BUILT_AT_ONCE: usize = 1000;
 
-const _: () = assert!(MINUTES as i64 + AHEAD + BEHIND <= ROOM as i64, "each shown minute has room");
+const _: () = assert!(MINUTES == 60 && 60 + AHEAD + BEHIND <= ROOM, "each shown minute has room");
 const _: () = assert!(size_of::<SummaryTally>() <= 1024, "the table of limits says 1 KiB for each account");
 
 /// The figures of one account for the summary of a day.
@@ -42,7 +45,7 @@ pub struct SummaryTally {
     last_month: u64,
     same_days_last_month: u64,
     /// Messages of a minute, at the minute modulo [`ROOM`].
-    minutes: [u32; ROOM],
+    minutes: [u32; SLOTS],
     /// The earliest minute with messages that have no room yet.
     without_room: Option<i64>,
 }
@@ -62,7 +65,7 @@ impl SummaryTally {
             month_before_today: 0,
             last_month: figures.month_total(month.plus_days(-1).first_of_month(), source)?,
             same_days_last_month: 0,
-            minutes: [0; ROOM],
+            minutes: [0; SLOTS],
             without_room: None,
         };
         tally.read_days(figures, source)?;
@@ -140,7 +143,7 @@ impl SummaryTally {
 
     /// The earliest minute that has room.
     fn first_minute(&self) -> i64 {
-        self.minute + AHEAD + 1 - ROOM as i64
+        self.minute + AHEAD + 1 - ROOM
     }
 
     /// Advances to a time. False if the tally must be built anew for it.
@@ -153,7 +156,7 @@ impl SummaryTally {
             if self.without_room.is_some_and(|first| first <= minute + AHEAD) {
                 return false;
             }
-            let first_new = self.minute.max(minute - ROOM as i64) + AHEAD + 1;
+            let first_new = self.minute.max(minute - ROOM) + AHEAD + 1;
             (first_new..=minute + AHEAD).for_each(|new| self.minutes[slot(new)] = 0);
             self.minute = minute;
         }
@@ -165,8 +168,8 @@ impl SummaryTally {
         let over = usize::from(hour_of(now_s));
         let newest = minute_of(now_s);
         let mut minutes = [0; MINUTES];
-        for (shown, minute) in minutes.iter_mut().zip(newest + 1 - MINUTES as i64..=newest) {
-            *shown = self.minutes[slot(minute)];
+        for (ago, shown) in (0..).zip(minutes.iter_mut().rev()) {
+            *shown = self.minutes[slot(newest - ago)];
         }
         let mut days = self.days;
         days[DAYS - 1] = self.today.messages();
@@ -190,7 +193,10 @@ fn minute_of(unix_s: i64) -> i64 {
 }
 
 fn slot(minute: i64) -> usize {
-    minute.rem_euclid(ROOM as i64) as usize
+    let Ok(slot) = usize::try_from(minute.rem_euclid(ROOM)) else {
+        unreachable!("a remainder below {ROOM} is an index");
+    };
+    slot
 }
 
 impl Embedded {
@@ -200,10 +206,17 @@ impl Embedded {
         cells.iter().map(|cell| self.with_tally(cell, now_s, |tally| tally.summary(now_s))).collect()
     }
 
+    /// See [`crate::store::Store::last_message_s`].
+    pub fn last_message_s(&self, account: AccountNumber, now_s: i64) -> Result<Option<i64>, StoreError> {
+        let cell = self.cell(account)?;
+        self.with_tally(&cell, now_s, |tally| tally.last_message_s)
+    }
+
     /// See [`crate::store::Store::refresh_summaries`].
     pub fn refresh_summaries(&self, now_s: i64) {
         let cells: Vec<Arc<Cell>> = self.read_accounts().by_number.clone();
-        for cell in &cells {
+        let stale = cells.iter().filter(|cell| advanced(cell, now_s, |_| ()).is_none());
+        for cell in stale.take(BUILT_AT_ONCE) {
             // A page that cannot be read is reported to whoever reads the summaries.
             let _ = self.with_tally(cell, now_s, |_| ());
         }
@@ -214,12 +227,10 @@ impl Embedded {
         &self,
         cell: &Cell,
         now_s: i64,
-        read: impl FnOnce(&SummaryTally) -> T,
+        read: impl Fn(&SummaryTally) -> T,
     ) -> Result<T, StoreError> {
-        if let Some(tally) = lock(&cell.summary).as_mut()
-            && tally.advance(now_s)
-        {
-            return Ok(read(tally));
+        if let Some(found) = advanced(cell, now_s, &read) {
+            return Ok(found);
         }
         let mut figures = lock(&cell.figures);
         let built = SummaryTally::build(&mut figures, &self.pages.of_account(cell.number), now_s);
@@ -228,4 +239,11 @@ impl Embedded {
         *lock(&cell.summary) = Some(tally);
         Ok(found)
     }
+}
+
+/// Passes an account's tally to `read`, advanced to `now_s`. None if it must be built anew.
+fn advanced<T>(cell: &Cell, now_s: i64, read: impl Fn(&SummaryTally) -> T) -> Option<T> {
+    let mut summary = lock(&cell.summary);
+    let tally = summary.as_mut()?;
+    tally.advance(now_s).then(|| read(tally))
 }

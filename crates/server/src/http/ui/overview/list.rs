@@ -93,7 +93,8 @@ fn row(account: &OverviewAccount, now_s: i64) -> OverviewRow {
     let last_month = today.first_of_month().plus_days(-1).first_of_month();
     let with = |first, value| compared(account.since_s, first, value);
     let first_day = account.since_s.map(|since_s| BeijingTime::from_unix_s(since_s).day);
-    let days = (0..).zip(summary.days.iter().rev()).map(|(age, messages)| {
+    // Without today, which is not over and would look like a fall.
+    let days = (0..).zip(summary.days.iter().rev()).skip(1).map(|(age, messages)| {
         let is_counted = first_day.is_some_and(|first| first <= today.plus_days(-age));
         (is_counted || *messages > 0).then_some(*messages)
     });
