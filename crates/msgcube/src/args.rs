@@ -214,7 +214,7 @@ async fn run_command(
     match command {
         Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
-            demo::run(args, lang).await?;
+            Box::pin(demo::run(args, lang)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {

@@ -62,7 +62,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
     let config = config(&args, &year, &folder, lang);
     let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
-    app.sign_in_local_viewers().map_err(StartError::from)?;
+    app.sessions.sign_in_local_viewers().map_err(StartError::from)?;
     let app = Arc::new(app);
     let shown = fill_and_show(&app, year, &args, lang).await;
     serve::stop(app, writer).await?;

@@ -2,7 +2,7 @@
 
 use counting::COUNTED_TYPES;
 
-use super::{Store, StoreError};
+use super::{AccountNumber, Store, StoreError};
 
 /// Minutes that a summary shows.
 pub const MINUTES: usize = 60;

@@ -21,7 +21,7 @@ use super::{
     draw, export,
     overview::shown_state,
     seal,
-    viewer::{Entrance, Viewer},
+    viewer::{Viewer, Visitor},
 };
 use crate::{
     accounts::registry::ServedAccount,
@@ -59,26 +59,26 @@ pub async fn save(
 /// `GET /ui/share/{token}` shows one account to whoever has the link.
 pub async fn show_shared(
     State(app): State<Arc<App>>,
-    entrance: Entrance,
+    visitor: Visitor,
     Path(token): Path<String>,
     request: Request,
 ) -> Response<Body> {
-    answer_shared(&app, entrance, &token, &request.into_parts().0, None).await
+    answer_shared(&app, visitor, &token, &request.into_parts().0, None).await
 }
 
 /// `GET /ui/share/{token}/{file}`.
 pub async fn save_shared(
     State(app): State<Arc<App>>,
-    entrance: Entrance,
+    visitor: Visitor,
     Path((token, file)): Path<(String, String)>,
     request: Request,
 ) -> Response<Body> {
-    answer_shared(&app, entrance, &token, &request.into_parts().0, Some(&file)).await
+    answer_shared(&app, visitor, &token, &request.into_parts().0, Some(&file)).await
 }
 
 async fn answer_shared(
     app: &Arc<App>,
-    entrance: Entrance,
+    visitor: Visitor,
     token: &str,
     parts: &Parts,
     file: Option<&str>,
@@ -87,9 +87,9 @@ async fn answer_shared(
     match link.filter(|link| app.accounts.get(&link.account).is_some()) {
         Some(link) => {
             let appid = link.account.clone();
-            answer(app, &Viewer::of_link(link, entrance.lang), &appid, parts, file).await
+            answer(app, &Viewer::of_link(link, visitor.lang), &appid, parts, file).await
         }
-        None => draw::no_link(entrance.lang, &parts.uri),
+        None => draw::no_link(visitor.lang, &parts.uri),
     }
 }
 

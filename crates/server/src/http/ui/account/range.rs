@@ -2,7 +2,7 @@
 
 use datacube::{Day, Granularity};
 use i18n::text;
-use pages::{CompareWith, RangeError, RangeForm, RangeLink, RangePreset};
+use pages::{CompareWith, RangeForm, RangeLink, RangePreset, RangeProblem};
 
 /// Most days of a range: five years.
 const DAYS_MAX: i32 = 5 * 366;
@@ -132,13 +132,13 @@ impl RangeLinks {
     }
 
     /// The days of a query. A day that is left out follows from the other one, or from the default: 28 whole days.
-    fn days(&self, from: &str, to: &str, today: Day) -> Result<(Day, Day), RangeError> {
+    fn days(&self, from: &str, to: &str, today: Day) -> Result<(Day, Day), RangeProblem> {
         let (default_from, default_to) = preset_days(RangePreset::Days(28), today);
-        let read = |text: &str| -> Result<Option<Day>, RangeError> {
+        let read = |text: &str| -> Result<Option<Day>, RangeProblem> {
             if text.is_empty() {
                 return Ok(None);
             }
-            text.parse().map(Some).map_err(|_| RangeError {
+            text.parse().map(Some).map_err(|_| RangeProblem {
                 text: text!("{value} is no date: write it like 2026-11-01.", value = text),
                 remedy: Some((text!("Show the last 28 days"), self.address(default_from, default_to))),
             })
@@ -152,7 +152,7 @@ impl RangeLinks {
     }
 
     /// Checks days, and says what to compare them with.
-    fn choose(&self, from: Day, to: Day, today: Day) -> Result<ChosenDays, RangeError> {
+    fn choose(&self, from: Day, to: Day, today: Day) -> Result<ChosenDays, RangeProblem> {
         self.check_order(from, to, today)?;
         let days = length(from, to);
         self.check_length(from, to, days)?;
@@ -165,9 +165,9 @@ impl RangeLinks {
         Ok(ChosenDays { from, to, granularity, before })
     }
 
-    fn check_order(&self, from: Day, to: Day, today: Day) -> Result<(), RangeError> {
+    fn check_order(&self, from: Day, to: Day, today: Day) -> Result<(), RangeProblem> {
         let error = |text, remedy, days: (Day, Day)| {
-            Err(RangeError { text, remedy: Some((remedy, self.address(days.0, days.1))) })
+            Err(RangeProblem { text, remedy: Some((remedy, self.address(days.0, days.1))) })
         };
         if from > today {
             let days = preset_days(RangePreset::Days(28), today);
@@ -183,9 +183,9 @@ impl RangeLinks {
         Ok(())
     }
 
-    fn check_length(&self, from: Day, to: Day, days: i32) -> Result<(), RangeError> {
+    fn check_length(&self, from: Day, to: Day, days: i32) -> Result<(), RangeProblem> {
         if days > DAYS_MAX {
-            return Err(RangeError {
+            return Err(RangeProblem {
                 text: text!("{days} days are too many: at most {most} can be shown.", days, most = DAYS_MAX),
                 remedy: Some((
                     text!("Show the last {days} days of them", days = DAYS_MAX),
@@ -208,7 +208,7 @@ impl RangeLinks {
             _ => text!("Choose days"),
         };
         let address = RangeLinks { by: Some(by), ..self.clone() }.address(from, to);
-        Err(RangeError { text, remedy: Some((remedy, address)) })
+        Err(RangeProblem { text, remedy: Some((remedy, address)) })
     }
 }
 
