@@ -1,3 +1,5 @@
+//! Ranges of days as they are asked for.
+
 use i18n::Lang;
 
 use super::*;
