@@ -202,10 +202,10 @@ impl RangeLinks {
             }
             _ => return Ok(()),
         };
-        let by = if days > DAYS_OF_DAYS_MAX { Granularity::Week } else { Granularity::Day };
-        let remedy = match by {
-            Granularity::Week => text!("Choose weeks"),
-            _ => text!("Choose days"),
+        let (by, remedy) = if days > DAYS_OF_DAYS_MAX {
+            (Granularity::Week, text!("Choose weeks"))
+        } else {
+            (Granularity::Day, text!("Choose days"))
         };
         let address = RangeLinks { by: Some(by), ..self.clone() }.address(from, to);
         Err(RangeProblem { text, remedy: Some((remedy, address)) })
