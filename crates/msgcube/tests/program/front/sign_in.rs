@@ -280,7 +280,14 @@ async fn a_session_may_do_what_its_key_may_do_and_ends_with_it() {
     let admin = Browser::signed_in(&program, ADMIN_KEY).await;
     let (status, page) =
         admin.post("/ui/keys", &[("name", "<b>x</b>"), ("scopes", "read, write"), ("days", "9")]).await;
-    let made = page.split("<pre>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let made = page
+        .split("<code>")
+        .find(|part| part.starts_with("mk_"))
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap()
+        .to_owned();
     assert!(status == 200 && made.starts_with("mk_") && page.contains("&lt;b&gt;x&lt;/b&gt;"), "{page}");
     assert!(!admin.get("/ui/keys").await.1.contains(&made), "it is shown once");
     assert_eq!(program.call(Method::GET, "/v1/accounts", &made, None).await.status(), 200);

@@ -289,7 +289,11 @@ fn place(msg_type: u8) -> usize {
 
 fn types(slice: &Slice, before: Option<&ComparedRange>) -> [TypeFigures; OFFICIAL_TYPES] {
     let mut types: [TypeFigures; OFFICIAL_TYPES] = std::array::from_fn(|at| TypeFigures {
-        compared: before.map_or(Compared::No, |before| before.of(|slice| messages_by_type(slice)[at])),
+        // Why nothing is compared stands once, at the sum.
+        compared: match before {
+            Some(ComparedRange(Ok(slice))) => Compared::With(messages_by_type(slice)[at]),
+            _ => Compared::No,
+        },
         ..TypeFigures::default()
     });
     for found in slice.by_official_type() {
