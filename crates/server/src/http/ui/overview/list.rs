@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use i18n::text;
+use i18n::{Text, text};
 use pages::{BeijingTime, Compared, ListState, OverviewRow, OverviewSort, ShownState, Words};
 
 use super::{
@@ -117,7 +117,7 @@ fn row(account: &OverviewAccount, now_s: i64) -> OverviewRow {
 pub fn table(rows: &[OverviewRow], words: Words) -> ExportTable {
     let heads = [
         text!("Account"),
-        text!("AppID"),
+        Text::plain("AppID"),
         text!("State"),
         text!("Last message"),
         text!("Today"),
