@@ -4,6 +4,7 @@
 mod account_page;
 mod accounts;
 mod component;
+mod connect;
 mod copies;
 mod gateway;
 mod gateway_ours;
@@ -22,3 +23,5 @@ mod share_links;
 mod sign_in;
 mod statistics;
 mod tls;
+mod ui_health;
+mod ui_live;

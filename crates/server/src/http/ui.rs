@@ -1,16 +1,19 @@
 //! The pages below `/ui`: who may see them, signing in, keys and share links.
 
 mod account;
+mod connect;
 mod curl;
 mod draw;
 mod export;
 mod guard;
+mod health;
 mod keys;
+mod live;
 mod overview;
 mod seal;
 mod sign_in;
-mod stream;
 mod viewer;
+mod words;
 
 use std::sync::Arc;
 
@@ -37,10 +40,10 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/ui/accounts.xlsx", get(overview::save_xlsx))
         .route("/ui/accounts/{appid}", get(account::show))
         .route("/ui/accounts/{appid}/{file}", get(account::save))
-        .route("/ui/live", get(live))
-        .route("/ui/live/events", get(live_events))
-        .route("/ui/health", get(health))
-        .route("/ui/connect", get(connect))
+        .route("/ui/live", get(live::show))
+        .route("/ui/live/events", get(live::events))
+        .route("/ui/health", get(health::show))
+        .route("/ui/connect", get(connect::show).post(connect::add))
         .route("/ui/keys", get(keys::show).post(keys::add_key))
         .route("/ui/keys/remove", post(keys::remove_key))
         .route("/ui/links", post(keys::add_link))
@@ -69,24 +72,4 @@ async fn answer_wrong_method() -> Response<Body> {
 
 async fn no_page(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
     draw::not_found(&app, &viewer, &uri)
-}
-
-async fn live(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn live_events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
-    stream::answer(app, viewer, stream::only_retry())
-}
-
-async fn health(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn connect(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    if viewer.is_admin() {
-        draw::not_found(&app, &viewer, &uri)
-    } else {
-        draw::admin_only(&app, &viewer, &uri)
-    }
 }
