@@ -10,18 +10,21 @@ use std::{io::Write, path::Path};
 
 pub use account::AccountCommand;
 use clap::Args;
-pub use connection::{
-    AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, ServerArgs, client_of_server, read_file,
-};
+pub use connection::{AdminConnection, AdminError, ConfiguredServer, NO_MSGCUBE, client_of_server};
 use i18n::Lang;
 pub use key::KeyCommand;
 use serde_json::Value;
+
+use crate::server_args::ServerArgs;
 
 /// Arguments of `msgcube account`.
 #[derive(Args, Debug)]
 pub struct AccountArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: AccountCommand,
 }
@@ -31,6 +34,9 @@ pub struct AccountArgs {
 pub struct KeyArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: KeyCommand,
 }
@@ -40,6 +46,9 @@ pub struct KeyArgs {
 pub struct ReloadArgs {
     #[command(flatten)]
     server: ServerArgs,
+    /// Print the server's answer as JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 /// Reads the server's address and the admin key from a configuration file. The error is a sentence.
@@ -78,7 +87,7 @@ pub async fn account(
     read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, AdminCommand::Account(args.command), lang, columns, read_config, out).await
+    run(&args.server, args.json, AdminCommand::Account(args.command), lang, columns, read_config, out).await
 }
 
 /// Runs `msgcube key`. `columns` is the width of the terminal.
@@ -89,7 +98,7 @@ pub async fn key(
     read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, AdminCommand::Key(args.command), lang, columns, read_config, out).await
+    run(&args.server, args.json, AdminCommand::Key(args.command), lang, columns, read_config, out).await
 }
 
 /// Runs `msgcube reload`.
@@ -100,11 +109,12 @@ pub async fn reload(
     read_config: ServerConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
-    run(&args.server, AdminCommand::Reload, lang, columns, read_config, out).await
+    run(&args.server, args.json, AdminCommand::Reload, lang, columns, read_config, out).await
 }
 
 async fn run(
     server: &ServerArgs,
+    json: bool,
     command: AdminCommand,
     lang: Lang,
     columns: usize,
@@ -112,7 +122,7 @@ async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), AdminError> {
     let answer = command.run(&AdminConnection::new(server, read_config)?, lang).await?;
-    let text = if server.json { answer.to_string() } else { command.answer_text(&answer, lang, columns) };
+    let text = if json { answer.to_string() } else { command.answer_text(&answer, lang, columns) };
     Ok(writeln!(out, "{text}")?)
 }
 

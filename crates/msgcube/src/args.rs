@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{
-    CommandFactory as _, Parser, Subcommand, ValueEnum,
+    CommandFactory as _, Parser, Subcommand,
     builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 use i18n::{Lang, text};
@@ -20,12 +20,6 @@ use server::{
 };
 use system::clock::{Clock, Stopwatch};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::{
-    Layer as _,
-    filter::{LevelFilter, Targets},
-    layer::SubscriberExt as _,
-    util::SubscriberInitExt as _,
-};
 
 use crate::{
     admin::{self, AccountArgs, ConfiguredServer, KeyArgs, ReloadArgs},
@@ -35,18 +29,19 @@ use crate::{
     demo::{self, DemoArgs},
     doctor::{self, DoctorArgs, RunContext},
     import::{self, ImportArgs},
+    init::{self, InitArgs},
+    log::{self, LogFormat},
     manpage::{self, CompletionsArgs, ManArgs},
     output::{self, Screen},
     query::{self, ConfiguredAccount, QueryArgs},
     restore::{self, RestoreArgs},
     send::{self, SendArgs},
-    serve, table,
+    serve,
+    stats::{self, StatsArgs, StatsLook},
+    table,
     tls_ca::{self, TlsCaArgs},
     verify::{self, VerifyArgs},
 };
-
-/// The crates of the program that write log lines, beside its own.
-const LOGGING_CRATES: [&str; 3] = ["server", "storage", "system"];
 
 /// The command line. Its help begins with the description of the package.
 #[derive(Parser)]
@@ -62,16 +57,10 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: one JSON object per line.
-    Json,
-}
-
 #[derive(Subcommand)]
 enum Command {
+    /// Write a configuration with generated secrets, and say what to do next
+    Init(InitArgs),
     /// Take callbacks and answer the interfaces
     Serve(ServeArgs),
     /// Check an installation, from its configuration to the address that WeChat calls, and say what to do
@@ -84,16 +73,8 @@ enum Command {
     Conformance(ConformanceArgs),
     /// Send a signed callback as WeChat does
     Send(SendArgs),
-    /// Send files of messages to a running server
-    Import(ImportArgs),
-    /// Add, show, change and remove accounts of a running server
-    Account(AccountArgs),
-    /// Make, list and revoke API keys of a running server
-    Key(KeyArgs),
-    /// Make a running server read its configuration file again
-    Reload(ReloadArgs),
-    /// Back up a running server into a folder
-    Backup(BackupArgs),
+    #[command(flatten)]
+    Asking(ServerCommand),
     /// Make a data folder from a backup
     Restore(RestoreArgs),
     /// Read all of a data folder or a backup, and say what is damaged
@@ -105,6 +86,23 @@ enum Command {
     Completions(CompletionsArgs),
     /// Write manual pages to a folder
     Man(ManArgs),
+}
+
+/// Commands that ask a running server.
+#[derive(Subcommand)]
+enum ServerCommand {
+    /// Show the figures that a running server has counted, for any range of days
+    Stats(StatsArgs),
+    /// Send files of messages to a running server
+    Import(ImportArgs),
+    /// Add, show, change and remove accounts of a running server
+    Account(AccountArgs),
+    /// Make, list and revoke API keys of a running server
+    Key(KeyArgs),
+    /// Make a running server read its configuration file again
+    Reload(ReloadArgs),
+    /// Back up a running server into a folder
+    Backup(BackupArgs),
 }
 
 #[derive(Subcommand)]
@@ -161,7 +159,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    start_log(cli.log_format);
+    log::start(cli.log_format, environment("RUST_LOG"));
     // Files may hold openids and keys: only their owner may read them.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let lang = cli.lang.unwrap_or_else(locale);
@@ -212,6 +210,10 @@ async fn run_command(
 ) -> Result<ExitCode, CommandFailure> {
     let out = &mut Screen::default();
     match command {
+        Command::Init(args) => {
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            ended(init::run(&args, lang, &read, out), |error| error.in_lang(lang))
+        }
         Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
             demo::run(args, lang).await?;
@@ -223,8 +225,9 @@ async fn run_command(
         }
         Command::Query(args) => {
             let today = counting::day_of(Clock::real().now_s());
-            let done = query::run(args, lang, columns(), today, &configured_account, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+            ended(query::run(args, lang, columns(), today, &configured_account, out).await, |error| {
+                error.in_lang(lang)
+            })
         }
         Command::Conformance(args) => {
             let done = conformance::run(args, run_context(lang), &configured_account, out).await;
@@ -239,30 +242,11 @@ async fn run_command(
             let done = send::run(&args, lang, now_s, elapsed_ms, read, out).await;
             Ok(status_of(done.map_err(|error| CommandFailure(error.in_lang(lang)))?))
         }
-        Command::Account(args) => {
-            let done = admin::account(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
-        }
-        Command::Key(args) => {
-            let done = admin::key(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
-        }
-        Command::Reload(args) => {
-            let done = admin::reload(args, lang, columns(), &configured_server, out).await;
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
-        }
-        Command::Backup(args) => back_up(args, lang, out).await,
+        Command::Asking(command) => ask_server(command, lang, out).await,
         Command::Restore(args) => Ok(restore::run(&args, lang, out).map(|()| ExitCode::SUCCESS)?),
         Command::Verify(args) => Ok(status_of(verify::run(&args, lang, out)?)),
-        Command::Import(args) => {
-            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
-            let done = import::run(args, lang, &read, out).await;
-            let summary = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
-            Ok(ExitCode::from(summary.exit_status()))
-        }
         Command::Tls(TlsCommand::Ca(args)) => {
-            let done = tls_ca::run(args, lang, Clock::real().now_s(), out);
-            done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+            ended(tls_ca::run(args, lang, Clock::real().now_s(), out), |error| error.in_lang(lang))
         }
         Command::Completions(args) => {
             manpage::completions(&args, Cli::command(), out)?;
@@ -275,9 +259,48 @@ async fn run_command(
     }
 }
 
-async fn back_up(args: BackupArgs, lang: Lang, out: &mut Screen) -> Result<ExitCode, CommandFailure> {
-    let done = backup::run(args, lang, &configured_server, out).await;
-    done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(error.in_lang(lang)))
+async fn ask_server(
+    command: ServerCommand,
+    lang: Lang,
+    out: &mut Screen,
+) -> Result<ExitCode, CommandFailure> {
+    match command {
+        ServerCommand::Stats(args) => {
+            let look = StatsLook { lang, columns: columns(), bars: may_draw_bars() };
+            ended(stats::run(args, look, Clock::real().now_s(), &configured_server, out).await, |error| {
+                error.in_lang(lang)
+            })
+        }
+        ServerCommand::Import(args) => {
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            let done = import::run(args, lang, &read, out).await;
+            let summary = done.map_err(|error| CommandFailure(error.in_lang(lang)))?;
+            Ok(ExitCode::from(summary.exit_status()))
+        }
+        ServerCommand::Account(args) => {
+            ended(admin::account(args, lang, columns(), &configured_server, out).await, |error| {
+                error.in_lang(lang)
+            })
+        }
+        ServerCommand::Key(args) => {
+            ended(admin::key(args, lang, columns(), &configured_server, out).await, |error| {
+                error.in_lang(lang)
+            })
+        }
+        ServerCommand::Reload(args) => {
+            ended(admin::reload(args, lang, columns(), &configured_server, out).await, |error| {
+                error.in_lang(lang)
+            })
+        }
+        ServerCommand::Backup(args) => {
+            ended(backup::run(args, lang, &configured_server, out).await, |error| error.in_lang(lang))
+        }
+    }
+}
+
+/// The exit status of a command that succeeds or fails with an error, which `in_lang` puts into words.
+fn ended<E>(done: Result<(), E>, in_lang: impl FnOnce(&E) -> String) -> Result<ExitCode, CommandFailure> {
+    done.map(|()| ExitCode::SUCCESS).map_err(|error| CommandFailure(in_lang(&error)))
 }
 
 fn status_of(is_well: bool) -> ExitCode {
@@ -320,6 +343,14 @@ fn may_colour() -> bool {
     std::io::IsTerminal::is_terminal(&std::io::stdout()) && !is_unwanted
 }
 
+/// Bars of Unicode blocks only on a terminal whose locale does not name another encoding.
+fn may_draw_bars() -> bool {
+    let named = ["LC_ALL", "LC_CTYPE", "LANG"].iter().filter_map(|name| environment(name));
+    let locale = named.into_iter().find(|value| !value.is_empty()).unwrap_or_else(|| "UTF-8".to_owned());
+    let is_unicode = locale.to_uppercase().replace('-', "").contains("UTF8");
+    is_unicode && std::io::IsTerminal::is_terminal(&std::io::stdout())
+}
+
 /// Width of the output in columns.
 fn columns() -> usize {
     terminal_columns().unwrap_or(table::COLUMNS)
@@ -356,27 +387,4 @@ fn configured_account(path: &Path, appid: Option<&str>) -> Result<ConfiguredAcco
 #[allow(clippy::disallowed_methods)]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
-}
-
-/// Logs to stderr. `RUST_LOG` chooses what, as `LEVEL` or `TARGET=LEVEL,...`; without it, everything from `info` on.
-/// The target `msgcube` stands for all crates of the program.
-fn start_log(format: LogFormat) {
-    let asked = environment("RUST_LOG").map(|directives| directives.parse::<Targets>());
-    let wrong = asked.as_ref().and_then(|asked| asked.as_ref().err()).map(ToString::to_string);
-    let filter = asked.and_then(Result::ok).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    let program = filter.iter().find(|(target, _)| *target == "msgcube").map(|(_, level)| level);
-    let crates = program.into_iter().flat_map(|level| LOGGING_CRATES.map(|name| (name, level)));
-    let filter = filter.clone().with_targets(crates);
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
-    let registry = tracing_subscriber::registry();
-    match format {
-        LogFormat::Text => {
-            let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-            registry.with(log.with_ansi(is_terminal).with_filter(filter)).init();
-        }
-        LogFormat::Json => registry.with(log.json().with_filter(filter)).init(),
-    }
-    if let Some(error) = wrong {
-        tracing::warn!(error, "RUST_LOG cannot be read; write it like info or msgcube=debug,hyper=warn");
-    }
 }

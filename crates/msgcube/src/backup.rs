@@ -17,9 +17,10 @@ use storage::{
 };
 
 use crate::{
-    admin::{AdminConnection, AdminError, ServerArgs, ServerConfigReader},
+    admin::{AdminConnection, AdminError, ServerConfigReader},
     output::print_result,
     progress::bytes_bar,
+    server_args::ServerArgs,
 };
 
 /// After this time without a byte from the server the backup is given up.
@@ -36,6 +37,9 @@ pub struct BackupArgs {
     mib_per_second: u32,
     #[command(flatten)]
     server: ServerArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// Why the backup failed.
@@ -81,7 +85,7 @@ pub async fn run(
     let summary = receive(&server, args.mib_per_second, &mut folder, &bar).await;
     bar.finish_and_clear();
     let summary = summary?;
-    Ok(print_result(out, args.server.json, &summary, || in_words(&summary, lang))?)
+    Ok(print_result(out, args.json, &summary, || in_words(&summary, lang))?)
 }
 
 async fn receive(

@@ -53,10 +53,7 @@ Dates are counted from today in Beijing. A record holds no secret, no token, no 
 no numbers of users and messages: it can be shared.
 Status 0: all documented and seen behaviour agrees; 3: some of it differs or could not be tested; 1: asking failed.")]
 pub struct ConformanceArgs {
-    /// The server to ask, such as https://api.weixin.qq.com; by default that of --config
-    #[arg(long, value_name = "URL", value_parser = parse_base)]
-    target: Option<Address>,
-    /// Account and secret
+    /// Server, account and secret
     #[command(flatten)]
     credentials: CredentialArgs,
     /// Also run the cases that invalidate tokens of others
@@ -78,7 +75,7 @@ pub struct ConformanceArgs {
     #[arg(long, requires = "record")]
     keep_figures: bool,
     /// Judge a record; no server is asked
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "disturb", "pause_ms", "ca", "record"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "disturb", "pause_ms", "ca", "record"])]
     replay: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, conflicts_with = "markdown")]
@@ -86,10 +83,6 @@ pub struct ConformanceArgs {
     /// Print the table in Markdown
     #[arg(long)]
     markdown: bool,
-}
-
-fn parse_base(text: &str) -> Result<Address, String> {
-    Address::parse_base(text)
 }
 
 /// Asks a server or reads a record, and prints the report. Returns whether the answers agree with the interface.
@@ -144,9 +137,9 @@ async fn ask(
     read_account: ReadAccount<'_>,
 ) -> Result<(AnswerRecord, AskedServer), ConformanceError> {
     let (credentials, base) = Credentials::find(&args.credentials, read_account)?;
-    let target = match (&args.target, base) {
+    let target = match (&args.credentials.address.server, base) {
         (Some(target), _) => target.clone(),
-        (None, Some(base)) => parse_base(&base).map_err(ConformanceError::Target)?,
+        (None, Some(base)) => Address::parse_base(&base).map_err(ConformanceError::Target)?,
         (None, None) => return Err(ConformanceError::NoTarget),
     };
     // If the record cannot be written, fail before the first request.

@@ -18,7 +18,7 @@ mod serving;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -36,7 +36,7 @@ use self::{
     installation::Installation,
     serving::ServerState,
 };
-use crate::probe::Prober;
+use crate::{probe::Prober, server_args::ServerAddressArgs};
 
 /// Accounts that are checked at the same time.
 const ACCOUNTS_AT_ONCE: usize = 8;
@@ -53,15 +53,11 @@ quarantined once, and never counted. Behind a relay they reach the bot, which ma
 A third-party platform's push_url gets a GET with a wrong signature, and none of the events that are played.
 Status 0: no problems; 1: problems.")]
 pub struct DoctorArgs {
-    /// The configuration file
-    #[arg(long, default_value = "msgcube.toml", value_name = "FILE")]
-    config: PathBuf,
+    #[command(flatten)]
+    address: ServerAddressArgs,
     /// Address where WeChat reaches the server, such as https://wx.example.com; callbacks are played there
-    #[arg(long, value_parser = parse_base)]
+    #[arg(long, value_parser = Address::parse_base)]
     url: Option<Address>,
-    /// Where msgcube listens, if not at the configuration's address
-    #[arg(long, value_name = "URL", value_parser = parse_base)]
-    server: Option<Address>,
     /// Check only this account or platform
     #[arg(long)]
     appid: Option<String>,
@@ -71,10 +67,6 @@ pub struct DoctorArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-fn parse_base(text: &str) -> Result<Address, String> {
-    Address::parse_base(text)
 }
 
 /// Reads a configuration file. The error is a sentence.
@@ -98,7 +90,7 @@ pub async fn run(
     read_config: ConfigReader<'_>,
     out: &mut (dyn Write + Send),
 ) -> Result<bool, io::Error> {
-    let sections = match read_config(&args.config) {
+    let sections = match read_config(args.address.config_path()) {
         Err(why) => vec![section(Group::Configuration, vec![configuration::unusable(&why)])],
         Ok(config) => examine(&args, &context, config).await,
     };
@@ -115,7 +107,7 @@ fn section(group: Group, findings: Vec<Finding>) -> Section {
 }
 
 async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec<Section> {
-    let server = match &args.server {
+    let server = match &args.address.server {
         Some(server) => Some(server.clone()),
         None if config.listen.port() == 0 => None,
         None => Address::parse_base(&config.base_url()).ok(),
@@ -125,13 +117,13 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
         clock: context.clock.clone(),
         prober: Prober::also_trusting([]),
         server,
-        server_is_here: args.server.as_ref().is_none_or(Address::is_this_machine),
+        server_is_here: args.address.server.as_ref().is_none_or(Address::is_this_machine),
         url: args.url.clone(),
         appid: args.appid.clone(),
         plays_posts: !args.no_post,
     });
     let progress = tokio::spawn(show_progress(context.lang));
-    let mut configuration = configuration::check(&installation, &args.config);
+    let mut configuration = configuration::check(&installation, args.address.config_path());
     let (clock, disk, https, served) = tokio::join!(
         clock_offset::check(&installation),
         disk::check(&installation),

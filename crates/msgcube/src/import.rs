@@ -19,7 +19,6 @@ use clap::Args;
 use datacube::Day;
 use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressStyle};
-use msgcube_client::SecretString;
 use tokio::sync::mpsc;
 
 pub use self::{
@@ -33,7 +32,10 @@ use self::{
     target::Destination,
     upload::{BulkAnswer, RetryPolicy, Upload},
 };
-use crate::output;
+use crate::{
+    output,
+    server_args::{AppidArgs, ServerArgs},
+};
 
 /// Rejected lines shown on standard error; the rest is only counted.
 const SHOWN_ERRORS_MAX: usize = 20;
@@ -44,21 +46,10 @@ pub struct ImportArgs {
     /// Files with WeChat's callbacks: JSON, one per line, or XML; gzip and zstd are decompressed; - is stdin
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The server's configuration: its address, its admin key and its account are used
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
-    #[arg(long, value_name = "URL")]
-    pub server: Option<String>,
-    /// The account the messages belong to; needed if the configuration has several
-    #[arg(long, env = "MSGCUBE_APPID")]
-    pub appid: Option<String>,
-    /// The server's admin key. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
-    #[arg(long, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<SecretString>,
-    /// File with the server's admin key
-    #[arg(long, value_name = "FILE")]
-    pub admin_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub account: AppidArgs,
     /// Claim that these days are complete once everything is imported, such as 2025-01-01..2025-12-31
     #[arg(long, value_name = "FROM..TO")]
     pub covers: Option<Covers>,

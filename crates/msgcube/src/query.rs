@@ -6,13 +6,13 @@ mod credentials;
 mod csv;
 mod dates;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 
 use clap::{Args, builder::PossibleValuesParser, builder::TypedValueParser as _};
 use datacube::{Day, Granularity, INTERFACES, Interface, List, Row, windows};
 use i18n::{Lang, text};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use msgcube_client::{Client, ClientError, WECHAT_BASE, Window};
+use indicatif::ProgressBar;
+use msgcube_client::{Client, ClientError, WECHAT_BASE, Window, http::Address};
 
 pub use self::{
     advice::{advice_for_code, explain},
@@ -20,13 +20,16 @@ pub use self::{
     csv::csv,
     dates::{AskedRange, asked_range, first_day, last_day},
 };
-use crate::{output, table};
+use crate::{output, progress::steps_bar, table};
 
 /// The progress bar is shown from this number of calls on.
 const PROGRESS_FROM_CALLS: usize = 6;
 
 /// Arguments of `msgcube query`.
 #[derive(Args, Clone, Debug)]
+#[command(mut_arg("server", |server| {
+    server.env("MSGCUBE_BASE").help("Base URL of the interfaces; by default that of the configuration, or WeChat's")
+}))]
 pub struct QueryArgs {
     /// Which figures
     #[arg(value_name = "FIGURES", value_parser = interface_parser())]
@@ -40,10 +43,7 @@ pub struct QueryArgs {
     /// The server also answers open periods (`live = true`): allow today for --to
     #[arg(long)]
     pub live: bool,
-    /// Base URL of the interfaces; by default that of --config, or WeChat's
-    #[arg(long, env = "MSGCUBE_BASE", value_name = "URL")]
-    pub base: Option<String>,
-    /// Account and secret
+    /// Server, account and secret
     #[command(flatten)]
     pub credentials: CredentialArgs,
     /// Print the rows as {"list":[…]}
@@ -132,7 +132,8 @@ pub async fn run(
 
 fn client(args: &QueryArgs, read_account: ReadAccount<'_>) -> Result<Client, QueryError> {
     let (credentials, configured_base) = Credentials::find(&args.credentials, read_account)?;
-    let base = args.base.clone().or(configured_base).unwrap_or_else(|| WECHAT_BASE.to_owned());
+    let server = args.credentials.address.server.as_ref().map(Address::uri_text);
+    let base = server.or(configured_base).unwrap_or_else(|| WECHAT_BASE.to_owned());
     Ok(credentials.client().base(base).build()?)
 }
 
@@ -145,7 +146,7 @@ async fn ask(
     range: AskedRange,
     lang: Lang,
 ) -> Result<Vec<Row>, ClientError> {
-    let bar = progress_bar(windows(interface, range.begin, range.end).len());
+    let bar = progress_bar(windows(interface, range.begin, range.end).len(), lang);
     let mut hints = Vec::new();
     let rows = client
         .rows_with_progress(interface, range.begin, range.end, |window| {
@@ -167,14 +168,12 @@ fn hint_text(window: &Window<'_>, lang: Lang) -> Option<String> {
     Some(lang.pick(&hint.english, hint.chinese.as_ref().unwrap_or(&hint.english)).clone())
 }
 
-/// A progress bar; hidden without a terminal and for few calls.
-pub fn progress_bar(calls: usize) -> ProgressBar {
-    if calls < PROGRESS_FROM_CALLS || !io::stderr().is_terminal() {
+/// A progress bar; hidden for few calls.
+pub fn progress_bar(calls: usize, lang: Lang) -> ProgressBar {
+    if calls < PROGRESS_FROM_CALLS {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::with_draw_target(Some(calls as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {eta}");
-    bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    steps_bar(calls as u64, text!("calls").in_lang(lang))
 }
 
 fn format_rows(args: &QueryArgs, rows: Vec<Row>, lang: Lang, columns: usize) -> Result<String, QueryError> {

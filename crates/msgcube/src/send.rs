@@ -28,7 +28,10 @@ use self::{
     figures::{AccountFigures, CountCheck},
     target::CallbackTarget,
 };
-use crate::admin::client_of_server;
+use crate::{
+    admin::client_of_server,
+    server_args::{AppidArgs, ServerAddressArgs},
+};
 
 /// WeChat waits 5 s for an answer. One second more tells a late server from a dead one.
 const LIMITS: Limits = Limits { time: Duration::from_secs(6), bytes: 16 << 20 };
@@ -48,14 +51,12 @@ pub struct SendArgs {
     #[arg(long)]
     pub safe: bool,
     /// The whole callback address
-    #[arg(long, conflicts_with = "base")]
+    #[arg(long, conflicts_with = "server")]
     pub url: Option<String>,
-    /// The server's base URL, before /callback/{appid}; by default that of the configuration
-    #[arg(long)]
-    pub base: Option<String>,
-    /// The account; needed if the configuration has several
-    #[arg(long)]
-    pub appid: Option<String>,
+    #[command(flatten)]
+    pub address: ServerAddressArgs,
+    #[command(flatten)]
+    pub account: AppidArgs,
     /// The third-party platform that brings the account: uses the platform's token and key, always encrypted
     #[arg(long, value_name = "APPID")]
     pub component: Option<String>,
@@ -80,18 +81,15 @@ pub struct SendArgs {
     /// Unix seconds, by default now
     #[arg(long, allow_negative_numbers = true)]
     pub create_time: Option<i64>,
-    /// The configuration to take token, key and address from
-    #[arg(long)]
-    pub config: Option<PathBuf>,
     /// The callback token, if not from the configuration
     #[arg(long, env = "MSGCUBE_CALLBACK_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// The EncodingAESKey, if not from the configuration
     #[arg(long, env = "MSGCUBE_ENCODING_AES_KEY", hide_env_values = true)]
     pub encoding_aes_key: Option<String>,
-    /// File with the server's admin key, to see whether it was counted; by default that of the configuration
-    #[arg(long, value_name = "FILE")]
-    pub admin_key_file: Option<PathBuf>,
+    /// File with a key that may read the account, to see whether it was counted; by default admin_key of the configuration
+    #[arg(long, alias = "admin-key-file", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Send a plain callback even if require_encryption is set: it is refused, and that moment stays a gap
     #[arg(long)]
     pub force: bool,
@@ -119,7 +117,11 @@ pub async fn run(
     read_config: impl FnOnce(&Path) -> Result<Config, String>,
     out: &mut impl Write,
 ) -> Result<bool, SendError> {
-    let config = args.config.as_deref().map(read_config).transpose().map_err(SendError::Config)?;
+    let path = match &args.token {
+        Some(_) => args.address.config.as_deref(),
+        None => args.address.existing_config(),
+    };
+    let config = path.map(read_config).transpose().map_err(SendError::Config)?;
     let target = CallbackTarget::find(args, config.as_ref())?;
     let request = prepare(args, now_s, &target)?;
     if args.dry_run {
@@ -128,7 +130,7 @@ pub async fn run(
     }
     let unusable = |why: String| SendError::Url(request.url.clone(), why);
     let url = Address::parse(&request.url).map_err(&unusable)?;
-    let is_configured = args.base.is_none() && args.config.is_some();
+    let is_configured = args.address.server.is_none() && config.is_some();
     let client = client_of_server(&url, is_configured, None);
     let callback = HttpRequest::post(&request.url)
         .header(header::CONTENT_TYPE, "text/xml")

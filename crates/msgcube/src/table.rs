@@ -53,6 +53,28 @@ pub fn sparkline(values: &[u64]) -> String {
     values.iter().map(|value| BARS[bar(value).min(7)]).collect()
 }
 
+/// A number with commas between thousands.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A bar of `columns` columns for the largest value, in eighths of a column.
+pub fn bar(value: u64, largest: u64, columns: usize) -> String {
+    const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let whole = columns as u128 * 8;
+    let eighths = (u128::from(value) * whole).div_ceil(u128::from(largest).max(1)).min(whole);
+    let eighths = usize::try_from(eighths).unwrap_or(0);
+    "█".repeat(eighths / 8) + PARTS[eighths % 8]
+}
+
 /// The table with its spark line. Users of several types cannot be added up, because one user may send several types.
 /// Only distributions have a total of users: they have each user once.
 pub fn render(rows: &[Row], interface: &Interface, lang: Lang, columns: usize) -> String {

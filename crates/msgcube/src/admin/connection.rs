@@ -8,7 +8,6 @@ use std::{
 
 use axum::http::{Method, Request, StatusCode, header, request};
 use bytes::Bytes;
-use clap::Args;
 use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use hyper::body::Incoming;
 use i18n::{Lang, Text, text};
@@ -20,31 +19,11 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use super::ServerConfigReader;
+use crate::server_args::{SecretFileError, ServerAddressArgs, ServerArgs};
 
 const LIMITS: Limits = Limits { time: Duration::from_secs(30), bytes: 256 << 20 };
 /// Limit of the body of an error answer.
 const ERROR_BYTES_MAX: usize = 64 << 10;
-const CONFIG: &str = "msgcube.toml";
-
-/// Arguments that name the server and its admin key.
-#[derive(Args, Debug)]
-pub struct ServerArgs {
-    /// The server's configuration: its address and admin key are used
-    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG)]
-    pub config: PathBuf,
-    /// Where msgcube listens, such as http://127.0.0.1:8060, if not at the configuration's address
-    #[arg(long, global = true, value_name = "URL")]
-    pub server: Option<String>,
-    /// A key with the scope admin. Shows up in `ps`: prefer MSGCUBE_ADMIN_KEY or --admin-key-file
-    #[arg(long, global = true, env = "MSGCUBE_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
-    pub admin_key: Option<SecretString>,
-    /// File with that key
-    #[arg(long, global = true, value_name = "FILE")]
-    pub admin_key_file: Option<PathBuf>,
-    /// Print the server's answer as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
-}
 
 /// Address and admin key as a configuration file has them.
 #[derive(Debug)]
@@ -61,12 +40,12 @@ pub enum AdminError {
     /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
-    /// No admin key was found.
-    #[error("no admin key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --admin-key-file")]
+    /// No key was found.
+    #[error("no key: set admin_key in the configuration, MSGCUBE_ADMIN_KEY, or --key-file")]
     NoKey,
     /// The running server does not know the key.
     #[error(
-        "the server refuses the admin key (HTTP status 401); if admin_key itself changed in the file, reload by a signal (systemctl reload msgcube, or kill -HUP), or give the former key with --admin-key-file"
+        "the server refuses the admin key (HTTP status 401); if admin_key itself changed in the file, reload by a signal (systemctl reload msgcube, or kill -HUP), or give the former key with --key-file"
     )]
     FormerKey,
     /// No answer at the address that the file has now.
@@ -77,6 +56,9 @@ pub enum AdminError {
     /// `--server` is not a base URL.
     #[error("--server: {0}")]
     Server(String),
+    /// The file with the key cannot be read.
+    #[error(transparent)]
+    KeyFile(#[from] SecretFileError),
     /// A file cannot be read.
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
@@ -136,7 +118,7 @@ pub fn client_of_server(
     HttpClient::to(base, trust, connect_time_max)
 }
 
-/// A server with its admin key.
+/// A server with a key for it.
 #[derive(Debug)]
 pub struct AdminConnection {
     http: HttpClient,
@@ -150,25 +132,27 @@ impl AdminConnection {
         args: &ServerArgs,
         read_config: ServerConfigReader<'_>,
     ) -> Result<AdminConnection, AdminError> {
-        let given = given_key(args)?;
-        // With both arguments the configuration is not needed.
-        let configured = match (&args.server, &given) {
-            (Some(_), Some(_)) => None,
-            _ => Some(read_config(&args.config).map_err(AdminError::Config)?),
-        };
-        let (base, key) = match configured {
-            Some(configured) => (Some(configured.base), configured.admin_key),
-            None => (None, None),
-        };
-        let is_configured = args.server.is_none();
-        let base = args.server.clone().or(base).unwrap_or_default();
-        AdminConnection::to(&base, given.or(key).ok_or(AdminError::NoKey)?, is_configured)
+        let given = args.given_key()?;
+        let ServerAddressArgs { server, .. } = &args.address;
+        if let (Some(server), Some(key)) = (server, &given) {
+            return Ok(AdminConnection::at(server.clone(), key.clone(), false));
+        }
+        let configured = read_config(args.address.config_path()).map_err(AdminError::Config)?;
+        let key = given.or(configured.admin_key).ok_or(AdminError::NoKey)?;
+        match server {
+            Some(server) => Ok(AdminConnection::at(server.clone(), key, false)),
+            None => AdminConnection::to(&configured.base, key, true),
+        }
     }
 
     /// A connection to this base URL with this key. `is_configured`: the URL comes from a configuration file.
     pub fn to(base: &str, key: SecretString, is_configured: bool) -> Result<AdminConnection, AdminError> {
         let base = Address::parse_base(base).map_err(AdminError::Server)?;
-        Ok(AdminConnection { http: client_of_server(&base, is_configured, None), base, key })
+        Ok(AdminConnection::at(base, key, is_configured))
+    }
+
+    fn at(base: Address, key: SecretString, is_configured: bool) -> AdminConnection {
+        AdminConnection { http: client_of_server(&base, is_configured, None), base, key }
     }
 
     /// The base URL.
@@ -238,7 +222,7 @@ impl AdminConnection {
         Err(refusal(status, said["error"].as_str()))
     }
 
-    /// A request with the admin key.
+    /// A request with the key.
     fn request(&self, method: Method, path: &str) -> Result<request::Builder, AdminError> {
         let uri = self.base.below(path).map_err(|error| unusable(&error))?;
         let key = format!("Bearer {}", self.key.expose_secret());
@@ -259,13 +243,6 @@ fn unusable(error: &http::Error) -> AdminError {
 fn refusal(status: StatusCode, said: Option<&str>) -> AdminError {
     let text = said.unwrap_or(NO_MSGCUBE).to_owned();
     AdminError::Refused { status: status.as_u16(), text }
-}
-
-fn given_key(args: &ServerArgs) -> Result<Option<SecretString>, AdminError> {
-    match &args.admin_key_file {
-        Some(path) => Ok(Some(read_file(path)?.into())),
-        None => Ok(args.admin_key.clone()),
-    }
 }
 
 /// Reads a file with a secret, without the line break at its end.

@@ -13,8 +13,8 @@ use crate::{
     query::{CredentialError, advice_for_code},
 };
 
-static RUNS: Text = text!("Check --target and whether the server runs.");
-/// For a wrong path in `--target`.
+static RUNS: Text = text!("Check --server and whether the server runs.");
+/// For a wrong path in `--server`.
 static BASE: Text = text!("Give the address in front of /cgi-bin and /datacube.");
 
 /// Why a run failed or stopped. For the screen use [`ConformanceError::in_lang`].
@@ -23,9 +23,9 @@ pub enum ConformanceError {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
     /// Neither a target nor a configuration was given.
-    #[error("no server: give --target, such as https://api.weixin.qq.com or http://127.0.0.1:8060")]
+    #[error("no server: give --server, such as https://api.weixin.qq.com or http://127.0.0.1:8060")]
     NoTarget,
-    #[error("--target {0}")]
+    #[error("--server {0}")]
     Target(String),
     #[error("--ca {}: {why}", path.display())]
     Ca { path: PathBuf, why: String },
@@ -72,8 +72,8 @@ impl ConformanceError {
 fn unreached(target: &str, fault: &ProbeError) -> Text {
     let why = error_text::probe_error(fault);
     let next = match fault {
-        ProbeError::Name(_) => text!("Check the name in --target."),
-        ProbeError::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --target."),
+        ProbeError::Name(_) => text!("Check the name in --server."),
+        ProbeError::Tls(_) => text!("If it speaks plain HTTP there, give http:// in --server."),
         ProbeError::Untrusted(_) => {
             text!("Name it as its certificate does, or give its authority with --ca FILE.")
         }
@@ -86,7 +86,7 @@ fn silent(target: &str, call: &str, why: NoAnswer) -> Text {
     let what = Complaint::NoAnswer(why).text();
     let next = match why {
         NoAnswer::NotHttp | NoAnswer::Closed if target.starts_with("http://") => {
-            text!("If it speaks HTTPS there, give https:// in --target.")
+            text!("If it speaks HTTPS there, give https:// in --server.")
         }
         NoAnswer::Late => RUNS.clone(),
         _ => BASE.clone(),

@@ -72,7 +72,7 @@ pub async fn ask(
     let mut mask = Mask::new(credentials);
     let mut token = live.token(credentials, &mut mask).await?;
     let mut record = AnswerRecord::new(server(live), counting::day_of(context.clock.now_s()));
-    let bar = progress_bar(extent.calls);
+    let bar = progress_bar(extent.calls, context.lang);
     let cases = groups.iter().flat_map(|group| &group.cases).filter(|case| plan.leaves_out(case).is_none());
     let mut silent = 0;
     let broken_off = async {

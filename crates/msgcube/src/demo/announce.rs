@@ -8,7 +8,7 @@ use i18n::{Lang, text};
 use server::intake::path;
 
 use super::DemoAccount;
-use crate::table::sparkline;
+use crate::table::{grouped, sparkline};
 
 /// One account's figures, as the server answers them, and an access token.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +121,10 @@ fn what_next(context: AnnouncementContext<'_>, account: &DemoAccount) -> String 
     let next = text!("Next, in another terminal:").in_lang(lang);
     let stop = text!("Ctrl-C stops the demo.").in_lang(lang);
     let query = format!(
-        "{program} query month --from {from} --to {to} --base {base_url} --appid {appid} --secret {secret}"
+        "{program} query month --from {from} --to {to} --server {base_url} --appid {appid} --secret {secret}"
     );
     let send = format!(
-        "{program} send --text hi --safe --base {base_url} --appid {appid} --token {token} \
+        "{program} send --text hi --safe --server {base_url} --appid {appid} --token {token} \
          --encoding-aes-key {encoding_aes_key}"
     );
     format!("\n{next}\n{query}\n{send}\n\n{stop}\n")
@@ -147,19 +147,6 @@ fn share(part: u64, total: u64) -> String {
         Some(per_mille) => format!("{}.{} %", per_mille / 10, per_mille % 10),
         None => "–".to_owned(),
     }
-}
-
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
@@ -213,7 +200,7 @@ mod tests {
         assert!(text_in(Lang::Zh).contains("港城地铁服务号"));
         assert!(text_in(Lang::Zh).contains("调试页面: http://127.0.0.1:8060/debug\n"));
         assert!(
-            text.contains("msgcube query month --from 2025-11 --to 2026-10 --base http://127.0.0.1:8060"),
+            text.contains("msgcube query month --from 2025-11 --to 2026-10 --server http://127.0.0.1:8060"),
             "{text}"
         );
     }

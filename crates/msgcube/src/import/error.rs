@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use i18n::{Lang, text};
 
+use crate::server_args::SecretFileError;
+
 /// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
@@ -45,7 +47,7 @@ impl UploadError {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// No admin key was given.
-    #[error("no admin key: give --config, set MSGCUBE_ADMIN_KEY or give --admin-key-file")]
+    #[error("no key: give --config, set MSGCUBE_ADMIN_KEY or give --key-file")]
     NoKey,
     /// No server was given.
     #[error("no server: give --config msgcube.toml, or --server such as http://127.0.0.1:8060")]
@@ -56,14 +58,9 @@ pub enum ImportError {
     /// The configuration cannot be used; the text says why.
     #[error("{0}")]
     Config(String),
-    /// The file with the admin key cannot be read.
-    #[error("--admin-key-file {}: {source}", path.display())]
-    KeyFile {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    /// The file with the key cannot be read.
+    #[error(transparent)]
+    KeyFile(#[from] SecretFileError),
     /// The file does not exist.
     #[error("no such file: {}", .0.display())]
     NoFile(PathBuf),
@@ -109,7 +106,7 @@ impl ImportError {
             | ImportError::NoServer
             | ImportError::NoAppid
             | ImportError::Config(_)
-            | ImportError::KeyFile { .. }
+            | ImportError::KeyFile(_)
             | ImportError::Output(_)
             | ImportError::Json(_) => return self.to_string(),
             ImportError::NoFile(_) => text!("Name an existing file, such as `msgcube import messages.ndjson --config msgcube.toml`, or - for standard input, such as `zcat messages.gz | msgcube import - --config msgcube.toml`.").in_lang(lang),

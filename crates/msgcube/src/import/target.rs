@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use msgcube_client::SecretString;
+use msgcube_client::{SecretString, http::Address};
 use server::config::Config;
 
 use super::{ImportArgs, ImportError};
-
-/// The configuration that is read by default, if it exists.
-const CONFIG_DEFAULT: &str = "msgcube.toml";
 
 /// Reads a configuration file. The error is a sentence.
 pub type ImportConfigReader<'a> = &'a (dyn Fn(&Path) -> Result<Config, String> + Sync);
@@ -28,34 +25,26 @@ impl Destination {
         args: &ImportArgs,
         read_config: ImportConfigReader<'_>,
     ) -> Result<Destination, ImportError> {
-        let given_key = given_key(args)?;
-        let is_complete = args.server.is_some() && args.appid.is_some() && given_key.is_some();
-        let unnamed = || Some(PathBuf::from(CONFIG_DEFAULT)).filter(|path| !is_complete && path.exists());
-        let config = match args.config.clone().or_else(unnamed) {
-            Some(path) => Some(read_config(&path).map_err(ImportError::Config)?),
-            None => None,
-        };
+        let given_key = args.server.given_key()?;
+        let (address, appid) = (&args.server.address, &args.account.appid);
+        let is_complete = address.server.is_some() && appid.is_some() && given_key.is_some();
+        let path = if is_complete { address.config.as_deref() } else { address.existing_config() };
+        let config = path.map(read_config).transpose().map_err(ImportError::Config)?;
         let configured_key = || config.as_ref()?.admin_key.as_ref().map(|key| key.reveal().into());
-        let appid = match (&args.appid, &config) {
+        let appid = match (appid, &config) {
             (Some(appid), _) => appid.clone(),
             (None, Some(config)) => config.account(None).map_err(ImportError::Config)?.appid.clone(),
             (None, None) => return Err(ImportError::NoAppid),
         };
-        let server = args.server.clone().or_else(|| config.as_ref().map(Config::own_url));
+        let server =
+            address.server.as_ref().map(Address::uri_text).or_else(|| config.as_ref().map(Config::own_url));
         Ok(Destination {
             server: server.ok_or(ImportError::NoServer)?,
-            is_configured: args.server.is_none(),
+            is_configured: address.server.is_none(),
             appid,
             admin_key: given_key.or_else(configured_key).ok_or(ImportError::NoKey)?,
         })
     }
-}
-
-fn given_key(args: &ImportArgs) -> Result<Option<SecretString>, ImportError> {
-    let Some(path) = &args.admin_key_file else { return Ok(args.admin_key.clone()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ImportError::KeyFile { path: path.clone(), source })?;
-    Ok(Some(text.trim().into()))
 }
 
 /// Checks that every file exists, before anything is sent.

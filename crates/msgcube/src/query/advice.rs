@@ -9,7 +9,7 @@ static ADVICE: &[(i32, Text)] = &[
     (40001, text!("Give appid and secret instead of a token, or fetch a new token.")),
     (40013, text!("Check --appid: it begins with wx and must be the account's own.")),
     (42001, text!("The token has expired: give appid and secret instead, or fetch a new token.")),
-    (61500, text!("This server accepts other dates than WeChat: check --base.")),
+    (61500, text!("This server accepts other dates than WeChat: check --server.")),
     (61501, text!("Check that --to lies before today in Beijing.")),
     (
         61503,
@@ -47,12 +47,12 @@ pub fn advice_for_code(code: i32, lang: Lang) -> String {
 
 fn next_step(error: &ClientError, lang: Lang) -> String {
     match error {
-        ClientError::Setting(_) => text!("Check --base.").in_lang(lang),
+        ClientError::Setting(_) => text!("Check --server.").in_lang(lang),
         ClientError::Range(_) => text!("--from must be before --to.").in_lang(lang),
         ClientError::Transport { .. } => {
-            text!("Check --base and whether the server runs, then ask again.").in_lang(lang)
+            text!("Check --server and whether the server runs, then ask again.").in_lang(lang)
         }
-        _ => text!("Something else than the interface answers there: check --base and any proxy.")
+        _ => text!("Something else than the interface answers there: check --server and any proxy.")
             .in_lang(lang),
     }
 }

@@ -1,13 +1,12 @@
 //! The credentials of a query: from a configuration, a fixed token, or appid and secret.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use i18n::{Lang, text};
 use msgcube_client::{Client, ClientBuilder, SecretString};
+
+use crate::server_args::{AppidArgs, SecretFileError, ServerAddressArgs, read_secret};
 
 /// An account from the configuration.
 #[derive(Clone, Debug)]
@@ -23,12 +22,14 @@ pub struct ConfiguredAccount {
 /// Reads an account from a configuration file: the one with this appid, or the only account. The error is a sentence.
 pub type ReadAccount<'a> = &'a dyn Fn(&Path, Option<&str>) -> Result<ConfiguredAccount, String>;
 
-/// Arguments with credentials. The first of these that is given is used: --config, --secret-file, --token, --secret.
+/// The server and the credentials. The first of these that is given is used: --config, --secret-file, --token, --secret;
+/// otherwise `msgcube.toml`, if it exists and --server is not given.
 #[derive(Args, Clone, Debug)]
 pub struct CredentialArgs {
-    /// The account's appid
-    #[arg(long, env = "MSGCUBE_APPID")]
-    pub appid: Option<String>,
+    #[command(flatten)]
+    pub address: ServerAddressArgs,
+    #[command(flatten)]
+    pub account: AppidArgs,
     /// File with the account's secret
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
@@ -38,9 +39,6 @@ pub struct CredentialArgs {
     /// An access token, used as it is. Shows up in `ps`: prefer MSGCUBE_ACCESS_TOKEN
     #[arg(long, env = "MSGCUBE_ACCESS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub token: Option<SecretString>,
-    /// Take appid and secret from msgcube's configuration; --appid chooses among several accounts
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
 }
 
 /// The credentials of an account.
@@ -62,13 +60,8 @@ pub enum CredentialError {
     #[error("{0}")]
     Config(String),
     /// The file with the secret cannot be read.
-    #[error("{}: {source}", path.display())]
-    SecretFile {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    SecretFile(#[from] SecretFileError),
 }
 
 impl CredentialError {
@@ -91,9 +84,15 @@ impl Credentials {
         args: &CredentialArgs,
         read_account: ReadAccount<'_>,
     ) -> Result<(Credentials, Option<String>), CredentialError> {
-        if let Some(path) = &args.config {
-            let account = read_account(path, args.appid.as_deref()).map_err(CredentialError::Config)?;
-            let ConfiguredAccount { appid, secret, base } = account;
+        let is_given = args.secret_file.is_some() || args.token.is_some() || args.secret.is_some();
+        // The secret of a configuration that nobody named goes to its own server only.
+        let config = match &args.address.server {
+            None if !is_given => args.address.existing_config(),
+            _ => args.address.config.as_deref(),
+        };
+        if let Some(path) = config {
+            let account = read_account(path, args.account.appid.as_deref());
+            let ConfiguredAccount { appid, secret, base } = account.map_err(CredentialError::Config)?;
             return Ok((Credentials::Account { appid, secret }, base));
         }
         let account = |secret| Ok(Credentials::Account { appid: appid(args)?, secret });
@@ -116,11 +115,5 @@ impl Credentials {
 }
 
 fn appid(args: &CredentialArgs) -> Result<String, CredentialError> {
-    args.appid.clone().ok_or(CredentialError::None)
-}
-
-fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| CredentialError::SecretFile { path: path.to_owned(), source })?;
-    Ok(text.trim().into())
+    args.account.appid.clone().ok_or(CredentialError::None)
 }

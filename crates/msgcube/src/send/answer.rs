@@ -163,7 +163,7 @@ static REFUSED: Text = text!(
 static BROKEN: Text =
     text!("The server, or a proxy before it, failed: see its log. WeChat would send this message again.");
 static UNREACHABLE: Text = text!(
-    "Nothing answers at this address: start the server with `msgcube serve`, or correct --base or --url."
+    "Nothing answers at this address: start the server with `msgcube serve`, or correct --server or --url."
 );
 static SILENCE: Text = text!(
     "No answer: the message was not durable in time, so the server stays silent and WeChat would send it again. \

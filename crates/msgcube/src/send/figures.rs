@@ -10,7 +10,10 @@ use serde_json::Value;
 use server::config::Config;
 
 use super::{SendArgs, error::SendError, target::CallbackTarget};
-use crate::admin::{AdminConnection, AdminError, NO_MSGCUBE, read_file};
+use crate::{
+    admin::{AdminConnection, AdminError, NO_MSGCUBE},
+    server_args::read_secret,
+};
 
 /// Limit of one query for figures. The callback itself matters more.
 const TIME_MAX: Duration = Duration::from_secs(5);
@@ -43,17 +46,19 @@ pub(super) fn find(
     target: &CallbackTarget,
     create_time: i64,
 ) -> Result<Option<AccountFigures>, SendError> {
-    let given = args.admin_key_file.as_deref().map(read_file).transpose()?;
+    let given = args.key_file.as_deref().map(read_secret).transpose().map_err(AdminError::from)?;
     let sent_to = origin(&target.address);
-    let is_named = args.base.is_some() || args.url.is_some();
+    let is_named = args.address.server.is_some() || args.url.is_some();
     let own = config.filter(|config| !is_named || origin(&config.base_url()) == sent_to);
     let may_have_key = own.is_some() || is_this_machine(&sent_to);
-    let configured_key = || Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().to_owned());
+    let configured_key = || -> Option<SecretString> {
+        Some(config.filter(|_| may_have_key)?.admin_key.as_ref()?.reveal().into())
+    };
     let own = own.filter(|_| given.is_none() || !is_named);
     let base = own.map_or(sent_to, Config::own_url);
     // With port 0 the system chooses the port, so the configuration does not know it.
     let is_known = own.is_none_or(|config| !config.own_url().ends_with(":0"));
-    let key = given.or_else(configured_key).map(SecretString::from);
+    let key = given.or_else(configured_key);
     let Some(key) = key.filter(|_| is_known && !target.appid.is_empty()) else { return Ok(None) };
     let server = AdminConnection::to(&base, key, own.is_some())?;
     let kind = Kind::of_msg_type(&args.msg_type);

@@ -1,5 +1,6 @@
 //! The account, address and keys of a callback, from the command line, its URL and the configuration.
 
+use msgcube_client::http::Address;
 use percent_encoding::percent_decode_str;
 use server::{
     config::{AccountConfig, Config, PlatformConfig, Role},
@@ -57,9 +58,9 @@ impl CallbackTarget {
         let component = args.component.clone().or(url_parts.component);
         let configured = match (config, &component) {
             (None, _) => Configured::default(),
-            (Some(config), None) => Configured::account(config, args.appid.as_deref())?,
+            (Some(config), None) => Configured::account(config, args.account.appid.as_deref())?,
             (Some(config), Some(component)) => {
-                let appid = url_parts.appid.as_deref().or(args.appid.as_deref()).unwrap_or_default();
+                let appid = url_parts.appid.as_deref().or(args.account.appid.as_deref()).unwrap_or_default();
                 Configured::through_platform(config, component, appid)?
             }
         };
@@ -68,7 +69,7 @@ impl CallbackTarget {
         if token.is_empty() {
             return Err(SendError::NoToken);
         }
-        let given = args.appid.clone().unwrap_or(configured.appid);
+        let given = args.account.appid.clone().unwrap_or(configured.appid);
         let is_encrypted = args.safe || component.is_some();
         let ciphertext_appid = component.clone().unwrap_or_else(|| given.clone());
         let appid = url_parts.appid.unwrap_or(given);
@@ -105,7 +106,7 @@ fn address(args: &SendArgs, config: Option<&Config>, component: Option<&str>, ap
     if let Some(url) = &args.url {
         return url.clone();
     }
-    let base = args.base.clone().or_else(|| config.map(Config::base_url));
+    let base = args.address.server.as_ref().map(Address::uri_text).or_else(|| config.map(Config::base_url));
     let base = base.as_deref().unwrap_or(BASE_DEFAULT).trim_end_matches('/');
     let path = match component {
         Some(platform) => path::through_platform(platform, appid),

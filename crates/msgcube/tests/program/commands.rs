@@ -6,11 +6,13 @@ mod conformance;
 mod demo;
 mod doctor;
 mod import;
+mod init;
 mod manual;
 mod restart;
 mod scene;
 mod send;
 mod serve;
+mod stats;
 mod tls;
 mod upgrade;
 
@@ -105,7 +107,7 @@ async fn query_without_a_server_says_what_to_check() -> TestResult<()> {
     let args = ["query", "month", "--from", "2025-01", "--config", &scene.config(), "--base", &base];
     let ended = scene.run(&args)?;
     assert_eq!(ended.status, 1, "{ended:?}");
-    assert!(ended.err.contains("--base"), "{ended:?}");
+    assert!(ended.err.contains("Check --server"), "{ended:?}");
     Ok(())
 }
 
@@ -119,6 +121,7 @@ fn a_closed_output_pipe_is_no_error() -> TestResult<()> {
     for args in [
         &["account", "list", "--config", &config, "--server", base][..],
         &["key", "list", "--config", &config, "--server", base],
+        &["stats", "--config", &config, "--server", base],
         &["query", "month", "--json", "--from", "2025-01", "--config", &config, "--base", base],
         &["send", "--config", &config, "--base", base],
         &["import", &empty, "--server", base, "--appid", APPID, "--admin-key-file", &key],

@@ -343,7 +343,7 @@ fn wrong_credentials_and_files_are_reported_before_the_first_case() -> TestResul
         (&[&here[..], &["--secret-file", &wrong_file]].concat()[..], "40125 invalid appsecret"),
         (&[&here[..], &["--secret-file", "/nowhere/secret"]].concat(), "/nowhere/secret: "),
         (&here[..], "No credentials"),
-        (&["conformance", "--appid", APPID, "--secret-file", &wrong_file], "give --target"),
+        (&["conformance", "--appid", APPID, "--secret-file", &wrong_file], "give --server"),
         (
             &[&here[..], &["--secret-file", &wrong_file, "--record", "/nowhere/r.json"]].concat(),
             "/nowhere/r.json: ",
