@@ -94,6 +94,9 @@ fn all_figures(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, 
         @if figures.coverage == RangeCoverage::BeforeCounting {
             p.notice.warning {
                 (words.say(text!("Nothing was counted in this range. Choose a later range, or import older messages with msgcube import.")))
+                @if let Some(since) = page.since {
+                    " " a href={ (frame.path) "?from=" (since.day) "&to=" (since.day) } { (words.say(text!("Show the first day that was counted"))) }
+                }
             }
         } @else if figures.messages.value == 0 && figures.coverage == RangeCoverage::Full {
             p.notice.good { (words.say(text!("0 messages, fully covered: nobody wrote a counted message."))) }

@@ -123,7 +123,7 @@ fn console(connecting: &Connecting, words: Words) -> Markup {
                 p.quiet { (words.say(text!("Copy them now: they are not shown again after you leave this page."))) }
             },
             None => p.quiet {
-                (words.say(text!("Token and EncodingAESKey were shown once. If they are lost, set new ones with msgcube account update.")))
+                (words.say(text!("Token and EncodingAESKey were shown once. If they are lost, set new ones with msgcube account set.")))
             },
         }
         p { (words.say(text!("Message encryption: safe mode."))) }

@@ -2,8 +2,9 @@
 //!
 //! A page is [`Frame`] plus its view model: `pages::account(&frame, &page)` returns the complete document. Paths and names
 //! of fields that a page sends back are in the documentation of its view model.
-//! Nothing in the HTML has a `style` attribute or an event handler, so the style
-//! sheet and the script can be allowed by their hash alone. Every page works without the script.
+//!
+//! Nothing in the HTML has a `style` attribute or an event handler, so the style sheet and the script can be allowed by
+//! their hash alone. Every page works without the script.
 
 #![warn(missing_docs)]
 

@@ -7,7 +7,7 @@ use crate::{
     charts::{
         axis,
         columns::{ColumnSeries, Columns},
-        line::Line,
+        line::LineChart,
         svg::LegendEntry,
         table::{ChartTable, TableCell, number_element},
     },
@@ -16,7 +16,7 @@ use crate::{
     view::{
         figures::FigureSource,
         frame::Frame,
-        live::{LIVE_MINUTES, LivePage, LiveRow},
+        live::{LIVE_MINUTES, LiveAccountRow, LivePage},
         time::BeijingTime,
     },
     words::Words,
@@ -120,7 +120,7 @@ fn hours_card(page: &LivePage, words: Words) -> Markup {
     ));
     // What has not come yet is not drawn, so the line ends at the running hour.
     let shown = |hour: usize| page.today[hour].filter(|_| hour <= now);
-    let line = Line {
+    let line = LineChart {
         now: (0..24).map(shown).collect(),
         before: page.last_week.into(),
         open_at: Some(now),
@@ -166,7 +166,7 @@ fn accounts_card(frame: &Frame, page: &LivePage, words: Words) -> Markup {
     card("half", &title, &nothing(), &body)
 }
 
-fn account_row(frame: &Frame, row: &LiveRow, largest: u64, words: Words) -> Markup {
+fn account_row(frame: &Frame, row: &LiveAccountRow, largest: u64, words: Words) -> Markup {
     html! {
         tr {
             th scope="row" { (account_link(&row.account)) }

@@ -210,7 +210,7 @@ fn list_row(frame: &Frame, row: &OverviewRow, heads: &[String; 9], words: Words)
             td data-head=(heads[1]) { (state(row.state, words)) }
             td.number data-head=(heads[2]) data-last=(row.account.appid) { @match last { Some(last) => (last), None => "–" } }
             td.number data-head=(heads[3]) data-today=(row.account.appid) { (number_element(row.today)) }
-            td.number data-head=(heads[4]) { (short_compared(hours.0, hours.1, words)) }
+            td.number data-head=(heads[4]) { (compared(hours.0, hours.1, words)) }
             td.number data-head=(heads[5]) { (number_element(row.month)) }
             td.number data-head=(heads[6]) { (short_compared(days.0, days.1, words)) }
             td.number data-head=(heads[7]) { (number_element(row.last_month)) }

@@ -58,6 +58,7 @@ pub fn short_compared(value: u64, compared: Compared, words: Words) -> Markup {
     html! {
         @match compared {
             Compared::No => span.quiet { "–" },
+            Compared::With(0) if value == 0 => span.quiet { "–" },
             Compared::With(before) => (change(value, before, words)),
             other => (no_comparison(other, words)),
         }

@@ -9,7 +9,7 @@ use crate::{
         axis,
         columns::{ColumnSeries, Columns},
         heat_map,
-        line::Line,
+        line::LineChart,
         strip::Strip,
         svg::{Drawing, LegendEntry},
         table::{ChartTable, TableCell},
@@ -39,7 +39,7 @@ pub fn users(figures: &AccountFiguresView, words: Words) -> TitledChart {
         None => words.say(text!("Not counted in this time")),
     };
     let has_before = figures.periods.iter().any(|period| period.users_before.is_some());
-    let line = Line {
+    let line = LineChart {
         now: figures.periods.iter().map(|period| period.users).collect(),
         before: if has_before {
             figures.periods.iter().map(|period| period.users_before).collect()

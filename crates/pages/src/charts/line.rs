@@ -10,7 +10,7 @@ use super::{
 };
 
 /// A line from left to right. It is broken where a number is missing, never joined.
-pub struct Line {
+pub struct LineChart {
     /// The numbers.
     pub now: Vec<Option<u64>>,
     /// The numbers of the compared time, at the same places. May be empty.
@@ -23,7 +23,7 @@ pub struct Line {
     pub labels: Markup,
 }
 
-impl Line {
+impl LineChart {
     /// Draws it.
     pub fn draw(self) -> Drawing {
         let slots = self.now.len();
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     fn line(now: &[Option<u64>], open_at: Option<usize>) -> String {
-        let line = Line {
+        let line = LineChart {
             now: now.to_vec(),
             before: Vec::new(),
             open_at,

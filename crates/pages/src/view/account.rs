@@ -124,7 +124,7 @@ pub enum RangeCoverage {
     Full,
     /// Messages may be missing: figures are at least so high.
     Part,
-    /// The range ends before counting began. The address leads to the first days that were counted.
+    /// The range ends before counting began.
     BeforeCounting,
 }
 

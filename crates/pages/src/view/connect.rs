@@ -25,7 +25,7 @@ pub struct ConnectPage {
     pub connecting: Option<Connecting>,
 }
 
-/// The form of step 1. Posted fields: `appid`, `name`, `relay_url`, `csrf`.
+/// The form of step 1. Posted to the page itself: `csrf`, `action=add`, `appid`, `name`, `relay_url`.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectForm {
     /// The AppID.
@@ -58,7 +58,7 @@ pub struct Connecting {
     /// When WeChat checked the address.
     pub checked: Option<BeijingTime>,
     /// The last checks that failed, newest first. At most 10.
-    pub failed_checks: Vec<FailedCheck>,
+    pub failed_checks: Vec<FailedAddressCheck>,
     /// The first message.
     pub first_message: Option<FirstMessage>,
 }
@@ -74,7 +74,7 @@ pub struct ConnectSecrets {
 
 /// A check of the address that failed.
 #[derive(Clone, Debug)]
-pub struct FailedCheck {
+pub struct FailedAddressCheck {
     /// When.
     pub time: BeijingTime,
     /// What was seen.

@@ -28,7 +28,7 @@ pub struct LivePage {
     /// Messages of each hour of the same weekday last week. None: not counted.
     pub last_week: [Option<u64>; 24],
     /// Accounts by messages in the last five minutes, most first. At most 50.
-    pub accounts: Vec<LiveRow>,
+    pub accounts: Vec<LiveAccountRow>,
 }
 
 /// One colour of the chart.
@@ -42,7 +42,7 @@ pub struct MinuteSeries {
 
 /// One account.
 #[derive(Clone, Debug)]
-pub struct LiveRow {
+pub struct LiveAccountRow {
     /// The account.
     pub account: AccountName,
     /// Messages in the last five minutes.

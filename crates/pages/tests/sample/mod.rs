@@ -13,9 +13,9 @@ use datacube::Day;
 use i18n::{Lang, Text};
 use pages::{
     AccountName, AlertLevel, Attention, BeijingTime, Compared, ConnectForm, ConnectPage, ConnectSecrets,
-    Connecting, DailySeries, DailyStack, Download, ErrorPage, FailedCheck, FigureSource, FigureTile,
+    Connecting, DailySeries, DailyStack, Download, ErrorPage, FailedAddressCheck, FigureSource, FigureTile,
     FirstMessage, Frame, HealthCheck, HealthPage, HealthRow, JustMade, KeyForm, KeyRow, KeysPage, ListState,
-    LivePage, LiveRow, LoginPage, MinuteSeries, NavEntry, OverviewPage, OverviewRow, OverviewSort,
+    LiveAccountRow, LivePage, LoginPage, MinuteSeries, NavEntry, OverviewPage, OverviewRow, OverviewSort,
     PageNotice, ShareLinkForm, ShareLinkRow, ShownSecret, ShownState, SignedIn,
 };
 
@@ -194,7 +194,7 @@ impl Sample {
                 Some(random.about(10 + 7 * (hour as u64).min(30 - hour as u64)))
             }),
             accounts: (0..8)
-                .map(|number| LiveRow {
+                .map(|number| LiveAccountRow {
                     account: self.name(number),
                     last_minutes: 40 / (number as u64 + 1),
                     today: 900 / (number as u64 + 1),
@@ -264,7 +264,7 @@ impl Sample {
             }),
             waiting_since: BeijingTime::from_unix_s(NOW_S - 42),
             checked: (step >= 4).then(|| BeijingTime::from_unix_s(NOW_S - 10)),
-            failed_checks: vec![FailedCheck {
+            failed_checks: vec![FailedAddressCheck {
                 time: BeijingTime::from_unix_s(NOW_S - 180),
                 reason: self.plain("A check with a wrong signature."),
                 remedy: self.plain("The Token differs: copy it again."),
