@@ -149,7 +149,8 @@ fn curl(context: AnnouncementContext<'_>, access_token: &str) -> String {
 
 fn what_next(context: AnnouncementContext<'_>) -> String {
     let AnnouncementContext { lang, program, config_path, is_temporary, .. } = context;
-    let settings = text!("Secrets for SDKs: {file}", file = config_path.display()).in_lang(lang);
+    let settings =
+        text!("AppSecret, Token and EncodingAESKey: {file}", file = config_path.display()).in_lang(lang);
     let page =
         text!("Debugging page: {address}", address = format!("{}/debug", context.base_url)).in_lang(lang);
     let stop = if is_temporary {
@@ -242,7 +243,7 @@ mod tests {
 
     #[test]
     fn the_dashboard_stands_before_everything_else_that_one_can_do() {
-        for (lang, dashboard) in [(Lang::En, "Dashboard: "), (Lang::Zh, "图形面板：")] {
+        for (lang, dashboard) in [(Lang::En, "Dashboard: "), (Lang::Zh, "仪表盘：")] {
             let text = text_in(lang);
             let next = text.split("12,000\n\n").nth(1).unwrap();
             assert!(next.starts_with(&format!("{dashboard}http://127.0.0.1:45678/ui/\n")), "{next}");
