@@ -65,9 +65,10 @@ class Server:
             except urllib.error.HTTPError:
                 time.sleep(0.01)
 
-    def memory_mib(self):
+    def memory_mib(self, which="VmRSS"):
+        """Resident memory now, or at most so far (VmHWM)."""
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
-        kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))
+        kib = next(line.split()[1] for line in status.splitlines() if line.startswith(which))
         return int(kib) / 1024
 
     def end(self, how=signal.SIGTERM):

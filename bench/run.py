@@ -11,8 +11,10 @@ from datetime import date, datetime, timedelta
 
 from programs import ADMIN_KEY, APPID, CHINA, SECRET, TOKEN, Programs, account, machine, say
 
-FULL = {"seconds": 5, "rounds": 5, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000}
-QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000}
+FULL = {"seconds": 5, "rounds": 5, "connections": (1, 64, 256), "few": 10_000, "many": 10_000_000, "users": 1_000_000,
+        "bounded": 5_000_000}
+QUICK = {"seconds": 0.5, "rounds": 1, "connections": (1, 64), "few": 1_000, "many": 50_000, "users": 20_000,
+         "bounded": 50_000}
 
 
 class Bench(Programs):
@@ -115,6 +117,13 @@ def memory(bench):
     users = bench.sizes["users"]
     fill(bench, server, users, users, start, end)
     bench.row(f"Memory, {users:,} users with a message each last month", f"{server.memory_mib():.0f} MiB")
+    server.end()
+    server = bench.msgcube("bounded", f"memory_mib = 256\n\n{account()}")
+    server.ready()
+    users = bench.sizes["bounded"]
+    fill(bench, server, 2 * users, users, start, end)
+    what = f"Memory at most, {users:,} users with two messages each last month, memory_mib = 256"
+    bench.row(what, f"{server.memory_mib('VmHWM'):.0f} MiB")
     server.end()
 
 

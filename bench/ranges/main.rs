@@ -2,6 +2,7 @@
 //! a kill, little memory. Prints Markdown. `cargo run --profile dist -p msgcube-bench --bin ranges -- FOLDER`
 #![allow(clippy::disallowed_methods, reason = "a program that measures time reads the clock")]
 
+mod answer;
 mod messages;
 
 use std::error::Error;
@@ -24,6 +25,8 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const DAYS: i32 = 365;
 /// Messages in one commit.
 const BATCH: usize = 4096;
+/// Times that each range is asked for.
+const ASKINGS: u32 = 9;
 /// Commits between two times of maintenance, which the server does once a second.
 const BATCHES_A_TICK: u64 = 16;
 
@@ -57,6 +60,10 @@ enum Step {
     Start,
     /// Ranges and new users
     Ask,
+    /// Writes the year's messages as text: user, day, month, kind
+    Export,
+    /// Answers questions from standard input
+    Answer,
 }
 
 fn main() -> Outcome<()> {
@@ -92,6 +99,9 @@ fn all(args: &Args) -> Outcome<()> {
 }
 
 fn run(args: &Args, step: Step) -> Outcome<()> {
+    if matches!(step, Step::Export) {
+        return answer::export(Messages::new(first_day(), DAYS, args.messages, args.users, 0));
+    }
     let options = Options { memory_bytes: args.memory_mib << 20, ..Options::default() };
     let start = Instant::now();
     let store = Store::Embedded(Box::new(Embedded::open(&args.folder, &options)?));
@@ -117,6 +127,8 @@ fn run(args: &Args, step: Step) -> Outcome<()> {
         }
         Step::Start => row("start after a kill", format!("{} ms", opened.as_millis())),
         Step::Ask => ask(&store, account)?,
+        Step::Export => unreachable!("it needs no store"),
+        Step::Answer => answer::answer(&store, account)?,
     }
     // As a kill: nothing is saved at the end.
     std::process::exit(0)
@@ -174,10 +186,7 @@ fn put(store: &Store, account: AccountNumber, messages: Messages, is_saved: bool
 fn ask(store: &Store, account: AccountNumber) -> Outcome<()> {
     let ask = |what: &str, from: i32, days: i32| -> Outcome<()> {
         let (from, to) = (day(from), day(from + days - 1));
-        let start = Instant::now();
-        let slice = store.slice(account, Span::Days(from, to))?;
-        let time = start.elapsed();
-        row(what, format!("{} ms, {} users", time.as_millis(), slice.users_counted));
+        asked(what, "users", || Ok(store.slice(account, Span::Days(from, to))?.users_counted))?;
         let start = Instant::now();
         let new = store.new_users(account, from, to)?;
         row(&format!("{what}: new users"), format!("{} us, {}", start.elapsed().as_micros(), new.users));
@@ -189,16 +198,41 @@ fn ask(store: &Store, account: AccountNumber) -> Outcome<()> {
     ask("a year", 0, DAYS)?;
     ask("a year less its first and last day", 1, DAYS - 2)?;
     let months = |what: &str, from: i32, to: i32| -> Outcome<()> {
-        let start = Instant::now();
-        let mut rows = 0;
-        for (_, span) in Grouping::By(Granularity::Month).spans(day(from), day(to)) {
-            rows += usize::from(!store.slice(account, span)?.by_kind.is_empty());
-        }
-        row(what, format!("{:.2} ms, {rows} rows", start.elapsed().as_secs_f64() * 1000.0));
-        Ok(())
+        asked(what, "users in all rows", || {
+            let spans = Grouping::By(Granularity::Month).spans(day(from), day(to));
+            spans.map(|(_, span)| Ok(store.slice(account, span)?.users_counted)).sum()
+        })
     };
     months("month rows over a year", 0, DAYS - 1)?;
     months("month rows over a year, first and last month in part", 14, 350)
+}
+
+/// Asks often: the first time, the median of all times, and the CPU time of one.
+fn asked(what: &str, unit: &str, ask: impl Fn() -> Outcome<u64>) -> Outcome<()> {
+    let mut times = Vec::new();
+    let mut answer = 0;
+    let cpu = cpu_ns()?;
+    for _ in 0..ASKINGS {
+        let start = Instant::now();
+        answer = ask()?;
+        times.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    let cpu = Duration::from_nanos((cpu_ns()? - cpu) / u64::from(ASKINGS)).as_secs_f64() * 1000.0;
+    let first = times[0];
+    times.sort_by(f64::total_cmp);
+    let median = times[times.len() / 2];
+    row(what, format!("first {first:.2} ms, median {median:.2} ms, {cpu:.2} ms CPU; {answer} {unit}"));
+    Ok(())
+}
+
+/// CPU time of the process, all threads that still run.
+fn cpu_ns() -> Outcome<u64> {
+    let mut sum = 0;
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let text = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+        sum += text.split_whitespace().next().ok_or("no CPU time in schedstat")?.parse::<u64>()?;
+    }
+    Ok(sum)
 }
 
 fn per_second(count: u64, spent: Duration) -> String {

@@ -119,6 +119,11 @@ impl Counters {
         self.users[kind.index()]
     }
 
+    /// Number of messages and events of all kinds.
+    pub fn messages_of_all_kinds(&self) -> u64 {
+        self.messages.iter().sum()
+    }
+
     /// Number of messages of all counted types.
     pub fn messages_counted(&self) -> u64 {
         Kind::ALL

@@ -9,6 +9,10 @@
 //! composed of whole months and single days ([`Piece`]): their sets are united as bits, their messages are added.
 //! Pages in memory are used first. Figures without a page of senders are an error, never an empty day.
 //!
+//! A row of a month that the range begins or ends in needs no union: a page of the month has the users of its days 1 to n
+//! and n to the end ([`MonthEnds`]). The page is written after a save and is only used if the days still have the messages
+//! that it was counted from.
+//!
 //! # New users
 //!
 //! The day of the first counted message is stored for each user (2 bytes), and for each day the number of users whose
@@ -47,6 +51,7 @@ mod gap;
 mod kind;
 mod marks;
 mod message;
+mod month_ends;
 mod packed;
 mod page;
 mod recount;
@@ -66,6 +71,7 @@ pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};
+pub use month_ends::MonthEnds;
 pub use page::{PageError, PageKey, PageSource, Snapshot};
 pub use senders::Senders;
 pub use users::{Merge, MergeStep, USERS_A_PAGE};

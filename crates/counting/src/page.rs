@@ -2,7 +2,7 @@
 
 use datacube::{Day, Granularity};
 
-use crate::Damaged;
+use crate::{Counters, Damaged, varint::Reader};
 
 /// Key of a stored value of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +21,8 @@ pub enum PageKey {
     DaySenders(Day),
     /// Senders of a month, by kind of message.
     MonthSenders(Day),
+    /// Users of the first and last days of a month, see [`MonthEnds`](crate::MonthEnds).
+    MonthEnds(Day),
     /// Days of the users' first counted messages, [`USERS_A_PAGE`](crate::USERS_A_PAGE) users in a page.
     FirstDays(u32),
     /// Number of users by their first day.
@@ -92,4 +94,15 @@ pub struct Snapshot {
     pub pages: Vec<(PageKey, Vec<u8>)>,
     pub(crate) tick: u64,
     pub(crate) users: u32,
+}
+
+impl Snapshot {
+    /// The changed months that have at least this number of messages.
+    pub fn months_from(&self, messages: u64) -> impl Iterator<Item = Day> {
+        self.pages.iter().filter_map(move |(key, page)| {
+            let PageKey::Month(month) = key else { return None };
+            let counters = Counters::decode(&mut Reader::new(page)).ok()?;
+            (counters.messages_of_all_kinds() >= messages).then_some(*month)
+        })
+    }
 }

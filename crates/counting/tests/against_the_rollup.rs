@@ -10,7 +10,8 @@ use std::{
 };
 
 use counting::{
-    Account, Content, Kind, Message, PageError, PageKey, PageSource, Period, Piece, Senders, day_of, rollup,
+    Account, Content, Counters, Kind, Message, MonthEnds, PageError, PageKey, PageSource, Period, Piece,
+    Senders, day_of, rollup,
 };
 use datacube::{Day, Figures, Granularity, Row};
 use proptest::prelude::*;
@@ -102,6 +103,9 @@ struct Run {
     pages: Pages,
     taken: Vec<Message>,
     since_save: Vec<Message>,
+    month_ends: BTreeMap<Day, MonthEnds>,
+    /// Number of messages that were saved when the ends were counted.
+    counted_of: usize,
 }
 
 impl Run {
@@ -115,6 +119,18 @@ impl Run {
         self.pages.0.borrow_mut().extend(snapshot.pages.iter().cloned());
         self.account.saved(&snapshot);
         self.since_save.clear();
+        self.count_ends();
+    }
+
+    /// As a store does after some of the saves.
+    fn count_ends(&mut self) {
+        if self.taken.len().is_multiple_of(2) {
+            let months = EDGES.iter().flat_map(|edge| [day_of(edge - 86_400), day_of(edge + 86_400)]);
+            let months = months.map(Day::first_of_month);
+            self.month_ends =
+                months.map(|month| (month, MonthEnds::count(month, &self.pages).unwrap())).collect();
+            self.counted_of = self.taken.len();
+        }
     }
 
     fn merge(&mut self, is_killed: bool) {
@@ -210,6 +226,30 @@ impl Run {
             let from = from.parse::<Day>().unwrap();
             self.check_range(from, from.plus_days(days));
         }
+        for edge in EDGES {
+            let month = Period::of(Granularity::Month, edge);
+            for day in [day_of(edge - 2 * 86_400), day_of(edge), day_of(edge + 86_400)] {
+                if (month.start()..=month.last_day()).contains(&day) {
+                    self.check_month_end(month.start(), day);
+                    self.check_month_end(day, month.last_day());
+                }
+            }
+        }
+    }
+
+    /// Days that begin or end a month, from the page of the month: right, or found to be out of date.
+    fn check_month_end(&mut self, from: Day, to: Day) {
+        let Some(ends) = self.month_ends.get(&from.first_of_month()) else { return };
+        let sum = self.account.messages_of_days(from, to, &self.pages).unwrap();
+        let counters = ends.counters(from, to, &sum);
+        let now = rollup::by_kind(&self.taken, from, to);
+        let messages = now.values().map(|figures| figures.messages).sum();
+        assert_eq!(sum.messages_of_all_kinds(), messages);
+        let then = rollup::by_kind(&self.taken[..self.counted_of], from, to);
+        assert_eq!(counters.is_some(), then == now, "{from} {to}");
+        if let Some(counters) = counters {
+            self.check_counters(&counters, from, to);
+        }
     }
 
     fn check_range(&mut self, from: Day, to: Day) {
@@ -221,7 +261,10 @@ impl Run {
         }
         let new_users = self.account.new_users(from, to, &self.pages).unwrap();
         assert_eq!(new_users, rollup::new_users(&self.taken, from, to));
-        let counters = senders.counters();
+        self.check_counters(&senders.counters(), from, to);
+    }
+
+    fn check_counters(&self, counters: &Counters, from: Day, to: Day) {
         assert_eq!(
             (counters.users_counted(), counters.messages_counted()),
             rollup::counted(&self.taken, from, to)

@@ -147,6 +147,9 @@ impl<E: std::error::Error> From<E> for CommandFailure {
 
 /// Runs the command that was typed. The exit status is 0 if it succeeded.
 pub fn main() -> ExitCode {
+    // The allocator asks for huge pages: 2 MiB of memory for the first byte of each. This comes before its first large use.
+    // A kernel without huge pages gives an error, and there is nothing to do.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let typed: Vec<OsString> = std::env::args_os().collect();
     let typed_lang = chinese::typed_lang(&typed);
     match Cli::try_parse_from(typed) {
@@ -216,7 +219,7 @@ async fn run_command(
         }
         Command::Serve(args) => serve(args, sockets?).await,
         Command::Demo(args) => {
-            demo::run(args, lang).await?;
+            Box::pin(demo::run(args, lang)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor(args) => {

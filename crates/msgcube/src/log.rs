@@ -8,6 +8,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+/// The crates of the program that write log lines, beside its own.
+const LOGGING_CRATES: [&str; 3] = ["server", "storage", "system"];
+
 /// How lines of the log are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -17,11 +20,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// The crates of the program that write log lines, beside its own.
-const LOGGING_CRATES: [&str; 3] = ["server", "storage", "system"];
-
-/// Starts the log. `wanted` is the variable `RUST_LOG`, which chooses what is logged, as `LEVEL` or `TARGET=LEVEL,...`.
-/// Without it, everything from `info` on is logged. The target `msgcube` stands for all crates of the program.
+/// Starts the log. `wanted` is the variable `RUST_LOG`, which chooses what is logged, as `LEVEL` or `TARGET=LEVEL,...`;
+/// without it, everything from `info` on. The target `msgcube` stands for all crates of the program.
 pub fn start(format: LogFormat, wanted: Option<String>) {
     let asked = wanted.map(|directives| directives.parse::<Targets>());
     let wrong = asked.as_ref().and_then(|asked| asked.as_ref().err()).map(ToString::to_string);

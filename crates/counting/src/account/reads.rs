@@ -92,6 +92,23 @@ impl Account {
         true
     }
 
+    /// The messages of the days from…to, without their users.
+    pub fn messages_of_days(
+        &mut self,
+        from: Day,
+        to: Day,
+        source: &dyn PageSource,
+    ) -> Result<Counters, PageError> {
+        self.tick += 1;
+        let mut sum = Counters::default();
+        for number in 0..=to.days_since(from) {
+            if let Some(figures) = self.day_figures(from.plus_days(number), source)? {
+                sum.add_messages_of(&figures.day);
+            }
+        }
+        Ok(sum)
+    }
+
     /// Number of users whose first counted message lies in the days from…to. A late message can move a user to an
     /// earlier day.
     pub fn new_users(&mut self, from: Day, to: Day, source: &dyn PageSource) -> Result<u64, PageError> {

@@ -123,7 +123,12 @@ mod tests {
             let read = Config::parse(&fs::read_to_string(&path).unwrap(), &path, |_| None).unwrap();
             assert_eq!(read.base_url(), format!("http://127.0.0.1:{port}"));
             assert_eq!(read.admin_key, config.admin_key);
-            assert_eq!(read.accounts, config.accounts);
+            assert_eq!(read.accounts.len(), 3);
+            for (found, account) in read.accounts.iter().zip(&config.accounts) {
+                assert_eq!((&found.appid, &found.name), (&account.appid, &account.name));
+                assert_eq!((&found.secret, &found.token), (&account.secret, &account.token));
+                assert_eq!(found.encoding_aes_key, account.encoding_aes_key);
+            }
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }

@@ -1,8 +1,9 @@
 //! Sessions of the pages below `/ui`. They are in memory only, so a restart signs everyone out. Only a hash of a
 //! session's id is kept.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hashbrown::HashMap;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -53,13 +54,16 @@ impl OpenSession {
 
 /// All open sessions.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<HashMap<SessionHash, OpenSession, foldhash::fast::RandomState>>);
+pub struct Sessions {
+    open: Mutex<HashMap<SessionHash, OpenSession, foldhash::fast::RandomState>>,
+    local_token: OnceLock<Secret>,
+}
 
 impl Sessions {
     /// Opens a session and returns its id, which only the browser keeps.
     pub fn open(&self, holder: KeyHolder, now_s: i64) -> Result<Secret, RandomError> {
         let id = Secret::new(random::alphanumeric(ID_CHARACTERS)?);
-        let mut open = lock(&self.0);
+        let mut open = lock(&self.open);
         if open.len() >= SESSIONS_MAX {
             open.retain(|_, session| !session.is_over(now_s));
         }
@@ -82,7 +86,7 @@ impl Sessions {
     ) -> Option<Session> {
         let id_hash = hash(id);
         let session = self.look_up(&id_hash, now_s, access)?;
-        if let Some(open) = lock(&self.0).get_mut(&id_hash) {
+        if let Some(open) = lock(&self.open).get_mut(&id_hash) {
             open.used_s = now_s;
         }
         Some(session)
@@ -95,20 +99,32 @@ impl Sessions {
         now_s: i64,
         access: impl FnOnce(&KeyHolder) -> Option<Access>,
     ) -> Option<Session> {
-        let mut open = lock(&self.0);
+        let mut open = lock(&self.open);
         let session = open.get(id_hash)?;
-        match access(&session.holder).filter(|_| !session.is_over(now_s)) {
-            Some(access) => Some(Session { id_hash: *id_hash, holder: session.holder.clone(), access }),
-            None => {
-                open.remove(id_hash);
-                None
-            }
-        }
+        let Some(access) = access(&session.holder).filter(|_| !session.is_over(now_s)) else {
+            open.remove(id_hash);
+            return None;
+        };
+        Some(Session { id_hash: *id_hash, holder: session.holder.clone(), access })
+    }
+
+    /// Signs in as admin whoever opens the pages from this machine. For the demo.
+    ///
+    /// # Errors
+    /// The operating system gave no random numbers.
+    pub fn sign_in_local_viewers(&self) -> Result<(), RandomError> {
+        let _ = self.local_token.set(Secret::new(random::hexadecimal(32)?));
+        Ok(())
+    }
+
+    /// The token of the forms of everybody on this machine. None unless they are signed in without a key.
+    pub fn local_token(&self) -> Option<&Secret> {
+        self.local_token.get()
     }
 
     /// Ends a session.
     pub fn end(&self, id_hash: &SessionHash) {
-        lock(&self.0).remove(id_hash);
+        lock(&self.open).remove(id_hash);
     }
 }
 
@@ -121,7 +137,7 @@ fn hash(id: &str) -> SessionHash {
 /// from the session's id, which it does not tell.
 pub fn csrf_token(id: &str) -> String {
     let digest = Sha256::new().chain_update(b"msgcube csrf token\0").chain_update(id.as_bytes()).finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(digest)
 }
 
 /// Compares a form's token with the right one, in constant time.
@@ -133,6 +149,7 @@ pub fn is_csrf_token(right: &str, shown: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_wraps, reason = "the function that says what a key allows may say: nothing")]
     fn everything(_: &KeyHolder) -> Option<Access> {
         Some(Access::everything())
     }
@@ -157,7 +174,7 @@ mod tests {
         assert!(sessions.look_up(&used.id_hash, 10 + IDLE_MAX_S, everything).is_some());
         assert!(sessions.use_now(id.reveal(), 11 + IDLE_MAX_S, everything).is_none(), "a stream is no use");
         assert!(sessions.use_now(id.reveal(), 12, everything).is_none(), "it does not come back");
-        assert!(lock(&sessions.0).is_empty());
+        assert!(lock(&sessions.open).is_empty());
     }
 
     #[test]
@@ -183,13 +200,13 @@ mod tests {
         sessions.open(key("k"), 10_001).unwrap();
         let is_open = |at: usize| sessions.use_now(ids[at].reveal(), 10_001, everything).is_some();
         assert_eq!((is_open(0), is_open(1), is_open(2)), (true, false, true));
-        assert_eq!(lock(&sessions.0).len(), 10_000);
+        assert_eq!(lock(&sessions.open).len(), 10_000);
     }
 
     #[test]
     fn tokens_of_forms_differ_for_each_session_and_an_empty_one_is_never_right() {
         let (one, other) = (csrf_token("one"), csrf_token("other"));
-        assert!(one.len() == 64 && one != other && is_csrf_token(&one, &one));
+        assert!(one.len() == 43 && one != other && is_csrf_token(&one, &one));
         for wrong in [other.as_str(), "", &one[1..]] {
             assert!(!is_csrf_token(&one, wrong), "{wrong}");
         }

@@ -20,7 +20,6 @@ use system::{
     current::Current,
     data_key::DataKey,
     random::{self, RandomError},
-    secret::Secret,
 };
 use tokio::sync::Semaphore;
 use wechat::{callback::KeyError, request_id::RidGenerator};
@@ -104,9 +103,6 @@ pub struct App {
     pub share_links: ShareLinks,
     /// Limits tries to sign in on the pages.
     pub sign_in_tries: SignInTries,
-    /// If set, whoever opens the pages from this machine is signed in as admin. It is the token of all their forms.
-    /// Only the demo sets it.
-    pub local_sign_in: OnceLock<Secret>,
     /// Header name and value that mark requests sent by this process, to detect loops.
     pub via: (HeaderName, HeaderValue),
     /// Limits the concurrent calls to WeChat, until their answers are sent.
@@ -197,10 +193,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let served = accounts_to_serve(&accounts, &loaded);
         let (ingest, writer) = Ingest::prepare(store.clone(), clock.clone(), metrics.clone(), served);
-        let upstream = config.upstream.clone().map(|upstream| {
-            let (key, ingest) = (key.clone(), ingest.clone());
-            Arc::new(UpstreamTokens::new(upstream, &store, key, clock.clone(), ingest, metrics.clone()))
-        });
+        let upstream = upstream_tokens(&config, &store, &key, &clock, &ingest, &metrics);
         let outbox = Outbox::new(
             &config.data_dir,
             key.clone(),
@@ -236,7 +229,6 @@ impl App {
             sessions: Sessions::default(),
             share_links: ShareLinks::load(&store),
             sign_in_tries: SignInTries::default(),
-            local_sign_in: OnceLock::new(),
             tokens: Tokens::load(key.clone(), &store),
             store,
             ingest,
@@ -284,16 +276,6 @@ impl App {
     /// The real tokens of WeChat, if calls are passed on.
     pub fn upstream(&self) -> Option<Arc<UpstreamTokens>> {
         (*self.upstream.get()).clone()
-    }
-
-    /// Signs in as admin whoever opens the pages from this machine. For the demo.
-    ///
-    /// # Errors
-    /// The operating system gave no random numbers.
-    pub fn sign_in_local_viewers(&self) -> Result<(), RandomError> {
-        let token = Secret::new(random::hexadecimal(32)?);
-        let _ = self.local_sign_in.set(token);
-        Ok(())
     }
 
     /// The parts that a reload changes.
@@ -362,6 +344,20 @@ fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber>
     let receives =
         |account: &ServedAccount| account.keys.is_some() || loaded.is_active(&account.config.appid);
     accounts.select(receives).iter().map(|account| account.number).collect()
+}
+
+/// The real tokens of WeChat, if the configuration passes calls on.
+fn upstream_tokens(
+    config: &Config,
+    store: &Store,
+    key: &DataKey,
+    clock: &Clock,
+    ingest: &Ingest,
+    metrics: &Arc<Metrics>,
+) -> Option<Arc<UpstreamTokens>> {
+    let upstream = config.upstream.clone()?;
+    let (key, clock, ingest, metrics) = (key.clone(), clock.clone(), ingest.clone(), metrics.clone());
+    Some(Arc::new(UpstreamTokens::new(upstream, store, key, clock, ingest, metrics)))
 }
 
 fn via() -> Result<(HeaderName, HeaderValue), StartError> {

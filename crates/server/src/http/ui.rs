@@ -23,7 +23,7 @@ use axum::{
 
 use super::{answer, own_cookies};
 use crate::http::state::App;
-use viewer::{Entrance, Viewer};
+use viewer::{Viewer, Visitor};
 
 /// The routes of the pages, and the redirect of browsers from `/`.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -77,15 +77,15 @@ async fn account(
 /// `/ui/share/{token}` shows one account to whoever has the link.
 async fn shared_account(
     State(app): State<Arc<App>>,
-    entrance: Entrance,
+    visitor: Visitor,
     Path(token): Path<String>,
     uri: Uri,
 ) -> Response<Body> {
     let link = app.share_links.of_token(&token, app.clock.now_s());
     let account = link.as_ref().and_then(|link| app.accounts.get(&link.account));
     match link.zip(account) {
-        Some((link, _account)) => draw::not_found(&app, &Viewer::of_link(link, entrance.lang), &uri),
-        None => draw::no_link(entrance.lang, &uri),
+        Some((link, _account)) => draw::not_found(&app, &Viewer::of_link(link, visitor.lang), &uri),
+        None => draw::no_link(visitor.lang, &uri),
     }
 }
 

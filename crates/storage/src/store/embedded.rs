@@ -3,6 +3,7 @@
 //! reverted.
 
 pub mod disk;
+mod ends;
 pub mod examine;
 mod facts;
 mod frame;
@@ -28,6 +29,7 @@ use std::{
 };
 
 use counting::{Account, Admitted, Content, Coverage, Message, start_of_day_s};
+use datacube::Day;
 use hashbrown::HashMap;
 use system::sync::lock;
 
@@ -43,10 +45,12 @@ use summary::SummaryTally;
 /// Limits of memory and disk.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Limit in bytes for users and pages in memory. Above it, pages are evicted.
+    /// Memory in bytes for users and pages, and for the copies that a save and a merge make of them.
     pub memory_bytes: usize,
     /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
     pub log_bytes: u64,
+    /// A part of a month with fewer messages is united for each query.
+    pub ends_messages: u64,
     /// Creates the log files. Tests replace it to inject faults.
     pub disk: Arc<dyn Disk>,
 }
@@ -55,6 +59,12 @@ pub struct Options {
 const RECENT_USER_BYTES: usize = 45;
 
 impl Options {
+    /// Limit in bytes for users and pages in memory. Above it, pages are evicted. The last quarter of the memory is for
+    /// encoded pages of a save, for users that are being merged, and for what the allocator cannot return.
+    fn figures_bytes(&self) -> usize {
+        self.memory_bytes - self.memory_bytes / 4
+    }
+
     /// An account with nothing in memory. Users that are read from disk may take half of the memory.
     fn figures(&self) -> Account {
         Account::within(self.memory_bytes / 2)
@@ -68,7 +78,12 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { memory_bytes: 512 << 20, log_bytes: 64 << 20, disk: Arc::new(RealDisk) }
+        Options {
+            memory_bytes: 512 << 20,
+            log_bytes: 64 << 20,
+            ends_messages: 500_000,
+            disk: Arc::new(RealDisk),
+        }
     }
 }
 
@@ -81,6 +96,8 @@ pub struct Embedded {
     facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
+    /// Account and month whose ends are to be counted.
+    ends_wanted: Mutex<BTreeSet<(u32, Day)>>,
     /// Last known sizes of log and memory. They are cached because computing them would wait for the disk.
     log_bytes: Arc<AtomicU64>,
     memory_bytes: AtomicU64,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
-    let options = Options { memory_bytes: 1, log_bytes: 4000, ..Options::default() };
+    let options = Options { memory_bytes: 1, log_bytes: 4000, ends_messages: 1, ..Options::default() };
     Ok(Store::Embedded(Box::new(Embedded::open(folder, &options)?)))
 }
 

@@ -59,7 +59,7 @@ fn undamaged() -> &'static Undamaged {
 
 fn open(folder: &Path) -> Result<Store, StoreError> {
     // With so little memory no cached page can hide a damaged one.
-    let options = Options { memory_bytes: 1, ..Options::default() };
+    let options = Options { memory_bytes: 1, ends_messages: 1, ..Options::default() };
     Ok(Store::Embedded(Box::new(Embedded::open(folder, &options)?)))
 }
 

@@ -77,7 +77,8 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let options = Options { memory_bytes: 1, log_bytes: 600, disk: Arc::new(self.disk.clone()) };
+        let options =
+            Options { memory_bytes: 1, log_bytes: 600, ends_messages: 1, disk: Arc::new(self.disk.clone()) };
         self.store = Some(Store::Embedded(Box::new(Embedded::open(self.folder.path(), &options).unwrap())));
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counting::{Coverage, Message, Period, Reason, day_of, rollup};
+use counting::{Coverage, Message, Period, Reason, day_of, rollup, start_of_day_s};
 use datacube::{Day, Figures, Granularity, INTERFACES, Row};
 use storage::store::{
     AccountNumber, Change, NewUsers, Outcome, QuarantinedMessage, Slice, Store, StoreError, UnknownAccount,
@@ -213,7 +213,12 @@ impl ModelAccount {
         let neighbours = days.iter().zip(days.iter().skip(1)).take(4);
         let spans = neighbours.map(|(from, to)| (*from, (*to).min(from.plus_days(40))));
         let around = days.iter().take(2).map(|day| (day.plus_days(-2), day.plus_days(9)));
-        for (from, to) in spans.chain(around) {
+        // Days that begin or end a month.
+        let month_ends = days.iter().take(6).flat_map(|day| {
+            let month = Period::of(Granularity::Month, start_of_day_s(*day));
+            [(month.start(), *day), (*day, month.last_day())]
+        });
+        for (from, to) in spans.chain(around).chain(month_ends) {
             let span = Span::Days(from, to);
             equal("days", &slice_of(store, number, span)?, &self.slice(span))?;
             self.check_new_users(store, number, from, to)?;

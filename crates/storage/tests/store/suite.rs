@@ -119,7 +119,7 @@ fn messages_of(step: &Step) -> Option<impl Iterator<Item = &Change>> {
 
 /// Limits so small that pages are saved and dropped from memory all the time.
 fn tiny_limits(memory_bytes: usize, log_bytes: u64) -> Options {
-    Options { memory_bytes, log_bytes, ..Options::default() }
+    Options { memory_bytes, log_bytes, ends_messages: 1, ..Options::default() }
 }
 
 proptest! {

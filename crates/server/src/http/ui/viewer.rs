@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, header, request::Parts},
+    http::{HeaderMap, HeaderName, header, request::Parts, uri::Authority},
 };
 use i18n::Lang;
 
@@ -106,7 +106,7 @@ impl Viewer {
                 return Some(Viewer { access: session.access, lang, csrf, share: None, entry });
             }
         }
-        let local = app.local_sign_in.get().filter(|_| is_from_this_machine(parts))?;
+        let local = app.sessions.local_token().filter(|_| is_from_this_machine(parts))?;
         let (access, csrf) = (Access::everything(), local.reveal().to_owned());
         Some(Viewer { access, lang, csrf, share: None, entry: Entry::Local })
     }
@@ -127,16 +127,16 @@ impl fmt::Debug for Viewer {
 
 /// What is known of anybody.
 #[derive(Clone, Copy, Debug)]
-pub struct Entrance {
+pub struct Visitor {
     /// The language of the pages.
     pub lang: Lang,
 }
 
-impl FromRequestParts<Arc<App>> for Entrance {
+impl FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Entrance, Infallible> {
-        Ok(Entrance { lang: language(parts) })
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<App>) -> Result<Visitor, Infallible> {
+        Ok(Visitor { lang: language(parts) })
     }
 }
 
@@ -151,7 +151,7 @@ pub fn language(parts: &Parts) -> Lang {
 /// The host and port that the request names.
 pub fn host(parts: &Parts) -> Option<&str> {
     let in_header = || parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    parts.uri.authority().map(|authority| authority.as_str()).or_else(in_header)
+    parts.uri.authority().map(Authority::as_str).or_else(in_header)
 }
 
 /// Whether a request comes from a browser on this machine, and not through a proxy or by a name that leads here.

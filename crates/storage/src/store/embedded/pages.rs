@@ -335,6 +335,7 @@ pub fn page_key(account: u32, key: PageKey) -> Vec<u8> {
         PageKey::NewUsers => (9, 0),
         PageKey::MergedUsers => (10, 0),
         PageKey::SortedUsers => (11, 0),
+        PageKey::MonthEnds(day) => (12, sortable(day)),
     };
     let mut bytes = Vec::with_capacity(9);
     bytes.extend_from_slice(&account.to_be_bytes());

@@ -43,12 +43,12 @@ impl Embedded {
                     .map_err(|error| self.pages.read_error(error))?
                     .map_or_else(|| Ok(Slice::default()), |counters| self.slice_of(counters))
             }
-            Span::Days(from, to) => self.slice_of(&self.senders(&cell, from, to)?.counters()),
+            Span::Days(from, to) => self.slice_of(&self.counters_of_days(&cell, from, to)?),
         }
     }
 
     /// Unites days and whole months. The account is locked for one of them at a time.
-    fn senders(&self, cell: &Cell, from: Day, to: Day) -> Result<Senders, StoreError> {
+    pub(super) fn senders(&self, cell: &Cell, from: Day, to: Day) -> Result<Senders, StoreError> {
         let source = self.pages.of_account(cell.number);
         let mut senders = Senders::default();
         for piece in Piece::all(from, to) {

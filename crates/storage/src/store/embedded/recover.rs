@@ -63,6 +63,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         // Replaced below. Replaying needs the store, but the log is not open yet.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
+        ends_wanted: Mutex::default(),
         log_bytes: Arc::default(),
         memory_bytes: AtomicU64::default(),
         pages,

@@ -32,7 +32,7 @@ impl Embedded {
         let log_bytes = self.log_bytes.load(Ordering::Relaxed);
         let memory_bytes = self.memory_bytes();
         self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
-        let too_much_memory = memory_bytes > self.options.memory_bytes;
+        let too_much_memory = memory_bytes > self.options.figures_bytes();
         let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
         if (now && log_bytes > 0)
             || log_bytes > self.options.log_bytes
@@ -42,6 +42,7 @@ impl Embedded {
             self.save()?;
             self.merge_users()?;
         }
+        self.count_ends()?;
         if too_much_memory {
             self.evict();
         }
@@ -68,6 +69,7 @@ impl Embedded {
             if figures.has_changed() {
                 let mut snapshot = figures.snapshot();
                 drop(figures);
+                self.want_ends(cell.number, snapshot.months_from(self.options.ends_messages));
                 let pages = std::mem::take(&mut snapshot.pages).into_iter();
                 save.pages.extend(pages.map(|(key, value)| (page_key(cell.number, key), value)));
                 snapshots.push((cell, snapshot));
@@ -135,7 +137,7 @@ impl Embedded {
                     *figures = self.options.figures();
                 }
             }
-            if self.memory_bytes() <= self.options.memory_bytes {
+            if self.memory_bytes() <= self.options.figures_bytes() {
                 break;
             }
         }
