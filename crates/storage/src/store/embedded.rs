@@ -8,6 +8,7 @@ pub mod examine;
 mod facts;
 mod frame;
 mod log;
+mod options;
 pub mod pages;
 mod reads;
 mod record;
@@ -34,58 +35,13 @@ use hashbrown::HashMap;
 use system::sync::lock;
 
 use super::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError, UnknownAccount};
-use disk::{Disk, RealDisk};
 use facts::Facts;
 use log::Log;
+pub use options::Options;
 use pages::Pages;
 use record::Record;
 use state_change::StateChange;
 use summary::SummaryTally;
-
-/// Limits of memory and disk.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Memory in bytes for users and pages, and for the copies that a save and a merge make of them.
-    pub memory_bytes: usize,
-    /// Limit in bytes for the log that a restart replays. Above it, pages are saved.
-    pub log_bytes: u64,
-    /// A part of a month with fewer messages is united for each query.
-    pub ends_messages: u64,
-    /// Creates the log files. Tests replace it to inject faults.
-    pub disk: Arc<dyn Disk>,
-}
-
-/// Memory for one user in the list of recent users, in bytes.
-const RECENT_USER_BYTES: usize = 45;
-
-impl Options {
-    /// Limit in bytes for users and pages in memory. Above it, pages are evicted. The last quarter of the memory is for
-    /// encoded pages of a save, for users that are being merged, and for what the allocator cannot return.
-    fn figures_bytes(&self) -> usize {
-        self.memory_bytes - self.memory_bytes / 4
-    }
-
-    /// An account with nothing in memory. Users that are read from disk may take half of the memory.
-    fn figures(&self) -> Account {
-        Account::within(self.memory_bytes / 2)
-    }
-
-    /// Limit of recent users for one account: an eighth of the memory. Above it, they are merged into sorted pages.
-    fn recent_users(&self) -> u32 {
-        u32::try_from(self.memory_bytes / 8 / RECENT_USER_BYTES).unwrap_or(u32::MAX)
-    }
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            memory_bytes: 512 << 20,
-            log_bytes: 64 << 20,
-            ends_messages: 500_000,
-            disk: Arc::new(RealDisk),
-        }
-    }
-}
 
 /// The store in a data folder. It locks the folder while it is open.
 #[derive(Debug)]

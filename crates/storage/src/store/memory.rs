@@ -257,7 +257,7 @@ impl StoredAccount {
             last_message_s: times().filter(|time| day_of(*time) <= today.plus_days(1)).max(),
             today_by_type: COUNTED_TYPES.map(of_type),
             days: std::array::from_fn(|at| {
-                number(&|time| today.days_since(day_of(time)) == (DAYS - 1 - at) as i32)
+                number(&|time| usize::try_from(today.days_since(day_of(time))) == Ok(DAYS - 1 - at))
             }),
             same_hours_today: number(&|time| day_of(time) == today && is_over(time)),
             same_hours_last_week: number(&|time| day_of(time) == today.plus_days(-7) && is_over(time)),

@@ -86,7 +86,8 @@ struct Run {
 impl Run {
     fn start(memory_bytes: usize) -> Run {
         let disk = FaultyDisk::default();
-        let options = Options { memory_bytes, log_bytes: 2000, disk: Arc::new(disk.clone()) };
+        let options =
+            Options { memory_bytes, log_bytes: 2000, ends_messages: 1, disk: Arc::new(disk.clone()) };
         let model = Store::Memory(Memory::default());
         let mut run = Run {
             folder: disk::folder(),

@@ -1,6 +1,7 @@
 //! The `curl` commands that stand beside figures and give the same numbers.
 
 use axum::http::request::Parts;
+use msgcube_client::http::Address;
 
 use super::viewer::{Viewer, host};
 use crate::http::state::App;
@@ -17,14 +18,14 @@ impl CurlCommands {
     /// For the viewer of this request.
     pub fn new(app: &App, viewer: &Viewer, parts: &Parts) -> CurlCommands {
         let config = app.config.get();
-        let configured = config.ui_origin().map(|origin| origin.origin());
+        let configured = config.ui_origin().map(Address::origin);
         let asked = || {
             let scheme = if app.tls.get().is_some() { "https" } else { "http" };
             // Anything else could end the quotes of the command.
             let is_plain = |character: char| character.is_ascii_alphanumeric() || ".:-[]".contains(character);
             host(parts).filter(|host| host.chars().all(is_plain)).map(|host| format!("{scheme}://{host}"))
         };
-        let base = configured.map(|origin| origin.to_string()).or_else(asked);
+        let base = configured.or_else(asked);
         CurlCommands { base: base.filter(|_| viewer.share.is_none()) }
     }
 

@@ -9,6 +9,7 @@ use axum::{
     extract::{Request, State},
     http::{Response, StatusCode, Uri},
 };
+use counting::Coverage;
 use datacube::Day;
 use i18n::{Text, text};
 use pages::{
@@ -74,7 +75,7 @@ fn of_account(app: &App, found: SummarizedAccount) -> OverviewAccount {
     OverviewAccount {
         name: AccountName { appid: account.config.appid.clone(), name: account.config.name.clone() },
         state: shown_state(found.state),
-        since_s: app.store.coverage(account.number, |coverage| coverage.since()),
+        since_s: app.store.coverage(account.number, Coverage::since),
         summary: found.summary,
     }
 }
@@ -162,5 +163,9 @@ fn daily_stack(accounts: &[OverviewAccount], today: Day, source: FigureSource) -
         let day = |at: usize| others.iter().map(|account| account.summary.days[at]).sum();
         series.push(DailySeries { name: text!("all others"), messages: (0..DAYS).map(day).collect() });
     }
-    DailyStack { first_day: today.plus_days(1 - DAYS as i32), series, source }
+    DailyStack {
+        first_day: i32::try_from(DAYS).map_or(today, |days| today.plus_days(1 - days)),
+        series,
+        source,
+    }
 }
