@@ -67,8 +67,7 @@ impl CallbackSender {
         base_url: String,
         accounts: Vec<DemoAccount>,
     ) -> Result<CallbackSender, LiveCallbackError> {
-        let address =
-            Address::parse_base(&base_url).map_err(|why| LiveCallbackError::Address(why.to_string()))?;
+        let address = Address::parse_base(&base_url).map_err(LiveCallbackError::Address)?;
         let client = HttpClient::to(&address, Trust::Authorities, Some(LIMITS.time));
         Ok(CallbackSender { clock, client, base_url, accounts })
     }
@@ -79,7 +78,7 @@ impl CallbackSender {
         let mut terminate = signal(SignalKind::terminate())?;
         let send_all = async {
             for account in &self.accounts {
-                self.note(self.check(account).await);
+                Self::note(self.check(account).await);
             }
             let since_s = self.clock.now_s();
             loop {
@@ -88,7 +87,7 @@ impl CallbackSender {
                 if let Some((account, message)) =
                     next.and_then(|(at, sent)| Some((self.accounts.get(at)?, sent)))
                 {
-                    self.note(self.send(account, &message).await);
+                    Self::note(self.send(account, &message).await);
                 }
                 tokio::time::sleep(Duration::from_millis(messages.pause_ms(since_s, now_s))).await;
             }
@@ -101,7 +100,7 @@ impl CallbackSender {
         Ok(())
     }
 
-    fn note(&self, result: Result<(), LiveCallbackError>) {
+    fn note(result: Result<(), LiveCallbackError>) {
         if let Err(error) = result {
             tracing::warn!(%error, "a callback of the demo did not arrive");
         }
