@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::{Error as InvalidRequest, Request, Response, header};
+use axum::http::{Error as InvalidRequest, Request, Response, StatusCode, header};
 use bytes::Bytes;
 use counting::{Content, Message};
 use http_body_util::Full;
@@ -39,8 +39,8 @@ pub enum LiveCallbackError {
     #[error("{0}")]
     Http(#[from] HttpError),
     /// The answer was not the one that WeChat wants.
-    #[error("status {0}")]
-    Refused(u16),
+    #[error("{0}")]
+    Refused(StatusCode),
     /// The account's key is not usable.
     #[error("{0}")]
     Key(#[from] AesKeyError),
@@ -136,7 +136,7 @@ impl CallbackSender {
 
 fn right(answer: &Response<Bytes>, wanted: &str) -> Result<(), LiveCallbackError> {
     let is_right = answer.status().is_success() && answer.body() == wanted.as_bytes();
-    if is_right { Ok(()) } else { Err(LiveCallbackError::Refused(answer.status().as_u16())) }
+    if is_right { Ok(()) } else { Err(LiveCallbackError::Refused(answer.status())) }
 }
 
 fn draft<'a>(account: &'a DemoAccount, message: &'a Message) -> Draft<'a> {
