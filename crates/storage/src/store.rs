@@ -355,6 +355,14 @@ impl Store {
         }
     }
 
+    /// True if messages come faster than they can be saved. Whoever sends many should wait.
+    pub fn is_behind(&self) -> bool {
+        match self {
+            Store::Memory(_) => false,
+            Store::Embedded(store) => store.is_behind(),
+        }
+    }
+
     /// Sizes for the metrics.
     pub fn sizes(&self) -> Sizes {
         match self {

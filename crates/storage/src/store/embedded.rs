@@ -2,6 +2,7 @@
 //! short. A batch is admitted, written as one frame, and then applied. If the write fails, the whole batch is
 //! reverted.
 
+mod backlog;
 pub mod disk;
 mod ends;
 pub mod examine;
@@ -52,6 +53,7 @@ pub struct Embedded {
     facts: Mutex<Facts>,
     log: Mutex<Log>,
     saving: Mutex<()>,
+    backlog: backlog::Backlog,
     /// Account and month whose ends are to be counted.
     ends_wanted: Mutex<BTreeSet<(u32, Day)>>,
     /// Last known sizes of log and memory. They are cached because computing them would wait for the disk.
@@ -202,11 +204,13 @@ impl Embedded {
         let mut batch = Batch::default();
         let outcomes = changes.iter().map(|change| self.admit(change, &mut batch)).collect();
         if !batch.frame.is_empty() {
+            let bytes = batch.frame.len();
             if let Err(error) = self.append(&mut log, &self.with_interruption(batch.frame)) {
                 self.revert(&batch.steps);
                 self.interrupt();
                 return Err(error);
             }
+            self.backlog.add(bytes);
             self.interrupted.store(false, Ordering::Relaxed);
         }
         for step in batch.steps {

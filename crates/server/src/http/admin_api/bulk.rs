@@ -12,7 +12,7 @@ use counting::{Message, start_of_day_s};
 use datacube::Day;
 use http_body_util::BodyExt as _;
 use serde::Serialize;
-use storage::store::{Change, NotDurable, Outcome};
+use storage::store::{Change, NotDurable, Outcome, Store};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use wechat::callback::{
     cutter::{CutItem, Cutter},
@@ -37,6 +37,10 @@ const CHUNK_BYTES: usize = 2 << 20;
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// The longest wait for other imports to end.
 const PERMIT_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The longest wait of a chunk for pages to be saved.
+const SAVE_WAIT_MAX: Duration = Duration::from_secs(20);
+/// Pause before it is checked again whether they are.
+const SAVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The answer: what became of each line. Also with status 400 or 503, if the import ended early.
 #[derive(Default, Serialize)]
@@ -112,6 +116,17 @@ async fn permits<'a>(
 ) -> Option<[SemaphorePermit<'a>; 2]> {
     let both = async { Some([of_account.acquire().await.ok()?, of_all.acquire().await.ok()?]) };
     tokio::time::timeout(within, both).await.ok()?
+}
+
+/// Waits while messages come faster than they can be saved, because until then they take memory.
+async fn await_saves(store: &Store) {
+    let waited = async {
+        while store.is_behind() {
+            tokio::time::sleep(SAVE_PAUSE).await;
+        }
+    };
+    // After that time it goes on in any case: the caller would give up.
+    let _ = tokio::time::timeout(SAVE_WAIT_MAX, waited).await;
 }
 
 /// Why an import ended early.
@@ -236,6 +251,7 @@ impl<'a> BulkReader<'a> {
             self.durable_lines = last_line;
             return Ok(());
         }
+        await_saves(&self.app.store).await;
         let durable = self.app.ingest.submit_all(chunk).map_err(BulkFailure::NotDurable)?;
         self.pending = Some((Box::pin(durable), lines, last_line));
         Ok(())

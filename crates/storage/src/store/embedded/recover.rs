@@ -19,6 +19,7 @@ use system::sync::lock;
 
 use super::{
     AccountCells, Cell, Embedded, Options,
+    backlog::Backlog,
     disk::{Disk as _, RealDisk},
     facts::{EventNames, Facts},
     log::Log,
@@ -63,6 +64,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
         // Replaced below. Replaying needs the store, but the log is not open yet.
         log: Mutex::new(Log::unopened(&log_folder, options)),
         saving: Mutex::new(()),
+        backlog: Backlog::default(),
         ends_wanted: Mutex::default(),
         log_bytes: Arc::default(),
         memory_bytes: AtomicU64::default(),

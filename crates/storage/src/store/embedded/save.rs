@@ -25,6 +25,8 @@ const LOG_BYTES_WORTH_SAVING: u64 = 256 << 10;
 const CHANGED_BYTES_MAX: u64 = 8;
 /// Each round evicts half of an account's clean pages.
 const EVICTION_ROUNDS: usize = 6;
+/// Of the memory, the share for the log that comes during a save. In memory its messages take about five times as much.
+const BACKLOG_SHARE: usize = 64;
 
 impl Embedded {
     /// See [`crate::store::Store::maintain`].
@@ -32,21 +34,26 @@ impl Embedded {
         let log_bytes = self.log_bytes.load(Ordering::Relaxed);
         let memory_bytes = self.memory_bytes();
         self.memory_bytes.store(memory_bytes as u64, Ordering::Relaxed);
-        let too_much_memory = memory_bytes > self.options.figures_bytes();
-        let worth_it = too_much_memory && log_bytes > LOG_BYTES_WORTH_SAVING;
+        let worth_it = self.has_too_much_memory() && log_bytes > LOG_BYTES_WORTH_SAVING;
         if (now && log_bytes > 0)
             || log_bytes > self.options.log_bytes
             || worth_it
             || self.is_cheap(log_bytes)
         {
-            self.save()?;
-            self.merge_users()?;
+            let saved = || self.save().and_then(|()| self.merge_users()).map(|()| self.evict());
+            self.backlog.during(saved)?;
         }
-        self.count_ends()?;
-        if too_much_memory {
-            self.evict();
-        }
-        Ok(())
+        self.evict();
+        self.count_ends()
+    }
+
+    /// See [`crate::store::Store::is_behind`].
+    pub fn is_behind(&self) -> bool {
+        self.backlog.exceeds(self.options.memory_bytes / BACKLOG_SHARE)
+    }
+
+    fn has_too_much_memory(&self) -> bool {
+        self.memory_bytes() > self.options.figures_bytes()
     }
 
     /// True if the log has reached an eighth of its limit and a save writes few pages for it. Messages of many days,
@@ -128,17 +135,18 @@ impl Embedded {
         self.read_accounts().by_number.iter().map(|cell| lock(&cell.figures).bytes()).sum()
     }
 
+    /// Evicts pages while there is too much in memory.
     fn evict(&self) {
         for _ in 0..EVICTION_ROUNDS {
+            if !self.has_too_much_memory() {
+                break;
+            }
             for cell in &self.read_accounts().by_number {
                 let mut figures = lock(&cell.figures);
                 figures.evict();
                 if figures.is_idle() {
                     *figures = self.options.figures();
                 }
-            }
-            if self.memory_bytes() <= self.options.figures_bytes() {
-                break;
             }
         }
     }

@@ -86,11 +86,11 @@ impl SummaryTally {
         for (age, messages) in (0..).zip(self.days.iter_mut().rev()).skip(1) {
             *messages = figures.day_totals(self.day.plus_days(-age), source)?.messages();
         }
-        let ahead = figures.day_totals(self.day.plus_days(1), source)?.messages();
-        let is_same_month = self.day.plus_days(1).first_of_month() == self.day.first_of_month();
-        // CreateTime is at most a day ahead, so no other day of the month has messages yet.
-        let not_over = self.today.messages() + if is_same_month { ahead } else { 0 };
-        self.month_before_today = self.month - not_over;
+        let mut day = self.day.first_of_month();
+        while day < self.day {
+            self.month_before_today += figures.day_totals(day, source)?.messages();
+            day = day.plus_days(1);
+        }
         let mut day = self.day.first_of_month().plus_days(-1).first_of_month();
         while self.last_month > 0 && self.is_same_day_last_month(day) {
             self.same_days_last_month += figures.day_totals(day, source)?.messages();
