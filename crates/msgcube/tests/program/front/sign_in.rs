@@ -133,7 +133,7 @@ async fn browsers_are_led_to_the_pages_and_each_answer_there_forbids_what_it_doe
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
-            "script-src 'none'",
+            "script-src 'sha256-",
             "style-src 'sha256-",
         ] {
             assert!(header("content-security-policy").contains(part), "{path}: {part}");
