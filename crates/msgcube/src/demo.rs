@@ -1,13 +1,16 @@
-//! `msgcube demo`: generates a year of messages, prints figures, and serves them. Only `run` does I/O and reads the
-//! clock.
+//! `msgcube demo`: generates a year of messages, prints figures, serves them, and sends itself further messages. Only
+//! `run` and `callbacks` do I/O and read the clock.
 
 mod account;
 mod announce;
+mod callbacks;
 mod crowd;
+mod live;
 mod openid;
 mod random;
 mod rhythm;
 mod run;
+mod settings;
 mod year;
 
 use std::{net::SocketAddr, path::PathBuf};

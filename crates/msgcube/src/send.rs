@@ -210,14 +210,18 @@ fn draft<'a>(args: &'a SendArgs, target: &'a CallbackTarget, now_s: i64, msg_id:
         from_user: &args.from,
         create_time: args.create_time.unwrap_or(now_s),
         msg_type: &args.msg_type,
-        fields: fields(kind, args),
+        fields: fields(kind, &args.text, &args.event, &args.event_key),
         msg_id: if kind == Kind::Event { args.msg_id } else { Some(msg_id) },
     }
 }
 
-/// The fields that WeChat documents for each message type.
-fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
-    let text = args.text.as_str();
+/// The fields that WeChat documents for each message type. `text` is the value of the first one, except in events.
+pub fn fields<'a>(
+    kind: Kind,
+    text: &'a str,
+    event: &'a str,
+    event_key: &'a str,
+) -> Vec<(&'static str, &'a str)> {
     match kind {
         Kind::Text | Kind::Other => vec![("Content", text)],
         Kind::Image => vec![("PicUrl", text), ("MediaId", "media")],
@@ -228,7 +232,7 @@ fn fields(kind: Kind, args: &SendArgs) -> Vec<(&'static str, &str)> {
             vec![("Location_X", "39.908"), ("Location_Y", "116.397"), ("Scale", "15"), ("Label", text)]
         }
         Kind::File => vec![("Title", text), ("Description", ""), ("FileKey", "file")],
-        Kind::Event => vec![("Event", &args.event), ("EventKey", &args.event_key)],
+        Kind::Event => vec![("Event", event), ("EventKey", event_key)],
     }
 }
 

@@ -1,11 +1,13 @@
 //! The output of `msgcube demo`: last month's figures of each account, then commands that ask for them.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::{self, Write as _},
+    path::Path,
+};
 
 use comfy_table::{CellAlignment, Table, presets};
 use datacube::{Day, Interface, Row};
 use i18n::{Lang, text};
-use server::intake::path;
 
 use super::DemoAccount;
 use crate::table::{grouped, sparkline};
@@ -26,7 +28,7 @@ pub struct AccountReport<'a> {
 }
 
 /// What the text needs besides the figures.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct AnnouncementContext<'a> {
     /// Language of the text.
     pub lang: Lang,
@@ -34,29 +36,43 @@ pub struct AnnouncementContext<'a> {
     pub program: &'a str,
     /// The base URL of the server, without a slash at the end.
     pub base_url: &'a str,
+    /// The configuration that names the server to other commands.
+    pub config_path: &'a Path,
+    /// Opens `/v1`, and the dashboard from other machines.
+    pub admin_key: &'a str,
+    /// A browser at `base_url` needs no key.
+    pub is_signed_in: bool,
+    /// The data is removed at the end.
+    pub is_temporary: bool,
     /// The 1st of the last complete month.
     pub last_month: Day,
 }
 
+/// Without the admin key.
+impl fmt::Debug for AnnouncementContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnnouncementContext").field("base_url", &self.base_url).finish_non_exhaustive()
+    }
+}
+
 /// The whole text of a demo that serves.
 pub fn announcement(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
-    let mut text = all_figures(context, reports);
+    let mut text = all_figures(context.lang, context.last_month, reports);
+    text += &dashboard(context);
     if let Some(first) = reports.first() {
-        text += &how_to_ask(context, first);
-        text += &what_next(context, first.account);
+        text += &what_to_try(context, first);
     }
-    text
+    text + &what_next(context)
 }
 
-/// Only the accounts' figures.
-pub fn all_figures(context: AnnouncementContext<'_>, reports: &[AccountReport<'_>]) -> String {
-    reports.iter().map(|report| figures(context, report)).collect()
+/// Only the accounts' figures of the month that begins on `month`.
+pub fn all_figures(lang: Lang, month: Day, reports: &[AccountReport<'_>]) -> String {
+    reports.iter().map(|report| figures(lang, month, report)).collect()
 }
 
-fn figures(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
-    let AnnouncementContext { lang, last_month, .. } = context;
+fn figures(lang: Lang, month: Day, report: &AccountReport<'_>) -> String {
     let name = lang.pick(report.account.name_en, report.account.name_zh);
-    let month = &last_month.to_string()[..7];
+    let month = &month.to_string()[..7];
     let label = text!("twelve months").in_lang(lang);
     let (low, high) = (report.months.iter().min(), report.months.iter().max());
     let ends = format!("{} … {}", grouped(low.copied().unwrap_or(0)), grouped(high.copied().unwrap_or(0)));
@@ -88,20 +104,39 @@ fn table(lang: Lang, report: &AccountReport<'_>) -> Table {
     table
 }
 
-fn how_to_ask(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
-    let AnnouncementContext { lang, base_url, .. } = context;
-    let DemoAccount { appid, secret, token, .. } = report.account;
-    let names = [text!("base URL"), text!("callback"), text!("debugging page")];
-    let [url, callback, page] = names.map(|name| name.in_lang(lang));
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "{url}: {base_url}");
-    let _ = writeln!(text, "{callback}: {base_url}{}  (Token: {token})", path::of_account(appid));
-    let _ = writeln!(text, "{page}: {base_url}/debug");
-    let _ = writeln!(text, "appid: {appid}  secret: {secret}");
-    let _ = writeln!(text, "access_token: {}", report.access_token);
-    let asked = text!("Last month, through WeChat's own interface:").in_lang(lang);
-    let _ = writeln!(text, "\n{asked}\n{}", curl(context, report.access_token));
+fn dashboard(context: AnnouncementContext<'_>) -> String {
+    let AnnouncementContext { lang, base_url, admin_key, is_signed_in, .. } = context;
+    let address = text!("Dashboard: {address}", address = format!("{base_url}/ui/")).in_lang(lang);
+    let signing_in = if is_signed_in {
+        text!("On this machine you are signed in there.")
+    } else {
+        text!("Sign in there with the admin key {key}", key = admin_key)
+    };
+    let live = text!("A message arrives every few seconds, as a signed callback.").in_lang(lang);
+    format!("{address}\n{}\n{live}\n", signing_in.in_lang(lang))
+}
+
+/// Commands that can be pasted. Each line that does not begin one is a sentence.
+fn what_to_try(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
+    let AnnouncementContext { lang, program, base_url, config_path, admin_key, .. } = context;
+    let (appid, config) = (&report.account.appid, config_path.display());
+    let commands = [
+        (
+            text!("Send a message as WeChat does, and see today's number grow:"),
+            format!("{program} send --safe --appid {appid} \\\n  --config {config}"),
+        ),
+        (text!("The last 28 days of all accounts:"), format!("{program} stats --config {config}")),
+        (
+            text!("All accounts now, over HTTP with the admin key:"),
+            format!("curl --oauth2-bearer {admin_key} {base_url}/v1/summary"),
+        ),
+        (text!("Last month, through WeChat's own interface:"), curl(context, report.access_token)),
+    ];
+    let mut text = format!("\n{}\n", text!("Try in another terminal:").in_lang(lang));
+    for (what, command) in commands {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "\n{}\n{command}\n", what.in_lang(lang));
+    }
     text
 }
 
@@ -112,22 +147,19 @@ fn curl(context: AnnouncementContext<'_>, access_token: &str) -> String {
     format!("curl '{base_url}{path}?access_token={access_token}' -d '{body}'")
 }
 
-fn what_next(context: AnnouncementContext<'_>, account: &DemoAccount) -> String {
-    let AnnouncementContext { lang, program, base_url, last_month } = context;
-    let DemoAccount { appid, secret, token, encoding_aes_key, .. } = account;
-    let to = &last_month.to_string()[..7];
-    // 330 days before a 1st is a day in the month eleven months before.
-    let from = &last_month.plus_days(-330).to_string()[..7];
-    let next = text!("Next, in another terminal:").in_lang(lang);
-    let stop = text!("Ctrl-C stops the demo.").in_lang(lang);
-    let query = format!(
-        "{program} query month --from {from} --to {to} --server {base_url} --appid {appid} --secret {secret}"
-    );
-    let send = format!(
-        "{program} send --text hi --safe --server {base_url} --appid {appid} --token {token} \
-         --encoding-aes-key {encoding_aes_key}"
-    );
-    format!("\n{next}\n{query}\n{send}\n\n{stop}\n")
+fn what_next(context: AnnouncementContext<'_>) -> String {
+    let AnnouncementContext { lang, program, config_path, is_temporary, .. } = context;
+    let settings =
+        text!("AppSecret, Token and EncodingAESKey: {file}", file = config_path.display()).in_lang(lang);
+    let page =
+        text!("Debugging page: {address}", address = format!("{}/debug", context.base_url)).in_lang(lang);
+    let stop = if is_temporary {
+        text!("Ctrl-C stops the demo and removes its data.")
+    } else {
+        text!("Ctrl-C stops the demo.")
+    };
+    let next = text!("Then your own account: {command}", command = format!("{program} init")).in_lang(lang);
+    format!("\n{settings}\n{page}\n\n{next}\n{}\n", stop.in_lang(lang))
 }
 
 fn type_name(lang: Lang, msg_type: Option<u8>) -> String {
@@ -176,16 +208,25 @@ mod tests {
             months: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12_000],
             access_token: "TOKEN",
         };
-        let base_url = "http://127.0.0.1:8060";
-        announcement(
-            AnnouncementContext { lang, program: "msgcube", base_url, last_month: year.last_month() },
-            &[report],
-        )
+        announcement(context(lang, year.last_month()), &[report])
+    }
+
+    fn context(lang: Lang, last_month: Day) -> AnnouncementContext<'static> {
+        AnnouncementContext {
+            lang,
+            program: "target/release/msgcube",
+            base_url: "http://127.0.0.1:45678",
+            config_path: Path::new("/tmp/.tmpAbCdEf/demo.toml"),
+            admin_key: "0123456789abcdefghijklmn",
+            is_signed_in: true,
+            is_temporary: true,
+            last_month,
+        }
     }
 
     #[test]
     fn the_curl_line_asks_for_the_first_of_last_month() {
-        let line = "curl 'http://127.0.0.1:8060/datacube/getupstreammsgmonth?access_token=TOKEN' \
+        let line = "curl 'http://127.0.0.1:45678/datacube/getupstreammsgmonth?access_token=TOKEN' \
                     -d '{\"begin_date\":\"2026-10-01\",\"end_date\":\"2026-10-01\"}'";
         assert!(text_in(Lang::En).lines().any(|printed| printed == line));
         assert!(text_in(Lang::Zh).lines().any(|printed| printed == line));
@@ -198,11 +239,38 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(text_in(Lang::Zh).contains("港城地铁服务号"));
-        assert!(text_in(Lang::Zh).contains("调试页面: http://127.0.0.1:8060/debug\n"));
-        assert!(
-            text.contains("msgcube query month --from 2025-11 --to 2026-10 --server http://127.0.0.1:8060"),
-            "{text}"
-        );
+    }
+
+    #[test]
+    fn the_dashboard_stands_before_everything_else_that_one_can_do() {
+        for (lang, dashboard) in [(Lang::En, "Dashboard: "), (Lang::Zh, "仪表盘：")] {
+            let text = text_in(lang);
+            let next = text.split("12,000\n\n").nth(1).unwrap();
+            assert!(next.starts_with(&format!("{dashboard}http://127.0.0.1:45678/ui/\n")), "{next}");
+            assert_eq!(text.matches("/ui/").count(), 1);
+        }
+    }
+
+    #[test]
+    fn whoever_is_not_signed_in_gets_the_key_and_data_that_stays_is_not_called_removed() {
+        let elsewhere = AnnouncementContext {
+            is_signed_in: false,
+            is_temporary: false,
+            ..context(Lang::En, Day::EARLIEST_OFFICIAL)
+        };
+        let text = announcement(elsewhere, &[]);
+        assert!(text.contains("Sign in there with the admin key 0123456789abcdefghijklmn\n"), "{text}");
+        assert!(text.ends_with("Ctrl-C stops the demo.\n"), "{text}");
+    }
+
+    #[test]
+    fn all_lines_but_the_one_with_an_access_token_fit_a_terminal() {
+        use unicode_width::UnicodeWidthStr as _;
+        for lang in [Lang::En, Lang::Zh] {
+            let text = text_in(lang);
+            let mut lines = text.lines().filter(|line| !line.contains("access_token="));
+            assert!(lines.all(|line| line.width() <= crate::table::COLUMNS), "{text}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    net::SocketAddr,
-    path::Path,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -13,22 +13,27 @@ use i18n::{Lang, text};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use server::{
     accounts::registry::ServedAccount,
-    config::{AccountConfig, AccountKind, Config, Datacube, Networks},
     http::state::{App, StartError},
     key_binding::OtherKey,
     net::sockets::HandedOver,
 };
 use storage::store::{Change, NotDurable, Outcome, StoreError, statistics::Span};
-use system::{clock::Clock, secret::Secret};
+use system::{
+    clock::Clock,
+    random::{self, RandomError},
+};
 
 use super::{
-    AccountReport, AnnouncementContext, DemoAccount, DemoArgs, Year, all_figures, announcement, year,
+    AccountReport, AnnouncementContext, DemoAccount, DemoArgs, Year, all_figures, announcement,
+    callbacks::CallbackSender, live::LiveMessages, settings, year,
 };
 use crate::{
     output::Screen,
     serve::{self, ServerError},
 };
 
+/// The admin key has about 142 random bits.
+const ADMIN_KEY_CHARACTERS: usize = 24;
 /// Messages that become durable together.
 const CHUNK: usize = 4096;
 
@@ -47,10 +52,16 @@ pub enum DemoError {
     /// The server failed.
     #[error("{0}")]
     Server(#[from] ServerError),
+    /// There are no random bytes for the admin key.
+    #[error("{0}")]
+    Random(#[from] RandomError),
     /// A folder cannot be created, or the output cannot be written.
     #[error("{0}")]
     System(#[from] io::Error),
 }
+
+/// The file that names the demo to other commands. No other program calls its configuration so.
+const SETTINGS_FILE: &str = "demo.toml";
 
 /// Generates the year, prints its figures, and serves it unless `--once` is given.
 pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
@@ -60,91 +71,96 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     std::fs::create_dir_all(&folder)?;
     let clock = Clock::real();
     let year = year(args.seed, args.scale, args.accounts, clock.now_s());
-    let config = config(&args, &year, &folder, lang);
+    let admin_key = random::alphanumeric(ADMIN_KEY_CHARACTERS)?;
+    let config = settings::config(&args, year.accounts(), &folder, &admin_key, lang);
     let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
     app.sessions.sign_in_local_viewers().map_err(StartError::from)?;
-    let app = Arc::new(app);
-    let shown = fill_and_show(&app, year, &args, lang).await;
-    serve::stop(app, writer).await?;
+    let demo = Demo { app: Arc::new(app), folder, admin_key, lang, args };
+    let shown = demo.fill_and_show(year).await;
+    serve::stop(demo.app, writer).await?;
     shown
 }
 
-async fn fill_and_show(app: &Arc<App>, year: Year, args: &DemoArgs, lang: Lang) -> Result<(), DemoError> {
-    // The sockets are not open yet, so no message can be missed before.
-    app.ingest.begin_anew();
-    let (accounts, last_month, first_day) = (year.accounts().to_vec(), year.last_month(), year.first_day());
-    fill(app, year, &accounts, first_day, lang).await?;
-    let reports = reports(app, &accounts, last_month).await?;
-    let views: Vec<AccountReport<'_>> =
-        reports.iter().zip(&accounts).map(|(report, account)| report.view(account)).collect();
-    let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
-    let show = |address: SocketAddr| {
-        let base_url = format!("http://{address}");
-        let context = AnnouncementContext { lang, program: &program, base_url: &base_url, last_month };
-        let text = if args.once { all_figures(context, &views) } else { announcement(context, &views) };
-        write!(Screen::default(), "\n{text}")
+/// A demo that is running.
+struct Demo {
+    app: Arc<App>,
+    folder: PathBuf,
+    admin_key: String,
+    lang: Lang,
+    args: DemoArgs,
+}
+
+impl Demo {
+    async fn fill_and_show(&self, mut year: Year) -> Result<(), DemoError> {
+        let (app, lang) = (&self.app, self.lang);
+        // The sockets are not open yet, so no message can be missed before.
+        app.ingest.begin_anew();
+        let (accounts, last_month) = (year.accounts().to_vec(), year.last_month());
+        fill(app, &mut year, lang).await?;
+        let figures = reports(app, &accounts, last_month).await?;
+        let reports: Vec<AccountReport<'_>> =
+            figures.iter().zip(&accounts).map(|(figures, account)| figures.view(account)).collect();
+        if self.args.once {
+            let text = all_figures(lang, last_month, &reports);
+            return Ok(write!(Screen::default(), "\n{text}")?);
+        }
+        let mut sending = None;
+        let ready = |address: SocketAddr| {
+            self.announce(address, last_month, &reports)?;
+            let sender = CallbackSender::new(app.clock.clone(), base_url(address), accounts.clone());
+            let sender = sender.map_err(io::Error::other)?;
+            sending = Some(tokio::spawn(sender.run(LiveMessages::after(year.end()))));
+            Ok(())
+        };
+        let served = serve::serve(app.clone(), HandedOver::default(), ready).await;
+        if let Some(sending) = sending {
+            sending.abort();
+        }
+        Ok(served?)
+    }
+
+    fn announce(
+        &self,
+        address: SocketAddr,
+        last_month: Day,
+        reports: &[AccountReport<'_>],
+    ) -> io::Result<()> {
+        let config_path = self.folder.join(SETTINGS_FILE);
+        settings::write_file(&config_path, &self.app.config.get(), address, self.lang)?;
+        let program = std::env::args().next().unwrap_or_else(|| "msgcube".to_owned());
+        let context = AnnouncementContext {
+            lang: self.lang,
+            program: &program,
+            base_url: &base_url(address),
+            config_path: &config_path,
+            admin_key: &self.admin_key,
+            is_signed_in: here(address).ip().is_loopback(),
+            is_temporary: self.args.data_dir.is_none(),
+            last_month,
+        };
+        write!(Screen::default(), "\n{}", announcement(context, reports))
+    }
+}
+
+/// Where this machine reaches a socket. One that listens on all addresses also listens on the loopback address.
+fn here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+        ip => ip,
     };
-    if args.once {
-        return Ok(show(args.listen)?);
-    }
-    serve::serve(app.clone(), HandedOver::default(), show).await?;
-    Ok(())
+    SocketAddr::new(ip, address.port())
 }
 
-fn config(args: &DemoArgs, year: &Year, folder: &Path, lang: Lang) -> Config {
-    Config {
-        listen: args.listen,
-        admin_listen: None,
-        public_url: None,
-        ui_url: None,
-        data_dir: folder.join("data"),
-        data_key_file: folder.join("msgcube.key"),
-        admin_key: None,
-        callback_max_age_s: 3600,
-        memory_mib: 512,
-        metrics_accounts: 100,
-        proxies: Networks::default(),
-        tls: None,
-        datacube: Datacube::default(),
-        upstream: None,
-        accounts: year.accounts().iter().map(|account| account_config(account, lang)).collect(),
-        components: Vec::new(),
-        clouds: Vec::new(),
-    }
-}
-
-fn account_config(account: &DemoAccount, lang: Lang) -> AccountConfig {
-    AccountConfig {
-        appid: account.appid.clone(),
-        name: lang.pick(account.name_en, account.name_zh).to_owned(),
-        secret: Secret::new(&*account.secret),
-        upstream_secret: None,
-        // Without it `msgcube send` needs only appid, token and key.
-        original_id: None,
-        token: Secret::new(&*account.token),
-        token_previous: None,
-        encoding_aes_key: Some(Secret::new(&*account.encoding_aes_key)),
-        encoding_aes_key_previous: None,
-        require_encryption: false,
-        kind: AccountKind::Service,
-        certified: true,
-        quota_per_day: 0,
-        ip_allow: Networks::default(),
-        secret_frozen: false,
-        components: None,
-        relay: None,
-    }
+fn base_url(address: SocketAddr) -> String {
+    format!("http://{}", here(address))
 }
 
 /// Stores the year. The next chunk is generated while the one before becomes durable.
-async fn fill(
-    app: &App,
-    year: Year,
-    accounts: &[DemoAccount],
-    first_day: Day,
-    lang: Lang,
-) -> Result<(), DemoError> {
-    let numbers: Vec<_> = accounts
+async fn fill(app: &App, year: &mut Year, lang: Lang) -> Result<(), DemoError> {
+    let first_day = year.first_day();
+    let numbers: Vec<_> = year
+        .accounts()
         .iter()
         .filter_map(|account| app.accounts.get(&account.appid))
         .map(|account| account.number)

@@ -32,10 +32,10 @@ struct Arrival {
 
 /// The state of one account while the year is generated.
 #[derive(Clone, Debug)]
-struct AccountStream {
-    audience: &'static Audience,
-    crowd: Crowd,
-    random: Random,
+pub struct AccountStream {
+    pub audience: &'static Audience,
+    pub crowd: Crowd,
+    pub random: Random,
     /// Messages beyond the number of the last day. They are subtracted from the next day.
     ahead: usize,
 }
@@ -52,6 +52,15 @@ pub struct Year {
     /// Messages that arrive after the days generated so far.
     later: Vec<Arrival>,
     today: vec::IntoIter<Arrival>,
+}
+
+/// What the days after the year begin with.
+#[derive(Clone, Debug)]
+pub struct YearEnd {
+    /// One stream for each account, at its position.
+    pub streams: Vec<AccountStream>,
+    pub rhythm: Rhythm,
+    pub scale_per_mille: u64,
 }
 
 /// The twelve full months before `now_s` (Unix seconds) and the days since, for 1 to 3 accounts. A scale of 1 is
@@ -110,6 +119,12 @@ impl Year {
     /// The 1st of the last complete month.
     pub fn last_month(&self) -> Day {
         self.rhythm.last.first_of_month().plus_days(-1).first_of_month()
+    }
+
+    /// What goes on after the year.
+    pub fn end(self) -> YearEnd {
+        let Year { streams, rhythm, scale_per_mille, .. } = self;
+        YearEnd { streams, rhythm, scale_per_mille }
     }
 
     /// Generates the messages that arrive on the next day.

@@ -1,6 +1,7 @@
 //! The HTTP side of the real program, between scripted servers (a bot, WeChat) that record every request. `tests/front`
 //! tests it with unmodified bots and SDKs.
 
+mod account_page;
 mod accounts;
 mod component;
 mod connect;

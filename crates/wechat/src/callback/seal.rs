@@ -150,6 +150,11 @@ impl CallbackSigner<'_> {
         Sealed { query: self.encrypted_query(Some(draft), &encrypt), body }
     }
 
+    /// The query of the GET request with which WeChat checks an address. The answer must be `echostr`.
+    pub fn check_query(&self, echostr: &str) -> String {
+        self.query(None).append_pair("echostr", echostr).finish()
+    }
+
     fn encrypted_query(&self, draft: Option<&Draft<'_>>, encrypt: &str) -> String {
         let timestamp = self.timestamp.to_string();
         let values = [self.token, &timestamp, self.nonce, encrypt].map(str::as_bytes);
