@@ -6,7 +6,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 binary="$(realpath "${1:?usage: tests/browser/run.sh BINARY [FILE [CASE]]}")"
 python="${MSGCUBE_TEST_VENV:-$here/../../.test-env/venv}/bin/python"
-files=(debug_page consent)
+files=(debug_page consent dashboard)
 [ -z "${2:-}" ] || files=("$(basename "$2" .py)")
 
 failed=()

@@ -94,6 +94,7 @@ fn all_figures(frame: &Frame, page: &AccountPage, figures: &AccountFiguresView, 
         @if figures.coverage == RangeCoverage::BeforeCounting {
             p.notice.warning {
                 (words.say(text!("Nothing was counted in this range. Choose a later range, or import older messages with msgcube import.")))
+                @if let Some(href) = &figures.first_counted { " " a href=(href) { (words.say(text!("Show the first days that were counted"))) } }
                 @if let Some(since) = page.since {
                     " " a href={ (frame.path) "?from=" (since.day) "&to=" (since.day) } { (words.say(text!("Show the first day that was counted"))) }
                 }

@@ -29,6 +29,7 @@ pub use layout::{SCRIPT, STYLE};
 pub use live::live;
 pub use overview::overview;
 pub use sign_in::{error, login};
+pub use words::Words;
 
 pub use view::{
     account::*, connect::*, figures::*, frame::*, health::*, keys::*, live::*, overview::*, sign_in::*,

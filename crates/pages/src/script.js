@@ -90,6 +90,7 @@
   const open = () => {
     if (stream || document.hidden) return;
     stream = new EventSource(words.live);
+    stream.onopen = () => today.clear();
     stream.onmessage = receive;
     stream.onerror = () => {
       state(false);

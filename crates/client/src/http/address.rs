@@ -124,11 +124,13 @@ impl Address {
         format!("{}://{host}{port}", self.scheme)
     }
 
-    fn host(&self) -> &str {
+    /// The host: a name, or an IP address without brackets.
+    pub fn host(&self) -> &str {
         self.authority.host().trim_matches(['[', ']'])
     }
 
-    fn port(&self) -> u16 {
+    /// The port. Without one in the address, the default of the scheme.
+    pub fn port(&self) -> u16 {
         self.authority.port_u16().unwrap_or(self.default_port())
     }
 

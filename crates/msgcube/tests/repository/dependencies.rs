@@ -7,7 +7,7 @@ use std::{
 
 /// Foreign crates of the program, including those for build scripts and macros. Raise it only if the new crate is worth
 /// the time it takes to compile, and give the reason in the commit.
-const CRATES_MAX: usize = 198;
+const CRATES_MAX: usize = 207;
 /// Marks a crate of this repository in the output of cargo: its path follows.
 const OURS: &str = " (/";
 /// Crates that compile C or assembler.

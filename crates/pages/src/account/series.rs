@@ -2,7 +2,7 @@
 
 use datacube::Granularity;
 use i18n::{Text, format::grouped, text};
-use maud::Markup;
+use maud::{Markup, html};
 
 use crate::{
     charts::{
@@ -156,8 +156,13 @@ pub fn users_card(figures: &AccountFiguresView, strip: &Strip<'_>, words: Words)
             })
             .collect(),
     };
-    let source = &figures.periods_source;
-    card("half", &title, &legend(&entries), &figure(&drawing, &strip.draw(false), &table, source, words))
+    let source = &figures.period_users_source;
+    card(
+        "half",
+        &title,
+        &beside("users", &entries, figures),
+        &figure(&drawing, &strip.draw(false), &table, source, words),
+    )
 }
 
 /// The card of the messages.
@@ -175,7 +180,12 @@ pub fn messages_card(figures: &AccountFiguresView, strip: &Strip<'_>, words: Wor
         rows: figures.periods.iter().map(row).collect(),
     };
     let source = &figures.periods_source;
-    card("half", &title, &legend(&entries), &figure(&drawing, &strip.draw(true), &table, source, words))
+    card(
+        "half",
+        &title,
+        &beside("messages", &entries, figures),
+        &figure(&drawing, &strip.draw(true), &table, source, words),
+    )
 }
 
 /// The card of weekday and hour.
@@ -198,7 +208,7 @@ pub fn hours_card(figures: &AccountFiguresView, words: Words) -> Markup {
     card(
         "half",
         &title,
-        &legend(&entries),
+        &beside("hours", &entries, figures),
         &figure(&drawing, &nothing(), &table, &figures.hours_source, words),
     )
 }
@@ -225,9 +235,18 @@ pub fn weeks_card(figures: &AccountFiguresView, words: Words) -> Markup {
     card(
         "half",
         &title,
-        &legend(&entries),
+        &beside("weeks", &entries, figures),
         &figure(&drawing, &nothing(), &table, &figures.weeks_source, words),
     )
+}
+
+/// The legend of a chart, and the link that saves it.
+fn beside(name: &str, entries: &[LegendEntry], figures: &AccountFiguresView) -> Markup {
+    let file = figures.chart_files.iter().find(|(known, _)| *known == name);
+    html! {
+        (legend(entries))
+        @if let Some((_, href)) = file { a.svg-file href=(href) download { "SVG" } }
+    }
 }
 
 fn labels(periods: &[PeriodFigures], words: Words) -> Markup {

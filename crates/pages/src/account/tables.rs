@@ -140,6 +140,7 @@ pub fn events_card(figures: &AccountFiguresView, words: Words) -> Markup {
                     }
                 }
             }
+            @if figures.more_events > 0 { p.quiet { (words.say(text!("and {count} more", count = figures.more_events))) } }
         }
         (foot(&figures.events_source, words))
     };

@@ -202,6 +202,8 @@ pub struct AccountFiguresView {
     pub to: Day,
     /// Whether all of it was counted.
     pub coverage: RangeCoverage,
+    /// The range is before counting began: the address of the first days that were counted.
+    pub first_counted: Option<String>,
     /// Parts of the range, without holes.
     pub segments: Vec<CoverageSegment>,
     /// Distinct users.
@@ -214,7 +216,9 @@ pub struct AccountFiguresView {
     pub new_is_early: bool,
     /// The periods. All have the same length.
     pub periods: Vec<PeriodFigures>,
-    /// Where else to get the periods.
+    /// Where else to get the users of the periods.
+    pub period_users_source: FigureSource,
+    /// Where else to get the messages of the periods by type.
     pub periods_source: FigureSource,
     /// Figures by type, in WeChat's order.
     pub types: [TypeFigures; OFFICIAL_TYPES],
@@ -226,6 +230,8 @@ pub struct AccountFiguresView {
     pub distribution: Option<DistributionFigures>,
     /// Events by name, most frequent first. At most 50 are usual.
     pub events: Vec<EventFigures>,
+    /// Names of events that are not in the list.
+    pub more_events: usize,
     /// Where else to get the events.
     pub events_source: FigureSource,
     /// Messages by weekday (from Monday) and hour, all weeks added up. None: the range is too short or too long.
@@ -236,4 +242,6 @@ pub struct AccountFiguresView {
     pub weeks: Vec<WeekUsers>,
     /// Where else to get the weeks.
     pub weeks_source: FigureSource,
+    /// Addresses of the charts as SVG files, by the names of [`account_svg_files`](crate::account_svg_files).
+    pub chart_files: Vec<(&'static str, String)>,
 }

@@ -51,6 +51,10 @@ pub struct Connecting {
     pub callback_url: String,
     /// The address is not public, or not known: WeChat cannot reach it. What to do.
     pub address_problem: Option<Text>,
+    /// Its callbacks are encrypted: it has an EncodingAESKey.
+    pub is_encrypted: bool,
+    /// Its settings are in the configuration file.
+    pub is_configured: bool,
     /// The secrets, directly after they were made. None: they are never shown again.
     pub secrets: Option<ConnectSecrets>,
     /// When the waiting began.
@@ -59,8 +63,10 @@ pub struct Connecting {
     pub checked: Option<BeijingTime>,
     /// The last checks that failed, newest first. At most 10.
     pub failed_checks: Vec<FailedAddressCheck>,
-    /// The first message.
-    pub first_message: Option<FirstMessage>,
+    /// Callbacks with messages that were refused, by reason.
+    pub refused: Vec<RefusedMessages>,
+    /// The newest message.
+    pub newest_message: Option<NewestMessage>,
 }
 
 /// What is copied to WeChat's console.
@@ -70,6 +76,8 @@ pub struct ConnectSecrets {
     pub token: ShownSecret,
     /// The key of encrypted callbacks.
     pub encoding_aes_key: ShownSecret,
+    /// The secret that programs use to ask msgcube for figures. It does not go to WeChat's console.
+    pub secret: ShownSecret,
 }
 
 /// A check of the address that failed.
@@ -83,11 +91,22 @@ pub struct FailedAddressCheck {
     pub remedy: Text,
 }
 
-/// The first message of an account.
+/// Callbacks with messages that were refused for one reason.
 #[derive(Clone, Debug)]
-pub struct FirstMessage {
+pub struct RefusedMessages {
+    /// How many in the last 24 hours.
+    pub count: u64,
+    /// Why.
+    pub reason: Text,
+    /// What to do.
+    pub remedy: Text,
+}
+
+/// The newest message of an account.
+#[derive(Clone, Debug)]
+pub struct NewestMessage {
     /// When.
     pub time: BeijingTime,
-    /// Its type.
-    pub kind: Text,
+    /// The types of the messages of its day.
+    pub kinds: Text,
 }

@@ -19,7 +19,7 @@ pub struct LivePage {
     pub unknown: Option<String>,
     /// The running minute, which is the last one of the chart.
     pub minute_now: BeijingTime,
-    /// Messages of each minute, oldest first: by type for one account, otherwise the largest accounts and all others.
+    /// Messages of each minute, oldest first: one series for one account, otherwise the largest accounts and all others.
     pub minutes: Vec<MinuteSeries>,
     /// Where else to get today's figures.
     pub source: FigureSource,
@@ -34,7 +34,7 @@ pub struct LivePage {
 /// One colour of the chart.
 #[derive(Clone, Debug)]
 pub struct MinuteSeries {
-    /// A type, an account, or the text for all others.
+    /// The text for all messages, an account, or the text for all others.
     pub name: Text,
     /// Messages of each minute.
     pub messages: [u32; LIVE_MINUTES],

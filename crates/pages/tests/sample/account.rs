@@ -78,12 +78,14 @@ impl Sample {
             from,
             to: today(),
             coverage: RangeCoverage::Part,
+            first_counted: None,
             segments: self.segments(from),
             users: FigureTile { is_at_least: true, ..self.tile(3662, 3437) },
             messages: FigureTile { is_at_least: true, ..self.tile(13_837, 12_370) },
             new_users: Some(self.tile(990, 989)),
             new_is_early: false,
             periods: (0..days).map(|number| period(from, number, days, &mut random)).collect(),
+            period_users_source: self.source(),
             periods_source: self.source(),
             types: [
                 type_figures(3325, 10_644, 9632),
@@ -102,6 +104,7 @@ impl Sample {
                 source: self.source(),
             }),
             events: events.map(event).into(),
+            more_events: 3,
             events_source: self.source(),
             hours: Some(std::array::from_fn(|_| {
                 std::array::from_fn(|hour| {
@@ -119,6 +122,9 @@ impl Sample {
                 })
                 .collect(),
             weeks_source: self.source(),
+            chart_files: ["users", "messages", "hours", "weeks"]
+                .map(|name| (name, self.text(&format!("/ui/{name}.svg"))))
+                .into(),
         }
     }
 

@@ -14,9 +14,10 @@ use i18n::{Lang, Text};
 use pages::{
     AccountName, AlertLevel, Attention, BeijingTime, Compared, ConnectForm, ConnectPage, ConnectSecrets,
     Connecting, DailySeries, DailyStack, Download, ErrorPage, FailedAddressCheck, FigureSource, FigureTile,
-    FirstMessage, Frame, HealthCheck, HealthPage, HealthRow, JustMade, KeyForm, KeyRow, KeysPage, ListState,
-    LiveAccountRow, LivePage, LoginPage, MinuteSeries, NavEntry, OverviewPage, OverviewRow, OverviewSort,
-    PageNotice, ShareLinkForm, ShareLinkRow, ShownSecret, ShownState, SignedIn,
+    Frame, HealthCheck, HealthPage, HealthRow, JustMade, KeyForm, KeyRow, KeysPage, ListState,
+    LiveAccountRow, LivePage, LoginPage, MinuteSeries, NavEntry, NewestMessage, OverviewPage, OverviewRow,
+    OverviewSort, PageNotice, RefusedMessages, ShareLinkForm, ShareLinkRow, ShownSecret, ShownState,
+    SignedIn,
 };
 
 /// Text that ends its surroundings if it is not escaped.
@@ -258,9 +259,12 @@ impl Sample {
             callback_url: self.text("https://msgcube.example.com/callback/wxde00000000000000"),
             address_problem: (step < 4)
                 .then(|| self.plain("public_url is not set: WeChat reaches public addresses only.")),
+            is_encrypted: step < 5,
+            is_configured: step == 4,
             secrets: (step == 2).then(|| ConnectSecrets {
                 token: ShownSecret(self.text("f81d4fae7dec11d0a76500a0c91e6bf6")),
                 encoding_aes_key: ShownSecret(self.text("abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG")),
+                secret: ShownSecret(self.text("00112233445566778899aabbccddeeff")),
             }),
             waiting_since: BeijingTime::from_unix_s(NOW_S - 42),
             checked: (step >= 4).then(|| BeijingTime::from_unix_s(NOW_S - 10)),
@@ -269,7 +273,15 @@ impl Sample {
                 reason: self.plain("A check with a wrong signature."),
                 remedy: self.plain("The Token differs: copy it again."),
             }],
-            first_message: (step >= 5).then(|| FirstMessage { time: now(), kind: self.plain("text") }),
+            refused: (step == 4)
+                .then(|| RefusedMessages {
+                    count: 2,
+                    reason: self.plain("It was plain."),
+                    remedy: self.plain("Choose safe mode."),
+                })
+                .into_iter()
+                .collect(),
+            newest_message: (step >= 5).then(|| NewestMessage { time: now(), kinds: self.plain("text") }),
         };
         ConnectPage { form, connecting: (step > 1).then_some(connecting) }
     }

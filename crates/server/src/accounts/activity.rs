@@ -25,7 +25,7 @@ pub struct AccountActivity(Mutex<ActivityRecord>);
 #[derive(Debug, Default)]
 struct ActivityRecord {
     last_check: Option<AddressCheck>,
-    has_passed_check: bool,
+    passed_check_s: Option<i64>,
     /// Newest last.
     failed_checks: VecDeque<FailedCheck>,
     last_message_s: Option<i64>,
@@ -86,6 +86,8 @@ pub struct CallbackCounts {
 pub struct ActivityReport {
     /// The newest check of the address.
     pub last_check: Option<AddressCheck>,
+    /// When the newest check arrived that passed, Unix seconds.
+    pub passed_check_s: Option<i64>,
     /// The newest failed checks, newest first, at most 10.
     pub failed_checks: Vec<FailedCheck>,
     /// Callbacks by what happened to them.
@@ -135,7 +137,7 @@ impl AccountActivity {
             }
             record.failed_checks.push_back(FailedCheck { time_s, reason });
         } else {
-            record.has_passed_check = true;
+            record.passed_check_s = Some(time_s);
         }
     }
 
@@ -153,7 +155,7 @@ impl AccountActivity {
 
     /// Whether a check of the address has passed.
     pub fn has_passed_check(&self) -> bool {
-        lock(&self.0).has_passed_check
+        lock(&self.0).passed_check_s.is_some()
     }
 
     /// The newest CreateTime of the counted messages that arrived as callbacks, Unix seconds.
@@ -161,11 +163,18 @@ impl AccountActivity {
         lock(&self.0).last_message_s
     }
 
+    /// What became of the callbacks that were passed on to the bot, in the current hour and the 23 before it. The time
+    /// is in Unix seconds.
+    pub fn relayed_totals(&self, now_s: i64) -> Vec<(BotReply, u64)> {
+        lock(&self.0).relayed.totals(now_s).collect()
+    }
+
     /// A copy of the record at this time, in Unix seconds.
     pub fn report(&self, now_s: i64) -> ActivityReport {
         let record = lock(&self.0);
         ActivityReport {
             last_check: record.last_check.clone(),
+            passed_check_s: record.passed_check_s,
             failed_checks: record.failed_checks.iter().rev().cloned().collect(),
             callbacks: CallbackCounts::of(record.callbacks.totals(now_s)),
             relay: RelayReport::of(record.relayed.totals(now_s)),
@@ -186,7 +195,7 @@ mod tests {
         let failed = |time_s| FailedCheck { time_s, reason: "wrong_signature" };
         assert_eq!(report.failed_checks, (10..20).rev().map(failed).collect::<Vec<_>>());
         assert_eq!(report.last_check, Some(AddressCheck { time_s: 19, failure: Some("wrong_signature") }));
-        assert!(activity.has_passed_check());
+        assert_eq!((activity.has_passed_check(), report.passed_check_s), (true, Some(1)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The health of an account: does it receive messages, and is anything lost?
 
-use counting::{Coverage, CoverageReport, Reason};
+use counting::{Coverage, CoverageReport, Gap, Reason};
 use serde::Serialize;
 use storage::store::Store;
 
@@ -34,7 +34,8 @@ pub enum AccountState {
 pub struct Health {
     /// Its state.
     pub state: AccountState,
-    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted, Unix seconds.
+    /// The newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as
+    /// callbacks since the start, Unix seconds.
     pub last_message_s: Option<i64>,
     /// What happened to its callbacks since the start of the process.
     pub activity: ActivityReport,
@@ -78,6 +79,25 @@ impl Health {
     }
 }
 
+/// The gaps of an account that reach into the time from `from_s` to `now_s`, in Unix seconds. The one with which the
+/// figures of a new account may begin does not count, unless messages were refused in it.
+pub fn gaps_since(store: &Store, from_s: i64, now_s: i64, account: &ServedAccount) -> Vec<Gap> {
+    store.coverage(account.number, |coverage| {
+        let Some(since_s) = coverage.since() else { return Vec::new() };
+        if coverage.holds(from_s.max(since_s), now_s, now_s) {
+            return Vec::new();
+        }
+        let first_s = coverage.first_covered(now_s).unwrap_or(now_s);
+        let counts = |gap: &Gap| gap.to_s > from_s && (gap.from_s >= first_s || is_refusing(&gap.reason));
+        coverage.report(now_s).gaps.into_iter().filter(counts).collect()
+    })
+}
+
+/// Whether messages that WeChat sent were refused or could not be stored.
+fn is_refusing(reason: &Reason) -> bool {
+    matches!(reason, Reason::Refused(_) | Reason::TooMany | Reason::NotDurable)
+}
+
 /// The state of an account at this time, in Unix seconds. It costs about a microsecond.
 pub fn state(store: &Store, now_s: i64, account: &ServedAccount) -> AccountState {
     let trouble = store.coverage(account.number, |coverage| trouble(coverage, now_s));
@@ -103,8 +123,6 @@ fn trouble(coverage: &Coverage, now_s: i64) -> Option<AccountState> {
     if coverage.holds(from_s, to_s, to_s) {
         return None;
     }
-    let is_refusing =
-        |reason: &Reason| matches!(reason, Reason::Refused(_) | Reason::TooMany | Reason::NotDurable);
     if coverage.why(from_s, to_s, to_s).iter().any(is_refusing) {
         return Some(AccountState::Refusing);
     }

@@ -3,6 +3,7 @@
 //! contract, section 7).
 
 mod ask;
+mod report;
 mod stored_token;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
 
 pub use ask::TokenFailure;
 use ask::UpstreamTokenSource;
+pub use report::UpstreamTokenReport;
 use stored_token::ForcedTimes;
 pub use stored_token::{FACT_PREFIX, UpstreamToken};
 

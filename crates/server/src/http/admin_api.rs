@@ -3,7 +3,7 @@
 //! events, and rows that are asked for as NDJSON or CSV.
 
 pub mod access;
-mod accounts;
+pub mod accounts;
 mod all_accounts;
 mod backup;
 mod bulk;

@@ -1,21 +1,26 @@
 //! The pages below `/ui`: who may see them, signing in, keys and share links.
 
+mod account;
+mod connect;
 mod curl;
 mod draw;
+mod export;
 mod guard;
+mod health;
 mod keys;
+mod live;
 mod overview;
 mod seal;
 mod sign_in;
-mod stream;
 mod viewer;
+mod words;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     http::{HeaderMap, Response, StatusCode, Uri, header},
     middleware::from_fn_with_state,
     routing::{any, get, post},
@@ -23,7 +28,7 @@ use axum::{
 
 use super::{answer, own_cookies};
 use crate::http::state::App;
-use viewer::{Viewer, Visitor};
+use viewer::Viewer;
 
 /// The routes of the pages, and the redirect of browsers from `/`.
 pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
@@ -31,18 +36,22 @@ pub fn router(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/", any(home))
         .route("/ui", get(async || seal::see_other("/ui/")))
         .route("/ui/", get(overview::show))
-        .route("/ui/accounts/{appid}", get(account))
-        .route("/ui/live", get(live))
-        .route("/ui/live/events", get(live_events))
-        .route("/ui/health", get(health))
-        .route("/ui/connect", get(connect))
+        .route("/ui/accounts.csv", get(overview::save_csv))
+        .route("/ui/accounts.xlsx", get(overview::save_xlsx))
+        .route("/ui/accounts/{appid}", get(account::show))
+        .route("/ui/accounts/{appid}/{file}", get(account::save))
+        .route("/ui/live", get(live::show))
+        .route("/ui/live/events", get(live::events))
+        .route("/ui/health", get(health::show))
+        .route("/ui/connect", get(connect::show).post(connect::add))
         .route("/ui/keys", get(keys::show).post(keys::add_key))
         .route("/ui/keys/remove", post(keys::remove_key))
         .route("/ui/links", post(keys::add_link))
         .route("/ui/links/remove", post(keys::remove_link))
         .route("/ui/login", get(sign_in::show).post(sign_in::sign_in))
         .route("/ui/logout", post(sign_in::sign_out))
-        .route("/ui/share/{token}", get(shared_account))
+        .route("/ui/share/{token}", get(account::show_shared))
+        .route("/ui/share/{token}/{file}", get(account::save_shared))
         .route("/ui/{*rest}", any(no_page))
         .method_not_allowed_fallback(answer_wrong_method)
         .layer(from_fn_with_state(app.clone(), seal::seal))
@@ -63,48 +72,4 @@ async fn answer_wrong_method() -> Response<Body> {
 
 async fn no_page(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
     draw::not_found(&app, &viewer, &uri)
-}
-
-async fn account(
-    State(app): State<Arc<App>>,
-    viewer: Viewer,
-    Path(_appid): Path<String>,
-    uri: Uri,
-) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-/// `/ui/share/{token}` shows one account to whoever has the link.
-async fn shared_account(
-    State(app): State<Arc<App>>,
-    visitor: Visitor,
-    Path(token): Path<String>,
-    uri: Uri,
-) -> Response<Body> {
-    let link = app.share_links.of_token(&token, app.clock.now_s());
-    let account = link.as_ref().and_then(|link| app.accounts.get(&link.account));
-    match link.zip(account) {
-        Some((link, _account)) => draw::not_found(&app, &Viewer::of_link(link, visitor.lang), &uri),
-        None => draw::no_link(visitor.lang, &uri),
-    }
-}
-
-async fn live(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn live_events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
-    stream::answer(app, viewer, stream::only_retry())
-}
-
-async fn health(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    draw::not_found(&app, &viewer, &uri)
-}
-
-async fn connect(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
-    if viewer.is_admin() {
-        draw::not_found(&app, &viewer, &uri)
-    } else {
-        draw::admin_only(&app, &viewer, &uri)
-    }
 }

@@ -133,6 +133,12 @@ impl Tls {
         is_other
     }
 
+    /// When the current certificate expires, Unix seconds. None if it does not say so.
+    pub fn certificate_end_s(&self) -> Option<i64> {
+        let current = self.current.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        end_s(current.cert.first()?)
+    }
+
     /// Performs the handshake. None if it fails or takes too long.
     pub async fn accept<T: AsyncRead + AsyncWrite + Unpin>(&self, stream: T) -> Option<TlsStream<T>> {
         tokio::time::timeout(HANDSHAKE_MAX, self.acceptor.accept(stream)).await.ok()?.ok()

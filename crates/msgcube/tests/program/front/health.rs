@@ -23,7 +23,7 @@ const PLATFORM: &str = "wxplatform00000001";
 const BROUGHT: &str = "wxone0000000000001";
 
 fn settings() -> Value {
-    json!({"appid": NEW, "secret": "new-secret-of-an-account", "token": NEW_TOKEN, "encoding_aes_key": AES_KEY})
+    json!({"appid": NEW, "name": "Tea House", "secret": "new-secret-of-an-account", "token": NEW_TOKEN, "encoding_aes_key": AES_KEY})
 }
 
 fn rejects(reply: &CallbackReply) -> bool {
@@ -36,13 +36,13 @@ impl Program {
     }
 
     /// Sends WeChat's check of an address and returns the status.
-    async fn check_address(&self, path: &str, query: &str) -> u16 {
+    pub async fn check_address(&self, path: &str, query: &str) -> u16 {
         self.http.get(format!("{}/{path}?{query}", self.base)).send().await.unwrap().status().as_u16()
     }
 }
 
 /// A callback without a message. Its signature is right, so a message is lost.
-fn broken(token: &str) -> Sealed {
+pub fn broken(token: &str) -> Sealed {
     Sealed { body: "<xml>no message".to_owned(), ..Text::new("o1", 9).plain(token) }
 }
 
@@ -53,6 +53,7 @@ async fn the_health_of_a_new_account_follows_it_from_the_first_check_to_its_remo
     let empty = json!({"accepted": 0, "repeat": 0, "aside": 0, "refused": {}, "closed": {}});
     let health = program.health(NEW).await;
     assert_eq!((&health["account"], &health["callbacks"]), (&json!(NEW), &empty));
+    assert_eq!(health["name"], "Tea House");
     assert_eq!((&health["last_check"], &health["relay"]), (&Value::Null, &Value::Null));
     assert_eq!((&health["failed_checks"], &health["last_message"]), (&json!([]), &Value::Null));
     assert_eq!(health["state"], "waiting_check", "{health}");

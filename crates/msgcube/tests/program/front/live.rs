@@ -30,13 +30,13 @@ async fn new_key(program: &Program, scopes: &[&str]) -> (String, String) {
     (text("id"), text("key"))
 }
 
-async fn send_text(program: &Program, msg_id: u64) {
+pub async fn send_text(program: &Program, msg_id: u64) {
     let text = Text { create_time: now_s(), ..Text::new("o1", msg_id) };
     assert_eq!(program.receive(APPID, &text.usual()).await, success());
 }
 
 /// The events of a stream.
-struct EventReader {
+pub struct EventReader {
     response: Response,
     unread: String,
 }
@@ -45,11 +45,15 @@ impl EventReader {
     async fn open(program: &Program, key: &str) -> EventReader {
         let response = program.call(Method::GET, "/v1/live", key, None).await;
         assert_eq!(response.status(), 200);
+        EventReader::of(response)
+    }
+
+    pub fn of(response: Response) -> EventReader {
         EventReader { response, unread: String::new() }
     }
 
     /// The data of the next event. None: the server has ended the stream as it should.
-    async fn next(&mut self) -> Option<Value> {
+    pub async fn next(&mut self) -> Option<Value> {
         loop {
             while let Some((block, _)) = self.unread.split_once("\n\n") {
                 let data = block.strip_prefix("data: ").map(|data| serde_json::from_str(data).unwrap());
@@ -65,13 +69,13 @@ impl EventReader {
     }
 
     /// The accounts of the next event.
-    async fn accounts(&mut self) -> Vec<Value> {
+    pub async fn accounts(&mut self) -> Vec<Value> {
         let event = self.next().await.expect("an event");
         event["accounts"].as_array().unwrap().clone()
     }
 }
 
-fn appids(accounts: &[Value]) -> Vec<&str> {
+pub fn appids(accounts: &[Value]) -> Vec<&str> {
     accounts.iter().map(|account| account["account"].as_str().unwrap()).collect()
 }
 

@@ -133,7 +133,7 @@ async fn browsers_are_led_to_the_pages_and_each_answer_there_forbids_what_it_doe
             "form-action 'self'",
             "frame-ancestors 'none'",
             "base-uri 'none'",
-            "script-src 'none'",
+            "script-src 'sha256-",
             "style-src 'sha256-",
         ] {
             assert!(header("content-security-policy").contains(part), "{path}: {part}");
@@ -268,7 +268,10 @@ async fn a_session_may_do_what_its_key_may_do_and_ends_with_it() {
     assert!(reader.get(&format!("/ui/accounts/{APPID}")).await.1.contains(APPID));
     let (hidden, absent) =
         (reader.get(&format!("/ui/accounts/{OTHER}")).await, reader.get("/ui/accounts/wx-none").await);
-    assert!(hidden == absent && hidden.0 == 404, "{hidden:?}");
+    assert!(
+        hidden.1.replace(OTHER, "wx-none") == absent.1 && (hidden.0, absent.0) == (404, 404),
+        "{hidden:?}"
+    );
     for path in ["/ui/keys", "/ui/connect"] {
         assert_eq!(reader.get(path).await.0, 403, "{path}");
     }
@@ -277,7 +280,14 @@ async fn a_session_may_do_what_its_key_may_do_and_ends_with_it() {
     let admin = Browser::signed_in(&program, ADMIN_KEY).await;
     let (status, page) =
         admin.post("/ui/keys", &[("name", "<b>x</b>"), ("scopes", "read, write"), ("days", "9")]).await;
-    let made = page.split("<pre>").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let made = page
+        .split("<code>")
+        .find(|part| part.starts_with("mk_"))
+        .unwrap()
+        .split('<')
+        .next()
+        .unwrap()
+        .to_owned();
     assert!(status == 200 && made.starts_with("mk_") && page.contains("&lt;b&gt;x&lt;/b&gt;"), "{page}");
     assert!(!admin.get("/ui/keys").await.1.contains(&made), "it is shown once");
     assert_eq!(program.call(Method::GET, "/v1/accounts", &made, None).await.status(), 200);
@@ -295,7 +305,8 @@ async fn a_session_may_do_what_its_key_may_do_and_ends_with_it() {
     assert_eq!(stream.chunk().await.unwrap().unwrap(), "retry: 3000\n\n");
     assert_eq!(admin.post("/ui/keys/remove", &[("id", &id)]).await.0, 303);
     assert_eq!(reader.get("/ui/").await.0, 401, "the key was revoked");
-    assert_eq!(stream.chunk().await.unwrap(), None, "its stream ends, too");
+    // The stream ends, too. If it did not, this would not either.
+    while stream.chunk().await.unwrap().is_some() {}
     let file = program.folder().join("msgcube.toml");
     let changed = fs::read_to_string(&file).unwrap().replace(ADMIN_KEY, "another-admin-key");
     fs::write(&file, changed).unwrap();

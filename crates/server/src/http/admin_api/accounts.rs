@@ -185,12 +185,19 @@ pub async fn add(State(app): State<Arc<App>>, body: Body) -> Response<Body> {
         Ok(settings) => settings,
         Err(response) => return response,
     };
-    let shared = app.clone();
-    let added = run_to_end(async move { shared.account_service().add(settings).await }).await;
-    match added {
+    match create(&app, settings).await {
         Ok(account) => answer::api_json(StatusCode::CREATED, &AccountAnswer::new(&app, &account)),
         Err(error) => account_error(&error),
     }
+}
+
+/// Adds an account durably and serves it.
+///
+/// # Errors
+/// Why it is not added.
+pub async fn create(app: &Arc<App>, settings: Settings) -> Result<Arc<ServedAccount>, AccountError> {
+    let app = app.clone();
+    run_to_end(async move { app.account_service().add(settings).await }).await
 }
 
 /// `GET /v1/accounts/{appid}`: the account as [`AccountAnswer`].

@@ -21,11 +21,14 @@ use crate::{
 struct HealthAnswer {
     /// The appid.
     account: String,
+    /// What people call it. Empty if it has no name.
+    name: String,
     state: AccountState,
-    /// When the server started. What happened before is only in `coverage`.
+    /// When the server started. Of the time before, only `coverage` and `last_message` are known, and the state as far as
+    /// it follows from them.
     since: String,
-    /// The newest CreateTime of the messages and events that arrived as callbacks and are counted. `null` if there is
-    /// none.
+    /// The newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as
+    /// callbacks since the start. `null` if there is none.
     last_message: Option<String>,
     /// `null` if the address was not checked.
     last_check: Option<CheckAnswer>,
@@ -106,6 +109,7 @@ pub async fn answer(State(app): State<Arc<App>>, Path(appid): Path<String>) -> R
     let failed_checks = activity.failed_checks.into_iter();
     let health = HealthAnswer {
         account: appid,
+        name: account.config.name.clone(),
         state,
         since: beijing_time(app.started_s),
         last_message: last_message_s.map(beijing_time),

@@ -93,7 +93,7 @@ pub async fn create(app: &Arc<App>, new: NewShareLink) -> Result<(ShareLink, Sec
     }
     if app.accounts.get(&new.account).is_none() {
         let error = "account: no account has this appid; GET /v1/accounts lists them".to_owned();
-        return Err((StatusCode::BAD_REQUEST, error));
+        return Err((StatusCode::NOT_FOUND, error));
     }
     let (shared, now_s) = (app.clone(), app.clock.now_s());
     let added =

@@ -40,7 +40,8 @@ fn operations(_: &Config) -> Vec<Operation> {
         .with_key("admin")
         .gives(201, "the link", schema_ref("ShareLink"))
         .fails(&[
-            (400, "an unknown account or an invalid time"),
+            (400, "an invalid time"),
+            (404, "no account has this appid"),
             (409, "there are too many links"),
             NOT_DURABLE,
         ]),

@@ -68,6 +68,17 @@ pub async fn change(app: &App, request: Request) -> Result<(Viewer, SentForm), R
     Ok((viewer, form))
 }
 
+/// The viewer and the form of a change that only an admin may make.
+///
+/// # Errors
+///
+/// The answer, as for [`change`], or if the viewer is no admin.
+pub async fn admin_change(app: &App, request: Request) -> Result<(Viewer, SentForm), Response<Body>> {
+    let uri = request.uri().clone();
+    let (viewer, form) = change(app, request).await?;
+    if viewer.is_admin() { Ok((viewer, form)) } else { Err(draw::admin_only(app, &viewer, &uri)) }
+}
+
 /// Whether a form can come from our own page, as far as the browser says. Browsers leave out `Sec-Fetch-Site` on plain
 /// HTTP, and send `Origin: null` from a page with our `Referrer-Policy`; then only the token of the form proves it.
 pub fn is_from_own_page(app: &App, parts: &Parts) -> bool {

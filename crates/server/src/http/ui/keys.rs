@@ -19,7 +19,7 @@ use super::{
         share_links::{self, NewShareLink},
     },
     draw,
-    guard::{self, SentForm},
+    guard::{SentForm, admin_change},
     seal,
     viewer::Viewer,
 };
@@ -71,13 +71,6 @@ fn link_row(app: &App, link: ShareLink, now_s: i64) -> ShareLinkRow {
         id: link.id,
         account: AccountName { appid: link.account, name: name.unwrap_or_default() },
     }
-}
-
-/// The viewer and the form of an admin's change.
-async fn admin_change(app: &App, request: Request) -> Result<(Viewer, SentForm), Response<Body>> {
-    let uri = request.uri().clone();
-    let (viewer, form) = guard::change(app, request).await?;
-    if viewer.is_admin() { Ok((viewer, form)) } else { Err(draw::admin_only(app, &viewer, &uri)) }
 }
 
 /// `POST /ui/keys` makes a key.

@@ -13,12 +13,12 @@ use counting::Coverage;
 use datacube::Day;
 use i18n::{Text, text};
 use pages::{
-    AccountName, Attention, BeijingTime, Compared, DailySeries, DailyStack, FigureSource, FigureTile, Frame,
-    NavEntry, OverviewPage, ShownState,
+    AccountName, Attention, BeijingTime, Compared, DailySeries, DailyStack, Download, FigureSource,
+    FigureTile, Frame, NavEntry, OverviewPage, ShownState, Words,
 };
 use storage::store::{AccountSummary, DAYS};
 
-use super::{curl::CurlCommands, draw, viewer::Viewer};
+use super::{curl::CurlCommands, draw, export, viewer::Viewer};
 use crate::{
     figures::{
         health::AccountState,
@@ -46,6 +46,55 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
     let (parts, _) = request.into_parts();
     let uri = &parts.uri;
     let now_s = app.clock.now_s();
+    let accounts = match read(&app, &viewer, uri, now_s).await {
+        Ok(accounts) => accounts,
+        Err(response) => return response,
+    };
+    let frame = draw::frame(&app, &viewer, uri, Some(NavEntry::Overview));
+    let query_text = uri.query().unwrap_or_default();
+    let query = ListQuery::parse(query_text);
+    let page = page(&accounts, &query, now_s, &CurlCommands::new(&app, &viewer, &parts));
+    let downloads = [("CSV", "csv"), ("XLSX", "xlsx")]
+        .map(|(format, ending)| Download { format, href: format!("/ui/accounts.{ending}?{query_text}") });
+    let page = OverviewPage { downloads: downloads.into(), ..page };
+    let frame = Frame { live: Some("/ui/live/events".to_owned()), ..frame };
+    draw::html(StatusCode::OK, pages::overview(&frame, &page))
+}
+
+/// `GET /ui/accounts.csv`: all accounts of the list.
+pub async fn save_csv(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    save(&app, &viewer, &uri, "csv").await
+}
+
+/// `GET /ui/accounts.xlsx`: all accounts of the list.
+pub async fn save_xlsx(State(app): State<Arc<App>>, viewer: Viewer, uri: Uri) -> Response<Body> {
+    save(&app, &viewer, &uri, "xlsx").await
+}
+
+async fn save(app: &Arc<App>, viewer: &Viewer, uri: &Uri, format: &str) -> Response<Body> {
+    let now_s = app.clock.now_s();
+    let accounts = match read(app, viewer, uri, now_s).await {
+        Ok(accounts) => accounts,
+        Err(response) => return response,
+    };
+    let rows = ListQuery::parse(uri.query().unwrap_or_default()).all_rows(&accounts, now_s);
+    let table = list::table(&rows, Words(viewer.lang));
+    let name = format!("accounts-{}", BeijingTime::from_unix_s(now_s).day);
+    let saved = export::tables_file(&[table], &name, format, now_s);
+    saved.unwrap_or_else(|| draw::not_found(app, viewer, uri))
+}
+
+/// The accounts that the viewer may read.
+///
+/// # Errors
+///
+/// The answer, if figures cannot be read.
+async fn read(
+    app: &Arc<App>,
+    viewer: &Viewer,
+    uri: &Uri,
+    now_s: i64,
+) -> Result<Vec<OverviewAccount>, Response<Body>> {
     let served = readable(&app.accounts, &viewer.access);
     let shared = app.clone();
     // After a start or at midnight, summaries are made from figures on disk.
@@ -53,16 +102,11 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
         let summaries = summaries(&shared.store, &served, now_s)?;
         Ok(summaries.into_iter().map(|found| of_account(&shared, found)).collect())
     });
-    let accounts: Vec<OverviewAccount> = match read.await {
-        Ok(Ok(accounts)) => accounts,
-        Ok(Err(error)) => return failed(&app, &viewer, uri, &error),
-        Err(_) => return draw::store_failed(&app, &viewer, uri),
-    };
-    let frame = draw::frame(&app, &viewer, uri, Some(NavEntry::Overview));
-    let query = ListQuery::parse(uri.query().unwrap_or_default());
-    let page = page(&accounts, &query, now_s, &CurlCommands::new(&app, &viewer, &parts));
-    let frame = Frame { live: Some("/ui/live/events".to_owned()), ..frame };
-    draw::html(StatusCode::OK, pages::overview(&frame, &page))
+    match read.await {
+        Ok(Ok(accounts)) => Ok(accounts),
+        Ok(Err(error)) => Err(failed(app, viewer, uri, &error)),
+        Err(_) => Err(draw::store_failed(app, viewer, uri)),
+    }
 }
 
 fn failed(app: &App, viewer: &Viewer, uri: &Uri, error: &storage::store::StoreError) -> Response<Body> {

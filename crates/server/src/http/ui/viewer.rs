@@ -80,6 +80,15 @@ impl Viewer {
         }
     }
 
+    /// Whose limit a live stream of the viewer counts for. No API key has such a name.
+    pub fn stream_holder(&self) -> String {
+        match &self.entry {
+            Entry::Session(hash) => format!("session {hash:?}"),
+            Entry::Link(id) => format!("link {id}"),
+            Entry::Local => "this machine".to_owned(),
+        }
+    }
+
     /// The name of the API key that the viewer signed in with. None for the admin key.
     pub fn key_name(&self, app: &App) -> Option<String> {
         let Entry::Session(hash) = &self.entry else { return None };

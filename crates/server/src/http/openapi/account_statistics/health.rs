@@ -7,7 +7,7 @@ use crate::figures::health::AccountState;
 
 pub fn operation() -> Operation {
     of_account("get", "health", "getHealth", "Whether the account receives its messages")
-        .about("Counts are those of the current hour and the 23 before it. Reasons are named as in the metrics. What happened before the server started is only in coverage.")
+        .about("Counts are those of the current hour and the 23 before it. Reasons are named as in the metrics. Of the time before the server started, only coverage and the last message are known.")
         .with_key("read:APPID")
         .gives(200, "the state, the last message, checks of the address, callbacks by result, and times of the bot", schema_ref("Health"))
         .fails(&[NO_ACCOUNT])
@@ -36,12 +36,13 @@ pub fn schema() -> Value {
     });
     json!({
         "type": "object",
-        "required": ["account", "state", "since", "last_message", "last_check", "failed_checks", "callbacks", "relay", "coverage"],
+        "required": ["account", "name", "state", "since", "last_message", "last_check", "failed_checks", "callbacks", "relay", "coverage"],
         "properties": {
             "account": { "type": "string", "description": "the appid" },
+            "name": { "type": "string", "description": "what people call it; empty if it has no name" },
             "state": state(),
             "since": { "type": "string", "format": "date-time", "description": "when the server started" },
-            "last_message": { "type": ["string", "null"], "format": "date-time", "description": "the newest CreateTime of the messages and events that arrived as callbacks and are counted" },
+            "last_message": { "type": ["string", "null"], "format": "date-time", "description": "the newest CreateTime of the messages of the five counted types, and of all messages and events that arrived as callbacks since the server started" },
             "last_check": check,
             "failed_checks": { "type": "array", "maxItems": 10, "items": failed_check, "description": "newest first" },
             "callbacks": callbacks(),

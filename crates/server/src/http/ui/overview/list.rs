@@ -2,9 +2,13 @@
 
 use std::cmp::Reverse;
 
-use pages::{BeijingTime, ListState, OverviewRow, OverviewSort, ShownState};
+use i18n::{Text, text};
+use pages::{BeijingTime, Compared, ListState, OverviewRow, OverviewSort, ShownState, Words};
 
-use super::{OverviewAccount, compared};
+use super::{
+    super::export::{ExportCell, ExportTable},
+    OverviewAccount, compared,
+};
 
 /// Accounts on a page of the list.
 const ROWS: usize = 50;
@@ -56,6 +60,11 @@ impl ListQuery {
         (state, rows)
     }
 
+    /// All pages of the list.
+    pub fn all_rows(&self, accounts: &[OverviewAccount], now_s: i64) -> Vec<OverviewRow> {
+        self.sorted(accounts).into_iter().map(|account| row(account, now_s)).collect()
+    }
+
     fn sorted<'a>(&self, accounts: &'a [OverviewAccount]) -> Vec<&'a OverviewAccount> {
         let search = self.search.to_lowercase();
         let is_found = |account: &&OverviewAccount| {
@@ -101,5 +110,47 @@ fn row(account: &OverviewAccount, now_s: i64) -> OverviewRow {
         same_days: (summary.month_before_today, with(last_month, summary.same_days_last_month)),
         last_month: summary.last_month,
         sparkline,
+    }
+}
+
+/// The list as a table for a file.
+pub fn table(rows: &[OverviewRow], words: Words) -> ExportTable {
+    let heads = [
+        text!("Account"),
+        Text::plain("AppID"),
+        text!("State"),
+        text!("Last message"),
+        text!("Today"),
+        text!("Today, whole hours"),
+        text!("Last week, same hours"),
+        text!("This month"),
+        text!("This month, whole days"),
+        text!("Last month, same days"),
+        text!("Last month"),
+    ];
+    let before = |compared: Compared| match compared {
+        Compared::With(number) => ExportCell::Number(number),
+        _ => ExportCell::Blank,
+    };
+    let row = |row: &OverviewRow| {
+        vec![
+            ExportCell::Words(row.account.shown().to_owned()),
+            ExportCell::Words(row.account.appid.clone()),
+            ExportCell::Words(words.state(row.state)),
+            row.last_message.map_or(ExportCell::Blank, ExportCell::At),
+            ExportCell::Number(row.today),
+            ExportCell::Number(row.same_hours.0),
+            before(row.same_hours.1),
+            ExportCell::Number(row.month),
+            ExportCell::Number(row.same_days.0),
+            before(row.same_days.1),
+            ExportCell::Number(row.last_month),
+        ]
+    };
+    ExportTable {
+        file: "accounts",
+        title: words.say(text!("Accounts")),
+        head: heads.map(|head| words.say(head)).into(),
+        rows: rows.iter().map(row).collect(),
     }
 }
