@@ -119,7 +119,7 @@ fn dashboard(context: AnnouncementContext<'_>) -> String {
 /// Commands that can be pasted. Each line that does not begin one is a sentence.
 fn what_to_try(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> String {
     let AnnouncementContext { lang, program, base_url, config_path, admin_key, .. } = context;
-    let (appid, config) = (&report.account.appid, config_path.display());
+    let (appid, config) = (&report.account.appid, shell_word(&config_path.display().to_string()));
     let commands = [
         (
             text!("Send a message as WeChat does, and see today's number grow:"),
@@ -140,6 +140,12 @@ fn what_to_try(context: AnnouncementContext<'_>, report: &AccountReport<'_>) -> 
     text
 }
 
+/// A text as one word of a shell command.
+fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
 fn curl(context: AnnouncementContext<'_>, access_token: &str) -> String {
     let AnnouncementContext { base_url, last_month, .. } = context;
     let path = Interface::by_short_name("month").map(Interface::path).unwrap_or_default();
@@ -158,7 +164,7 @@ fn what_next(context: AnnouncementContext<'_>) -> String {
     } else {
         text!("Ctrl-C stops the demo.")
     };
-    let next = text!("Then your own account: {command}", command = format!("{program} init")).in_lang(lang);
+    let next = text!("Your own account: {command}", command = format!("{program} init run")).in_lang(lang);
     format!("\n{settings}\n{page}\n\n{next}\n{}\n", stop.in_lang(lang))
 }
 
@@ -261,6 +267,18 @@ mod tests {
         let text = announcement(elsewhere, &[]);
         assert!(text.contains("Sign in there with the admin key 0123456789abcdefghijklmn\n"), "{text}");
         assert!(text.ends_with("Ctrl-C stops the demo.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_path_with_blanks_is_one_word_of_the_command() {
+        let elsewhere = Path::new("/tmp/it's mine/demo.toml");
+        let spaced =
+            AnnouncementContext { config_path: elsewhere, ..context(Lang::En, Day::EARLIEST_OFFICIAL) };
+        let year = year(1, 0.001, 1, 1_795_329_000);
+        let account = &year.accounts()[0];
+        let report = AccountReport { account, rows: &[], users: None, months: &[], access_token: "TOKEN" };
+        let text = announcement(spaced, &[report]);
+        assert!(text.contains(r"stats --config '/tmp/it'\''s mine/demo.toml'"), "{text}");
     }
 
     #[test]

@@ -184,11 +184,12 @@ async fn fill(app: &App, year: &mut Year, lang: Lang) -> Result<(), DemoError> {
     if let Some(last) = pending {
         all_taken(&last.await?)?;
     }
-    let now_s = app.clock.now_s();
+    // Serving began with the first chunk, from the next whole second on. Until then nothing could be missed.
+    let served_s = app.clock.now_s() + 1;
     let claims = numbers.iter().map(|account| Change::Claim {
         account: *account,
         from_s: start_of_day_s(first_day),
-        to_s: now_s,
+        to_s: served_s,
     });
     all_taken(&app.ingest.submit_all(claims.collect())?.await?)?;
     bar.finish_and_clear();

@@ -133,7 +133,7 @@ fn every_command_that_the_demo_prints_works() -> TestResult<()> {
         }
         assert!(!text.is_empty(), "{command}");
     }
-    assert!(demo.after("Then your own account: ")?.ends_with("msgcube init"));
+    assert!(demo.after("Your own account: ")?.ends_with("msgcube init run"));
     Ok(())
 }
 
