@@ -159,19 +159,28 @@ def an_account_is_connected_step_by_step(scene):
         browser.page.fill("[name=appid]", appid)
         browser.page.fill("[name=name]", "New one")
         browser.page.click("main form button")
-        browser.page.wait_for_selector("text=EncodingAESKey")
-        text = browser.page.content()
-        assert f"https://wx.example.com/callback/{appid}" in text
+        browser.page.click("summary:has-text('Show token')")
+        token, key, secret = browser.page.locator("details code").all_inner_texts()
+        assert f"https://wx.example.com/callback/{appid}" in browser.text("main")
         accessible(browser, "connect with secrets")
         browser.fits("connect-secrets")
         account = program.own("GET", f"/v1/accounts/{appid}")
         assert account["name"] == "New one" and account["require_encryption"]
-        wrong = program.ask("GET", f"/callback/{appid}?{urlencode({**signed('wrong'), 'echostr': 'x'})}")
-        assert wrong.status == 401
+        # Leaving the page asks first while the secrets are shown.
+        browser.page.on("dialog", lambda dialog: dialog.accept())
         browser.open(f"/ui/connect?appid={appid}")
-        assert account["appid"] in browser.page.content()
-        until("the failed check is shown", lambda: "Token" in browser.text("main"))
-        browser.shoot("connect-waiting")
+        assert not [hidden for hidden in (token, key, secret) if hidden in browser.page.content()]
+        check = lambda token: program.ask("GET", f"/callback/{appid}?{urlencode({**signed(token), 'echostr': 'echo'})}")
+        assert check("wrong").status == 401
+        # The page looks for news by itself.
+        browser.page.wait_for_selector("text=it was made with another Token")
+        browser.shoot("connect-failed-check")
+        assert check(token).body == b"echo"
+        browser.page.wait_for_selector("text=write something to the account now")
+        line = {"FromUserName": "olive", "CreateTime": seconds(NOW), "MsgType": "text", "MsgId": 1}
+        program.own("POST", f"/v1/accounts/{appid}/messages", json.dumps(line).encode())
+        browser.page.wait_for_selector("text=Open the account")
+        browser.shoot("connect-done")
 
 
 if __name__ == "__main__":
