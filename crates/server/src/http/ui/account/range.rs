@@ -73,11 +73,12 @@ impl RangeQuery {
             Ok(chosen) => day(chosen).to_string(),
             Err(_) => wanted,
         };
+        // On some days two ranges have the same days, such as the month and 28 days. Only the first is marked.
+        let current = PRESETS.into_iter().find(|preset| {
+            chosen.as_ref().is_ok_and(|chosen| (chosen.from, chosen.to) == preset_days(*preset, today))
+        });
         let form = RangeForm {
-            presets: PRESETS
-                .into_iter()
-                .map(|preset| links.preset(preset, chosen.as_ref().ok(), today))
-                .collect(),
+            presets: PRESETS.map(|preset| links.preset(preset, current, today)).into(),
             from: shown(from, |chosen| chosen.from),
             to: shown(to, |chosen| chosen.to),
             by: links.by,
@@ -121,14 +122,10 @@ impl RangeLinks {
     }
 
     /// A link with one click. It chooses the length of the periods anew.
-    fn preset(&self, preset: RangePreset, shown: Option<&ChosenDays>, today: Day) -> RangeLink {
+    fn preset(&self, preset: RangePreset, current: Option<RangePreset>, today: Day) -> RangeLink {
         let (from, to) = preset_days(preset, today);
         let href = RangeLinks { by: None, ..self.clone() }.address(from, to);
-        RangeLink {
-            preset,
-            href,
-            is_current: shown.is_some_and(|shown| (shown.from, shown.to) == (from, to)),
-        }
+        RangeLink { preset, href, is_current: current == Some(preset) }
     }
 
     /// The days of a query. A day that is left out follows from the other one, or from the default: 28 whole days.
