@@ -72,7 +72,7 @@ async fn figures(scene: &Scene, server: &Program) -> TestResult<(Value, Value, V
     let metrics = server.metrics().await;
     let is_loss = |line: &&str| {
         let is_bad = line.contains("result=\"refused\"") || line.contains("result=\"closed\"");
-        line.contains("callbacks")
+        line.starts_with("msgcube_callbacks_total")
             && is_bad
             && !line.contains("wrong_signature")
             && !line.contains("undecryptable")
