@@ -62,7 +62,10 @@ async fn figures(scene: &Scene, server: &Program) -> TestResult<String> {
     let rows = server.admin_get(&format!("/v1/accounts/{ONE}/stats?{query}")).await["rows"].take();
     let gaps = server.admin_get(&format!("/v1/accounts/{ONE}/coverage")).await["gaps"].take();
     let losses = server.metrics().await;
-    let losses = losses.lines().filter(|line| line.contains("wrong_to_user") || line.contains("closed"));
+    let losses = losses.lines().filter(|line| {
+        line.starts_with("msgcube_callbacks_total")
+            && (line.contains("wrong_to_user") || line.contains("closed"))
+    });
     Ok(format!("{rows} {gaps} {:?}", losses.collect::<Vec<_>>()))
 }
 
