@@ -21,6 +21,8 @@ pub const IDLE_MAX_S: i64 = 8 * 3600;
 pub const AGE_MAX_S: i64 = 7 * 24 * 3600;
 /// Beyond this, the session that was unused for longest ends.
 const SESSIONS_MAX: usize = 10_000;
+/// Limit of open sessions of one key. A further one ends the one that was not used for the longest time.
+const SESSIONS_OF_KEY_MAX: usize = 100;
 /// Letters and digits of a session's id: 256 random bits.
 const ID_CHARACTERS: usize = 43;
 
@@ -67,10 +69,13 @@ impl Sessions {
         if open.len() >= SESSIONS_MAX {
             open.retain(|_, session| !session.is_over(now_s));
         }
-        if open.len() >= SESSIONS_MAX
-            && let Some(oldest) = open.iter().min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash)
-        {
-            open.remove(&oldest);
+        // One key must not push out the sessions of others.
+        let of_key = open.values().filter(|session| session.holder == holder).count();
+        let is_full = open.len() >= SESSIONS_MAX;
+        if is_full || of_key >= SESSIONS_OF_KEY_MAX {
+            let candidates = open.iter().filter(|(_, session)| is_full || session.holder == holder);
+            let oldest = candidates.min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash);
+            oldest.map(|oldest| open.remove(&oldest));
         }
         open.insert(hash(id.reveal()), OpenSession { holder, opened_s: now_s, used_s: now_s });
         Ok(id)

@@ -1,7 +1,7 @@
 //! Share links: whoever has one may read one account on the pages, until the link ends or is revoked. Only their hashes
 //! are stored.
 
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use system::{
     random::{self, RandomError},
     secret::Secret,
 };
+use tokio::sync::Semaphore;
 
 const FACT_PREFIX: &str = "share_link/";
 /// What every token of a link begins with. The log of errors hides such texts.
@@ -27,6 +28,9 @@ const LINKS_MAX: usize = 10_000;
 pub const DAYS_DEFAULT: u32 = 30;
 /// A link works for at most so many days.
 pub const DAYS_MAX: u32 = 366;
+
+/// Visitors whose figures are read at the same time. Further ones wait.
+const VIEWS_MAX: usize = 2;
 
 const DAY_S: i64 = 24 * 3600;
 
@@ -75,6 +79,19 @@ type LinksById = HashMap<String, ShareLink, foldhash::fast::RandomState>;
 pub struct ShareLinks {
     links: RwLock<LinksById>,
     changing: tokio::sync::Mutex<()>,
+    /// Visitors of all links whose figures are read at the same time.
+    pub views: Views,
+}
+
+/// Permits for visitors whose figures are read at the same time: fewer than for those with a key, who must not wait for
+/// visitors.
+#[derive(Clone, Debug)]
+pub struct Views(pub Arc<Semaphore>);
+
+impl Default for Views {
+    fn default() -> Views {
+        Views(Arc::new(Semaphore::new(VIEWS_MAX)))
+    }
 }
 
 impl ShareLinks {

@@ -36,7 +36,6 @@ use super::{
     concurrency_limit::CallOwner,
     connection::Peer,
     hint::AnswerHint,
-    own_cookies,
 };
 use crate::{
     accounts::registry::ServedAccount,
@@ -293,8 +292,7 @@ impl<'a> GatewayCall<'a> {
         };
         let (mut parts, content) = response.into_parts();
         let (rewrite, coding) = (self.credential_rewrite(token), decompression::coding(&parts.headers));
-        head::strip(&mut parts.headers);
-        own_cookies::remove_from_answer(&mut parts.headers);
+        head::clean_answer(&mut parts.headers);
         rewrite.rewrite_head(&mut parts);
         answer_inspection::sandbox(&mut parts);
         let content = idle_timeout_body::body(Body::new(content), IDLE_MAX);

@@ -3,7 +3,7 @@
 
 use axum::{
     body::{Body, HttpBody as _},
-    http::{HeaderValue, header, response::Parts},
+    http::{HeaderMap, HeaderValue, header, response::Parts},
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -98,19 +98,26 @@ fn content_type(parts: &Parts) -> Option<String> {
 /// Sandboxes WeChat's pages. Browsers load them from our address, so their scripts could act as ours.
 pub fn sandbox(parts: &mut Parts) {
     if may_be_page(parts) {
-        // A second policy can only forbid more than one that is there already.
-        parts.headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+        sandbox_always(&mut parts.headers);
     }
 }
 
-/// Whether a browser may show an answer as a page: it says HTML or XML, or it does not say what it is, so that the
-/// browser guesses. Source: the MIME Sniffing Standard of WHATWG.
+/// Forbids scripts, forms and our origin to an answer, whatever its type is.
+pub fn sandbox_always(headers: &mut HeaderMap) {
+    // A second policy can only forbid more than one that is there already.
+    headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+}
+
+/// Whether a browser may show an answer as a page. Only types that are known to be none are excepted: without a type, or
+/// with one that it does not know, the browser guesses. Source: the MIME Sniffing Standard of WHATWG.
 fn may_be_page(parts: &Parts) -> bool {
     let Some(kind) = content_type(parts) else { return true };
-    let is_unknown = !kind.contains('/') || kind.contains('*') || kind.contains("unknown");
     // In a list of types, browsers take the last one.
     let is_list = kind.contains(',');
-    is_unknown || is_list || kind.contains("html") || kind.ends_with("xml")
+    let is_data =
+        ["application/json", "application/octet-stream", "text/plain", "text/json"].contains(&kind.as_str());
+    let is_media = ["image/", "audio/", "video/"].iter().any(|beginning| kind.starts_with(beginning));
+    is_list || kind.contains('*') || kind.ends_with("xml") || !(is_data || is_media)
 }
 
 fn code_in(bytes: &[u8]) -> Option<i64> {
@@ -203,6 +210,8 @@ mod tests {
             (&["nonsense"], true),
             (&["unknown/unknown"], true),
             (&["*/*"], true),
+            (&["multipart/x-mixed-replace"], true),
+            (&["text/xsl"], true),
             (&["application/json"], false),
             (&["text/plain; charset=utf-8"], false),
             (&["image/png"], false),

@@ -10,6 +10,7 @@ use datacube::ErrorCode;
 use i18n::{Text, text};
 
 use super::{
+    answer_inspection,
     decompression::Coding,
     outgoing_body::{BodyFailure, OutgoingBody},
 };
@@ -34,6 +35,7 @@ pub fn unavailable(app: &App, failure: TokenFailure) -> Response<Body> {
             *response.status_mut() = status;
             if let Some(content_type) = content_type {
                 response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+                answer_inspection::sandbox_always(response.headers_mut());
             }
             response
         }

@@ -63,6 +63,28 @@ pub fn request(
     Ok(request)
 }
 
+/// Answer headers that hold for all of our address, not only for one answer: they would send the addresses of our pages
+/// elsewhere, sign everybody out, or speak in our name.
+const OF_WHOLE_ORIGIN: [HeaderName; 10] = [
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("reporting-endpoints"),
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("service-worker-allowed"),
+    header::STRICT_TRANSPORT_SECURITY,
+    header::PUBLIC_KEY_PINS,
+    header::ALT_SVC,
+    HeaderName::from_static("x-msgcube-hint"),
+    HeaderName::from_static("x-msgcube-hint-zh"),
+];
+
+/// Removes the answer headers that are not passed back.
+pub fn clean_answer(headers: &mut HeaderMap) {
+    strip(headers);
+    OF_WHOLE_ORIGIN.iter().for_each(|name| drop(headers.remove(name)));
+    own_cookies::remove_from_answer(headers);
+}
+
 /// Removes the headers of a single connection, including those that `Connection` names.
 pub fn strip(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers

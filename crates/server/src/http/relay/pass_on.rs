@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{
     body::Body,
-    http::{Request, Response, header},
+    http::{HeaderValue, Request, Response, header},
 };
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use msgcube_client::http::{Address, HttpClient};
@@ -158,6 +158,10 @@ async fn exchange(client: &HttpClient, request: Request<Body>) -> Result<RelayRe
             if let Some(content_type) = parts.headers.get(header::CONTENT_TYPE) {
                 response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
             }
+            // If a browser is led here, the bot's reply must not act as a page of ours.
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             Ok(RelayResult::Answered(response))
         }
         Err(BodyError::TooLarge) => Ok(RelayResult::TooLarge),

@@ -116,15 +116,22 @@ async fn answer(
     }
     let range = asked.chosen.as_ref().map(|chosen| asked.query(chosen)).unwrap_or_default();
     let sources = FigureSources::new(CurlCommands::new(app, viewer, parts), appid, path, range);
-    // The semaphore is never closed, so this ends with a permit.
+    // The semaphores are never closed, so this ends with permits.
+    let visit = match &viewer.share {
+        Some(_) => app.share_links.views.0.clone().acquire_owned().await.ok(),
+        None => None,
+    };
     let permit = app.statistics_permits.clone().acquire_owned().await;
-    let shared = app.clone();
-    let read = tokio::task::spawn_blocking(move || {
-        let _permit = permit;
-        page(&shared, now_s, &account, asked, &sources)
+    // Large files take their time, so they are made beside the figures.
+    let shared = (app.clone(), viewer.clone(), parts.clone(), file.map(str::to_owned));
+    let made = tokio::task::spawn_blocking(move || {
+        let _permits = (visit, permit);
+        let (app, viewer, parts, file) = &shared;
+        let page = page(app, now_s, &account, asked, &sources)?;
+        Ok::<_, StatisticsError>(drawn(app, viewer, parts, page, file.as_deref(), now_s))
     });
-    match read.await {
-        Ok(Ok(page)) => drawn(app, viewer, parts, page, file, now_s),
+    match made.await {
+        Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::error!(%error, "the store cannot be read");
             draw::store_failed(app, viewer, uri)

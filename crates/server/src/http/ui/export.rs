@@ -76,7 +76,7 @@ impl ExportCell {
 
 /// A spreadsheet runs a cell of a CSV file that begins with one of these. An apostrophe makes it a text.
 fn harmless(words: &str) -> Cow<'_, str> {
-    if words.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if words.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) {
         format!("'{words}").into()
     } else {
         words.into()
@@ -113,8 +113,10 @@ fn record(fields: impl IntoIterator<Item = String>) -> String {
 /// If a table does not fit into a sheet.
 pub fn xlsx(tables: &[ExportTable], now_s: i64) -> Result<Vec<u8>, XlsxError> {
     let mut workbook = Workbook::new();
-    let made = ExcelDateTime::from_timestamp(now_s)?;
-    workbook.set_properties(&DocProperties::new().set_creation_datetime(&made));
+    // A spreadsheet knows no time before 1900, which only a clock that was set by hand shows.
+    if let Ok(made) = ExcelDateTime::from_timestamp(now_s) {
+        workbook.set_properties(&DocProperties::new().set_creation_datetime(&made));
+    }
     for table in tables {
         let sheet = workbook.add_worksheet();
         sheet.set_name(&table.title)?;

@@ -81,7 +81,7 @@ pub async fn show(State(app): State<Arc<App>>, viewer: Viewer, request: Request)
 
 /// `GET /ui/live/events`: as `/v1/live`, for the accounts of the viewer. It ends as soon as the session does.
 pub async fn events(State(app): State<Arc<App>>, viewer: Viewer) -> Response<Body> {
-    let (holder, shared) = (viewer.stream_holder(), app.clone());
+    let (holder, shared) = (viewer.stream_holder(&app), app.clone());
     match app.live.open(&holder, move || viewer.access_now(&shared)) {
         Ok(events) => admin_api::live::response(events),
         Err(error) => answer::api_error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),

@@ -77,11 +77,16 @@ async fn save(app: &Arc<App>, viewer: &Viewer, uri: &Uri, format: &str) -> Respo
         Ok(accounts) => accounts,
         Err(response) => return response,
     };
-    let rows = ListQuery::parse(uri.query().unwrap_or_default()).all_rows(&accounts, now_s);
-    let table = list::table(&rows, Words(viewer.lang));
-    let name = format!("accounts-{}", BeijingTime::from_unix_s(now_s).day);
-    let saved = export::tables_file(&[table], &name, format, now_s);
-    saved.unwrap_or_else(|| draw::not_found(app, viewer, uri))
+    let query = ListQuery::parse(uri.query().unwrap_or_default());
+    let (words, format) = (Words(viewer.lang), format.to_owned());
+    let permit = app.statistics_permits.clone().acquire_owned().await;
+    let saved = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        let table = list::table(&query.all_rows(&accounts, now_s), words);
+        let name = format!("accounts-{}", BeijingTime::from_unix_s(now_s).day);
+        export::tables_file(&[table], &name, &format, now_s)
+    });
+    saved.await.ok().flatten().unwrap_or_else(|| draw::not_found(app, viewer, uri))
 }
 
 /// The accounts that the viewer may read.

@@ -4,7 +4,7 @@ use std::{convert::Infallible, fmt, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderName, header, request::Parts, uri::Authority},
+    http::{HeaderMap, HeaderName, Version, header, request::Parts, uri::Authority},
 };
 use i18n::Lang;
 
@@ -22,13 +22,16 @@ use crate::{
 };
 
 /// Headers that a proxy adds. A request with one of them comes from another machine, whatever its connection says.
-const OF_PROXIES: [HeaderName; 6] = [
+const OF_PROXIES: [HeaderName; 9] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("x-original-host"),
+    HeaderName::from_static("cf-connecting-ip"),
 ];
 
 /// How a viewer came in.
@@ -81,9 +84,11 @@ impl Viewer {
     }
 
     /// Whose limit a live stream of the viewer counts for. No API key has such a name.
-    pub fn stream_holder(&self) -> String {
+    pub fn stream_holder(&self, app: &App) -> String {
         match &self.entry {
-            Entry::Session(hash) => format!("session {hash:?}"),
+            // An admin may have many browsers open. Any other key shares the limit among its sessions.
+            Entry::Session(hash) if self.is_admin() => format!("session {hash:?}"),
+            Entry::Session(_) => format!("pages of {}", self.key_id(app).unwrap_or_default()),
             Entry::Link(id) => format!("link {id}"),
             Entry::Local => "this machine".to_owned(),
         }
@@ -91,10 +96,15 @@ impl Viewer {
 
     /// The name of the API key that the viewer signed in with. None for the admin key.
     pub fn key_name(&self, app: &App) -> Option<String> {
+        self.key_id(app).and_then(|id| app.api_keys.name_of(&id))
+    }
+
+    /// The id of that key.
+    fn key_id(&self, app: &App) -> Option<String> {
         let Entry::Session(hash) = &self.entry else { return None };
         let session = app.sessions.look_up(hash, app.clock.now_s(), |holder| access_now(app, holder))?;
         match session.holder {
-            KeyHolder::Key(id) => app.api_keys.name_of(&id),
+            KeyHolder::Key(id) => Some(id),
             KeyHolder::Admin(_) => None,
         }
     }
@@ -169,6 +179,8 @@ fn is_from_this_machine(parts: &Parts) -> bool {
     peer.is_some_and(|peer| peer.address().is_loopback())
         && host(parts).is_some_and(is_loopback_host)
         && only_one_host(&parts.headers)
+        // Browsers speak HTTP/1.1 or 2. Proxies often speak 1.0 to the server behind them.
+        && parts.version >= Version::HTTP_11
         && !OF_PROXIES.iter().any(|name| parts.headers.contains_key(name))
 }
 
