@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn the_session_that_was_unused_for_longest_makes_room() {
         let sessions = Sessions::default();
-        let ids: Vec<Secret> = (1..=10_000).map(|now_s| sessions.open(key("k"), now_s).unwrap()).collect();
+        let of_key = |now_s: i64| sessions.open(key(&now_s.to_string()), now_s).unwrap();
+        let ids: Vec<Secret> = (1..=10_000).map(of_key).collect();
         assert!(sessions.use_now(ids[0].reveal(), 10_000, everything).is_some());
         sessions.open(key("k"), 10_001).unwrap();
         let is_open = |at: usize| sessions.use_now(ids[at].reveal(), 10_001, everything).is_some();
@@ -216,5 +217,15 @@ mod tests {
             assert!(!is_csrf_token(&one, wrong), "{wrong}");
         }
         assert!(!is_csrf_token("", ""));
+    }
+
+    #[test]
+    fn a_key_pushes_out_only_its_own_sessions() {
+        let sessions = Sessions::default();
+        let other = sessions.open(key("other"), 0).unwrap();
+        let ids: Vec<Secret> = (1..=100).map(|now_s| sessions.open(key("k"), now_s).unwrap()).collect();
+        sessions.open(key("k"), 101).unwrap();
+        let works = |id: &Secret| sessions.use_now(id.reveal(), 102, everything).is_some();
+        assert!(!works(&ids[0]) && works(&ids[1]) && works(&other));
     }
 }

@@ -29,7 +29,7 @@ use axum::{
 };
 use counting::{BEIJING_OFFSET_S, CoverageReport, Gap, Reason};
 use jiff::{Timestamp, tz};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize as _, Deserializer, Serialize, de::DeserializeOwned};
 use tokio::task::JoinError;
 
 use super::answer;
@@ -117,6 +117,13 @@ fn finished<T, E: ToString>(
         Ok(Err(error)) => Err((status(&error), error.to_string())),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
+}
+
+/// Reads a whole number, also one that is written as 30.0: to JSON both are the same.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(number) = Option::<f64>::deserialize(deserializer)? else { return Ok(None) };
+    let whole = number.to_string().parse();
+    whole.map(Some).map_err(|_| serde::de::Error::custom(format!("{number} is no whole number from 0 on")))
 }
 
 fn no_account() -> Response<Body> {

@@ -30,6 +30,7 @@ pub struct NewKey {
     /// What it permits.
     pub scopes: Vec<Scope>,
     /// Missing or `null`: the key does not expire.
+    #[serde(default, deserialize_with = "super::whole_number")]
     pub expires_in_days: Option<u32>,
 }
 

@@ -23,6 +23,7 @@ pub struct NewShareLink {
     /// The appid of the account to show.
     pub account: String,
     /// Missing or `null`: 30.
+    #[serde(default, deserialize_with = "super::whole_number")]
     pub expires_in_days: Option<u32>,
 }
 

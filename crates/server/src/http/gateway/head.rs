@@ -156,4 +156,17 @@ mod tests {
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
     }
+
+    #[test]
+    fn an_answer_keeps_only_headers_of_its_own() {
+        let mut headers = HeaderMap::new();
+        let removed =
+            ["nel", "clear-site-data", "strict-transport-security", "x-msgcube-hint", "keep-alive", "x-once"];
+        for name in removed.into_iter().chain(["etag", "x-errno"]) {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        headers.insert(header::CONNECTION, HeaderValue::from_static("X-Once"));
+        clean_answer(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["etag", "x-errno"]);
+    }
 }
