@@ -86,7 +86,7 @@ fn form(frame: &Frame, form: &ConnectForm, words: Words) -> Markup {
     html! {
         @if let Some(viewer) = &frame.signed_in {
             form method="post" action=(frame.path) {
-                (form_proof(viewer, "add"))
+                (form_proof(viewer))
                 (appid.draw(words))
                 (name.draw(words))
                 (relay.draw(words))

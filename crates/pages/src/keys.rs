@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::{
     layout::document,
-    parts::{InputLine, account_link, card, copied, nothing},
+    parts::{InputLine, account_link, card, copied, form_proof, nothing},
     view::{
         frame::{Frame, SignedIn},
         keys::{JustMade, KeyForm, KeyRow, KeysPage, ShareLinkForm, ShareLinkRow},
@@ -104,7 +104,7 @@ fn revoke(frame: &Frame, action: &str, id: &str, name: &str, words: Words) -> Ma
     html! {
         @if let Some(viewer) = &frame.signed_in {
             form method="post" action=(action) {
-                input type="hidden" name="csrf" value=(viewer.csrf);
+                (form_proof(viewer))
                 input type="hidden" name="id" value=(id);
                 button.plain.danger { (words.say(text!("Revoke"))) span.hidden { " " (name) } }
             }
@@ -138,7 +138,7 @@ fn key_form(viewer: &SignedIn, form: &KeyForm, words: Words) -> Markup {
     ];
     html! {
         form method="post" action="/ui/keys" {
-            input type="hidden" name="csrf" value=(viewer.csrf);
+            (form_proof(viewer))
             div.fields { @for line in &lines { (line.draw(words)) } }
             @if let Some(error) = &form.error { p.error role="alert" { (words.say(error)) } }
             button { (words.say(text!("Make a key"))) }
@@ -161,7 +161,7 @@ fn link_form(viewer: &SignedIn, form: &ShareLinkForm, words: Words) -> Markup {
     ];
     html! {
         form method="post" action="/ui/links" {
-            input type="hidden" name="csrf" value=(viewer.csrf);
+            (form_proof(viewer))
             div.fields { @for line in &lines { (line.draw(words)) } }
             @if let Some(error) = &form.error { p.error role="alert" { (words.say(error)) } }
             button { (words.say(text!("Make a share link"))) }

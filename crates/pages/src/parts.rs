@@ -182,12 +182,9 @@ pub fn downloads(downloads: &[Download], words: Words) -> Markup {
     }
 }
 
-/// The fields that every form sends which changes something.
-pub fn form_proof(viewer: &SignedIn, action: &str) -> Markup {
-    html! {
-        input type="hidden" name="csrf" value=(viewer.csrf);
-        input type="hidden" name="action" value=(action);
-    }
+/// The field that every form sends which changes something. It proves that the form is one of this session.
+pub fn form_proof(viewer: &SignedIn) -> Markup {
+    html! { input type="hidden" name="csrf" value=(viewer.csrf); }
 }
 
 /// A field with its label, and a sentence below if its value is wrong.

@@ -25,7 +25,7 @@ pub struct ConnectPage {
     pub connecting: Option<Connecting>,
 }
 
-/// The form of step 1. Posted to the page itself: `csrf`, `action=add`, `appid`, `name`, `relay_url`.
+/// The form of step 1. Posted to the page itself: `csrf`, `appid`, `name`, `relay_url`.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectForm {
     /// The AppID.
