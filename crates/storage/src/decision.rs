@@ -1,8 +1,10 @@
 //! What several processes that share a store decide one after the other. With the embedded store there is one process,
 //! and all of this returns at once.
 
-use super::{Change, NotDurable, Outcome, Store};
-use crate::writer::Ingest;
+use crate::{
+    store::{Change, NotDurable, Outcome, Store},
+    writer::Ingest,
+};
 
 /// A fact that was set, or removed if there is no value.
 pub type FactChange = (String, Option<Vec<u8>>);
