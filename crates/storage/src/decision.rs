@@ -47,6 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be read. Then nothing may be answered from the maps in memory.
+    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn fresh(&self) -> Result<(), NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
@@ -64,6 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be reached.
+    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn decide(&self) -> Result<Decision, NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(Decision { turn: Turn::Alone }),
