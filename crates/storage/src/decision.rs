@@ -1,6 +1,8 @@
 //! What several processes that share a store decide one after the other. With the embedded store there is one process,
 //! and all of this returns at once.
 
+#[cfg(feature = "clickhouse")]
+use crate::store::SharedTurn;
 use crate::{
     store::{Change, NotDurable, Outcome, Store},
     writer::Ingest,
@@ -24,6 +26,8 @@ pub struct Decision {
 enum Turn {
     /// There is one process. Its own locks are enough.
     Alone,
+    #[cfg(feature = "clickhouse")]
+    Shared(Box<SharedTurn>),
 }
 
 /// Changes of a decision became durable. While it lives, this process learns of no later changes. So change the maps
@@ -33,6 +37,8 @@ enum Turn {
 pub struct Decided {
     /// One outcome for each change.
     pub outcomes: Vec<Outcome>,
+    #[cfg(feature = "clickhouse")]
+    _committed: Option<cluster::state::Committed>,
 }
 
 impl Store {
@@ -40,6 +46,8 @@ impl Store {
     pub fn is_shared(&self) -> bool {
         match self {
             Store::Memory(_) | Store::Embedded(_) => false,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => true,
         }
     }
 
@@ -51,13 +59,17 @@ impl Store {
     pub async fn fresh(&self) -> Result<(), NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.fresh().await,
         }
     }
 
     /// Sets who is told of the facts that other processes change. Call it once, before the first request.
-    pub fn on_facts(&self, _sink: FactSink) {
+    pub fn on_facts(&self, sink: FactSink) {
         match self {
-            Store::Memory(_) | Store::Embedded(_) => {}
+            Store::Memory(_) | Store::Embedded(_) => drop(sink),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.on_facts(sink),
         }
     }
 
@@ -69,6 +81,8 @@ impl Store {
     pub async fn decide(&self) -> Result<Decision, NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(Decision { turn: Turn::Alone }),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => Ok(Decision { turn: Turn::Shared(Box::new(store.decide().await?)) }),
         }
     }
 }
@@ -80,7 +94,16 @@ impl Decision {
     /// If nothing was stored.
     pub async fn commit(self, ingest: &Ingest, changes: Vec<Change>) -> Result<Decided, NotDurable> {
         match self.turn {
-            Turn::Alone => Ok(Decided { outcomes: ingest.submit_all(changes)?.await? }),
+            Turn::Alone => Ok(Decided {
+                outcomes: ingest.submit_all(changes)?.await?,
+                #[cfg(feature = "clickhouse")]
+                _committed: None,
+            }),
+            #[cfg(feature = "clickhouse")]
+            Turn::Shared(turn) => {
+                let (outcomes, committed) = turn.commit(&changes).await?;
+                Ok(Decided { outcomes, _committed: Some(committed) })
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use msgcube_client::http::HttpClient;
 use storage::{
     account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
-    store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
+    store::{AccountNumber, NotDurable, Store, StoreError},
     writer::{Ingest, Writer},
 };
 use system::{
@@ -47,6 +47,7 @@ use crate::{
     intake::{Intake, Limits, log_throttle::LogThrottle},
     key_binding::{self, KeyBindingError, OtherKey},
     net::{body::Budgets, sockets::connections_max, tls::Tls},
+    open_store::{OpenStoreError, open_store},
     reload::{self, Reload},
 };
 
@@ -144,6 +145,9 @@ pub struct App {
 pub enum StartError {
     /// The store cannot be opened or read.
     #[error("{0}")]
+    OpenStore(#[from] OpenStoreError),
+    /// The store cannot be read.
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// A write at the start failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
@@ -168,9 +172,8 @@ impl App {
     /// # Errors
     /// See [`StartError`].
     pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
-        let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
         // The store comes first because it locks the folder.
-        let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
+        let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         error_log::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
