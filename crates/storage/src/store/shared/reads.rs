@@ -18,8 +18,11 @@ use crate::store::{
 const STORED_AFTER_S: i64 = 60;
 /// Periods that are looked up at once.
 const LOOKED_UP_MAX: usize = 1024;
-/// With more stretches of unknown periods than this, one question asks for all periods between the first and the last.
+/// With more stretches of unknown periods than this, one question asks for all periods between the first and the last,
+/// if these are not too many.
 const STRETCHES_MAX: usize = 4;
+/// Periods of one question that joins stretches.
+const JOINED_MAX: usize = 2000;
 
 /// A period whose figures are not known yet.
 #[derive(Debug)]
@@ -203,7 +206,12 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
             _ => stretches.push(vec![next]),
         }
     }
-    if stretches.len() > STRETCHES_MAX { vec![stretches.into_iter().flatten().collect()] } else { stretches }
+    let first = stretches.first().and_then(|stretch| stretch.first());
+    let last = stretches.last().and_then(|stretch| stretch.last());
+    let (Some(first), Some(last)) = (first, last) else { return stretches };
+    let is_joined = stretches.len() > STRETCHES_MAX
+        && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
+    if is_joined { vec![stretches.into_iter().flatten().collect()] } else { stretches }
 }
 
 fn closed_period(period: Period) -> ClosedPeriod {
