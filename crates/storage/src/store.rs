@@ -26,7 +26,7 @@ pub use embedded::{
 };
 pub use memory::Memory;
 #[cfg(feature = "clickhouse")]
-pub use shared::{Shared, SharedOptions, SharedTurn};
+pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};
 pub use slice::{OfficialFigures, Slice};
 pub use summary::{AccountSummary, DAYS, MINUTES};
 

@@ -31,7 +31,8 @@ const FENCE_LIMIT: Duration = Duration::from_secs(5);
 const NO_MARK: i64 = i64::MIN;
 
 /// Has anything happened since? Most fences need no more.
-const GLANCE: &str = "SELECT seq, id, (SELECT max(marked_s) FROM process) FROM turn ORDER BY seq DESC LIMIT 1";
+const GLANCE: &str =
+    "SELECT seq, id, (SELECT max(marked_s) FROM process) FROM turn ORDER BY seq DESC LIMIT 1";
 /// One statement, so all of it is of one moment. The upper limit lets the planner expect few rows.
 pub const FEED: &str = "
 SELECT t.seq, t.id, (SELECT max(marked_s) FROM process),
@@ -182,7 +183,9 @@ impl Feed {
         if continues? {
             return Ok(());
         }
-        tracing::warn!("this process was away for long, or PostgreSQL lost its last turns; reading all facts again");
+        tracing::warn!(
+            "this process was away for long, or PostgreSQL lost its last turns; reading all facts again"
+        );
         self.reload(held).await
     }
 

@@ -118,7 +118,9 @@ pub struct Lent {
 impl Lent {
     /// The connection.
     pub fn client(&self) -> Result<&ClientWrapper, StateError> {
-        self.object.as_deref().ok_or_else(|| StateError::Unreachable("the connection was given back".to_owned()))
+        self.object
+            .as_deref()
+            .ok_or_else(|| StateError::Unreachable("the connection was given back".to_owned()))
     }
 
     /// Runs one statement.

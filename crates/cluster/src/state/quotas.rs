@@ -92,7 +92,8 @@ pub async fn clear(
 
 /// How often the calls were cleared in a month.
 pub async fn clearings(pools: &Pools, appid: &str, month: i32) -> Result<u32, StateError> {
-    let rows = pools.ask("SELECT times FROM clearing WHERE appid = $1 AND month = $2", &[&appid, &month]).await?;
+    let rows =
+        pools.ask("SELECT times FROM clearing WHERE appid = $1 AND month = $2", &[&appid, &month]).await?;
     rows.first().map_or(Ok(0), |row| Ok(clamped(i64::from(row.try_get::<_, i32>(0)?))))
 }
 

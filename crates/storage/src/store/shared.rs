@@ -15,8 +15,8 @@ mod waiting;
 use std::sync::{Arc, Mutex};
 
 use cluster::{
-    messages::{ClickHouse, ClickHouseError},
-    state::{FactListener, State, StateError},
+    messages::{ClickHouse, ClickHouseError, ClickHouseOptions},
+    state::{FactListener, State, StateError, StateOptions},
 };
 use counting::Coverage;
 use system::{
@@ -249,4 +249,19 @@ impl From<ClickHouseError> for StoreError {
     fn from(error: ClickHouseError) -> StoreError {
         StoreError::Servers(format!("ClickHouse: {error}"))
     }
+}
+
+/// Prepares both servers, so that processes can share them. What is there already stays. Blocks.
+///
+/// # Errors
+/// If a server does not answer or is too old, or if it was prepared in another way.
+pub fn prepare_shared(messages: &ClickHouseOptions, state: &StateOptions) -> Result<(), StoreError> {
+    let (messages, state) = (messages.clone(), state.clone());
+    OwnRuntime::start()?.wait(async move {
+        ClickHouse::init(&messages).await?;
+        let shards = ClickHouse::connect(&messages).await?.shards();
+        let shards = u32::try_from(shards).map_err(|_| StoreError::Servers("too many shards".to_owned()))?;
+        State::init(&state, shards).await?;
+        Ok(())
+    })?
 }

@@ -131,7 +131,8 @@ impl Processes {
         // Results of periods that are over are stored by now, and repeats change none of them.
         for step in steps {
             if let Step::Commit(changes) = step {
-                let is_message = |change: &&Change| matches!(change, Change::Message { .. } | Change::Quarantine { .. });
+                let is_message =
+                    |change: &&Change| matches!(change, Change::Message { .. } | Change::Quarantine { .. });
                 let repeats: Vec<Change> = changes.iter().filter(is_message).cloned().collect();
                 let turn = self.turn();
                 self.stores[turn].commit(&repeats).unwrap();
@@ -141,7 +142,8 @@ impl Processes {
     }
 
     fn commit(&mut self, turn: usize, changes: &[Change]) {
-        let changes: Vec<Change> = changes.iter().filter(|change| !repeats_a_former_version(change)).cloned().collect();
+        let changes: Vec<Change> =
+            changes.iter().filter(|change| !repeats_a_former_version(change)).cloned().collect();
         let outcomes = self.stores[turn].commit(&changes).unwrap();
         let expected = self.model.commit(&changes);
         // Repeats of former batches are not looked up.

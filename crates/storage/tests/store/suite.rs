@@ -44,7 +44,10 @@ struct Run {
 enum Kind {
     /// It loses its data when it is closed, so it is never opened again.
     Memory,
-    Embedded { folder: PathBuf, options: Options },
+    Embedded {
+        folder: PathBuf,
+        options: Options,
+    },
 }
 
 impl Run {

@@ -209,8 +209,8 @@ fn stretches(unknown: Vec<Unknown>) -> Vec<Vec<Unknown>> {
     let first = stretches.first().and_then(|stretch| stretch.first());
     let last = stretches.last().and_then(|stretch| stretch.last());
     let (Some(first), Some(last)) = (first, last) else { return stretches };
-    let is_joined = stretches.len() > STRETCHES_MAX
-        && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
+    let is_joined =
+        stretches.len() > STRETCHES_MAX && Buckets::of_periods(first.period, last.period).len() <= JOINED_MAX;
     if is_joined { vec![stretches.into_iter().flatten().collect()] } else { stretches }
 }
 
