@@ -3,6 +3,7 @@
 
 mod decision;
 mod embedded;
+mod limits;
 mod memory;
 mod slice;
 pub mod statistics;
@@ -21,6 +22,7 @@ pub use embedded::{
     pages::raw::{PagesRestore, RawKeys, RawTable},
     snapshot::StoreSnapshot,
 };
+pub use limits::{RefusedCall, SharedCount};
 pub use memory::Memory;
 pub use slice::{OfficialFigures, Slice};
 pub use summary::{AccountSummary, DAYS, MINUTES};
