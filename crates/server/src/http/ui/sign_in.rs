@@ -45,10 +45,17 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.address());
     let counted_as = peer.and_then(|address| app.config.get().proxies.counted_as(address));
     // Counted before the key is checked, so that concurrent tries are limited too.
-    if !app.sign_in_tries.take(counted_as, now_s) {
-        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, SignInFailure::TooMany);
-        response.headers_mut().insert(header::RETRY_AFTER, PERIOD_S.into());
-        return response;
+    match app.sign_in_tries.take_of_all(counted_as, now_s, &app.store).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, SignInFailure::TooMany);
+            response.headers_mut().insert(header::RETRY_AFTER, PERIOD_S.into());
+            return response;
+        }
+        Err(error) => {
+            tracing::error!(%error, "tries to sign in cannot be counted");
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, SignInFailure::NoSession);
+        }
     }
     let Some((holder, _)) = access_of_key(&app, form.get("key")) else {
         if app.log_throttle.may_log("", "sign_in", now_s) {
@@ -56,7 +63,9 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
         }
         return refuse(StatusCode::FORBIDDEN, SignInFailure::WrongKey);
     };
-    app.sign_in_tries.give_back(counted_as);
+    if let Err(error) = app.sign_in_tries.give_back_of_all(counted_as, &app.store).await {
+        tracing::warn!(%error, "a right key counts as a wrong one for {PERIOD_S} s");
+    }
     end_former(&app, &parts);
     tracing::info!(key = %holder, address = ?peer, "signed in at /ui/login");
     let id = match app.sessions.open(holder, now_s) {
