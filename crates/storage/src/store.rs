@@ -22,7 +22,7 @@ pub use embedded::{
     pages::raw::{PagesRestore, RawKeys, RawTable},
     snapshot::StoreSnapshot,
 };
-pub use limits::{RefusedCall, SharedCount};
+pub use limits::{SealedCall, SharedCount, SpentCalls};
 pub use memory::Memory;
 pub use slice::{OfficialFigures, Slice};
 pub use summary::{AccountSummary, DAYS, MINUTES};

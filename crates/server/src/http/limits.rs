@@ -213,7 +213,6 @@ mod tests {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let store = Store::Memory(Memory::default());
         let (app, writer) = App::start_with(config, Clock::real(), store, key).unwrap();
-        let app = Arc::new(app);
         let holders =
             [(Holder::authorizer("wx1", "wxPlatform"), 61003), (Holder::component("wxPlatform"), 61015)];
         for (holder, code) in holders {

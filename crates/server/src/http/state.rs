@@ -1,5 +1,7 @@
 //! State shared by all handlers: configuration, accounts, store, tokens, clients for other servers.
 
+mod facts;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -167,7 +169,11 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
+    pub fn start(
+        config: Config,
+        clock: Clock,
+        other_key: OtherKey,
+    ) -> Result<(Arc<App>, Writer), StartError> {
         let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
         // The store comes first because it locks the folder.
         let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
@@ -185,7 +191,7 @@ impl App {
         clock: Clock,
         store: Store,
         key: DataKey,
-    ) -> Result<(App, Writer), StartError> {
+    ) -> Result<(Arc<App>, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
         let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
@@ -226,7 +232,7 @@ impl App {
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
-            sessions: Sessions::default(),
+            sessions: Sessions::load(key.clone(), &store, &ingest),
             share_links: ShareLinks::load(&store),
             sign_in_tries: SignInTries::default(),
             tokens: Tokens::load(key.clone(), &store),
@@ -254,6 +260,8 @@ impl App {
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
         };
+        let app = Arc::new(app);
+        facts::follow(&app);
         Ok((app, writer))
     }
 

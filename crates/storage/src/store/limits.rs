@@ -18,9 +18,22 @@ pub enum SharedCount {
     Refused,
 }
 
+/// Calls without a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentCalls<'a> {
+    /// The account that made them.
+    pub appid: &'a str,
+    /// The name of the counter, as for [`Store::spend`].
+    pub interface: String,
+    /// The day that they count for.
+    pub day: Day,
+    /// How many.
+    pub calls: u32,
+}
+
 /// A call that was answered with an error, for whoever asks with its request id.
 #[derive(Clone, Debug)]
-pub struct RefusedCall<'a> {
+pub struct SealedCall<'a> {
     /// The request id.
     pub rid: &'a str,
     /// The account or platform that owns the call.
@@ -48,6 +61,17 @@ impl Store {
         match self {
             // shared: one counter for each appid, interface and day
             Store::Memory(_) | Store::Embedded(_) => Ok(SharedCount::Alone),
+        }
+    }
+
+    /// Counts calls that have no limit, some time after they were made. Counts nothing if there is one process.
+    ///
+    /// # Errors
+    /// If the shared state cannot be reached. Then they may have been counted.
+    pub async fn add_spent(&self, calls: &[SpentCalls<'_>]) -> Result<(), NotDurable> {
+        match self {
+            // shared
+            Store::Memory(_) | Store::Embedded(_) => Ok(()),
         }
     }
 
@@ -101,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be reached.
-    pub async fn keep_refused(&self, call: RefusedCall<'_>) -> Result<(), NotDurable> {
+    pub async fn keep_refused(&self, call: SealedCall<'_>) -> Result<(), NotDurable> {
         match self {
             // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
