@@ -3,6 +3,7 @@
 
 mod embedded;
 mod folder_lock;
+mod limits;
 mod memory;
 #[cfg(feature = "clickhouse")]
 mod shared;
@@ -24,6 +25,7 @@ pub use embedded::{
     pages::raw::{PagesRestore, RawKeys, RawTable},
     snapshot::StoreSnapshot,
 };
+pub use limits::{SealedCall, SharedCount, SpentCalls};
 pub use memory::Memory;
 #[cfg(feature = "clickhouse")]
 pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod commit;
+mod limits;
 mod options;
 mod peers;
 mod process_folder;
