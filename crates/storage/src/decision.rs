@@ -132,6 +132,26 @@ impl Decision {
         Ok(Decided { outcomes, _turn: self.turn })
     }
 
+    /// Like `commit`, and starts or stops serving an account, durably together with the changes. If that fails, nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// If nothing was stored.
+    pub async fn serve(
+        self,
+        ingest: &Ingest,
+        account: AccountNumber,
+        takes_messages: bool,
+        changes: Vec<Change>,
+    ) -> Result<Decided, NotDurable> {
+        let is_alone = matches!(self.turn, Turn::Alone);
+        let done = self.commit_serving(ingest, &[(account, takes_messages)], changes).await;
+        if done.is_err() && is_alone {
+            ingest.set_served(account, !takes_messages);
+        }
+        done
+    }
+
     /// Like `commit`, and starts or stops serving these accounts, durably together with the changes. On failure no
     /// account is served that was not served before. Only with a store of one process the caller must then call
     /// [`Ingest::set_all_served`] with what holds.
