@@ -13,6 +13,7 @@ use datacube::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use storage::{
+    decision::{Decided, Decision},
     store::{Change, NotDurable, Store},
     writer::Ingest,
 };
@@ -191,6 +192,31 @@ impl Tokens {
         self.replace(holder, ended, extra_changes, ingest, now_s)
             .await
             .map(|grant| self.issued(&grant, now_s))
+    }
+
+    /// Like `issue`, in a decision of the caller. The caller changes its own maps before it drops the [`Decided`].
+    pub async fn issue_in(
+        &self,
+        decision: Decision,
+        holder: Holder,
+        extra_changes: Vec<Change>,
+        ingest: &Ingest,
+        clock: &Clock,
+    ) -> Result<(Issued, Decided), NotDurable> {
+        let _turn = self.issuing.turn(&holder).await;
+        let now_s = clock.now_s();
+        let ended = self.ended(&holder, now_s + OVERLAP_S);
+        let expires_s = now_s + LIFE_S;
+        let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
+        let grant = Grant { holder, nonce, expires_s, valid_until_s: expires_s };
+        let gone: Vec<Grant> = self.read().gone(now_s).cloned().collect();
+        let mut changes = extra_changes;
+        changes.extend(gone.iter().map(Grant::deletion));
+        changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
+        let decided = decision.commit(ingest, changes).await?;
+        gone.iter().for_each(|grant| self.forget(grant));
+        ended.into_iter().chain([grant.clone()]).for_each(|grant| self.remember(grant));
+        Ok((self.issued(&grant, now_s), decided))
     }
 
     /// Issues a token as `/cgi-bin/stable_token` does: the current one while it has enough time left. With

@@ -294,6 +294,7 @@ impl App {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
+            store: &self.store,
             ingest: &self.ingest,
             clock: &self.clock,
         }
