@@ -350,7 +350,7 @@ fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber>
 /// The real tokens of WeChat, if the configuration passes calls on.
 fn upstream_tokens(
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     key: &DataKey,
     clock: &Clock,
     ingest: &Ingest,
