@@ -119,8 +119,11 @@ impl AccountService<'_> {
         let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
         changes.push(settings_fact(appid, settings, self.key)?);
         let begun_s = self.clock.now_s();
-        let done = decision.commit(self.ingest, changes).await;
+        let done = decision.commit(self.ingest, changes.clone()).await;
         let decided = done.inspect_err(|_| self.received.undo_leave_to_operator(appid))?;
+        if self.store.is_shared() {
+            self.received.apply_changes(&changes);
+        }
         let account = self.serve(there.number, config)?;
         drop(decided);
         self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);

@@ -34,8 +34,8 @@ impl Received {
         true
     }
 
-    /// Applies those of these changes that [`Self::apply_fact`] knows.
-    pub(super) fn apply_changes(&self, changes: &[Change]) {
+    /// Applies those of these changes that [`Self::apply_fact`] knows. They are durable.
+    pub fn apply_changes(&self, changes: &[Change]) {
         for change in changes {
             if let Change::Fact { key, value } = change {
                 self.apply_fact(key, value.as_deref());
