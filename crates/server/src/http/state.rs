@@ -305,6 +305,7 @@ impl App {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
+            store: &self.store,
             ingest: &self.ingest,
             clock: &self.clock,
         }
@@ -360,7 +361,7 @@ fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber>
 /// The real tokens of WeChat, if the configuration passes calls on.
 fn upstream_tokens(
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     key: &DataKey,
     clock: &Clock,
     ingest: &Ingest,
