@@ -82,7 +82,8 @@ class Node(Server):
 
     def sql(self, query, body=None, seconds=60, **settings):
         """The answer as text. Raises Refused if the node answers with an error, OSError if it does not answer."""
-        parameters = {"wait_end_of_query": 1, **settings}
+        # An answer that is greater than the buffer goes through a file, and if the disk is full, its end is lost without an error.
+        parameters = {"wait_end_of_query": 1, "http_response_buffer_size": 100_000_000, **settings}
         if body is None:
             body = query.encode()
         else:

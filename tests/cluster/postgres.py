@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 
-from process import Server, until
+from process import Server
+from program import until
 
 USER, PASSWORD, DATABASE = "msgcube", "testonly", "msgcube"
 OLDEST = 15
@@ -161,33 +162,9 @@ class Postgres(Server):
         return done.stdout.strip()
 
     def kill(self):
-        """As if its machine lost power: the postmaster and all its children at once."""
-        pid = self.pid()
-        if pid:
-            os.killpg(pid, signal.SIGKILL)
-            until(f"{self.name} is dead", lambda: self.pid() is None)
-            # A child that is still ending holds the shared memory, and the next start would refuse.
-            until(f"the children of {self.name} are dead", lambda: not _group_exists(pid))
+        super().kill()
+        # It would hold up the next start if another process had this pid by then.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
-
-    def pause(self):
-        os.killpg(self.pid(), signal.SIGSTOP)
-
-    def resume(self):
-        os.killpg(self.pid(), signal.SIGCONT)
-
-
-def _group_exists(group):
-    """Whether a process of the group runs. Dead ones that nobody waited for do not count."""
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue
-            if int(fields[2]) == group and fields[0] != "Z":
-                return True
-    return False
 
 
 def url(servers):

@@ -1,37 +1,59 @@
 """One server process of the tests: start, stop, kill, pause, resume. Other processes can do this too, by its folder."""
 
-import http.client
+import contextlib
 import os
 import pathlib
 import signal
 import subprocess
-import time
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "front"))
+from program import ask, until  # noqa: E402
 
 START_SECONDS = 60  # only ends a start that hangs
 STOP_SECONDS = 20  # after that it is killed
 
 
-def until(what, check, seconds=60, pause=0.03):
-    """Polls until the check succeeds, and returns its result. The limit only ends a test that hangs."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if result := check():
-            return result
-        time.sleep(pause)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
-def http_get(port, path, seconds=2):
+def http_get(port, path):
     """Status and body. None if there is no answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
+        answer = ask(f"127.0.0.1:{port}", "GET", path, timeout=2)
+    except OSError:
         return None
-    finally:
-        connection.close()
+    return answer and (answer.status, answer.body.decode(errors="replace"))
+
+
+def family(pid):
+    """The process and its children."""
+    members = [pid]
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit() and _stat(entry)[1:2] == [str(pid)]:
+            members.append(int(entry.name))
+    return members
+
+
+def _stat(folder):
+    """State, parent and more of a process or a thread. Empty if it ended."""
+    try:
+        return (folder / "stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return []
+
+
+def is_running(pid):
+    """A dead process that nobody waited for does not run."""
+    return _stat(pathlib.Path(f"/proc/{pid}"))[:1] not in ([], ["Z"])
+
+
+def _is_stopped(pid):
+    """All threads. The system stops them one after the other. An ended process also counts."""
+    return all(_stat(thread)[:1] in (["T"], ["Z"], []) for thread in pathlib.Path(f"/proc/{pid}/task").glob("*"))
+
+
+def _send(pid, number):
+    """Also if it has ended in the meantime."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 class Server:
@@ -102,17 +124,31 @@ class Server:
                 self.kill()
 
     def kill(self):
-        """With SIGKILL."""
-        if self.pid():
-            self.signal(signal.SIGKILL)
-            until(f"{self.name} is dead", lambda: self.pid() is None)
+        """With SIGKILL, and its children with it, as if the machine lost power."""
+        pid = self.pid()
+        if pid:
+            self.signal(signal.SIGSTOP)  # so that it starts no more children
+            until(f"{self.name} is stopped", lambda: _is_stopped(pid))
+            members = family(pid)
+            for member in members:
+                _send(member, signal.SIGKILL)
+            until(f"{self.name} is dead", lambda: self.pid() is None and not any(map(is_running, members)))
 
     def pause(self):
-        """With SIGSTOP: its connections stay open, and it says nothing."""
+        """With SIGSTOP, and its children with it: its connections stay open, and it says nothing."""
+        pid = self.pid()
+        assert pid, f"{self.name} does not run"
         self.signal(signal.SIGSTOP)
+        until(f"{self.name} is stopped", lambda: _is_stopped(pid))
+        for member in family(pid)[1:]:
+            _send(member, signal.SIGSTOP)
+            until(f"process {member} of {self.name} is stopped", lambda: _is_stopped(member))
 
     def resume(self):
-        self.signal(signal.SIGCONT)
+        pid = self.pid()
+        assert pid, f"{self.name} does not run"
+        for member in reversed(family(pid)):
+            _send(member, signal.SIGCONT)
 
     def close(self):
         """At the end of a test, when nothing of it is needed any more."""

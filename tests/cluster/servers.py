@@ -46,7 +46,7 @@ class Servers:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise SystemExit(f"{folder} is not empty; the servers need a folder of their own")
-        folder.chmod(0o755)  # PostgreSQL runs as another user
+        folder.chmod(0o711)  # PostgreSQL runs as another user, who has to reach its folder
         plan = {
             "single": single, "shards": shards if cluster else 0, "replicas": replicas, "postgres": 2 if pair else int(pg or pair),
             "disks": disks or {}, "ports": {},
@@ -176,13 +176,17 @@ class Servers:
         if not keep:
             shutil.rmtree(self.folder)
 
+    close = down
+
+    def last_words(self):
+        return "".join(f"\n{node.name}, {node.state()}, said last:\n{node.last_words()}" for node in self.nodes)
+
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
         if kind:
-            for node in self.nodes:
-                print(f"--- {node.name}, {node.state()}, said last:\n{node.last_words()}", file=sys.stderr)
+            print(self.last_words(), file=sys.stderr)
         self.down()
 
 

@@ -29,7 +29,7 @@ class ZooKeeper(Server):
         self.folder.mkdir(parents=True)
         (self.folder / "zoo.cfg").write_text(
             f"tickTime=1000\ndataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            "admin.enableServer=false\n4lw.commands.whitelist=ruok\nmaxClientCnxns=0\n"
+            "admin.enableServer=false\n4lw.commands.whitelist=srvr\nmaxClientCnxns=0\n"
         )
 
     def command(self):
@@ -41,7 +41,8 @@ class ZooKeeper(Server):
     def ready(self):
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
-                connection.sendall(b"ruok")
-                return connection.recv(4) == b"imok"
+                connection.sendall(b"srvr")
+                # It answers before it takes sessions, but without its mode.
+                return b"Mode:" in connection.makefile("rb").read()
         except OSError:
             return False
