@@ -11,12 +11,16 @@ import urllib.parse
 import urllib.request
 from xml.sax.saxutils import escape
 
-from process import Server, http_get
+from process import CannotRun, Server, http_get
 
 HERE = pathlib.Path(__file__).resolve().parent
 CLUSTER = "wx"
 USER, PASSWORD = "msgcube", "testonly"
 OLDEST = (24, 8)
+
+
+class CannotMount(CannotRun):
+    """No disk of a chosen size can be had here."""
 
 
 class Refused(Exception):
@@ -43,7 +47,7 @@ def hash_library(folder):
     library = folder / "part_hash.so"
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        raise SystemExit("no C compiler; install it with: apt-get install --no-install-recommends gcc libc6-dev")
+        raise CannotRun("no C compiler; install it with: apt-get install --no-install-recommends gcc libc6-dev")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", library, HERE / "part_hash.c"], check=True)
     return library
 
@@ -63,7 +67,7 @@ class Node(Server):
         if self.disk:
             mount = ["mount", "-t", "tmpfs", "-o", f"size={self.disk}", "tmpfs", self.data]
             if subprocess.run(mount).returncode != 0:
-                raise SystemExit(f"{self.name}: a tmpfs of {self.disk} cannot be mounted on {self.data}; this needs root")
+                raise CannotMount(f"{self.name}: a tmpfs of {self.disk} cannot be mounted on {self.data}; this needs root")
         (self.folder / "config.xml").write_text(self.config())
         (self.folder / "users.xml").write_text(_users())
 

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 
-from process import Server
+from process import CannotRun, Server
 from program import until
 
 USER, PASSWORD, DATABASE = "msgcube", "testonly", "msgcube"
@@ -53,7 +53,7 @@ def programs():
         if version and int(version[0]) >= OLDEST and (folder / "initdb").exists():
             found[int(version[0])] = folder
     if not found:
-        raise SystemExit(
+        raise CannotRun(
             f"PostgreSQL {OLDEST} or later is not installed; install it with: apt-get install --no-install-recommends postgresql"
         )
     return found[max(found)]
@@ -69,7 +69,7 @@ def unprivileged():
             return name
         except KeyError:
             pass
-    raise SystemExit("neither the user postgres nor nobody exists, and PostgreSQL does not run as root")
+    raise CannotRun("neither the user postgres nor nobody exists, and PostgreSQL does not run as root")
 
 
 class Postgres(Server):
@@ -92,7 +92,7 @@ class Postgres(Server):
             user=self.user, group=self.user, extra_groups=[] if self.user else None,
         )
         if done.returncode != 0:
-            raise SystemExit(f"{self.name}: {program} failed: {done.stderr}{done.stdout}")
+            raise CannotRun(f"{self.name}: {program} failed: {done.stderr}{done.stdout}")
 
     def prepare(self):
         self.folder.mkdir(parents=True)
@@ -103,7 +103,7 @@ class Postgres(Server):
                 ["test", "-w", self.folder], user=self.user, group=self.user, extra_groups=[]
             )
             if reachable.returncode != 0:
-                raise SystemExit(
+                raise CannotRun(
                     f"the user {self.user} cannot enter {self.folder}, and PostgreSQL does not run as root; choose a folder whose"
                     " parents everybody may enter, for example one directly in /tmp"
                 )

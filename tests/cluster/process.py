@@ -14,6 +14,10 @@ START_SECONDS = 60  # only ends a start that hangs
 STOP_SECONDS = 20  # after that it is killed
 
 
+class CannotRun(Exception):
+    """What is missing, and the remedy."""
+
+
 def http_get(port, path):
     """Status and body. None if there is no answer."""
     try:

@@ -18,6 +18,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 import clickhouse
 import ports
 import postgres
+from process import CannotRun
 from zookeeper import ZooKeeper
 
 STATE = "servers.json"
@@ -45,7 +47,7 @@ class Servers:
         folder = pathlib.Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise SystemExit(f"{folder} is not empty; the servers need a folder of their own")
+            raise CannotRun(f"{folder} is not empty; the servers need a folder of their own")
         folder.chmod(0o711)  # PostgreSQL runs as another user, who has to reach its folder
         plan = {
             "single": single, "shards": shards if cluster else 0, "replicas": replicas, "postgres": 2 if pair else int(pg or pair),
@@ -65,7 +67,7 @@ class Servers:
         try:
             plan = json.loads((pathlib.Path(folder) / STATE).read_text())
         except FileNotFoundError:
-            raise SystemExit(f"no servers were started in {folder}") from None
+            raise CannotRun(f"no servers were started in {folder}") from None
         return cls(folder, plan)
 
     def _port(self, name):
@@ -113,7 +115,7 @@ class Servers:
         for node in self.nodes:
             if node.name == name:
                 return node
-        raise SystemExit(f"no node {name}; there are: {' '.join(node.name for node in self.nodes)}")
+        raise CannotRun(f"no node {name}; there are: {' '.join(node.name for node in self.nodes)}")
 
     def _start(self):
         """ZooKeeper, ClickHouse and PostgreSQL at the same time: each mostly waits for the disk."""
@@ -247,4 +249,8 @@ def print_environment(servers):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that `run` ends its servers
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as error:
+        sys.exit(str(error))

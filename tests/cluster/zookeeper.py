@@ -4,7 +4,7 @@ import pathlib
 import shutil
 import socket
 
-from process import Server
+from process import CannotRun, Server
 
 JARS = pathlib.Path("/usr/share/java")
 NEEDED = (
@@ -22,7 +22,7 @@ class ZooKeeper(Server):
     def prepare(self):
         missing = [jar for jar in NEEDED if not (JARS / f"{jar}.jar").exists()]
         if missing or not shutil.which("java"):
-            raise SystemExit(
+            raise CannotRun(
                 f"ZooKeeper cannot run: java or {missing} of {JARS} are missing; install them with:"
                 " apt-get install --no-install-recommends libzookeeper-java default-jre-headless"
             )
