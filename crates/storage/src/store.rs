@@ -1,7 +1,6 @@
 //! Stores: they make messages durable and count them. They know accounts, messages, coverage and small facts such as
 //! tokens. They know no HTTP and no signatures, and times are passed in as values.
 
-mod decision;
 mod embedded;
 mod memory;
 mod slice;
@@ -14,7 +13,6 @@ use counting::{Coverage, Message, Period, Reason, day_of};
 use datacube::{Day, Interface, Row};
 use serde::{Deserialize, Serialize};
 
-pub use decision::{Decided, Decision, FactChange, FactSink};
 pub use embedded::{
     Embedded, Options, disk,
     examine::{self, Cost, Damage, Examined},

@@ -1,8 +1,10 @@
 //! What several processes that share a store decide one after the other. With the embedded store there is one process,
 //! and all of this returns at once.
 
-use super::{Change, NotDurable, Outcome, Store};
-use crate::writer::Ingest;
+use crate::{
+    store::{Change, NotDurable, Outcome, Store},
+    writer::Ingest,
+};
 
 /// A fact that was set, or removed if there is no value.
 pub type FactChange = (String, Option<Vec<u8>>);
@@ -45,6 +47,7 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be read. Then nothing may be answered from the maps in memory.
+    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn fresh(&self) -> Result<(), NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
@@ -62,6 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be reached.
+    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn decide(&self) -> Result<Decision, NotDurable> {
         match self {
             Store::Memory(_) | Store::Embedded(_) => Ok(Decision { turn: Turn::Alone }),
