@@ -114,6 +114,11 @@ class Node(Server):
     def make_room(self):
         (self.data / "ballast").unlink()
 
+    def clear(self):
+        """Removes all its data, as if its machine was replaced."""
+        for entry in self.data.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
     def close(self):
         super().close()
         if os.path.ismount(self.data):

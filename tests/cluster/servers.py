@@ -155,6 +155,16 @@ class Servers:
         primary.kill()
         standby.promote()
 
+    def rejoin(self):
+        """After `promote`: the old primary becomes the synchronous standby of the new one."""
+        old, new = self.postgres
+        shutil.rmtree(old.data)
+        old.primary = new
+        old.copy_of_primary()
+        old.start()
+        new.wait_for_standby(old)
+        self.postgres = [new, old]
+
     def environment(self):
         values = {}
         if self.single:

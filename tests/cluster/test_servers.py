@@ -231,6 +231,9 @@ def postgresql_fails_over_without_losing_a_committed_row(scene):
     lost = set(committed) - kept
     assert not lost, f"committed and lost: {sorted(lost)[:10]}"
     standby.sql("INSERT INTO t VALUES (-1)")
+    servers.rejoin()
+    servers.promote()
+    assert primary.sql("SELECT count(*) FROM t WHERE n = -1") == "1", "back on the first one"
     print(f"{len(committed)} committed rows, all on the new primary")
 
 
