@@ -54,8 +54,10 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
             "sslrootcert" if value == "system" => {}
             "sslrootcert" => authorities = Some(PathBuf::from(value)),
             "sslcert" | "sslkey" | "sslpassword" | "sslcrl" | "sslcrldir" => {
-                return Err(wrong("client certificates and lists of revoked ones are not supported; \
-                                  remove sslcert, sslkey, sslpassword, sslcrl and sslcrldir"));
+                return Err(wrong(
+                    "client certificates and lists of revoked ones are not supported; \
+                                  remove sslcert, sslkey, sslpassword, sslcrl and sslcrldir",
+                ));
             }
             _ => rest.push(parameter),
         }
@@ -71,7 +73,9 @@ pub fn read(url: &Secret) -> Result<StateAddress, StateError> {
     };
     let bare = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
     let mut config: Config = bare.parse().map_err(|_| {
-        wrong("it is not understood; write special characters of the password as %XX, and check the parameters")
+        wrong(
+            "it is not understood; write special characters of the password as %XX, and check the parameters",
+        )
     })?;
     config.ssl_mode(ssl_mode).application_name("msgcube");
     complete(&mut config)?;
@@ -119,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_modes_of_tls_mean_what_libpq_means() {
-        let mode = |text: &str| of(&format!("postgres://u@h/db{text}")).map(|a| (a.config.get_ssl_mode(), a.trust));
+        let mode =
+            |text: &str| of(&format!("postgres://u@h/db{text}")).map(|a| (a.config.get_ssl_mode(), a.trust));
         assert_eq!(mode(""), Ok((SslMode::Prefer, PeerTrust::Anyone)));
         assert_eq!(mode("?sslmode=disable"), Ok((SslMode::Disable, PeerTrust::Anyone)));
         assert_eq!(mode("?sslmode=require"), Ok((SslMode::Require, PeerTrust::Anyone)));

@@ -80,7 +80,9 @@ async fn settings(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
             row.try_get(column)?,
             FindingLevel::Bad,
             format!("{name} is on"),
-            format!("{name} of PostgreSQL is off, so decisions can be lost after they were answered; set {name} = on"),
+            format!(
+                "{name} of PostgreSQL is off, so decisions can be lost after they were answered; set {name} = on"
+            ),
         );
     }
     let encoding: String = row.try_get(4)?;
@@ -88,7 +90,9 @@ async fn settings(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
         encoding == "UTF8",
         FindingLevel::Bad,
         "the database is in UTF8".to_owned(),
-        format!("the database is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"),
+        format!(
+            "the database is in {encoding}; make one with: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        ),
     );
     rule(
         row.try_get(5)?,
@@ -101,13 +105,18 @@ async fn settings(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
         skew_s.abs() <= SKEW_MAX_S,
         FindingLevel::Warning,
         format!("the clocks differ by {} s", skew_s.abs()),
-        format!("the clock of PostgreSQL is {skew_s} s ahead of this one (negative: behind); synchronize both with NTP"),
+        format!(
+            "the clock of PostgreSQL is {skew_s} s ahead of this one (negative: behind); synchronize both with NTP"
+        ),
     );
     let (most, used): (i32, i64) = (row.try_get(8)?, row.try_get(9)?);
     rule(
         used * 10 < i64::from(most) * 8,
         FindingLevel::Warning,
-        format!("{used} of {most} connections are used, and the database has {} MiB", row.try_get::<_, i64>(7)? >> 20),
+        format!(
+            "{used} of {most} connections are used, and the database has {} MiB",
+            row.try_get::<_, i64>(7)? >> 20
+        ),
         format!("{used} of {most} connections are used; raise max_connections: each process uses up to 12"),
     );
     Ok(findings)

@@ -25,7 +25,8 @@ WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint 
     WHERE name = $1 AND run = $2 AND ended_s IS NULL AND abs(clock.us - $4) <= $5 RETURNING 1)
 SELECT us, EXISTS (SELECT FROM written), EXISTS (SELECT FROM process WHERE name = $1 AND run = $2 AND ended_s IS NULL)
 FROM clock";
-const END: &str = "UPDATE process SET marked_s = greatest(marked_s, $3), ended_s = $3, seen = clock_timestamp()
+const END: &str =
+    "UPDATE process SET marked_s = greatest(marked_s, $3), ended_s = $3, seen = clock_timestamp()
 WHERE name = $1 AND run = $2";
 
 /// What a process is called, and which of its runs this is.
@@ -108,7 +109,12 @@ pub async fn remove(lent: &Lent, name: &str) -> Result<(), StateError> {
 }
 
 /// Writes that a process served until `at_s`. `now_us` is its clock now.
-pub async fn mark(pools: &Pools, own: &ProcessName, at_s: i64, now_us: i64) -> Result<MarkOutcome, StateError> {
+pub async fn mark(
+    pools: &Pools,
+    own: &ProcessName,
+    at_s: i64,
+    now_us: i64,
+) -> Result<MarkOutcome, StateError> {
     let skew_max_us = SKEW_MAX_S * 1_000_000;
     let rows = pools.ask(MARK, &[&own.name, &own.run, &at_s, &now_us, &skew_max_us]).await?;
     let row = rows.first().ok_or(StateError::NotInitialized)?;

@@ -6,7 +6,7 @@ use super::{error::StateError, pool::Pools};
 
 const SPEND: &str = "
 INSERT INTO quota (appid, interface, day, used) VALUES ($1, $2, $3, 1)
-ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + 1 WHERE $4 = 0 OR quota.used < $4
+ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + 1 WHERE $4::bigint = 0 OR quota.used < $4
 RETURNING used";
 const ADD: &str = "
 INSERT INTO quota (appid, interface, day, used)
@@ -92,7 +92,8 @@ pub async fn clear(
 
 /// How often the calls were cleared in a month.
 pub async fn clearings(pools: &Pools, appid: &str, month: i32) -> Result<u32, StateError> {
-    let rows = pools.ask("SELECT times FROM clearing WHERE appid = $1 AND month = $2", &[&appid, &month]).await?;
+    let rows =
+        pools.ask("SELECT times FROM clearing WHERE appid = $1 AND month = $2", &[&appid, &month]).await?;
     rows.first().map_or(Ok(0), |row| Ok(clamped(i64::from(row.try_get::<_, i32>(0)?))))
 }
 

@@ -118,9 +118,8 @@ pub async fn store(
 ) -> Result<bool, StateError> {
     let ClosedPeriod { granularity, start, first_day, .. } = period;
     let (last_day, generation) = (period.last_day(), ticket.generation);
-    let rows = pools
-        .ask(STORE, &[&appid, &granularity, &start, &first_day, &last_day, &generation, &body])
-        .await?;
+    let rows =
+        pools.ask(STORE, &[&appid, &granularity, &start, &first_day, &last_day, &generation, &body]).await?;
     Ok(!rows.is_empty())
 }
 

@@ -20,7 +20,8 @@ pub async fn init(options: &StateOptions, shards: u32) -> Result<InitOutcome, St
     let pools = Pools::open(&options.url)?;
     super::check::require_suitable(&pools).await?;
     let wanted = i32::try_from(shards).ok().filter(|shards| *shards > 0);
-    let wanted = wanted.ok_or_else(|| StateError::Mismatch("the number of shards must be at least 1".to_owned()))?;
+    let wanted =
+        wanted.ok_or_else(|| StateError::Mismatch("the number of shards must be at least 1".to_owned()))?;
     let outcome = match make(&pools, wanted).await {
         Ok(outcome) => outcome,
         // Another process made them at the same moment.

@@ -48,9 +48,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, StateError> {
         StateError::Address(format!("sslrootcert {}: {error}", path.display()))
     };
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| wrong(&error))? {
-        roots
-            .add(certificate.map_err(|error| wrong(&error))?)
-            .map_err(|error| wrong(&error))?;
+        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
     }
     Ok(roots)
 }

@@ -80,7 +80,11 @@ pub async fn begin(feed: &Arc<Feed>, name: &Arc<ProcessName>, place: Place) -> R
     for _ in 0..ATTEMPTS {
         let known = feed.look(|facts| facts.known().clone());
         let lent = feed.pools.for_order().await?;
-        let answer = ask_for_turn(lent.client()?, &known).await?;
+        let answer = ask_for_turn(lent.client()?, &known).await;
+        if answer.as_ref().is_err_and(StateError::is_of_connection) {
+            feed.pools.forget_idle();
+        }
+        let answer = answer?;
         let local = feed.local_lock().await;
         if !answer.continues {
             lent.roll_back();
@@ -93,7 +97,15 @@ pub async fn begin(feed: &Arc<Feed>, name: &Arc<ProcessName>, place: Place) -> R
         feed.take_over(answer, &local);
         let locks = Locks { local, _place: place };
         let (feed, name) = (feed.clone(), name.clone());
-        return Ok(StateTurn { feed, name, open: OpenTurn(Some(lent)), turn, now_us, has_rows: false, locks });
+        return Ok(StateTurn {
+            feed,
+            name,
+            open: OpenTurn(Some(lent)),
+            turn,
+            now_us,
+            has_rows: false,
+            locks,
+        });
     }
     Err(StateError::Busy)
 }
@@ -190,11 +202,11 @@ impl StateTurn {
         if client.is_closed() {
             return Err(StateError::TurnLost);
         }
-        let statement = within(COMMIT_LIMIT, client.prepare_cached(WRITE)).await.map_err(|_| StateError::TurnLost)?;
+        let statement =
+            within(COMMIT_LIMIT, client.prepare_cached(WRITE)).await.map_err(|_| StateError::TurnLost)?;
         let keys: Vec<&str> = writes.keys().map(String::as_str).collect();
         let values: Vec<Option<&[u8]>> = writes.values().map(Option::as_deref).collect();
-        let parameters: [&(dyn ToSql + Sync); 4] =
-            [&self.turn.seq, &self.turn.id, &keys, &values];
+        let parameters: [&(dyn ToSql + Sync); 4] = [&self.turn.seq, &self.turn.id, &keys, &values];
         let answers = timeout(COMMIT_LIMIT, async {
             // Sent together. If the first fails, the second rolls back.
             tokio::join!(client.execute(&statement, &parameters), client.batch_execute("COMMIT"))
@@ -207,7 +219,9 @@ impl StateTurn {
             // PostgreSQL has refused the facts, so it has not committed them.
             Ok((Err(refusal), _)) if refusal.as_db_error().is_some() => Err(refusal.into()),
             Ok((Err(lost), _) | (_, Err(lost))) => self.find_out(StateError::from(lost)).await,
-            Err(_) => self.find_out(StateError::Unreachable("no answer to COMMIT within 8 s".to_owned())).await,
+            Err(_) => {
+                self.find_out(StateError::Unreachable("no answer to COMMIT within 8 s".to_owned())).await
+            }
         }
     }
 
