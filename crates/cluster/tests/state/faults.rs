@@ -1,6 +1,12 @@
 //! What goes wrong: processes that hang or give up, connections that break, answers that are lost.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use cluster::state::{State, StateError, StateOptions};
 use system::{clock::Stopwatch, secret::Secret};
@@ -205,6 +211,74 @@ async fn sessions_that_the_server_ends_lose_nothing_that_was_acknowledged() {
             .unwrap()
             .get(0);
         assert_eq!(total, database.number("SELECT max(seq) FROM turn").await);
+    })
+    .await;
+}
+
+/// The failover is over, and: the test is.
+const AFTER: u8 = 1;
+const ENDED: u8 = 2;
+
+/// A task that raises a number until it is told to end. Returns what was acknowledged last, how often it failed, and how
+/// often it worked after the failover.
+async fn raise(state: State, key: String, phase: Arc<AtomicU8>) -> (State, String, [i64; 3]) {
+    let [mut acknowledged, mut failed, mut after] = [0; 3];
+    loop {
+        let begun_in = phase.load(Ordering::SeqCst);
+        if begun_in == ENDED {
+            return (state, key, [acknowledged, failed, after]);
+        }
+        let work = async {
+            state.fresh().await?;
+            let turn = state.turn().await?;
+            let next = number_of(&state, &key) + 1;
+            turn.commit(vec![set(&key, &next.to_string())]).await.map(|_| next)
+        };
+        if let Ok(next) = work.await {
+            acknowledged = next;
+            after += i64::from(begun_in == AFTER);
+        } else {
+            failed += 1;
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Set `MSGCUBE_TEST_FAILOVER` to a command that kills the primary and promotes its synchronous standby, or restarts
+/// it. Run it alone: afterwards the servers are others.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs servers: tests/cluster/run.sh"]
+async fn after_a_failover_everything_acknowledged_is_there_and_work_goes_on() {
+    let Some(failover) = std::env::var_os("MSGCUBE_TEST_FAILOVER") else {
+        println!("not run: MSGCUBE_TEST_FAILOVER is not set");
+        return;
+    };
+    with_tables(|database| async move {
+        let (mut tasks, phase) = (JoinSet::new(), Arc::new(AtomicU8::new(0)));
+        for name in ["a", "b", "c"] {
+            let state = database.open(name).await;
+            for task in 0..2 {
+                tasks.spawn(raise(state.clone(), format!("{name}{task}"), phase.clone()));
+            }
+        }
+        sleep(Duration::from_secs(1)).await;
+        let elapsed = Stopwatch::start();
+        let status = std::process::Command::new("sh").arg("-c").arg(failover).status().unwrap();
+        assert!(status.success());
+        println!("the failover took {:?}", elapsed.elapsed());
+        phase.store(AFTER, Ordering::SeqCst);
+        sleep(Duration::from_secs(12)).await;
+        phase.store(ENDED, Ordering::SeqCst);
+        let mut all = None;
+        for (state, key, [acknowledged, failed, after]) in tasks.join_all().await {
+            state.fresh().await.unwrap();
+            println!("{key}: {acknowledged} acknowledged, {failed} failed, {after} after the failover");
+            assert!(number_of(&state, &key) >= acknowledged, "an acknowledged turn is lost");
+            assert!(after > 0, "{key} did not work again");
+            assert_eq!(*all.get_or_insert_with(|| state.facts("")), state.facts(""));
+        }
+        let sum = "SELECT sum(convert_from(value, 'UTF8')::bigint)::bigint FROM fact";
+        assert_eq!(database.number(sum).await, database.number("SELECT max(seq) FROM turn").await);
     })
     .await;
 }

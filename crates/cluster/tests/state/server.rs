@@ -81,6 +81,8 @@ where
     admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
     let database = Database { url: address(&name) };
     let outcome = tokio::spawn(async move { test(database).await }).await;
+    // Another session: a test may have ended the first one.
+    let admin = connect(&address("")).await;
     admin
         .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
         .await
