@@ -1,6 +1,6 @@
 //! The OpenAPI document describes exactly the paths that the server has.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use axum::{
     Router,

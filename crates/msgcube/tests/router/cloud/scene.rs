@@ -1,6 +1,6 @@
 //! A server in this process with two accounts and two clouds.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
 use axum::{
     body::Body,
