@@ -53,6 +53,9 @@ pub enum RevocableError {
     /// There is no such share link.
     #[error("no share link has the id {0}; GET /v1/share-links lists them")]
     UnknownLink(String),
+    /// There is no account for it.
+    #[error("account: no account has this appid; GET /v1/accounts lists them")]
+    NoAccount,
     /// The store failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
@@ -80,8 +83,11 @@ impl<T: Revocable> Revocables<T> {
     /// Reads those that are stored.
     pub fn load(store: &Arc<Store>) -> Revocables<T> {
         let items = Items { by_id: HashMap::default(), leaving: HashSet::new() };
-        let all =
-            Revocables { store: store.clone(), items: RwLock::new(items), changing: Default::default() };
+        let all = Revocables {
+            store: store.clone(),
+            items: RwLock::new(items),
+            changing: tokio::sync::Mutex::default(),
+        };
         store.facts(T::FACT_PREFIX).iter().for_each(|(key, value)| all.apply_fact(key, Some(value)));
         all
     }
@@ -112,10 +118,17 @@ impl<T: Revocable> Revocables<T> {
         all
     }
 
-    /// Adds one, durably, and removes those that are over.
-    pub async fn add(&self, item: T, now_s: i64, ingest: &Ingest) -> Result<(), RevocableError> {
+    /// Adds one, durably, and removes those that are over. `check` says whether it may still be added.
+    pub async fn add(
+        &self,
+        item: T,
+        check: impl FnOnce() -> Result<(), RevocableError>,
+        now_s: i64,
+        ingest: &Ingest,
+    ) -> Result<(), RevocableError> {
         let decision = self.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
+        check()?;
         let over = self.ids(|item| item.is_over(now_s));
         if self.read().by_id.len() - over.len() >= T::MAX {
             return Err(T::TOO_MANY);
@@ -255,11 +268,11 @@ mod tests {
     async fn a_new_one_replaces_those_that_are_over_and_never_exceeds_the_limit() {
         let (badges, store, ingest, writer) = start();
         for (id, expires_s) in [("a", 5), ("b", 9), ("c", 9)] {
-            badges.add(badge(id, expires_s), 0, &ingest).await.unwrap();
+            badges.add(badge(id, expires_s), || Ok(()), 0, &ingest).await.unwrap();
         }
-        let refused = badges.add(badge("d", 9), 4, &ingest).await.unwrap_err();
+        let refused = badges.add(badge("d", 9), || Ok(()), 4, &ingest).await.unwrap_err();
         assert!(matches!(refused, RevocableError::TooManyKeys));
-        badges.add(badge("d", 9), 5, &ingest).await.unwrap();
+        badges.add(badge("d", 9), || Ok(()), 5, &ingest).await.unwrap();
         let ids =
             |badges: &Revocables<Badge>| badges.all().into_iter().map(|badge| badge.id).collect::<Vec<_>>();
         assert_eq!(ids(&badges), ["b", "c", "d"]);
@@ -270,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_cannot_be_revoked_durably_works_again() {
         let (badges, store, ingest, writer) = start();
-        badges.add(badge("a", 9), 0, &ingest).await.unwrap();
+        badges.add(badge("a", 9), || Ok(()), 0, &ingest).await.unwrap();
         assert!(matches!(badges.remove("b", &ingest).await, Err(RevocableError::UnknownKey(_))));
         writer.stop();
         let failed = badges.remove("a", &ingest).await;
@@ -282,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_another_process_revoked_is_unknown() {
         let (badges, store, ingest, writer) = start();
-        badges.add(badge("a", 9), 0, &ingest).await.unwrap();
+        badges.add(badge("a", 9), || Ok(()), 0, &ingest).await.unwrap();
         let other = Revocables::<Badge>::load(&store);
         assert!(other.get("a", |_| ()).is_some());
         badges.remove("a", &ingest).await.unwrap();

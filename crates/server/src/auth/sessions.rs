@@ -236,16 +236,20 @@ fn warn_of(told: Result<(), NotDurable>) {
 
 /// The sessions that make room for a new one: some of those that are over, and one more if there are too many.
 fn leaving(open: &SessionMap, holder: &KeyHolder, now_s: i64) -> Vec<SessionHash> {
-    let over = open.iter().filter(|(_, session)| session.is_over(now_s)).map(|(hash, _)| *hash);
-    let mut leaving: Vec<SessionHash> = over.take(REMOVED_TOGETHER).collect();
-    let stays = |hash: &SessionHash| !leaving.contains(hash);
-    // One key must not push out the sessions of others.
-    let of_key = open.iter().filter(|(hash, session)| session.holder == *holder && stays(hash)).count();
+    let (mut leaving, mut of_key) = (Vec::new(), 0);
+    for (hash, session) in open {
+        if leaving.len() < REMOVED_TOGETHER && session.is_over(now_s) {
+            leaving.push(*hash);
+        } else if session.holder == *holder {
+            of_key += 1;
+        }
+    }
     let is_full = open.len() - leaving.len() >= SESSIONS_MAX;
     if is_full || of_key >= SESSIONS_OF_KEY_MAX {
-        let is_candidate =
-            |hash: &SessionHash, session: &OpenSession| (is_full || session.holder == *holder) && stays(hash);
-        let candidates = open.iter().filter(|(hash, session)| is_candidate(hash, session));
+        // One key must not push out the sessions of others.
+        let candidates = open
+            .iter()
+            .filter(|(hash, session)| (is_full || session.holder == *holder) && !leaving.contains(*hash));
         let oldest = candidates.min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash);
         leaving.extend(oldest);
     }

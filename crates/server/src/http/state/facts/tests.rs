@@ -119,7 +119,8 @@ async fn what_one_process_decides_another_knows() {
     let (App { ingest, clock, .. }, now_s) = (&*one.app, one.app.clock.now_s());
     let scopes = vec![Scope::Admin];
     let (key, text) = one.app.api_keys.add("k".to_owned(), scopes, None, now_s, ingest).await.unwrap();
-    let (link, link_text) = one.app.share_links.add("wx1".to_owned(), 1, now_s, ingest).await.unwrap();
+    let (link, link_text) =
+        one.app.share_links.add("wx1".to_owned(), |_| true, 1, now_s, ingest).await.unwrap();
     let holder = Holder::account("wx1", Endpoint::Token);
     let token = one.app.tokens.issue(holder.clone(), Vec::new(), ingest, clock).await.unwrap().access_token;
     let owner = TokenOwner { component: "wxp".to_owned(), account: None };
