@@ -263,9 +263,7 @@ impl App {
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
         };
-        let app = Arc::new(app);
-        facts::follow(&app);
-        Ok((app, writer))
+        Ok((facts::follow(app), writer))
     }
 
     /// The service that changes accounts.

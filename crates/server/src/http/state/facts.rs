@@ -48,13 +48,15 @@ fn upstream(app: &App, key: &str, value: Option<&[u8]>) {
 }
 
 /// Lets the store tell the maps of changes. The store must not keep the state alive.
-pub fn follow(app: &Arc<App>) {
-    let app_of_store = Arc::downgrade(app);
+pub fn follow(app: App) -> Arc<App> {
+    let app = Arc::new(app);
+    let app_of_store = Arc::downgrade(&app);
     app.store.on_facts(Box::new(move |changes| {
         if let Some(app) = app_of_store.upgrade() {
             apply(&app, changes);
         }
     }));
+    app
 }
 
 /// Applies changes in their order.
