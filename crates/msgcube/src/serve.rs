@@ -56,7 +56,6 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     // Opening replays the log, which takes time. Blocking is fine: the runtime has nothing else to do yet.
     let (app, writer) = App::start(config, clock, other_key)?;
-    let app = Arc::new(app);
     let _ = app.source.set(source);
     let shared = app.clone();
     let mut reloading = None;
@@ -160,7 +159,7 @@ impl Watcher for NoWatcher {
 /// Makes everything durable and stops the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     // Before the writer stops: it writes the quotas.
-    app.accounts.quotas.write_pending(&app.ingest, &app.clock).await;
+    app.accounts.quotas.write_pending(&app.store, &app.ingest, &app.clock).await;
     tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 
 use system::clock::Clock;
 
+#[cfg(feature = "clickhouse")]
+use crate::store::SharedTurn;
 pub use crate::store::{FactChange, FactSink};
 use crate::{
     store::{AccountNumber, Change, MemoryTurn, NotDurable, Outcome, Store},
@@ -23,6 +25,8 @@ enum Turn {
     Alone,
     /// Stores in memory take turns.
     Memory(MemoryTurn),
+    #[cfg(feature = "clickhouse")]
+    Shared(Box<SharedTurn>),
 }
 
 /// Changes of a decision became durable. While it lives, this process learns of no later changes. So change the maps
@@ -32,8 +36,20 @@ enum Turn {
 pub struct Decided {
     /// One outcome for each change.
     pub outcomes: Vec<Outcome>,
-    /// Held until the maps are changed.
-    _turn: Turn,
+    _turn: Option<MemoryTurn>,
+    #[cfg(feature = "clickhouse")]
+    _committed: Option<cluster::state::Committed>,
+}
+
+impl Decided {
+    fn new(outcomes: Vec<Outcome>) -> Decided {
+        Decided {
+            outcomes,
+            _turn: None,
+            #[cfg(feature = "clickhouse")]
+            _committed: None,
+        }
+    }
 }
 
 impl Store {
@@ -42,14 +58,21 @@ impl Store {
         match self {
             Store::Memory(store) => store.is_shared(),
             Store::Embedded(_) => false,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => true,
         }
     }
 
-    /// True if other processes that share the store are running.
-    pub fn has_other_processes(&self) -> bool {
+    /// True if other processes that share the store are serving. Blocks.
+    ///
+    /// # Errors
+    /// If the shared state cannot be read.
+    pub fn has_other_processes(&self) -> Result<bool, NotDurable> {
         match self {
-            Store::Memory(store) => store.has_other_processes(),
-            Store::Embedded(_) => false,
+            Store::Memory(store) => Ok(store.has_other_processes()),
+            Store::Embedded(_) => Ok(false),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.has_other_processes(),
         }
     }
 
@@ -61,6 +84,8 @@ impl Store {
         match self {
             Store::Memory(store) => store.turn().await.map(drop),
             Store::Embedded(_) => Ok(()),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.fresh().await,
         }
     }
 
@@ -68,7 +93,9 @@ impl Store {
     pub fn on_facts(&self, sink: FactSink) {
         match self {
             Store::Memory(store) => store.on_facts(sink),
-            Store::Embedded(_) => {}
+            Store::Embedded(_) => drop(sink),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.on_facts(sink),
         }
     }
 
@@ -80,6 +107,8 @@ impl Store {
         let turn = match self {
             Store::Memory(store) => store.turn().await?.map_or(Turn::Alone, Turn::Memory),
             Store::Embedded(_) => Turn::Alone,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => Turn::Shared(Box::new(store.decide().await?)),
         };
         Ok(Decision { turn })
     }
@@ -105,6 +134,12 @@ impl Store {
                 changes if changes.is_empty() => Vec::new(),
                 changes => store.commit(&changes)?,
             },
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => {
+                let turn = store.decide_blocking()?;
+                let changes = decide(self)?;
+                store.commit_blocking(turn, changes)?
+            }
         };
         Ok(outcomes.iter().try_for_each(Outcome::taken)?)
     }
@@ -114,8 +149,10 @@ impl Decision {
     /// The time in Unix seconds: by this clock, or by the servers' if processes share the store. So times of one
     /// fact that two processes compare are of one clock.
     pub fn now_s(&self, clock: &Clock) -> i64 {
-        match self.turn {
+        match &self.turn {
             Turn::Alone | Turn::Memory(_) => clock.now_s(),
+            #[cfg(feature = "clickhouse")]
+            Turn::Shared(turn) => turn.now_s(),
         }
     }
 
@@ -124,12 +161,19 @@ impl Decision {
     /// # Errors
     /// If nothing was stored.
     pub async fn commit(self, ingest: &Ingest, changes: Vec<Change>) -> Result<Decided, NotDurable> {
-        let outcomes = match (&self.turn, ingest.store()) {
-            (Turn::Alone, _) => ingest.submit_all(changes)?.await?,
-            (Turn::Memory(turn), Store::Memory(store)) => store.commit_decided(turn, &changes)?,
-            (Turn::Memory(_), _) => return Err(NotDurable("the turn is another store's".to_owned())),
-        };
-        Ok(Decided { outcomes, _turn: self.turn })
+        match (self.turn, ingest.store()) {
+            (Turn::Alone, _) => Ok(Decided::new(ingest.submit_all(changes)?.await?)),
+            (Turn::Memory(turn), Store::Memory(store)) => {
+                let outcomes = store.commit_decided(&turn, &changes)?;
+                Ok(Decided { _turn: Some(turn), ..Decided::new(outcomes) })
+            }
+            (Turn::Memory(_), _) => Err(NotDurable("the turn is another store's".to_owned())),
+            #[cfg(feature = "clickhouse")]
+            (Turn::Shared(turn), _) => {
+                let (outcomes, committed) = turn.commit(&changes).await?;
+                Ok(Decided { _committed: Some(committed), ..Decided::new(outcomes) })
+            }
+        }
     }
 
     /// Like `commit`, and starts or stops serving an account, durably together with the changes. If that fails, nothing
@@ -166,7 +210,7 @@ impl Decision {
     ) -> Result<Decided, NotDurable> {
         if let Turn::Alone = self.turn {
             let outcomes = ingest.enqueue_serving_all(served, changes)?.await?;
-            return Ok(Decided { outcomes, _turn: self.turn });
+            return Ok(Decided::new(outcomes));
         }
         // The current second has partly passed, so covering starts with the next one.
         changes.extend(serving_changes(served, self.now_s(ingest.clock()) + 1));

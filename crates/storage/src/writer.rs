@@ -329,6 +329,7 @@ impl Writer {
                 tracing::error!("a thread of the writer panicked");
             }
         }
+        self.shared.store.end();
         if let Err(error) = self.shared.store.maintain(true) {
             tracing::warn!(%error, "pages were not saved; the next start replays the log instead");
         }

@@ -42,6 +42,10 @@ pub use ticket::Ticket;
 /// Prefixes of the keys of facts that are sealed with the data key.
 pub const SEALED_FACTS: [&str; 2] = [authorization_state::FACT_PREFIX, ticket::FACT_PREFIX];
 
+/// Prefixes of the keys of all facts of this module.
+pub const FACT_PREFIXES: [&str; 3] =
+    [authorization_state::FACT_PREFIX, tombstones::FACT_PREFIX, ticket::FACT_PREFIX];
+
 /// All accounts that platforms bring.
 #[derive(Debug)]
 pub struct Received {

@@ -77,9 +77,7 @@ impl StoreTable {
         Ok(StoreConfig {
             urls,
             user: self.user,
-            password: files
-                .secret("store.password", self.password, self.password_file)?
-                .unwrap_or_default(),
+            password: files.secret("store.password", self.password, self.password_file)?.unwrap_or_default(),
             database: self.database,
             cluster: self.cluster,
             state,

@@ -42,7 +42,9 @@ fn a_port_alone_is_named_with_its_line_and_an_address_that_works() {
 #[test]
 fn a_shared_store_needs_servers_and_plain_names() {
     let table = |lines: &str| format!("[store]\nkind = \"clickhouse\"\n{lines}\n");
-    let whole = table("urls = [\"http://10.0.0.1:8123\"]\nstate = \"postgres://u:s3cr3t-value@h/d\"\npassword = \"p-value\"");
+    let whole = table(
+        "urls = [\"http://10.0.0.1:8123\"]\nstate = \"postgres://u:s3cr3t-value@h/d\"\npassword = \"p-value\"",
+    );
     let config = parse(&whole).unwrap();
     assert!(!format!("{config:?}").contains("-value"));
     let store = config.store.unwrap();

@@ -97,6 +97,19 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
     }
 }
 
+/// Leaves a message or an event without an answer, because the state that the processes share cannot be read. WeChat sends
+/// it again.
+pub async fn leave(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    if let Some(recipient) = app.intake.recipient(parts.uri.path()) {
+        let account = recipient.account().map(Arc::as_ref);
+        if let Ok(body) = read_body(app, account, body, recipient.deadline(arrived)).await {
+            app.intake.leave(&recipient, parts.uri.query().unwrap_or(""), &body);
+        }
+    }
+    answer::no_answer()
+}
+
 /// Reads the body until the deadline. `account`: the account that the callback is for, if one is known.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! State shared by all handlers: configuration, accounts, store, tokens, clients for other servers.
 
+mod facts;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -11,7 +13,7 @@ use msgcube_client::http::HttpClient;
 use storage::{
     account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
-    store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
+    store::{AccountNumber, NotDurable, Store, StoreError},
     writer::{Ingest, Writer},
 };
 use system::{
@@ -47,6 +49,7 @@ use crate::{
     intake::{Intake, Limits, log_throttle::LogThrottle},
     key_binding::{self, KeyBindingError, OtherKey},
     net::{body::Budgets, sockets::connections_max, tls::Tls},
+    open_store::{OpenStoreError, open_store},
     reload::{self, Reload},
 };
 
@@ -144,6 +147,9 @@ pub struct App {
 pub enum StartError {
     /// The store cannot be opened or read.
     #[error("{0}")]
+    OpenStore(#[from] OpenStoreError),
+    /// The store cannot be read.
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// A write at the start failed.
     #[error("{0}; check that the disk of data_dir has room and can be written")]
@@ -167,10 +173,13 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
-        let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
+    pub fn start(
+        config: Config,
+        clock: Clock,
+        other_key: OtherKey,
+    ) -> Result<(Arc<App>, Writer), StartError> {
         // The store comes first because it locks the folder.
-        let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
+        let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         error_log::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
@@ -185,7 +194,7 @@ impl App {
         clock: Clock,
         store: Store,
         key: DataKey,
-    ) -> Result<(App, Writer), StartError> {
+    ) -> Result<(Arc<App>, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
         let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
@@ -226,7 +235,7 @@ impl App {
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
-            sessions: Sessions::default(),
+            sessions: Sessions::load(key.clone(), &store, &ingest),
             share_links: ShareLinks::load(&store),
             sign_in_tries: SignInTries::default(),
             tokens: Tokens::load(key.clone(), &store),
@@ -254,6 +263,8 @@ impl App {
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
         };
+        let app = Arc::new(app);
+        facts::follow(&app);
         Ok((app, writer))
     }
 

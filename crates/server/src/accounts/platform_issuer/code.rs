@@ -12,7 +12,8 @@ use system::{
 
 use super::signed_text::Purpose;
 
-const FACT_PREFIX: &str = "component-code/";
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "component-code/";
 /// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;
 

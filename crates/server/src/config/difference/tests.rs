@@ -229,7 +229,12 @@ fn which_platforms_there_are_changes_by_a_restart() {
     let (served, found) = config("").reloaded(config(BASE));
     assert_eq!(found.needs_restart, ["tls", "store", "component wxp"]);
     assert_eq!(found.settings, ["upstream", "cloud"]);
-    assert!(served.tls.is_none() && served.store.is_none() && served.components.is_empty() && served.upstream.is_some());
+    assert!(
+        served.tls.is_none()
+            && served.store.is_none()
+            && served.components.is_empty()
+            && served.upstream.is_some()
+    );
 }
 
 #[test]
