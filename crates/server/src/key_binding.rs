@@ -106,7 +106,7 @@ pub fn load_bound_key(
 ) -> Result<DataKey, KeyBindingError> {
     let is_refused = other_key == OtherKey::Refuse;
     let (key, data_dir) = (path.to_owned(), data_dir.to_owned());
-    if !is_refused && store.has_other_processes() {
+    if !is_refused && store.has_other_processes()? {
         return Err(KeyBindingError::OthersRun);
     }
     let loaded = match DataKey::load(path)? {
