@@ -4,5 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "the servers are named in the environment")]
 
+mod connecting;
 mod figures;
+mod inserting;
+mod overview;
 mod servers;

@@ -74,6 +74,11 @@ impl Servers {
         self.runtime.block_on(client.query(sql).fetch_one()).unwrap()
     }
 
+    /// A number from the first server, without the database.
+    pub fn number_anywhere(&self, sql: &str) -> u64 {
+        self.runtime.block_on(self.clients[0].query_raw(sql).fetch_one()).unwrap()
+    }
+
     pub fn insert(&self, store: &ClickHouse, rows: Vec<MessageRow>) {
         self.runtime.block_on(store.insert(rows, soon())).unwrap();
     }
