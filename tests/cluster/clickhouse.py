@@ -142,6 +142,7 @@ class Node(Server):
         # Small pools, so that many nodes share two cores and cost little while they are idle.
         parts = [
             "<clickhouse>",
+            "<log-level>information</log-level>",  # what chdb-core reads; a server reads the level below
             f"<logger><level>information</level><log>{self.folder}/server.log</log><size>20M</size><count>2</count></logger>",
             "<listen_host>127.0.0.1</listen_host>",
             f"<http_port>{self.ports['http']}</http_port><tcp_port>{self.ports['native']}</tcp_port>",
