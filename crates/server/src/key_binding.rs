@@ -60,8 +60,24 @@ pub enum KeyBindingError {
         /// The data folder.
         data_dir: PathBuf,
     },
-    /// The disk failed.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    /// The key file is missing, and other processes have it.
+    #[error(
+        "{key} is missing, the data key of the store in [store]. Copy the file from another process of this store, or restore it from its backup"
+    )]
+    MissingOfShared {
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The key file holds another key than the other processes have.
+    #[error(
+        "{key} is not the data key of the store in [store]: each process needs the same file. Copy it from another process of this store, or restore it from its backup"
+    )]
+    OtherThanShared {
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The store failed.
+    #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
@@ -84,7 +100,12 @@ pub fn load_bound_key(
     let is_refused = other_key == OtherKey::Refuse;
     let key = match DataKey::load(path)? {
         None if is_refused && !store.is_blank() => {
-            return Err(KeyBindingError::Missing { key: path.to_owned(), data_dir: data_dir.to_owned() });
+            let key = path.to_owned();
+            return Err(if store.is_shared() {
+                KeyBindingError::MissingOfShared { key }
+            } else {
+                KeyBindingError::Missing { key, data_dir: data_dir.to_owned() }
+            });
         }
         _ => DataKey::load_or_create(path)?,
     };
@@ -93,7 +114,12 @@ pub fn load_bound_key(
         Binding::Same => {}
         Binding::Unrecorded => changes.push(fingerprint_of(&key)),
         Binding::Other if is_refused => {
-            return Err(KeyBindingError::Other { key: path.to_owned(), data_dir: data_dir.to_owned() });
+            let key = path.to_owned();
+            return Err(if store.is_shared() {
+                KeyBindingError::OtherThanShared { key }
+            } else {
+                KeyBindingError::Other { key, data_dir: data_dir.to_owned() }
+            });
         }
         Binding::Other => {
             changes.push(fingerprint_of(&key));
