@@ -156,11 +156,12 @@ impl State {
         tidy::tidy(&self.feed.pools, TURNS_KEPT_S, oldest_day, oldest_month).await
     }
 
-    /// Writes that this process served until `at_s` (Unix seconds). `now_us` is its clock now, Unix microseconds.
+    /// Writes that this process served until `at_s` (Unix seconds). `now_us` is its clock now, Unix microseconds. None: its
+    /// clock was set on purpose and is not compared.
     ///
     /// # Errors
     /// If PostgreSQL cannot be reached.
-    pub async fn mark(&self, at_s: i64, now_us: i64) -> Result<MarkOutcome, StateError> {
+    pub async fn mark(&self, at_s: i64, now_us: Option<i64>) -> Result<MarkOutcome, StateError> {
         let outcome = processes::mark(&self.feed.pools, &self.name, at_s, now_us).await?;
         if matches!(outcome, MarkOutcome::Written { .. }) {
             self.feed.note_mark(Some(at_s));

@@ -22,7 +22,7 @@ const MARK: &str = "
 WITH clock AS (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS us),
   written AS (
     UPDATE process SET marked_s = greatest(marked_s, $3), seen = clock_timestamp() FROM clock
-    WHERE name = $1 AND run = $2 AND ended_s IS NULL AND abs(clock.us - $4) <= $5 RETURNING 1)
+    WHERE name = $1 AND run = $2 AND ended_s IS NULL AND coalesce(abs(clock.us - $4) <= $5, true) RETURNING 1)
 SELECT us, EXISTS (SELECT FROM written), EXISTS (SELECT FROM process WHERE name = $1 AND run = $2 AND ended_s IS NULL)
 FROM clock";
 const END: &str =
@@ -113,7 +113,7 @@ pub async fn mark(
     pools: &Pools,
     own: &ProcessName,
     at_s: i64,
-    now_us: i64,
+    now_us: Option<i64>,
 ) -> Result<MarkOutcome, StateError> {
     let skew_max_us = SKEW_MAX_S * 1_000_000;
     let rows = pools.ask(MARK, &[&own.name, &own.run, &at_s, &now_us, &skew_max_us]).await?;
@@ -122,7 +122,7 @@ pub async fn mark(
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     Ok(match (is_written, is_own) {
         (true, _) => MarkOutcome::Written { database_us },
-        (false, true) => MarkOutcome::ClockOff { ahead_us: database_us - now_us },
+        (false, true) => MarkOutcome::ClockOff { ahead_us: database_us - now_us.unwrap_or(database_us) },
         (false, false) => MarkOutcome::Replaced,
     })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use cluster::{
     messages::{MessageId, MessageRow, QuarantinedRow},
-    state::{Committed, MarkOutcome, Turn},
+    state::{Committed, MarkOutcome, StateTurn},
 };
 use counting::{Content, Message, day_of, start_of_day_s};
 use system::sync::lock;
@@ -28,7 +28,7 @@ const LATE_BEFORE_END_S: i64 = 15;
 /// A turn to decide, and what a decision changes.
 #[derive(Debug)]
 pub struct SharedTurn {
-    turn: Turn,
+    turn: StateTurn,
     core: Arc<SharedCore>,
 }
 
@@ -177,7 +177,7 @@ impl SharedCore {
         let batch = if late.is_empty() { None } else { Some(self.state.begin_late(&late).await?) };
         let inserted = self.insert_rows(rows, until).await;
         if let Some(batch) = batch {
-            self.state.end_late(batch).await?;
+            self.state.end_late(&batch).await?;
         }
         inserted
     }
@@ -201,13 +201,15 @@ impl SharedCore {
         match self.state.mark(at_s, now_us).await? {
             MarkOutcome::Written { .. } => *lock(&self.own_marked_s) = Some(at_s),
             MarkOutcome::ClockOff { ahead_us } => tracing::error!(
-                ahead_s = ahead_us / 1_000_000,
+                behind_s = ahead_us / 1_000_000,
                 "the clock of this machine differs from PostgreSQL's; until it is set, this process covers no time"
             ),
-            MarkOutcome::Replaced => tracing::error!(
-                name = self.folder.name,
-                "another process has this one's name, so this one covers no time; give each process a data_dir of its own"
-            ),
+            MarkOutcome::Replaced => {
+                return Err(NotDurable(format!(
+                    "this process was silent for too long, or another one has its name {}; give each process a data_dir of its own",
+                    self.folder.name
+                )));
+            }
         }
         Ok(())
     }

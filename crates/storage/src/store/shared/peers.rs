@@ -2,7 +2,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use counting::Reason;
+use counting::{Reason, day_of};
 use system::{clock::Stopwatch, sync::lock};
 
 use super::{
@@ -15,6 +15,8 @@ use crate::store::StoreError;
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Interval of pruning in PostgreSQL.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Quotas of older days are deleted.
+const DAYS_OF_QUOTAS: i32 = 40;
 /// A process marks the time until 6 s ago, every 3 s, and is dead after 10 s of silence. What it refused in its last
 /// seconds is not later than this after its mark.
 const LOST_AFTER_MARK_S: i64 = 16;
@@ -37,7 +39,9 @@ impl Shared {
 impl SharedCore {
     async fn look_at_peers(&self) -> Result<(), StoreError> {
         if is_due(&self.peers.tidied, TIDY_EVERY) {
-            self.state.tidy().await?;
+            let today = day_of(self.clock.now_s());
+            let oldest = today.plus_days(-DAYS_OF_QUOTAS).days_since_1970();
+            self.state.tidy(oldest, oldest).await?;
         }
         // A process that does not serve may be cut off itself.
         if lock(&self.own_marked_s).is_none() || !is_due(&self.peers.looked, LOOK_EVERY) {

@@ -1,10 +1,10 @@
 //! Answers figures: from the stored results of periods that are over, and all else from the messages themselves.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use cluster::{
     messages::{Buckets, PeriodCounts, QuarantinedRow},
-    state::{ClosedPeriod, Ticket},
+    state::{ClosedPeriod, ResultTicket},
 };
 use counting::{Kind, Period, day_of, rollup::KindFigures};
 use datacube::{Day, Granularity, Interface, Row};
@@ -30,7 +30,7 @@ struct Unknown {
     at: usize,
     period: Period,
     /// Its result may be stored.
-    ticket: Option<Ticket>,
+    ticket: Option<ResultTicket>,
 }
 
 impl Shared {
@@ -43,7 +43,7 @@ impl Shared {
     ) -> Result<Vec<Row>, StoreError> {
         let mut rows = Vec::new();
         for (period, counts) in periods.iter().zip(self.periods(account, periods, false)?) {
-            counts.rows(*period, interface.figures, &mut rows);
+            counts.counters.rows(*period, interface.figures, &mut rows);
         }
         Ok(rows)
     }
@@ -159,17 +159,15 @@ impl SharedCore {
         appid: &str,
         unknown: Vec<Unknown>,
         with_events: bool,
-    ) -> Result<(Vec<(usize, PeriodCounts)>, Vec<(Period, Ticket, PeriodCounts)>), StoreError> {
+    ) -> Result<(Vec<(usize, PeriodCounts)>, Vec<(Period, ResultTicket, PeriodCounts)>), StoreError> {
         let (mut counted, mut to_store) = (Vec::new(), Vec::new());
         for stretch in stretches(unknown) {
             let (Some(first), Some(last)) = (stretch.first(), stretch.last()) else { continue };
             // Results are stored with the names of events.
             let with_events = with_events || stretch.iter().any(|unknown| unknown.ticket.is_some());
-            let first_s = first.period.start_s();
             let buckets = Buckets::of_periods(first.period, last.period);
-            let starts: Vec<i64> = (0..buckets.len()).map(|at| buckets.bounds(at).0).collect();
+            let starts: Vec<i64> = (0..buckets.len()).filter_map(|at| Some(buckets.bounds(at)?.0)).collect();
             let all = self.messages.figures(appid, &buckets, with_events).await?;
-            debug_assert_eq!(starts.first(), Some(&first_s));
             for unknown in stretch {
                 let at = starts.binary_search(&unknown.period.start_s());
                 let counts = at.ok().and_then(|at| all.get(at)).cloned().unwrap_or_default();
@@ -181,10 +179,9 @@ impl SharedCore {
     }
 
     /// Stores results. It does not matter if this fails: they are counted again.
-    async fn store_results(&self, appid: &str, results: Vec<(Period, Ticket, PeriodCounts)>) {
+    async fn store_results(&self, appid: &str, results: Vec<(Period, ResultTicket, PeriodCounts)>) {
         for (period, ticket, counts) in results {
-            let mut body = Vec::new();
-            counts.encode(&mut body);
+            let body = counts.encode();
             if let Err(error) = self.state.store_result(appid, closed_period(period), ticket, &body).await {
                 tracing::debug!(appid, %error, "a result is not stored");
                 return;
@@ -229,16 +226,17 @@ fn closed_period(period: Period) -> ClosedPeriod {
 }
 
 fn slice_of(counts: &PeriodCounts) -> Slice {
+    let counters = &counts.counters;
     let figures = Kind::ALL.into_iter().map(|kind| {
-        let events = if kind == Kind::Event { counts.events.clone() } else { Default::default() };
-        let (users, messages) = (counts.users[kind.index()], counts.messages[kind.index()]);
+        let events = if kind == Kind::Event { counts.events.clone() } else { BTreeMap::new() };
+        let (users, messages) = (counters.users(kind), counters.messages(kind));
         (kind, KindFigures { users, messages, events })
     });
     Slice {
         by_kind: figures.filter(|(_, figures)| figures.messages > 0).collect(),
-        users_counted: counts.users_counted,
-        messages_counted: counts.messages_counted(),
-        users_of_videos: counts.users_of_videos,
+        users_counted: counters.users_counted(),
+        messages_counted: counters.messages_counted(),
+        users_of_videos: counters.users_of_videos(),
     }
 }
 
