@@ -1,5 +1,6 @@
 """ClickHouse nodes: clickhouse-server from PATH if it is 24.8 or later, otherwise the server in PyPI's chdb-core."""
 
+import contextlib
 import os
 import pathlib
 import re
@@ -105,14 +106,19 @@ class Node(Server):
     def fill(self, leave=0):
         """Fills the disk of a node that has its own, except for about `leave` bytes."""
         assert self.disk, f"{self.name} has no disk of its own"
-        free = os.statvfs(self.data)
-        with open(self.data / "ballast", "ab") as file:
-            size = free.f_bavail * free.f_bsize - leave
-            if size > 0:
-                os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size + size)
+        with open(self.data / "ballast", "ab", buffering=0) as file:
+            for size in (1 << 20, 4096):
+                # The node writes and removes files at the same time, so the disk may be full before.
+                with contextlib.suppress(OSError):
+                    while self._free() >= leave + size:
+                        file.write(b"\0" * size)
+
+    def _free(self):
+        disk = os.statvfs(self.data)
+        return disk.f_bavail * disk.f_bsize
 
     def make_room(self):
-        (self.data / "ballast").unlink()
+        (self.data / "ballast").unlink(missing_ok=True)
 
     def clear(self):
         """Removes all its data, as if its machine was replaced."""

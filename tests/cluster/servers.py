@@ -1,7 +1,8 @@
 """The servers that tests of the shared store need, on loopback, in a fresh folder, on ports of their own.
 
-servers.py FOLDER up [--single] [--cluster] [--postgres] [--pair] [--shards N] [--replicas N] [--disk NODE=SIZE]
-    starts them and prints the environment of the tests. Without any of the first four: --single --cluster --postgres.
+servers.py FOLDER up [--single] [--cluster] [--postgres] [--pair] [--old] [--shards N] [--replicas N] [--disk NODE=SIZE]
+    starts them and prints the environment of the tests. Without any of the first five: --single --cluster --postgres, and --old
+    if it is installed.
     FOLDER must not exist or be empty.
 servers.py FOLDER run [the same options] -- COMMAND...
     starts them, runs the command with that environment, and ends them.
@@ -11,7 +12,7 @@ servers.py FOLDER promote           makes PostgreSQL's standby the primary
 servers.py FOLDER sql NODE QUERY
 
 Nodes: single (ClickHouse, alone), s1r1 s1r2 s2r1 s2r2 (ClickHouse, shard and replica), zk (ZooKeeper), pg1 (PostgreSQL's primary),
-pg2 (its synchronous standby, with --pair)."""
+pg2 (its synchronous standby, with --pair), old (a ClickHouse that is too old)."""
 
 import argparse
 import json
@@ -25,6 +26,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import clickhouse
+import old_clickhouse
 import ports
 import postgres
 from process import CannotRun
@@ -38,11 +40,11 @@ class Servers:
 
     def __init__(self, folder, plan):
         self.folder, self.plan = pathlib.Path(folder).resolve(), plan
-        self.zookeeper, self.single, self.shards, self.postgres = None, None, [], []
+        self.zookeeper, self.single, self.old, self.shards, self.postgres = None, None, None, [], []
         self._build()
 
     @classmethod
-    def up(cls, folder, single=False, cluster=False, pg=False, pair=False, shards=2, replicas=2, disks=None):
+    def up(cls, folder, single=False, cluster=False, pg=False, pair=False, old=False, shards=2, replicas=2, disks=None):
         """Starts them. `disks`: the size of a tmpfs for the data of these nodes, for example {"s1r1": "64m"}."""
         folder = pathlib.Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ class Servers:
         folder.chmod(0o711)  # PostgreSQL runs as another user, who has to reach its folder
         plan = {
             "single": single, "shards": shards if cluster else 0, "replicas": replicas, "postgres": 2 if pair else int(pg or pair),
-            "disks": disks or {}, "ports": {},
+            "old": old, "disks": disks or {}, "ports": {},
         }
         servers = cls(folder, plan)
         try:
@@ -79,6 +81,8 @@ class Servers:
         plan, library = self.plan, self.folder / "part_hash.so"
         if plan["single"]:
             self.single = self._clickhouse("single", library)
+        if plan["old"]:
+            self.old = old_clickhouse.OldClickHouse(self.folder / "old", self._port("old-http"), self._port("old-native"))
         if plan["shards"]:
             self.zookeeper = ZooKeeper(self.folder / "zk", self._port("zk"))
             names = [
@@ -108,7 +112,7 @@ class Servers:
 
     @property
     def nodes(self):
-        alone = [server for server in (self.zookeeper, self.single) if server]
+        alone = [server for server in (self.zookeeper, self.single, self.old) if server]
         return [*alone, *self.replicas, *self.postgres]
 
     def node(self, name):
@@ -124,8 +128,8 @@ class Servers:
                 started.result()
 
     def _start_clickhouse(self):
-        nodes = ([self.single] if self.single else []) + self.replicas
-        if nodes:
+        nodes = [node for node in (self.single, self.old, *self.replicas) if node]
+        if self.single or self.replicas:
             clickhouse.hash_library(self.folder)
         for server in [*([self.zookeeper] if self.zookeeper else []), *nodes]:
             server.prepare()
@@ -169,6 +173,8 @@ class Servers:
         values = {}
         if self.single:
             values["MSGCUBE_TEST_CLICKHOUSE_SINGLE"] = self.single.url
+        if self.old:
+            values["MSGCUBE_TEST_CLICKHOUSE_OLD"] = self.old.url
         if self.shards:
             values["MSGCUBE_TEST_CLICKHOUSE_CLUSTER"] = ",".join(node.url for node in self.replicas)
             values["MSGCUBE_TEST_CLICKHOUSE_CLUSTER_NAME"] = clickhouse.CLUSTER
@@ -204,16 +210,17 @@ class Servers:
 
 def options(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("single", "cluster", "postgres", "pair"):
+    for name in ("single", "cluster", "postgres", "pair", "old"):
         parser.add_argument(f"--{name}", action="store_true")
     parser.add_argument("--shards", type=int, default=2)
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--disk", action="append", default=[])
     chosen = parser.parse_args(arguments)
-    everything = not (chosen.single or chosen.cluster or chosen.postgres or chosen.pair)
+    everything = not (chosen.single or chosen.cluster or chosen.postgres or chosen.pair or chosen.old)
     return {
         "single": chosen.single or everything, "cluster": chosen.cluster or everything, "pg": chosen.postgres or everything,
-        "pair": chosen.pair, "shards": chosen.shards, "replicas": chosen.replicas,
+        "pair": chosen.pair, "old": chosen.old or (everything and bool(old_clickhouse.installed())),
+        "shards": chosen.shards, "replicas": chosen.replicas,
         "disks": dict(disk.split("=", 1) for disk in chosen.disk),
     }
 

@@ -134,7 +134,7 @@ class Messages:
             if day == self.days[0]:
                 create_time = self.begins[day] + random.randrange(86400)
             else:
-                create_time = int(time.time())
+                create_time = min(int(time.time()), self.begins[day] + 86399)  # also if midnight passes
             message = (day, user, create_time, number)
             self.sent[day][number] = message
             return message

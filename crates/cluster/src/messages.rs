@@ -142,7 +142,7 @@ impl ClickHouse {
             tasks.spawn(async move { shard.ask::<KeyFound>(Table::Raw, &question).await });
         }
         let stored: HashSet<KeyFound> = all(tasks).await?.into_iter().flatten().collect();
-        Ok(rows.iter().map(|row| stored.contains(&KeyFound::of(row))).collect())
+        Ok(rows.iter().map(|row| stored.contains(&questions::key_of(row))).collect())
     }
 
     /// The figures of an account for each of these stretches of time, in order.
@@ -160,17 +160,17 @@ impl ClickHouse {
         let _turn = self.permits.turn(Some(appid)).await?;
         let question = questions::figures(appid.to_owned(), buckets, within);
         for found in self.ask_all::<FiguresFound>(Table::Raw, question).await? {
-            let (index, counters) = found.read(buckets)?;
+            let (index, counters) = questions::read_figures(found, buckets)?;
             counts[index].counters.add_other_users(&counters);
         }
         if with_events {
             let question = questions::events(appid.to_owned(), buckets, within);
-            for found in self.ask_all::<EventsFound>(Table::Raw, question).await? {
-                let counts = buckets.index_of(found.bucket).and_then(|index| counts.get_mut(index));
+            for (bucket, event, events) in self.ask_all::<EventsFound>(Table::Raw, question).await? {
+                let counts = buckets.index_of(bucket).and_then(|index| counts.get_mut(index));
                 let counts = counts.ok_or_else(|| {
                     ClickHouseError::Unanswered("events of another time than asked for".to_owned())
                 })?;
-                *counts.events.entry(found.event).or_default() += found.events;
+                *counts.events.entry(event).or_default() += events;
             }
         }
         Ok(counts)
@@ -191,10 +191,10 @@ impl ClickHouse {
         let _turn = self.permits.turn(Some(appid)).await?;
         let first = u32::try_from(from_s.max(0)).unwrap_or(u32::MAX);
         let question = questions::first_users(appid.to_owned(), first, last);
-        for found in self.ask_all::<FirstFound>(Table::Raw, question).await? {
-            if found.all_users > 0 {
-                first_users.users += found.users;
-                let first_s = i64::from(found.first_s);
+        for (users, all_users, first_s) in self.ask_all::<FirstFound>(Table::Raw, question).await? {
+            if all_users > 0 {
+                first_users.users += users;
+                let first_s = i64::from(first_s);
                 first_users.first_s = Some(first_users.first_s.map_or(first_s, |known| known.min(first_s)));
             }
         }
@@ -215,7 +215,8 @@ impl ClickHouse {
         let question = questions::quarantined(appid.to_owned(), limit);
         let found = self.ask_all::<AsideFound>(Table::Aside, question).await?;
         let appid = Arc::from(appid);
-        let mut rows: Vec<QuarantinedRow> = found.into_iter().map(|found| found.read(&appid)).collect();
+        let mut rows: Vec<QuarantinedRow> =
+            found.into_iter().map(|found| questions::read_quarantined(found, &appid)).collect();
         rows.sort_by_key(|row| (std::cmp::Reverse(row.create_time), row.received_us));
         rows.truncate(limit);
         Ok(rows)
@@ -281,7 +282,8 @@ impl ClickHouse {
         question: impl Fn(&clickhouse::Client) -> clickhouse::query::Query + Send + Sync + 'static,
     ) -> Result<Vec<T>, ClickHouseError>
     where
-        T: RowOwned + RowRead + Send + 'static,
+        Vec<T>: RowOwned + RowRead,
+        T: Send + 'static,
     {
         let question: Arc<Question> = Arc::new(question);
         let mut tasks = JoinSet::new();

@@ -20,6 +20,7 @@ mod results;
 mod schema;
 mod tidy;
 mod tls;
+mod tries;
 mod turn;
 
 pub use check::{FindingLevel, StateFinding};
@@ -252,6 +253,22 @@ impl State {
 
 /// Stored results and refused calls.
 impl State {
+    /// How many tries of a name are counted now.
+    ///
+    /// # Errors
+    /// If PostgreSQL cannot be reached.
+    pub async fn tries(&self, name: &str) -> Result<u32, StateError> {
+        tries::counted(&self.feed.pools, name).await
+    }
+
+    /// Takes one try of a name back.
+    ///
+    /// # Errors
+    /// If PostgreSQL cannot be reached. Then the try stays counted.
+    pub async fn try_back(&self, name: &str) -> Result<(), StateError> {
+        tries::take_back(&self.feed.pools, name).await
+    }
+
     /// What is stored of some periods of an account, in their order. At most 1024 of them.
     ///
     /// # Errors

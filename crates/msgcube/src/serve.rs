@@ -62,7 +62,6 @@ pub async fn run(
         // The start does not wait for it: the store has refused already what must not be.
         tokio::spawn(async move { shared_servers::log_warnings(&store).await });
     }
-    let app = Arc::new(app);
     let _ = app.source.set(source);
     let shared = app.clone();
     let mut reloading = None;
@@ -166,7 +165,7 @@ impl Watcher for NoWatcher {
 /// Makes everything durable and stops the writer.
 pub async fn stop(app: Arc<App>, writer: Writer) -> io::Result<()> {
     // Before the writer stops: it writes the quotas.
-    app.accounts.quotas.write_pending(&app.ingest, &app.clock).await;
+    app.accounts.quotas.write_pending(&app.store, &app.ingest, &app.clock).await;
     tokio::task::spawn_blocking(move || writer.stop()).await?;
     Ok(())
 }

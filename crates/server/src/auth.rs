@@ -3,8 +3,10 @@
 
 pub mod access_token;
 pub mod api_keys;
+mod digest;
 pub mod own_secrets;
 pub mod quota;
+pub mod revocable;
 pub mod sessions;
 pub mod share_links;
 pub mod upstream_token_index;

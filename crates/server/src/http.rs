@@ -15,6 +15,7 @@ mod consent_tries;
 mod debug;
 pub mod error_log;
 mod error_recorder;
+mod fence;
 mod gateway;
 mod hint;
 mod idle_timeout;

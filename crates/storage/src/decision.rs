@@ -1,18 +1,15 @@
 //! What several processes that share a store decide one after the other. With the embedded store there is one process,
 //! and all of this returns at once.
 
+use system::clock::Clock;
+
 #[cfg(feature = "clickhouse")]
 use crate::store::SharedTurn;
+pub use crate::store::{FactChange, FactSink};
 use crate::{
-    store::{Change, NotDurable, Outcome, Store},
-    writer::Ingest,
+    store::{AccountNumber, Change, MemoryTurn, NotDurable, Outcome, Store},
+    writer::{Ingest, serving_changes},
 };
-
-/// A fact that was set, or removed if there is no value.
-pub type FactChange = (String, Option<Vec<u8>>);
-
-/// Is told of facts that other processes changed, in their order. It must be quick and must not wait for the store.
-pub type FactSink = Box<dyn Fn(&[FactChange]) + Send + Sync>;
 
 /// A turn to decide. While it lives, no other process and no other task of this one decides, and the facts of this
 /// process are current. Take it before any lock, and hold it without waiting for anything else: others wait.
@@ -26,8 +23,13 @@ pub struct Decision {
 enum Turn {
     /// There is one process. Its own locks are enough.
     Alone,
+    /// Stores in memory take turns.
+    Memory(MemoryTurn),
     #[cfg(feature = "clickhouse")]
     Shared(Box<SharedTurn>),
+    /// The changes of a shared turn are durable. Others wait until the maps are changed.
+    #[cfg(feature = "clickhouse")]
+    Committed(#[allow(dead_code, reason = "others wait until it is dropped")] cluster::state::Committed),
 }
 
 /// Changes of a decision became durable. While it lives, this process learns of no later changes. So change the maps
@@ -37,17 +39,28 @@ enum Turn {
 pub struct Decided {
     /// One outcome for each change.
     pub outcomes: Vec<Outcome>,
-    #[cfg(feature = "clickhouse")]
-    _committed: Option<cluster::state::Committed>,
+    /// Held until the maps are changed.
+    _turn: Turn,
 }
 
 impl Store {
     /// True if several processes share the store.
     pub fn is_shared(&self) -> bool {
         match self {
-            Store::Memory(_) | Store::Embedded(_) => false,
+            Store::Memory(store) => store.is_shared(),
+            Store::Embedded(_) => false,
             #[cfg(feature = "clickhouse")]
             Store::Shared(_) => true,
+        }
+    }
+
+    /// True if other processes that share the store are running.
+    pub fn has_other_processes(&self) -> bool {
+        match self {
+            Store::Memory(store) => store.has_other_processes(),
+            Store::Embedded(_) => false,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.has_other_processes(),
         }
     }
 
@@ -55,10 +68,10 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be read. Then nothing may be answered from the maps in memory.
-    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn fresh(&self) -> Result<(), NotDurable> {
         match self {
-            Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            Store::Memory(store) => store.turn().await.map(drop),
+            Store::Embedded(_) => Ok(()),
             #[cfg(feature = "clickhouse")]
             Store::Shared(store) => store.fresh().await,
         }
@@ -67,7 +80,8 @@ impl Store {
     /// Sets who is told of the facts that other processes change. Call it once, before the first request.
     pub fn on_facts(&self, sink: FactSink) {
         match self {
-            Store::Memory(_) | Store::Embedded(_) => drop(sink),
+            Store::Memory(store) => store.on_facts(sink),
+            Store::Embedded(_) => {}
             #[cfg(feature = "clickhouse")]
             Store::Shared(store) => store.on_facts(sink),
         }
@@ -77,33 +91,125 @@ impl Store {
     ///
     /// # Errors
     /// If the shared state cannot be reached.
-    #[allow(clippy::unused_async, reason = "only a shared store waits")]
     pub async fn decide(&self) -> Result<Decision, NotDurable> {
-        match self {
-            Store::Memory(_) | Store::Embedded(_) => Ok(Decision { turn: Turn::Alone }),
+        let turn = match self {
+            Store::Memory(store) => store.turn().await?.map_or(Turn::Alone, Turn::Memory),
+            Store::Embedded(_) => Turn::Alone,
             #[cfg(feature = "clickhouse")]
-            Store::Shared(store) => Ok(Decision { turn: Turn::Shared(Box::new(store.decide().await?)) }),
-        }
+            Store::Shared(store) => Turn::Shared(Box::new(store.decide().await?)),
+        };
+        Ok(Decision { turn })
+    }
+
+    /// Decides before the writer runs: `decide` reads the facts, and its changes become durable, in one turn. Blocks.
+    ///
+    /// # Errors
+    /// The error of `decide`, or if nothing was stored.
+    pub fn decide_at_start<E: From<NotDurable>>(
+        &self,
+        decide: impl FnOnce(&Store) -> Result<Vec<Change>, E>,
+    ) -> Result<(), E> {
+        let outcomes = match self {
+            Store::Memory(store) => {
+                let turn = store.turn_blocking()?;
+                let changes = decide(self)?;
+                match &turn {
+                    Some(turn) => store.commit_decided(turn, &changes)?,
+                    None => store.commit(&changes)?,
+                }
+            }
+            Store::Embedded(store) => match decide(self)? {
+                changes if changes.is_empty() => Vec::new(),
+                changes => store.commit(&changes)?,
+            },
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.decide_at_start(|| decide(self))?,
+        };
+        Ok(outcomes.iter().try_for_each(Outcome::taken)?)
     }
 }
 
 impl Decision {
+    /// The time in Unix seconds: by this clock, or by the servers' if processes share the store. So times of one
+    /// fact that two processes compare are of one clock.
+    pub fn now_s(&self, clock: &Clock) -> i64 {
+        match &self.turn {
+            Turn::Alone | Turn::Memory(_) => clock.now_s(),
+            #[cfg(feature = "clickhouse")]
+            Turn::Shared(turn) => turn.now_s(),
+            #[cfg(feature = "clickhouse")]
+            Turn::Committed(_) => clock.now_s(),
+        }
+    }
+
     /// Makes the changes of the decision durable, all or none. They contain no messages.
     ///
     /// # Errors
     /// If nothing was stored.
     pub async fn commit(self, ingest: &Ingest, changes: Vec<Change>) -> Result<Decided, NotDurable> {
         match self.turn {
-            Turn::Alone => Ok(Decided {
-                outcomes: ingest.submit_all(changes)?.await?,
-                #[cfg(feature = "clickhouse")]
-                _committed: None,
-            }),
+            Turn::Alone => {
+                let outcomes = ingest.submit_all(changes)?.await?;
+                Ok(Decided { outcomes, _turn: Turn::Alone })
+            }
+            Turn::Memory(turn) => {
+                let Store::Memory(store) = ingest.store() else {
+                    return Err(NotDurable("the turn is another store's".to_owned()));
+                };
+                let outcomes = store.commit_decided(&turn, &changes)?;
+                Ok(Decided { outcomes, _turn: Turn::Memory(turn) })
+            }
             #[cfg(feature = "clickhouse")]
             Turn::Shared(turn) => {
                 let (outcomes, committed) = turn.commit(&changes).await?;
-                Ok(Decided { outcomes, _committed: Some(committed) })
+                Ok(Decided { outcomes, _turn: Turn::Committed(committed) })
             }
+            #[cfg(feature = "clickhouse")]
+            Turn::Committed(_) => Err(NotDurable("the turn is over".to_owned())),
         }
+    }
+
+    /// Like `commit`, and starts or stops serving an account, durably together with the changes. If that fails, nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// If nothing was stored.
+    pub async fn serve(
+        self,
+        ingest: &Ingest,
+        account: AccountNumber,
+        takes_messages: bool,
+        changes: Vec<Change>,
+    ) -> Result<Decided, NotDurable> {
+        let is_alone = matches!(self.turn, Turn::Alone);
+        let done = self.commit_serving(ingest, &[(account, takes_messages)], changes).await;
+        if done.is_err() && is_alone {
+            ingest.set_served(account, !takes_messages);
+        }
+        done
+    }
+
+    /// Like `commit`, and starts or stops serving these accounts, durably together with the changes. On failure no
+    /// account is served that was not served before. Only with a store of one process the caller must then call
+    /// [`Ingest::set_all_served`] with what holds.
+    ///
+    /// # Errors
+    /// If nothing was stored.
+    pub async fn commit_serving(
+        self,
+        ingest: &Ingest,
+        served: &[(AccountNumber, bool)],
+        mut changes: Vec<Change>,
+    ) -> Result<Decided, NotDurable> {
+        if matches!(self.turn, Turn::Alone) {
+            let outcomes = ingest.enqueue_serving_all(served, changes)?.await?;
+            return Ok(Decided { outcomes, _turn: self.turn });
+        }
+        // The current second has partly passed, so covering starts with the next one.
+        changes.extend(serving_changes(served, self.now_s(ingest.clock()) + 1));
+        let decided = self.commit(ingest, changes).await?;
+        decided.outcomes.iter().try_for_each(Outcome::taken)?;
+        ingest.follow_served(served);
+        Ok(decided)
     }
 }

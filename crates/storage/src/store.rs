@@ -3,6 +3,7 @@
 
 mod embedded;
 mod folder_lock;
+mod limits;
 mod memory;
 #[cfg(feature = "clickhouse")]
 mod shared;
@@ -24,7 +25,8 @@ pub use embedded::{
     pages::raw::{PagesRestore, RawKeys, RawTable},
     snapshot::StoreSnapshot,
 };
-pub use memory::Memory;
+pub use limits::{SealedCall, SharedCount, SpentCalls};
+pub use memory::{Memory, MemoryTurn};
 #[cfg(feature = "clickhouse")]
 pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};
 pub use slice::{OfficialFigures, Slice};
@@ -206,6 +208,12 @@ impl QuarantinedMessage {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("cannot make messages durable: {0}")]
 pub struct NotDurable(pub String);
+
+/// A fact that was set, or removed if there is no value.
+pub type FactChange = (String, Option<Vec<u8>>);
+
+/// Is told of facts that other processes changed, in their order. It must be quick and must not wait for the store.
+pub type FactSink = Box<dyn Fn(&[FactChange]) + Send + Sync>;
 
 /// A store cannot be opened or read.
 #[allow(missing_docs, reason = "the error texts name the fields")]

@@ -111,10 +111,8 @@ mod tests {
     use super::*;
 
     fn listed(rows: &[(u32, u32, u8)]) -> Vec<Listed> {
-        let listed = |(shard_num, _, is_local): &(u32, u32, u8)| Listed {
-            shard_num: *shard_num,
-            is_local: *is_local,
-        };
+        let listed =
+            |(shard_num, _, is_local): &(u32, u32, u8)| Listed { shard_num: *shard_num, is_local: *is_local };
         rows.iter().map(listed).collect()
     }
 

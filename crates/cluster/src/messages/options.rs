@@ -122,8 +122,8 @@ mod tests {
         for (options, expected) in cases {
             let error = options.servers().unwrap_err().to_string();
             assert!(error.contains(expected) && !error.contains("hidden"), "{error}");
-            assert!(!format!("{options:?}").contains("hidden"));
         }
+        assert!(!format!("{:?}", options(&["http://a:8123"], "msgcube", None)).contains("hidden"));
         assert_eq!(
             options(&["http://a:8123/", "https://b/ch"], "msgcube", Some("c")).servers().unwrap().len(),
             2

@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use clickhouse::{Client, Row, query::Query};
+use clickhouse::{Client, query::Query};
 use counting::{COUNTED_TYPES, HOUR_S, Kind, day_of, hour_of, start_of_day_s};
-use serde::Deserialize;
 
 use super::{
     buckets::stored_bounds,
     error::ClickHouseError,
-    questions::{StoredBounds, counted_kinds},
+    questions::{StoredBounds, counted_kinds, whole},
 };
 
 const DAYS: usize = 28;
@@ -46,24 +45,11 @@ pub struct AccountOverview {
     pub minutes: [u32; MINUTES],
 }
 
-/// Counts of an account in one shard.
-#[derive(Row, Deserialize)]
-pub struct OverviewFound {
-    appid: String,
-    /// 0: none.
-    last_s: u32,
-    today_by_type: Vec<u64>,
-    days: Vec<u64>,
-    stretches: Vec<u64>,
-    minutes: Vec<u64>,
-}
+/// Counts of an account in one shard: appid, newest message (0: none), today by type, days, stretches, minutes.
+pub type OverviewFound = (String, u32, Vec<u64>, Vec<u64>, Vec<u64>, Vec<u64>);
 
 /// The newest message of an account in one shard.
-#[derive(Row, Deserialize)]
-pub struct LastFound {
-    appid: String,
-    last_s: u32,
-}
+pub type LastFound = (String, u32);
 
 /// The stretches of days that an overview counts, as numbers of days since 1970 in Beijing.
 #[derive(Debug)]
@@ -164,6 +150,7 @@ pub fn counts(around: &Around) -> impl Fn(&Client) -> Query + use<> {
         over_s = around.over_s,
         tomorrow_s = around.tomorrow_s,
     );
+    let sql = whole("appid, last_s, today_by_type, days, stretches, minutes", &sql);
     let within = around.within;
     move |client| client.query(&sql).bind(within.0).bind(within.1)
 }
@@ -177,6 +164,7 @@ pub fn dormant(around: &Around, without: Vec<String>) -> impl Fn(&Client) -> Que
         GROUP BY appid HAVING countIf(kind IN ({counted})) > 0",
         counted = counted_kinds()
     );
+    let sql = whole("appid, last_s", &sql);
     let before = around.within.0;
     move |client| {
         let query = client.query(&sql).bind(before).with_setting("max_query_size", STATEMENT_MAX);
@@ -198,13 +186,16 @@ impl Overviews {
             sums.iter_mut().zip(found).for_each(|(sum, more)| *sum += more);
             Ok(())
         }
-        let known = self.of(found.appid);
-        known.see(found.last_s);
-        fill(&mut known.today_by_type, &found.today_by_type)?;
-        fill(&mut known.days, &found.days)?;
+        let (appid, last_s, today_by_type, days, stretches, minutes) = found;
+        let known = self.of(appid);
+        known.see(last_s);
+        fill(&mut known.today_by_type, &today_by_type)?;
+        fill(&mut known.days, &days)?;
+        let found = minutes;
         let mut minutes = known.minutes.map(u64::from);
-        fill(&mut minutes, &found.minutes)?;
+        fill(&mut minutes, &found)?;
         known.minutes = minutes.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        let found = stretches;
         let mut stretches = [
             known.same_hours_today,
             known.same_hours_last_week,
@@ -213,7 +204,7 @@ impl Overviews {
             known.last_month,
             known.same_days_last_month,
         ];
-        fill(&mut stretches, &found.stretches)?;
+        fill(&mut stretches, &found)?;
         [
             known.same_hours_today,
             known.same_hours_last_week,
@@ -226,8 +217,8 @@ impl Overviews {
     }
 
     /// Adds the newest message of one shard.
-    pub fn add_last(&mut self, found: LastFound) {
-        self.of(found.appid).see(found.last_s);
+    pub fn add_last(&mut self, (appid, last_s): LastFound) {
+        self.of(appid).see(last_s);
     }
 
     /// The accounts that have a newest message.

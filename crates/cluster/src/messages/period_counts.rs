@@ -77,7 +77,7 @@ mod tests {
         #[test]
         fn figures_are_read_as_they_were_written(counts in counts(), more: u8) {
             let mut bytes = counts.encode();
-            prop_assert_eq!(PeriodCounts::decode(&bytes).as_ref(), Ok(&counts));
+            prop_assert_eq!(&PeriodCounts::decode(&bytes).unwrap(), &counts);
             prop_assert!(PeriodCounts::decode(&bytes[..bytes.len() - 1]).is_err());
             bytes.push(more);
             prop_assert!(PeriodCounts::decode(&bytes).is_err());

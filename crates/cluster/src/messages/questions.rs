@@ -1,9 +1,11 @@
 //! The questions about one account, as SQL, and their answers. `FINAL` counts each identity once. Filters name columns of
 //! the key only: a filter on another column must see merged rows, so those are conditions of the aggregates.
 
-use clickhouse::{Client, Row, query::Query};
+use std::sync::Arc;
+
+use clickhouse::{Client, query::Query};
 use counting::{Counters, Kind};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 use super::{
     buckets::Buckets,
@@ -14,63 +16,30 @@ use super::{
 /// Most rows that are looked up with one statement.
 pub const KEYS_MAX: usize = 1000;
 
-/// Figures of one shard and stretch of time.
-#[derive(Row, Deserialize)]
-pub struct FiguresFound {
-    bucket: i64,
-    users: Vec<u64>,
-    messages: Vec<u64>,
-    users_of_videos: u64,
-    users_counted: u64,
-    by_count: Vec<u64>,
-}
+/// Figures of one shard and stretch of time: its number or first second (see [`Buckets`]), users and messages by kind,
+/// users of videos, users of any counted type, users by number of counted messages.
+pub type FiguresFound = (i64, Vec<u64>, Vec<u64>, u64, u64, Vec<u64>);
 
-/// Events of one shard, stretch of time and name.
-#[derive(Row, Deserialize)]
-pub struct EventsFound {
-    /// See [`Buckets`].
-    pub bucket: i64,
-    /// `Event`
-    pub event: String,
-    /// Their number.
-    pub events: u64,
-}
+/// Events of one shard: stretch of time, name, number.
+pub type EventsFound = (i64, String, u64);
 
-/// First users of one shard.
-#[derive(Row, Deserialize)]
-pub struct FirstFound {
-    /// Users whose first counted message is in the stretch.
-    pub users: u64,
-    /// Users of any counted message before the end of the stretch.
-    pub all_users: u64,
-    /// The first counted message, if there are users.
-    pub first_s: u32,
-}
+/// First users of one shard: those of the stretch, all up to its end, and the first counted message.
+pub type FirstFound = (u64, u64, u32);
 
-/// A stored identity.
-#[derive(PartialEq, Eq, Hash, Row, Deserialize)]
-pub struct KeyFound {
-    appid: String,
-    user: String,
-    create_time: u32,
-    id: MessageId,
-}
+/// A stored identity: account, user, time, id.
+pub type KeyFound = (String, String, u32, MessageId);
 
-/// A quarantined message.
-#[derive(Row, Deserialize)]
-pub struct AsideFound {
-    create_time: i64,
-    user: String,
-    msg_type: String,
-    reason: String,
-    msg_id: Option<u64>,
-    event: Option<String>,
-    event_digest: Option<String>,
-    first: u64,
-}
+/// A quarantined message: time, user, type, reason, MsgId, event, its digest, and `first`.
+pub type AsideFound = (i64, String, String, String, Option<u64>, Option<String>, Option<String>, u64);
 
 /// Seconds as the table has them, both included.
 pub type StoredBounds = (u32, u32);
+
+/// The answer to a question as one row, which is there if and only if the answer is whole. A server whose disk is full may
+/// otherwise cut an answer short and call it a success.
+pub fn whole(columns: &str, sql: &str) -> String {
+    format!("SELECT groupArray(tuple({columns})) FROM ({sql})")
+}
 
 /// The number of the stretch of time of a row, or its first second if stretches have several lengths. The numbers come
 /// from the calendar, so they may stand in the statement.
@@ -121,6 +90,7 @@ pub fn figures(appid: String, buckets: &Buckets, within: StoredBounds) -> impl F
         counted = sum_of(|kind| kind.counted_type().is_some()),
         bucket = bucket_sql(buckets),
     );
+    let sql = whole("bucket, users, messages, users_of_videos, users_counted, by_count", &sql);
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -133,6 +103,7 @@ pub fn events(appid: String, buckets: &Buckets, within: StoredBounds) -> impl Fn
         bucket = bucket_sql(buckets),
         event = Kind::Event.code(),
     );
+    let sql = whole("bucket, event, events", &sql);
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -148,10 +119,11 @@ pub fn first_users(appid: String, first: u32, last: u32) -> impl Fn(&Client) -> 
             GROUP BY user
         ) WHERE messages > 0"
     );
+    let sql = whole("users, all_users, first_s", &sql);
     move |client| client.query(&sql).bind(first).bind(&appid).bind(last)
 }
 
-/// The newest counted message in these seconds; 0 rows if there is none.
+/// The newest counted message in these seconds, if there is one.
 pub fn last_message(appid: String, within: StoredBounds) -> impl Fn(&Client) -> Query {
     let sql = format!(
         "SELECT toUInt32(maxIf(create_time, kind IN ({counted}))) AS last_s
@@ -159,6 +131,7 @@ pub fn last_message(appid: String, within: StoredBounds) -> impl Fn(&Client) -> 
         HAVING countIf(kind IN ({counted})) > 0",
         counted = counted_kinds()
     );
+    let sql = format!("SELECT groupArray(last_s) FROM ({sql})");
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -177,58 +150,53 @@ pub fn known(rows: &[&MessageRow]) -> impl Fn(&Client) -> Query + use<> {
     let key =
         |row: &&MessageRow| (row.appid.to_string(), row.user.to_string(), row.create_time, IdLiteral(row.id));
     let keys: Vec<_> = rows.iter().map(key).collect();
-    move |client| {
-        let sql = "SELECT appid, user, create_time, id FROM raw WHERE (appid, user, create_time, id) IN ?";
-        client.query(sql).bind(&keys).with_setting("max_query_size", "16000000")
-    }
+    let sql = whole(
+        "appid, user, toUInt32(create_time), id",
+        "SELECT appid, user, create_time, id FROM raw WHERE (appid, user, create_time, id) IN ?",
+    );
+    move |client| client.query(&sql).bind(&keys).with_setting("max_query_size", "16000000")
 }
 
 /// The quarantined messages with the newest times.
 pub fn quarantined(appid: String, limit: usize) -> impl Fn(&Client) -> Query {
-    let sql = "SELECT create_time, user, msg_type, reason, msg_id, event, event_digest, first
-        FROM aside FINAL WHERE appid = ? ORDER BY create_time DESC, first DESC LIMIT ?";
-    move |client| client.query(sql).bind(&appid).bind(limit)
+    const COLUMNS: &str = "create_time, user, msg_type, reason, msg_id, event, event_digest, first";
+    let sql = format!(
+        "SELECT {COLUMNS} FROM aside FINAL WHERE appid = ? ORDER BY create_time DESC, first DESC LIMIT ?"
+    );
+    let sql = whole(COLUMNS, &sql);
+    move |client| client.query(&sql).bind(&appid).bind(limit)
 }
 
-impl FiguresFound {
-    /// The number of the stretch of time, and its figures.
-    pub fn read(self, buckets: &Buckets) -> Result<(usize, Counters), ClickHouseError> {
-        let wrong = || ClickHouseError::Unanswered("figures of another form than asked for".to_owned());
-        let index = buckets.index_of(self.bucket).ok_or_else(wrong)?;
-        let (Ok(messages), Ok(users), Ok(by_count)) =
-            (self.messages.try_into(), self.users.try_into(), self.by_count.try_into())
-        else {
-            return Err(wrong());
-        };
-        Ok((index, Counters::of_sums(messages, users, self.users_of_videos, self.users_counted, by_count)))
-    }
+/// The number of the stretch of time, and its figures.
+pub fn read_figures(found: FiguresFound, buckets: &Buckets) -> Result<(usize, Counters), ClickHouseError> {
+    let wrong = || ClickHouseError::Unanswered("figures of another form than asked for".to_owned());
+    let (bucket, users, messages, users_of_videos, users_counted, by_count) = found;
+    let index = buckets.index_of(bucket).ok_or_else(wrong)?;
+    let (Ok(messages), Ok(users), Ok(by_count)) =
+        (messages.try_into(), users.try_into(), by_count.try_into())
+    else {
+        return Err(wrong());
+    };
+    Ok((index, Counters::of_sums(messages, users, users_of_videos, users_counted, by_count)))
 }
 
-impl KeyFound {
-    /// The identity of a row.
-    pub fn of(row: &MessageRow) -> KeyFound {
-        KeyFound {
-            appid: row.appid.to_string(),
-            user: row.user.to_string(),
-            create_time: row.create_time,
-            id: row.id,
-        }
-    }
+/// The identity of a row.
+pub fn key_of(row: &MessageRow) -> KeyFound {
+    (row.appid.to_string(), row.user.to_string(), row.create_time, row.id)
 }
 
-impl AsideFound {
-    /// The row as it was stored.
-    pub fn read(self, appid: &std::sync::Arc<str>) -> QuarantinedRow {
-        QuarantinedRow {
-            appid: appid.clone(),
-            user: self.user.into(),
-            create_time: self.create_time,
-            msg_type: self.msg_type.into(),
-            reason: self.reason.into(),
-            msg_id: self.msg_id,
-            event: self.event.map(Into::into),
-            event_digest: self.event_digest.map(Into::into),
-            received_us: u64::MAX - self.first,
-        }
+/// The row as it was stored.
+pub fn read_quarantined(found: AsideFound, appid: &Arc<str>) -> QuarantinedRow {
+    let (create_time, user, msg_type, reason, msg_id, event, event_digest, first) = found;
+    QuarantinedRow {
+        appid: appid.clone(),
+        user: user.into(),
+        create_time,
+        msg_type: msg_type.into(),
+        reason: reason.into(),
+        msg_id,
+        event: event.map(Into::into),
+        event_digest: event_digest.map(Into::into),
+        received_us: u64::MAX - first,
     }
 }

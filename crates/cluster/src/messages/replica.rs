@@ -79,7 +79,7 @@ impl Replica {
         question: &(dyn Fn(&Client) -> Query + Send + Sync),
     ) -> Result<Vec<T>, ReplicaFailure>
     where
-        T: RowOwned + RowRead,
+        Vec<T>: RowOwned + RowRead,
     {
         if self.is_replicated {
             let catch_up = match table {
@@ -94,7 +94,12 @@ impl Replica {
                 |failure| ReplicaFailure { code: None, ..failure },
             )?;
         }
-        self.within(READ_TIME_MAX, question(&self.client).fetch_all()).await
+        let answers = self.within(READ_TIME_MAX, question(&self.client).fetch_all::<Vec<T>>()).await?;
+        // One row, or the answer was cut short.
+        <[Vec<T>; 1]>::try_from(answers).map(|[rows]| rows).map_err(|answers| {
+            let text = format!("{}: {} answers to one question; is its disk full?", self.url, answers.len());
+            ReplicaFailure { code: None, text }
+        })
     }
 
     /// Stores rows on so many replicas. Only `Ok` is certain: after an error they may be stored or not.

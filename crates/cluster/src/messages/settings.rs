@@ -9,6 +9,8 @@ pub type Setting = (&'static str, &'static str);
 const READS: &[Setting] = &[
     // The server answers once it has everything, so an error in the middle is an error.
     ("wait_end_of_query", "1"),
+    // It keeps the answer in memory until then: on a full disk a file of it would be cut short without an error.
+    ("http_response_buffer_size", "16000000"),
     ("cancel_http_readonly_queries_on_client_close", "1"),
     // One question must not take the whole server.
     ("max_threads", "2"),

@@ -84,7 +84,7 @@ impl Shard {
     /// If none does, or the question is too large for any.
     pub async fn ask<T>(&self, table: Table, question: &Question) -> Result<Vec<T>, ClickHouseError>
     where
-        T: RowOwned + RowRead,
+        Vec<T>: RowOwned + RowRead,
     {
         let mut failures = Vec::new();
         for (index, replica) in self.from_last_good(&self.asked) {

@@ -75,7 +75,7 @@ pub async fn run(args: DemoArgs, lang: Lang) -> Result<(), DemoError> {
     let config = settings::config(&args, year.accounts(), &folder, &admin_key, lang);
     let (app, writer) = App::start(config, clock, OtherKey::Refuse)?;
     app.sessions.sign_in_local_viewers().map_err(StartError::from)?;
-    let demo = Demo { app: Arc::new(app), folder, admin_key, lang, args };
+    let demo = Demo { app, folder, admin_key, lang, args };
     let shown = demo.fill_and_show(year).await;
     serve::stop(demo.app, writer).await?;
     shown

@@ -1,6 +1,6 @@
 //! The OpenAPI document describes exactly the paths that the server has.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use axum::{
     Router,
@@ -45,7 +45,6 @@ fn served() -> ServedApi {
     let key = DataKey::load_or_create(&config.data_key_file).unwrap();
     let store = Store::Memory(Memory::default());
     let (app, _) = App::start_with(config.clone(), Clock::starting_at(1_417_881_600), store, key).unwrap();
-    let app = Arc::new(app);
     let (router, admin_router) = (http::router(app.clone()).router, http::admin_router(app).router);
     ServedApi { config, router, admin_router, _folder: folder }
 }

@@ -5,7 +5,7 @@ mod grants;
 
 use std::{
     hash::BuildHasher as _,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -13,6 +13,7 @@ use datacube::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use storage::{
+    decision::{Decided, Decision},
     store::{Change, NotDurable, Store},
     writer::Ingest,
 };
@@ -71,10 +72,11 @@ pub struct Issued {
     pub expires_in: i64,
 }
 
-/// All tokens.
+/// All tokens. The map in memory is a cache of the stored facts.
 #[derive(Debug)]
 pub struct Tokens {
     key: DataKey,
+    store: Arc<Store>,
     /// By the hash of the token, so that the time of a lookup tells nothing about other tokens.
     grants: RwLock<Grants>,
     issuing: Issuing,
@@ -82,7 +84,7 @@ pub struct Tokens {
 
 /// Requests for tokens of one holder run one at a time, since each reads what the one before wrote. Other holders'
 /// requests run at the same time, so that a client that asks in a loop does not delay them. A revocation waits for
-/// all requests.
+/// all requests. A shared store gives one turn to all of them: take it before these locks.
 #[derive(Debug)]
 struct Issuing {
     any: tokio::sync::RwLock<()>,
@@ -139,14 +141,23 @@ impl Revocation<'_> {
 
 impl Tokens {
     /// Reads the stored tokens.
-    pub fn load(key: DataKey, store: &Store) -> Tokens {
-        let tokens = Tokens { key, grants: RwLock::default(), issuing: Issuing::new() };
-        for (_, value) in store.facts(FACT_PREFIX) {
-            if let Ok(grant) = serde_json::from_slice::<Grant>(&value) {
-                tokens.remember(grant);
-            }
-        }
+    pub fn load(key: DataKey, store: &Arc<Store>) -> Tokens {
+        let (store, facts) = (store.clone(), store.facts(FACT_PREFIX));
+        let tokens = Tokens { key, store, grants: RwLock::default(), issuing: Issuing::new() };
+        facts.iter().for_each(|(key, value)| tokens.apply_fact(key, Some(value)));
         tokens
+    }
+
+    /// Takes over a stored fact that was set, or removed if there is no value.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) {
+        let names = key.strip_prefix(FACT_PREFIX).and_then(|names| names.rsplit_once('/'));
+        let Some((appid, nonce)) = names else { return };
+        let hash = hash(&self.token(appid, nonce));
+        let grant = value.and_then(|value| serde_json::from_slice::<Grant>(value).ok());
+        match grant.filter(|grant| grant.fact_key() == key) {
+            Some(grant) => self.write().put(hash, grant),
+            None => self.write().remove(&hash),
+        }
     }
 
     /// Checks a token. If it is valid, `look` is called with its holder.
@@ -185,12 +196,24 @@ impl Tokens {
         ingest: &Ingest,
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
+        let decision = self.store.decide().await?;
+        self.issue_in(decision, holder, extra_changes, ingest, clock).await.map(|(issued, _)| issued)
+    }
+
+    /// Like `issue`, in a decision of the caller. The caller changes its own maps before it drops the [`Decided`].
+    pub async fn issue_in(
+        &self,
+        decision: Decision,
+        holder: Holder,
+        extra_changes: Vec<Change>,
+        ingest: &Ingest,
+        clock: &Clock,
+    ) -> Result<(Issued, Decided), NotDurable> {
         let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
         let ended = self.ended(&holder, now_s + OVERLAP_S);
-        self.replace(holder, ended, extra_changes, ingest, now_s)
-            .await
-            .map(|grant| self.issued(&grant, now_s))
+        let (grant, decided) = self.replace(decision, holder, ended, extra_changes, ingest, now_s).await?;
+        Ok((self.issued(&grant, now_s), decided))
     }
 
     /// Issues a token as `/cgi-bin/stable_token` does: the current one while it has enough time left. With
@@ -203,25 +226,32 @@ impl Tokens {
         clock: &Clock,
     ) -> Result<Issued, NotDurable> {
         let holder = Holder::account(appid, Endpoint::Stable);
-        let _turn = self.issuing.turn(&holder).await;
         let now_s = clock.now_s();
-        if force {
-            let ended = self.ended(&holder, now_s);
-            let grant = self.replace(holder, ended, Vec::new(), ingest, now_s).await?;
+        if !force && let Some(grant) = self.long_lived(&holder, now_s) {
             return Ok(self.issued(&grant, now_s));
         }
-        // A token with more time left than possible was issued before the clock was set back.
-        let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
-        let newest = self.read().valid_until(&holder, long_enough).next_back().cloned();
-        let grant = match newest {
+        let decision = self.store.decide().await?;
+        let _turn = self.issuing.turn(&holder).await;
+        let now_s = clock.now_s();
+        let ended = if force { self.ended(&holder, now_s) } else { Vec::new() };
+        let known = if force { None } else { self.long_lived(&holder, now_s) };
+        let grant = match known {
+            // Issued by the request before.
             Some(grant) => grant,
-            None => self.replace(holder, Vec::new(), Vec::new(), ingest, now_s).await?,
+            None => self.replace(decision, holder, ended, Vec::new(), ingest, now_s).await?.0,
         };
         Ok(self.issued(&grant, now_s))
     }
 
-    /// Prepares to revoke all tokens of some holders. Its changes become durable together with others, then
-    /// `complete` applies it. Until it is dropped no token is issued.
+    /// The holder's newest token, if it has enough time left to be handed out again.
+    fn long_lived(&self, holder: &Holder, now_s: i64) -> Option<Grant> {
+        // A token with more time left than possible was issued before the clock was set back.
+        let long_enough = now_s + RENEW_S..=now_s + LIFE_S;
+        self.read().valid_until(holder, long_enough).next_back().cloned()
+    }
+
+    /// Prepares to revoke all tokens of some holders. Its changes become durable together with others, in a decision that
+    /// the caller has taken before, then `complete` applies it. Until it is dropped no token is issued.
     pub async fn revocation(&self, is_ended: impl Fn(&Holder) -> bool) -> Revocation<'_> {
         let issuing = self.issuing.any.write().await;
         let grants = self.read().all().filter(|grant| is_ended(&grant.holder)).cloned().collect();
@@ -232,18 +262,19 @@ impl Tokens {
     /// life.
     fn issued(&self, grant: &Grant, now_s: i64) -> Issued {
         let left_s = grant.valid_until_s - now_s;
-        Issued { access_token: self.token(grant), expires_in: left_s.clamp(0, LIFE_S) }
+        Issued { access_token: self.token_of(grant), expires_in: left_s.clamp(0, LIFE_S) }
     }
 
-    /// Makes a new token durable, together with the ends of former ones.
+    /// Makes a new token durable, together with the ends of former ones. The map is changed while the [`Decided`] lives.
     async fn replace(
         &self,
+        decision: Decision,
         holder: Holder,
         ended: Vec<Grant>,
         extra_changes: Vec<Change>,
         ingest: &Ingest,
         now_s: i64,
-    ) -> Result<Grant, NotDurable> {
+    ) -> Result<(Grant, Decided), NotDurable> {
         let expires_s = now_s + LIFE_S;
         let nonce = random_nonce().map_err(|error| NotDurable(error.to_string()))?;
         let grant = Grant { holder, nonce, expires_s, valid_until_s: expires_s };
@@ -251,10 +282,10 @@ impl Tokens {
         let mut changes = extra_changes;
         changes.extend(gone.iter().map(Grant::deletion));
         changes.extend(ended.iter().chain([&grant]).map(Grant::fact));
-        ingest.submit_all(changes)?.await?;
+        let decided = decision.commit(ingest, changes).await?;
         gone.iter().for_each(|grant| self.forget(grant));
         ended.into_iter().chain([grant.clone()]).for_each(|grant| self.remember(grant));
-        Ok(grant)
+        Ok((grant, decided))
     }
 
     /// The holder's tokens that would be valid after `end_s`, shortened to end then. After `issue` that is the
@@ -269,18 +300,26 @@ impl Tokens {
         self.grants.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn write(&self) -> RwLockWriteGuard<'_, Grants> {
+        self.grants.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remember(&self, grant: Grant) {
-        let hash = hash(&self.token(&grant));
-        self.grants.write().unwrap_or_else(PoisonError::into_inner).put(hash, grant);
+        let hash = hash(&self.token_of(&grant));
+        self.write().put(hash, grant);
     }
 
     fn forget(&self, grant: &Grant) {
-        let hash = hash(&self.token(grant));
-        self.grants.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
+        let hash = hash(&self.token_of(grant));
+        self.write().remove(&hash);
     }
 
-    fn token(&self, grant: &Grant) -> String {
-        let mac = self.key.mac(&["access_token", &grant.holder.appid, &grant.nonce]);
+    fn token_of(&self, grant: &Grant) -> String {
+        self.token(&grant.holder.appid, &grant.nonce)
+    }
+
+    fn token(&self, appid: &str, nonce: &str) -> String {
+        let mac = self.key.mac(&["access_token", appid, nonce]);
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(mac))
     }
 }

@@ -1,28 +1,19 @@
 //! Keys for the admin API. Each has scopes and may expire. Only their hashes are stored.
 
-use std::{
-    fmt,
-    str::FromStr,
-    sync::{PoisonError, RwLock},
-};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
-use storage::{
-    store::{Change, NotDurable, Store},
-    writer::Ingest,
-};
-use subtle::ConstantTimeEq as _;
-use system::{
-    random::{self, RandomError},
-    secret::Secret,
+use storage::{store::Store, writer::Ingest};
+use system::{random, secret::Secret};
+
+use super::{
+    digest::SecretDigest,
+    revocable::{KEYS_MAX, Revocable, RevocableError, Revocables},
 };
 
-const FACT_PREFIX: &str = "api_key/";
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "api_key/";
 const KEY_PREFIX: &str = "mk_";
-/// Limit of keys.
-const KEYS_MAX: usize = 10_000;
 /// Limit of scopes of one key.
 pub const SCOPES_MAX: usize = 1000;
 /// Limit of bytes of a key's name.
@@ -105,7 +96,30 @@ pub struct ApiKey {
     pub created_s: i64,
     /// Unix seconds. None: it does not expire.
     pub expires_s: Option<i64>,
-    hash: [u8; 32],
+    hash: SecretDigest,
+}
+
+impl Revocable for ApiKey {
+    const FACT_PREFIX: &'static str = FACT_PREFIX;
+    const MAX: usize = KEYS_MAX;
+    const TOO_MANY: RevocableError = RevocableError::TooManyKeys;
+
+    fn unknown(id: &str) -> RevocableError {
+        RevocableError::UnknownKey(id.to_owned())
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn created_s(&self) -> i64 {
+        self.created_s
+    }
+
+    /// Expired keys stay listed until somebody removes them.
+    fn is_over(&self, _: i64) -> bool {
+        false
+    }
 }
 
 /// The permissions of a caller.
@@ -138,8 +152,8 @@ impl Access {
 /// Which key somebody has shown. It does not contain the key.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyHolder {
-    /// The admin key with this SHA-256.
-    Admin([u8; 32]),
+    /// The admin key with this hash.
+    Admin(SecretDigest),
     /// The API key with this id.
     Key(String),
 }
@@ -147,7 +161,7 @@ pub enum KeyHolder {
 impl KeyHolder {
     /// The holder of the configuration's admin key.
     pub fn of_admin_key(key: &Secret) -> KeyHolder {
-        KeyHolder::Admin(hash(key.reveal()))
+        KeyHolder::Admin(SecretDigest::of(key.reveal()))
     }
 }
 
@@ -169,65 +183,45 @@ impl fmt::Debug for KeyHolder {
 }
 
 /// All keys.
-#[derive(Debug, Default)]
-pub struct ApiKeys {
-    keys: RwLock<HashMap<String, ApiKey, foldhash::fast::RandomState>>,
-    changing: tokio::sync::Mutex<()>,
-}
-
-/// Why a key could not be made or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiKeyError {
-    /// The limit is reached.
-    #[error("the limit of {KEYS_MAX} keys is reached; remove some")]
-    TooMany,
-    /// There is no such key.
-    #[error("no key has the id {0}; GET /v1/keys lists them")]
-    Unknown(String),
-    /// The disk failed.
-    #[error("{0}")]
-    NotDurable(#[from] NotDurable),
-    /// The system gave no random numbers.
-    #[error("{0}")]
-    Random(#[from] RandomError),
-}
+#[derive(Debug)]
+pub struct ApiKeys(Revocables<ApiKey>);
 
 impl ApiKeys {
     /// Reads the stored keys.
-    pub fn load(store: &Store) -> ApiKeys {
-        let read = |(_, value): (String, Vec<u8>)| serde_json::from_slice::<ApiKey>(&value).ok();
-        let keys = store.facts(FACT_PREFIX).into_iter().filter_map(read).map(|key| (key.id.clone(), key));
-        ApiKeys { keys: RwLock::new(keys.collect()), ..ApiKeys::default() }
+    pub fn load(store: &Arc<Store>) -> ApiKeys {
+        ApiKeys(Revocables::load(store))
+    }
+
+    /// Takes over a stored fact that was set, or removed if there is no value.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) {
+        self.0.apply_fact(key, value);
     }
 
     /// The id and the permissions of a key that a caller shows. None if it is unknown or expired.
     pub fn access(&self, shown: &str, now_s: i64) -> Option<(KeyHolder, Access)> {
         let id = id_of(shown)?;
-        let keys = self.read();
-        let is_right: bool = hash(shown).ct_eq(&keys.get(id)?.hash).into();
-        drop(keys);
+        let is_right = self.0.get(id, |key| key.hash.matches(shown))?;
         let access = self.access_of(id, now_s).filter(|_| is_right)?;
         Some((KeyHolder::Key(id.to_owned()), access))
     }
 
     /// The permissions of the key with this id. None if it was revoked or has expired.
     pub fn access_of(&self, id: &str, now_s: i64) -> Option<Access> {
-        let keys = self.read();
-        let key = keys.get(id)?;
-        let is_over = key.expires_s.is_some_and(|expires_s| now_s >= expires_s);
-        (!is_over).then(|| Access(key.scopes.clone()))
+        let access = |key: &ApiKey| {
+            let is_over = key.expires_s.is_some_and(|expires_s| now_s >= expires_s);
+            (!is_over).then(|| Access(key.scopes.clone()))
+        };
+        self.0.get(id, access).flatten()
     }
 
     /// The name of the key with this id.
     pub fn name_of(&self, id: &str) -> Option<String> {
-        self.read().get(id).map(|key| key.name.clone())
+        self.0.get(id, |key| key.name.clone())
     }
 
     /// All keys, oldest first.
     pub fn all(&self) -> Vec<ApiKey> {
-        let mut keys: Vec<ApiKey> = self.read().values().cloned().collect();
-        keys.sort_by(|one, other| (one.created_s, &one.id).cmp(&(other.created_s, &other.id)));
-        keys
+        self.0.all()
     }
 
     /// Makes a key, durably. This is the only time that its text is shown.
@@ -238,38 +232,17 @@ impl ApiKeys {
         expires_s: Option<i64>,
         now_s: i64,
         ingest: &Ingest,
-    ) -> Result<(ApiKey, Secret), ApiKeyError> {
-        let _one_at_a_time = self.changing.lock().await;
-        if self.read().len() >= KEYS_MAX {
-            return Err(ApiKeyError::TooMany);
-        }
+    ) -> Result<(ApiKey, Secret), RevocableError> {
         let id = random::hexadecimal(6)?;
         let text = format!("{KEY_PREFIX}{id}_{}", random::alphanumeric(40)?);
-        let key = ApiKey { id, name, scopes, created_s: now_s, expires_s, hash: hash(&text) };
-        let fact = Change::fact(fact_key(&key.id), &key);
-        ingest.submit_all(vec![fact])?.await?;
-        self.write().insert(key.id.clone(), key.clone());
+        let key = ApiKey { id, name, scopes, created_s: now_s, expires_s, hash: SecretDigest::of(&text) };
+        self.0.add(key.clone(), now_s, ingest).await?;
         Ok((key, Secret::new(text)))
     }
 
     /// Revokes a key, durably.
-    pub async fn remove(&self, id: &str, ingest: &Ingest) -> Result<(), ApiKeyError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let key = self.write().remove(id).ok_or_else(|| ApiKeyError::Unknown(id.to_owned()))?;
-        let done = async { ingest.submit_all(vec![Change::Fact { key: fact_key(id), value: None }])?.await };
-        if let Err(error) = done.await {
-            self.write().insert(key.id.clone(), key);
-            return Err(error.into());
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<String, ApiKey, foldhash::fast::RandomState>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, HashMap<String, ApiKey, foldhash::fast::RandomState>> {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner)
+    pub async fn remove(&self, id: &str, ingest: &Ingest) -> Result<(), RevocableError> {
+        self.0.remove(id, ingest).await
     }
 }
 
@@ -277,15 +250,6 @@ impl ApiKeys {
 pub fn id_of(shown: &str) -> Option<&str> {
     let (id, _) = shown.strip_prefix(KEY_PREFIX)?.split_once('_')?;
     Some(id)
-}
-
-fn fact_key(id: &str) -> String {
-    format!("{FACT_PREFIX}{id}")
-}
-
-/// A key is random, so its hash cannot be reversed by guessing.
-fn hash(key: &str) -> [u8; 32] {
-    Sha256::digest(key.as_bytes()).into()
 }
 
 #[cfg(test)]

@@ -1,19 +1,28 @@
-//! Sessions of the pages below `/ui`. They are in memory only, so a restart signs everyone out. Only a hash of a
-//! session's id is kept.
+//! Sessions of the pages below `/ui`. Only a hash of a session's id is kept. In memory only, so a restart signs everyone
+//! out; with a shared store also as facts, so that every process knows them.
 
-use std::sync::{Mutex, OnceLock};
+mod stored;
+
+use std::sync::{Arc, Mutex, OnceLock};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hashbrown::HashMap;
 use sha2::{Digest as _, Sha256};
+use storage::{
+    store::{Change, NotDurable, Store},
+    writer::Ingest,
+};
 use subtle::ConstantTimeEq as _;
 use system::{
+    data_key::DataKey,
     random::{self, RandomError},
     secret::Secret,
     sync::lock,
 };
 
 use super::api_keys::{Access, KeyHolder};
+
+pub use stored::FACT_PREFIX;
 
 /// A session that was not used for so many seconds has ended: 8 hours.
 pub const IDLE_MAX_S: i64 = 8 * 3600;
@@ -23,6 +32,8 @@ pub const AGE_MAX_S: i64 = 7 * 24 * 3600;
 const SESSIONS_MAX: usize = 10_000;
 /// Limit of open sessions of one key. A further one ends the one that was not used for the longest time.
 const SESSIONS_OF_KEY_MAX: usize = 100;
+/// Sessions that are over and are removed with each new one.
+const REMOVED_TOGETHER: usize = 64;
 /// Letters and digits of a session's id: 256 random bits.
 const ID_CHARACTERS: usize = 43;
 
@@ -40,12 +51,14 @@ pub struct Session {
     pub access: Access,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct OpenSession {
     holder: KeyHolder,
     /// Unix seconds.
     opened_s: i64,
     used_s: i64,
+    /// With a shared store: the time of use that the other processes know.
+    told_s: i64,
 }
 
 impl OpenSession {
@@ -54,30 +67,79 @@ impl OpenSession {
     }
 }
 
-/// All open sessions.
-#[derive(Debug, Default)]
+/// Why no session was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenSessionError {
+    /// The system gave no random numbers.
+    #[error("{0}")]
+    Random(#[from] RandomError),
+    /// A shared store could not keep it.
+    #[error("{0}")]
+    NotDurable(#[from] NotDurable),
+}
+
+type SessionMap = HashMap<SessionHash, OpenSession, foldhash::fast::RandomState>;
+
+/// All open sessions. With a shared store the map in memory is a cache of the stored facts.
+#[derive(Debug)]
 pub struct Sessions {
-    open: Mutex<HashMap<SessionHash, OpenSession, foldhash::fast::RandomState>>,
+    table: SessionTable,
     local_token: OnceLock<Secret>,
 }
 
+#[derive(Clone, Debug)]
+struct SessionTable {
+    open: Arc<Mutex<SessionMap>>,
+    key: DataKey,
+    store: Arc<Store>,
+    ingest: Ingest,
+}
+
 impl Sessions {
+    /// Reads the stored sessions. `key` seals them: the hash of the admin key could be guessed.
+    pub fn load(key: DataKey, store: &Arc<Store>, ingest: &Ingest) -> Sessions {
+        let (store, ingest) = (store.clone(), ingest.clone());
+        let facts = store.facts(FACT_PREFIX);
+        let table = SessionTable { open: Arc::default(), key, store, ingest };
+        let sessions = Sessions { table, local_token: OnceLock::new() };
+        facts.iter().for_each(|(key, value)| sessions.apply_fact(key, Some(value)));
+        sessions
+    }
+
+    /// Takes over a stored fact that was set, or removed if there is no value.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) {
+        let Some(hash) = stored::hash_in(key) else { return };
+        let stored = value.and_then(|value| stored::open(key, value, &self.table.key));
+        let mut open = lock(&self.table.open);
+        match stored {
+            Some(mut session) => {
+                // This process may know of a later use.
+                session.used_s = open.get(&hash).map_or(i64::MIN, |known| known.used_s).max(session.used_s);
+                open.insert(hash, session);
+            }
+            None => drop(open.remove(&hash)),
+        }
+    }
+
     /// Opens a session and returns its id, which only the browser keeps.
-    pub fn open(&self, holder: KeyHolder, now_s: i64) -> Result<Secret, RandomError> {
+    pub async fn open(&self, holder: KeyHolder, now_s: i64) -> Result<Secret, OpenSessionError> {
         let id = Secret::new(random::alphanumeric(ID_CHARACTERS)?);
-        let mut open = lock(&self.open);
-        if open.len() >= SESSIONS_MAX {
-            open.retain(|_, session| !session.is_over(now_s));
-        }
-        // One key must not push out the sessions of others.
-        let of_key = open.values().filter(|session| session.holder == holder).count();
-        let is_full = open.len() >= SESSIONS_MAX;
-        if is_full || of_key >= SESSIONS_OF_KEY_MAX {
-            let candidates = open.iter().filter(|(_, session)| is_full || session.holder == holder);
-            let oldest = candidates.min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash);
-            oldest.map(|oldest| open.remove(&oldest));
-        }
-        open.insert(hash(id.reveal()), OpenSession { holder, opened_s: now_s, used_s: now_s });
+        let hash = hash(id.reveal());
+        let SessionTable { open, key, store, ingest } = &self.table;
+        let decision = store.decide().await?;
+        let leaving = leaving(&lock(open), &holder, now_s);
+        let session = OpenSession { holder, opened_s: now_s, used_s: now_s, told_s: now_s };
+        let _decided = if store.is_shared() {
+            let mut changes: Vec<Change> = leaving.iter().map(stored::deletion).collect();
+            changes.push(stored::fact(&hash, &session, key)?);
+            Some(decision.commit(ingest, changes).await?)
+        } else {
+            None
+        };
+        let mut open = lock(open);
+        leaving.iter().for_each(|hash| drop(open.remove(hash)));
+        open.insert(hash, session);
+        drop(open);
         Ok(id)
     }
 
@@ -91,8 +153,13 @@ impl Sessions {
     ) -> Option<Session> {
         let id_hash = hash(id);
         let session = self.look_up(&id_hash, now_s, access)?;
-        if let Some(open) = lock(&self.open).get_mut(&id_hash) {
+        if let Some(open) = lock(&self.table.open).get_mut(&id_hash) {
             open.used_s = now_s;
+            if self.table.store.is_shared() && now_s - open.told_s >= stored::TOLD_EVERY_S {
+                open.told_s = now_s;
+                let table = self.table.clone();
+                tokio::spawn(async move { warn_of(table.tell_use(&id_hash).await) });
+            }
         }
         Some(session)
     }
@@ -104,10 +171,14 @@ impl Sessions {
         now_s: i64,
         access: impl FnOnce(&KeyHolder) -> Option<Access>,
     ) -> Option<Session> {
-        let mut open = lock(&self.open);
+        let mut open = lock(&self.table.open);
         let session = open.get(id_hash)?;
         let Some(access) = access(&session.holder).filter(|_| !session.is_over(now_s)) else {
             open.remove(id_hash);
+            if self.table.store.is_shared() {
+                let (table, id_hash) = (self.table.clone(), *id_hash);
+                tokio::spawn(async move { warn_of(table.tell_end(&id_hash).await) });
+            }
             return None;
         };
         Some(Session { id_hash: *id_hash, holder: session.holder.clone(), access })
@@ -127,10 +198,58 @@ impl Sessions {
         self.local_token.get()
     }
 
-    /// Ends a session.
-    pub fn end(&self, id_hash: &SessionHash) {
-        lock(&self.open).remove(id_hash);
+    /// Ends a session. In this process it has ended in any case.
+    ///
+    /// # Errors
+    /// If a shared store cannot be reached. Then other processes may still know the session.
+    pub async fn end(&self, id_hash: &SessionHash) -> Result<(), NotDurable> {
+        lock(&self.table.open).remove(id_hash);
+        if self.table.store.is_shared() { self.table.tell_end(id_hash).await } else { Ok(()) }
     }
+}
+
+impl SessionTable {
+    /// Tells the other processes when a session was used.
+    async fn tell_use(&self, id_hash: &SessionHash) -> Result<(), NotDurable> {
+        let decision = self.store.decide().await?;
+        // Another process may have ended it. Then it must not come back.
+        let Some(session) = lock(&self.open).get(id_hash).cloned() else { return Ok(()) };
+        let change = stored::fact(id_hash, &session, &self.key)?;
+        decision.commit(&self.ingest, vec![change]).await.map(drop)
+    }
+
+    /// Tells the other processes that a session has ended.
+    async fn tell_end(&self, id_hash: &SessionHash) -> Result<(), NotDurable> {
+        let decision = self.store.decide().await?;
+        let _decided = decision.commit(&self.ingest, vec![stored::deletion(id_hash)]).await?;
+        // Another process may have told of its use meanwhile.
+        lock(&self.open).remove(id_hash);
+        Ok(())
+    }
+}
+
+fn warn_of(told: Result<(), NotDurable>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the other processes do not know of the use or the end of a session");
+    }
+}
+
+/// The sessions that make room for a new one: some of those that are over, and one more if there are too many.
+fn leaving(open: &SessionMap, holder: &KeyHolder, now_s: i64) -> Vec<SessionHash> {
+    let over = open.iter().filter(|(_, session)| session.is_over(now_s)).map(|(hash, _)| *hash);
+    let mut leaving: Vec<SessionHash> = over.take(REMOVED_TOGETHER).collect();
+    let stays = |hash: &SessionHash| !leaving.contains(hash);
+    // One key must not push out the sessions of others.
+    let of_key = open.iter().filter(|(hash, session)| session.holder == *holder && stays(hash)).count();
+    let is_full = open.len() - leaving.len() >= SESSIONS_MAX;
+    if is_full || of_key >= SESSIONS_OF_KEY_MAX {
+        let is_candidate =
+            |hash: &SessionHash, session: &OpenSession| (is_full || session.holder == *holder) && stays(hash);
+        let candidates = open.iter().filter(|(hash, session)| is_candidate(hash, session));
+        let oldest = candidates.min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash);
+        leaving.extend(oldest);
+    }
+    leaving
 }
 
 /// An id is random, so its hash cannot be reversed by guessing.
@@ -163,10 +282,17 @@ mod tests {
         KeyHolder::Key(id.to_owned())
     }
 
-    #[test]
-    fn a_session_ends_when_it_is_idle_and_when_it_is_old() {
-        let sessions = Sessions::default();
-        let id = sessions.open(key("k"), 0).unwrap();
+    fn sessions() -> (Sessions, storage::writer::Writer) {
+        let store = Arc::new(Store::Memory(storage::store::Memory::default()));
+        let clock = system::clock::Clock::starting_at(0);
+        let (ingest, writer) = Ingest::prepare(store.clone(), clock, Arc::default(), Vec::new());
+        (Sessions::load(DataKey::from_bytes([1; 32]), &store, &ingest), writer)
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_when_it_is_idle_and_when_it_is_old() {
+        let (sessions, _writer) = sessions();
+        let id = sessions.open(key("k"), 0).await.unwrap();
         let mut now_s = 0;
         while now_s + IDLE_MAX_S <= AGE_MAX_S {
             now_s += IDLE_MAX_S;
@@ -174,39 +300,42 @@ mod tests {
         }
         assert_eq!(now_s, AGE_MAX_S, "the last use was in its last second");
         assert!(sessions.use_now(id.reveal(), AGE_MAX_S + 1, everything).is_none());
-        let id = sessions.open(key("k"), 0).unwrap();
+        let id = sessions.open(key("k"), 0).await.unwrap();
         let used = sessions.use_now(id.reveal(), 10, everything).unwrap();
         assert!(sessions.look_up(&used.id_hash, 10 + IDLE_MAX_S, everything).is_some());
         assert!(sessions.use_now(id.reveal(), 11 + IDLE_MAX_S, everything).is_none(), "a stream is no use");
         assert!(sessions.use_now(id.reveal(), 12, everything).is_none(), "it does not come back");
-        assert!(lock(&sessions.open).is_empty());
+        assert!(lock(&sessions.table.open).is_empty());
     }
 
-    #[test]
-    fn a_session_without_access_or_after_sign_out_does_not_come_back() {
-        let sessions = Sessions::default();
+    #[tokio::test]
+    async fn a_session_without_access_or_after_sign_out_does_not_come_back() {
+        let (sessions, _writer) = sessions();
         for end_by_key in [true, false] {
-            let id = sessions.open(key("k"), 0).unwrap();
+            let id = sessions.open(key("k"), 0).await.unwrap();
             let used = sessions.use_now(id.reveal(), 1, everything).unwrap();
             if end_by_key {
                 assert!(sessions.look_up(&used.id_hash, 1, |_| None).is_none());
             } else {
-                sessions.end(&used.id_hash);
+                sessions.end(&used.id_hash).await.unwrap();
             }
             assert!(sessions.use_now(id.reveal(), 1, everything).is_none());
         }
     }
 
-    #[test]
-    fn the_session_that_was_unused_for_longest_makes_room() {
-        let sessions = Sessions::default();
-        let of_key = |now_s: i64| sessions.open(key(&now_s.to_string()), now_s).unwrap();
-        let ids: Vec<Secret> = (1..=10_000).map(of_key).collect();
+    #[tokio::test]
+    async fn the_session_that_was_unused_for_longest_makes_room() {
+        let (sessions, _writer) = sessions();
+        let of_key = async |now_s: i64| sessions.open(key(&now_s.to_string()), now_s).await.unwrap();
+        let mut ids = Vec::new();
+        for now_s in 1..=10_000 {
+            ids.push(of_key(now_s).await);
+        }
         assert!(sessions.use_now(ids[0].reveal(), 10_000, everything).is_some());
-        sessions.open(key("k"), 10_001).unwrap();
+        sessions.open(key("k"), 10_001).await.unwrap();
         let is_open = |at: usize| sessions.use_now(ids[at].reveal(), 10_001, everything).is_some();
         assert_eq!((is_open(0), is_open(1), is_open(2)), (true, false, true));
-        assert_eq!(lock(&sessions.open).len(), 10_000);
+        assert_eq!(lock(&sessions.table.open).len(), 10_000);
     }
 
     #[test]
@@ -219,12 +348,15 @@ mod tests {
         assert!(!is_csrf_token("", ""));
     }
 
-    #[test]
-    fn a_key_pushes_out_only_its_own_sessions() {
-        let sessions = Sessions::default();
-        let other = sessions.open(key("other"), 0).unwrap();
-        let ids: Vec<Secret> = (1..=100).map(|now_s| sessions.open(key("k"), now_s).unwrap()).collect();
-        sessions.open(key("k"), 101).unwrap();
+    #[tokio::test]
+    async fn a_key_pushes_out_only_its_own_sessions() {
+        let (sessions, _writer) = sessions();
+        let other = sessions.open(key("other"), 0).await.unwrap();
+        let mut ids = Vec::new();
+        for now_s in 1..=100 {
+            ids.push(sessions.open(key("k"), now_s).await.unwrap());
+        }
+        sessions.open(key("k"), 101).await.unwrap();
         let works = |id: &Secret| sessions.use_now(id.reveal(), 102, everything).is_some();
         assert!(!works(&ids[0]) && works(&ids[1]) && works(&other));
     }

@@ -1,29 +1,27 @@
 //! Share links: whoever has one may read one account on the pages, until the link ends or is revoked. Only their hashes
 //! are stored.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
-use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use storage::{
-    store::{Change, NotDurable, Store},
+    store::{NotDurable, Store},
     writer::Ingest,
 };
-use subtle::ConstantTimeEq as _;
-use system::{
-    random::{self, RandomError},
-    secret::Secret,
-};
+use system::{random, secret::Secret};
 use tokio::sync::Semaphore;
 
-const FACT_PREFIX: &str = "share_link/";
+use super::{
+    digest::SecretDigest,
+    revocable::{LINKS_MAX, Revocable, RevocableError, Revocables},
+};
+
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "share_link/";
 /// What every token of a link begins with. The log of errors hides such texts.
 pub const TOKEN_PREFIX: &str = "ms_";
 /// Letters and digits of a token after its id: 256 random bits.
 const TOKEN_CHARACTERS: usize = 43;
-/// Limit of links.
-const LINKS_MAX: usize = 10_000;
 /// How long a link works if nothing else is asked for, in days.
 pub const DAYS_DEFAULT: u32 = 30;
 /// A link works for at most so many days.
@@ -45,7 +43,7 @@ pub struct ShareLink {
     pub created_s: i64,
     /// Unix seconds.
     pub expires_s: i64,
-    hash: [u8; 32],
+    hash: SecretDigest,
 }
 
 impl ShareLink {
@@ -55,30 +53,32 @@ impl ShareLink {
     }
 }
 
-/// Why a link could not be made or removed.
-#[derive(Debug, thiserror::Error)]
-pub enum ShareLinkError {
-    /// The limit is reached.
-    #[error("the limit of {LINKS_MAX} share links is reached; remove some")]
-    TooMany,
-    /// There is no such link.
-    #[error("no share link has the id {0}; GET /v1/share-links lists them")]
-    Unknown(String),
-    /// The disk failed.
-    #[error("{0}")]
-    NotDurable(#[from] NotDurable),
-    /// The system gave no random numbers.
-    #[error("{0}")]
-    Random(#[from] RandomError),
+impl Revocable for ShareLink {
+    const FACT_PREFIX: &'static str = FACT_PREFIX;
+    const MAX: usize = LINKS_MAX;
+    const TOO_MANY: RevocableError = RevocableError::TooManyLinks;
+
+    fn unknown(id: &str) -> RevocableError {
+        RevocableError::UnknownLink(id.to_owned())
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn created_s(&self) -> i64 {
+        self.created_s
+    }
+
+    fn is_over(&self, now_s: i64) -> bool {
+        ShareLink::is_over(self, now_s)
+    }
 }
 
-type LinksById = HashMap<String, ShareLink, foldhash::fast::RandomState>;
-
 /// All links.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ShareLinks {
-    links: RwLock<LinksById>,
-    changing: tokio::sync::Mutex<()>,
+    links: Revocables<ShareLink>,
     /// Visitors of all links whose figures are read at the same time.
     pub views: Views,
 }
@@ -96,32 +96,33 @@ impl Default for Views {
 
 impl ShareLinks {
     /// Reads the stored links.
-    pub fn load(store: &Store) -> ShareLinks {
-        let read = |(_, value): (String, Vec<u8>)| serde_json::from_slice::<ShareLink>(&value).ok();
-        let links = store.facts(FACT_PREFIX).into_iter().filter_map(read);
-        let links = links.map(|link| (link.id.clone(), link)).collect();
-        ShareLinks { links: RwLock::new(links), ..ShareLinks::default() }
+    pub fn load(store: &Arc<Store>) -> ShareLinks {
+        ShareLinks { links: Revocables::load(store), views: Views::default() }
+    }
+
+    /// Takes over a stored fact that was set, or removed if there is no value.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) {
+        self.links.apply_fact(key, value);
     }
 
     /// The link of a token. None if it is unknown, revoked or has ended.
     pub fn of_token(&self, shown: &str, now_s: i64) -> Option<ShareLink> {
         let (id, _) = shown.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
-        let links = self.read();
-        let link = links.get(id)?;
-        let is_right: bool = hash(shown).ct_eq(&link.hash).into();
-        (is_right && !link.is_over(now_s)).then(|| link.clone())
+        let of_token = |link: &ShareLink| {
+            let is_right = link.hash.matches(shown);
+            (is_right && !link.is_over(now_s)).then(|| link.clone())
+        };
+        self.links.get(id, of_token).flatten()
     }
 
     /// Whether a link still works.
     pub fn works(&self, id: &str, now_s: i64) -> bool {
-        self.read().get(id).is_some_and(|link| !link.is_over(now_s))
+        self.links.get(id, |link| !link.is_over(now_s)).unwrap_or(false)
     }
 
     /// All links, oldest first.
     pub fn all(&self) -> Vec<ShareLink> {
-        let mut links: Vec<ShareLink> = self.read().values().cloned().collect();
-        links.sort_by(|one, other| (one.created_s, &one.id).cmp(&(other.created_s, &other.id)));
-        links
+        self.links.all()
     }
 
     /// Makes a link to an account, durably. This is the only time that its token is shown.
@@ -131,69 +132,22 @@ impl ShareLinks {
         days: u32,
         now_s: i64,
         ingest: &Ingest,
-    ) -> Result<(ShareLink, Secret), ShareLinkError> {
-        let _one_at_a_time = self.changing.lock().await;
-        self.remove_those(|link| link.is_over(now_s), ingest).await?;
-        if self.read().len() >= LINKS_MAX {
-            return Err(ShareLinkError::TooMany);
-        }
+    ) -> Result<(ShareLink, Secret), RevocableError> {
         let id = random::hexadecimal(6)?;
         let token = format!("{TOKEN_PREFIX}{id}_{}", random::alphanumeric(TOKEN_CHARACTERS)?);
         let expires_s = now_s + i64::from(days) * DAY_S;
-        let link = ShareLink { id, account, created_s: now_s, expires_s, hash: hash(&token) };
-        ingest.submit_all(vec![Change::fact(fact_key(&link.id), &link)])?.await?;
-        self.write().insert(link.id.clone(), link.clone());
+        let link = ShareLink { id, account, created_s: now_s, expires_s, hash: SecretDigest::of(&token) };
+        self.links.add(link.clone(), now_s, ingest).await?;
         Ok((link, Secret::new(token)))
     }
 
     /// Revokes a link, durably.
-    pub async fn remove(&self, id: &str, ingest: &Ingest) -> Result<(), ShareLinkError> {
-        let _one_at_a_time = self.changing.lock().await;
-        if !self.read().contains_key(id) {
-            return Err(ShareLinkError::Unknown(id.to_owned()));
-        }
-        Ok(self.remove_those(|link| link.id == id, ingest).await?)
+    pub async fn remove(&self, id: &str, ingest: &Ingest) -> Result<(), RevocableError> {
+        self.links.remove(id, ingest).await
     }
 
     /// Revokes all links to an account, durably.
     pub async fn remove_account(&self, appid: &str, ingest: &Ingest) -> Result<(), NotDurable> {
-        let _one_at_a_time = self.changing.lock().await;
-        self.remove_those(|link| link.account == appid, ingest).await
+        self.links.remove_those(|link| link.account == appid, ingest).await.map(drop)
     }
-
-    /// Removes links. They stop working first, and come back if that does not become durable.
-    async fn remove_those(
-        &self,
-        is_chosen: impl Fn(&ShareLink) -> bool,
-        ingest: &Ingest,
-    ) -> Result<(), NotDurable> {
-        let removed: LinksById = self.write().extract_if(|_, link| is_chosen(link)).collect();
-        if removed.is_empty() {
-            return Ok(());
-        }
-        let facts = removed.keys().map(|id| Change::Fact { key: fact_key(id), value: None }).collect();
-        let done = async { ingest.submit_all(facts)?.await };
-        if let Err(error) = done.await {
-            self.write().extend(removed);
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, LinksById> {
-        self.links.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, LinksById> {
-        self.links.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn fact_key(id: &str) -> String {
-    format!("{FACT_PREFIX}{id}")
-}
-
-/// A token is random, so its hash cannot be reversed by guessing.
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,7 +15,8 @@ use storage::{
     writer::Ingest,
 };
 
-const FACT_PREFIX: &str = "remembered/";
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "remembered/";
 /// Limit of tokens, two for each of 100,000 accounts. A further one removes the one that expires first.
 const TOKENS_MAX: usize = 200_000;
 /// Longest life of a WeChat token in seconds. A former token may live five minutes after the next is issued.
@@ -42,9 +43,12 @@ struct IndexedToken {
     expires_s: i64,
 }
 
-/// All such tokens.
-#[derive(Debug, Default)]
-pub struct UpstreamTokenIndex(RwLock<TokensByHash>);
+/// All such tokens. The map in memory is a cache of the stored facts.
+#[derive(Debug)]
+pub struct UpstreamTokenIndex {
+    store: Arc<Store>,
+    known: RwLock<TokensByHash>,
+}
 
 #[derive(Debug, Default)]
 struct TokensByHash {
@@ -54,27 +58,33 @@ struct TokensByHash {
 
 impl UpstreamTokenIndex {
     /// Reads the stored hashes.
-    pub fn load(store: &Store) -> UpstreamTokenIndex {
-        let mut known = TokensByHash::default();
-        for (fact, value) in store.facts(FACT_PREFIX) {
-            let hash = fact.strip_prefix(FACT_PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-            let hash = hash.and_then(|bytes| UpstreamTokenHash::try_from(bytes).ok());
-            if let (Some(hash), Ok(entry)) = (hash, serde_json::from_slice(&value)) {
-                known.put(hash, entry);
-            }
+    pub fn load(store: &Arc<Store>) -> UpstreamTokenIndex {
+        let index = UpstreamTokenIndex { store: store.clone(), known: RwLock::default() };
+        store.facts(FACT_PREFIX).iter().for_each(|(key, value)| index.apply_fact(key, Some(value)));
+        index
+    }
+
+    /// Takes over a stored fact that was set, or removed if there is no value.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) {
+        let hash = key.strip_prefix(FACT_PREFIX).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let Some(hash) = hash.and_then(|bytes| UpstreamTokenHash::try_from(bytes).ok()) else { return };
+        let entry = value.and_then(|value| serde_json::from_slice::<IndexedToken>(value).ok());
+        let mut known = self.write();
+        match entry {
+            Some(entry) => known.put(hash, entry),
+            None => known.remove(&hash),
         }
-        UpstreamTokenIndex(RwLock::new(known))
     }
 
     /// The owner of a token. None if it is unknown or expired.
     pub fn owner_of(&self, token: &str, now_s: i64) -> Option<TokenOwner> {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         // A token with more time left than possible was stored before the clock was set back.
         let is_good = |entry: &&IndexedToken| (1..=LIFE_S_MAX).contains(&(entry.expires_s - now_s));
         known.by_hash.get(&hash(token)).filter(is_good).map(|entry| entry.owner.clone())
     }
 
-    /// Adds a token, in memory at once. The future waits for the disk.
+    /// Adds a token, in memory at once: nothing is decided by it. The future makes it durable.
     pub fn remember(
         &self,
         token: &str,
@@ -87,13 +97,17 @@ impl UpstreamTokenIndex {
         let hash = hash(token);
         let mut changes = vec![Change::fact(fact_key(&hash), &entry)];
         {
-            let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.write();
             known.put(hash, entry);
             let gone = known.make_room(now_s);
             changes.extend(gone.map(|hash| Change::Fact { key: fact_key(&hash), value: None }));
         }
-        let waiting = ingest.submit_all(changes);
-        async { waiting?.await.map(drop) }
+        let (store, ingest) = (self.store.clone(), ingest.clone());
+        async move { store.decide().await?.commit(&ingest, changes).await.map(drop) }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, TokensByHash> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +119,12 @@ impl TokensByHash {
             if !is_same {
                 self.by_end.remove(&(former.expires_s, hash));
             }
+        }
+    }
+
+    fn remove(&mut self, hash: &UpstreamTokenHash) {
+        if let Some(former) = self.by_hash.remove(hash) {
+            self.by_end.remove(&(former.expires_s, *hash));
         }
     }
 

@@ -54,6 +54,7 @@ pub enum LiveEvent {
 /// Opens streams.
 #[derive(Debug)]
 pub struct LiveFigures {
+    store: Arc<Store>,
     streams: Arc<LiveStreams>,
     table: Arc<Mutex<LiveTable>>,
 }
@@ -63,6 +64,7 @@ type CurrentAccess = Box<dyn Fn() -> Option<Access> + Send + Sync>;
 
 /// One stream.
 pub struct LiveEvents {
+    store: Arc<Store>,
     table: Arc<Mutex<LiveTable>>,
     permit: LivePermit,
     current_access: CurrentAccess,
@@ -84,7 +86,7 @@ impl LiveFigures {
     /// Without streams.
     pub fn new(store: Arc<Store>, accounts: Arc<Accounts>, clock: Clock) -> LiveFigures {
         let table = LiveTable {
-            store,
+            store: store.clone(),
             accounts,
             clock,
             refreshes: 0,
@@ -93,7 +95,7 @@ impl LiveFigures {
             appids: Vec::new(),
             totals: Vec::new(),
         };
-        LiveFigures { streams: LiveStreams::new(), table: Arc::new(Mutex::new(table)) }
+        LiveFigures { store, streams: LiveStreams::new(), table: Arc::new(Mutex::new(table)) }
     }
 
     /// Opens a stream for a holder, such as an API key. It ends when `current_access` no longer gives what it gave at
@@ -111,6 +113,7 @@ impl LiveFigures {
         let mut pauses = interval(PAUSE);
         pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(LiveEvents {
+            store: self.store.clone(),
             table: self.table.clone(),
             permit,
             current_access: Box::new(current_access),
@@ -136,6 +139,8 @@ impl LiveEvents {
                 () = self.permit.ended() => return None,
                 _ = self.pauses.tick() => {}
             }
+            // Another process may have revoked the key. If nobody can know that, the stream ends.
+            self.store.fresh().await.ok()?;
             let access = (self.current_access)()?;
             if self.access.get_or_insert_with(|| access.clone()) != &access {
                 return None;

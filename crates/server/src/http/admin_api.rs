@@ -30,10 +30,12 @@ use axum::{
 use counting::{BEIJING_OFFSET_S, CoverageReport, Gap, Reason};
 use jiff::{Timestamp, tz};
 use serde::{Deserialize as _, Deserializer, Serialize, de::DeserializeOwned};
-use tokio::task::JoinError;
 
 use super::answer;
-use crate::{accounts::registry::ServedAccount, http::state::App, net::body::read_within};
+use crate::{
+    accounts::registry::ServedAccount, auth::revocable::RevocableError, http::state::App,
+    net::body::read_within,
+};
 use access::{Need, guarded};
 use parameters::Parameters;
 
@@ -107,14 +109,18 @@ async fn read_json<T: DeserializeOwned>(body: Body) -> Result<T, Response<Body>>
     serde_json::from_slice(&bytes).map_err(|error| bad_request(format!("send a JSON object: {error}")))
 }
 
-/// The result of a change that ran as a task of its own. A failure becomes status and text of the answer.
-fn finished<T, E: ToString>(
-    done: Result<Result<T, E>, JoinError>,
-    status: impl FnOnce(&E) -> StatusCode,
+/// Changes keys or share links, to the end even if the caller goes away. A failure becomes status and text of the answer.
+async fn to_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, RevocableError>> + Send + 'static,
 ) -> Result<T, (StatusCode, String)> {
-    match done {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err((status(&error), error.to_string())),
+    let status = |error: &RevocableError| match error {
+        RevocableError::TooManyKeys | RevocableError::TooManyLinks => StatusCode::CONFLICT,
+        RevocableError::UnknownKey(_) | RevocableError::UnknownLink(_) => StatusCode::NOT_FOUND,
+        RevocableError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        RevocableError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    match tokio::spawn(change).await {
+        Ok(done) => done.map_err(|error| (status(&error), error.to_string())),
         Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::{
     answer,
-    caller::{CallFailure, Caller, caller, caller_from_cloud_hosting, failure},
+    caller::{CallFailure, Caller, caller, caller_from_cloud_hosting, failure, store_failure},
     error_recorder::CallContext,
     gateway,
     hint::AnswerHint,
@@ -180,7 +180,7 @@ async fn check_request(
     let caller = caller?;
     check_permission(app, &caller)?;
     let Caller { account, has_real_token, .. } = caller;
-    check_quota(interface, app, &account, now_s)?;
+    check_quota(interface, app, &account, now_s).await?;
     let body = body?;
     let dates = read_dates(interface, app, &body, now_s)?;
     Ok(AnalysisRequest { account, has_real_token, dates, body })
@@ -203,14 +203,15 @@ fn check_permission(app: &App, caller: &Caller) -> Result<(), CallFailure> {
 }
 
 /// Uses one call of today's quota, even if a later check fails.
-fn check_quota(
+async fn check_quota(
     interface: &Interface,
     app: &App,
     account: &Arc<ServedAccount>,
     now_s: i64,
 ) -> Result<(), CallFailure> {
     let limit = account.config.quota_per_day;
-    if !account.calls.spend(interface, counting::day_of(now_s), limit) {
+    let is_left = account.calls.spend_of_all(interface, counting::day_of(now_s), limit, &app.store).await;
+    if !is_left.map_err(|error| store_failure(&error))? {
         return Err(failure(
             ErrorCode::DAILY_QUOTA,
             text!(
@@ -219,8 +220,9 @@ fn check_quota(
             ),
         ));
     }
-    if limit > 0 {
-        account.calls.write_soon(&app.ingest, &app.clock);
+    // A shared store has counted the calls with a limit.
+    if (limit > 0) != app.store.is_shared() {
+        account.calls.write_soon(&app.store, &app.ingest, &app.clock);
     }
     Ok(())
 }

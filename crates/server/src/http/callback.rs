@@ -51,9 +51,13 @@ pub fn without_slash(uri: &Uri) -> Option<Uri> {
 }
 
 /// Answers WeChat's check of the URL.
-async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let Some(recipient) = app.intake.recipient(request.uri().path()) else { return unknown_account(&app) };
-    match app.intake.verify(&recipient, request.uri().query().unwrap_or("")) {
+async fn verify(State(app): State<Arc<App>>, uri: Uri) -> Response<Body> {
+    let recipient = match app.intake.find_recipient(uri.path()).await {
+        Ok(Some(recipient)) => recipient,
+        Ok(None) => return unknown_account(&app),
+        Err(_) => return answer::no_answer(),
+    };
+    match app.intake.verify(&recipient, uri.query().unwrap_or("")).await {
         Ok(echostr) => answer::plain_text(StatusCode::OK, echostr),
         // Any mistake of the caller is answered with 401, not only a wrong signature.
         Err(refusal) => answer::plain_text(StatusCode::UNAUTHORIZED, refusal.to_string()),
@@ -63,7 +67,11 @@ async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body>
 /// Takes a message or an event. `arrived` is when its first byte arrived.
 pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let Some(recipient) = app.intake.recipient(parts.uri.path()) else { return unknown_account(app) };
+    let recipient = match app.intake.find_recipient(parts.uri.path()).await {
+        Ok(Some(recipient)) => recipient,
+        Ok(None) => return unknown_account(app),
+        Err(_) => return answer::no_answer(),
+    };
     if is_loop(app, &parts.headers) {
         recipient.count(CallbackEnd::Unproven);
         return refuse_loop(app, &recipient);
@@ -87,6 +95,19 @@ pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Resp
             Box::pin(relay::answer(app, &recipient, pass_on, &callback, deadline)).await
         }
     }
+}
+
+/// Leaves a message or an event without an answer, because the state that the processes share cannot be read. WeChat sends
+/// it again.
+pub async fn leave(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    if let Some(recipient) = app.intake.recipient(parts.uri.path()) {
+        let account = recipient.account().map(Arc::as_ref);
+        if let Ok(body) = read_body(app, account, body, recipient.deadline(arrived)).await {
+            app.intake.leave(&recipient, parts.uri.query().unwrap_or(""), &body);
+        }
+    }
+    answer::no_answer()
 }
 
 /// Reads the body until the deadline. `account`: the account that the callback is for, if one is known.

@@ -5,6 +5,7 @@ use std::{borrow::Cow, net::IpAddr, sync::Arc};
 use axum::http::request::Parts;
 use datacube::ErrorCode;
 use i18n::{Text, text};
+use storage::store::NotDurable;
 
 use super::{connection::Peer, hint::AnswerHint};
 use crate::{
@@ -35,6 +36,12 @@ impl From<ErrorCode> for CallFailure {
 /// A failure with a hint.
 pub fn failure(code: ErrorCode, hint: Text) -> CallFailure {
     CallFailure { code, hint: Some(AnswerHint::new(hint)) }
+}
+
+/// The failure of a call for which the store could not be reached. The cause goes to the log.
+pub fn store_failure(error: &NotDurable) -> CallFailure {
+    tracing::error!(%error, "a call is refused: the store cannot be reached");
+    failure(ErrorCode::SYSTEM_ERROR, text!("see /readyz and the log of the server"))
 }
 
 /// The first `access_token` in a query. None if it is missing or empty.

@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 use super::{
     analysis::check_authorization,
     answer,
-    caller::{CallFailure, Caller, caller, calling_platform, failure, upstream_token_owner},
+    caller::{CallFailure, Caller, caller, calling_platform, failure, store_failure, upstream_token_owner},
     error_recorder::CallContext,
     gateway,
     limit_call::{CLEAR_BY_SECRET, LimitCall},
@@ -54,7 +54,7 @@ enum LimitAnswer {
 impl LimitCall {
     async fn answer(self, app: &Arc<App>, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
         match self {
-            LimitCall::QuotaGet => quota::get(app, request),
+            LimitCall::QuotaGet => quota::get(app, request).await,
             LimitCall::QuotaClear => quota::clear_one(app, request).await,
             LimitCall::ClearQuota => quota::clear(app, request).await,
             LimitCall::RidGet => rid::get(app, request),
@@ -213,7 +213,6 @@ mod tests {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let store = Store::Memory(Memory::default());
         let (app, writer) = App::start_with(config, Clock::real(), store, key).unwrap();
-        let app = Arc::new(app);
         let holders =
             [(Holder::authorizer("wx1", "wxPlatform"), 61003), (Holder::component("wxPlatform"), 61015)];
         for (holder, code) in holders {

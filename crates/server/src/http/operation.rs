@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     admin_api::access::{access, forbidden, unauthorized},
-    answer,
+    answer, fence,
 };
 use crate::{
     auth::api_keys::Scope,
@@ -45,6 +45,11 @@ pub fn router() -> Router<Arc<App>> {
 /// then.
 async fn ready(State(app): State<Arc<App>>) -> Response<Body> {
     let none = Vec::new;
+    if let Err(error) = fence::check(&app).await {
+        let reason = format!("the state that the processes share cannot be read: {error}");
+        let ready = Readiness { ready: false, reasons: vec![reason], degraded: none() };
+        return answer::api_json(StatusCode::SERVICE_UNAVAILABLE, &ready);
+    }
     let (status, ready) = match app.ingest.fault() {
         None => (StatusCode::OK, Readiness { ready: true, reasons: none(), degraded: none() }),
         Some(fault) if every_bot_answers(&app) => {

@@ -19,6 +19,7 @@ use super::{
     body_reader, callback,
     connection::{CloseWithoutAnswer, Peer},
     error_recorder::ReceivedRequest,
+    fence,
     idle_timeout::{Activity, IdleTimeout, TimedStream},
 };
 use crate::{
@@ -333,16 +334,23 @@ async fn respond(
     if let Some(uri) = callback::without_slash(request.uri()).filter(|_| routes.is_public) {
         *request.uri_mut() = uri;
     }
+    let passed = fence::pass(&routes.app, request.uri().path(), routes.is_public).await;
     let mut response = if routes.is_public && callback::is_callback(&request) {
         let _callback = watched.callback();
-        let response = callback::receive(&routes.app, request, arrived).await;
+        let response = match passed {
+            Ok(()) => callback::receive(&routes.app, request, arrived).await,
+            Err(_) => Box::pin(callback::leave(&routes.app, request, arrived)).await,
+        };
         record_callback(&routes.app, &share, &response);
         response
     } else {
         request.extensions_mut().insert(peer);
         let received = ReceivedRequest::new(&request, peer, arrived);
         let public = routes.is_public.then_some(&routes.app);
-        let response = route(routes.router, public, request).await;
+        let response = match passed {
+            Ok(()) => route(routes.router, public, request).await,
+            Err(_) => fence::refusal(&routes.app, request.uri().path()),
+        };
         received.record_error(&routes.app, &response);
         response
     };

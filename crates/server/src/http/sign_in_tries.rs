@@ -1,41 +1,89 @@
-//! Limits tries to sign in on the pages.
+//! Limits tries to sign in on the pages. A shared store counts them for all processes.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Mutex};
 
+use storage::store::{NotDurable, SharedCount, Store};
 use system::sync::lock;
 
 /// The time that the limits below hold for, in seconds.
 pub const PERIOD_S: i64 = 60;
 /// Tries of all addresses in that time.
-const TRIES_MAX: usize = 60;
+const TRIES_MAX: u32 = 60;
 /// Tries of one address in that time.
-const TRIES_OF_ADDRESS_MAX: usize = 5;
+const TRIES_OF_ADDRESS_MAX: u32 = 5;
+/// The tries of all addresses, in a shared store.
+const OF_ALL: &str = "sign_in";
 
 /// The tries of the last minute: when (Unix seconds), and from which address. None: an address that many people share.
 #[derive(Debug, Default)]
 pub struct SignInTries(Mutex<VecDeque<(i64, Option<IpAddr>)>>);
 
 impl SignInTries {
-    /// Counts a try. False if there were too many.
-    pub fn take(&self, address: Option<IpAddr>, now_s: i64) -> bool {
+    /// Counts a try in all processes that share the store. False if there were too many.
+    ///
+    /// # Errors
+    /// If a shared store cannot be reached. Then nobody may try.
+    pub async fn take_of_all(
+        &self,
+        address: Option<IpAddr>,
+        now_s: i64,
+        store: &Store,
+    ) -> Result<bool, NotDurable> {
+        if !store.is_shared() {
+            return Ok(self.take(address, now_s));
+        }
+        if let Some(of_address) = address.map(of_address)
+            && store.try_count(&of_address, PERIOD_S, TRIES_OF_ADDRESS_MAX).await? == SharedCount::Refused
+        {
+            return Ok(false);
+        }
+        let is_left = store.try_count(OF_ALL, PERIOD_S, TRIES_MAX).await? != SharedCount::Refused;
+        if !is_left && let Some(of_address) = address.map(of_address) {
+            store.try_back(&of_address).await?;
+        }
+        Ok(is_left)
+    }
+
+    /// Takes back a try whose key was right.
+    ///
+    /// # Errors
+    /// If a shared store cannot be reached. Then the try stays counted.
+    pub async fn give_back_of_all(&self, address: Option<IpAddr>, store: &Store) -> Result<(), NotDurable> {
+        if !store.is_shared() {
+            self.give_back(address);
+            return Ok(());
+        }
+        store.try_back(OF_ALL).await?;
+        match address.map(of_address) {
+            Some(of_address) => store.try_back(&of_address).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a try in this process. False if there were too many.
+    fn take(&self, address: Option<IpAddr>, now_s: i64) -> bool {
         let mut tries = lock(&self.0);
         // After the clock was set back, tries of the future would stay forever.
         tries.retain(|(at_s, _)| (0..PERIOD_S).contains(&(now_s - at_s)));
         let of_address = tries.iter().filter(|(_, other)| address.is_some() && *other == address).count();
-        if tries.len() >= TRIES_MAX || of_address >= TRIES_OF_ADDRESS_MAX {
+        if tries.len() >= TRIES_MAX as usize || of_address >= TRIES_OF_ADDRESS_MAX as usize {
             return false;
         }
         tries.push_back((now_s, address));
         true
     }
 
-    /// Takes back a try whose key was right.
-    pub fn give_back(&self, address: Option<IpAddr>) {
+    fn give_back(&self, address: Option<IpAddr>) {
         let mut tries = lock(&self.0);
         if let Some(at) = tries.iter().rposition(|(_, other)| *other == address) {
             tries.remove(at);
         }
     }
+}
+
+/// The tries of an address, in a shared store.
+fn of_address(address: IpAddr) -> String {
+    format!("{OF_ALL}/{address}")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! State shared by all handlers: configuration, accounts, store, tokens, clients for other servers.
 
+mod facts;
+
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
@@ -189,12 +191,20 @@ impl App {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
+    pub fn start(
+        config: Config,
+        clock: Clock,
+        other_key: OtherKey,
+    ) -> Result<(Arc<App>, Writer), StartError> {
         let is_shared = config.store.is_some();
         App::open(config, clock, other_key).map_err(|error| error.with_remedy(is_shared))
     }
 
-    fn open(config: Config, clock: Clock, other_key: OtherKey) -> Result<(App, Writer), StartError> {
+    fn open(
+        config: Config,
+        clock: Clock,
+        other_key: OtherKey,
+    ) -> Result<(Arc<App>, Writer), StartError> {
         // The store comes first because it locks the folder.
         let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
@@ -211,7 +221,7 @@ impl App {
         clock: Clock,
         store: Store,
         key: DataKey,
-    ) -> Result<(App, Writer), StartError> {
+    ) -> Result<(Arc<App>, Writer), StartError> {
         let store = Arc::new(store);
         let accounts = Arc::new(load_accounts(&config, &store, &key)?);
         let platforms = Arc::new(Platforms::load(&config.components, key.clone(), &store)?);
@@ -252,7 +262,7 @@ impl App {
             clock,
             upstream_token_index: UpstreamTokenIndex::load(&store),
             api_keys: ApiKeys::load(&store),
-            sessions: Sessions::default(),
+            sessions: Sessions::load(key.clone(), &store, &ingest),
             share_links: ShareLinks::load(&store),
             sign_in_tries: SignInTries::default(),
             tokens: Tokens::load(key.clone(), &store),
@@ -280,6 +290,8 @@ impl App {
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
         };
+        let app = Arc::new(app);
+        facts::follow(&app);
         Ok((app, writer))
     }
 
@@ -320,6 +332,7 @@ impl App {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
+            store: &self.store,
             ingest: &self.ingest,
             clock: &self.clock,
         }
@@ -375,7 +388,7 @@ fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber>
 /// The real tokens of WeChat, if the configuration passes calls on.
 fn upstream_tokens(
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     key: &DataKey,
     clock: &Clock,
     ingest: &Ingest,

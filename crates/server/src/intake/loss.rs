@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use counting::Reason;
 use storage::account_metrics::CallbackEnd;
-use wechat::callback::Refusal;
+use wechat::callback::{self, Query, Refusal};
 
 use super::{Intake, IntakeOutcome, RELAY_DEADLINE, Recipient, Rejection};
 use crate::accounts::{activity::CallbackOutcome, registry::ServedAccount};
@@ -31,6 +31,12 @@ impl Intake {
                     );
                 }
                 self.close(recipient.account().map(Arc::as_ref), "too_many_accounts")
+            }
+            Rejection::Undecided { is_authentic } => {
+                if let Some(account) = recipient.account().filter(|_| is_authentic) {
+                    self.lose_recent(account, Reason::NotDurable);
+                }
+                self.close(recipient.account().map(Arc::as_ref), "not_durable")
             }
         }
     }
@@ -63,6 +69,26 @@ impl Intake {
         let now_s = self.clock.now_s();
         let arrived_s = now_s - i64::try_from(RELAY_DEADLINE.as_secs()).unwrap_or(4) - 1;
         self.ingest.lose(account.number, arrived_s, now_s + 1, reason);
+    }
+
+    /// Leaves a callback unanswered while this process cannot know whether its account is still the same. If it is
+    /// authentic as far as the process knows, its time becomes a gap.
+    pub fn leave(&self, recipient: &Recipient, query: &str, body: &[u8]) {
+        let query = Query::parse(query);
+        let refusal = match (recipient, recipient.keys()) {
+            (_, None) => Some(Refusal::without_keys()),
+            (Recipient::Own(_), Some(keys)) => {
+                callback::open(keys, &query, body, self.clock.now_s(), None).err()
+            }
+            (Recipient::ThroughPlatform { .. }, Some(keys)) => {
+                callback::open_platform_message(keys, &query, body).err()
+            }
+        };
+        let is_authentic = refusal.is_none_or(|refusal| refusal.is_authentic());
+        if let Some(account) = recipient.account().filter(|_| is_authentic) {
+            self.lose_recent(account, Reason::NotDurable);
+        }
+        self.close(recipient.account().map(Arc::as_ref), "not_durable");
     }
 
     /// Counts and logs a refusal. It is logged under `appid`, which may be a platform's.

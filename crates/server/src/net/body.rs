@@ -182,7 +182,6 @@ mod tests {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
-        let app = Arc::new(app);
         let mut others = app.bodies.unproven.new_share();
         assert!(others.take(UNPROVEN_BYTES_MAX));
         let now_s = app.clock.now_s();

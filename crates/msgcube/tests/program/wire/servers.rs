@@ -101,7 +101,6 @@ impl InProcess {
             }
             _ => App::start(config, clock, OtherKey::Refuse).unwrap(),
         };
-        let app = Arc::new(app);
         let (end, _) = watch::channel(false);
         let mut serving = Vec::new();
         let mut serve = |address, router| {

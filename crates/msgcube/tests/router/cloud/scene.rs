@@ -1,6 +1,6 @@
 //! A server in this process with two accounts and two clouds.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
 use axum::{
     body::Body,
@@ -82,7 +82,7 @@ impl Scene {
         let key = DataKey::load_or_create(&folder.path().join("key")).unwrap();
         let store = Store::Memory(Memory::default());
         let (app, writer) = App::start_with(config, Clock::starting_at(now_s), store, key).unwrap();
-        let scene = Scene { routes: http::router(Arc::new(app)), _folder: folder, _writer: writer };
+        let scene = Scene { routes: http::router(app), _folder: folder, _writer: writer };
         // Each message is on the 2nd of its month, which is a Monday in February.
         for (month, created) in [1_767_326_400, 1_770_004_800, 1_772_424_000].into_iter().enumerate() {
             scene.feed(FIRST, created, 1 + month).await;

@@ -103,7 +103,8 @@ impl Grant {
         Change::Fact { key: self.fact_key(), value: None }
     }
 
-    fn fact_key(&self) -> String {
+    /// The key of its fact.
+    pub fn fact_key(&self) -> String {
         format!("{FACT_PREFIX}{}/{}", self.holder.appid, self.nonce)
     }
 }

@@ -36,14 +36,16 @@ proptest! {
     fn a_restart_changes_nothing(used in prop::collection::vec(0_u32..1000, INTERFACES.len()), times in 0_u32..=10) {
         let names = INTERFACES.iter().map(|interface| interface.name.to_owned());
         let cleared = MonthlyClearings { month: Some(day(0).first_of_month()), times };
-        let stored = StoredCounts { day: day(0), used: names.zip(used.clone()).collect(), cleared };
+        let (used_by_name, clearings) = (names.zip(used.clone()).collect(), BTreeMap::new());
+        let stored = StoredCounts { day: day(0), used: used_by_name, cleared, clearings };
         let read: StoredCounts = serde_json::from_slice(&serde_json::to_vec(&stored).unwrap()).unwrap();
-        let mut calls = CallCounts::restored("wx1", &read);
+        let calls = CallCounts::new("wx1");
+        calls.restore(Some(&read));
         for (interface, used) in INTERFACES.iter().zip(used) {
             prop_assert_eq!(calls.used(interface, day(0)), used);
             prop_assert_eq!(calls.used(interface, day(1)), 0);
         }
-        prop_assert_eq!(*calls.cleared.get_mut(), cleared);
+        prop_assert_eq!(lock(&calls.clearings).cleared, cleared);
     }
 }
 

@@ -10,9 +10,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use system::secret::Secret;
 
-use super::{answer, beijing_time, finished, read_json};
+use super::{answer, beijing_time, read_json, to_end};
 use crate::{
-    auth::api_keys::{ApiKey, ApiKeyError, NAME_BYTES_MAX, SCOPES_MAX, Scope},
+    auth::api_keys::{ApiKey, NAME_BYTES_MAX, SCOPES_MAX, Scope},
     http::state::App,
 };
 
@@ -100,10 +100,8 @@ pub async fn create(app: &Arc<App>, new: NewKey) -> Result<(ApiKey, Secret), (St
     let now_s = app.clock.now_s();
     let expires_s = new.expires_in_days.map(|days| now_s + i64::from(days) * DAY_S);
     let shared = app.clone();
-    let added = tokio::spawn(async move {
-        shared.api_keys.add(new.name, new.scopes, expires_s, now_s, &shared.ingest).await
-    });
-    finished(added.await, key_error_status)
+    to_end(async move { shared.api_keys.add(new.name, new.scopes, expires_s, now_s, &shared.ingest).await })
+        .await
 }
 
 fn new_key_error(new: &NewKey) -> Option<String> {
@@ -133,15 +131,5 @@ pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
 /// Status and text of the answer.
 pub async fn revoke(app: &Arc<App>, id: String) -> Result<(), (StatusCode, String)> {
     let shared = app.clone();
-    let done = tokio::spawn(async move { shared.api_keys.remove(&id, &shared.ingest).await });
-    finished(done.await, key_error_status)
-}
-
-fn key_error_status(error: &ApiKeyError) -> StatusCode {
-    match error {
-        ApiKeyError::TooMany => StatusCode::CONFLICT,
-        ApiKeyError::Unknown(_) => StatusCode::NOT_FOUND,
-        ApiKeyError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ApiKeyError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+    to_end(async move { shared.api_keys.remove(&id, &shared.ingest).await }).await
 }

@@ -119,7 +119,7 @@ mod tests {
 
     const NOW_S: i64 = 1_417_881_600;
 
-    fn app(folder: &std::path::Path) -> App {
+    fn app(folder: &std::path::Path) -> Arc<App> {
         let text = "[[account]]\nappid = \"wx1\"\nsecret = \"s\"\ntoken = \"t\"\n[[account]]\nappid = \"wx0\"\nsecret = \"s\"\ntoken = \"u\"\n";
         let config = Config::parse(text, &folder.join("msgcube.toml"), |_| None).unwrap();
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();

@@ -10,9 +10,9 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use system::secret::Secret;
 
-use super::{answer, beijing_time, finished, read_json};
+use super::{answer, beijing_time, read_json, to_end};
 use crate::{
-    auth::share_links::{DAYS_DEFAULT, DAYS_MAX, ShareLink, ShareLinkError},
+    auth::share_links::{DAYS_DEFAULT, DAYS_MAX, ShareLink},
     http::state::App,
 };
 
@@ -97,9 +97,8 @@ pub async fn create(app: &Arc<App>, new: NewShareLink) -> Result<(ShareLink, Sec
         return Err((StatusCode::NOT_FOUND, error));
     }
     let (shared, now_s) = (app.clone(), app.clock.now_s());
-    let added =
-        tokio::spawn(async move { shared.share_links.add(new.account, days, now_s, &shared.ingest).await });
-    let (link, token) = finished(added.await, error_status)?;
+    let added = async move { shared.share_links.add(new.account, days, now_s, &shared.ingest).await };
+    let (link, token) = to_end(added).await?;
     let origin = app.config.get().ui_origin().map(ToString::to_string).unwrap_or_default();
     Ok((link, Secret::new(format!("{origin}/ui/share/{}", token.reveal()))))
 }
@@ -119,15 +118,5 @@ pub async fn remove(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resp
 /// Status and text of the answer.
 pub async fn revoke(app: &Arc<App>, id: String) -> Result<(), (StatusCode, String)> {
     let shared = app.clone();
-    let done = tokio::spawn(async move { shared.share_links.remove(&id, &shared.ingest).await });
-    finished(done.await, error_status)
-}
-
-fn error_status(error: &ShareLinkError) -> StatusCode {
-    match error {
-        ShareLinkError::TooMany => StatusCode::CONFLICT,
-        ShareLinkError::Unknown(_) => StatusCode::NOT_FOUND,
-        ShareLinkError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ShareLinkError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
-    }
+    to_end(async move { shared.share_links.remove(&id, &shared.ingest).await }).await
 }

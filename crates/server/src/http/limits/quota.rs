@@ -7,7 +7,7 @@ use datacube::{ErrorCode, INTERFACES, Interface};
 use i18n::text;
 use serde::Serialize;
 
-use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure, ok_json};
+use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure, ok_json, store_failure};
 use crate::{
     accounts::registry::ServedAccount,
     auth::quota::{CLEARINGS_A_MONTH, ClearError},
@@ -41,10 +41,11 @@ struct QuotaAnswer {
 }
 
 /// `quota/get`: how many calls of an interface are used and left today.
-pub fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+pub async fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
     let Some(interface) = interface(app, request)? else { return Ok(LimitAnswer::AskWechat) };
     let account = &request.caller.account;
-    let used = account.calls.used(interface, counting::day_of(app.clock.now_s()));
+    let used = account.calls.used_of_all(interface, counting::day_of(app.clock.now_s()), &app.store).await;
+    let used = used.map_err(|error| store_failure(&error))?;
     let daily_limit = match account.config.quota_per_day {
         0 => NO_LIMIT,
         limit => limit,
@@ -81,7 +82,7 @@ pub async fn clear_these(
     interfaces: &'static [Interface],
 ) -> Result<(), CallFailure> {
     let (app, account) = (app.clone(), account.clone());
-    let clear = async move { account.calls.clear(interfaces, &app.ingest, &app.clock).await };
+    let clear = async move { account.calls.clear(interfaces, &app.store, &app.ingest, &app.clock).await };
     match tokio::spawn(clear).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(ClearError::TooOften)) => Err(failure(

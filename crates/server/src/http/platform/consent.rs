@@ -17,6 +17,7 @@ use axum::{
 };
 use datacube::ErrorCode;
 use i18n::Lang;
+use storage::store::NotDurable;
 use system::secret::Secret;
 
 use self::redirect_target::RedirectTarget;
@@ -124,7 +125,7 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     let query = parts.uri.query().unwrap_or_default();
     let lang = lang_of(query, &parts.headers);
     match parts.method {
-        Method::GET | Method::HEAD => show_form(&app, query, lang),
+        Method::GET | Method::HEAD => show_form(&app, query, lang).await,
         Method::POST => match read_sharing(body, FORM_BYTES_MAX, FORM_TIME_MAX, &app.bodies.unproven).await {
             Ok(form) => decide(&app, &FormValues::parse(&form), &parts).await,
             Err(BodyError::Full) => obstacle(&app, Obstacle::Busy, lang),
@@ -139,13 +140,13 @@ pub async fn page(State(app): State<Arc<App>>, request: Request) -> Response<Bod
     }
 }
 
-fn show_form(app: &App, query: &str, lang: Lang) -> Response<Body> {
+async fn show_form(app: &App, query: &str, lang: Lang) -> Response<Body> {
     let values = FormValues::parse(query.as_bytes());
     let platform = app.platforms.get(values.get("component_appid"));
     if platform.is_some_and(|platform| platform.config.role == Role::Receive) {
         return redirect(StatusCode::FOUND, &format!("{REAL_PAGE}?{query}"));
     }
-    match consent_request(app, &values, lang) {
+    match consent_request(app, &values, lang).await {
         Ok(mut consent) => {
             values.get("biz_appid").clone_into(&mut consent.appid);
             let wished = values.get("category_id_list").split('|').filter_map(|id| id.trim().parse().ok());
@@ -165,7 +166,7 @@ fn existing_sets(ids: impl Iterator<Item = u32>) -> Vec<u32> {
     ids
 }
 
-fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<ConsentRequest, Obstacle> {
+async fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<ConsentRequest, Obstacle> {
     let platform = app.platforms.get(values.get("component_appid"));
     let platform = platform.filter(|platform| platform.config.role == Role::Serve);
     let platform = platform.ok_or(Obstacle::UnknownPlatform)?;
@@ -176,7 +177,8 @@ fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<Consent
     let code = code.map_err(|code| {
         if code == ErrorCode::CODE_EXPIRED { Obstacle::CodeExpired } else { Obstacle::CodeInvalid }
     })?;
-    if app.consent_tries.are_used_up(appid, &code) {
+    let are_used_up = app.consent_tries.are_used_up_in_all(appid, &code, &app.store).await;
+    if are_used_up.map_err(|error| not_counted(&error))? {
         return Err(Obstacle::TooManyTries);
     }
     Ok(ConsentRequest {
@@ -192,7 +194,7 @@ fn consent_request(app: &App, values: &FormValues, lang: Lang) -> Result<Consent
 
 async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<Body> {
     let lang = lang_of(&format!("lang={}", values.get("lang")), &parts.headers);
-    let mut consent = match consent_request(app, values, lang) {
+    let mut consent = match consent_request(app, values, lang).await {
         Ok(consent) => consent,
         Err(found) => return obstacle(app, found, lang),
     };
@@ -207,19 +209,31 @@ async fn decide(app: &Arc<App>, values: &FormValues, parts: &Parts) -> Response<
         return view::form(&consent, Some(Mistake::NothingTicked));
     }
     // Count the try before checking the secret, so that concurrent tries are limited too.
-    if !app.consent_tries.take(&consent.platform.config.appid, &consent.code, app.clock.now_s()) {
-        return obstacle(app, Obstacle::TooManyTries, lang);
+    let (platform, now_s) = (&consent.platform.config.appid, app.clock.now_s());
+    match app.consent_tries.take_of_all(platform, &consent.code, now_s, &app.store).await {
+        Ok(true) => {}
+        Ok(false) => return obstacle(app, Obstacle::TooManyTries, lang),
+        Err(error) => return obstacle(app, not_counted(&error), lang),
     }
     let client = parts.extensions.get().copied();
     match check_secret(app, &consent.appid, &Secret::new(values.get("secret").trim()), client) {
         Ok(()) => approve(app, consent).await,
         Err(mistake) => {
-            if mistake != Mistake::AccountOrSecret {
-                app.consent_tries.give_back(&consent.platform.config.appid, &consent.code);
+            if mistake != Mistake::AccountOrSecret
+                && let Err(error) =
+                    app.consent_tries.give_back_of_all(platform, &consent.code, &app.store).await
+            {
+                tracing::warn!(%error, "a right secret counts as a wrong one for its code");
             }
             show_mistake(app, &consent, mistake)
         }
     }
+}
+
+/// The obstacle of a try that a shared store cannot count. The cause goes to the log.
+fn not_counted(error: &NotDurable) -> Obstacle {
+    tracing::error!(%error, "tries on the consent page cannot be counted");
+    Obstacle::NotDurable
 }
 
 /// Counts an obstacle and shows it.

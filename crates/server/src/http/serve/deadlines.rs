@@ -37,7 +37,7 @@ impl DeadlineTest {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let (app, writer) =
             App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
-        DeadlineTest { _folder: folder, app: Arc::new(app), writer, stopping: Stopping::new() }
+        DeadlineTest { _folder: folder, app, writer, stopping: Stopping::new() }
     }
 
     fn connect(&self) -> DuplexStream {

@@ -50,7 +50,7 @@ async fn refusals_are_gaps_only_where_authentic_callbacks_come_from_the_same_add
     let (app, writer) =
         App::start_with(config, Clock::real(), Store::Memory(Memory::default()), key).unwrap();
     let account = app.accounts.all().first().unwrap().number;
-    let (app, now_s) = (Arc::new(app), Clock::real().now_s());
+    let now_s = Clock::real().now_s();
     let peer = Peer("192.0.2.7:1".parse().unwrap());
     let shares = ConnectionShares::new(app.config.get().proxies.clone());
     let share = shares.take(peer.address(), 0, now_s).unwrap();

@@ -83,6 +83,12 @@ pub fn sign_in(
     html(status, pages::login(&bare_frame(lang, uri, 0), &page))
 }
 
+/// A session did not end everywhere.
+pub fn sign_out_failed(lang: Lang, uri: &Uri) -> Response<Body> {
+    let found = text!("Signing out failed. The log of the server says why.");
+    error(&bare_frame(lang, uri, 0), StatusCode::SERVICE_UNAVAILABLE, text!("Not signed out"), found)
+}
+
 /// A form that did not come from a page of this session.
 pub fn foreign_form(lang: Lang, uri: &Uri) -> Response<Body> {
     let found = text!(

@@ -42,13 +42,24 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
     let Some(form) = SentForm::read(body).await else { return draw::foreign_form(lang, &parts.uri) };
     let (to, now_s) = (target(form.get("to")), app.clock.now_s());
     let refuse = |status, failure| draw::sign_in(status, lang, &parts.uri, to, Some(failure));
+    let no_session = |error: &str| {
+        tracing::error!(error, "no session could be opened");
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, SignInFailure::NoSession)
+    };
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.address());
     let counted_as = peer.and_then(|address| app.config.get().proxies.counted_as(address));
     // Counted before the key is checked, so that concurrent tries are limited too.
-    if !app.sign_in_tries.take(counted_as, now_s) {
-        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, SignInFailure::TooMany);
-        response.headers_mut().insert(header::RETRY_AFTER, PERIOD_S.into());
-        return response;
+    match app.sign_in_tries.take_of_all(counted_as, now_s, &app.store).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, SignInFailure::TooMany);
+            response.headers_mut().insert(header::RETRY_AFTER, PERIOD_S.into());
+            return response;
+        }
+        Err(error) => {
+            tracing::error!(%error, "tries to sign in cannot be counted");
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, SignInFailure::NoSession);
+        }
     }
     let Some((holder, _)) = access_of_key(&app, form.get("key")) else {
         if app.log_throttle.may_log("", "sign_in", now_s) {
@@ -56,34 +67,47 @@ pub async fn sign_in(State(app): State<Arc<App>>, request: Request) -> Response<
         }
         return refuse(StatusCode::FORBIDDEN, SignInFailure::WrongKey);
     };
-    app.sign_in_tries.give_back(counted_as);
-    end_former(&app, &parts);
+    if let Err(error) = app.sign_in_tries.give_back_of_all(counted_as, &app.store).await {
+        tracing::warn!(%error, "a right key counts as a wrong one for {PERIOD_S} s");
+    }
+    end_former(&app, &parts).await;
     tracing::info!(key = %holder, address = ?peer, "signed in at /ui/login");
-    let id = match app.sessions.open(holder, now_s) {
-        Ok(id) => id,
-        Err(error) => {
-            tracing::error!(%error, "no session could be opened");
-            return refuse(StatusCode::INTERNAL_SERVER_ERROR, SignInFailure::NoSession);
-        }
+    let shared = app.clone();
+    // To the end even if the browser goes away.
+    let opened = tokio::spawn(async move { shared.sessions.open(holder, now_s).await }).await;
+    let id = match opened.map_err(|error| error.to_string()) {
+        Ok(Ok(id)) => id,
+        Ok(Err(error)) => return no_session(&error.to_string()),
+        Err(error) => return no_session(&error),
     };
     with_session(&app, seal::see_other(to), id.reveal(), AGE_MAX_S)
 }
 
 /// `POST /ui/logout` ends the session.
 pub async fn sign_out(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let uri = request.uri().clone();
     match guard::change(&app, request).await {
         Ok((viewer, _)) => {
-            viewer.sign_out(&app);
-            with_session(&app, seal::see_other("/ui/login"), "", 0)
+            let ended = viewer.sign_out(&app).await;
+            let response = match ended {
+                Ok(()) => seal::see_other("/ui/login"),
+                Err(error) => {
+                    tracing::error!(%error, "a session did not end in all processes");
+                    draw::sign_out_failed(viewer.lang, &uri)
+                }
+            };
+            with_session(&app, response, "", 0)
         }
         Err(response) => response,
     }
 }
 
 /// Ends the session that the browser had before.
-fn end_former(app: &App, parts: &Parts) {
-    if let Some(former) = Viewer::of_request(app, parts) {
-        former.sign_out(app);
+async fn end_former(app: &App, parts: &Parts) {
+    if let Some(former) = Viewer::of_request(app, parts)
+        && let Err(error) = former.sign_out(app).await
+    {
+        tracing::warn!(%error, "the session before did not end in all processes");
     }
 }
 

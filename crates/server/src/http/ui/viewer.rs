@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, HeaderName, Version, header, request::Parts, uri::Authority},
 };
 use i18n::Lang;
+use storage::store::NotDurable;
 
 use super::{
     super::{admin_api::access::access_now, connection::Peer, page::lang_of},
@@ -110,9 +111,13 @@ impl Viewer {
     }
 
     /// Ends the session, if there is one.
-    pub fn sign_out(&self, app: &App) {
-        if let Entry::Session(hash) = &self.entry {
-            app.sessions.end(hash);
+    ///
+    /// # Errors
+    /// If a shared store cannot be reached. Then other processes may still know the session.
+    pub async fn sign_out(&self, app: &App) -> Result<(), NotDurable> {
+        match &self.entry {
+            Entry::Session(hash) => app.sessions.end(hash).await,
+            Entry::Link(_) | Entry::Local => Ok(()),
         }
     }
 

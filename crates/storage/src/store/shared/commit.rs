@@ -83,12 +83,34 @@ impl Shared {
     pub async fn decide(&self) -> Result<SharedTurn, NotDurable> {
         Ok(SharedTurn { turn: self.core.state.turn().await?, core: self.core.clone() })
     }
+
+    /// See [`Store::decide_at_start`](crate::store::Store::decide_at_start). Blocks.
+    ///
+    /// # Errors
+    /// The error of `decide`, or if nothing was stored.
+    pub fn decide_at_start<E: From<NotDurable>>(
+        &self,
+        decide: impl FnOnce() -> Result<Vec<Change>, E>,
+    ) -> Result<Vec<Outcome>, E> {
+        let ending = |error: super::waiting::Ending| NotDurable(error.to_string());
+        let core = self.core.clone();
+        let turn = self.runtime.wait(async move { core.state.turn().await });
+        let turn = turn.map_err(ending).and_then(|turn| Ok(turn?))?;
+        let turn = SharedTurn { turn, core: self.core.clone() };
+        let changes = decide()?;
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let committed =
+            self.runtime.wait(async move { turn.commit(&changes).await.map(|(outcomes, _)| outcomes) });
+        Ok(committed.map_err(ending).and_then(|outcomes| outcomes)?)
+    }
 }
 
 impl SharedTurn {
-    /// The database's clock, Unix seconds.
+    /// The database's clock, Unix seconds; this process's if it was set on purpose.
     pub fn now_s(&self) -> i64 {
-        self.turn.now_s()
+        if self.core.clock.is_chosen() { self.core.clock.now_s() } else { self.turn.now_s() }
     }
 
     /// Makes the changes of the decision durable, all or none.

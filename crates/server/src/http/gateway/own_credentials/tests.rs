@@ -89,7 +89,7 @@ async fn test() -> TestApp {
         tokens
             .push(app.tokens.issue(holder, Vec::new(), &app.ingest, &app.clock).await.unwrap().access_token);
     }
-    TestApp { app: Arc::new(app), writer, _folder: folder, tokens }
+    TestApp { app, writer, _folder: folder, tokens }
 }
 
 impl TestApp {
