@@ -179,7 +179,11 @@ impl StartError {
     fn with_remedy(self, is_shared: bool) -> StartError {
         match self {
             StartError::NotDurable(error) | StartError::DataKey(KeyBindingError::NotDurable(error)) => {
-                if is_shared { StartError::ServersFailed(error) } else { StartError::DiskFailed(error) }
+                if is_shared {
+                    StartError::ServersFailed(error)
+                } else {
+                    StartError::DiskFailed(error)
+                }
             }
             other => other,
         }
@@ -200,11 +204,7 @@ impl App {
         App::open(config, clock, other_key).map_err(|error| error.with_remedy(is_shared))
     }
 
-    fn open(
-        config: Config,
-        clock: Clock,
-        other_key: OtherKey,
-    ) -> Result<(Arc<App>, Writer), StartError> {
+    fn open(config: Config, clock: Clock, other_key: OtherKey) -> Result<(Arc<App>, Writer), StartError> {
         // The store comes first because it locks the folder.
         let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;

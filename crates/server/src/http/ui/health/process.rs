@@ -56,7 +56,10 @@ fn disk(app: &App) -> HealthCheck {
 fn disk_of_copies(app: &App) -> HealthCheck {
     let title = text!("Disk");
     let Ok(about) = rustix::fs::statvfs(&app.config.get().data_dir) else {
-        return good(title, text!("Messages are in ClickHouse. data_dir holds only copies of events that wait."));
+        return good(
+            title,
+            text!("Messages are in ClickHouse. data_dir holds only copies of events that wait."),
+        );
     };
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let found = text!(
