@@ -159,4 +159,5 @@ class Scene:
             other.close()
 
     def last_words(self):
-        return "".join(f"\n{program.folder.name} said last:\n{program.log()[-1500:]}" for program in self.programs)
+        words = [f"\n{program.folder.name} said last:\n{program.log()[-1500:]}" for program in self.programs]
+        return "".join(words + [other.last_words() for other in self.others if hasattr(other, "last_words")])

@@ -20,7 +20,7 @@ use hyper_util::{
 use self::connector::Connector;
 pub use self::{
     address::{Address, UNRESERVED},
-    tls::{CertificateCheck, Trust, authorities},
+    tls::{CertificateCheck, Trust, authorities, tls_config},
 };
 
 /// Idle connections are closed after this time. Servers usually close them after 60 s or more, so a call rarely uses a
@@ -109,7 +109,7 @@ impl HttpClient {
     }
 
     fn over(connector: Connector, trust: Trust) -> Self {
-        let https = HttpsConnectorBuilder::new().with_tls_config(tls::config(trust));
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls_config(trust));
         let https = https.https_or_http().enable_http1().wrap_connector(connector);
         let mut client = legacy::Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new());

@@ -88,6 +88,27 @@ impl Counters {
         Counters { users, users_of_videos: of_videos, users_counted: counted, ..self.clone() }
     }
 
+    /// Figures that were counted elsewhere: messages and users by the index of the kind, users of msg_type 4, users of
+    /// any counted type, and users by number of counted messages. Without names of events.
+    pub fn of_sums(
+        messages: [u64; Kind::ALL.len()],
+        users: [u64; Kind::ALL.len()],
+        users_of_videos: u64,
+        users_counted: u64,
+        classes: [u64; 3],
+    ) -> Counters {
+        Counters { messages, users, users_of_videos, users_counted, classes, events: Vec::new() }
+    }
+
+    /// Adds the figures of the same period for other users. No user may be in both.
+    pub fn add_other_users(&mut self, other: &Counters) {
+        let mut fields = self.fields();
+        fields.iter_mut().zip(other.fields()).for_each(|(sum, more)| *sum += more);
+        let events = std::mem::take(&mut self.events);
+        *self = Counters { events, ..Counters::of_fields(&fields) };
+        other.events.iter().for_each(|(name, count)| self.add_events(*name, *count));
+    }
+
     fn move_class(&mut self, before: u16, after: u16) {
         match class_of(before) {
             None => self.users_counted += 1,

@@ -210,6 +210,11 @@ impl Coverage {
         from_s < to_s && self.until(now_s).iter().any(|(from, to)| *from < to_s && from_s < *to)
     }
 
+    /// True if messages are received, or were received until a fault or a restart.
+    pub fn is_served(&self) -> bool {
+        self.running_since.is_some() || self.is_interrupted
+    }
+
     /// True if the account was ever served or time was claimed for it.
     pub fn has_begun(&self) -> bool {
         self.first_served.is_some() || !self.covered.is_empty()

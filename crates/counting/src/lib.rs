@@ -67,7 +67,7 @@ pub use counters::Counters;
 pub use coverage::{Coverage, CoverageReport, GAPS_MAX};
 pub use day::Entry;
 pub use derived::Derived;
-pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED};
+pub use entry::{EventDigest, EventEntry, MessageEntry, SECONDS_A_DAY, UNNAMED, event_digest};
 pub use gap::{Gap, Reason};
 pub use kind::{COUNT_INTERVALS, COUNTED_TYPES, Kind};
 pub use message::{Content, Message};

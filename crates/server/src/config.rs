@@ -1,6 +1,7 @@
 //! The configuration: its keys, their meaning, and what is wrong with a file.
 
 mod account;
+mod check;
 mod cloud;
 mod difference;
 mod file;
@@ -8,6 +9,7 @@ mod listen;
 mod networks;
 mod platform;
 mod secrets;
+mod store;
 
 use std::{
     net::SocketAddr,
@@ -28,12 +30,7 @@ pub use listen::{ListenError, listen_address};
 pub use networks::Networks;
 pub use platform::{PlatformConfig, Role};
 pub use secrets::SecretFiles;
-
-/// Limits of `memory_mib`.
-const MEMORY_MIB_MIN: usize = 1;
-const MEMORY_MIB_MAX: usize = 1 << 20;
-/// Limit of `metrics_accounts`. Each account has up to 16 values in `/metrics`.
-const METRICS_ACCOUNTS_MAX: usize = 10_000;
+pub use store::StoreConfig;
 
 /// Default of `bridge_s`. WeChat waits 5 s for an answer, so a connection that waits in the socket meanwhile is
 /// still answered in time.
@@ -72,6 +69,8 @@ pub struct Config {
     pub datacube: Datacube,
     /// The connection to WeChat. None: nothing is passed on.
     pub upstream: Option<UpstreamConfig>,
+    /// The store that several processes share. None: the embedded store in `data_dir`.
+    pub store: Option<StoreConfig>,
     /// The accounts. Each appid occurs once.
     pub accounts: Vec<AccountConfig>,
     /// Third-party platforms. Each appid occurs once.
@@ -169,14 +168,6 @@ pub enum ConfigError {
         /// The parser's message. It does not quote the line, which may contain a secret.
         message: String,
     },
-    /// A key that is planned but not supported yet.
-    #[error("{path}: {key} is not built yet; remove it to start")]
-    NotBuiltYet {
-        /// The configuration file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-    },
     /// A value is invalid.
     #[error("{path}: {flaw}")]
     Value {
@@ -237,6 +228,10 @@ impl Config {
         if self.admin_key.is_none() {
             warnings.push("no admin_key: /v1 and /metrics are closed".to_owned());
         }
+        if self.store.as_ref().is_some_and(|store| store.cluster.is_none()) {
+            let what = "[store] names no cluster, so messages are on one ClickHouse server without replication: if its disk is lost, they are lost";
+            warnings.push(what.to_owned());
+        }
         warnings
     }
 
@@ -283,90 +278,6 @@ impl Config {
             let what = "data_key_file must not lie in data_dir: a backup would hold the key beside what it protects; \
                         give data_dir a folder of its own";
             return Err(what.to_owned());
-        }
-        Ok(())
-    }
-
-    fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let flawed = |flaw: ConfigFlaw| ConfigError::Value { path: path.to_owned(), flaw };
-        self.check_key_location().map_err(|what| flawed(ConfigFlaw::new("data_key_file", what)))?;
-        if !(MEMORY_MIB_MIN..=MEMORY_MIB_MAX).contains(&self.memory_mib) {
-            let what = format!("must be {MEMORY_MIB_MIN} to {MEMORY_MIB_MAX}");
-            return Err(flawed(ConfigFlaw::new("memory_mib", what)));
-        }
-        if self.metrics_accounts > METRICS_ACCOUNTS_MAX {
-            let what = format!("must be 0 to {METRICS_ACCOUNTS_MAX}");
-            return Err(flawed(ConfigFlaw::new("metrics_accounts", what)));
-        }
-        if let Some(key) = &self.admin_key {
-            check_text(key.reveal()).map_err(|what| flawed(ConfigFlaw::new("admin_key", what)))?;
-        }
-        self.check_loops(&self.accounts.iter().collect::<Vec<_>>(), None).map_err(flawed)?;
-        for (at, account) in self.accounts.iter().enumerate() {
-            let of_account = |flaw: ConfigFlaw| {
-                flawed(ConfigFlaw::new(format!("account {}: {}", at + 1, flaw.key), flaw.what))
-            };
-            if self.accounts[..at].iter().any(|other| other.appid == account.appid) {
-                return Err(of_account(ConfigFlaw::new(
-                    "appid",
-                    format!("{} exists already", account.appid),
-                )));
-            }
-        }
-        self.check_components().and_then(|()| self.check_clouds()).map_err(flawed)
-    }
-
-    /// Checks that each appid is used once, by an account or by a platform.
-    pub fn check_components(&self) -> Result<(), ConfigFlaw> {
-        for (at, platform) in self.components.iter().enumerate() {
-            let accounts = self.accounts.iter().map(|account| &account.appid);
-            let mut others = accounts.chain(self.components[..at].iter().map(|other| &other.appid));
-            if others.any(|appid| *appid == platform.appid) {
-                let what = format!("{} exists already", platform.appid);
-                return Err(ConfigFlaw::new(format!("component {}: appid", at + 1), what));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_clouds(&self) -> Result<(), ConfigFlaw> {
-        for (at, cloud) in self.clouds.iter().enumerate() {
-            let is_same = |other: &CloudConfig| other.env == cloud.env || other.secret_id == cloud.secret_id;
-            if self.clouds[..at].iter().any(is_same) {
-                let what = format!("{} with {} exists already", cloud.env, cloud.secret_id);
-                return Err(ConfigFlaw::new(format!("cloud {}: env and secret_id", at + 1), what));
-            }
-        }
-        Ok(())
-    }
-
-    /// Checks that nothing is passed on to this server itself, which would repeat forever. `bound` is the
-    /// address that it listens on, if known.
-    pub fn check_loops(
-        &self,
-        accounts: &[&AccountConfig],
-        bound: Option<SocketAddr>,
-    ) -> Result<(), ConfigFlaw> {
-        let is_here = |address: &Address| {
-            let sockets = [Some(self.listen), self.admin_listen, bound];
-            sockets.into_iter().flatten().any(|socket| address.is_served_by(socket))
-        };
-        let what = "leads back to msgcube itself; name the address of the server behind it";
-        if self.upstream.as_ref().is_some_and(|upstream| is_here(&upstream.base)) {
-            return Err(ConfigFlaw::new("upstream.base", what));
-        }
-        for platform in &self.components {
-            if platform.targets().any(is_here) {
-                return Err(ConfigFlaw::new(
-                    format!("component {}: push_url or relay", platform.appid),
-                    what,
-                ));
-            }
-        }
-        for account in accounts {
-            if account.relay.iter().flat_map(RelayConfig::targets).any(is_here) {
-                return Err(ConfigFlaw::new(format!("account {}: relay", account.appid), what));
-            }
         }
         Ok(())
     }

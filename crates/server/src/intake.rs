@@ -106,6 +106,19 @@ enum Rejection {
     Refused { refusal: Refusal, is_loss: bool },
     /// The platform has too many accounts.
     TooManyAccounts,
+    /// It would be refused, but it cannot be read what other processes decided. `is_authentic`: WeChat sent it, as far as
+    /// known.
+    Undecided { is_authentic: bool },
+}
+
+impl Rejection {
+    fn is_authentic(&self) -> bool {
+        match self {
+            Rejection::Refused { refusal, is_loss } => *is_loss && refusal.is_authentic(),
+            Rejection::TooManyAccounts => true,
+            Rejection::Undecided { is_authentic } => *is_authentic,
+        }
+    }
 }
 
 impl Intake {
@@ -113,11 +126,26 @@ impl Intake {
     ///
     /// # Errors
     /// The signature is wrong, or `echostr` is missing.
-    pub fn verify(&self, recipient: &Recipient, query: &str) -> Result<Vec<u8>, Refusal> {
+    pub async fn verify(&self, recipient: &Recipient, query: &str) -> Result<Vec<u8>, Refusal> {
+        let query = Query::parse(query);
         let keys = recipient.keys().ok_or_else(Refusal::without_keys)?;
-        let verified = callback::verify_get(keys, &Query::parse(query));
+        let mut verified = callback::verify_get(keys, &query);
+        if verified.is_err()
+            && self.received.is_shared()
+            && let Some(account) = self.account_after_fresh(recipient).await
+            && let Some(keys) = &account.keys
+        {
+            verified = callback::verify_get(keys, &query);
+        }
         self.count_check(recipient.account().map(Arc::as_ref), verified.as_ref().err());
         verified
+    }
+
+    /// The account of its own path. Another process may have changed its keys.
+    async fn account_after_fresh(&self, recipient: &Recipient) -> Option<Arc<ServedAccount>> {
+        let Recipient::Own(account) = recipient else { return None };
+        self.received.fresh().await.ok()?;
+        self.accounts.get(&account.config.appid)
     }
 
     /// Handles a message or an event. WeChat must have its answer by `deadline`.
@@ -128,7 +156,14 @@ impl Intake {
         body: &[u8],
         deadline: Instant,
     ) -> IntakeOutcome<'a> {
-        let opened = self.open(recipient, &Query::parse(query), body);
+        let query = Query::parse(query);
+        let mut opened = self.open(recipient, &query, body);
+        if let Err(rejection) = &opened
+            && self.received.is_shared()
+        {
+            let is_authentic = rejection.is_authentic();
+            opened = Box::pin(self.open_again(recipient, &query, body, is_authentic)).await;
+        }
         match (opened, recipient.relay()) {
             (Ok(message), None) => self.record(message, deadline).await,
             (Err(rejection), None) => self.reject(recipient, rejection),
@@ -137,6 +172,27 @@ impl Intake {
                 Box::pin(self.record_before_relay(message, recipient, relay, deadline)).await
             }
             (Err(rejection), Some(relay)) => self.reject_before_relay(rejection, recipient, relay),
+        }
+    }
+
+    /// Opens a callback that is refused once more, with what other processes decided meanwhile: new keys, or which account
+    /// a platform brings.
+    async fn open_again(
+        &self,
+        recipient: &Recipient,
+        query: &Query<'_>,
+        body: &[u8],
+        is_authentic: bool,
+    ) -> Result<PendingMessage, Rejection> {
+        self.received.fresh().await.map_err(|_| Rejection::Undecided { is_authentic })?;
+        match recipient {
+            Recipient::Own(account) => {
+                let now = self.accounts.get(&account.config.appid);
+                self.open_own(now.as_ref().unwrap_or(account), query, body)
+            }
+            Recipient::ThroughPlatform { platform, appid, .. } => {
+                self.open_platform_message(platform, appid, query, body)
+            }
         }
     }
 
@@ -276,6 +332,7 @@ impl Intake {
         let goes_on = match &rejection {
             Rejection::Refused { refusal, .. } => refusal.may_be_relayed(),
             Rejection::TooManyAccounts => relay.when_not_durable == WhenNotDurable::Answer,
+            Rejection::Undecided { .. } => false,
         };
         let outcome = self.reject(recipient, rejection);
         if !goes_on {

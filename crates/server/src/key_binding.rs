@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use storage::store::{Change, NotDurable, Outcome, Store};
+use storage::store::{Change, NotDurable, Store};
 use system::data_key::{DataKey, DataKeyError};
 
 use crate::{
@@ -61,8 +61,29 @@ pub enum KeyBindingError {
         /// The data folder.
         data_dir: PathBuf,
     },
-    /// The disk failed.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    /// The key file is missing, and processes on other machines have the key.
+    #[error(
+        "{key} is missing, the data key of the shared store. Copy the file from a machine whose msgcube uses this store, or from its backup. To go on without it, stop all of them and start one with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens and what third-party platforms brought are lost"
+    )]
+    MissingHere {
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The key file holds another key than that of the other processes.
+    #[error(
+        "{key} is not the data key of the shared store: all processes need the same one. Copy the file from a machine whose msgcube uses this store, or from its backup. To go on with this one, stop all of them and start one with --accept-new-data-key: figures, coverage and API keys stay; all tokens end; accounts added at run time, kept real tokens and what third-party platforms brought are lost"
+    )]
+    OtherHere {
+        /// The key file.
+        key: PathBuf,
+    },
+    /// A new key was to be accepted while other processes use the old one.
+    #[error(
+        "--accept-new-data-key was given while another msgcube uses the shared store with its data key. Stop all of them first (one that was killed counts as running for 10 s)"
+    )]
+    OthersRun,
+    /// The store failed.
+    #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
@@ -75,7 +96,8 @@ fn stored_fingerprint(store: &Store) -> Option<Vec<u8>> {
     store.facts(FACT).into_iter().find(|(name, _)| name == FACT).map(|(_, bytes)| bytes)
 }
 
-/// Loads the data key of a store, or creates it for a new data folder. The store has its folder locked.
+/// Loads the data key of a store, or creates it for a new data folder. The store has its folder locked, or this process is
+/// known to the others that share the store.
 pub fn load_bound_key(
     path: &Path,
     data_dir: &Path,
@@ -83,21 +105,38 @@ pub fn load_bound_key(
     other_key: OtherKey,
 ) -> Result<DataKey, KeyBindingError> {
     let is_refused = other_key == OtherKey::Refuse;
-    let key = match DataKey::load(path)? {
+    let (key, data_dir) = (path.to_owned(), data_dir.to_owned());
+    if !is_refused && store.has_other_processes()? {
+        return Err(KeyBindingError::OthersRun);
+    }
+    let loaded = match DataKey::load(path)? {
         None if is_refused && !store.is_blank() => {
-            return Err(KeyBindingError::Missing { key: path.to_owned(), data_dir: data_dir.to_owned() });
+            return Err(match store.is_shared() {
+                true => KeyBindingError::MissingHere { key },
+                false => KeyBindingError::Missing { key, data_dir },
+            });
         }
         _ => DataKey::load_or_create(path)?,
     };
+    store.decide_at_start(|store| {
+        binding_changes(&loaded, store, other_key).ok_or_else(|| match store.is_shared() {
+            true => KeyBindingError::OtherHere { key },
+            false => KeyBindingError::Other { key, data_dir },
+        })
+    })?;
+    Ok(loaded)
+}
+
+/// The changes that bind a store to a key. None if it belongs to another one, and that is refused.
+fn binding_changes(key: &DataKey, store: &Store, other_key: OtherKey) -> Option<Vec<Change>> {
+    let is_refused = other_key == OtherKey::Refuse;
     let mut changes = Vec::new();
-    match binding_of(&key, store) {
+    match binding_of(key, store) {
         Binding::Same => {}
-        Binding::Unrecorded => changes.push(fingerprint_of(&key)),
-        Binding::Other if is_refused => {
-            return Err(KeyBindingError::Other { key: path.to_owned(), data_dir: data_dir.to_owned() });
-        }
+        Binding::Unrecorded => changes.push(fingerprint_of(key)),
+        Binding::Other if is_refused => return None,
         Binding::Other => {
-            changes.push(fingerprint_of(&key));
+            changes.push(fingerprint_of(key));
             changes.extend(deletions(store.facts(access_token::FACT_PREFIX)));
         }
     }
@@ -110,10 +149,7 @@ pub fn load_bound_key(
             "facts of another data key were deleted; start without --accept-new-data-key from now on"
         );
     }
-    if !changes.is_empty() {
-        store.commit(&changes)?.iter().try_for_each(Outcome::taken)?;
-    }
-    Ok(key)
+    Some(changes)
 }
 
 enum Binding {
@@ -260,6 +296,35 @@ mod tests {
             let (store, _) = scene.start(OtherKey::Refuse).unwrap();
             assert_eq!(names(&store), ["api_key/b", "authorization/c", FACT]);
         }
+    }
+
+    #[test]
+    fn processes_that_share_a_store_have_the_same_key_and_it_changes_only_while_one_runs() {
+        let scenes = [TestFolder::new(), TestFolder::new()];
+        let mut stores = storage::store::Memory::group(2).into_iter().map(Store::Memory);
+        let (one, other) = (stores.next().unwrap(), stores.next().unwrap());
+        let start = |scene: &TestFolder, store: &Store, other_key| {
+            load_bound_key(&scene.key_file(), scene.0.path(), store, other_key)
+        };
+        let key = start(&scenes[0], &one, OtherKey::Refuse).unwrap();
+        fill(&one, &key);
+        scenes[1].exchange_key();
+        assert!(matches!(
+            start(&scenes[1], &other, OtherKey::Refuse),
+            Err(KeyBindingError::OtherHere { .. })
+        ));
+        fs::remove_file(scenes[1].key_file()).unwrap();
+        let missing = start(&scenes[1], &other, OtherKey::Refuse);
+        assert!(matches!(missing, Err(KeyBindingError::MissingHere { .. })), "{missing:?}");
+        assert!(!scenes[1].key_file().exists());
+        fs::copy(scenes[0].key_file(), scenes[1].key_file()).unwrap();
+        let same = start(&scenes[1], &other, OtherKey::Refuse).unwrap();
+        assert_eq!(fingerprint_bytes(&key), fingerprint_bytes(&same));
+        scenes[1].exchange_key();
+        assert!(matches!(start(&scenes[1], &other, OtherKey::Accept), Err(KeyBindingError::OthersRun)));
+        drop(one);
+        start(&scenes[1], &other, OtherKey::Accept).unwrap();
+        assert_eq!(names(&other), ["api_key/b", "authorization/c", FACT]);
     }
 
     #[test]

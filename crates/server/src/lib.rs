@@ -11,4 +11,6 @@ pub mod http;
 pub mod intake;
 pub mod key_binding;
 pub mod net;
+pub mod open_store;
 pub mod reload;
+pub mod shared_servers;

@@ -4,7 +4,7 @@
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use counting::Reason;
-use storage::{metrics::Metrics, store::NotDurable};
+use storage::{decision::Decision, metrics::Metrics, store::NotDurable};
 use system::current::Current;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         platform_issuer::Platform, platform_receiver::RemovedAccount, registry::ServedAccount,
         service::AccountService,
     },
+    auth::access_token::Revocation,
     config::{AccountConfig, AccountsChanged, Config, Difference},
     forward::upstream_token::UpstreamTokens,
     net::tls::{CertificateAndKey, Tls},
@@ -95,8 +96,8 @@ impl Reload<'_> {
     }
 
     async fn read_and_serve(self) -> Result<Difference, ReloadError> {
-        // Also prevents changes of accounts at run time meanwhile.
-        let _one_at_a_time = self.service.accounts.changing.lock().await;
+        // A slow disk must not delay those who change accounts, here or in another process.
+        let _one_reload = self.service.accounts.reloading.lock().await;
         let source = self.source.ok_or(ReloadError::NoFile)?.clone();
         let file = blocking(move || (source.0)()).await?;
         let former = self.service.config.get();
@@ -104,34 +105,44 @@ impl Reload<'_> {
             return Err(ReloadError::Empty(former.accounts.len()));
         }
         let (config, difference) = former.reloaded(file);
-        let prepared = self.prepare(&former, config, difference).await?;
-        self.serve(&former, prepared).await
-    }
-
-    async fn prepare(
-        self,
-        former: &Config,
-        config: Config,
-        difference: Difference,
-    ) -> Result<Prepared, ReloadError> {
-        let wrong = |error: &dyn fmt::Display| ReloadError::Wrong(error.to_string());
-        // A setting that keeps its former value may conflict with a new one.
-        config.check_components().map_err(|flaw| wrong(&flaw))?;
-        let at_run_time = self.service.accounts.select(|account| !account.is_configured);
-        let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
-        config.check_loops(&all.collect::<Vec<_>>(), self.service.address).map_err(|flaw| wrong(&flaw))?;
+        self.check(&config)?;
         let certificate = match (config.tls.clone(), &former.tls) {
             (Some(files), Some(_)) => Some(
                 blocking(move || CertificateAndKey::read(&files).map_err(|error| error.to_string())).await?,
             ),
             _ => None,
         };
+        let decision = self.service.store.decide().await?;
+        // Also prevents changes of accounts at run time meanwhile.
+        let _one_at_a_time = self.service.accounts.changing.lock().await;
+        self.check(&config)?;
+        let prepared = self.prepare(config, difference, certificate)?;
+        self.serve(decision, &former, prepared).await
+    }
+
+    /// Checks the configuration together with the accounts that were added at run time.
+    fn check(self, config: &Config) -> Result<(), ReloadError> {
+        let wrong = |error: &dyn fmt::Display| ReloadError::Wrong(error.to_string());
+        // A setting that keeps its former value may conflict with a new one.
+        config.check_components().map_err(|flaw| wrong(&flaw))?;
+        let at_run_time = self.service.accounts.select(|account| !account.is_configured);
+        let all = config.accounts.iter().chain(at_run_time.iter().map(|account| &account.config));
+        config.check_loops(&all.collect::<Vec<_>>(), self.service.address).map_err(|flaw| wrong(&flaw))
+    }
+
+    fn prepare(
+        self,
+        config: Config,
+        difference: Difference,
+        certificate: Option<CertificateAndKey>,
+    ) -> Result<Prepared, ReloadError> {
         let changed = config.components.iter().filter_map(|platform| {
             let served =
                 self.service.platforms.get(&platform.appid).filter(|served| served.config != *platform)?;
             Some(served.with(platform.clone()))
         });
-        let platforms = changed.collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+        let platforms =
+            changed.collect::<Result<_, _>>().map_err(|error| ReloadError::Wrong(error.to_string()))?;
         let accounts = self.accounts_to_put(&config.accounts, &difference.accounts)?;
         let gone = self.accounts_gone(&difference.accounts)?;
         Ok(Prepared { config, difference, certificate, accounts, gone, platforms })
@@ -169,7 +180,12 @@ impl Reload<'_> {
         gone.collect()
     }
 
-    async fn serve(self, former: &Config, prepared: Prepared) -> Result<Difference, ReloadError> {
+    async fn serve(
+        self,
+        decision: Decision,
+        former: &Config,
+        prepared: Prepared,
+    ) -> Result<Difference, ReloadError> {
         let Prepared { config, mut difference, certificate, accounts, gone, platforms } = prepared;
         let begun_s = self.service.clock.now_s();
         // Accounts that are not served for another reason. Their tokens end.
@@ -179,22 +195,23 @@ impl Reload<'_> {
         };
         let removed: Vec<String> =
             gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
-        let moved = if removed.is_empty() {
-            self.service.received.exchange(accounts, gone, Vec::new()).await?
-        } else {
-            let ended = |appid: &String| removed.binary_search(appid).is_ok();
-            let revocation = self.service.tokens.revocation(|holder| ended(&holder.appid)).await;
-            let moved =
-                self.service.received.exchange(accounts, gone, revocation.changes().collect()).await?;
-            revocation.complete();
-            moved
+        let ended = |appid: &String| removed.binary_search(appid).is_ok();
+        let revocation = match removed.is_empty() {
+            true => None,
+            false => Some(self.service.tokens.revocation(|holder| ended(&holder.appid)).await),
         };
+        let changes = revocation.iter().flat_map(Revocation::changes).collect();
+        let (moved, decided) = self.service.received.exchange(decision, accounts, gone, changes).await?;
+        revocation.into_iter().for_each(Revocation::complete);
         // For a moment their callbacks may have been answered with 404.
         let now_s = self.service.clock.now_s();
-        let lose = |number| self.service.ingest.lose(number, begun_s, now_s + 1, Reason::NotRunning);
-        moved.into_iter().for_each(lose);
+        for (number, since_s) in moved {
+            let from_s = since_s.unwrap_or(begun_s);
+            self.service.ingest.lose(number, from_s, now_s + 1, Reason::NotRunning);
+        }
         platforms.into_iter().for_each(|platform| self.service.platforms.put(platform));
         self.serve_upstream(&config);
+        drop(decided);
         if let (Some(tls), Some(certificate)) = (self.tls, certificate)
             && tls.serve(certificate)
             && !difference.settings.iter().any(|name| name == "tls.cert")

@@ -4,6 +4,7 @@
 
 pub mod account_metrics;
 pub mod backup;
+pub mod decision;
 pub mod metrics;
 pub mod planned_stop;
 pub mod store;

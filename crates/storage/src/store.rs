@@ -1,10 +1,12 @@
 //! Stores: they make messages durable and count them. They know accounts, messages, coverage and small facts such as
 //! tokens. They know no HTTP and no signatures, and times are passed in as values.
 
-mod decision;
 mod embedded;
+mod folder_lock;
 mod limits;
 mod memory;
+#[cfg(feature = "clickhouse")]
+mod shared;
 mod slice;
 pub mod statistics;
 mod summary;
@@ -15,7 +17,8 @@ use counting::{Coverage, Message, Period, Reason, day_of};
 use datacube::{Day, Interface, Row};
 use serde::{Deserialize, Serialize};
 
-pub use decision::{Decided, Decision, FactChange, FactSink};
+#[cfg(feature = "clickhouse")]
+pub use cluster::{messages::ClickHouseOptions, state::StateOptions};
 pub use embedded::{
     Embedded, Options, disk,
     examine::{self, Cost, Damage, Examined},
@@ -23,7 +26,9 @@ pub use embedded::{
     snapshot::StoreSnapshot,
 };
 pub use limits::{SealedCall, SharedCount, SpentCalls};
-pub use memory::Memory;
+pub use memory::{Memory, MemoryTurn};
+#[cfg(feature = "clickhouse")]
+pub use shared::{Shared, SharedOptions, SharedTurn, prepare_shared};
 pub use slice::{OfficialFigures, Slice};
 pub use summary::{AccountSummary, DAYS, MINUTES};
 
@@ -204,6 +209,12 @@ impl QuarantinedMessage {
 #[error("cannot make messages durable: {0}")]
 pub struct NotDurable(pub String);
 
+/// A fact that was set, or removed if there is no value.
+pub type FactChange = (String, Option<Vec<u8>>);
+
+/// Is told of facts that other processes changed, in their order. It must be quick and must not wait for the store.
+pub type FactSink = Box<dyn Fn(&[FactChange]) + Send + Sync>;
+
 /// A store cannot be opened or read.
 #[allow(missing_docs, reason = "the error texts name the fields")]
 #[derive(Debug, thiserror::Error)]
@@ -234,6 +245,19 @@ pub enum StoreError {
     /// A page could not be read, so one query fails.
     #[error("{path}: {source}")]
     Page { path: PathBuf, source: counting::PageError },
+    /// The servers of a shared store did not answer, or not completely.
+    #[error("{0}")]
+    Servers(String),
+    /// The data folder belongs to the embedded store.
+    #[error(
+        "{0} holds messages of the store that is used without [store]; with [store] they would not be counted. Give this process a data_dir of its own"
+    )]
+    HasOwnMessages(PathBuf),
+    /// PostgreSQL was prepared for another number of shards.
+    #[error(
+        "ClickHouse has {found} shards, but the messages are spread over {stored}; give [store] the urls and the cluster with which `msgcube store init` was run"
+    )]
+    OtherShards { stored: u32, found: usize },
     /// The query names an unknown account.
     #[error("{0}")]
     UnknownAccount(#[from] UnknownAccount),
@@ -278,6 +302,9 @@ pub enum Store {
     Memory(Memory),
     /// Log and pages in a folder.
     Embedded(Box<Embedded>),
+    /// ClickHouse and PostgreSQL, which several processes share.
+    #[cfg(feature = "clickhouse")]
+    Shared(Box<Shared>),
 }
 
 macro_rules! on_each {
@@ -285,6 +312,8 @@ macro_rules! on_each {
         match $self {
             Store::Memory($store) => $call,
             Store::Embedded($store) => $call,
+            #[cfg(feature = "clickhouse")]
+            Store::Shared($store) => $call,
         }
     };
 }
@@ -318,7 +347,23 @@ impl Store {
 
     /// The figures of a stretch of time.
     pub fn slice(&self, account: AccountNumber, span: statistics::Span) -> Result<Slice, StoreError> {
-        on_each!(self, store => store.slice(account, span))
+        let mut slices = self.slices(account, &[span])?;
+        Ok(slices.pop().unwrap_or_default())
+    }
+
+    /// The figures of several stretches of time, in their order. Periods among them have one length. A shared store
+    /// asks its servers once for all of them.
+    pub fn slices(
+        &self,
+        account: AccountNumber,
+        spans: &[statistics::Span],
+    ) -> Result<Vec<Slice>, StoreError> {
+        match self {
+            Store::Memory(store) => spans.iter().map(|span| store.slice(account, *span)).collect(),
+            Store::Embedded(store) => spans.iter().map(|span| store.slice(account, *span)).collect(),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.slices(account, spans),
+        }
     }
 
     /// The users whose first counted message lies in the days from…to, both included.
@@ -350,12 +395,23 @@ impl Store {
         on_each!(self, store => store.is_blank())
     }
 
+    /// Ends the service of this process, after its last change.
+    pub fn end(&self) {
+        match self {
+            Store::Memory(_) | Store::Embedded(_) => {}
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.end(),
+        }
+    }
+
     /// Saves pages and frees memory if it is time to. This keeps a restart short and memory bounded. `now`: saves in
     /// any case.
     pub fn maintain(&self, now: bool) -> Result<(), StoreError> {
         match self {
             Store::Memory(_) => Ok(()),
             Store::Embedded(store) => store.maintain(now),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.maintain(),
         }
     }
 
@@ -364,6 +420,8 @@ impl Store {
         match self {
             Store::Memory(_) => false,
             Store::Embedded(store) => store.is_behind(),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => false,
         }
     }
 
@@ -372,6 +430,8 @@ impl Store {
         match self {
             Store::Memory(_) => Sizes::default(),
             Store::Embedded(store) => store.sizes(),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => Sizes::default(),
         }
     }
 }

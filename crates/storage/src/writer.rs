@@ -3,6 +3,7 @@
 
 mod begin;
 mod commit_loop;
+mod serving;
 
 use std::{
     collections::HashSet,
@@ -16,6 +17,7 @@ use std::{
 
 use counting::{Gap, Reason};
 use hashbrown::HashMap;
+pub use serving::serving_changes;
 use system::{
     clock::{Clock, Moment, Stopwatch},
     sync::lock,
@@ -253,9 +255,7 @@ impl Ingest {
     ) -> Result<impl Future<Output = Result<Vec<Outcome>, NotDurable>> + use<>, NotDurable> {
         // The current second has partly passed, so covering starts with the next one.
         let at_s = self.shared.clock.now_s() + 1;
-        changes.extend(accounts.iter().map(|&(account, takes_messages)| {
-            if takes_messages { Change::Begin { at_s, account } } else { Change::Cease { account } }
-        }));
+        changes.extend(serving_changes(accounts, at_s));
         // This must come before the commit. After a fault the writer starts serving with the whole list.
         lock(&self.shared.queue).set_served(accounts);
         let waiting = self.submit_all(changes);
@@ -329,6 +329,7 @@ impl Writer {
                 tracing::error!("a thread of the writer panicked");
             }
         }
+        self.shared.store.end();
         if let Err(error) = self.shared.store.maintain(true) {
             tracing::warn!(%error, "pages were not saved; the next start replays the log instead");
         }

@@ -64,11 +64,23 @@ impl Clock {
 
     /// The current time in Unix seconds.
     pub fn now_s(&self) -> i64 {
-        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        self.now_us().div_euclid(1_000_000)
+    }
+
+    /// The current time in microseconds since 1970.
+    pub fn now_us(&self) -> i64 {
+        let microseconds = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         match self.started {
-            Some((unix_s, instant)) => unix_s.saturating_add(seconds(instant.elapsed())),
-            None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, seconds),
+            Some((unix_s, instant)) => {
+                unix_s.saturating_mul(1_000_000).saturating_add(microseconds(instant.elapsed()))
+            }
+            None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, microseconds),
         }
+    }
+
+    /// True if the clock started at a chosen time, so that no other clock agrees with it.
+    pub fn is_chosen(&self) -> bool {
+        self.started.is_some()
     }
 }
 

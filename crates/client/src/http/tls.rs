@@ -32,7 +32,8 @@ pub fn authorities() -> RootCertStore {
     roots
 }
 
-pub(super) fn config(trust: Trust) -> ClientConfig {
+/// How certificates are checked, with this program's cryptography.
+pub fn tls_config(trust: Trust) -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = match builder.with_safe_default_protocol_versions() {
         Ok(builder) => builder,

@@ -39,6 +39,7 @@ pub fn config(
         upstream: None,
         accounts: accounts.iter().map(|account| account_config(account, lang)).collect(),
         components: Vec::new(),
+        store: None,
         clouds: Vec::new(),
     }
 }

@@ -17,7 +17,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use storage::store::{Change, Store};
-use system::data_key::DataKey;
+use system::{data_key::DataKey, sync::lock};
 use tokio::sync::Notify;
 use wechat::callback::{AccountKeys, KeyError};
 
@@ -33,6 +33,8 @@ use refresh::RefreshTokens;
 /// The permission set of the seven interfaces. Source: the page of each interface, "The permission set id … is: 1".
 pub const MESSAGES: u32 = 1;
 const FACT_PREFIX: &str = "authorization/";
+/// Prefixes of the keys of all facts of this module that a map caches.
+pub const FACT_PREFIXES: [&str; 2] = [FACT_PREFIX, code::FACT_PREFIX];
 
 /// One platform.
 #[derive(Debug)]
@@ -136,12 +138,25 @@ impl Platforms {
             used: Mutex::new(UsedCodes::load(store)),
             changing: tokio::sync::Mutex::new(()),
         };
-        for (_, value) in store.facts(FACT_PREFIX) {
-            if let Ok(authorization) = serde_json::from_slice::<AccountAuthorization>(&value) {
-                platforms.remember(authorization);
-            }
+        for (key, value) in store.facts(FACT_PREFIX) {
+            platforms.apply_fact(&key, Some(&value));
         }
         Ok(platforms)
+    }
+
+    /// Applies a fact that is durable: of an authorization, or of the use of a code. Returns false if it is another one.
+    pub fn apply_fact(&self, key: &str, value: Option<&[u8]>) -> bool {
+        let Some(pair) = key.strip_prefix(FACT_PREFIX) else {
+            return lock(&self.used).apply_fact(key, value);
+        };
+        let read = |value| serde_json::from_slice::<AccountAuthorization>(value).ok();
+        match value {
+            Some(value) => read(value).into_iter().for_each(|authorization| self.remember(authorization)),
+            None => {
+                pair_of(pair).into_iter().for_each(|(component, account)| self.forget(component, account))
+            }
+        }
+        true
     }
 
     /// Finds a platform by its appid.
@@ -214,12 +229,19 @@ impl Platforms {
         of_platform.insert(authorization.account.clone(), Arc::new(authorization));
     }
 
-    fn forget(&self, authorization: &AccountAuthorization) {
+    fn forget(&self, component: &str, account: &str) {
         let mut authorizations = self.authorizations.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(of_platform) = authorizations.get_mut(&authorization.component) {
-            of_platform.remove(&authorization.account);
+        if let Some(of_platform) = authorizations.get_mut(component) {
+            of_platform.remove(account);
         }
     }
+}
+
+/// Splits what [`AccountAuthorization::fact_key`] wrote after the prefix into platform and account.
+fn pair_of(text: &str) -> Option<(&str, &str)> {
+    let (length, rest) = text.split_once('/')?;
+    let (component, account) = rest.split_at_checked(length.parse().ok()?)?;
+    Some((component, account.strip_prefix('/')?))
 }
 
 impl AccountAuthorization {
@@ -234,5 +256,18 @@ impl AccountAuthorization {
     /// Begins with a length, since an appid may hold any character.
     fn fact_key(&self) -> String {
         format!("{FACT_PREFIX}{}/{}/{}", self.component.len(), self.component, self.account)
+    }
+}
+
+#[cfg(test)]
+impl Platforms {
+    /// What the maps hold, in words, sorted.
+    pub fn described(&self) -> Vec<String> {
+        let authorizations = self.authorizations.read().unwrap();
+        let all = authorizations.values().flat_map(BTreeMap::values);
+        let mut lines: Vec<String> = all.map(|authorization| format!("{authorization:?}")).collect();
+        lines.extend(lock(&self.used).described());
+        lines.sort();
+        lines
     }
 }

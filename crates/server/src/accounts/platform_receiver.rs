@@ -4,9 +4,12 @@
 
 mod authorization_state;
 mod configured;
+mod decided;
+mod feed;
 mod load;
 mod ownership;
 mod platforms;
+mod queued;
 mod ticket;
 mod tombstones;
 
@@ -30,13 +33,18 @@ use crate::{
 
 use authorization_state::AuthorizationState;
 pub use authorization_state::Status;
-pub use configured::RemovedAccount;
+use configured::Unserved;
+pub use configured::{MovedAccount, RemovedAccount};
 pub use load::{Loaded, load};
 use platforms::{MessageVerdict, ReceivedPlatforms};
 pub use ticket::Ticket;
 
 /// Prefixes of the keys of facts that are sealed with the data key.
 pub const SEALED_FACTS: [&str; 2] = [authorization_state::FACT_PREFIX, ticket::FACT_PREFIX];
+
+/// Prefixes of the keys of all facts of this module.
+pub const FACT_PREFIXES: [&str; 3] =
+    [authorization_state::FACT_PREFIX, tombstones::FACT_PREFIX, ticket::FACT_PREFIX];
 
 /// All accounts that platforms bring.
 #[derive(Debug)]
@@ -46,6 +54,7 @@ pub struct Received {
     ingest: Ingest,
     key: DataKey,
     accounts: Arc<Accounts>,
+    unserved: Mutex<Unserved>,
 }
 
 /// Whether a message that came through a platform is accepted.
@@ -107,6 +116,10 @@ pub fn is_sane(appid: &str) -> bool {
     check_text(appid).is_ok()
 }
 
+fn overtaken() -> NotDurable {
+    NotDurable("another message changed the account first".to_owned())
+}
+
 /// Makes an account with only its appid.
 fn new_brought(store: &Store, accounts: &Accounts, appid: &str) -> Result<ServedAccount, String> {
     ServedAccount::brought(store.reserve(appid), appid, accounts).map_err(|error| error.to_string())
@@ -121,7 +134,18 @@ impl Received {
         key: DataKey,
         accounts: Arc<Accounts>,
     ) -> Received {
-        Received { platforms: Mutex::new(loaded.0), store, ingest, key, accounts }
+        let unserved = Mutex::new(Unserved::new(ingest.clock().now_s()));
+        Received { platforms: Mutex::new(loaded.0), store, ingest, key, accounts, unserved }
+    }
+
+    /// True if several processes share the accounts.
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    /// After this, everything is known that other processes decided before the call.
+    pub async fn fresh(&self) -> Result<(), NotDurable> {
+        self.store.fresh().await
     }
 
     /// Whether any platform brings messages of this account.
@@ -215,6 +239,9 @@ impl Received {
                 let waiting = self.ingest.enqueue(change)?;
                 Ok(Box::pin(waiting))
             }
+            MessageVerdict::WithState(_) if self.store.is_shared() => {
+                Ok(self.bind_and_enqueue(component, &account.config.appid, to_user, change))
+            }
             MessageVerdict::WithState(state) => {
                 // If the account was removed after `admit`, recreate it without the operator's
                 // settings.
@@ -227,9 +254,7 @@ impl Received {
             MessageVerdict::WrongToUser
             | MessageVerdict::OfAnother
             | MessageVerdict::NotOfPlatform
-            | MessageVerdict::TooMany => {
-                Err(NotDurable("another message changed the account first".to_owned()))
-            }
+            | MessageVerdict::TooMany => Err(overtaken()),
         }
     }
 
@@ -239,6 +264,9 @@ impl Received {
         component: &str,
         event: PlatformEvent,
     ) -> Result<EventEffect, EventError> {
+        if self.store.is_shared() {
+            return self.decide_event(component, event).await;
+        }
         let PlatformEvent { create_time, info } = event;
         match info {
             Info::Ticket(text) => {
@@ -258,139 +286,12 @@ impl Received {
     /// overrides this, since it has a time from WeChat.
     pub fn confirm(self: &Arc<Self>, component: &str, appid: &str) {
         let mut platforms = lock(&self.platforms);
-        let member = platforms.0.get(component).and_then(|platform| platform.accounts.get(appid));
-        let Some(member) = member.filter(|member| member.state.status == Status::Pending) else {
-            return;
-        };
-        let account = self.accounts.get(appid).unwrap_or_else(|| member.account.clone());
-        if let Some(state) = member.state.decided(Status::Authorized, i64::MIN + 1)
-            && let Err(error) = self.submit(&mut platforms, component, &account, state, None)
-        {
+        let Some((account, state)) = self.confirmed(&platforms, component, appid) else { return };
+        if self.store.is_shared() {
+            self.decide_confirmed(component, appid);
+        } else if let Err(error) = self.submit(&mut platforms, component, &account, state, None) {
             tracing::warn!(%error, appid, "an account's authorization of a platform could not be stored");
         }
-    }
-
-    async fn store_decision(
-        self: &Arc<Self>,
-        component: &str,
-        appid: &str,
-        status: Status,
-        decided_s: i64,
-    ) -> Result<EventEffect, EventError> {
-        match self.enqueue_decision(component, appid, status, decided_s)? {
-            None => Ok(EventEffect::Unchanged),
-            Some(outcomes) => Ok(outcomes.await.map(|_| EventEffect::Changed)?),
-        }
-    }
-
-    fn enqueue_decision(
-        self: &Arc<Self>,
-        component: &str,
-        appid: &str,
-        status: Status,
-        decided_s: i64,
-    ) -> Result<Option<DurableFuture<Vec<Outcome>>>, EventError> {
-        let mut platforms = lock(&self.platforms);
-        let platform = platforms.0.get(component).filter(|_| is_sane(appid));
-        let platform = platform.ok_or(EventError::Implausible)?;
-        match platform.tombstones.get(appid).filter(|tombstone| decided_s <= tombstone.at_s) {
-            Some(tombstone) if tombstone.is_durable => return Err(EventError::Removed),
-            Some(_) => return Err(NotDurable("its removal is not durable yet".to_owned()).into()),
-            None => {}
-        }
-        let member = platform.accounts.get(appid);
-        if member.is_none() && platform.has_no_room() {
-            return Err(EventError::TooMany);
-        }
-        let former = member.map_or_else(AuthorizationState::pending, |member| member.state.clone());
-        let state = match former.decided(status, decided_s) {
-            Some(state) => state,
-            None if member.is_none_or(platforms::PlatformAccount::is_durable) => return Ok(None),
-            // Known in memory only: store it again.
-            None => former,
-        };
-        let account = self.account_or_new(&platforms, component, appid)?;
-        Ok(Some(self.submit(&mut platforms, component, &account, state, None)?))
-    }
-
-    /// Queues an authorization state, with the message that causes it. Memory changes at once, under the lock,
-    /// so that the order in the queue is the order of the decisions.
-    fn submit(
-        self: &Arc<Self>,
-        platforms: &mut ReceivedPlatforms,
-        component: &str,
-        account: &Arc<ServedAccount>,
-        mut state: AuthorizationState,
-        message: Option<Change>,
-    ) -> Result<DurableFuture<Vec<Outcome>>, NotDurable> {
-        let appid = &account.config.appid;
-        if platforms.0.get(component).is_some_and(|platform| !platform.accounts.contains_key(appid)) {
-            state.is_operators = account.is_own();
-        }
-        let is_taken_elsewhere = account.keys.is_some() || platforms.is_active_elsewhere(component, appid);
-        let was_taken = account.keys.is_some() || platforms.is_active(appid);
-        let will_be_taken = is_taken_elsewhere || state.is_active();
-        let fact = state.fact(&self.key, component, appid);
-        let fact = fact.map_err(|error| NotDurable(error.to_string()))?;
-        let changes: Vec<Change> = [fact].into_iter().chain(message).collect();
-        let waiting: DurableFuture<Vec<Outcome>> = if was_taken == will_be_taken {
-            Box::pin(self.ingest.submit_all(changes)?)
-        } else {
-            Box::pin(self.ingest.enqueue_serving(account.number, will_be_taken, changes)?)
-        };
-        let Some(platform) = platforms.0.get_mut(component) else { return Ok(waiting) };
-        let version = platform.put(appid, account, state);
-        platform.accounts.get_mut(appid).into_iter().for_each(|member| member.in_flight += 1);
-        let (received, component, appid) = (self.clone(), component.to_owned(), appid.clone());
-        // Runs to its end even if the caller stops waiting: memory and disk must agree.
-        let settled = tokio::spawn(async move {
-            let outcomes = waiting.await;
-            received.settle(&component, &appid, version, outcomes.is_ok());
-            outcomes
-        });
-        Ok(Box::pin(async move { settled.await.unwrap_or_else(|error| Err(NotDurable(error.to_string()))) }))
-    }
-
-    fn settle(&self, component: &str, appid: &str, version: u64, is_durable: bool) {
-        let mut platforms = lock(&self.platforms);
-        let Some(platform) = platforms.0.get_mut(component) else { return };
-        let Some(member) = platform.accounts.get_mut(appid).filter(|member| version >= member.born) else {
-            return;
-        };
-        member.in_flight = member.in_flight.saturating_sub(1);
-        if is_durable {
-            member.durable = member.durable.max(version);
-            self.accounts.put_if_new(&member.account);
-        } else if member.durable == 0 && member.in_flight == 0 {
-            // Nothing of this account is on disk. Later messages store its state again.
-            let member = platform.remove(appid);
-            let is_taken = platforms.is_active(appid);
-            if let Some(member) = member.filter(|member| member.account.keys.is_none() && !is_taken) {
-                self.ingest.set_served(member.account.number, false);
-            }
-        }
-    }
-
-    async fn store_ticket(&self, component: &str, ticket: Ticket) -> Result<EventEffect, EventError> {
-        let waiting = {
-            let mut platforms = lock(&self.platforms);
-            let platform = platforms.0.get_mut(component).ok_or(EventError::Implausible)?;
-            let is_newer = |kept: &Ticket| ticket.created_s > kept.created_s;
-            let is_news = platform.ticket.as_ref().is_none_or(is_newer);
-            let kept = platform.ticket.as_ref().filter(|_| !is_news);
-            if kept.is_some() && !platform.is_ticket_new {
-                return Ok(EventEffect::Unchanged);
-            }
-            let ticket = kept.cloned().unwrap_or(ticket);
-            let fact = ticket.fact(&self.key, component).map_err(NotDurable)?;
-            let waiting = self.ingest.enqueue(fact)?;
-            (platform.ticket, platform.is_ticket_new) = (Some(ticket), true);
-            waiting
-        };
-        waiting.await?;
-        let mut platforms = lock(&self.platforms);
-        platforms.0.get_mut(component).into_iter().for_each(|platform| platform.is_ticket_new = false);
-        Ok(EventEffect::Changed)
     }
 }
 

@@ -50,6 +50,8 @@ pub struct ServedAccount {
     pub keys: Option<AccountKeys>,
     /// It is in the configuration file, and can be changed only there.
     pub is_configured: bool,
+    /// Its settings are in the store: an operator gave them at run time.
+    pub is_stored: bool,
     /// How many of its callbacks are being passed on.
     pub relays_waiting: AtomicUsize,
     /// Slots for its bulk requests.
@@ -72,6 +74,8 @@ pub struct Accounts {
     served: RwLock<AccountMap>,
     /// Allows one change at a time: each change reads what the one before wrote.
     pub changing: tokio::sync::Mutex<()>,
+    /// Allows one reload of the configuration at a time.
+    pub reloading: tokio::sync::Mutex<()>,
 }
 
 impl ServedAccount {
@@ -89,6 +93,7 @@ impl ServedAccount {
             meter: accounts.meters.of(&config.appid),
             config,
             is_configured,
+            is_stored: false,
             relays_waiting: AtomicUsize::new(0),
             bulk_slots: Semaphore::new(BULK_SLOTS),
         })
@@ -181,7 +186,8 @@ impl Accounts {
         number: AccountNumber,
         config: AccountConfig,
     ) -> Result<Arc<ServedAccount>, KeyError> {
-        let account = Arc::new(ServedAccount::new(number, config, false, self)?);
+        let account = ServedAccount { is_stored: true, ..ServedAccount::new(number, config, false, self)? };
+        let account = Arc::new(account);
         self.put(account.clone());
         Ok(account)
     }
@@ -197,7 +203,8 @@ impl Accounts {
                 );
                 continue;
             }
-            self.put(self.stored_account(&appid, (&fact, &sealed), store, key)?);
+            let number = number_of(&appid, store)?;
+            self.put(self.read_stored(&appid, &sealed, number, key)?);
         }
         Ok(())
     }
@@ -211,24 +218,29 @@ impl Accounts {
     ) -> Result<Option<Arc<ServedAccount>>, StoredAccountError> {
         let name = format!("{FACT_PREFIX}{appid}");
         let facts = store.facts(&name);
-        let fact = facts.iter().find(|(fact, _)| *fact == name);
-        fact.map(|(fact, sealed)| self.stored_account(appid, (fact, sealed), store, key)).transpose()
+        let Some((_, sealed)) = facts.iter().find(|(fact, _)| *fact == name) else { return Ok(None) };
+        self.read_stored(appid, sealed, number_of(appid, store)?, key).map(Some)
     }
 
-    fn stored_account(
+    /// Reads the stored settings of an account. It is not served yet.
+    pub fn read_stored(
         &self,
         appid: &str,
-        (fact, sealed): (&str, &[u8]),
-        store: &Store,
+        sealed: &[u8],
+        number: AccountNumber,
         key: &DataKey,
     ) -> Result<Arc<ServedAccount>, StoredAccountError> {
-        let read = open_settings(fact, sealed, key)
+        let read = open_settings(&format!("{FACT_PREFIX}{appid}"), sealed, key)
             .map_err(|error| error.to_string())
             .and_then(|settings| parse_settings(settings, Origin::Brought).map_err(|error| error.to_string()))
             .and_then(|config| {
-                let number = store.account(appid).map_err(|error| error.to_string())?;
                 ServedAccount::new(number, config, false, self).map_err(|error| error.to_string())
             });
-        read.map(Arc::new).map_err(|what| StoredAccountError::new(appid, what))
+        let account = read.map_err(|what| StoredAccountError::new(appid, what))?;
+        Ok(Arc::new(ServedAccount { is_stored: true, ..account }))
     }
+}
+
+fn number_of(appid: &str, store: &Store) -> Result<AccountNumber, StoredAccountError> {
+    store.account(appid).map_err(|error| StoredAccountError::new(appid, error.to_string()))
 }

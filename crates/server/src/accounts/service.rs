@@ -1,11 +1,12 @@
 //! Changes accounts at run time: adds and removes them, changes their settings and secrets. Changes run one at a
-//! time, and each is durable before it takes effect.
+//! time, over all processes that share the store, and each is durable before it takes effect.
 
 use std::{net::SocketAddr, sync::Arc};
 
 use counting::Reason;
 use serde_json::Value;
 use storage::{
+    decision::Decision,
     store::{AccountNumber, Change, NotDurable, Store},
     writer::Ingest,
 };
@@ -81,11 +82,12 @@ pub struct AccountService<'a> {
 impl AccountService<'_> {
     /// Adds an account durably and serves it.
     pub async fn add(&self, settings: Settings) -> Result<Arc<ServedAccount>, AccountError> {
+        let decision = self.store.decide().await?;
         let _one_at_a_time = self.accounts.changing.lock().await;
         let config = parse_settings(settings.clone(), Origin::Own)?;
         self.config.get().check_loops(&[&config], self.address)?;
         if let Some(there) = self.accounts.get(&config.appid) {
-            return self.take_over(&there, config, &settings).await;
+            return self.take_over(decision, &there, config, &settings).await;
         }
         if self.accounts.stored_count() >= STORED_MAX {
             return Err(AccountError::TooMany);
@@ -93,8 +95,9 @@ impl AccountService<'_> {
         let number = number_of(&config.appid, self.store)?;
         let fact = settings_fact(&config.appid, &settings, self.key)?;
         let begun_s = self.clock.now_s();
-        self.ingest.serve(number, true, vec![fact]).await?;
+        let decided = decision.serve(self.ingest, number, true, vec![fact]).await?;
         let account = self.serve(number, config)?;
+        drop(decided);
         // Until now its callbacks got 404.
         self.ingest.lose(number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
@@ -105,6 +108,7 @@ impl AccountService<'_> {
     /// appid.
     async fn take_over(
         &self,
+        decision: Decision,
         there: &ServedAccount,
         config: AccountConfig,
         settings: &Settings,
@@ -115,24 +119,27 @@ impl AccountService<'_> {
         let mut changes = left.ok_or_else(|| AccountError::Exists(appid.clone()))?;
         changes.push(settings_fact(appid, settings, self.key)?);
         let begun_s = self.clock.now_s();
-        let done = async { self.ingest.submit_all(changes)?.await }.await;
-        if let Err(error) = done {
-            self.received.undo_leave_to_operator(appid);
-            return Err(error.into());
+        let done = decision.commit(self.ingest, changes.clone()).await;
+        let decided = done.inspect_err(|_| self.received.undo_leave_to_operator(appid))?;
+        if self.store.is_shared() {
+            self.received.apply_changes(&changes);
         }
         let account = self.serve(there.number, config)?;
+        drop(decided);
         self.ingest.lose(there.number, begun_s, self.clock.now_s() + 1, Reason::NotRunning);
         Ok(account)
     }
 
     /// Changes settings of an account that was added at run time, durably. A null removes a setting.
     pub async fn change(&self, appid: &str, changes: Settings) -> Result<Arc<ServedAccount>, AccountError> {
+        let decision = self.store.decide().await?;
         let _one_at_a_time = self.accounts.changing.lock().await;
-        self.change_locked(appid, changes).await
+        self.change_locked(decision, appid, changes).await
     }
 
     async fn change_locked(
         &self,
+        decision: Decision,
         appid: &str,
         changes: Settings,
     ) -> Result<Arc<ServedAccount>, AccountError> {
@@ -149,36 +156,42 @@ impl AccountService<'_> {
         let is_active = self.received.is_active(appid);
         let was_taken = is_active || account.keys.is_some();
         let will_be_taken = is_active || !config.token.reveal().is_empty();
-        if was_taken == will_be_taken {
-            self.ingest.submit_all(vec![fact])?.await?;
+        let decided = if was_taken == will_be_taken {
+            decision.commit(self.ingest, vec![fact]).await?
         } else {
-            self.ingest.serve(account.number, will_be_taken, vec![fact]).await?;
-        }
-        self.serve(account.number, config)
+            decision.serve(self.ingest, account.number, will_be_taken, vec![fact]).await?
+        };
+        let account = self.serve(account.number, config);
+        drop(decided);
+        account
     }
 
     /// Removes an account that was added at run time. Its counts stay; its tokens and its authorizations of
     /// third-party platforms end. Returns the events to send to those platforms.
     pub async fn remove(&self, appid: &str) -> Result<Vec<Event>, AccountError> {
+        let decision = self.store.decide().await?;
         let _one_at_a_time = self.accounts.changing.lock().await;
         let account = self.find_changeable(appid)?;
-        let ending = self.platforms.end_authorizations(appid, self.clock.now_s()).await;
+        let (number, ended_s) = (account.number, decision.now_s(self.clock));
+        let ending = self.platforms.end_authorizations(appid, ended_s).await;
         let mut gone = ending.changes()?;
-        let (number, ended_s) = (account.number, self.clock.now_s());
         let revocation = self.tokens.revocation(|holder| holder.appid == appid).await;
         gone.push(Change::Fact { key: format!("{FACT_PREFIX}{appid}"), value: None });
         gone.extend(revocation.changes());
-        let done = self.received.remove(&account, ended_s, gone).await;
+        let done = self.received.remove(decision, &account, ended_s, gone).await;
         // Whether or not the removal succeeded, the account was not served for a moment.
         self.ingest.lose(number, ended_s, self.clock.now_s() + 1, Reason::NotRunning);
-        done?;
+        let decided = done?;
         revocation.complete();
-        Ok(ending.complete())
+        let events = ending.complete();
+        drop(decided);
+        Ok(events)
     }
 
     /// Replaces a secret and returns its name and the new value. The former key or callback token stays valid.
     /// The former secret becomes `upstream_secret`, unless that is already set.
     pub async fn rotate(&self, appid: &str, what: Rotated) -> Result<(&'static str, String), AccountError> {
+        let decision = self.store.decide().await?;
         let _one_at_a_time = self.accounts.changing.lock().await;
         self.find_changeable(appid)?;
         let settings = stored_settings(appid, self.store, self.key)?;
@@ -192,7 +205,7 @@ impl AccountService<'_> {
             Rotated::Secret if settings.contains_key("upstream_secret") => {}
             Rotated::Secret => drop(changes.insert("upstream_secret".to_owned(), former)),
         }
-        self.change_locked(appid, changes).await?;
+        self.change_locked(decision, appid, changes).await?;
         Ok((name, new))
     }
 

@@ -13,7 +13,8 @@ use datacube::ErrorCode;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use storage::{
-    store::{Change, Decided, Decision, NotDurable, Store},
+    decision::{Decided, Decision},
+    store::{Change, NotDurable, Store},
     writer::Ingest,
 };
 use system::{clock::Clock, data_key::DataKey};

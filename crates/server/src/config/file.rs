@@ -10,10 +10,8 @@ use system::secret::Secret;
 use super::{
     AccountTable, BRIDGE_S, BRIDGE_S_MAX, Config, ConfigError, ConfigFlaw, Datacube, Networks, SecretFiles,
     TlsFiles, UpstreamConfig, cloud::CloudTable, listen::Listen, optional_address, platform::PlatformTable,
+    store::StoreTable,
 };
-
-/// Keys that are planned but not supported yet.
-const NOT_BUILT_YET: [&str; 1] = ["store"];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +41,7 @@ struct ConfigFile {
     #[serde(default)]
     datacube: DatacubeTable,
     upstream: Option<UpstreamTable>,
+    store: Option<StoreTable>,
     #[serde(default)]
     account: Vec<AccountTable>,
     #[serde(default)]
@@ -155,10 +154,6 @@ struct ConfigSource<'a> {
 
 pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let source = ConfigSource { path, folder: path.parent().unwrap_or(Path::new("")) };
-    let table: toml::Table = toml::from_str(text).map_err(|error| source.toml_error(text, &error))?;
-    if let Some(key) = NOT_BUILT_YET.into_iter().find(|key| table.contains_key(*key)) {
-        return Err(ConfigError::NotBuiltYet { path: path.to_owned(), key: key.to_owned() });
-    }
     let file: ConfigFile = toml::from_str(text).map_err(|error| source.toml_error(text, &error))?;
     let files = SecretFiles::In(source.folder);
     let accounts =
@@ -168,6 +163,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         .map(|(at, table)| source.check_entry("component", at, table.checked(files)));
     let clouds =
         (1..).zip(file.cloud).map(|(at, table)| source.check_entry("cloud", at, table.checked(files)));
+    let store = file.store.map(|table| table.checked(files)).transpose();
     let admin_key = files.secret("admin_key", file.admin_key, file.admin_key_file);
     Ok(Config {
         listen: file.listen.0,
@@ -184,6 +180,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
         tls: file.tls.map(|tls| source.tls(&tls)),
         datacube: source.datacube(&file.datacube)?,
         upstream: file.upstream.map(|upstream| source.upstream(&upstream)).transpose()?,
+        store: store.map_err(|flaw| source.value_flaw(flaw))?,
         accounts: accounts.collect::<Result<_, _>>()?,
         components: components.collect::<Result<_, _>>()?,
         clouds: clouds.collect::<Result<_, _>>()?,

@@ -40,9 +40,31 @@ fn a_port_alone_is_named_with_its_line_and_an_address_that_works() {
 }
 
 #[test]
-fn keys_that_are_still_to_come_say_so() {
-    let error = parse("[store]\nkind = \"clickhouse\"\n").unwrap_err();
-    assert!(error.contains("store") && error.contains("not built yet"), "{error}");
+fn a_shared_store_needs_servers_and_plain_names() {
+    let table = |lines: &str| format!("[store]\nkind = \"clickhouse\"\n{lines}\n");
+    let whole = table(
+        "urls = [\"http://10.0.0.1:8123\"]\nstate = \"postgres://u:s3cr3t-value@h/d\"\npassword = \"p-value\"",
+    );
+    let config = parse(&whole).unwrap();
+    assert!(!format!("{config:?}").contains("-value"));
+    let store = config.store.unwrap();
+    assert_eq!((store.user.as_str(), store.database.as_str(), store.cluster), ("default", "msgcube", None));
+    let urls = "urls = [\"http://10.0.0.1:8123\"]";
+    let state = "state = \"postgres://h/d\"";
+    for (text, wanted) in [
+        ("[store]\nkind = \"mysql\"\nurls = []\n".to_owned(), "store.kind: must be \"clickhouse\""),
+        (table(state), "line 1: missing field `urls`"),
+        (table(&format!("urls = []\n{state}")), "store.urls: must name 1 to 64 servers"),
+        (table(&format!("urls = [\"10.0.0.1\"]\n{state}")), "store.urls: "),
+        (table(urls), "store.state: store.state (or store.state_file) is missing"),
+        (table(&format!("{urls}\nstate = \"mysql://h\"")), "store.state: must begin with postgres://"),
+        (table(&format!("{urls}\n{state}\ndatabase = \"a b\"")), "store.database: must be at most 64"),
+        (table(&format!("{urls}\n{state}\ncluster = \"\"")), "store.cluster: must be at most 64"),
+        (table(&format!("{urls}\n{state}\nshards = 2")), "shards"),
+    ] {
+        let error = parse(&text).unwrap_err();
+        assert!(error.contains(wanted), "{error}");
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub use query::{COUNT_NAMES, QueryValues, Split, StatisticsQuery, day};
 
 /// Most rows of an answer. Source: the contract.
 pub const ROWS_MAX: usize = 10_000;
+/// Periods that are read together. A shared store asks its servers once for all of them.
+const SPANS_TOGETHER_MAX: usize = 1000;
 
 /// The figures of one period. Periods without messages have no row.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -95,8 +97,9 @@ pub fn rows(
     query: &StatisticsQuery,
 ) -> Result<Vec<AccountRow>, StatisticsError> {
     let mut all = Vec::new();
-    for (period, span) in query.spans(counting::day_of(now_s)) {
-        all.extend(rows_of_span(store, now_s, account, query, (&period, span))?);
+    let spans: Vec<(String, Span)> = query.spans(counting::day_of(now_s)).collect();
+    for some in spans.chunks(SPANS_TOGETHER_MAX) {
+        all.extend(rows_of_spans(store, now_s, account, query, some)?.into_iter().flatten());
         if all.len() > ROWS_MAX {
             return Err(StatisticsError::TooManyRows);
         }
@@ -104,18 +107,40 @@ pub fn rows(
     Ok(all)
 }
 
-/// The rows of one of [`StatisticsQuery::spans`]. Blocks for the disk.
-pub fn rows_of_span(
+/// The rows of each of some of [`StatisticsQuery::spans`]. Blocks for the disk.
+pub fn rows_of_spans(
+    store: &Store,
+    now_s: i64,
+    account: &ServedAccount,
+    query: &StatisticsQuery,
+    spans: &[(String, Span)],
+) -> Result<Vec<Vec<AccountRow>>, StoreError> {
+    let stretches: Vec<Span> = spans.iter().map(|(_, span)| *span).collect();
+    let figures: Vec<Vec<StatisticsRow>> = match query.by() {
+        Some(Split::Count) => stretches
+            .iter()
+            .map(|span| rows_by_count(store, account.number, *span))
+            .collect::<Result<_, _>>()?,
+        by => {
+            let slices = store.slices(account.number, &stretches)?.into_iter();
+            slices.map(|slice| rows_of_slice(slice, by)).collect()
+        }
+    };
+    let labelled = spans.iter().zip(figures);
+    labelled
+        .map(|((period, span), rows)| of_account(store, now_s, account, query, (period, *span), rows))
+        .collect()
+}
+
+/// Adds to the rows of a period what does not depend on messages of one kind.
+fn of_account(
     store: &Store,
     now_s: i64,
     account: &ServedAccount,
     query: &StatisticsQuery,
     (period, span): (&str, Span),
+    figures: Vec<StatisticsRow>,
 ) -> Result<Vec<AccountRow>, StoreError> {
-    let figures = match query.by() {
-        Some(Split::Count) => rows_by_count(store, account.number, span)?,
-        by => rows_of_slice(store.slice(account.number, span)?, by),
-    };
     let new = if query.with_new() && !figures.is_empty() {
         Some(new_users(store, account.number, span)?)
     } else {

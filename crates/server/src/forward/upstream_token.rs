@@ -2,15 +2,16 @@
 //! WeChat refuses it. Forcing a new token invalidates the old one for every other process, so it is rare (the
 //! contract, section 7).
 
+mod account_token;
 mod ask;
+mod feed;
+mod lease;
+mod leased;
 mod report;
 mod stored_token;
 
 use std::{
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, atomic::Ordering},
     time::Duration,
 };
 
@@ -22,18 +23,21 @@ use storage::{
     writer::Ingest,
 };
 use system::{clock::Clock, data_key::DataKey, secret::Secret};
-use tokio::sync::{Mutex, MutexGuard};
 
 use crate::{
     accounts::registry::ServedAccount,
     config::{AccountConfig, UpstreamConfig},
 };
 
+use account_token::{AccountToken, Fetching};
 pub use ask::TokenFailure;
 use ask::UpstreamTokenSource;
 pub use report::UpstreamTokenReport;
-use stored_token::ForcedTimes;
+use stored_token::TokenRecord;
 pub use stored_token::{FACT_PREFIX, UpstreamToken};
+
+/// Prefixes of the keys of the facts that it follows.
+pub const FACT_PREFIXES: [&str; 2] = [FACT_PREFIX, lease::FACT_PREFIX];
 
 /// Longest time to connect to WeChat.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -41,8 +45,6 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 const DURABLE_TIME_MAX: Duration = Duration::from_secs(1);
 /// After a failed renewal of a token that is still valid, seconds until the next attempt.
 const RETRY_S: i64 = 5;
-/// While forcing is not allowed and WeChat returned the same token, seconds until it is asked again.
-const SAME_TOKEN_PAUSE_S: i64 = 1;
 
 /// The connection to WeChat and the real token of each account.
 #[derive(Debug)]
@@ -53,35 +55,10 @@ pub struct UpstreamTokens {
     pub client: HttpClient,
     key: DataKey,
     clock: Clock,
+    store: Arc<Store>,
     ingest: Ingest,
     metrics: Arc<Metrics>,
     by_account: Arc<RwLock<HashMap<String, Arc<AccountToken>, foldhash::fast::RandomState>>>,
-}
-
-/// The real token of one account.
-#[derive(Debug, Default)]
-struct AccountToken {
-    /// The current token, and the previous one for callers that still have it.
-    tokens: RwLock<TokenPair>,
-    /// Held while a token is fetched, so that one fetch serves all waiting callers.
-    fetching: Mutex<Fetching>,
-    /// Number of finished fetches. A caller that waited while one finished shares its result.
-    fetches: AtomicU64,
-    is_renewing: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct TokenPair {
-    current: Option<UpstreamToken>,
-    previous: Option<UpstreamToken>,
-}
-
-#[derive(Debug, Default)]
-struct Fetching {
-    failure: Option<TokenFailure>,
-    forced: ForcedTimes,
-    /// When WeChat last returned the same token while forcing was not allowed, Unix seconds.
-    same_at_s: Option<i64>,
 }
 
 /// Fetches an account's real token in normal mode, which invalidates no token, and does not store it. Returns the
@@ -97,7 +74,7 @@ impl UpstreamTokens {
     /// Reads the stored tokens.
     pub fn new(
         config: UpstreamConfig,
-        store: &Store,
+        store: &Arc<Store>,
         key: DataKey,
         clock: Clock,
         ingest: Ingest,
@@ -105,9 +82,12 @@ impl UpstreamTokens {
     ) -> UpstreamTokens {
         let by_account = Arc::default();
         let client = HttpClient::new(CONNECT_TIME_MAX);
-        let upstream = UpstreamTokens { config, client, key, clock, ingest, metrics, by_account };
-        for (fact, sealed) in store.facts(FACT_PREFIX) {
-            upstream.load(&fact, &sealed);
+        let store = store.clone();
+        let upstream = UpstreamTokens { config, client, key, clock, store, ingest, metrics, by_account };
+        for prefix in FACT_PREFIXES {
+            for (fact, value) in upstream.store.facts(prefix) {
+                upstream.apply_fact(&fact, Some(&value));
+            }
         }
         upstream
     }
@@ -120,6 +100,7 @@ impl UpstreamTokens {
             client: self.client.clone(),
             key: self.key.clone(),
             clock: self.clock.clone(),
+            store: self.store.clone(),
             ingest: self.ingest.clone(),
             metrics: self.metrics.clone(),
             by_account: self.by_account.clone(),
@@ -128,22 +109,6 @@ impl UpstreamTokens {
 
     fn source(&self) -> UpstreamTokenSource<'_> {
         UpstreamTokenSource { config: &self.config, client: &self.client }
-    }
-
-    fn load(&self, fact: &str, sealed: &[u8]) {
-        let appid = fact.strip_prefix(FACT_PREFIX).unwrap_or_default();
-        match stored_token::open(&self.key, fact, sealed) {
-            Ok(record) => {
-                let account_token = self.account_token(appid);
-                if let Ok(mut fetching) = account_token.fetching.try_lock() {
-                    fetching.forced = record.forced;
-                }
-                account_token.write().current = record.token;
-            }
-            Err(error) => {
-                tracing::warn!(appid, %error, "the stored real token cannot be read; a new one is fetched");
-            }
-        }
     }
 
     /// The account's real token. While it is valid, no caller waits: it is renewed in the background.
@@ -192,9 +157,9 @@ impl UpstreamTokens {
         // tokens.
         let hash = stored_token::hash(token);
         let known = |account_token: &AccountToken| {
-            let tokens = account_token.read();
+            let record = account_token.read();
             let mut good =
-                tokens.current.iter().chain(&tokens.previous).filter(|token| now_s < token.expires_s);
+                record.token.iter().chain(&record.previous).filter(|token| now_s < token.expires_s);
             good.any(|token| token.hash == hash)
         };
         by_account.iter().find(|(_, account_token)| known(account_token)).map(|(appid, _)| appid.clone())
@@ -203,9 +168,12 @@ impl UpstreamTokens {
     /// Deletes the token of a removed account, durably. The times of forcing stay, in case it is added again.
     pub async fn forget(&self, appid: &str) {
         let account_token = self.account_token(appid);
-        let fetching = account_token.fetching.lock().await;
-        *account_token.write() = TokenPair::default();
-        self.store(appid, None, &fetching.forced).await;
+        let _fetching = account_token.fetching.lock().await;
+        if self.store.is_shared() {
+            return self.forget_for_all(appid, &account_token).await;
+        }
+        let record = account_token.update(|record| (record.token, record.previous) = (None, None));
+        self.store(appid, &record).await;
     }
 
     fn account_token(&self, appid: &str) -> Arc<AccountToken> {
@@ -220,13 +188,16 @@ impl UpstreamTokens {
 
     async fn renew(self: Arc<Self>, account: Arc<ServedAccount>, account_token: Arc<AccountToken>) {
         let mut fetching = account_token.fetching.lock().await;
-        let now_s = self.clock.now_s();
-        let is_due = account_token.valid(&self, &account, now_s).is_none_or(|token| now_s >= token.renew_s);
-        if is_due && let Err(failure) = self.fetch(&account, &account_token, &mut fetching, false).await {
+        let renewed = if self.store.is_shared() {
+            self.renew_for_all(&account, &account_token, &mut fetching).await
+        } else if account_token.is_due(&self, &account, self.clock.now_s()) {
+            self.fetch(&account, &account_token, &mut fetching, false).await.map(drop)
+        } else {
+            Ok(())
+        };
+        if let Err(failure) = renewed {
             tracing::warn!(appid = account.config.appid, %failure, "the real token was not renewed; trying again");
-            if let Some(token) = &mut account_token.write().current {
-                token.renew_s = self.clock.now_s() + RETRY_S;
-            }
+            account_token.renew_at(self.clock.now_s() + RETRY_S);
         }
         account_token.is_renewing.store(false, Ordering::Release);
     }
@@ -265,10 +236,13 @@ impl UpstreamTokens {
         if let (true, Some(failure)) = (finished_meanwhile, &fetching.failure) {
             return Err(failure.clone());
         }
+        if self.store.is_shared() {
+            return self.fetch_for_all(account, &account_token, &mut fetching, refused).await;
+        }
         let fetched = self.fetch(account, &account_token, &mut fetching, false).await?;
         if refused.is_some() {
             // WeChat refused this token, so it is no longer accepted from any caller.
-            account_token.write().previous = None;
+            account_token.end_previous();
         }
         if !is_refused(&fetched) {
             return Ok(fetched);
@@ -280,22 +254,22 @@ impl UpstreamTokens {
         &self,
         account: &ServedAccount,
         account_token: &AccountToken,
-        fetching: &mut MutexGuard<'_, Fetching>,
+        fetching: &mut Fetching,
         same: UpstreamToken,
     ) -> Result<UpstreamToken, TokenFailure> {
         let now_s = self.clock.now_s();
-        if !fetching.forced.may_force(now_s) {
+        if !account_token.record().forced.may_force(now_s) {
             fetching.same_at_s = Some(now_s);
             return Ok(same);
         }
-        fetching.forced.record(now_s);
         // Recorded before the request, so that a restart does not allow more forcing.
-        let stored = self.store(&account.config.appid, Some(&same), &fetching.forced);
+        let record = account_token.update(|record| record.forced.record(now_s));
+        let stored = self.store(&account.config.appid, &record);
         if tokio::time::timeout(DURABLE_TIME_MAX, stored).await.is_err() {
             tracing::warn!("the disk is slow: the record of a forced real token is not durable yet");
         }
         let forced = self.fetch(account, account_token, fetching, true).await?;
-        account_token.write().previous = None;
+        account_token.end_previous();
         Ok(forced)
     }
 
@@ -304,7 +278,21 @@ impl UpstreamTokens {
         &self,
         account: &ServedAccount,
         account_token: &AccountToken,
-        fetching: &mut MutexGuard<'_, Fetching>,
+        fetching: &mut Fetching,
+        force: bool,
+    ) -> Result<UpstreamToken, TokenFailure> {
+        let token = self.ask(account, account_token, fetching, force).await?;
+        let record = account_token.update(|record| record.replace(token.clone()));
+        // No caller waits for the disk: the token works from memory.
+        tokio::spawn(self.store(&account.config.appid, &record));
+        Ok(token)
+    }
+
+    async fn ask(
+        &self,
+        account: &ServedAccount,
+        account_token: &AccountToken,
+        fetching: &mut Fetching,
         force: bool,
     ) -> Result<UpstreamToken, TokenFailure> {
         let asked = ask::token(self.source(), &account.config, force).await;
@@ -313,21 +301,14 @@ impl UpstreamTokens {
         fetching.same_at_s = None;
         account_token.fetches.fetch_add(1, Ordering::Release);
         let (token, expires_in_s) = asked?;
-        let token = UpstreamToken::new(token, expires_in_s, self.clock.now_s(), self.origin(account));
-        account_token.put(token.clone());
-        // No caller waits for the disk: the token works from memory.
-        tokio::spawn(self.store(&account.config.appid, Some(&token), &fetching.forced));
-        Ok(token)
+        Ok(UpstreamToken::new(token, expires_in_s, self.clock.now_s(), self.origin(account)))
     }
 
     /// Queues the record before it returns. The future waits for the disk.
-    fn store(
-        &self,
-        appid: &str,
-        token: Option<&UpstreamToken>,
-        forced: &ForcedTimes,
-    ) -> impl Future<Output = ()> + Send + use<> {
-        let change = stored_token::fact(&self.key, appid, token, forced);
+    fn store(&self, appid: &str, record: &TokenRecord) -> impl Future<Output = ()> + Send + use<> {
+        // The store of one process keeps no previous token.
+        let record = TokenRecord { previous: None, ..record.clone() };
+        let change = record.fact(&self.key, appid);
         let queued = change.map_err(|error| error.to_string()).and_then(|change| self.enqueue(change));
         async move {
             let done = match queued {
@@ -354,36 +335,5 @@ impl UpstreamTokens {
             (self.config.base.uri_text(), self.config.token_url.as_ref().map(Address::uri_text));
         let secret = account.config.upstream_secret().reveal();
         self.key.mac(&["origin of a real token", &base, server.as_deref().unwrap_or(""), secret])
-    }
-}
-
-impl AccountToken {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, TokenPair> {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, TokenPair> {
-        self.tokens.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The current token, if it is valid and was fetched with the present settings.
-    fn valid(&self, upstream: &UpstreamTokens, account: &ServedAccount, now_s: i64) -> Option<UpstreamToken> {
-        let token = self.read().current.clone()?;
-        (token.is_good(now_s) && token.origin == upstream.origin(account)).then_some(token)
-    }
-
-    fn put(&self, token: UpstreamToken) {
-        let mut tokens = self.write();
-        let is_other = tokens.current.as_ref().is_some_and(|now| !now.token.matches(token.token.reveal()));
-        if is_other {
-            tokens.previous = tokens.current.take().map(|now| now.superseded(token.fetched_s));
-        }
-        tokens.current = Some(token);
-    }
-}
-
-impl Fetching {
-    fn is_same_token_recent(&self, now_s: i64) -> bool {
-        self.same_at_s.is_some_and(|at_s| (0..SAME_TOKEN_PAUSE_S).contains(&(now_s - at_s)))
     }
 }

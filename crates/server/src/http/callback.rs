@@ -51,9 +51,13 @@ pub fn without_slash(uri: &Uri) -> Option<Uri> {
 }
 
 /// Answers WeChat's check of the URL.
-async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let Some(recipient) = app.intake.recipient(request.uri().path()) else { return unknown_account(&app) };
-    match app.intake.verify(&recipient, request.uri().query().unwrap_or("")) {
+async fn verify(State(app): State<Arc<App>>, uri: Uri) -> Response<Body> {
+    let recipient = match app.intake.find_recipient(uri.path()).await {
+        Ok(Some(recipient)) => recipient,
+        Ok(None) => return unknown_account(&app),
+        Err(_) => return answer::no_answer(),
+    };
+    match app.intake.verify(&recipient, uri.query().unwrap_or("")).await {
         Ok(echostr) => answer::plain_text(StatusCode::OK, echostr),
         // Any mistake of the caller is answered with 401, not only a wrong signature.
         Err(refusal) => answer::plain_text(StatusCode::UNAUTHORIZED, refusal.to_string()),
@@ -63,7 +67,11 @@ async fn verify(State(app): State<Arc<App>>, request: Request) -> Response<Body>
 /// Takes a message or an event. `arrived` is when its first byte arrived.
 pub async fn receive(app: &Arc<App>, request: Request, arrived: Instant) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let Some(recipient) = app.intake.recipient(parts.uri.path()) else { return unknown_account(app) };
+    let recipient = match app.intake.find_recipient(parts.uri.path()).await {
+        Ok(Some(recipient)) => recipient,
+        Ok(None) => return unknown_account(app),
+        Err(_) => return answer::no_answer(),
+    };
     if is_loop(app, &parts.headers) {
         recipient.count(CallbackEnd::Unproven);
         return refuse_loop(app, &recipient);

@@ -37,7 +37,7 @@ impl ConsentTries {
         code: &Code,
         store: &Store,
     ) -> Result<bool, NotDurable> {
-        let counted = store.tries(&shared_key(platform, code), COUNTED_S).await?;
+        let counted = store.tries(&shared_key(platform, code)).await?;
         Ok(counted.map_or_else(|| self.are_used_up(platform, code), |tries| tries >= TRIES_MAX))
     }
 

@@ -13,7 +13,7 @@ use msgcube_client::http::HttpClient;
 use storage::{
     account_metrics::{AccountLevel, AccountMeters},
     metrics::{Levels, Metrics},
-    store::{AccountNumber, Embedded, NotDurable, Options, Store, StoreError},
+    store::{AccountNumber, NotDurable, Store, StoreError},
     writer::{Ingest, Writer},
 };
 use system::{
@@ -49,6 +49,7 @@ use crate::{
     intake::{Intake, Limits, log_throttle::LogThrottle},
     key_binding::{self, KeyBindingError, OtherKey},
     net::{body::Budgets, sockets::connections_max, tls::Tls},
+    open_store::{OpenStoreError, open_store},
     reload::{self, Reload},
 };
 
@@ -146,10 +147,19 @@ pub struct App {
 pub enum StartError {
     /// The store cannot be opened or read.
     #[error("{0}")]
+    OpenStore(#[from] OpenStoreError),
+    /// The store cannot be read.
+    #[error("{0}")]
     Store(#[from] StoreError),
     /// A write at the start failed.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    #[error("{0}")]
     NotDurable(#[from] NotDurable),
+    /// A write to the disk failed at the start.
+    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    DiskFailed(NotDurable),
+    /// A write to the servers of `[store]` failed at the start.
+    #[error("{0}; see what msgcube store check finds")]
+    ServersFailed(NotDurable),
     /// The data key is missing or does not fit the data folder.
     #[error("{0}")]
     DataKey(#[from] KeyBindingError),
@@ -164,8 +174,20 @@ pub enum StartError {
     StoredAccount(#[from] StoredAccountError),
 }
 
+impl StartError {
+    /// The error with what to do about it, which depends on the store.
+    fn with_remedy(self, is_shared: bool) -> StartError {
+        match self {
+            StartError::NotDurable(error) | StartError::DataKey(KeyBindingError::NotDurable(error)) => {
+                if is_shared { StartError::ServersFailed(error) } else { StartError::DiskFailed(error) }
+            }
+            other => other,
+        }
+    }
+}
+
 impl App {
-    /// Opens the store in `data_dir` and starts the writer.
+    /// Opens the store and starts the writer.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -174,9 +196,17 @@ impl App {
         clock: Clock,
         other_key: OtherKey,
     ) -> Result<(Arc<App>, Writer), StartError> {
-        let options = Options { memory_bytes: config.memory_mib << 20, ..Options::default() };
+        let is_shared = config.store.is_some();
+        App::open(config, clock, other_key).map_err(|error| error.with_remedy(is_shared))
+    }
+
+    fn open(
+        config: Config,
+        clock: Clock,
+        other_key: OtherKey,
+    ) -> Result<(Arc<App>, Writer), StartError> {
         // The store comes first because it locks the folder.
-        let store = Store::Embedded(Box::new(Embedded::open(&config.data_dir, &options)?));
+        let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;
         error_log::remove_former_files(&config.data_dir);
         App::start_with(config, clock, store, key)
@@ -300,6 +330,7 @@ impl App {
         AuthorizationContext {
             accounts: &self.accounts,
             tokens: &self.tokens,
+            store: &self.store,
             ingest: &self.ingest,
             clock: &self.clock,
         }
@@ -355,7 +386,7 @@ fn accounts_to_serve(accounts: &Accounts, loaded: &Loaded) -> Vec<AccountNumber>
 /// The real tokens of WeChat, if the configuration passes calls on.
 fn upstream_tokens(
     config: &Config,
-    store: &Store,
+    store: &Arc<Store>,
     key: &DataKey,
     clock: &Clock,
     ingest: &Ingest,
@@ -371,3 +402,6 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
     let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
     Ok((HeaderName::from_static("x-msgcube-via"), value))
 }
+
+#[cfg(test)]
+mod two_processes;

@@ -32,6 +32,12 @@ impl Intake {
                 }
                 self.close(recipient.account().map(Arc::as_ref), "too_many_accounts")
             }
+            Rejection::Undecided { is_authentic } => {
+                if let Some(account) = recipient.account().filter(|_| is_authentic) {
+                    self.lose_recent(account, Reason::NotDurable);
+                }
+                self.close(recipient.account().map(Arc::as_ref), "not_durable")
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
-use storage::account_metrics::CallbackEnd;
+use storage::{account_metrics::CallbackEnd, store::NotDurable};
 use tokio::time::Instant;
 use wechat::callback::AccountKeys;
 
@@ -32,6 +32,19 @@ pub enum Recipient {
 }
 
 impl Intake {
+    /// Like `recipient`. If several processes share the store, another one may have added the account.
+    ///
+    /// # Errors
+    /// If it cannot be read what other processes decided. Then the callback must not be answered.
+    pub async fn find_recipient(&self, path: &str) -> Result<Option<Recipient>, NotDurable> {
+        let recipient = self.recipient(path);
+        if recipient.is_some() || !self.received.is_shared() || CallbackPath::parse(path).is_none() {
+            return Ok(recipient);
+        }
+        self.received.fresh().await?;
+        Ok(self.recipient(path))
+    }
+
     /// Finds the recipient of a path. None if no callbacks are accepted there.
     pub fn recipient(&self, path: &str) -> Option<Recipient> {
         let path = CallbackPath::parse(path)?;

@@ -1,7 +1,10 @@
 //! What several processes that share a store count together, and the refused calls that they look up for each other. With
 //! the embedded store there is one process: it counts in its own memory, and nothing is kept here.
 
-#![allow(clippy::unused_async, unused_variables, reason = "only a shared store counts and waits")]
+#![cfg_attr(
+    not(feature = "clickhouse"),
+    allow(clippy::unused_async, unused_variables, reason = "only a shared store counts and waits")
+)]
 
 use datacube::Day;
 
@@ -59,8 +62,9 @@ impl Store {
         limit: u32,
     ) -> Result<SharedCount, NotDurable> {
         match self {
-            // shared: one counter for each appid, interface and day
             Store::Memory(_) | Store::Embedded(_) => Ok(SharedCount::Alone),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.spend(appid, interface, day, limit).await,
         }
     }
 
@@ -70,8 +74,9 @@ impl Store {
     /// If the shared state cannot be reached. Then they may have been counted.
     pub async fn add_spent(&self, calls: &[SpentCalls<'_>]) -> Result<(), NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.add_spent(calls).await,
         }
     }
 
@@ -81,8 +86,9 @@ impl Store {
     /// If the shared state cannot be read.
     pub async fn spent(&self, appid: &str, interface: &str, day: Day) -> Result<Option<u32>, NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(None),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.spent(appid, interface, day).await.map(Some),
         }
     }
 
@@ -92,20 +98,22 @@ impl Store {
     /// If the shared state cannot be reached. Then it may have been counted.
     pub async fn try_count(&self, key: &str, window_s: i64, limit: u32) -> Result<SharedCount, NotDurable> {
         match self {
-            // shared: the time is the database's
             Store::Memory(_) | Store::Embedded(_) => Ok(SharedCount::Alone),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.try_count(key, window_s, limit).await,
         }
     }
 
-    /// How many tries of a key were counted in the last `window_s` seconds. None: there is one process, which knows
+    /// How many tries of a key are counted now. None: there is one process, which knows
     /// itself.
     ///
     /// # Errors
     /// If the shared state cannot be read.
-    pub async fn tries(&self, key: &str, window_s: i64) -> Result<Option<u32>, NotDurable> {
+    pub async fn tries(&self, key: &str) -> Result<Option<u32>, NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(None),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.tries(key).await.map(Some),
         }
     }
 
@@ -115,8 +123,9 @@ impl Store {
     /// If the shared state cannot be reached. Then the try stays counted.
     pub async fn try_back(&self, key: &str) -> Result<(), NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.try_back(key).await,
         }
     }
 
@@ -127,8 +136,9 @@ impl Store {
     /// If the shared state cannot be reached.
     pub async fn keep_refused(&self, call: SealedCall<'_>) -> Result<(), NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(()),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.keep_refused(&call).await,
         }
     }
 
@@ -138,8 +148,9 @@ impl Store {
     /// If the shared state cannot be read.
     pub async fn refused(&self, rid: &str) -> Result<Option<Vec<u8>>, NotDurable> {
         match self {
-            // shared
             Store::Memory(_) | Store::Embedded(_) => Ok(None),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.refused(rid).await,
         }
     }
 }

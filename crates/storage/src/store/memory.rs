@@ -1,9 +1,11 @@
 //! The plain model as a store. It keeps every message and computes every answer with the rollup. Other stores are
 //! compared with it. It is also good enough for a trial.
 
+mod group;
+
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use counting::{COUNTED_TYPES, Coverage, Message, Period, Reason, day_of, hour_of, rollup};
@@ -13,11 +15,17 @@ use super::{
     AccountNumber, AccountSummary, Change, DAYS, MINUTES, NewUsers, NotDurable, Outcome, QuarantinedMessage,
     Slice, StoreError, UnknownAccount, statistics::Span,
 };
+use group::Member;
+pub use group::MemoryTurn;
 use system::sync::lock;
 
 /// A store in memory. See the module.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<MemoryState>);
+pub struct Memory {
+    state: Arc<Mutex<MemoryState>>,
+    /// Set if other stores have the same content.
+    member: Option<Member>,
+}
 
 #[derive(Debug, Default)]
 struct MemoryState {
@@ -41,7 +49,7 @@ impl Memory {
 
     /// See [`super::Store::reserve`].
     pub fn reserve(&self, appid: &str) -> AccountNumber {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.state);
         let known = state.accounts.iter().position(|account| account.appid == appid);
         let number = known.unwrap_or_else(|| {
             state.accounts.push(StoredAccount { appid: appid.to_owned(), ..StoredAccount::default() });
@@ -52,13 +60,24 @@ impl Memory {
 
     /// See [`super::Store::commit`].
     pub fn commit(&self, changes: &[Change]) -> Result<Vec<Outcome>, NotDurable> {
-        let mut state = lock(&self.0);
-        Ok(changes.iter().map(|change| state.take(change)).collect())
+        let has_facts = changes.iter().any(|change| matches!(change, Change::Fact { .. }));
+        match &self.member {
+            Some(member) if has_facts => {
+                let _turn = member.turn_blocking()?;
+                Ok(self.commit_in_turn(changes))
+            }
+            _ => Ok(self.take_all(changes)),
+        }
+    }
+
+    fn take_all(&self, changes: &[Change]) -> Vec<Outcome> {
+        let mut state = lock(&self.state);
+        changes.iter().map(|change| state.take(change)).collect()
     }
 
     /// See [`super::Store::is_blank`].
     pub fn is_blank(&self) -> bool {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         state.accounts.is_empty() && state.facts.is_empty()
     }
 
@@ -108,7 +127,7 @@ impl Memory {
 
     /// See [`super::Store::summaries`].
     pub fn summaries(&self, now_s: i64) -> Vec<AccountSummary> {
-        lock(&self.0).accounts.iter().map(|account| account.summary(now_s)).collect()
+        lock(&self.state).accounts.iter().map(|account| account.summary(now_s)).collect()
     }
 
     /// See [`super::Store::last_message_s`].
@@ -138,7 +157,10 @@ impl Memory {
 
     /// See [`super::Store::facts`].
     pub fn facts(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
-        let state = lock(&self.0);
+        if let Some(member) = &self.member {
+            return member.facts(prefix);
+        }
+        let state = lock(&self.state);
         let all = state.facts.iter().filter(|(key, _)| key.starts_with(prefix));
         all.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
@@ -148,7 +170,7 @@ impl Memory {
         account: AccountNumber,
         look: impl FnOnce(&StoredAccount) -> T,
     ) -> Result<T, UnknownAccount> {
-        let state = lock(&self.0);
+        let state = lock(&self.state);
         state.accounts.get(account.0 as usize).map(look).ok_or(UnknownAccount(account.0))
     }
 }

@@ -13,6 +13,14 @@ pub enum Span {
 }
 
 impl Span {
+    /// The whole period. None for a range of days.
+    pub fn period(self) -> Option<Period> {
+        match self {
+            Span::Period(period) => Some(period),
+            Span::Days(..) => None,
+        }
+    }
+
     /// `[from, to)` in Unix seconds.
     pub fn seconds(self) -> (i64, i64) {
         match self {

@@ -60,6 +60,8 @@ impl Store {
         match self {
             Store::Memory(store) => Ok(store.summaries(now_s)),
             Store::Embedded(store) => store.summaries(now_s),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.summaries(now_s),
         }
     }
 
@@ -69,6 +71,8 @@ impl Store {
         match self {
             Store::Memory(_) => {}
             Store::Embedded(store) => store.refresh_summaries(now_s),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(_) => {}
         }
     }
 
@@ -81,6 +85,8 @@ impl Store {
         match self {
             Store::Memory(store) => store.last_message_s(account, now_s),
             Store::Embedded(store) => store.last_message_s(account, now_s),
+            #[cfg(feature = "clickhouse")]
+            Store::Shared(store) => store.last_message_s(account, now_s),
         }
     }
 }

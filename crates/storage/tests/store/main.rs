@@ -16,5 +16,7 @@ mod folder;
 mod format;
 mod ingest;
 mod model;
+#[cfg(feature = "clickhouse")]
+mod shared;
 mod suite;
 mod summaries;

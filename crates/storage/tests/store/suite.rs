@@ -36,23 +36,33 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// The store under test, and the model of what it must answer.
 struct Run {
     store: Option<Store>,
-    /// `None` for the memory store: it loses its data when it is closed, so it is never opened again.
-    folder: Option<PathBuf>,
-    options: Options,
+    kind: Kind,
     model: Model,
 }
 
+/// Where the store under test keeps its data.
+enum Kind {
+    /// It loses its data when it is closed, so it is never opened again.
+    Memory,
+    Embedded {
+        folder: PathBuf,
+        options: Options,
+    },
+}
+
 impl Run {
-    fn start(folder: Option<PathBuf>, options: Options) -> Run {
-        let mut run = Run { store: None, folder, options, model: Model::default() };
+    fn start(kind: Kind) -> Run {
+        let mut run = Run { store: None, kind, model: Model::default() };
         run.open();
         run
     }
 
     fn open(&mut self) {
-        let store = match &self.folder {
-            Some(folder) => Store::Embedded(Box::new(Embedded::open(folder, &self.options).unwrap())),
-            None => Store::Memory(Memory::default()),
+        let store = match &self.kind {
+            Kind::Embedded { folder, options } => {
+                Store::Embedded(Box::new(Embedded::open(folder, options).unwrap()))
+            }
+            Kind::Memory => Store::Memory(Memory::default()),
         };
         for (number, appid) in (0..).zip(APPIDS) {
             // The number may become durable at once, or with the first change. Both must work.
@@ -79,7 +89,7 @@ impl Run {
     }
 
     fn reopen(&mut self, save: bool) {
-        if self.folder.is_none() {
+        if matches!(self.kind, Kind::Memory) {
             return;
         }
         if save {
@@ -127,7 +137,7 @@ proptest! {
 
     #[test]
     fn the_memory_store_answers_like_the_rollup(steps in prop::collection::vec(any_step(), 1..30)) {
-        Run::start(None, Options::default()).run(&steps);
+        Run::start(Kind::Memory).run(&steps);
     }
 
     #[test]
@@ -137,6 +147,7 @@ proptest! {
         log_bytes in prop_oneof![Just(1_u64), Just(500), Just(1 << 30)],
     ) {
         let folder = disk::folder();
-        Run::start(Some(folder.path().to_owned()), tiny_limits(memory_bytes, log_bytes)).run(&steps);
+        let options = tiny_limits(memory_bytes, log_bytes);
+        Run::start(Kind::Embedded { folder: folder.path().to_owned(), options }).run(&steps);
     }
 }

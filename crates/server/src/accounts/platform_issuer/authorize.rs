@@ -1,11 +1,11 @@
 //! Changes authorizations: grants them, withdraws them, exchanges codes and refresh tokens. Changes run one at a
-//! time, and each is durable before it takes effect.
+//! time, over all processes that share the store, and each is durable before it takes effect.
 
 use std::sync::{Arc, PoisonError};
 
 use datacube::ErrorCode;
 use storage::{
-    store::{Change, NotDurable},
+    store::{Change, NotDurable, Store},
     writer::Ingest,
 };
 use subtle::ConstantTimeEq as _;
@@ -33,6 +33,8 @@ pub struct AuthorizationContext<'a> {
     pub accounts: &'a Accounts,
     /// The access tokens.
     pub tokens: &'a Tokens,
+    /// Where decisions are taken.
+    pub store: &'a Store,
     /// Queue of the writer.
     pub ingest: &'a Ingest,
     /// Gives the time of a change.
@@ -106,7 +108,9 @@ impl EndingAuthorizations<'_> {
 
     /// Applies the end once it is durable. Returns the events for the platforms.
     pub fn complete(self) -> Vec<Event> {
-        self.authorizations.iter().for_each(|authorization| self.platforms.forget(authorization));
+        self.authorizations.iter().for_each(|authorization| {
+            self.platforms.forget(&authorization.component, &authorization.account);
+        });
         self.events().collect()
     }
 
@@ -153,8 +157,9 @@ impl Platforms {
         approval: Approval,
         context: AuthorizationContext<'_>,
     ) -> Result<(String, Option<Event>), PlatformError> {
+        let decision = context.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
-        let now_s = context.clock.now_s();
+        let now_s = decision.now_s(context.clock);
         let Approval { component, account, permission_sets, pre_auth_code } = approval;
         if context.accounts.get(&account).is_none() {
             return Err(PlatformError::Refused(ErrorCode::INVALID_APPID));
@@ -202,10 +207,11 @@ impl Platforms {
         let is_renewed = former.is_none();
         let revocation = context.tokens.revocation(|other| is_renewed && *other == holder).await;
         changes.extend(revocation.changes());
-        context.ingest.submit_all(changes)?.await?;
+        let decided = decision.commit(context.ingest, changes).await?;
         revocation.complete();
         used.iter().for_each(|code| lock(&self.used).record_use(&authorization.component, code, now_s));
         self.remember(authorization);
+        drop(decided);
         Ok((codes.pop().unwrap_or_default(), event))
     }
 
@@ -216,13 +222,16 @@ impl Platforms {
         account: &str,
         context: AuthorizationContext<'_>,
     ) -> Result<Option<Event>, PlatformError> {
+        let decision = context.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
         let authorization = self.authorized(component, account)?;
-        let event = Event::unauthorized(&authorization, context.clock.now_s());
+        let event = Event::unauthorized(&authorization, decision.now_s(context.clock));
         let event = Some(event).filter(|event| self.has_push_url(event));
         let told = event.as_ref().map(|event| event.pending_fact(&self.key)).transpose()?;
-        context.ingest.submit_all([authorization.deletion()].into_iter().chain(told).collect())?.await?;
-        self.forget(&authorization);
+        let changes = [authorization.deletion()].into_iter().chain(told).collect();
+        let decided = decision.commit(context.ingest, changes).await?;
+        self.forget(component, account);
+        drop(decided);
         Ok(event)
     }
 
@@ -231,7 +240,7 @@ impl Platforms {
         self.get(&event.component).is_some_and(|platform| platform.config.push_url.is_some())
     }
 
-    /// Prepares the end of everything that an account granted.
+    /// Prepares the end of everything that an account granted, in a decision that the caller has taken before.
     pub async fn end_authorizations(&self, account: &str, now_s: i64) -> EndingAuthorizations<'_> {
         let changing = self.changing.lock().await;
         let all = self.authorizations.read().unwrap_or_else(PoisonError::into_inner);
@@ -251,8 +260,9 @@ impl Platforms {
         code: &str,
         context: AuthorizationContext<'_>,
     ) -> Result<IssuedTokens, PlatformError> {
+        let decision = context.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
-        let now_s = context.clock.now_s();
+        let now_s = decision.now_s(context.clock);
         let code = self.check_code(CodeKind::Auth, code, component, now_s).map_err(PlatformError::Refused)?;
         let authorization = self.authorized(component, &code.account)?;
         if context.accounts.get(&code.account).is_none() {
@@ -264,8 +274,10 @@ impl Platforms {
         let mut extra_changes = Vec::new();
         let code = self.add_use_changes(component, code, &mut extra_changes, now_s)?;
         let holder = Holder::authorizer(&authorization.account, component);
-        let access_token = context.tokens.issue(holder, extra_changes, context.ingest, context.clock).await?;
+        let issued = context.tokens.issue_in(decision, holder, extra_changes, context.ingest, context.clock);
+        let (access_token, decided) = issued.await?;
         lock(&self.used).record_use(component, &code, now_s);
+        drop(decided);
         Ok(IssuedTokens { refresh_token: self.refresh_token(&authorization), authorization, access_token })
     }
 
@@ -277,8 +289,9 @@ impl Platforms {
         refresh_token: &str,
         context: AuthorizationContext<'_>,
     ) -> Result<IssuedTokens, PlatformError> {
+        let decision = context.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
-        let now_s = context.clock.now_s();
+        let now_s = decision.now_s(context.clock);
         let authorization = self.authorized(component, account)?;
         if context.accounts.get(account).is_none() {
             return Err(PlatformError::Refused(ErrorCode::COMPONENT_NOT_AUTHORIZED));
@@ -294,8 +307,10 @@ impl Platforms {
         let extra_changes =
             if next.refresh == authorization.refresh { Vec::new() } else { vec![next.fact()] };
         let holder = Holder::authorizer(account, component);
-        let access_token = context.tokens.issue(holder, extra_changes, context.ingest, context.clock).await?;
+        let issued = context.tokens.issue_in(decision, holder, extra_changes, context.ingest, context.clock);
+        let (access_token, decided) = issued.await?;
         self.remember(next.clone());
+        drop(decided);
         Ok(IssuedTokens {
             refresh_token: self.refresh_token(&next),
             authorization: Arc::new(next),

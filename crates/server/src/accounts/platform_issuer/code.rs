@@ -12,7 +12,8 @@ use system::{
 
 use super::signed_text::Purpose;
 
-const FACT_PREFIX: &str = "component-code/";
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "component-code/";
 /// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;
 
@@ -103,12 +104,31 @@ impl UsedCodes {
     pub fn load(store: &Store) -> UsedCodes {
         let mut used = UsedCodes::default();
         for (key, component) in store.facts(FACT_PREFIX) {
-            let code = key.strip_prefix(FACT_PREFIX).and_then(|code| code.split_once('/'));
-            let code = code.and_then(|(expires_s, nonce)| Some((expires_s.parse().ok()?, nonce.to_owned())));
-            let component = String::from_utf8_lossy(&component).into_owned();
-            used.0.entry(component).or_default().extend(code);
+            used.apply_fact(&key, Some(&component));
         }
         used
+    }
+
+    /// Applies a fact that is durable. Returns false if it is not of a used code.
+    pub fn apply_fact(&mut self, key: &str, component: Option<&[u8]>) -> bool {
+        let Some(code) = key.strip_prefix(FACT_PREFIX) else { return false };
+        let code = code.split_once('/');
+        let code = code.and_then(|(expires_s, nonce)| Some((expires_s.parse().ok()?, nonce.to_owned())));
+        match (code, component) {
+            (None, _) => {}
+            (Some(code), Some(component)) => {
+                let component = String::from_utf8_lossy(component).into_owned();
+                self.0.entry(component).or_default().insert(code);
+            }
+            // The platform is not known. A nonce is of one code only.
+            (Some(code), None) => {
+                self.0.retain(|_, codes| {
+                    codes.remove(&code);
+                    !codes.is_empty()
+                });
+            }
+        }
+        true
     }
 
     /// Whether a code was used.
@@ -140,6 +160,17 @@ impl UsedCodes {
         }
         let codes = self.0.entry(component.to_owned()).or_default();
         codes.insert((code.expires_s, code.nonce.clone()));
+    }
+}
+
+#[cfg(test)]
+impl UsedCodes {
+    /// What it holds, in words.
+    pub fn described(&self) -> Vec<String> {
+        let lines = |(component, codes): (&String, &BTreeSet<_>)| {
+            codes.iter().map(|code| format!("{component} {code:?}")).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(lines).collect()
     }
 }
 

@@ -1,9 +1,12 @@
 //! Changes to accounts of the configuration file while platforms bring messages. They happen in the order of the
 //! queue, as all decisions about accounts do.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use storage::store::{AccountNumber, Change, NotDurable, Outcome};
+use storage::{
+    decision::{Decided, Decision},
+    store::{AccountNumber, Change, NotDurable, Outcome},
+};
 use system::sync::lock;
 
 use super::{DurableFuture, Received, new_brought, platforms::ReceivedPlatforms};
@@ -16,6 +19,26 @@ pub struct RemovedAccount {
     pub former: Arc<ServedAccount>,
     /// The account with this appid that was added at run time, if there is one. It is served instead.
     pub stored: Option<Arc<ServedAccount>>,
+}
+
+/// An account whose messages are newly accepted or no longer accepted. The time is set if other processes may have
+/// accepted them before: since when this one did not, Unix seconds.
+pub type MovedAccount = (AccountNumber, Option<i64>);
+
+/// Accounts of the configuration file that this process does not serve, while others may.
+#[derive(Debug)]
+pub struct Unserved {
+    /// When the process started, Unix seconds.
+    started_s: i64,
+    /// Since when it does not serve an account that it served before.
+    since_s: HashMap<AccountNumber, i64>,
+}
+
+impl Unserved {
+    /// At the start of a process, Unix seconds.
+    pub fn new(started_s: i64) -> Unserved {
+        Unserved { started_s, since_s: HashMap::new() }
+    }
 }
 
 /// What is served for an appid, before and after.
@@ -37,20 +60,74 @@ struct EnqueuedExchange {
 impl Received {
     /// Serves the accounts in `put` and stops serving those in `gone`, durably together with `changes`; on
     /// failure nothing changes. The result equals a start with the changed file. Returns the accounts whose
-    /// messages are newly accepted or no longer accepted.
+    /// messages are newly accepted or no longer accepted. If several processes share the store, the caller changes
+    /// its own maps before it drops the second value.
     pub async fn exchange(
         &self,
+        decision: Decision,
         put: Vec<Arc<ServedAccount>>,
         gone: Vec<RemovedAccount>,
         changes: Vec<Change>,
-    ) -> Result<Vec<AccountNumber>, NotDurable> {
+    ) -> Result<(Vec<MovedAccount>, Option<Decided>), NotDurable> {
+        if self.store.is_shared() {
+            return self.decide_exchange(decision, put, gone, changes).await;
+        }
         let EnqueuedExchange { steps, moved, done } = self.enqueue_exchange(put, gone, changes)?;
         match done.await {
-            Ok(_) => Ok(moved),
+            Ok(_) => Ok((moved.into_iter().map(|account| (account, None)).collect(), None)),
             Err(error) => {
                 self.undo(steps);
                 Err(error)
             }
+        }
+    }
+
+    async fn decide_exchange(
+        &self,
+        decision: Decision,
+        put: Vec<Arc<ServedAccount>>,
+        gone: Vec<RemovedAccount>,
+        changes: Vec<Change>,
+    ) -> Result<(Vec<MovedAccount>, Option<Decided>), NotDurable> {
+        let (steps, served) = self.steps_of(&lock(&self.platforms), put, gone);
+        let decided = decision.commit_serving(&self.ingest, &served, changes).await?;
+        self.take(&mut lock(&self.platforms), &steps);
+        let now_s = self.ingest.clock().now_s();
+        let mut unserved = lock(&self.unserved);
+        let moved = served.into_iter().map(|(account, is_served)| match is_served {
+            true => (account, Some(unserved.since_s.remove(&account).unwrap_or(unserved.started_s))),
+            false => {
+                unserved.since_s.insert(account, now_s);
+                (account, None)
+            }
+        });
+        Ok((moved.collect(), Some(decided)))
+    }
+
+    fn steps_of(
+        &self,
+        platforms: &ReceivedPlatforms,
+        put: Vec<Arc<ServedAccount>>,
+        gone: Vec<RemovedAccount>,
+    ) -> (Vec<ExchangeStep>, Vec<(AccountNumber, bool)>) {
+        let of_put = put.into_iter().map(|account| {
+            let appid = account.config.appid.clone();
+            let former = self.accounts.get(&appid);
+            ExchangeStep { appid, former, for_platforms: Some(account.clone()), next: Some(account) }
+        });
+        let of_gone = gone.into_iter().map(|gone| self.step_of(platforms, gone));
+        let steps: Vec<ExchangeStep> = of_put.chain(of_gone).collect();
+        let served = steps.iter().filter_map(|step| step.change_of_serving(platforms)).collect();
+        (steps, served)
+    }
+
+    fn take(&self, platforms: &mut ReceivedPlatforms, steps: &[ExchangeStep]) {
+        for step in steps {
+            match &step.next {
+                Some(account) => self.accounts.put(account.clone()),
+                None => self.accounts.remove(&step.appid),
+            }
+            platforms.set_account(&step.appid, step.for_platforms.as_ref());
         }
     }
 
@@ -61,27 +138,13 @@ impl Received {
         changes: Vec<Change>,
     ) -> Result<EnqueuedExchange, NotDurable> {
         let mut platforms = lock(&self.platforms);
-        let of_put = put.into_iter().map(|account| {
-            let appid = account.config.appid.clone();
-            let former = self.accounts.get(&appid);
-            ExchangeStep { appid, former, for_platforms: Some(account.clone()), next: Some(account) }
-        });
-        let of_gone = gone.into_iter().map(|gone| self.step_of(&platforms, gone));
-        let steps: Vec<ExchangeStep> = of_put.chain(of_gone).collect();
-        let served: Vec<(AccountNumber, bool)> =
-            steps.iter().filter_map(|step| step.change_of_serving(&platforms)).collect();
+        let (steps, served) = self.steps_of(&platforms, put, gone);
         let done: DurableFuture<Vec<Outcome>> = if served.is_empty() && changes.is_empty() {
             Box::pin(std::future::ready(Ok(Vec::new())))
         } else {
             Box::pin(self.ingest.enqueue_serving_all(&served, changes)?)
         };
-        for step in &steps {
-            match &step.next {
-                Some(account) => self.accounts.put(account.clone()),
-                None => self.accounts.remove(&step.appid),
-            }
-            platforms.set_account(&step.appid, step.for_platforms.as_ref());
-        }
+        self.take(&mut platforms, &steps);
         let moved = served.into_iter().map(|(account, _)| account).collect();
         Ok(EnqueuedExchange { steps, moved, done })
     }
@@ -100,7 +163,7 @@ impl Received {
     }
 
     /// The account as platforms refer to it, and the account that is served if only platforms know it.
-    fn brought_of(
+    pub(super) fn brought_of(
         &self,
         platforms: &ReceivedPlatforms,
         appid: &str,
@@ -152,7 +215,7 @@ impl ExchangeStep {
 
 impl ReceivedPlatforms {
     /// Sets the account in every platform that knows it.
-    fn set_account(&mut self, appid: &str, account: Option<&Arc<ServedAccount>>) {
+    pub fn set_account(&mut self, appid: &str, account: Option<&Arc<ServedAccount>>) {
         let accounts = self.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
         for (member, account) in accounts.zip(std::iter::repeat(account)) {
             member.account = account.unwrap_or(&member.account).clone();

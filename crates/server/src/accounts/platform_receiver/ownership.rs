@@ -34,15 +34,21 @@ impl Received {
         if accounts.is_empty() || accounts.iter().any(|(_, member)| member.state.status != Status::Pending) {
             return Ok(None);
         }
+        let is_shared = self.store.is_shared();
         let facts = accounts.iter_mut().map(|(component, member)| {
-            member.state.is_operators = true;
-            member.state.fact(&self.key, component, appid)
+            let state = AuthorizationState { is_operators: true, ..member.state.clone() };
+            // With a shared store memory changes once the facts are durable.
+            member.state.is_operators |= !is_shared;
+            state.fact(&self.key, component, appid)
         });
         facts.collect::<Result<_, _>>().map(Some)
     }
 
     /// Undoes [`Self::leave_to_operator`] if it did not become durable.
     pub fn undo_leave_to_operator(&self, appid: &str) {
+        if self.store.is_shared() {
+            return;
+        }
         let mut platforms = lock(&self.platforms);
         let accounts = platforms.0.values_mut().filter_map(|platform| platform.accounts.get_mut(appid));
         accounts.for_each(|member| member.state.is_operators = false);

@@ -160,7 +160,10 @@ proptest! {
                     let served = run.accounts.get(&appid);
                     prop_assert_eq!(served.is_some(), plain.status().is_some());
                     let Some(account) = served else { continue };
-                    let removed = runtime.block_on(run.received.remove(&account, at_s, Vec::new()));
+                    let removed = runtime.block_on(async {
+                        let decision = run.store.decide().await.unwrap();
+                        run.received.remove(decision, &account, at_s, Vec::new()).await
+                    });
                     if plain.status() == Some(Status::Authorized) {
                         prop_assert!(removed.is_err());
                     } else {

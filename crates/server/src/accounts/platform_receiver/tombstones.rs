@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use storage::store::{Change, Outcome, Store};
+use storage::{
+    decision::{Decided, Decision},
+    store::{Change, Outcome, Store},
+};
 use system::sync::lock;
 
 use super::{
@@ -13,7 +16,8 @@ use super::{
 };
 use crate::accounts::registry::{AccountError, ServedAccount};
 
-const FACT_PREFIX: &str = "received_removed/";
+/// Prefix of the keys of these facts.
+pub const FACT_PREFIX: &str = "received_removed/";
 /// Limit of stored removals of each platform. The oldest make room.
 const TOMBSTONES_MAX: usize = 100_000;
 
@@ -39,14 +43,23 @@ fn tombstone_key(component: &str, appid: &str) -> String {
 
 impl Received {
     /// Removes an account, durably together with `changes`. Refused while it is authorised: its messages keep
-    /// coming, and would bring it back.
+    /// coming, and would bring it back. If several processes share the store, the caller changes its own maps before
+    /// it drops what is returned.
     pub async fn remove(
         &self,
+        decision: Decision,
         account: &Arc<ServedAccount>,
         now_s: i64,
-        changes: Vec<Change>,
-    ) -> Result<(), AccountError> {
+        mut changes: Vec<Change>,
+    ) -> Result<Option<Decided>, AccountError> {
         let appid = &account.config.appid;
+        if self.store.is_shared() {
+            Received::add_removal(&lock(&self.platforms), appid, now_s, &mut changes)?;
+            let served = [(account.number, false)];
+            let decided = decision.commit_serving(&self.ingest, &served, changes.clone()).await?;
+            self.apply_changes(&changes);
+            return Ok(Some(decided));
+        }
         let EnqueuedRemoval { forgotten, was_taken, done } = self.enqueue_removal(account, now_s, changes)?;
         let done = done.await;
         let mut platforms = lock(&self.platforms);
@@ -57,7 +70,7 @@ impl Received {
                     let tombstone = platform.and_then(|platform| platform.tombstones.get_mut(appid));
                     tombstone.into_iter().for_each(|tombstone| tombstone.is_durable = true);
                 }
-                Ok(())
+                Ok(None)
             }
             Err(error) => {
                 forgotten.into_iter().for_each(|forgotten| platforms.restore(appid, forgotten));
@@ -77,14 +90,8 @@ impl Received {
     ) -> Result<EnqueuedRemoval, AccountError> {
         let appid = &account.config.appid;
         let mut platforms = lock(&self.platforms);
-        let mut accounts = platforms.0.values().filter_map(|platform| platform.accounts.get(appid));
-        if accounts.any(|member| member.state.status == Status::Authorized) {
-            return Err(AccountError::Authorized(appid.clone()));
-        }
+        Received::add_removal(&platforms, appid, now_s, &mut changes)?;
         let was_taken = account.keys.is_some() || platforms.is_active(appid);
-        for (component, platform) in &platforms.0 {
-            changes.extend(platform.tombstone_facts(component, appid, now_s));
-        }
         let done = self.ingest.enqueue_serving(account.number, false, changes);
         let done = done.inspect_err(|_| self.ingest.set_served(account.number, was_taken))?;
         // From here on no message of it is accepted, and no earlier decision brings it back.
@@ -98,6 +105,23 @@ impl Received {
         });
         Ok(EnqueuedRemoval { forgotten: forgotten.collect(), was_taken, done: Box::pin(done) })
     }
+
+    /// Adds the changes that remove an account from its platforms.
+    fn add_removal(
+        platforms: &ReceivedPlatforms,
+        appid: &str,
+        now_s: i64,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), AccountError> {
+        let mut accounts = platforms.0.values().filter_map(|platform| platform.accounts.get(appid));
+        if accounts.any(|member| member.state.status == Status::Authorized) {
+            return Err(AccountError::Authorized(appid.to_owned()));
+        }
+        for (component, platform) in &platforms.0 {
+            changes.extend(platform.tombstone_facts(component, appid, now_s));
+        }
+        Ok(())
+    }
 }
 
 impl ReceivedPlatforms {
@@ -106,9 +130,8 @@ impl ReceivedPlatforms {
         for (fact, written) in store.facts(FACT_PREFIX) {
             let Some((component, appid)) = pair_of(FACT_PREFIX, &fact) else { continue };
             let Some(platform) = self.0.get_mut(component) else { continue };
-            let at_s = std::str::from_utf8(&written).ok().and_then(|text| text.parse().ok());
-            if let Some(at_s) = at_s {
-                platform.tombstones.insert(appid.to_owned(), Tombstone { at_s, is_durable: true });
+            if let Some(tombstone) = Tombstone::read(&written) {
+                platform.tombstones.insert(appid.to_owned(), tombstone);
             }
         }
     }
@@ -132,6 +155,14 @@ impl ReceivedPlatforms {
         let version = platform.put(appid, &account, state);
         let durable = if was_durable { version } else { 1 };
         platform.accounts.get_mut(appid).into_iter().for_each(|put| put.durable = durable);
+    }
+}
+
+impl Tombstone {
+    /// Reads a stored removal.
+    pub fn read(written: &[u8]) -> Option<Tombstone> {
+        let at_s = std::str::from_utf8(written).ok()?.parse().ok()?;
+        Some(Tombstone { at_s, is_durable: true })
     }
 }
 

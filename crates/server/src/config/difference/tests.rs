@@ -21,6 +21,10 @@ cert = "c"
 key = "k"
 [datacube]
 [upstream]
+[store]
+kind = "clickhouse"
+urls = ["http://127.0.0.1:9000"]
+state = "postgres://h/d"
 [[account]]
 appid = "wx1"
 secret = "s"
@@ -71,6 +75,12 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
     ("upstream", "token_url", "\"http://127.0.0.1:9\"", AtOnce("upstream.token_url")),
     ("upstream", "expose_real_token", "true", AtOnce("upstream.expose_real_token")),
     ("upstream", "uncovered", "\"counted\"", AtOnce("upstream.uncovered")),
+    ("store", "urls", "[\"http://127.0.0.1:9\"]", AtRestart("store")),
+    ("store", "user", "\"other\"", AtRestart("store")),
+    ("store", "password", "\"other\"", AtRestart("store")),
+    ("store", "database", "\"other\"", AtRestart("store")),
+    ("store", "cluster", "\"other\"", AtRestart("store")),
+    ("store", "state", "\"postgres://other/d\"", AtRestart("store")),
     ("account", "name", "\"other\"", Account("name")),
     ("account", "secret", "\"other\"", Account("secret")),
     ("account", "upstream_secret", "\"other\"", Account("upstream_secret")),
@@ -114,7 +124,8 @@ const CASES: &[(&str, &str, &str, Holds)] = &[
 
 /// Tables, and keys that identify an account or a platform. They are tested below.
 const BESIDE: &[(&str, &[&str])] = &[
-    ("", &["tls", "datacube", "upstream", "account", "component", "cloud"]),
+    ("", &["tls", "datacube", "upstream", "store", "account", "component", "cloud"]),
+    ("store", &["kind"]),
     ("account", &["appid", "relay"]),
     ("component", &["appid", "role", "relay"]),
 ];
@@ -216,9 +227,14 @@ fn which_platforms_there_are_changes_by_a_restart() {
     assert_eq!(served.components[0].appid, "wxp");
     assert!(base.reloaded(config(BASE)).1.is_empty());
     let (served, found) = config("").reloaded(config(BASE));
-    assert_eq!(found.needs_restart, ["tls", "component wxp"]);
+    assert_eq!(found.needs_restart, ["tls", "store", "component wxp"]);
     assert_eq!(found.settings, ["upstream", "cloud"]);
-    assert!(served.tls.is_none() && served.components.is_empty() && served.upstream.is_some());
+    assert!(
+        served.tls.is_none()
+            && served.store.is_none()
+            && served.components.is_empty()
+            && served.upstream.is_some()
+    );
 }
 
 #[test]
@@ -230,7 +246,10 @@ fn the_pages_name_what_needs_a_restart() {
     for (page, mark) in pages {
         let (_, rest) = page.split_once(mark).expect("it says so");
         let named: Vec<&str> = rest.lines().next().unwrap().split('`').skip(1).step_by(2).collect();
-        let keys = CASES.iter().filter(|(.., holds)| matches!(holds, AtRestart(_))).map(|(_, key, ..)| *key);
+        let keys = CASES.iter().filter_map(|case| match case.3 {
+            AtRestart(name) => Some(name),
+            AtOnce(_) | Account(_) => None,
+        });
         let all: Vec<&str> = keys.chain(["tls", "component", "role"]).collect();
         assert_eq!(named.iter().collect::<BTreeSet<_>>(), all.iter().collect::<BTreeSet<_>>());
     }

@@ -20,8 +20,8 @@ impl UpstreamTokens {
         let mut report = UpstreamTokenReport::default();
         let by_account = self.by_account.read().unwrap_or_else(PoisonError::into_inner);
         for (appid, account_token) in by_account.iter() {
-            let tokens = account_token.read();
-            if let Some(token) = tokens.current.as_ref().filter(|token| now_s < token.expires_s) {
+            let record = account_token.read();
+            if let Some(token) = record.token.as_ref().filter(|token| now_s < token.expires_s) {
                 report.valid += 1;
                 report.oldest_s =
                     Some(report.oldest_s.map_or(token.fetched_s, |oldest_s| oldest_s.min(token.fetched_s)));

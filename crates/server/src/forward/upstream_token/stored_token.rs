@@ -51,10 +51,20 @@ pub fn hash(token: &str) -> [u8; 32] {
 pub struct ForcedTimes(Vec<i64>);
 
 /// The token of an account and the times of forcing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TokenRecord {
     pub token: Option<UpstreamToken>,
+    /// The token before it, for callers that still have it. Stored only if several processes share the store.
+    pub previous: Option<UpstreamToken>,
     pub forced: ForcedTimes,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredToken {
+    token: String,
+    fetched_s: i64,
+    expires_s: i64,
+    origin: [u8; 32],
 }
 
 #[derive(Serialize, Deserialize)]
@@ -64,6 +74,8 @@ struct StoredRecord {
     expires_s: i64,
     origin: [u8; 32],
     forced: ForcedTimes,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<StoredToken>,
 }
 
 /// Why a stored record cannot be read.
@@ -115,39 +127,56 @@ impl ForcedTimes {
     }
 }
 
-/// The change that stores a record, sealed.
-pub fn fact(
-    key: &DataKey,
-    appid: &str,
-    token: Option<&UpstreamToken>,
-    forced: &ForcedTimes,
-) -> Result<Change, RecordError> {
-    let name = format!("{FACT_PREFIX}{appid}");
-    let mut written = StoredRecord {
-        token: token.map_or_else(String::new, |token| token.token.reveal().to_owned()),
-        fetched_s: token.map_or(0, |token| token.fetched_s),
-        expires_s: token.map_or(0, |token| token.expires_s),
-        origin: token.map_or([0; 32], |token| token.origin),
-        forced: forced.clone(),
-    };
-    let text = Zeroizing::new(serde_json::to_vec(&written)?);
-    written.token.zeroize();
-    let sealed = key.seal(&name, &text)?;
-    Ok(Change::Fact { key: name, value: Some(sealed) })
+impl TokenRecord {
+    /// Makes this the current token.
+    pub fn replace(&mut self, token: UpstreamToken) {
+        let is_other = self.token.as_ref().is_some_and(|now| !now.token.matches(token.token.reveal()));
+        if is_other {
+            self.previous = self.token.take().map(|now| now.superseded(token.fetched_s));
+        }
+        self.token = Some(token);
+    }
+
+    /// The change that stores the record, sealed.
+    pub fn fact(&self, key: &DataKey, appid: &str) -> Result<Change, RecordError> {
+        let name = format!("{FACT_PREFIX}{appid}");
+        let StoredToken { token, fetched_s, expires_s, origin } = StoredToken::of(self.token.as_ref());
+        let previous = self.previous.as_ref().map(|previous| StoredToken::of(Some(previous)));
+        let forced = self.forced.clone();
+        let mut written = StoredRecord { token, fetched_s, expires_s, origin, forced, previous };
+        let text = Zeroizing::new(serde_json::to_vec(&written)?);
+        written.token.zeroize();
+        written.previous.iter_mut().for_each(|previous| previous.token.zeroize());
+        let sealed = key.seal(&name, &text)?;
+        Ok(Change::Fact { key: name, value: Some(sealed) })
+    }
+
+    /// Opens what [`TokenRecord::fact`] sealed.
+    pub fn opened(key: &DataKey, name: &str, sealed: &[u8]) -> Result<TokenRecord, RecordError> {
+        let text = key.open(name, sealed)?;
+        let StoredRecord { token, fetched_s, expires_s, origin, forced, previous } =
+            serde_json::from_slice(&text)?;
+        let token = StoredToken { token, fetched_s, expires_s, origin }.read();
+        Ok(TokenRecord { token, previous: previous.and_then(StoredToken::read), forced })
+    }
 }
 
-/// Opens a stored record.
-pub fn open(key: &DataKey, name: &str, sealed: &[u8]) -> Result<TokenRecord, RecordError> {
-    let text = key.open(name, sealed)?;
-    let written: StoredRecord = serde_json::from_slice(&text)?;
-    let is_there = !written.token.is_empty();
-    let token = UpstreamToken::until(
-        Secret::new(written.token),
-        written.fetched_s,
-        written.expires_s,
-        written.origin,
-    );
-    Ok(TokenRecord { token: is_there.then_some(token), forced: written.forced })
+impl StoredToken {
+    fn of(token: Option<&UpstreamToken>) -> StoredToken {
+        StoredToken {
+            token: token.map_or_else(String::new, |token| token.token.reveal().to_owned()),
+            fetched_s: token.map_or(0, |token| token.fetched_s),
+            expires_s: token.map_or(0, |token| token.expires_s),
+            origin: token.map_or([0; 32], |token| token.origin),
+        }
+    }
+
+    fn read(self) -> Option<UpstreamToken> {
+        let is_there = !self.token.is_empty();
+        let token =
+            UpstreamToken::until(Secret::new(self.token), self.fetched_s, self.expires_s, self.origin);
+        is_there.then_some(token)
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,10 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use datacube::{Day, Granularity};
 use serde::{Deserialize, Serialize};
-use storage::store::{StoreError, statistics::Grouping};
+use storage::store::{
+    StoreError,
+    statistics::{Grouping, Span},
+};
 
 use super::{
     access,
@@ -21,7 +24,7 @@ use super::{
 use crate::{
     accounts::registry::ServedAccount,
     auth::api_keys::{Access, Scope},
-    figures::statistics::{AccountRow, QueryValues, ROWS_MAX, StatisticsQuery, day, rows_of_span},
+    figures::statistics::{AccountRow, QueryValues, ROWS_MAX, StatisticsQuery, day, rows_of_spans},
     http::{answer, state::App},
 };
 
@@ -29,6 +32,8 @@ use crate::{
 const ROWS: usize = 1_000;
 /// Most periods that one page examines. Periods without rows count too.
 const SPANS_MAX: usize = 20_000;
+/// Periods of an account that are read together. Few, since the page may be full before the last one.
+const SPANS_TOGETHER_MAX: usize = 100;
 /// Most appids in `accounts`. `*` has no such limit.
 const NAMED_MAX: usize = 1_000;
 
@@ -220,25 +225,29 @@ fn page(
     let mut page = StatisticsPage { from, to, rows: Vec::new(), next: None };
     let first = request.cursor.as_ref().map_or("", |cursor| &cursor.account);
     let accounts = &accounts[accounts.partition_point(|account| account.config.appid.as_str() < first)..];
-    let periods = accounts.iter().flat_map(|account| {
-        let spans = request.query.spans(today);
-        spans.map(move |(period, span)| (account, period, span))
-    });
-    let periods = periods.filter(|(account, period, _)| !request.is_past(&account.config.appid, period));
-    for (examined, (account, period, span)) in periods.enumerate() {
-        let mut rows = rows_of_span(&app.store, now_s, account, &request.query, (&period, span))?;
-        request.drop_past(&account.config.appid, &period, &mut rows);
-        let room = request.limit - page.rows.len();
-        let is_full = rows.len() > room;
-        rows.truncate(room);
-        page.rows.extend(rows);
-        if is_full || examined + 1 == SPANS_MAX {
-            let cursor = match page.rows.last().filter(|_| is_full) {
-                Some(last) => request.cursor(&last.account, &last.row.period, last.row.key()),
-                None => request.cursor(&account.config.appid, &period, None),
-            };
-            page.next = Some(cursor.encode());
-            break;
+    let mut examined = 0;
+    for account in accounts {
+        let appid = &account.config.appid;
+        let spans = request.query.spans(today).filter(|(period, _)| !request.is_past(appid, period));
+        let spans: Vec<(String, Span)> = spans.collect();
+        for some in spans.chunks(SPANS_TOGETHER_MAX) {
+            let found = rows_of_spans(&app.store, now_s, account, &request.query, some)?;
+            for ((period, _), mut rows) in some.iter().zip(found) {
+                examined += 1;
+                request.drop_past(appid, period, &mut rows);
+                let room = request.limit - page.rows.len();
+                let is_full = rows.len() > room;
+                rows.truncate(room);
+                page.rows.extend(rows);
+                if is_full || examined == SPANS_MAX {
+                    let cursor = match page.rows.last().filter(|_| is_full) {
+                        Some(last) => request.cursor(&last.account, &last.row.period, last.row.key()),
+                        None => request.cursor(appid, period, None),
+                    };
+                    page.next = Some(cursor.encode());
+                    return Ok(page);
+                }
+            }
         }
     }
     Ok(page)

@@ -3,23 +3,50 @@
 
 use std::sync::Arc;
 
-use storage::store::FactChange;
+use storage::decision::FactChange;
 
 use super::App;
-use crate::auth::{access_token, api_keys, quota, sessions, share_links, upstream_token_index};
+use crate::{
+    accounts::{platform_issuer, platform_receiver, registry::settings},
+    auth::{access_token, api_keys, quota, sessions, share_links, upstream_token_index},
+    forward::upstream_token,
+};
 
 /// Takes over a fact that was set, or removed if there is no value.
 type ApplyFact = fn(&App, &str, Option<&[u8]>);
 
 /// The maps, by the prefix of their facts.
-const MAPS: [(&str, ApplyFact); 6] = [
+const MAPS: [(&str, ApplyFact); 14] = [
     (access_token::FACT_PREFIX, |app, key, value| app.tokens.apply_fact(key, value)),
     (api_keys::FACT_PREFIX, |app, key, value| app.api_keys.apply_fact(key, value)),
     (share_links::FACT_PREFIX, |app, key, value| app.share_links.apply_fact(key, value)),
     (sessions::FACT_PREFIX, |app, key, value| app.sessions.apply_fact(key, value)),
     (quota::FACT_PREFIX, |app, key, value| app.accounts.quotas.apply_fact(key, value)),
     (upstream_token_index::FACT_PREFIX, |app, key, value| app.upstream_token_index.apply_fact(key, value)),
+    (settings::FACT_PREFIX, receiver),
+    (platform_receiver::FACT_PREFIXES[0], receiver),
+    (platform_receiver::FACT_PREFIXES[1], receiver),
+    (platform_receiver::FACT_PREFIXES[2], receiver),
+    (platform_issuer::FACT_PREFIXES[0], issuer),
+    (platform_issuer::FACT_PREFIXES[1], issuer),
+    (upstream_token::FACT_PREFIXES[0], real_tokens),
+    (upstream_token::FACT_PREFIXES[1], real_tokens),
 ];
+
+fn receiver(app: &App, key: &str, value: Option<&[u8]>) {
+    app.platform_receiver.apply_fact(key, value);
+}
+
+fn issuer(app: &App, key: &str, value: Option<&[u8]>) {
+    app.platforms.apply_fact(key, value);
+}
+
+/// Without `[upstream]` there is no map. A reload that adds it reads the facts.
+fn real_tokens(app: &App, key: &str, value: Option<&[u8]>) {
+    if let Some(upstream) = app.upstream() {
+        upstream.apply_fact(key, value);
+    }
+}
 
 /// Lets the store tell the maps of changes. The store must not keep the state alive.
 pub fn follow(app: App) -> Arc<App> {

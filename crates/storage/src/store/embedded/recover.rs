@@ -1,8 +1,7 @@
 //! Opens a folder: reads the pages, then replays the frames of the log that are not in the pages.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io,
+    fs, io,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -27,7 +26,7 @@ use super::{
     record::Record,
     state_change::StateChange,
 };
-use crate::store::{AccountNumber, StoreError};
+use crate::store::{AccountNumber, StoreError, folder_lock::lock_folder};
 
 /// Format of the pages. The log has its own format in each header. Format 2 added reasons of gaps. Format 3 added
 /// pages of senders and of first days, sorted pages of users, and values in pieces.
@@ -82,17 +81,6 @@ pub fn open(folder: &Path, options: &Options) -> Result<Embedded, StoreError> {
     *lock(&store.log) = log;
     store.interrupt();
     Ok(store)
-}
-
-fn lock_folder(folder: &Path) -> Result<File, StoreError> {
-    let file_error = |source| StoreError::File { path: folder.to_owned(), source };
-    files::create_folder(folder).map_err(file_error)?;
-    let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(file_error)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(source)) => Err(file_error(source)),
-    }
 }
 
 /// True if the folder contains pages or another database of the program.

@@ -56,6 +56,10 @@ impl AccountReader<'_> {
         self.store.slice(self.number(), span)
     }
 
+    fn slices(&self, spans: &[Span]) -> Result<Vec<Slice>, StoreError> {
+        self.store.slices(self.number(), spans)
+    }
+
     fn is_open(&self, end_s: i64) -> bool {
         end_s > self.now_s
     }
@@ -132,31 +136,32 @@ impl AccountReader<'_> {
     }
 
     fn periods(&self, chosen: &ChosenDays) -> Result<Vec<PeriodFigures>, StoreError> {
-        let spans = |(from, to)| Grouping::By(chosen.granularity).spans(from, to).map(|(_, span)| span);
-        let mut before = chosen.before.into_iter().flat_map(spans);
-        let periods = spans((chosen.from, chosen.to)).map(|span| {
-            let slice = self.slice(span)?;
+        let spans = |(from, to)| -> Vec<Span> {
+            Grouping::By(chosen.granularity).spans(from, to).map(|(_, span)| span).collect()
+        };
+        let before: Vec<Span> = chosen.before.into_iter().flat_map(spans).collect();
+        let mut before = before.iter().copied().zip(self.slices(&before)?);
+        let asked = spans((chosen.from, chosen.to));
+        let slices = self.slices(&asked)?;
+        let periods = asked.into_iter().zip(slices).map(|(span, slice)| {
             let (start_s, end_s) = span.seconds();
             let is_counted = slice.messages_counted > 0 || self.counted.touches(start_s, end_s);
             let period = chart_period(span, chosen.granularity);
-            Ok(PeriodFigures {
+            PeriodFigures {
                 period,
                 is_open: self.is_open(calendar_period(period).end_s()),
                 users: is_counted.then_some(slice.users_counted),
-                users_before: before.next().map(|span| self.users_of_covered(span)).transpose()?.flatten(),
+                users_before: before.next().and_then(|(span, slice)| self.users_of_covered(span, &slice)),
                 messages: messages_by_type(&slice),
-            })
+            }
         });
-        periods.collect()
+        Ok(periods.collect())
     }
 
     /// None: a part of it was not counted.
-    fn users_of_covered(&self, span: Span) -> Result<Option<u64>, StoreError> {
+    fn users_of_covered(&self, span: Span, slice: &Slice) -> Option<u64> {
         let (start_s, end_s) = span.seconds();
-        if self.counted.why_not(start_s, end_s).is_some() {
-            return Ok(None);
-        }
-        Ok(Some(self.slice(span)?.users_counted))
+        self.counted.why_not(start_s, end_s).is_none().then_some(slice.users_counted)
     }
 
     /// Of the newest whole month in the range, else the newest whole week, else the last day.
@@ -205,10 +210,12 @@ impl AccountReader<'_> {
             return Ok(None);
         }
         let mut sums = [[0; 24]; 7];
-        for (_, span) in Grouping::By(Granularity::Hour).spans(chosen.from, chosen.to) {
-            let ChartPeriod { day, hour, .. } = chart_period(span, Granularity::Hour);
+        let hours = Grouping::By(Granularity::Hour).spans(chosen.from, chosen.to);
+        let hours: Vec<Span> = hours.map(|(_, span)| span).collect();
+        for (span, slice) in hours.iter().zip(self.slices(&hours)?) {
+            let ChartPeriod { day, hour, .. } = chart_period(*span, Granularity::Hour);
             let weekday = usize::try_from(day.days_since(day.monday())).unwrap_or_default();
-            sums[weekday][usize::from(hour)] += self.slice(span)?.messages_counted;
+            sums[weekday][usize::from(hour)] += slice.messages_counted;
         }
         Ok(Some(sums))
     }
@@ -219,10 +226,13 @@ impl AccountReader<'_> {
             return Ok(Vec::new());
         }
         let (from, to) = whole_weeks(chosen);
-        let weeks = Grouping::By(Granularity::Week).spans(from, to).map(|(_, span)| {
+        let spans: Vec<Span> =
+            Grouping::By(Granularity::Week).spans(from, to).map(|(_, span)| span).collect();
+        let slices = self.slices(&spans)?;
+        let weeks = spans.into_iter().zip(slices).map(|(span, slice)| {
             let monday = chart_period(span, Granularity::Week).day;
             let new = self.store.new_users(self.number(), monday, monday.plus_days(6))?;
-            let users = self.slice(span)?.users_counted;
+            let users = slice.users_counted;
             Ok(WeekUsers {
                 monday,
                 new: new.users,

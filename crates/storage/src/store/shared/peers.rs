@@ -1,0 +1,83 @@
+//! Notices processes that died. What was sent to them in their last seconds may be lost, so that time becomes a gap.
+
+use std::{sync::Mutex, time::Duration};
+
+use counting::{Reason, day_of};
+use system::{clock::Stopwatch, sync::lock};
+
+use super::{
+    Shared, SharedCore,
+    state_draft::{ServiceState, StateDraft},
+};
+use crate::store::StoreError;
+
+/// Interval of the look at the other processes.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// Interval of pruning in PostgreSQL.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// Quotas of older days are deleted.
+const DAYS_OF_QUOTAS: i32 = 40;
+/// A process marks the time until 6 s ago, every 3 s, and is dead after 10 s of silence. What it refused in its last
+/// seconds is not later than this after its mark.
+const LOST_AFTER_MARK_S: i64 = 16;
+
+/// When the other processes were looked at last.
+#[derive(Debug, Default)]
+pub struct Peers {
+    looked: Mutex<Option<Stopwatch>>,
+    tidied: Mutex<Option<Stopwatch>>,
+}
+
+impl Shared {
+    /// See [`crate::store::Store::maintain`].
+    pub fn maintain(&self) -> Result<(), StoreError> {
+        let core = self.core.clone();
+        self.runtime.wait(async move { core.look_at_peers().await })?
+    }
+}
+
+impl SharedCore {
+    async fn look_at_peers(&self) -> Result<(), StoreError> {
+        if is_due(&self.peers.tidied, TIDY_EVERY) {
+            let today = day_of(self.clock.now_s());
+            let oldest = today.plus_days(-DAYS_OF_QUOTAS).days_since_1970();
+            self.state.tidy(oldest, oldest).await?;
+        }
+        // A process that does not serve may be cut off itself.
+        if lock(&self.own_marked_s).is_none() || !is_due(&self.peers.looked, LOOK_EVERY) {
+            return Ok(());
+        }
+        let is_dead = |process: &cluster::state::ProcessRow| process.ended_s.is_none() && !process.is_alive();
+        if !self.state.others().await?.iter().any(is_dead) {
+            return Ok(());
+        }
+        let mut turn = self.state.turn().await?;
+        let processes = turn.processes().await?;
+        let service = ServiceState::new(&processes, &self.folder.name, None);
+        let mut draft = StateDraft::new(&self.accounts, service, turn.seq());
+        for process in processes.iter().filter(|process| process.name != self.folder.name && is_dead(process))
+        {
+            tracing::warn!(
+                name = process.name,
+                "another process ended without a word; its last seconds are a gap"
+            );
+            draft.lose_all(process.marked_s, process.marked_s + LOST_AFTER_MARK_S, Reason::NotRunning);
+            turn.remove_process(&process.name).await?;
+        }
+        let (writes, drafted) = draft.finish();
+        let committed = turn.commit(writes).await?;
+        drafted.apply(&self.accounts);
+        drop(committed);
+        Ok(())
+    }
+}
+
+/// True at the first call and then once in each interval.
+fn is_due(last: &Mutex<Option<Stopwatch>>, interval: Duration) -> bool {
+    let mut last = lock(last);
+    let is_due = last.as_ref().is_none_or(|last| last.elapsed() >= interval);
+    if is_due {
+        *last = Some(Stopwatch::start());
+    }
+    is_due
+}

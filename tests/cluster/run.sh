@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Tests several processes on one shared store while servers fail: tests/cluster/run.sh BINARY [FILE [CASE]]. Needs .test-env/ and
+# the servers' packages, which ./test installs.
+set -euo pipefail
+
+here="$(cd "$(dirname "$0")" && pwd)"
+binary="$(realpath "${1:?usage: tests/cluster/run.sh BINARY [FILE [CASE]]}")"
+python="${PYTHON:-$here/../../.test-env/venv/bin/python}"
+files=("$here"/test_*.py)
+[ -z "${2:-}" ] || files=("$here/$(basename "$2" .py).py")
+
+# One after the other: each starts servers of its own, and there are two cores.
+failed=() skipped=()
+for file in "${files[@]}"; do
+  started=$SECONDS status=0
+  name="$(basename "$file" .py)"
+  echo "--- $name"
+  timeout 1800 "$python" "$file" "$binary" "${3:-}" || status=$?
+  case $status in
+    0) ;;
+    77) skipped+=("$name") ;; # the output says why
+    *) failed+=("$name") ;;
+  esac
+  echo "$name: $((SECONDS - started)) s"
+done
+[ "${#failed[@]}" -eq 0 ] || { echo "failed: ${failed[*]}" >&2; exit 1; }
+[ "${#skipped[@]}" -eq 0 ] || { echo "skipped: ${skipped[*]}"; exit 77; }
