@@ -4,6 +4,7 @@ mod accounts;
 mod issued;
 mod real_tokens;
 mod received;
+mod sessions;
 
 use std::sync::Arc;
 
