@@ -258,3 +258,16 @@ impl AccountAuthorization {
         format!("{FACT_PREFIX}{}/{}/{}", self.component.len(), self.component, self.account)
     }
 }
+
+#[cfg(test)]
+impl Platforms {
+    /// What the maps hold, in words, sorted.
+    pub fn described(&self) -> Vec<String> {
+        let authorizations = self.authorizations.read().unwrap();
+        let all = authorizations.values().flat_map(BTreeMap::values);
+        let mut lines: Vec<String> = all.map(|authorization| format!("{authorization:?}")).collect();
+        lines.extend(lock(&self.used).described());
+        lines.sort();
+        lines
+    }
+}

@@ -162,6 +162,17 @@ impl UsedCodes {
     }
 }
 
+#[cfg(test)]
+impl UsedCodes {
+    /// What it holds, in words.
+    pub fn described(&self) -> Vec<String> {
+        let lines = |(component, codes): (&String, &BTreeSet<_>)| {
+            codes.iter().map(|code| format!("{component} {code:?}")).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(lines).collect()
+    }
+}
+
 fn fact(expires_s: i64, nonce: &str, value: Option<Vec<u8>>) -> Change {
     Change::Fact { key: format!("{FACT_PREFIX}{expires_s}/{nonce}"), value }
 }
