@@ -12,6 +12,7 @@ use system::{
 
 use super::signed_text::Purpose;
 
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "component-code/";
 /// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;

@@ -58,18 +58,6 @@ impl Scene {
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
         let store = Store::Memory(self.unstarted.remove(0));
         let (app, writer) = App::start_with(config, Clock::starting_at(NOW_S), store, key).unwrap();
-        let app = Arc::new(app);
-        let told = Arc::downgrade(&app);
-        app.store.on_facts(Box::new(move |facts| {
-            let Some(app) = told.upgrade() else { return };
-            for (key, value) in facts {
-                app.platform_receiver.apply_fact(key, value.as_deref());
-                app.platforms.apply_fact(key, value.as_deref());
-                if let Some(upstream) = app.upstream() {
-                    upstream.apply_fact(key, value.as_deref());
-                }
-            }
-        }));
         Process { app, writer }
     }
 }
