@@ -4,7 +4,6 @@ mod accounts;
 mod issued;
 mod real_tokens;
 mod received;
-mod sessions;
 
 use std::sync::Arc;
 

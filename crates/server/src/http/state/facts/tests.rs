@@ -24,7 +24,7 @@ use crate::{
 
 /// Facts that no map here takes over: they are read at the start alone or whenever they are needed, or the store itself
 /// takes them over.
-const WITHOUT_A_MAP: [&str; 5] = ["coverage/", "data_key/fingerprint", "event/", "planned_stop", "service/"];
+const WITHOUT_A_MAP: [&str; 5] = ["coverage/", "event/", "event_claim/", "planned_stop", "service/"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
