@@ -36,7 +36,7 @@ use self::{
     buckets::stored_bounds,
     overview::{Around, Overviews},
     permits::Permits,
-    questions::{AsideFound, EventsFound, FiguresFound, FirstFound, KEYS_MAX, KeyFound},
+    questions::{AnswerPart, AsideFound, EventsFound, FiguresFound, FirstFound, KEYS_MAX, KeyFound},
     replica::Stored,
     schema::Table,
     shard::{Question, Shard},
@@ -229,11 +229,11 @@ impl ClickHouse {
     pub async fn overview(&self, now_s: i64) -> Result<Vec<AccountOverview>, ClickHouseError> {
         let Some(around) = Around::of(now_s) else { return Ok(Vec::new()) };
         let _turn = self.permits.turn(None).await?;
-        let mut overviews = Overviews::default();
-        for found in self.ask_all(Table::Raw, overview::counts(&around)).await? {
+        let mut overviews = Overviews::new(around);
+        for found in self.ask_all(Table::Raw, overview::counts(overviews.around())).await? {
             overviews.add(found)?;
         }
-        let question = overview::dormant(&around, overviews.with_last());
+        let question = overview::dormant(overviews.around(), overviews.with_last());
         self.ask_all(Table::Raw, question).await?.into_iter().for_each(|found| overviews.add_last(found));
         Ok(overviews.sorted())
     }
@@ -282,7 +282,7 @@ impl ClickHouse {
         question: impl Fn(&clickhouse::Client) -> clickhouse::query::Query + Send + Sync + 'static,
     ) -> Result<Vec<T>, ClickHouseError>
     where
-        Vec<T>: RowOwned + RowRead,
+        AnswerPart<T>: RowOwned + RowRead,
         T: Send + 'static,
     {
         let question: Arc<Question> = Arc::new(question);

@@ -2,10 +2,13 @@
 //!
 //! It never stores messages, and knows nothing of what the facts mean.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use system::{random, secret::Secret};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 mod address;
 mod check;
@@ -40,6 +43,8 @@ use processes::ProcessName;
 
 /// Turns and removed facts are kept for this long.
 const TURNS_KEPT_S: u32 = 3600;
+/// While PostgreSQL is away, each turn fails after some seconds. Those behind it do not wait for all of them.
+const QUEUE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where the state is.
 #[derive(Clone, Debug)]
@@ -70,7 +75,9 @@ impl State {
     /// # Errors
     /// If they are of another version or for another number of shards, or the server is unsuitable.
     pub async fn init(options: &StateOptions, shards: u32) -> Result<InitOutcome, StateError> {
-        schema::init(options, shards).await
+        let pools = Pools::open(&options.url)?;
+        check::require_suitable(&pools).await?;
+        schema::init(&pools, shards).await
     }
 
     /// Examines the server.
@@ -78,7 +85,7 @@ impl State {
     /// # Errors
     /// If it cannot be reached.
     pub async fn check(options: &StateOptions) -> Result<Vec<StateFinding>, StateError> {
-        check::check(options).await
+        check::check(&Pools::open(&options.url)?).await
     }
 
     /// Reads all facts. Connections belong to the runtime on which this is called. `process_name` is the same after
@@ -139,7 +146,8 @@ impl State {
     /// # Errors
     /// If PostgreSQL cannot be reached, or others hold their turns for too long.
     pub async fn turn(&self) -> Result<StateTurn, StateError> {
-        let place = self.queue.clone().lock_owned().await;
+        let place =
+            timeout(QUEUE_LIMIT, self.queue.clone().lock_owned()).await.map_err(|_| StateError::Busy)?;
         turn::begin(&self.feed, &self.name, place).await
     }
 

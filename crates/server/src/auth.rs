@@ -10,3 +10,6 @@ pub mod revocable;
 pub mod sessions;
 pub mod share_links;
 pub mod upstream_token_index;
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use system::data_key::{DataKey, DataKeyError};
 
 use crate::{
     accounts::{platform_issuer::event, platform_receiver, registry},
-    auth::access_token,
+    auth::{access_token, sessions},
     forward::upstream_token,
 };
 
@@ -17,12 +17,13 @@ use crate::{
 const FACT: &str = "data_key/fingerprint";
 
 /// Prefixes of facts that are sealed with the data key.
-const SEALED: [&str; 5] = [
+const SEALED: [&str; 6] = [
     registry::settings::FACT_PREFIX,
     platform_receiver::SEALED_FACTS[0],
     platform_receiver::SEALED_FACTS[1],
     upstream_token::FACT_PREFIX,
     event::FACT_PREFIX,
+    sessions::FACT_PREFIX,
 ];
 
 /// What to do if the data folder belongs to another data key.
@@ -105,7 +106,7 @@ pub fn load_bound_key(
 ) -> Result<DataKey, KeyBindingError> {
     let is_refused = other_key == OtherKey::Refuse;
     let (key, data_dir) = (path.to_owned(), data_dir.to_owned());
-    if !is_refused && store.has_other_processes() {
+    if !is_refused && store.has_other_processes()? {
         return Err(KeyBindingError::OthersRun);
     }
     let loaded = match DataKey::load(path)? {

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     error::ClickHouseError,
     failure::ReplicaFailure,
+    questions::AnswerPart,
     replica::{Replica, Stored},
     schema::Table,
 };
@@ -84,7 +85,7 @@ impl Shard {
     /// If none does, or the question is too large for any.
     pub async fn ask<T>(&self, table: Table, question: &Question) -> Result<Vec<T>, ClickHouseError>
     where
-        Vec<T>: RowOwned + RowRead,
+        AnswerPart<T>: RowOwned + RowRead,
     {
         let mut failures = Vec::new();
         for (index, replica) in self.from_last_good(&self.asked) {

@@ -2,7 +2,7 @@
 
 use system::clock::Clock;
 
-use super::{StateOptions, error::StateError, pool::Pools, schema};
+use super::{error::StateError, pool::Pools, schema};
 
 const OLDEST: i32 = 15;
 /// A clock further off than this must not write marks.
@@ -32,14 +32,13 @@ const SETTINGS: &str = "
 SELECT current_setting('server_version_num')::integer / 10000, current_setting('fsync') = 'on',
   current_setting('full_page_writes') = 'on', current_setting('synchronous_commit') IN ('on', 'remote_apply'),
   current_setting('server_encoding'), current_setting('synchronous_standby_names') <> '',
-  extract(epoch FROM clock_timestamp())::bigint, pg_database_size(current_database()),
+  floor(extract(epoch FROM clock_timestamp()))::bigint, pg_database_size(current_database()),
   current_setting('max_connections')::integer, (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')";
 
 /// Examines everything that can be seen from here.
-pub async fn check(options: &StateOptions) -> Result<Vec<StateFinding>, StateError> {
-    let pools = Pools::open(&options.url)?;
-    let mut findings = settings(&pools).await?;
-    let (level, text) = match schema::stored_shards(&pools).await {
+pub async fn check(pools: &Pools) -> Result<Vec<StateFinding>, StateError> {
+    let mut findings = settings(pools).await?;
+    let (level, text) = match schema::stored_shards(pools).await {
         Ok(shards) => (FindingLevel::Good, format!("the tables are there, for {shards} shards")),
         Err(error @ (StateError::NotInitialized | StateError::Mismatch(_))) => {
             (FindingLevel::Bad, error.to_string())

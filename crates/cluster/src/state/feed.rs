@@ -25,8 +25,8 @@ use super::{
 /// Is told of facts that other processes changed, in their order. It must be quick, and must not wait for the state.
 pub type FactListener = Box<dyn Fn(&[FactWrite]) + Send + Sync>;
 
-/// Shortest time between the starts of two fences.
-const FENCE_EVERY: Duration = Duration::from_millis(2);
+/// Shortest time between the starts of two fences. The timer rounds up to whole milliseconds, so it is nearly twice that.
+const FENCE_EVERY: Duration = Duration::from_millis(1);
 const FENCE_LIMIT: Duration = Duration::from_secs(5);
 const NO_MARK: i64 = i64::MIN;
 
@@ -177,10 +177,12 @@ impl Feed {
 
     /// Learns of every turn that was committed before this call.
     async fn catch_up(&self, held: &LocalLock) -> Result<(), StateError> {
-        let Ok(continues) = timeout(FENCE_LIMIT, self.read_news(held)).await else {
-            return Err(StateError::Unreachable("no answer to a fence within 5 s".to_owned()));
-        };
-        if continues? {
+        let late = || StateError::Unreachable("no answer to a fence within 5 s".to_owned());
+        let news = timeout(FENCE_LIMIT, self.read_news(held)).await.unwrap_or_else(|_| Err(late()));
+        if news.as_ref().is_err_and(StateError::is_of_connection) {
+            self.pools.forget_idle();
+        }
+        if news? {
             return Ok(());
         }
         tracing::warn!(

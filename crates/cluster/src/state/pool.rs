@@ -94,10 +94,18 @@ impl Pools {
         let lent = self.for_work().await?;
         let answer = lent.ask(statement, parameters).await;
         // A refusal leaves the connection as it was.
-        if answer.as_ref().err().is_none_or(|error| !error.is_of_connection()) {
-            lent.give_back();
+        match &answer {
+            Err(error) if error.is_of_connection() => self.forget_idle(),
+            _ => lent.give_back(),
         }
         answer
+    }
+
+    /// Closes idle connections after one was lost: the others may lead to the same dead machine.
+    pub fn forget_idle(&self) {
+        for pool in [&self.order, &self.work] {
+            pool.retain(|_, _| false);
+        }
     }
 }
 

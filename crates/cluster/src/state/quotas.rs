@@ -6,7 +6,7 @@ use super::{error::StateError, pool::Pools};
 
 const SPEND: &str = "
 INSERT INTO quota (appid, interface, day, used) VALUES ($1, $2, $3, 1)
-ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + 1 WHERE $4 = 0 OR quota.used < $4
+ON CONFLICT (appid, interface, day) DO UPDATE SET used = quota.used + 1 WHERE $4::bigint = 0 OR quota.used < $4
 RETURNING used";
 const ADD: &str = "
 INSERT INTO quota (appid, interface, day, used)

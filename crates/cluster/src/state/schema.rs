@@ -1,6 +1,6 @@
 //! Makes the tables, and refuses those of another version.
 
-use super::{StateOptions, error::StateError, pool::Pools};
+use super::{error::StateError, pool::Pools};
 
 /// Version of the tables. A program refuses every other one.
 const VERSION: i32 = 1;
@@ -16,19 +16,17 @@ pub enum InitOutcome {
 }
 
 /// Makes the tables, if there are none.
-pub async fn init(options: &StateOptions, shards: u32) -> Result<InitOutcome, StateError> {
-    let pools = Pools::open(&options.url)?;
-    super::check::require_suitable(&pools).await?;
+pub async fn init(pools: &Pools, shards: u32) -> Result<InitOutcome, StateError> {
     let wanted = i32::try_from(shards).ok().filter(|shards| *shards > 0);
     let wanted =
         wanted.ok_or_else(|| StateError::Mismatch("the number of shards must be at least 1".to_owned()))?;
-    let outcome = match make(&pools, wanted).await {
+    let outcome = match make(pools, wanted).await {
         Ok(outcome) => outcome,
         // Another process made them at the same moment.
-        Err(StateError::Refused(_)) if stored_shards(&pools).await.is_ok() => InitOutcome::Existed,
+        Err(StateError::Refused(_)) if stored_shards(pools).await.is_ok() => InitOutcome::Existed,
         Err(error) => return Err(error),
     };
-    let stored = stored_shards(&pools).await?;
+    let stored = stored_shards(pools).await?;
     if stored != shards {
         return Err(StateError::Mismatch(format!(
             "the database was made for {stored} shards of ClickHouse, and not for {shards}; \

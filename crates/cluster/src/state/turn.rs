@@ -80,7 +80,11 @@ pub async fn begin(feed: &Arc<Feed>, name: &Arc<ProcessName>, place: Place) -> R
     for _ in 0..ATTEMPTS {
         let known = feed.look(|facts| facts.known().clone());
         let lent = feed.pools.for_order().await?;
-        let answer = ask_for_turn(lent.client()?, &known).await?;
+        let answer = ask_for_turn(lent.client()?, &known).await;
+        if answer.as_ref().is_err_and(StateError::is_of_connection) {
+            feed.pools.forget_idle();
+        }
+        let answer = answer?;
         let local = feed.local_lock().await;
         if !answer.continues {
             lent.roll_back();

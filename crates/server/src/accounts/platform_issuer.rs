@@ -33,7 +33,7 @@ use refresh::RefreshTokens;
 /// The permission set of the seven interfaces. Source: the page of each interface, "The permission set id … is: 1".
 pub const MESSAGES: u32 = 1;
 const FACT_PREFIX: &str = "authorization/";
-/// Prefixes of the keys of the facts that it follows.
+/// Prefixes of the keys of all facts of this module that a map caches.
 pub const FACT_PREFIXES: [&str; 2] = [FACT_PREFIX, code::FACT_PREFIX];
 
 /// One platform.
@@ -256,5 +256,18 @@ impl AccountAuthorization {
     /// Begins with a length, since an appid may hold any character.
     fn fact_key(&self) -> String {
         format!("{FACT_PREFIX}{}/{}/{}", self.component.len(), self.component, self.account)
+    }
+}
+
+#[cfg(test)]
+impl Platforms {
+    /// What the maps hold, in words, sorted.
+    pub fn described(&self) -> Vec<String> {
+        let authorizations = self.authorizations.read().unwrap();
+        let all = authorizations.values().flat_map(BTreeMap::values);
+        let mut lines: Vec<String> = all.map(|authorization| format!("{authorization:?}")).collect();
+        lines.extend(lock(&self.used).described());
+        lines.sort();
+        lines
     }
 }

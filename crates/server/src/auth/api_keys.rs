@@ -236,7 +236,7 @@ impl ApiKeys {
         let id = random::hexadecimal(6)?;
         let text = format!("{KEY_PREFIX}{id}_{}", random::alphanumeric(40)?);
         let key = ApiKey { id, name, scopes, created_s: now_s, expires_s, hash: SecretDigest::of(&text) };
-        self.0.add(key.clone(), now_s, ingest).await?;
+        self.0.add(key.clone(), || Ok(()), now_s, ingest).await?;
         Ok((key, Secret::new(text)))
     }
 

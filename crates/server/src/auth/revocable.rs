@@ -53,6 +53,9 @@ pub enum RevocableError {
     /// There is no such share link.
     #[error("no share link has the id {0}; GET /v1/share-links lists them")]
     UnknownLink(String),
+    /// There is no account for it.
+    #[error("account: no account has this appid; GET /v1/accounts lists them")]
+    NoAccount,
     /// The store failed.
     #[error("{0}")]
     NotDurable(#[from] NotDurable),
@@ -80,8 +83,11 @@ impl<T: Revocable> Revocables<T> {
     /// Reads those that are stored.
     pub fn load(store: &Arc<Store>) -> Revocables<T> {
         let items = Items { by_id: HashMap::default(), leaving: HashSet::new() };
-        let all =
-            Revocables { store: store.clone(), items: RwLock::new(items), changing: Default::default() };
+        let all = Revocables {
+            store: store.clone(),
+            items: RwLock::new(items),
+            changing: tokio::sync::Mutex::default(),
+        };
         store.facts(T::FACT_PREFIX).iter().for_each(|(key, value)| all.apply_fact(key, Some(value)));
         all
     }
@@ -112,10 +118,17 @@ impl<T: Revocable> Revocables<T> {
         all
     }
 
-    /// Adds one, durably, and removes those that are over.
-    pub async fn add(&self, item: T, now_s: i64, ingest: &Ingest) -> Result<(), RevocableError> {
+    /// Adds one, durably, and removes those that are over. `check` says whether it may still be added.
+    pub async fn add(
+        &self,
+        item: T,
+        check: impl FnOnce() -> Result<(), RevocableError>,
+        now_s: i64,
+        ingest: &Ingest,
+    ) -> Result<(), RevocableError> {
         let decision = self.store.decide().await?;
         let _one_at_a_time = self.changing.lock().await;
+        check()?;
         let over = self.ids(|item| item.is_over(now_s));
         if self.read().by_id.len() - over.len() >= T::MAX {
             return Err(T::TOO_MANY);
@@ -178,4 +191,117 @@ fn fact_key<T: Revocable>(id: &str) -> String {
 
 fn deletion<T: Revocable>(id: &str) -> Change {
     Change::Fact { key: fact_key::<T>(id), value: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::Deserialize;
+    use storage::{store::Memory, writer::Writer};
+    use system::clock::Clock;
+
+    use super::{
+        super::tests::{fact_changes, in_three_ways},
+        *,
+    };
+
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    struct Badge {
+        id: String,
+        expires_s: i64,
+    }
+
+    impl Revocable for Badge {
+        const FACT_PREFIX: &'static str = "badge/";
+        const MAX: usize = 3;
+        const TOO_MANY: RevocableError = RevocableError::TooManyKeys;
+
+        fn unknown(id: &str) -> RevocableError {
+            RevocableError::UnknownKey(id.to_owned())
+        }
+
+        fn id(&self) -> &str {
+            &self.id
+        }
+
+        fn created_s(&self) -> i64 {
+            0
+        }
+
+        fn is_over(&self, now_s: i64) -> bool {
+            now_s >= self.expires_s
+        }
+    }
+
+    fn badge(id: &str, expires_s: i64) -> Badge {
+        Badge { id: id.to_owned(), expires_s }
+    }
+
+    fn start() -> (Revocables<Badge>, Arc<Store>, Ingest, Writer) {
+        let store = Arc::new(Store::Memory(Memory::default()));
+        let (ingest, writer) =
+            Ingest::start(store.clone(), Clock::starting_at(0), Arc::default(), Vec::new());
+        (Revocables::load(&store), store, ingest, writer)
+    }
+
+    proptest! {
+        #[test]
+        fn they_do_not_depend_on_how_their_facts_were_learned(
+            changes in fact_changes(
+                ["a", "b", "c"].map(fact_key::<Badge>).to_vec(),
+                |key, number| {
+                    // One value names another than its key.
+                    let id = if number == 2 { "a" } else { key.strip_prefix(Badge::FACT_PREFIX).unwrap() };
+                    serde_json::to_vec(&badge(id, number.into())).unwrap()
+                },
+            ),
+            at in 0_usize..40,
+        ) {
+            let ways = in_three_ways(&changes, at, Revocables::<Badge>::load, Revocables::apply_fact);
+            let [fed, loaded, resumed] = ways.map(|badges| badges.all());
+            prop_assert_eq!(&fed, &loaded);
+            prop_assert_eq!(&resumed, &loaded);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_one_replaces_those_that_are_over_and_never_exceeds_the_limit() {
+        let (badges, store, ingest, writer) = start();
+        for (id, expires_s) in [("a", 5), ("b", 9), ("c", 9)] {
+            badges.add(badge(id, expires_s), || Ok(()), 0, &ingest).await.unwrap();
+        }
+        let refused = badges.add(badge("d", 9), || Ok(()), 4, &ingest).await.unwrap_err();
+        assert!(matches!(refused, RevocableError::TooManyKeys));
+        badges.add(badge("d", 9), || Ok(()), 5, &ingest).await.unwrap();
+        let ids =
+            |badges: &Revocables<Badge>| badges.all().into_iter().map(|badge| badge.id).collect::<Vec<_>>();
+        assert_eq!(ids(&badges), ["b", "c", "d"]);
+        assert_eq!(ids(&Revocables::load(&store)), ["b", "c", "d"]);
+        writer.stop();
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_revoked_durably_works_again() {
+        let (badges, store, ingest, writer) = start();
+        badges.add(badge("a", 9), || Ok(()), 0, &ingest).await.unwrap();
+        assert!(matches!(badges.remove("b", &ingest).await, Err(RevocableError::UnknownKey(_))));
+        writer.stop();
+        let failed = badges.remove("a", &ingest).await;
+        assert!(matches!(failed, Err(RevocableError::NotDurable(_))), "{failed:?}");
+        assert_eq!(badges.get("a", Badge::clone), Some(badge("a", 9)));
+        assert_eq!(store.facts(Badge::FACT_PREFIX).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn one_that_another_process_revoked_is_unknown() {
+        let (badges, store, ingest, writer) = start();
+        badges.add(badge("a", 9), || Ok(()), 0, &ingest).await.unwrap();
+        let other = Revocables::<Badge>::load(&store);
+        assert!(other.get("a", |_| ()).is_some());
+        badges.remove("a", &ingest).await.unwrap();
+        other.apply_fact(&fact_key::<Badge>("a"), None);
+        assert!(other.get("a", |_| ()).is_none() && badges.get("a", |_| ()).is_none());
+        assert!(matches!(other.remove("a", &ingest).await, Err(RevocableError::UnknownKey(_))));
+        writer.stop();
+    }
 }

@@ -236,16 +236,20 @@ fn warn_of(told: Result<(), NotDurable>) {
 
 /// The sessions that make room for a new one: some of those that are over, and one more if there are too many.
 fn leaving(open: &SessionMap, holder: &KeyHolder, now_s: i64) -> Vec<SessionHash> {
-    let over = open.iter().filter(|(_, session)| session.is_over(now_s)).map(|(hash, _)| *hash);
-    let mut leaving: Vec<SessionHash> = over.take(REMOVED_TOGETHER).collect();
-    let stays = |hash: &SessionHash| !leaving.contains(hash);
-    // One key must not push out the sessions of others.
-    let of_key = open.iter().filter(|(hash, session)| session.holder == *holder && stays(hash)).count();
+    let (mut leaving, mut of_key) = (Vec::new(), 0);
+    for (hash, session) in open {
+        if leaving.len() < REMOVED_TOGETHER && session.is_over(now_s) {
+            leaving.push(*hash);
+        } else if session.holder == *holder {
+            of_key += 1;
+        }
+    }
     let is_full = open.len() - leaving.len() >= SESSIONS_MAX;
     if is_full || of_key >= SESSIONS_OF_KEY_MAX {
-        let is_candidate =
-            |hash: &SessionHash, session: &OpenSession| (is_full || session.holder == *holder) && stays(hash);
-        let candidates = open.iter().filter(|(hash, session)| is_candidate(hash, session));
+        // One key must not push out the sessions of others.
+        let candidates = open
+            .iter()
+            .filter(|(hash, session)| (is_full || session.holder == *holder) && !leaving.contains(*hash));
         let oldest = candidates.min_by_key(|(_, session)| session.used_s).map(|(hash, _)| *hash);
         leaving.extend(oldest);
     }
@@ -271,7 +275,86 @@ pub fn is_csrf_token(right: &str, shown: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{
+        super::tests::{fact_changes, in_three_ways},
+        *,
+    };
+
+    fn load(store: &Arc<Store>) -> Sessions {
+        let clock = system::clock::Clock::starting_at(0);
+        let (ingest, writer) = Ingest::prepare(store.clone(), clock, Arc::default(), Vec::new());
+        writer.stop();
+        Sessions::load(DataKey::from_bytes([1; 32]), store, &ingest)
+    }
+
+    fn sealed(fact_key: &str, number: u8) -> Vec<u8> {
+        let admin = KeyHolder::of_admin_key(&Secret::new("key"));
+        let holder = if number == 2 { admin } else { key(&number.to_string()) };
+        // A use that is told later is a later one.
+        let session = OpenSession { holder, opened_s: 1, used_s: 9, told_s: 9 };
+        let hash = stored::hash_in(fact_key).unwrap();
+        let fact = stored::fact(&hash, &session, &DataKey::from_bytes([1; 32])).unwrap();
+        let Change::Fact { value: Some(sealed), .. } = fact else { panic!("it is set") };
+        assert!(!sealed.windows(9).any(|window| window == b"opened_s\""), "it is sealed");
+        sealed
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn sessions_do_not_depend_on_how_their_facts_were_learned(
+            changes in fact_changes(
+                (0..3).map(|number: u8| stored::fact_key(&hash(&number.to_string()))).collect(),
+                sealed,
+            ),
+            at in 0_usize..40,
+        ) {
+            let ways = in_three_ways(&changes, at, load, Sessions::apply_fact);
+            let [fed, loaded, resumed] = ways.map(|sessions| lock(&sessions.table.open).clone());
+            prop_assert_eq!(&fed, &loaded);
+            prop_assert_eq!(&resumed, &loaded);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_fact_tells_of_a_use_and_never_takes_back_a_later_one() {
+        let (sessions, _writer) = sessions();
+        let id = sessions.open(key("k"), 0).await.unwrap();
+        let hash = hash(id.reveal());
+        let fact = |used_s| {
+            let session = OpenSession { holder: key("k"), opened_s: 0, used_s, told_s: used_s };
+            let fact = stored::fact(&hash, &session, &DataKey::from_bytes([1; 32])).unwrap();
+            let Change::Fact { key, value } = fact else { panic!("it is a fact") };
+            (key, value)
+        };
+        assert!(sessions.use_now(id.reveal(), 100, everything).is_some());
+        let used_after = |used_s| {
+            let (key, value) = fact(used_s);
+            sessions.apply_fact(&key, value.as_deref());
+            lock(&sessions.table.open)[&hash].used_s
+        };
+        assert_eq!((used_after(50), used_after(200)), (100, 200));
+        sessions.apply_fact(&fact(0).0, None);
+        assert!(sessions.use_now(id.reveal(), 201, everything).is_none());
+    }
+
+    #[tokio::test]
+    async fn the_use_of_a_session_that_another_process_ended_does_not_bring_it_back() {
+        let store = Arc::new(Store::Memory(storage::store::Memory::default()));
+        let clock = system::clock::Clock::starting_at(0);
+        let (ingest, writer) = Ingest::start(store.clone(), clock, Arc::default(), Vec::new());
+        let sessions = Sessions::load(DataKey::from_bytes([1; 32]), &store, &ingest);
+        let hash = hash(sessions.open(key("k"), 0).await.unwrap().reveal());
+        sessions.table.tell_use(&hash).await.unwrap();
+        assert_eq!(store.facts(FACT_PREFIX).len(), 1);
+        sessions.table.tell_end(&hash).await.unwrap();
+        assert!(lock(&sessions.table.open).is_empty());
+        sessions.table.tell_use(&hash).await.unwrap();
+        assert!(store.facts(FACT_PREFIX).is_empty());
+        writer.stop();
+    }
 
     #[allow(clippy::unnecessary_wraps, reason = "the function that says what a key allows may say: nothing")]
     fn everything(_: &KeyHolder) -> Option<Access> {

@@ -125,10 +125,12 @@ impl ShareLinks {
         self.links.all()
     }
 
-    /// Makes a link to an account, durably. This is the only time that its token is shown.
+    /// Makes a link to an account, durably. This is the only time that its token is shown. `is_served` says whether there
+    /// is such an account.
     pub async fn add(
         &self,
         account: String,
+        is_served: impl FnOnce(&str) -> bool,
         days: u32,
         now_s: i64,
         ingest: &Ingest,
@@ -137,7 +139,9 @@ impl ShareLinks {
         let token = format!("{TOKEN_PREFIX}{id}_{}", random::alphanumeric(TOKEN_CHARACTERS)?);
         let expires_s = now_s + i64::from(days) * DAY_S;
         let link = ShareLink { id, account, created_s: now_s, expires_s, hash: SecretDigest::of(&token) };
-        self.links.add(link.clone(), now_s, ingest).await?;
+        // Asked in the decision: a link that is made while its account is removed would come back with the account.
+        let check = || if is_served(&link.account) { Ok(()) } else { Err(RevocableError::NoAccount) };
+        self.links.add(link.clone(), check, now_s, ingest).await?;
         Ok((link, Secret::new(token)))
     }
 

@@ -36,7 +36,7 @@ pub struct TokenOwner {
     pub account: Option<String>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct IndexedToken {
     #[serde(flatten)]
     owner: TokenOwner,
@@ -50,7 +50,7 @@ pub struct UpstreamTokenIndex {
     known: RwLock<TokensByHash>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct TokensByHash {
     by_hash: HashMap<UpstreamTokenHash, IndexedToken, foldhash::fast::RandomState>,
     by_end: BTreeSet<(i64, UpstreamTokenHash)>,
@@ -151,7 +151,29 @@ fn hash(token: &str) -> UpstreamTokenHash {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::prelude::*;
+
+    use super::{
+        super::tests::{fact_changes, in_three_ways},
+        *,
+    };
+
+    proptest! {
+        #[test]
+        fn tokens_do_not_depend_on_how_their_facts_were_learned(
+            changes in fact_changes(
+                (0..4).map(|number| fact_key(&hash(&number.to_string()))).collect(),
+                |_, number| serde_json::to_vec(&entry(i64::from(number))).unwrap(),
+            ),
+            at in 0_usize..40,
+        ) {
+            let ways = in_three_ways(&changes, at, UpstreamTokenIndex::load, UpstreamTokenIndex::apply_fact);
+            let [fed, loaded, resumed] = ways.map(|index| index.known.into_inner().unwrap());
+            prop_assert_eq!(fed.by_end.len(), fed.by_hash.len());
+            prop_assert_eq!(&fed, &loaded);
+            prop_assert_eq!(&resumed, &loaded);
+        }
+    }
 
     fn entry(expires_s: i64) -> IndexedToken {
         IndexedToken { owner: TokenOwner { component: "wxc".to_owned(), account: None }, expires_s }

@@ -115,7 +115,9 @@ async fn to_end<T: Send + 'static>(
 ) -> Result<T, (StatusCode, String)> {
     let status = |error: &RevocableError| match error {
         RevocableError::TooManyKeys | RevocableError::TooManyLinks => StatusCode::CONFLICT,
-        RevocableError::UnknownKey(_) | RevocableError::UnknownLink(_) => StatusCode::NOT_FOUND,
+        RevocableError::UnknownKey(_) | RevocableError::UnknownLink(_) | RevocableError::NoAccount => {
+            StatusCode::NOT_FOUND
+        }
         RevocableError::NotDurable(_) => StatusCode::SERVICE_UNAVAILABLE,
         RevocableError::Random(_) => StatusCode::INTERNAL_SERVER_ERROR,
     };

@@ -1,7 +1,8 @@
 //! Calls answered with an error, kept in memory for `rid/get`: without secrets, the newest of each account, for at most
-//! seven days. A restart loses them.
+//! seven days. A restart loses them. A shared store keeps them too.
 
 pub mod redaction;
+mod shared;
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -10,8 +11,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use system::sync::lock;
+use tokio::sync::Semaphore;
 use wechat::request_id::Rid;
 
 /// How long a call is kept, in seconds. Source: WeChat's page on rid/get.
@@ -20,11 +22,13 @@ const OWNER_LIMITS: RingLimits = RingLimits { calls_per_account: 1000, bytes: 56
 const OTHERS_LIMITS: RingLimits = RingLimits { calls_per_account: 100, bytes: 8 << 20 };
 /// Upper bound of an entry's bytes besides its strings: the entry, its index entries, and what the allocator rounds up.
 const ENTRY_BYTES: usize = 512;
+/// Calls that are being told to the other processes.
+const SHARING_MAX: usize = 8;
 /// Files in the data folder that earlier versions used for these calls.
 const FORMER_FILES: [&str; 2] = ["refused.redb", "refused.damaged"];
 
 /// A call as `rid/get` returns it. The field names are WeChat's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoggedCall {
     /// When the call came, in Unix seconds.
     pub invoke_time: i64,
@@ -80,6 +84,7 @@ pub enum Found {
 pub struct ErrorLog {
     by_owner: Mutex<Ring>,
     by_others: Mutex<Ring>,
+    sharing: Semaphore,
 }
 
 /// How many calls a ring keeps.
@@ -109,13 +114,14 @@ impl Default for ErrorLog {
         ErrorLog {
             by_owner: Mutex::new(Ring::new(OWNER_LIMITS)),
             by_others: Mutex::new(Ring::new(OTHERS_LIMITS)),
+            sharing: Semaphore::new(SHARING_MAX),
         }
     }
 }
 
 impl ErrorLog {
-    /// Logs a call.
-    pub fn add(&self, logged: LoggedError, now_s: i64) {
+    /// Logs a call in this process.
+    fn add(&self, logged: LoggedError, now_s: i64) {
         let ring = match logged.made_by {
             MadeBy::Owner => &self.by_owner,
             MadeBy::Others => &self.by_others,
@@ -123,14 +129,20 @@ impl ErrorLog {
         lock(ring).add(logged, now_s);
     }
 
-    /// Looks up a call for the account or platform `appid`.
-    pub fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
+    /// Looks up a call of this process for the account or platform `appid`.
+    fn find(&self, rid: Rid, appid: &str, now_s: i64) -> Found {
         let found =
             [&self.by_owner, &self.by_others].into_iter().find_map(|ring| lock(ring).find(rid, now_s));
-        match found {
-            Some(logged) if logged.is_for(appid) => Found::Call(logged),
-            Some(_) => Found::OfAnother,
-            None => Found::Nothing,
+        found.map_or(Found::Nothing, |logged| Found::of(logged, appid, now_s))
+    }
+}
+
+impl Found {
+    fn of(logged: Arc<LoggedError>, appid: &str, now_s: i64) -> Found {
+        match logged.is_too_old(now_s) {
+            true => Found::Nothing,
+            false if logged.is_for(appid) => Found::Call(logged),
+            false => Found::OfAnother,
         }
     }
 }

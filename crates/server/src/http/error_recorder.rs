@@ -131,23 +131,18 @@ impl ReceivedRequest {
         ReceivedRequest { uri: request.uri().clone(), peer, arrived }
     }
 
-    /// Records the call if it was answered with an error and its owner is known.
-    pub fn record_error(self, app: &App, response: &Response<Body>) {
+    /// What to record, if the call was answered with an error and its owner is known.
+    pub fn logged_error(self, app: &App, response: &Response<Body>) -> Option<LoggedError> {
         let extensions = response.extensions();
-        let (Some(error), Some(context)) = (extensions.get::<ErrorAnswer>(), extensions.get::<CallContext>())
-        else {
-            return;
-        };
-        if let CallContext { owner: Some(owner), made_by, .. } = context {
-            let logged = LoggedError {
-                rid: error.rid,
-                made_by: *made_by,
-                appid: owner.appid().to_owned(),
-                platform: owner.platform().map(ToOwned::to_owned),
-                call: self.call(app, error, context),
-            };
-            app.error_log.add(logged, app.clock.now_s());
-        }
+        let (error, context) = (extensions.get::<ErrorAnswer>()?, extensions.get::<CallContext>()?);
+        let CallContext { owner: Some(owner), made_by, .. } = context else { return None };
+        Some(LoggedError {
+            rid: error.rid,
+            made_by: *made_by,
+            appid: owner.appid().to_owned(),
+            platform: owner.platform().map(ToOwned::to_owned),
+            call: self.call(app, error, context),
+        })
     }
 
     fn call(self, app: &App, error: &ErrorAnswer, context: &CallContext) -> LoggedCall {

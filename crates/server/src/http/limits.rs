@@ -57,7 +57,7 @@ impl LimitCall {
             LimitCall::QuotaGet => quota::get(app, request).await,
             LimitCall::QuotaClear => quota::clear_one(app, request).await,
             LimitCall::ClearQuota => quota::clear(app, request).await,
-            LimitCall::RidGet => rid::get(app, request),
+            LimitCall::RidGet => rid::get(app, request).await,
         }
     }
 }
@@ -119,7 +119,7 @@ async fn rid_of_platform(app: &Arc<App>, platform: &str, parts: &Parts, body: Bo
     let found = async {
         check_method(call, parts)?;
         let object = object(&read_body(app, call, body).await?).map_err(|code| call.body_failure(code))?;
-        rid::find(app, object.get("rid").and_then(Value::as_str), platform)
+        rid::find(app, object.get("rid").and_then(Value::as_str), platform).await
     };
     match found.await {
         Ok(LimitAnswer::Ready(bytes)) => {

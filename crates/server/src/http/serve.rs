@@ -351,7 +351,11 @@ async fn respond(
             Ok(()) => route(routes.router, public, request).await,
             Err(_) => fence::refusal(&routes.app, request.uri().path()),
         };
-        received.record_error(&routes.app, &response);
+        if let Some(logged) = received.logged_error(&routes.app, &response) {
+            let App { error_log, clock, store, key, .. } = &*routes.app;
+            // Boxed, so that other answers do not reserve the memory.
+            Box::pin(error_log.add_for_all(logged, clock.now_s(), store, key)).await;
+        }
         response
     };
     last_answer.mark(version, &mut response);

@@ -290,9 +290,7 @@ impl App {
             rids: RidGenerator::default(),
             error_log: ErrorLog::default(),
         };
-        let app = Arc::new(app);
-        facts::follow(&app);
-        Ok((app, writer))
+        Ok((facts::follow(app), writer))
     }
 
     /// The service that changes accounts.
@@ -404,3 +402,6 @@ fn via() -> Result<(HeaderName, HeaderValue), StartError> {
     let value = value.unwrap_or(HeaderValue::from_static("msgcube"));
     Ok((HeaderName::from_static("x-msgcube-via"), value))
 }
+
+#[cfg(test)]
+mod two_processes;

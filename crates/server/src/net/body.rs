@@ -120,7 +120,7 @@ async fn gather(mut body: Body, bytes_max: usize, budget: Option<&ByteBudget>) -
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, sync::Arc};
+    use std::convert::Infallible;
 
     use axum::http::Request;
     use http_body_util::StreamBody;

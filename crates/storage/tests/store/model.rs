@@ -22,7 +22,7 @@ pub struct Model {
     pub times: BTreeSet<i64>,
     facts: BTreeMap<String, Vec<u8>>,
     /// Several processes share the store. Its coverage has other rules, and each question takes long.
-    pub is_shared: bool,
+    is_shared: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,12 @@ struct ModelAccount {
 }
 
 impl Model {
+    /// The model of a store that several processes share.
+    #[cfg(feature = "clickhouse")]
+    pub fn of_shared_store() -> Model {
+        Model { is_shared: true, ..Model::default() }
+    }
+
     /// Applies a batch and returns the outcomes that the store must return.
     pub fn commit(&mut self, changes: &[Change]) -> Vec<Outcome> {
         self.remember_times(changes);

@@ -12,6 +12,7 @@ use system::{
 
 use super::signed_text::Purpose;
 
+/// Prefix of the keys of these facts.
 pub const FACT_PREFIX: &str = "component-code/";
 /// Limit of used codes of a platform that have not expired.
 const USED_MAX: usize = 100_000;
@@ -159,6 +160,17 @@ impl UsedCodes {
         }
         let codes = self.0.entry(component.to_owned()).or_default();
         codes.insert((code.expires_s, code.nonce.clone()));
+    }
+}
+
+#[cfg(test)]
+impl UsedCodes {
+    /// What it holds, in words.
+    pub fn described(&self) -> Vec<String> {
+        let lines = |(component, codes): (&String, &BTreeSet<_>)| {
+            codes.iter().map(|code| format!("{component} {code:?}")).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(lines).collect()
     }
 }
 

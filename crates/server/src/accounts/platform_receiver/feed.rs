@@ -144,3 +144,29 @@ impl Received {
         self.ingest.follow_served(&[(number, has_keys || platforms.is_active(appid))]);
     }
 }
+
+#[cfg(test)]
+impl Received {
+    /// What the maps hold, in words, sorted.
+    pub fn described(&self) -> Vec<String> {
+        let platforms = lock(&self.platforms);
+        let mut lines = Vec::new();
+        for (component, platform) in &platforms.0 {
+            lines.extend(platform.accounts.iter().map(|(appid, member)| {
+                assert!(member.is_durable(), "{appid}");
+                format!("{component} {appid} {:?}", member.state)
+            }));
+            let removed = platform.tombstones.iter();
+            lines.extend(removed.map(|(appid, removed)| format!("{component} {appid} {removed:?}")));
+            let ticket = platform.ticket.as_ref().map(|ticket| (ticket.text.reveal(), ticket.created_s));
+            lines.push(format!("{component} {ticket:?} {}", platform.is_ticket_new));
+        }
+        lines.extend(self.accounts.all().iter().map(|account| {
+            let (is_own, config) = ((account.is_configured, account.is_stored), &account.config);
+            format!("{is_own:?} {} {:?} {config:?}", account.number.0, account.keys.is_some())
+        }));
+        lines.push(format!("served {:?}", std::collections::BTreeSet::from_iter(self.ingest.served())));
+        lines.sort();
+        lines
+    }
+}

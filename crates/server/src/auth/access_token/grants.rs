@@ -28,7 +28,7 @@ pub struct Grant {
 }
 
 /// All issued tokens.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     by_hash: HashMap<TokenHash, Grant, foldhash::fast::RandomState>,
     /// Of each holder, sorted by the end of validity.

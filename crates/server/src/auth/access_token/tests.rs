@@ -6,7 +6,10 @@ use grants::REMOVED_TOGETHER;
 use proptest::prelude::*;
 use storage::store::Memory;
 
-use super::*;
+use super::{
+    super::tests::{fact_changes, in_three_ways},
+    *,
+};
 
 const START_S: i64 = 1_400_000_000;
 
@@ -134,6 +137,17 @@ async fn take(run: &mut TokenRun, known: &mut Vec<ModelToken>, step: TokenStep) 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
     #[test]
+    fn tokens_do_not_depend_on_how_their_facts_were_learned(
+        changes in fact_changes(fact_keys(), |key, number| serde_json::to_vec(&grant(key, number)).unwrap()),
+        at in 0_usize..40,
+    ) {
+        let load = |store: &Arc<Store>| Tokens::load(DataKey::from_bytes([1; 32]), store);
+        let [fed, loaded, resumed] = in_three_ways(&changes, at, load, Tokens::apply_fact);
+        prop_assert_eq!(&*fed.read(), &*loaded.read());
+        prop_assert_eq!(&*resumed.read(), &*loaded.read());
+    }
+
+    #[test]
     fn every_token_ever_given_out_is_as_good_as_the_rules_say_also_after_a_restart(
         steps in prop::collection::vec(step(), 1..60),
     ) {
@@ -205,6 +219,58 @@ async fn one_holder_in_a_queue_keeps_no_other_waiting_and_a_revocation_waits_for
     of_busy.await;
     assert_eq!(run.tokens.revocation(|_| true).await.changes().count(), 2);
     run.writer.stop();
+}
+
+/// Keys of facts of two accounts. The last does not belong to the grant that it gets.
+fn fact_keys() -> Vec<String> {
+    let names = ["wx1/a", "wx1/b", "wx2/a", "wx2/c", "wx3/other"];
+    names.map(|name| format!("{FACT_PREFIX}{name}")).to_vec()
+}
+
+/// A token for the key of a fact, valid until another time for each number.
+fn grant(fact_key: &str, number: u8) -> Grant {
+    let (appid, nonce) = fact_key.strip_prefix(FACT_PREFIX).unwrap().split_once('/').unwrap();
+    let holder = Holder::account(if appid == "wx3" { "wx1" } else { appid }, Endpoint::Token);
+    let valid_until_s = START_S + LIFE_S - i64::from(number - 2) * 100;
+    Grant { holder, nonce: nonce.to_owned(), expires_s: START_S + LIFE_S, valid_until_s }
+}
+
+#[tokio::test]
+async fn another_process_learns_of_a_token_of_its_shortened_life_and_of_its_end() {
+    let (run, other) = (TokenRun::start(), TokenRun::start());
+    let holder = Holder::account("wx1", Endpoint::Token);
+    let tell = || {
+        let known = run.store.facts(FACT_PREFIX);
+        known.iter().for_each(|(key, value)| other.tokens.apply_fact(key, Some(value)));
+        known
+    };
+    let first = run.issue(&holder).await;
+    assert!(other.check(&first).is_err());
+    tell();
+    assert_eq!(other.check(&first), Ok(holder.clone()));
+    run.issue(&holder).await;
+    let known = tell();
+    let later = |token: &str| other.tokens.look_up(token, |_| (), START_S + OVERLAP_S);
+    assert!(other.check(&first).is_ok() && later(&first).is_err(), "superseded");
+    known.iter().for_each(|(key, _)| other.tokens.apply_fact(key, None));
+    assert!(other.check(&first).is_err());
+    known.iter().for_each(|(key, _)| other.tokens.apply_fact(key, None));
+    assert_eq!(*other.tokens.read(), Grants::default(), "no trace is left");
+    run.writer.stop();
+    other.writer.stop();
+}
+
+#[tokio::test]
+async fn a_stable_token_that_another_process_issued_is_handed_out_again() {
+    let (run, other) = (TokenRun::start(), TokenRun::start());
+    let token = run.issue_stable("wx1", false).await;
+    for (key, value) in run.store.facts(FACT_PREFIX) {
+        other.tokens.apply_fact(&key, Some(&value));
+    }
+    assert_eq!(other.issue_stable("wx1", false).await, token);
+    assert_ne!(other.issue_stable("wx1", true).await, token);
+    run.writer.stop();
+    other.writer.stop();
 }
 
 /// Whether it holds nothing.

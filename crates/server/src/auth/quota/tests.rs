@@ -4,13 +4,44 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::tests::{fact_changes, in_three_ways},
+    *,
+};
 
 fn day(number: i32) -> Day {
     Day::from_days_since_1970(16_400 + i64::from(number))
 }
 
+fn stored_counts(number: u8) -> StoredCounts {
+    let names = INTERFACES.iter().take(usize::from(number));
+    let used = names.map(|interface| (interface.name.to_owned(), u32::from(number))).collect();
+    let cleared = MonthlyClearings { month: Some(day(0).first_of_month()), times: number.into() };
+    let clearings = if number == 2 { BTreeMap::new() } else { [(INTERFACES[0].name.to_owned(), 1)].into() };
+    StoredCounts { day: day(i32::from(number)), used, cleared, clearings }
+}
+
 proptest! {
+    #[test]
+    fn counts_do_not_depend_on_how_their_facts_were_learned(
+        changes in fact_changes(
+            ["wx1", "wx2"].map(|appid| format!("{FACT_PREFIX}{appid}")).to_vec(),
+            |_, number| serde_json::to_vec(&stored_counts(number)).unwrap(),
+        ),
+        at in 0_usize..40,
+    ) {
+        let load = |store: &Arc<Store>| CallQuotas::load(store);
+        let [fed, loaded, resumed] = in_three_ways(&changes, at, load, CallQuotas::apply_fact).map(|quotas| {
+            ["wx1", "wx2"].map(|appid| {
+                let calls = quotas.of(appid);
+                let used: Vec<u64> = calls.used.iter().map(|used| used.load(Ordering::Relaxed)).collect();
+                (used, lock(&calls.clearings).clone())
+            })
+        });
+        prop_assert_eq!(&fed, &loaded);
+        prop_assert_eq!(&resumed, &loaded);
+    }
+
     #[test]
     fn counts_are_those_of_a_plain_model(
         limit in 0_u32..6,
@@ -67,6 +98,34 @@ fn whoever_is_late_at_midnight_takes_nothing_back() {
     assert!(calls.spend(&INTERFACES[0], day(0), 2), "it had read the clock before midnight");
     assert!(!calls.spend(&INTERFACES[0], day(1), 2));
     assert!(calls.spend(&INTERFACES[0], day(-9), 1), "a clock that ran ahead blocks nobody for days");
+}
+
+#[test]
+fn each_clearing_begins_a_new_counter_in_a_shared_store_for_that_day_alone() {
+    let mut clearings = Clearings::default();
+    let name =
+        |clearings: &Clearings, number: usize, at| clearings.counter_name(&INTERFACES[number], day(at));
+    assert_eq!(name(&clearings, 0, 0), INTERFACES[0].name);
+    assert_eq!(clearings.begin_counters(&INTERFACES[..1], day(0)), day(0));
+    assert_eq!(clearings.begin_counters(&INTERFACES, day(0)), day(0));
+    assert_eq!(name(&clearings, 0, 0), format!("{}#2", INTERFACES[0].name));
+    assert_eq!(name(&clearings, 1, 0), format!("{}#1", INTERFACES[1].name));
+    assert_eq!(name(&clearings, 0, 1), INTERFACES[0].name, "the next day");
+    let calls = CallCounts::new("wx1");
+    let Change::Fact { value: Some(value), .. } = calls.fact(day(0), std::iter::empty(), clearings.clone())
+    else {
+        panic!("it is set")
+    };
+    calls.restore(Some(&serde_json::from_slice(&value).unwrap()));
+    assert_eq!(*lock(&calls.clearings), clearings);
+    assert_eq!(clearings.begin_counters(&INTERFACES[..1], day(1)), day(1));
+    assert_eq!(clearings.begin_counters(&INTERFACES[1..2], day(0)), day(1), "a clock that is behind");
+    assert_eq!(
+        name(&clearings, 0, 1),
+        format!("{}#1", INTERFACES[0].name),
+        "loses no clearing of the new day"
+    );
+    assert_eq!(clearings.begin_counters(&INTERFACES[..1], day(-5)), day(-5), "a clock that was wrong");
 }
 
 #[test]

@@ -60,6 +60,7 @@ pub fn deletion(hash: &SessionHash) -> Change {
     Change::Fact { key: fact_key(hash), value: None }
 }
 
-fn fact_key(hash: &SessionHash) -> String {
+/// The key of the fact of a session.
+pub fn fact_key(hash: &SessionHash) -> String {
     format!("{FACT_PREFIX}{}", URL_SAFE_NO_PAD.encode(hash))
 }

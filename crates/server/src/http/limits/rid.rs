@@ -6,7 +6,7 @@ use i18n::text;
 use serde::Serialize;
 use wechat::request_id::Rid;
 
-use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure};
+use super::{CallFailure, LimitAnswer, LimitRequest, Success, failure, store_failure};
 use crate::http::{
     error_log::{AGE_S_MAX, Found, LoggedCall},
     state::App,
@@ -19,8 +19,8 @@ struct RidAnswer<'a> {
 }
 
 /// `rid/get` of an account.
-pub fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
-    find(app, request.text("rid"), &request.caller.account.config.appid)
+pub async fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure> {
+    find(app, request.text("rid"), &request.caller.account.config.appid).await
 }
 
 /// The call of a rid that the account or platform `appid` made.
@@ -28,10 +28,14 @@ pub fn get(app: &App, request: &LimitRequest) -> Result<LimitAnswer, CallFailure
 /// # Errors
 ///
 /// The rid is missing, malformed, unknown, too old, or belongs to another caller.
-pub fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<LimitAnswer, CallFailure> {
+pub async fn find(app: &App, rid: Option<&str>, appid: &str) -> Result<LimitAnswer, CallFailure> {
     let rid = rid.and_then(|text| text.parse::<Rid>().ok());
     let now_s = app.clock.now_s();
-    match rid.map_or(Found::Nothing, |rid| app.error_log.find(rid, appid, now_s)) {
+    let found = match rid {
+        Some(rid) => app.error_log.find_in_all(rid, appid, now_s, &app.store, &app.key).await,
+        None => Ok(Found::Nothing),
+    };
+    match found.map_err(|error| store_failure(&error))? {
         Found::Call(logged) => Ok(LimitAnswer::Ready(Success::json(RidAnswer { request: &logged.call }))),
         Found::OfAnother => Err(failure(
             ErrorCode::RID_OF_ANOTHER,
