@@ -92,9 +92,10 @@ impl Table {
         let columns: Vec<String> =
             self.columns().iter().map(|(name, of_type)| format!("{name} {of_type}")).collect();
         // Of rows with one identity the one with the greatest `first` stays: the one that was received first.
-        let (engine, settings) = match is_replicated {
-            true => ("ReplicatedReplacingMergeTree(?, '{replica}', first)", REPLICATED_SETTINGS),
-            false => ("ReplacingMergeTree(first)", SINGLE_SETTINGS),
+        let (engine, settings) = if is_replicated {
+            ("ReplicatedReplacingMergeTree(?, '{replica}', first)", REPLICATED_SETTINGS)
+        } else {
+            ("ReplacingMergeTree(first)", SINGLE_SETTINGS)
         };
         let partition = match self.partition_key() {
             "" => String::new(),
