@@ -18,7 +18,7 @@ use super::{
     failure::ReplicaFailure,
     questions::AnswerPart,
     replica::{Replica, Stored},
-    schema::Table,
+    schema::MessageTable,
 };
 
 /// If no replica stored rows, the next round begins after this time.
@@ -83,7 +83,7 @@ impl Shard {
     ///
     /// # Errors
     /// If none does, or the question is too large for any.
-    pub async fn ask<T>(&self, table: Table, question: &Question) -> Result<Vec<T>, ClickHouseError>
+    pub async fn ask<T>(&self, table: MessageTable, question: &Question) -> Result<Vec<T>, ClickHouseError>
     where
         AnswerPart<T>: RowOwned + RowRead,
     {

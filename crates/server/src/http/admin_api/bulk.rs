@@ -263,7 +263,7 @@ impl<'a> BulkReader<'a> {
         let known = self.app.store.stored(chunk);
         let known = known.map_err(|error| BulkFailure::NotDurable(NotDurable(error.to_string())))?;
         let is_new = |place: usize| !known.get(place).copied().unwrap_or_default();
-        let repeats = known.iter().filter(|is_known| **is_known).count() as u64;
+        let repeats = known.iter().filter(|is_known| **is_known).count();
         if repeats > 0 {
             let mut places = 0..;
             chunk.retain(|_| places.next().is_some_and(is_new));

@@ -42,8 +42,10 @@ async fn scene() -> (SharedWechat, Scene) {
     let wechat = SharedWechat::default();
     let router = Router::new().route("/cgi-bin/stable_token", post(answer)).with_state(wechat.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        format!("[upstream]\nbase = \"http://{}\"\nexpose_real_token = true\n", listener.local_addr().unwrap());
+    let upstream = format!(
+        "[upstream]\nbase = \"http://{}\"\nexpose_real_token = true\n",
+        listener.local_addr().unwrap()
+    );
     tokio::spawn(async move { axum::serve(listener, router).await });
     (wechat, Scene::new(3, &upstream))
 }
