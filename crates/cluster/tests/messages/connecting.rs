@@ -3,7 +3,7 @@
 use cluster::messages::{ClickHouse, ClickHouseError, ClickHouseOptions, FindingLevel};
 use system::secret::Secret;
 
-use crate::servers::Servers;
+use crate::servers::{Servers, variable};
 
 /// Nobody listens there.
 const NOWHERE: &str = "http://127.0.0.1:1";
@@ -95,8 +95,8 @@ fn another_cluster_is_refused_by_name() {
 #[test]
 #[ignore = "needs servers: tests/cluster/run.sh"]
 fn a_server_of_2018_is_refused_with_what_to_install() {
-    let Ok(url) = std::env::var("MSGCUBE_TEST_CLICKHOUSE_OLD") else { return };
     let servers = Servers::single();
+    let url = variable("MSGCUBE_TEST_CLICKHOUSE_OLD");
     let options = ClickHouseOptions { urls: vec![url], ..servers.options.clone() };
     for error in
         [refused(&servers, &options), servers.runtime.block_on(ClickHouse::init(&options)).unwrap_err()]

@@ -18,7 +18,8 @@ pub struct Servers {
     clients: Vec<Client>,
 }
 
-fn variable(name: &str) -> String {
+/// What `tests/cluster/servers.py` says of the servers.
+pub fn variable(name: &str) -> String {
     env::var(name).unwrap_or_else(|_| panic!("{name} is not set; run tests/cluster/run.sh"))
 }
 
