@@ -201,7 +201,8 @@ mod tests {
         for _ in 0..2 {
             drop(other.turn().await.unwrap());
             assert_eq!(other.facts(""), one.facts(""));
-            let told: Vec<_> = lock(&told).iter().map(|(key, value)| (key.clone(), value.is_some())).collect();
+            let told: Vec<_> =
+                lock(&told).iter().map(|(key, value)| (key.clone(), value.is_some())).collect();
             assert_eq!(told, [("b".to_owned(), true), ("a".to_owned(), false)]);
         }
     }

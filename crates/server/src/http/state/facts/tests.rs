@@ -55,8 +55,7 @@ fn each_fact_has_a_map_or_needs_none() {
     }
     // This file shows one as an example.
     assert!(stored.len() > 10, "the constants were not found");
-    let listed: Vec<&str> =
-        MAPS.iter().map(|(prefix, _)| *prefix).chain(WITHOUT_A_MAP).collect();
+    let listed: Vec<&str> = MAPS.iter().map(|(prefix, _)| *prefix).chain(WITHOUT_A_MAP).collect();
     for (fact, path) in &stored {
         assert!(listed.contains(&fact.as_str()), "{fact} of {} is in no list", path.display());
     }

@@ -81,7 +81,8 @@ async fn a_fact_that_is_told_twice_or_cannot_be_read_changes_nothing() {
     for (key, value) in one.app.store.facts("") {
         one.app.platforms.apply_fact(&key, Some(&value));
     }
-    for key in ["authorization/", "authorization/99/wx/wx", "authorization/é/a", "component-code/x", "other"] {
+    for key in ["authorization/", "authorization/99/wx/wx", "authorization/é/a", "component-code/x", "other"]
+    {
         assert_eq!(one.app.platforms.apply_fact(key, None), key != "other");
         one.app.platforms.apply_fact(key, Some(b"{"));
     }

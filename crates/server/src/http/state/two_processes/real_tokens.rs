@@ -30,9 +30,10 @@ async fn answer(State(wechat): State<SharedWechat>, body: String) -> String {
         return json!({"errcode": -1, "errmsg": "system error"}).to_string();
     }
     let asked: Value = serde_json::from_str(&body).unwrap();
-    match asked["force_refresh"] == json!(true) {
-        true => wechat.forced += 1,
-        false => wechat.normal += 1,
+    if asked["force_refresh"] == json!(true) {
+        wechat.forced += 1;
+    } else {
+        wechat.normal += 1;
     }
     json!({"access_token": format!("real{}", wechat.forced), "expires_in": 7200}).to_string()
 }
@@ -42,8 +43,10 @@ async fn scene() -> (SharedWechat, Scene) {
     let wechat = SharedWechat::default();
     let router = Router::new().route("/cgi-bin/stable_token", post(answer)).with_state(wechat.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let upstream =
-        format!("[upstream]\nbase = \"http://{}\"\nexpose_real_token = true\n", listener.local_addr().unwrap());
+    let upstream = format!(
+        "[upstream]\nbase = \"http://{}\"\nexpose_real_token = true\n",
+        listener.local_addr().unwrap()
+    );
     tokio::spawn(async move { axum::serve(listener, router).await });
     (wechat, Scene::new(3, &upstream))
 }

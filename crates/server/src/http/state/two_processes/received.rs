@@ -130,7 +130,8 @@ async fn take(process: &Process, step: Step) {
             process.event(NOW_S + at_s, Info::Ticket(format!("ticket {at_s}").into())).await;
         }
         Step::Add { appid } => {
-            let own = json!({"appid": format!("wx{appid}"), "secret": "s", "token": "t", "encoding_aes_key": KEY});
+            let own =
+                json!({"appid": format!("wx{appid}"), "secret": "s", "token": "t", "encoding_aes_key": KEY});
             drop(service.add(serde_json::from_value(own).unwrap()).await);
         }
         Step::Change { appid, is_brought } => {
