@@ -15,10 +15,11 @@ usual="$target/${MSGCUBE_TARGET:+$MSGCUBE_TARGET/}${profile/#dev/debug}/msgcube"
 # The same setting as in .cargo/config.toml, which cargo ignores if RUSTFLAGS is set.
 [ -z "${RUSTFLAGS:-}" ] || export RUSTFLAGS="$RUSTFLAGS --cfg getrandom_backend=\"linux_getrandom\""
 
-# Saves the usual program. It is restored afterwards.
+# Saves the usual program, which may be without that feature. It is restored afterwards.
 mkdir -p "$target/static"
 [ ! -e "$usual" ] || ln -f "$usual" "$target/static/usual"
-build=(--profile "$profile" --locked --package msgcube --bin msgcube)
+# With the store that several processes share: who installs a package has no compiler to add it later.
+build=(--profile "$profile" --locked --package msgcube --bin msgcube --features clickhouse)
 [ -z "${MSGCUBE_TARGET:-}" ] || build+=(--target "$MSGCUBE_TARGET")
 # Only linking differs from the usual build, so its compiled crates are used again. The result has no symbols.
 cargo rustc "${build[@]}" -- -C target-feature=+crt-static -C strip=symbols >&2

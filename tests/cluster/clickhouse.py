@@ -142,6 +142,7 @@ class Node(Server):
         # Small pools, so that many nodes share two cores and cost little while they are idle.
         parts = [
             "<clickhouse>",
+            "<log-level>information</log-level>",  # what chdb-core reads; a server reads the level below
             f"<logger><level>information</level><log>{self.folder}/server.log</log><size>20M</size><count>2</count></logger>",
             "<listen_host>127.0.0.1</listen_host>",
             f"<http_port>{self.ports['http']}</http_port><tcp_port>{self.ports['native']}</tcp_port>",
@@ -180,7 +181,8 @@ class Node(Server):
             "<interserver_http_host>127.0.0.1</interserver_http_host>",
             f"<zookeeper><node index=\"1\"><host>127.0.0.1</host><port>{self.zookeeper}</port></node>"
             # Each node its own path: in chdb-core all have the same id, and would end the sessions of each other.
-            f"<session_timeout_ms>6000</session_timeout_ms><sessions_path>/clickhouse/sessions/{self.name}</sessions_path></zookeeper>",
+            f"<session_timeout_ms>6000</session_timeout_ms><sessions_path>/clickhouse/sessions/{self.name}</sessions_path>"
+            "</zookeeper>",
             f"<macros><cluster>{CLUSTER}</cluster><shard>{self.shard}</shard><replica>{self.name}</replica></macros>",
             "<distributed_ddl><path>/clickhouse/task_queue/ddl</path></distributed_ddl>",
             f"<remote_servers><{CLUSTER}>{shards}</{CLUSTER}></remote_servers>",

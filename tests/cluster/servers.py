@@ -18,6 +18,7 @@ import argparse
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import subprocess
@@ -41,11 +42,13 @@ class Servers:
     def __init__(self, folder, plan):
         self.folder, self.plan = pathlib.Path(folder).resolve(), plan
         self.zookeeper, self.single, self.old, self.shards, self.postgres = None, None, None, [], []
+        self.watcher = None
         self._build()
 
     @classmethod
-    def up(cls, folder, single=False, cluster=False, pg=False, pair=False, old=False, shards=2, replicas=2, disks=None):
-        """Starts them. `disks`: the size of a tmpfs for the data of these nodes, for example {"s1r1": "64m"}."""
+    def up(cls, folder, single=False, cluster=False, pg=False, pair=False, old=False, shards=2, replicas=2, disks=None, stay=False):
+        """Starts them. `disks`: the size of a tmpfs for the data of these nodes, for example {"s1r1": "64m"}.
+        They end with this process, also if it is killed, unless they are told to stay."""
         folder = pathlib.Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
@@ -56,6 +59,9 @@ class Servers:
             "old": old, "disks": disks or {}, "ports": {},
         }
         servers = cls(folder, plan)
+        if not stay:
+            watch = [sys.executable, __file__, folder, "watch", str(os.getpid())]
+            servers.watcher = subprocess.Popen(watch, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
             servers._start()
         except BaseException:
@@ -191,6 +197,9 @@ class Servers:
         for node in reversed(self.nodes):
             node.close()
         ports.release(self.folder)
+        if self.watcher:
+            self.watcher.kill()
+            self.watcher.wait()
         if not keep:
             shutil.rmtree(self.folder)
 
@@ -225,9 +234,9 @@ def options(arguments):
     }
 
 
-def up(folder, arguments):
+def up(folder, arguments, stay):
     began = time.monotonic()
-    servers = Servers.up(folder, **options(arguments))
+    servers = Servers.up(folder, stay=stay, **options(arguments))
     print(f"up in {time.monotonic() - began:.1f} s", file=sys.stderr)
     return servers
 
@@ -237,12 +246,14 @@ def main(arguments):
         raise SystemExit(__doc__)
     folder, command, *rest = arguments
     if command == "up":
-        print_environment(up(folder, rest))
+        print_environment(up(folder, rest, stay=True))
         return 0
     if command == "run":
         split = rest.index("--")
-        with up(folder, rest[:split]) as servers:
+        with up(folder, rest[:split], stay=False) as servers:
             return subprocess.run(rest[split + 1:], env={**os.environ, **servers.environment()}).returncode
+    if command == "watch":
+        return watch(pathlib.Path(folder), int(rest[0]))
     servers = Servers.open(folder)
     if command == "env":
         print_environment(servers)
@@ -257,6 +268,17 @@ def main(arguments):
         print(servers.node(rest[0]).sql(rest[1]))
     else:
         raise SystemExit(__doc__)
+    return 0
+
+
+def watch(folder, pid):
+    """Waits until the process ends, and then ends the servers that it left."""
+    try:
+        select.select([os.pidfd_open(pid)], [], [])
+    except ProcessLookupError:
+        pass
+    if (folder / STATE).exists():
+        Servers.open(folder).down()
     return 0
 
 

@@ -14,7 +14,9 @@ from clickhouse import CannotMount, Refused
 from postgres import SqlError
 from program import until
 
-QUORUM = {"insert_quorum": 2, "insert_quorum_parallel": 1, "insert_quorum_timeout": 3500, "insert_deduplicate": 0, "async_insert": 0}
+QUORUM = {
+    "insert_quorum": 2, "insert_quorum_parallel": 1, "insert_quorum_timeout": 3500, "insert_deduplicate": 0, "async_insert": 0,
+}
 TABLE = """
 CREATE TABLE raw (user String, id UInt64, first UInt64)
 ENGINE = ReplicatedReplacingMergeTree('/clickhouse/{cluster}/test/{shard}/raw', '{replica}', first)

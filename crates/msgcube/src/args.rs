@@ -38,6 +38,7 @@ use crate::{
     send::{self, SendArgs},
     serve,
     stats::{self, StatsArgs, StatsLook},
+    store_command::{self, StoreCommand},
     table,
     tls_ca::{self, TlsCaArgs},
     verify::{self, VerifyArgs},
@@ -79,6 +80,9 @@ enum Command {
     Restore(RestoreArgs),
     /// Read all of a data folder or a backup, and say what is damaged
     Verify(VerifyArgs),
+    /// Prepare and examine the servers that several processes share
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Certificates for HTTPS
     #[command(subcommand)]
     Tls(TlsCommand),
@@ -248,6 +252,10 @@ async fn run_command(
         Command::Asking(command) => ask_server(command, lang, out).await,
         Command::Restore(args) => Ok(restore::run(&args, lang, out).map(|()| ExitCode::SUCCESS)?),
         Command::Verify(args) => Ok(status_of(verify::run(&args, lang, out)?)),
+        Command::Store(command) => {
+            let read = |path: &Path| read_config(path).map_err(|error| error.to_string());
+            Ok(status_of(store_command::run(command, run_context(lang), &read, out).await?))
+        }
         Command::Tls(TlsCommand::Ca(args)) => {
             ended(tls_ca::run(args, lang, Clock::real().now_s(), out), |error| error.in_lang(lang))
         }

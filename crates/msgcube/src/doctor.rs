@@ -14,6 +14,7 @@ mod real_token;
 mod refused;
 mod relay;
 mod report;
+pub mod servers;
 mod serving;
 
 use std::{
@@ -94,12 +95,25 @@ pub async fn run(
         Err(why) => vec![section(Group::Configuration, vec![configuration::unusable(&why)])],
         Ok(config) => examine(&args, &context, config).await,
     };
-    if args.json {
-        writeln!(out, "{}", report::json(&sections))?;
+    print_report(&sections, args.json, &context, out)
+}
+
+/// Prints findings. Returns whether there are no problems.
+///
+/// # Errors
+/// Writing failed.
+pub fn print_report(
+    sections: &[Section],
+    json: bool,
+    context: &RunContext,
+    out: &mut (dyn Write + Send),
+) -> Result<bool, io::Error> {
+    if json {
+        writeln!(out, "{}", report::json(sections))?;
     } else {
-        write!(out, "{}", report::text(&sections, context.lang, context.colours, context.columns))?;
+        write!(out, "{}", report::text(sections, context.lang, context.colours, context.columns))?;
     }
-    Ok(report::FindingCounts::of(&sections).problems == 0)
+    Ok(report::FindingCounts::of(sections).problems == 0)
 }
 
 fn section(group: Group, findings: Vec<Finding>) -> Section {
@@ -126,7 +140,7 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
     let mut configuration = configuration::check(&installation, args.address.config_path());
     let (clock, disk, https, served) = tokio::join!(
         clock_offset::check(&installation),
-        disk::check(&installation),
+        disk_or_servers(&installation),
         https::check(&installation),
         serving_and_accounts(&installation)
     );
@@ -135,15 +149,19 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
     let _ = progress.await;
     let (server, accounts) = served;
     configuration.extend(unknown_account(&installation, &accounts));
-    let mut sections = vec![
-        section(Group::Configuration, configuration),
-        section(Group::Clock, clock),
-        section(Group::Disk, disk),
-        section(Group::Https, https),
-        section(Group::Server, server),
-    ];
+    let mut sections = vec![section(Group::Configuration, configuration), section(Group::Clock, clock)];
+    sections.extend(disk);
+    sections.extend([section(Group::Https, https), section(Group::Server, server)]);
     sections.extend(accounts);
     sections
+}
+
+/// Where the messages are: in `data_dir`, or in the servers of `[store]`.
+async fn disk_or_servers(installation: &Installation) -> Vec<Section> {
+    match &installation.config.store {
+        Some(store) => servers::check(store).await,
+        None => vec![section(Group::Disk, disk::check(installation).await)],
+    }
 }
 
 /// A finding if neither the configuration nor the running server has the account of `--appid`.

@@ -20,6 +20,7 @@ pub mod send;
 pub mod serve;
 pub mod server_args;
 pub mod stats;
+pub mod store_command;
 pub mod table;
 pub mod tls_ca;
 pub mod verify;

@@ -14,6 +14,7 @@ use server::{
         tls::{Tls, TlsError},
     },
     reload::Source,
+    shared_servers,
 };
 use storage::{planned_stop::ListeningSocket, writer::Writer};
 use system::clock::Clock;
@@ -55,7 +56,12 @@ pub async fn run(
     mut hangup: Signal,
 ) -> Result<(), ServerError> {
     // Opening replays the log, which takes time. Blocking is fine: the runtime has nothing else to do yet.
+    let shared_store = config.store.clone();
     let (app, writer) = App::start(config, clock, other_key)?;
+    if let Some(store) = shared_store {
+        // The start does not wait for it: the store has refused already what must not be.
+        tokio::spawn(async move { shared_servers::log_warnings(&store).await });
+    }
     let _ = app.source.set(source);
     let shared = app.clone();
     let mut reloading = None;

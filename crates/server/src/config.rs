@@ -228,6 +228,10 @@ impl Config {
         if self.admin_key.is_none() {
             warnings.push("no admin_key: /v1 and /metrics are closed".to_owned());
         }
+        if self.store.as_ref().is_some_and(|store| store.cluster.is_none()) {
+            let what = "[store] names no cluster, so messages are on one ClickHouse server without replication: if its disk is lost, they are lost";
+            warnings.push(what.to_owned());
+        }
         warnings
     }
 

@@ -82,8 +82,8 @@ pub enum KeyBindingError {
         "--accept-new-data-key was given while another msgcube uses the shared store with its data key. Stop all of them first (one that was killed counts as running for 10 s)"
     )]
     OthersRun,
-    /// The disk failed.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    /// The store failed.
+    #[error("{0}")]
     NotDurable(#[from] NotDurable),
 }
 
@@ -106,7 +106,7 @@ pub fn load_bound_key(
 ) -> Result<DataKey, KeyBindingError> {
     let is_refused = other_key == OtherKey::Refuse;
     let (key, data_dir) = (path.to_owned(), data_dir.to_owned());
-    if !is_refused && store.has_other_processes() {
+    if !is_refused && store.has_other_processes()? {
         return Err(KeyBindingError::OthersRun);
     }
     let loaded = match DataKey::load(path)? {

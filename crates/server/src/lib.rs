@@ -13,3 +13,4 @@ pub mod key_binding;
 pub mod net;
 pub mod open_store;
 pub mod reload;
+pub mod shared_servers;

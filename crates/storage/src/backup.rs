@@ -55,6 +55,14 @@ pub enum BackupError {
         /// The folder.
         path: PathBuf,
     },
+    /// It is the data folder of a process that keeps its messages in servers.
+    #[error(
+        "{path} belongs to a msgcube with [store]: its messages are in ClickHouse, not here. Examine the servers with msgcube store check, and back them up with their own tools"
+    )]
+    OfSharedStore {
+        /// The folder.
+        path: PathBuf,
+    },
     /// It is neither a data folder nor a backup.
     #[error("{path} is neither a data folder nor a backup of msgcube")]
     Unknown {

@@ -27,9 +27,6 @@ enum Turn {
     Memory(MemoryTurn),
     #[cfg(feature = "clickhouse")]
     Shared(Box<SharedTurn>),
-    /// The changes of a shared turn are durable. Others wait until the maps are changed.
-    #[cfg(feature = "clickhouse")]
-    Committed(#[allow(dead_code, reason = "others wait until it is dropped")] cluster::state::Committed),
 }
 
 /// Changes of a decision became durable. While it lives, this process learns of no later changes. So change the maps
@@ -39,8 +36,20 @@ enum Turn {
 pub struct Decided {
     /// One outcome for each change.
     pub outcomes: Vec<Outcome>,
-    /// Held until the maps are changed.
-    _turn: Turn,
+    _turn: Option<MemoryTurn>,
+    #[cfg(feature = "clickhouse")]
+    _committed: Option<cluster::state::Committed>,
+}
+
+impl Decided {
+    fn new(outcomes: Vec<Outcome>) -> Decided {
+        Decided {
+            outcomes,
+            _turn: None,
+            #[cfg(feature = "clickhouse")]
+            _committed: None,
+        }
+    }
 }
 
 impl Store {
@@ -54,11 +63,14 @@ impl Store {
         }
     }
 
-    /// True if other processes that share the store are running.
-    pub fn has_other_processes(&self) -> bool {
+    /// True if other processes that share the store are serving. Blocks.
+    ///
+    /// # Errors
+    /// If the shared state cannot be read.
+    pub fn has_other_processes(&self) -> Result<bool, NotDurable> {
         match self {
-            Store::Memory(store) => store.has_other_processes(),
-            Store::Embedded(_) => false,
+            Store::Memory(store) => Ok(store.has_other_processes()),
+            Store::Embedded(_) => Ok(false),
             #[cfg(feature = "clickhouse")]
             Store::Shared(store) => store.has_other_processes(),
         }
@@ -81,7 +93,7 @@ impl Store {
     pub fn on_facts(&self, sink: FactSink) {
         match self {
             Store::Memory(store) => store.on_facts(sink),
-            Store::Embedded(_) => {}
+            Store::Embedded(_) => drop(sink),
             #[cfg(feature = "clickhouse")]
             Store::Shared(store) => store.on_facts(sink),
         }
@@ -123,7 +135,11 @@ impl Store {
                 changes => store.commit(&changes)?,
             },
             #[cfg(feature = "clickhouse")]
-            Store::Shared(store) => store.decide_at_start(|| decide(self))?,
+            Store::Shared(store) => {
+                let turn = store.decide_blocking()?;
+                let changes = decide(self)?;
+                store.commit_blocking(turn, changes)?
+            }
         };
         Ok(outcomes.iter().try_for_each(Outcome::taken)?)
     }
@@ -137,8 +153,6 @@ impl Decision {
             Turn::Alone | Turn::Memory(_) => clock.now_s(),
             #[cfg(feature = "clickhouse")]
             Turn::Shared(turn) => turn.now_s(),
-            #[cfg(feature = "clickhouse")]
-            Turn::Committed(_) => clock.now_s(),
         }
     }
 
@@ -147,25 +161,18 @@ impl Decision {
     /// # Errors
     /// If nothing was stored.
     pub async fn commit(self, ingest: &Ingest, changes: Vec<Change>) -> Result<Decided, NotDurable> {
-        match self.turn {
-            Turn::Alone => {
-                let outcomes = ingest.submit_all(changes)?.await?;
-                Ok(Decided { outcomes, _turn: Turn::Alone })
-            }
-            Turn::Memory(turn) => {
-                let Store::Memory(store) = ingest.store() else {
-                    return Err(NotDurable("the turn is another store's".to_owned()));
-                };
+        match (self.turn, ingest.store()) {
+            (Turn::Alone, _) => Ok(Decided::new(ingest.submit_all(changes)?.await?)),
+            (Turn::Memory(turn), Store::Memory(store)) => {
                 let outcomes = store.commit_decided(&turn, &changes)?;
-                Ok(Decided { outcomes, _turn: Turn::Memory(turn) })
+                Ok(Decided { _turn: Some(turn), ..Decided::new(outcomes) })
             }
+            (Turn::Memory(_), _) => Err(NotDurable("the turn is another store's".to_owned())),
             #[cfg(feature = "clickhouse")]
-            Turn::Shared(turn) => {
+            (Turn::Shared(turn), _) => {
                 let (outcomes, committed) = turn.commit(&changes).await?;
-                Ok(Decided { outcomes, _turn: Turn::Committed(committed) })
+                Ok(Decided { _committed: Some(committed), ..Decided::new(outcomes) })
             }
-            #[cfg(feature = "clickhouse")]
-            Turn::Committed(_) => Err(NotDurable("the turn is over".to_owned())),
         }
     }
 
@@ -203,7 +210,7 @@ impl Decision {
     ) -> Result<Decided, NotDurable> {
         if matches!(self.turn, Turn::Alone) {
             let outcomes = ingest.enqueue_serving_all(served, changes)?.await?;
-            return Ok(Decided { outcomes, _turn: self.turn });
+            return Ok(Decided::new(outcomes));
         }
         // The current second has partly passed, so covering starts with the next one.
         changes.extend(serving_changes(served, self.now_s(ingest.clock()) + 1));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use clickhouse::{Client, query::Query};
-use counting::{COUNTED_TYPES, HOUR_S, Kind, day_of, hour_of, start_of_day_s};
+use counting::{BEIJING_OFFSET_S, COUNTED_TYPES, HOUR_S, Kind, day_of, hour_of, start_of_day_s};
 
 use super::{
     buckets::stored_bounds,
@@ -13,6 +13,9 @@ use super::{
 
 const DAYS: usize = 28;
 const MINUTES: usize = 60;
+/// From the first to the last of the days and minutes that are shown.
+const DAYS_BACK: i32 = 27;
+const MINUTES_BACK: i64 = 59;
 /// Room for the names of many accounts, in bytes.
 const STATEMENT_MAX: &str = "64000000";
 
@@ -45,8 +48,12 @@ pub struct AccountOverview {
     pub minutes: [u32; MINUTES],
 }
 
-/// Counts of an account in one shard: appid, newest message (0: none), today by type, days, stretches, minutes.
-pub type OverviewFound = (String, u32, Vec<u64>, Vec<u64>, Vec<u64>, Vec<u64>);
+/// Sums by number of the day or minute.
+type SumsByNumber = (Vec<i64>, Vec<u64>);
+
+/// Counts of an account in one shard: appid, newest message (0: none), today by type, of the hours of today and of a week
+/// ago that are over, by day, by minute of the last hour.
+pub type OverviewFound = (String, u32, Vec<u64>, Vec<u64>, SumsByNumber, SumsByNumber);
 
 /// The newest message of an account in one shard.
 pub type LastFound = (String, u32);
@@ -75,7 +82,7 @@ impl Around {
         let month = today.first_of_month();
         let last_month = month.plus_days(-1).first_of_month();
         let next_month = month.plus_days(31).first_of_month();
-        let from = last_month.min(today.plus_days(1 - DAYS as i32));
+        let from = last_month.min(today.plus_days(-DAYS_BACK));
         let after_tomorrow = today.plus_days(2);
         let to = next_month.max(after_tomorrow);
         let (_, tomorrow_s) = stored_bounds(0, start_of_day_s(after_tomorrow))?;
@@ -96,7 +103,7 @@ impl Around {
         (self.tomorrow_s.saturating_sub(days * 86_400), self.tomorrow_s)
     }
 
-    /// Days before today and not before `from`: the last week has the same number of the month.
+    /// `[from, to)` of this month, of its days that are over, of the month before, and of its days with those numbers.
     fn stretches(&self) -> [(i64, i64); 4] {
         let days_over = self.today - self.month;
         [
@@ -111,46 +118,38 @@ impl Around {
 /// Counts of all accounts: by account, day and, for the last hour, minute first, then the sums. Numbers in the statement
 /// come from the calendar.
 pub fn counts(around: &Around) -> impl Fn(&Client) -> Query + use<> {
-    let list = |items: Vec<String>| items.join(", ");
-    let of_type = |number: &u8| {
-        let kinds = Kind::ALL.into_iter().filter(|kind| kind.counted_type() == Some(*number));
+    let of_type = |number: u8| {
+        let kinds = Kind::ALL.into_iter().filter(|kind| kind.counted_type() == Some(number));
         let codes: Vec<String> = kinds.map(|kind| kind.code().to_string()).collect();
         format!("countIf(kind IN ({})) AS t{number}", codes.join(", "))
     };
-    let days = (0..DAYS as i64).map(|at| around.today - (DAYS as i64 - 1) + at);
-    let minutes = (0..MINUTES as i64).map(|at| around.minute - (MINUTES as i64 - 1) + at);
-    let (today, week_ago) = (around.today, around.today - 7);
-    let mut stretches =
-        vec![format!("sumIf(early, day = {today})"), format!("sumIf(early, day = {week_ago})")];
-    let between = |(from, to): (i64, i64)| format!("sumIf(all, day >= {from} AND day < {to})");
-    stretches.extend(around.stretches().map(between));
+    let today = around.today;
     let sql = format!(
-        "SELECT appid, max(newest) AS last_s, [{today_by_type}] AS today_by_type, [{days}] AS days,
-            [{stretches}] AS stretches, [{minutes}] AS minutes
+        "SELECT appid, max(newest) AS last_s, [{today_by_type}] AS today_by_type,
+            [sumIf(early, day = {today}), sumIf(early, day = {week_ago})] AS hours_over,
+            sumMap([day], [all]) AS by_day, sumMap([minute], [all]) AS by_minute
         FROM (
-            SELECT appid, intDiv(toInt64(create_time) + 28800, 86400) AS day,
+            SELECT appid, intDiv(toInt64(create_time) + {offset}, 86400) AS day,
                 if(intDiv(toInt64(create_time), 60) BETWEEN {first_minute} AND {last_minute},
                     intDiv(toInt64(create_time), 60), -1) AS minute,
                 {types}, {all} AS all,
-                countIf(kind IN ({counted}) AND (toInt64(create_time) + 28800) % 86400 < {over_s}) AS early,
+                countIf(kind IN ({counted}) AND (toInt64(create_time) + {offset}) % 86400 < {over_s}) AS early,
                 maxIf(toUInt32(create_time), kind IN ({counted}) AND create_time <= {tomorrow_s}) AS newest
             FROM raw FINAL WHERE create_time >= ? AND create_time <= ?
             GROUP BY appid, day, minute
         ) GROUP BY appid HAVING sum(all) > 0",
-        today_by_type =
-            list(COUNTED_TYPES.iter().map(|number| format!("sumIf(t{number}, day = {today})")).collect()),
-        days = list(days.map(|day| format!("sumIf(all, day = {day})")).collect()),
-        stretches = list(stretches),
-        minutes = list(minutes.map(|minute| format!("sumIf(all, minute = {minute})")).collect()),
-        first_minute = around.minute - (MINUTES as i64 - 1),
+        today_by_type = COUNTED_TYPES.map(|number| format!("sumIf(t{number}, day = {today})")).join(", "),
+        week_ago = today - 7,
+        offset = BEIJING_OFFSET_S,
+        first_minute = around.minute - MINUTES_BACK,
         last_minute = around.minute,
-        types = list(COUNTED_TYPES.iter().map(of_type).collect()),
+        types = COUNTED_TYPES.map(of_type).join(", "),
         all = COUNTED_TYPES.map(|number| format!("t{number}")).join(" + "),
         counted = counted_kinds(),
         over_s = around.over_s,
         tomorrow_s = around.tomorrow_s,
     );
-    let sql = whole("appid, last_s, today_by_type, days, stretches, minutes", &sql);
+    let sql = whole("tuple(appid, last_s, today_by_type, hours_over, by_day, by_minute)", &sql);
     let within = around.within;
     move |client| client.query(&sql).bind(within.0).bind(within.1)
 }
@@ -164,7 +163,7 @@ pub fn dormant(around: &Around, without: Vec<String>) -> impl Fn(&Client) -> Que
         GROUP BY appid HAVING countIf(kind IN ({counted})) > 0",
         counted = counted_kinds()
     );
-    let sql = whole("appid, last_s", &sql);
+    let sql = whole("tuple(appid, last_s)", &sql);
     let before = around.within.0;
     move |client| {
         let query = client.query(&sql).bind(before).with_setting("max_query_size", STATEMENT_MAX);
@@ -173,46 +172,54 @@ pub fn dormant(around: &Around, without: Vec<String>) -> impl Fn(&Client) -> Que
 }
 
 /// The overviews of all accounts, united from all shards.
-#[derive(Debug, Default)]
-pub struct Overviews(HashMap<Box<str>, AccountOverview>);
+#[derive(Debug)]
+pub struct Overviews {
+    around: Around,
+    accounts: HashMap<Box<str>, AccountOverview>,
+}
 
 impl Overviews {
+    /// No account, around this moment.
+    pub fn new(around: Around) -> Overviews {
+        Overviews { around, accounts: HashMap::new() }
+    }
+
+    /// The moment.
+    pub fn around(&self) -> &Around {
+        &self.around
+    }
+
     /// Adds the counts of one shard.
     pub fn add(&mut self, found: OverviewFound) -> Result<(), ClickHouseError> {
-        fn fill<const N: usize>(sums: &mut [u64; N], found: &[u64]) -> Result<(), ClickHouseError> {
-            if found.len() != N {
-                return Err(ClickHouseError::Unanswered("counts of another form than asked for".to_owned()));
-            }
-            sums.iter_mut().zip(found).for_each(|(sum, more)| *sum += more);
-            Ok(())
+        let (appid, last_s, by_type, hours_over, by_day, by_minute) = found;
+        let (today, first_minute) = (self.around.today, self.around.minute - MINUTES_BACK);
+        let stretches = self.around.stretches();
+        let account = self.of(appid);
+        account.see(last_s);
+        let [hours_today, hours_last_week] = hours_over.as_slice() else { return Err(wrong()) };
+        account.same_hours_today += hours_today;
+        account.same_hours_last_week += hours_last_week;
+        if by_type.len() != account.today_by_type.len() {
+            return Err(wrong());
         }
-        let (appid, last_s, today_by_type, days, stretches, minutes) = found;
-        let known = self.of(appid);
-        known.see(last_s);
-        fill(&mut known.today_by_type, &today_by_type)?;
-        fill(&mut known.days, &days)?;
-        let found = minutes;
-        let mut minutes = known.minutes.map(u64::from);
-        fill(&mut minutes, &found)?;
-        known.minutes = minutes.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
-        let found = stretches;
-        let mut stretches = [
-            known.same_hours_today,
-            known.same_hours_last_week,
-            known.month,
-            known.month_before_today,
-            known.last_month,
-            known.same_days_last_month,
-        ];
-        fill(&mut stretches, &found)?;
-        [
-            known.same_hours_today,
-            known.same_hours_last_week,
-            known.month,
-            known.month_before_today,
-            known.last_month,
-            known.same_days_last_month,
-        ] = stretches;
+        account.today_by_type.iter_mut().zip(by_type).for_each(|(sum, more)| *sum += more);
+        for (day, count) in by_day.0.into_iter().zip(by_day.1) {
+            let at = usize::try_from(day - (today - i64::from(DAYS_BACK)));
+            if let Some(sum) = at.ok().and_then(|at| account.days.get_mut(at)) {
+                *sum += count;
+            }
+            for (sum, (from, to)) in account.stretches().into_iter().zip(stretches) {
+                if (from..to).contains(&day) {
+                    *sum += count;
+                }
+            }
+        }
+        for (minute, count) in by_minute.0.into_iter().zip(by_minute.1) {
+            let at = usize::try_from(minute - first_minute);
+            if let Some(sum) = at.ok().and_then(|at| account.minutes.get_mut(at)) {
+                *sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+            }
+        }
         Ok(())
     }
 
@@ -223,13 +230,13 @@ impl Overviews {
 
     /// The accounts that have a newest message.
     pub fn with_last(&self) -> Vec<String> {
-        let with_last = self.0.values().filter(|account| account.last_message_s.is_some());
+        let with_last = self.accounts.values().filter(|account| account.last_message_s.is_some());
         with_last.map(|account| account.appid.to_string()).collect()
     }
 
     /// The overviews by appid.
     pub fn sorted(self) -> Vec<AccountOverview> {
-        let mut all: Vec<AccountOverview> = self.0.into_values().collect();
+        let mut all: Vec<AccountOverview> = self.accounts.into_values().collect();
         all.sort_by(|one, other| one.appid.cmp(&other.appid));
         all
     }
@@ -249,11 +256,20 @@ impl Overviews {
             same_days_last_month: 0,
             minutes: [0; MINUTES],
         };
-        self.0.entry(appid.clone()).or_insert_with(empty)
+        self.accounts.entry(appid.clone()).or_insert_with(empty)
     }
 }
 
+fn wrong() -> ClickHouseError {
+    ClickHouseError::Unanswered("counts of another form than asked for".to_owned())
+}
+
 impl AccountOverview {
+    /// In the order of [`Around::stretches`].
+    fn stretches(&mut self) -> [&mut u64; 4] {
+        [&mut self.month, &mut self.month_before_today, &mut self.last_month, &mut self.same_days_last_month]
+    }
+
     /// A message of this time; 0: none.
     fn see(&mut self, last_s: u32) {
         if last_s > 0 {

@@ -35,10 +35,18 @@ pub type AsideFound = (i64, String, String, String, Option<u64>, Option<String>,
 /// Seconds as the table has them, both included.
 pub type StoredBounds = (u32, u32);
 
-/// The answer to a question as one row, which is there if and only if the answer is whole. A server whose disk is full may
-/// otherwise cut an answer short and call it a success.
-pub fn whole(columns: &str, sql: &str) -> String {
-    format!("SELECT groupArray(tuple({columns})) FROM ({sql})")
+/// A part of an answer, and the length of the whole one.
+pub type AnswerPart<T> = (Vec<T>, u64);
+
+/// The answer to a question in parts of 1,000 items, each with the length of the whole answer. An empty answer has one
+/// part, too. Otherwise a server whose disk is full may cut an answer short and call it a success. (One part alone would
+/// be slow: the client begins to read a row again with each piece that arrives.)
+pub fn whole(item: &str, sql: &str) -> String {
+    format!(
+        "SELECT arrayJoin(arrayMap(start -> arraySlice(answer, start, 1000),
+            range(1, greatest(length(answer), 1) + 1, 1000))) AS part, length(answer) AS total
+        FROM (SELECT groupArray({item}) AS answer FROM ({sql}))"
+    )
 }
 
 /// The number of the stretch of time of a row, or its first second if stretches have several lengths. The numbers come
@@ -90,7 +98,7 @@ pub fn figures(appid: String, buckets: &Buckets, within: StoredBounds) -> impl F
         counted = sum_of(|kind| kind.counted_type().is_some()),
         bucket = bucket_sql(buckets),
     );
-    let sql = whole("bucket, users, messages, users_of_videos, users_counted, by_count", &sql);
+    let sql = whole("tuple(bucket, users, messages, users_of_videos, users_counted, by_count)", &sql);
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -103,7 +111,7 @@ pub fn events(appid: String, buckets: &Buckets, within: StoredBounds) -> impl Fn
         bucket = bucket_sql(buckets),
         event = Kind::Event.code(),
     );
-    let sql = whole("bucket, event, events", &sql);
+    let sql = whole("tuple(bucket, event, events)", &sql);
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -119,7 +127,7 @@ pub fn first_users(appid: String, first: u32, last: u32) -> impl Fn(&Client) -> 
             GROUP BY user
         ) WHERE messages > 0"
     );
-    let sql = whole("users, all_users, first_s", &sql);
+    let sql = whole("tuple(users, all_users, first_s)", &sql);
     move |client| client.query(&sql).bind(first).bind(&appid).bind(last)
 }
 
@@ -131,7 +139,7 @@ pub fn last_message(appid: String, within: StoredBounds) -> impl Fn(&Client) -> 
         HAVING countIf(kind IN ({counted})) > 0",
         counted = counted_kinds()
     );
-    let sql = format!("SELECT groupArray(last_s) FROM ({sql})");
+    let sql = whole("last_s", &sql);
     move |client| client.query(&sql).bind(&appid).bind(within.0).bind(within.1)
 }
 
@@ -151,7 +159,7 @@ pub fn known(rows: &[&MessageRow]) -> impl Fn(&Client) -> Query + use<> {
         |row: &&MessageRow| (row.appid.to_string(), row.user.to_string(), row.create_time, IdLiteral(row.id));
     let keys: Vec<_> = rows.iter().map(key).collect();
     let sql = whole(
-        "appid, user, toUInt32(create_time), id",
+        "tuple(appid, user, toUInt32(create_time), id)",
         "SELECT appid, user, create_time, id FROM raw WHERE (appid, user, create_time, id) IN ?",
     );
     move |client| client.query(&sql).bind(&keys).with_setting("max_query_size", "16000000")
@@ -163,7 +171,7 @@ pub fn quarantined(appid: String, limit: usize) -> impl Fn(&Client) -> Query {
     let sql = format!(
         "SELECT {COLUMNS} FROM aside FINAL WHERE appid = ? ORDER BY create_time DESC, first DESC LIMIT ?"
     );
-    let sql = whole(COLUMNS, &sql);
+    let sql = whole(&format!("tuple({COLUMNS})"), &sql);
     move |client| client.query(&sql).bind(&appid).bind(limit)
 }
 

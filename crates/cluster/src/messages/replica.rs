@@ -7,7 +7,8 @@ use clickhouse::{Client, Row, RowOwned, RowRead, error::Error, insert::Insert, q
 use super::{
     catch_up::CatchUp,
     failure::{ReplicaFailure, within},
-    schema::Table,
+    questions::AnswerPart,
+    schema::MessageTable,
     settings::KnownSettings,
 };
 
@@ -22,7 +23,7 @@ pub trait Stored: Send + Sync + 'static {
     /// The row as the server takes it.
     type Columns: Row;
     /// Where it goes.
-    const TABLE: Table;
+    const TABLE: MessageTable;
     /// The account and the user, who decide the shard.
     fn owner(&self) -> (&str, &str);
     /// Sorts rows by the key of the table, and keeps of each identity the row that was received first.
@@ -75,16 +76,16 @@ impl Replica {
     /// If the server cannot catch up with the other replicas, or does not answer in full.
     pub async fn ask<T>(
         &self,
-        table: Table,
+        table: MessageTable,
         question: &(dyn Fn(&Client) -> Query + Send + Sync),
     ) -> Result<Vec<T>, ReplicaFailure>
     where
-        Vec<T>: RowOwned + RowRead,
+        AnswerPart<T>: RowOwned + RowRead,
     {
         if self.is_replicated {
             let catch_up = match table {
-                Table::Raw => &self.messages,
-                Table::Aside => &self.quarantined,
+                MessageTable::Raw => &self.messages,
+                MessageTable::Aside => &self.quarantined,
             };
             let seconds = CATCH_UP_TIME_MAX.as_secs();
             let query = self.client.query(table.catch_up_sql());
@@ -94,12 +95,15 @@ impl Replica {
                 |failure| ReplicaFailure { code: None, ..failure },
             )?;
         }
-        let answers = self.within(READ_TIME_MAX, question(&self.client).fetch_all::<Vec<T>>()).await?;
-        // One row, or the answer was cut short.
-        <[Vec<T>; 1]>::try_from(answers).map(|[rows]| rows).map_err(|answers| {
-            let text = format!("{}: {} answers to one question; is its disk full?", self.url, answers.len());
-            ReplicaFailure { code: None, text }
-        })
+        let parts = question(&self.client).fetch_all::<AnswerPart<T>>();
+        let parts = self.within(READ_TIME_MAX, parts).await?;
+        let total = parts.first().map(|(_, total)| *total);
+        let rows: Vec<T> = parts.into_iter().flat_map(|(part, _)| part).collect();
+        if total == Some(rows.len() as u64) {
+            return Ok(rows);
+        }
+        let text = format!("{}: {} rows of {total:?} arrived; is its disk full?", self.url, rows.len());
+        Err(ReplicaFailure { code: None, text })
     }
 
     /// Stores rows on so many replicas. Only `Ok` is certain: after an error they may be stored or not.

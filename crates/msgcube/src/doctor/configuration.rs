@@ -14,7 +14,7 @@ use system::data_key::{DataKey, DataKeyError};
 use super::{finding::Finding, installation::Installation};
 
 /// Settings that hold a secret. With `_file` at the end of the name they name a file with the secret.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 10] = [
     "admin_key",
     "secret",
     "secret_key",
@@ -23,6 +23,8 @@ const SECRETS: [&str; 8] = [
     "token_previous",
     "encoding_aes_key",
     "encoding_aes_key_previous",
+    "password",
+    "state",
 ];
 
 /// The finding for a configuration that cannot be used.
@@ -83,8 +85,9 @@ fn secret_files(path: &Path) -> Vec<PathBuf> {
     let Ok(text) = fs::read_to_string(path) else { return Vec::new() };
     let Ok(table) = toml::from_str::<toml::Table>(&text) else { return Vec::new() };
     let arrays = ["account", "component", "cloud"].into_iter().filter_map(|name| table.get(name)?.as_array());
+    let store = table.get("store").and_then(toml::Value::as_table);
     let tables: Vec<&toml::Table> =
-        arrays.flatten().filter_map(toml::Value::as_table).chain(std::iter::once(&table)).collect();
+        arrays.flatten().filter_map(toml::Value::as_table).chain(store).chain([&table]).collect();
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut files = Vec::new();
     for (key, value) in tables.iter().flat_map(|table| table.iter()) {
@@ -114,6 +117,13 @@ fn data_key(installation: &Installation) -> Finding {
                 "restore it from its backup; msgcube serve does not start without it, and says how to go on with another"
             );
             Finding::problem("data_key", found, remedy)
+        }
+        Ok(None) if installation.config.store.is_some() => {
+            let found = text!("{path} is not there", path);
+            let remedy = text!(
+                "copy it from another process of this store; only the first start of the first process makes it"
+            );
+            Finding::warning("data_key", found, remedy)
         }
         Ok(None) => {
             let found = text!("{path} is not there yet; the first start makes it", path);

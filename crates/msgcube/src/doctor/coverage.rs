@@ -39,14 +39,17 @@ pub fn check(installation: &Installation, listed: &Value) -> Finding {
     if now_s - to_s > RECENT_S {
         return Finding::ok(ID, found);
     }
-    let (remedy, imports) = (remedy(why), "?covers=");
+    let (remedy, imports) = (remedy(why, installation.config.store.is_some()), "?covers=");
     let remedy = text!("{remedy}; an import with {imports} closes a gap", remedy, imports);
     Finding::warning(ID, found, remedy)
 }
 
 /// How to prevent such a gap in the future.
-fn remedy(why: &str) -> Text {
+fn remedy(why: &str, is_shared: bool) -> Text {
     match why {
+        "not_durable" if is_shared => {
+            text!("run msgcube store check: the log of that time says which server failed")
+        }
         "not_running" => text!(
             "see docs/operations.md: neither a restart with msgcube.socket nor a planned stop of at most bridge_s leaves a gap"
         ),

@@ -64,6 +64,8 @@ pub enum Group {
     Configuration,
     Clock,
     Disk,
+    ClickHouse,
+    PostgreSql,
     Https,
     Server,
     /// The account of this appid.

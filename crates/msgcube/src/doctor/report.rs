@@ -104,6 +104,8 @@ fn title(group: &Group) -> Text {
         Group::Configuration => text!("Configuration"),
         Group::Clock => text!("Clock"),
         Group::Disk => text!("Disk"),
+        Group::ClickHouse => text!("ClickHouse (messages)"),
+        Group::PostgreSql => text!("PostgreSQL (decisions)"),
         Group::Https => text!("Public address and certificate"),
         Group::Server => text!("Server"),
         Group::Account(appid) => text!("Account {appid}", appid),

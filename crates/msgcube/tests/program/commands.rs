@@ -13,6 +13,7 @@ mod scene;
 mod send;
 mod serve;
 mod stats;
+mod store;
 mod tls;
 mod upgrade;
 

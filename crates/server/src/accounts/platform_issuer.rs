@@ -33,7 +33,7 @@ use refresh::RefreshTokens;
 /// The permission set of the seven interfaces. Source: the page of each interface, "The permission set id … is: 1".
 pub const MESSAGES: u32 = 1;
 const FACT_PREFIX: &str = "authorization/";
-/// Prefixes of the keys of the facts that it follows.
+/// Prefixes of the keys of all facts of this module that a map caches.
 pub const FACT_PREFIXES: [&str; 2] = [FACT_PREFIX, code::FACT_PREFIX];
 
 /// One platform.

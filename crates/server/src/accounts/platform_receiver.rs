@@ -27,7 +27,7 @@ use system::{data_key::DataKey, sync::lock};
 use wechat::callback::{Info, PlatformEvent};
 
 use crate::{
-    accounts::registry::{self, Accounts, ServedAccount},
+    accounts::registry::{Accounts, ServedAccount},
     config::check_text,
 };
 
@@ -39,15 +39,12 @@ pub use load::{Loaded, load};
 use platforms::{MessageVerdict, ReceivedPlatforms};
 pub use ticket::Ticket;
 
-/// Prefixes of the keys of the facts that it follows.
-pub const FACT_PREFIXES: [&str; 4] = [
-    registry::settings::FACT_PREFIX,
-    authorization_state::FACT_PREFIX,
-    tombstones::FACT_PREFIX,
-    ticket::FACT_PREFIX,
-];
 /// Prefixes of the keys of facts that are sealed with the data key.
 pub const SEALED_FACTS: [&str; 2] = [authorization_state::FACT_PREFIX, ticket::FACT_PREFIX];
+
+/// Prefixes of the keys of all facts of this module.
+pub const FACT_PREFIXES: [&str; 3] =
+    [authorization_state::FACT_PREFIX, tombstones::FACT_PREFIX, ticket::FACT_PREFIX];
 
 /// All accounts that platforms bring.
 #[derive(Debug)]

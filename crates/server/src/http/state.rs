@@ -152,8 +152,14 @@ pub enum StartError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// A write at the start failed.
-    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    #[error("{0}")]
     NotDurable(#[from] NotDurable),
+    /// A write to the disk failed at the start.
+    #[error("{0}; check that the disk of data_dir has room and can be written")]
+    DiskFailed(NotDurable),
+    /// A write to the servers of `[store]` failed at the start.
+    #[error("{0}; see what msgcube store check finds")]
+    ServersFailed(NotDurable),
     /// The data key is missing or does not fit the data folder.
     #[error("{0}")]
     DataKey(#[from] KeyBindingError),
@@ -168,8 +174,24 @@ pub enum StartError {
     StoredAccount(#[from] StoredAccountError),
 }
 
+impl StartError {
+    /// The error with what to do about it, which depends on the store.
+    fn with_remedy(self, is_shared: bool) -> StartError {
+        match self {
+            StartError::NotDurable(error) | StartError::DataKey(KeyBindingError::NotDurable(error)) => {
+                if is_shared {
+                    StartError::ServersFailed(error)
+                } else {
+                    StartError::DiskFailed(error)
+                }
+            }
+            other => other,
+        }
+    }
+}
+
 impl App {
-    /// Opens the store in `data_dir` and starts the writer.
+    /// Opens the store and starts the writer.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -178,6 +200,11 @@ impl App {
         clock: Clock,
         other_key: OtherKey,
     ) -> Result<(Arc<App>, Writer), StartError> {
+        let is_shared = config.store.is_some();
+        App::open(config, clock, other_key).map_err(|error| error.with_remedy(is_shared))
+    }
+
+    fn open(config: Config, clock: Clock, other_key: OtherKey) -> Result<(Arc<App>, Writer), StartError> {
         // The store comes first because it locks the folder.
         let store = open_store(&config, &clock)?;
         let key = key_binding::load_bound_key(&config.data_key_file, &config.data_dir, &store, other_key)?;

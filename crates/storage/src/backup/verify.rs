@@ -11,6 +11,9 @@ use super::{
 };
 use crate::store::{Cost, Damage, Examined, examine};
 
+/// The file that a process with a shared store has in its data folder.
+const PROCESS_FILE: &str = "process";
+
 /// The kind of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +48,9 @@ pub fn verify(folder: &Path, progress: &dyn Fn(u64, u64)) -> Result<Verified, Ba
             let all = examine::bytes_of(folder);
             let examined = examine::examine_folder(folder, &|done| progress(done, all))?;
             (FolderKind::DataDir, examined)
+        }
+        (false, false) if folder.join(PROCESS_FILE).exists() => {
+            return Err(BackupError::OfSharedStore { path: folder.to_owned() });
         }
         (false, false) => return Err(BackupError::Unknown { path: folder.to_owned() }),
     };

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 
 use cluster::{
     messages::{ClickHouse, ClickHouseError, ClickHouseOptions},
-    state::{FactListener, ProcessRow, State, StateError, StateOptions},
+    state::{FactListener, State, StateError, StateOptions},
 };
 use counting::Coverage;
 use system::{
@@ -139,15 +139,6 @@ impl Shared {
             listener(changes);
         }
         *told = Listener::Set(listener);
-    }
-
-    /// True if other processes run. If PostgreSQL does not answer, they may.
-    pub fn has_other_processes(&self) -> bool {
-        let core = self.core.clone();
-        match self.runtime.wait(async move { core.state.others().await }) {
-            Ok(Ok(others)) => others.iter().any(ProcessRow::is_alive),
-            Ok(Err(_)) | Err(_) => true,
-        }
     }
 
     /// Waits until all facts that were committed before the call are known.

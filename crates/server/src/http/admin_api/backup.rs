@@ -31,13 +31,15 @@ use crate::{
 };
 
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
+const NONE_WITH_SERVERS: &str = "there is no backup of msgcube's own with [store]: back up ClickHouse and PostgreSQL with their own tools, and keep a copy of data_key_file; docs/scaling.md says how";
 /// Pieces that wait for the caller.
 const PIECES_WAITING: usize = 2;
 
 /// Answers a stream of pieces. The body names the parts that the caller has.
 pub async fn send(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let Store::Embedded(_) = &*app.store else {
-        return answer::api_error(StatusCode::CONFLICT, "the store in memory has no backup");
+        let why = if app.store.is_shared() { NONE_WITH_SERVERS } else { "the store in memory has no backup" };
+        return answer::api_error(StatusCode::CONFLICT, why);
     };
     let query = request.uri().query().unwrap_or_default();
     let Some(mib_per_second) = mib_per_second(query) else {

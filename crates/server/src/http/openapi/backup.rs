@@ -34,7 +34,7 @@ fn operations(_: &Config) -> Vec<Operation> {
             .answers(200, "the pieces", "application/octet-stream", bytes)
             .fails(&[
                 (400, "mib_per_second or the body is wrong"),
-                (409, "another backup is running, or the store is in memory"),
+                (409, "another backup is running, or the store is not in data_dir"),
             ]),
     ]
 }

@@ -7,7 +7,7 @@ use storage::decision::FactChange;
 
 use super::App;
 use crate::{
-    accounts::{platform_issuer, platform_receiver},
+    accounts::{platform_issuer, platform_receiver, registry::settings},
     auth::{access_token, api_keys, quota, sessions, share_links, upstream_token_index},
     forward::upstream_token,
     key_binding,
@@ -24,26 +24,27 @@ const MAPS: [(&str, ApplyFact); 15] = [
     (sessions::FACT_PREFIX, |app, key, value| app.sessions.apply_fact(key, value)),
     (quota::FACT_PREFIX, |app, key, value| app.accounts.quotas.apply_fact(key, value)),
     (upstream_token_index::FACT_PREFIX, |app, key, value| app.upstream_token_index.apply_fact(key, value)),
-    (platform_receiver::FACT_PREFIXES[0], received),
-    (platform_receiver::FACT_PREFIXES[1], received),
-    (platform_receiver::FACT_PREFIXES[2], received),
-    (platform_receiver::FACT_PREFIXES[3], received),
-    (platform_issuer::FACT_PREFIXES[0], issued),
-    (platform_issuer::FACT_PREFIXES[1], issued),
-    (upstream_token::FACT_PREFIXES[0], upstream),
-    (upstream_token::FACT_PREFIXES[1], upstream),
+    (settings::FACT_PREFIX, receiver),
+    (platform_receiver::FACT_PREFIXES[0], receiver),
+    (platform_receiver::FACT_PREFIXES[1], receiver),
+    (platform_receiver::FACT_PREFIXES[2], receiver),
+    (platform_issuer::FACT_PREFIXES[0], issuer),
+    (platform_issuer::FACT_PREFIXES[1], issuer),
+    (upstream_token::FACT_PREFIXES[0], real_tokens),
+    (upstream_token::FACT_PREFIXES[1], real_tokens),
     (key_binding::FACT, |app, _, value| key_binding::follow(&app.key, value)),
 ];
 
-fn received(app: &App, key: &str, value: Option<&[u8]>) {
+fn receiver(app: &App, key: &str, value: Option<&[u8]>) {
     app.platform_receiver.apply_fact(key, value);
 }
 
-fn issued(app: &App, key: &str, value: Option<&[u8]>) {
+fn issuer(app: &App, key: &str, value: Option<&[u8]>) {
     app.platforms.apply_fact(key, value);
 }
 
-fn upstream(app: &App, key: &str, value: Option<&[u8]>) {
+/// Without `[upstream]` there is no map. A reload that adds it reads the facts.
+fn real_tokens(app: &App, key: &str, value: Option<&[u8]>) {
     if let Some(upstream) = app.upstream() {
         upstream.apply_fact(key, value);
     }

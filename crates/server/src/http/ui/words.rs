@@ -96,7 +96,7 @@ pub fn gap(reason: &Reason) -> (Text, Text) {
         ),
         Reason::TooMany => (
             text!("More callbacks were waiting than msgcube takes."),
-            text!("See how long the disk takes: run msgcube doctor."),
+            text!("See how long the disk takes, or the servers of [store]: run msgcube doctor."),
         ),
         Reason::NoConnectionTaken => (
             text!("No connection could be taken."),
@@ -104,7 +104,9 @@ pub fn gap(reason: &Reason) -> (Text, Text) {
         ),
         Reason::NotDurable => (
             text!("Messages could not be stored."),
-            text!("Make room on the disk of data_dir, and see whether it fails: run msgcube doctor."),
+            text!(
+                "Make room on the disk of data_dir, or see what is wrong with the servers of [store]: run msgcube doctor."
+            ),
         ),
         Reason::NotRunning => (
             text!("msgcube was not running, or did not serve the account."),

@@ -18,7 +18,7 @@ use super::{
     Shared, SharedCore,
     state_draft::{ServiceState, StateDraft},
 };
-use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage};
+use crate::store::{AccountNumber, Change, NotDurable, Outcome, QuarantinedMessage, StoreError};
 
 /// Callers give up after 4.5 s, so rows are not repeated for longer.
 const INSERT_TIME_MAX: Duration = Duration::from_secs(4);
@@ -76,6 +76,22 @@ impl Shared {
         Ok(outcomes)
     }
 
+    /// See [`crate::store::Store::stored`].
+    pub fn stored(&self, changes: &[Change]) -> Result<Vec<bool>, StoreError> {
+        let mut is_stored = vec![false; changes.len()];
+        let (mut rows, mut places) = (Rows::default(), Vec::new());
+        for (place, change) in changes.iter().enumerate() {
+            let Change::Message { account, message } = change else { continue };
+            if rows.add(&self.core, *account, message) == Outcome::Counted {
+                places.push(place);
+            }
+        }
+        let core = self.core.clone();
+        let known = self.runtime.wait(async move { core.messages.known(&rows.messages).await })??;
+        places.into_iter().zip(known).for_each(|(place, is_known)| is_stored[place] = is_known);
+        Ok(is_stored)
+    }
+
     /// Waits for a turn to decide.
     ///
     /// # Errors
@@ -84,26 +100,46 @@ impl Shared {
         Ok(SharedTurn { turn: self.core.state.turn().await?, core: self.core.clone() })
     }
 
-    /// See [`Store::decide_at_start`](crate::store::Store::decide_at_start). Blocks.
+    /// Like `decide`, and blocks.
     ///
     /// # Errors
-    /// The error of `decide`, or if nothing was stored.
-    pub fn decide_at_start<E: From<NotDurable>>(
-        &self,
-        decide: impl FnOnce() -> Result<Vec<Change>, E>,
-    ) -> Result<Vec<Outcome>, E> {
-        let ending = |error: super::waiting::Ending| NotDurable(error.to_string());
+    /// If PostgreSQL does not answer.
+    pub fn decide_blocking(&self) -> Result<SharedTurn, NotDurable> {
         let core = self.core.clone();
-        let turn = self.runtime.wait(async move { core.state.turn().await });
-        let turn = turn.map_err(ending).and_then(|turn| Ok(turn?))?;
-        let turn = SharedTurn { turn, core: self.core.clone() };
-        let changes = decide()?;
+        let turn = self.wait(async move { Ok(core.state.turn().await?) })?;
+        Ok(SharedTurn { turn, core: self.core.clone() })
+    }
+
+    /// Makes the changes of a decision durable, all or none. Blocks.
+    ///
+    /// # Errors
+    /// If nothing was stored, or if it is unknown whether it was.
+    pub fn commit_blocking(
+        &self,
+        turn: SharedTurn,
+        changes: Vec<Change>,
+    ) -> Result<Vec<Outcome>, NotDurable> {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        let committed =
-            self.runtime.wait(async move { turn.commit(&changes).await.map(|(outcomes, _)| outcomes) });
-        Ok(committed.map_err(ending).and_then(|outcomes| outcomes)?)
+        self.wait(async move { turn.commit(&changes).await.map(|(outcomes, _)| outcomes) })
+    }
+
+    /// True if another process serves. Blocks.
+    ///
+    /// # Errors
+    /// If PostgreSQL does not answer.
+    pub fn has_other_processes(&self) -> Result<bool, NotDurable> {
+        let core = self.core.clone();
+        let others = self.wait(async move { Ok(core.state.others().await?) })?;
+        Ok(others.iter().any(cluster::state::ProcessRow::is_alive))
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T, NotDurable>> + Send + 'static,
+    ) -> Result<T, NotDurable> {
+        self.runtime.wait(task).map_err(|error| NotDurable(error.to_string()))?
     }
 }
 

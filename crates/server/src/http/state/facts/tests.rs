@@ -22,8 +22,9 @@ use crate::{
     config::Config,
 };
 
-/// Facts that no map takes over: they are read at the start alone, or from the store whenever they are needed.
-const WITHOUT_A_MAP: [&str; 3] = ["planned_stop", "event/", "event_claim/"];
+/// Facts that no map here takes over: they are read at the start alone or whenever they are needed, or the store itself
+/// takes them over.
+const WITHOUT_A_MAP: [&str; 5] = ["coverage/", "event/", "event_claim/", "planned_stop", "service/"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {

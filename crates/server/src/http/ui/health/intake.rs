@@ -37,10 +37,22 @@ pub fn checks(app: &App, now_s: i64, accounts: &[Arc<ServedAccount>], is_admin: 
 /// Whether messages can be made durable.
 fn durable(app: &App, is_admin: bool) -> HealthCheck {
     let title = text!("Storing");
+    let is_shared = app.store.is_shared();
     let Some(fault) = app.ingest.fault() else {
-        return good(title, text!("Every message that is acknowledged is on disk."));
+        return good(
+            title,
+            if is_shared {
+                text!("Every message that is acknowledged is in ClickHouse.")
+            } else {
+                text!("Every message that is acknowledged is on disk.")
+            },
+        );
     };
-    let remedy = text!("Make room on the disk of data_dir, and see whether it fails: run msgcube doctor.");
+    let remedy = if is_shared {
+        text!("See what is wrong with ClickHouse or PostgreSQL: run msgcube store check.")
+    } else {
+        text!("Make room on the disk of data_dir, and see whether it fails: run msgcube doctor.")
+    };
     if is_admin {
         let cause = Text::from_english(fault);
         bad(title, text!("Messages cannot be stored: {cause}", cause), remedy)
@@ -109,7 +121,7 @@ fn closed(counts: &CallbackCounts) -> Option<HealthCheck> {
         reasons = named_counts(&by_reason)
     );
     let remedy = text!(
-        "late and not_durable: the disk is slow or full. relay_late and relay_full: the bot is slow. Run msgcube doctor."
+        "late and not_durable: the disk, or a server of [store], is slow or full. relay_late and relay_full: the bot is slow. Run msgcube doctor."
     );
     Some(warning(text!("Unanswered callbacks"), found, remedy))
 }

@@ -17,7 +17,9 @@ const CERTIFICATE_S_FEW: i64 = 14 * 24 * 3600;
 
 /// All checks at this time, in Unix seconds.
 pub fn checks(app: &App, now_s: i64) -> Vec<HealthCheck> {
-    let mut checks = vec![disk(app), copies(app.outbox.waiting_bytes()), memory(app), version()];
+    let mut checks = vec![disk(app), copies(app.outbox.waiting_bytes()), version()];
+    // With `[store]`, figures and users are not in this process.
+    checks.extend((!app.store.is_shared()).then(|| memory(app)));
     checks.extend(app.upstream().map(|upstream| tokens(now_s, &upstream.report(now_s))));
     let end_s = app.tls.get().and_then(|tls| tls.certificate_end_s());
     checks.extend(end_s.map(|end_s| certificate(now_s, end_s)));
@@ -25,6 +27,9 @@ pub fn checks(app: &App, now_s: i64) -> Vec<HealthCheck> {
 }
 
 fn disk(app: &App) -> HealthCheck {
+    if app.store.is_shared() {
+        return disk_of_copies(app);
+    }
     let sizes = app.store.sizes();
     let (log, pages) = (format::size(sizes.log_bytes), format::size(sizes.page_bytes));
     let title = text!("Disk");
@@ -45,6 +50,30 @@ fn disk(app: &App) -> HealthCheck {
         FREE_BYTES_MIN..FREE_BYTES_FEW => warning(title, found, remedy),
         _ => good(title, found),
     }
+}
+
+/// With `[store]`, `data_dir` holds no messages.
+fn disk_of_copies(app: &App) -> HealthCheck {
+    let title = text!("Disk");
+    let Ok(about) = rustix::fs::statvfs(&app.config.get().data_dir) else {
+        return good(
+            title,
+            text!("Messages are in ClickHouse. data_dir holds only copies that wait for listeners."),
+        );
+    };
+    let free = about.f_bavail.saturating_mul(about.f_frsize);
+    let found = text!(
+        "Messages are in ClickHouse. data_dir holds only copies that wait for listeners; {free} are free there.",
+        free = format::size(free)
+    );
+    if free < FREE_BYTES_MIN {
+        return warning(
+            title,
+            found,
+            text!("make room: without it, copies that wait for listeners can be lost"),
+        );
+    }
+    good(title, found)
 }
 
 fn copies(bytes: u64) -> HealthCheck {
