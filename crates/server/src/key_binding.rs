@@ -111,17 +111,21 @@ pub fn load_bound_key(
     }
     let loaded = match DataKey::load(path)? {
         None if is_refused && !store.is_blank() => {
-            return Err(match store.is_shared() {
-                true => KeyBindingError::MissingHere { key },
-                false => KeyBindingError::Missing { key, data_dir },
+            return Err(if store.is_shared() {
+                KeyBindingError::MissingHere { key }
+            } else {
+                KeyBindingError::Missing { key, data_dir }
             });
         }
         _ => DataKey::load_or_create(path)?,
     };
     store.decide_at_start(|store| {
-        binding_changes(&loaded, store, other_key).ok_or_else(|| match store.is_shared() {
-            true => KeyBindingError::OtherHere { key },
-            false => KeyBindingError::Other { key, data_dir },
+        binding_changes(&loaded, store, other_key).ok_or_else(|| {
+            if store.is_shared() {
+                KeyBindingError::OtherHere { key }
+            } else {
+                KeyBindingError::Other { key, data_dir }
+            }
         })
     })?;
     Ok(loaded)

@@ -196,9 +196,10 @@ impl Reload<'_> {
         let removed: Vec<String> =
             gone.iter().filter(is_over).map(|gone| gone.former.config.appid.clone()).collect();
         let ended = |appid: &String| removed.binary_search(appid).is_ok();
-        let revocation = match removed.is_empty() {
-            true => None,
-            false => Some(self.service.tokens.revocation(|holder| ended(&holder.appid)).await),
+        let revocation = if removed.is_empty() {
+            None
+        } else {
+            Some(self.service.tokens.revocation(|holder| ended(&holder.appid)).await)
         };
         let changes = revocation.iter().flat_map(Revocation::changes).collect();
         let (moved, decided) = self.service.received.exchange(decision, accounts, gone, changes).await?;

@@ -149,12 +149,12 @@ impl Platforms {
         let Some(pair) = key.strip_prefix(FACT_PREFIX) else {
             return lock(&self.used).apply_fact(key, value);
         };
-        let read = |value| serde_json::from_slice::<AccountAuthorization>(value).ok();
-        match value {
-            Some(value) => read(value).into_iter().for_each(|authorization| self.remember(authorization)),
-            None => {
-                pair_of(pair).into_iter().for_each(|(component, account)| self.forget(component, account))
+        if let Some(value) = value {
+            if let Ok(authorization) = serde_json::from_slice::<AccountAuthorization>(value) {
+                self.remember(authorization);
             }
+        } else if let Some((component, account)) = pair_of(pair) {
+            self.forget(component, account);
         }
         true
     }

@@ -94,12 +94,12 @@ impl Received {
         self.take(&mut lock(&self.platforms), &steps);
         let now_s = self.ingest.clock().now_s();
         let mut unserved = lock(&self.unserved);
-        let moved = served.into_iter().map(|(account, is_served)| match is_served {
-            true => (account, Some(unserved.since_s.remove(&account).unwrap_or(unserved.started_s))),
-            false => {
-                unserved.since_s.insert(account, now_s);
-                (account, None)
+        let moved = served.into_iter().map(|(account, is_served)| {
+            if is_served {
+                return (account, Some(unserved.since_s.remove(&account).unwrap_or(unserved.started_s)));
             }
+            unserved.since_s.insert(account, now_s);
+            (account, None)
         });
         Ok((moved.collect(), Some(decided)))
     }

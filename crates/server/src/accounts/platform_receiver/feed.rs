@@ -133,7 +133,7 @@ impl Received {
         match opened {
             Ok(ticket) => (platform.ticket, platform.is_ticket_new) = (ticket, false),
             Err(error) => {
-                tracing::warn!(component, error, "a ticket that another process stored cannot be read")
+                tracing::warn!(component, error, "a ticket that another process stored cannot be read");
             }
         }
     }

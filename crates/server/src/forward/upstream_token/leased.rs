@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Who fetches the token.
-enum Turn {
+enum FetchRight {
     /// Nobody: this token will do.
     Known(UpstreamToken),
     /// This process.
@@ -68,12 +68,12 @@ impl UpstreamTokens {
     ) -> Result<(), TokenFailure> {
         let is_young = |token: &UpstreamToken, now_s| now_s < token.renew_s;
         let lease = match self.try_turn(account, account_token, is_young).await? {
-            Turn::Known(_) => return Ok(()),
-            Turn::Another(..) => {
+            FetchRight::Known(_) => return Ok(()),
+            FetchRight::Another(..) => {
                 account_token.renew_at(self.clock.now_s() + RETRY_S);
                 return Ok(());
             }
-            Turn::Mine(lease) => lease,
+            FetchRight::Mine(lease) => lease,
         };
         match self.ask(account, account_token, fetching, false).await {
             Ok(fetched) => self.keep(account, account_token, &lease, (fetched, false)).await.map(drop),
@@ -197,9 +197,9 @@ impl UpstreamTokens {
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             let (lease, left) = match self.try_turn(account, account_token, &is_good).await? {
-                Turn::Known(token) => return Ok(Ok(token)),
-                Turn::Mine(lease) => return Ok(Err(lease)),
-                Turn::Another(lease, left) => (lease, left),
+                FetchRight::Known(token) => return Ok(Ok(token)),
+                FetchRight::Mine(lease) => return Ok(Err(lease)),
+                FetchRight::Another(lease, left) => (lease, left),
             };
             if Instant::now() >= deadline {
                 let why = format!("another process gave no token within {} s", WAIT_MAX.as_secs());
@@ -222,25 +222,25 @@ impl UpstreamTokens {
         account: &ServedAccount,
         account_token: &AccountToken,
         is_good: impl Fn(&UpstreamToken, i64) -> bool,
-    ) -> Result<Turn, TokenFailure> {
+    ) -> Result<FetchRight, TokenFailure> {
         let decision = self.store.decide().await.map_err(unreachable)?;
         let now_s = self.clock.now_s();
         let known = account_token.valid(self, account, now_s).filter(|token| is_good(token, now_s));
         if let Some(token) = known {
-            return Ok(Turn::Known(token));
+            return Ok(FetchRight::Known(token));
         }
         let now_s = decision.now_s(&self.clock);
         if let Some(lease) = account_token.lease()
             && let Ok(left_s @ 1..) = u64::try_from(lease.until_s - now_s)
         {
-            return Ok(Turn::Another(lease, Duration::from_secs(left_s)));
+            return Ok(FetchRight::Another(lease, Duration::from_secs(left_s)));
         }
         let lease = Lease::new(now_s).map_err(|error| TokenFailure::Unreachable(error.to_string()))?;
         let taken = decision.commit(&self.ingest, vec![lease.fact(&account.config.appid)]).await;
         let decided = taken.map_err(unreachable)?;
         account_token.set_lease(Some(lease.clone()));
         drop(decided);
-        Ok(Turn::Mine(lease))
+        Ok(FetchRight::Mine(lease))
     }
 
     async fn commit(

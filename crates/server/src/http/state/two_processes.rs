@@ -56,7 +56,10 @@ impl Scene {
         );
         let config = Config::parse(&text, &self.folder.path().join("msgcube.toml"), |_| None).unwrap();
         let key = DataKey::load_or_create(&config.data_key_file).unwrap();
-        let store = Store::Memory(self.unstarted.remove(0));
+        let store = self.unstarted.remove(0);
+        // A start reads all facts.
+        drop(store.turn_blocking().unwrap());
+        let store = Store::Memory(store);
         let (app, writer) = App::start_with(config, Clock::starting_at(NOW_S), store, key).unwrap();
         Process { app, writer }
     }

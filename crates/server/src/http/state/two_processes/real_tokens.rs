@@ -30,9 +30,10 @@ async fn answer(State(wechat): State<SharedWechat>, body: String) -> String {
         return json!({"errcode": -1, "errmsg": "system error"}).to_string();
     }
     let asked: Value = serde_json::from_str(&body).unwrap();
-    match asked["force_refresh"] == json!(true) {
-        true => wechat.forced += 1,
-        false => wechat.normal += 1,
+    if asked["force_refresh"] == json!(true) {
+        wechat.forced += 1;
+    } else {
+        wechat.normal += 1;
     }
     json!({"access_token": format!("real{}", wechat.forced), "expires_in": 7200}).to_string()
 }
