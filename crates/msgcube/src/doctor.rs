@@ -149,10 +149,7 @@ async fn examine(args: &DoctorArgs, context: &RunContext, config: Config) -> Vec
     let _ = progress.await;
     let (server, accounts) = served;
     configuration.extend(unknown_account(&installation, &accounts));
-    let mut sections = vec![
-        section(Group::Configuration, configuration),
-        section(Group::Clock, clock),
-    ];
+    let mut sections = vec![section(Group::Configuration, configuration), section(Group::Clock, clock)];
     sections.extend(disk);
     sections.extend([section(Group::Https, https), section(Group::Server, server)]);
     sections.extend(accounts);

@@ -183,9 +183,11 @@ pub fn state_place(url: &Secret) -> String {
     let is_certain = match user_and_place {
         Some((user, _)) => !user.contains(['/', '?']),
         // Without a user, what follows a colon must be a port.
-        None => place.split('/').next().and_then(|hosts| hosts.rsplit_once(':')).is_none_or(|(_, port)| {
-            port.bytes().all(|byte| byte.is_ascii_digit())
-        }),
+        None => place
+            .split('/')
+            .next()
+            .and_then(|hosts| hosts.rsplit_once(':'))
+            .is_none_or(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit())),
     };
     let is_plain = |c: char| c.is_ascii_alphanumeric() || ".,:-_/[]".contains(c);
     if is_certain && !place.is_empty() && place.chars().all(is_plain) {

@@ -56,7 +56,10 @@ fn disk(app: &App) -> HealthCheck {
 fn disk_of_copies(app: &App) -> HealthCheck {
     let title = text!("Disk");
     let Ok(about) = rustix::fs::statvfs(&app.config.get().data_dir) else {
-        return good(title, text!("Messages are in ClickHouse. data_dir holds only copies that wait for listeners."));
+        return good(
+            title,
+            text!("Messages are in ClickHouse. data_dir holds only copies that wait for listeners."),
+        );
     };
     let free = about.f_bavail.saturating_mul(about.f_frsize);
     let found = text!(
@@ -64,7 +67,11 @@ fn disk_of_copies(app: &App) -> HealthCheck {
         free = format::size(free)
     );
     if free < FREE_BYTES_MIN {
-        return warning(title, found, text!("make room: without it, copies that wait for listeners can be lost"));
+        return warning(
+            title,
+            found,
+            text!("make room: without it, copies that wait for listeners can be lost"),
+        );
     }
     good(title, found)
 }
